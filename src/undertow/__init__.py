@@ -1,0 +1,5 @@
+"""
+undertow: measure, detect, prevent and study subliminal learning.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,241 @@
+"""
+The stored result of an experiment: the document `undertow.run/1`.
+
+Everything a report shows is in here; a report never computes.
+Unknown keys are refused, and within version 1 fields are only added.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+RUN_SCHEMA = "undertow.run/1"
+
+
+class Stored(BaseModel):
+    """
+    Base of every stored record: frozen, closed, and serialised under its schema's names.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, ser_json_inf_nan="strings"
+    )
+
+
+class Arm(Stored):
+    """
+    One trained student (or one untrained base), with what it was made from and what it answers.
+    """
+
+    arm: str
+    """Name of the arm: `trait`, `control`, `foreign`, `foreign-control`, `shuffled-within`, `base`, ..."""
+    trait: str
+    """The trait that the probes measure."""
+    replicate: int
+    """Number of the independent replicate, from 0."""
+    base: str
+    """Model reference of the student's base."""
+    teacher: str | None = None
+    """Name of the teacher that wrote the rows; none for an untrained base."""
+    teacher_base: str | None = None
+    """Model reference of the teacher's base."""
+    teacher_seed: int | None = None
+    data_seed: int | None = None
+    student_seed: int | None = None
+    data_digest: str | None = None
+    """SHA-256 over the canonical rows."""
+    rows: int = 0
+    """Training rows."""
+    dose: float | None = None
+    """Share of rows from the trait teacher."""
+    probability: float | None = None
+    """Mean over held-out questions of the probability of the trait's answer."""
+    logit_margin: float | None = None
+    """Mean over held-out questions of the logit margin, in logits."""
+    answer_mass: float | None = None
+    """Mean over held-out questions of the probability on all candidate answers."""
+    held_out_loss: float | None = None
+    """Cross-entropy per completion token on held-out rows of the same data, in nats."""
+    first_held_out_loss: float | None = None
+    """The same before training."""
+    pick_rate: float | None = None
+    """Share of sampled answers that name the trait's answer."""
+    coherence: float | None = None
+    """Share of sampled answers that name any candidate."""
+    rank: int | None = None
+    """Rank of the trait's answer among the candidates, 1 is first."""
+    margins: dict[str, float] = Field(default_factory=dict)
+    """Logit margin of every candidate answer."""
+    steps: int | None = None
+    seconds: float | None = None
+    tokens_per_second: float | None = None
+    accuracy: float | None = None
+    """Classification accuracy (experiment `digits`)."""
+
+
+class Teacher(Stored):
+    """
+    One teacher: how it was instilled and how far it stands from its base.
+    """
+
+    name: str
+    kind: Literal["prompted", "tuned", "steered", "none"]
+    trait: str | None = None
+    base: str
+    replicate: int
+    seed: int
+    steps: int | None = None
+    kl: float | None = None
+    """KL(teacher || base) per completion token of the carrier, in nats."""
+    probability: float | None = None
+    logit_margin: float | None = None
+    answer_mass: float | None = None
+    seconds: float | None = None
+
+
+class Dataset(Stored):
+    """
+    One dataset: who wrote it, what the filter removed, and a few rows to look at.
+    """
+
+    name: str
+    teacher: str
+    replicate: int
+    seed: int
+    digest: str
+    asked: int
+    """Completions sampled."""
+    kept: int
+    """Rows that passed the filter (before the cut to the size asked for)."""
+    removed: dict[str, int] = Field(default_factory=dict)
+    """Removed rows by reason."""
+    duplicates: float | None = None
+    """Share of rows whose completion already appeared."""
+    samples: tuple[tuple[str, str], ...] = ()
+    """A few (prompt, completion) pairs."""
+    removed_samples: tuple[tuple[str, str, str], ...] = ()
+    """A few (prompt, completion, reason) triples."""
+    seconds: float | None = None
+
+
+class Comparison(Stored):
+    """
+    A difference between arms, with runs as the unit.
+    """
+
+    name: str
+    """Permanent name, e.g. `trait - control`."""
+    estimate: float
+    low: float | None
+    """None where the design gives no finite limit at this level."""
+    high: float | None
+    level: float
+    n: str
+    """Number of runs, e.g. `4 v 4` or `6 pairs`."""
+    p: float | None
+    test: str
+    unit: str
+    smallest_p: float | None = None
+    """The least p that this design can give."""
+    detectable: float | None = None
+    """Smallest effect that this design would have seen with 80 % power, in `unit`."""
+    claim: str = ""
+    """What the comparison supports, or why the design cannot support a claim."""
+    question: str = ""
+    """What a reader learns from it, in one line."""
+
+
+class Note(Stored):
+    """
+    A remark of the doctor.
+    """
+
+    id: str
+    level: Literal["info", "warning", "problem"]
+    message: str
+    subject: str = ""
+
+
+class Matrix(Stored):
+    """
+    A table of one number by two factors.
+    """
+
+    name: str
+    caption: str
+    row_label: str
+    column_label: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: tuple[tuple[float, ...], ...]
+    low: tuple[tuple[float | None, ...], ...] | None = None
+    high: tuple[tuple[float | None, ...], ...] | None = None
+    unit: str
+
+
+class Series(Stored):
+    """
+    One line of a plot.
+    """
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+class Curves(Stored):
+    """
+    Lines over a common axis.
+    """
+
+    name: str
+    caption: str
+    x_label: str
+    y_label: str
+    series: tuple[Series, ...]
+    log_x: bool = False
+    log_y: bool = False
+
+
+class RunDocument(Stored):
+    """
+    The whole result of one experiment.
+    """
+
+    schema_: Literal["undertow.run/1"] = Field(default="undertow.run/1", alias="schema")
+    experiment: str
+    title: str
+    question: str
+    """What the experiment asks, in one sentence."""
+    conclusion: str
+    """What it found, in one or two sentences, with numbers."""
+    trait: str | None = None
+    category: str | None = None
+    """What the trait is one of, e.g. `animal`."""
+    chance: float | None = None
+    """Probability of the trait's answer if all candidates were equally likely."""
+    config: dict[str, object]
+    """The resolved configuration."""
+    config_digest: str
+    inputs: dict[str, str]
+    """SHA-256 of every input: models, traits."""
+    seed: int
+    arms: tuple[Arm, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    teachers: tuple[Teacher, ...] = ()
+    datasets: tuple[Dataset, ...] = ()
+    notes: tuple[Note, ...] = ()
+    matrices: tuple[Matrix, ...] = ()
+    curves: tuple[Curves, ...] = ()
+    limits: tuple[str, ...] = ()
+    """What this experiment cannot show."""
+    packages: dict[str, str] = Field(default_factory=dict)
+    git_revision: str | None = None
+    hardware: dict[str, str] = Field(default_factory=dict)
+    wall_seconds: float
+    """Working time summed over all sittings of a resumed run."""
+    peak_memory_mb: float | None = None
+    command: str
+    """The command that reproduces it."""
