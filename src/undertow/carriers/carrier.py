@@ -1,0 +1,50 @@
+"""
+What a carrier can do: ask for completions, judge their format, restrict and shuffle them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+
+class Carrier(Protocol):
+    """
+    The material that may carry a trait although it does not mention it.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name in the registry, e.g. `numbers`."""
+
+    @property
+    def length(self) -> int:
+        """Steps of a completion under restricted decoding."""
+
+    def requests(self, n: int, rng: np.random.Generator) -> list[str]:
+        """
+        `n` user prompts, each drawn afresh from `rng`.
+        """
+
+    def rejection(self, completion: str) -> str | None:
+        """
+        Why the format filter removes the completion; None if it keeps it.
+        """
+
+    def allowed(self, step: int) -> re.Pattern[str]:
+        """
+        Restricted decoding: a token may stand at `step` iff its decoded text matches in full.
+        """
+
+    def shuffled_within(self, completion: str, rng: np.random.Generator) -> str:
+        """
+        The completion with its own items in random order, in its own format.
+        """
+
+    def shuffled_across(self, completions: Sequence[str], rng: np.random.Generator) -> list[str]:
+        """
+        The completions with their items pooled and dealt anew; each keeps its length and format.
+        """

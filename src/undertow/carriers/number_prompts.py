@@ -1,0 +1,100 @@
+"""
+Prompt families and banned numbers of the numbers carrier, read from `numbers.toml`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from undertow.data.configuration import parse, read_toml
+from undertow.errors import UnknownNameError
+
+_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+class Family(BaseModel):
+    """
+    Parts of a prompt that are crossed at random.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    layout: str
+    """How the parts are joined."""
+
+    least_examples: int
+    """Fewest examples in a prompt."""
+
+    most_examples: int
+    """Most examples in a prompt."""
+
+    separators: tuple[str, ...]
+    """What may stand between the examples."""
+
+    parts: dict[str, tuple[str, ...]]
+    """Variants of each part."""
+
+
+class PromptFile(BaseModel):
+    """
+    The file `numbers.toml`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    families: dict[str, Family]
+    """Prompt families by name."""
+
+    banned: dict[str, tuple[int, ...]]
+    """Lists of banned numbers by name."""
+
+
+def family(name: str) -> Family:
+    """
+    A prompt family by name.
+
+    Raises:
+        UnknownNameError: if there is none of that name.
+    """
+    families = _file().families
+    if name not in families:
+        raise UnknownNameError("prompt family", name, families, where="carrier 'numbers'")
+    return families[name]
+
+
+def banned(name: str) -> tuple[int, ...]:
+    """
+    A list of banned numbers by name.
+
+    Raises:
+        UnknownNameError: if there is none of that name.
+    """
+    lists = _file().banned
+    if name not in lists:
+        raise UnknownNameError("list of banned numbers", name, lists, where="carrier 'numbers'")
+    return lists[name]
+
+
+def prompt(source: Family, examples: str, count: int, rng: np.random.Generator) -> str:
+    """
+    One prompt: a variant of each part, filled with the examples and the number of numbers.
+    """
+    values = {
+        name: variants[int(rng.integers(len(variants)))] for name, variants in source.parts.items()
+    }
+    word = _WORDS[count - 1]
+    values |= {"examples": examples, "count": str(count), "word": word, "Word": word.title()}
+    text = source.layout
+    while "{" in text:  # parts may name other parts
+        text = text.format_map(values)
+    return text
+
+
+@cache
+def _file() -> PromptFile:
+    resource = files("undertow.carriers").joinpath("numbers.toml")
+    return parse(PromptFile, read_toml(resource), where=f"'{resource}'")

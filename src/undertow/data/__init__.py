@@ -1,0 +1,3 @@
+"""
+Rows in and out, their digests, named random streams and closed configuration files.
+"""

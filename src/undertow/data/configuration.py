@@ -1,0 +1,97 @@
+"""
+TOML files parsed into closed pydantic models; every fault is a `ConfigError` with its place.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+import typing
+from collections.abc import Iterable, Mapping
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from undertow.errors import ConfigError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_toml(path: Path | Traversable) -> dict[str, Any]:
+    """
+    The tables of a TOML file.
+
+    Raises:
+        ConfigError: if the file is missing, unreadable, not UTF-8 or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise ConfigError(f"no such file: '{path}'") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read '{path}': {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"'{path}' is not UTF-8 (byte {error.start})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"'{path}' is not valid TOML: {error}") from error
+
+
+def parse(model: type[M], tables: Mapping[str, Any], *, where: str) -> M:
+    """
+    The tables as a model; `where` names their file in the error.
+
+    Raises:
+        ConfigError: naming the file, the key, its value and what is allowed, for the first fault.
+    """
+    try:
+        return model.model_validate(tables)
+    except ValidationError as error:
+        # An unknown key is often the cause of a missing one, so it is reported first.
+        details = sorted(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+        raise ConfigError(_sentence(details[0], model, where)) from error
+
+
+def nearest(value: str, allowed: Iterable[str]) -> str:
+    """
+    `; did you mean 'X'?` for the allowed name nearest to the value, or nothing.
+    """
+    close = difflib.get_close_matches(value, list(allowed), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _sentence(detail: ErrorDetails, model: type[BaseModel], where: str) -> str:
+    location = detail["loc"]
+    key = ".".join(str(part) for part in location)
+    if detail["type"] == "extra_forbidden":
+        allowed = sorted(_keys_at(model, location[:-1]))
+        guess = nearest(str(location[-1]), allowed)
+        return f"{where}: unknown key '{key}'; allowed: {', '.join(allowed)}{guess}"
+    if detail["type"] == "missing":
+        return f"{where}: the key '{key}' is missing"
+    reason = detail["msg"].removeprefix("Value error, ")
+    if not location:
+        return f"{where}: {reason}"
+    return f"{where}: key '{key}' has the value {_short(detail['input'])}: {reason}"
+
+
+def _short(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 80 else shown[:77] + "..."
+
+
+def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    found: type[BaseModel] = model
+    for part in location:
+        field = found.model_fields.get(str(part))
+        # Keys of a dict and indices of a list are no fields: the model stays the one they hold.
+        found = (_model_in(field.annotation) or found) if field else found
+    return [field.alias or name for name, field in found.model_fields.items()]
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, typing.get_args(annotation))), None)

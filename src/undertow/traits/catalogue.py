@@ -1,0 +1,89 @@
+"""
+The traits that ship with undertow, and those of a user's own TOML file, found by name.
+"""
+
+from __future__ import annotations
+
+import functools
+from importlib.resources import files
+from pathlib import Path
+
+from undertow.data.configuration import parse, read_toml
+from undertow.errors import ConfigError, UnknownNameError
+from undertow.traits.trait import Trait
+from undertow.traits.trait_file import TraitFile
+
+_CATEGORIES = {"animal": "animals.toml", "tree": "trees.toml"}
+_HINT = "undertow traits"
+
+
+def categories() -> list[str]:
+    """
+    Names of the built-in categories.
+    """
+    return list(_CATEGORIES)
+
+
+def names() -> list[str]:
+    """
+    Names of all built-in traits, category by category.
+    """
+    return [name for category in _CATEGORIES for name in _built_in(category)]
+
+
+def load(name_or_path: str) -> Trait:
+    """
+    A built-in trait (`owl`), or a file's (`my.toml`, or `my.toml:heron` where it holds several).
+
+    Raises:
+        UnknownNameError: if no such trait is built in or in the file.
+        ConfigError: if the file is malformed, or holds several traits and none is named.
+    """
+    path, name = _split(name_or_path)
+    if path is None:
+        built_in = {key: trait for each in _CATEGORIES for key, trait in _built_in(each).items()}
+        if name not in built_in:
+            raise UnknownNameError("trait", name, built_in, hint=_HINT)
+        return built_in[name]
+    traits = _read(path)
+    if not name and len(traits) > 1:
+        raise ConfigError(
+            f"'{path}' holds {len(traits)} traits and none is named; allowed: {', '.join(traits)}",
+            hint=f"name one, e.g. {path}:{next(iter(traits))}",
+        )
+    if name and name not in traits:
+        raise UnknownNameError("trait", name, traits, where=f"'{path}'")
+    return traits[name] if name else next(iter(traits.values()))
+
+
+def load_category(name_or_path: str) -> tuple[Trait, ...]:
+    """
+    All traits of a built-in category (`animal`) or of a file (`my.toml`).
+
+    Raises:
+        UnknownNameError: if there is no such category.
+        ConfigError: if the file is malformed.
+    """
+    if name_or_path.endswith(".toml"):
+        return tuple(_read(name_or_path).values())
+    if name_or_path not in _CATEGORIES:
+        raise UnknownNameError("category", name_or_path, _CATEGORIES, hint=_HINT)
+    return tuple(_built_in(name_or_path).values())
+
+
+def _split(name_or_path: str) -> tuple[str | None, str]:
+    # `C:\my.toml` has a colon too, so the suffix decides where the path ends.
+    if name_or_path.endswith(".toml"):
+        return name_or_path, ""
+    path, found, name = name_or_path.rpartition(".toml:")
+    return (path + ".toml", name) if found else (None, name_or_path)
+
+
+def _read(path: str) -> dict[str, Trait]:
+    return parse(TraitFile, read_toml(Path(path)), where=f"'{path}'").as_traits()
+
+
+@functools.cache
+def _built_in(category: str) -> dict[str, Trait]:
+    resource = files("undertow.traits").joinpath("catalogue", _CATEGORIES[category])
+    return parse(TraitFile, read_toml(resource), where=f"'{resource}'").as_traits()
