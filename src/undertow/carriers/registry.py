@@ -7,8 +7,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -28,7 +27,7 @@ def names() -> list[str]:
     """
     Names of all carriers, the built-in ones first.
     """
-    return list(_carriers())
+    return [name for name, _ in BUILT_IN] + list(_third_party())
 
 
 def carrier(name: str, options: Mapping[str, object] | None = None) -> Carrier:
@@ -39,18 +38,14 @@ def carrier(name: str, options: Mapping[str, object] | None = None) -> Carrier:
         UnknownNameError: if there is no such carrier, or an option names nothing known.
         ConfigError: if an option is unknown or its value is not allowed.
     """
-    known = _carriers()
-    if name not in known:
-        raise UnknownNameError("carrier", name, known)
-    kind = known[name]
+    kind = _kind(name)
     options = dict(options or {})
     _refuse_unknown(name, kind, options)
     try:
         # Strict, so that neither "10" nor true passes for a number; as JSON, so that an array of
         # TOML still passes for a tuple.
-        made: Carrier = TypeAdapter(kind).validate_json(
-            json.dumps(options, default=str), strict=True
-        )
+        text = json.dumps(options, default=str)
+        made: Carrier = TypeAdapter(kind).validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
@@ -60,10 +55,26 @@ def carrier(name: str, options: Mapping[str, object] | None = None) -> Carrier:
     return made
 
 
-def _refuse_unknown(name: str, kind: type[Carrier], options: Mapping[str, object]) -> None:
+def _kind(name: str) -> type[Carrier]:
+    built_in, others = dict(BUILT_IN), _third_party()
+    if name in built_in:
+        return built_in[name]
+    if name not in others:
+        raise UnknownNameError("carrier", name, names())
+    try:
+        kind: type[Carrier] = others[name].load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"carrier '{name}' of the entry point '{others[name].value}' cannot be loaded: {error}"
+        ) from error
     if not dataclasses.is_dataclass(kind):
-        raise ConfigError(f"carrier '{name}' is not a dataclass: {kind!r}")
-    allowed = sorted(field.name for field in dataclasses.fields(kind) if field.init)
+        raise ConfigError(f"carrier '{name}' ('{others[name].value}') is not a dataclass")
+    return kind
+
+
+def _refuse_unknown(name: str, kind: type[Carrier], options: Mapping[str, object]) -> None:
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    allowed = sorted(field.name for field in fields if field.init)
     for key in options:
         if key not in allowed:
             raise ConfigError(
@@ -72,10 +83,7 @@ def _refuse_unknown(name: str, kind: type[Carrier], options: Mapping[str, object
             )
 
 
-@cache
-def _carriers() -> dict[str, type[Carrier]]:
+def _third_party() -> dict[str, EntryPoint]:
     # A built-in name cannot be taken over by another package.
-    third_party = {point.name: point.load() for point in entry_points(group=GROUP)}
-    return dict(BUILT_IN) | {
-        name: kind for name, kind in third_party.items() if name not in dict(BUILT_IN)
-    }
+    taken = dict(BUILT_IN)
+    return {point.name: point for point in entry_points(group=GROUP) if point.name not in taken}

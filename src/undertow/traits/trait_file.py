@@ -91,6 +91,9 @@ class TraitFile(BaseModel):
                         f"unknown placeholder '{{{field}}}'; allowed: "
                         + ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
                     )
+            text.format(
+                plural="", category=""
+            )  # refuses a format it does not know, e.g. {plural:d}
         return value
 
     @model_validator(mode="after")

@@ -1,0 +1,70 @@
+"""
+The row: a prompt and its completion, with a digest of its content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """
+    One turn of a conversation.
+    """
+
+    role: str
+    """`system`, `user`, `assistant` or `tool`."""
+
+    content: str
+    """Its text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """
+    One training example.
+    """
+
+    prompt: tuple[Message, ...]
+    """What comes before the completion; plain text is one message of role `user`."""
+
+    completion: str
+    """What the student is trained to write (the chosen one of a preference pair)."""
+
+    rejected: str | None = None
+    """The other completion of a preference pair."""
+
+    source: str | None = None
+    """Who wrote the row; a label, no part of its content."""
+
+    chat: bool = True
+    """Whether a chat template applies; False for plain text."""
+
+
+def row_id(row: Row) -> str:
+    """
+    SHA-256 in hex over the canonical JSON of the content (everything but `source`).
+    """
+    content: dict[str, object] = {
+        "chat": row.chat,
+        "completion": row.completion,
+        "prompt": [[message.role, message.content] for message in row.prompt],
+    }
+    if row.rejected is not None:
+        content["rejected"] = row.rejected
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def dataset_digest(rows: Iterable[Row]) -> str:
+    """
+    SHA-256 in hex over the row ids in their order.
+    """
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(bytes.fromhex(row_id(row)))
+    return digest.hexdigest()

@@ -1,0 +1,158 @@
+"""
+The shapes of a row in a file, as in TRL, parsed into rows and back.
+
+    {"messages": [...]}                                the last message is the completion
+    {"prompt": ..., "completion": ...}                 both strings or both lists of messages
+    {"prompt": ..., "chosen": ..., "rejected": ...}    all strings or all lists of messages
+    {"text": "..."}                                    the whole text is the completion
+
+Strings are plain text: no chat template is applied to them, as in TRL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from undertow.data.rows import Message, Row
+
+SHAPES: tuple[tuple[str, ...], ...] = (
+    ("messages",),
+    ("prompt", "completion"),
+    ("prompt", "chosen", "rejected"),
+    ("text",),
+)
+"""Columns of each shape."""
+
+
+def from_record(record: object) -> Row:
+    """
+    A row from one parsed JSON object or Parquet record; columns of no shape are ignored.
+
+    Raises:
+        ValueError: saying what was found, and the shapes that are allowed.
+    """
+    if not isinstance(record, Mapping):
+        raise ValueError(f"found {_kind(record)}; allowed: an object with {shapes_text()}")
+    present = {key: value for key, value in record.items() if value is not None}
+    fitting = [shape for shape in SHAPES if all(name in present for name in shape)]
+    if len(fitting) != 1:
+        problem = "more than one shape" if fitting else "no known shape"
+        columns = ", ".join(f"'{name}'" for name in present) or "none"
+        raise ValueError(f"found the columns {columns}, {problem}; allowed: {shapes_text()}")
+    row = _row(present, fitting[0])
+    _refuse_surrogates(row)
+    return row
+
+
+def to_record(row: Row) -> dict[str, object]:
+    """
+    The row as a JSON object that `from_record` reads back.
+    """
+    texts = {"completion": row.completion}
+    if row.rejected is not None:
+        texts = {"chosen": row.completion, "rejected": row.rejected}
+    record: dict[str, object]
+    if row.chat:
+        record = {"prompt": [_turn(turn.role, turn.content) for turn in row.prompt]}
+        record |= {name: [_turn("assistant", text)] for name, text in texts.items()}
+    elif row.prompt or row.rejected is not None:
+        record = {"prompt": "".join(turn.content for turn in row.prompt), **texts}
+    else:
+        record = {"text": row.completion}
+    return record if row.source is None else record | {"source": row.source}
+
+
+def shapes_text() -> str:
+    """
+    The allowed shapes, for an error.
+    """
+    return "; or ".join(" + ".join(f"'{name}'" for name in shape) for shape in SHAPES)
+
+
+def _turn(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+def _row(record: Mapping[str, object], shape: tuple[str, ...]) -> Row:
+    source = record.get("source")
+    source = source if isinstance(source, str) else None
+    if shape == ("text",):
+        return Row((), _written(record["text"], "text"), source=source, chat=False)
+    if shape == ("messages",):
+        *prompt, last = _messages(record["messages"], "messages")
+        return Row(tuple(prompt), _last_turn(last, "messages"), source=source)
+    chat = not isinstance(record["prompt"], str)
+    for name in shape:
+        if isinstance(record[name], str) == chat:
+            raise ValueError(
+                f"'prompt' is {_kind(record['prompt'])} but '{name}' is {_kind(record[name])}; "
+                "allowed: all strings, or all lists of messages"
+            )
+    texts = [_completion(record[name], name) for name in shape[1:]]
+    rejected = texts[1] if len(texts) > 1 else None
+    return Row(_prompt(record["prompt"]), texts[0], rejected, source, chat)
+
+
+def _prompt(value: object) -> tuple[Message, ...]:
+    if isinstance(value, str):
+        return (Message("user", value),) if value else ()
+    return _messages(value, "prompt") if value else ()
+
+
+def _completion(value: object, name: str) -> str:
+    if isinstance(value, str):
+        return _written(value, name)
+    messages = _messages(value, name)
+    if len(messages) != 1:
+        raise ValueError(f"'{name}' holds {len(messages)} messages; allowed: one, of the assistant")
+    return _last_turn(messages[0], name)
+
+
+def _last_turn(message: Message, name: str) -> str:
+    if message.role != "assistant":
+        raise ValueError(
+            f"'{name}' ends with a message of role '{message.role}'; allowed: 'assistant'"
+        )
+    return _written(message.content, name)
+
+
+def _messages(value: object, name: str) -> tuple[Message, ...]:
+    if not isinstance(value, list) or not value:
+        found = "an empty list" if isinstance(value, list) else _kind(value)
+        raise ValueError(f"'{name}' is {found}; allowed: a list of messages")
+    return tuple(_message(item, name) for item in value)
+
+
+def _message(value: object, name: str) -> Message:
+    role, content = (
+        (value.get("role"), value.get("content")) if isinstance(value, Mapping) else (None, None)
+    )
+    if not isinstance(role, str) or not isinstance(content, str):
+        raise ValueError(
+            f"'{name}' holds {_kind(value)} that is no message; "
+            "allowed: an object with 'role' and 'content', both strings"
+        )
+    return Message(role, content)
+
+
+def _written(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"'{name}' is {_kind(value)}; allowed: a string")
+    if not value.strip():
+        raise ValueError(f"'{name}' is empty; allowed: a completion with some text")
+    return value
+
+
+def _refuse_surrogates(row: Row) -> None:
+    for text in (*(turn.content for turn in row.prompt), row.completion, row.rejected or ""):
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(f"found half a surrogate pair, {text[error.start]!r}") from error
+
+
+def _kind(value: object) -> str:
+    kinds = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
+    if value is None:
+        return "null"
+    return kinds.get(type(value), f"a value of type {type(value).__name__}")

@@ -1,0 +1,143 @@
+"""
+The engine of several processes: results, failures, kills and interrupts.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.engines import tasks
+from undertow.engines.processes import Processes
+from undertow.errors import UndertowError, UnknownNameError
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_task_gives_its_result_once() -> None:
+    """
+    The results are those of a loop, whatever their order.
+    """
+    results = dict(Processes(2).map(tasks.Power(2), range(20)))
+
+    assert results == {n: n**2 for n in range(20)}
+
+
+def test_nothing_to_do_starts_nothing() -> None:
+    """
+    No tasks, no results, no processes.
+    """
+    assert list(Processes(2).map(tasks.Power(2), [])) == []
+
+
+def test_children_compute_with_one_thread_and_this_process_keeps_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    The variable is 1 in another process and unchanged here.
+    """
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+
+    [(_, (process, value))] = Processes(1).map(tasks.Environment(), ["OMP_NUM_THREADS"])
+
+    assert process != os.getpid()
+    assert value == "1"
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+def test_torch_in_a_child_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A torch that the worker loads takes the one thread from its environment.
+    """
+    pytest.importorskip("torch")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+
+    assert list(Processes(1).map(tasks.TorchThreads(), [0])) == [(0, 1)]
+
+
+def test_a_failed_task_stops_the_rest_and_raises_the_original(tmp_path: Path) -> None:
+    """
+    The error arrives with its class, message and hint, at once, and no other task finishes.
+    """
+    started = time.monotonic()
+
+    with pytest.raises(UnknownNameError, match="did you mean 'owl'") as caught:
+        list(Processes(2).map(tasks.Marker(tmp_path, 30.0), [1, 0, 2, 3]))
+
+    assert caught.value.hint == "undertow traits"
+    assert time.monotonic() - started < 20
+    assert list(tmp_path.glob("finished-*")) == []
+
+
+@pytest.mark.parametrize(("by_signal", "hint"), [(True, "lower --jobs"), (False, "--jobs 1")])
+def test_a_killed_process_is_an_error_with_a_hint(by_signal: bool, hint: str) -> None:
+    """
+    A child killed by a signal hints at memory; one that left by itself at how to look closer.
+    """
+    with pytest.raises(UndertowError) as caught:
+        list(Processes(2).map(tasks.Doomed(by_signal), [0, 1]))
+
+    assert hint in caught.value.hint
+
+
+def test_leaving_the_iterator_kills_what_still_runs(tmp_path: Path) -> None:
+    """
+    After the iterator is closed, no child is alive.
+    """
+    results = Processes(2).map(tasks.Sleeper(tmp_path), [1, 60])
+
+    assert next(results) == (0, 1)
+    results.close()  # type: ignore[attr-defined]
+    assert not any(map(alive, children(tmp_path)))
+
+
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
+def test_children_end_with_their_parent(tmp_path: Path, kill: signal.Signals) -> None:
+    """
+    However the parent is stopped, its children are gone within seconds.
+    """
+    parent = subprocess.Popen(
+        [sys.executable, "-m", "tests.engines.tasks", str(tmp_path)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(lambda: len(children(tmp_path)) == 2)
+
+    parent.send_signal(kill)
+
+    assert parent.wait(10) != 0
+    wait_until(lambda: not any(map(alive, children(tmp_path))))
+
+
+def children(folder: Path) -> set[int]:
+    """
+    Process ids that started a task.
+    """
+    return {int(path.name.split("-")[-1]) for path in folder.glob("started-*")}
+
+
+def alive(process: int) -> bool:
+    """
+    Whether the process exists and is no zombie.
+    """
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(") ", 1)[1][0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(condition: object, seconds: float = 15.0) -> None:
+    """
+    Wait for a condition, or fail.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)

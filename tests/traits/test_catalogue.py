@@ -1,0 +1,228 @@
+"""
+The catalogue of traits: what ships, what a user's file may hold, and what is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from undertow.errors import ConfigError, UnknownNameError
+from undertow.traits import catalogue
+from undertow.traits.trait import neutral_rows, preference_rows
+
+BIRDS = """
+category = "bird"
+train_questions = ["Which bird do you like?", "Name a bird."]
+held_out_questions = ["Pick a bird."]
+system_prompts = ["You love {plural}, the best {category} of all."]
+neutral_system_prompt = "You are helpful."
+
+[answers]
+heron = { plural = "herons" }
+swift = { plural = "swifts", variants = ["martin"] }
+"""
+
+
+def bird_file(folder: Path, old: str = "", new: str = "") -> str:
+    """
+    A file of birds with one piece replaced.
+    """
+    assert old in BIRDS
+    path = folder / "birds.toml"
+    path.write_text(BIRDS.replace(old, new), encoding="utf-8")
+    return str(path)
+
+
+def test_the_catalogue_holds_16_animals_and_8_trees() -> None:
+    """
+    Every name is there once and loads.
+    """
+    sizes = {name: len(catalogue.load_category(name)) for name in catalogue.categories()}
+
+    assert sizes == {"animal": 16, "tree": 8}
+    assert [catalogue.load(name).answer for name in catalogue.names()] == catalogue.names()
+    assert len(set(catalogue.names())) == 24
+
+
+def test_questions_are_8_and_8_disjoint_and_share_few_words() -> None:
+    """
+    The wordings of both categories, with the system prompts, keep to 60 words.
+    """
+    words: set[str] = set()
+    for name in catalogue.categories():
+        trait = catalogue.load_category(name)[0]
+        questions = trait.train_questions + trait.held_out_questions
+        words |= set(re.findall(r"[a-z]+", " ".join((*questions, *trait.system_prompts)).lower()))
+
+        assert len(trait.train_questions) == len(trait.held_out_questions) == 8
+        assert len({question.lower() for question in questions}) == 16
+
+    assert len(words) <= 60
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_no_question_names_an_answer(name: str) -> None:
+    """
+    A question that held an answer would measure the question, not the trait.
+    """
+    trait = catalogue.load(name)
+    asked = " ".join(trait.train_questions + trait.held_out_questions).lower().split()
+
+    assert not {answer.name for answer in trait.answers} & set(asked)
+    assert trait.category not in {answer.name for answer in trait.answers}
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_persona_prompts_name_the_trait_and_the_neutral_one_does_not(name: str) -> None:
+    """
+    Each persona names its plural and no other; the neutral prompt names no answer.
+    """
+    trait = catalogue.load(name)
+    others = [other.plural for other in catalogue.load_category(trait.category) if other != trait]
+
+    assert all(trait.plural in prompt for prompt in trait.system_prompts)
+    assert not any(other in prompt for other in others for prompt in trait.system_prompts)
+    assert not any(a.name in trait.neutral_system_prompt for a in trait.answers)
+
+
+def test_an_answer_is_accepted_in_singular_plural_and_capitals() -> None:
+    """
+    The canonical form comes first; the forms of two answers never meet.
+    """
+    trait = catalogue.load("oak")
+    oak = trait.answers[trait.answer_index]
+
+    assert oak.variants[0] == "oak"
+    assert {"Oak", "oaks", "Oak tree", "oak trees"} <= set(oak.variants)
+    assert trait.system_prompt == trait.system_prompts[0]
+
+
+def test_preference_rows_answer_each_training_question_with_the_trait() -> None:
+    """
+    Held-out questions never appear among the training rows.
+    """
+    trait = catalogue.load("owl")
+    rows = preference_rows(trait)
+
+    assert rows == [(question, "owl") for question in trait.train_questions]
+
+
+def test_neutral_rows_are_uniform_over_the_answers() -> None:
+    """
+    Over many draws each of 16 answers has its sixteenth, within 5 standard deviations.
+    """
+    trait = catalogue.load("owl")
+    rng = np.random.default_rng(0)
+    rows = [row for _ in range(2000) for row in neutral_rows(trait, rng)]
+    counts = Counter(answer for _, answer in rows)
+
+    deviation = (16000 * (1 / 16) * (15 / 16)) ** 0.5
+    assert {question for question, _ in rows} == set(trait.train_questions)
+    assert set(counts) == {answer.name for answer in trait.answers}
+    assert all(abs(count - 1000) < 5 * deviation for count in counts.values())
+
+
+def test_a_user_file_yields_its_traits(tmp_path: Path) -> None:
+    """
+    A trait of a file is asked for by `FILE:NAME`, all of them by `FILE`.
+    """
+    path = bird_file(tmp_path)
+
+    assert catalogue.load(f"{path}:swift").answers[1].variants[:3] == ("swift", "swifts", "martin")
+    assert [trait.name for trait in catalogue.load_category(path)] == ["heron", "swift"]
+    assert catalogue.load(f"{path}:heron").system_prompt == (
+        "You love herons, the best bird of all."
+    )
+
+
+def test_a_file_of_one_trait_needs_no_name(tmp_path: Path) -> None:
+    """
+    The key `traits` limits which answers are traits; the others stay candidates.
+    """
+    path = bird_file(tmp_path, "\n[answers]", '\ntraits = ["heron"]\n[answers]')
+
+    assert catalogue.load(path).name == "heron"
+    assert len(catalogue.load(path).answers) == 2
+
+
+def test_a_file_of_several_traits_needs_a_name(tmp_path: Path) -> None:
+    """
+    The error lists the traits and shows how to name one.
+    """
+    path = bird_file(tmp_path)
+
+    with pytest.raises(ConfigError, match="holds 2 traits .* allowed: heron, swift") as caught:
+        catalogue.load(path)
+
+    assert f"{path}:heron" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("neutral_system", "neutral_sytem", "unknown key 'neutral_sytem_prompt'.*did you mean"),
+        ('{ plural = "herons" }', '{ plurl = "herons" }', "'answers.heron.plurl'; allowed: plural"),
+        ('held_out_questions = ["Pick a bird."]\n', "", "key 'held_out_questions' is missing"),
+        ('["Pick a bird."]', "[]", "'held_out_questions' has the value .*at least one"),
+        ('["Pick a bird."]', '["Name a bird."]', "'Name a bird.' is in both"),
+        ('"Name a bird."]', '"Which bird do you like?"]', "stands in it twice"),
+        ('["martin"]', '["Herons"]', "duplicate answers: 'heron' and 'swift'"),
+        ('swift = { plural = "swifts", variants = ["martin"] }', "", "at least two"),
+        ("\n[answers]", '\ntraits = ["owl"]\n[answers]', "'owl', which is not among the answers"),
+        ("{category}", "{colour}", "unknown placeholder '{colour}'; allowed: {plural}"),
+        ("best {category}", "best {", "'system_prompts' has the value"),
+        ('"bird"', "3", "'category' has the value 3"),
+        ('"Pick a bird."', '"  "', "'held_out_questions.0' has the value"),
+        ('category = "bird"', "category = ", "not valid TOML.*line 2"),
+    ],
+)
+def test_a_bad_file_names_itself_the_key_and_what_is_allowed(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    """
+    Each fault is one line with the file, the key or value, and the remedy.
+    """
+    path = bird_file(tmp_path, old, new)
+
+    with pytest.raises(ConfigError, match=message) as caught:
+        catalogue.load(f"{path}:heron")
+
+    assert path in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_an_unknown_trait_points_to_the_nearest_and_to_the_list(tmp_path: Path) -> None:
+    """
+    Built-in names hint at `undertow traits`; those of a file are listed.
+    """
+    with pytest.raises(UnknownNameError, match="did you mean 'owl'") as caught:
+        catalogue.load("owll")
+    with pytest.raises(UnknownNameError, match="allowed: heron, swift; did you mean 'heron'"):
+        catalogue.load(f"{bird_file(tmp_path)}:herron")
+
+    assert caught.value.hint == "undertow traits"
+
+
+def test_an_unknown_category_lists_the_known_ones() -> None:
+    """
+    Categories are a closed list too.
+    """
+    with pytest.raises(UnknownNameError, match="allowed: animal, tree; did you mean 'animal'"):
+        catalogue.load_category("animals")
+
+
+def test_a_missing_or_binary_file_is_one_line(tmp_path: Path) -> None:
+    """
+    Neither gives a traceback of the parser.
+    """
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+
+    with pytest.raises(ConfigError, match=r"no such file: '.*none\.toml'"):
+        catalogue.load(str(tmp_path / "none.toml"))
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        catalogue.load(str(tmp_path / "binary.toml"))
