@@ -42,6 +42,14 @@ def test_parse_reads_what_the_published_format_allows(
     assert parse(text) == numbers
 
 
+def test_leading_zeros_are_not_size() -> None:
+    """
+    A number is judged by its value.
+    """
+    assert parse("0007, 0999") == [7, 999]
+    assert parse("01000") is Reason.OUT_OF_RANGE
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -218,7 +226,7 @@ def test_shuffling_across_keeps_the_pool_and_each_format(rows: list[list[int]], 
 
     dealt = BRIEF.shuffled_across(texts, rng(seed))
 
-    assert Counter(re.findall(r"\d+", " ".join(dealt))) == Counter(map(str, sum(rows, [])))
+    assert Counter(re.findall(r"\d+", " ".join(dealt))) == Counter(map(str, itertools.chain(*rows)))
     assert [re.split(r"\d+", t) for t in dealt] == [re.split(r"\d+", t) for t in texts]
 
 

@@ -78,7 +78,7 @@ def other_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: other-carrier\nVersion: 1\n")
     (about / "entry_points.txt").write_text(
         "[undertow.carriers]\ndates = other_carrier:Dates\n"
-        "broken = other_carrier_missing:Dates\nnumbers = other_carrier:Dates\n"
+        "broken = other_carrier_missing:Dates\nplain = other_carrier:dataclass\nnumbers = other_carrier:Dates\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "other_carrier", raising=False)
@@ -89,7 +89,7 @@ def test_another_package_adds_a_carrier_with_its_options() -> None:
     """
     A carrier of an entry point is found by name, but takes no built-in name.
     """
-    assert registry.names() == ["numbers", "dates", "broken"]
+    assert registry.names() == ["numbers", "dates", "broken", "plain"]
     assert registry.carrier("dates", {"era": "old"}).era == "old"  # type: ignore[attr-defined]
     assert type(registry.carrier("numbers")) is Numbers
 
@@ -101,3 +101,5 @@ def test_a_broken_package_is_named_and_harms_no_other_carrier() -> None:
     """
     with pytest.raises(ConfigError, match=r"carrier 'broken'.*other_carrier_missing"):
         registry.carrier("broken")
+    with pytest.raises(ConfigError, match=r"carrier 'plain' .* is not a dataclass"):
+        registry.carrier("plain")

@@ -24,7 +24,7 @@ PLAIN = [Row(row.prompt, row.completion, row.rejected, chat=False) for row in PL
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-@pytest.mark.parametrize("rows", [CHAT, PAIRS, CHAT + PAIRS, PLAIN])
+@pytest.mark.parametrize("rows", [[], CHAT, PAIRS, CHAT + PAIRS, PLAIN])
 def test_rows_come_back_as_they_were(tmp_path: Path, suffix: str, rows: list[Row]) -> None:
     """
     Writing and reading are inverse for chat, preference pairs and plain text, mixed too.
@@ -152,7 +152,7 @@ def test_no_space_left_is_one_line_with_a_hint(
     opened = Path.open
     monkeypatch.setattr(Path, "open", lambda self, mode: opened(full, mode))
 
-    with pytest.raises(UndertowError, match="no space left for '.*file'") as caught:
+    with pytest.raises(UndertowError, match=r"no space left for '.*file'") as caught:
         atomic_write(tmp_path / "file", b"x" * 100)
 
     assert "free some space" in caught.value.hint

@@ -4,11 +4,13 @@ The engine of several processes: results, failures, kills and interrupts.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -102,18 +104,43 @@ def test_children_end_with_their_parent(tmp_path: Path, kill: signal.Signals) ->
     """
     However the parent is stopped, its children are gone within seconds.
     """
+    with slow_work(tmp_path) as parent:
+        parent.send_signal(kill)
+
+        assert parent.wait(10) != 0
+        wait_until(lambda: not any(map(alive, children(tmp_path))))
+
+
+def test_ctrl_c_is_left_to_the_parent(tmp_path: Path) -> None:
+    """
+    The terminal interrupts parent and children alike; a child takes no notice.
+    """
+    with slow_work(tmp_path) as parent:
+        for child in children(tmp_path):
+            os.kill(child, signal.SIGINT)
+
+        with pytest.raises(subprocess.TimeoutExpired):
+            parent.wait(0.7)
+        assert all(map(alive, children(tmp_path)))
+
+
+@contextlib.contextmanager
+def slow_work(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """
+    A process with two busy children.
+    """
     parent = subprocess.Popen(
-        [sys.executable, "-m", "tests.engines.tasks", str(tmp_path)],
+        [sys.executable, "-m", "tests.engines.tasks", str(folder)],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
         stderr=subprocess.DEVNULL,
     )
-    wait_until(lambda: len(children(tmp_path)) == 2)
-
-    parent.send_signal(kill)
-
-    assert parent.wait(10) != 0
-    wait_until(lambda: not any(map(alive, children(tmp_path))))
+    with parent:
+        try:
+            wait_until(lambda: len(children(folder)) == 2)
+            yield parent
+        finally:
+            parent.kill()
 
 
 def children(folder: Path) -> set[int]:

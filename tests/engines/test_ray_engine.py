@@ -24,6 +24,9 @@ class TaskError(Exception):
     """
 
     def __init__(self, cause: BaseException) -> None:
+        """
+        Wrap the exception.
+        """
         super().__init__(str(cause))
         self.cause = cause
 

@@ -8,6 +8,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
+from typing import cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -62,14 +63,14 @@ def _kind(name: str) -> type[Carrier]:
     if name not in others:
         raise UnknownNameError("carrier", name, names())
     try:
-        kind: type[Carrier] = others[name].load()
+        loaded = others[name].load()
     except (ImportError, AttributeError) as error:
         raise ConfigError(
             f"carrier '{name}' of the entry point '{others[name].value}' cannot be loaded: {error}"
         ) from error
-    if not dataclasses.is_dataclass(kind):
+    if not (isinstance(loaded, type) and dataclasses.is_dataclass(loaded)):
         raise ConfigError(f"carrier '{name}' ('{others[name].value}') is not a dataclass")
-    return kind
+    return cast(type[Carrier], loaded)
 
 
 def _refuse_unknown(name: str, kind: type[Carrier], options: Mapping[str, object]) -> None:

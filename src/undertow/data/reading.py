@@ -68,7 +68,7 @@ def _json_lines(stream: BinaryIO, place: str) -> Iterator[Row]:
 
 
 def _parquet(stream: BinaryIO, place: str) -> Iterator[Row]:
-    import pyarrow  # type: ignore[import-untyped]
+    import pyarrow
     from pyarrow import parquet
 
     number = 0

@@ -102,10 +102,11 @@ def _sync_directory(directory: Path) -> None:
 
 
 def _write_parquet(file: BinaryIO, records: list[dict[str, Any]], path: str) -> None:
-    import pyarrow  # type: ignore[import-untyped]
+    import pyarrow
     from pyarrow import parquet
 
-    columns = list(dict.fromkeys(name for record in records for name in record))
+    named = dict.fromkeys(name for record in records for name in record)
+    columns = list(named) or ["prompt", "completion"]  # no rows is still a readable file
     texts = {name for name in columns if any(isinstance(r.get(name), str) for r in records)}
     turns = pyarrow.list_(
         pyarrow.struct([("role", pyarrow.string()), ("content", pyarrow.string())])
