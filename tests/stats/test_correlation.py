@@ -39,7 +39,7 @@ def test_known_limits_by_hand():
     assert result.interval.high == pytest.approx(0.9864823, abs=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)  # scipy ranks each order anew
 @given(points)
 def test_agrees_with_scipy(pairs: list[tuple[int, int]]):
     """

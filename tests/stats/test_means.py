@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
@@ -33,9 +33,9 @@ def test_agrees_with_scipy(runs: list[float], level: float):
     """
     An independent implementation gives the same limits.
     """
-    reference = scipy_stats.ttest_1samp(np.array(runs) + np.arange(len(runs)), 0.0)
-    expected = reference.confidence_interval(level)
-    interval = mean_t(np.array(runs) + np.arange(len(runs)), level)
+    assume(np.ptp(runs) > 0.1)  # scipy warns about constant runs
+    expected = scipy_stats.ttest_1samp(runs, 0.0).confidence_interval(level)
+    interval = mean_t(runs, level)
 
     assert (interval.low, interval.high) == pytest.approx(tuple(expected), abs=1e-8)
 
