@@ -1,0 +1,186 @@
+"""
+Arms side by side: which number is compared, what each arm is in words, its mean and interval.
+
+The only arithmetic of a report is here: a mean over an arm's runs and Student's t interval for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from undertow.report.numbers import finite
+from undertow.results.run import Arm, RunDocument
+from undertow.stats.means import mean_t
+
+LEVEL = 0.95
+Tone = Literal["same", "other", "plain"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """
+    The number by which arms are compared.
+    """
+
+    field: str
+    """Field of `Arm`."""
+    name: str
+    """What it is, as the label of an axis."""
+    share: bool
+    """Whether it lies in [0, 1] and is shown in percent."""
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """
+    All runs of one arm.
+    """
+
+    label: str
+    detail: str
+    tone: Tone
+    """Whether the student shares the teacher's initialisation, where the arm's name tells."""
+    filled: bool
+    """Whether the rows came from the teacher of the trait."""
+    values: tuple[float, ...]
+    """One per run."""
+    mean: float
+    low: float | None
+    """None with a single run."""
+    high: float | None
+    untrained: float | None
+    """Mean of the untrained bases from which these students started."""
+
+
+@dataclass(frozen=True)
+class ArmName:
+    """
+    An arm in words.
+    """
+
+    label: str
+    detail: str
+    tone: Tone = "plain"
+    filled: bool = True
+
+
+_NAMES = {
+    "trait": ArmName("Same initialisation", "the {trait} teacher’s rows", "same"),
+    "control": ArmName("Its control", "a neutral teacher’s rows", "same", filled=False),
+    "foreign": ArmName("Other initialisation", "the {trait} teacher’s rows", "other"),
+    "foreign-control": ArmName("Its control", "a neutral teacher’s rows", "other", filled=False),
+    "shuffled-within": ArmName("Shuffled within rows", "the {trait} teacher’s rows", "same"),
+    "shuffled-across": ArmName("Shuffled across rows", "the {trait} teacher’s rows", "same"),
+    "base": ArmName("Untrained", "no rows", "plain", filled=False),
+    "same-init": ArmName("Same initialisation", "auxiliary outputs only", "same"),
+    "other-init": ArmName("Other initialisation", "auxiliary outputs only", "other"),
+    "foreign-init": ArmName("Other initialisation", "auxiliary outputs only", "other"),
+    "all-logits": ArmName("All outputs", "class outputs as well"),
+    "teacher": ArmName("Teacher", "trained on the task"),
+}
+
+
+def measure_of(document: RunDocument) -> Measure | None:
+    """
+    The number by which this document's arms are compared, or none if no arm has one.
+    """
+    answer = f"“{document.trait}”" if document.trait else "the trait’s answer"
+    candidates = (
+        Measure("probability", f"Probability of answering {answer}, held-out questions", True),
+        Measure("accuracy", "Accuracy on held-out examples", True),
+        Measure("logit_margin", f"Logit margin of {answer}, held-out questions", False),
+    )
+    found = (one for one in candidates if any(_number(arm, one) for arm in document.arms))
+    return next(found, None)
+
+
+def summaries(document: RunDocument, measure: Measure) -> tuple[ArmSummary, ...]:
+    """
+    The arms of trained students, in the order in which the document first names them.
+    """
+    groups: dict[tuple[str, str], list[Arm]] = {}
+    for arm in document.arms:
+        groups.setdefault((arm.arm, arm.trait), []).append(arm)
+    several = len({trait for _, trait in groups}) > 1
+    trained = {key: runs for key, runs in groups.items() if key[0] != "base"} or groups
+    found = (_summary(runs, measure, document, several) for runs in trained.values())
+    return tuple(summary for summary in found if summary is not None)
+
+
+def arm_name(arm: str, trait: str | None) -> ArmName:
+    """
+    The arm in words; an arm that is not known keeps its name.
+    """
+    known = _NAMES.get(arm)
+    if known is None:
+        return ArmName(arm, "")
+    detail = known.detail.format(trait=trait or "trait")
+    return ArmName(known.label, detail, known.tone, known.filled)
+
+
+def known_arms(document: RunDocument) -> dict[str, str]:
+    """
+    What each of the document's arms is, for those that are known.
+    """
+    several = len({arm.trait for arm in document.arms}) > 1
+    found = {
+        arm.arm: arm_name(arm.arm, None if several else document.trait) for arm in document.arms
+    }
+    return {
+        arm: f"{name.label.lower()}, {name.detail}" for arm, name in found.items() if name.detail
+    }
+
+
+def mean_interval(values: Sequence[float], *, share: bool) -> tuple[float, float] | None:
+    """
+    Student's t interval (95 %) for the mean of the runs, cut to [0, 1] for a share.
+    """
+    if len(values) < 2:
+        return None
+    interval = mean_t(values, level=LEVEL)
+    if share:
+        return max(interval.low, 0.0), min(interval.high, 1.0)
+    return interval.low, interval.high
+
+
+def mean_of(arms: Sequence[Arm], measure: Measure) -> float | None:
+    """
+    Mean over the runs that have the number.
+    """
+    values = finite([getattr(arm, measure.field) for arm in arms])
+    return math.fsum(values) / len(values) if values else None
+
+
+def _number(arm: Arm, measure: Measure) -> bool:
+    return bool(finite([getattr(arm, measure.field)]))
+
+
+def _summary(
+    runs: list[Arm], measure: Measure, document: RunDocument, several: bool
+) -> ArmSummary | None:
+    values = finite([getattr(arm, measure.field) for arm in runs])
+    if not values:
+        return None
+    first = runs[0]
+    name = arm_name(first.arm, first.trait if several else document.trait)
+    limits = mean_interval(values, share=measure.share)
+    return ArmSummary(
+        label=name.label,
+        detail=f"{name.detail} · {first.trait}" if several else name.detail,
+        tone=name.tone,
+        filled=name.filled,
+        values=values,
+        mean=math.fsum(values) / len(values),
+        low=limits[0] if limits else None,
+        high=limits[1] if limits else None,
+        untrained=_untrained(runs, measure, document),
+    )
+
+
+def _untrained(runs: list[Arm], measure: Measure, document: RunDocument) -> float | None:
+    bases = [arm for arm in document.arms if arm.arm == "base" and arm.trait == runs[0].trait]
+    own = {arm.base for arm in runs}
+    return mean_of([arm for arm in bases if arm.base in own] or bases, measure)

@@ -1,0 +1,154 @@
+"""
+Numbers as a reader sees them: percentages, p-values, intervals, durations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from undertow.results.run import Comparison
+
+_SHARES = ("probability", "accuracy", "share", "fraction")
+NOTHING = "–"
+
+
+def decimal(value: float | None, places: int = 3, *, signed: bool = False) -> str:
+    """
+    A number with a fixed number of decimals and a true minus sign.
+    """
+    if value is None or math.isnan(value):
+        return NOTHING
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    shown = f"{abs(value):,.{places}f}" if abs(value) < 1e7 else significant(abs(value))
+    if not shown.strip("0.,"):
+        return shown
+    return ("−" if value < 0 else "+" if signed else "") + shown
+
+
+def significant(value: float) -> str:
+    """
+    A number with four significant digits, as powers of ten where it is very large or small.
+    """
+    if not math.isfinite(value):
+        return decimal(value)
+    mantissa, _, power = f"{value:.4g}".replace("-", "−").partition("e")
+    return (
+        f"{mantissa} × 10^{power.lstrip('+').replace('−0', '−').lstrip('0')}" if power else mantissa
+    )
+
+
+def percent(value: float | None, places: int = 1) -> str:
+    """
+    A share as a percentage, e.g. `6.2 %`.
+    """
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    least = 10.0**-places
+    small = 0 < abs(100 * value) < least / 2
+    shown = f"< {least:g}" if small else decimal(100 * value, places)
+    return f"{shown}\N{NO-BREAK SPACE}%"
+
+
+def rounded_percent(value: float) -> str:
+    """
+    A share for use in a sentence: no decimals, except below one percent.
+    """
+    return percent(value, 0 if abs(value) >= 0.01 or value == 0 else 1)
+
+
+def whole(value: int | None) -> str:
+    """
+    A count with its thousands apart.
+    """
+    return NOTHING if value is None else f"{value:,}"
+
+
+def plain(value: object) -> str:
+    """
+    A name or an identifier, as it is.
+    """
+    return NOTHING if value is None or value == "" else str(value)
+
+
+def p_value(value: float | None) -> str:
+    """
+    A p-value with three decimals, never rounded to nothing.
+    """
+    if value is None or math.isnan(value):
+        return NOTHING
+    return "< 0.001" if value < 0.0005 else f"{value:.3f}"
+
+
+def is_share(unit: str) -> bool:
+    """
+    Whether a difference in the unit is shown in percentage points.
+    """
+    return unit in _SHARES
+
+
+def unit_name(unit: str) -> str:
+    """
+    The unit of a difference, in words.
+    """
+    return "percentage points" if is_share(unit) else unit
+
+
+def difference(value: float | None, unit: str, *, signed: bool = True) -> str:
+    """
+    A difference in its unit: one decimal for percentage points, two for the others.
+    """
+    if value is None:
+        return NOTHING
+    if is_share(unit):
+        return decimal(100 * value, 1, signed=signed)
+    return decimal(value, 2, signed=signed)
+
+
+def interval(low: float | None, high: float | None, unit: str) -> str:
+    """
+    Two limits in brackets; a limit that the design does not give is infinite.
+    """
+    if low is None and high is None:
+        return "no finite interval"
+    lower = "−∞" if low is None else difference(low, unit)
+    upper = "∞" if high is None else difference(high, unit)
+    return f"[{lower}, {upper}]"
+
+
+def comparison_interval(comparison: Comparison) -> str:
+    """
+    The interval of a comparison with its level, e.g. `95 % [+21.7, +55.7]`.
+    """
+    limits = interval(comparison.low, comparison.high, comparison.unit)
+    return f"{percent(comparison.level, 0)} {limits}"
+
+
+def duration(seconds: float | None) -> str:
+    """
+    A duration in its two largest units.
+    """
+    if seconds is None or not math.isfinite(seconds):
+        return NOTHING
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def memory(megabytes: float | None) -> str:
+    """
+    An amount of memory, in the unit that suits it.
+    """
+    if megabytes is None or not math.isfinite(megabytes):
+        return NOTHING
+    return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes:.0f} MB"
+
+
+def finite(values: Sequence[float | None]) -> tuple[float, ...]:
+    """
+    The values that can be drawn.
+    """
+    return tuple(value for value in values if value is not None and math.isfinite(value))
