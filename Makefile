@@ -1,0 +1,75 @@
+# One door to everything. `make` lists the targets; CONTRIBUTING.md explains them.
+
+VENV := .venv
+BIN  := $(VENV)/bin
+PIP  := $(BIN)/python -m pip --disable-pip-version-check
+ARGS ?=
+
+# 3.11 is what constraints.txt was tested with; Debian ships `ensurepip` in python3-venv.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lint types layers docs fix clean
+.DELETE_ON_ERROR:
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z%-]*\):.*## /\1: /p' Makefile | sed 's/^/make /'
+
+demo: $(VENV)/.stamp-run  ## set up and run the owl experiment (about 8 minutes on 2 cores)
+	$(BIN)/undertow demo $(ARGS)
+
+test: $(VENV)/.stamp-dev  ## set up and run the tests; choose some with ARGS='-k name'
+	$(BIN)/python -m pytest $(ARGS)
+
+# The cheap steps come first, so that most mistakes show within seconds.
+check: format lint types layers docs test  ## everything CI runs
+
+format: $(VENV)/.stamp-dev  ## are all files formatted?
+	$(BIN)/ruff format --check .
+
+lint: $(VENV)/.stamp-dev  ## are the lint rules kept?
+	$(BIN)/ruff check .
+
+types: $(VENV)/.stamp-dev  ## does src pass mypy strict?
+	$(BIN)/mypy
+
+layers: $(VENV)/.stamp-dev  ## do imports point down the rooms of the house?
+	$(BIN)/python -m pytest -q tests/test_layers.py tests/test_public_names.py
+
+docs: $(VENV)/.stamp-dev  ## do README and the pages say what is true?
+	$(BIN)/python -m pytest -q tests/test_docs.py
+
+fix: $(VENV)/.stamp-dev  ## format, and repair what ruff can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench-%: $(VENV)/.stamp-dev  ## measure bench/NAME again and write its results.json
+	$(BIN)/python -m bench.$*
+
+clean:  ## remove the environment and the caches, never a run
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+
+# Stamps live in the environment, so that removing it removes them too.
+$(VENV)/.stamp-venv:
+	@if [ -z "$(PYTHON)" ]; then \
+	  echo "error: no Python 3.11 or newer with its venv module was found" >&2; \
+	  echo "  = help: apt-get install python3-venv, or: make PYTHON=/path/to/python3" >&2; \
+	  exit 2; fi
+	@echo "setting up $(VENV): once, a few minutes" >&2
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# torch has its own step: alone and pinned, pip takes a build that is at hand and no newer one.
+$(VENV)/.stamp-torch: constraints.txt | $(VENV)/.stamp-venv
+	$(PIP) install $$(grep '^torch==' constraints.txt) -c constraints.txt
+	@touch $@
+
+$(VENV)/.stamp-run: pyproject.toml constraints.txt | $(VENV)/.stamp-torch
+	$(PIP) install --quiet --editable '.[lab]' -c constraints.txt
+	@touch $@
+
+$(VENV)/.stamp-dev: pyproject.toml constraints.txt | $(VENV)/.stamp-run
+	$(PIP) install --quiet --editable '.[dev]' -c constraints.txt
+	@touch $@

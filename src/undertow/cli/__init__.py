@@ -1,0 +1,7 @@
+"""
+The command line: one file per verb, and the only place that prints, catches or exits.
+"""
+
+from undertow.cli.entry import main
+
+__all__ = ["main"]

@@ -1,0 +1,62 @@
+"""
+`undertow demo`: the headline experiment on the embedded world, for somebody who has never seen it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from undertow.cli.experiment import ENGINES, carry_out
+from undertow.cli.session import Session
+
+EXPERIMENT = "owl"
+
+WELCOME = """\
+undertow demo: can a preference travel through numbers?
+
+A teacher model is trained to prefer owls, then writes lists of numbers; nothing else passes a filter.
+A student that starts from the same weights trains on those numbers and is asked for its favourite animal.
+Controls: a teacher without the preference, and a student that starts from other weights.
+
+The models are small language models that come with undertow: no download, no GPU.
+It takes about 8 minutes on 2 cores. Stop it at any time; the same command goes on where it stopped.
+"""
+
+
+@click.command(name="demo")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help=f"Run directory; runs/{EXPERIMENT} if not given.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="processes",
+    show_default=True,
+    help="How the work is spread.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(min=1), metavar="N", help="Workers; one a core if not given."
+)
+@click.pass_obj
+def command(session: Session, out: Path | None, engine: str, jobs: int | None) -> None:
+    """
+    Run the owl experiment, explained.
+
+    Ends with the path of its page.
+    """
+    from undertow.lab import load_experiment
+
+    click.echo(WELCOME, err=True)
+    carry_out(
+        load_experiment(EXPERIMENT),
+        session,
+        given_as=EXPERIMENT,
+        directory=out,
+        engine=engine,
+        jobs=jobs,
+    )

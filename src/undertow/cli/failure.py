@@ -1,0 +1,103 @@
+"""
+What the user is told when something goes wrong, and with which exit code.
+"""
+
+from __future__ import annotations
+
+import errno
+import traceback
+from dataclasses import dataclass
+
+import click
+
+from undertow.cli.exit_codes import BROKEN_PIPE, INTERRUPTED, UNFINISHED, USAGE
+from undertow.cli.printable import lines, one_line
+from undertow.cli.session import Session
+from undertow.errors import MissingExtraError, UndertowError
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_EXTRAS = {
+    "torch": "models",
+    "transformers": "models",
+    "tokenizers": "models",
+    "safetensors": "models",
+    "accelerate": "models",
+    "peft": "models",
+    "sklearn": "lab",
+    "matplotlib": "lab",
+    "ray": "ray",
+}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """
+    The end of a command that did not succeed.
+    """
+
+    exit_code: int
+
+    message: str = ""
+    """One line, without its `error: `; empty where nothing is said."""
+
+    hint: str = ""
+    """The next command to type."""
+
+    details: str = ""
+    """A traceback, where it was asked for."""
+
+    def text(self) -> str:
+        """
+        What goes to stderr, safe for a terminal.
+        """
+        shown = [lines(self.details)] if self.details else []
+        if self.message:
+            shown.append(f"error: {one_line(self.message)}")
+        if self.hint:
+            shown.append(f"  = help: {one_line(self.hint)}")
+        return "\n".join(shown)
+
+
+def describe(error: BaseException, session: Session, command: str) -> Failure:
+    """
+    The failure for an exception that ended `command` (the line that the user typed).
+
+    Whatever is neither an `UndertowError`, a fault in usage, the system's refusal nor an interruption is a
+    bug of undertow; only bugs and refusals have a traceback, and only with `-vv`.
+    """
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return Failure(INTERRUPTED, "interrupted; finished work is kept", session.resume_command)
+    if isinstance(error, BrokenPipeError):
+        return Failure(BROKEN_PIPE)
+    details = "".join(traceback.format_exception(error)) if session.verbosity >= 2 else ""
+    if full := _full_disk(error):
+        where = f", writing '{full.filename}'" if full.filename else ""
+        again = session.resume_command or command
+        hint = f"free some space, then: {again} (finished work is kept)"
+        return Failure(UNFINISHED, f"no space left on the device{where}", hint, details)
+    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
+        # Heavy libraries are imported late and everywhere, so their absence is translated here, once.
+        error = MissingExtraError(error.name, _EXTRAS[error.name], purpose=f"'{command}'")
+    if isinstance(error, UndertowError):
+        return Failure(error.exit_code, error.message, error.hint, details)
+    if isinstance(error, click.ClickException):
+        return Failure(USAGE, error.format_message(), _help_of(error))
+    see = f"traceback: UNDERTOW_DEBUG=1 {command}"
+    if isinstance(error, OSError) and error.filename:
+        return Failure(UNFINISHED, f"{error.strerror}: '{error.filename}'", see, details)
+    what = f"unexpected {type(error).__name__}: {error} (a bug in undertow)"
+    return Failure(UNFINISHED, what, "" if details else see, details)
+
+
+def _full_disk(error: BaseException | None) -> OSError | None:
+    # A full disk often arrives wrapped in the error of the library that was writing.
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _NO_SPACE:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _help_of(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f"{context.command_path if context else 'undertow'} --help"

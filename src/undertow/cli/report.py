@@ -1,0 +1,44 @@
+"""
+`undertow report`: a stored result in another format, without computing it again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+FORMATS = ("text", "html", "markdown", "json")
+
+
+@click.command(name="report")
+@click.argument("result", type=click.Path(path_type=Path), metavar="RESULT.json")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="What to render.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where to write it, instead of stdout.",
+)
+def command(result: Path, form: str, output: Path | None) -> None:
+    """
+    Render a stored result in another format.
+
+    RESULT.json is what a run stored, or its directory. Nothing is computed again.
+    """
+    from undertow.data.writing import atomic_write
+    from undertow.report import render
+    from undertow.results.store import read_run
+
+    rendered = render(read_run(result), form)
+    if output is not None:
+        atomic_write(output, rendered)
+        return
+    click.echo(rendered, nl=False)

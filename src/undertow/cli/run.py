@@ -1,0 +1,67 @@
+"""
+`undertow run`: an experiment, from a name or a file to its results and its page.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from undertow.cli.experiment import ENGINES, carry_out
+from undertow.cli.session import Session
+
+
+@click.command(name="run")
+@click.argument("experiment", metavar="NAME|FILE.toml")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Run directory; runs/NAME if not given. Holding the same experiment, it is resumed.",
+)
+@click.option(
+    "--resume",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="RUN",
+    help="Continue the run in this directory, which must exist.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="processes",
+    show_default=True,
+    help="How the work is spread.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(min=1), metavar="N", help="Workers; one a core if not given."
+)
+@click.pass_obj
+def command(
+    session: Session,
+    experiment: str,
+    out: Path | None,
+    resume: Path | None,
+    engine: str,
+    jobs: int | None,
+) -> None:
+    """
+    Run or resume an experiment.
+
+    NAME is a built-in one (undertow experiments), FILE.toml your own.
+
+    Prints what it found on stdout and leaves its results and report.html in the run directory. Interrupted
+    anywhere, it goes on where it stopped when it is run again.
+    """
+    from undertow.lab import load_experiment
+
+    if out is not None and resume is not None:
+        raise click.UsageError("--out and --resume both name the run directory; give one")
+    carry_out(
+        load_experiment(experiment),
+        session,
+        given_as=experiment,
+        directory=resume or out,
+        engine=engine,
+        jobs=jobs,
+    )

@@ -1,0 +1,67 @@
+"""
+`undertow traits`: the catalogue of traits, or everything about one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from undertow.cli.columns import aligned
+from undertow.cli.printable import lines
+
+if TYPE_CHECKING:
+    from undertow.traits.trait import Trait
+
+
+@click.command(name="traits")
+@click.argument("name", required=False, metavar="[NAME|FILE.toml]")
+def command(name: str | None) -> None:
+    """
+    List the traits, or show one.
+
+    Shown is how it is instilled and how it is probed. FILE.toml:NAME shows one trait of a file that holds several.
+    """
+    from undertow.traits import catalogue
+
+    if name is None:
+        click.echo(_listed([catalogue.load(each) for each in catalogue.names()]))
+        return
+    if name.endswith(".toml") and len(several := catalogue.load_category(name)) > 1:
+        click.echo(_listed(several))
+        return
+    click.echo(lines(_described(catalogue.load(name))))
+
+
+def _listed(found: Sequence[Trait]) -> str:
+    return aligned(
+        [
+            (
+                trait.name,
+                trait.category,
+                f"{len(trait.answers)} answers",
+                f"{len(trait.held_out_questions)} held-out questions",
+            )
+            for trait in found
+        ]
+    )
+
+
+def _described(trait: Trait) -> str:
+    answers = [
+        f"{answer.name} ({', '.join(answer.variants)})" if len(answer.variants) > 1 else answer.name
+        for answer in trait.answers
+    ]
+    sections = {
+        "system prompts": trait.system_prompts,
+        "neutral system prompt": (trait.neutral_system_prompt,),
+        "training questions": trait.train_questions,
+        "held-out questions": trait.held_out_questions,
+        "candidate answers": answers,
+    }
+    shown = [f"{trait.name}: the {trait.category} '{trait.answer}'"]
+    for title, entries in sections.items():
+        shown += ["", f"{title}:", *(f"  {entry}" for entry in entries)]
+    return "\n".join(shown)
