@@ -50,7 +50,7 @@ class Failure:
         """
         What goes to stderr, safe for a terminal.
         """
-        shown = [lines(self.details)] if self.details else []
+        shown = [lines(self.details.rstrip())] if self.details else []
         if self.message:
             shown.append(f"error: {one_line(self.message)}")
         if self.hint:

@@ -1,0 +1,93 @@
+"""
+A lab that needs no model: what the verbs call, with answers that a test can foresee.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from undertow.engines.progress import Progress
+from undertow.errors import UnknownNameError
+from undertow.results.run import RunDocument
+from undertow.results.store import write_run
+
+
+def document(**changes: object) -> RunDocument:
+    """
+    The smallest stored run, with some fields changed.
+    """
+    fields: dict[str, object] = {
+        "experiment": "owl",
+        "title": "The owl experiment",
+        "question": "Does a preference travel through numbers?",
+        "conclusion": "It does: 0.52 against 0.08.",
+        "config": {},
+        "config_digest": "0" * 64,
+        "inputs": {},
+        "seed": 1,
+        "wall_seconds": 1.0,
+        "command": "undertow run owl",
+    }
+    return RunDocument.model_validate(fields | changes)
+
+
+@dataclass(frozen=True)
+class FakeExperiment:
+    name: str
+    title: str = "The owl experiment"
+    question: str = "Does a preference travel through numbers?"
+
+
+@dataclass
+class FakeLab:
+    """
+    Stands in for `undertow.lab`; `end` is what happens where the experiment would end.
+    """
+
+    end: Callable[[], None] = lambda: None
+    calls: list[dict[str, object]] = field(default_factory=list)
+
+    def experiment_names(self) -> list[str]:
+        return ["digits", "owl"]
+
+    def load_experiment(self, name_or_path: str) -> FakeExperiment:
+        if name_or_path not in self.experiment_names():
+            raise UnknownNameError("experiment", name_or_path, self.experiment_names())
+        return FakeExperiment(name_or_path)
+
+    def run_experiment(
+        self,
+        experiment: FakeExperiment,
+        directory: Path,
+        *,
+        engine: str,
+        jobs: int | None,
+        progress: Progress,
+    ) -> Path:
+        self.calls.append({"directory": directory, "engine": engine, "jobs": jobs})
+        progress.stage("training students", 2)
+        progress.advance(2, "owl")
+        self.end()
+        directory.mkdir(parents=True, exist_ok=True)
+        write_run(directory / "run.json", document(experiment=experiment.name))
+        return directory
+
+
+@pytest.fixture
+def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeLab:
+    """
+    The verbs' lab is the fake, and runs lie in the test's own folder, which is the current one.
+    """
+    fake = FakeLab()
+    module = ModuleType("undertow.lab")
+    for name in ("experiment_names", "load_experiment", "run_experiment"):
+        setattr(module, name, getattr(fake, name))
+    monkeypatch.setitem(sys.modules, "undertow.lab", module)
+    monkeypatch.chdir(tmp_path)
+    return fake

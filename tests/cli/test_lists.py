@@ -1,0 +1,75 @@
+"""
+The verbs that list what there is: experiments, traits, worlds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from undertow.cli import main
+from undertow.cli.columns import aligned
+
+
+def test_experiments_are_listed_with_their_questions(
+    lab: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    One line an experiment: its name and what it asks.
+    """
+    main(["experiments"])
+
+    assert capsys.readouterr().out.splitlines() == [
+        "digits  Does a preference travel through numbers?",
+        "owl     Does a preference travel through numbers?",
+    ]
+
+
+def test_traits_are_listed_one_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    Animals and trees are there, each with its category.
+    """
+    main(["traits"])
+    rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+
+    assert ["owl", "animal"] in rows
+    assert ["oak", "tree"] in rows
+
+
+def test_a_trait_is_shown_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    How it is instilled and how it is probed, with the candidates.
+    """
+    main(["traits", "owl"])
+    shown = capsys.readouterr().out
+
+    assert shown.startswith("owl: the animal 'owl'\n")
+    assert all(f"\n{title}:\n" in shown for title in ("system prompts", "held-out questions"))
+    assert "owl (owl, owls" in shown
+
+
+def test_worlds_are_listed_as_other_verbs_take_them(capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    `undertow worlds` and `undertow worlds list` print the references of the models.
+    """
+    main(["worlds"])
+    short = capsys.readouterr().out
+    main(["worlds", "list"])
+
+    assert "world:owlet-a" in short.splitlines()
+    assert capsys.readouterr().out == short
+
+
+def test_a_list_is_safe_for_a_terminal() -> None:
+    """
+    Cells come from files; what is not printable in them is spelled out.
+    """
+    assert aligned([("a\x1b[2J", "b")]) == "a\\x1b[2J  b"
+
+
+def test_an_empty_list_is_empty() -> None:
+    """
+    No entries, no lines.
+    """
+    assert aligned([]) == ""

@@ -1,0 +1,77 @@
+"""
+`undertow report`: a stored run in every format, to stdout or to a file.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from undertow.cli import main
+from undertow.cli.report import FORMATS
+from undertow.report import FORMATS as RENDERED
+
+
+@pytest.fixture
+def stored(lab: Any, capsys: pytest.CaptureFixture[str]) -> Path:
+    """
+    A run directory as `undertow run` leaves it.
+    """
+    main(["run", "owl"])
+    capsys.readouterr()
+    return Path("runs/owl")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_each_format_goes_to_stdout(
+    stored: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    A stored run is rendered in the format asked for, with its conclusion in it.
+    """
+    code = main(["report", str(stored), "--format", form])
+
+    assert code == 0
+    assert "0.52 against 0.08" in capsys.readouterr().out
+
+
+def test_json_comes_back_as_it_was_stored(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    Rendering as JSON loses nothing and adds nothing.
+    """
+    main(["report", str(stored / "run.json"), "--format", "json"])
+
+    assert json.loads(capsys.readouterr().out) == json.loads((stored / "run.json").read_text())
+
+
+def test_output_goes_to_a_file_and_nowhere_else(
+    stored: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    With --output stdout stays empty, and the page of the run is rendered byte for byte again.
+    """
+    main(["report", str(stored), "--format", "html", "--output", "page.html"])
+
+    assert capsys.readouterr().out == ""
+    assert Path("page.html").read_bytes() == (stored / "report.html").read_bytes()
+
+
+def test_a_file_that_is_no_run_is_refused(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    A file of something else is a one-line error that names it.
+    """
+    Path("rows.json").write_text("[1, 2]")
+    code = main(["report", "rows.json"])
+
+    assert code == 2
+    assert "rows.json" in capsys.readouterr().err.splitlines()[0]
+
+
+def test_the_formats_offered_are_those_there_are() -> None:
+    """
+    The command line keeps its own list, so that help stays cheap; it must be the renderers' list.
+    """
+    assert sorted(FORMATS) == sorted(RENDERED)

@@ -1,0 +1,127 @@
+"""
+`undertow run` and `undertow demo`: what is run, where, and what is shown in the end.
+"""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from undertow.cli import main
+from undertow.cli.experiment import ENGINES
+from undertow.engines.choice import NAMES
+
+
+def test_a_run_ends_with_its_conclusion_and_its_page(
+    lab: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    stdout holds what was found and, on the last line, the path of the page, which exists.
+    """
+    code = main(["run", "owl"])
+    shown = capsys.readouterr().out.splitlines()
+
+    assert code == 0
+    assert "It does: 0.52 against 0.08." in shown
+    assert Path(shown[-1].removeprefix("report: ")).read_text().startswith("<!doctype html>")
+
+
+def test_progress_stays_off_stdout(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    Stages are told on stderr, so that a result can be piped.
+    """
+    main(["run", "owl"])
+    captured = capsys.readouterr()
+
+    assert "training students (2)" in captured.err
+    assert "training students" not in captured.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], {"directory": Path("runs/owl"), "engine": "processes", "jobs": None}),
+        (["--out", "mine"], {"directory": Path("mine"), "engine": "processes", "jobs": None}),
+        (["--resume", "."], {"directory": Path(), "engine": "processes", "jobs": None}),
+        (
+            ["--engine", "inprocess", "--jobs", "3"],
+            {"directory": Path("runs/owl"), "engine": "inprocess", "jobs": 3},
+        ),
+    ],
+)
+def test_options_reach_the_lab(lab: Any, arguments: list[str], expected: dict[str, object]) -> None:
+    """
+    The run directory, the engine and the number of workers are those that were asked for.
+    """
+    main(["run", "owl", *arguments])
+
+    assert lab.calls == [expected]
+
+
+def test_an_interruption_tells_how_to_go_on(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    Ctrl-C exits with 130 and shows the whole command that resumes this very run.
+    """
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    lab.end = interrupt
+    code = main(["run", "owl", "--out", "my runs/1", "--engine", "inprocess"])
+
+    assert code == 130
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "  = help: undertow run owl --resume 'my runs/1' --engine inprocess"
+    )
+
+
+def test_a_full_disk_keeps_what_is_finished(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    A run that meets a full disk ends with one line and the command that goes on.
+    """
+
+    def fill() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "runs/owl/student.safetensors")
+
+    lab.end = fill
+    code = main(["run", "owl"])
+    shown = capsys.readouterr().err.splitlines()
+
+    assert code == 4
+    assert shown[-2].startswith("error: no space left on the device, writing 'runs/owl/student")
+    assert "undertow run owl --resume runs/owl" in shown[-1]
+
+
+def test_the_demo_explains_itself_first(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    A newcomer reads what will happen and how long it takes; the page's path is the last line.
+    """
+    main(["demo"])
+    captured = capsys.readouterr()
+
+    assert "8 minutes" in captured.err
+    assert captured.out.splitlines()[-1] == "report: runs/owl/report.html"
+
+
+def test_the_demo_can_be_resumed_by_run(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    The resume command of a demo is that of its experiment.
+    """
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    lab.end = interrupt
+    main(["demo"])
+
+    assert "= help: undertow run owl --resume runs/owl" in capsys.readouterr().err
+
+
+def test_the_engines_offered_are_those_there_are() -> None:
+    """
+    The command line keeps its own list, so that help stays cheap; it must be the engines' list.
+    """
+    assert ENGINES == NAMES
