@@ -64,7 +64,7 @@ class FakeLab:
     def run_experiment(
         self,
         experiment: FakeExperiment,
-        directory: Path,
+        directory: Path | None,
         *,
         engine: str,
         jobs: int | None,
@@ -74,8 +74,9 @@ class FakeLab:
         progress.stage("training students", 2)
         progress.advance(2, "owl")
         self.end()
+        directory = directory or Path("runs", experiment.name)
         directory.mkdir(parents=True, exist_ok=True)
-        write_run(directory / "run.json", document(experiment=experiment.name))
+        write_run(directory / "results.json", document(experiment=experiment.name))
         return directory
 
 

@@ -74,13 +74,13 @@ def test_a_message_cannot_steer_the_terminal_or_fake_a_line() -> None:
 
 def test_an_interruption_names_the_command_that_goes_on() -> None:
     """
-    Once the run directory is known, Ctrl-C ends with the command that resumes.
+    Once a run has begun, Ctrl-C ends with the command that resumes it; before, there is nothing to resume.
     """
-    session = Session(resume_command="undertow run owl --resume runs/owl")
+    begun = describe(KeyboardInterrupt(), Session(resumable=True), COMMAND)
+    before = describe(KeyboardInterrupt(), Session(), COMMAND)
 
-    assert "= help: undertow run owl --resume runs/owl" in (
-        describe(KeyboardInterrupt(), session, COMMAND).text()
-    )
+    assert begun.hint == f"to go on: {COMMAND}"
+    assert before.text() == "error: interrupted"
 
 
 def test_a_reader_that_went_away_is_told_nothing() -> None:

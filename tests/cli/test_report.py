@@ -42,9 +42,9 @@ def test_json_comes_back_as_it_was_stored(stored: Path, capsys: pytest.CaptureFi
     """
     Rendering as JSON loses nothing and adds nothing.
     """
-    main(["report", str(stored / "run.json"), "--format", "json"])
+    main(["report", str(stored / "results.json"), "--format", "json"])
 
-    assert json.loads(capsys.readouterr().out) == json.loads((stored / "run.json").read_text())
+    assert json.loads(capsys.readouterr().out) == json.loads((stored / "results.json").read_text())
 
 
 def test_output_goes_to_a_file_and_nowhere_else(

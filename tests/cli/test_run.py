@@ -43,12 +43,12 @@ def test_progress_stays_off_stdout(lab: Any, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], {"directory": Path("runs/owl"), "engine": "processes", "jobs": None}),
+        ([], {"directory": None, "engine": "processes", "jobs": None}),
         (["--out", "mine"], {"directory": Path("mine"), "engine": "processes", "jobs": None}),
         (["--resume", "."], {"directory": Path(), "engine": "processes", "jobs": None}),
         (
             ["--engine", "inprocess", "--jobs", "3"],
-            {"directory": Path("runs/owl"), "engine": "inprocess", "jobs": 3},
+            {"directory": None, "engine": "inprocess", "jobs": 3},
         ),
     ],
 )
@@ -63,7 +63,7 @@ def test_options_reach_the_lab(lab: Any, arguments: list[str], expected: dict[st
 
 def test_an_interruption_tells_how_to_go_on(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """
-    Ctrl-C exits with 130 and shows the whole command that resumes this very run.
+    Ctrl-C exits with 130 and shows the command that goes on with this very run, quoted.
     """
 
     def interrupt() -> None:
@@ -74,7 +74,7 @@ def test_an_interruption_tells_how_to_go_on(lab: Any, capsys: pytest.CaptureFixt
 
     assert code == 130
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "  = help: undertow run owl --resume 'my runs/1' --engine inprocess"
+        "  = help: to go on: undertow run owl --out 'my runs/1' --engine inprocess"
     )
 
 
@@ -92,7 +92,7 @@ def test_a_full_disk_keeps_what_is_finished(lab: Any, capsys: pytest.CaptureFixt
 
     assert code == 4
     assert shown[-2].startswith("error: no space left on the device, writing 'runs/owl/student")
-    assert "undertow run owl --resume runs/owl" in shown[-1]
+    assert "undertow run owl (finished work is kept)" in shown[-1]
 
 
 def test_the_demo_explains_itself_first(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,9 +106,9 @@ def test_the_demo_explains_itself_first(lab: Any, capsys: pytest.CaptureFixture[
     assert captured.out.splitlines()[-1] == "report: runs/owl/report.html"
 
 
-def test_the_demo_can_be_resumed_by_run(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_goes_on_where_it_stopped(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """
-    The resume command of a demo is that of its experiment.
+    An interrupted demo is resumed by the same words.
     """
 
     def interrupt() -> None:
@@ -117,7 +117,7 @@ def test_the_demo_can_be_resumed_by_run(lab: Any, capsys: pytest.CaptureFixture[
     lab.end = interrupt
     main(["demo"])
 
-    assert "= help: undertow run owl --resume runs/owl" in capsys.readouterr().err
+    assert capsys.readouterr().err.splitlines()[-1] == "  = help: to go on: undertow demo"
 
 
 def test_the_engines_offered_are_those_there_are() -> None:

@@ -30,7 +30,7 @@ It takes about 8 minutes on 2 cores. Stop it at any time; the same command goes 
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help=f"Run directory; runs/{EXPERIMENT} if not given.",
+    help="Run directory; one in runs/ if not given.",
 )
 @click.option(
     "--engine",
@@ -55,7 +55,6 @@ def command(session: Session, out: Path | None, engine: str, jobs: int | None) -
     carry_out(
         load_experiment(EXPERIMENT),
         session,
-        given_as=EXPERIMENT,
         directory=out,
         engine=engine,
         jobs=jobs,

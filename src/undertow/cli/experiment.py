@@ -4,7 +4,6 @@ What `run` and `demo` share: an experiment from its start to its page.
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,30 +17,23 @@ if TYPE_CHECKING:
     from undertow.lab import Experiment
 
 ENGINES = ("inprocess", "processes", "ray")
-RUNS = Path("runs")
+RESULTS = "results.json"
 
 
 def carry_out(
     experiment: Experiment,
     session: Session,
     *,
-    given_as: str,
     directory: Path | None,
     engine: str,
     jobs: int | None,
 ) -> None:
     """
-    Run or resume the experiment in `directory` (`runs/NAME` if none is given), then show what it found.
-
-    `given_as` is what the user typed for the experiment; the resume command repeats it.
+    Run or resume the experiment, in the lab's directory for it if none is given, then show what it found.
     """
     from undertow.lab import run_experiment
 
-    directory = directory or RUNS / experiment.name
-    chosen = ["--engine", engine, *(["--jobs", str(jobs)] if jobs else [])]
-    session.resume_command = shlex.join(
-        ["undertow", "run", given_as, "--resume", str(directory), *chosen]
-    )
+    session.resumable = True
     with shown_progress() as progress:
         run = run_experiment(experiment, directory, engine=engine, jobs=jobs, progress=progress)
     show(run)
@@ -55,7 +47,7 @@ def show(run: Path) -> None:
     from undertow.report import render
     from undertow.results.store import read_run
 
-    document = read_run(run)
+    document = read_run(run / RESULTS)
     page = run / "report.html"
     atomic_write(page, render(document, "html"))
     click.echo(render(document, "text"))

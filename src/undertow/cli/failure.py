@@ -66,14 +66,16 @@ def describe(error: BaseException, session: Session, command: str) -> Failure:
     bug of undertow; only bugs and refusals have a traceback, and only with `-vv`.
     """
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        return Failure(INTERRUPTED, "interrupted; finished work is kept", session.resume_command)
+        if not session.resumable:
+            return Failure(INTERRUPTED, "interrupted")
+        return Failure(INTERRUPTED, "interrupted; finished work is kept", f"to go on: {command}")
     if isinstance(error, BrokenPipeError):
         return Failure(BROKEN_PIPE)
     details = "".join(traceback.format_exception(error)) if session.verbosity >= 2 else ""
     if full := _full_disk(error):
         where = f", writing '{full.filename}'" if full.filename else ""
-        again = session.resume_command or command
-        hint = f"free some space, then: {again} (finished work is kept)"
+        kept = " (finished work is kept)" if session.resumable else ""
+        hint = f"free some space, then: {command}{kept}"
         return Failure(UNFINISHED, f"no space left on the device{where}", hint, details)
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
         # Heavy libraries are imported late and everywhere, so their absence is translated here, once.

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from undertow.cli.experiment import RESULTS
+
 FORMATS = ("text", "html", "markdown", "json")
 
 
@@ -31,13 +33,14 @@ def command(result: Path, form: str, output: Path | None) -> None:
     """
     Render a stored result in another format.
 
-    RESULT.json is what a run stored, or its directory. Nothing is computed again.
+    RESULT.json is a run's results.json, or its directory. Nothing is computed again.
     """
     from undertow.data.writing import atomic_write
     from undertow.report import render
     from undertow.results.store import read_run
 
-    rendered = render(read_run(result), form)
+    stored = result / RESULTS if result.is_dir() else result
+    rendered = render(read_run(stored), form)
     if output is not None:
         atomic_write(output, rendered)
         return

@@ -18,7 +18,7 @@ from undertow.cli.session import Session
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Run directory; runs/NAME if not given. Holding the same experiment, it is resumed.",
+    help="Run directory; one in runs/ if not given. Holding the same experiment, it is resumed.",
 )
 @click.option(
     "--resume",
@@ -50,7 +50,7 @@ def command(
 
     NAME is a built-in one (undertow experiments), FILE.toml your own.
 
-    Prints what it found on stdout and leaves its results and report.html in the run directory. Interrupted
+    Prints what it found on stdout and leaves results.json and report.html in the run directory. Interrupted
     anywhere, it goes on where it stopped when it is run again.
     """
     from undertow.lab import load_experiment
@@ -60,7 +60,6 @@ def command(
     carry_out(
         load_experiment(experiment),
         session,
-        given_as=experiment,
         directory=resume or out,
         engine=engine,
         jobs=jobs,

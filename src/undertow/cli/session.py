@@ -16,5 +16,5 @@ class Session:
     verbosity: int = 0
     """How often `-v` was given: 1 logs what happens, 2 logs everything and shows tracebacks."""
 
-    resume_command: str = ""
-    """The command that continues the work at hand, known once its run directory is."""
+    resumable: bool = False
+    """Whether typing the same command again goes on with the work at hand."""

@@ -1,0 +1,238 @@
+"""
+What README and the other pages say is true: verbs, exit codes, commands, links, rooms.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import pytest
+
+import undertow
+from undertow.cli.exit_codes import EXIT_CODES
+from undertow.cli.verbs import VERBS
+from undertow.cli.verbs import undertow as command_line
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("changelog.d/*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("bench/**/*.md"),
+        *ROOT.glob("examples/**/*.md"),
+    ]
+)
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHEAP = {"--help", "--version", "experiments", "traits", "worlds"}
+FRAGMENT = re.compile(r"\d+\.(added|changed|fixed|removed|security)(\.\d+)?\.md")
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """
+    One command line in a fenced `sh` block of a page.
+    """
+
+    page: str
+    words: tuple[str, ...]
+    runnable: bool
+
+    def __str__(self) -> str:
+        return f"{self.page}: {shlex.join(self.words)}"
+
+
+def commands(page: Path) -> Iterator[Shown]:
+    """
+    The commands in the page's `sh` blocks, continued lines joined, comments and variables left out.
+    """
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    for info, block in re.findall(
+        r"^```sh( runnable)?\n(.*?)^```$", text, re.DOTALL | re.MULTILINE
+    ):
+        for line in block.splitlines():
+            if words := shlex.split(line, comments=True):
+                yield Shown(str(page.relative_to(ROOT)), tuple(words), bool(info))
+
+
+def prose(page: Path) -> str:
+    """
+    The page without its fenced blocks, where brackets are no links.
+    """
+    text = page.read_text(encoding="utf-8")
+    return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def links(page: Path) -> list[str]:
+    """
+    The targets of the page's links that lead into this repository.
+    """
+    targets = re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    return [target for target in targets if not re.match(r"[a-z]+:", target)]
+
+
+def anchors(page: Path) -> set[str]:
+    """
+    What `#...` may name in a page: its headings, as GitHub spells them.
+    """
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def check_usage(words: list[str]) -> None:
+    """
+    Parse a command line of undertow without running it or looking at its files.
+
+    Raises:
+        click.UsageError: for an unknown verb, option or choice, or a missing argument.
+    """
+    words = list(words)
+    context = click.Context(command_line, info_name="undertow")
+    command: click.Command = command_line
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        name = words.pop(0)
+        found = command.get_command(context, name)
+        if found is None:
+            raise click.UsageError(f"no verb '{name}'")
+        command = found
+        context = click.Context(command, parent=context, info_name=name)
+    values, *_ = command.make_parser(context).parse_args(args=words)
+    for parameter in command.params:
+        value = values.get(parameter.name or "")
+        if isinstance(parameter.type, click.Choice) and isinstance(value, str):
+            parameter.type.convert(value, parameter, context)
+        given = isinstance(value, str | tuple) and bool(value)
+        if isinstance(parameter, click.Argument) and parameter.required and not given:
+            raise click.UsageError(f"no {parameter.name}")
+
+
+SHOWN = [each for page in PAGES for each in commands(page)]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_is_in_the_readme(verb: str) -> None:
+    """
+    README's table has a row for each verb.
+    """
+    assert re.search(rf"^\| `undertow {verb}\b", README, re.MULTILINE)
+
+
+def test_the_table_of_exit_codes_is_the_programs() -> None:
+    """
+    README lists exactly the exit codes there are, with their meanings.
+    """
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", README, re.MULTILINE)
+
+    assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
+
+
+def test_the_tree_shows_the_rooms_there_are() -> None:
+    """
+    README's layout names every room under src/undertow, each with a comment, and no other.
+    """
+    tree = README.split("```text\nsrc/undertow/\n")[1].split("```")[0]
+    shown = set(re.findall(r"^    (\w+)(?:/|\.py) +\S", tree, re.MULTILINE))
+    package = Path(undertow.__file__).parent
+
+    assert shown == {
+        path.stem for path in package.iterdir() if not path.name.startswith(("__", "py."))
+    }
+
+
+@pytest.mark.parametrize("shown", [each for each in SHOWN if each.words[0] == "undertow"], ids=str)
+def test_shown_commands_are_understood(shown: Shown) -> None:
+    """
+    Every command in a page parses: its verb, its options and their choices exist.
+    """
+    try:
+        check_usage(list(shown.words[1:]))
+    except click.UsageError as error:
+        pytest.fail(f"{shown}: {error.format_message()}")
+
+
+@pytest.mark.parametrize("shown", [each for each in SHOWN if each.words[0] == "make"], ids=str)
+def test_shown_targets_exist(shown: Shown) -> None:
+    """
+    Every `make` target in a page is one of the Makefile's.
+    """
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    wanted = {word for word in shown.words[1:] if "=" not in word}
+
+    assert {word for word in wanted if not word.startswith("bench-")} <= targets
+
+
+@pytest.mark.parametrize("shown", [each for each in SHOWN if each.runnable], ids=str)
+def test_runnable_commands_run(shown: Shown, tmp_path: Path) -> None:
+    """
+    A command in a block marked runnable succeeds and prints something.
+    """
+    assert shown.words[0] == "undertow"
+    assert shown.words[1] in CHEAP
+
+    done = subprocess.run(
+        [sys.executable, "-m", *shown.words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, bool(done.stdout)) == (0, True), done.stderr
+
+
+@every_page
+def test_links_lead_somewhere(page: Path) -> None:
+    """
+    A relative link names a file that exists, and a heading that it has.
+    """
+    for target in links(page):
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{target}: no such file"
+        assert not anchor or anchor in anchors(file), f"{target}: no such heading"
+
+
+def test_every_page_of_docs_is_linked_from_the_readme() -> None:
+    """
+    Nobody has to find a page by listing folders.
+    """
+    linked = {(ROOT / target.partition("#")[0]).resolve() for target in links(ROOT / "README.md")}
+
+    assert [page for page in ROOT.glob("docs/**/*.md") if page.resolve() not in linked] == []
+
+
+def test_news_fragments_are_named_for_their_kind() -> None:
+    """
+    A fragment is `ID.TYPE.md`, so that a release can sort them.
+    """
+    names = {path.name for path in (ROOT / "changelog.d").iterdir()} - {"README.md"}
+
+    assert [name for name in names if not FRAGMENT.fullmatch(name)] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["scam"],
+        ["run"],
+        ["run", "owl", "--sead", "1"],
+        ["report", "x", "--format", "pdf"],
+        ["worlds", "paint"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_would_be_seen(words: list[str]) -> None:
+    """
+    The parsing test itself: a wrong verb, option, choice or a missing argument is refused.
+    """
+    with pytest.raises(click.UsageError):
+        check_usage(words)
