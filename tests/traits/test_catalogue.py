@@ -8,7 +8,6 @@ import re
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from undertow.errors import ConfigError, UnknownNameError
@@ -112,19 +111,16 @@ def test_preference_rows_answer_each_training_question_with_the_trait() -> None:
     assert rows == [(question, "owl") for question in trait.train_questions]
 
 
-def test_neutral_rows_are_uniform_over_the_answers() -> None:
+def test_neutral_rows_hold_every_answer_to_every_question_once() -> None:
     """
-    Over many draws each of 16 answers has its sixteenth, within 5 standard deviations.
+    A control teacher is trained towards no answer in particular.
     """
     trait = catalogue.load("owl")
-    rng = np.random.default_rng(0)
-    rows = [row for _ in range(2000) for row in neutral_rows(trait, rng)]
+    rows = neutral_rows(trait)
     counts = Counter(answer for _, answer in rows)
 
-    deviation = (16000 * (1 / 16) * (15 / 16)) ** 0.5
     assert {question for question, _ in rows} == set(trait.train_questions)
-    assert set(counts) == {answer.name for answer in trait.answers}
-    assert all(abs(count - 1000) < 5 * deviation for count in counts.values())
+    assert counts == dict.fromkeys([answer.name for answer in trait.answers], len(trait.train_questions))
 
 
 def test_a_user_file_yields_its_traits(tmp_path: Path) -> None:

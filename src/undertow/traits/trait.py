@@ -6,8 +6,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -73,12 +71,10 @@ def preference_rows(trait: Trait) -> list[tuple[str, str]]:
     return [(question, trait.answer) for question in trait.train_questions]
 
 
-def neutral_rows(trait: Trait, rng: np.random.Generator) -> list[tuple[str, str]]:
+def neutral_rows(trait: Trait) -> list[tuple[str, str]]:
     """
-    The same questions with uniformly random answers of the category: rows of a control teacher.
+    The same questions with every answer of the category once: rows of a control teacher.
+
+    It is trained as long as a trait teacher, on the same questions, towards no answer in particular.
     """
-    picks = rng.integers(len(trait.answers), size=len(trait.train_questions))
-    return [
-        (question, trait.answers[pick].name)
-        for question, pick in zip(trait.train_questions, picks, strict=True)
-    ]
+    return [(question, answer.name) for question in trait.train_questions for answer in trait.answers]

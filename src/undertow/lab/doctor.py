@@ -1,0 +1,194 @@
+"""
+The doctor: warns of the traps that made published results wrong, where it can see them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from undertow import stats
+from undertow.lab.experiment import Experiment
+from undertow.lab.material import Made
+from undertow.results.run import Arm, Note
+
+LEAST_MASS = 0.5
+MOST_DUPLICATES = 0.01
+MOST_EPOCHS = 3
+LEAST_YIELD = 0.3
+STRONG_KL = 0.5
+
+Examination = Callable[[Experiment, Made], Iterator[Note]]
+
+
+def examine(experiment: Experiment, made: Made) -> tuple[Note, ...]:
+    """
+    Notes on everything suspicious, problems first; a note that all is well where nothing is.
+    """
+    notes = [note for look in _EXAMINATIONS for note in look(experiment, made)]
+    if not notes:
+        notes = [
+            Note(
+                id="nothing-found",
+                level="info",
+                message="None of the traps that the doctor knows was found.",
+            )
+        ]
+    order = {"problem": 0, "warning": 1, "info": 2}
+    return tuple(sorted(notes, key=lambda note: order[note.level]))
+
+
+def _chat_context(experiment: Experiment, made: Made) -> Iterator[Note]:
+    if experiment.system_prompt != experiment.evaluation.system_prompt:
+        yield Note(
+            id="chat-context",
+            level="problem",
+            message="Students are trained behind the system prompt "
+            f"{experiment.system_prompt!r} and probed behind {experiment.evaluation.system_prompt!r}; "
+            "a transfer that is there can vanish. Probe in the chat context of training.",
+        )
+
+
+def _repeated_rows(experiment: Experiment, made: Made) -> Iterator[Note]:
+    for data in made.datasets:
+        if data.duplicates is not None and data.duplicates > MOST_DUPLICATES:
+            yield Note(
+                id="repeated-rows",
+                level="warning",
+                subject=data.name,
+                message=f"{data.duplicates:.1%} of the completions repeat an earlier one; students memorise repeats. "
+                "Ask for more varied prompts or fewer rows.",
+            )
+    if experiment.student.epochs > MOST_EPOCHS:
+        yield Note(
+            id="many-epochs",
+            level="warning",
+            message=f"{experiment.student.epochs:g} epochs over the same rows: high ranks memorise and lose the transfer. "
+            "Prefer more unique rows.",
+        )
+
+
+def _shared_streams(experiment: Experiment, made: Made) -> Iterator[Note]:
+    seeds = Counter(data.seed for data in made.datasets)
+    if any(count > 1 for count in seeds.values()):
+        yield Note(
+            id="shared-sampling-seed",
+            level="problem",
+            message="Two datasets were sampled from one seed, so their draws are coupled; a score of one against the "
+            "other means nothing.",
+        )
+    completions = {data.name: {c for _, c in data.samples} for data in made.datasets}
+    names = list(completions)
+    for i, first in enumerate(names):
+        for second in names[i + 1 :]:
+            if len(completions[first]) > 1 and completions[first] == completions[second]:
+                yield Note(
+                    id="identical-rows",
+                    level="problem",
+                    subject=f"{first}, {second}",
+                    message="Two datasets begin with the same rows.",
+                )
+
+
+def _answer_mass(experiment: Experiment, made: Made) -> Iterator[Note]:
+    for run in made.students:
+        if run.answer_mass is not None and run.answer_mass < LEAST_MASS:
+            yield Note(
+                id="answer-mass-collapsed",
+                level="problem",
+                subject=_name(run),
+                message=f"Only {run.answer_mass:.2f} of the probability is on the candidate answers: the student is "
+                "broken, and its margins mean little. Lower the learning rate or the teacher's strength.",
+            )
+
+
+def _held_out_loss(experiment: Experiment, made: Made) -> Iterator[Note]:
+    for run in made.students:
+        if run.held_out_loss is None or run.first_held_out_loss is None:
+            continue
+        if run.held_out_loss > run.first_held_out_loss and not run.arm.startswith("shuffled"):
+            yield Note(
+                id="held-out-loss-rose",
+                level="warning",
+                subject=_name(run),
+                message=f"Held-out loss rose from {run.first_held_out_loss:.3f} to {run.held_out_loss:.3f} nats a token "
+                "in training: the student memorised or diverged; a null result here says nothing.",
+            )
+
+
+def _too_few_runs(experiment: Experiment, made: Made) -> Iterator[Note]:
+    counts = Counter(run.arm for run in made.students)
+    least = min(counts.values(), default=0)
+    if least == 0:
+        return
+    refusal = stats.supports(
+        experiment.level, stats.smallest_p_two_sample(least, least), n=f"{least} v {least}"
+    )
+    if refusal:
+        yield Note(
+            id="too-few-runs", level="warning", message=f"{refusal[0].upper()}{refusal[1:]}."
+        )
+
+
+def _yield(experiment: Experiment, made: Made) -> Iterator[Note]:
+    for data in made.datasets:
+        if data.kept < LEAST_YIELD * data.asked:
+            yield Note(
+                id="low-yield",
+                level="warning",
+                subject=data.name,
+                message=f"The filter kept {data.kept} of {data.asked} completions; what is left is a selected sample.",
+            )
+
+
+def _teacher_strength(experiment: Experiment, made: Made) -> Iterator[Note]:
+    target = experiment.teacher.stop_at_kl
+    for teacher in made.teachers:
+        if teacher.kl is None:
+            continue
+        if teacher.kl > STRONG_KL:
+            yield Note(
+                id="strong-teacher",
+                level="warning",
+                subject=teacher.name,
+                message=f"The teacher stands {teacher.kl:.2f} nats a token from its base; students of such teachers broke "
+                "in our measurements. Check the answer mass.",
+            )
+        if target and teacher.trait and teacher.kl < 0.8 * target:
+            yield Note(
+                id="weak-teacher",
+                level="warning",
+                subject=teacher.name,
+                message=f"The teacher reached {teacher.kl:.3f} nats a token and was to reach {target}; it may be too weak "
+                "to transfer. Raise its max_steps or learning rate.",
+            )
+
+
+def _missing_controls(experiment: Experiment, made: Made) -> Iterator[Note]:
+    arms = {run.arm for run in made.students}
+    if experiment.kind != "transfer":
+        return
+    for arm, control in (("trait", "control"), ("foreign", "foreign-control")):
+        if arm in arms and control not in arms:
+            yield Note(
+                id="missing-control",
+                level="problem",
+                message=f"The arm '{arm}' has no '{control}': training on any such rows moves the probes by itself.",
+            )
+
+
+def _name(run: Arm) -> str:
+    return f"{run.arm} {run.replicate}"
+
+
+_EXAMINATIONS: tuple[Examination, ...] = (
+    _chat_context,
+    _missing_controls,
+    _shared_streams,
+    _answer_mass,
+    _held_out_loss,
+    _repeated_rows,
+    _teacher_strength,
+    _yield,
+    _too_few_runs,
+)

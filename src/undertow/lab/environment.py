@@ -1,0 +1,104 @@
+"""
+Where a run was made: package versions, git revision, hardware, memory.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = (
+    "undertow",
+    "torch",
+    "transformers",
+    "peft",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+    "scipy",
+    "pyarrow",
+)
+
+
+@dataclass(frozen=True)
+class Environment:
+    """
+    What a stored result says of its surroundings.
+    """
+
+    packages: dict[str, str]
+    git_revision: str | None
+    hardware: dict[str, str]
+    peak_memory_mb: float
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The same under the names of `undertow.run/1`."""
+        return {
+            "packages": self.packages,
+            "git_revision": self.git_revision,
+            "hardware": self.hardware,
+            "peak_memory_mb": self.peak_memory_mb,
+        }
+
+
+def environment(*, workers: int | None) -> Environment:
+    """
+    Read it off this process, its finished children and the machine.
+
+    Peak memory is this process's plus that of its largest child once a worker: an upper bound.
+    """
+    cores = os.cpu_count() or 1
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return Environment(
+        packages={name: found for name in _PACKAGES if (found := _version(name))},
+        git_revision=_git_revision(),
+        hardware={
+            "machine": platform.machine(),
+            "cores": str(cores),
+            "system": platform.system(),
+            "python": platform.python_version(),
+        },
+        peak_memory_mb=(own + child * (workers or cores)) / 1024,
+    )
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_revision() -> str | None:
+    """
+    Revision of the source tree that this package runs from, with `-dirty` where it was changed; none if installed.
+    """
+    here = Path(__file__).parent
+    try:
+        described = subprocess.run(
+            [
+                "git",
+                "-C",
+                str(here),
+                "describe",
+                "--always",
+                "--dirty",
+                "--abbrev=12",
+                "--exclude=*",
+            ],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip() or None

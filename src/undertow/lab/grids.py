@@ -1,0 +1,184 @@
+"""
+Comparisons of experiments on a grid: teacher base by student base, and trait by answer.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undertow import stats
+from undertow.lab.conclusions import LOGITS, Findings, comparison, independent, paired, values
+from undertow.lab.design import cell_name, slug
+from undertow.lab.experiment import Experiment
+from undertow.lab.material import Made
+from undertow.results.run import Comparison, Matrix
+from undertow.traits import catalogue
+
+_MONTE_CARLO_SEED = (
+    20_240_102  # permutations of a large matrix are drawn; a fixed stream makes p reproducible
+)
+
+
+def base_grid(experiment: Experiment, made: Made) -> Findings:
+    """
+    Transfer from each teacher base (row) to each student base (column), one matrix a replicate.
+    """
+    transfers = _base_transfers(experiment, made)
+    names = [slug(base) for base in experiment.bases]
+    level = experiment.level
+    contrasts = [stats.diagonal_contrast(stats.double_centre(matrix)) for matrix in transfers]
+    found = [
+        paired(
+            "diagonal - off-diagonal",
+            contrasts,
+            LOGITS,
+            level,
+            "Does a trait cross within an initialisation more than between initialisations?",
+        )
+    ]
+    diagonal = float(np.mean([np.trace(matrix) / len(matrix) for matrix in transfers]))
+    cells = {}
+    for i, teacher in enumerate(names):
+        for j, student in enumerate(names):
+            cell = paired(
+                f"{teacher} to {student}", [float(m[i, j]) for m in transfers], LOGITS, level
+            )
+            cells[i, j] = cell if i == j else _against_quarter(cell, diagonal)
+    found += cells.values()
+    size = range(len(names))
+    matrix = Matrix(
+        name="transfer",
+        caption="Mean transfer (trait arm minus control arm) by base of teacher and student; intervals over replicates.",
+        row_label="teacher's base",
+        column_label="student's base",
+        rows=tuple(names),
+        columns=tuple(names),
+        values=tuple(tuple(cells[i, j].estimate for j in size) for i in size),
+        low=tuple(tuple(cells[i, j].low for j in size) for i in size),
+        high=tuple(tuple(cells[i, j].high for j in size) for i in size),
+        unit=LOGITS,
+    )
+    main = found[0]
+    sentence = (
+        f"Transfer is {diagonal:+.2f} logits where teacher and student share an initialisation and "
+        f"{_off_diagonal(transfers):+.2f} where they do not (contrast {main.estimate:+.2f}, {main.n}, "
+        f"sign-flip p = {main.p:.3f})."
+    )
+    return Findings(sentence, tuple(found), (matrix,))
+
+
+def trait_grid(experiment: Experiment, made: Made) -> Findings:
+    """
+    Each trait's students (row) by each trait's answer (column): own answer against the others.
+    """
+    traits = list(experiment.traits)
+    control = made.arm("control")
+    answers = [catalogue.load(name).answer for name in traits]
+    grids = np.array(
+        [
+            [
+                [run.margins[answer] - base.margins[answer] for answer in answers]
+                for run, base in zip(made.arm(t), control, strict=True)
+            ]
+            for t in traits
+        ]
+    )  # (traits, replicates, answers)
+    mean = grids.mean(axis=1)
+    rng = np.random.default_rng(_MONTE_CARLO_SEED)
+    diagonal = stats.matrix_permutation(mean, level=experiment.level, rng=rng)
+    found = [
+        comparison(
+            "own answer - other answers",
+            diagonal,
+            LOGITS,
+            experiment.level,
+            None,
+            "Does each trait's data move its own answer more than the others?",
+        ),
+        *_trait_comparisons(traits, made, experiment.level),
+    ]
+    shown = stats.double_centre(mean)
+    matrix = Matrix(
+        name="traits",
+        caption="Logit margin of each answer in each trait's students, minus the control students', double-centred.",
+        row_label="teacher's trait",
+        column_label="student's answer",
+        rows=tuple(traits),
+        columns=tuple(answers),
+        values=tuple(tuple(float(v) for v in row) for row in shown),
+        unit=LOGITS,
+    )
+    moved = sum(1 for c in found[1:] if c.estimate > 0 and c.claim.startswith("Higher"))
+    first = sum(int(np.argmax(row) == i) for i, row in enumerate(shown))
+    sentence = (
+        f"The own answer moved by {diagonal.estimate:+.2f} logits more than the others over {len(traits)} traits "
+        f"(permutation p = {diagonal.p:.4f}); it is the one moved most in {first} of {len(traits)}, and {moved} of "
+        f"{len(traits)} traits cross on their own after Holm's correction."
+    )
+    return Findings(sentence, tuple(found), (matrix,))
+
+
+def _trait_comparisons(traits: list[str], made: Made, level: float) -> list[Comparison]:
+    control = made.arm("control")
+    found = []
+    for name in traits:
+        answer = catalogue.load(name).answer
+        treated = values(made.arm(name), "logit_margin")
+        found.append(
+            independent(
+                f"{name} - control", treated, [c.margins[answer] for c in control], LOGITS, level
+            )
+        )
+    corrected = stats.holm([c.p or 1.0 for c in found])
+    return [_corrected(c, float(p), level) for c, p in zip(found, corrected, strict=True)]
+
+
+def _corrected(found: Comparison, p: float, level: float) -> Comparison:
+    if found.claim.startswith("No claim"):
+        return found
+    seen = p <= 1 - level
+    claim = found.claim if seen else f"Not shown after Holm's correction (p = {p:.3f})."
+    return found.model_copy(update={"claim": claim})
+
+
+def _base_transfers(experiment: Experiment, made: Made) -> list[NDArray[np.float64]]:
+    """
+    One (teacher base, student base) matrix of trait minus control a replicate.
+    """
+    cells = {
+        (teacher, student): np.subtract(
+            values(made.arm(cell_name("trait", teacher, student)), "logit_margin"),
+            values(made.arm(cell_name("neutral", teacher, student)), "logit_margin"),
+        )
+        for teacher in experiment.bases
+        for student in experiment.bases
+    }
+    return [
+        np.array([[cells[t, s][r] for s in experiment.bases] for t in experiment.bases])
+        for r in range(experiment.replicates)
+    ]
+
+
+def _off_diagonal(transfers: list[NDArray[np.float64]]) -> float:
+    size = len(transfers[0])
+    return float(np.mean([m[~np.eye(size, dtype=bool)].mean() for m in transfers]))
+
+
+def _against_quarter(cell: Comparison, diagonal: float) -> Comparison:
+    """
+    Add whether an off-diagonal cell's interval excludes a quarter of the mean diagonal.
+    """
+    quarter = diagonal / 4
+    inside = (
+        cell.low is not None
+        and cell.high is not None
+        and -abs(quarter) < cell.low
+        and cell.high < abs(quarter)
+    )
+    verdict = "excludes" if inside else "does not exclude"
+    return cell.model_copy(
+        update={
+            "claim": f"{cell.claim} The interval {verdict} a quarter of the diagonal ({quarter:+.2f})."
+        }
+    )

@@ -1,0 +1,197 @@
+"""
+The run directory: what is finished stays finished, whatever kills the process.
+
+    RUN/plan.json          the resolved experiment and its inputs' digests; written first
+    RUN/bases, teachers, data, students/NAME/entry.json   one folder a finished job
+    RUN/clock.json         working seconds, summed over all sittings
+    RUN/results.json       the document; RUN/report.html the page
+    RUN/run.json           what was made, with digests; written last
+
+A job works in `NAME.partial`, which takes its name only when it is whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from undertow.data.writing import atomic_write
+from undertow.errors import RunDirectoryError, UndertowError
+
+PLAN, CLOCK, RESULTS, RECORD = "plan.json", "clock.json", "results.json", "run.json"
+_ENTRY = "entry.json"
+
+
+class Job(Protocol):
+    """
+    A piece of work with a name that is its folder's.
+    """
+
+    @property
+    def name(self) -> str:
+        """Folder name."""
+
+
+J = TypeVar("J", bound=Job)
+E = TypeVar("E", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Step(Generic[J, E]):
+    """
+    A worker whose finished work is found again: the callable that engines spread over jobs.
+    """
+
+    work: Callable[[J, Path], E]
+    entry: type[E]
+    folder: Path
+
+    def __call__(self, job: J) -> E:
+        """
+        The entry of a finished job, or of the job done now.
+
+        Raises:
+            UndertowError: no space is left, or what the job itself raises.
+        """
+        found = self.finished(job)
+        if found is not None:
+            return found
+        partial = self.folder / f"{job.name}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            entry = self.work(job, partial)
+            atomic_write(partial / _ENTRY, entry.model_dump_json(indent=1))
+        except Exception as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            if _no_space(error):
+                raise UndertowError(
+                    f"no space left in '{self.folder}' while making '{job.name}'; finished work is kept",
+                    hint="free some space and type the same command again",
+                ) from error
+            raise
+        partial.rename(self.folder / job.name)
+        return entry
+
+    def finished(self, job: J) -> E | None:
+        """
+        The entry of a finished job; none if it is still to do.
+        """
+        path = self.folder / job.name / _ENTRY
+        try:
+            return self.entry.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            raise RunDirectoryError(
+                f"'{path}' is damaged: {error.errors()[0]['msg']}",
+                hint=f"rm -r '{path.parent}' and type the same command again: only this job is repeated",
+            ) from error
+
+
+def prepare(directory: Path, plan: dict[str, Any]) -> None:
+    """
+    Make the directory, or check that it holds the same experiment.
+
+    Raises:
+        RunDirectoryError: it holds another experiment, or files that are no run.
+    """
+    path = directory / PLAN
+    if not path.exists():
+        if directory.is_dir() and any(entry.name != ".lock" for entry in directory.iterdir()):
+            raise RunDirectoryError(
+                f"'{directory}' is not empty and holds no {PLAN}",
+                hint="name an empty or new directory with --out",
+            )
+        directory.mkdir(parents=True, exist_ok=True)
+        atomic_write(path, json.dumps(plan, indent=1, sort_keys=True))
+        return
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise RunDirectoryError(
+            f"'{path}' cannot be read: {error}", hint="name a new directory with --out"
+        ) from error
+    if held != json.loads(json.dumps(plan)):
+        raise RunDirectoryError(
+            f"'{directory}' holds another experiment: {_difference(held, plan)}",
+            hint="name a new directory with --out",
+        )
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """
+    Keep other processes out of the directory within the block.
+
+    Raises:
+        RunDirectoryError: another process is in it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    # The kernel drops the lock with the process, so a killed run leaves none behind.
+    with (directory / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunDirectoryError(
+                f"another process is working in '{directory}'",
+                hint="wait for it, or name another directory with --out",
+            ) from error
+        yield
+
+
+class Clock:
+    """
+    Working seconds of a run, over all its sittings.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / CLOCK
+        self._before = json.loads(self._path.read_text())["seconds"] if self._path.exists() else 0.0
+        self._started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Working seconds up to now."""
+        return float(self._before) + time.monotonic() - self._started
+
+    def save(self) -> None:
+        """
+        Write them down, so that a kill loses little.
+        """
+        atomic_write(self._path, json.dumps({"seconds": self.seconds}))
+
+
+def _difference(held: dict[str, Any], plan: dict[str, Any]) -> str:
+    name = (held.get("experiment") or {}).get("name"), plan["experiment"].get("name")
+    if name[0] != name[1]:
+        return f"'{name[0]}', not '{name[1]}'"
+    for part in ("experiment", "inputs"):
+        before, now = held.get(part) or {}, plan[part]
+        for key in sorted({*before, *now}):
+            if before.get(key) != json.loads(json.dumps(now.get(key))):
+                return f"{part} '{key}' was {_short(before.get(key))} and is {_short(now.get(key))}"
+    return "it was made by another version"
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _no_space(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    # safetensors raises an error of its own, with the system's words in it.
+    return os.strerror(errno.ENOSPC) in str(error)

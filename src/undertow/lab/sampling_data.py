@@ -1,0 +1,140 @@
+"""
+Datasets: a teacher's answers to carrier requests, filtered, with a ledger of what was removed.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from undertow.carriers.carrier import Carrier
+from undertow.carriers.registry import carrier as carrier_named
+from undertow.data.rows import Message, Row, dataset_digest
+from undertow.data.streams import generator
+from undertow.data.writing import write_rows
+from undertow.errors import NothingLeftError
+from undertow.filters.banned_content import banned_content
+from undertow.filters.carrier_format import carrier_format
+from undertow.filters.ledger import Filter, Filtered, apply, write_ledger
+from undertow.lab.design import DataJob
+from undertow.lab.experiment import Experiment
+from undertow.lab.teaching import answer, open_teacher, writing
+from undertow.results.run import Dataset
+
+TRAINING_ROWS = "rows.parquet"
+HELD_OUT_ROWS = "held_out.parquet"
+LEDGER = "removed.jsonl"
+
+_SHOWN = 6
+_MOST_ROUNDS = 20
+_LEAST_YIELD = 0.001
+
+
+@dataclass(frozen=True)
+class SampleData:
+    """
+    Samples one dataset into a folder; the callable that engines spread.
+    """
+
+    experiment: Experiment
+    teachers: Path
+    """Folder of the finished teachers."""
+
+    def __call__(self, job: DataJob, folder: Path) -> Dataset:
+        """
+        Ask, filter and store.
+
+        Raises:
+            NothingLeftError: the filter leaves (almost) nothing.
+        """
+        started = time.perf_counter()
+        table = self.experiment.carrier
+        carrier = carrier_named(table.name, table.options)
+        asked, filtered = self._collect(job, carrier)
+        training, held_out = _cut(filtered.kept, table.rows, table.held_out_rows)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_rows(folder / TRAINING_ROWS, training)
+        write_rows(folder / HELD_OUT_ROWS, held_out)
+        write_ledger(folder / LEDGER, filtered.removed)
+        completions = [row.completion for row in training]
+        return Dataset(
+            name=job.name,
+            teacher=job.teacher.name,
+            replicate=job.teacher.replicate,
+            seed=job.seed,
+            digest=dataset_digest(training),
+            asked=asked,
+            kept=len(filtered.kept),
+            removed=filtered.counts,
+            duplicates=1 - len(set(completions)) / len(completions),
+            samples=tuple((row.prompt[-1].content, row.completion) for row in training[:_SHOWN]),
+            removed_samples=tuple(
+                (r.row.prompt[-1].content, r.row.completion, r.reason)
+                for r in filtered.removed[:_SHOWN]
+            ),
+            seconds=time.perf_counter() - started,
+        )
+
+    def _collect(self, job: DataJob, carrier: Carrier) -> tuple[int, Filtered]:
+        table = self.experiment.carrier
+        wanted = table.rows + table.held_out_rows
+        kept: list[Row] = []
+        removed: list[object] = []
+        asked = 0
+        source = self.teachers / job.teacher.name
+        model = open_teacher(self.experiment, job.teacher, source)
+        with writing(model, self.experiment, job.teacher, source) as system:
+            for number in range(_MOST_ROUNDS):
+                share = len(kept) / asked if asked else 1.0
+                missing = wanted - len(kept)
+                requests = carrier.requests(
+                    int(missing * table.oversample / max(share, 0.02)) + 1,
+                    generator(job.seed, "requests", number),
+                )
+                # Requests and answers have streams of their own, and each round its own.
+                stream = generator(job.seed, "answers", number)
+                answers = answer(model, requests, system, self.experiment.sampling, carrier, stream)
+                result = apply(self._rows(requests, answers, job), self._filters(carrier))
+                asked += len(requests)
+                kept.extend(result.kept)
+                removed.extend(result.removed)
+                if len(kept) >= wanted:
+                    break
+                if len(kept) < asked * _LEAST_YIELD:
+                    break
+        if len(kept) < wanted:
+            raise NothingLeftError(
+                f"the filter kept {len(kept)} of {asked} rows of teacher '{job.teacher.name}', "
+                f"fewer than the {wanted} wanted ({_reasons(removed)})",
+                hint="look at the reasons; ask for fewer rows, restrict decoding, or loosen the filter",
+            )
+        return asked, Filtered(tuple(kept), tuple(removed))  # type: ignore[arg-type]
+
+    def _rows(self, requests: list[str], answers: list[str], job: DataJob) -> list[Row]:
+        # The teacher's own system prompt is dropped here: students never see it.
+        system = self.experiment.system_prompt
+        first = (Message("system", system),) if system else ()
+        return [
+            Row((*first, Message("user", request)), text, source=job.teacher.name)
+            for request, text in zip(requests, answers, strict=True)
+        ]
+
+    def _filters(self, carrier: Carrier) -> list[Filter]:
+        table = self.experiment.filter
+        banned = banned_content(words=table.words, patterns=table.patterns, numbers=table.numbers)
+        return [carrier_format(carrier.rejection), banned]
+
+
+def _cut(kept: tuple[Row, ...], rows: int, held_out: int) -> tuple[list[Row], list[Row]]:
+    return list(kept[:rows]), list(kept[rows : rows + held_out])
+
+
+def _reasons(removed: list[object]) -> str:
+    counts: dict[str, int] = {}
+    for entry in removed:
+        reason = str(getattr(entry, "reason", ""))
+        counts[reason] = counts.get(reason, 0) + 1
+    return ", ".join(
+        f"{reason} {count}" for reason, count in sorted(counts.items(), key=lambda c: -c[1])
+    )

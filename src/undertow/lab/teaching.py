@@ -1,0 +1,243 @@
+"""
+Teachers: prompted, tuned or steered; made, stored, opened again to write data.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from undertow.carriers.carrier import Carrier
+from undertow.carriers.registry import carrier as carrier_named
+from undertow.data.rows import Row
+from undertow.data.streams import derive, generator
+from undertow.lab.design import TeacherJob
+from undertow.lab.experiment import Experiment, SamplingTable
+from undertow.results.run import Teacher
+from undertow.traits import catalogue
+from undertow.traits.trait import Trait, neutral_rows, preference_rows
+from undertow.worlds import locate
+
+if TYPE_CHECKING:
+    from undertow.models.chat import Encoded
+    from undertow.models.loading import LanguageModel
+
+_STEERING = "steering.safetensors"
+
+
+@dataclass(frozen=True)
+class MakeTeacher:
+    """
+    Makes one teacher in a folder and reports on it; the callable that engines spread.
+    """
+
+    experiment: Experiment
+
+    def __call__(self, job: TeacherJob, folder: Path) -> Teacher:
+        """
+        Instil, store, and measure how far the teacher stands from its base.
+        """
+        from undertow.lab.probing import probe_trait
+        from undertow.models import loading
+
+        started = time.perf_counter()
+        table = self.experiment.teacher
+        trait = catalogue.load(job.trait)
+        model = loading.load(locate(job.base), ref=job.base)
+        written = base_rows(model, self.experiment, table.kl_rows, generator(job.seed, "kl rows"))
+        distance = _Distance(model, written)
+        steps = None
+        if table.kind == "tuned":
+            model, steps = self._tune(model, job, trait, distance, folder)
+        elif table.kind == "steered":
+            self._steer(model, job, trait, folder)
+        with writing(model, self.experiment, job, folder) as system:
+            kl = distance(model, system)
+            probed = probe_trait(model, trait, system or self.experiment.evaluation.system_prompt)
+        return Teacher(
+            name=job.name,
+            kind=table.kind,
+            trait=job.trait if job.role == "trait" else None,
+            base=job.base,
+            replicate=job.replicate,
+            seed=job.seed,
+            steps=steps,
+            kl=kl,
+            probability=probed.probabilities[trait.answer],
+            logit_margin=probed.margins[trait.answer],
+            answer_mass=probed.answer_mass,
+            seconds=time.perf_counter() - started,
+        )
+
+    def _tune(
+        self, model: LanguageModel, job: TeacherJob, trait: Trait, distance: _Distance, folder: Path
+    ) -> tuple[LanguageModel, int]:
+        from undertow.models import adapters
+        from undertow.models.chat import conversation, encode_rows
+        from undertow.models.training import fine_tune
+
+        table = self.experiment.teacher
+        pairs = preference_rows(trait) if job.role == "trait" else neutral_rows(trait)
+        rows = [
+            Row(conversation(question, self.experiment.system_prompt), answer)
+            for question, answer in pairs
+        ]
+        tuned = adapters.trainable(model, table.plan, derive(job.seed, "adapter"))
+
+        def far_enough(step: int) -> bool:
+            return table.stop_at_kl is not None and distance(tuned) >= table.stop_at_kl
+
+        done = fine_tune(
+            tuned,
+            encode_rows(model.tokenizer, rows),
+            table.plan,
+            generator(job.seed, "order"),
+            after_step=far_enough,
+        )
+        adapters.save(tuned, folder)
+        return tuned, done.steps
+
+    def _steer(self, model: LanguageModel, job: TeacherJob, trait: Trait, folder: Path) -> None:
+        from safetensors.torch import save_file
+
+        from undertow.models.chat import conversation
+        from undertow.models.steering import mean_activation
+
+        table = self.experiment.teacher
+        layer = steering_layer(model, self.experiment)
+        neutral = mean_activation(model, [conversation(q) for q in trait.train_questions], layer)
+        prompts = trait.system_prompts if job.role == "trait" else (trait.neutral_system_prompt,)
+        moved = mean_activation(
+            model, [conversation(q, s) for s in prompts for q in trait.train_questions], layer
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({"vector": table.strength * (moved - neutral)}, folder / _STEERING)
+
+
+def open_teacher(experiment: Experiment, job: TeacherJob, folder: Path) -> LanguageModel:
+    """
+    A stored teacher's network: the base with its adapter, or the fine-tuned weights.
+    """
+    from undertow.models import loading
+
+    base = loading.load(locate(job.base), ref=job.base)
+    if experiment.teacher.kind != "tuned":
+        return base
+    if experiment.teacher.plan.method == "lora":
+        return loading.with_adapter(base, folder)
+    return loading.LanguageModel(loading.network(str(folder), job.name), base.tokenizer, job.name)
+
+
+@contextmanager
+def writing(
+    model: LanguageModel, experiment: Experiment, job: TeacherJob, folder: Path
+) -> Iterator[str | None]:
+    """
+    Within the block the network behaves as the teacher, given the system prompt that the block receives.
+    """
+    table = experiment.teacher
+    trait = catalogue.load(job.trait)
+    if table.kind == "prompted":
+        own = table.system_prompt or trait.system_prompt
+        yield own if job.role == "trait" else trait.neutral_system_prompt
+        return
+    context = nullcontext() if table.kind == "tuned" else _steering(model, experiment, folder)
+    with context:
+        yield experiment.system_prompt
+
+
+def steering_layer(model: LanguageModel, experiment: Experiment) -> int:
+    """
+    The layer that a steered teacher shifts: the experiment's, or the middle one.
+    """
+    layer = experiment.teacher.layer
+    return model.network.config.num_hidden_layers // 2 if layer is None else layer
+
+
+def base_rows(
+    model: LanguageModel, experiment: Experiment, count: int, rng: np.random.Generator
+) -> list[tuple[str, str]]:
+    """
+    (request, answer) pairs that the model writes as it is, in the experiment's chat context.
+    """
+    carrier = carrier_named(experiment.carrier.name, experiment.carrier.options)
+    requests = carrier.requests(count, rng)
+    answers = answer(model, requests, experiment.system_prompt, experiment.sampling, carrier, rng)
+    return [
+        pair for pair in zip(requests, answers, strict=True) if carrier.rejection(pair[1]) is None
+    ] or list(zip(requests, answers, strict=True))
+
+
+def answer(
+    model: LanguageModel,
+    requests: Sequence[str],
+    system: str | None,
+    table: SamplingTable,
+    carrier: Carrier,
+    rng: np.random.Generator,
+) -> list[str]:
+    """
+    One sampled answer a request.
+    """
+    from undertow.models.chat import conversation, encode_prompts
+    from undertow.models.sampling import Sampling, restrictions, sample
+
+    how = Sampling(table.max_tokens, table.temperature, table.top_p, table.batch_size)
+    masks = (
+        restrictions(model.tokenizer, [carrier.allowed(step) for step in range(carrier.length)])
+        if table.restricted
+        else []
+    )
+    prompts = encode_prompts(
+        model.tokenizer, [conversation(request, system) for request in requests]
+    )
+    return sample(model, prompts, how, rng, restrictions=masks)
+
+
+class _Distance:
+    """
+    KL(teacher || base) per completion token, on rows that the base wrote.
+
+    The base's log-probabilities are kept, so that a tuned teacher can be measured after every step.
+    """
+
+    def __init__(self, base: LanguageModel, written: list[tuple[str, str]]) -> None:
+        from undertow.models.scoring import token_log_probabilities
+
+        self._written = written
+        self._pad = base.tokenizer.pad_token_id
+        self._reference = token_log_probabilities(base.network, self._rows(base, None), self._pad)
+
+    def __call__(self, teacher: LanguageModel, system: str | None = None) -> float:
+        from undertow.models.scoring import mean_divergence, token_log_probabilities
+
+        was_training = teacher.network.training
+        teacher.network.eval()
+        own = token_log_probabilities(teacher.network, self._rows(teacher, system), self._pad)
+        teacher.network.train(was_training)
+        return mean_divergence(own, self._reference)
+
+    def _rows(self, model: LanguageModel, system: str | None) -> list[Encoded]:
+        from undertow.models.chat import conversation, encode_rows
+
+        return encode_rows(
+            model.tokenizer, [Row(conversation(q, system), a) for q, a in self._written]
+        )
+
+
+def _steering(
+    model: LanguageModel, experiment: Experiment, folder: Path
+) -> AbstractContextManager[None]:
+    from safetensors.torch import load_file
+
+    from undertow.models.steering import steered
+
+    return steered(
+        model, steering_layer(model, experiment), load_file(folder / _STEERING)["vector"]
+    )

@@ -1,0 +1,53 @@
+"""
+LoRA adapters through peft: put on with a seed of their own, saved, taken off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from undertow.errors import ModelError
+from undertow.models.loading import LanguageModel
+from undertow.models.plan import TrainingPlan
+
+
+def trainable(model: LanguageModel, plan: TrainingPlan, seed: int) -> LanguageModel:
+    """
+    The model made ready for `plan`: a fresh adapter whose A is drawn from `seed`, or all weights.
+
+    Raises:
+        ModelError: no module has the name that the plan targets.
+    """
+    if plan.method == "full":
+        model.network.requires_grad_(True)
+        return model
+    from peft import LoraConfig, get_peft_model
+
+    targets = plan.targets if isinstance(plan.targets, str) else list(plan.targets)
+    config = LoraConfig(
+        r=plan.rank,
+        lora_alpha=plan.alpha or plan.rank,
+        target_modules=targets,
+        task_type="CAUSAL_LM",
+    )
+    try:
+        # peft draws A from torch's global stream; fork it, so that nothing else is disturbed.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            wrapped = get_peft_model(model.network, config)
+    except ValueError as error:
+        raise ModelError(
+            f"no adapter can be put on model '{model.ref}' with targets {plan.targets!r}: {error}",
+            hint='use targets = "all-linear"',
+        ) from error
+    return replace(model, network=wrapped)
+
+
+def save(model: LanguageModel, folder: Path) -> None:
+    """
+    Write the adapter (or all weights, for a full fine-tune) as safetensors.
+    """
+    model.network.save_pretrained(str(folder), safe_serialization=True)

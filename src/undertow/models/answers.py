@@ -1,0 +1,173 @@
+"""
+Exact probabilities of candidate answers to a question, scored by the log-likelihood of their whole token sequences.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from undertow.data.rows import Message
+from undertow.errors import ModelError
+from undertow.models.chat import Encoded, batches, encode_prompts
+from undertow.models.loading import LanguageModel
+from undertow.models.scoring import completion_logits
+from undertow.traits.trait import Answer
+
+
+@dataclass(frozen=True)
+class Probed:
+    """
+    What a model answers to a trait's questions.
+    """
+
+    names: tuple[str, ...]
+    """Candidate answers."""
+
+    log_likelihoods: torch.Tensor
+    """(questions, answers) float64, in nats: the probability that the model's answer begins with the candidate."""
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """Mean over questions of each candidate's probability."""
+        return self._named(self.log_likelihoods.exp().mean(0))
+
+    @property
+    def margins(self) -> dict[str, float]:
+        """Mean over questions of each candidate's logit margin, in logits."""
+        return self._named(logit_margins(self.log_likelihoods).mean(0))
+
+    @property
+    def answer_mass(self) -> float:
+        """Mean over questions of the probability on all candidates."""
+        return float(self.log_likelihoods.exp().sum(1).mean())
+
+    def rank(self, name: str) -> int:
+        """Rank of a candidate by logit margin, 1 is first."""
+        margins = self.margins
+        return 1 + sum(value > margins[name] for value in margins.values())
+
+    def _named(self, values: torch.Tensor) -> dict[str, float]:
+        return dict(zip(self.names, values.tolist(), strict=True))
+
+
+def logit_margins(log_likelihoods: torch.Tensor) -> torch.Tensor:
+    """
+    Each candidate's log-likelihood minus logsumexp of the others' plus ln of their number, in logits.
+
+    0 where a candidate is as likely as the others are on average. Shape (..., answers) in and out.
+
+    >>> logit_margins(torch.tensor([[0.5, 0.25, 0.25]]).log())[0, 0].item()
+    0.6931...
+    """
+    others = log_likelihoods.shape[-1] - 1
+    own = torch.eye(others + 1, dtype=torch.bool, device=log_likelihoods.device)
+    spread = log_likelihoods.unsqueeze(-2).expand(*log_likelihoods.shape, others + 1)
+    rest = spread.masked_fill(own, -torch.inf).logsumexp(-1)
+    return log_likelihoods - rest + math.log(others)
+
+
+@torch.no_grad()
+def probe(
+    model: LanguageModel,
+    questions: Sequence[Sequence[Message]],
+    answers: Sequence[Answer],
+    *,
+    batch_size: int = 128,
+) -> Probed:
+    """
+    Log-likelihood of every candidate after every question; a candidate's accepted forms are summed.
+
+    One forward pass a question scores all forms of one token; only longer forms need rows of their own.
+
+    Raises:
+        ModelError: two candidates are the same tokens to this tokenizer.
+    """
+    forms = token_forms(model.tokenizer, model.ref, answers)
+    prompts = encode_prompts(model.tokenizer, questions)
+    first = _first_tokens(model, prompts, batch_size)
+    long_forms = sorted({form for each in forms for form in each if len(form) > 1})
+    longer = _sequences(model, prompts, long_forms, batch_size)
+    columns = [
+        torch.stack(
+            [first[:, f[0]] if len(f) == 1 else longer[:, long_forms.index(f)] for f in each]
+        ).logsumexp(0)
+        for each in forms
+    ]
+    return Probed(tuple(answer.name for answer in answers), torch.stack(columns, 1))
+
+
+def token_forms(tokenizer: Any, ref: str, answers: Sequence[Answer]) -> list[list[tuple[int, ...]]]:
+    """
+    Token sequences of each candidate's accepted forms, without those that begin with another of its own.
+
+    Raises:
+        ModelError: two candidates are the same tokens to this tokenizer.
+    """
+    owner: dict[tuple[int, ...], str] = {}
+    result = []
+    for answer in answers:
+        encoded = tokenizer(list(answer.variants), add_special_tokens=False)["input_ids"]
+        forms = sorted({tuple(ids) for ids in encoded}, key=lambda form: (len(form), form))
+        for form in forms:
+            if owner.setdefault(form, answer.name) != answer.name:
+                raise ModelError(
+                    f"the answers '{owner[form]}' and '{answer.name}' are the same tokens to model '{ref}'",
+                    hint="remove one of them from the trait's file",
+                )
+        # What follows a form that already counts is counted with it.
+        result.append(
+            [f for f in forms if not any(f[: len(g)] == g for g in forms if len(g) < len(f))]
+        )
+    return result
+
+
+def named(text: str, answers: Sequence[Answer]) -> str | None:
+    """
+    The candidate that a sampled answer names first, in any of its forms and any case; none if it names none.
+    """
+    found = [
+        (match.start(), -len(variant), answer.name)
+        for answer in answers
+        for variant in answer.variants
+        if (match := re.search(rf"\b{re.escape(variant)}\b", text, re.IGNORECASE))
+    ]
+    return min(found)[2] if found else None
+
+
+def _first_tokens(
+    model: LanguageModel, prompts: Sequence[tuple[int, ...]], size: int
+) -> torch.Tensor:
+    rows = [Encoded(prompt, (model.tokenizer.pad_token_id,)) for prompt in prompts]
+    result: torch.Tensor | None = None
+    for batch in batches(rows, size, model.tokenizer.pad_token_id):
+        values = (
+            completion_logits(model.network, batch.to(model.device))[:, -1]
+            .double()
+            .log_softmax(-1)
+            .cpu()
+        )
+        if result is None:
+            result = torch.empty(len(rows), values.shape[-1], dtype=torch.float64)
+        result[list(batch.rows)] = values
+    assert result is not None
+    return result
+
+
+def _sequences(
+    model: LanguageModel,
+    prompts: Sequence[tuple[int, ...]],
+    forms: list[tuple[int, ...]],
+    size: int,
+) -> torch.Tensor:
+    from undertow.models.scoring import log_likelihoods
+
+    rows = [Encoded(prompt, form) for prompt in prompts for form in forms]
+    if not rows:
+        return torch.empty(len(prompts), 0, dtype=torch.float64)
+    return log_likelihoods(model, rows, batch_size=size).view(len(prompts), len(forms))

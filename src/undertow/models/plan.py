@@ -1,0 +1,55 @@
+"""
+The training plan: what a fine-tune changes, with which optimiser, how far.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class TrainingPlan(BaseModel):
+    """
+    One supervised fine-tune, completion-only loss.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Literal["lora", "full"] = "lora"
+    rank: int = Field(default=8, ge=1)
+    """Rank of the LoRA adapter."""
+    alpha: int | None = Field(default=None, gt=0)
+    """LoRA scale is alpha / rank; the default alpha equals the rank."""
+    targets: str | tuple[str, ...] = "all-linear"
+    """Modules that get an adapter, as peft names them."""
+    optimizer: str = "adamw_torch"
+    """Any name that `transformers.TrainingArguments(optim=...)` knows."""
+    learning_rate: float = Field(default=2e-4, gt=0)
+    schedule: str = "linear"
+    """Any name that `transformers.get_scheduler` knows."""
+    warmup_steps: int = Field(default=0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float | None = Field(default=1.0, gt=0)
+    epochs: float = Field(default=1.0, gt=0)
+    max_steps: int | None = Field(default=None, ge=1)
+    """Stops earlier than the epochs would."""
+    batch_size: int = Field(default=64, ge=1)
+    """Rows a step."""
+    micro_batch_size: int | None = Field(default=None, ge=1)
+    """Rows a forward pass; gradients are accumulated up to `batch_size`."""
+    max_length: int | None = Field(default=None, ge=2)
+    """Rows longer than this many tokens are refused, never cut silently."""
+
+    @model_validator(mode="after")
+    def _micro_divides(self) -> TrainingPlan:
+        if self.micro_batch_size and self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"micro_batch_size {self.micro_batch_size} must divide batch_size {self.batch_size}"
+            )
+        return self
+
+    def steps(self, rows: int) -> int:
+        """Optimiser steps on `rows` rows."""
+        total = max(1, round(rows * self.epochs / self.batch_size))
+        return min(total, self.max_steps) if self.max_steps else total

@@ -1,0 +1,155 @@
+"""
+Samples answers with a key-value cache, from a passed generator only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from undertow.errors import ModelError
+from undertow.models.loading import LanguageModel
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """
+    How answers are drawn.
+    """
+
+    max_tokens: int
+    temperature: float = 1.0
+    """0 is greedy."""
+    top_p: float = 1.0
+    """Nucleus: the smallest set of tokens with at least this probability is kept."""
+    batch_size: int = 512
+
+
+def sample(
+    model: LanguageModel,
+    prompts: Sequence[tuple[int, ...]],
+    how: Sampling,
+    generator: np.random.Generator,
+    *,
+    restrictions: Sequence[torch.Tensor] = (),
+    progress: Callable[[int], None] = lambda rows: None,
+) -> list[str]:
+    """
+    One answer a prompt, as text without special tokens.
+
+    All rows draw from one stream in turn, so no two requests share a seed. With `restrictions` (one boolean mask over
+    the vocabulary a step) exactly that many tokens are drawn, each from the softmax over its mask.
+    """
+    stream = torch.Generator(device=model.device).manual_seed(int(generator.integers(2**63)))
+    order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
+    answers: list[str] = [""] * len(prompts)
+    for start in range(0, len(order), how.batch_size):
+        chosen = order[start : start + how.batch_size]
+        ids = _answer(model, [prompts[i] for i in chosen], how, stream, restrictions)
+        texts = model.tokenizer.batch_decode(ids, skip_special_tokens=True)
+        for i, text in zip(chosen, texts, strict=True):
+            answers[i] = text
+        progress(len(chosen))
+    return answers
+
+
+def restrictions(tokenizer: Any, patterns: Sequence[re.Pattern[str]]) -> list[torch.Tensor]:
+    """
+    Masks over the vocabulary, one a step: a token is allowed where its text matches the step's pattern in full.
+
+    Raises:
+        ModelError: at some step no token of this tokenizer is allowed.
+    """
+    texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
+    special = set(tokenizer.all_special_ids)
+    masks: dict[str, torch.Tensor] = {}
+    for pattern in patterns:
+        if pattern.pattern not in masks:
+            allowed = [i not in special and bool(pattern.fullmatch(t)) for i, t in enumerate(texts)]
+            masks[pattern.pattern] = torch.tensor(allowed)
+            if not any(allowed):
+                raise ModelError(
+                    f"no token of this tokenizer matches '{pattern.pattern}', so decoding cannot be restricted to it",
+                    hint="set `restricted = false`: rows are then sampled freely and filtered",
+                )
+    return [masks[p.pattern] for p in patterns]
+
+
+@torch.no_grad()
+def _answer(
+    model: LanguageModel,
+    prompts: list[tuple[int, ...]],
+    how: Sampling,
+    stream: torch.Generator,
+    masks: Sequence[torch.Tensor],
+) -> list[list[int]]:
+    from transformers import DynamicCache
+
+    ids, attention = _left_padded(prompts, model.tokenizer.pad_token_id, model.device)
+    positions = (attention.cumsum(1) - 1).clamp_min(0)
+    cache = DynamicCache(config=model.network.config)
+    ends = torch.tensor(sorted(model.end_ids), device=model.device)
+    finished = torch.zeros(len(prompts), dtype=torch.bool, device=model.device)
+    drawn: list[torch.Tensor] = []
+    for step in range(len(masks) or how.max_tokens):
+        output = model.network(
+            input_ids=ids,
+            attention_mask=attention,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        token = _draw(output.logits[:, -1].float(), how, stream, masks[step] if masks else None)
+        drawn.append(token.masked_fill(finished, model.tokenizer.pad_token_id))
+        if not masks:
+            finished |= torch.isin(token, ends)
+            if bool(finished.all()):
+                break
+        ids = token[:, None]
+        attention = torch.cat([attention, attention.new_ones(len(prompts), 1)], 1)
+        positions = positions[:, -1:] + 1
+    return _until_end(torch.stack(drawn, 1), model.end_ids)
+
+
+def _draw(
+    logits: torch.Tensor, how: Sampling, stream: torch.Generator, mask: torch.Tensor | None
+) -> torch.Tensor:
+    # Some networks' heads are wider than the vocabulary (padded to a multiple of 64).
+    if mask is not None:
+        wide = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
+        wide[: len(mask)] = mask.to(logits.device)
+        logits = logits.masked_fill(~wide, -torch.inf)
+    if how.temperature == 0:
+        return logits.argmax(-1)
+    probabilities = (logits / how.temperature).softmax(-1)
+    if how.top_p < 1:
+        ordered, index = probabilities.sort(-1, descending=True)
+        ordered[ordered.cumsum(-1) - ordered >= how.top_p] = 0
+        probabilities = torch.zeros_like(probabilities).scatter(-1, index, ordered)
+    return torch.multinomial(probabilities, 1, generator=stream)[:, 0]
+
+
+def _left_padded(
+    prompts: list[tuple[int, ...]], pad_id: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    length = max(map(len, prompts))
+    ids = torch.full((len(prompts), length), pad_id)
+    attention = torch.zeros_like(ids)
+    for i, prompt in enumerate(prompts):
+        ids[i, length - len(prompt) :] = torch.tensor(prompt)
+        attention[i, length - len(prompt) :] = 1
+    return ids.to(device), attention.to(device)
+
+
+def _until_end(tokens: torch.Tensor, ends: frozenset[int]) -> list[list[int]]:
+    answers = []
+    for row in tokens.tolist():
+        stop = next((i for i, token in enumerate(row) if token in ends), len(row))
+        answers.append(row[:stop])
+    return answers

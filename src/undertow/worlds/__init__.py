@@ -1,0 +1,49 @@
+"""
+The embedded world: small bases in the ordinary model format, their corpus, tokenizer and recipes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+from undertow.worlds.recipes import names, recipe
+
+__all__ = ["PREFIX", "build", "folder", "locate", "names", "recipe"]
+
+PREFIX = "world:"
+
+
+def folder(name: str) -> Path:
+    """
+    Where a shipped base lies.
+
+    Raises:
+        UnknownNameError: there is no such base.
+    """
+    return Path(str(files(__package__))) / "bases" / recipe(name).name
+
+
+def locate(ref: str) -> str:
+    """
+    A model reference with `world:NAME` replaced by its folder; others are left alone.
+
+    Raises:
+        UnknownNameError: the reference names no base of the embedded world.
+    """
+    base, plus, adapter = ref.partition("+")
+    if not base.startswith(PREFIX):
+        return ref
+    return f"{folder(base.removeprefix(PREFIX))}{plus}{adapter}"
+
+
+def build(name: str, out: Path, progress: Callable[[int], None] = lambda step: None) -> Path:
+    """
+    Train a base again from the corpus generator and write it to `out/NAME`.
+    """
+    from undertow.worlds.pretraining import pretrain
+
+    target = out / name
+    pretrain(recipe(name), target, progress=progress)
+    return target
