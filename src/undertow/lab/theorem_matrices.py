@@ -1,0 +1,163 @@
+"""
+The theorem experiment's measurements as tables: shares of replicates, and deviations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undertow.lab.beyond_first_order import OPTIMISERS
+from undertow.lab.theorem_design import Array, TheoremConfig
+from undertow.lab.theorem_measurements import INITIALISATIONS, Findings
+from undertow.results.run import Matrix
+from undertow.stats import clopper_pearson
+
+Hits = NDArray[np.bool_]
+
+
+def matrices(findings: Sequence[Findings], config: TheoremConfig) -> tuple[Matrix, ...]:
+    """
+    Shares of replicates with their exact intervals, and deviations from the lemma.
+    """
+    return (*_first_step(findings, config), *_beyond(findings, config))
+
+
+def deviation(found: Findings, config: TheoremConfig) -> Array:
+    """
+    |S . D / eps - Q| / Q of students that share the initialisation, shape (step sizes, R).
+    """
+    sizes = np.array(config.step_sizes)[:, None]
+    ratio: Array = found.first.inner["same-init"] / sizes / found.first.quadratic
+    return np.abs(ratio - 1)
+
+
+def _first_step(findings: Sequence[Findings], config: TheoremConfig) -> Iterable[Matrix]:
+    sizes, rates = _texts(config.step_sizes), _texts(config.rates)
+    each = [(f, init) for f in findings for init in INITIALISATIONS]
+    yield _shares(
+        "positive-inner-product",
+        "Replicates whose student's step has a positive inner product with the teacher's",
+        ("teacher's step size", sizes),
+        {f"{f.name}, {init}": f.first.inner[init] > 0 for f, init in each},
+        config.level,
+    )
+    yield _sizes(
+        "lemma-deviation",
+        "Largest relative deviation of inner product / step size from the quadratic form of the "
+        "lemma, same initialisation",
+        sizes,
+        {f.name: deviation(f, config).max(axis=1) for f in findings},
+    )
+    yield _sizes(
+        "foreign-dependence",
+        "How much of a foreign student's step S is due to the teacher's step: median of "
+        "|S(step size) - S(0)| / |S(0)|",
+        sizes,
+        {f.name: np.median(f.first.dependence, axis=1) for f in findings},
+    )
+    yield _shares(
+        "loss-falls",
+        "Replicates whose teacher's loss is lower after the student's step than before it "
+        f"(teacher's step size {config.step_size:g})",
+        ("multiple of the student's step", rates),
+        {f"{f.name}, {init}": f.first.loss_change[init] < 0 for f, init in each},
+        config.level,
+    )
+    yield _shares(
+        "loss-falls-below-control",
+        "Replicates whose teacher's loss is lower than after the step of a student of the unmoved "
+        f"teacher (teacher's step size {config.step_size:g})",
+        ("multiple of the student's step", rates),
+        {f"{f.name}, {init}": f.first.loss_gap[init] < 0 for f, init in each},
+        config.level,
+    )
+
+
+def _beyond(findings: Sequence[Findings], config: TheoremConfig) -> Iterable[Matrix]:
+    each = [(f, init) for f in findings for init in INITIALISATIONS]
+    trained = [(f, o, init) for f in findings for o in OPTIMISERS for init in INITIALISATIONS]
+    pairs = [(teacher, student) for teacher in OPTIMISERS for student in OPTIMISERS]
+    yield _shares(
+        "optimisers",
+        "Replicates whose first steps have a positive inner product, by optimiser",
+        ("teacher's, student's", [f"{teacher}, {student}" for teacher, student in pairs]),
+        {f"{f.name}, {i}": np.stack([f.optimisers[*p, i] > 0 for p in pairs]) for f, i in each},
+        config.level,
+    )
+    yield _shares(
+        "small-batches",
+        "Replicates whose first steps have a positive inner product, by the size of the student's "
+        "batch and its optimiser, same initialisation",
+        ("inputs in the batch", _texts(config.batches)),
+        {f"{f.name}, {o}": f.batches[o] > 0 for f in findings for o in OPTIMISERS},
+        config.level,
+    )
+    yield _shares(
+        "several-steps",
+        "Replicates whose displacements after several steps of both have a positive inner product",
+        ("steps", _texts(config.steps)),
+        {f"{f.name}, {o}, {init}": f.displacement[o, init] > 0 for f, o, init in trained},
+        config.level,
+    )
+    yield _shares(
+        "several-steps-loss",
+        "Replicates whose teacher's loss is lower after several steps than that of a student of "
+        "the untrained teacher",
+        ("steps", _texts(config.steps)),
+        {f"{f.name}, {o}, {init}": f.several_gap[o, init] < 0 for f, o, init in trained},
+        config.level,
+    )
+
+
+def _shares(
+    name: str,
+    caption: str,
+    columns: tuple[str, Sequence[str]],
+    hits: Mapping[str, Hits],
+    level: float,
+) -> Matrix:
+    """
+    Share of replicates in which something holds, with Clopper-Pearson limits.
+
+    Args:
+        name: Permanent name.
+        caption: What holds.
+        columns: What the columns vary, and its values.
+        hits: By row, whether it holds, shape (columns, R).
+        level: Of the limits.
+    """
+    intervals = [
+        [clopper_pearson(int(hit.sum()), hit.size, level) for hit in row] for row in hits.values()
+    ]
+    return Matrix(
+        name=name,
+        caption=caption,
+        row_label="setting",
+        column_label=columns[0],
+        rows=tuple(hits),
+        columns=tuple(columns[1]),
+        values=tuple(tuple(i.estimate for i in row) for row in intervals),
+        low=tuple(tuple(i.low for i in row) for row in intervals),
+        high=tuple(tuple(i.high for i in row) for row in intervals),
+        unit="share of replicates",
+    )
+
+
+def _sizes(name: str, caption: str, sizes: Sequence[str], values: Mapping[str, Array]) -> Matrix:
+    return Matrix(
+        name=name,
+        caption=caption,
+        row_label="setting",
+        column_label="teacher's step size",
+        rows=tuple(values),
+        columns=tuple(sizes),
+        values=tuple(tuple(map(float, row)) for row in values.values()),
+        unit="relative",
+    )
+
+
+def _texts(values: Sequence[float]) -> list[str]:
+    return [f"{value:g}" for value in values]
