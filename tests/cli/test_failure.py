@@ -65,10 +65,10 @@ def test_a_message_cannot_steer_the_terminal_or_fake_a_line() -> None:
     """
     Control characters and line breaks in names that end up in messages are escaped.
     """
-    error = errors.DataError("bad row '\x1b[2J\nerror: all clear'")
+    error = errors.DataError("bad row '\x1b[2J\nerror: all clear'", hint="rm '\x07'")
 
     assert describe(error, Session(), COMMAND).text() == (
-        "error: bad row '\\x1b[2J\\nerror: all clear'"
+        "error: bad row '\\x1b[2J\\nerror: all clear'\n  = help: rm '\\x07'"
     )
 
 
@@ -105,7 +105,7 @@ def test_a_bug_is_one_line_that_says_how_to_see_more() -> None:
     """
     An unexpected exception shows its type and message, no traceback, and the way to it.
     """
-    text = describe(_raised(ZeroDivisionError("by zero")), Session(), COMMAND).text()
+    text = describe(_raised(ZeroDivisionError("by zero")), Session(verbosity=1), COMMAND).text()
 
     assert (
         text.splitlines()[0] == "error: unexpected ZeroDivisionError: by zero (a bug in undertow)"

@@ -18,6 +18,9 @@ from undertow.cli.verbs import VERBS, undertow
 
 MODULE = [sys.executable, "-m", "undertow"]
 
+# What is written then waits in a buffer, as on most machines, and fails late.
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
 
 def test_help_lists_the_verbs_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     """
@@ -128,13 +131,23 @@ def test_the_module_is_the_command() -> None:
     assert done.stdout == f"undertow {__version__}\n"
 
 
+def _run_into(stdout: object, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*MODULE, *arguments],
+        stdout=stdout,  # type: ignore[call-overload]
+        stderr=subprocess.PIPE,
+        env=BUFFERED,
+        check=False,
+    )
+
+
 def test_a_reader_that_goes_away_ends_it_silently() -> None:
     """
     `undertow traits | head -0` exits with 141 and says nothing.
     """
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run([*MODULE, "traits"], stdout=writing, stderr=subprocess.PIPE, check=False)
+    done = _run_into(writing, "traits")
     os.close(writing)
 
     assert done.returncode == 141
@@ -147,7 +160,7 @@ def test_a_full_disk_below_stdout_is_one_line() -> None:
     Output redirected to where no space is left exits with 4, without a traceback.
     """
     with open("/dev/full", "wb") as full:
-        done = subprocess.run([*MODULE, "traits"], stdout=full, stderr=subprocess.PIPE, check=False)
+        done = _run_into(full, "traits")
 
     assert done.returncode == 4
     assert done.stderr.startswith(b"error: no space left on the device\n")

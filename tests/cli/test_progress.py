@@ -5,10 +5,12 @@ Progress says how far and how long, and no more than its reader can use.
 from __future__ import annotations
 
 import io
+import sys
 
+import pytest
 from rich.console import Console
 
-from undertow.cli.progress import LiveProgress, PlainProgress
+from undertow.cli.progress import LiveProgress, PlainProgress, shown_progress
 
 
 class Clock:
@@ -106,3 +108,31 @@ def test_no_color_is_respected() -> None:
     ]
     assert "students" in written.getvalue()
     assert not [style for style in styles if style.startswith(("3", "4", "9"))]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def _fail_at_work() -> None:
+    with shown_progress() as progress:
+        progress.stage("students", 4)
+        progress.advance(1 // 0)
+
+
+def test_a_terminal_gets_bars_and_is_given_back_whatever_happens(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    On a terminal the bars are drawn on stderr, and an error in the work does not leave its cursor hidden.
+    """
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with pytest.raises(ZeroDivisionError):
+        _fail_at_work()
+
+    assert "students" in terminal.getvalue()
+    assert terminal.getvalue().endswith("\x1b[?25h")
+    assert capsys.readouterr().out == ""
