@@ -10,6 +10,8 @@ from undertow.errors import UnknownNameError
 from undertow.results.run import RunDocument
 from undertow.results.store import run_json
 
+__all__ = ["FORMATS", "render"]
+
 FORMATS = ("html", "json", "markdown", "text")
 
 

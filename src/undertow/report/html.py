@@ -4,6 +4,7 @@ The page of a run: one offline HTML file without scripts, its plots drawn as inl
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
@@ -47,6 +48,7 @@ def render_html(document: RunDocument) -> str:
     )
 
 
+@functools.cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("undertow.report"),

@@ -157,12 +157,10 @@ def _tables(text: str, source: Path) -> dict[str, Any]:
 
 def _check_schema(tables: dict[str, Any], source: Path) -> None:
     found = tables.get("schema")
-    if found == RUN_SCHEMA and "schema_" not in tables:
+    if found == RUN_SCHEMA:
         return
     if "schema" not in tables:
         message = f"'{source}': the key 'schema' is missing; allowed: '{RUN_SCHEMA}'"
-    elif found == RUN_SCHEMA:
-        message = f"'{source}': unknown key 'schema_'; did you mean 'schema'?"
     else:
         message = f"'{source}': key 'schema' has the value {_short(found)}; allowed: '{RUN_SCHEMA}'"
     newer = isinstance(found, str) and found.startswith("undertow.run/")
@@ -175,7 +173,7 @@ def _is_not_finite(fault: ErrorDetails) -> bool:
 
 
 def _refusal(fault: ErrorDetails, source: Path) -> InputError:
-    place = [part for part in fault["loc"] if not _is_union_member(part)]
+    place = fault["loc"]
     key = ".".join(str(part) for part in place)
     if fault["type"] == "extra_forbidden":
         allowed = sorted(_keys_at(place[:-1]))
@@ -191,12 +189,7 @@ def _refusal(fault: ErrorDetails, source: Path) -> InputError:
     return InputError(message, hint=_RUN_AGAIN)
 
 
-def _is_union_member(part: int | str) -> bool:
-    # pydantic adds the member of a union that it tried, e.g. `tuple[...]`, to the place.
-    return isinstance(part, str) and "[" in part
-
-
-def _keys_at(place: list[int | str]) -> set[str]:
+def _keys_at(place: tuple[int | str, ...]) -> set[str]:
     model: type[BaseModel] = RunDocument
     for part in place:
         if isinstance(part, str) and part in model.model_fields:

@@ -1,0 +1,219 @@
+"""
+Stored runs: what is written comes back, and what is not a run is refused by name.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from undertow.errors import InputError, UndertowError
+from undertow.results.run import RUN_SCHEMA, Arm, Comparison, RunDocument
+from undertow.results.store import read_run, run_json, run_schema, write_run
+
+
+def document(**fields: object) -> RunDocument:
+    """
+    A small run.
+    """
+    given: dict[str, object] = {
+        "experiment": "owl",
+        "title": "Owls",
+        "question": "Do they?",
+        "conclusion": "They do.",
+        "config": {"seed": 7},
+        "config_digest": "d",
+        "inputs": {},
+        "seed": 7,
+        "wall_seconds": 1.5,
+        "command": "undertow run owl",
+        "arms": (Arm(arm="trait", trait="owl", replicate=0, base="b", probability=0.5),),
+    }
+    return RunDocument.model_validate(given | fields)
+
+
+def stored(path: Path, **changes: Any) -> Path:
+    """
+    A file of the run with some keys changed.
+    """
+    file = path / "run.json"
+    file.write_text(json.dumps(json.loads(run_json(document())) | changes), encoding="utf-8")
+    return file
+
+
+def refusal(file: Path) -> InputError:
+    """
+    The error with which the file is refused.
+    """
+    with pytest.raises(InputError) as caught:
+        read_run(file)
+    return caught.value
+
+
+def test_a_run_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    """
+    Reading undoes writing, for the file and for the directory that holds it.
+    """
+    write_run(tmp_path / "run.json", document())
+
+    assert read_run(tmp_path / "run.json") == document()
+    assert read_run(tmp_path) == document()
+
+
+def test_infinite_limits_survive(tmp_path: Path) -> None:
+    """
+    JSON has no infinity and no NaN, yet both come back.
+    """
+    one = Comparison(
+        name="a - b",
+        estimate=1.0,
+        low=-math.inf,
+        high=None,
+        level=0.95,
+        n="1 v 1",
+        p=None,
+        test="none",
+        unit="logits",
+    )
+    write_run(tmp_path / "run.json", document(comparisons=(one,), wall_seconds=math.nan))
+    back = read_run(tmp_path)
+
+    assert back.comparisons[0].low == -math.inf
+    assert math.isnan(back.wall_seconds)
+
+
+def test_text_that_is_not_unicode_does_not_lose_the_run(tmp_path: Path) -> None:
+    """
+    A lone surrogate, which UTF-8 cannot hold, is replaced instead of failing at the very end.
+    """
+    write_run(tmp_path / "run.json", document(config={"prompt": "a\ud800b"}))
+
+    assert read_run(tmp_path).config == {"prompt": "a\ufffdb"}
+
+
+def test_writing_leaves_nothing_behind_when_it_fails(tmp_path: Path) -> None:
+    """
+    A refused replacement raises with a hint and leaves no partial file.
+    """
+    (tmp_path / "run.json").mkdir()
+    with pytest.raises(UndertowError, match=r"cannot write .*run\.json") as caught:
+        write_run(tmp_path / "run.json", document())
+
+    assert caught.value.hint
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_second_writing_replaces_the_first(tmp_path: Path) -> None:
+    """
+    The file holds the last document alone, and no temporary file stays.
+    """
+    write_run(tmp_path / "run.json", document(title="x" * 10_000))
+    write_run(tmp_path / "run.json", document())
+
+    assert read_run(tmp_path) == document()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"titel": "x"}, r"unknown key 'titel'.*allowed: arms, .*did you mean 'title'"),
+        ({"schema": "undertow.run/2"}, r"'schema' has the value 'undertow.run/2'.*undertow.run/1"),
+        ({"schema": "undertow.scan/1"}, r"'schema' has the value 'undertow.scan/1'"),
+        ({"schema_": RUN_SCHEMA}, r"unknown key 'schema_'"),
+        ({"seed": "7"}, r"key 'seed' has the value '7'"),
+        ({"wall_seconds": "fast"}, r"key 'wall_seconds' has the value 'fast'"),
+        ({"arms": [{"arm": "a", "trait": "t", "replicate": 0}]}, r"key 'arms\.0\.base' is missing"),
+        (
+            {"arms": [{"arm": "a", "trait": "t", "replicate": 0, "base": "b", "rowz": 1}]},
+            r"unknown key 'arms\.0\.rowz'.*accuracy.*did you mean 'rows'",
+        ),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    """
+    The refusal names the file, the key, its value and what is allowed, and what to type next.
+    """
+    file = stored(tmp_path, **changes)
+    error = refusal(file)
+
+    assert str(file) in error.message
+    assert re.search(said, error.message)
+    assert error.hint
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{", "not valid JSON"),
+        (b"[1]", "not hold a JSON object"),
+        (b'{"seed": NaN}', "bare word NaN"),
+        (b'{"a": {"x": 1, "x": 2}}', "key 'x' twice"),
+        (b'{"title": "t"}', "key 'schema' is missing"),
+        (b"\xff{}", "not UTF-8"),
+        (b'{"a":' * 5000 + b"1" + b"}" * 5000, "nested too deeply"),
+        (b'{"a":' + b"9" * 5000 + b"}", "not valid JSON"),
+    ],
+    ids=["cut", "list", "nan", "twice", "no schema", "bytes", "deep", "long number"],
+)
+def test_a_file_that_is_no_run_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+    """
+    Malformed JSON is one error that names the file, never a traceback.
+    """
+    file = tmp_path / "run.json"
+    file.write_bytes(content)
+
+    assert said in refusal(file).message
+    assert str(file) in refusal(file).message
+
+
+def test_a_lone_surrogate_in_a_file_is_refused(tmp_path: Path) -> None:
+    """
+    The escape of half a character is no text.
+    """
+    file = tmp_path / "run.json"
+    file.write_text(run_json(document(title="half")).replace("half", "\\ud800"), encoding="utf-8")
+
+    assert "not valid JSON" in refusal(file).message
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    """
+    The hint is a command.
+    """
+    assert refusal(tmp_path / "none.json").hint.startswith("undertow run")
+
+
+def test_a_hostile_key_cannot_reach_the_terminal(tmp_path: Path) -> None:
+    """
+    Escape sequences in a key are shown, not passed on.
+    """
+    assert "\x1b" not in refusal(stored(tmp_path, **{"\x1b[31m": 1})).message
+
+
+def test_the_schema_is_closed_and_names_its_version() -> None:
+    """
+    The published schema refuses unknown keys everywhere and demands the discriminating one.
+    """
+    schema = run_schema()
+    records = [schema, *(found for found in schema["$defs"].values())]
+
+    assert schema["properties"]["schema"]["const"] == RUN_SCHEMA
+    assert "schema" in schema["required"]
+    assert all(record["additionalProperties"] is False for record in records)
+
+
+def test_the_schema_describes_what_is_written() -> None:
+    """
+    Every key of a written document is in the schema, and every required key is written.
+    """
+    schema, written = run_schema(), json.loads(run_json(document()))
+
+    assert set(written) == set(schema["properties"])
+    assert set(written["arms"][0]) == set(schema["$defs"]["Arm"]["properties"])
+    assert set(schema["required"]) <= set(written)
