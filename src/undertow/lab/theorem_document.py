@@ -24,6 +24,8 @@ LIMITS = (
     "pre-trained language model has another curvature and takes larger steps.",
     "The theorem is about a sign: a positive inner product alone is no transfer that anyone would "
     "notice.",
+    "Vectors start at zero in every initialisation, so an output bias is no foreign parameter: where "
+    "logits are shared, a foreign student can align with the teacher through it.",
     "Filtered data and prompted teachers are not covered, neither by the theorem nor here.",
     "The p-values of the comparisons are not corrected for their number.",
 )
@@ -121,13 +123,14 @@ def _notes(findings: Sequence[Findings], config: TheoremConfig) -> Iterable[Note
                 "compare with the student of the unmoved teacher",
             )
         if clopper_pearson(int(gap.sum()), gap.size, config.level).low > 0.5:
+            shared = found.name != "auxiliary-logits"
+            why = ": both are trained on the same logits, so labels carry the task itself"
             yield Note(
-                id="semantic-leak",
-                level="warning",
+                id="foreign-student-gains",
+                level="info",
                 subject=found.name,
                 message="a foreign student's step lowers the teacher's loss further than its "
-                f"control's in {gap.mean():.0%} of replicates: student and teacher are trained on "
-                "the same logits, so the labels carry the task itself to any initialisation",
+                f"control's in {gap.mean():.0%} of replicates{why if shared else ''}",
             )
         yield from _small_batches(found, config)
         yield from _sampled(found, config)
