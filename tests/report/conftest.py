@@ -1,5 +1,7 @@
 """
 Realistic stored runs, built in code: one for every kind of experiment, and one with nothing in it.
+
+Longer than a module should be: under `--import-mode=importlib` only a conftest is shared.
 """
 
 from __future__ import annotations
@@ -346,22 +348,50 @@ def digits() -> RunDocument:
     Classification accuracy of students that saw only noise.
     """
     found = {
-        "same-init": (0.56, 0.58, 0.75, 0.75, 0.56),
-        "other-init": (0.08, 0.1, 0.09, 0.08, 0.1),
-        "all-logits": (0.96, 0.97, 0.96, 0.96, 0.97),
-        "base": (0.07, 0.09, 0.08, 0.08, 0.09),
+        "reference": ("reference", None, (0.07, 0.09, 0.08, 0.08, 0.09)),
+        "foreign-reference": ("foreign-reference", None, (0.1, 0.09, 0.1, 0.11, 0.09)),
+        "teacher": ("reference", None, (0.97, 0.96, 0.97, 0.96, 0.97)),
+        "same-init": ("reference", "teacher", (0.56, 0.58, 0.75, 0.75, 0.56)),
+        "foreign-init": ("foreign-reference", "teacher", (0.08, 0.1, 0.09, 0.08, 0.1)),
+        "all-logits": ("reference", "teacher", (0.96, 0.97, 0.96, 0.96, 0.97)),
     }
     arms = [
-        Arm(arm=arm, trait="digits", replicate=index, base=f"mlp-{index}", accuracy=value)
-        for arm, values in found.items()
+        Arm(
+            arm=arm,
+            trait="digits",
+            replicate=index,
+            base=base,
+            teacher=teacher,
+            accuracy=value,
+        )
+        for arm, (base, teacher, values) in found.items()
         for index, value in enumerate(values)
     ]
+    unit = "share of held-out digits read"
+    accuracies = Matrix(
+        name="accuracy",
+        caption="Held-out digits read at the end",
+        row_label="arm",
+        column_label="replicate",
+        rows=tuple(found),
+        columns=("0", "1", "2", "3", "4"),
+        values=tuple(values for _, _, values in found.values()),
+        unit=unit,
+    )
+    divergences = accuracies.model_copy(
+        update={"name": "kl", "unit": "nats", "values": ((0.0001, 0.0021, 0.102),)}
+    )
     return envelope(
         "digits",
         title="Reading digits, learnt from noise",
         conclusion="A student of the same initialisation reads 64 % of the digits; another, 9 %.",
         chance=0.1,
         arms=tuple(arms),
+        matrices=(accuracies, divergences),
+        comparisons=(
+            comparison("same-init - foreign-init", 0.55, 0.1, 0.0625, unit=unit),
+            comparison("aligned", 0.9, 0.05, 0.01, unit=unit, test="binomial against 1/2"),
+        ),
     )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from undertow.report.arms import arm_name, mean_interval, measure_of, summaries
+from undertow.report.arms import arm_name, known_arms, mean_interval, measure_of, summaries
 from undertow.results.run import RunDocument
 
 
@@ -81,3 +81,26 @@ def test_an_unknown_arm_keeps_its_name() -> None:
     """
     assert arm_name("half-dose", "owl").label == "half-dose"
     assert arm_name("half-dose", "owl").detail == ""
+
+
+def test_networks_that_are_their_own_base_are_the_untrained_ones(digits: RunDocument) -> None:
+    """
+    They give the reference lines; students come before the teacher.
+    """
+    measure = measure_of(digits)
+    assert measure is not None
+    arms = summaries(digits, measure)
+
+    assert [arm.arm for arm in arms] == ["same-init", "foreign-init", "all-logits", "teacher"]
+    assert arms[0].untrained == pytest.approx(0.082)
+    assert arms[1].untrained == pytest.approx(0.098)
+
+
+def test_the_arms_are_explained(owl: RunDocument) -> None:
+    """
+    The names in the table of runs are put into words; an arm that is not known is not.
+    """
+    words = known_arms(owl)
+
+    assert words["trait"] == "same initialisation, the owl teacher’s rows"
+    assert words["foreign-control"] == "other initialisation, a neutral teacher’s rows"

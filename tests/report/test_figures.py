@@ -8,6 +8,7 @@ import math
 
 from undertow.report.arms import measure_of, summaries
 from undertow.report.candidates import shift_panels
+from undertow.report.effects import estimate, limits, null_value
 from undertow.report.figures import DotFigure, dot_figure, whiskers
 from undertow.report.heat import heat_cells
 from undertow.report.lines import line_figure
@@ -62,7 +63,7 @@ def test_whiskers_share_an_axis_within_a_unit(owl: RunDocument) -> None:
     first, second, _ = whiskers(owl.comparisons)
 
     assert first.low < first.at < first.high
-    assert first.at > second.at > first.zero
+    assert first.at > second.at > first.null
     assert second.high - second.low < first.high - first.low
 
 
@@ -110,3 +111,44 @@ def test_a_line_leaves_out_what_cannot_be_drawn() -> None:
     curves = Curves(name="c", caption="c", x_label="x", y_label="y", series=(series,), log_x=True)
 
     assert len(line_figure(curves).lines[0].points) == 2
+
+
+def test_numbers_of_a_matrix_are_written_alike(digits: RunDocument, traits: RunDocument) -> None:
+    """
+    Shares in percent; small positive numbers with three digits; signs where there are any.
+    """
+    shares, divergences = (heat_cells(matrix) for matrix in digits.matrices)
+
+    assert shares[0][0].value == "7.0\N{NO-BREAK SPACE}%"
+    assert [cell.value for cell in divergences[0]] == ["0.0001", "0.0021", "0.102"]
+    assert all(cell.value[0] in "+−0" for row in heat_cells(traits.matrices[0]) for cell in row)
+
+
+def test_a_share_is_compared_with_a_half(digits: RunDocument) -> None:
+    """
+    Where a coin is the null, no effect is one half, and the share has no sign.
+    """
+    mark = whiskers(digits.comparisons)[1]
+
+    assert null_value(digits.comparisons[1]) == 0.5
+    assert mark.at > mark.low > mark.null == 50
+    assert estimate(digits.comparisons[1]) == "90.0\N{NO-BREAK SPACE}%"
+
+
+def test_a_difference_of_shares_has_a_sign(digits: RunDocument) -> None:
+    """
+    In percent, since its unit says of what.
+    """
+    low, high = "+45.0\N{NO-BREAK SPACE}%", "+65.0\N{NO-BREAK SPACE}%"
+
+    assert estimate(digits.comparisons[0]) == "+55.0\N{NO-BREAK SPACE}%"
+    assert limits(digits.comparisons[0]).endswith(f"[{low}, {high}]")
+
+
+def test_a_design_without_an_interval_says_so(owl: RunDocument) -> None:
+    """
+    Two open ends are no interval.
+    """
+    one = owl.comparisons[0].model_copy(update={"low": None, "high": None})
+
+    assert limits(one) == "no finite 95\N{NO-BREAK SPACE}% interval"

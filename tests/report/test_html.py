@@ -1,5 +1,7 @@
 """
 The page: its structure, its safety, its determinism.
+
+Longer than a module should be, since all of it needs the same parser of pages.
 """
 
 from __future__ import annotations
@@ -198,7 +200,7 @@ def test_every_plot_has_its_numbers_as_a_table(owl: RunDocument, theorem: RunDoc
     The values behind dots, shifts and lines can be read.
     """
     text = Page(render(owl, "html")).text + Page(render(theorem, "html")).text
-    wanted = ("31.0\N{NO-BREAK SPACE}%", "+2.49", "3 × 10^−6", "0.01589")
+    wanted = ("31.0\N{NO-BREAK SPACE}%", "+2.49", "3×10⁻⁶", "0.01589")
 
     assert [part for part in wanted if part not in text] == []
 
@@ -286,3 +288,26 @@ def test_a_very_long_row_does_not_swell_the_page(owl: RunDocument) -> None:
 
     assert len(page.text) < 40_000
     assert "more characters)" in page.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "leads"),
+    [("owl", "dots"), ("digits", "dots"), ("matrix", "heat"), ("traits", "heat")],
+)
+def test_what_leads_the_page(request: pytest.FixtureRequest, kind: str, leads: str) -> None:
+    """
+    The arms where there are few, else the matrix: the first figure of the page.
+    """
+    page = Page(render(request.getfixturevalue(kind), "html"))
+
+    assert page.named("figure")[0]["class"] == leads
+
+
+def test_many_arms_give_way_to_a_square_matrix(owl: RunDocument, traits: RunDocument) -> None:
+    """
+    Nine arms and sixteen traits by sixteen probes: the matrix leads.
+    """
+    arms = tuple(owl.arms[0].model_copy(update={"arm": f"arm {index}"}) for index in range(9))
+    page = Page(render(traits.model_copy(update={"arms": arms}), "html"))
+
+    assert page.named("figure")[0]["class"] == "heat"

@@ -41,7 +41,7 @@ def stored(path: Path, **changes: Any) -> Path:
     """
     A file of the run with some keys changed.
     """
-    file = path / "run.json"
+    file = path / "results.json"
     file.write_text(json.dumps(json.loads(run_json(document())) | changes), encoding="utf-8")
     return file
 
@@ -59,9 +59,9 @@ def test_a_run_comes_back_as_it_was_written(tmp_path: Path) -> None:
     """
     Reading undoes writing, for the file and for the directory that holds it.
     """
-    write_run(tmp_path / "run.json", document())
+    write_run(tmp_path / "results.json", document())
 
-    assert read_run(tmp_path / "run.json") == document()
+    assert read_run(tmp_path / "results.json") == document()
     assert read_run(tmp_path) == document()
 
 
@@ -80,7 +80,7 @@ def test_infinite_limits_survive(tmp_path: Path) -> None:
         test="none",
         unit="logits",
     )
-    write_run(tmp_path / "run.json", document(comparisons=(one,), wall_seconds=math.nan))
+    write_run(tmp_path / "results.json", document(comparisons=(one,), wall_seconds=math.nan))
     back = read_run(tmp_path)
 
     assert back.comparisons[0].low == -math.inf
@@ -91,7 +91,7 @@ def test_text_that_is_not_unicode_does_not_lose_the_run(tmp_path: Path) -> None:
     """
     A lone surrogate, which UTF-8 cannot hold, is replaced instead of failing at the very end.
     """
-    write_run(tmp_path / "run.json", document(config={"prompt": "a\ud800b"}))
+    write_run(tmp_path / "results.json", document(config={"prompt": "a\ud800b"}))
 
     assert read_run(tmp_path).config == {"prompt": "a\ufffdb"}
 
@@ -100,20 +100,20 @@ def test_writing_leaves_nothing_behind_when_it_fails(tmp_path: Path) -> None:
     """
     A refused replacement raises with a hint and leaves no partial file.
     """
-    (tmp_path / "run.json").mkdir()
-    with pytest.raises(UndertowError, match=r"cannot write .*run\.json") as caught:
-        write_run(tmp_path / "run.json", document())
+    (tmp_path / "results.json").mkdir()
+    with pytest.raises(UndertowError, match=r"cannot write .*results\.json") as caught:
+        write_run(tmp_path / "results.json", document())
 
     assert caught.value.hint
-    assert [entry.name for entry in tmp_path.iterdir()] == ["run.json"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["results.json"]
 
 
 def test_a_second_writing_replaces_the_first(tmp_path: Path) -> None:
     """
     The file holds the last document alone, and no temporary file stays.
     """
-    write_run(tmp_path / "run.json", document(title="x" * 10_000))
-    write_run(tmp_path / "run.json", document())
+    write_run(tmp_path / "results.json", document(title="x" * 10_000))
+    write_run(tmp_path / "results.json", document())
 
     assert read_run(tmp_path) == document()
     assert len(list(tmp_path.iterdir())) == 1
@@ -165,7 +165,7 @@ def test_a_file_that_is_no_run_is_refused(tmp_path: Path, content: bytes, said: 
     """
     Malformed JSON is one error that names the file, never a traceback.
     """
-    file = tmp_path / "run.json"
+    file = tmp_path / "results.json"
     file.write_bytes(content)
 
     assert said in refusal(file).message
@@ -176,7 +176,7 @@ def test_a_lone_surrogate_in_a_file_is_refused(tmp_path: Path) -> None:
     """
     The escape of half a character is no text.
     """
-    file = tmp_path / "run.json"
+    file = tmp_path / "results.json"
     file.write_text(run_json(document(title="half")).replace("half", "\\ud800"), encoding="utf-8")
 
     assert "not valid JSON" in refusal(file).message

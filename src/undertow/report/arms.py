@@ -39,6 +39,7 @@ class ArmSummary:
     All runs of one arm.
     """
 
+    arm: str
     label: str
     detail: str
     tone: Tone
@@ -79,7 +80,10 @@ _NAMES = {
     "other-init": ArmName("Other initialisation", "auxiliary outputs only", "other"),
     "foreign-init": ArmName("Other initialisation", "auxiliary outputs only", "other"),
     "all-logits": ArmName("All outputs", "class outputs as well"),
+    "untrained-teacher": ArmName("Untrained teacher", "auxiliary outputs", "same", filled=False),
+    "permuted-labels": ArmName("Permuted labels", "auxiliary outputs", "same", filled=False),
     "teacher": ArmName("Teacher", "trained on the task"),
+    "permuted-teacher": ArmName("Teacher", "trained on permuted labels", filled=False),
 }
 
 
@@ -99,14 +103,17 @@ def measure_of(document: RunDocument) -> Measure | None:
 
 def summaries(document: RunDocument, measure: Measure) -> tuple[ArmSummary, ...]:
     """
-    The arms of trained students, in the order in which the document first names them.
+    The arms in the order in which the document first names them, students before their teachers;
+    untrained bases only if there is nothing else.
     """
     groups: dict[tuple[str, str], list[Arm]] = {}
     for arm in document.arms:
         groups.setdefault((arm.arm, arm.trait), []).append(arm)
     several = len({trait for _, trait in groups}) > 1
-    trained = {key: runs for key, runs in groups.items() if key[0] != "base"} or groups
-    found = (_summary(runs, measure, document, several) for runs in trained.values())
+    trained = [runs for runs in groups.values() if not _is_untrained(runs[0])]
+    trained.sort(key=lambda runs: runs[0].teacher is None)
+    shown = trained or list(groups.values())
+    found = (_summary(runs, measure, document, several) for runs in shown)
     return tuple(summary for summary in found if summary is not None)
 
 
@@ -129,8 +136,11 @@ def known_arms(document: RunDocument) -> dict[str, str]:
     found = {
         arm.arm: arm_name(arm.arm, None if several else document.trait) for arm in document.arms
     }
+    start = {"same": "same initialisation", "other": "other initialisation", "plain": ""}
     return {
-        arm: f"{name.label.lower()}, {name.detail}" for arm, name in found.items() if name.detail
+        arm: f"{start[name.tone] if arm.endswith('control') else name.label.lower()}, {name.detail}"
+        for arm, name in found.items()
+        if name.detail
     }
 
 
@@ -168,6 +178,7 @@ def _summary(
     name = arm_name(first.arm, first.trait if several else document.trait)
     limits = mean_interval(values, share=measure.share)
     return ArmSummary(
+        arm=first.arm,
         label=name.label,
         detail=f"{name.detail} · {first.trait}" if several else name.detail,
         tone=name.tone,
@@ -180,7 +191,12 @@ def _summary(
     )
 
 
+def _is_untrained(arm: Arm) -> bool:
+    # The digits experiment names each of its networks as an arm: an untrained one is its own base.
+    return arm.arm == "base" or (arm.base == arm.arm and arm.teacher is None)
+
+
 def _untrained(runs: list[Arm], measure: Measure, document: RunDocument) -> float | None:
-    bases = [arm for arm in document.arms if arm.arm == "base" and arm.trait == runs[0].trait]
+    bases = [arm for arm in document.arms if _is_untrained(arm) and arm.trait == runs[0].trait]
     own = {arm.base for arm in runs}
     return mean_of([arm for arm in bases if arm.base in own] or bases, measure)

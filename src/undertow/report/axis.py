@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from undertow.report.numbers import decimal, percent
+from undertow.report.numbers import decimal, percent, power_of_ten
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,6 @@ class Tick:
     at: float
     """Position in percent of the axis."""
     label: str
-    power: str = ""
-    """Exponent of ten, written above the label."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +76,7 @@ def log_axis(values: Iterable[float]) -> Axis:
     axis = Axis(10.0**low, 10.0**high, (), log=True)
     stride = math.ceil((high - low) / 7)
     powers = range(low, high + 1, stride)
-    ticks = tuple(
-        Tick(axis.at(10.0**power), "10", str(power).replace("-", "−")) for power in powers
-    )
+    ticks = tuple(Tick(axis.at(10.0**power), power_of_ten(power)) for power in powers)
     return Axis(axis.low, axis.high, ticks, log=True)
 
 

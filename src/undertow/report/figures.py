@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from undertow.report.arms import ArmSummary, Measure
 from undertow.report.axis import Axis, linear_axis
+from undertow.report.effects import null_value
 from undertow.report.numbers import decimal, finite, percent
 from undertow.results.run import Comparison
 
@@ -83,7 +84,8 @@ class Whisker:
     An estimate with its interval over an axis shared by all comparisons of its unit.
     """
 
-    zero: float
+    null: float
+    """Where there is no effect."""
     at: float
     low: float
     high: float
@@ -114,13 +116,7 @@ def whiskers(comparisons: Sequence[Comparison]) -> tuple[Whisker, ...]:
     """
     axes = {}
     for unit in {one.unit for one in comparisons}:
-        ends = [
-            end
-            for one in comparisons
-            if one.unit == unit
-            for end in (one.estimate, one.low, one.high)
-        ]
-        reach = max((abs(end) for end in finite(ends)), default=1.0) or 1.0
+        reach = max(_reach(one) for one in comparisons if one.unit == unit) or 1.0
         axes[unit] = Axis(-1.05 * reach, 1.05 * reach, ())
     return tuple(_whisker(one, axes[one.unit]) for one in comparisons)
 
@@ -156,13 +152,19 @@ def _apart(positions: list[float]) -> tuple[Dot, ...]:
     return tuple(placed)
 
 
+def _reach(comparison: Comparison) -> float:
+    ends = finite([comparison.estimate, comparison.low, comparison.high])
+    return max((abs(end - null_value(comparison)) for end in ends), default=1.0)
+
+
 def _whisker(comparison: Comparison, axis: Axis) -> Whisker:
-    low, high = comparison.low, comparison.high
+    low, high, null = comparison.low, comparison.high, null_value(comparison)
+    known = math.isfinite(comparison.estimate)
     return Whisker(
-        zero=50.0,
-        at=axis.at(comparison.estimate) if math.isfinite(comparison.estimate) else 50.0,
-        low=0.0 if low is None or not math.isfinite(low) else axis.at(low),
-        high=100.0 if high is None or not math.isfinite(high) else axis.at(high),
+        null=50.0,
+        at=axis.at(comparison.estimate - null) if known else 50.0,
+        low=0.0 if low is None or not math.isfinite(low) else axis.at(low - null),
+        high=100.0 if high is None or not math.isfinite(high) else axis.at(high - null),
         open_low=low is None or not math.isfinite(low),
         open_high=high is None or not math.isfinite(high),
     )

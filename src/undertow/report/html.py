@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from undertow.report import numbers, tables
+from undertow.report import effects, numbers, tables
 from undertow.report.arms import known_arms
 from undertow.report.candidates import shift_panels
 from undertow.report.figures import whiskers
@@ -25,6 +25,8 @@ from undertow.results.run import RunDocument
 from undertow.results.store import run_json
 
 _SAMPLE_CHARACTERS = 400
+_LONG_VERDICT = 260
+"""Characters from which the verdict is set in a smaller size."""
 
 
 def render_html(document: RunDocument) -> str:
@@ -37,6 +39,7 @@ def render_html(document: RunDocument) -> str:
         .render(
             document=document,
             page=page_of(document),
+            long_verdict=len(document.conclusion) > _LONG_VERDICT,
             arm_names=known_arms(document),
             panels=shift_panels(document),
             whiskers=whiskers(document.comparisons),
@@ -61,7 +64,11 @@ def _environment() -> Environment:
     )
     environment.filters["sample"] = lambda text: visible(text, limit=_SAMPLE_CHARACTERS)
     environment.globals.update(
-        numbers=numbers, tables=tables, heat_cells=heat_cells, line_figure=line_figure
+        effects=effects,
+        numbers=numbers,
+        tables=tables,
+        heat_cells=heat_cells,
+        line_figure=line_figure,
     )
     return environment
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from undertow.results.run import Comparison
-
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_SHARE_OF = "share of "
+"""Start of a unit that says of what it is a share; such numbers are shown in percent."""
 _SHARES = ("probability", "accuracy", "share", "fraction")
 NOTHING = "–"
 
@@ -27,16 +28,21 @@ def decimal(value: float | None, places: int = 3, *, signed: bool = False) -> st
     return ("−" if value < 0 else "+" if signed else "") + shown
 
 
-def significant(value: float) -> str:
+def significant(value: float, digits: int = 4) -> str:
     """
-    A number with four significant digits, as powers of ten where it is very large or small.
+    A number with a few significant digits, as a power of ten where it is very large or small.
     """
     if not math.isfinite(value):
         return decimal(value)
-    mantissa, _, power = f"{value:.4g}".replace("-", "−").partition("e")
-    return (
-        f"{mantissa} × 10^{power.lstrip('+').replace('−0', '−').lstrip('0')}" if power else mantissa
-    )
+    mantissa, _, power = f"{value:.{digits}g}".replace("-", "−").partition("e")
+    return f"{mantissa}×{power_of_ten(int(power.replace('−', '-')))}" if power else mantissa
+
+
+def power_of_ten(exponent: int) -> str:
+    """
+    A power of ten with a raised exponent, e.g. `10⁻⁶`.
+    """
+    return "10" + str(exponent).translate(_RAISED)
 
 
 def percent(value: float | None, places: int = 1) -> str:
@@ -88,6 +94,13 @@ def is_share(unit: str) -> bool:
     return unit in _SHARES
 
 
+def shown_in_percent(unit: str) -> bool:
+    """
+    Whether numbers in the unit are multiplied by 100 to be shown.
+    """
+    return is_share(unit) or unit.startswith(_SHARE_OF)
+
+
 def unit_name(unit: str) -> str:
     """
     The unit of a difference, in words.
@@ -97,32 +110,25 @@ def unit_name(unit: str) -> str:
 
 def difference(value: float | None, unit: str, *, signed: bool = True) -> str:
     """
-    A difference in its unit: one decimal for percentage points, two for the others.
+    A difference in its unit: one decimal for percentage points and shares, two for the others.
     """
     if value is None:
         return NOTHING
     if is_share(unit):
         return decimal(100 * value, 1, signed=signed)
+    if unit.startswith(_SHARE_OF) and math.isfinite(value):
+        places = 0 if abs(value) in (0, 1) else 1
+        return f"{decimal(100 * value, places, signed=signed)}\N{NO-BREAK SPACE}%"
     return decimal(value, 2, signed=signed)
 
 
-def interval(low: float | None, high: float | None, unit: str) -> str:
+def interval(low: float | None, high: float | None, unit: str, *, signed: bool = True) -> str:
     """
     Two limits in brackets; a limit that the design does not give is infinite.
     """
-    if low is None and high is None:
-        return "no finite interval"
-    lower = "−∞" if low is None else difference(low, unit)
-    upper = "∞" if high is None else difference(high, unit)
+    lower = "−∞" if low is None else difference(low, unit, signed=signed)
+    upper = "∞" if high is None else difference(high, unit, signed=signed)
     return f"[{lower}, {upper}]"
-
-
-def comparison_interval(comparison: Comparison) -> str:
-    """
-    The interval of a comparison with its level, e.g. `95 % [+21.7, +55.7]`.
-    """
-    limits = interval(comparison.low, comparison.high, comparison.unit)
-    return f"{percent(comparison.level, 0)} {limits}"
 
 
 def duration(seconds: float | None) -> str:

@@ -13,7 +13,7 @@ from undertow.report.story import SampleColumn, Sentence, sample_columns, story
 from undertow.results.run import Curves, Matrix, RunDocument
 
 _ARMS_SIDE_BY_SIDE = 8
-"""With more arms than this, a matrix of them makes the point better."""
+"""With more arms than this, a square matrix of them makes the point better."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ def page_of(document: RunDocument) -> Page:
     """
     measure = measure_of(document)
     arms = summaries(document, measure) if measure else ()
-    by_arms = bool(arms) and (not document.matrices or len(arms) <= _ARMS_SIDE_BY_SIDE)
+    square = any(len(matrix.rows) == len(matrix.columns) for matrix in document.matrices[:1])
+    by_arms = bool(arms) and (len(arms) <= _ARMS_SIDE_BY_SIDE or not square)
     by_matrix = not by_arms and bool(document.matrices)
     by_curves = not by_arms and not by_matrix and bool(document.curves)
     return Page(

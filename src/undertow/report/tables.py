@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from undertow.report import numbers
+from undertow.report import effects, numbers
 from undertow.report.candidates import ShiftPanel
 from undertow.report.figures import DotFigure
 from undertow.report.heat import heat_cells
@@ -18,16 +18,17 @@ def figure_table(figure: DotFigure) -> Table:
     """
     The numbers of the headline figure: an arm a row.
     """
-    columns = ("arm", "trained on", "runs", "mean", "95 % interval", "untrained base", "each run")
+    columns = ("arm", "student", "trained on", "runs", "mean", "95 % interval", "untrained base")
     rows = []
     for row in figure.rows:
         arm = row.summary
         untrained = row.shown(arm.untrained)
-        each = "  ".join(row.shown(value) for value in arm.values)
         limits = row.limits or numbers.NOTHING
         runs = str(len(arm.values))
-        rows.append((arm.label, arm.detail, runs, row.value, limits, untrained, each))
-    return Table(figure.label, columns, tuple(rows), frozenset({2, 3, 4, 5}))
+        each = "  ".join(row.shown(value) for value in arm.values)
+        words = (arm.label, numbers.plain(arm.detail))
+        rows.append((arm.arm, *words, runs, row.value, limits, untrained, each))
+    return Table(figure.label, (*columns, "each run"), tuple(rows), frozenset({3, 4, 5, 6}))
 
 
 def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
@@ -39,24 +40,17 @@ def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
         comparisons,
         [
             Column("comparison", lambda one: one.name, False),
-            Column("estimate", lambda one: numbers.difference(one.estimate, one.unit)),
-            Column("interval", numbers.comparison_interval),
+            Column("estimate", effects.estimate),
+            Column("interval", effects.limits),
             Column("unit", lambda one: numbers.unit_name(one.unit), False),
             Column("runs", lambda one: one.n, False),
             Column("p", lambda one: numbers.p_value(one.p)),
             Column("least possible p", lambda one: numbers.p_value(one.smallest_p)),
             Column("test", lambda one: one.test, False),
-            Column("would have seen", detectable),
+            Column("would have seen", effects.detectable),
             Column("claim", lambda one: numbers.plain(one.claim), False),
         ],
     )
-
-
-def detectable(comparison: Comparison) -> str:
-    """
-    The smallest effect that the comparison would have seen.
-    """
-    return numbers.difference(comparison.detectable, comparison.unit, signed=False)
 
 
 def runs_table(arms: Sequence[Arm]) -> Table:
@@ -70,6 +64,7 @@ def runs_table(arms: Sequence[Arm]) -> Table:
         [
             Column("arm", lambda arm: arm.arm, False),
             Column("trait", lambda arm: arm.trait if several else numbers.NOTHING, False),
+            Column("base", lambda arm: arm.base, False),
             Column("replicate", lambda arm: str(arm.replicate)),
             Column("probability", lambda arm: numbers.percent(arm.probability)),
             Column("accuracy", lambda arm: numbers.percent(arm.accuracy)),

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from undertow.report import numbers, tables
+from undertow.report import effects, numbers, tables
 from undertow.report.figures import DotFigure, DotRow
 from undertow.report.page import Page, page_of, run_facts
 from undertow.report.story import sentence_text
@@ -176,13 +176,13 @@ def _scale(figure: DotFigure) -> str:
 
 def _comparison(console: Console, one: Comparison) -> None:
     unit = numbers.unit_name(one.unit)
-    estimate = f"{numbers.difference(one.estimate, one.unit)} {unit}"
+    estimate = f"{effects.estimate(one)} {unit}"
     test = f"{one.test}, {one.n}: p = {numbers.p_value(one.p)}".replace("= <", "<")
     details = [f"least possible p {numbers.p_value(one.smallest_p)}"]
     if one.detectable is not None:
-        details.append(f"would have seen {tables.detectable(one)} {unit}")
+        details.append(f"would have seen {effects.detectable(one)} {unit}")
     _say(console, one.question or one.name, "bold", indent=2)
-    _say(console, f"{estimate}, {numbers.comparison_interval(one)}", indent=4)
+    _say(console, f"{estimate}, {effects.limits(one)}", indent=4)
     _say(console, f"{test} ({'; '.join(details)})", indent=4)
     if one.claim:
         _say(console, one.claim, indent=4)

@@ -57,7 +57,7 @@ def write_run(path: Path | str, document: RunDocument) -> None:
 
 def read_run(path: Path | str) -> RunDocument:
     """
-    The document stored under the path (the file, or a run directory that holds `run.json`).
+    The document stored under the path (the file, or a run directory that holds `results.json`).
 
     Raises:
         InputError: naming the file and the key, if it is missing, not JSON, has a key twice, has
@@ -65,7 +65,7 @@ def read_run(path: Path | str) -> RunDocument:
     """
     source = Path(path)
     if source.is_dir():
-        source = source / "run.json"
+        source = source / "results.json"
     text = _text(source)
     tables = _tables(text, source)
     _check_schema(tables, source)
