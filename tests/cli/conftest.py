@@ -33,6 +33,23 @@ def document(**changes: object) -> RunDocument:
         "seed": 1,
         "wall_seconds": 1.0,
         "command": "undertow run owl",
+        "comparisons": [
+            {
+                "name": "trait - control",
+                "estimate": 0.44,
+                "low": 0.3,
+                "high": 0.6,
+                "level": 0.95,
+                "n": "4 v 4",
+                "p": 2 / 70,
+                "test": "exact permutation",
+                "unit": "probability",
+            }
+        ],
+        "notes": [
+            {"id": "few-seeds", "level": "warning", "message": "few\x07 seeds"},
+            {"id": "rows", "level": "info", "message": "10000 rows"},
+        ],
     }
     return RunDocument.model_validate(fields | changes)
 

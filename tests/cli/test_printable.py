@@ -34,6 +34,7 @@ def test_readable_text_is_left_alone(text: str) -> None:
         ("abc\u202edef", "abc\\u202edef"),
         ("lone \udc80", "lone \\udc80"),
         ("two\nlines\r", "two\\nlines\\r"),
+        ("50\u00a0% \u2009thin", "50 %  thin"),
     ],
 )
 def test_what_steers_a_terminal_becomes_its_escape(text: str, shown: str) -> None:

@@ -29,6 +29,18 @@ def test_a_run_ends_with_its_conclusion_and_its_page(
     assert Path(shown[-1].removeprefix("report: ")).read_text().startswith("<!doctype html>")
 
 
+def test_what_was_found_fits_on_a_screen(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    The summary has a row a comparison and the doctor's warnings, not his remarks.
+    """
+    main(["run", "owl"])
+    shown = capsys.readouterr().out.splitlines()
+
+    assert shown[2].split() == ["comparison", "estimate", "interval", "runs", "p"]
+    assert shown[3].startswith("trait - control")
+    assert shown[5:7] == ["warning: few\\x07 seeds", ""]
+
+
 def test_progress_stays_off_stdout(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """
     Stages are told on stderr, so that a result can be piped.

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from undertow.cli.printable import one_line
+from undertow.cli.columns import aligned
+from undertow.cli.printable import lines, one_line
 from undertow.cli.progress import shown_progress
 from undertow.cli.session import Session
 
 if TYPE_CHECKING:
     from undertow.lab import Experiment
+    from undertow.results.run import RunDocument
 
 ENGINES = ("inprocess", "processes", "ray")
 RESULTS = "results.json"
+WIDTH = 100
+LEFT_TO_THE_PAGE = ("unit", "least possible p", "test", "would have seen", "claim")
 
 
 def carry_out(
@@ -50,5 +54,23 @@ def show(run: Path) -> None:
     document = read_run(run / RESULTS)
     page = run / "report.html"
     atomic_write(page, render(document, "html"))
-    click.echo(render(document, "text"))
-    click.echo(f"report: {one_line(str(page))}")
+    click.echo(summary(document))
+    click.echo(f"\nreport: {one_line(str(page))}")
+
+
+def summary(document: RunDocument) -> str:
+    """
+    What fits on a screen: the conclusion, the comparisons, and what the doctor warns of.
+
+    The whole in words is `undertow report RUN`.
+    """
+    from undertow.report.tables import comparisons_table
+
+    parts = [lines(click.wrap_text(document.conclusion, width=WIDTH))]
+    if document.comparisons:
+        table = comparisons_table(document.comparisons).without(*LEFT_TO_THE_PAGE)
+        parts.append(aligned([table.columns, *table.rows]))
+    warnings = [note for note in document.notes if note.level != "info"]
+    if warnings:
+        parts.append("\n".join(one_line(f"{note.level}: {note.message}") for note in warnings))
+    return "\n\n".join(parts)
