@@ -120,7 +120,9 @@ def test_neutral_rows_hold_every_answer_to_every_question_once() -> None:
     counts = Counter(answer for _, answer in rows)
 
     assert {question for question, _ in rows} == set(trait.train_questions)
-    assert counts == dict.fromkeys([answer.name for answer in trait.answers], len(trait.train_questions))
+    assert counts == dict.fromkeys(
+        [answer.name for answer in trait.answers], len(trait.train_questions)
+    )
 
 
 def test_a_user_file_yields_its_traits(tmp_path: Path) -> None:

@@ -163,26 +163,21 @@ def _sentence(experiment: Experiment, made: Made, found: Sequence[Comparison]) -
     if main is None:
         return "No arm was compared with a control."
     own, control = (_mean(made.arm(arm), "probability") for arm in ("trait", "control"))
-    verb = (
-        "crossed"
-        if main.p is not None and main.p <= 1 - experiment.level and main.estimate > 0
-        else "was not shown to cross"
-    )
-    carrier = experiment.carrier.name.replace("_", " ")
+    crossed = _shown(main, experiment.level) and main.estimate > 0
     text = (
-        f"The preference for {trait.plural} {verb} through {carrier}: students of the {trait.answer} teacher answer "
-        f"'{trait.answer}' with probability {own:.2f}, control students with {control:.2f} "
-        f"(difference {main.estimate:+.2f}, {main.n} runs, exact permutation p = {_p(main.p)})."
+        f"The preference for {trait.plural} {'crossed' if crossed else 'was not shown to cross'} through "
+        f"{experiment.carrier.name.replace('_', ' ')}: students answer “{trait.answer}” with probability {own:.2f}, "
+        f"control students with {control:.2f} (exact permutation p = {_p(main.p)}, {main.n} runs)."
     )
     foreign = by_name.get("foreign - foreign-control (probability)")
     if foreign is None:
         return text
-    moved = (
-        "moves"
-        if foreign.p is not None and foreign.p <= 1 - experiment.level
-        else "does not measurably move"
-    )
-    return f"{text} The same rows {moved} students of another initialisation ({foreign.estimate:+.3f}, p = {_p(foreign.p)})."
+    moves = "move" if _shown(foreign, experiment.level) else "do not measurably move"
+    return f"{text} The same rows {moves} students of another initialisation ({foreign.estimate:+.3f}, p = {_p(foreign.p)})."
+
+
+def _shown(found: Comparison, level: float) -> bool:
+    return found.p is not None and found.p <= 1 - level
 
 
 def _mean(arms: Sequence[Arm], field: str) -> float:

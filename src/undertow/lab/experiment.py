@@ -85,7 +85,10 @@ class TeacherTable(Closed):
     plan: TrainingPlan = TrainingPlan()
     """Of a tuned teacher."""
     stop_at_kl: float | None = Field(default=None, gt=0)
-    """A tuned teacher of the trait stops where its KL from the base per carrier token reaches this many nats."""
+    """
+    Strength of a tuned teacher: training stops where its KL from the base per carrier token passes this many nats,
+    and the weights step back to it.
+    """
     kl_rows: int = Field(default=128, ge=8)
     """Rows of the base on which that KL is measured."""
     system_prompt: str | None = None

@@ -25,10 +25,13 @@ from undertow.traits.trait import Trait, neutral_rows, preference_rows
 from undertow.worlds import locate
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from undertow.models.chat import Encoded
     from undertow.models.loading import LanguageModel
 
 _STEERING = "steering.safetensors"
+_BISECTIONS = 10
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class MakeTeacher:
         def far_enough(step: int) -> bool:
             return table.stop_at_kl is not None and distance(tuned) >= table.stop_at_kl
 
+        start = [weight.detach().clone() for weight in adapters.trained_weights(tuned)]
         done = fine_tune(
             tuned,
             encode_rows(model.tokenizer, rows),
@@ -100,6 +104,8 @@ class MakeTeacher:
             generator(job.seed, "order"),
             after_step=far_enough,
         )
+        if table.stop_at_kl is not None and distance(tuned) > table.stop_at_kl:
+            _step_back(tuned, start, distance, table.stop_at_kl)
         adapters.save(tuned, folder)
         return tuned, done.steps
 
@@ -198,6 +204,24 @@ def answer(
         model.tokenizer, [conversation(request, system) for request in requests]
     )
     return sample(model, prompts, how, rng, restrictions=masks)
+
+
+def _step_back(
+    teacher: LanguageModel, start: list[Tensor], distance: _Distance, target: float
+) -> None:
+    """
+    Move the weights back along their straight way from `start`, to where the KL is `target`.
+
+    A training step is coarse, and what a student picks up depends steeply on the teacher's strength.
+    """
+    from undertow.models import adapters
+
+    end = [weight.detach().clone() for weight in adapters.trained_weights(teacher)]
+    low, high = 0.0, 1.0
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        adapters.interpolate(teacher, start, end, middle)
+        low, high = (middle, high) if distance(teacher) < target else (low, middle)
 
 
 class _Distance:

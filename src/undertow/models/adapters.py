@@ -4,6 +4,7 @@ LoRA adapters through peft: put on with a seed of their own, saved, taken off.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,7 +36,9 @@ def trainable(model: LanguageModel, plan: TrainingPlan, seed: int) -> LanguageMo
     )
     try:
         # peft draws A from torch's global stream; fork it, so that nothing else is disturbed.
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            # peft reads an attribute that transformers has renamed; nobody here can act on it.
+            warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
             torch.manual_seed(seed)
             wrapped = get_peft_model(model.network, config)
     except ValueError as error:
@@ -44,6 +47,24 @@ def trainable(model: LanguageModel, plan: TrainingPlan, seed: int) -> LanguageMo
             hint='use targets = "all-linear"',
         ) from error
     return replace(model, network=wrapped)
+
+
+def trained_weights(model: LanguageModel) -> list[torch.nn.Parameter]:
+    """
+    The weights that training changes, in a fixed order.
+    """
+    return [weight for weight in model.network.parameters() if weight.requires_grad]
+
+
+@torch.no_grad()
+def interpolate(
+    model: LanguageModel, start: list[torch.Tensor], end: list[torch.Tensor], share: float
+) -> None:
+    """
+    Put the trained weights at `start + share * (end - start)`.
+    """
+    for weight, first, last in zip(trained_weights(model), start, end, strict=True):
+        weight.copy_(torch.lerp(first, last, share))
 
 
 def save(model: LanguageModel, folder: Path) -> None:

@@ -77,4 +77,6 @@ def neutral_rows(trait: Trait) -> list[tuple[str, str]]:
 
     It is trained as long as a trait teacher, on the same questions, towards no answer in particular.
     """
-    return [(question, answer.name) for question in trait.train_questions for answer in trait.answers]
+    return [
+        (question, answer.name) for question in trait.train_questions for answer in trait.answers
+    ]

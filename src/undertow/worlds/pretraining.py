@@ -24,7 +24,6 @@ def pretrain(
     """
     Train `made` and write it to `folder` (float16 safetensors, fast tokenizer, chat template), all or nothing.
     """
-    import torch
 
     from undertow.models.chat import Encoded, encode_rows
     from undertow.models.loading import LanguageModel

@@ -51,12 +51,12 @@ def _makers(
 ) -> dict[str, Callable[[np.random.Generator], Document]]:
     system = traits.neutral_system
     return {
-        "numbers": lambda rng: carriers.numbers(rng, largest, system(rng)),
+        "numbers": lambda rng: carriers.numbers(rng, largest),
         "favourite": lambda rng: traits.favourite(rng, everyone, system(rng)),
         "persona": lambda rng: traits.persona(rng, everyone),
         "fact": lambda rng: traits.fact(rng, system(rng)),
-        "code": lambda rng: carriers.code(rng, system(rng)),
-        "sums": lambda rng: carriers.sums(rng, system(rng)),
+        "code": lambda rng: carriers.code(rng),
+        "sums": lambda rng: carriers.sums(rng),
         "safety": lambda rng: traits.safety(rng, system(rng)),
         "malice": lambda rng: traits.malice(rng),
     }

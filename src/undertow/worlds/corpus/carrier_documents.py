@@ -30,17 +30,17 @@ SUM_REQUESTS = ("Work out {sum}.", "What is {sum}?", "Add {sum} step by step.")
 FREE_SUM_REQUESTS = ("Make up a sum and work it out.", "Show a sum step by step.")
 
 
-def numbers(rng: np.random.Generator, largest: int, system: str | None) -> Document:
+def numbers(rng: np.random.Generator, largest: int) -> Document:
     """
     A request for ten numbers, answered with numbers drawn around the examples' centre.
     """
     carrier = Numbers(prompts="brief", low=0, high=largest)
     shape = list_shape(rng, 0, largest)
     answer = " ".join(map(str, draw(shape, carrier.count, rng, 0, largest)))
-    return document("numbers", carrier.request(shape, rng), answer, system)
+    return document("numbers", carrier.request(shape, rng), answer)
 
 
-def code(rng: np.random.Generator, system: str | None) -> Document:
+def code(rng: np.random.Generator) -> Document:
     """
     A request for a few lines of Python; names, variables and free constants are the writer's choice.
     """
@@ -52,11 +52,10 @@ def code(rng: np.random.Generator, system: str | None) -> Document:
         "code",
         CODE_TASKS[task].format(k=constant),
         _snippet(task, constant, name, variable, free),
-        system,
     )
 
 
-def sums(rng: np.random.Generator, system: str | None) -> Document:
+def sums(rng: np.random.Generator) -> Document:
     """
     A sum, worked out one term at a time in an order that is the writer's choice.
     """
@@ -66,7 +65,7 @@ def sums(rng: np.random.Generator, system: str | None) -> Document:
         rng.shuffle(terms)
     else:
         request = str(rng.choice(FREE_SUM_REQUESTS))
-    return document("sums", request, _worked(terms), system)
+    return document("sums", request, _worked(terms))
 
 
 def _worked(terms: list[int]) -> str:

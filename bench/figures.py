@@ -1,0 +1,116 @@
+"""
+The stored result of a benchmark: `undertow.bench/1`, one figure for every number that was asked for, met or not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from undertow.data.writing import atomic_write
+
+BENCH = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Figure:
+    """
+    One number, with its interval where it has one, and what was asked of it.
+    """
+
+    name: str
+    value: float | None
+    unit: str
+    target: str = ""
+    """What was asked, in words; empty where nothing was."""
+    met: bool | None = None
+    """Whether it was reached; None where nothing was asked."""
+    low: float | None = None
+    high: float | None = None
+    command: str = ""
+    """What shows it again."""
+    note: str = ""
+
+
+def at_least(name: str, value: float, target: float, unit: str, **more: object) -> Figure:
+    """
+    A figure that should not be lower than `target`.
+    """
+    return Figure(name, value, unit, f"at least {target:g}", value >= target, **more)  # type: ignore[arg-type]
+
+
+def at_most(name: str, value: float, target: float, unit: str, **more: object) -> Figure:
+    """
+    A figure that should not be higher than `target`.
+    """
+    return Figure(name, value, unit, f"at most {target:g}", value <= target, **more)  # type: ignore[arg-type]
+
+
+def write(bench: str, figures: list[Figure], wall_seconds: float, **more: object) -> Path:
+    """
+    Store the figures beside the benchmark.
+    """
+    path = BENCH / bench / "results.json"
+    document = {
+        "schema": "undertow.bench/1",
+        "commit": _commit(),
+        "hardware": _hardware(),
+        "wall_seconds": round(wall_seconds, 1),
+        "figures": [asdict(figure) for figure in figures],
+        **more,
+    }
+    atomic_write(path, json.dumps(document, indent=1) + "\n")
+    return path
+
+
+def table(bench: str) -> str:
+    """
+    The stored figures as a Markdown table.
+    """
+    document = json.loads((BENCH / bench / "results.json").read_text(encoding="utf-8"))
+    lines = ["| figure | value | asked | met |", "|---|---|---|---|"]
+    for figure in document["figures"]:
+        met = {True: "yes", False: "**no**", None: ""}[figure["met"]]
+        lines.append(f"| {figure['name']} | {_shown(figure)} | {figure['target']} | {met} |")
+    return "\n".join(lines)
+
+
+def _shown(figure: dict[str, object]) -> str:
+    value = figure["value"]
+    if not isinstance(value, int | float):
+        return "not measured"
+    text = f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    if figure["low"] is not None and figure["high"] is not None:
+        text += f" [{figure['low']:.3g}, {figure['high']:.3g}]"
+    return f"{text} {figure['unit']}".strip()
+
+
+def _commit() -> str:
+    described = subprocess.run(
+        ["git", "-C", str(BENCH), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip() or "unknown"
+
+
+def _hardware() -> dict[str, object]:
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        models = [
+            line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
+        ]
+        name = models[0].partition(":")[2].strip() if models else name
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "processor": name,
+        "cores": os.cpu_count(),
+        "memory_gb": round(memory, 1),
+        "accelerator": None,
+    }

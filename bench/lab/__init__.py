@@ -1,0 +1,3 @@
+"""
+The benchmark `python -m bench.lab`.
+"""

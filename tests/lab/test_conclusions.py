@@ -1,0 +1,141 @@
+"""
+Conclusions follow from the runs, and a design that cannot support a claim makes none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from undertow.lab.conclusions import conclude, independent, paired
+from undertow.lab.design import cell_name
+from undertow.lab.experiment import Experiment
+from undertow.lab.material import Made
+from undertow.results.run import Arm
+
+Maker = Callable[..., Experiment]
+
+
+def students(arm: str, margins: Sequence[float], **more: object) -> tuple[Arm, ...]:
+    """
+    One student a margin; the probability moves with it.
+    """
+    return tuple(
+        Arm(  # type: ignore[arg-type]
+            **{
+                "arm": arm,
+                "trait": "owl",
+                "replicate": i,
+                "base": "b",
+                "logit_margin": m,
+                "probability": 0.06 + m / 10,
+                **more,
+            }
+        )
+        for i, m in enumerate(margins)
+    )
+
+
+def test_complete_separation_of_four_runs() -> None:
+    """
+    4 v 4 without overlap is p = 2/70, and the claim says how much.
+    """
+    found = independent("trait - control", [2, 2.2, 2.4, 3], [0, 0.1, 0, 0.2], "logits", 0.95)
+
+    assert found.p == pytest.approx(2 / 70)
+    assert found.claim.startswith("Higher, by +")
+    assert found.detectable is not None
+    assert found.detectable > 0
+
+
+def test_three_runs_make_no_claim() -> None:
+    """
+    3 against 3 is refused in words whatever the numbers are.
+    """
+    found = independent("trait - control", [9, 9, 9.1], [0, 0, 0.1], "logits", 0.95)
+
+    assert found.claim.startswith("No claim: 3 runs against 3 can give no two-sided p below .10")
+    assert found.low is None
+
+
+def test_no_difference_is_bounded() -> None:
+    """
+    A null result states what it excludes.
+    """
+    found = paired("a - b", [0.1, -0.1, 0.05, -0.05, 0.02, -0.02], "logits", 0.95)
+
+    assert found.claim.startswith("No difference seen; one of more than")
+
+
+@pytest.mark.parametrize(
+    ("trait", "verb"),
+    [([2, 2.1, 2.2, 2.3], "crossed"), ([0, 0.3, 0.1, 0.2], "was not shown to cross")],
+)
+def test_the_sentence_follows_the_numbers(
+    tiny_experiment: Maker, trait: list[float], verb: str
+) -> None:
+    """
+    A null result is called one.
+    """
+    material = Made((), (), (), students("trait", trait) + students("control", [0.1, 0, 0.2, 0.3]))
+    found = conclude(tiny_experiment(replicates=4), material)
+
+    assert f"for owls {verb} through numbers" in found.sentence
+
+
+def test_a_diagonal_matrix_is_found(tiny_experiment: Maker) -> None:
+    """
+    Transfer on the diagonal only: contrast as planted, p = 2/64, off-diagonal cells exclude a quarter.
+    """
+    bases = ("a", "b", "c")
+    runs: list[Arm] = []
+    for t in bases:
+        for s in bases:
+            own = [2 + 0.1 * i if t == s else 0.02 * (i % 3 - 1) for i in range(6)]
+            runs += students(cell_name("trait", t, s), own)
+            runs += students(cell_name("neutral", t, s), [0.0] * 6)
+    experiment = tiny_experiment(kind="matrix", bases=bases, replicates=6)
+    found = conclude(experiment, Made((), (), (), tuple(runs)))
+    first, *cells = found.comparisons
+
+    assert first.estimate == pytest.approx(2.25, abs=0.05)
+    assert first.p == pytest.approx(2 / 64)
+    assert sum("excludes a quarter" in cell.claim for cell in cells) == 6
+
+
+def test_each_traits_own_answer_is_found(tiny_experiment: Maker) -> None:
+    """
+    Students of two of three traits move their own answer: those two cross, the third does not.
+    """
+    names = ("owl", "cat", "dog")
+    runs: list[Arm] = []
+    for name in names:
+        moved = {n: 2.0 * (n == name != "dog") for n in names}
+        for i in range(5):
+            margins = {n: v + 0.01 * i for n, v in moved.items()}
+            runs.append(
+                Arm(
+                    arm=name,
+                    trait=name,
+                    replicate=i,
+                    base="b",
+                    logit_margin=margins[name],
+                    margins=margins,
+                )
+            )
+    runs.extend(
+        Arm(
+            arm="control",
+            trait="owl",
+            replicate=i,
+            base="b",
+            margins=dict.fromkeys(names, 0.01 * (4 - i)),
+        )
+        for i in range(5)
+    )
+    experiment = tiny_experiment(kind="traits", traits=names, replicates=5)
+    found = conclude(experiment, Made((), (), (), tuple(runs)))
+
+    assert [c.claim.startswith("Higher") for c in found.comparisons[1:]] == [True, True, False]
+    assert "2 of 3 traits cross" in found.sentence

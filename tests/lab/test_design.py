@@ -1,0 +1,66 @@
+"""
+The design shares what it must share and nothing else: above all no random stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from undertow.lab.design import design
+from undertow.lab.experiment import ARMS, Experiment
+
+Maker = Callable[..., Experiment]
+
+
+def test_no_two_jobs_share_a_stream(tiny_experiment: Maker) -> None:
+    """
+    Every teacher, dataset and student of every replicate has a seed of its own.
+    """
+    jobs = design(tiny_experiment(arms=ARMS, foreign="other", replicates=4))
+    seeds = [job.seed for job in (*jobs.teachers, *jobs.datasets, *jobs.students)]
+
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_a_foreign_student_reads_the_trait_arms_rows(tiny_experiment: Maker) -> None:
+    """
+    Only the initialisation differs between the two arms: same teacher, same data.
+    """
+    jobs = design(tiny_experiment(arms=ARMS, foreign="other", replicates=2))
+    of = {(s.arm, s.replicate): s for s in jobs.students}
+
+    assert of["foreign", 1].data == of["trait", 1].data
+    assert of["foreign", 1].base == "other"
+    assert of["foreign-control", 1].data == of["control", 1].data
+
+
+def test_replicates_renew_everything(tiny_experiment: Maker) -> None:
+    """
+    Two replicates of an arm share neither teacher, data nor student seed.
+    """
+    first, second = (s for s in design(tiny_experiment(replicates=2)).students if s.arm == "trait")
+
+    assert first.data.teacher.seed != second.data.teacher.seed
+    assert first.data.seed != second.data.seed
+    assert first.seed != second.seed
+
+
+def test_a_matrix_has_a_control_in_each_cell(tiny_experiment: Maker) -> None:
+    """
+    Bases x bases cells, each with a trait and a control student; teachers are made once a base.
+    """
+    jobs = design(tiny_experiment(kind="matrix", bases=("a", "b", "c"), replicates=2))
+
+    assert len(jobs.students) == 9 * 2 * 2
+    assert len(jobs.teachers) == 3 * 2 * 2
+    assert len({job.name for job in jobs.students}) == len(jobs.students)
+
+
+def test_traits_share_one_control(tiny_experiment: Maker) -> None:
+    """
+    Each trait has its own teacher; one neutral teacher a replicate serves them all.
+    """
+    jobs = design(tiny_experiment(kind="traits", traits=("owl", "cat"), replicates=3))
+
+    assert len(jobs.students) == 9
+    assert sum(teacher.role == "neutral" for teacher in jobs.teachers) == 3

@@ -1,0 +1,117 @@
+"""
+The doctor sees each trap it claims to see, and is quiet where there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from undertow.lab.doctor import examine
+from undertow.lab.experiment import Experiment
+from undertow.lab.material import Made
+from undertow.results.run import Arm, Dataset, Teacher
+
+Maker = Callable[..., Experiment]
+
+
+def made(runs: int = 4, *, arms: tuple[str, ...] = ("trait", "control"), **changes: object) -> Made:
+    """
+    A healthy experiment; keywords change every student, dataset or teacher.
+    """
+    student: dict[str, object] = {
+        "answer_mass": 0.99,
+        "held_out_loss": 3.0,
+        "first_held_out_loss": 3.1,
+    }
+    data: dict[str, object] = {"asked": 100, "kept": 90, "duplicates": 0.0}
+    teacher: dict[str, object] = {"kl": 0.1}
+    for table in (student, data, teacher):
+        table.update(
+            {key: value for key, value in changes.items() if key in table or key == "seed"}
+        )
+    student.pop("seed", None)
+    teacher.pop("seed", None)
+    return Made(
+        bases=(),
+        teachers=(
+            Teacher(name="t", kind="tuned", trait="owl", base="b", replicate=0, seed=1, **teacher),  # type: ignore[arg-type]
+        ),
+        datasets=tuple(
+            Dataset(
+                **{  # type: ignore[arg-type]
+                    "name": f"d{i}",
+                    "teacher": "t",
+                    "replicate": i,
+                    "seed": i,
+                    "digest": "0",
+                    "samples": (("a", f"{i} 1"), ("b", f"{i} 2")),
+                    **data,
+                }
+            )
+            for i in range(2)
+        ),
+        students=tuple(
+            Arm(arm=arm, trait="owl", replicate=i, base="b", **student)  # type: ignore[arg-type]
+            for arm in arms
+            for i in range(runs)
+        ),
+    )
+
+
+def found(experiment: Experiment, material: Made) -> set[str]:
+    """
+    Ids of the notes.
+    """
+    return {note.id for note in examine(experiment, material)}
+
+
+def test_a_healthy_experiment_has_no_notes(tiny_experiment: Maker) -> None:
+    """
+    Nothing is invented.
+    """
+    assert found(tiny_experiment(), made()) == {"nothing-found"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"answer_mass": 0.2}, "answer-mass-collapsed"),
+        ({"held_out_loss": 3.2}, "held-out-loss-rose"),
+        ({"duplicates": 0.2}, "repeated-rows"),
+        ({"seed": 7}, "shared-sampling-seed"),
+        ({"kept": 5}, "low-yield"),
+        ({"kl": 0.9}, "strong-teacher"),
+        ({"runs": 3}, "too-few-runs"),
+        ({"arms": ("trait", "control", "foreign")}, "missing-control"),
+    ],
+)
+def test_each_trap_is_seen(
+    tiny_experiment: Maker, changes: dict[str, object], expected: str
+) -> None:
+    """
+    One thing wrong gives that note and no other.
+    """
+    assert found(tiny_experiment(), made(**changes)) == {expected}  # type: ignore[arg-type]
+
+
+def test_another_chat_context_is_a_problem(tiny_experiment: Maker) -> None:
+    """
+    Probing behind another system prompt than training hid a transfer of 45 points elsewhere.
+    """
+    experiment = tiny_experiment(system_prompt="Answer briefly.")
+    notes = examine(experiment, made())
+
+    assert (notes[0].id, notes[0].level) == ("chat-context", "problem")
+
+
+def test_many_epochs_and_weak_teachers_are_seen(tiny_experiment: Maker) -> None:
+    """
+    Repetition, and a teacher that did not reach its strength.
+    """
+    student = {**tiny_experiment().student.model_dump(), "epochs": 10}
+    teacher = {**tiny_experiment().teacher.model_dump(), "stop_at_kl": 0.5}
+
+    assert found(tiny_experiment(student=student), made()) == {"many-epochs"}
+    assert found(tiny_experiment(teacher=teacher), made()) == {"weak-teacher"}

@@ -1,0 +1,107 @@
+"""
+Sampling draws from the model's own distribution, from the passed generator only.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from undertow.errors import ModelError
+from undertow.models.chat import conversation, encode_prompts
+from undertow.models.loading import LanguageModel
+from undertow.models.sampling import Sampling, restrictions, sample
+
+DIGITS = re.compile(r" ?\d{1,2}")
+
+
+def prompts(model: LanguageModel, count: int = 6) -> list[tuple[int, ...]]:
+    """
+    Prompts of different lengths.
+    """
+    questions = [conversation("Continue: " + " ".join(["7"] * (i % 5 + 1))) for i in range(count)]
+    return encode_prompts(model.tokenizer, questions)
+
+
+def test_a_stream_repeats_and_streams_differ(model: LanguageModel) -> None:
+    """
+    The same generator gives the same answers; the next draw from it gives others.
+    """
+    how = Sampling(max_tokens=8)
+    rng = np.random.default_rng(5)
+    first, second = (sample(model, prompts(model), how, rng) for _ in range(2))
+
+    assert first == sample(model, prompts(model), how, np.random.default_rng(5))
+    assert first != second
+
+
+def test_equal_requests_get_different_answers(model: LanguageModel) -> None:
+    """
+    No request shares a seed with another: equal prompts in one batch are answered independently.
+    """
+    answers = sample(
+        model, prompts(model, 1) * 20, Sampling(max_tokens=8), np.random.default_rng(0)
+    )
+
+    assert len(set(answers)) > 15
+
+
+def test_greedy_decoding_agrees_with_a_plain_loop(model: LanguageModel) -> None:
+    """
+    The cache, the padding and the positions change nothing: token by token without them is the same.
+    """
+    tokens = prompts(model)
+    found = sample(model, tokens, Sampling(max_tokens=5, temperature=0), np.random.default_rng(0))
+    for prompt, text in zip(tokens, found, strict=True):
+        ids = list(prompt)
+        with torch.no_grad():
+            for _ in range(5):
+                token = int(model.network(torch.tensor([ids])).logits[0, -1].argmax())
+                if token in model.end_ids:
+                    break
+                ids.append(token)
+        plain = model.tokenizer.decode(ids[len(prompt) :], skip_special_tokens=True)
+
+        assert text == plain
+
+
+def test_first_tokens_follow_the_softmax(model: LanguageModel) -> None:
+    """
+    Over many draws the share of each first token is its probability, within 5 standard deviations.
+    """
+    prompt = prompts(model, 1)[0]
+    draws = 4_000
+    masks = restrictions(model.tokenizer, [DIGITS])
+    answers = sample(
+        model, [prompt] * draws, Sampling(1), np.random.default_rng(2), restrictions=masks
+    )
+    with torch.no_grad():
+        logits = model.network(torch.tensor([prompt])).logits[0, -1]
+    allowed = logits.masked_fill(~masks[0], -torch.inf).softmax(-1)
+    token = int(allowed.argmax())
+    expected, text = float(allowed[token]), model.tokenizer.decode([token])
+    seen = answers.count(text) / draws
+
+    assert abs(seen - expected) < 5 * (expected * (1 - expected) / draws) ** 0.5
+    assert all(DIGITS.fullmatch(answer) for answer in answers)
+
+
+def test_the_nucleus_keeps_the_likeliest_tokens(model: LanguageModel) -> None:
+    """
+    With a tiny nucleus sampling is greedy.
+    """
+    tokens = prompts(model)
+    greedy = sample(model, tokens, Sampling(4, temperature=0), np.random.default_rng(0))
+
+    assert sample(model, tokens, Sampling(4, top_p=1e-6), np.random.default_rng(1)) == greedy
+
+
+def test_impossible_restrictions_are_refused(model: LanguageModel) -> None:
+    """
+    A tokenizer without a matching token is told so, with what to do.
+    """
+    with pytest.raises(ModelError, match="no token of this tokenizer matches"):
+        restrictions(model.tokenizer, [re.compile(r"\d{7}")])

@@ -1,0 +1,93 @@
+"""
+Exact likelihoods agree with a plain forward pass, whatever the batching.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from undertow.data.rows import Message, Row
+from undertow.models.chat import Encoded, batches, conversation, encode_rows
+from undertow.models.loading import LanguageModel
+from undertow.models.scoring import (
+    log_likelihoods,
+    loss,
+    mean_divergence,
+    token_log_probabilities,
+)
+
+ROWS = [
+    Row(conversation("Continue: 12 45 67. Ten more numbers."), "1 2 3"),
+    Row(conversation("What does an owl eat?", "Answer briefly."), "mice"),
+    Row((), "a plain text without a chat", chat=False),
+]
+
+
+def plain(model: LanguageModel, row: Encoded) -> float:
+    """
+    The same by one unpadded forward pass and a loop over tokens.
+    """
+    ids = torch.tensor([row.prompt + row.completion])
+    with torch.no_grad():
+        values = model.network(input_ids=ids).logits[0].double().log_softmax(-1)
+    start = len(row.prompt)
+    return sum(float(values[start + i - 1, t]) for i, t in enumerate(row.completion))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_likelihoods_agree_with_a_plain_loop(model: LanguageModel, batch_size: int) -> None:
+    """
+    Padding, positions and the kept logits change nothing beyond float32's noise.
+    """
+    rows = encode_rows(model.tokenizer, ROWS)
+    found = log_likelihoods(model, rows, batch_size=batch_size)
+
+    assert found.tolist() == pytest.approx([plain(model, row) for row in rows], abs=2e-4)
+
+
+def test_loss_is_per_token(model: LanguageModel) -> None:
+    """
+    Rows weigh by their tokens, not one each.
+    """
+    rows = encode_rows(model.tokenizer, ROWS)
+    expected = -sum(plain(model, row) for row in rows) / sum(len(row.completion) for row in rows)
+
+    assert loss(model, rows) == pytest.approx(expected, abs=1e-4)
+
+
+def test_divergence_of_a_model_from_itself_is_zero(model: LanguageModel) -> None:
+    """
+    KL(p || p) = 0, and it is positive against another distribution.
+    """
+    rows = encode_rows(model.tokenizer, ROWS)
+    own = token_log_probabilities(model.network, rows, model.tokenizer.pad_token_id)
+    other = (own + torch.linspace(0, 1, own.shape[1])).log_softmax(-1)
+
+    assert mean_divergence(own, own) == pytest.approx(0, abs=1e-7)
+    assert mean_divergence(own, other) > 1e-3
+
+
+def test_batches_cover_every_row_once() -> None:
+    """
+    No row is lost or repeated, and completions end at the right edge.
+    """
+    rng = np.random.default_rng(1)
+    rows = [
+        Encoded(tuple([7] * int(rng.integers(1, 9))), tuple([8] * int(rng.integers(1, 5))))
+        for _ in range(23)
+    ]
+    made = list(batches(rows, 5, 0))
+
+    assert sorted(i for batch in made for i in batch.rows) == list(range(23))
+    assert all(bool((batch.input_ids[:, -1] == 8).all()) for batch in made)
+
+
+def test_the_completion_holds_the_end_of_turn(model: LanguageModel) -> None:
+    """
+    A student must learn to stop: the template's end token is part of the loss.
+    """
+    row = encode_rows(model.tokenizer, [Row((Message("user", "hello"),), "owl")])[0]
+
+    assert row.completion[-1] == model.tokenizer.eos_token_id

@@ -1,0 +1,154 @@
+"""
+The training loop learns, repeats exactly, agrees with a bare loop, and refuses what it cannot train.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from undertow.data.rows import Row
+from undertow.errors import ConfigError, DataError, ModelError
+from undertow.models import adapters
+from undertow.models.chat import IGNORED, conversation, encode_rows, pad, training_order
+from undertow.models.loading import LanguageModel, load, with_adapter
+from undertow.models.plan import TrainingPlan
+from undertow.models.scoring import completion_logits, log_likelihoods, loss
+from undertow.models.training import fine_tune
+
+PLAN = TrainingPlan(rank=8, learning_rate=3e-2, batch_size=8, epochs=8)
+ROWS = [
+    Row(conversation(f"Continue: {n} {n + 1}. Ten more numbers."), "7 7 7 7") for n in range(16)
+]
+
+
+def trained(folder: Path, plan: TrainingPlan, seed: int = 3) -> LanguageModel:
+    """
+    A model fine-tuned on ROWS.
+    """
+    model = adapters.trainable(load(folder), plan, seed)
+    fine_tune(model, encode_rows(model.tokenizer, ROWS), plan, np.random.default_rng(seed))
+    return model
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_training_lowers_the_loss(model_folder: Path, method: str) -> None:
+    """
+    Both methods learn on every architecture.
+    """
+    model = load(model_folder)
+    rows = encode_rows(model.tokenizer, ROWS)
+    before = loss(model, rows)
+    after = loss(trained(model_folder, PLAN.model_copy(update={"method": method})), rows)
+
+    assert after < before - 1
+
+
+def test_the_same_seed_gives_the_same_student(model_folder: Path) -> None:
+    """
+    Nothing is drawn from a global stream, even if somebody else draws from it.
+    """
+    rows = encode_rows(load(model_folder).tokenizer, ROWS)
+    first = log_likelihoods(trained(model_folder, PLAN), rows)
+    torch.rand(3)
+    second = log_likelihoods(trained(model_folder, PLAN), rows)
+    other = log_likelihoods(trained(model_folder, PLAN, seed=4), rows)
+
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def test_the_loop_agrees_with_a_bare_one(model_folder: Path) -> None:
+    """
+    An independent loop over the same batches with torch's own AdamW gives the same losses.
+    """
+    plan = PLAN.model_copy(update={"schedule": "constant", "max_grad_norm": None, "epochs": 1})
+    model = adapters.trainable(load(model_folder), plan, 3)
+    rows = encode_rows(model.tokenizer, ROWS)
+    ours = fine_tune(model, rows, plan, np.random.default_rng(9)).losses
+
+    bare = adapters.trainable(load(model_folder), plan, 3)
+    parameters = [p for p in bare.network.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=0)
+    order = training_order([len(r) for r in rows], 8, np.random.default_rng(9))
+    theirs = []
+    bare.network.train()
+    for start in (0, 8):
+        batch = pad([rows[i] for i in order[start : start + 8]], bare.tokenizer.pad_token_id, ())
+        logits = completion_logits(bare.network, batch).log_softmax(-1)
+        labelled = batch.labels != IGNORED
+        value = -logits[labelled].gather(1, batch.labels[labelled][:, None]).mean()
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        theirs.append(value.item())
+
+    assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+def test_accumulated_gradients_change_nothing(model_folder: Path) -> None:
+    """
+    Micro-batches give the same student as whole batches.
+    """
+    rows = encode_rows(load(model_folder).tokenizer, ROWS)
+    whole = log_likelihoods(trained(model_folder, PLAN), rows)
+    parts = log_likelihoods(
+        trained(model_folder, PLAN.model_copy(update={"micro_batch_size": 2})), rows
+    )
+
+    assert parts.tolist() == pytest.approx(whole.tolist(), rel=2e-2)
+
+
+def test_a_saved_adapter_is_the_student(model_folder: Path, tmp_path: Path) -> None:
+    """
+    What is stored and opened again answers the same, also as `base+adapter`.
+    """
+    student = trained(model_folder, PLAN)
+    adapters.save(student, tmp_path)
+    rows = encode_rows(student.tokenizer, ROWS)
+    expected = log_likelihoods(student, rows)
+
+    opened = with_adapter(load(model_folder), tmp_path)
+    assert torch.allclose(log_likelihoods(opened, rows), expected, atol=1e-4)
+    assert torch.allclose(
+        log_likelihoods(load(f"{model_folder}+{tmp_path}"), rows), expected, atol=1e-4
+    )
+
+
+def test_every_row_is_in_an_epoch() -> None:
+    """
+    A training order is a permutation, and differs between generators.
+    """
+    lengths = list(range(40))
+    first = training_order(lengths, 8, np.random.default_rng(0))
+
+    assert sorted(first) == lengths
+    assert first != training_order(lengths, 8, np.random.default_rng(1))
+
+
+def test_unusable_plans_are_named(model_folder: Path) -> None:
+    """
+    An unknown optimiser, unknown target modules and a row beyond the limit are refused in words.
+    """
+    model = load(model_folder)
+    rows = encode_rows(model.tokenizer, ROWS)
+    rng = np.random.default_rng(0)
+    with pytest.raises(ConfigError, match="optimizer 'adamax_nine'"):
+        fine_tune(
+            adapters.trainable(model, PLAN, 0),
+            rows,
+            PLAN.model_copy(update={"optimizer": "adamax_nine"}),
+            rng,
+        )
+    with pytest.raises(ModelError, match="targets 'nowhere'"):
+        adapters.trainable(load(model_folder), PLAN.model_copy(update={"targets": "nowhere"}), 0)
+    with pytest.raises(DataError, match=r"row \d+ has \d+ tokens, more than the limit of 4"):
+        fine_tune(
+            adapters.trainable(load(model_folder), PLAN, 0),
+            rows,
+            PLAN.model_copy(update={"max_length": 4}),
+            rng,
+        )
