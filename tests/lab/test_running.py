@@ -75,17 +75,22 @@ def test_a_prompted_teachers_prompt_is_dropped(tiny_experiment: Maker, tmp_path:
 
 def test_finished_work_is_not_repeated(tiny_experiment: Maker, tmp_path: Path) -> None:
     """
-    A second run changes no entry, adapter or row, and gives the same numbers.
+    A finished run is left alone; one that was stopped at its end repeats no entry, adapter or row.
     """
     experiment = tiny_experiment()
     directory = run_experiment(experiment, tmp_path / "run", engine="inprocess")
     before = files_of(directory)
     run_experiment(experiment, directory, engine="inprocess")
     after = files_of(directory)
-    changed = {name for name in before if before[name] != after[name]}
+
+    assert before == after
+    (directory / "run.json").unlink()
+    run_experiment(experiment, directory, engine="inprocess")
+    again = files_of(directory)
+    changed = {name for name in before if before[name] != again[name]}
 
     assert changed <= {"clock.json", "results.json", "run.json"}
-    assert json.loads(before["results.json"])["arms"] == json.loads(after["results.json"])["arms"]
+    assert json.loads(before["results.json"])["arms"] == json.loads(again["results.json"])["arms"]
 
 
 def test_results_do_not_depend_on_the_engine(tiny_experiment: Maker, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_first_tokens_follow_the_softmax(model: LanguageModel) -> None:
     )
     with torch.no_grad():
         logits = model.network(torch.tensor([prompt])).logits[0, -1]
-    allowed = logits.masked_fill(~masks[0], -torch.inf).softmax(-1)
+    allowed = logits.masked_fill(~masks[0][: len(logits)], -torch.inf).softmax(-1)
     token = int(allowed.argmax())
     expected, text = float(allowed[token]), model.tokenizer.decode([token])
     seen = answers.count(text) / draws

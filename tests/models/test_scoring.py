@@ -62,7 +62,7 @@ def test_divergence_of_a_model_from_itself_is_zero(model: LanguageModel) -> None
     KL(p || p) = 0, and it is positive against another distribution.
     """
     rows = encode_rows(model.tokenizer, ROWS)
-    own = token_log_probabilities(model.network, rows, model.tokenizer.pad_token_id)
+    own = token_log_probabilities(model, rows)
     other = (own + torch.linspace(0, 1, own.shape[1])).log_softmax(-1)
 
     assert mean_divergence(own, own) == pytest.approx(0, abs=1e-7)

@@ -99,6 +99,16 @@ class TeacherTable(Closed):
     """Of a steered teacher: how many times the mean difference of activations is added."""
 
 
+class ComputeTable(Closed):
+    """
+    Where and in which precision the models run.
+    """
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the base's weights; adapters are trained in float32."""
+
+
 class EvaluationTable(Closed):
     """
     How a model is probed.
@@ -141,6 +151,7 @@ class Experiment(Closed):
     teacher: TeacherTable = TeacherTable()
     student: TrainingPlan = TrainingPlan()
     evaluation: EvaluationTable = EvaluationTable()
+    compute: ComputeTable = ComputeTable()
     digits: DigitsConfig | None = None
     theorem: TheoremConfig | None = None
     limits: tuple[str, ...] = ()

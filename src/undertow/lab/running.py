@@ -56,6 +56,10 @@ def run_experiment(
     plan = {"experiment": experiment.model_dump(mode="json"), "inputs": digests}
     with locked(directory):
         prepare(directory, plan)
+        if (directory / RECORD).exists():
+            # Written last, so the run is whole: nothing is computed again.
+            progress.finish()
+            return directory
         clock = Clock(directory)
         if experiment.kind in ("digits", "theorem"):
             result = _network_experiment(experiment, directory, digests, clock, progress)

@@ -17,11 +17,11 @@ from undertow.data.rows import Row, dataset_digest
 from undertow.data.streams import derive, generator
 from undertow.lab.design import BaseJob, StudentJob
 from undertow.lab.experiment import Experiment
+from undertow.lab.opening import open_model
 from undertow.lab.probing import pick_rates, probe_trait
 from undertow.lab.sampling_data import HELD_OUT_ROWS, TRAINING_ROWS
 from undertow.results.run import Arm
 from undertow.traits import catalogue
-from undertow.worlds import locate
 
 if TYPE_CHECKING:
     from undertow.models.loading import LanguageModel
@@ -41,14 +41,14 @@ class TrainStudent:
         """
         Train, store the adapter, probe.
         """
-        from undertow.models import adapters, loading, scoring
+        from undertow.models import adapters, scoring
         from undertow.models.chat import encode_rows
         from undertow.models.training import fine_tune
 
         started = time.perf_counter()
         source = self.datasets / job.data.name
         rows = self._shuffled(list(read_rows(source / TRAINING_ROWS)), job)
-        model = loading.load(locate(job.base), ref=job.base)
+        model = open_model(self.experiment, job.base)
         held_out = encode_rows(model.tokenizer, list(read_rows(source / HELD_OUT_ROWS)))
         before = scoring.loss(model, held_out)
         student = adapters.trainable(model, self.experiment.student, derive(job.seed, "adapter"))
@@ -141,8 +141,6 @@ class EvaluateBase:
         """
         Load and probe; nothing is stored but the entry.
         """
-        from undertow.models import loading
-
-        model = loading.load(locate(job.base), ref=job.base)
+        model = open_model(self.experiment, job.base)
         rng = generator(self.experiment.seed, "base", job.base, job.trait, "picks")
         return evaluate(model, self.experiment, "base", job.trait, job.base, 0, rng)

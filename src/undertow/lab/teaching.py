@@ -19,10 +19,10 @@ from undertow.data.rows import Row
 from undertow.data.streams import derive, generator
 from undertow.lab.design import TeacherJob
 from undertow.lab.experiment import Experiment, SamplingTable
+from undertow.lab.opening import open_model
 from undertow.results.run import Teacher
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait, neutral_rows, preference_rows
-from undertow.worlds import locate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,12 +47,11 @@ class MakeTeacher:
         Instil, store, and measure how far the teacher stands from its base.
         """
         from undertow.lab.probing import probe_trait
-        from undertow.models import loading
 
         started = time.perf_counter()
         table = self.experiment.teacher
         trait = catalogue.load(job.trait)
-        model = loading.load(locate(job.base), ref=job.base)
+        model = open_model(self.experiment, job.base)
         written = base_rows(model, self.experiment, table.kl_rows, generator(job.seed, "kl rows"))
         distance = _Distance(model, written)
         steps = None
@@ -132,12 +131,13 @@ def open_teacher(experiment: Experiment, job: TeacherJob, folder: Path) -> Langu
     """
     from undertow.models import loading
 
-    base = loading.load(locate(job.base), ref=job.base)
+    base = open_model(experiment, job.base)
     if experiment.teacher.kind != "tuned":
         return base
     if experiment.teacher.plan.method == "lora":
         return loading.with_adapter(base, folder)
-    return loading.LanguageModel(loading.network(str(folder), job.name), base.tokenizer, job.name)
+    tuned = loading.network(str(folder), job.name, base.network.dtype).to(base.device).eval()
+    return loading.LanguageModel(tuned, base.tokenizer, job.name)
 
 
 @contextmanager
@@ -235,15 +235,14 @@ class _Distance:
         from undertow.models.scoring import token_log_probabilities
 
         self._written = written
-        self._pad = base.tokenizer.pad_token_id
-        self._reference = token_log_probabilities(base.network, self._rows(base, None), self._pad)
+        self._reference = token_log_probabilities(base, self._rows(base, None))
 
     def __call__(self, teacher: LanguageModel, system: str | None = None) -> float:
         from undertow.models.scoring import mean_divergence, token_log_probabilities
 
         was_training = teacher.network.training
         teacher.network.eval()
-        own = token_log_probabilities(teacher.network, self._rows(teacher, system), self._pad)
+        own = token_log_probabilities(teacher, self._rows(teacher, system))
         teacher.network.train(was_training)
         return mean_divergence(own, self._reference)
 

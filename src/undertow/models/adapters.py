@@ -4,14 +4,13 @@ LoRA adapters through peft: put on with a seed of their own, saved, taken off.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from undertow.errors import ModelError
-from undertow.models.loading import LanguageModel
+from undertow.models.loading import LanguageModel, quiet_peft
 from undertow.models.plan import TrainingPlan
 
 
@@ -36,9 +35,7 @@ def trainable(model: LanguageModel, plan: TrainingPlan, seed: int) -> LanguageMo
     )
     try:
         # peft draws A from torch's global stream; fork it, so that nothing else is disturbed.
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-            # peft reads an attribute that transformers has renamed; nobody here can act on it.
-            warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        with torch.random.fork_rng(devices=[]), quiet_peft():
             torch.manual_seed(seed)
             wrapped = get_peft_model(model.network, config)
     except ValueError as error:

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -113,13 +116,24 @@ def with_adapter(model: LanguageModel, adapter: Path) -> LanguageModel:
             hint="save adapters with peft's save_pretrained (safetensors)",
         )
     try:
-        wrapped = PeftModel.from_pretrained(model.network, str(adapter))
+        with quiet_peft():
+            wrapped = PeftModel.from_pretrained(model.network, str(adapter))
     except (RuntimeError, ValueError, KeyError) as error:
         raise ModelError(
             f"the adapter in '{adapter}' does not fit model '{model.ref}': {_first_line(error)}",
             hint="give the base that the adapter was trained on",
         ) from error
     return replace(model, network=wrapped.eval(), ref=f"{model.ref}+{adapter}")
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """
+    Hide a warning that no user can act on: peft reads an attribute that transformers has renamed.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        yield
 
 
 def network(path: str, name: str, dtype: torch.dtype = torch.float32) -> Any:

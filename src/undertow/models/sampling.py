@@ -120,10 +120,11 @@ def _answer(
 def _draw(
     logits: torch.Tensor, how: Sampling, stream: torch.Generator, mask: torch.Tensor | None
 ) -> torch.Tensor:
-    # Some networks' heads are wider than the vocabulary (padded to a multiple of 64).
+    # A head may be wider than the vocabulary (padded to a multiple of 64), or know fewer tokens than were added to it.
     if mask is not None:
         wide = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
-        wide[: len(mask)] = mask.to(logits.device)
+        width = min(len(mask), len(wide))
+        wide[:width] = mask[:width].to(logits.device)
         logits = logits.masked_fill(~wide, -torch.inf)
     if how.temperature == 0:
         return logits.argmax(-1)
@@ -132,7 +133,12 @@ def _draw(
         ordered, index = probabilities.sort(-1, descending=True)
         ordered[ordered.cumsum(-1) - ordered >= how.top_p] = 0
         probabilities = torch.zeros_like(probabilities).scatter(-1, index, ordered)
-    return torch.multinomial(probabilities, 1, generator=stream)[:, 0]
+    # Inversion draws one number a row where torch.multinomial draws one a token. In float64, so that a vocabulary of
+    # 150,000 sums without error; the first entry above the draw never has probability 0.
+    cumulative = probabilities.double().cumsum(-1)
+    draws = torch.rand(len(logits), 1, generator=stream, dtype=torch.float64, device=logits.device)
+    token = torch.searchsorted(cumulative, draws * cumulative[:, -1:], right=True)
+    return token[:, 0].clamp_max(logits.shape[-1] - 1)
 
 
 def _left_padded(

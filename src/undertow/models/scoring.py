@@ -67,7 +67,7 @@ def loss(model: LanguageModel, rows: Sequence[Encoded], *, batch_size: int = 128
 
 @torch.no_grad()
 def token_log_probabilities(
-    network: Any, rows: Sequence[Encoded], pad_id: int, *, batch_size: int = 64
+    model: LanguageModel, rows: Sequence[Encoded], *, batch_size: int = 64
 ) -> torch.Tensor:
     """
     Log-probabilities in nats over the whole vocabulary at every completion token, shape (tokens, vocabulary).
@@ -75,8 +75,8 @@ def token_log_probabilities(
     Tokens are in the order of the rows, so that two models' values can be compared whatever their prompts.
     """
     parts: list[torch.Tensor] = [torch.empty(0)] * len(rows)
-    for batch in batches(rows, batch_size, pad_id):
-        values = completion_logits(network, batch).float().log_softmax(-1)
+    for batch in batches(rows, batch_size, model.tokenizer.pad_token_id):
+        values = completion_logits(model.network, batch.to(model.device)).float().log_softmax(-1)
         for i, row in enumerate(batch.rows):
             parts[row] = values[i, batch.kept - len(rows[row].completion) :]
     return torch.cat(parts)

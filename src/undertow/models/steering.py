@@ -50,7 +50,8 @@ def mean_activation(
         lambda module, inputs, output: caught.append(_hidden(output)[:, -2])
     )
     try:
-        for batch in batches(rows, 64, model.tokenizer.pad_token_id):
+        for made in batches(rows, 64, model.tokenizer.pad_token_id):
+            batch = made.to(model.device)
             model.network(
                 input_ids=batch.input_ids,
                 attention_mask=batch.attention_mask,
@@ -71,7 +72,7 @@ def steered(model: LanguageModel, layer: int, vector: torch.Tensor) -> Iterator[
     """
 
     def add(module: nn.Module, inputs: Any, output: Any) -> Any:
-        moved = _hidden(output) + vector
+        moved = _hidden(output) + vector.to(_hidden(output))
         return (moved, *output[1:]) if isinstance(output, tuple) else moved
 
     handle = _layer(model, layer).register_forward_hook(add)
