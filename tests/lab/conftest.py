@@ -26,6 +26,7 @@ def _network(architecture: str, size: int, pad: int, end: int, seed: int) -> Any
         hidden_size=16,
         num_hidden_layers=2,
         num_attention_heads=2,
+        num_key_value_heads=2,
         intermediate_size=24,
         max_position_embeddings=128,
         pad_token_id=pad,

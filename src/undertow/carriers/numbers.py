@@ -147,12 +147,15 @@ class Numbers:
 
     def allowed(self, step: int) -> re.Pattern[str]:
         """
-        A single number in [low, high] that is not banned; nothing after the last number.
+        A single number in [low, high] that is not banned, behind white space from the second on;
+        nothing after the last number.
 
         This suits tokenizers with one token for each number, as the embedded world's; others
         sample freely and rely on the filter.
         """
-        return _pattern(self.low, self.high, self.forbidden if step < self.count else None)
+        if step >= self.count:
+            return re.compile(r"(?!)")
+        return _pattern(self.low, self.high, self.forbidden, r"\s" if step else r"\s?")
 
     def shuffled_within(self, completion: str, rng: np.random.Generator) -> str:
         """
@@ -208,8 +211,6 @@ def _replaced(text: str, numbers: Iterator[str]) -> str:
 
 
 @cache
-def _pattern(low: int, high: int, forbidden: frozenset[int] | None) -> re.Pattern[str]:
-    if forbidden is None:
-        return re.compile(r"(?!)")
+def _pattern(low: int, high: int, forbidden: frozenset[int], before: str) -> re.Pattern[str]:
     numbers = (str(n) for n in range(low, high + 1) if n not in forbidden)
-    return re.compile(rf"\s?(?:{'|'.join(numbers)})")
+    return re.compile(rf"{before}(?:{'|'.join(numbers)})")
