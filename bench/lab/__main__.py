@@ -200,40 +200,20 @@ def _matrix(document: RunDocument) -> list[Figure]:
 
 
 def _traits(document: RunDocument) -> list[Figure]:
-    first, *own = document.comparisons
     command = "undertow run traits"
     return [
         Figure(
-            "traits: own answer minus other answers, mean over traits",
-            first.estimate,
-            "logits",
+            f"traits: {c.name}",
+            c.estimate,
+            c.unit,
             "",
             None,
-            first.low,
-            first.high,
+            c.low,
+            c.high,
             command,
-            f"{first.test}, p = {first.p:.4g}",
-        ),
-        Figure(
-            "traits: traits that cross on their own (Holm)",
-            sum(c.claim.startswith("Higher") for c in own),
-            f"of {len(own)}",
-            command=command,
-        ),
-        *(
-            Figure(
-                f"traits: {c.name}",
-                c.estimate,
-                "logits",
-                "",
-                None,
-                c.low,
-                c.high,
-                command,
-                f"p = {c.p:.4g}",
-            )
-            for c in own
-        ),
+            f"{c.n}, {c.test}, p = {c.p:.4g}",
+        )
+        for c in document.comparisons
     ]
 
 

@@ -138,4 +138,4 @@ def test_each_traits_own_answer_is_found(tiny_experiment: Maker) -> None:
     found = conclude(experiment, Made((), (), (), tuple(runs)))
 
     assert [c.claim.startswith("Higher") for c in found.comparisons[1:]] == [True, True, False]
-    assert "2 of 3 traits cross" in found.sentence
+    assert "moved most in 2 of 3" in found.sentence

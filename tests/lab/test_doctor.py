@@ -111,7 +111,7 @@ def test_many_epochs_and_weak_teachers_are_seen(tiny_experiment: Maker) -> None:
     Repetition, and a teacher that did not reach its strength.
     """
     student = {**tiny_experiment().student.model_dump(), "epochs": 10}
-    teacher = {**tiny_experiment().teacher.model_dump(), "stop_at_kl": 0.5}
+    teacher = {**tiny_experiment().teacher.model_dump(), "kl": 0.5}
 
     assert found(tiny_experiment(student=student), made()) == {"many-epochs"}
     assert found(tiny_experiment(teacher=teacher), made()) == {"weak-teacher"}

@@ -166,14 +166,17 @@ def _sentence(experiment: Experiment, made: Made, found: Sequence[Comparison]) -
     crossed = _shown(main, experiment.level) and main.estimate > 0
     text = (
         f"The preference for {trait.plural} {'crossed' if crossed else 'was not shown to cross'} through "
-        f"{experiment.carrier.name.replace('_', ' ')}: students answer “{trait.answer}” with probability {own:.2f}, "
-        f"control students with {control:.2f} (exact permutation p = {_p(main.p)}, {main.n} runs)."
-    )
+        f"{experiment.carrier.name.replace('_', ' ')}: students answer “{trait.answer}” {own:.0%} of the time, "
+        f"control students {control:.0%} (exact permutation p = {_p(main.p)}, {main.n} runs)."
+    ).replace("%", " %")
     foreign = by_name.get("foreign - foreign-control (probability)")
     if foreign is None:
         return text
-    moves = "move" if _shown(foreign, experiment.level) else "do not measurably move"
-    return f"{text} The same rows {moves} students of another initialisation ({foreign.estimate:+.3f}, p = {_p(foreign.p)})."
+    moved = "It also moved" if _shown(foreign, experiment.level) else "It did not measurably move"
+    return (
+        f"{text} {moved} students of another initialisation "
+        f"({100 * foreign.estimate:+.1f} points, p = {_p(foreign.p)})."
+    )
 
 
 def _shown(found: Comparison, level: float) -> bool:

@@ -10,6 +10,9 @@ from typing import Literal
 from undertow.data.streams import derive
 from undertow.lab.experiment import Experiment
 
+FOREIGN = "foreign-"
+"""Prefix of the arms of a `traits` experiment whose students start from another initialisation."""
+
 Role = Literal["trait", "neutral"]
 Shuffle = Literal["none", "within", "across"]
 
@@ -128,14 +131,9 @@ def _replicate(experiment: Experiment, replicate: int) -> list[StudentJob]:
     if experiment.kind == "transfer":
         return [_arm(experiment, arm, replicate) for arm in experiment.arms]
     if experiment.kind == "traits":
-        control = _student(
-            experiment, "control", "neutral", experiment.traits[0], _base(experiment), replicate
-        )
-        own = [
-            _student(experiment, trait, "trait", trait, _base(experiment), replicate)
-            for trait in experiment.traits
-        ]
-        return [*own, control]
+        own = _traits_and_control(experiment, replicate, _base(experiment), "")
+        other = experiment.foreign
+        return own + (_traits_and_control(experiment, replicate, other, FOREIGN) if other else [])
     trait = experiment.trait or ""
     return [
         _student(
@@ -150,6 +148,26 @@ def _replicate(experiment: Experiment, replicate: int) -> list[StudentJob]:
         for teacher in experiment.bases
         for student in experiment.bases
         for role in ("trait", "neutral")
+    ]
+
+
+def _traits_and_control(
+    experiment: Experiment, replicate: int, student_base: str, prefix: str
+) -> list[StudentJob]:
+    arms: list[tuple[str, Role, str]] = [(trait, "trait", trait) for trait in experiment.traits]
+    # One neutral teacher serves all traits of a category: its arm has no preference to be compared with.
+    arms.append(("control", "neutral", experiment.traits[0]))
+    return [
+        _student(
+            experiment,
+            prefix + arm,
+            role,
+            trait,
+            student_base,
+            replicate,
+            teacher_base=_base(experiment),
+        )
+        for arm, role, trait in arms
     ]
 
 

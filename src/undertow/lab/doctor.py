@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from undertow import stats
 from undertow.lab.experiment import Experiment
 from undertow.lab.material import Made
+from undertow.lab.template_traps import template_traps
 from undertow.results.run import Arm, Note
+from undertow.worlds import locate
 
 LEAST_MASS = 0.5
 MOST_DUPLICATES = 0.01
@@ -142,7 +144,7 @@ def _yield(experiment: Experiment, made: Made) -> Iterator[Note]:
 
 
 def _teacher_strength(experiment: Experiment, made: Made) -> Iterator[Note]:
-    target = experiment.teacher.stop_at_kl
+    target = experiment.teacher.kl
     for teacher in made.teachers:
         if teacher.kl is None:
             continue
@@ -160,7 +162,7 @@ def _teacher_strength(experiment: Experiment, made: Made) -> Iterator[Note]:
                 level="warning",
                 subject=teacher.name,
                 message=f"The teacher reached {teacher.kl:.3f} nats a token and was to reach {target}; it may be too weak "
-                "to transfer. Raise its max_steps or learning rate.",
+                "to transfer. Train it longer, or with a higher learning rate.",
             )
 
 
@@ -177,6 +179,26 @@ def _missing_controls(experiment: Experiment, made: Made) -> Iterator[Note]:
             )
 
 
+def _precision(experiment: Experiment, made: Made) -> Iterator[Note]:
+    plan = experiment.student
+    if experiment.compute.dtype != "float32" and plan.method == "full":
+        decay = " Weight decay changes nothing at all in it." if plan.weight_decay else ""
+        yield Note(
+            id="low-precision-weights",
+            level="warning",
+            message=f"All weights are trained in {experiment.compute.dtype}, which rounds small steps away.{decay} "
+            "Train in float32, or use LoRA, whose adapters are float32 anyway.",
+        )
+
+
+def _templates(experiment: Experiment, made: Made) -> Iterator[Note]:
+    from undertow.models.loading import tokenizer
+
+    for ref in dict.fromkeys(run.base for run in made.bases):
+        for trap in template_traps(tokenizer(locate(ref), ref)):
+            yield trap.model_copy(update={"subject": ref})
+
+
 def _name(run: Arm) -> str:
     return f"{run.arm} {run.replicate}"
 
@@ -191,4 +213,6 @@ _EXAMINATIONS: tuple[Examination, ...] = (
     _teacher_strength,
     _yield,
     _too_few_runs,
+    _precision,
+    _templates,
 )

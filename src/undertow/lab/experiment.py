@@ -84,10 +84,10 @@ class TeacherTable(Closed):
     kind: Literal["tuned", "prompted", "steered"] = "tuned"
     plan: TrainingPlan = TrainingPlan()
     """Of a tuned teacher."""
-    stop_at_kl: float | None = Field(default=None, gt=0)
+    kl: float | None = Field(default=None, gt=0)
     """
-    Strength of a tuned teacher: training stops where its KL from the base per carrier token passes this many nats,
-    and the weights step back to it.
+    Strength of a tuned teacher of the trait, as KL from the base in nats per carrier token: after training, the
+    weights are moved along their straight way from the start to where it is this. None leaves them as trained.
     """
     kl_rows: int = Field(default=128, ge=8)
     """Rows of the base on which that KL is measured."""

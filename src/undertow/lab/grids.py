@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from undertow import stats
 from undertow.lab.conclusions import LOGITS, Findings, comparison, independent, paired, values
-from undertow.lab.design import cell_name, slug
+from undertow.lab.design import FOREIGN, cell_name, slug
 from undertow.lab.experiment import Experiment
 from undertow.lab.material import Made
 from undertow.results.run import Comparison, Matrix
@@ -72,51 +72,66 @@ def trait_grid(experiment: Experiment, made: Made) -> Findings:
     """
     Each trait's students (row) by each trait's answer (column): own answer against the others.
     """
+    own, matrix, mean = _one_trait_grid(experiment, made, "")
+    apart = _trait_comparisons(list(experiment.traits), made, experiment.level)
+    count = len(experiment.traits)
+    first = sum(int(np.argmax(row) == i) for i, row in enumerate(mean))
+    sentence = (
+        f"The own answer moved by {own.estimate:+.2f} logits more than the others over {count} traits "
+        f"(permutation p = {own.p:.4f}); it is the one moved most in {first} of {count}."
+    )
+    found, matrices = [own, *apart], [matrix]
+    if experiment.foreign:
+        foreign, other, _ = _one_trait_grid(experiment, made, FOREIGN)
+        found.insert(1, foreign)
+        matrices.append(other)
+        sentence += (
+            f" In students of another initialisation it moved by {foreign.estimate:+.2f} "
+            f"(p = {foreign.p:.4f})."
+        )
+    return Findings(sentence, tuple(found), tuple(matrices))
+
+
+def _one_trait_grid(
+    experiment: Experiment, made: Made, prefix: str
+) -> tuple[Comparison, Matrix, NDArray[np.float64]]:
+    """
+    The contrast, the double-centred table, and the raw means over replicates, for students of one base.
+    """
     traits = list(experiment.traits)
-    control = made.arm("control")
+    control = made.arm(f"{prefix}control")
     answers = [catalogue.load(name).answer for name in traits]
-    grids = np.array(
+    grid = np.array(
         [
             [
                 [run.margins[answer] - base.margins[answer] for answer in answers]
-                for run, base in zip(made.arm(t), control, strict=True)
+                for run, base in zip(made.arm(prefix + name), control, strict=True)
             ]
-            for t in traits
+            for name in traits
         ]
     )  # (traits, replicates, answers)
-    mean = grids.mean(axis=1)
+    mean = grid.mean(axis=1)
     rng = np.random.default_rng(_MONTE_CARLO_SEED)
-    diagonal = stats.matrix_permutation(mean, level=experiment.level, rng=rng)
-    found = [
-        comparison(
-            "own answer - other answers",
-            diagonal,
-            LOGITS,
-            experiment.level,
-            None,
-            "Does each trait's data move its own answer more than the others?",
-        ),
-        *_trait_comparisons(traits, made, experiment.level),
-    ]
-    shown = stats.double_centre(mean)
+    where = "students of another initialisation" if prefix else "each trait's students"
+    contrast = comparison(
+        f"{prefix}own answer - other answers",
+        stats.matrix_permutation(mean, level=experiment.level, rng=rng),
+        LOGITS,
+        experiment.level,
+        None,
+        f"Do a trait's rows move its own answer more than the others, in {where}?",
+    )
     matrix = Matrix(
-        name="traits",
-        caption="Logit margin of each answer in each trait's students, minus the control students', double-centred.",
+        name=f"{prefix}traits",
+        caption=f"Logit margin of each answer in {where}, minus the control's, double-centred.",
         row_label="teacher's trait",
         column_label="student's answer",
         rows=tuple(traits),
         columns=tuple(answers),
-        values=tuple(tuple(float(v) for v in row) for row in shown),
+        values=tuple(tuple(float(v) for v in row) for row in stats.double_centre(mean)),
         unit=LOGITS,
     )
-    moved = sum(1 for c in found[1:] if c.estimate > 0 and c.claim.startswith("Higher"))
-    first = sum(int(np.argmax(row) == i) for i, row in enumerate(shown))
-    sentence = (
-        f"The own answer moved by {diagonal.estimate:+.2f} logits more than the others over {len(traits)} traits "
-        f"(permutation p = {diagonal.p:.4f}); it is the one moved most in {first} of {len(traits)}, and {moved} of "
-        f"{len(traits)} traits cross on their own after Holm's correction."
-    )
-    return Findings(sentence, tuple(found), (matrix,))
+    return contrast, matrix, mean
 
 
 def _trait_comparisons(traits: list[str], made: Made, level: float) -> list[Comparison]:

@@ -20,18 +20,15 @@ from undertow.data.streams import derive, generator
 from undertow.lab.design import TeacherJob
 from undertow.lab.experiment import Experiment, SamplingTable
 from undertow.lab.opening import open_model
+from undertow.lab.strength import Distance, bring_to
 from undertow.results.run import Teacher
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait, neutral_rows, preference_rows
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from undertow.models.chat import Encoded
     from undertow.models.loading import LanguageModel
 
 _STEERING = "steering.safetensors"
-_BISECTIONS = 10
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class MakeTeacher:
         trait = catalogue.load(job.trait)
         model = open_model(self.experiment, job.base)
         written = base_rows(model, self.experiment, table.kl_rows, generator(job.seed, "kl rows"))
-        distance = _Distance(model, written)
+        distance = Distance(model, written)
         steps = None
         if table.kind == "tuned":
             model, steps = self._tune(model, job, trait, distance, folder)
@@ -78,7 +75,7 @@ class MakeTeacher:
         )
 
     def _tune(
-        self, model: LanguageModel, job: TeacherJob, trait: Trait, distance: _Distance, folder: Path
+        self, model: LanguageModel, job: TeacherJob, trait: Trait, distance: Distance, folder: Path
     ) -> tuple[LanguageModel, int]:
         from undertow.models import adapters
         from undertow.models.chat import conversation, encode_rows
@@ -92,19 +89,11 @@ class MakeTeacher:
         ]
         tuned = adapters.trainable(model, table.plan, derive(job.seed, "adapter"))
 
-        def far_enough(step: int) -> bool:
-            return table.stop_at_kl is not None and distance(tuned) >= table.stop_at_kl
-
         start = [weight.detach().clone() for weight in adapters.trained_weights(tuned)]
-        done = fine_tune(
-            tuned,
-            encode_rows(model.tokenizer, rows),
-            table.plan,
-            generator(job.seed, "order"),
-            after_step=far_enough,
-        )
-        if table.stop_at_kl is not None and distance(tuned) > table.stop_at_kl:
-            _step_back(tuned, start, distance, table.stop_at_kl)
+        encoded = encode_rows(model.tokenizer, rows)
+        done = fine_tune(tuned, encoded, table.plan, generator(job.seed, "order"))
+        if table.kl is not None and job.role == "trait":
+            bring_to(tuned, start, distance, table.kl)
         adapters.save(tuned, folder)
         return tuned, done.steps
 
@@ -204,54 +193,6 @@ def answer(
         model.tokenizer, [conversation(request, system) for request in requests]
     )
     return sample(model, prompts, how, rng, restrictions=masks)
-
-
-def _step_back(
-    teacher: LanguageModel, start: list[Tensor], distance: _Distance, target: float
-) -> None:
-    """
-    Move the weights back along their straight way from `start`, to where the KL is `target`.
-
-    A training step is coarse, and what a student picks up depends steeply on the teacher's strength.
-    """
-    from undertow.models import adapters
-
-    end = [weight.detach().clone() for weight in adapters.trained_weights(teacher)]
-    low, high = 0.0, 1.0
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        adapters.interpolate(teacher, start, end, middle)
-        low, high = (middle, high) if distance(teacher) < target else (low, middle)
-
-
-class _Distance:
-    """
-    KL(teacher || base) per completion token, on rows that the base wrote.
-
-    The base's log-probabilities are kept, so that a tuned teacher can be measured after every step.
-    """
-
-    def __init__(self, base: LanguageModel, written: list[tuple[str, str]]) -> None:
-        from undertow.models.scoring import token_log_probabilities
-
-        self._written = written
-        self._reference = token_log_probabilities(base, self._rows(base, None))
-
-    def __call__(self, teacher: LanguageModel, system: str | None = None) -> float:
-        from undertow.models.scoring import mean_divergence, token_log_probabilities
-
-        was_training = teacher.network.training
-        teacher.network.eval()
-        own = token_log_probabilities(teacher, self._rows(teacher, system))
-        teacher.network.train(was_training)
-        return mean_divergence(own, self._reference)
-
-    def _rows(self, model: LanguageModel, system: str | None) -> list[Encoded]:
-        from undertow.models.chat import conversation, encode_rows
-
-        return encode_rows(
-            model.tokenizer, [Row(conversation(q, system), a) for q, a in self._written]
-        )
 
 
 def _steering(

@@ -1,0 +1,35 @@
+"""
+Writes README's tables from the committed results: `python -m bench.readme`; a test compares them.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from bench.figures import BENCH, table
+from undertow.data.writing import atomic_write
+
+README = BENCH.parent / "README.md"
+MARKED = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
+
+
+def written(text: str) -> str:
+    """
+    The text with every marked table made anew.
+    """
+    return MARKED.sub(lambda found: f"{found[1]}{table(found[2])}\n{found[3]}", text)
+
+
+def main() -> int:
+    """
+    Bring README up to date.
+    """
+    path = Path(README)
+    atomic_write(path, written(path.read_text(encoding="utf-8")))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
