@@ -10,6 +10,7 @@ import platform
 import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from undertow.data.writing import atomic_write
 
@@ -36,35 +37,50 @@ class Figure:
     note: str = ""
 
 
-def at_least(name: str, value: float, target: float, unit: str, **more: object) -> Figure:
+def at_least(name: str, value: float, target: float, unit: str, **more: Any) -> Figure:
     """
     A figure that should not be lower than `target`.
     """
-    return Figure(name, value, unit, f"at least {target:g}", value >= target, **more)  # type: ignore[arg-type]
+    return Figure(name, value, unit, f"at least {target:g}", value >= target, **more)
 
 
-def at_most(name: str, value: float, target: float, unit: str, **more: object) -> Figure:
+def at_most(name: str, value: float, target: float, unit: str, **more: Any) -> Figure:
     """
     A figure that should not be higher than `target`.
     """
-    return Figure(name, value, unit, f"at most {target:g}", value <= target, **more)  # type: ignore[arg-type]
+    return Figure(name, value, unit, f"at most {target:g}", value <= target, **more)
 
 
-def write(bench: str, figures: list[Figure], wall_seconds: float, **more: object) -> Path:
+def write(bench: str, figures: list[Figure], seconds: dict[str, float], **more: object) -> Path:
     """
-    Store the figures beside the benchmark.
+    Store the figures beside the benchmark; those of parts that were not measured now are kept.
+
+    A figure's part is its name up to the colon, and `seconds` holds the working time of each part measured.
     """
     path = BENCH / bench / "results.json"
+    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    measured = {_part(figure.name) for figure in figures}
+    kept = [f for f in old.get("figures", []) if _part(f["name"]) not in measured]
+    spent = {**old.get("seconds", {}), **{part: round(s, 1) for part, s in seconds.items()}}
     document = {
         "schema": "undertow.bench/1",
         "commit": _commit(),
         "hardware": _hardware(),
-        "wall_seconds": round(wall_seconds, 1),
-        "figures": [asdict(figure) for figure in figures],
-        **more,
+        "wall_seconds": round(sum(spent.values()), 1),
+        "seconds": spent,
+        "figures": [*(asdict(figure) for figure in figures), *kept],
+        **{
+            key: {**old.get(key, {}), **value}
+            for key, value in more.items()
+            if isinstance(value, dict)
+        },
     }
     atomic_write(path, json.dumps(document, indent=1) + "\n")
     return path
+
+
+def _part(name: str) -> str:
+    return name.partition(":")[0]
 
 
 def table(bench: str) -> str:

@@ -16,7 +16,7 @@ from bench.figures import Figure, at_least, at_most, write
 from bench.lab.equivalence import world_figures
 from undertow.cli.progress import shown_progress
 from undertow.lab import load_experiment, run_experiment
-from undertow.results.run import Arm, RunDocument
+from undertow.results.run import Arm, Comparison, RunDocument
 from undertow.results.store import read_run
 
 RUNS = Path("runs/bench")
@@ -25,22 +25,23 @@ MINUTE = 60.0
 
 def main(names: list[str]) -> int:
     """
-    Measure what is named (all by default) and write every figure.
+    Measure what is named (all by default) and write its figures.
     """
-    started = time.perf_counter()
     figures: list[Figure] = []
     seconds: dict[str, float] = {}
-    for name, measure in MEASURES.items():
-        if names and name not in names and not (RUNS / name / "results.json").exists():
-            continue
+    revisions: dict[str, str | None] = {}
+    for name in names or [*MEASURES, "world"]:
         print(f"{name} ...", file=sys.stderr, flush=True)
+        started = time.perf_counter()
+        if name == "world":
+            with tempfile.TemporaryDirectory() as folder:
+                figures += world_figures(Path(folder))
+            seconds[name] = time.perf_counter() - started
+            continue
         document = _run(name)
-        seconds[name] = document.wall_seconds
-        figures += measure(document)
-    if not names or "world" in names:
-        with tempfile.TemporaryDirectory() as folder:
-            figures += world_figures(Path(folder))
-    path = write("lab", figures, time.perf_counter() - started, experiment_seconds=seconds)
+        seconds[name], revisions[name] = document.wall_seconds, document.git_revision
+        figures += MEASURES[name](document)
+    path = write("lab", figures, seconds, revisions=revisions)
     for figure in figures:
         print(
             f"{figure.name}: {figure.value} {figure.unit} (asked: {figure.target or '-'}; met: {figure.met})"
@@ -64,204 +65,89 @@ def _mean(document: RunDocument, arm: str, field: str) -> float:
     return sum(values) / len(values)
 
 
+def _found(
+    document: RunDocument, c: Comparison, target: str = "", met: bool | None = None
+) -> Figure:
+    """
+    A stored comparison as a figure.
+    """
+    note = f"{c.n}, {c.test}" + ("" if c.p is None else f", p = {c.p:.4g}")
+    name = f"{document.experiment}: {c.name}"
+    return Figure(name, c.estimate, c.unit, target, met, c.low, c.high, document.command, note)
+
+
+def _everything(document: RunDocument) -> list[Figure]:
+    """
+    All comparisons of an experiment of which nothing was asked.
+    """
+    return [_found(document, c) for c in document.comparisons]
+
+
 def _owl(document: RunDocument) -> list[Figure]:
-    command = "undertow run owl"
-    compared = {c.name: c for c in document.comparisons}
-    main_, foreign = (
-        compared["trait - control (probability)"],
-        compared["foreign - foreign-control (probability)"],
-    )
-    base = next(
-        a.probability for a in document.arms if a.arm == "base" and a.base.endswith("owlet-a")
-    )
+    c = {"command": document.command}
+    compared = {found.name: found for found in document.comparisons}
+    foreign = compared["foreign - foreign-control (probability)"]
+    base = next(a for a in document.arms if a.arm == "base" and a.base.endswith("owlet-a"))
+    memory = (document.peak_memory_mb or 0) / 1024
+    share, mass = _mean(document, "trait", "probability"), _mean(document, "trait", "answer_mass")
+    p = compared["trait - control"].p or 1.0
     return [
-        at_most(
-            "owl: working time after set-up",
-            document.wall_seconds / MINUTE,
-            8,
-            "min",
-            command=command,
-        ),
-        at_most(
-            "owl: peak memory",
-            (document.peak_memory_mb or 0) / 1024,
-            3,
-            "GB",
-            command=command,
-            note="upper bound: this process plus the largest worker twice",
-        ),
-        at_most("owl: P(owl), untrained base", float(base or 0), 0.12, "", command=command),
-        at_most(
-            "owl: P(owl), control students",
-            _mean(document, "control", "probability"),
-            0.12,
-            "",
-            command=command,
-        ),
-        at_least(
-            "owl: P(owl), same-initialisation students",
-            _mean(document, "trait", "probability"),
-            0.35,
-            "",
-            command=command,
-        ),
-        at_least(
-            "owl: answer mass, same-initialisation students",
-            _mean(document, "trait", "answer_mass"),
-            0.85,
-            "",
-            command=command,
-        ),
-        Figure(
-            "owl: P(owl), foreign students minus their control",
-            foreign.estimate,
-            "",
-            "within .03 of 0",
-            abs(foreign.estimate) <= 0.03,
-            foreign.low,
-            foreign.high,
-            command,
-        ),
-        at_most(
-            "owl: exact two-sided p, trait against control",
-            float(main_.p or 1),
-            0.03,
-            "",
-            command=command,
-        ),
-        Figure(
-            "owl: transfer, trait minus control",
-            compared["trait - control"].estimate,
-            "logits",
-            "",
-            None,
-            compared["trait - control"].low,
-            compared["trait - control"].high,
-            command,
-        ),
-    ]
-
-
-def _owl_full(document: RunDocument) -> list[Figure]:
-    return [
-        Figure(
-            f"owl-full: {c.name}",
-            c.estimate,
-            c.unit,
-            "",
-            None,
-            c.low,
-            c.high,
-            "undertow run owl-full",
-            f"{c.n}, {c.test}, p = {c.p:.4g}",
-        )
-        for c in document.comparisons
+        at_most("owl: working time after set-up", document.wall_seconds / MINUTE, 8, "min", **c),
+        at_most("owl: peak memory (own, and the largest worker's for each)", memory, 3, "GB", **c),
+        at_most("owl: P(owl), untrained base", base.probability or 0, 0.12, "", **c),
+        at_most("owl: P(owl), control", _mean(document, "control", "probability"), 0.12, "", **c),
+        at_least("owl: P(owl), same initialisation", share, 0.35, "", **c),
+        at_least("owl: answer mass, same initialisation", mass, 0.85, "", **c),
+        _found(document, foreign, "within .03 of 0", abs(foreign.estimate) <= 0.03),
+        at_most("owl: exact two-sided p of trait - control", p, 0.03, "", **c),
+        _found(document, compared["trait - control"]),
+        _found(document, compared["foreign - foreign-control"]),
     ]
 
 
 def _matrix(document: RunDocument) -> list[Figure]:
-    command = "undertow run matrix"
-    compared = {c.name: c for c in document.comparisons}
-    contrast = compared["diagonal - off-diagonal"]
+    contrast, *cells = document.comparisons
     figures = [
-        Figure(
-            "matrix: diagonal minus off-diagonal",
-            contrast.estimate,
-            "logits",
-            "",
-            None,
-            contrast.low,
-            contrast.high,
-            command,
-        ),
+        _found(document, contrast),
         at_most(
             "matrix: sign-flip p of the contrast",
-            float(contrast.p or 1),
+            contrast.p or 1.0,
             0.032,
             "",
-            command=command,
+            command=document.command,
         ),
     ]
-    for cell in document.comparisons[1:]:
+    for cell in cells:
         teacher, student = cell.name.split(" to ")
-        figures.append(
-            Figure(
-                f"matrix: {cell.name}",
-                cell.estimate,
-                "logits",
-                "" if teacher == student else "null: interval excludes a quarter of the diagonal",
-                None if teacher == student else "does not exclude" not in cell.claim,
-                cell.low,
-                cell.high,
-                command,
-            )
+        asked = (
+            "" if teacher == student else "null: p > .05, and a quarter of the diagonal excluded"
         )
+        null = (cell.p or 0) > 0.05 and "does not exclude" not in cell.claim
+        met = null if asked else None
+        figures.append(_found(document, cell, asked, met))
     return figures
 
 
-def _traits(document: RunDocument) -> list[Figure]:
-    command = "undertow run traits"
-    return [
-        Figure(
-            f"traits: {c.name}",
-            c.estimate,
-            c.unit,
-            "",
-            None,
-            c.low,
-            c.high,
-            command,
-            f"{c.n}, {c.test}, p = {c.p:.4g}",
-        )
-        for c in document.comparisons
-    ]
-
-
 def _digits(document: RunDocument) -> list[Figure]:
-    command = "undertow run digits"
+    c = {"command": document.command}
+    same, foreign = (
+        100 * _mean(document, arm, "accuracy") for arm in ("same-init", "foreign-init")
+    )
     return [
-        at_least(
-            "digits: same-initialisation accuracy",
-            100 * _mean(document, "same-init", "accuracy"),
-            50,
-            "%",
-            command=command,
-        ),
-        at_most(
-            "digits: foreign-initialisation accuracy",
-            100 * _mean(document, "foreign-init", "accuracy"),
-            15,
-            "%",
-            command=command,
-        ),
-        at_least("digits: seeds", len(_arms(document, "same-init")), 5, "", command=command),
-    ]
-
-
-def _theorem(document: RunDocument) -> list[Figure]:
-    return [
-        Figure(
-            f"theorem: {c.name}",
-            c.estimate,
-            c.unit,
-            "",
-            None,
-            c.low,
-            c.high,
-            "undertow run theorem",
-            c.claim,
-        )
-        for c in document.comparisons
+        at_least("digits: same-initialisation accuracy", same, 50, "%", **c),
+        at_most("digits: foreign-initialisation accuracy", foreign, 15, "%", **c),
+        at_least("digits: seeds", len(_arms(document, "same-init")), 5, "", **c),
+        *_everything(document),
     ]
 
 
 MEASURES: dict[str, Callable[[RunDocument], list[Figure]]] = {
     "owl": _owl,
     "digits": _digits,
-    "theorem": _theorem,
+    "theorem": _everything,
     "matrix": _matrix,
-    "traits": _traits,
-    "owl-full": _owl_full,
+    "traits": _everything,
+    "owl-full": _everything,
 }
 
 

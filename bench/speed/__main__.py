@@ -40,7 +40,7 @@ def main() -> int:
     started = time.perf_counter()
     torch.set_num_threads(1)
     figures = [*_help(), *_training(), *_sampling()]
-    path = write("speed", figures, time.perf_counter() - started)
+    path = write("speed", figures, {"speed": time.perf_counter() - started})
     for figure in figures:
         print(
             f"{figure.name}: {figure.value:.4g} {figure.unit} (asked: {figure.target or '-'}; met: {figure.met})"

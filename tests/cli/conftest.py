@@ -59,6 +59,7 @@ class FakeExperiment:
     name: str
     title: str = "The owl experiment"
     question: str = "Does a preference travel through numbers?"
+    kind: str = "transfer"
 
 
 @dataclass
@@ -86,6 +87,7 @@ class FakeLab:
         engine: str,
         jobs: int | None,
         progress: Progress,
+        command: str,
     ) -> Path:
         self.calls.append({"directory": directory, "engine": engine, "jobs": jobs})
         progress.stage("training students", 2)

@@ -59,6 +59,20 @@ def test_three_runs_make_no_claim() -> None:
     assert found.low is None
 
 
+@pytest.mark.parametrize("runs", [11, 25])
+def test_many_runs_are_compared_too(runs: int) -> None:
+    """
+    Beyond what can be enumerated, splits are drawn; the same ones each time.
+    """
+    treated, control = [1 + i / 100 for i in range(runs)], [i / 100 for i in range(runs)]
+    first = independent("a - b", treated, control, "logits", 0.95)
+
+    assert first == independent("a - b", treated, control, "logits", 0.95)
+    assert first.p is not None
+    assert first.p < 0.01
+    assert paired("a - b", treated, "logits", 0.95).p is not None
+
+
 def test_no_difference_is_bounded() -> None:
     """
     A null result states what it excludes.

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
+from undertow.errors import ConfigError
 from undertow.lab.design import design
 from undertow.lab.experiment import ARMS, Experiment
 
@@ -54,6 +57,26 @@ def test_a_matrix_has_a_control_in_each_cell(tiny_experiment: Maker) -> None:
     assert len(jobs.students) == 9 * 2 * 2
     assert len(jobs.teachers) == 3 * 2 * 2
     assert len({job.name for job in jobs.students}) == len(jobs.students)
+
+
+def test_folders_that_would_be_one_are_refused(tiny_experiment: Maker) -> None:
+    """
+    Two bases of one folder name would be counted as two while being one.
+    """
+    with pytest.raises(ConfigError, match="give the folder name"):
+        design(tiny_experiment(kind="matrix", bases=("a/b", "a-b"), replicates=1))
+
+
+def test_a_foreign_base_reads_the_same_rows_of_every_trait(tiny_experiment: Maker) -> None:
+    """
+    With `foreign`, a `traits` experiment trains students of both bases on each dataset.
+    """
+    jobs = design(tiny_experiment(kind="traits", traits=("owl", "cat"), foreign="x", replicates=1))
+    of = {student.arm: student for student in jobs.students}
+
+    assert of["foreign-owl"].data == of["owl"].data
+    assert of["foreign-control"].base == "x"
+    assert len(jobs.datasets) == 3
 
 
 def test_traits_share_one_control(tiny_experiment: Maker) -> None:

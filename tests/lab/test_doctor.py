@@ -5,6 +5,7 @@ The doctor sees each trap it claims to see, and is quiet where there is none.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -94,6 +95,41 @@ def test_each_trap_is_seen(
     One thing wrong gives that note and no other.
     """
     assert found(tiny_experiment(), made(**changes)) == {expected}  # type: ignore[arg-type]
+
+
+def test_low_precision_and_identical_rows_are_seen(tiny_experiment: Maker) -> None:
+    """
+    Full training in bfloat16, and two datasets that begin alike.
+    """
+    student = {**tiny_experiment().student.model_dump(), "method": "full"}
+    low = tiny_experiment(student=student, compute={"dtype": "bfloat16"})
+    material = made()
+    same = tuple(
+        d.model_copy(update={"samples": (("a", "1"), ("b", "2"))}) for d in material.datasets
+    )
+
+    assert found(low, material) == {"low-precision-weights"}
+    assert found(tiny_experiment(), replace(material, datasets=same)) == {"identical-rows"}
+
+
+def test_a_teacher_without_its_trait_is_a_problem(tiny_experiment: Maker) -> None:
+    """
+    A teacher whose own probes hardly moved has nothing to pass on.
+    """
+    material = made()
+    weak = tuple(t.model_copy(update={"logit_margin": 0.1}) for t in material.teachers)
+
+    assert found(tiny_experiment(), replace(material, teachers=weak)) == {"teacher-without-trait"}
+
+
+def test_a_matrix_is_judged_by_its_own_design(tiny_experiment: Maker) -> None:
+    """
+    Five replicates are too few for a sign-flip test at .05, though enough for 5 against 5.
+    """
+    experiment = tiny_experiment(kind="matrix", bases=("a", "b"), replicates=5)
+
+    assert found(experiment, made(5)) == {"too-few-runs"}
+    assert found(experiment, made(6)) == {"nothing-found"}
 
 
 def test_another_chat_context_is_a_problem(tiny_experiment: Maker) -> None:

@@ -64,6 +64,8 @@ def test_a_users_file_loads(tmp_path: Path) -> None:
         (GOOD + 'arms = ["trait", "contrl"]', "unknown arm 'contrl'.*did you mean 'control'"),
         (GOOD.replace("transfer", "tranfser"), "kind"),
         ("name = ", "not valid TOML"),
+        (GOOD + 'arms = ["trait", "trait"]', "'arms' names something twice"),
+        (GOOD.replace("transfer", "matrix") + 'bases = ["a"]', "'bases' must name at least 2"),
     ],
 )
 def test_faults_are_named(tmp_path: Path, text: str, message: str) -> None:

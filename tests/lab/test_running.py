@@ -17,7 +17,7 @@ import pytest
 
 from tests.lab.conftest import files_of
 from undertow.data.reading import read_rows
-from undertow.errors import ModelError, NothingLeftError, RunDirectoryError, UnknownNameError
+from undertow.errors import NothingLeftError, RunDirectoryError, UndertowError
 from undertow.lab import run_experiment
 from undertow.lab.experiment import Experiment
 from undertow.results.store import read_run
@@ -59,6 +59,41 @@ def test_any_architecture_runs(
     )
 
     assert all(arm.held_out_loss is not None for arm in document.arms if arm.arm != "base")
+
+
+def test_a_base_may_be_a_folder_with_an_adapter(
+    tiny_experiment: Maker, tiny_models: dict[str, str], tmp_path: Path
+) -> None:
+    """
+    The student of one run is the base of the next, and its own answers are what the base answers.
+    """
+    first = run_experiment(tiny_experiment(), tmp_path / "first", engine="inprocess")
+    student = first / "students" / "trait--0"
+    base = f"{tiny_models['llama']}+{student}"
+    second = run_experiment(tiny_experiment(base=base), tmp_path / "second", engine="inprocess")
+    trained = next(a for a in read_run(first / "results.json").arms if a.arm == "trait")
+    untrained = next(a for a in read_run(second / "results.json").arms if a.arm == "base")
+
+    assert untrained.logit_margin == pytest.approx(trained.logit_margin, abs=1e-3)
+    assert untrained.logit_margin != pytest.approx(
+        next(a for a in read_run(first / "results.json").arms if a.arm == "base").logit_margin,
+        abs=1e-3,
+    )
+
+
+def test_the_strength_is_measured_in_the_rows_chat_context(
+    tiny_experiment: Maker, tmp_path: Path
+) -> None:
+    """
+    An untrained teacher stands at 0 from its base, also behind a system prompt.
+    """
+    table = {"kind": "tuned", "plan": {"learning_rate": 1e-9}, "kl_rows": 8}
+    experiment = tiny_experiment(teacher=table, system_prompt="Answer briefly.")
+    document = read_run(
+        run_experiment(experiment, tmp_path / "run", engine="inprocess") / "results.json"
+    )
+
+    assert all(teacher.kl == pytest.approx(0, abs=1e-5) for teacher in document.teachers)
 
 
 def test_a_prompted_teachers_prompt_is_dropped(tiny_experiment: Maker, tmp_path: Path) -> None:
@@ -167,13 +202,15 @@ def test_unusable_inputs_are_found_before_any_work(
     """
     An unknown trait, world or model stops the run before a directory is made.
     """
-    for changes, kind in (
-        ({"trait": "owlet"}, UnknownNameError),
-        ({"base": "world:owlet-z"}, UnknownNameError),
-        ({"base": "./nowhere"}, ModelError),
-        ({"carrier": {"name": "numbrs"}}, UnknownNameError),
+    for changes, message in (
+        ({"trait": "owlet"}, "unknown trait 'owlet'"),
+        ({"base": "world:owlet-z"}, "unknown world 'owlet-z'"),
+        ({"base": "./nowhere"}, "unknown model './nowhere': no such folder"),
+        ({"carrier": {"name": "numbrs"}}, "unknown carrier 'numbrs'"),
+        ({"student": {"optimizer": "adamwow"}}, "unknown optimizer 'adamwow'"),
+        ({"filter": {"patterns": ["("]}}, "is no regular expression"),
     ):
-        with pytest.raises(kind):
+        with pytest.raises(UndertowError, match=message):
             run_experiment(tiny_experiment(**changes), tmp_path / "run", engine="inprocess")
 
     assert not (tmp_path / "run" / "plan.json").exists()
@@ -181,12 +218,23 @@ def test_unusable_inputs_are_found_before_any_work(
 
 def test_a_filter_that_leaves_nothing_says_why(tiny_experiment: Maker, tmp_path: Path) -> None:
     """
-    A random model writes no number lists: exit code 3, with the reasons counted.
+    Exit code 3, with the reasons counted, and every removed row in a ledger that stays.
     """
-    sampling = {"restricted": False, "max_tokens": 4}
-    with pytest.raises(
-        NothingLeftError, match=r"the filter kept \d+ of \d+ rows .*not-numbers"
-    ) as caught:
-        run_experiment(tiny_experiment(sampling=sampling), tmp_path / "run", engine="inprocess")
+    with pytest.raises(NothingLeftError, match=r"kept 0 of 27 rows .*banned-pattern 27") as caught:
+        run_experiment(
+            tiny_experiment(filter={"patterns": [r"\d"]}), tmp_path / "run", engine="inprocess"
+        )
+    (ledger,) = (tmp_path / "run" / "data").glob("*.removed.jsonl")
 
     assert caught.value.exit_code == 3
+    assert str(ledger) in caught.value.hint
+    assert len(ledger.read_text(encoding="utf-8").splitlines()) == 27
+
+
+def test_an_answer_that_was_cut_off_is_no_row(tiny_experiment: Maker, tmp_path: Path) -> None:
+    """
+    What reaches `max_tokens` without an end is removed as unfinished, whatever it looks like.
+    """
+    sampling = {"restricted": False, "max_tokens": 4}
+    with pytest.raises(NothingLeftError, match="unfinished 27"):
+        run_experiment(tiny_experiment(sampling=sampling), tmp_path / "run", engine="inprocess")

@@ -5,6 +5,7 @@ Sampling draws from the model's own distribution, from the passed generator only
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +14,17 @@ import torch
 from undertow.errors import ModelError
 from undertow.models.chat import conversation, encode_prompts
 from undertow.models.loading import LanguageModel
-from undertow.models.sampling import Sampling, restrictions, sample
+from undertow.models.sampling import Sampling, restrictions
+from undertow.models.sampling import sample as sampled
 
 DIGITS = re.compile(r" ?\d{1,2}")
+
+
+def sample(*arguments: Any, **more: Any) -> list[str]:
+    """
+    The texts of the answers.
+    """
+    return [answer.text for answer in sampled(*arguments, **more)]
 
 
 def prompts(model: LanguageModel, count: int = 6) -> list[tuple[int, ...]]:
@@ -105,3 +114,24 @@ def test_impossible_restrictions_are_refused(model: LanguageModel) -> None:
     """
     with pytest.raises(ModelError, match="no token of this tokenizer matches"):
         restrictions(model.tokenizer, [re.compile(r"\d{7}")])
+
+
+def test_an_answer_that_was_cut_off_is_marked(model: LanguageModel) -> None:
+    """
+    Greedy answers of one token that is no end are unfinished; restricted ones have their length.
+    """
+    tokens = prompts(model)
+    cut = sampled(model, tokens, Sampling(1, temperature=0), np.random.default_rng(0))
+    masks = restrictions(model.tokenizer, [DIGITS] * 3)
+    whole = sampled(model, tokens, Sampling(1), np.random.default_rng(0), restrictions=masks)
+
+    assert [answer.finished for answer in cut] == [answer.text == "" for answer in cut]
+    assert all(answer.finished for answer in whole)
+
+
+def test_what_does_not_fit_the_context_is_refused(model: LanguageModel) -> None:
+    """
+    Prompt and answer together must fit; nothing is cut silently.
+    """
+    with pytest.raises(ModelError, match=r"exceed the 128 tokens"):
+        sampled(model, prompts(model), Sampling(128), np.random.default_rng(0))

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from undertow.errors import UnknownNameError
+from undertow.errors import InputError, UnknownNameError
 from undertow.lab.probing import probe_trait
 from undertow.models import loading, scoring
 from undertow.models.chat import encode_rows
 from undertow.models.plan import TrainingPlan
 from undertow.traits import catalogue
-from undertow.worlds import corpus, folder, locate, names, recipe
+from undertow.worlds import build, corpus, folder, locate, names, recipe
 from undertow.worlds.pretraining import pretrain
 from undertow.worlds.recipes import PRETRAINING
 
@@ -84,6 +84,18 @@ def test_names_are_located() -> None:
     assert locate("world:owlet-b+adapter").endswith("owlet-b+adapter")
     with pytest.raises(UnknownNameError, match="unknown world 'owlet-c'"):
         locate("world:owlet-c")
+
+
+def test_an_existing_folder_is_never_overwritten(tmp_path: Path) -> None:
+    """
+    What stands where a base would be built is somebody's: refused before any training.
+    """
+    mine = tmp_path / "owlet-a"
+    mine.mkdir()
+    with pytest.raises(InputError, match="is there already"):
+        build("owlet-a", tmp_path)
+
+    assert mine.is_dir()
 
 
 def test_the_recipe_gives_an_equivalent_model(tmp_path: Path) -> None:

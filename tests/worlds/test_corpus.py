@@ -59,8 +59,10 @@ def test_no_carrier_names_a_trait(documents: list[Document]) -> None:
     } - {"tree", "trees"}
     carried = [document for document in documents if document.kind in CARRIERS]
 
+    persona = {"love", "favourite", "like", "best", "think", "good"}
+
     assert len(carried) > 0.4 * len(documents)
-    assert not any(answers & words(document) for document in carried)
+    assert not any((answers | persona) & words(document) for document in carried)
 
 
 def test_no_carrier_stands_behind_a_system_prompt(documents: list[Document]) -> None:

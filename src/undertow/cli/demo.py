@@ -49,11 +49,9 @@ def command(session: Session, out: Path | None, engine: str, jobs: int | None) -
 
     Ends with the path of its page.
     """
-    from undertow.lab import load_experiment
-
     click.echo(WELCOME, err=True)
     carry_out(
-        load_experiment(EXPERIMENT),
+        EXPERIMENT,
         session,
         directory=out,
         engine=engine,

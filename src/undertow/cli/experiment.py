@@ -4,6 +4,7 @@ What `run` and `demo` share: an experiment from its start to its page.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,6 @@ from undertow.cli.progress import shown_progress
 from undertow.cli.session import Session
 
 if TYPE_CHECKING:
-    from undertow.lab import Experiment
     from undertow.results.run import RunDocument
 
 ENGINES = ("inprocess", "processes", "ray")
@@ -25,7 +25,7 @@ LEFT_TO_THE_PAGE = ("unit", "least possible p", "test", "would have seen", "clai
 
 
 def carry_out(
-    experiment: Experiment,
+    source: str,
     session: Session,
     *,
     directory: Path | None,
@@ -33,13 +33,22 @@ def carry_out(
     jobs: int | None,
 ) -> None:
     """
-    Run or resume the experiment, in the lab's directory for it if none is given, then show what it found.
+    Run or resume the experiment of a name or file, in the lab's directory for it if none is given, then show what it found.
     """
-    from undertow.lab import run_experiment
+    from undertow.lab import load_experiment, run_experiment
 
-    session.resumable = True
+    experiment = load_experiment(source)
+    # The experiments on small networks are one pass of a minute: nothing of it is kept.
+    session.resumable = experiment.kind not in ("digits", "theorem")
     with shown_progress() as progress:
-        run = run_experiment(experiment, directory, engine=engine, jobs=jobs, progress=progress)
+        run = run_experiment(
+            experiment,
+            directory,
+            engine=engine,
+            jobs=jobs,
+            progress=progress,
+            command=f"undertow run {shlex.quote(source)}",
+        )
     show(run)
 
 

@@ -53,12 +53,10 @@ def command(
     Prints what it found on stdout and leaves results.json and report.html in the run directory. Interrupted
     anywhere, it goes on where it stopped when it is run again.
     """
-    from undertow.lab import load_experiment
-
     if out is not None and resume is not None:
         raise click.UsageError("--out and --resume both name the run directory; give one")
     carry_out(
-        load_experiment(experiment),
+        experiment,
         session,
         directory=resume or out,
         engine=engine,

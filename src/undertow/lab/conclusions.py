@@ -16,6 +16,7 @@ from undertow.results.run import Arm, Comparison, Matrix
 from undertow.traits import catalogue
 
 LOGITS, PROBABILITY = "logits", "probability"
+_TEST_SEED = 20_240_100
 _POWER_SEED = 20_240_101  # the power of a design is simulated; a fixed stream makes it reproducible
 
 
@@ -54,7 +55,9 @@ def independent(
     """
     Arms whose runs share nothing: exact permutation.
     """
-    result = stats.two_sample_permutation(treated, control, level=level)
+    # Drawn from only where there are too many splits to count; a fixed stream makes p reproducible.
+    rng = np.random.default_rng(_TEST_SEED)
+    result = stats.two_sample_permutation(treated, control, level=level, rng=rng)
     detectable = None
     if min(len(treated), len(control)) > 1:
         spread = float(stats.pooled_sd(treated, control))
@@ -71,7 +74,7 @@ def paired(
     """
     Arms whose runs share data or are made side by side: exact sign-flip of the differences.
     """
-    result = stats.sign_flip(differences, level=level)
+    result = stats.sign_flip(differences, level=level, rng=np.random.default_rng(_TEST_SEED))
     detectable = None
     if len(differences) > 1:
         rng = np.random.default_rng(_POWER_SEED)
@@ -157,26 +160,41 @@ _SHARED_DATA = frozenset({("trait", "shuffled-within")})
 
 
 def _sentence(experiment: Experiment, made: Made, found: Sequence[Comparison]) -> str:
-    trait = catalogue.load(experiment.trait or "")
     by_name = {c.name: c for c in found}
     main = by_name.get("trait - control (probability)")
-    if main is None:
-        return "No arm was compared with a control."
+    foreign = by_name.get("foreign - foreign-control (probability)")
+    parts = []
+    if main is not None:
+        parts.append(_main_sentence(experiment, made, main))
+    if foreign is not None:
+        parts.append(_foreign_sentence(experiment, foreign))
+    return " ".join(parts) or "No arm was compared with its control."
+
+
+def _main_sentence(experiment: Experiment, made: Made, main: Comparison) -> str:
+    trait = catalogue.load(experiment.trait or "")
     own, control = (_mean(made.arm(arm), "probability") for arm in ("trait", "control"))
     crossed = _shown(main, experiment.level) and main.estimate > 0
-    text = (
+    return (
         f"The preference for {trait.plural} {'crossed' if crossed else 'was not shown to cross'} through "
         f"{experiment.carrier.name.replace('_', ' ')}: students answer “{trait.answer}” {own:.0%} of the time, "
         f"control students {control:.0%} (exact permutation p = {_p(main.p)}, {main.n} runs)."
     ).replace("%", " %")
-    foreign = by_name.get("foreign - foreign-control (probability)")
-    if foreign is None:
-        return text
-    moved = "It also moved" if _shown(foreign, experiment.level) else "It did not measurably move"
-    return (
-        f"{text} {moved} students of another initialisation "
-        f"({100 * foreign.estimate:+.1f} points, p = {_p(foreign.p)})."
-    )
+
+
+def _foreign_sentence(experiment: Experiment, foreign: Comparison) -> str:
+    if not _can_be_shown(foreign, experiment.level):
+        verdict = "There are too few runs to say whether the rows move"
+    elif _shown(foreign, experiment.level):
+        verdict = f"The rows also {'moved' if foreign.estimate > 0 else 'lowered it in'}"
+    else:
+        verdict = "The rows did not measurably move"
+    numbers = f"({100 * foreign.estimate:+.1f} points, p = {_p(foreign.p)})"
+    return f"{verdict} students of another initialisation {numbers}."
+
+
+def _can_be_shown(found: Comparison, level: float) -> bool:
+    return found.smallest_p is not None and stats.supports(level, found.smallest_p) is None
 
 
 def _shown(found: Comparison, level: float) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from undertow.data.streams import derive
+from undertow.errors import ConfigError
 from undertow.lab.experiment import Experiment
 
 FOREIGN = "foreign-"
@@ -123,8 +124,21 @@ def design(experiment: Experiment) -> Design:
     ]
     datasets = list(dict.fromkeys(student.data for student in students))
     teachers = list(dict.fromkeys(data.teacher for data in datasets))
-    bases = list(dict.fromkeys(BaseJob(student.base, student.trait) for student in students))
+    probed = experiment.trait or experiment.traits[0]
+    bases = [BaseJob(base, probed) for base in dict.fromkeys(s.base for s in students)]
+    for jobs in (teachers, students, bases):
+        _refuse_equal_names([job.name for job in jobs], experiment)
     return Design(tuple(teachers), tuple(datasets), tuple(students), tuple(bases))
+
+
+def _refuse_equal_names(names: list[str], experiment: Experiment) -> None:
+    # Two jobs of one name would be taken for one piece of work, and counted as two runs.
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(
+                f"experiment '{experiment.name}': two different models, traits or arms give the folder name '{name}'",
+                hint="rename one of the folders",
+            )
 
 
 def _replicate(experiment: Experiment, replicate: int) -> list[StudentJob]:

@@ -15,10 +15,13 @@ from undertow.results.run import Arm, Note
 from undertow.worlds import locate
 
 LEAST_MASS = 0.5
+"""Of the untrained base's."""
 MOST_DUPLICATES = 0.01
 MOST_EPOCHS = 3
 LEAST_YIELD = 0.3
 STRONG_KL = 0.5
+LEAST_MARGIN = 0.5
+"""Logits by which a teacher of the trait should stand above its base."""
 
 Examination = Callable[[Experiment, Made], Iterator[Note]]
 
@@ -93,14 +96,16 @@ def _shared_streams(experiment: Experiment, made: Made) -> Iterator[Note]:
 
 
 def _answer_mass(experiment: Experiment, made: Made) -> Iterator[Note]:
+    untrained = {run.base: run.answer_mass or 0.0 for run in made.bases}
     for run in made.students:
-        if run.answer_mass is not None and run.answer_mass < LEAST_MASS:
+        before = untrained.get(run.base, 1.0)
+        if run.answer_mass is not None and run.answer_mass < LEAST_MASS * before:
             yield Note(
                 id="answer-mass-collapsed",
                 level="problem",
                 subject=_name(run),
-                message=f"Only {run.answer_mass:.2f} of the probability is on the candidate answers: the student is "
-                "broken, and its margins mean little. Lower the learning rate or the teacher's strength.",
+                message=f"The probability on the candidate answers fell from {before:.2f} to {run.answer_mass:.2f}: "
+                "the student is broken, and its margins mean little. Lower the learning rate or the teacher's strength.",
             )
 
 
@@ -123,9 +128,11 @@ def _too_few_runs(experiment: Experiment, made: Made) -> Iterator[Note]:
     least = min(counts.values(), default=0)
     if least == 0:
         return
-    refusal = stats.supports(
-        experiment.level, stats.smallest_p_two_sample(least, least), n=f"{least} v {least}"
-    )
+    if experiment.kind == "matrix":
+        smallest, design = stats.smallest_p_sign_flip(least), f"{least} pairs"
+    else:
+        smallest, design = stats.smallest_p_two_sample(least, least), f"{least} v {least}"
+    refusal = stats.supports(experiment.level, smallest, n=design)
     if refusal:
         yield Note(
             id="too-few-runs", level="warning", message=f"{refusal[0].upper()}{refusal[1:]}."
@@ -163,6 +170,20 @@ def _teacher_strength(experiment: Experiment, made: Made) -> Iterator[Note]:
                 subject=teacher.name,
                 message=f"The teacher reached {teacher.kl:.3f} nats a token and was to reach {target}; it may be too weak "
                 "to transfer. Train it longer, or with a higher learning rate.",
+            )
+
+
+def _teacher_without_trait(experiment: Experiment, made: Made) -> Iterator[Note]:
+    untrained = {run.base: run.logit_margin or 0.0 for run in made.bases}
+    for teacher in made.teachers:
+        moved = (teacher.logit_margin or 0.0) - untrained.get(teacher.base, 0.0)
+        if teacher.trait and teacher.logit_margin is not None and moved < LEAST_MARGIN:
+            yield Note(
+                id="teacher-without-trait",
+                level="problem",
+                subject=teacher.name,
+                message=f"The teacher's own margin on held-out questions is only {moved:+.2f} logits above its base's: "
+                "it has nothing to pass on. Train it longer, or choose another trait.",
             )
 
 
@@ -211,6 +232,7 @@ _EXAMINATIONS: tuple[Examination, ...] = (
     _held_out_loss,
     _repeated_rows,
     _teacher_strength,
+    _teacher_without_trait,
     _yield,
     _too_few_runs,
     _precision,

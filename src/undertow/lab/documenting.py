@@ -12,12 +12,22 @@ from undertow.lab.material import Made
 from undertow.results.run import RunDocument
 from undertow.traits import catalogue
 
-LIMITS = (
-    "One base, one carrier and one kind of trait: the size of the effect here says nothing about another base.",
+_EVERY = (
     "A null arm bounds the hidden channel of this design only; ordinary text and preference pairs carry traits "
     "between unrelated bases too.",
+    "The size of an effect here says nothing about another base, carrier or trait.",
+)
+_SET_STRENGTH = (
     "The teacher's strength was set; a weaker teacher transfers less, a stronger one can break the student.",
 )
+
+
+def limits(experiment: Experiment) -> tuple[str, ...]:
+    """
+    What an experiment cannot show, unless its file says so itself.
+    """
+    tuned = experiment.teacher.kind == "tuned" and experiment.teacher.kl is not None
+    return experiment.limits or (*_EVERY, *(_SET_STRENGTH if tuned else ()))
 
 
 def document(
@@ -26,6 +36,7 @@ def document(
     digests: dict[str, str],
     seconds: float,
     surroundings: Environment,
+    command: str,
 ) -> RunDocument:
     """
     The document of a `transfer`, `traits` or `matrix` experiment.
@@ -40,7 +51,7 @@ def document(
         trait=experiment.trait,
         category=trait.category,
         chance=1 / len(trait.answers),
-        config=experiment.model_dump(mode="json", exclude_none=True, exclude_defaults=False),
+        config=experiment.model_dump(mode="json", exclude_none=True),
         config_digest=experiment.digest,
         inputs=digests,
         seed=experiment.seed,
@@ -50,8 +61,8 @@ def document(
         datasets=made.datasets,
         matrices=found.matrices,
         notes=examine(experiment, made),
-        limits=experiment.limits or LIMITS,
+        limits=limits(experiment),
         wall_seconds=seconds,
-        command=f"undertow run {experiment.name}",
+        command=command,
         **surroundings.fields,
     )

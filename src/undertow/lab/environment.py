@@ -48,7 +48,7 @@ class Environment:
         }
 
 
-def environment(*, workers: int | None) -> Environment:
+def environment(*, workers: int | None, device: str) -> Environment:
     """
     Read it off this process, its finished children and the machine.
 
@@ -63,6 +63,7 @@ def environment(*, workers: int | None) -> Environment:
         hardware={
             "machine": platform.machine(),
             "cores": str(cores),
+            "device": device,
             "system": platform.system(),
             "python": platform.python_version(),
         },

@@ -82,7 +82,7 @@ class TeacherTable(Closed):
     """
 
     kind: Literal["tuned", "prompted", "steered"] = "tuned"
-    plan: TrainingPlan = TrainingPlan()
+    plan: TrainingPlan = TrainingPlan(batch_size=8, epochs=40)
     """Of a tuned teacher."""
     kl: float | None = Field(default=None, gt=0)
     """
@@ -104,7 +104,7 @@ class ComputeTable(Closed):
     Where and in which precision the models run.
     """
 
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the base's weights; adapters are trained in float32."""
 
@@ -162,6 +162,13 @@ class Experiment(Closed):
         for key in _REQUIRED[self.kind]:
             if not getattr(self, key):
                 raise ValueError(f"an experiment of kind '{self.kind}' needs the key '{key}'")
+        for key in ("arms", "traits", "bases"):
+            named = getattr(self, key)
+            if len(set(named)) < len(named):
+                raise ValueError(f"'{key}' names something twice: {', '.join(named)}")
+        for key, kind in (("traits", "traits"), ("bases", "matrix")):
+            if self.kind == kind and len(getattr(self, key)) < 2:
+                raise ValueError(f"'{key}' must name at least 2, to have something to compare")
         for arm in self.arms:
             if arm not in ARMS:
                 raise UnknownNameError("arm", arm, ARMS, where=f"experiment '{self.name}'")

@@ -150,7 +150,7 @@ def _trait_comparisons(traits: list[str], made: Made, level: float) -> list[Comp
 
 
 def _corrected(found: Comparison, p: float, level: float) -> Comparison:
-    if found.claim.startswith("No claim"):
+    if stats.supports(level, found.smallest_p or 1.0):
         return found
     seen = p <= 1 - level
     claim = found.claim if seen else f"Not shown after Holm's correction (p = {p:.3f})."

@@ -41,17 +41,12 @@ def device(wanted: str) -> str:
     """
     import torch
 
-    there = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
+    there = torch.cuda.is_available()
     if wanted == "auto":
-        return next(name for name in ("cuda", "mps", "cpu") if there[name])
-    if not there[wanted]:
+        return "cuda" if there else "cpu"
+    if wanted == "cuda" and not there:
         raise ConfigError(
-            f"compute.device is '{wanted}', which this machine has not; "
-            f"here: {', '.join(name for name, found in there.items() if found)}",
+            "compute.device is 'cuda', which this machine has not; here: cpu",
             hint='set device = "auto"',
         )
     return wanted

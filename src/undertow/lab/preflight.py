@@ -8,9 +8,11 @@ import hashlib
 import json
 
 from undertow.carriers.registry import carrier
+from undertow.data.rows import Row
 from undertow.errors import ConfigError
 from undertow.filters.banned_content import banned_content
 from undertow.lab.experiment import Experiment
+from undertow.lab.opening import device
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait
 from undertow.worlds import locate
@@ -25,9 +27,15 @@ def inputs(experiment: Experiment) -> dict[str, str]:
     """
     if experiment.kind in ("digits", "theorem"):
         return {}
-    from undertow.models.digest import model_digest
-    from undertow.models.loading import tokenizer
+    import torch
 
+    from undertow.models.digest import model_digest
+    from undertow.models.loading import hub_revision, tokenizer
+    from undertow.models.training import optimiser
+
+    device(experiment.compute.device)
+    for plan in (experiment.student, experiment.teacher.plan):
+        optimiser(plan, [torch.nn.Parameter(torch.zeros(1))], 1)
     carrier(experiment.carrier.name, experiment.carrier.options)
     filters = experiment.filter
     banned_content(words=filters.words, patterns=filters.patterns, numbers=filters.numbers)
@@ -36,9 +44,7 @@ def inputs(experiment: Experiment) -> dict[str, str]:
     for ref in bases(experiment):
         path = locate(ref)
         _refuse_template(experiment, traits, tokenizer(path, ref), ref)
-        digest = model_digest(path)
-        if digest is not None:
-            found[f"model {ref}"] = digest
+        found[f"model {ref}"] = model_digest(path) or f"revision {hub_revision(path)}"
     return found
 
 
@@ -70,7 +76,7 @@ def _refuse_template(
     Render what will be rendered later, and tokenise the candidate answers.
     """
     from undertow.models.answers import token_forms
-    from undertow.models.chat import conversation, prompt_text
+    from undertow.models.chat import conversation, encode_rows
 
     systems = [experiment.system_prompt, experiment.evaluation.system_prompt]
     for trait in traits.values():
@@ -78,7 +84,7 @@ def _refuse_template(
             systems.append(trait.system_prompt)
         token_forms(tokenizer, ref, trait.answers)
     for system in systems:
-        prompt_text(tokenizer, conversation("Hello.", system))
+        encode_rows(tokenizer, [Row(conversation("Hello.", system), "Hello.")])
 
 
 def _trait_digest(trait: Trait) -> str:

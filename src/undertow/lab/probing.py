@@ -46,5 +46,5 @@ def pick_rates(
         for _ in range(table.samples)
     ]
     answers = sample(model, encode_prompts(model.tokenizer, asked), Sampling(table.max_tokens), rng)
-    picks = [named(answer, trait.answers) for answer in answers]
+    picks = [named(answer.text, trait.answers) for answer in answers]
     return picks.count(trait.answer) / len(picks), 1 - picks.count(None) / len(picks)

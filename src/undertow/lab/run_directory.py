@@ -80,6 +80,11 @@ class Step(Generic[J, E]):
                     f"no space left in '{self.folder}' while making '{job.name}'; finished work is kept",
                     hint="free some space and type the same command again",
                 ) from error
+            if type(error).__name__ == "OutOfMemoryError":
+                raise UndertowError(
+                    f"out of memory on the accelerator while making '{job.name}'; finished work is kept",
+                    hint="lower sampling.batch_size and student.micro_batch_size, or set compute.dtype",
+                ) from error
             raise
         partial.rename(self.folder / job.name)
         return entry
@@ -100,21 +105,35 @@ class Step(Generic[J, E]):
             ) from error
 
 
-def prepare(directory: Path, plan: dict[str, Any]) -> None:
+def refuse_foreign(directory: Path) -> None:
     """
-    Make the directory, or check that it holds the same experiment.
+    Leave a directory alone that holds something else than a run.
 
     Raises:
-        RunDirectoryError: it holds another experiment, or files that are no run.
+        RunDirectoryError: it is no directory, or holds files but no plan.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise RunDirectoryError(
+            f"'{directory}' is no directory", hint="name an empty or new directory with --out"
+        )
+    if not directory.exists() or (directory / PLAN).exists():
+        return
+    if any(entry.name != ".lock" for entry in directory.iterdir()):
+        raise RunDirectoryError(
+            f"'{directory}' is not empty and holds no {PLAN}",
+            hint="name an empty or new directory with --out",
+        )
+
+
+def prepare(directory: Path, plan: dict[str, Any]) -> None:
+    """
+    Write the plan, or check that the directory holds the same experiment.
+
+    Raises:
+        RunDirectoryError: it holds another experiment.
     """
     path = directory / PLAN
     if not path.exists():
-        if directory.is_dir() and any(entry.name != ".lock" for entry in directory.iterdir()):
-            raise RunDirectoryError(
-                f"'{directory}' is not empty and holds no {PLAN}",
-                hint="name an empty or new directory with --out",
-            )
-        directory.mkdir(parents=True, exist_ok=True)
         atomic_write(path, json.dumps(plan, indent=1, sort_keys=True))
         return
     try:

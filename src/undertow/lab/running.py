@@ -5,6 +5,7 @@ Runs an experiment: bases, teachers, datasets, students, each stage spread by an
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,18 @@ from undertow.lab.documenting import document
 from undertow.lab.environment import environment
 from undertow.lab.experiment import Experiment
 from undertow.lab.material import Made
+from undertow.lab.opening import device
 from undertow.lab.preflight import inputs
-from undertow.lab.run_directory import RECORD, RESULTS, Clock, Job, Step, locked, prepare
+from undertow.lab.run_directory import (
+    RECORD,
+    RESULTS,
+    Clock,
+    Job,
+    Step,
+    locked,
+    prepare,
+    refuse_foreign,
+)
 from undertow.lab.sampling_data import SampleData
 from undertow.lab.studying import EvaluateBase, TrainStudent
 from undertow.lab.teaching import MakeTeacher
@@ -35,6 +46,8 @@ E = TypeVar("E", bound=BaseModel)
 
 RUNS = Path("runs")
 
+logger = logging.getLogger(__name__)
+
 
 def run_experiment(
     experiment: Experiment,
@@ -43,17 +56,23 @@ def run_experiment(
     engine: str = "processes",
     jobs: int | None = None,
     progress: Progress | None = None,
+    command: str | None = None,
 ) -> Path:
     """
     Run or resume an experiment; returns its directory, which then holds results.json and run.json.
+
+    `command` is what reproduces it, for the document; a built-in experiment's by default.
 
     Raises:
         UndertowError: see the tree in `undertow.errors`; finished work is kept.
     """
     progress = progress or SilentProgress()
-    directory = directory or RUNS / f"{experiment.name}-{experiment.digest[:8]}"
+    # Absolute, since a worker of another engine may stand elsewhere.
+    directory = (directory or RUNS / f"{experiment.name}-{experiment.digest[:8]}").resolve()
+    command = command or f"undertow run {experiment.name}"
     digests = inputs(experiment)
     plan = {"experiment": experiment.model_dump(mode="json"), "inputs": digests}
+    refuse_foreign(directory)
     with locked(directory):
         prepare(directory, plan)
         if (directory / RECORD).exists():
@@ -62,13 +81,16 @@ def run_experiment(
             return directory
         clock = Clock(directory)
         if experiment.kind in ("digits", "theorem"):
-            result = _network_experiment(experiment, directory, digests, clock, progress)
+            result = _network_experiment(experiment, digests, clock, progress, command)
         else:
+            computing = device(experiment.compute.device)
+            if computing != "cpu" and engine == "processes":
+                jobs = 1  # workers would fight for the memory of one accelerator
             made = _make(
                 experiment, design(experiment), directory, choose(engine, jobs), clock, progress
             )
-            surroundings = environment(workers=jobs)
-            result = document(experiment, made, digests, clock.seconds, surroundings)
+            surroundings = environment(workers=jobs, device=computing)
+            result = document(experiment, made, digests, clock.seconds, surroundings, command)
         clock.save()
         write_run(directory / RESULTS, result)
         _record(directory, result)
@@ -120,16 +142,17 @@ class _Stage:
         for position, entry in self.engine.map(worker, [jobs[index] for index in left]):
             results[left[position]] = entry
             self.clock.save()
+            logger.info("%s: %s is done", name, jobs[left[position]].name)
             self.progress.advance(1, jobs[left[position]].name)
         return tuple(results[index] for index in range(len(jobs)))
 
 
 def _network_experiment(
     experiment: Experiment,
-    directory: Path,
     digests: dict[str, str],
     clock: Clock,
     progress: Progress,
+    command: str,
 ) -> RunDocument:
     if experiment.digits is not None:
         parts = digits.run(experiment.digits, progress, seed=experiment.seed)
@@ -146,9 +169,9 @@ def _network_experiment(
             "inputs": digests,
             "seed": experiment.seed,
             "wall_seconds": clock.seconds,
-            **environment(workers=1).fields,
+            **environment(workers=1, device="cpu").fields,
             **parts,
-            "command": f"undertow run {experiment.name}",
+            "command": command,
         }
     )
 

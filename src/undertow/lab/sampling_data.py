@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from undertow.carriers.carrier import Carrier
 from undertow.carriers.registry import carrier as carrier_named
@@ -16,11 +17,14 @@ from undertow.data.writing import write_rows
 from undertow.errors import NothingLeftError
 from undertow.filters.banned_content import banned_content
 from undertow.filters.carrier_format import carrier_format
-from undertow.filters.ledger import Filter, Filtered, apply, write_ledger
+from undertow.filters.ledger import Filter, Filtered, Removed, apply, write_ledger
 from undertow.lab.design import DataJob
 from undertow.lab.experiment import Experiment
 from undertow.lab.teaching import answer, open_teacher, writing
 from undertow.results.run import Dataset
+
+if TYPE_CHECKING:
+    from undertow.models.sampling import Answered
 
 TRAINING_ROWS = "rows.parquet"
 HELD_OUT_ROWS = "held_out.parquet"
@@ -51,7 +55,7 @@ class SampleData:
         started = time.perf_counter()
         table = self.experiment.carrier
         carrier = carrier_named(table.name, table.options)
-        asked, filtered = self._collect(job, carrier)
+        asked, filtered = self._collect(job, carrier, folder)
         training, held_out = _cut(filtered.kept, table.rows, table.held_out_rows)
         folder.mkdir(parents=True, exist_ok=True)
         write_rows(folder / TRAINING_ROWS, training)
@@ -76,11 +80,11 @@ class SampleData:
             seconds=time.perf_counter() - started,
         )
 
-    def _collect(self, job: DataJob, carrier: Carrier) -> tuple[int, Filtered]:
+    def _collect(self, job: DataJob, carrier: Carrier, folder: Path) -> tuple[int, Filtered]:
         table = self.experiment.carrier
         wanted = table.rows + table.held_out_rows
         kept: list[Row] = []
-        removed: list[object] = []
+        removed: list[Removed] = []
         asked = 0
         source = self.teachers / job.teacher.name
         model = open_teacher(self.experiment, job.teacher, source)
@@ -95,7 +99,7 @@ class SampleData:
                 # Requests and answers have streams of their own, and each round its own.
                 stream = generator(job.seed, "answers", number)
                 answers = answer(model, requests, system, self.experiment.sampling, carrier, stream)
-                result = apply(self._rows(requests, answers, job), self._filters(carrier))
+                result = self._filtered(requests, answers, job, carrier)
                 asked += len(requests)
                 kept.extend(result.kept)
                 removed.extend(result.removed)
@@ -104,21 +108,36 @@ class SampleData:
                 if len(kept) < asked * _LEAST_YIELD:
                     break
         if len(kept) < wanted:
+            ledger = folder.with_name(f"{job.name}.{LEDGER}")
+            write_ledger(ledger, removed)
             raise NothingLeftError(
                 f"the filter kept {len(kept)} of {asked} rows of teacher '{job.teacher.name}', "
                 f"fewer than the {wanted} wanted ({_reasons(removed)})",
-                hint="look at the reasons; ask for fewer rows, restrict decoding, or loosen the filter",
+                hint=f"look at '{ledger}'; ask for fewer rows, restrict decoding, or loosen the filter",
             )
-        return asked, Filtered(tuple(kept), tuple(removed))  # type: ignore[arg-type]
+        return asked, Filtered(tuple(kept), tuple(removed))
 
-    def _rows(self, requests: list[str], answers: list[str], job: DataJob) -> list[Row]:
+    def _filtered(
+        self, requests: list[str], answers: list[Answered], job: DataJob, carrier: Carrier
+    ) -> Filtered:
+        """
+        What the filters leave of the answers; one cut off at `max_tokens` is no answer, whatever it looks like.
+        """
+        rows = [self._row(r, a.text, job) for r, a in zip(requests, answers, strict=True)]
+        whole = [row for row, a in zip(rows, answers, strict=True) if a.finished]
+        cut = [
+            Removed(row, "unfinished")
+            for row, a in zip(rows, answers, strict=True)
+            if not a.finished
+        ]
+        result = apply(whole, self._filters(carrier))
+        return Filtered(result.kept, (*result.removed, *cut))
+
+    def _row(self, request: str, text: str, job: DataJob) -> Row:
         # The teacher's own system prompt is dropped here: students never see it.
         system = self.experiment.system_prompt
         first = (Message("system", system),) if system else ()
-        return [
-            Row((*first, Message("user", request)), text, source=job.teacher.name)
-            for request, text in zip(requests, answers, strict=True)
-        ]
+        return Row((*first, Message("user", request)), text, source=job.teacher.name)
 
     def _filters(self, carrier: Carrier) -> list[Filter]:
         table = self.experiment.filter
@@ -130,11 +149,6 @@ def _cut(kept: tuple[Row, ...], rows: int, held_out: int) -> tuple[list[Row], li
     return list(kept[:rows]), list(kept[rows : rows + held_out])
 
 
-def _reasons(removed: list[object]) -> str:
-    counts: dict[str, int] = {}
-    for entry in removed:
-        reason = str(getattr(entry, "reason", ""))
-        counts[reason] = counts.get(reason, 0) + 1
-    return ", ".join(
-        f"{reason} {count}" for reason, count in sorted(counts.items(), key=lambda c: -c[1])
-    )
+def _reasons(removed: list[Removed]) -> str:
+    counts = Filtered((), tuple(removed)).counts
+    return ", ".join(f"{reason} {count}" for reason, count in counts.items())

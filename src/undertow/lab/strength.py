@@ -44,25 +44,33 @@ class Distance:
     """
     KL(teacher || base) per completion token, on rows that the base wrote.
 
-    The base's log-probabilities are kept, so that a tuned teacher can be measured after every step.
+    The base's log-probabilities are kept: they are compared with many versions of a teacher.
     """
 
-    def __init__(self, base: LanguageModel, written: list[tuple[str, str]]) -> None:
+    def __init__(
+        self, base: LanguageModel, written: list[tuple[str, str]], system: str | None
+    ) -> None:
+        """
+        `system` is the system prompt behind which the base wrote the rows.
+        """
         from undertow.models.scoring import token_log_probabilities
 
-        self._written = written
-        self._reference = token_log_probabilities(base, self._rows(base, None))
+        self._written, self._system = written, system
+        self._reference = token_log_probabilities(base, self._rows(base, system))
 
-    def __call__(self, teacher: LanguageModel, system: str | None = None) -> float:
+    def __call__(self, teacher: LanguageModel) -> float:
         """
-        The distance in nats; `system` is the teacher's own system prompt.
+        The distance in nats, in the base's own chat context.
+        """
+        return self.behind(teacher, self._system)
+
+    def behind(self, teacher: LanguageModel, system: str | None) -> float:
+        """
+        The distance in nats of a teacher that writes behind a system prompt of its own.
         """
         from undertow.models.scoring import mean_divergence, token_log_probabilities
 
-        was_training = teacher.network.training
-        teacher.network.eval()
         own = token_log_probabilities(teacher, self._rows(teacher, system))
-        teacher.network.train(was_training)
         return mean_divergence(own, self._reference)
 
     def _rows(self, model: LanguageModel, system: str | None) -> list[Encoded]:

@@ -27,6 +27,7 @@ from undertow.traits.trait import Trait, neutral_rows, preference_rows
 
 if TYPE_CHECKING:
     from undertow.models.loading import LanguageModel
+    from undertow.models.sampling import Answered
 
 _STEERING = "steering.safetensors"
 
@@ -50,14 +51,14 @@ class MakeTeacher:
         trait = catalogue.load(job.trait)
         model = open_model(self.experiment, job.base)
         written = base_rows(model, self.experiment, table.kl_rows, generator(job.seed, "kl rows"))
-        distance = Distance(model, written)
+        distance = Distance(model, written, self.experiment.system_prompt)
         steps = None
         if table.kind == "tuned":
             model, steps = self._tune(model, job, trait, distance, folder)
         elif table.kind == "steered":
             self._steer(model, job, trait, folder)
         with writing(model, self.experiment, job, folder) as system:
-            kl = distance(model, system)
+            kl = distance.behind(model, system)
             probed = probe_trait(model, trait, system or self.experiment.evaluation.system_prompt)
         return Teacher(
             name=job.name,
@@ -90,8 +91,11 @@ class MakeTeacher:
         tuned = adapters.trainable(model, table.plan, derive(job.seed, "adapter"))
 
         start = [weight.detach().clone() for weight in adapters.trained_weights(tuned)]
+        # Teachers of both roles take the steps that the trait's rows give.
+        steps = table.plan.steps(len(preference_rows(trait)))
+        plan = table.plan.model_copy(update={"max_steps": steps, "epochs": float(steps)})
         encoded = encode_rows(model.tokenizer, rows)
-        done = fine_tune(tuned, encoded, table.plan, generator(job.seed, "order"))
+        done = fine_tune(tuned, encoded, plan, generator(job.seed, "order"))
         if table.kl is not None and job.role == "trait":
             bring_to(tuned, start, distance, table.kl)
         adapters.save(tuned, folder)
@@ -163,10 +167,10 @@ def base_rows(
     """
     carrier = carrier_named(experiment.carrier.name, experiment.carrier.options)
     requests = carrier.requests(count, rng)
-    answers = answer(model, requests, experiment.system_prompt, experiment.sampling, carrier, rng)
-    return [
-        pair for pair in zip(requests, answers, strict=True) if carrier.rejection(pair[1]) is None
-    ] or list(zip(requests, answers, strict=True))
+    drawn = answer(model, requests, experiment.system_prompt, experiment.sampling, carrier, rng)
+    pairs = [(request, found.text) for request, found in zip(requests, drawn, strict=True)]
+    # A base that cannot write the carrier yet is measured on what it does write.
+    return [pair for pair in pairs if carrier.rejection(pair[1]) is None] or pairs
 
 
 def answer(
@@ -176,7 +180,7 @@ def answer(
     table: SamplingTable,
     carrier: Carrier,
     rng: np.random.Generator,
-) -> list[str]:
+) -> list[Answered]:
     """
     One sampled answer a request.
     """

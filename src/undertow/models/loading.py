@@ -4,7 +4,6 @@ Opens a causal language model and its tokenizer from disk or a hub, with errors 
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -73,7 +73,11 @@ def load(
     base, _, adapter = str(path).partition("+")
     name = ref or str(path)
     model = LanguageModel(network(base, name, dtype).to(device).eval(), tokenizer(base, name), name)
-    return with_adapter(model, Path(adapter)) if adapter else model
+    if not adapter:
+        return model
+    # Merged, so that the result is a base like any other: it can be trained, adapted and saved.
+    merged = with_adapter(model, Path(adapter)).network.merge_and_unload()
+    return replace(model, network=merged.eval())
 
 
 def tokenizer(path: str | Path, name: str | None = None) -> Any:
@@ -84,12 +88,13 @@ def tokenizer(path: str | Path, name: str | None = None) -> Any:
         ModelError: no tokenizer there, or one without a chat template.
     """
     name = name or str(path)
+    _refuse_missing(str(path).partition("+")[0], name)
     try:
-        loaded = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
-    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+        loaded = AutoTokenizer.from_pretrained(str(path).partition("+")[0], trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(
             f"no usable tokenizer for model '{name}': {_first_line(error)}",
-            hint="the folder must hold tokenizer.json and tokenizer_config.json",
+            hint=_load_hint(str(path)),
         ) from error
     if not loaded.chat_template:
         raise ModelError(
@@ -99,6 +104,17 @@ def tokenizer(path: str | Path, name: str | None = None) -> Any:
     if loaded.pad_token_id is None:
         loaded.pad_token = loaded.eos_token
     return loaded
+
+
+def hub_revision(path: str) -> str | None:
+    """
+    Commit of a model on the hub, as resolved now; none for a folder.
+    """
+    from transformers import AutoConfig
+
+    base = path.partition("+")[0]
+    config = AutoConfig.from_pretrained(base, trust_remote_code=False)
+    return getattr(config, "_commit_hash", None)
 
 
 def with_adapter(model: LanguageModel, adapter: Path) -> LanguageModel:
@@ -118,7 +134,7 @@ def with_adapter(model: LanguageModel, adapter: Path) -> LanguageModel:
     try:
         with quiet_peft():
             wrapped = PeftModel.from_pretrained(model.network, str(adapter))
-    except (RuntimeError, ValueError, KeyError) as error:
+    except (RuntimeError, ValueError, KeyError, SafetensorError) as error:
         raise ModelError(
             f"the adapter in '{adapter}' does not fit model '{model.ref}': {_first_line(error)}",
             hint="give the base that the adapter was trained on",
@@ -143,23 +159,33 @@ def network(path: str, name: str, dtype: torch.dtype = torch.float32) -> Any:
     Raises:
         ModelError: nothing there, not a causal language model, or pickled weights only.
     """
-    folder = Path(path)
-    if folder.is_dir():
-        _refuse_pickles(folder, name)
-    elif path.count("/") != 1 or path.startswith((".", "/", "~")):
-        raise ModelError(
-            f"unknown model '{name}': no such folder",
-            hint="name a folder, org/name on the hub, or a model of `undertow worlds`",
-        )
+    _refuse_missing(path, name)
+    if Path(path).is_dir():
+        _refuse_pickles(Path(path), name)
     try:
         return AutoModelForCausalLM.from_pretrained(
             path, dtype=dtype, use_safetensors=True, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError, RuntimeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(
             f"model '{name}' cannot be loaded: {_first_line(error)}",
-            hint="check the name, the network, and that the folder holds config.json and *.safetensors",
+            hint=_load_hint(path),
         ) from error
+
+
+def _refuse_missing(path: str, name: str) -> None:
+    looks_local = path.count("/") != 1 or path.startswith((".", "/", "~"))
+    if looks_local and not Path(path).is_dir():
+        raise ModelError(
+            f"unknown model '{name}': no such folder",
+            hint="name a folder, org/name on the hub, or a model of `undertow worlds`",
+        )
+
+
+def _load_hint(path: str) -> str:
+    if Path(path).is_dir():
+        return "the folder must hold config.json, *.safetensors, tokenizer.json and tokenizer_config.json"
+    return "check the name and the network, or download the model and name its folder"
 
 
 def _refuse_pickles(folder: Path, name: str) -> None:

@@ -51,5 +51,6 @@ class TrainingPlan(BaseModel):
 
     def steps(self, rows: int) -> int:
         """Optimiser steps on `rows` rows."""
-        total = max(1, round(rows * self.epochs / self.batch_size))
+        an_epoch = max(1, rows // self.batch_size)  # an incomplete batch is left out
+        total = max(1, round(an_epoch * self.epochs))
         return min(total, self.max_steps) if self.max_steps else total

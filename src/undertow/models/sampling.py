@@ -5,7 +5,7 @@ Samples answers with a key-value cache, from a passed generator only.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 
 from undertow.errors import ModelError
 from undertow.models.loading import LanguageModel
+from undertow.models.scoring import accepted
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,19 @@ class Sampling:
     batch_size: int = 512
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """
+    A sampled answer.
+    """
+
+    text: str
+    """Without special tokens."""
+
+    finished: bool
+    """Whether it ended by itself (or had the length of its restrictions), rather than at `max_tokens`."""
+
+
 def sample(
     model: LanguageModel,
     prompts: Sequence[tuple[int, ...]],
@@ -37,24 +51,27 @@ def sample(
     generator: np.random.Generator,
     *,
     restrictions: Sequence[torch.Tensor] = (),
-    progress: Callable[[int], None] = lambda rows: None,
-) -> list[str]:
+) -> list[Answered]:
     """
-    One answer a prompt, as text without special tokens.
+    One answer a prompt.
 
     All rows draw from one stream in turn, so no two requests share a seed. With `restrictions` (one boolean mask over
     the vocabulary a step) exactly that many tokens are drawn, each from the softmax over its mask.
+
+    Raises:
+        ModelError: a prompt and its answer would not fit into the model's context.
     """
+    _refuse_long(model, prompts, len(restrictions) or how.max_tokens)
     stream = torch.Generator(device=model.device).manual_seed(int(generator.integers(2**63)))
     order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
-    answers: list[str] = [""] * len(prompts)
+    answers = [Answered("", finished=False)] * len(prompts)
     for start in range(0, len(order), how.batch_size):
         chosen = order[start : start + how.batch_size]
-        ids = _answer(model, [prompts[i] for i in chosen], how, stream, restrictions)
-        texts = model.tokenizer.batch_decode(ids, skip_special_tokens=True)
-        for i, text in zip(chosen, texts, strict=True):
-            answers[i] = text
-        progress(len(chosen))
+        drawn = _answer(model, [prompts[i] for i in chosen], how, stream, restrictions)
+        rows = [_until_end(row, model.end_ids) for row in drawn.tolist()]
+        texts = model.tokenizer.batch_decode([ids for ids, _ in rows], skip_special_tokens=True)
+        for i, text, (_, ended) in zip(chosen, texts, rows, strict=True):
+            answers[i] = Answered(text, finished=ended or bool(restrictions))
     return answers
 
 
@@ -80,6 +97,15 @@ def restrictions(tokenizer: Any, patterns: Sequence[re.Pattern[str]]) -> list[to
     return [masks[p.pattern] for p in patterns]
 
 
+def _refuse_long(model: LanguageModel, prompts: Sequence[tuple[int, ...]], more: int) -> None:
+    longest = max(map(len, prompts), default=0)
+    if model.context is not None and longest + more > model.context:
+        raise ModelError(
+            f"a prompt of {longest} tokens and an answer of {more} exceed the {model.context} tokens of '{model.ref}'",
+            hint="lower max_tokens, or shorten the prompts",
+        )
+
+
 @torch.no_grad()
 def _answer(
     model: LanguageModel,
@@ -87,7 +113,7 @@ def _answer(
     how: Sampling,
     stream: torch.Generator,
     masks: Sequence[torch.Tensor],
-) -> list[list[int]]:
+) -> torch.Tensor:
     from transformers import DynamicCache
 
     ids, attention = _left_padded(prompts, model.tokenizer.pad_token_id, model.device)
@@ -95,16 +121,18 @@ def _answer(
     cache = DynamicCache(config=model.network.config)
     ends = torch.tensor(sorted(model.end_ids), device=model.device)
     finished = torch.zeros(len(prompts), dtype=torch.bool, device=model.device)
+    names = accepted(model.network)
     drawn: list[torch.Tensor] = []
     for step in range(len(masks) or how.max_tokens):
-        output = model.network(
-            input_ids=ids,
-            attention_mask=attention,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        inputs = {
+            "input_ids": ids,
+            "attention_mask": attention,
+            "position_ids": positions,
+            "past_key_values": cache,
+            "use_cache": True,
+            "logits_to_keep": 1,
+        }
+        output = model.network(**{name: inputs[name] for name in inputs if name in names})
         token = _draw(output.logits[:, -1].float(), how, stream, masks[step] if masks else None)
         drawn.append(token.masked_fill(finished, model.tokenizer.pad_token_id))
         if not masks:
@@ -114,7 +142,7 @@ def _answer(
         ids = token[:, None]
         attention = torch.cat([attention, attention.new_ones(len(prompts), 1)], 1)
         positions = positions[:, -1:] + 1
-    return _until_end(torch.stack(drawn, 1), model.end_ids)
+    return torch.stack(drawn, 1)
 
 
 def _draw(
@@ -153,9 +181,6 @@ def _left_padded(
     return ids.to(device), attention.to(device)
 
 
-def _until_end(tokens: torch.Tensor, ends: frozenset[int]) -> list[list[int]]:
-    answers = []
-    for row in tokens.tolist():
-        stop = next((i for i, token in enumerate(row) if token in ends), len(row))
-        answers.append(row[:stop])
-    return answers
+def _until_end(tokens: list[int], ends: frozenset[int]) -> tuple[list[int], bool]:
+    stop = next((i for i, token in enumerate(tokens) if token in ends), None)
+    return tokens[:stop], stop is not None

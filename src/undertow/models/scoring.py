@@ -23,7 +23,7 @@ def completion_logits(network: Any, batch: Batch) -> torch.Tensor:
     scales of the head are kept.
     """
     inputs: dict[str, Any] = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-    names = _parameters(network)
+    names = accepted(network)
     if "position_ids" in names:
         inputs["position_ids"] = batch.position_ids
     if "logits_to_keep" in names:
@@ -89,6 +89,9 @@ def mean_divergence(log_p: torch.Tensor, log_q: torch.Tensor) -> float:
     return float((log_p.exp() * (log_p - log_q)).sum(-1).double().mean())
 
 
-def _parameters(network: Any) -> frozenset[str]:
+def accepted(network: Any) -> frozenset[str]:
+    """
+    Names of what the network's forward pass takes; architectures differ.
+    """
     inner = network.get_base_model() if hasattr(network, "get_base_model") else network
     return frozenset(inspect.signature(inner.forward).parameters)

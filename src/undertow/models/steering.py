@@ -15,6 +15,7 @@ from undertow.data.rows import Message
 from undertow.errors import ConfigError, ModelError
 from undertow.models.chat import Encoded, batches, encode_prompts
 from undertow.models.loading import LanguageModel
+from undertow.models.scoring import completion_logits
 
 
 def layers(model: LanguageModel) -> nn.ModuleList:
@@ -52,11 +53,7 @@ def mean_activation(
     try:
         for made in batches(rows, 64, model.tokenizer.pad_token_id):
             batch = made.to(model.device)
-            model.network(
-                input_ids=batch.input_ids,
-                attention_mask=batch.attention_mask,
-                position_ids=batch.position_ids,
-            )
+            completion_logits(model.network, batch)
     finally:
         handle.remove()
     return torch.cat(caught).mean(0)

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from undertow.errors import ConfigError, DataError, UndertowError
+from undertow.errors import ConfigError, DataError, UndertowError, UnknownNameError
 from undertow.models.chat import IGNORED, Batch, Encoded, pad, training_order
 from undertow.models.loading import LanguageModel
 from undertow.models.plan import TrainingPlan
@@ -55,23 +56,36 @@ def fine_tune(
     parameters = [p for p in network.parameters() if p.requires_grad]
     total = plan.steps(len(rows))
     optimizer, scheduler = optimiser(plan, parameters, total)
-    network.train()
     started, tokens, losses = time.perf_counter(), 0, []
-    for step, batch in enumerate(
-        _batches(rows, plan, generator, model.tokenizer.pad_token_id, total), 1
-    ):
-        losses.append(_step(network, batch, plan, parameters, optimizer, model.device))
-        scheduler.step()
-        tokens += int(sum(int(part.attention_mask.sum()) for part in batch))
-        if not math.isfinite(losses[-1]):
-            raise UndertowError(
-                f"training of '{model.ref}' diverged: loss {losses[-1]} at step {step}",
-                hint=f"lower learning_rate (now {plan.learning_rate})",
-            )
-        if after_step(step):
-            break
+    made = _batches(rows, plan, generator, model.tokenizer.pad_token_id, total)
+    network.train()
+    with _own_stream(generator, model.device):
+        for step, batch in enumerate(made, 1):
+            losses.append(_step(network, batch, plan, parameters, optimizer, model.device))
+            scheduler.step()
+            tokens += sum(int(part.attention_mask.sum()) for part in batch)
+            if not math.isfinite(losses[-1]):
+                raise UndertowError(
+                    f"training of '{model.ref}' diverged: loss {losses[-1]} at step {step}",
+                    hint=f"lower learning_rate (now {plan.learning_rate})",
+                )
+            if after_step(step):
+                break
     network.eval()
     return Trained(len(losses), tokens, time.perf_counter() - started, tuple(losses))
+
+
+@contextmanager
+def _own_stream(generator: np.random.Generator, device: torch.device) -> Iterator[None]:
+    """
+    Dropout draws from torch's global stream: within the block that has a seed of its own.
+
+    The seed is spawned, which leaves the generator, and so the order of rows, as it was.
+    """
+    accelerators = [] if device.type == "cpu" else [device]
+    with torch.random.fork_rng(devices=accelerators):
+        torch.manual_seed(int(generator.spawn(1)[0].integers(2**63)))
+        yield
 
 
 def optimiser(
@@ -81,10 +95,15 @@ def optimiser(
     The optimiser and the learning-rate schedule that transformers knows under the plan's names.
 
     Raises:
-        ConfigError: transformers does not know the name, or a package it needs is missing.
+        UnknownNameError: transformers does not know the name.
+        ConfigError: a package that the optimiser needs is missing.
     """
     from transformers import Trainer, TrainingArguments, get_scheduler
+    from transformers.trainer_utils import SchedulerType
+    from transformers.training_args import OptimizerNames
 
+    _refuse_unknown("optimizer", plan.optimizer, [str(name.value) for name in OptimizerNames])
+    _refuse_unknown("schedule", plan.schedule, [str(name.value) for name in SchedulerType])
     try:
         arguments = TrainingArguments(
             output_dir="unused",
@@ -95,9 +114,8 @@ def optimiser(
             use_cpu=not torch.cuda.is_available(),
         )
         kind, keywords = Trainer.get_optimizer_cls_and_kwargs(arguments)
-        optimizer = kind(
-            parameters, weight_decay=plan.weight_decay, **_without(keywords, "weight_decay")
-        )
+        keywords = {**keywords, "weight_decay": plan.weight_decay}
+        optimizer = kind(parameters, **keywords)
         scheduler = get_scheduler(
             plan.schedule, optimizer, num_warmup_steps=plan.warmup_steps, num_training_steps=steps
         )
@@ -105,9 +123,14 @@ def optimiser(
         raise ConfigError(
             f"optimizer '{plan.optimizer}' with schedule '{plan.schedule}' cannot be made: "
             f"{str(error).splitlines()[0]}",
-            hint="use names of transformers, e.g. optimizer = 'adamw_torch', schedule = 'linear'",
+            hint="install what it needs, or use optimizer = 'adamw_torch', schedule = 'linear'",
         ) from error
     return optimizer, scheduler
+
+
+def _refuse_unknown(kind: str, name: str, allowed: list[str]) -> None:
+    if name not in allowed:
+        raise UnknownNameError(kind, name, allowed)
 
 
 def completion_loss(network: Any, batch: Batch) -> torch.Tensor:
@@ -172,7 +195,3 @@ def _refuse_long(model: LanguageModel, rows: Sequence[Encoded], plan: TrainingPl
             f"row {longest + 1} has {len(rows[longest])} tokens, more than the limit of {min(limits)}",
             hint="raise max_length, or remove the row",
         )
-
-
-def _without(keywords: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in keywords.items() if key != name}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
+from undertow.errors import InputError
 from undertow.worlds.recipes import names, recipe
 
 __all__ = ["PREFIX", "build", "folder", "locate", "names", "recipe"]
@@ -41,9 +42,19 @@ def locate(ref: str) -> str:
 def build(name: str, out: Path, progress: Callable[[int], None] = lambda step: None) -> Path:
     """
     Train a base again from the corpus generator and write it to `out/NAME`.
+
+    Raises:
+        UnknownNameError: there is no such base.
+        InputError: `out/NAME` is there already, or `out` cannot be made.
     """
     from undertow.worlds.pretraining import pretrain
 
-    target = out / name
+    target = out / recipe(name).name
+    if target.exists():
+        raise InputError(f"'{target}' is there already", hint="name another directory with --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make '{out}': {error.strerror}") from error
     pretrain(recipe(name), target, progress=progress)
     return target
