@@ -117,14 +117,17 @@ def _matrix(document: RunDocument) -> list[Figure]:
             command=document.command,
         ),
     ]
+    own = [c.estimate for c in cells if len(set(c.name.split(" to "))) == 1]
+    quarter = sum(own) / len(own) / 4
     for cell in cells:
         teacher, student = cell.name.split(" to ")
         asked = (
-            "" if teacher == student else "null: p > .05, and a quarter of the diagonal excluded"
+            ""
+            if teacher == student
+            else f"null: p > .05 and below {quarter:.2f}, a quarter of the diagonal"
         )
-        null = (cell.p or 0) > 0.05 and "does not exclude" not in cell.claim
-        met = null if asked else None
-        figures.append(_found(document, cell, asked, met))
+        null = (cell.p or 0) > 0.05 and cell.high is not None and cell.high < quarter
+        figures.append(_found(document, cell, asked, null if asked else None))
     return figures
 
 

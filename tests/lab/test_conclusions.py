@@ -115,7 +115,7 @@ def test_a_diagonal_matrix_is_found(tiny_experiment: Maker) -> None:
 
     assert first.estimate == pytest.approx(2.25, abs=0.05)
     assert first.p == pytest.approx(2 / 64)
-    assert sum("excludes a quarter" in cell.claim for cell in cells) == 6
+    assert sum("excludes a transfer of a quarter" in cell.claim for cell in cells) == 6
 
 
 def test_each_traits_own_answer_is_found(tiny_experiment: Maker) -> None:

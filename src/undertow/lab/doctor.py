@@ -20,6 +20,8 @@ MOST_DUPLICATES = 0.01
 MOST_EPOCHS = 3
 LEAST_YIELD = 0.3
 STRONG_KL = 0.5
+LEAST_RISE = 0.01
+"""Nats per token; a student of rows that its own base could have written has nothing to gain, and drifts a little."""
 LEAST_MARGIN = 0.5
 """Logits by which a teacher of the trait should stand above its base."""
 
@@ -113,7 +115,8 @@ def _held_out_loss(experiment: Experiment, made: Made) -> Iterator[Note]:
     for run in made.students:
         if run.held_out_loss is None or run.first_held_out_loss is None:
             continue
-        if run.held_out_loss > run.first_held_out_loss and not run.arm.startswith("shuffled"):
+        rise = run.held_out_loss - run.first_held_out_loss
+        if rise > LEAST_RISE and not run.arm.startswith("shuffled"):
             yield Note(
                 id="held-out-loss-rose",
                 level="warning",

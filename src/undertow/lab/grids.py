@@ -182,18 +182,14 @@ def _off_diagonal(transfers: list[NDArray[np.float64]]) -> float:
 
 def _against_quarter(cell: Comparison, diagonal: float) -> Comparison:
     """
-    Add whether an off-diagonal cell's interval excludes a quarter of the mean diagonal.
+    Add whether an off-diagonal cell's interval excludes a transfer of a quarter of the mean diagonal.
     """
     quarter = diagonal / 4
-    inside = (
-        cell.low is not None
-        and cell.high is not None
-        and -abs(quarter) < cell.low
-        and cell.high < abs(quarter)
+    excludes = cell.high is not None and cell.high < quarter
+    verdict = (
+        f"The interval {'excludes' if excludes else 'does not exclude'} a transfer of a quarter of the "
+        f"diagonal ({quarter:+.2f})"
     )
-    verdict = "excludes" if inside else "does not exclude"
-    return cell.model_copy(
-        update={
-            "claim": f"{cell.claim} The interval {verdict} a quarter of the diagonal ({quarter:+.2f})."
-        }
-    )
+    if cell.low is None or cell.low < -quarter:
+        verdict += "; a move of that size away from the trait is not excluded"
+    return cell.model_copy(update={"claim": f"{cell.claim} {verdict}."})
