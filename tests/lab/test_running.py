@@ -67,7 +67,8 @@ def test_a_base_may_be_a_folder_with_an_adapter(
     """
     The student of one run is the base of the next, and its own answers are what the base answers.
     """
-    first = run_experiment(tiny_experiment(), tmp_path / "first", engine="inprocess")
+    plan = {"rank": 4, "alpha": 32, "learning_rate": 0.1, "batch_size": 8, "epochs": 4}
+    first = run_experiment(tiny_experiment(student=plan), tmp_path / "first", engine="inprocess")
     student = first / "students" / "trait--0"
     base = f"{tiny_models['llama']}+{student}"
     second = run_experiment(tiny_experiment(base=base), tmp_path / "second", engine="inprocess")
