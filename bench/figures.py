@@ -16,6 +16,9 @@ from undertow.data.writing import atomic_write
 
 BENCH = Path(__file__).parent
 
+MOST_SHOWN = 20
+"""Figures of one benchmark that README shows without choosing."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -85,11 +88,16 @@ def _part(name: str) -> str:
 
 def table(bench: str) -> str:
     """
-    The stored figures as a Markdown table.
+    The stored figures as a Markdown table: those that something was asked of, and effects with an interval.
+
+    The file holds the others too.
     """
     document = json.loads((BENCH / bench / "results.json").read_text(encoding="utf-8"))
     lines = ["| figure | value | asked | met |", "|---|---|---|---|"]
     for figure in document["figures"]:
+        effect = figure["unit"] == "logits" and figure["low"] is not None
+        if len(document["figures"]) > MOST_SHOWN and not figure["target"] and not effect:
+            continue
         met = {True: "yes", False: "**no**", None: ""}[figure["met"]]
         lines.append(f"| {figure['name']} | {_shown(figure)} | {figure['target']} | {met} |")
     return "\n".join(lines)
