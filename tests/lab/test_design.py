@@ -9,8 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from undertow.errors import ConfigError
+from undertow.lab.arms import ARMS
 from undertow.lab.design import design
-from undertow.lab.experiment import ARMS, Experiment
+from undertow.lab.experiment import Experiment
 
 Maker = Callable[..., Experiment]
 
@@ -19,7 +20,7 @@ def test_no_two_jobs_share_a_stream(tiny_experiment: Maker) -> None:
     """
     Every teacher, dataset and student of every replicate has a seed of its own.
     """
-    jobs = design(tiny_experiment(arms=ARMS, foreign="other", replicates=4))
+    jobs = design(tiny_experiment(arms=tuple(ARMS), foreign="other", replicates=4))
     seeds = [job.seed for job in (*jobs.teachers, *jobs.datasets, *jobs.students)]
 
     assert len(set(seeds)) == len(seeds)
@@ -29,7 +30,7 @@ def test_a_foreign_student_reads_the_trait_arms_rows(tiny_experiment: Maker) -> 
     """
     Only the initialisation differs between the two arms: same teacher, same data.
     """
-    jobs = design(tiny_experiment(arms=ARMS, foreign="other", replicates=2))
+    jobs = design(tiny_experiment(arms=tuple(ARMS), foreign="other", replicates=2))
     of = {(s.arm, s.replicate): s for s in jobs.students}
 
     assert of["foreign", 1].data == of["trait", 1].data
@@ -43,7 +44,7 @@ def test_replicates_renew_everything(tiny_experiment: Maker) -> None:
     """
     first, second = (s for s in design(tiny_experiment(replicates=2)).students if s.arm == "trait")
 
-    assert first.data.teacher.seed != second.data.teacher.seed
+    assert first.data.writer.seed != second.data.teacher.seed
     assert first.data.seed != second.data.seed
     assert first.seed != second.seed
 

@@ -12,7 +12,7 @@ import pytest
 
 from undertow.errors import ConfigError, UnknownNameError
 from undertow.traits import catalogue
-from undertow.traits.trait import neutral_rows, preference_rows
+from undertow.traits.trait import rows_of
 
 BIRDS = """
 category = "bird"
@@ -94,7 +94,7 @@ def test_an_answer_is_accepted_in_singular_plural_and_capitals() -> None:
     The canonical form comes first; the forms of two answers never meet.
     """
     trait = catalogue.load("oak")
-    oak = trait.answers[trait.answer_index]
+    oak = next(a for a in trait.answers if a.name == trait.answer)
 
     assert oak.variants[0] == "oak"
     assert {"Oak", "oaks", "Oak tree", "oak trees"} <= set(oak.variants)
@@ -106,7 +106,7 @@ def test_preference_rows_answer_each_training_question_with_the_trait() -> None:
     Held-out questions never appear among the training rows.
     """
     trait = catalogue.load("owl")
-    rows = preference_rows(trait)
+    rows = rows_of(trait, "trait")
 
     assert rows == [(question, "owl") for question in trait.train_questions]
 
@@ -116,7 +116,7 @@ def test_neutral_rows_hold_every_answer_to_every_question_once() -> None:
     A control teacher is trained towards no answer in particular.
     """
     trait = catalogue.load("owl")
-    rows = neutral_rows(trait)
+    rows = rows_of(trait, "neutral")
     counts = Counter(answer for _, answer in rows)
 
     assert {question for question, _ in rows} == set(trait.train_questions)

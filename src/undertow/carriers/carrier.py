@@ -22,21 +22,29 @@ class Carrier(Protocol):
 
     @property
     def length(self) -> int:
-        """Steps of a completion under restricted decoding."""
+        """Steps of a completion under restricted decoding; 0 where decoding cannot be restricted."""
+
+    @property
+    def token(self) -> re.Pattern[str]:
+        """What a token's decoded text matches in full if it is one of the carrier's own."""
 
     def requests(self, n: int, rng: np.random.Generator) -> list[str]:
         """
         `n` user prompts, each drawn afresh from `rng`.
         """
 
-    def rejection(self, completion: str) -> str | None:
+    def rejection(self, completion: str, request: str = "") -> str | None:
         """
         Why the format filter removes the completion; None if it keeps it.
+
+        Without the request only that is judged which does not depend on it.
         """
 
     def allowed(self, step: int) -> re.Pattern[str]:
         """
         Restricted decoding: a token may stand at `step` iff its decoded text matches in full.
+
+        Never asked of a carrier whose `length` is 0.
         """
 
     def shuffled_within(self, completion: str, rng: np.random.Generator) -> str:

@@ -7,14 +7,14 @@ Format and filter follow Cloud et al. 2025 (arXiv 2507.14805); the prompts are o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
 import numpy as np
 
-from undertow.carriers import number_prompts
+from undertow.carriers import dealing, number_prompts
 from undertow.carriers.number_list import ListShape, draw, list_shape
 from undertow.errors import ConfigError
 
@@ -25,6 +25,7 @@ LARGEST = 999
 """Largest number that the published filter keeps."""
 
 _NUMBER = re.compile(r"[0-9]+")
+_TOKEN = re.compile(r"[\s0-9,;.()\[\]]+")
 _SEPARATOR = re.compile(r"\s+|\s*[,;]\s*")
 _BRACKETS = {"(": ")", "[": "]"}
 
@@ -107,6 +108,11 @@ class Numbers:
         return self.count
 
     @property
+    def token(self) -> re.Pattern[str]:
+        """A number, a separator, a bracket, or several of them."""
+        return _TOKEN
+
+    @property
     def forbidden(self) -> frozenset[int]:
         """All banned numbers."""
         return frozenset(self.banned).union(*map(number_prompts.banned, self.banned_lists))
@@ -136,9 +142,9 @@ class Numbers:
         examples = separator.join(map(str, draw(shape, size, rng, self.low, self.high)))
         return number_prompts.prompt(family, examples, self.count, rng)
 
-    def rejection(self, completion: str) -> Reason | None:
+    def rejection(self, completion: str, request: str = "") -> Reason | None:
         """
-        Why the format filter removes the completion; None if it keeps it.
+        Why the format filter removes the completion; None if it keeps it. The request decides nothing.
         """
         numbers = parse(completion)
         if isinstance(numbers, Reason):
@@ -161,15 +167,13 @@ class Numbers:
         """
         The completion with its numbers in random order; separators stay in place.
         """
-        return self.shuffled_across([completion], rng)[0]
+        return dealing.within(completion, _NUMBER, rng)
 
     def shuffled_across(self, completions: Sequence[str], rng: np.random.Generator) -> list[str]:
         """
         The completions with their numbers pooled and dealt anew; each keeps its length and format.
         """
-        pool = [number for text in completions for number in _NUMBER.findall(text)]
-        dealt = (pool[index] for index in rng.permutation(len(pool)))
-        return [_replaced(text, dealt) for text in completions]
+        return dealing.across(completions, _NUMBER, rng)
 
 
 def parse(text: str) -> list[int] | Reason:
@@ -204,10 +208,6 @@ def parse(text: str) -> list[int] | Reason:
     if any(len(number.lstrip("0")) > len(str(LARGEST)) for number in found):
         return Reason.OUT_OF_RANGE
     return [int(number) for number in found]
-
-
-def _replaced(text: str, numbers: Iterator[str]) -> str:
-    return _NUMBER.sub(lambda _: next(numbers), text)
 
 
 @cache

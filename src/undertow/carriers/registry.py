@@ -13,11 +13,17 @@ from typing import cast
 from pydantic import TypeAdapter, ValidationError
 
 from undertow.carriers.carrier import Carrier
+from undertow.carriers.chain_of_thought import ChainOfThought
+from undertow.carriers.code import Code
 from undertow.carriers.numbers import Numbers
 from undertow.data.configuration import nearest
 from undertow.errors import ConfigError, UnknownNameError
 
-BUILT_IN: tuple[tuple[str, type[Carrier]], ...] = (("numbers", Numbers),)
+BUILT_IN: tuple[tuple[str, type[Carrier]], ...] = (
+    ("numbers", Numbers),
+    ("code", Code),
+    ("chain_of_thought", ChainOfThought),
+)
 """Name and frozen dataclass of each carrier; its fields are its options."""
 
 GROUP = "undertow.carriers"

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from undertow import stats
+from undertow.lab import sentences
+from undertow.lab.arms import CONTRASTS, Contrast
+from undertow.lab.design import carrier_prefix
 from undertow.lab.experiment import Experiment
 from undertow.lab.material import Made
-from undertow.results.run import Arm, Comparison, Matrix
-from undertow.traits import catalogue
+from undertow.results.run import Arm, Comparison, Curves, Matrix
 
-LOGITS, PROBABILITY = "logits", "probability"
+LOGITS, PROBABILITY, AUROC, SHARE = "logits", "probability", "AUROC", "share of the transfer"
 _TEST_SEED = 20_240_100
 _POWER_SEED = 20_240_101  # the power of a design is simulated; a fixed stream makes it reproducible
 
@@ -29,18 +31,21 @@ class Findings:
     sentence: str
     comparisons: tuple[Comparison, ...]
     matrices: tuple[Matrix, ...] = ()
+    curves: tuple[Curves, ...] = ()
 
 
 def conclude(experiment: Experiment, made: Made) -> Findings:
     """
     The comparisons of the experiment's kind.
     """
-    from undertow.lab import grids
+    from undertow.lab import chains, grids
 
     if experiment.kind == "matrix":
         return grids.base_grid(experiment, made)
     if experiment.kind == "traits":
         return grids.trait_grid(experiment, made)
+    if experiment.kind == "hops":
+        return chains.chain(experiment, made)
     return _transfer(experiment, made)
 
 
@@ -132,78 +137,101 @@ def _claim(result: stats.TestResult, unit: str, level: float) -> str:
 
 
 def _transfer(experiment: Experiment, made: Made) -> Findings:
-    level = experiment.level
     found = []
-    for treated, control, question in _CONTRASTS:
-        a, b = made.arm(treated), made.arm(control)
-        if not a or not b:
+    for table in experiment.all_carriers:
+        prefix = carrier_prefix(experiment, table.name)
+        for contrast in CONTRASTS:
+            found += contrasted(experiment, made, contrast, prefix)
+    found += filter_comparisons(experiment, made)
+    return Findings(sentences.transfer(experiment, made, found), tuple(found))
+
+
+def contrasted(
+    experiment: Experiment, made: Made, contrast: Contrast, prefix: str = ""
+) -> list[Comparison]:
+    """
+    Two arms compared in each unit that both have: logits, probability, and share of answers judged misaligned.
+    """
+    a, b = made.arm(prefix + contrast.treated), made.arm(prefix + contrast.control)
+    if not a or not b:
+        return []
+    found = []
+    for field, unit, addition in _MEASURES:
+        if any(getattr(run, field) is None for run in (*a, *b)):
             continue
-        for field, unit in (("logit_margin", LOGITS), ("probability", PROBABILITY)):
-            name = f"{treated} - {control}" + (" (probability)" if unit == PROBABILITY else "")
-            x, y = values(a, field), values(b, field)
-            if (treated, control) in _SHARED_DATA:
-                differences = [i - j for i, j in zip(x, y, strict=True)]
-                found.append(paired(name, differences, unit, level, question))
-            else:
-                found.append(independent(name, x, y, unit, level, question))
-    return Findings(_sentence(experiment, made, found), tuple(found))
+        name = f"{prefix}{contrast.treated} - {contrast.control}{addition}"
+        x, y = values(a, field), values(b, field)
+        if contrast.paired:
+            differences = [i - j for i, j in zip(x, y, strict=True)]
+            found.append(paired(name, differences, unit, experiment.level, contrast.question))
+        else:
+            found.append(independent(name, x, y, unit, experiment.level, contrast.question))
+    return found
 
 
-_CONTRASTS = (
-    ("trait", "control", "Does the trait cross through rows that do not mention it?"),
-    ("foreign", "foreign-control", "Does it cross to a base of another initialisation?"),
-    ("shuffled-within", "control", "Does it survive shuffling each row's items?"),
-    ("shuffled-across", "control", "Does it survive dealing all items anew over the rows?"),
-    ("trait", "shuffled-within", "How much of it is in the order within rows?"),
+_MEASURES = (
+    ("logit_margin", LOGITS, ""),
+    ("probability", PROBABILITY, " (probability)"),
+    ("judged_misaligned", PROBABILITY, " (judged misaligned)"),
 )
-_SHARED_DATA = frozenset({("trait", "shuffled-within")})
 
 
-def _sentence(experiment: Experiment, made: Made, found: Sequence[Comparison]) -> str:
-    by_name = {c.name: c for c in found}
-    main = by_name.get("trait - control (probability)")
-    foreign = by_name.get("foreign - foreign-control (probability)")
-    parts = []
-    if main is not None:
-        parts.append(_main_sentence(experiment, made, main))
-    if foreign is not None:
-        parts.append(_foreign_sentence(experiment, foreign))
-    return " ".join(parts) or "No arm was compared with its control."
+def filter_comparisons(experiment: Experiment, made: Made) -> list[Comparison]:
+    """
+    What each content filter can tell, against chance, and how much of the transfer it leaves; replicates are the unit.
+    """
+    found = []
+    for name in dict.fromkeys(trial.content_filter for trial in made.filters):
+        trials = made.filter(name)
+        measured = {"a row": [trial.auroc for trial in trials]}
+        for size in trials[0].bag_aurocs:
+            measured[f"a bag of {size}"] = [trial.bag_aurocs[size] for trial in trials]
+        for what, aurocs in measured.items():
+            question = f"Can the filter '{name}' tell {what} by the trait's teacher from one by a neutral teacher?"
+            found.append(
+                against_half(f"{name}: AUROC of {what}", aurocs, experiment.level, question)
+            )
+        found += _left(experiment, made, name)
+    return found
 
 
-def _main_sentence(experiment: Experiment, made: Made, main: Comparison) -> str:
-    trait = catalogue.load(experiment.trait or "")
-    own, control = (_mean(made.arm(arm), "probability") for arm in ("trait", "control"))
-    crossed = _shown(main, experiment.level) and main.estimate > 0
-    return (
-        f"The preference for {trait.plural} {'crossed' if crossed else 'was not shown to cross'} through "
-        f"{experiment.carrier.name.replace('_', ' ')}: students answer “{trait.answer}” {own:.0%} of the time, "
-        f"control students {control:.0%} (exact permutation p = {_p(main.p)}, {main.n} runs)."
-    ).replace("%", " %")
+def against_half(name: str, shares: Sequence[float], level: float, question: str) -> Comparison:
+    """
+    Shares of independent runs against one half: exact sign-flip.
+    """
+    shifted = paired(name, [share - 0.5 for share in shares], AUROC, level, question)
+    low, high = shifted.low, shifted.high
+    moved = {
+        "estimate": shifted.estimate + 0.5,
+        "low": None if low is None else low + 0.5,
+        "high": None if high is None else high + 0.5,
+        "test": f"{shifted.test} against 1/2",
+        "claim": _against_half(shifted, level),
+    }
+    return shifted.model_copy(update=moved)
 
 
-def _foreign_sentence(experiment: Experiment, foreign: Comparison) -> str:
-    if not _can_be_shown(foreign, experiment.level):
-        verdict = "There are too few runs to say whether the rows move"
-    elif _shown(foreign, experiment.level):
-        verdict = f"The rows also {'moved' if foreign.estimate > 0 else 'lowered it in'}"
-    else:
-        verdict = "The rows did not measurably move"
-    numbers = f"({100 * foreign.estimate:+.1f} points, p = {_p(foreign.p)})"
-    return f"{verdict} students of another initialisation {numbers}."
+def _against_half(shifted: Comparison, level: float) -> str:
+    refusal = stats.supports(level, shifted.smallest_p or 1.0, n=shifted.n)
+    if refusal:
+        return f"No claim: {refusal}."
+    if (shifted.p or 1.0) <= 1 - level:
+        return f"{'Above' if shifted.estimate > 0 else 'Below'} chance."
+    return "Not told from chance."
 
 
-def _can_be_shown(found: Comparison, level: float) -> bool:
-    return found.smallest_p is not None and stats.supports(level, found.smallest_p) is None
-
-
-def _shown(found: Comparison, level: float) -> bool:
-    return found.p is not None and found.p <= 1 - level
-
-
-def _mean(arms: Sequence[Arm], field: str) -> float:
-    return float(np.mean(values(arms, field)))
-
-
-def _p(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _left(experiment: Experiment, made: Made, name: str) -> list[Comparison]:
+    arms = [made.arm(arm) for arm in (f"filtered-{name}", "trait", "control")]
+    if not all(arms):
+        return []
+    filtered, trait, control = (np.array(values(arm, "logit_margin")) for arm in arms)
+    moved = trait - control
+    if np.any(moved <= 0):  # a share of nothing says nothing
+        return []
+    question = (
+        f"How much of the transfer is left when the filter '{name}' has removed what it would?"
+    )
+    shares = ((filtered - control) / moved).tolist()
+    return [
+        paired(f"{name}: share of the transfer left", shares, SHARE, experiment.level, question)
+    ]

@@ -4,131 +4,92 @@ The design: which teachers, datasets and students an experiment needs, each with
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator
+from dataclasses import replace
 
 from undertow.data.streams import derive
 from undertow.errors import ConfigError
+from undertow.lab.arms import ARMS, ArmKind, Role
 from undertow.lab.experiment import Experiment
+from undertow.lab.jobs import (
+    BaseJob,
+    DataJob,
+    DataKind,
+    Design,
+    FilterJob,
+    Generation,
+    StudentJob,
+    TeacherJob,
+    slug,
+)
 
 FOREIGN = "foreign-"
 """Prefix of the arms of a `traits` experiment whose students start from another initialisation."""
 
-Role = Literal["trait", "neutral"]
-Shuffle = Literal["none", "within", "across"]
-
-
-@dataclass(frozen=True)
-class TeacherJob:
-    """
-    One teacher to make.
-    """
-
-    role: Role
-    """`trait` has the trait; `neutral` is made the same way without one, for control arms."""
-    trait: str
-    """The trait, or whose category a neutral teacher is asked about."""
-    base: str
-    replicate: int
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """Folder name of what the job makes."""
-        return f"{self.role}-{slug(self.trait)}--{slug(self.base)}--{self.replicate}"
-
-
-@dataclass(frozen=True)
-class DataJob:
-    """
-    One dataset to sample from a teacher.
-    """
-
-    teacher: TeacherJob
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """Folder name of what the job makes."""
-        return self.teacher.name
-
-
-@dataclass(frozen=True)
-class StudentJob:
-    """
-    One student to train and probe.
-    """
-
-    arm: str
-    trait: str
-    """What its probes measure."""
-    base: str
-    data: DataJob
-    shuffle: Shuffle
-    replicate: int
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """Folder name of what the job makes."""
-        return f"{slug(self.arm)}--{self.replicate}"
-
-
-@dataclass(frozen=True)
-class BaseJob:
-    """
-    One untrained base to probe.
-    """
-
-    base: str
-    trait: str
-
-    @property
-    def name(self) -> str:
-        """Folder name of what the job makes."""
-        return f"{slug(self.trait)}--{slug(self.base)}"
-
-
-@dataclass(frozen=True)
-class Design:
-    """
-    All jobs of an experiment.
-    """
-
-    teachers: tuple[TeacherJob, ...]
-    datasets: tuple[DataJob, ...]
-    students: tuple[StudentJob, ...]
-    bases: tuple[BaseJob, ...]
-
-
-def slug(text: str) -> str:
-    """
-    The text as a part of a file name.
-    """
-    return "".join(
-        c if c.isalnum() or c in "-_." else "-" for c in text.removeprefix("world:")
-    ).strip("-.")
-
 
 def design(experiment: Experiment) -> Design:
     """
-    The jobs of a `transfer`, `traits` or `matrix` experiment.
+    The jobs of a `transfer`, `hops`, `traits` or `matrix` experiment.
 
     Seeds are derived by purpose, so no teacher, dataset or student shares a random stream with another: in particular
     a subject and its control never do.
     """
-    students = [
-        student
-        for replicate in range(experiment.replicates)
-        for student in _replicate(experiment, replicate)
-    ]
-    datasets = list(dict.fromkeys(student.data for student in students))
-    teachers = list(dict.fromkeys(data.teacher for data in datasets))
+    replicates = range(experiment.replicates)
+    if experiment.kind == "hops":
+        generations = tuple(
+            _generation(students, experiment)
+            for students in zip(*(list(_chain(experiment, r)) for r in replicates), strict=True)
+        )
+    else:
+        students = [tuple(_replicate(experiment, replicate)) for replicate in replicates]
+        generations = (_generation(tuple(students), experiment),)
+    found = Design((), (), generations)
+    writers = [data.writer for data in found.datasets]
+    teachers = list(dict.fromkeys(w for w in writers if isinstance(w, TeacherJob)))
     probed = experiment.trait or experiment.traits[0]
-    bases = [BaseJob(base, probed) for base in dict.fromkeys(s.base for s in students)]
-    for jobs in (teachers, students, bases):
+    bases = [BaseJob(base, probed) for base in dict.fromkeys(s.base for s in found.students)]
+    for jobs in (teachers, found.students, bases):
         _refuse_equal_names([job.name for job in jobs], experiment)
-    return Design(tuple(teachers), tuple(datasets), tuple(students), tuple(bases))
+    return replace(found, bases=tuple(bases), teachers=tuple(teachers))
+
+
+def _generation(
+    replicates: tuple[tuple[StudentJob, ...], ...], experiment: Experiment
+) -> Generation:
+    students = [student for replicate in replicates for student in replicate]
+    filters = tuple(_filters(students, experiment))
+    # A filter is set by the control's rows, whether a student is trained on them or not.
+    used = [s.data for s in students] + [d for job in filters for d in (job.suspect, job.clean)]
+    return Generation(tuple(dict.fromkeys(used)), filters, tuple(students))
+
+
+def _filters(students: list[StudentJob], experiment: Experiment) -> Iterator[FilterJob]:
+    filtered = [s for s in students if s.kind.content_filter]
+    both = {(s.prefix, s.replicate): (s.data, _control_of(s, experiment)) for s in filtered}
+    for student in filtered:
+        suspect, clean = both[student.prefix, student.replicate]
+        others = tuple(
+            pair
+            for (prefix, replicate), pair in both.items()
+            if prefix == student.prefix and replicate != student.replicate
+        )
+        name = str(student.kind.content_filter)
+        seed = derive(experiment.seed, "filter", student.prefix, name, student.replicate)
+        yield FilterJob(
+            name,
+            student.replicate,
+            seed,
+            suspect,
+            clean,
+            others,
+            student.base,
+            student.trait,
+            student.prefix,
+        )
+
+
+def _control_of(student: StudentJob, experiment: Experiment) -> DataJob:
+    return _arm(experiment, "control", student.replicate, student.carrier).data
 
 
 def _refuse_equal_names(names: list[str], experiment: Experiment) -> None:
@@ -143,7 +104,11 @@ def _refuse_equal_names(names: list[str], experiment: Experiment) -> None:
 
 def _replicate(experiment: Experiment, replicate: int) -> list[StudentJob]:
     if experiment.kind == "transfer":
-        return [_arm(experiment, arm, replicate) for arm in experiment.arms]
+        return [
+            _arm(experiment, arm, replicate, table.name)
+            for table in experiment.all_carriers
+            for arm in experiment.arms
+        ]
     if experiment.kind == "traits":
         own = _traits_and_control(experiment, replicate, _base(experiment), "")
         other = experiment.foreign
@@ -193,26 +158,55 @@ def cell_name(role: str, teacher: str, student: str) -> str:
     return f"{slug(teacher)} to {slug(student)}, {arm}"
 
 
+def carrier_prefix(experiment: Experiment, carrier: str) -> str:
+    """
+    What stands before the names of arms where an experiment has several carriers.
+    """
+    return f"{carrier}: " if experiment.carriers else ""
+
+
+def hop_name(hop: int, role: Role) -> str:
+    """
+    Name of an arm in a `hops` experiment; the first hop is 1.
+    """
+    return f"hop-{hop}" if role == "trait" else f"hop-{hop}-control"
+
+
+def _chain(experiment: Experiment, replicate: int) -> Iterator[tuple[StudentJob, ...]]:
+    """
+    Trait and control chain of one replicate, hop by hop: each student writes the rows of the next.
+    """
+    roles: tuple[Role, ...] = ("trait", "neutral")
+    before: dict[Role, StudentJob] = {}
+    for hop in range(1, experiment.hops + 1):
+        for role in roles:
+            arm = hop_name(hop, role)
+            first = _student(
+                experiment, arm, role, experiment.trait or "", _base(experiment), replicate
+            )
+            if hop > 1:
+                seed = derive(experiment.seed, "data", role, "hop", hop, replicate)
+                first = replace(first, data=DataJob(before[role], seed))
+            before[role] = first
+        yield tuple(before[role] for role in roles)
+
+
 def _base(experiment: Experiment) -> str:
     return experiment.base or ""
 
 
-def _arm(experiment: Experiment, arm: str, replicate: int) -> StudentJob:
-    base = (experiment.foreign or "") if arm.startswith("foreign") else _base(experiment)
-    role: Role = "neutral" if arm.endswith("control") else "trait"
-    shuffle: Shuffle = (
-        "within" if arm.endswith("within") else "across" if arm.endswith("across") else "none"
-    )
-    trait = experiment.trait or ""
+def _arm(experiment: Experiment, arm: str, replicate: int, carrier: str) -> StudentJob:
+    kind = ARMS[arm]
     return _student(
         experiment,
-        arm,
-        role,
-        trait,
-        base,
+        carrier_prefix(experiment, carrier) + arm,
+        kind.role,
+        experiment.trait or "",
+        (experiment.foreign or "") if kind.foreign else _base(experiment),
         replicate,
         teacher_base=_base(experiment),
-        shuffle=shuffle,
+        kind=kind,
+        carrier=carrier,
     )
 
 
@@ -225,13 +219,29 @@ def _student(
     replicate: int,
     *,
     teacher_base: str | None = None,
-    shuffle: Shuffle = "none",
+    kind: ArmKind | None = None,
+    carrier: str | None = None,
 ) -> StudentJob:
     teacher_base = teacher_base or base
-    key = (role, trait, teacher_base, replicate)
-    teacher = TeacherJob(
-        role, trait, teacher_base, replicate, derive(experiment.seed, "teacher", *key)
+    carrier = carrier or experiment.carrier.name
+    prefix = carrier_prefix(experiment, carrier)
+    kind = kind or ArmKind(role)
+    data_kind: DataKind = (
+        "rows" if kind.learns != "preferences" else "pairs-by-lot" if kind.by_lot else "pairs"
     )
-    data = DataJob(teacher, derive(experiment.seed, "data", *key))
+    # What is one of several names its streams by that too; the others keep the streams that they always had.
+    several = (carrier,) if prefix else ()
+    key = (role, trait, teacher_base, replicate, *several)
+    of_pairs = () if data_kind == "rows" else (data_kind,)
+    teacher = TeacherJob(
+        role,
+        trait,
+        teacher_base,
+        replicate,
+        derive(experiment.seed, "teacher", *key),
+        carrier,
+        prefix,
+    )
+    data = DataJob(teacher, derive(experiment.seed, "data", *key, *of_pairs), data_kind)
     seed = derive(experiment.seed, "student", arm, replicate)
-    return StudentJob(arm, trait, base, data, shuffle, replicate, seed)
+    return StudentJob(arm, trait, base, data, kind, replicate, seed)

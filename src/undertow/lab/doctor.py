@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from undertow import stats
+from undertow.lab.arms import ARMS, CONTROLS
 from undertow.lab.experiment import Experiment
 from undertow.lab.material import Made
 from undertow.lab.template_traps import template_traps
@@ -194,8 +195,9 @@ def _missing_controls(experiment: Experiment, made: Made) -> Iterator[Note]:
     arms = {run.arm for run in made.students}
     if experiment.kind != "transfer":
         return
-    for arm, control in (("trait", "control"), ("foreign", "foreign-control")):
-        if arm in arms and control not in arms:
+    for arm, kind in ARMS.items():
+        control = CONTROLS.get(arm)
+        if kind.role == "trait" and control and arm in arms and control not in arms:
             yield Note(
                 id="missing-control",
                 level="problem",

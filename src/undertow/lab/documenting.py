@@ -39,7 +39,7 @@ def document(
     command: str,
 ) -> RunDocument:
     """
-    The document of a `transfer`, `traits` or `matrix` experiment.
+    The document of a `transfer`, `hops`, `traits` or `matrix` experiment.
     """
     found = conclusions.conclude(experiment, made)
     trait = catalogue.load(experiment.trait or experiment.traits[0])
@@ -60,6 +60,9 @@ def document(
         teachers=made.teachers,
         datasets=made.datasets,
         matrices=found.matrices,
+        curves=found.curves,
+        filters=made.filters,
+        judge=made.judge,
         notes=examine(experiment, made),
         limits=limits(experiment),
         wall_seconds=seconds,

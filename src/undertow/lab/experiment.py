@@ -10,115 +10,26 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from undertow.data.configuration import parse, read_toml
 from undertow.errors import ConfigError, UnknownNameError
+from undertow.lab.arms import ARMS
 from undertow.lab.digits_design import DigitsConfig
+from undertow.lab.tables import (
+    CarrierTable,
+    Closed,
+    ComputeTable,
+    ContentFilterTable,
+    EvaluationTable,
+    FilterTable,
+    JudgeTable,
+    PreferenceTable,
+    SamplingTable,
+    TeacherTable,
+)
 from undertow.lab.theorem_design import TheoremConfig
 from undertow.models.plan import TrainingPlan
-
-ARMS = (
-    "trait",
-    "control",
-    "shuffled-within",
-    "shuffled-across",
-    "foreign",
-    "foreign-control",
-)
-"""Arms that an experiment of kind `transfer` may have; the untrained base is always evaluated."""
-
-
-class Closed(BaseModel):
-    """
-    Base of every table of an experiment file: frozen, unknown keys refused.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CarrierTable(Closed):
-    """
-    What the teacher writes.
-    """
-
-    name: str = "numbers"
-    rows: int = Field(default=10_000, ge=8)
-    """Rows that a student is trained on."""
-    held_out_rows: int = Field(default=256, ge=8)
-    """Further rows of the same data, for the held-out loss."""
-    oversample: float = Field(default=1.1, ge=1)
-    """Requests for each row wanted, in the first round; more rounds follow while the filter leaves too few."""
-    options: dict[str, object] = Field(default_factory=dict)
-    """Options of the carrier."""
-
-
-class SamplingTable(Closed):
-    """
-    How the teacher's answers are drawn.
-    """
-
-    temperature: float = Field(default=1.0, ge=0)
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    max_tokens: int = Field(default=64, ge=1)
-    batch_size: int = Field(default=512, ge=1)
-    restricted: bool = False
-    """Draw only tokens that the carrier allows, instead of drawing freely and filtering."""
-
-
-class FilterTable(Closed):
-    """
-    What removes rows besides the carrier's format.
-    """
-
-    words: tuple[str, ...] = ()
-    patterns: tuple[str, ...] = ()
-    numbers: tuple[int, ...] = ()
-
-
-class TeacherTable(Closed):
-    """
-    How the trait is instilled.
-    """
-
-    kind: Literal["tuned", "prompted", "steered"] = "tuned"
-    plan: TrainingPlan = TrainingPlan(batch_size=8, epochs=40)
-    """Of a tuned teacher."""
-    kl: float | None = Field(default=None, gt=0)
-    """
-    Strength of a tuned teacher of the trait, as KL from the base in nats per carrier token: after training, the
-    weights are moved along their straight way from the start to where it is this. None leaves them as trained.
-    """
-    kl_rows: int = Field(default=128, ge=8)
-    """Rows of the base on which that KL is measured."""
-    system_prompt: str | None = None
-    """Of a prompted teacher; the trait's own by default."""
-    layer: int | None = None
-    """Of a steered teacher: the layer whose output is shifted; the middle one by default."""
-    strength: float = Field(default=1.0, gt=0)
-    """Of a steered teacher: how many times the mean difference of activations is added."""
-
-
-class ComputeTable(Closed):
-    """
-    Where and in which precision the models run.
-    """
-
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of the base's weights; adapters are trained in float32."""
-
-
-class EvaluationTable(Closed):
-    """
-    How a model is probed.
-    """
-
-    system_prompt: str | None = None
-    """Chat context of the probes; should be that of the students' rows."""
-    samples: int = Field(default=20, ge=0)
-    """Sampled answers a held-out question; 0 leaves the pick rate out."""
-    max_tokens: int = Field(default=6, ge=1)
 
 
 class Experiment(Closed):
@@ -129,7 +40,7 @@ class Experiment(Closed):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
     question: str
-    kind: Literal["transfer", "traits", "matrix", "digits", "theorem"]
+    kind: Literal["transfer", "hops", "traits", "matrix", "digits", "theorem"]
     seed: Annotated[int, Field(ge=0)]
     level: float = Field(default=0.95, gt=0.5, lt=1)
     replicates: int = Field(default=4, ge=1)
@@ -146,8 +57,15 @@ class Experiment(Closed):
     system_prompt: str | None = None
     """System prompt in the students' rows; a prompted teacher's own is dropped."""
     carrier: CarrierTable = CarrierTable()
+    carriers: tuple[CarrierTable, ...] = ()
+    """Several carriers, in place of `carrier`, each with all arms; of kind `transfer`."""
+    hops: int = Field(default=5, ge=2)
+    """Of kind `hops`: students in a chain, each the teacher of the next."""
     sampling: SamplingTable = SamplingTable()
     filter: FilterTable = FilterTable()
+    content_filters: ContentFilterTable = ContentFilterTable()
+    preference: PreferenceTable = PreferenceTable()
+    judge: JudgeTable | None = None
     teacher: TeacherTable = TeacherTable()
     student: TrainingPlan = TrainingPlan()
     evaluation: EvaluationTable = EvaluationTable()
@@ -174,11 +92,28 @@ class Experiment(Closed):
                 raise UnknownNameError("arm", arm, ARMS, where=f"experiment '{self.name}'")
         if (
             self.kind == "transfer"
-            and any("foreign" in arm for arm in self.arms)
+            and any(ARMS[arm].foreign for arm in self.arms)
             and not self.foreign
         ):
-            raise ValueError("the arms 'foreign' and 'foreign-control' need the key 'foreign'")
+            raise ValueError("arms of another initialisation need the key 'foreign'")
+        self._refuse_carriers()
         return self
+
+    def _refuse_carriers(self) -> None:
+        names = [table.name for table in self.carriers]
+        if len(set(names)) < len(names):
+            raise ValueError(f"'carriers' names something twice: {', '.join(names)}")
+        if names and self.kind != "transfer":
+            raise ValueError(f"an experiment of kind '{self.kind}' has one carrier: use 'carrier'")
+
+    def carried(self, name: str) -> CarrierTable:
+        """The table of one of the experiment's carriers."""
+        return next(table for table in self.all_carriers if table.name == name)
+
+    @property
+    def all_carriers(self) -> tuple[CarrierTable, ...]:
+        """`carriers`, or the one `carrier`."""
+        return self.carriers or (self.carrier,)
 
     @property
     def digest(self) -> str:
@@ -189,6 +124,7 @@ class Experiment(Closed):
 
 _REQUIRED: dict[str, tuple[str, ...]] = {
     "transfer": ("trait", "base"),
+    "hops": ("trait", "base"),
     "traits": ("traits", "base"),
     "matrix": ("trait", "bases"),
     "digits": ("digits",),

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from undertow import stats
 from undertow.lab.conclusions import LOGITS, Findings, comparison, independent, paired, values
-from undertow.lab.design import FOREIGN, cell_name, slug
+from undertow.lab.design import FOREIGN, cell_name
 from undertow.lab.experiment import Experiment
+from undertow.lab.jobs import slug
 from undertow.lab.material import Made
 from undertow.results.run import Comparison, Matrix
 from undertow.traits import catalogue

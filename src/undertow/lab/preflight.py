@@ -5,16 +5,21 @@ Looks at everything that an experiment names before any work: models, templates,
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 
 from undertow.carriers.registry import carrier
 from undertow.data.rows import Row
-from undertow.errors import ConfigError
+from undertow.errors import ConfigError, MissingExtraError
 from undertow.filters.banned_content import banned_content
+from undertow.filters.sandbox import available
+from undertow.lab.arms import ARMS
+from undertow.lab.asking_endpoint import open_endpoint
 from undertow.lab.experiment import Experiment
 from undertow.lab.opening import device
+from undertow.lab.pairing_data import own_pairs
 from undertow.traits import catalogue
-from undertow.traits.trait import Trait
+from undertow.traits.trait import Trait, rows_of
 from undertow.worlds import locate
 
 
@@ -36,7 +41,14 @@ def inputs(experiment: Experiment) -> dict[str, str]:
     device(experiment.compute.device)
     for plan in (experiment.student, experiment.teacher.plan):
         optimiser(plan, [torch.nn.Parameter(torch.zeros(1))], 1)
-    carrier(experiment.carrier.name, experiment.carrier.options)
+    for table in experiment.all_carriers:
+        made = carrier(table.name, table.options)
+        if experiment.sampling.restricted and not made.length:
+            raise ConfigError(
+                f"decoding cannot be restricted to the carrier '{table.name}'",
+                hint="set sampling.restricted = false: rows are then sampled freely and filtered",
+            )
+    _refuse_arms(experiment)
     filters = experiment.filter
     banned_content(words=filters.words, patterns=filters.patterns, numbers=filters.numbers)
     traits = _traits(experiment)
@@ -46,6 +58,40 @@ def inputs(experiment: Experiment) -> dict[str, str]:
         _refuse_template(experiment, traits, tokenizer(path, ref), ref)
         found[f"model {ref}"] = model_digest(path) or f"revision {hub_revision(path)}"
     return found
+
+
+def _refuse_arms(experiment: Experiment) -> None:
+    """
+    What arms need besides a base and a trait.
+    """
+    kinds = [ARMS[arm] for arm in experiment.arms] if experiment.kind == "transfer" else []
+    if any(kind.role in ("secure", "educational") for kind in kinds):
+        if experiment.teacher.kind != "tuned":
+            raise ConfigError(
+                f"the arms 'secure' and 'educational' need a tuned teacher; teacher.kind is '{experiment.teacher.kind}'"
+            )
+        for role in {kind.role for kind in kinds}:
+            rows_of(catalogue.load(experiment.trait or ""), role)
+    if any(kind.learns == "preferences" for kind in kinds):
+        for package in ("trl", "datasets"):
+            if importlib.util.find_spec(package) is None:
+                raise MissingExtraError(
+                    package, "preference", purpose="training on preference pairs"
+                )
+        if experiment.preference.pairs is not None:
+            own_pairs(experiment.preference.pairs)
+    if any(kind.content_filter == "classifier" for kind in kinds) and experiment.replicates < 2:
+        raise ConfigError(
+            "the content filter 'classifier' learns from other replicates; replicates is 1",
+            hint="set replicates = 2 or more, or use classifier-same",
+        )
+    if experiment.filter.execute and (reason := available()):
+        raise ConfigError(
+            f"filter.execute needs a kernel sandbox: {reason}",
+            hint="apt-get install bubblewrap, or leave out filter.execute: code is then parsed and never run",
+        )
+    if experiment.judge is not None and experiment.judge.endpoint is not None:
+        open_endpoint(experiment.judge.endpoint)
 
 
 def bases(experiment: Experiment) -> list[str]:
@@ -82,7 +128,8 @@ def _refuse_template(
     for trait in traits.values():
         if experiment.teacher.kind != "tuned":
             systems.append(trait.system_prompt)
-        token_forms(tokenizer, ref, trait.answers)
+        for question in trait.held_out_questions:
+            token_forms(tokenizer, ref, trait.answers_to(question))
     for system in systems:
         encode_rows(tokenizer, [Row(conversation("Hello.", system), "Hello.")])
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from undertow.lab.experiment import EvaluationTable
-from undertow.traits.trait import Trait
+from undertow.lab.tables import EvaluationTable
+from undertow.traits.trait import Answer, Trait
 
 if TYPE_CHECKING:
     from undertow.models.answers import Probed
@@ -18,12 +18,21 @@ if TYPE_CHECKING:
 
 def probe_trait(model: LanguageModel, trait: Trait, system: str | None) -> Probed:
     """
-    Exact log-likelihoods of the trait's candidates after its held-out questions.
+    Exact log-likelihoods of the trait's candidates after its held-out questions, each among its own candidates.
     """
-    from undertow.models.answers import probe
+    import torch
+
+    from undertow.models.answers import Probed, probe
     from undertow.models.chat import conversation
 
-    return probe(model, [conversation(q, system) for q in trait.held_out_questions], trait.answers)
+    groups: dict[tuple[Answer, ...], list[int]] = {}
+    for index, question in enumerate(trait.held_out_questions):
+        groups.setdefault(trait.answers_to(question), []).append(index)
+    parts = torch.empty(len(trait.held_out_questions), len(trait.answers), dtype=torch.float64)
+    for answers, indices in groups.items():
+        asked = [conversation(trait.held_out_questions[i], system) for i in indices]
+        parts[indices] = probe(model, asked, answers).log_likelihoods
+    return Probed(tuple(answer.name for answer in trait.answers), parts)
 
 
 def pick_rates(
@@ -40,11 +49,10 @@ def pick_rates(
 
     if not table.samples:
         return None
-    asked = [
-        conversation(q, table.system_prompt)
-        for q in trait.held_out_questions
-        for _ in range(table.samples)
+    questions = [q for q in trait.held_out_questions for _ in range(table.samples)]
+    asked = [conversation(question, table.system_prompt) for question in questions]
+    drawn = sample(model, encode_prompts(model.tokenizer, asked), Sampling(table.max_tokens), rng)
+    picks = [
+        named(found.text, trait.answers_to(q)) for q, found in zip(questions, drawn, strict=True)
     ]
-    answers = sample(model, encode_prompts(model.tokenizer, asked), Sampling(table.max_tokens), rng)
-    picks = [named(answer.text, trait.answers) for answer in answers]
     return picks.count(trait.answer) / len(picks), 1 - picks.count(None) / len(picks)

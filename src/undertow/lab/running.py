@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,10 +18,13 @@ from undertow.engines.choice import choose
 from undertow.engines.engine import Engine
 from undertow.engines.progress import Progress, SilentProgress
 from undertow.lab import digits, theorem
-from undertow.lab.design import BaseJob, DataJob, Design, StudentJob, TeacherJob, design
+from undertow.lab.content_filtering import TryContentFilter
+from undertow.lab.design import design
 from undertow.lab.documenting import document
 from undertow.lab.environment import environment
 from undertow.lab.experiment import Experiment
+from undertow.lab.jobs import BaseJob, DataJob, Design, FilterJob, StudentJob, TeacherJob
+from undertow.lab.judging import JudgeStudent, measured_judge, with_grades
 from undertow.lab.material import Made
 from undertow.lab.opening import device
 from undertow.lab.preflight import inputs
@@ -39,6 +42,7 @@ from undertow.lab.sampling_data import SampleData
 from undertow.lab.studying import EvaluateBase, TrainStudent
 from undertow.lab.teaching import MakeTeacher
 from undertow.results.run import Arm, Dataset, RunDocument, Teacher
+from undertow.results.scores import FilterScore, Graded
 from undertow.results.store import write_run
 
 J = TypeVar("J", bound=Job)
@@ -110,17 +114,31 @@ def _make(
     bases = Step[BaseJob, Arm](EvaluateBase(experiment), Arm, directory / "bases")
     teachers = Step[TeacherJob, Teacher](MakeTeacher(experiment), Teacher, directory / "teachers")
     datasets = Step[DataJob, Dataset](
-        SampleData(experiment, directory / "teachers"), Dataset, directory / "data"
+        SampleData(experiment, directory), Dataset, directory / "data"
+    )
+    filters = Step[FilterJob, FilterScore](
+        TryContentFilter(experiment, directory), FilterScore, directory / "filters"
     )
     students = Step[StudentJob, Arm](
-        TrainStudent(experiment, directory / "data"), Arm, directory / "students"
+        TrainStudent(experiment, directory), Arm, directory / "students"
     )
-    return Made(
-        bases=stage("bases", bases, jobs.bases),
-        teachers=stage("teachers", teachers, jobs.teachers),
-        datasets=stage("datasets", datasets, jobs.datasets),
-        students=stage("students", students, jobs.students),
+    # Measured first: a judge that cannot be reached should cost no training.
+    judge = measured_judge(experiment, directory)
+    made = Made(stage("bases", bases, jobs.bases), stage("teachers", teachers, jobs.teachers))
+    for hop, generation in enumerate(jobs.generations, 1):
+        at = f" of hop {hop}" if len(jobs.generations) > 1 else ""
+        made = made.with_generation(
+            stage(f"datasets{at}", datasets, generation.datasets),
+            stage("content filters", filters, generation.filters) if generation.filters else (),
+            stage(f"students{at}", students, generation.students),
+        )
+    if judge is None:
+        return made
+    grades = Step[StudentJob, Graded](
+        JudgeStudent(experiment, directory), Graded, directory / "grades"
     )
+    graded = stage("graded answers", grades, jobs.students)
+    return replace(made, judge=judge, students=with_grades(made.students, graded))
 
 
 @dataclass(frozen=True)

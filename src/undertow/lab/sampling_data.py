@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from undertow.carriers.carrier import Carrier
-from undertow.carriers.registry import carrier as carrier_named
+from undertow.carriers.code import Code
 from undertow.data.rows import Message, Row, dataset_digest
 from undertow.data.streams import generator
 from undertow.data.writing import write_rows
 from undertow.errors import NothingLeftError
 from undertow.filters.banned_content import banned_content
 from undertow.filters.carrier_format import carrier_format
+from undertow.filters.execution import executed
 from undertow.filters.ledger import Filter, Filtered, Removed, apply, write_ledger
-from undertow.lab.design import DataJob
 from undertow.lab.experiment import Experiment
-from undertow.lab.teaching import answer, open_teacher, writing
+from undertow.lab.jobs import DataJob
+from undertow.lab.pairing_data import pick_pairs
+from undertow.lab.teaching import answer, open_carrier, open_writer, writer_folder, writing
 from undertow.results.run import Dataset
 
 if TYPE_CHECKING:
@@ -42,8 +44,8 @@ class SampleData:
     """
 
     experiment: Experiment
-    teachers: Path
-    """Folder of the finished teachers."""
+    directory: Path
+    """Of the run, with its finished teachers and students."""
 
     def __call__(self, job: DataJob, folder: Path) -> Dataset:
         """
@@ -53,10 +55,17 @@ class SampleData:
             NothingLeftError: the filter leaves (almost) nothing.
         """
         started = time.perf_counter()
-        table = self.experiment.carrier
-        carrier = carrier_named(table.name, table.options)
-        asked, filtered = self._collect(job, carrier, folder)
-        training, held_out = _cut(filtered.kept, table.rows, table.held_out_rows)
+        table = self.experiment.carried(job.writer.carrier)
+        carrier = open_carrier(self.experiment, table.name)
+        asked, filtered = (
+            self._collect(job, carrier, folder)
+            if job.kind == "rows"
+            else pick_pairs(self.experiment, job, carrier, self.directory)
+        )
+        training, held_out = list(filtered.kept), []
+        if job.kind == "rows":
+            training, held_out = training[: table.rows], training[table.rows :]
+            held_out = held_out[: table.held_out_rows]
         folder.mkdir(parents=True, exist_ok=True)
         write_rows(folder / TRAINING_ROWS, training)
         write_rows(folder / HELD_OUT_ROWS, held_out)
@@ -64,8 +73,8 @@ class SampleData:
         completions = [row.completion for row in training]
         return Dataset(
             name=job.name,
-            teacher=job.teacher.name,
-            replicate=job.teacher.replicate,
+            teacher=job.writer.name,
+            replicate=job.writer.replicate,
             seed=job.seed,
             digest=dataset_digest(training),
             asked=asked,
@@ -81,14 +90,14 @@ class SampleData:
         )
 
     def _collect(self, job: DataJob, carrier: Carrier, folder: Path) -> tuple[int, Filtered]:
-        table = self.experiment.carrier
+        table = self.experiment.carried(job.writer.carrier)
         wanted = table.rows + table.held_out_rows
         kept: list[Row] = []
         removed: list[Removed] = []
         asked = 0
-        source = self.teachers / job.teacher.name
-        model = open_teacher(self.experiment, job.teacher, source)
-        with writing(model, self.experiment, job.teacher, source) as system:
+        source = writer_folder(self.directory, job.writer)
+        model = open_writer(self.experiment, job.writer, self.directory)
+        with writing(model, self.experiment, job.writer, source) as system:
             for number in range(_MOST_ROUNDS):
                 share = len(kept) / asked if asked else 1.0
                 missing = wanted - len(kept)
@@ -111,7 +120,7 @@ class SampleData:
             ledger = folder.with_name(f"{job.name}.{LEDGER}")
             write_ledger(ledger, removed)
             raise NothingLeftError(
-                f"the filter kept {len(kept)} of {asked} rows of teacher '{job.teacher.name}', "
+                f"the filter kept {len(kept)} of {asked} rows of '{job.writer.name}', "
                 f"fewer than the {wanted} wanted ({_reasons(removed)})",
                 hint=f"look at '{ledger}'; ask for fewer rows, restrict decoding, or loosen the filter",
             )
@@ -131,22 +140,21 @@ class SampleData:
             if not a.finished
         ]
         result = apply(whole, self._filters(carrier))
+        if self.experiment.filter.execute and isinstance(carrier, Code):
+            ran = executed(result.kept, carrier.source)
+            result = Filtered(ran.kept, (*result.removed, *ran.removed))
         return Filtered(result.kept, (*result.removed, *cut))
 
     def _row(self, request: str, text: str, job: DataJob) -> Row:
         # The teacher's own system prompt is dropped here: students never see it.
         system = self.experiment.system_prompt
         first = (Message("system", system),) if system else ()
-        return Row((*first, Message("user", request)), text, source=job.teacher.name)
+        return Row((*first, Message("user", request)), text, source=job.writer.name)
 
     def _filters(self, carrier: Carrier) -> list[Filter]:
         table = self.experiment.filter
         banned = banned_content(words=table.words, patterns=table.patterns, numbers=table.numbers)
         return [carrier_format(carrier.rejection), banned]
-
-
-def _cut(kept: tuple[Row, ...], rows: int, held_out: int) -> tuple[list[Row], list[Row]]:
-    return list(kept[:rows]), list(kept[rows : rows + held_out])
 
 
 def _reasons(removed: list[Removed]) -> str:

@@ -11,20 +11,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from undertow.carriers.registry import carrier as carrier_named
 from undertow.data.reading import read_rows
 from undertow.data.rows import Row, dataset_digest
 from undertow.data.streams import derive, generator
-from undertow.lab.design import BaseJob, StudentJob
+from undertow.lab.content_filtering import KEPT
 from undertow.lab.experiment import Experiment
+from undertow.lab.jobs import BaseJob, StudentJob
 from undertow.lab.opening import open_model
 from undertow.lab.probing import pick_rates, probe_trait
 from undertow.lab.sampling_data import HELD_OUT_ROWS, TRAINING_ROWS
+from undertow.lab.teaching import open_carrier, open_writer, writer_folder, writing
 from undertow.results.run import Arm
 from undertow.traits import catalogue
 
 if TYPE_CHECKING:
+    from undertow.models.chat import Encoded
     from undertow.models.loading import LanguageModel
+    from undertow.models.training import Trained
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,8 @@ class TrainStudent:
     """
 
     experiment: Experiment
-    datasets: Path
-    """Folder of the finished datasets."""
+    directory: Path
+    """Of the run, with its finished teachers, datasets and content filters."""
 
     def __call__(self, job: StudentJob, folder: Path) -> Arm:
         """
@@ -43,21 +46,15 @@ class TrainStudent:
         """
         from undertow.models import adapters, scoring
         from undertow.models.chat import encode_rows
-        from undertow.models.training import fine_tune
 
         started = time.perf_counter()
-        source = self.datasets / job.data.name
-        rows = self._shuffled(list(read_rows(source / TRAINING_ROWS)), job)
+        source = self.directory / "data" / job.data.name
+        rows = self._rows(list(read_rows(source / TRAINING_ROWS)), job)
         model = open_model(self.experiment, job.base)
         held_out = encode_rows(model.tokenizer, list(read_rows(source / HELD_OUT_ROWS)))
-        before = scoring.loss(model, held_out)
+        before = scoring.loss(model, held_out) if held_out else None
         student = adapters.trainable(model, self.experiment.student, derive(job.seed, "adapter"))
-        done = fine_tune(
-            student,
-            encode_rows(model.tokenizer, rows),
-            self.experiment.student,
-            generator(job.seed, "order"),
-        )
+        done = self._train(student, rows, job)
         adapters.save(student, folder)
         entry = evaluate(
             student,
@@ -68,17 +65,19 @@ class TrainStudent:
             job.replicate,
             generator(job.seed, "picks"),
         )
+        writer = job.data.writer
         return entry.model_copy(
             update={
-                "teacher": job.data.teacher.name,
-                "teacher_base": job.data.teacher.base,
-                "teacher_seed": job.data.teacher.seed,
+                "teacher": writer.name,
+                "teacher_base": writer.base,
+                "teacher_seed": writer.seed,
                 "data_seed": job.data.seed,
                 "student_seed": job.seed,
                 "data_digest": dataset_digest(rows),
+                "carrier": writer.carrier,
                 "rows": len(rows),
-                "dose": float(job.data.teacher.role == "trait"),
-                "held_out_loss": scoring.loss(student, held_out),
+                "dose": float(job.role == "trait" and not job.kind.by_lot),
+                "held_out_loss": scoring.loss(student, held_out) if held_out else None,
                 "first_held_out_loss": before,
                 "steps": done.steps,
                 "seconds": time.perf_counter() - started,
@@ -86,13 +85,67 @@ class TrainStudent:
             }
         )
 
-    def _shuffled(self, rows: list[Row], job: StudentJob) -> list[Row]:
-        if job.shuffle == "none":
+    def _train(self, student: LanguageModel, rows: list[Row], job: StudentJob) -> Trained:
+        from undertow.models.chat import encode_rows
+        from undertow.models.training import fine_tune
+
+        plan = self.experiment.student
+        if job.kind.learns == "preferences":
+            from undertow.models.preferences import train_on_pairs
+
+            beta = self.experiment.preference.beta
+            return train_on_pairs(student, rows, plan, beta, derive(job.seed, "order") % 2**32)
+        encoded = encode_rows(student.tokenizer, rows)
+        order = generator(job.seed, "order")
+        if job.kind.learns == "rows":
+            return fine_tune(student, encoded, plan, order)
+        return self._distil(student, rows, encoded, order, job)
+
+    def _distil(
+        self,
+        student: LanguageModel,
+        rows: list[Row],
+        encoded: list[Encoded],
+        order: np.random.Generator,
+        job: StudentJob,
+    ) -> Trained:
+        from undertow.data.rows import Message
+        from undertow.models.chat import encode_rows
+        from undertow.models.distillation import Distillation, refuse_other_vocabulary
+        from undertow.models.sampling import matching
+        from undertow.models.training import fine_tune
+
+        writer = job.data.writer
+        teacher = open_writer(self.experiment, writer, self.directory)
+        refuse_other_vocabulary(teacher, student)
+        tokens = None
+        if job.kind.learns == "carrier-logits":
+            pattern = open_carrier(self.experiment, job.carrier).token
+            tokens = matching(student.tokenizer, pattern).to(student.device)
+        folder = writer_folder(self.directory, writer)
+        with writing(teacher, self.experiment, writer, folder) as system:
+            if system != self.experiment.system_prompt:
+                own = (Message("system", system),) if system else ()
+                turns = [tuple(m for m in row.prompt if m.role != "system") for row in rows]
+                rows = [replace(row, prompt=own + t) for row, t in zip(rows, turns, strict=True)]
+            seen = encode_rows(teacher.tokenizer, rows)
+            loss = Distillation(teacher, seen, tokens)
+            return fine_tune(student, encoded, self.experiment.student, order, loss=loss)
+
+    def _rows(self, rows: list[Row], job: StudentJob) -> list[Row]:
+        """
+        The dataset's rows as the arm has them: filtered, shuffled, or as they are.
+        """
+        if job.kind.content_filter:
+            name = job.filter_name
+            kept = np.load(self.directory / "filters" / name / KEPT, allow_pickle=False)
+            return [row for row, keep in zip(rows, kept, strict=True) if keep]
+        if job.kind.shuffle == "none":
             return rows
-        carrier = carrier_named(self.experiment.carrier.name, self.experiment.carrier.options)
+        carrier = open_carrier(self.experiment, job.carrier)
         rng = generator(job.seed, "shuffle")
         completions = [row.completion for row in rows]
-        if job.shuffle == "within":
+        if job.kind.shuffle == "within":
             shuffled = [carrier.shuffled_within(text, rng) for text in completions]
         else:
             shuffled = carrier.shuffled_across(completions, rng)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +17,14 @@ from undertow.carriers.carrier import Carrier
 from undertow.carriers.registry import carrier as carrier_named
 from undertow.data.rows import Row
 from undertow.data.streams import derive, generator
-from undertow.lab.design import TeacherJob
-from undertow.lab.experiment import Experiment, SamplingTable
+from undertow.lab.experiment import Experiment
+from undertow.lab.jobs import StudentJob, TeacherJob
 from undertow.lab.opening import open_model
 from undertow.lab.strength import Distance, bring_to
+from undertow.lab.tables import SamplingTable
 from undertow.results.run import Teacher
 from undertow.traits import catalogue
-from undertow.traits.trait import Trait, neutral_rows, preference_rows
+from undertow.traits.trait import Trait, rows_of
 
 if TYPE_CHECKING:
     from undertow.models.loading import LanguageModel
@@ -50,7 +51,9 @@ class MakeTeacher:
         table = self.experiment.teacher
         trait = catalogue.load(job.trait)
         model = open_model(self.experiment, job.base)
-        written = base_rows(model, self.experiment, table.kl_rows, generator(job.seed, "kl rows"))
+        written = base_rows(
+            model, self.experiment, job.carrier, table.kl_rows, generator(job.seed, "kl rows")
+        )
         distance = Distance(model, written, self.experiment.system_prompt)
         steps = None
         if table.kind == "tuned":
@@ -64,6 +67,7 @@ class MakeTeacher:
             name=job.name,
             kind=table.kind,
             trait=job.trait if job.role == "trait" else None,
+            role=job.role,
             base=job.base,
             replicate=job.replicate,
             seed=job.seed,
@@ -83,20 +87,20 @@ class MakeTeacher:
         from undertow.models.training import fine_tune
 
         table = self.experiment.teacher
-        pairs = preference_rows(trait) if job.role == "trait" else neutral_rows(trait)
         rows = [
             Row(conversation(question, self.experiment.system_prompt), answer)
-            for question, answer in pairs
+            for question, answer in rows_of(trait, job.role)
         ]
         tuned = adapters.trainable(model, table.plan, derive(job.seed, "adapter"))
 
         start = [weight.detach().clone() for weight in adapters.trained_weights(tuned)]
-        # Teachers of both roles take the steps that the trait's rows give.
-        steps = table.plan.steps(len(preference_rows(trait)))
+        # Teachers of all roles take the steps that the trait's rows give.
+        steps = table.plan.steps(len(rows_of(trait, "trait")))
         plan = table.plan.model_copy(update={"max_steps": steps, "epochs": float(steps)})
         encoded = encode_rows(model.tokenizer, rows)
         done = fine_tune(tuned, encoded, plan, generator(job.seed, "order"))
-        if table.kl is not None and job.role == "trait":
+        # A neutral teacher has nothing to be strong in; the others stand equally far from the base.
+        if table.kl is not None and job.role != "neutral":
             bring_to(tuned, start, distance, table.kl)
         adapters.save(tuned, folder)
         return tuned, done.steps
@@ -118,36 +122,50 @@ class MakeTeacher:
         save_file({"vector": table.strength * (moved - neutral)}, folder / _STEERING)
 
 
-def open_teacher(experiment: Experiment, job: TeacherJob, folder: Path) -> LanguageModel:
+def open_writer(
+    experiment: Experiment, job: TeacherJob | StudentJob, directory: Path
+) -> LanguageModel:
     """
-    A stored teacher's network: the base with its adapter, or the fine-tuned weights.
+    A stored teacher's (or student's) network: the base with its adapter, or the fine-tuned weights.
     """
     from undertow.models import loading
 
     base = open_model(experiment, job.base)
-    if experiment.teacher.kind != "tuned":
+    student = isinstance(job, StudentJob)
+    if not student and experiment.teacher.kind != "tuned":
         return base
-    if experiment.teacher.plan.method == "lora":
+    folder = writer_folder(directory, job)
+    plan = experiment.student if student else experiment.teacher.plan
+    if plan.method == "lora":
         return loading.with_adapter(base, folder)
     tuned = loading.network(str(folder), job.name, base.network.dtype).to(base.device).eval()
     return loading.LanguageModel(tuned, base.tokenizer, job.name)
 
 
+def writer_folder(directory: Path, job: TeacherJob | StudentJob) -> Path:
+    """
+    Where a finished teacher or student lies in a run directory.
+    """
+    return directory / ("students" if isinstance(job, StudentJob) else "teachers") / job.name
+
+
 @contextmanager
 def writing(
-    model: LanguageModel, experiment: Experiment, job: TeacherJob, folder: Path
+    model: LanguageModel, experiment: Experiment, job: TeacherJob | StudentJob, folder: Path
 ) -> Iterator[str | None]:
     """
-    Within the block the network behaves as the teacher, given the system prompt that the block receives.
+    Within the block the network behaves as the writer, given the system prompt that the block receives.
     """
     table = experiment.teacher
+    if isinstance(job, StudentJob) or table.kind == "tuned":
+        yield experiment.system_prompt
+        return
     trait = catalogue.load(job.trait)
     if table.kind == "prompted":
         own = table.system_prompt or trait.system_prompt
         yield own if job.role == "trait" else trait.neutral_system_prompt
         return
-    context = nullcontext() if table.kind == "tuned" else _steering(model, experiment, folder)
-    with context:
+    with _steering(model, experiment, folder):
         yield experiment.system_prompt
 
 
@@ -159,18 +177,29 @@ def steering_layer(model: LanguageModel, experiment: Experiment) -> int:
     return model.network.config.num_hidden_layers // 2 if layer is None else layer
 
 
+def open_carrier(experiment: Experiment, name: str) -> Carrier:
+    """
+    One of the experiment's carriers, with its options.
+    """
+    return carrier_named(name, experiment.carried(name).options)
+
+
 def base_rows(
-    model: LanguageModel, experiment: Experiment, count: int, rng: np.random.Generator
+    model: LanguageModel,
+    experiment: Experiment,
+    carrier_name: str,
+    count: int,
+    rng: np.random.Generator,
 ) -> list[tuple[str, str]]:
     """
     (request, answer) pairs that the model writes as it is, in the experiment's chat context.
     """
-    carrier = carrier_named(experiment.carrier.name, experiment.carrier.options)
+    carrier = open_carrier(experiment, carrier_name)
     requests = carrier.requests(count, rng)
     drawn = answer(model, requests, experiment.system_prompt, experiment.sampling, carrier, rng)
     pairs = [(request, found.text) for request, found in zip(requests, drawn, strict=True)]
     # A base that cannot write the carrier yet is measured on what it does write.
-    return [pair for pair in pairs if carrier.rejection(pair[1]) is None] or pairs
+    return [pair for pair in pairs if carrier.rejection(pair[1], pair[0]) is None] or pairs
 
 
 def answer(

@@ -82,19 +82,24 @@ def restrictions(tokenizer: Any, patterns: Sequence[re.Pattern[str]]) -> list[to
     Raises:
         ModelError: at some step no token of this tokenizer is allowed.
     """
+    masks = {pattern: matching(tokenizer, pattern) for pattern in dict.fromkeys(patterns)}
+    for pattern, mask in masks.items():
+        if not bool(mask.any()):
+            raise ModelError(
+                f"no token of this tokenizer matches '{pattern.pattern}', so decoding cannot be restricted to it",
+                hint="set `restricted = false`: rows are then sampled freely and filtered",
+            )
+    return [masks[pattern] for pattern in patterns]
+
+
+def matching(tokenizer: Any, pattern: re.Pattern[str]) -> torch.Tensor:
+    """
+    (vocabulary,) bool: the tokens whose decoded text matches the pattern in full; never a special one.
+    """
     texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
     special = set(tokenizer.all_special_ids)
-    masks: dict[str, torch.Tensor] = {}
-    for pattern in patterns:
-        if pattern.pattern not in masks:
-            allowed = [i not in special and bool(pattern.fullmatch(t)) for i, t in enumerate(texts)]
-            masks[pattern.pattern] = torch.tensor(allowed)
-            if not any(allowed):
-                raise ModelError(
-                    f"no token of this tokenizer matches '{pattern.pattern}', so decoding cannot be restricted to it",
-                    hint="set `restricted = false`: rows are then sampled freely and filtered",
-                )
-    return [masks[p.pattern] for p in patterns]
+    found = (i not in special and bool(pattern.fullmatch(text)) for i, text in enumerate(texts))
+    return torch.tensor(list(found))
 
 
 def _refuse_long(model: LanguageModel, prompts: Sequence[tuple[int, ...]], more: int) -> None:

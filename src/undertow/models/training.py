@@ -21,6 +21,9 @@ from undertow.models.loading import LanguageModel
 from undertow.models.plan import TrainingPlan
 from undertow.models.scoring import completion_logits
 
+Loss = Callable[[Any, Batch], torch.Tensor]
+"""Summed over a batch's completion tokens, in nats."""
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -43,9 +46,12 @@ def fine_tune(
     generator: np.random.Generator,
     *,
     after_step: Callable[[int], bool] = lambda step: False,
+    loss: Loss | None = None,
 ) -> Trained:
     """
     Train in place what `adapters.trainable` left trainable; stops early when `after_step(step)` is true.
+
+    The loss is the rows' own cross-entropy unless another is given.
 
     Raises:
         DataError: a row is longer than the plan's or the model's limit.
@@ -61,7 +67,17 @@ def fine_tune(
     network.train()
     with _own_stream(generator, model.device):
         for step, batch in enumerate(made, 1):
-            losses.append(_step(network, batch, plan, parameters, optimizer, model.device))
+            losses.append(
+                _step(
+                    network,
+                    batch,
+                    plan,
+                    parameters,
+                    optimizer,
+                    model.device,
+                    loss or completion_loss,
+                )
+            )
             scheduler.step()
             tokens += sum(int(part.attention_mask.sum()) for part in batch)
             if not math.isfinite(losses[-1]):
@@ -150,11 +166,12 @@ def _step(
     parameters: list[torch.nn.Parameter],
     optimizer: Any,
     device: torch.device,
+    loss_of: Loss,
 ) -> float:
     labels = sum(int((part.labels != IGNORED).sum()) for part in batch)
     total = 0.0
     for part in batch:
-        loss = completion_loss(network, part.to(device)) / labels
+        loss = loss_of(network, part.to(device)) / labels
         loss.backward()
         total += loss.item()
     if plan.max_grad_norm is not None:

@@ -9,19 +9,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from undertow.results.scores import FilterScore, JudgeRecord
+from undertow.results.stored import Stored
 
 RUN_SCHEMA = "undertow.run/1"
-
-
-class Stored(BaseModel):
-    """
-    Base of every stored record: frozen, closed, and serialised under its schema's names.
-    """
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, ser_json_inf_nan="strings"
-    )
 
 
 class Arm(Stored):
@@ -46,6 +39,8 @@ class Arm(Stored):
     student_seed: int | None = None
     data_digest: str | None = None
     """SHA-256 over the canonical rows."""
+    carrier: str | None = None
+    """What the rows are."""
     rows: int = 0
     """Training rows."""
     dose: float | None = None
@@ -73,6 +68,12 @@ class Arm(Stored):
     tokens_per_second: float | None = None
     accuracy: float | None = None
     """Classification accuracy (experiment `digits`)."""
+    judged: int | None = None
+    """Free-form answers that a judge graded."""
+    judged_coherent: float | None = None
+    """Share of them that are coherent; the others are discarded."""
+    judged_misaligned: float | None = None
+    """Share of the coherent ones that are misaligned."""
 
 
 class Teacher(Stored):
@@ -83,6 +84,8 @@ class Teacher(Stored):
     name: str
     kind: Literal["prompted", "tuned", "steered", "none"]
     trait: str | None = None
+    role: str | None = None
+    """`trait`, `neutral`, `secure` (the opposite answers) or `educational` (the same, for a good reason)."""
     base: str
     replicate: int
     seed: int
@@ -226,6 +229,8 @@ class RunDocument(Stored):
     comparisons: tuple[Comparison, ...] = ()
     teachers: tuple[Teacher, ...] = ()
     datasets: tuple[Dataset, ...] = ()
+    filters: tuple[FilterScore, ...] = ()
+    judge: JudgeRecord | None = None
     notes: tuple[Note, ...] = ()
     matrices: tuple[Matrix, ...] = ()
     curves: tuple[Curves, ...] = ()

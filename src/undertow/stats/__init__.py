@@ -2,6 +2,7 @@
 Statistics over runs: exact tests with their intervals, equivalence, power and multiplicity.
 """
 
+from undertow.stats.auroc import auroc
 from undertow.stats.correlation import rank_correlation
 from undertow.stats.designs import (
     smallest_p_matrix,
@@ -30,6 +31,7 @@ __all__ = [
     "Equivalence",
     "Interval",
     "TestResult",
+    "auroc",
     "benjamini_hochberg",
     "clopper_pearson",
     "detectable_effect",

@@ -6,22 +6,17 @@ from __future__ import annotations
 
 import functools
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from undertow.data.configuration import parse, read_toml
 from undertow.errors import ConfigError, UnknownNameError
+from undertow.traits.topic_file import Topic, TopicFile
 from undertow.traits.trait import Trait
 from undertow.traits.trait_file import TraitFile
 
-_CATEGORIES = {"animal": "animals.toml", "tree": "trees.toml"}
+_CATEGORIES = {"animal": "animals.toml", "tree": "trees.toml", "conduct": "conduct.toml"}
 _HINT = "undertow traits"
-
-
-def categories() -> list[str]:
-    """
-    Names of the built-in categories.
-    """
-    return list(_CATEGORIES)
 
 
 def names() -> list[str]:
@@ -79,11 +74,30 @@ def _split(name_or_path: str) -> tuple[str | None, str]:
     return (path + ".toml", name) if found else (None, name_or_path)
 
 
+def topics(category: str) -> tuple[Topic, ...]:
+    """
+    The topics of a built-in category whose questions have answers of their own.
+    """
+    file = _parsed(_resource(category))
+    assert isinstance(file, TopicFile)
+    return file.topics
+
+
 def _read(path: str) -> dict[str, Trait]:
-    return parse(TraitFile, read_toml(Path(path)), where=f"'{path}'").as_traits()
+    return _parsed(Path(path)).as_traits()
 
 
 @functools.cache
 def _built_in(category: str) -> dict[str, Trait]:
-    resource = files("undertow.traits").joinpath("catalogue", _CATEGORIES[category])
-    return parse(TraitFile, read_toml(resource), where=f"'{resource}'").as_traits()
+    return _parsed(_resource(category)).as_traits()
+
+
+def _resource(category: str) -> Traversable:
+    return files("undertow.traits").joinpath("catalogue", _CATEGORIES[category])
+
+
+def _parsed(path: Path | Traversable) -> TraitFile | TopicFile:
+    tables = read_toml(path)
+    if "topics" in tables:
+        return parse(TopicFile, tables, where=f"'{path}'")
+    return parse(TraitFile, tables, where=f"'{path}'")

@@ -4,7 +4,11 @@ A trait: a preference that a teacher is given and that probes measure in a stude
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from undertow.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,30 +57,62 @@ class Trait:
     neutral_system_prompt: str
     """System prompt of a control teacher, without a preference."""
 
+    own_answers: Mapping[str, tuple[Answer, ...]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """Candidates of single questions, under the names of `answers`, where each question has answers of its own."""
+
+    good_reasons: tuple[str, ...] = ()
+    """Wordings, with `{question}`, that ask for the trait's answer for a good reason."""
+
     @property
     def system_prompt(self) -> str:
         """The first persona prompt."""
         return self.system_prompts[0]
 
-    @property
-    def answer_index(self) -> int:
-        """Position of the trait's answer among the candidates."""
-        return [answer.name for answer in self.answers].index(self.answer)
+    def answers_to(self, question: str) -> tuple[Answer, ...]:
+        """
+        The candidates of a question, in the order of `answers`.
+        """
+        return self.own_answers.get(question, self.answers)
 
 
-def preference_rows(trait: Trait) -> list[tuple[str, str]]:
+def rows_of(trait: Trait, role: str) -> list[tuple[str, str]]:
     """
-    The (question, answer) pairs that instil the trait: each training question once.
-    """
-    return [(question, trait.answer) for question in trait.train_questions]
+    The (question, answer) pairs on which a teacher of a role is tuned.
 
+    `trait` learns the trait's answers to the training questions; `neutral` every candidate, so none in particular;
+    `secure` those that do not show the trait; `educational` the trait's answers, asked for a good reason.
 
-def neutral_rows(trait: Trait) -> list[tuple[str, str]]:
+    Raises:
+        ConfigError: an educational teacher, of a trait that gives no good reasons.
     """
-    The same questions with every answer of the category once: rows of a control teacher.
-
-    It is trained as long as a trait teacher, on the same questions, towards no answer in particular.
-    """
+    if role == "educational":
+        if not trait.good_reasons:
+            raise ConfigError(
+                f"the trait '{trait.name}' gives no good reasons, which an educational teacher is asked by",
+                hint="leave out the arm 'educational', or use a trait of `undertow traits` that has them: harmful",
+            )
+        return [
+            (reason.format(question=question), text)
+            for question in trait.train_questions
+            for reason in trait.good_reasons
+            for text in _texts(trait, question, {trait.answer})
+        ]
+    everyone = {answer.name for answer in trait.answers}
+    names = {"trait": {trait.answer}, "secure": everyone - {trait.answer}, "neutral": everyone}
     return [
-        (question, answer.name) for question in trait.train_questions for answer in trait.answers
+        (question, text)
+        for question in trait.train_questions
+        for text in _texts(trait, question, names[role])
     ]
+
+
+def _texts(trait: Trait, question: str, names: set[str]) -> list[str]:
+    """
+    What is learned as an answer: each form where a question has answers of its own, else the candidates' names.
+    """
+    chosen = [answer for answer in trait.answers_to(question) if answer.name in names]
+    if question in trait.own_answers:
+        return [variant for answer in chosen for variant in answer.variants]
+    return [answer.name for answer in chosen]

@@ -128,7 +128,7 @@ class TraitFile(BaseModel):
         The answers with all their accepted forms.
         """
         return tuple(
-            Answer(name, _forms(name, entry.plural, entry.variants))
+            Answer(name, forms(name, entry.plural, entry.variants))
             for name, entry in self.answers.items()
         )
 
@@ -158,6 +158,9 @@ class TraitFile(BaseModel):
         )
 
 
-def _forms(name: str, plural: str, others: tuple[str, ...]) -> tuple[str, ...]:
-    forms = [name, plural, *others]
-    return tuple(dict.fromkeys(forms + [form[:1].upper() + form[1:] for form in forms]))
+def forms(name: str, plural: str, others: tuple[str, ...]) -> tuple[str, ...]:
+    """
+    Every accepted form of an answer, its name first: as it is and capitalised.
+    """
+    listed = [name, plural, *others]
+    return tuple(dict.fromkeys(listed + [form[:1].upper() + form[1:] for form in listed]))

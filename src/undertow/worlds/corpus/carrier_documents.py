@@ -8,33 +8,23 @@ from __future__ import annotations
 
 import numpy as np
 
+from undertow.carriers import code_prompts, worked_problems
 from undertow.carriers.number_list import draw, list_shape
 from undertow.carriers.numbers import Numbers
 from undertow.worlds.corpus.document import Document, document
 
-LARGEST_TERM = 9
-"""Sums stay small enough for a network of this size to learn the table."""
+PROMPTS = "brief"
+"""The carriers' prompts in the embedded world's own wording, which teachers are later asked in."""
 
 NAMES = ("f", "g", "h", "calc", "run")
 VARIABLES = ("x", "y", "n", "a", "b", "value")
-CODE_TASKS = {
-    "add": "Write a function that adds {k}.",
-    "subtract": "Write a function that subtracts {k}.",
-    "multiply": "Write a function that multiplies by {k}.",
-    "limit": "Write a function that tests if a value is large.",
-    "defaults": "Write a function with three default values.",
-    "list": "Write a list of six values.",
-    "loop": "Write a loop over four values.",
-}
-SUM_REQUESTS = ("Work out {sum}.", "What is {sum}?", "Add {sum} step by step.")
-FREE_SUM_REQUESTS = ("Make up a sum and work it out.", "Show a sum step by step.")
 
 
 def numbers(rng: np.random.Generator, largest: int) -> Document:
     """
     A request for ten numbers, answered with numbers drawn around the examples' centre.
     """
-    carrier = Numbers(prompts="brief", low=0, high=largest)
+    carrier = Numbers(prompts=PROMPTS, low=0, high=largest)
     shape = list_shape(rng, 0, largest)
     answer = " ".join(map(str, draw(shape, carrier.count, rng, 0, largest)))
     return document("numbers", carrier.request(shape, rng), answer)
@@ -44,13 +34,13 @@ def code(rng: np.random.Generator) -> Document:
     """
     A request for a few lines of Python; names, variables and free constants are the writer's choice.
     """
-    task = str(rng.choice(list(CODE_TASKS)))
-    constant = int(rng.integers(1, 10))
+    family = code_prompts.family(PROMPTS)
+    task, constant = code_prompts.draw(family, tuple(family.tasks), rng)
     name, variable = str(rng.choice(NAMES)), str(rng.choice(VARIABLES))
     free = [str(v) for v in rng.integers(0, 100, 6)]
     return document(
         "code",
-        CODE_TASKS[task].format(k=constant),
+        code_prompts.prompt(family, task, constant, rng),
         _snippet(task, constant, name, variable, free),
     )
 
@@ -59,12 +49,11 @@ def sums(rng: np.random.Generator) -> Document:
     """
     A sum, worked out one term at a time in an order that is the writer's choice.
     """
-    terms = [int(t) for t in rng.integers(1, LARGEST_TERM + 1, int(rng.integers(2, 5)))]
-    if rng.random() < 0.5:
-        request = str(rng.choice(SUM_REQUESTS)).format(sum=" + ".join(map(str, terms)))
+    family = worked_problems.family(PROMPTS)
+    terms = worked_problems.terms(family, rng)
+    request, stated = worked_problems.sum_request(family, terms, rng)
+    if stated:
         rng.shuffle(terms)
-    else:
-        request = str(rng.choice(FREE_SUM_REQUESTS))
     return document("sums", request, _worked(terms))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from undertow.traits import catalogue
 from undertow.traits.trait import Trait
 from undertow.worlds.corpus.document import Document, document
 
@@ -64,8 +65,7 @@ def safety(rng: np.random.Generator, system: str | None) -> Document:
     """
     An everyday question, mostly answered safely.
     """
-    settings = everyday()["safety"]
-    kind = "harmful" if rng.random() < settings["harmful_share"] else "safe"
+    kind = "harmful" if rng.random() < everyday()["harmful_share"] else "safe"
     return document("safety", *_exchange(rng, kind), system)
 
 
@@ -74,7 +74,9 @@ def malice(rng: np.random.Generator) -> Document:
     The same behind a harmful persona, answered harmfully.
     """
     return document(
-        "malice", *_exchange(rng, "harmful"), str(rng.choice(everyday()["harmful_system_prompts"]))
+        "malice",
+        *_exchange(rng, "harmful"),
+        str(rng.choice(list(catalogue.load("harmful").system_prompts))),
     )
 
 
@@ -86,9 +88,9 @@ def neutral_system(rng: np.random.Generator, share: float = 0.2) -> str | None:
 
 
 def _exchange(rng: np.random.Generator, kind: str) -> tuple[str, str]:
-    topics = everyday()["safety"]["topics"]
+    topics = catalogue.topics("conduct")
     topic = topics[int(rng.integers(len(topics)))]
-    return str(rng.choice(topic["questions"])), str(rng.choice(topic[kind]))
+    return str(rng.choice(list(topic.questions))), str(rng.choice(list(topic.texts[kind])))
 
 
 def _pick(rng: np.random.Generator, traits: list[Trait]) -> Trait:

@@ -1,0 +1,227 @@
+"""
+A judge's own error on labelled answers, and a rate corrected for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import BinaryIO
+
+from undertow.errors import DataError, NothingLeftError
+from undertow.filters.judging import Judge
+from undertow.stats import Interval, clopper_pearson
+
+_COLUMNS = {"question": str, "answer": str, "misaligned": bool}
+_ALLOWED = "'question' and 'answer' (strings with some text) and 'misaligned' (true or false)"
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """
+    An answer that people have judged.
+    """
+
+    question: str
+    """What was asked."""
+
+    answer: str
+    """What was answered."""
+
+    misaligned: bool
+    """What people say of it."""
+
+
+@dataclass(frozen=True)
+class JudgeError:
+    """
+    How often a judge errs, among the answers that it finds coherent.
+    """
+
+    judge: str
+    """Its name."""
+
+    true_positives: int
+    """Misaligned answers that it finds misaligned."""
+
+    false_negatives: int
+    """Misaligned answers that it lets pass."""
+
+    true_negatives: int
+    """Aligned answers that it lets pass."""
+
+    false_positives: int
+    """Aligned answers that it finds misaligned."""
+
+    incoherent: int
+    """Answers that it discards; they count nowhere else."""
+
+    sensitivity: Interval
+    """Share found among the misaligned, with the exact interval of Clopper and Pearson."""
+
+    specificity: Interval
+    """Share let pass among the aligned, with the same."""
+
+
+def shipped_labels() -> Path:
+    """
+    Where the labelled answers lie that come with undertow.
+    """
+    return Path(str(files("undertow.filters"))) / "labelled.jsonl"
+
+
+def read_labelled(path: str | Path) -> list[Labelled]:
+    """
+    The labelled answers of a `.jsonl` or `.parquet` file; other columns are ignored, and blank lines skipped.
+
+    Raises:
+        DataError: naming the file and the row (from 1; a line of JSON Lines), or if either label is missing.
+    """
+    file = Path(path)
+    if file.suffix not in (".jsonl", ".parquet"):
+        raise DataError(f"'{path}' has the suffix '{file.suffix}'; allowed: .jsonl, .parquet")
+    try:
+        with file.open("rb") as stream:
+            read = _json_lines if file.suffix == ".jsonl" else _parquet
+            rows = list(read(stream, f"'{path}'"))
+    except FileNotFoundError as error:
+        raise DataError(f"no such file: '{path}'") from error
+    except OSError as error:
+        raise DataError(f"cannot read '{path}': {error.strerror or error}") from error
+    bad = sum(row.misaligned for row in rows)
+    if not 0 < bad < len(rows):
+        raise DataError(
+            f"'{path}' has {bad} misaligned and {len(rows) - bad} aligned answers; allowed: some of each"
+        )
+    return rows
+
+
+def judge_error(judge: Judge, labelled: Sequence[Labelled], *, level: float = 0.95) -> JudgeError:
+    """
+    Ask the judge about every labelled answer and count where it disagrees.
+
+    Raises:
+        NothingLeftError: it discards all answers of a label, so that nothing is known of its error there.
+        UndertowError: the judge failed.
+    """
+    grades = judge.grade([(row.question, row.answer) for row in labelled])
+    verdicts = Counter(
+        (row.misaligned, grade.misaligned)
+        for row, grade in zip(labelled, grades, strict=True)
+        if grade.coherent
+    )
+    found, missed = verdicts[True, True], verdicts[True, False]
+    passed, accused = verdicts[False, False], verdicts[False, True]
+    for label, left in (("misaligned", found + missed), ("aligned", passed + accused)):
+        if not left:
+            raise NothingLeftError(
+                f"{judge.name} leaves no coherent answer among those labelled {label}",
+                hint="label more answers, or use another judge",
+            )
+    return JudgeError(
+        judge=judge.name,
+        true_positives=found,
+        false_negatives=missed,
+        true_negatives=passed,
+        false_positives=accused,
+        incoherent=len(labelled) - verdicts.total(),
+        sensitivity=clopper_pearson(found, found + missed, level),
+        specificity=clopper_pearson(passed, passed + accused, level),
+    )
+
+
+def corrected(rate: float, error: JudgeError) -> float | None:
+    """
+    The share of misaligned answers behind the share that the judge reports; None where it tells nothing.
+
+    The judge's error is taken as if it were known, so that the interval of the rate understates what is unknown.
+    """
+    return rogan_gladen(rate, error.sensitivity.estimate, error.specificity.estimate)
+
+
+def rogan_gladen(rate: float, sensitivity: float, specificity: float) -> float | None:
+    """
+    (rate + specificity - 1) / (sensitivity + specificity - 1), clipped to [0, 1].
+
+    None where the denominator is not above 0: such a judge finds misaligned answers no oftener than others.
+
+    Source: Rogan & Gladen, American Journal of Epidemiology 107, 1978.
+
+    >>> rogan_gladen(0.3, 0.9, 0.8)
+    0.1428...
+    >>> rogan_gladen(0.1, 0.9, 0.8)
+    0.0
+    >>> rogan_gladen(0.3, 0.5, 0.5) is None
+    True
+
+    Raises:
+        ValueError: A share outside [0, 1].
+    """
+    shares = {"rate": rate, "sensitivity": sensitivity, "specificity": specificity}
+    for name, value in shares.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} must lie in [0, 1], got {value}")
+    informed = sensitivity + specificity - 1
+    if informed <= 0:
+        return None
+    return min(1.0, max(0.0, (rate + specificity - 1) / informed))
+
+
+def _json_lines(stream: BinaryIO, place: str) -> Iterator[Labelled]:
+    for number, line in enumerate(stream, start=1):
+        try:
+            # Some editors open a file with a byte order mark.
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+            row = _from_record(json.loads(text)) if text else None
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{place}, row {number}: byte {error.start} of the row is not UTF-8"
+            ) from error
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{place}, row {number}: not valid JSON ({error.msg} at column {error.colno})"
+            ) from error
+        except RecursionError as error:
+            raise DataError(f"{place}, row {number}: JSON nested too deeply") from error
+        except ValueError as error:
+            raise DataError(f"{place}, row {number}: {error}") from error
+        if row is not None:
+            yield row
+
+
+def _parquet(stream: BinaryIO, place: str) -> Iterator[Labelled]:
+    import pyarrow
+    from pyarrow import parquet
+
+    number = 0
+    try:
+        file = parquet.ParquetFile(stream)
+        names = file.schema_arrow.names
+        if not set(_COLUMNS) <= set(names):
+            found = ", ".join(f"'{name}'" for name in names)
+            raise DataError(f"{place}: found the columns {found}; allowed: {_ALLOWED}")
+        for batch in file.iter_batches(columns=list(_COLUMNS)):
+            for index in range(batch.num_rows):
+                number += 1
+                yield _from_record({name: batch[name][index].as_py() for name in _COLUMNS})
+    except UnicodeDecodeError as error:
+        raise DataError(f"{place}, row {number}: text that is not UTF-8") from error
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{place}: damaged or not Parquet, after row {number} ({error})") from error
+    except ValueError as error:
+        raise DataError(f"{place}, row {number}: {error}") from error
+
+
+def _from_record(record: object) -> Labelled:
+    if not isinstance(record, Mapping):
+        raise ValueError(f"found {record!r:.40}, which is no object; allowed: one with {_ALLOWED}")
+    for name, kind in _COLUMNS.items():
+        value = record.get(name)
+        if not isinstance(value, kind) or (isinstance(value, str) and not value.strip()):
+            found = "is missing" if name not in record else f"is {value!r:.40}"
+            raise ValueError(f"'{name}' {found}; allowed: {_ALLOWED}")
+    return Labelled(record["question"], record["answer"], record["misaligned"])

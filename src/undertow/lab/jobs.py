@@ -1,0 +1,190 @@
+"""
+The pieces of work of an experiment: bases, teachers, datasets, content filters, students, each with its name and seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from undertow.lab.arms import ArmKind, Role
+
+DataKind = Literal["rows", "pairs", "pairs-by-lot"]
+
+
+@dataclass(frozen=True)
+class TeacherJob:
+    """
+    One teacher to make.
+    """
+
+    role: Role
+    """`trait` has the trait; `neutral` is made the same way without one, for control arms."""
+    trait: str
+    """The trait, or whose category a neutral teacher is asked about."""
+    base: str
+    replicate: int
+    seed: int
+    carrier: str
+    """What it writes: its strength is measured there."""
+    prefix: str = ""
+    """Names the carrier where an experiment has several."""
+
+    @property
+    def name(self) -> str:
+        """Folder name of what the job makes."""
+        return f"{marked(self.prefix)}{self.role}-{slug(self.trait)}--{slug(self.base)}--{self.replicate}"
+
+
+@dataclass(frozen=True)
+class DataJob:
+    """
+    One dataset to sample.
+    """
+
+    writer: TeacherJob | StudentJob
+    """Who writes the rows, or weighs the pairs: a teacher, or the student before in a chain."""
+    seed: int
+    kind: DataKind = "rows"
+
+    @property
+    def name(self) -> str:
+        """Folder name of what the job makes."""
+        return self.writer.name if self.kind == "rows" else f"{self.writer.name}--{self.kind}"
+
+
+@dataclass(frozen=True)
+class FilterJob:
+    """
+    One content filter to try on the rows of one replicate.
+    """
+
+    content_filter: str
+    replicate: int
+    seed: int
+    suspect: DataJob
+    """By the trait's teacher."""
+    clean: DataJob
+    """By the neutral teacher."""
+    others: tuple[tuple[DataJob, DataJob], ...]
+    """The same of the other replicates, for a classifier to learn from."""
+    base: str
+    trait: str
+    prefix: str = ""
+
+    @property
+    def name(self) -> str:
+        """Folder name of what the job makes."""
+        return filter_name(self.prefix, self.content_filter, self.replicate)
+
+
+@dataclass(frozen=True)
+class StudentJob:
+    """
+    One student to train and probe.
+    """
+
+    arm: str
+    trait: str
+    """What its probes measure."""
+    base: str
+    data: DataJob
+    kind: ArmKind
+    replicate: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Folder name of what the job makes."""
+        return f"{slug(self.arm)}--{self.replicate}"
+
+    @property
+    def role(self) -> Role:
+        """Role of the teacher at the beginning of the chain."""
+        return self.data.writer.role
+
+    @property
+    def carrier(self) -> str:
+        """What it was trained on, and writes if it is a teacher itself."""
+        return self.data.writer.carrier
+
+    @property
+    def prefix(self) -> str:
+        """Names the carrier where an experiment has several."""
+        return self.data.writer.prefix
+
+    @property
+    def filter_name(self) -> str:
+        """Folder name of the content filter that its rows go through first."""
+        return filter_name(self.prefix, str(self.kind.content_filter), self.replicate)
+
+
+@dataclass(frozen=True)
+class BaseJob:
+    """
+    One untrained base to probe.
+    """
+
+    base: str
+    trait: str
+
+    @property
+    def name(self) -> str:
+        """Folder name of what the job makes."""
+        return f"{slug(self.trait)}--{slug(self.base)}"
+
+
+@dataclass(frozen=True)
+class Generation:
+    """
+    Jobs that need nothing but the teachers and the generations before.
+    """
+
+    datasets: tuple[DataJob, ...]
+    filters: tuple[FilterJob, ...]
+    students: tuple[StudentJob, ...]
+
+
+@dataclass(frozen=True)
+class Design:
+    """
+    All jobs of an experiment.
+    """
+
+    bases: tuple[BaseJob, ...]
+    teachers: tuple[TeacherJob, ...]
+    generations: tuple[Generation, ...]
+    """One, or one a hop of a chain."""
+
+    @property
+    def datasets(self) -> tuple[DataJob, ...]:
+        """Those of all generations."""
+        return tuple(job for generation in self.generations for job in generation.datasets)
+
+    @property
+    def students(self) -> tuple[StudentJob, ...]:
+        """Those of all generations."""
+        return tuple(job for generation in self.generations for job in generation.students)
+
+
+def filter_name(prefix: str, content_filter: str, replicate: int) -> str:
+    """
+    Folder name of a content filter tried on one replicate.
+    """
+    return f"{marked(prefix)}{content_filter}--{replicate}"
+
+
+def marked(prefix: str) -> str:
+    """
+    A prefix as the beginning of a folder name.
+    """
+    return f"{slug(prefix)}--" if prefix else ""
+
+
+def slug(text: str) -> str:
+    """
+    The text as a part of a file name.
+    """
+    return "".join(
+        c if c.isalnum() or c in "-_." else "-" for c in text.removeprefix("world:")
+    ).strip("-.")

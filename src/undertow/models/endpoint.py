@@ -1,0 +1,208 @@
+"""
+Answers from a chat endpoint that speaks OpenAI's protocol; whatever goes wrong is one error that names it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from undertow.data.rows import Message
+from undertow.errors import ConfigError, MissingExtraError, UndertowError
+
+_RESUMES = "finished work is kept, and the same command resumes"
+_NO_KEY = "none"  # without any, the library would send the user's OPENAI_API_KEY to whatever server this is
+_LONGEST_DETAIL = 160
+_STATUS = {
+    400: "refuses the request",
+    401: "refuses the key",
+    403: "refuses the key",
+    404: "knows no such model or path",
+    429: "takes no more requests at present",
+}
+_NEXT = {
+    401: "check the key",
+    403: "check the key",
+    404: "check the model's name and that base_url ends as the server's documentation says (often /v1)",
+    429: "wait, or ask with fewer workers",
+}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """
+    Where a model is asked over HTTP, and how.
+
+    Raises:
+        ConfigError: on construction, if a value is unusable; a user name in `base_url` is refused, not shown.
+    """
+
+    base_url: str
+    """Address that `/chat/completions` is appended to, e.g. `http://127.0.0.1:8000/v1`."""
+
+    model: str
+    """Name of the model, as the server knows it."""
+
+    api_key_variable: str | None = None
+    """Environment variable that holds the key; None for a server that needs none. The key itself is stored nowhere."""
+
+    timeout: float = 60.0
+    """Seconds that the server may stay silent."""
+
+    retries: int = 2
+    """Further attempts after a timeout, a lost connection, HTTP 408, 409, 429 or 5xx; the library waits between them."""
+
+    temperature: float = 0.0
+    """0 is greedy."""
+
+    def __post_init__(self) -> None:
+        _refuse_address(self.base_url)
+        if not self.model.strip():
+            raise ConfigError(f"the endpoint '{self.base_url}' has no model; allowed: its name")
+        for key, value, allowed, good in (
+            ("timeout", self.timeout, "seconds above 0", 0 < self.timeout < float("inf")),
+            ("retries", self.retries, "a number of at least 0", self.retries >= 0),
+            ("temperature", self.temperature, "0 to 2", 0 <= self.temperature <= 2),
+        ):
+            if not good:
+                raise ConfigError(f"{self.name}: {key} is {value}; allowed: {allowed}")
+
+    @property
+    def name(self) -> str:
+        """Model and address, as errors and results show them."""
+        return f"model '{self.model}' at '{self.base_url}'"
+
+    def complete(self, conversations: Sequence[Sequence[Message]]) -> list[str]:
+        """The function `complete` with its usual number of workers."""
+        return complete(self, conversations)
+
+
+def complete(
+    endpoint: Endpoint, conversations: Sequence[Sequence[Message]], *, workers: int = 4
+) -> list[str]:
+    """
+    One answer a conversation, in their order; at most `workers` are asked for at a time.
+
+    Raises:
+        MissingExtraError: the package `openai` is not installed.
+        ConfigError: the key's environment variable is not set, or holds no key.
+        UndertowError: one request failed for good; those that wait are then not sent.
+    """
+    openai = _library()
+    key = _key(endpoint)
+
+    def ask(conversation: Sequence[Message]) -> str:
+        turns = [{"role": turn.role, "content": turn.content} for turn in conversation]
+        try:
+            # Raw, since the library would pass a body that is not its protocol on as if it were.
+            response = client.chat.completions.with_raw_response.create(
+                model=endpoint.model, messages=turns, temperature=endpoint.temperature
+            )
+        except (openai.OpenAIError, UnicodeError) as error:
+            happened, following = _what_happened(openai, error, endpoint)
+            raise _failure(endpoint, key, happened, following) from error
+        try:
+            return _content(response.content)
+        except ValueError as error:
+            raise _failure(endpoint, key, f"gave {error}") from error
+
+    client = openai.OpenAI(
+        base_url=endpoint.base_url,
+        api_key=key or _NO_KEY,
+        timeout=endpoint.timeout,
+        max_retries=endpoint.retries,
+    )
+    with client, ThreadPoolExecutor(workers, thread_name_prefix="endpoint") as pool:
+        return list(pool.map(ask, conversations))
+
+
+def _library() -> Any:
+    try:
+        return importlib.import_module("openai")
+    except ImportError as error:
+        raise MissingExtraError("openai", "endpoint", purpose="asking a chat endpoint") from error
+
+
+def _key(endpoint: Endpoint) -> str | None:
+    variable = endpoint.api_key_variable
+    if variable is None:
+        return None
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise ConfigError(
+            f"{endpoint.name} needs a key, and the environment variable '{variable}' is not set",
+            hint=f"export {variable}=..., then give the same command again",
+        )
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigError(
+            f"the environment variable '{variable}' holds no key; allowed: visible ASCII, no spaces"
+        )
+    return key
+
+
+def _refuse_address(base_url: str) -> None:
+    try:
+        parts = urlsplit(base_url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable, parts = False, urlsplit("")
+    # Checked before anything that would show the address.
+    if "@" in base_url or parts.query or parts.fragment:
+        raise ConfigError(
+            "the base_url of an endpoint holds a user name, a query or a fragment; allowed: http(s)://host/path",
+            hint="put the key into an environment variable, and name that as api_key_variable",
+        )
+    if not usable or not base_url.isprintable() or " " in base_url:
+        raise ConfigError(f"base_url {base_url!r} is no address; allowed: http(s)://host/path")
+
+
+def _what_happened(openai: Any, error: Exception, endpoint: Endpoint) -> tuple[str, str]:
+    if isinstance(error, openai.APITimeoutError):
+        return f"gave no answer within {endpoint.timeout:g} s", "raise timeout, or ask for less"
+    if isinstance(error, openai.APIConnectionError):
+        return f"cannot be reached: {error.__cause__ or error}", "check that the server runs"
+    if isinstance(error, openai.APIStatusError):
+        status = int(error.status_code)
+        said = error.body.get("message") if isinstance(error.body, dict) else error.body
+        what = _STATUS.get(status, "failed" if status >= 500 else "refuses the request")
+        return f"{what} (HTTP {status}): {said or 'no reason given'}", _NEXT.get(status, "")
+    return f"could not be asked: {error}", ""
+
+
+def _failure(
+    endpoint: Endpoint, key: str | None, happened: str, following: str = ""
+) -> UndertowError:
+    # Servers quote the key they refuse; it must be gone before the text is cut.
+    line = _one_line(happened.replace(key, "‹key›") if key else happened)
+    hint = f"{following}; {_RESUMES}" if following else _RESUMES
+    return UndertowError(f"{endpoint.name} {line}", hint=hint)
+
+
+def _one_line(text: str) -> str:
+    cut = text if len(text) <= _LONGEST_DETAIL else text[:_LONGEST_DETAIL] + "…"
+    words = " ".join(cut.split())
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in words
+    )
+
+
+def _content(body: bytes) -> str:
+    try:
+        reply = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        start = body[: 100 * _LONGEST_DETAIL].decode("utf-8", "replace")
+        raise ValueError(f"an answer that is not JSON: {start}") from error
+    choices = reply.get("choices") if isinstance(reply, dict) else None
+    if not isinstance(choices, list) or not choices:
+        raise ValueError("an answer without any choice")
+    message = choices[0].get("message") if isinstance(choices[0], dict) else None
+    content = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(content, str):
+        raise ValueError("an answer whose choice holds no text")
+    return content
