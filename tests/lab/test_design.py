@@ -44,7 +44,7 @@ def test_replicates_renew_everything(tiny_experiment: Maker) -> None:
     """
     first, second = (s for s in design(tiny_experiment(replicates=2)).students if s.arm == "trait")
 
-    assert first.data.writer.seed != second.data.teacher.seed
+    assert first.data.writer.seed != second.data.writer.seed
     assert first.data.seed != second.data.seed
     assert first.seed != second.seed
 
