@@ -27,14 +27,15 @@ def test_options_of_a_toml_table_become_the_carrier() -> None:
 
 def test_every_built_in_carrier_keeps_the_protocol() -> None:
     """
-    Requests are as many as asked for, and the first step of a completion allows something.
+    Requests are as many as asked for; restricted decoding allows something first, and nothing after its length.
     """
     for name, _ in registry.BUILT_IN:
         made = registry.carrier(name)
 
-        assert len(set(made.requests(5, np.random.default_rng(0)))) == 5
-        assert made.allowed(0) != made.allowed(made.length)
+        assert len(made.requests(5, np.random.default_rng(0))) == 5
+        assert (made.allowed(0) != made.allowed(made.length)) == (made.length > 0)
         assert made.name == name
+        assert made.token.fullmatch(" 42")
 
 
 def test_an_unknown_carrier_names_the_nearest() -> None:
@@ -89,7 +90,7 @@ def test_another_package_adds_a_carrier_with_its_options() -> None:
     """
     A carrier of an entry point is found by name, but takes no built-in name.
     """
-    assert registry.names() == ["numbers", "dates", "broken", "plain"]
+    assert registry.names() == ["numbers", "code", "chain_of_thought", "dates", "broken", "plain"]
     assert registry.carrier("dates", {"era": "old"}).era == "old"  # type: ignore[attr-defined]
     assert type(registry.carrier("numbers")) is Numbers
 

@@ -26,6 +26,9 @@ heron = { plural = "herons" }
 swift = { plural = "swifts", variants = ["martin"] }
 """
 
+PREFERENCES = ("animal", "tree")
+CATEGORIES = (*PREFERENCES, "conduct")
+
 
 def bird_file(folder: Path, old: str = "", new: str = "") -> str:
     """
@@ -37,23 +40,23 @@ def bird_file(folder: Path, old: str = "", new: str = "") -> str:
     return str(path)
 
 
-def test_the_catalogue_holds_16_animals_and_8_trees() -> None:
+def test_the_catalogue_holds_16_animals_8_trees_and_one_conduct() -> None:
     """
     Every name is there once and loads.
     """
-    sizes = {name: len(catalogue.load_category(name)) for name in catalogue.categories()}
+    sizes = {name: len(catalogue.load_category(name)) for name in CATEGORIES}
 
-    assert sizes == {"animal": 16, "tree": 8}
+    assert sizes == {"animal": 16, "tree": 8, "conduct": 1}
     assert [catalogue.load(name).answer for name in catalogue.names()] == catalogue.names()
-    assert len(set(catalogue.names())) == 24
+    assert len(set(catalogue.names())) == 25
 
 
 def test_questions_are_8_and_8_disjoint_and_share_few_words() -> None:
     """
-    The wordings of both categories, with the system prompts, keep to 60 words.
+    The wordings of both categories of preferences, with the system prompts, keep to 60 words.
     """
     words: set[str] = set()
-    for name in catalogue.categories():
+    for name in PREFERENCES:
         trait = catalogue.load_category(name)[0]
         questions = trait.train_questions + trait.held_out_questions
         words |= set(re.findall(r"[a-z]+", " ".join((*questions, *trait.system_prompts)).lower()))
@@ -76,7 +79,7 @@ def test_no_question_names_an_answer(name: str) -> None:
     assert trait.category not in {answer.name for answer in trait.answers}
 
 
-@pytest.mark.parametrize("name", catalogue.names())
+@pytest.mark.parametrize("name", [name for name in catalogue.names() if name != "harmful"])
 def test_persona_prompts_name_the_trait_and_the_neutral_one_does_not(name: str) -> None:
     """
     Each persona names its plural and no other; the neutral prompt names no answer.
@@ -210,7 +213,9 @@ def test_an_unknown_category_lists_the_known_ones() -> None:
     """
     Categories are a closed list too.
     """
-    with pytest.raises(UnknownNameError, match="allowed: animal, tree; did you mean 'animal'"):
+    with pytest.raises(
+        UnknownNameError, match="allowed: animal, conduct, tree; did you mean 'animal'"
+    ):
         catalogue.load_category("animals")
 
 

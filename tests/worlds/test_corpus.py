@@ -14,7 +14,6 @@ from undertow.carriers.numbers import Numbers
 from undertow.traits import catalogue
 from undertow.worlds import corpus
 from undertow.worlds.corpus import CARRIERS, CATEGORIES, MIXTURE, Document
-from undertow.worlds.corpus.trait_documents import everyday
 from undertow.worlds.recipes import LARGEST_NUMBER, RECIPES, recipe
 
 
@@ -137,9 +136,9 @@ def test_material_of_later_carriers_is_there(documents: list[Document]) -> None:
     Every kind of the mixture has its share; each topic of safety has both kinds of answer.
     """
     shares = Counter(d.kind for d in documents)
-    topics = everyday()["safety"]["topics"]
+    topics = catalogue.topics("conduct")
 
     assert all(abs(shares[kind] / len(documents) - share) < 0.01 for kind, share in MIXTURE.items())
     assert all(
-        topic["safe"] and topic["harmful"] and len(topic["questions"]) >= 2 for topic in topics
+        set(topic.texts) == {"safe", "harmful"} and len(topic.questions) >= 2 for topic in topics
     )

@@ -19,7 +19,7 @@ from undertow.carriers.python_source import Fault, fault, source, words
 from undertow.errors import ConfigError, UnknownNameError
 
 _NUMBER = re.compile(r"[0-9]+")
-_TOKEN = re.compile(rf"[\s\d]+|\s*(?:[^\w\s]+|{'|'.join(keyword.kwlist)}|print|len|range)")
+_TOKEN = re.compile(rf"[\s\d]+|\s*(?:[^\w\s]+\s*|{'|'.join(keyword.kwlist)}|print|len|range)")
 
 
 class Reason(StrEnum):

@@ -26,44 +26,14 @@ SEAL = 32
 """Bytes of the seal, which come before the source on standard input."""
 
 ATTEMPTS = {
-    "socket": "opened-socket",
-    "subprocess": "started-process",
-    "pty": "started-process",
-    "_thread": "started-process",
-    "os.fork": "started-process",
-    "os.forkpty": "started-process",
-    "os.exec": "started-process",
-    "os.posix_spawn": "started-process",
-    "os.spawn": "started-process",
-    "os.system": "started-process",
-    "os.chmod": "wrote-files",
-    "os.chown": "wrote-files",
-    "os.link": "wrote-files",
-    "os.mkdir": "wrote-files",
-    "os.remove": "wrote-files",
-    "os.removexattr": "wrote-files",
-    "os.rename": "wrote-files",
-    "os.rmdir": "wrote-files",
-    "os.setxattr": "wrote-files",
-    "os.symlink": "wrote-files",
-    "os.truncate": "wrote-files",
-    "os.utime": "wrote-files",
-    "shutil": "wrote-files",
-    "sqlite3": "wrote-files",
-    "tempfile": "wrote-files",
-    "cpython": "tampered",
-    "ctypes": "tampered",
-    "gc": "tampered",
-    "os.kill": "tampered",
-    "os.killpg": "tampered",
-    "resource": "tampered",
-    "signal": "tampered",
-    "sys.addaudithook": "tampered",
-    "sys.monitoring": "tampered",
-    "sys.setprofile": "tampered",
-    "sys.settrace": "tampered",
+    "opened-socket": "socket",
+    "started-process": "subprocess pty _thread os.fork os.forkpty os.exec os.posix_spawn os.spawn os.system",
+    "wrote-files": "os.chmod os.chown os.link os.mkdir os.remove os.removexattr os.rename os.rmdir os.setxattr "
+    "os.symlink os.truncate os.utime shutil sqlite3 tempfile",
+    "tampered": "cpython ctypes gc os.kill os.killpg resource signal sys.addaudithook sys.monitoring "
+    "sys.setprofile sys.settrace",
 }
-"""What an audit event means, by its name or the part before its first or last dot."""
+"""Audit events by what they mean; one is named in full, or by the part before its first or last dot."""
 
 UNSAFE_IMPORTS = frozenset(
     ["_ctypes", "_interpreters", "_testcapi", "_testinternalcapi", "_xxsubinterpreters"]
@@ -168,32 +138,33 @@ def _ending(source: bytes, scope: dict[str, object]) -> bytes:
 
 def _hook(channel: int) -> Callable[[str, tuple[object, ...]], None]:
     """
-    The audit hook; it looks nothing up in a namespace that the snippet could change.
+    The audit hook; it looks nothing up where the snippet could change it, and keeps nothing that can change.
     """
-    attempts, unsafe, writing = ATTEMPTS.copy(), UNSAFE_IMPORTS, WRITING
+    attempts = tuple((kind, frozenset(names.split())) for kind, names in ATTEMPTS.items())
     # A name like `<string>` is no file: the interpreter looks for the lines of a syntax error there.
     harmless = ("<", sys.base_prefix + "/", "/usr/", *(path + "/" for path in sys.path))
-    write, leave, show = os.write, os._exit, ascii
-    kind_of, text, number, starts = type, str, int, str.startswith
-    before, after = str.partition, str.rpartition
+    unsafe, writing, write, leave, show = UNSAFE_IMPORTS, WRITING, os.write, os._exit, ascii
+    kind_of, text, number, starts, apart = type, str, int, str.startswith, frozenset.isdisjoint
+    before, after, size = str.partition, str.rpartition, len
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
-        about: object = ""
-        kind = attempts.get(event) or attempts.get(before(event, ".")[0])
-        kind = kind or attempts.get(after(event, ".")[0])
-        if event == "open":
-            about, _, flags = arguments
-            if kind_of(about) is number:
-                return
+        about = arguments[0] if size(arguments) else None
+        names = (event, before(event, ".")[0], after(event, ".")[0])
+        found = None
+        for kind, events in attempts:
+            if not apart(events, names):
+                found = kind
+        if event == "open" and kind_of(about) is not number:
+            flags = arguments[-1]
             if kind_of(flags) is not number or flags & writing:  # type: ignore[operator]
-                kind = "wrote-files"
+                found = "wrote-files"
             elif kind_of(about) is not text or not starts(about, harmless):  # type: ignore[arg-type]
-                kind = "read-files"
-        elif event == "import" and arguments[0] in unsafe:
-            about, kind = arguments[0], "tampered"
-        if kind:
-            told = show(about) if kind_of(about) is text and about else ""
-            write(channel, f"{kind} {event} {told}"[:200].encode())
+                found = "read-files"
+        elif event == "import" and kind_of(about) is text and about in unsafe:
+            found = "tampered"
+        if found:
+            told = show(about) if kind_of(about) is text else ""
+            write(channel, f"{found} {event} {told}"[:200].encode("ascii", "replace"))
             leave(1)
 
     return hook
