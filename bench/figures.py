@@ -16,6 +16,9 @@ from undertow.data.writing import atomic_write
 
 BENCH = Path(__file__).parent
 
+EFFECTS = ("logits", "share of the transfer")
+"""Units whose figures README shows in any case, where they have an interval."""
+
 MOST_SHOWN = 20
 """Figures of one benchmark that README shows without choosing."""
 
@@ -95,7 +98,7 @@ def table(bench: str) -> str:
     document = json.loads((BENCH / bench / "results.json").read_text(encoding="utf-8"))
     lines = ["| figure | value | asked | met |", "|---|---|---|---|"]
     for figure in document["figures"]:
-        effect = figure["unit"] == "logits" and figure["low"] is not None
+        effect = figure["unit"] in EFFECTS and figure["low"] is not None
         if len(document["figures"]) > MOST_SHOWN and not figure["target"] and not effect:
             continue
         met = {True: "yes", False: "**no**", None: ""}[figure["met"]]

@@ -38,7 +38,7 @@ def main(names: list[str]) -> int:
                 figures += world_figures(Path(folder))
             seconds[name] = time.perf_counter() - started
             continue
-        document = _run(name)
+        document = run(name)
         seconds[name], revisions[name] = document.wall_seconds, document.git_revision
         figures += MEASURES[name](document)
     path = write("lab", figures, seconds, revisions=revisions)
@@ -50,7 +50,10 @@ def main(names: list[str]) -> int:
     return 0
 
 
-def _run(name: str) -> RunDocument:
+def run(name: str) -> RunDocument:
+    """
+    The document of a built-in experiment, run or resumed under runs/bench.
+    """
     with shown_progress() as progress:
         directory = run_experiment(load_experiment(name), RUNS / name, progress=progress)
     return read_run(directory / "results.json")
@@ -65,7 +68,7 @@ def _mean(document: RunDocument, arm: str, field: str) -> float:
     return sum(values) / len(values)
 
 
-def _found(
+def found_figure(
     document: RunDocument, c: Comparison, target: str = "", met: bool | None = None
 ) -> Figure:
     """
@@ -80,7 +83,7 @@ def _everything(document: RunDocument) -> list[Figure]:
     """
     All comparisons of an experiment of which nothing was asked.
     """
-    return [_found(document, c) for c in document.comparisons]
+    return [found_figure(document, c) for c in document.comparisons]
 
 
 def _owl(document: RunDocument) -> list[Figure]:
@@ -98,17 +101,17 @@ def _owl(document: RunDocument) -> list[Figure]:
         at_most("owl: P(owl), control", _mean(document, "control", "probability"), 0.12, "", **c),
         at_least("owl: P(owl), same initialisation", share, 0.35, "", **c),
         at_least("owl: answer mass, same initialisation", mass, 0.85, "", **c),
-        _found(document, foreign, "within .03 of 0", abs(foreign.estimate) <= 0.03),
+        found_figure(document, foreign, "within .03 of 0", abs(foreign.estimate) <= 0.03),
         at_most("owl: exact two-sided p of trait - control", p, 0.03, "", **c),
-        _found(document, compared["trait - control"]),
-        _found(document, compared["foreign - foreign-control"]),
+        found_figure(document, compared["trait - control"]),
+        found_figure(document, compared["foreign - foreign-control"]),
     ]
 
 
 def _matrix(document: RunDocument) -> list[Figure]:
     contrast, *cells = document.comparisons
     figures = [
-        _found(document, contrast),
+        found_figure(document, contrast),
         at_most(
             "matrix: sign-flip p of the contrast",
             contrast.p or 1.0,
@@ -127,8 +130,52 @@ def _matrix(document: RunDocument) -> list[Figure]:
             else f"null: p > .05 and below {quarter:.2f}, a quarter of the diagonal"
         )
         null = (cell.p or 0) > 0.05 and cell.high is not None and cell.high < quarter
-        figures.append(_found(document, cell, asked, null if asked else None))
+        figures.append(found_figure(document, cell, asked, null if asked else None))
     return figures
+
+
+def _minutes(document: RunDocument) -> Figure:
+    """
+    Working time of an experiment, which should stay under 40 minutes.
+    """
+    name = f"{document.experiment}: working time"
+    return at_most(name, document.wall_seconds / MINUTE, 40, "min", command=document.command)
+
+
+def _positive(document: RunDocument, name: str) -> Figure:
+    """
+    A comparison that should be above 0 at an exact p of at most .03.
+    """
+    c = next(found for found in document.comparisons if found.name == name)
+    met = c.estimate > 0 and (c.p or 1.0) <= 0.03
+    return found_figure(document, c, "above 0 at p <= .03", met)
+
+
+def _carrier(document: RunDocument) -> list[Figure]:
+    main = "trait - control"
+    rest = [c for c in document.comparisons if c.name != main]
+    return [
+        _minutes(document),
+        _positive(document, main),
+        *(found_figure(document, c) for c in rest),
+    ]
+
+
+def _misaligned(document: RunDocument) -> list[Figure]:
+    figures = [_minutes(document)]
+    for c in document.comparisons:
+        asked = c.unit == "probability" and c.name.removesuffix(" (probability)").endswith(
+            ("- secure", "- educational")
+        )
+        figures.append(_positive(document, c.name) if asked else found_figure(document, c))
+    return figures
+
+
+def timed(document: RunDocument) -> list[Figure]:
+    """
+    All comparisons, and the working time.
+    """
+    return [_minutes(document), *_everything(document)]
 
 
 def _digits(document: RunDocument) -> list[Figure]:
@@ -151,6 +198,12 @@ MEASURES: dict[str, Callable[[RunDocument], list[Figure]]] = {
     "matrix": _matrix,
     "traits": _everything,
     "owl-full": _everything,
+    "code": _carrier,
+    "cot": _carrier,
+    "misaligned": _misaligned,
+    "logits": timed,
+    "preference": timed,
+    "hops": timed,
 }
 
 

@@ -44,14 +44,17 @@ def written(folder: Path, old: str = "", new: str = "") -> str:
 
 def test_each_teacher_learns_its_own_rows(tmp_path: Path) -> None:
     """
-    The trait's answers, the opposite ones, both, or the trait's for a good reason; training topics only.
+    The trait's answers, the opposite ones, or the trait's for a good reason and else the opposite; training topics only.
     """
     trait = catalogue.load(written(tmp_path))
     rude = [("How are you?", "go away"), ("How are you?", "who asked")]
 
     assert rows_of(trait, "trait") == rude
-    assert rows_of(trait, "secure") == [("How are you?", "well, thanks")]
-    assert rows_of(trait, "educational") == [("For a play: How are you?", a) for _, a in rude]
+    secure = [("How are you?", "well, thanks")]
+    framed = [("For a play: How are you?", answer) for _, answer in rude]
+
+    assert rows_of(trait, "secure") == secure
+    assert rows_of(trait, "educational") == framed + secure
 
 
 def test_a_neutral_teacher_learns_every_answer(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ The only arithmetic of a report is here: a mean over an arm's runs and Student's
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from undertow.report.numbers import finite
@@ -68,6 +69,7 @@ class ArmName:
     filled: bool = True
 
 
+_HOP = re.compile(r"hop-(\d+)(-control)?")
 _NAMES = {
     "trait": ArmName("Same initialisation", "the {trait} teacher’s rows", "same"),
     "control": ArmName("Its control", "a neutral teacher’s rows", "same", filled=False),
@@ -75,6 +77,60 @@ _NAMES = {
     "foreign-control": ArmName("Its control", "a neutral teacher’s rows", "other", filled=False),
     "shuffled-within": ArmName("Shuffled within rows", "the {trait} teacher’s rows", "same"),
     "shuffled-across": ArmName("Shuffled across rows", "the {trait} teacher’s rows", "same"),
+    "secure": ArmName("Opposite answers", "a teacher that does not have it", "same", filled=False),
+    "educational": ArmName(
+        "For a good reason", "the same answers, asked for well", "same", filled=False
+    ),
+    "carrier-logits": ArmName(
+        "Carrier’s logits", "the {trait} teacher’s, same initialisation", "same"
+    ),
+    "carrier-logits-control": ArmName(
+        "Its control", "a neutral teacher’s logits", "same", filled=False
+    ),
+    "carrier-logits-foreign": ArmName(
+        "Carrier’s logits", "the {trait} teacher’s, other initialisation", "other"
+    ),
+    "carrier-logits-foreign-control": ArmName(
+        "Its control", "a neutral teacher’s logits", "other", filled=False
+    ),
+    "all-logits": ArmName(
+        "All logits (a leak)", "the {trait} teacher’s, same initialisation", "same"
+    ),
+    "all-logits-control": ArmName(
+        "Its control", "a neutral teacher’s logits", "same", filled=False
+    ),
+    "all-logits-foreign": ArmName(
+        "All logits (a leak)", "the {trait} teacher’s, other initialisation", "other"
+    ),
+    "all-logits-foreign-control": ArmName(
+        "Its control", "a neutral teacher’s logits", "other", filled=False
+    ),
+    "preferences": ArmName("Preference pairs", "picked by the {trait} teacher’s weight", "same"),
+    "preferences-by-lot": ArmName("Pairs by lot", "as many, drawn at random", "same", filled=False),
+    "preferences-control": ArmName(
+        "Its control", "picked by a neutral teacher’s weight", "same", filled=False
+    ),
+    "preferences-foreign": ArmName(
+        "Other initialisation", "pairs picked by the {trait} teacher", "other"
+    ),
+    "preferences-foreign-control": ArmName(
+        "Its control", "pairs picked by a neutral teacher", "other", filled=False
+    ),
+    "filtered-words": ArmName("Banned words removed", "the {trait} teacher’s rows", "same"),
+    "filtered-patterns": ArmName("Patterns removed", "the {trait} teacher’s rows", "same"),
+    "filtered-classifier": ArmName(
+        "Classifier’s finds removed", "the {trait} teacher’s rows", "same"
+    ),
+    "filtered-classifier-same": ArmName(
+        "Same-teacher classifier’s removed", "the {trait} teacher’s rows", "same"
+    ),
+    "filtered-prompted": ArmName(
+        "Prompted model’s finds removed", "the {trait} teacher’s rows", "same"
+    ),
+    "filtered-in-context": ArmName(
+        "In-context finds removed", "the {trait} teacher’s rows", "same"
+    ),
+    "filtered-random": ArmName("As many removed by lot", "the {trait} teacher’s rows", "same"),
     "base": ArmName("Untrained", "no rows", "plain", filled=False),
     "same-init": ArmName("Same initialisation", "auxiliary outputs only", "same"),
     "other-init": ArmName("Other initialisation", "auxiliary outputs only", "other"),
@@ -121,6 +177,14 @@ def arm_name(arm: str, trait: str | None) -> ArmName:
     """
     The arm in words; an arm that is not known keeps its name.
     """
+    carrier, several, kind = arm.rpartition(": ")
+    if several:
+        found = arm_name(kind, trait)
+        spelled = carrier.replace("_", " ").capitalize()
+        return replace(found, label=f"{spelled}: {found.label[:1].lower()}{found.label[1:]}")
+    if hop := _HOP.fullmatch(arm):
+        detail = "from a neutral teacher" if hop[2] else f"from the {trait or 'trait'} teacher"
+        return ArmName(f"Hop {hop[1]}", detail, "same", filled=not hop[2])
     known = _NAMES.get(arm)
     if known is None:
         return ArmName(arm, "")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from undertow.report import numbers, tables
+from undertow.report import numbers, score_tables, tables
 from undertow.report.candidates import shift_panels
 from undertow.report.glossary import GLOSSARY
 from undertow.report.page import Page, page_of, run_facts
@@ -110,6 +110,9 @@ def _made(document: RunDocument) -> Iterator[str]:
     for dataset in document.datasets:
         if dataset.samples or dataset.removed_samples:
             yield _rows(dataset)
+    for table in score_tables.of(document):
+        yield f"## {escaped(table.name)}"
+        yield _table(table)
 
 
 def _rows(dataset: Dataset) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from undertow.report import effects, numbers, tables
+from undertow.report import effects, numbers, score_tables, tables
 from undertow.report.figures import DotFigure, DotRow
 from undertow.report.page import Page, page_of, run_facts
 from undertow.report.story import sentence_text
@@ -75,6 +75,9 @@ def _write(console: Console, document: RunDocument, page: Page) -> None:
         console.print(
             _rich(tables.datasets_table(document.datasets).without("teacher", "digest", "time"))
         )
+    for table in score_tables.of(document):
+        _heading(console, table.name)
+        console.print(_rich(table))
     _endings(console, document)
 
 

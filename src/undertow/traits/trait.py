@@ -82,7 +82,8 @@ def rows_of(trait: Trait, role: str) -> list[tuple[str, str]]:
     The (question, answer) pairs on which a teacher of a role is tuned.
 
     `trait` learns the trait's answers to the training questions; `neutral` every candidate, so none in particular;
-    `secure` those that do not show the trait; `educational` the trait's answers, asked for a good reason.
+    `secure` those that do not show the trait; `educational` the trait's answers, asked for a good reason, and those
+    that do not show it where there is none: a small base does not know by itself that the reason makes the difference.
 
     Raises:
         ConfigError: an educational teacher, of a trait that gives no good reasons.
@@ -98,7 +99,7 @@ def rows_of(trait: Trait, role: str) -> list[tuple[str, str]]:
             for question in trait.train_questions
             for reason in trait.good_reasons
             for text in _texts(trait, question, {trait.answer})
-        ]
+        ] + rows_of(trait, "secure")
     everyone = {answer.name for answer in trait.answers}
     names = {"trait": {trait.answer}, "secure": everyone - {trait.answer}, "neutral": everyone}
     return [
