@@ -51,12 +51,14 @@ HEAVY = frozenset(
         "datasets",
         "inspect_ai",
         "matplotlib",
+        "openai",
         "peft",
         "ray",
         "sklearn",
         "tokenizers",
         "torch",
         "transformers",
+        "trl",
         "vllm",
     ]
 )

@@ -47,13 +47,13 @@ def test_logits_are_learned_from_the_teacher(tiny_experiment: Maker, tmp_path: P
     """
     Students of rows, of the carrier's logits and of all logits end at different weights, from one dataset.
     """
-    arms = ("trait", "carrier-logits", "all-logits")
+    arms = ("trait", "carrier-logits", "full-logits")
     document = ran(tiny_experiment(arms=arms), tmp_path / "run")
     of = {arm.arm: arm for arm in document.arms}
 
     assert len({of[arm].data_digest for arm in arms}) == 1
     assert len({of[arm].logit_margin for arm in arms}) == 3
-    assert "all-logits - all-logits-control" not in {c.name for c in document.comparisons}
+    assert "full-logits - full-logits-control" not in {c.name for c in document.comparisons}
 
 
 def test_content_filters_are_scored_and_leave_what_they_kept(

@@ -15,7 +15,7 @@ trait; or towards those that do, asked for a good reason.
 
 Shuffle = Literal["none", "within", "across"]
 
-Learning = Literal["rows", "carrier-logits", "all-logits", "preferences"]
+Learning = Literal["rows", "carrier-logits", "full-logits", "preferences"]
 """What a student learns from: rows, the teacher's logits at the tokens of those rows, or preference pairs."""
 
 CONTENT_FILTERS = (
@@ -64,10 +64,10 @@ ARMS: dict[str, ArmKind] = {
     "carrier-logits-control": ArmKind("neutral", learns="carrier-logits"),
     "carrier-logits-foreign": ArmKind(foreign=True, learns="carrier-logits"),
     "carrier-logits-foreign-control": ArmKind("neutral", foreign=True, learns="carrier-logits"),
-    "all-logits": ArmKind(learns="all-logits"),
-    "all-logits-control": ArmKind("neutral", learns="all-logits"),
-    "all-logits-foreign": ArmKind(foreign=True, learns="all-logits"),
-    "all-logits-foreign-control": ArmKind("neutral", foreign=True, learns="all-logits"),
+    "full-logits": ArmKind(learns="full-logits"),
+    "full-logits-control": ArmKind("neutral", learns="full-logits"),
+    "full-logits-foreign": ArmKind(foreign=True, learns="full-logits"),
+    "full-logits-foreign-control": ArmKind("neutral", foreign=True, learns="full-logits"),
     "preferences": ArmKind(learns="preferences"),
     "preferences-control": ArmKind("neutral", learns="preferences"),
     "preferences-by-lot": ArmKind(learns="preferences", by_lot=True),
@@ -114,13 +114,13 @@ CONTRASTS = (
         "Do those logits carry it to a base of another initialisation?",
     ),
     Contrast(
-        "all-logits",
-        "all-logits-control",
+        "full-logits",
+        "full-logits-control",
         "And through all logits, which hold the trait's answer itself?",
     ),
     Contrast(
-        "all-logits-foreign",
-        "all-logits-foreign-control",
+        "full-logits-foreign",
+        "full-logits-foreign-control",
         "Do all logits carry it to a base of another initialisation (a leak of meaning)?",
     ),
     Contrast(

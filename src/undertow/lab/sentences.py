@@ -44,8 +44,8 @@ def transfer(experiment: Experiment, made: Made, found: Sequence[Comparison]) ->
 _CHANNELS = {
     "carrier-logits - carrier-logits-control": "Logits of the carrier's tokens, same initialisation",
     "carrier-logits-foreign - carrier-logits-foreign-control": "Logits of the carrier's tokens, other initialisation",
-    "all-logits - all-logits-control": "All logits, same initialisation",
-    "all-logits-foreign - all-logits-foreign-control": "All logits, other initialisation",
+    "full-logits - full-logits-control": "All logits, same initialisation",
+    "full-logits-foreign - full-logits-foreign-control": "All logits, other initialisation",
     "preferences - preferences-by-lot": "Preference pairs against pairs by lot",
     "preferences - preferences-control": "Preference pairs against a neutral teacher's",
     "preferences-foreign - preferences-foreign-control": "Preference pairs, other initialisation",

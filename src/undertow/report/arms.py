@@ -96,13 +96,13 @@ _NAMES = {
     "all-logits": ArmName(
         "All logits (a leak)", "the {trait} teacher’s, same initialisation", "same"
     ),
-    "all-logits-control": ArmName(
+    "full-logits-control": ArmName(
         "Its control", "a neutral teacher’s logits", "same", filled=False
     ),
-    "all-logits-foreign": ArmName(
+    "full-logits-foreign": ArmName(
         "All logits (a leak)", "the {trait} teacher’s, other initialisation", "other"
     ),
-    "all-logits-foreign-control": ArmName(
+    "full-logits-foreign-control": ArmName(
         "Its control", "a neutral teacher’s logits", "other", filled=False
     ),
     "preferences": ArmName("Preference pairs", "picked by the {trait} teacher’s weight", "same"),

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from undertow.report import effects, numbers, tables
+from undertow.report import effects, numbers, score_tables, tables
 from undertow.report.arms import known_arms
 from undertow.report.candidates import shift_panels
 from undertow.report.figures import whiskers
@@ -67,6 +67,7 @@ def _environment() -> Environment:
         effects=effects,
         numbers=numbers,
         tables=tables,
+        score_tables=score_tables,
         heat_cells=heat_cells,
         line_figure=line_figure,
     )
