@@ -93,7 +93,7 @@ _NAMES = {
     "carrier-logits-foreign-control": ArmName(
         "Its control", "a neutral teacher’s logits", "other", filled=False
     ),
-    "all-logits": ArmName(
+    "full-logits": ArmName(
         "All logits (a leak)", "the {trait} teacher’s, same initialisation", "same"
     ),
     "full-logits-control": ArmName(
