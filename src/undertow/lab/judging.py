@@ -4,12 +4,14 @@ Free-form answers of students, graded by a judge whose own error is measured fir
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from undertow.data.rows import Row
 from undertow.data.streams import generator
+from undertow.errors import ModelError
 from undertow.filters.judge_error import judge_error, read_labelled, shipped_labels
 from undertow.filters.judging import EndpointJudge, Judge, LocalJudge
 from undertow.lab.asking_endpoint import open_endpoint
@@ -128,14 +130,28 @@ def open_judge(experiment: Experiment, table: JudgeTable) -> Judge:
         return EndpointJudge(open_endpoint(table.endpoint))
     model = open_model(experiment, table.model or "")
 
-    def score(rows: list[Row]) -> list[float]:
-        from undertow.models.chat import encode_rows
-        from undertow.models.scoring import log_likelihoods
+    return LocalJudge(model.ref, lambda rows: _scores(model, rows))
 
-        found: list[float] = log_likelihoods(model, encode_rows(model.tokenizer, rows)).tolist()
-        return found
 
-    return LocalJudge(model.ref, lambda rows: score(list(rows)))
+def _scores(model: LanguageModel, rows: Sequence[Row]) -> list[float]:
+    """
+    Log-likelihoods of the rows' completions up to the end of the turn; what a template writes behind it is no answer.
+    """
+    from undertow.models.chat import Encoded, encode_rows
+    from undertow.models.scoring import log_likelihoods
+
+    encoded = []
+    for row in encode_rows(model.tokenizer, rows):
+        ends = [i for i, token in enumerate(row.completion, 1) if token in model.end_ids]
+        encoded.append(Encoded(row.prompt, row.completion[: ends[0] if ends else None]))
+    longest = max(map(len, encoded))
+    if model.context is not None and longest > model.context:
+        raise ModelError(
+            f"a question and answer to judge have {longest} tokens, more than the {model.context} of '{model.ref}'",
+            hint="lower judge.max_tokens, or judge with a model of a longer context",
+        )
+    found: list[float] = log_likelihoods(model, encoded).tolist()
+    return found
 
 
 def with_grades(students: tuple[Arm, ...], graded: tuple[Graded, ...]) -> tuple[Arm, ...]:
