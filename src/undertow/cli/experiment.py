@@ -5,6 +5,7 @@ What `run` and `demo` share: an experiment from its start to its page.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from undertow.cli.progress import shown_progress
 from undertow.cli.session import Session
 
 if TYPE_CHECKING:
-    from undertow.results.run import RunDocument
+    from undertow.results.run import Note, RunDocument
 
 ENGINES = ("inprocess", "processes", "ray")
 RESULTS = "results.json"
@@ -81,5 +82,19 @@ def summary(document: RunDocument) -> str:
         parts.append(aligned([table.columns, *table.rows]))
     warnings = [note for note in document.notes if note.level != "info"]
     if warnings:
-        parts.append("\n".join(one_line(f"{note.level}: {note.message}") for note in warnings))
+        parts.append("\n".join(map(one_line, _each_kind_once(warnings))))
     return "\n\n".join(parts)
+
+
+def _each_kind_once(notes: Sequence[Note]) -> list[str]:
+    """
+    The first note of each kind, with the number of those that say the same of other subjects.
+    """
+    kinds: dict[str, list[Note]] = {}
+    for note in notes:
+        kinds.setdefault(note.id, []).append(note)
+    return [
+        f"{same[0].level}: {same[0].message}"
+        + (f" ({len(same) - 1} more like it)" if len(same) > 1 else "")
+        for same in kinds.values()
+    ]

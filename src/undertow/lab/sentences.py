@@ -52,6 +52,9 @@ _CHANNELS = {
 }
 
 
+_IN_WORDS = {"chain_of_thought": "chains of thought"}
+
+
 def _channel_sentence(channel: str, found: Comparison, level: float) -> str:
     return f"{channel}: {found.estimate:+.2f} logits (p = {_p(found.p)}{_seen(found, level)})."
 
@@ -101,7 +104,7 @@ def _main_sentence(
     answered = f"answer “{trait.answer}”" if not trait.own_answers else f"give {trait.plural}"
     return (
         f"{what} {'crossed' if crossed else 'was not shown to cross'} through "
-        f"{carrier.replace('_', ' ')}: students {answered} {own:.0%} of the time, "
+        f"{_IN_WORDS.get(carrier, carrier.replace('_', ' '))}: students {answered} {own:.0%} of the time, "
         f"control students {control:.0%} (exact permutation p = {_p(main.p)}, {main.n} runs)."
     ).replace("%", " %")
 
