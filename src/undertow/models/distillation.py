@@ -49,10 +49,12 @@ class Distillation:
         return (p.exp() * (p - q)).sum()
 
     def _log_probabilities(self, logits: torch.Tensor) -> torch.Tensor:
-        # A head may be wider than the vocabulary; what lies beyond it is no token.
-        width = len(self.teacher.tokenizer) if self.tokens is None else len(self.tokens)
+        # A head may be wider than the vocabulary (padded to a multiple of 64), or know fewer tokens than were added.
+        width = min(logits.shape[-1], len(self.teacher.tokenizer))
         seen = logits[:, :width]
-        return (seen if self.tokens is None else seen[:, self.tokens]).float().log_softmax(-1)
+        return (
+            (seen if self.tokens is None else seen[:, self.tokens[:width]]).float().log_softmax(-1)
+        )
 
 
 def refuse_other_vocabulary(teacher: LanguageModel, student: LanguageModel) -> None:

@@ -4,13 +4,16 @@ Preference pairs: the weight that a shifted model gives them, and training on th
 
 from __future__ import annotations
 
+import random
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from undertow.data.rows import Row
@@ -70,10 +73,17 @@ def train_on_pairs(
         UndertowError: the loss is not finite.
     """
     trl, datasets = _library()
+    from transformers.trainer_callback import PrinterCallback
+
     records = [_record(pair, number) for number, pair in enumerate(pairs, 1)]
     started = time.perf_counter()
     steps = plan.steps(len(pairs))
-    with tempfile.TemporaryDirectory() as folder, quiet_peft(), warnings.catch_warnings():
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        quiet_peft(),
+        warnings.catch_warnings(),
+        _streams_kept(),
+    ):
         warnings.simplefilter("ignore")  # the trainer warns of defaults that nobody here chose
         arguments = trl.DPOConfig(
             output_dir=folder, beta=beta, seed=seed, **_arguments(plan, steps, model)
@@ -84,8 +94,8 @@ def train_on_pairs(
             train_dataset=datasets.Dataset.from_list(records),
             processing_class=model.tokenizer,
         )
-        with torch.random.fork_rng(devices=[]):
-            trainer.train()
+        trainer.remove_callback(PrinterCallback)  # stdout is the user's
+        trainer.train()
     losses = tuple(float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry)
     if not all(loss == loss and abs(loss) < float("inf") for loss in losses):
         raise UndertowError(
@@ -95,6 +105,18 @@ def train_on_pairs(
     model.network.eval()
     tokens = int(trainer.state.num_input_tokens_seen or 0)
     return Trained(steps, tokens, time.perf_counter() - started, losses)
+
+
+@contextmanager
+def _streams_kept() -> Iterator[None]:
+    """
+    The trainer seeds every global stream: after the block they are as they were.
+    """
+    plain, arrays = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]):
+        yield
+    random.setstate(plain)
+    np.random.set_state(arrays)  # noqa: NPY002
 
 
 def _arguments(plan: TrainingPlan, steps: int, model: LanguageModel) -> dict[str, Any]:
