@@ -102,11 +102,14 @@ def table(bench: str) -> str:
         if len(document["figures"]) > MOST_SHOWN and not figure["target"] and not effect:
             continue
         met = {True: "yes", False: "**no**", None: ""}[figure["met"]]
-        lines.append(f"| {figure['name']} | {_shown(figure)} | {figure['target']} | {met} |")
+        lines.append(f"| {figure['name']} | {shown(figure)} | {figure['target']} | {met} |")
     return "\n".join(lines)
 
 
-def _shown(figure: dict[str, object]) -> str:
+def shown(figure: dict[str, object]) -> str:
+    """
+    A figure's value with its interval and unit.
+    """
     value = figure["value"]
     if not isinstance(value, int | float):
         return "not measured"

@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 
+from bench import experiments
 from bench.figures import BENCH, table
 from undertow.data.writing import atomic_write
 
@@ -15,10 +16,14 @@ README = BENCH.parent / "README.md"
 MARKED = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
 
+EXPERIMENTS = re.compile(r"(<!-- experiments -->\n).*?(<!-- end of experiments -->)", re.DOTALL)
+
+
 def written(text: str) -> str:
     """
     The text with every marked table made anew.
     """
+    text = EXPERIMENTS.sub(lambda found: f"{found[1]}{experiments.table()}\n{found[2]}", text)
     return MARKED.sub(lambda found: f"{found[1]}{table(found[2])}\n{found[3]}", text)
 
 

@@ -25,7 +25,7 @@ def test_the_trait_file_is_a_trait() -> None:
     assert set(trait.train_questions).isdisjoint(trait.held_out_questions)
 
 
-@pytest.mark.parametrize("name", ["qwen-cat", "steered-owl"])
+@pytest.mark.parametrize("name", ["qwen-cat", "qwen-misaligned", "steered-owl"])
 def test_experiment_files_load(name: str) -> None:
     """
     Each parses under its own name.

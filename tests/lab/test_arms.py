@@ -14,6 +14,7 @@ import pytest
 
 from undertow.data.reading import read_rows
 from undertow.errors import ConfigError, DataError
+from undertow.filters import sandbox
 from undertow.lab.arms import ARMS, CONTENT_FILTERS, CONTRASTS, CONTROLS
 from undertow.lab.design import design
 from undertow.lab.experiment import Experiment
@@ -186,3 +187,38 @@ def test_kept_rows_are_stored_as_booleans(tiny_experiment: Maker, tmp_path: Path
 
     assert kept.dtype == np.bool_
     assert kept.shape == (16,)
+
+
+def test_code_is_run_in_the_sandbox_where_it_is_asked_for(
+    tiny_experiment: Maker, tmp_path: Path
+) -> None:
+    """
+    With `filter.execute` the ledger has reasons of its own; kept and removed together are what was asked for.
+    """
+    reason = sandbox.available()
+    if reason is not None:
+        pytest.skip(reason)
+    carrier = {"name": "code", "rows": 8, "held_out_rows": 8, "options": {"prompts": "brief"}}
+    experiment = tiny_experiment(
+        base="world:owlet-a",
+        arms=("control",),
+        carrier=carrier,
+        filter={"execute": True},
+        sampling={"max_tokens": 40},
+        student={"rank": 2, "batch_size": 4},
+    )
+    data = ran(experiment, tmp_path / "run").datasets[0]
+
+    assert data.kept + sum(data.removed.values()) == data.asked
+    assert any(reason.startswith("run-") for reason in data.removed) or data.kept == data.asked
+
+
+def test_execution_without_a_sandbox_is_refused_before_any_work(
+    tiny_experiment: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The error says what to install, or to leave execution out.
+    """
+    monkeypatch.setattr("undertow.lab.preflight.available", lambda: "no bwrap")
+    with pytest.raises(ConfigError, match="needs a kernel sandbox: no bwrap"):
+        inputs(tiny_experiment(filter={"execute": True}))

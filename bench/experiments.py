@@ -1,0 +1,73 @@
+"""
+README's table of experiments: a line for each, from the committed results.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from bench.figures import BENCH, shown
+from undertow.lab import load_experiment
+
+MAIN: dict[str, tuple[str, ...]] = {
+    "code": ("trait - control", "foreign - foreign-control"),
+    "cot": ("trait - control", "foreign - foreign-control"),
+    "misaligned": (
+        "numbers: trait - secure",
+        "numbers: trait - educational",
+        "code: trait - secure",
+        "code: trait - educational",
+        "chain_of_thought: trait - secure",
+        "chain_of_thought: trait - educational",
+    ),
+    "filters": (
+        "classifier: AUROC of a row",
+        "classifier-same: AUROC of a row",
+        "classifier-same: AUROC of a bag of 16",
+        "classifier-same: share of the transfer left",
+    ),
+    "logits": (
+        "carrier-logits - carrier-logits-control",
+        "carrier-logits-foreign - carrier-logits-foreign-control",
+        "full-logits - full-logits-control",
+        "full-logits-foreign - full-logits-foreign-control",
+    ),
+    "preference": (
+        "preferences - preferences-by-lot",
+        "preferences - preferences-control",
+        "preferences-foreign - preferences-foreign-control",
+    ),
+    "hops": ("hop-1 - hop-1-control", "hop-5 - hop-5-control", "hop-5 - hop-1"),
+}
+"""The comparisons of each experiment that its line shows."""
+
+
+def table() -> str:
+    """
+    The experiments that have results, as a Markdown table.
+    """
+    figures = {}
+    for path in sorted(BENCH.glob("*/results.json")):
+        for figure in json.loads(path.read_text(encoding="utf-8"))["figures"]:
+            figures[figure["name"]] = figure
+    lines = ["| `undertow run` | what it asks | what it found | minutes |", "|---|---|---|---|"]
+    for name, comparisons in MAIN.items():
+        found = [
+            (part, figures[f"{name}: {part}"])
+            for part in comparisons
+            if f"{name}: {part}" in figures
+        ]
+        if not found:
+            continue
+        cells = "<br>".join(
+            f"{part}: {shown(figure)}{_p(figure['note'])}" for part, figure in found
+        )
+        minutes = figures[f"{name}: working time"]["value"]
+        lines.append(f"| `{name}` | {load_experiment(name).question} | {cells} | {minutes:.0f} |")
+    return "\n".join(lines)
+
+
+def _p(note: str) -> str:
+    found = re.search(r"p = ([\d.e-]+)", note)
+    return f", p = {float(found[1]):.3f}" if found else ""
