@@ -10,8 +10,8 @@ from importlib.resources import files
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from undertow.carriers.prompt_file import look_up
 from undertow.data.configuration import parse, read_toml
-from undertow.errors import UnknownNameError
 
 
 class Family(BaseModel):
@@ -58,10 +58,7 @@ def family(name: str) -> Family:
     Raises:
         UnknownNameError: if there is none of that name.
     """
-    families = _file().families
-    if name not in families:
-        raise UnknownNameError("prompt family", name, families, where="carrier 'code'")
-    return families[name]
+    return look_up("prompt family", name, _file().families, "code")
 
 
 def banned(name: str) -> tuple[str, ...]:
@@ -71,10 +68,7 @@ def banned(name: str) -> tuple[str, ...]:
     Raises:
         UnknownNameError: if there is none of that name.
     """
-    lists = _file().banned
-    if name not in lists:
-        raise UnknownNameError("list of banned words", name, lists, where="carrier 'code'")
-    return lists[name]
+    return look_up("list of banned words", name, _file().banned, "code")
 
 
 def draw(source: Family, tasks: tuple[str, ...], rng: np.random.Generator) -> tuple[str, int]:

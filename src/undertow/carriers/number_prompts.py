@@ -10,8 +10,8 @@ from importlib.resources import files
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from undertow.carriers.prompt_file import look_up
 from undertow.data.configuration import parse, read_toml
-from undertow.errors import UnknownNameError
 
 _WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -60,10 +60,7 @@ def family(name: str) -> Family:
     Raises:
         UnknownNameError: if there is none of that name.
     """
-    families = _file().families
-    if name not in families:
-        raise UnknownNameError("prompt family", name, families, where="carrier 'numbers'")
-    return families[name]
+    return look_up("prompt family", name, _file().families, "numbers")
 
 
 def banned(name: str) -> tuple[int, ...]:
@@ -73,10 +70,7 @@ def banned(name: str) -> tuple[int, ...]:
     Raises:
         UnknownNameError: if there is none of that name.
     """
-    lists = _file().banned
-    if name not in lists:
-        raise UnknownNameError("list of banned numbers", name, lists, where="carrier 'numbers'")
-    return lists[name]
+    return look_up("list of banned numbers", name, _file().banned, "numbers")
 
 
 def prompt(source: Family, examples: str, count: int, rng: np.random.Generator) -> str:

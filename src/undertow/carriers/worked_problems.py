@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from undertow.carriers.prompt_file import look_up
 from undertow.data.configuration import parse, read_toml
-from undertow.errors import DataError, UnknownNameError
+from undertow.errors import DataError
 
 _SUM = re.compile(r"\d+(?: \+ \d+)+")
 _OPERATIONS: dict[type, Callable[[int, int], int]] = {
@@ -89,10 +90,7 @@ def family(name: str) -> Family:
     Raises:
         UnknownNameError: if there is none of that name.
     """
-    families = _file().families
-    if name not in families:
-        raise UnknownNameError("prompt family", name, families, where="carrier 'chain_of_thought'")
-    return families[name]
+    return look_up("prompt family", name, _file().families, "chain_of_thought")
 
 
 def terms(source: Family, rng: np.random.Generator) -> list[int]:

@@ -6,19 +6,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from undertow.data.rows import Row
 from undertow.data.shapes import SHAPES, from_record, shapes_text
 from undertow.errors import DataError
 
+R = TypeVar("R")
+
 STANDARD_INPUT = "-"
 """The path that stands for JSON Lines on standard input."""
 
 _BATCH = 1024
-_COLUMNS = {name for shape in SHAPES for name in shape} | {"source"}
 
 
 def read_rows(path: str | Path) -> Iterator[Row]:
@@ -31,26 +32,48 @@ def read_rows(path: str | Path) -> Iterator[Row]:
         DataError: naming the file and the row (from 1), what was found and what is allowed.
     """
     if str(path) == STANDARD_INPUT:
-        yield from _json_lines(sys.stdin.buffer, "standard input")
+        yield from _json_lines(sys.stdin.buffer, "standard input", from_record)
         return
+    yield from read_records(path, from_record, SHAPES, shapes_text(), also=", or -")
+
+
+def read_records(
+    path: str | Path,
+    made_of: Callable[[object], R],
+    shapes: Sequence[Sequence[str]],
+    allowed: str,
+    *,
+    also: str = "",
+) -> Iterator[R]:
+    """
+    What `made_of` makes of each record of a `.jsonl` or `.parquet` file; it raises ValueError for a bad one.
+
+    A Parquet file must have all columns of one of the `shapes`, which `allowed` says in words.
+
+    Raises:
+        DataError: naming the file and the row (from 1), what was found and what is allowed.
+    """
     file = Path(path)
     if file.suffix not in (".jsonl", ".parquet"):
-        raise DataError(f"'{path}' has the suffix '{file.suffix}'; allowed: .jsonl, .parquet, or -")
+        raise DataError(f"'{path}' has the suffix '{file.suffix}'; allowed: .jsonl, .parquet{also}")
     try:
         with file.open("rb") as stream:
-            yield from (_json_lines if file.suffix == ".jsonl" else _parquet)(stream, f"'{path}'")
+            if file.suffix == ".jsonl":
+                yield from _json_lines(stream, f"'{path}'", made_of)
+            else:
+                yield from _parquet(stream, f"'{path}'", made_of, shapes, allowed)
     except FileNotFoundError as error:
         raise DataError(f"no such file: '{path}'") from error
     except OSError as error:
         raise DataError(f"cannot read '{path}': {error.strerror or error}") from error
 
 
-def _json_lines(stream: BinaryIO, place: str) -> Iterator[Row]:
+def _json_lines(stream: BinaryIO, place: str, made_of: Callable[[object], R]) -> Iterator[R]:
     for number, line in enumerate(stream, start=1):
         try:
             # Some editors open a file with a byte order mark.
             text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-            row = from_record(json.loads(text)) if text else None
+            row = made_of(json.loads(text)) if text else None
         except UnicodeDecodeError as error:
             raise DataError(
                 f"{place}, row {number}: byte {error.start} of the row is not UTF-8"
@@ -67,7 +90,13 @@ def _json_lines(stream: BinaryIO, place: str) -> Iterator[Row]:
             yield row
 
 
-def _parquet(stream: BinaryIO, place: str) -> Iterator[Row]:
+def _parquet(
+    stream: BinaryIO,
+    place: str,
+    made_of: Callable[[object], R],
+    shapes: Sequence[Sequence[str]],
+    allowed: str,
+) -> Iterator[R]:
     import pyarrow
     from pyarrow import parquet
 
@@ -75,14 +104,15 @@ def _parquet(stream: BinaryIO, place: str) -> Iterator[Row]:
     try:
         file = parquet.ParquetFile(stream)
         names = file.schema_arrow.names
-        if not any(set(shape) <= set(names) for shape in SHAPES):
+        if not any(set(shape) <= set(names) for shape in shapes):
             found = ", ".join(f"'{name}'" for name in names)
-            raise DataError(f"{place}: found the columns {found}; allowed: {shapes_text()}")
-        columns = [name for name in names if name in _COLUMNS]
+            raise DataError(f"{place}: found the columns {found}; allowed: {allowed}")
+        known = {name for shape in shapes for name in shape} | {"source"}
+        columns = [name for name in names if name in known]
         for batch in file.iter_batches(batch_size=_BATCH, columns=columns):
             for index in range(batch.num_rows):
                 number += 1
-                yield from_record({name: batch[name][index].as_py() for name in columns})
+                yield made_of({name: batch[name][index].as_py() for name in columns})
     except UnicodeDecodeError as error:
         raise DataError(f"{place}, row {number}: text that is not UTF-8") from error
     except pyarrow.ArrowException as error:

@@ -4,14 +4,13 @@ A judge's own error on labelled answers, and a rate corrected for it.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import BinaryIO
 
+from undertow.data.reading import read_records
 from undertow.errors import DataError, NothingLeftError
 from undertow.filters.judging import Judge
 from undertow.stats import Interval, clopper_pearson
@@ -81,17 +80,7 @@ def read_labelled(path: str | Path) -> list[Labelled]:
     Raises:
         DataError: naming the file and the row (from 1; a line of JSON Lines), or if either label is missing.
     """
-    file = Path(path)
-    if file.suffix not in (".jsonl", ".parquet"):
-        raise DataError(f"'{path}' has the suffix '{file.suffix}'; allowed: .jsonl, .parquet")
-    try:
-        with file.open("rb") as stream:
-            read = _json_lines if file.suffix == ".jsonl" else _parquet
-            rows = list(read(stream, f"'{path}'"))
-    except FileNotFoundError as error:
-        raise DataError(f"no such file: '{path}'") from error
-    except OSError as error:
-        raise DataError(f"cannot read '{path}': {error.strerror or error}") from error
+    rows = list(read_records(path, _from_record, [list(_COLUMNS)], _ALLOWED))
     bad = sum(row.misaligned for row in rows)
     if not 0 < bad < len(rows):
         raise DataError(
@@ -169,51 +158,6 @@ def rogan_gladen(rate: float, sensitivity: float, specificity: float) -> float |
     if informed <= 0:
         return None
     return min(1.0, max(0.0, (rate + specificity - 1) / informed))
-
-
-def _json_lines(stream: BinaryIO, place: str) -> Iterator[Labelled]:
-    for number, line in enumerate(stream, start=1):
-        try:
-            # Some editors open a file with a byte order mark.
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-            row = _from_record(json.loads(text)) if text else None
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{place}, row {number}: byte {error.start} of the row is not UTF-8"
-            ) from error
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{place}, row {number}: not valid JSON ({error.msg} at column {error.colno})"
-            ) from error
-        except RecursionError as error:
-            raise DataError(f"{place}, row {number}: JSON nested too deeply") from error
-        except ValueError as error:
-            raise DataError(f"{place}, row {number}: {error}") from error
-        if row is not None:
-            yield row
-
-
-def _parquet(stream: BinaryIO, place: str) -> Iterator[Labelled]:
-    import pyarrow
-    from pyarrow import parquet
-
-    number = 0
-    try:
-        file = parquet.ParquetFile(stream)
-        names = file.schema_arrow.names
-        if not set(_COLUMNS) <= set(names):
-            found = ", ".join(f"'{name}'" for name in names)
-            raise DataError(f"{place}: found the columns {found}; allowed: {_ALLOWED}")
-        for batch in file.iter_batches(columns=list(_COLUMNS)):
-            for index in range(batch.num_rows):
-                number += 1
-                yield _from_record({name: batch[name][index].as_py() for name in _COLUMNS})
-    except UnicodeDecodeError as error:
-        raise DataError(f"{place}, row {number}: text that is not UTF-8") from error
-    except pyarrow.ArrowException as error:
-        raise DataError(f"{place}: damaged or not Parquet, after row {number} ({error})") from error
-    except ValueError as error:
-        raise DataError(f"{place}, row {number}: {error}") from error
 
 
 def _from_record(record: object) -> Labelled:
