@@ -21,14 +21,14 @@ def transfer(experiment: Experiment, made: Made, found: Sequence[Comparison]) ->
     The sentences of an experiment of kind `transfer`.
     """
     by_name = {c.name: c for c in found}
+    if experiment.carriers:
+        return _by_carrier(experiment, made, by_name)
     parts = []
-    for table in experiment.all_carriers:
-        prefix = carrier_prefix(experiment, table.name)
-        main = by_name.get(f"{prefix}trait - control (probability)")
-        if main is not None:
-            parts.append(_main_sentence(experiment, made, main, table.name, prefix))
-        controls = [by_name.get(f"{prefix}trait - {arm}") for arm in ("secure", "educational")]
-        parts += [_control_sentence(c, experiment.level) for c in controls if c is not None]
+    main = by_name.get("trait - control (probability)")
+    if main is not None:
+        parts.append(_main_sentence(experiment, made, main))
+    controls = [by_name.get(f"trait - {arm}") for arm in ("secure", "educational")]
+    parts += [_control_sentence(c, experiment.level) for c in controls if c is not None]
     foreign = by_name.get("foreign - foreign-control (probability)")
     if foreign is not None:
         parts.append(_foreign_sentence(experiment, foreign))
@@ -39,6 +39,33 @@ def transfer(experiment: Experiment, made: Made, found: Sequence[Comparison]) ->
     ]
     parts += _filter_sentences(made, by_name)
     return " ".join(parts) or "No arm was compared with its control."
+
+
+def _by_carrier(experiment: Experiment, made: Made, by_name: dict[str, Comparison]) -> str:
+    """
+    One clause a carrier: the trait's students, each control's, and above which of them they are shown to be.
+    """
+    trait = catalogue.load(experiment.trait or "")
+    clauses = []
+    for table in experiment.carriers:
+        prefix = carrier_prefix(experiment, table.name)
+        shares: list[str] = []
+        verdicts: dict[bool, list[str]] = {True: [], False: []}
+        for arm in ("control", "secure", "educational"):
+            found = by_name.get(f"{prefix}trait - {arm} (probability)")
+            if found is None:
+                continue
+            shares.append(f"{arm} {_mean(made.arm(prefix + arm), 'probability'):.0%}")
+            verdicts[_shown(found, experiment.level) and found.estimate > 0].append(arm)
+        above, other = (" and ".join(verdicts[shown]) for shown in (True, False))
+        verdict = f"shown above {above}" if above else "not shown above any"
+        if above and other:
+            verdict += f", not above {other}"
+        own = _mean(made.arm(f"{prefix}trait"), "probability")
+        words = _IN_WORDS.get(table.name, table.name)
+        clauses.append(f"through {words} {own:.0%} ({'; '.join(shares)}): {verdict}")
+    what = f"give {trait.plural}" if trait.own_answers else f"answer “{trait.answer}”"
+    return f"Students {what} {'; '.join(clauses)}.".replace("%", " %")
 
 
 _CHANNELS = {
@@ -92,19 +119,15 @@ def _filter_sentences(made: Made, by_name: dict[str, Comparison]) -> list[str]:
     return [sentence + "."]
 
 
-def _main_sentence(
-    experiment: Experiment, made: Made, main: Comparison, carrier: str, prefix: str
-) -> str:
+def _main_sentence(experiment: Experiment, made: Made, main: Comparison) -> str:
     trait = catalogue.load(experiment.trait or "")
-    own, control = (_mean(made.arm(prefix + arm), "probability") for arm in ("trait", "control"))
+    own, control = (_mean(made.arm(arm), "probability") for arm in ("trait", "control"))
     crossed = _shown(main, experiment.level) and main.estimate > 0
-    what = (
-        f"The preference for {trait.plural}" if not trait.own_answers else f"Giving {trait.plural}"
-    )
-    answered = f"answer “{trait.answer}”" if not trait.own_answers else f"give {trait.plural}"
+    what = f"give {trait.plural}" if trait.own_answers else f"answer “{trait.answer}”"
+    carrier = experiment.carrier.name
     return (
-        f"{what} {'crossed' if crossed else 'was not shown to cross'} through "
-        f"{_IN_WORDS.get(carrier, carrier.replace('_', ' '))}: students {answered} {own:.0%} of the time, "
+        f"The preference for {trait.plural} {'crossed' if crossed else 'was not shown to cross'} through "
+        f"{_IN_WORDS.get(carrier, carrier.replace('_', ' '))}: students {what} {own:.0%} of the time, "
         f"control students {control:.0%} (exact permutation p = {_p(main.p)}, {main.n} runs)."
     ).replace("%", " %")
 
