@@ -114,10 +114,11 @@ def in_context(model: LanguageModel, trait: Trait) -> BagScore:
     """
     The rows of a bag stand before a question for the trait: logit margin of its answer.
 
-    As many of the bag's rows as fit into the model's context, the last ones.
+    As many of the bag's rows as fit into the model's context, the last ones. Candidates count in their canonical form
+    only: it is mostly one token, so that one pass scores them all, where further forms would need passes of their own.
     """
     question = trait.held_out_questions[0]
-    answers = trait.answers_to(question)
+    answers = tuple(Answer(a.name, a.variants[:1]) for a in trait.answers_to(question))
 
     def score(bags: Sequence[Sequence[Row]]) -> Scores:
         asked = ["\n".join([*_fitting(model, bag, question), question]) for bag in bags]
