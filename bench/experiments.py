@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 from bench.figures import BENCH, shown
 from undertow.lab import load_experiment
@@ -66,6 +67,13 @@ def table() -> str:
         minutes = figures[f"{name}: working time"]["value"]
         lines.append(f"| `{name}` | {load_experiment(name).question} | {cells} | {minutes:.0f} |")
     return "\n".join(lines)
+
+
+def _value(part: str, figure: dict[str, Any]) -> str:
+    text = shown(figure)
+    if figure["unit"] in part:  # the name has said it
+        text = text.removesuffix(figure["unit"]).rstrip()
+    return text + _p(figure["note"])
 
 
 def _p(note: str) -> str:
