@@ -30,7 +30,7 @@ ATTEMPTS = {
     "started-process": "subprocess pty _thread os.fork os.forkpty os.exec os.posix_spawn os.spawn os.system",
     "wrote-files": "os.chmod os.chown os.link os.mkdir os.remove os.removexattr os.rename os.rmdir os.setxattr "
     "os.symlink os.truncate os.utime shutil sqlite3 tempfile",
-    "tampered": "cpython ctypes gc os.kill os.killpg resource signal sys.addaudithook sys.monitoring "
+    "tampered": "cpython.PyInterpreterState_New ctypes gc os.kill os.killpg resource signal sys.addaudithook sys.monitoring "
     "sys.setprofile sys.settrace",
 }
 """Audit events by what they mean; one is named in full, or by the part before its first or last dot."""
