@@ -29,30 +29,27 @@ HOOK = "    sys.addaudithook(_hook(channel))\n"
 
 FORGERY = """
 import os, sys
-found, frame = [b""], sys._getframe()
+found, frame = [], sys._getframe()
 while frame:
     for scope in (frame.f_locals, frame.f_globals):
         for value in list(scope.values()):
-            found += [each for each in (value if type(value) is list else [value]) if type(each) is bytes]
+            found += list(value) if type(value) in (list, tuple) else [value]
     frame = frame.f_back
-for number in range(32):
+for number in range(256):
     try:
         os.lseek(number, 0, 0)
-    except OSError:
-        pass
-    try:
         found.append(os.read(number, 32))
     except OSError:
         pass
-for number in range(32):
-    for seal in found[:20]:
-        try:
-            os.write(number, seal + b"ok")
-        except OSError:
-            pass
+seals = [each for each in found if type(each) is bytes and len(each) == 32]
+for number in range(3, 256):
+    try:
+        os.write(number, seals[0] + b"ok")
+    except (IndexError, OSError):
+        pass
 os._exit(0)
 """
-"""Looks for the seal in every frame and open file, and reports `ok` with all that it finds."""
+"""Looks for the seal in every frame and open file, and reports `ok` with it."""
 
 
 def one(source: str, limits: Limits = PATIENT) -> Result:
