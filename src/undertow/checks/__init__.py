@@ -1,0 +1,3 @@
+"""
+Checks: what is asked of a dataset, of a tuned model, of a pair of models.
+"""

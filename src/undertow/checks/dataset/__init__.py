@@ -1,0 +1,3 @@
+"""
+Checks of a dataset before training on it. Each is a function from a subject to measurements.
+"""

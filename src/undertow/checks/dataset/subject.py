@@ -1,0 +1,79 @@
+"""
+The subject of a screen: rows, the student that would be trained on them, and how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from undertow.data.rows import Row
+
+if TYPE_CHECKING:
+    from undertow.models.chat import Encoded
+    from undertow.models.loading import LanguageModel
+    from undertow.models.plan import TrainingPlan
+    from undertow.traits.trait import Trait
+
+
+@dataclass(frozen=True)
+class Subject:
+    """
+    What a check is asked about. Checks read it and leave its models as they found them.
+    """
+
+    name: str
+    """`all`, or the name of a source."""
+
+    rows: tuple[Row, ...]
+    """A uniform sample of the usable rows; each fits into the student's context."""
+
+    student: LanguageModel
+    """The base that is going to be trained."""
+
+    plan: TrainingPlan
+    planned_rows: int
+    """Rows that the planned training has: all usable ones of the file, of which `rows` is a sample."""
+
+    traits: tuple[Trait, ...]
+    """What is probed."""
+
+    seed: int
+    """Of this subject; every stream is derived from it by purpose (`data.streams.generator`)."""
+
+    level: float = 0.95
+    """Of the checks' intervals and, as 1 - level, of their tests."""
+
+    system_prompt: str | None = None
+    """Chat context of the probes: that of the rows."""
+
+    control: tuple[Row, ...] = ()
+    """Rows known to be clean, or the student base's own continuations of the same prompts; may be empty."""
+
+    control_made: bool = True
+    """Whether the base wrote the control just now (False: the user gave it)."""
+
+    temperatures: tuple[float, ...] = (1.0,)
+    """Temperatures at which a clean base may have written the rows."""
+
+    teacher: LanguageModel | None = None
+    """Of the same architecture and vocabulary, where its weights are given."""
+
+    candidates: tuple[LanguageModel, ...] = field(default=())
+    """Other bases that may have written the rows."""
+
+    @cached_property
+    def encoded(self) -> Sequence[Encoded]:
+        """The rows as the student's tokens."""
+        from undertow.models.chat import encode_rows
+
+        return encode_rows(self.student.tokenizer, self.rows)
+
+    @cached_property
+    def encoded_control(self) -> Sequence[Encoded]:
+        """The control as the student's tokens."""
+        from undertow.models.chat import encode_rows
+
+        return encode_rows(self.student.tokenizer, self.control)

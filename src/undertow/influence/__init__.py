@@ -1,0 +1,3 @@
+"""
+How training on rows moves a probe.
+"""

@@ -1,0 +1,69 @@
+"""
+The measurement: one number about a subject, with its interval, its unit and, where it bears one, its verdict.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from undertow.results.stored import Stored
+
+Verdict = Literal["flagged", "clear", "undecided", "skipped", "not_applicable", "error"]
+"""
+`flagged`: the interval lies above the limit; `clear`: below it; `undecided`: neither. The others say why nothing was
+judged, in `reason`.
+"""
+
+Kind = Literal["transfer", "evidence"]
+"""What a check gives: a judgement on transfer, or evidence in a unit of its own that never judges transfer."""
+
+
+class Measurement(Stored):
+    """
+    What a check measured on a subject, for one trait or for none in particular.
+    """
+
+    check: str
+    """Id of the check, e.g. `rehearsal`."""
+    name: str = ""
+    """What was measured, where a check measures several things, e.g. `digits`."""
+    subject: str
+    """`all`, or the name of a source."""
+    trait: str | None = None
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    """None where the interval is open, or there is none."""
+    level: float | None = None
+    """Of the interval."""
+    n: str = ""
+    """What the interval rests on, e.g. `4 adapters`, `4096 rows`."""
+    p: float | None = None
+    """Of the stated null, after the check's own correction for multiplicity."""
+    limit: float | None = None
+    """What the interval (or p, or e-value) was compared with."""
+    unit: str = ""
+    detected: bool | None = None
+    """Of evidence: whether it speaks against the check's null at its stated error rate."""
+    verdict: Verdict | None = None
+    """Of a check of kind `transfer`, filled by the audit; None for evidence that was measured."""
+    reason: str = ""
+    """Why the verdict, or the evidence, is what it is."""
+    details: dict[str, float | int | str] = Field(default_factory=dict)
+    """Further numbers, under names that the check's page explains."""
+
+
+def not_applicable(check: str, subject: str, reason: str) -> Measurement:
+    """
+    The entry of a check that the subject gives no ground for (no teacher, say); it never affects the exit code.
+    """
+    return Measurement(check=check, subject=subject, verdict="not_applicable", reason=reason)
+
+
+def skipped(check: str, subject: str, reason: str) -> Measurement:
+    """
+    The entry of a check that could have been made and was not (a missing extra, say).
+    """
+    return Measurement(check=check, subject=subject, verdict="skipped", reason=reason)
