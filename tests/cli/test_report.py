@@ -1,5 +1,5 @@
 """
-`undertow report`: a stored run in every format, to stdout or to a file.
+`undertow report`: a stored result in every format, to stdout or to a file.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from tests.report.scan_documents import flagged
 from undertow.cli import main
-from undertow.cli.report import FORMATS
+from undertow.cli.report import FORMATS, SCAN_FORMATS
 from undertow.report import FORMATS as RENDERED
+from undertow.report import SCAN_FORMATS as RENDERED_OF_SCANS
+from undertow.results.store import write_scan
 
 
 @pytest.fixture
@@ -75,3 +78,32 @@ def test_the_formats_offered_are_those_there_are() -> None:
     The command line keeps its own list, so that help stays cheap; it must be the renderers' list.
     """
     assert sorted(FORMATS) == sorted(RENDERED)
+    assert sorted(SCAN_FORMATS) == sorted(RENDERED_OF_SCANS)
+
+
+@pytest.mark.parametrize("form", SCAN_FORMATS)
+def test_a_screen_is_rendered_from_its_file_or_directory(
+    tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    The kind of the document is found by its schema, in every format.
+    """
+    write_scan(tmp_path / "scan.json", flagged())
+    codes = [
+        main(["report", str(path), "--format", form]) for path in (tmp_path, tmp_path / "scan.json")
+    ]
+    shown = capsys.readouterr().out
+
+    assert codes == [0, 0]
+    assert shown[: len(shown) // 2] == shown[len(shown) // 2 :]
+    assert "flagged" in shown.lower()
+
+
+def test_a_run_has_no_sarif(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    The refusal names the formats of a run.
+    """
+    code = main(["report", str(stored), "--format", "sarif"])
+
+    assert code == 2
+    assert "allowed: html, json, markdown, text" in capsys.readouterr().err

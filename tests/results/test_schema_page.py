@@ -1,5 +1,5 @@
 """
-The published JSON Schema is the one that results are read by.
+The published JSON Schemas are the ones that results are read by.
 """
 
 from __future__ import annotations
@@ -7,13 +7,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from undertow.results.store import run_schema
+import pytest
 
-PUBLISHED = Path(__file__).parents[2] / "docs" / "schema" / "run-1.json"
+from undertow.results.store import run_schema, scan_schema
+
+PUBLISHED = Path(__file__).parents[2] / "docs" / "schema"
 
 
-def test_the_published_schema_is_current() -> None:
+@pytest.mark.parametrize(("name", "schema"), [("run", run_schema()), ("scan", scan_schema())])
+def test_the_published_schemas_are_current(name: str, schema: dict[str, object]) -> None:
     """
-    `docs/schema/run-1.json` is what `run_schema()` gives.
+    `docs/schema/NAME-1.json` is what `NAME_schema()` gives.
     """
-    assert json.loads(PUBLISHED.read_text(encoding="utf-8")) == run_schema()
+    published = (PUBLISHED / f"{name}-1.json").read_text(encoding="utf-8")
+
+    assert json.loads(published) == schema

@@ -12,9 +12,21 @@ from typing import Any
 
 import pytest
 
+from tests.report.scan_documents import SCANS, flagged
 from undertow.errors import InputError, UndertowError
 from undertow.results.run import RUN_SCHEMA, Arm, Comparison, RunDocument
-from undertow.results.store import read_run, run_json, run_schema, write_run
+from undertow.results.scan import SCAN_SCHEMA, ScanDocument
+from undertow.results.store import (
+    read_result,
+    read_run,
+    read_scan,
+    run_json,
+    run_schema,
+    scan_json,
+    scan_schema,
+    write_run,
+    write_scan,
+)
 
 
 def document(**fields: object) -> RunDocument:
@@ -217,3 +229,76 @@ def test_the_schema_describes_what_is_written() -> None:
     assert set(written) == set(schema["properties"])
     assert set(written["arms"][0]) == set(schema["$defs"]["Arm"]["properties"])
     assert set(schema["required"]) <= set(written)
+
+
+@pytest.mark.parametrize("kind", SCANS)
+def test_a_scan_comes_back_as_it_was_written(tmp_path: Path, kind: str) -> None:
+    """
+    Reading undoes writing, for the file and for the directory that holds it.
+    """
+    write_scan(tmp_path / "scan.json", SCANS[kind]())
+
+    assert read_scan(tmp_path / "scan.json") == SCANS[kind]()
+    assert read_scan(tmp_path) == SCANS[kind]()
+
+
+def test_a_result_is_read_by_its_schema(tmp_path: Path) -> None:
+    """
+    The same call reads a run and a screen; a directory's run comes first.
+    """
+    write_scan(tmp_path / "scan.json", flagged())
+    assert isinstance(read_result(tmp_path), ScanDocument)
+    write_run(tmp_path / "results.json", document())
+
+    assert isinstance(read_result(tmp_path), RunDocument)
+    assert read_result(tmp_path / "scan.json") == flagged()
+
+
+@pytest.mark.parametrize("schema", ["undertow.gate/1", 1, None])
+def test_a_result_of_another_schema_is_refused(tmp_path: Path, schema: object) -> None:
+    """
+    The refusal names the schemas that can be read.
+    """
+    file = tmp_path / "x.json"
+    file.write_text(json.dumps({"schema": schema}), encoding="utf-8")
+
+    with pytest.raises(InputError, match=f"allowed: '{RUN_SCHEMA}', '{SCAN_SCHEMA}'"):
+        read_result(file)
+
+
+def test_a_newer_scan_asks_for_a_newer_undertow(tmp_path: Path) -> None:
+    """
+    The hint is to upgrade; a key that is unknown is named with the nearest.
+    """
+    stored = json.loads(scan_json(flagged()))
+    file = tmp_path / "scan.json"
+    file.write_text(json.dumps(stored | {"schema": "undertow.scan/2"}), encoding="utf-8")
+    with pytest.raises(InputError) as newer:
+        read_result(file)
+    file.write_text(json.dumps(stored | {"subject": []}), encoding="utf-8")
+
+    assert newer.value.hint.startswith("pip install --upgrade")
+    with pytest.raises(InputError, match=r"unknown key 'subject'.*did you mean 'subjects'"):
+        read_scan(file)
+
+
+def test_infinite_numbers_of_a_scan_survive(tmp_path: Path) -> None:
+    """
+    An e-value may overflow; it comes back.
+    """
+    one = flagged().measurements[-1].model_copy(update={"estimate": math.inf, "low": -math.inf})
+    write_scan(tmp_path / "scan.json", flagged().model_copy(update={"measurements": (one,)}))
+
+    assert read_scan(tmp_path).measurements == (one,)
+
+
+def test_the_schema_of_scans_is_closed_and_describes_what_is_written() -> None:
+    """
+    Unknown keys are refused everywhere, and every key that is written is described.
+    """
+    schema, written = scan_schema(), json.loads(scan_json(flagged()))
+    records = [schema, *(found for found in schema["$defs"].values())]
+
+    assert schema["properties"]["schema"]["const"] == SCAN_SCHEMA
+    assert all(record["additionalProperties"] is False for record in records)
+    assert set(written) == set(schema["properties"])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from undertow.errors import InputError, UnknownNameError
-from undertow.lab.probing import probe_trait
+from undertow.influence.probing import probe_trait
 from undertow.models import loading, scoring
 from undertow.models.chat import encode_rows
 from undertow.models.plan import TrainingPlan

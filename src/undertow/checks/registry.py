@@ -47,7 +47,11 @@ _SHIPPED = (
     ("rehearsal", "transfer", "a short run of the plan, amplified: what would move, and how far"),
     ("likelihood-ratio", "evidence", "an e-process against: your clean base wrote these rows"),
     ("author", "evidence", "which candidate base wrote the rows, or none of them"),
-    ("fingerprint", "evidence", "tokens, digits, positions, lengths and format against the control"),
+    (
+        "fingerprint",
+        "evidence",
+        "tokens, digits, positions, lengths and format against the control",
+    ),
     ("teacher-coverage", "evidence", "does the first training step point towards the teacher?"),
     ("divergence", "evidence", "tokens where the teacher parts from the base"),
     ("activations", "evidence", "mean activation shift against the control, and what it spells"),

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import click
 
-from undertow.cli.experiment import RESULTS
-
 FORMATS = ("text", "html", "markdown", "json")
+"""Of every result."""
+
+SCAN_FORMATS = (*FORMATS, "sarif")
+"""Of a screen."""
 
 
 @click.command(name="report")
@@ -18,10 +20,10 @@ FORMATS = ("text", "html", "markdown", "json")
 @click.option(
     "--format",
     "form",
-    type=click.Choice(FORMATS),
+    type=click.Choice(SCAN_FORMATS),
     default="text",
     show_default=True,
-    help="What to render.",
+    help="What to render; SARIF is for screens.",
 )
 @click.option(
     "--output",
@@ -33,14 +35,13 @@ def command(result: Path, form: str, output: Path | None) -> None:
     """
     Render a stored result in another format.
 
-    RESULT.json is a run's results.json, or its directory. Nothing is computed again.
+    RESULT.json is a run's results.json, a screen's scan.json, or its directory. Nothing is computed again.
     """
     from undertow.data.writing import atomic_write
     from undertow.report import render
-    from undertow.results.store import read_run
+    from undertow.results.store import read_result
 
-    stored = result / RESULTS if result.is_dir() else result
-    rendered = render(read_run(stored), form)
+    rendered = render(read_result(result), form)
     if output is not None:
         atomic_write(output, rendered)
         return

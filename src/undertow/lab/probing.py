@@ -1,5 +1,5 @@
 """
-Probes a model for a trait: exact margins on held-out questions, and sampled picks.
+Sampled picks of a model that is asked for a trait.
 """
 
 from __future__ import annotations
@@ -9,30 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from undertow.lab.tables import EvaluationTable
-from undertow.traits.trait import Answer, Trait
+from undertow.traits.trait import Trait
 
 if TYPE_CHECKING:
-    from undertow.models.answers import Probed
     from undertow.models.loading import LanguageModel
-
-
-def probe_trait(model: LanguageModel, trait: Trait, system: str | None) -> Probed:
-    """
-    Exact log-likelihoods of the trait's candidates after its held-out questions, each among its own candidates.
-    """
-    import torch
-
-    from undertow.models.answers import Probed, probe
-    from undertow.models.chat import conversation
-
-    groups: dict[tuple[Answer, ...], list[int]] = {}
-    for index, question in enumerate(trait.held_out_questions):
-        groups.setdefault(trait.answers_to(question), []).append(index)
-    parts = torch.empty(len(trait.held_out_questions), len(trait.answers), dtype=torch.float64)
-    for answers, indices in groups.items():
-        asked = [conversation(trait.held_out_questions[i], system) for i in indices]
-        parts[indices] = probe(model, asked, answers).log_likelihoods
-    return Probed(tuple(answer.name for answer in trait.answers), parts)
 
 
 def pick_rates(

@@ -14,11 +14,12 @@ import numpy as np
 from undertow.data.reading import read_rows
 from undertow.data.rows import Row, dataset_digest
 from undertow.data.streams import derive, generator
+from undertow.influence.probing import probe_trait
 from undertow.lab.content_filtering import KEPT
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import BaseJob, StudentJob
 from undertow.lab.opening import open_model
-from undertow.lab.probing import pick_rates, probe_trait
+from undertow.lab.probing import pick_rates
 from undertow.lab.sampling_data import HELD_OUT_ROWS, TRAINING_ROWS
 from undertow.lab.teaching import open_carrier, open_writer, writer_folder, writing
 from undertow.results.run import Arm

@@ -45,7 +45,7 @@ class MakeTeacher:
         """
         Instil, store, and measure how far the teacher stands from its base.
         """
-        from undertow.lab.probing import probe_trait
+        from undertow.influence.probing import probe_trait
 
         started = time.perf_counter()
         table = self.experiment.teacher

@@ -72,7 +72,6 @@ def logit_margins(log_likelihoods: torch.Tensor) -> torch.Tensor:
     return log_likelihoods - rest + math.log(others)
 
 
-@torch.no_grad()
 def probe(
     model: LanguageModel,
     questions: Sequence[Sequence[Message]],
@@ -83,23 +82,55 @@ def probe(
     """
     Log-likelihood of every candidate after every question; a candidate's accepted forms are summed.
 
-    One forward pass a question scores all forms of one token; only longer forms need rows of their own.
-
     Raises:
         ModelError: two candidates are the same tokens to this tokenizer.
     """
-    forms = token_forms(model.tokenizer, model.ref, answers)
-    prompts = encode_prompts(model.tokenizer, questions)
-    first = _first_tokens(model, prompts, batch_size)
-    long_forms = sorted({form for each in forms for form in each if len(form) > 1})
-    longer = _sequences(model, prompts, long_forms, batch_size)
-    columns = [
-        torch.stack(
-            [first[:, f[0]] if len(f) == 1 else longer[:, long_forms.index(f)] for f in each]
-        ).logsumexp(0)
-        for each in forms
-    ]
-    return Probed(tuple(answer.name for answer in answers), torch.stack(columns, 1))
+    return PreparedProbe.of(model, questions, answers).read(model, batch_size=batch_size)
+
+
+@dataclass(frozen=True)
+class PreparedProbe:
+    """
+    Questions and candidates as a tokenizer's tokens, to be read off many versions of one model.
+    """
+
+    names: tuple[str, ...]
+    prompts: tuple[tuple[int, ...], ...]
+    forms: tuple[tuple[tuple[int, ...], ...], ...]
+    """Token sequences of each candidate's accepted forms."""
+
+    @classmethod
+    def of(
+        cls,
+        model: LanguageModel,
+        questions: Sequence[Sequence[Message]],
+        answers: Sequence[Answer],
+    ) -> PreparedProbe:
+        """
+        Encode; see `probe`.
+        """
+        forms = token_forms(model.tokenizer, model.ref, answers)
+        return cls(
+            tuple(answer.name for answer in answers),
+            tuple(encode_prompts(model.tokenizer, questions)),
+            tuple(tuple(each) for each in forms),
+        )
+
+    @torch.no_grad()
+    def read(self, model: LanguageModel, *, batch_size: int = 128) -> Probed:
+        """
+        One forward pass a question scores all forms of one token; only longer forms need rows of their own.
+        """
+        first = _first_tokens(model, self.prompts, batch_size)
+        long_forms = sorted({form for each in self.forms for form in each if len(form) > 1})
+        longer = _sequences(model, self.prompts, long_forms, batch_size)
+        columns = [
+            torch.stack(
+                [first[:, f[0]] if len(f) == 1 else longer[:, long_forms.index(f)] for f in each]
+            ).logsumexp(0)
+            for each in self.forms
+        ]
+        return Probed(self.names, torch.stack(columns, 1))
 
 
 def token_forms(tokenizer: Any, ref: str, answers: Sequence[Answer]) -> list[list[tuple[int, ...]]]:

@@ -57,51 +57,105 @@ def fine_tune(
         DataError: a row is longer than the plan's or the model's limit.
         UndertowError: the loss is not finite.
     """
-    _refuse_long(model, rows, plan)
-    network = model.network
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    total = plan.steps(len(rows))
-    optimizer, scheduler = optimiser(plan, parameters, total)
-    started, tokens, losses = time.perf_counter(), 0, []
-    made = _batches(rows, plan, generator, model.tokenizer.pad_token_id, total)
-    network.train()
-    with _own_stream(generator, model.device):
-        for step, batch in enumerate(made, 1):
-            losses.append(
-                _step(
-                    network,
-                    batch,
-                    plan,
-                    parameters,
-                    optimizer,
-                    model.device,
-                    loss or completion_loss,
-                )
+    run = TrainingRun(model, rows, plan, generator, plan.steps(len(rows)), loss=loss)
+    started = time.perf_counter()
+    for step in range(1, run.total + 1):
+        run.advance(1)
+        if after_step(step):
+            break
+    return Trained(run.done, run.tokens, time.perf_counter() - started, tuple(run.losses))
+
+
+class TrainingRun:
+    """
+    A fine-tune that can pause after any step.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        rows: Sequence[Encoded],
+        plan: TrainingPlan,
+        generator: np.random.Generator,
+        total: int,
+        *,
+        loss: Loss | None = None,
+    ) -> None:
+        """
+        Train what requires gradients; the schedule of learning rates is laid over `total` steps.
+
+        Raises:
+            DataError: a row is longer than the plan's or the model's limit.
+        """
+        refuse_long(model, rows, plan)
+        self.model, self.plan, self.total, self.done, self.tokens = model, plan, total, 0, 0
+        self.losses: list[float] = []
+        """Training loss of each step, nats per completion token."""
+        self._loss = loss or completion_loss
+        self._parameters = [p for p in model.network.parameters() if p.requires_grad]
+        self._optimizer, self._schedule = optimiser(plan, self._parameters, total)
+        self._batches = training_batches(rows, plan, generator, model.tokenizer.pad_token_id, total)
+        # Dropout draws from torch's global stream: within a step that has a seed of its own. It is spawned, which
+        # leaves the generator, and so the order of rows, as it was.
+        self._stream = int(generator.spawn(1)[0].integers(2**63))
+        self._random_state: Any = None
+
+    def advance(self, steps: int) -> None:
+        """
+        Take so many more steps.
+
+        Raises:
+            UndertowError: the loss is not finite.
+        """
+        self.model.network.train()
+        with self._own_stream():
+            for _ in range(steps):
+                self._step(next(self._batches))
+        self.model.network.eval()
+
+    @contextmanager
+    def _own_stream(self) -> Iterator[None]:
+        device = self.model.device
+        with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]):
+            if self._random_state is None:
+                torch.manual_seed(self._stream)
+            else:
+                _set_random_state(device, self._random_state)
+            yield
+            self._random_state = _random_state(device)
+
+    def _step(self, batch: list[Batch]) -> None:
+        labels = sum(int((part.labels != IGNORED).sum()) for part in batch)
+        total = 0.0
+        for part in batch:
+            loss = self._loss(self.model.network, part.to(self.model.device)) / labels
+            loss.backward()
+            total += loss.item()
+        if self.plan.max_grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self._parameters, self.plan.max_grad_norm)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self._schedule.step()
+        self.done += 1
+        self.tokens += sum(int(part.attention_mask.sum()) for part in batch)
+        self.losses.append(total)
+        if not math.isfinite(total):
+            raise UndertowError(
+                f"training of '{self.model.ref}' diverged: loss {total} at step {self.done}",
+                hint=f"lower learning_rate (now {self.plan.learning_rate})",
             )
-            scheduler.step()
-            tokens += sum(int(part.attention_mask.sum()) for part in batch)
-            if not math.isfinite(losses[-1]):
-                raise UndertowError(
-                    f"training of '{model.ref}' diverged: loss {losses[-1]} at step {step}",
-                    hint=f"lower learning_rate (now {plan.learning_rate})",
-                )
-            if after_step(step):
-                break
-    network.eval()
-    return Trained(len(losses), tokens, time.perf_counter() - started, tuple(losses))
 
 
-@contextmanager
-def _own_stream(generator: np.random.Generator, device: torch.device) -> Iterator[None]:
-    """
-    Dropout draws from torch's global stream: within the block that has a seed of its own.
+def _random_state(device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None]:
+    return torch.get_rng_state(), None if device.type == "cpu" else torch.cuda.get_rng_state(device)
 
-    The seed is spawned, which leaves the generator, and so the order of rows, as it was.
-    """
-    accelerators = [] if device.type == "cpu" else [device]
-    with torch.random.fork_rng(devices=accelerators):
-        torch.manual_seed(int(generator.spawn(1)[0].integers(2**63)))
-        yield
+
+def _set_random_state(
+    device: torch.device, state: tuple[torch.Tensor, torch.Tensor | None]
+) -> None:
+    torch.set_rng_state(state[0])
+    if state[1] is not None:
+        torch.cuda.set_rng_state(state[1], device)
 
 
 def optimiser(
@@ -159,36 +213,26 @@ def completion_loss(network: Any, batch: Batch) -> torch.Tensor:
     )
 
 
-def _step(
-    network: Any,
-    batch: list[Batch],
-    plan: TrainingPlan,
-    parameters: list[torch.nn.Parameter],
-    optimizer: Any,
-    device: torch.device,
-    loss_of: Loss,
-) -> float:
-    labels = sum(int((part.labels != IGNORED).sum()) for part in batch)
-    total = 0.0
-    for part in batch:
-        loss = loss_of(network, part.to(device)) / labels
-        loss.backward()
-        total += loss.item()
-    if plan.max_grad_norm is not None:
-        torch.nn.utils.clip_grad_norm_(parameters, plan.max_grad_norm)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return total
-
-
-def _batches(
+def training_batches(
     rows: Sequence[Encoded],
     plan: TrainingPlan,
     generator: np.random.Generator,
     pad_id: int,
     total: int,
-) -> Any:
-    lengths = [len(row) for row in rows]
+) -> Iterator[list[Batch]]:
+    """
+    The micro-batches of each of `total` steps, in an order drawn anew each epoch.
+    """
+    for parts in training_rows([len(row) for row in rows], plan, generator, total):
+        yield [pad([rows[i] for i in part], pad_id, tuple(part)) for part in parts]
+
+
+def training_rows(
+    lengths: Sequence[int], plan: TrainingPlan, generator: np.random.Generator, total: int
+) -> Iterator[list[list[int]]]:
+    """
+    Which rows each micro-batch of each of `total` steps holds.
+    """
     micro = plan.micro_batch_size or plan.batch_size
     made = 0
     while made < total:
@@ -197,14 +241,19 @@ def _batches(
         end = len(order) - len(order) % plan.batch_size or len(order)
         for start in range(0, end, plan.batch_size):
             chosen = order[start : start + plan.batch_size]
-            parts = [chosen[i : i + micro] for i in range(0, len(chosen), micro)]
-            yield [pad([rows[i] for i in part], pad_id, tuple(part)) for part in parts]
+            yield [chosen[i : i + micro] for i in range(0, len(chosen), micro)]
             made += 1
             if made == total:
                 return
 
 
-def _refuse_long(model: LanguageModel, rows: Sequence[Encoded], plan: TrainingPlan) -> None:
+def refuse_long(model: LanguageModel, rows: Sequence[Encoded], plan: TrainingPlan) -> None:
+    """
+    Refuse rows that the plan or the model has no room for.
+
+    Raises:
+        DataError: a row is longer than the plan's or the model's limit.
+    """
     limits = [limit for limit in (plan.max_length, model.context) if limit is not None]
     longest = max(range(len(rows)), key=lambda i: len(rows[i]))
     if limits and len(rows[longest]) > min(limits):

@@ -40,3 +40,25 @@ GLOSSARY = {
     "With few runs it cannot be small: see the least possible p.",
     "would have seen": "The smallest effect that this design detects four times in five.",
 }
+
+SCAN_GLOSSARY = {
+    "student": "The model that is going to be trained on the rows; its base is what screens them.",
+    "plan": "The training that is planned: adapter, optimiser, steps. Transfer is that of this plan.",
+    "trait": GLOSSARY["trait"],
+    "teacher": "A model that wrote rows, and whose trait a student of the same initialisation may "
+    "pick up.",
+    "transfer": "How far the trait’s logit margin would move under the plan, against the control, in "
+    "logits.",
+    "logit margin": GLOSSARY["logit margin"],
+    "limit": "The transfer that is still accepted. A verdict compares the whole interval with it.",
+    "control": "Rows known to be clean: given, or the student base’s own continuations of the same "
+    "prompts.",
+    "evidence": "A number in a check’s own unit that says whether the rows differ from the control; "
+    "it never judges transfer.",
+    "dose": "Share of the rows that come from the trait’s teacher.",
+    "calibration": "What this screen did on datasets of this base and plan whose effect is known: "
+    "benign ones, and ones that moved a student.",
+    "open search": "Probes and tokens that moved most in the trial runs, though nobody asked for "
+    "them; p counts all that were looked at.",
+}
+"""The words of a screen's report."""

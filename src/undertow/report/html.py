@@ -5,15 +5,13 @@ The page of a run: one offline HTML file without scripts, its plots drawn as inl
 from __future__ import annotations
 
 import functools
-import json
-from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment
 
 from undertow.report import effects, numbers, score_tables, tables
 from undertow.report.arms import known_arms
 from undertow.report.candidates import shift_panels
+from undertow.report.environment import embedded, environment
 from undertow.report.figures import whiskers
 from undertow.report.glossary import GLOSSARY
 from undertow.report.heat import heat_cells
@@ -46,48 +44,21 @@ def render_html(document: RunDocument) -> str:
             facts=tables.facts_table("Run", run_facts(document)),
             config_lines=toml_text(document.config).split("\n"),
             glossary=GLOSSARY,
-            embedded=_embedded(document),
+            embedded=embedded(run_json(document)),
         )
     )
 
 
 @functools.cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("undertow.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+    return environment(
+        filters={"sample": lambda text: visible(text, limit=_SAMPLE_CHARACTERS)},
+        names={
+            "effects": effects,
+            "numbers": numbers,
+            "tables": tables,
+            "score_tables": score_tables,
+            "heat_cells": heat_cells,
+            "line_figure": line_figure,
+        },
     )
-    environment.filters["sample"] = lambda text: visible(text, limit=_SAMPLE_CHARACTERS)
-    environment.globals.update(
-        effects=effects,
-        numbers=numbers,
-        tables=tables,
-        score_tables=score_tables,
-        heat_cells=heat_cells,
-        line_figure=line_figure,
-    )
-    return environment
-
-
-def _shown(value: Any) -> Any:
-    """
-    Every value that a template writes, so that no text can be forgotten; markup is ours.
-    """
-    if isinstance(value, Markup) or not isinstance(value, str):
-        return value
-    return visible(value)
-
-
-def _embedded(document: RunDocument) -> Markup:
-    """
-    The document as JSON that cannot end its script element: pure ASCII without `<`, `>` and `&`.
-    """
-    text = json.dumps(json.loads(run_json(document)), separators=(",", ":"))
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)

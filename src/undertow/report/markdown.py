@@ -51,12 +51,23 @@ def code(text: str, *, cell: bool = False) -> str:
     return f"{fence}{space}{shown}{space}{fence}" if shown.strip() else "(nothing)"
 
 
+def markdown_table(table: Table, caption: str = "") -> str:
+    """
+    A table, below its caption in bold if it has one.
+    """
+    marks = ("---:" if index in table.numeric else "---" for index in range(len(table.columns)))
+    lines = [f"**{escaped(caption)}**", ""] if caption else []
+    lines += [_row(map(escaped, table.columns)), _row(marks)]
+    lines += [_row(map(escaped, row)) for row in table.rows]
+    return "\n".join(lines)
+
+
 def _blocks(document: RunDocument, page: Page) -> Iterator[str]:
     yield f"# {escaped(document.title)}"
     yield f"**{escaped(document.conclusion) or numbers.NOTHING}**"
     yield escaped(document.question)
     if page.figure:
-        yield _table(tables.figure_table(page.figure), page.figure.label)
+        yield markdown_table(tables.figure_table(page.figure), page.figure.label)
     if page.story:
         sentences = ("".join(map(_fragment, sentence)) for sentence in page.story)
         yield " ".join(sentences)
@@ -83,36 +94,38 @@ def _blocks(document: RunDocument, page: Page) -> Iterator[str]:
 def _measured(document: RunDocument) -> Iterator[str]:
     if document.comparisons:
         yield "## Comparisons"
-        yield _table(tables.comparisons_table(document.comparisons))
+        yield markdown_table(tables.comparisons_table(document.comparisons))
     for matrix in document.matrices:
         yield f"## {escaped(matrix.name)}"
-        yield _table(
+        yield markdown_table(
             tables.matrix_table(matrix), f"{matrix.caption} Unit: {numbers.unit_name(matrix.unit)}."
         )
     for curves in document.curves:
         yield f"## {escaped(curves.name)}"
-        yield _table(tables.curves_table(curves), f"{curves.caption} {curves.y_label}.")
+        yield markdown_table(tables.curves_table(curves), f"{curves.caption} {curves.y_label}.")
     if document.arms:
         yield "## Every run"
-        yield _table(tables.runs_table(document.arms))
-        yield _table(tables.origins_table(document.arms), "What each run was made from")
+        yield markdown_table(tables.runs_table(document.arms))
+        yield markdown_table(tables.origins_table(document.arms), "What each run was made from")
     for panel in shift_panels(document):
-        yield _table(tables.shifts_table(panel), f"Which answer moved: {panel.title.lower()}")
+        yield markdown_table(
+            tables.shifts_table(panel), f"Which answer moved: {panel.title.lower()}"
+        )
 
 
 def _made(document: RunDocument) -> Iterator[str]:
     if document.teachers:
         yield "## Teachers"
-        yield _table(tables.teachers_table(document.teachers))
+        yield markdown_table(tables.teachers_table(document.teachers))
     if document.datasets:
         yield "## Datasets"
-        yield _table(tables.datasets_table(document.datasets))
+        yield markdown_table(tables.datasets_table(document.datasets))
     for dataset in document.datasets:
         if dataset.samples or dataset.removed_samples:
             yield _rows(dataset)
     for table in score_tables.of(document):
         yield f"## {escaped(table.name)}"
-        yield _table(table)
+        yield markdown_table(table)
 
 
 def _rows(dataset: Dataset) -> str:
@@ -130,14 +143,14 @@ def _rows(dataset: Dataset) -> str:
 def _reproduce(document: RunDocument) -> Iterator[str]:
     yield "## How to reproduce it"
     yield code(document.command)
-    yield _table(tables.facts_table("Run", run_facts(document)))
+    yield markdown_table(tables.facts_table("Run", run_facts(document)))
     for name, facts in (
         ("Hardware", document.hardware),
         ("Packages", document.packages),
         ("Inputs, SHA-256", document.inputs),
     ):
         if facts:
-            yield _table(tables.facts_table(name, facts), name)
+            yield markdown_table(tables.facts_table(name, facts), name)
     # An indented block, since no run of backticks in a value can end it.
     config = toml_text(document.config).split("\n")
     yield "The resolved configuration:"
@@ -148,14 +161,6 @@ def _fragment(fragment: Fragment) -> str:
     if fragment.kind == "code":
         return code(fragment.text)
     return f"**{escaped(fragment.text)}**" if fragment.kind == "strong" else escaped(fragment.text)
-
-
-def _table(table: Table, caption: str = "") -> str:
-    marks = ("---:" if index in table.numeric else "---" for index in range(len(table.columns)))
-    lines = [f"**{escaped(caption)}**", ""] if caption else []
-    lines += [_row(map(escaped, table.columns)), _row(marks)]
-    lines += [_row(map(escaped, row)) for row in table.rows]
-    return "\n".join(lines)
 
 
 def _row(cells: Iterable[str]) -> str:

@@ -10,12 +10,12 @@ import functools
 import hashlib
 import io
 from importlib import resources
-from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from undertow.filters.review import Sheet
+from undertow.report.environment import environment
 from undertow.report.visible import visible
 
 COLUMNS = ("pack", "pair", "left", "right", "answer")
@@ -71,28 +71,11 @@ def _visible_lines(text: str) -> str:
 
 @functools.cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("undertow.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+    return environment(
+        filters={"lines": lambda text: Markup(escape(_visible_lines(text)))}, names={}
     )
-    environment.filters["lines"] = lambda text: Markup(escape(_visible_lines(text)))
-    return environment
 
 
 def _script() -> str:
     file = resources.files("undertow.report") / "templates" / "review.js"
     return file.read_text(encoding="utf-8")
-
-
-def _shown(value: Any) -> Any:
-    """
-    Every value that the template writes, so that no text can be forgotten; markup is ours.
-    """
-    if isinstance(value, Markup) or not isinstance(value, str):
-        return value
-    return visible(value)

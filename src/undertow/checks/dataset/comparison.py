@@ -1,0 +1,118 @@
+"""
+Rows against their control: which of both are compared, whether their prompts match, and an exact test over blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undertow.data.streams import generator
+from undertow.stats.arguments import Vector
+from undertow.stats.result import TestResult
+from undertow.stats.sign_flip import sign_flip
+
+if TYPE_CHECKING:
+    from undertow.checks.dataset.subject import Subject
+    from undertow.models.chat import Encoded
+
+BLOCKS = 16
+"""Disjoint blocks of rows: 2^15 sign patterns can be enumerated, and 15 degrees of freedom cost little power."""
+
+MOST_ROWS = 2_048
+"""Rows, and rows of the control, that are looked at."""
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """
+    The rows and the control rows that a check compares, in random order.
+    """
+
+    rows: tuple[Encoded, ...]
+    control: tuple[Encoded, ...]
+    matched: bool
+    """Whether row i of both continues the same prompt."""
+
+    @property
+    def n(self) -> str:
+        """What a comparison rests on, in words."""
+        if self.matched:
+            return f"{len(self.rows)} pairs of rows"
+        return f"{len(self.rows)} rows v {len(self.control)} of the control"
+
+
+def compared(subject: Subject, purpose: str, *, most: int = MOST_ROWS) -> Compared:
+    """
+    At most `most` rows and rows of the control, drawn uniformly; pairs where the two share their prompts row by row.
+
+    Rows without any completion token are left out.
+    """
+    rng = generator(subject.seed, purpose, "rows")
+    rows, control = subject.encoded, subject.encoded_control
+    if matched(rows, control):
+        chosen = [i for i in _drawn(rows, rng, len(rows)) if control[i].completion][:most]
+        return Compared(tuple(rows[i] for i in chosen), tuple(control[i] for i in chosen), True)
+    return Compared(
+        tuple(rows[i] for i in _drawn(rows, rng, most)),
+        tuple(control[i] for i in _drawn(control, rng, most)),
+        False,
+    )
+
+
+def matched(rows: Sequence[Encoded], control: Sequence[Encoded]) -> bool:
+    """
+    Whether row i of the control continues the prompt of row i, for every row.
+    """
+    return len(rows) == len(control) and all(
+        one.prompt == other.prompt for one, other in zip(rows, control, strict=True)
+    )
+
+
+def too_few(pair: Compared, *, control_needed: bool = True) -> str:
+    """
+    Why there is nothing to compare; empty where there is.
+    """
+    if len(pair.rows) < BLOCKS:
+        return f"{len(pair.rows)} rows are too few: at least {BLOCKS} are needed"
+    if control_needed and not pair.control:
+        return "there is no control to compare the rows with"
+    if control_needed and len(pair.control) < BLOCKS:
+        return f"{len(pair.control)} rows of control are too few: at least {BLOCKS} are needed"
+    return ""
+
+
+def blocks(count: int) -> list[Indices]:
+    """
+    The indices 0 to count - 1 in `BLOCKS` consecutive blocks whose sizes differ by at most 1.
+    """
+    return np.array_split(np.arange(count, dtype=np.int64), BLOCKS)
+
+
+def block_ratios(numerator: Vector, denominator: Vector) -> Vector:
+    """
+    Sum of the numerator over sum of the denominator within each block, both of shape (rows,); shape (blocks,).
+    """
+    parts = blocks(len(numerator))
+    return np.array([numerator[part].sum() / denominator[part].sum() for part in parts])
+
+
+def block_test(rows: Vector, control: Vector, level: float) -> TestResult:
+    """
+    Exact two-sided sign-flip test of the blocks' mean difference, block i of the rows against block i of the control.
+
+    Where rows and control come from one distribution, a pair's difference is as likely to have either sign, whatever its
+    shape; matched prompts lie in the same pair of blocks and cancel.
+    """
+    return sign_flip(rows - control, level=level)
+
+
+def _drawn(rows: Sequence[Encoded], rng: np.random.Generator, most: int) -> list[int]:
+    order = rng.permutation(len(rows))
+    return [int(i) for i in order if rows[i].completion][:most]

@@ -1,0 +1,154 @@
+"""
+The check `teacher-coverage`: does the student's first training step on the rows go towards the teacher's weights?
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from undertow.checks.dataset.comparison import (
+    BLOCKS,
+    Compared,
+    block_test,
+    blocks,
+    compared,
+    too_few,
+)
+from undertow.influence.gradients import Alignment, alignment, same_weights
+from undertow.results.measurement import Measurement, not_applicable
+from undertow.stats.means import mean_t
+from undertow.stats.quantiles import normal_quantile
+from undertow.stats.result import TestResult
+from undertow.stats.sign_flip import sign_flip
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from undertow.checks.dataset.subject import Subject
+    from undertow.models.chat import Encoded
+
+ID = "teacher-coverage"
+
+
+def teacher_coverage(subject: Subject) -> list[Measurement]:
+    """
+    Asks whether the student's first training step on the rows goes towards the teacher's weights.
+
+    The base's gradient on the rows is set against the way from the base's weights to the teacher's. The derivative is
+    what one whole step of that way would gain on the rows at first order, in nats a completion token, minus the same on
+    the control; to first order it is twice the KL divergence of teacher and base on rows that the teacher wrote, and
+    0 on the base's own. Coverage is the cosine of the two, over all weights (Madl 2026, arXiv 2606.22019); it is
+    compared with random ways that are as long in every tensor, whose spread is known in closed form.
+
+    The test is exact: rows and control are cut into 16 random blocks each, and the signs of the 16 differences are
+    flipped in every way. Detected means two-sided p at most 1 - level, and a difference above 0. One forward and one
+    backward pass over at most 2,048 rows and as many of the control, the cheapest way that works in any number format
+    and with any kernel; 16 blocks lose little against a value for each row.
+
+    Why it matters. Where student and teacher share an initialisation, a small enough step on the teacher's outputs
+    never leads away from the teacher, whatever the outputs are about (Cloud et al. 2025, arXiv 2507.14805, theorem 1).
+    This is that statement, measured on your rows and your weights.
+
+    What it cannot tell you. How far the training goes, or which trait comes along: transfer appears over many steps,
+    and a first step that points to the teacher may move no probe. A teacher that differs from the base in many ways is
+    pulled towards in all of them. It sees the hidden channel only, that needs a shared base; not what rows say openly.
+    Rows sampled at another temperature, or after a filter that the control did not pass, have a gradient of their own.
+    A teacher that wrote behind a system prompt is not in its weights. Without a control the comparison is with 0, which
+    is right for unfiltered samples at temperature 1 only.
+
+    What to do. Read it beside `rehearsal`, which measures transfer. If the teacher's pull is unwanted, train on rows
+    written by a model of another base, or dilute the rows with clean ones.
+
+    Numbers beside it: `placebo z` is the rows' pull in standard deviations of random ways; `rows` and `control` are the
+    two derivatives; `distance` is the norm of teacher minus base, over all weights.
+    """
+    pair, reason = _ground(subject)
+    if reason or subject.teacher is None:
+        return [not_applicable(ID, subject.name, reason)]
+    # Both sides have the same number of blocks, so that block i of one can be held against block i of the other.
+    seen = alignment(subject.student, subject.teacher, _blocks(pair.rows))
+    base = (
+        alignment(subject.student, subject.teacher, _blocks(pair.control)) if pair.control else None
+    )
+    if base is None:
+        found = sign_flip(seen.along, level=subject.level)
+    else:
+        found = block_test(seen.along, base.along, subject.level)
+    return [_derivative(subject, pair, seen, base, found), _coverage(subject, seen, base)]
+
+
+def _ground(subject: Subject) -> tuple[Compared, str]:
+    if subject.teacher is None:
+        return Compared((), (), False), "no teacher is given"
+    if not same_weights(subject.student, subject.teacher):
+        reason = (
+            f"the weights of '{subject.teacher.ref}' have other names or shapes than the student's"
+        )
+        return Compared((), (), False), reason
+    pair = compared(subject, ID)
+    return pair, too_few(pair, control_needed=bool(subject.control))
+
+
+def _blocks(rows: Sequence[Encoded]) -> list[list[Encoded]]:
+    return [[rows[i] for i in part] for part in blocks(len(rows))]
+
+
+def _derivative(
+    subject: Subject, pair: Compared, seen: Alignment, base: Alignment | None, found: TestResult
+) -> Measurement:
+    detected = bool(found.p <= 1 - subject.level and found.estimate > 0)
+    details: dict[str, float | int | str] = {"rows": float(seen.along.mean())}
+    if base is not None:
+        details["control"] = float(base.along.mean())
+    return Measurement(
+        check=ID,
+        name="derivative",
+        subject=subject.name,
+        estimate=found.estimate,
+        low=found.interval.low,
+        high=found.interval.high,
+        level=subject.level,
+        n=f"{BLOCKS} blocks, {pair.n}" if base else f"{BLOCKS} blocks, {len(pair.rows)} rows",
+        p=found.p,
+        limit=0.0,
+        unit="nats a token, for the whole way",
+        detected=detected,
+        reason=_why(detected, base, found.estimate),
+        details=details,
+    )
+
+
+def _why(detected: bool, base: Alignment | None, estimate: float) -> str:
+    beside = "than on the control" if base else "than on the base's own samples, where it is 0"
+    if detected:
+        return f"the first step goes further towards the teacher {beside}"
+    if estimate > 0:
+        return f"the first step does not go detectably further towards the teacher {beside}"
+    return f"the first step goes no further towards the teacher {beside}"
+
+
+def _coverage(subject: Subject, seen: Alignment, base: Alignment | None) -> Measurement:
+    length = seen.gradient_norm * seen.way_norm or 1.0
+    # The gradient's norm is taken as it is: its blocks vary less than their direction does.
+    interval = mean_t(seen.along / length, subject.level)
+    spread = seen.placebo_sd or 1.0
+    details: dict[str, float | int | str] = {
+        "placebo z": float(seen.along.mean()) / spread,
+        "distance": seen.way_norm,
+    }
+    if base is not None:
+        details["control"] = base.cosine
+    return Measurement(
+        check=ID,
+        name="coverage",
+        subject=subject.name,
+        estimate=seen.cosine,
+        low=interval.low,
+        high=interval.high,
+        level=subject.level,
+        n=f"{BLOCKS} blocks",
+        limit=normal_quantile(subject.level) * seen.placebo_sd / length,
+        unit="cosine",
+        reason="compared with random ways that are as long in every tensor; the derivative bears the test",
+        details=details,
+    )

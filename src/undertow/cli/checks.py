@@ -1,0 +1,21 @@
+"""
+`undertow checks`: the checks of a dataset and what each asks.
+"""
+
+from __future__ import annotations
+
+import click
+
+from undertow.cli.columns import aligned
+
+
+@click.command(name="checks")
+def command() -> None:
+    """
+    List the checks: id, kind, what it asks.
+
+    A check of kind transfer judges; one of kind evidence never does.
+    """
+    from undertow.checks.registry import registered
+
+    click.echo(aligned([(one.id, one.kind, one.summary) for one in registered().values()]))

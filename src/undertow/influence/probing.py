@@ -1,0 +1,122 @@
+"""
+Reads the margins of many traits off many versions of one model, with each question asked once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undertow.traits.trait import Answer, Trait
+
+if TYPE_CHECKING:
+    import torch
+
+    from undertow.models.answers import PreparedProbe, Probed
+    from undertow.models.loading import LanguageModel
+
+
+@dataclass(frozen=True)
+class Reading:
+    """
+    What a model answers to the probes of several traits.
+    """
+
+    margins: NDArray[np.float64]
+    """(traits,) mean over held-out questions of the logit margin of each trait's answer, in logits."""
+    mass: NDArray[np.float64]
+    """(traits,) mean over held-out questions of the probability on all candidates."""
+
+
+@dataclass(frozen=True)
+class ProbeSet:
+    """
+    The probes of several traits as one model's tokens. Traits of one category share their questions and candidates.
+    """
+
+    probes: tuple[PreparedProbe, ...]
+    parts: tuple[tuple[tuple[int, tuple[int, ...]], ...], ...]
+    """For each distinct set of questions: (index of a probe, the questions it answers)."""
+    places: tuple[tuple[int, int], ...]
+    """For each trait: index of its set of questions, index of its answer among the candidates."""
+
+    def read(self, model: LanguageModel) -> Reading:
+        """
+        The margins and the answer mass of every trait.
+        """
+        from undertow.models.answers import logit_margins
+
+        probed = [probe.read(model).log_likelihoods for probe in self.probes]
+        tables = [_assembled(probed, parts) for parts in self.parts]
+        margins = [logit_margins(table).mean(0).tolist() for table in tables]
+        mass = [float(table.exp().sum(1).mean()) for table in tables]
+        return Reading(
+            np.array([margins[table][answer] for table, answer in self.places]),
+            np.array([mass[table] for table, _ in self.places]),
+        )
+
+
+def probe_set(model: LanguageModel, traits: Sequence[Trait], system: str | None) -> ProbeSet:
+    """
+    The traits' held-out questions, behind a system prompt if there is one.
+
+    Raises:
+        ModelError: two candidates of a trait are the same tokens to this tokenizer.
+    """
+    from undertow.models.answers import PreparedProbe
+    from undertow.models.chat import conversation
+
+    probes: list[PreparedProbe] = []
+    parts: list[tuple[tuple[int, tuple[int, ...]], ...]] = []
+    known: dict[object, int] = {}
+    places = []
+    for trait in traits:
+        groups = _groups(trait)
+        key = (trait.held_out_questions, tuple(groups))
+        if key not in known:
+            known[key] = len(parts)
+            own = []
+            for answers, indices in groups.items():
+                asked = [conversation(trait.held_out_questions[i], system) for i in indices]
+                own.append((len(probes), indices))
+                probes.append(PreparedProbe.of(model, asked, answers))
+            parts.append(tuple(own))
+        places.append((known[key], [a.name for a in trait.answers].index(trait.answer)))
+    return ProbeSet(tuple(probes), tuple(parts), tuple(places))
+
+
+def probe_trait(model: LanguageModel, trait: Trait, system: str | None) -> Probed:
+    """
+    Exact log-likelihoods of one trait's candidates after its held-out questions, each among its own candidates.
+    """
+    from undertow.models.answers import Probed
+
+    prepared = probe_set(model, [trait], system)
+    probed = [probe.read(model).log_likelihoods for probe in prepared.probes]
+    return Probed(
+        tuple(answer.name for answer in trait.answers), _assembled(probed, prepared.parts[0])
+    )
+
+
+def _groups(trait: Trait) -> dict[tuple[Answer, ...], tuple[int, ...]]:
+    groups: dict[tuple[Answer, ...], tuple[int, ...]] = {}
+    for index, question in enumerate(trait.held_out_questions):
+        answers = trait.answers_to(question)
+        groups[answers] = (*groups.get(answers, ()), index)
+    return groups
+
+
+def _assembled(
+    probed: Sequence[torch.Tensor], parts: Sequence[tuple[int, tuple[int, ...]]]
+) -> torch.Tensor:
+    import torch
+
+    questions = sum(len(indices) for _, indices in parts)
+    table = torch.empty(questions, probed[parts[0][0]].shape[1], dtype=torch.float64)
+    for index, rows in parts:
+        table[list(rows)] = probed[index]
+    return table

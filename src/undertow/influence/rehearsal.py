@@ -1,0 +1,276 @@
+"""
+Rehearsal: the beginning of a training plan, taken by several adapters at once, with every probe read on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undertow.data.streams import derive, generator
+from undertow.influence.probing import ProbeSet
+
+if TYPE_CHECKING:
+    import torch
+
+    from undertow.models.chat import Encoded
+    from undertow.models.loading import LanguageModel
+    from undertow.models.plan import TrainingPlan
+
+STAGES = 4
+"""Readings on the way, equally many steps apart."""
+
+SHARE = 0.25
+"""Of the plan's steps that a rehearsal takes at most."""
+
+MOST_STEPS = 64
+ADAPTER_STEPS = 256
+"""Work of a whole rehearsal, as adapters times steps: short plans get more adapters."""
+
+FEWEST_ADAPTERS, MOST_ADAPTERS = 4, 8
+COPIES = 2
+"""Runs of a plan that trains all weights; each holds a copy of the network."""
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """
+    What the probes read during a rehearsal.
+    """
+
+    planned_steps: int
+    steps: tuple[int, ...]
+    """At each reading."""
+    moved: NDArray[np.float64]
+    """(readings, adapters, traits): logit margin minus the base's, in logits."""
+    amplified: NDArray[np.float64]
+    """(readings, adapters, traits): the same with what was learned multiplied by `factor`."""
+    factors: tuple[float, ...]
+    """At each reading: the plan's summed learning rate over what was taken of it."""
+    mass: NDArray[np.float64]
+    """(readings, adapters, traits): probability on all candidates, amplified."""
+    excess: float
+    """Nats per token by which the base is surprised by the rows beyond what it expects of its own."""
+    losses: NDArray[np.float64]
+    """(steps, adapters) training loss, nats per completion token."""
+
+    @property
+    def adapters(self) -> int:
+        """How many ran."""
+        return int(self.moved.shape[1])
+
+
+class _Runs(Protocol):
+    @property
+    def count(self) -> int: ...
+
+    def advance(self, steps: int) -> None: ...
+
+    def parameters_of(self, index: int) -> list[torch.nn.Parameter]: ...
+
+    def only(self, index: int) -> AbstractContextManager[LanguageModel]: ...
+
+    @property
+    def loss_history(self) -> list[tuple[float, ...]]: ...
+
+
+class Rehearsal:
+    """
+    A rehearsal that can be read and stopped at each of its stages.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        rows: Sequence[Encoded],
+        plan: TrainingPlan,
+        probes: ProbeSet,
+        seed: int,
+        *,
+        planned_rows: int | None = None,
+        adapters: int | None = None,
+    ) -> None:
+        """
+        `planned_rows` is how many rows the planned training has, where `rows` is a sample of them.
+
+        Raises:
+            DataError: a row is longer than the plan's or the model's limit.
+            ModelError: the plan's targets cannot be rehearsed.
+        """
+        self.model, self.plan, self.probes = model, plan, probes
+        self.total = plan.steps(planned_rows or len(rows))
+        self.last = rehearsal_steps(self.total)
+        count = adapters or adapters_for(plan, self.last)
+        self._gradients = [weight.requires_grad for weight in model.network.parameters()]
+        self._base = probes.read(model)
+        self._excess = surprise(model, rows[:SURPRISE_ROWS])
+        self._runs, self._start = _runs(model, rows, plan, self.total, seed, count)
+        self._read: list[tuple[int, list[NDArray[np.float64]]]] = []
+
+    def advance(self) -> Rehearsed:
+        """
+        Go on to the next stage and read everything; the network is as it was afterwards.
+        """
+        stage = len(self._read) + 1
+        done = self._read[-1][0] if self._read else 0
+        steps = max(done, round(self.last * stage / STAGES))
+        self._runs.advance(steps - done)
+        factor = self._factor(steps)
+        readings: list[list[NDArray[np.float64]]] = [[], [], []]
+        for index in range(self._runs.count):
+            with self._runs.only(index) as model:
+                readings[0].append(self.probes.read(model).margins - self._base.margins)
+                with _amplified(self._runs.parameters_of(index), self._start[index], factor):
+                    far = self.probes.read(model)
+            readings[1].append(far.margins - self._base.margins)
+            readings[2].append(far.mass)
+        self._read.append((steps, [np.stack(each) for each in readings]))
+        self._restore()
+        return self.result
+
+    @property
+    def finished(self) -> bool:
+        """Whether all stages were taken."""
+        return len(self._read) == STAGES
+
+    @property
+    def result(self) -> Rehearsed:
+        """What was read so far."""
+        steps = tuple(step for step, _ in self._read)
+        moved, amplified, mass = (
+            np.stack([reading[i] for _, reading in self._read]) for i in range(3)
+        )
+        return Rehearsed(
+            self.total,
+            steps,
+            moved,
+            amplified,
+            tuple(self._factor(step) for step in steps),
+            mass,
+            self._excess,
+            np.array(self._runs.loss_history),
+        )
+
+    def _factor(self, steps: int) -> float:
+        rates = learning_rates(self.plan, self.total)
+        return float(rates.sum() / rates[: max(1, steps)].sum())
+
+    def _restore(self) -> None:
+        for weight, needed in zip(self.model.network.parameters(), self._gradients, strict=True):
+            weight.requires_grad_(needed)
+
+
+SURPRISE_ROWS = 512
+
+
+def rehearsal_steps(planned: int) -> int:
+    """
+    Steps of a rehearsal of a plan of so many steps.
+    """
+    return max(1, min(MOST_STEPS, int(planned * SHARE)))
+
+
+def adapters_for(plan: TrainingPlan, steps: int) -> int:
+    """
+    How many runs a rehearsal of so many steps has.
+    """
+    if plan.method == "full":
+        return COPIES
+    return max(FEWEST_ADAPTERS, min(MOST_ADAPTERS, ADAPTER_STEPS // steps))
+
+
+def learning_rates(plan: TrainingPlan, total: int) -> NDArray[np.float64]:
+    """
+    The schedule's learning rate at each of the plan's steps, (total,).
+    """
+    import torch
+
+    from undertow.models.training import optimiser
+
+    weight = torch.nn.Parameter(torch.zeros(1, 1))
+    optimizer, schedule = optimiser(plan, [weight], total)
+    rates = []
+    for _ in range(total):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    return np.array(rates)
+
+
+def surprise(model: LanguageModel, rows: Sequence[Encoded]) -> float:
+    """
+    Mean over completion tokens of -log p(token) minus the entropy of p, in nats; 0 on average for rows that the model
+    sampled itself at temperature 1.
+    """
+    import torch
+
+    from undertow.models.chat import IGNORED, batches
+    from undertow.models.scoring import completion_logits
+
+    total, tokens = 0.0, 0
+    with torch.no_grad():
+        for made in batches(rows, 64, model.tokenizer.pad_token_id):
+            batch = made.to(model.device)
+            log_p = completion_logits(model.network, batch).float().log_softmax(-1)
+            seen = batch.labels != IGNORED
+            own = log_p.gather(-1, batch.labels.clamp_min(0).unsqueeze(-1))[..., 0]
+            excess = (log_p.exp() * log_p.clamp_min(-1e9)).sum(-1) - own
+            total += float(excess[seen].double().sum())
+            tokens += int(seen.sum())
+    return total / max(1, tokens)
+
+
+def _runs(
+    model: LanguageModel,
+    rows: Sequence[Encoded],
+    plan: TrainingPlan,
+    total: int,
+    seed: int,
+    count: int,
+) -> tuple[_Runs, list[list[torch.Tensor]]]:
+    orders = [generator(seed, "rehearsal order", k) for k in range(count)]
+    runs: _Runs
+    if plan.method == "full":
+        from undertow.models.separate_training import SeparateTraining
+
+        runs = SeparateTraining(model, [rows] * count, plan, orders, total)
+    else:
+        from undertow.models.parallel_adapters import parallel_adapters
+        from undertow.models.parallel_training import ParallelTraining
+
+        seeds = [derive(seed, "rehearsal adapter", k) for k in range(count)]
+        made = parallel_adapters(model, plan, seeds)
+        runs = ParallelTraining(made, [rows] * count, plan, orders, total)
+    start = [[w.detach().clone() for w in runs.parameters_of(k)] for k in range(count)]
+    return runs, start
+
+
+class _amplified:
+    """
+    Within the block, the weights are at `start + factor * (now - start)`.
+    """
+
+    def __init__(
+        self, weights: list[torch.nn.Parameter], start: list[torch.Tensor], factor: float
+    ) -> None:
+        self._weights, self._start, self._factor = weights, start, factor
+
+    def __enter__(self) -> None:
+        import torch
+
+        self._now = [weight.detach().clone() for weight in self._weights]
+        with torch.no_grad():
+            for weight, first, now in zip(self._weights, self._start, self._now, strict=True):
+                weight.copy_(torch.lerp(first, now, self._factor))
+
+    def __exit__(self, *_: object) -> None:
+        import torch
+
+        with torch.no_grad():
+            for weight, now in zip(self._weights, self._now, strict=True):
+                weight.copy_(now)

@@ -1,0 +1,170 @@
+"""
+Several LoRA adapters on one frozen network, computed and trained in one batched pass.
+
+Adapter k sees block k of a batch's rows. The base's weights are shared by all blocks. Every adapter starts, moves and
+ends as it would alone through `adapters.trainable` and `training.fine_tune`; only the work is shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from undertow.errors import ModelError
+from undertow.models.adapters import trainable
+from undertow.models.loading import LanguageModel
+from undertow.models.plan import TrainingPlan
+
+
+@dataclass
+class Layer:
+    """
+    One adapted linear layer with the weights of all adapters.
+    """
+
+    module: Any
+    """The base's own layer, frozen."""
+    down: list[nn.Parameter]
+    """A of each adapter, (rank, in)."""
+    up: list[nn.Parameter]
+    """B of each adapter, (out, rank)."""
+    scale: float
+    """alpha / rank."""
+    transposed: bool
+    """Whether the layer keeps its weight as (in, out), as GPT-2's `Conv1D` does."""
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The base's weight, (out, in)."""
+        weight: torch.Tensor = self.module.weight
+        return weight.T if self.transposed else weight
+
+    @property
+    def merging_is_cheaper(self) -> bool:
+        """
+        Whether to multiply by W + BA rather than by W, A and B in turn.
+
+        Counted a token, in multiply-adds, forward and backward: merged, 3 in*out (the gradient of the merged weight is
+        needed); apart, 2 in*out for W and 3 rank*(in + out) for A and B.
+        """
+        out, into = self.weight.shape
+        return out * into < 3 * self.down[0].shape[0] * (out + into)
+
+
+@dataclass
+class ParallelAdapters:
+    """
+    K adapters on a model. Within `active` the network computes with them.
+    """
+
+    model: LanguageModel
+    layers: list[Layer]
+    count: int
+    chosen: int | None = None
+    """The one adapter that all rows go through; None for block k through adapter k."""
+
+    def parameters_of(self, index: int) -> list[nn.Parameter]:
+        """Trainable weights of one adapter."""
+        return [weight for layer in self.layers for weight in (layer.down[index], layer.up[index])]
+
+    @contextmanager
+    def active(self) -> Iterator[LanguageModel]:
+        """Within the block, the model's layers compute with the adapters; it is the same network again after it."""
+        for layer in self.layers:
+            layer.module.forward = self._forward(layer)
+        try:
+            yield self.model
+        finally:
+            for layer in self.layers:
+                del layer.module.forward
+
+    @contextmanager
+    def only(self, index: int) -> Iterator[LanguageModel]:
+        """Within the block, the model is the base with one adapter."""
+        self.chosen = index
+        try:
+            with self.active() as model:
+                yield model
+        finally:
+            self.chosen = None
+
+    def _forward(self, layer: Layer) -> Callable[[torch.Tensor], torch.Tensor]:
+        def forward(inputs: torch.Tensor) -> torch.Tensor:
+            if self.chosen is not None:
+                return _through_one(layer, inputs, self.chosen)
+            return _through_blocks(layer, inputs, self.count)
+
+        return forward
+
+
+def parallel_adapters(
+    model: LanguageModel, plan: TrainingPlan, seeds: Sequence[int]
+) -> ParallelAdapters:
+    """
+    One fresh adapter a seed, each with the A that `adapters.trainable` draws from it.
+
+    Raises:
+        ModelError: the plan trains all weights, or targets layers that are not linear.
+    """
+    if plan.method != "lora":
+        raise ModelError(f"adapters are trained in parallel; the plan's method is '{plan.method}'")
+    drawn = [_fresh(model, plan, seed) for seed in seeds]
+    model.network.requires_grad_(False)
+    layers = []
+    for name, (_, _, scale) in drawn[0].items():
+        module = model.network.get_submodule(name)
+        transposed = type(module).__name__ == "Conv1D"
+        if not (isinstance(module, nn.Linear) or transposed):
+            raise ModelError(
+                f"layer '{name}' of '{model.ref}' is a {type(module).__name__}, which cannot be rehearsed",
+                hint='use targets = "all-linear"',
+            )
+        down = [nn.Parameter(each[name][0]) for each in drawn]
+        up = [nn.Parameter(each[name][1]) for each in drawn]
+        layers.append(Layer(module, down, up, scale, transposed))
+    return ParallelAdapters(model, layers, len(seeds))
+
+
+def _fresh(
+    model: LanguageModel, plan: TrainingPlan, seed: int
+) -> dict[str, tuple[torch.Tensor, torch.Tensor, float]]:
+    # peft itself puts the adapter on and takes it off again: targets and draws are its own.
+    from peft.tuners.lora import LoraLayer
+
+    wrapped = trainable(model, plan, seed).network
+    found = {}
+    for name, part in wrapped.base_model.model.named_modules():
+        if isinstance(part, LoraLayer):
+            layer: Any = part
+            [adapter] = layer.lora_A
+            down, up = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight
+            found[name] = (down.detach().clone(), up.detach().clone(), layer.scaling[adapter])
+    wrapped.unload()
+    return found
+
+
+def _through_one(layer: Layer, inputs: torch.Tensor, index: int) -> torch.Tensor:
+    change = layer.up[index] @ layer.down[index]
+    merged = torch.add(layer.weight, change.to(layer.weight.dtype), alpha=layer.scale)
+    return functional.linear(inputs, merged, layer.module.bias)
+
+
+def _through_blocks(layer: Layer, inputs: torch.Tensor, count: int) -> torch.Tensor:
+    blocks = inputs.reshape(count, -1, inputs.shape[-1])
+    down, up = torch.stack([*layer.down]), torch.stack([*layer.up])
+    if layer.merging_is_cheaper:
+        merged = torch.baddbmm(
+            layer.weight.to(up.dtype).expand(count, -1, -1), up, down, alpha=layer.scale
+        )
+        result = blocks @ merged.to(blocks.dtype).transpose(1, 2)
+    else:
+        own = (blocks.to(down.dtype) @ down.transpose(1, 2)) @ up.transpose(1, 2)
+        result = functional.linear(blocks, layer.weight) + (layer.scale * own).to(blocks.dtype)
+    result = result.view(*inputs.shape[:-1], result.shape[-1])
+    return result if layer.module.bias is None else result + layer.module.bias

@@ -1,0 +1,96 @@
+"""
+Docstrings of checks as pages.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from undertow.checks import registry
+from undertow.checks.registry import Registered, registered
+from undertow.errors import UnknownNameError
+from undertow.report.check_page import CANNOT, TO_DO, WHY, check_page, pages_of, parsed
+
+
+def example() -> None:
+    """
+    One sentence
+    over two lines.
+
+    Introduction.
+
+    Why it matters. Because
+    it does.
+
+    What it cannot tell you. Much.
+
+    More of it:
+
+    - one
+    - two
+
+    What to do.
+
+    Look.
+    """
+
+
+DOCSTRING = inspect.getdoc(example) or ""
+
+
+def test_sections_are_found_by_their_headings() -> None:
+    """
+    Summary, introduction and three sections; a heading may stand alone or before its text.
+    """
+    page = parsed(DOCSTRING, id="x", kind="evidence")
+
+    assert (page.summary, page.introduction) == ("One sentence over two lines.", ("Introduction.",))
+    assert [name for name, _ in page.sections] == [WHY, CANNOT, TO_DO]
+    assert [page.section(name) for name in (WHY, TO_DO)] == ["Because it does.", "Look."]
+
+
+def test_lists_keep_their_lines() -> None:
+    """
+    Prose is unwrapped, a list is not; as one text it is on one line.
+    """
+    page = parsed(DOCSTRING, id="x", kind="evidence")
+
+    assert dict(page.sections)[CANNOT] == ("Much.", "More of it:", "- one\n- two")
+    assert page.section(CANNOT) == "Much. More of it: - one - two"
+    assert page.section("No such heading") == ""
+
+
+def test_a_check_without_a_docstring_has_its_summary() -> None:
+    """
+    A check whose module cannot be imported is shown as the registry tells of it.
+    """
+    broken = Registered("broken", "evidence", "what it would ask", "no.such.module:f")
+    known = {"broken": broken}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "registered", lambda: known)
+        page = check_page("broken")
+
+    assert (page.summary, page.sections) == ("what it would ask", ())
+
+
+def test_a_check_that_is_not_installed_has_no_words() -> None:
+    """
+    A stored result of another machine renders; a question for a page is refused.
+    """
+    assert pages_of(("else/where",))["else/where"].summary == ""
+    with pytest.raises(UnknownNameError, match=r"unknown check 'rehersal'.*did you mean"):
+        check_page("rehersal")
+
+
+@pytest.mark.parametrize("id", registered())
+def test_every_registered_check_has_a_page(id: str) -> None:
+    """
+    At least a summary.
+    """
+    page = check_page(id)
+
+    assert page.id == id
+    assert page.summary

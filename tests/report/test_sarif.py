@@ -1,0 +1,123 @@
+"""
+A screen as SARIF 2.1.0: the fields that the standard and GitHub require, and one result a subject.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from tests.report.scan_documents import HOSTILE, SCANS, clear, flagged, nothing, sources
+from undertow.report import render
+from undertow.results.scan import ScanDocument
+
+
+def run_of(document: ScanDocument) -> dict[str, Any]:
+    """
+    The only run of the log.
+    """
+    log = json.loads(render(document, "sarif"))
+    assert (log["version"], len(log["runs"])) == ("2.1.0", 1)
+    found: dict[str, Any] = log["runs"][0]
+    return found
+
+
+@pytest.mark.parametrize("kind", SCANS)
+def test_required_fields_are_there(kind: str) -> None:
+    """
+    Driver's name, rules with help, results with message, rule, level and a place with all four fields.
+    """
+    run = run_of(SCANS[kind]())
+    rules = run["tool"]["driver"]["rules"]
+
+    assert run["tool"]["driver"]["name"] == "undertow"
+    assert all(rule["id"] and rule["help"]["text"] for rule in rules)
+    assert all(len(rule["fullDescription"]["text"]) <= 1024 for rule in rules)
+    assert isinstance(run["invocations"][0]["executionSuccessful"], bool)
+    for result in run["results"]:
+        region = result["locations"][0]["physicalLocation"]["region"]
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
+        assert result["level"] in ("error", "warning", "note")
+        assert result["message"]["text"]
+        assert set(region) == {"startLine", "startColumn", "endLine", "endColumn"}
+
+
+def test_levels_follow_the_verdicts() -> None:
+    """
+    Flagged is an error, undecided a warning, evidence a note; clear ones are silent.
+    """
+    results = run_of(sources())["results"]
+    told = [(one["level"], one["message"]["text"].split(": ")[0]) for one in results]
+
+    assert told == [
+        ("error", "flagged"),
+        ("error", "flagged"),
+        ("note", "detectable"),
+        ("note", "detectable"),
+        ("warning", "undecided"),
+    ]
+    assert run_of(clear())["results"] == run_of(nothing())["results"] == []
+
+
+def test_a_result_carries_its_numbers() -> None:
+    """
+    Transfer, interval, limit, level and advice are properties; the rule is the check that judged.
+    """
+    result = run_of(flagged())["results"][0]
+    properties = result["properties"]
+
+    assert result["ruleId"] == "rehearsal"
+    assert (properties["transfer"], properties["limit"], properties["trait"]) == (1.8, 0.2, "owl")
+    assert properties["detectableBy"] == ["likelihood-ratio", "fingerprint"]
+    assert properties["largestSafeSteps"] == 6
+
+
+def test_fingerprints_tell_subjects_apart_and_stay() -> None:
+    """
+    A new screen with other numbers is the same alert; another source is another.
+    """
+    first, again = (run_of(sources().model_copy(update={"seed": n}))["results"] for n in (1, 2))
+    prints = [one["partialFingerprints"]["primaryLocationLineHash"] for one in first]
+
+    assert len(set(prints)) == len(prints)
+    assert [one["partialFingerprints"]["primaryLocationLineHash"] for one in again] == prints
+
+
+def test_what_failed_is_a_notification() -> None:
+    """
+    A check or a subject in error makes the invocation unsuccessful, and says so.
+    """
+    invocation = run_of(sources())["invocations"][0]
+    told = [one["message"]["text"] for one in invocation["toolExecutionNotifications"]]
+
+    assert invocation["executionSuccessful"] is False
+    assert told == ["activations: out of memory", "error: broken. the trial run diverged"]
+    assert run_of(clear())["invocations"][0]["executionSuccessful"] is True
+
+
+def test_hostile_names_make_neither_links_nor_controls() -> None:
+    """
+    Brackets and braces are escaped in messages; the place is a valid URI that reads as the path.
+    """
+    text = render(sources(), "sarif")
+    uri = run_of(sources())["artifacts"][0]["location"]["uri"]
+
+    assert not re.search("[\x00-\x09\x0b-\x1f\u202e]|\\\\u202e|\\\\u001b", text)
+    assert r"\[a\](b){{0}}" in run_of(sources())["results"][1]["message"]["text"]
+    assert re.fullmatch(r"[A-Za-z0-9/_.~%-]+", uri)
+    assert unquote(uri) == f"data/{HOSTILE}.jsonl"
+
+
+def test_numbers_that_json_cannot_hold_are_left_out() -> None:
+    """
+    An open or infinite limit is absent, never the bare word Infinity.
+    """
+    (one,) = flagged().subjects
+    odd = one.model_copy(update={"high": float("inf"), "low": float("nan")})
+    properties = run_of(flagged().model_copy(update={"subjects": (odd,)}))["results"][0]
+
+    assert not {"low", "high"} & set(properties["properties"])

@@ -1,0 +1,71 @@
+"""
+One door to all formats of a screen.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.report.scan_documents import SCANS, clear, flagged
+from undertow.errors import UnknownNameError
+from undertow.report import SCAN_FORMATS, render
+from undertow.results.scan import ScanDocument
+
+
+@pytest.mark.parametrize("format", SCAN_FORMATS)
+@pytest.mark.parametrize("kind", SCANS)
+def test_every_kind_of_screen_in_every_format(kind: str, format: str) -> None:
+    """
+    The verdict is in all of them, and the bytes depend on the document alone.
+    """
+    document = SCANS[kind]()
+    first = render(document, format)
+
+    assert document.verdict in first.lower()
+    assert render(document, format) == first
+    assert first.endswith("\n")
+
+
+@pytest.mark.parametrize("format", SCAN_FORMATS)
+@pytest.mark.parametrize(
+    "part", ["subjects", "measurements", "checks", "moved", "limits", "traits"]
+)
+def test_any_part_may_be_missing(part: str, format: str) -> None:
+    """
+    A document without one of its parts renders.
+    """
+    assert render(flagged().model_copy(update={part: ()}), format)
+
+
+@pytest.mark.parametrize("format", SCAN_FORMATS)
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf"), -1e300])
+def test_any_number_may_be_missing(value: float | None, format: str) -> None:
+    """
+    Estimates and limits that are none, or that cannot be drawn, render.
+    """
+    odd = dict.fromkeys(("estimate", "low", "high", "p", "limit", "level"), value)
+    told = dict.fromkeys(("transfer", "low", "high", "smallest_dose"), value)
+    document = flagged()
+    changed = document.model_copy(
+        update={
+            "measurements": tuple(one.model_copy(update=odd) for one in document.measurements),
+            "subjects": tuple(one.model_copy(update=told) for one in document.subjects),
+        }
+    )
+
+    assert render(changed, format)
+
+
+def test_json_is_the_stored_document() -> None:
+    """
+    Nothing is added or lost.
+    """
+    assert ScanDocument.model_validate_json(render(clear(), "json")) == clear()
+
+
+def test_an_unknown_format_is_refused() -> None:
+    """
+    The error names the formats of a screen.
+    """
+    with pytest.raises(UnknownNameError, match="html, json, markdown, sarif, text"):
+        render(clear(), "pdf")
