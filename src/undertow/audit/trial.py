@@ -15,9 +15,11 @@ from pydantic import TypeAdapter
 from undertow.data.streams import derive, generator
 from undertow.data.writing import atomic_write
 from undertow.engines.engine import Engine
+from undertow.influence import prediction
 from undertow.influence.rehearsal import Rehearsal, Rehearsed
 from undertow.lab.cohort import Ground, Member, datasets, probes_of, students
 from undertow.lab.opening import open_model
+from undertow.results.calibration import Look
 from undertow.results.stored import Stored
 
 Matrix = tuple[tuple[float, ...], ...]
@@ -67,6 +69,9 @@ class TryMember:
     """
 
     ground: Ground
+    looks: tuple[Look, ...] = ()
+    """Where a rehearsal stops as soon as all is clear; none for taking all to their ends."""
+    limit: float = 0.2
 
     def __call__(self, member: Member) -> list[Tried]:
         """
@@ -91,7 +96,8 @@ class TryMember:
                 planned_rows=len(encoded),
             )
             while not rehearsal.finished:
-                rehearsal.advance()
+                if self._cleared(rehearsal.advance()):
+                    break
             screened = time.perf_counter()
             entry = _entry(rehearsal.result) | {
                 "kind": member.writer.kind,
@@ -123,6 +129,14 @@ class TryMember:
             found.append(Tried.model_validate(entry))
         return found
 
+    def _cleared(self, found: Rehearsed) -> bool:
+        stage = len(found.steps)
+        look = next((look for look in self.looks if look.stage == stage), None)
+        if look is None:
+            return False
+        predicted = prediction.predict(prediction.readings(found, stage), look)
+        return prediction.cleared(predicted, self.limit)
+
 
 _ENTRIES = TypeAdapter(list[Tried])
 
@@ -132,6 +146,7 @@ def try_cohort(
     members: Sequence[Member],
     directory: Path,
     engine: Engine,
+    looks: tuple[Look, ...] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Tried]:
     """
@@ -142,7 +157,7 @@ def try_cohort(
     files = [directory / f"{index:04d}.json" for index in range(len(members))]
     missing = [index for index, file in enumerate(files) if not file.is_file()]
     done = len(members) - len(missing)
-    for index, entries in engine.map(TryMember(ground), [members[i] for i in missing]):
+    for index, entries in engine.map(TryMember(ground, looks), [members[i] for i in missing]):
         atomic_write(files[missing[index]], _ENTRIES.dump_json(entries).decode() + "\n")
         done += 1
         progress(done, len(members))

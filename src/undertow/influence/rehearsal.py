@@ -4,6 +4,7 @@ Rehearsal: the beginning of a training plan, taken by several adapters at once, 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ SHARE = 0.25
 """Of the plan's steps that a rehearsal takes at most."""
 
 MOST_STEPS = 64
+MOST_AMPLIFIED = 2.5
+"""Further out the answers of benign students break too (LOG.md)."""
+
 ADAPTER_STEPS = 256
 """Work of a whole rehearsal, as adapters times steps: short plans get more adapters."""
 
@@ -51,6 +55,8 @@ class Rehearsed:
     amplified: NDArray[np.float64]
     """(readings, adapters, traits): the same with what was learned multiplied by `factor`."""
     factors: tuple[float, ...]
+    """At each reading: `remaining`, at most `MOST_AMPLIFIED`."""
+    remaining: tuple[float, ...]
     """At each reading: the plan's summed learning rate over what was taken of it."""
     mass: NDArray[np.float64]
     """(readings, adapters, traits): probability on all candidates, amplified."""
@@ -151,14 +157,14 @@ class Rehearsal:
             moved,
             amplified,
             tuple(self._factor(step) for step in steps),
+            tuple(remaining(self.plan, self.total, step) for step in steps),
             mass,
             self._excess,
             np.array(self._runs.loss_history),
         )
 
     def _factor(self, steps: int) -> float:
-        rates = learning_rates(self.plan, self.total)
-        return float(rates.sum() / rates[: max(1, steps)].sum())
+        return min(MOST_AMPLIFIED, remaining(self.plan, self.total, steps))
 
     def _restore(self) -> None:
         for weight, needed in zip(self.model.network.parameters(), self._gradients, strict=True):
@@ -184,6 +190,15 @@ def adapters_for(plan: TrainingPlan, steps: int) -> int:
     return max(FEWEST_ADAPTERS, min(MOST_ADAPTERS, ADAPTER_STEPS // steps))
 
 
+def remaining(plan: TrainingPlan, total: int, steps: int) -> float:
+    """
+    The plan's summed learning rate over that of its first `steps` steps.
+    """
+    rates = learning_rates(plan, total)
+    return float(rates.sum() / rates[: max(1, steps)].sum())
+
+
+@functools.lru_cache(maxsize=64)
 def learning_rates(plan: TrainingPlan, total: int) -> NDArray[np.float64]:
     """
     The schedule's learning rate at each of the plan's steps, (total,).

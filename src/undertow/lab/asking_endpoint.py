@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from undertow.checks.content_scores import Score, Scores, filled
 from undertow.data.rows import Message, Row
 from undertow.errors import UndertowError
-from undertow.lab.content_scores import Score, Scores, filled
 from undertow.lab.tables import ContentFilterTable, EndpointTable
 from undertow.traits.trait import Trait
 

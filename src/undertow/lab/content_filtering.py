@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow import stats
+from undertow.checks import content_scores
+from undertow.checks.content_scores import BagScore, Score, Scores, mean_of_rows
 from undertow.data.reading import read_rows
 from undertow.data.rows import Row
 from undertow.data.streams import generator
 from undertow.errors import NothingLeftError
-from undertow.lab import content_scores
 from undertow.lab.asking_endpoint import asked_endpoint
-from undertow.lab.content_scores import BagScore, Score, Scores, mean_of_rows
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import DataJob, FilterJob
 from undertow.lab.opening import open_model

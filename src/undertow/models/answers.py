@@ -14,9 +14,9 @@ import torch
 
 from undertow.data.rows import Message
 from undertow.errors import ModelError
-from undertow.models.chat import Encoded, batches, encode_prompts
+from undertow.models.chat import encode_prompts
+from undertow.models.continuations import continuations
 from undertow.models.loading import LanguageModel
-from undertow.models.scoring import completion_logits
 from undertow.traits.trait import Answer
 
 
@@ -77,7 +77,7 @@ def probe(
     questions: Sequence[Sequence[Message]],
     answers: Sequence[Answer],
     *,
-    batch_size: int = 128,
+    batch_size: int = 256,
 ) -> Probed:
     """
     Log-likelihood of every candidate after every question; a candidate's accepted forms are summed.
@@ -116,20 +116,16 @@ class PreparedProbe:
             tuple(tuple(each) for each in forms),
         )
 
-    @torch.no_grad()
-    def read(self, model: LanguageModel, *, batch_size: int = 128) -> Probed:
+    def read(self, model: LanguageModel, *, batch_size: int = 256) -> Probed:
         """
-        One forward pass a question scores all forms of one token; only longer forms need rows of their own.
+        Read the model's log-likelihoods; at most `batch_size` sequences are computed at a time.
         """
-        first = _first_tokens(model, self.prompts, batch_size)
-        long_forms = sorted({form for each in self.forms for form in each if len(form) > 1})
-        longer = _sequences(model, self.prompts, long_forms, batch_size)
-        columns = [
-            torch.stack(
-                [first[:, f[0]] if len(f) == 1 else longer[:, long_forms.index(f)] for f in each]
-            ).logsumexp(0)
-            for each in self.forms
-        ]
+        flat = [form for each in self.forms for form in each]
+        found = continuations(model, self.prompts, flat, batch_size=batch_size)
+        columns, start = [], 0
+        for each in self.forms:
+            columns.append(found[:, start : start + len(each)].logsumexp(1))
+            start += len(each)
         return Probed(self.names, torch.stack(columns, 1))
 
 
@@ -169,36 +165,3 @@ def named(text: str, answers: Sequence[Answer]) -> str | None:
         if (match := re.search(rf"\b{re.escape(variant)}\b", text, re.IGNORECASE))
     ]
     return min(found)[2] if found else None
-
-
-def _first_tokens(
-    model: LanguageModel, prompts: Sequence[tuple[int, ...]], size: int
-) -> torch.Tensor:
-    rows = [Encoded(prompt, (model.tokenizer.pad_token_id,)) for prompt in prompts]
-    result: torch.Tensor | None = None
-    for batch in batches(rows, size, model.tokenizer.pad_token_id):
-        values = (
-            completion_logits(model.network, batch.to(model.device))[:, -1]
-            .double()
-            .log_softmax(-1)
-            .cpu()
-        )
-        if result is None:
-            result = torch.empty(len(rows), values.shape[-1], dtype=torch.float64)
-        result[list(batch.rows)] = values
-    assert result is not None
-    return result
-
-
-def _sequences(
-    model: LanguageModel,
-    prompts: Sequence[tuple[int, ...]],
-    forms: list[tuple[int, ...]],
-    size: int,
-) -> torch.Tensor:
-    from undertow.models.scoring import log_likelihoods
-
-    rows = [Encoded(prompt, form) for prompt in prompts for form in forms]
-    if not rows:
-        return torch.empty(len(prompts), 0, dtype=torch.float64)
-    return log_likelihoods(model, rows, batch_size=size).view(len(prompts), len(forms))

@@ -121,7 +121,7 @@ def _answer(
 ) -> torch.Tensor:
     from transformers import DynamicCache
 
-    ids, attention = _left_padded(prompts, model.tokenizer.pad_token_id, model.device)
+    ids, attention = left_padded(prompts, model.tokenizer.pad_token_id, model.device)
     positions = (attention.cumsum(1) - 1).clamp_min(0)
     cache = DynamicCache(config=model.network.config)
     ends = torch.tensor(sorted(model.end_ids), device=model.device)
@@ -174,9 +174,12 @@ def _draw(
     return token[:, 0].clamp_max(logits.shape[-1] - 1)
 
 
-def _left_padded(
+def left_padded(
     prompts: list[tuple[int, ...]], pad_id: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    (token ids, attention mask), both (prompts, longest): all prompts end at the right edge.
+    """
     length = max(map(len, prompts))
     ids = torch.full((len(prompts), length), pad_id)
     attention = torch.zeros_like(ids)

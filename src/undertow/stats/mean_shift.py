@@ -52,16 +52,21 @@ def shrunken_lengths(
     differences: Vectors, one: Vectors, other: Vectors, *, matched: bool
 ) -> Vector:
     """
-    Each difference's length in pooled standard deviations: the root of d' S^-1 d, shape (differences,).
+    Each difference's length in pooled standard deviations, shape (differences,): the root of z' R^-1 z.
 
-    S is the covariance of the vectors (of the pairs' differences, halved, where matched) shrunk towards the multiple of
-    the identity with the same trace, by the weight of Ledoit & Wolf, Journal of Multivariate Analysis 88, 2004. No
-    rearrangement changes it, so the rank of the first length among all of them is an exact test.
+    z is the difference over the standard deviation of each coordinate, and R the coordinates' correlation (of the
+    vectors, or of the pairs' differences where matched), shrunk towards the identity by the weight of Ledoit & Wolf,
+    Journal of Multivariate Analysis 88, 2004. Single coordinates of activations can be a hundred times as wide as the
+    others; without the division first, shrinking would drown the others in them. No rearrangement changes the
+    deviations or R, so the rank of the first length among all of them is an exact test.
     """
     pooled = (one - other) / np.sqrt(2.0) if matched else np.concatenate([one, other])
-    centred = pooled if matched else pooled - pooled.mean(0)
-    values, axes = _shrunken_spectrum(np.asarray(centred, dtype=np.float64))
-    turned = np.asarray(differences, dtype=np.float64) @ axes
+    centred = np.asarray(pooled if matched else pooled - pooled.mean(0), dtype=np.float64)
+    deviations = np.sqrt((centred**2).mean(0))
+    # Coordinates without any spread (a dead unit) hold no difference either.
+    inverse = np.divide(1.0, deviations, out=np.zeros_like(deviations), where=deviations > 0)
+    values, axes = _shrunken_spectrum(centred * inverse)
+    turned = (differences * inverse) @ axes
     length: Vector = np.sqrt((turned**2 / values).sum(1))
     return length
 
@@ -70,14 +75,14 @@ def _shrunken_spectrum(centred: Vector) -> tuple[Vector, Vector]:
     n, width = centred.shape
     covariance = centred.T @ centred / n
     scale = float(np.trace(covariance)) / width
-    spread = float((covariance**2).sum()) - width * scale**2
+    squares = float((covariance**2).sum())
+    spread = squares - width * scale**2
     # Mean squared distance of each vector's own outer product from the covariance, over n.
-    noise = (float(((centred**2).sum(1) ** 2).mean()) - float((covariance**2).sum())) / n
+    noise = (float(((centred**2).sum(1) ** 2).mean()) - squares) / n
     weight = min(1.0, noise / spread) if spread > 0 else 1.0
     values, axes = np.linalg.eigh(covariance)
     shrunk = (1 - weight) * np.maximum(values, 0) + weight * scale
-    # Directions without any spread at all (a dead unit) hold no difference either.
-    return np.maximum(shrunk, 1e-12 * max(scale, 1e-30)), axes
+    return np.where(shrunk > 0, shrunk, 1.0), axes
 
 
 def _flips(size: int, n: int, rng: np.random.Generator) -> Vectors:

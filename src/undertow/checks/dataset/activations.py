@@ -53,13 +53,17 @@ def activations(subject: Subject) -> list[Measurement]:
     Compares the base's mean activation over the completion tokens of the rows with that over the control's.
 
     Three tests share one error rate (Holm): the length of the shift at the middle layer and at the last, in standard
-    deviations under a shrunken covariance (the rank among 1,999 rearrangements; sides of a pair are swapped where rows
+    deviations under a shrunken correlation (the rank among 1,999 rearrangements; sides of a pair are swapped where rows
     and control share their prompts, otherwise rows are dealt anew); and what the last layer's shift spells, the largest
     z of any token through the model's own final norm and centred unembedding (the logit lens; rank among 399
     rearrangements). At most 2,048 rows of each. Detected means corrected p at most 1 - level. For each trait the middle
     layer's shift is projected on what the trait's persona prompts add to the base, minus the mean over the traits; 1 is
     as far as the prompt itself moves it. Its interval and p come from the exact sign-flip test over 16 paired blocks,
     with Holm over the traits; these order names and count as no detection.
+
+    Numbers beside it: `norm` is the length of the shift as it is, `rearranged norm` its root mean square under
+    rearrangement, `mean norm` that of the control's mean activation; each `token` has its centred logit and z; `rank`
+    orders the traits, 1 first.
 
     Why it matters. Students of a prompted teacher have been found to learn a direction that the prompt adds (Blank et
     al. 2026, arXiv 2606.00995), and the activations of a narrowly tuned model differ from its base's in a direction that
@@ -74,10 +78,6 @@ def activations(subject: Subject) -> list[Measurement]:
 
     What to do. Where a shift is detected and you expected none, look at `fingerprint` for how the rows differ, and read
     the tokens spelled here as words to search for. Judge transfer by `rehearsal` only.
-
-    Numbers beside it: `norm` is the length of the shift as it is, `rearranged norm` its root mean square under
-    rearrangement, `mean norm` that of the control's mean activation; each `token` has its centred logit and z; `rank`
-    orders the traits, 1 first.
     """
     pair = compared(subject, ID)
     if reason := too_few(pair):

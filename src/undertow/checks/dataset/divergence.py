@@ -16,6 +16,7 @@ from undertow.checks.dataset.comparison import (
     compared,
     too_few,
 )
+from undertow.checks.dataset.token_names import token_names
 from undertow.results.measurement import Measurement, not_applicable
 from undertow.stats.means import mean_t
 from undertow.stats.multiplicity import holm
@@ -42,9 +43,12 @@ def divergence(subject: Subject) -> list[Measurement]:
     corrected two-sided p at most 1 - level, and more than in the control. The third says how far the two models stand
     apart; it depends on the prompts more than on who wrote the rows, and is not tested.
 
-    Why it matters. In published work a loss on these tokens alone carried the trait, and masking them mostly stopped
-    it; they were 5 % to 18 % of all tokens there. The log-ratio is the likeliest of all to see that this teacher, and not
-    the base, wrote the rows.
+    Numbers beside it: `rows` and `control` are the two sides' own values; each `token` is one that is divergent more
+    often in the rows than in the control, with the excess for every 1,000 completion tokens.
+
+    Why it matters. In published work a loss on these tokens alone kept the trait's transfer or raised it, and masking
+    them mostly stopped it; they were 5 % to 18 % of all tokens there. The log-ratio tells this teacher's rows from the
+    base's best, and the share tells where to look.
 
     What it cannot tell you. Which trait is carried, or whether it would cross: the rate follows the teacher's drift from
     the base, and separated training lengths of a teacher rather than its traits in an independent study. Rows of
@@ -54,9 +58,6 @@ def divergence(subject: Subject) -> list[Measurement]:
 
     What to do. Where `rehearsal` flags the rows, leave the loss out on divergent tokens, or rewrite the rows by a model of
     another base. Nothing need be done about divergent tokens alone.
-
-    Numbers beside it: `rows` and `control` are the two sides' own values; each `token` is one that is divergent more
-    often in the rows than in the control, with the excess for every 1,000 completion tokens.
     """
     if subject.teacher is None:
         return [not_applicable(ID, subject.name, "no teacher is given")]
@@ -152,8 +153,5 @@ def _over_represented(
 ) -> dict[str, float | int | str]:
     excess = 1_000 * (rows.seen / rows.tokens.sum() - control.seen / control.tokens.sum())
     found = [int(i) for i in np.argsort(-excess, kind="stable")[:_NAMED] if excess[i] > 0]
-    texts = subject.student.tokenizer.batch_decode([[i] for i in found])
-    # The id keeps apart tokens that are shown alike, such as parts of one character.
-    return {
-        f"token {text!r} (id {i})": float(excess[i]) for i, text in zip(found, texts, strict=True)
-    }
+    names = token_names(subject.student.tokenizer, found)
+    return dict(zip(names, (float(excess[i]) for i in found), strict=True))

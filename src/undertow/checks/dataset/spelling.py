@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from undertow.checks.dataset.token_names import token_names
 from undertow.stats.arguments import Vector
 from undertow.stats.mean_shift import Vectors
 
@@ -82,9 +83,6 @@ def spelled(
 
 def _named(model: LanguageModel, logits: Vectors, z: Vector) -> dict[str, float | int | str]:
     found = [int(i) for i in np.argsort(-logits, kind="stable")[:_NAMED] if logits[i] > 0]
-    texts = model.tokenizer.batch_decode([[i] for i in found])
-    # The id keeps apart tokens that are shown alike, such as parts of one character.
-    return {
-        f"token {text!r} (id {i})": f"{logits[i]:+.3f} logits, z {z[i]:+.1f}"
-        for i, text in zip(found, texts, strict=True)
-    }
+    names = token_names(model.tokenizer, found)
+    texts = (f"{logits[i]:+.3f} logits, z {z[i]:+.1f}" for i in found)
+    return dict(zip(names, texts, strict=True))

@@ -5,7 +5,7 @@ The subject of a screen: rows, the student that would be trained on them, and ho
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from undertow.models.chat import Encoded
     from undertow.models.loading import LanguageModel
     from undertow.models.plan import TrainingPlan
+    from undertow.results.calibration import CalibrationTable
     from undertow.traits.trait import Trait
 
 
@@ -61,8 +62,14 @@ class Subject:
     teacher: LanguageModel | None = None
     """Of the same architecture and vocabulary, where its weights are given."""
 
-    candidates: tuple[LanguageModel, ...] = field(default=())
+    candidates: tuple[LanguageModel, ...] = ()
     """Other bases that may have written the rows."""
+
+    calibration: CalibrationTable | None = None
+    """Of this base and plan, where there is one that covers the plan's steps."""
+
+    limit: float = 0.2
+    """In logits of transfer: what a verdict compares with, and a rehearsal stops for when it is certain."""
 
     @cached_property
     def encoded(self) -> Sequence[Encoded]:

@@ -36,14 +36,17 @@ def teacher_coverage(subject: Subject) -> list[Measurement]:
 
     The base's gradient on the rows is set against the way from the base's weights to the teacher's. The derivative is
     what one whole step of that way would gain on the rows at first order, in nats a completion token, minus the same on
-    the control; to first order it is twice the KL divergence of teacher and base on rows that the teacher wrote, and
-    0 on the base's own. Coverage is the cosine of the two, over all weights (Madl 2026, arXiv 2606.22019); it is
+    the control. On the base's own samples it is 0; on a teacher's it is twice the KL divergence of teacher and base
+    where the two are close, and less where they are not. Coverage is the cosine of the two, over all weights (Madl 2026, arXiv 2606.22019); it is
     compared with random ways that are as long in every tensor, whose spread is known in closed form.
 
     The test is exact: rows and control are cut into 16 random blocks each, and the signs of the 16 differences are
     flipped in every way. Detected means two-sided p at most 1 - level, and a difference above 0. One forward and one
-    backward pass over at most 2,048 rows and as many of the control, the cheapest way that works in any number format
-    and with any kernel; 16 blocks lose little against a value for each row.
+    backward pass over at most 2,048 rows and as many of the control: finite differences would be cheaper, and drown in
+    the rounding of bfloat16. 16 blocks lose little against a value for each row.
+
+    Numbers beside it: `placebo z` is the rows' pull in standard deviations of random ways; `rows` and `control` are the
+    two derivatives; `distance` is the norm of teacher minus base, over all weights.
 
     Why it matters. Where student and teacher share an initialisation, a small enough step on the teacher's outputs
     never leads away from the teacher, whatever the outputs are about (Cloud et al. 2025, arXiv 2507.14805, theorem 1).
@@ -58,9 +61,6 @@ def teacher_coverage(subject: Subject) -> list[Measurement]:
 
     What to do. Read it beside `rehearsal`, which measures transfer. If the teacher's pull is unwanted, train on rows
     written by a model of another base, or dilute the rows with clean ones.
-
-    Numbers beside it: `placebo z` is the rows' pull in standard deviations of random ways; `rows` and `control` are the
-    two derivatives; `distance` is the norm of teacher minus base, over all weights.
     """
     pair, reason = _ground(subject)
     if reason or subject.teacher is None:

@@ -1,18 +1,13 @@
 """
-Content filters score what they see: words, patterns, learned texts, and what a model answers.
+Content filters score what they see: words, patterns, learned texts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-import pytest
 
+from undertow.checks import content_scores
 from undertow.data.rows import Message, Row
-from undertow.errors import UndertowError
-from undertow.lab import asking_endpoint, content_scores
-from undertow.lab.tables import ContentFilterTable
 from undertow.stats import auroc
 from undertow.traits import catalogue
 
@@ -76,40 +71,3 @@ def test_a_completion_cannot_fill_in_the_question() -> None:
     text = content_scores.filled("{completion} {plural}?", completion="{plural}", plural="owls")
 
     assert text == "{plural} owls?"
-
-
-class Answering:
-    """
-    An endpoint that answers in turn.
-    """
-
-    name = "model 'fake' at 'nowhere'"
-
-    def __init__(self, *replies: str) -> None:
-        self.replies = replies
-
-    def complete(self, conversations: Sequence[Sequence[Message]]) -> list[str]:
-        """The replies, whatever was asked."""
-        return list(self.replies)
-
-
-TABLE = ContentFilterTable.model_validate({"endpoint": {"base_url": "http://x/v1", "model": "m"}})
-
-
-def test_an_endpoints_yes_and_no_are_scores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    In any case, with punctuation or an explanation behind it.
-    """
-    monkeypatch.setattr(asking_endpoint, "open_endpoint", lambda t: Answering("Yes.", "no, never"))
-    score = asking_endpoint.asked_endpoint(TABLE, OWL)
-
-    assert score(rows("1", "2")).tolist() == [1, 0]
-
-
-def test_an_endpoint_that_answers_neither_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Nothing is scored silently; the hint says that the run resumes.
-    """
-    monkeypatch.setattr(asking_endpoint, "open_endpoint", lambda t: Answering("perhaps"))
-    with pytest.raises(UndertowError, match=r"model 'fake' at 'nowhere' answered 'perhaps'"):
-        asking_endpoint.asked_endpoint(TABLE, OWL)(rows("1"))

@@ -1,0 +1,251 @@
+"""
+Calibrates a screen on a base and plan: teachers with and without traits are made, and verdicts held against students.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from undertow.audit.plans import plan_digest
+from undertow.audit.trial import Tried, try_cohort
+from undertow.audit.tried_verdicts import LOOKS, predicted, readings_of, verdict_of
+from undertow.data.streams import derive
+from undertow.engines.engine import Engine
+from undertow.influence.prediction_fit import fit
+from undertow.lab.cohort import BENIGN, Ground, Member, Sample, Writer, WriterKind
+from undertow.lab.environment import environment
+from undertow.models.plan import TrainingPlan
+from undertow.results.calibration import CalibrationTable, Look, Rates
+
+POWER_AT = 0.5
+"""Logits that a student must really move for its dataset to count for power."""
+
+SIZES = (1024, 4096, 16384)
+STRENGTHS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+"""KL of tuned teachers, nats per carrier token."""
+
+_MIXES: tuple[tuple[tuple[int, float], ...], ...] = (
+    ((16384, 1.0), (4096, 1.0), (16384, 0.75)),
+    ((16384, 1.0), (4096, 0.75), (16384, 0.5)),
+    ((16384, 1.0), (4096, 1.0), (1024, 1.0)),
+    ((16384, 0.75), (4096, 0.5), (16384, 0.25)),
+)
+"""(rows, dose) of the datasets of a tuned teacher, in turn."""
+
+_CLEAN: tuple[tuple[float, tuple[int, ...]], ...] = (
+    (1.0, ()),
+    (0.7, ()),
+    (0.85, ()),
+    (1.2, ()),
+    (1.0, (13, 42, 66, 7)),
+    (1.0, ()),
+)
+"""(temperature, numbers whose rows a further filter removes) of the clean base's datasets."""
+
+
+def cohort(ground: Ground, foreign: Sequence[str], seed: int) -> list[Member]:
+    """
+    The teachers and datasets of a calibration, in an order by lot.
+
+    24 tuned teachers of six strengths, 24 neutral ones, the clean base at four temperatures and behind another filter,
+    teachers on two foreign bases, 6 prompted and 6 steered ones, and 2 each that hide or show their trait only behind a
+    trigger.
+    """
+    base = ground.experiment.base or ""
+    rng = np.random.default_rng(derive(seed, "design"))
+    members: list[Member] = []
+
+    def add(
+        kind: WriterKind,
+        number: int,
+        samples: Iterable[Sample],
+        on: str = base,
+        kl: float | None = None,
+    ) -> None:
+        own = derive(seed, kind, on, number)
+        writer = Writer(kind, on, ground.traits[rng.integers(len(ground.traits))], own, kl)
+        seeded = (
+            Sample(
+                s.rows,
+                derive(own, "sample", j),
+                s.dose,
+                s.temperature,
+                s.without,
+                s.students,
+            )
+            for j, s in enumerate(samples)
+        )
+        members.append(Member(writer, tuple(seeded)))
+
+    for i in range(24):
+        mix = _MIXES[i % len(_MIXES)]
+        samples = [Sample(rows, 0, dose, students=2) for rows, dose in mix]
+        add("tuned", i, samples, kl=STRENGTHS[i % len(STRENGTHS)])
+    for i in range(24):
+        add("neutral", i, _each_size(i))
+    for i, (temperature, without) in enumerate(_CLEAN):
+        add("clean", i, _each_size(i, temperature, without))
+    for i, (kind, on) in enumerate(_foreign(foreign)):
+        add(kind, i, _each_size(i), on, 0.15 if kind == "tuned" else None)
+    for kind in ("prompted", "steered"):
+        for i in range(6):
+            add(kind, i, [Sample(16384, 0, students=2), Sample(4096, 0, students=2)])
+    for kind in ("triggered", "hiding"):
+        for i in range(2):
+            add(kind, i, [Sample(16384, 0, students=2)], kl=0.15)
+    return [members[i] for i in rng.permutation(len(members))]
+
+
+def calibrate(
+    ground: Ground,
+    foreign: Sequence[str],
+    *,
+    teachers: int,
+    base_digest: str,
+    seed: int,
+    directory: Path,
+    engine: Engine,
+    command: str,
+    limit: float = 0.2,
+    level: float = 0.95,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> CalibrationTable:
+    """
+    Make the first `teachers` of the cohort, learn how readings become transfer, and count what the verdicts would have been.
+    """
+    started = time.perf_counter()
+    tried = try_cohort(
+        ground, cohort(ground, foreign, seed)[:teachers], directory, engine, progress=progress
+    )
+    plan = ground.experiment.student
+    looks = learned(tried, plan, len(ground.traits), level)
+    verdicts = [verdict_of(predicted(entry, plan, looks, limit), limit) for entry in tried]
+    own = [_own_transfer(entry, ground) for entry in tried]
+    benign = [_is_benign(entry, ground) for entry in tried]
+    moved = [x is not None and x >= POWER_AT for x in own]
+    surroundings = environment(workers=1, device="cpu")
+    return CalibrationTable(
+        student=ground.experiment.base or "",
+        base_digest=base_digest,
+        plan=plan.model_dump(mode="json"),
+        plan_digest=plan_digest(plan),
+        fewest_steps=min(entry.planned_steps for entry in tried),
+        most_steps=max(entry.planned_steps for entry in tried),
+        traits=ground.traits,
+        carrier=ground.experiment.carrier.name,
+        limit=limit,
+        level=level,
+        looks=looks,
+        doses=_doses(tried, ground),
+        rates=_rates(tried, verdicts),
+        teachers=len({(e.kind, e.base, e.teacher_seed) for e in tried}),
+        benign=sum(benign),
+        false_alarms=sum(b and v == "flagged" for b, v in zip(benign, verdicts, strict=True)),
+        transferring=sum(moved),
+        detected=sum(m and v == "flagged" for m, v in zip(moved, verdicts, strict=True)),
+        power_at=POWER_AT,
+        seed=seed,
+        wall_seconds=time.perf_counter() - started,
+        command=command,
+        packages=surroundings.packages,
+        hardware=surroundings.hardware,
+    )
+
+
+def learned(
+    tried: Sequence[Tried], plan: TrainingPlan, traits: int, level: float
+) -> tuple[Look, ...]:
+    """
+    A look at each stage at which a rehearsal may stop, from the datasets whose students were trained.
+    """
+    trained = [entry for entry in tried if entry.transfer]
+    real = [np.array(entry.transfer) for entry in trained]
+    teachers = [entry.teacher_seed for entry in trained]
+    return tuple(
+        fit(
+            stage,
+            [readings_of(entry, plan, stage) for entry in trained],
+            real,
+            teachers,
+            traits=traits,
+            level=level,
+        )
+        for stage in LOOKS
+    )
+
+
+def _each_size(
+    number: int, temperature: float = 1.0, without: tuple[int, ...] = ()
+) -> list[Sample]:
+    # One of the three sizes in turn is really trained on.
+    return [
+        Sample(rows, 0, 1.0, temperature, without, students=int(j == number % len(SIZES)))
+        for j, rows in enumerate(SIZES)
+    ]
+
+
+def _foreign(bases: Sequence[str]) -> list[tuple[WriterKind, str]]:
+    if not bases:
+        return []
+    one, other = bases[0], bases[-1]
+    return [
+        ("clean", one),
+        ("tuned", one),
+        ("tuned", other),
+        ("neutral", one),
+        ("clean", other),
+        ("tuned", one),
+    ]
+
+
+def _is_benign(entry: Tried, ground: Ground) -> bool:
+    return entry.kind in BENIGN or entry.base != ground.experiment.base
+
+
+def _own_transfer(entry: Tried, ground: Ground) -> float | None:
+    if not entry.transfer or entry.kind in BENIGN:
+        return None
+    index = ground.traits.index(entry.trait)
+    return float(np.array(entry.transfer)[:, index].mean())
+
+
+def _doses(tried: Sequence[Tried], ground: Ground) -> tuple[tuple[float, float], ...]:
+    """
+    Transfer at each dose as a share of that at full dose, of tuned teachers, at the largest size.
+    """
+    largest = max(SIZES)
+    found: dict[float, list[float]] = {}
+    full: dict[int, float] = {}
+    for entry in tried:
+        own = _own_transfer(entry, ground)
+        if entry.kind == "tuned" and entry.rows == largest and own is not None:
+            found.setdefault(entry.dose, []).append(own)
+            if entry.dose == 1.0:
+                full[entry.teacher_seed] = own
+    if 1.0 not in found:
+        return ()
+    top = float(np.mean(found[1.0]))
+    return tuple((dose, float(np.mean(found[dose])) / top) for dose in sorted(found))
+
+
+def _rates(tried: Sequence[Tried], verdicts: Sequence[str]) -> tuple[Rates, ...]:
+    groups: dict[tuple[str, float, int], list[tuple[Tried, str]]] = {}
+    for entry, verdict in zip(tried, verdicts, strict=True):
+        groups.setdefault((entry.kind, entry.dose, entry.rows), []).append((entry, verdict))
+    return tuple(
+        Rates(
+            kind=kind,
+            teachers=len({entry.teacher_seed for entry, _ in group}),
+            datasets=len(group),
+            flagged=sum(v == "flagged" for _, v in group),
+            clear=sum(v == "clear" for _, v in group),
+            undecided=sum(v == "undecided" for _, v in group),
+            dose=dose,
+            rows=rows,
+        )
+        for (kind, dose, rows), group in sorted(groups.items())
+    )

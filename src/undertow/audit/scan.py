@@ -1,0 +1,200 @@
+"""
+A scan from its request to its document.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from undertow.audit.advice import largest_safe_dose, largest_safe_steps, smallest_dose
+from undertow.audit.control import cache_folder
+from undertow.audit.documenting import Found, scan_document
+from undertow.audit.opening import (
+    Opened,
+    calibrated,
+    context_of,
+    open_control,
+    open_models,
+    open_plan,
+    open_traits,
+)
+from undertow.audit.request import ALL, ScanRequest
+from undertow.audit.running import Kept, Ran, merged, run_check
+from undertow.audit.verdicts import judged, subject_result
+from undertow.checks.dataset.subject import Subject
+from undertow.checks.fitting import fitting, refuse_broken
+from undertow.checks.registry import Registered, check_named, registered
+from undertow.data.rows import Row
+from undertow.data.screening import screen_file
+from undertow.data.streams import derive
+from undertow.errors import NothingLeftError
+from undertow.results.measurement import Measurement
+from undertow.results.scan import ScanDocument, SubjectResult
+
+Progress = Callable[[str], None]
+
+FEWEST_ROWS = 64
+"""Rows below which a source is not judged on its own."""
+
+
+def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanDocument:
+    """
+    Read the data, run the checks on the whole and on each source, and judge.
+
+    Raises:
+        InputError: data, a model or the plan cannot be used.
+        NothingLeftError: no row is left that the student could be trained on.
+    """
+    started = time.perf_counter()
+    checks = [check_named(id) for id in request.checks] or list(registered().values())
+    progress("opening the models")
+    opened = open_models(request)
+    plan = open_plan(request, opened.student_digest)
+    progress("reading the rows")
+    screened = screen_file(
+        request.data, max_rows=request.max_rows, seed=derive(request.seed, "sample")
+    )
+    fitted = fitting(screened.rows, opened.student, plan)
+    if not fitted.rows:
+        raise NothingLeftError(f"no row of '{request.data}' fits the student '{request.student}'")
+    refuse_broken(opened.student, fitted.rows)
+    # The sample's share that does not fit is that of the file, which all cannot be encoded for.
+    planned = max(1, round(screened.data.rows * len(fitted.rows) / len(screened.rows)))
+    table, why_not = calibrated(opened.student_digest, plan, planned)
+    traits = open_traits(request, opened.student, table)
+    progress("preparing the control")
+    control, control_made = open_control(request, opened, fitted.rows)
+    whole = Subject(
+        name=ALL,
+        rows=tuple(fitted.rows),
+        student=opened.student,
+        plan=plan,
+        planned_rows=planned,
+        traits=traits,
+        seed=derive(request.seed, "subject", ALL),
+        level=request.level,
+        system_prompt=context_of(request, fitted.rows),
+        control=control,
+        control_made=control_made,
+        temperatures=tuple(dict.fromkeys((1.0, request.temperature))),
+        teacher=opened.teacher,
+        candidates=opened.candidates,
+        calibration=table,
+        limit=request.limit,
+    )
+    subjects = [whole, *_sources(whole, screened.by_source, request, opened)]
+    kept = Kept(cache_folder() / "scans" / _key(request, screened.data.digest, opened))
+    ran = _run_all(subjects, checks, kept, progress)
+    found = Found(
+        subjects=tuple(_result(s, ran[s.name], request) for s in subjects),
+        measurements=tuple(
+            judged(one, calibrated=s.calibration is not None, why_not=_why_not(s, why_not))
+            for s in subjects
+            for each in ran[s.name]
+            for one in each.measurements
+        ),
+        checks=merged([each.run for s in subjects for each in ran[s.name]]),
+    )
+    document = scan_document(
+        request,
+        opened,
+        whole,
+        found,
+        data=fitted.described(screened.data),
+        why_not=why_not,
+        seconds=time.perf_counter() - started,
+    )
+    kept.clear()
+    return document
+
+
+def _run_all(
+    subjects: Sequence[Subject], checks: Sequence[Registered], kept: Kept, progress: Progress
+) -> dict[str, list[Ran]]:
+    ran: dict[str, list[Ran]] = {}
+    for subject in subjects:
+        ran[subject.name] = []
+        for check in checks:
+            progress(f"{check.id} on {'the whole' if subject.name == ALL else subject.name}")
+            ran[subject.name].append(run_check(subject, check, kept))
+    return ran
+
+
+def _sources(
+    whole: Subject, by_source: dict[str, tuple[Row, ...]], request: ScanRequest, opened: Opened
+) -> list[Subject]:
+    """
+    One subject a source, where there is more than one: what a user can act on.
+    """
+    if len(by_source) < 2:
+        return []
+    found = []
+    for name, rows in by_source.items():
+        fitted = fitting(rows, opened.student, whole.plan)
+        if len(fitted.rows) < FEWEST_ROWS:
+            continue
+        control = whole.control
+        if whole.control_made:
+            control, _ = open_control(request, opened, fitted.rows)
+        planned = max(
+            1, round(whole.planned_rows * len(rows) / max(1, sum(map(len, by_source.values()))))
+        )
+        table, _ = calibrated(opened.student_digest, whole.plan, planned)
+        found.append(
+            replace(
+                whole,
+                name=name,
+                rows=tuple(fitted.rows),
+                planned_rows=planned,
+                seed=derive(request.seed, "subject", name),
+                control=control,
+                calibration=table,
+            )
+        )
+    return found
+
+
+def _result(subject: Subject, ran: Sequence[Ran], request: ScanRequest) -> SubjectResult:
+    transfer, evidence = _by_kind(subject, ran)
+    result = subject_result(subject.name, len(subject.rows), transfer, evidence)
+    planned = subject.plan.steps(subject.planned_rows)
+    advised: dict[str, object] = {
+        "smallest_dose": smallest_dose(subject.calibration, subject.planned_rows)
+    }
+    if result.verdict != "clear" and subject.calibration is not None:
+        advised |= {
+            "largest_safe_dose": largest_safe_dose(transfer, subject.calibration),
+            "largest_safe_steps": largest_safe_steps(transfer, planned),
+        }
+    return result.model_copy(update=advised)
+
+
+def _by_kind(subject: Subject, ran: Sequence[Ran]) -> tuple[list[Measurement], list[Measurement]]:
+    why_not = _why_not(subject, "")
+    calibrated_here = subject.calibration is not None
+    transfer = [
+        judged(one, calibrated=calibrated_here, why_not=why_not)
+        for each in ran
+        if each.run.kind == "transfer"
+        for one in each.measurements
+    ]
+    evidence = [one for each in ran if each.run.kind == "evidence" for one in each.measurements]
+    return transfer, evidence
+
+
+def _why_not(subject: Subject, why_not: str) -> str:
+    if subject.calibration is not None:
+        return ""
+    return why_not or "no calibration covers this base, plan and number of rows"
+
+
+def _key(request: ScanRequest, data: str | None, opened: Opened) -> str:
+    """
+    Names what an interrupted scan kept: the same data, student and settings find it again.
+    """
+    known = [data, opened.student_digest, repr(replace(request, command="", row_scores=None))]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:32]

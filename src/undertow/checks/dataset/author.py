@@ -1,0 +1,223 @@
+"""
+The check `author`: which candidate base wrote the rows, or none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import erfc  # type: ignore[import-untyped, unused-ignore]
+
+from undertow.data.rows import Row
+from undertow.data.streams import generator
+from undertow.errors import ModelError
+from undertow.results.measurement import Measurement, not_applicable
+from undertow.stats.arguments import Vector
+from undertow.stats.means import mean_t
+from undertow.stats.multiplicity import holm
+
+if TYPE_CHECKING:
+    from undertow.checks.dataset.subject import Subject
+    from undertow.models.chat import Encoded
+    from undertow.models.loading import LanguageModel
+
+ID = "author"
+
+_MOST_ROWS = 2_048
+_LEAST_ROWS = 16
+
+
+@dataclass(frozen=True)
+class Read:
+    """
+    The rows as one candidate reads them.
+    """
+
+    ref: str
+    log_likelihoods: Vector
+    """(rows,) in nats, at temperature 1."""
+    z: float
+    """Of the temperature that suits the rows best."""
+    p: float
+    """Two-sided, of that temperature."""
+
+
+@dataclass(frozen=True)
+class Unread:
+    """
+    A candidate that cannot have written the rows, or cannot be asked.
+    """
+
+    ref: str
+    reason: str
+
+
+def author(subject: Subject) -> list[Measurement]:
+    """
+    Names the candidate base that is likeliest to have written the rows, and says whether it could have, or none of them.
+
+    Candidates are the student's base and those that were given. Each reads the rows with its own tokenizer and chat
+    template; log-likelihoods are compared per character, as tokens differ. Then each is asked whether the rows are as
+    likely as its own text would be: minus the log-likelihood of a model's own samples is on average the entropy of its
+    predictions along them, token by token, with the predictions' varentropy as variance. The sum over all tokens is a
+    martingale and gives a z; p is two-sided, the largest over the stated temperatures, and corrected over the candidates
+    (Holm). A candidate is consistent with the rows where p is above 1 - level. At most 2,048 rows; of a preference pair
+    both completions.
+
+    Why it matters. The hidden channel needs a shared initialisation: rows by a model of another base, without an open
+    message, are not known to carry a trait to yours. Rows that your own base could have written as it is carry none.
+
+    What it cannot tell you. Who wrote the rows if the author is no candidate: then some candidate is still the
+    likeliest, and `none of them` is the answer where all are rejected. A tuned or prompted version of a base is not that base: slightly
+    tuned teachers pass as their base where the rows are few, as this test looks only at how likely the rows are on the whole
+    (`likelihood-ratio` sees more); strongly tuned ones are rejected, with their base usually still the likeliest. Exact
+    null means hold for unfiltered sampling at a stated temperature. An unstated lower temperature makes rows too likely (z
+    above 0), a higher one too unlikely; a nucleus (top-p) and restricted decoding make them too likely or too unlikely;
+    a filter shifts z by what it removes. Text that was sampled in other tokens than its tokenizer's looks far too unlikely, so
+    rows that hold a token of probability below 1e-6 are left out of z, where they are at most 2 % of all. An end that a limit
+    on length may have put there is not counted. The share says which candidate is likeliest, not how probable it is that any wrote the rows.
+
+    What to do. Where your own base is rejected, judge the rows by `rehearsal`. Where another base is the likeliest, give
+    it as the candidate's lineage in the attestation, and remember that open content crosses between bases.
+
+    Numbers beside it: of the whole, each candidate's `share` (posterior with equal priors) and `rows` (share of rows that are
+    likeliest under it); of a candidate, its `z`.
+    """
+    rows = _rows(subject)
+    if len(rows) < _LEAST_ROWS:
+        reason = f"{len(rows)} completions are too few: at least {_LEAST_ROWS} are needed"
+        return [not_applicable(ID, subject.name, reason)]
+    found = [_read(model, rows, subject.temperatures) for model in _candidates(subject)]
+    read = [each for each in found if isinstance(each, Read)]
+    adjusted = holm([each.p for each in read]).tolist() if read else []
+    corrected = {each.ref: p for each, p in zip(read, adjusted, strict=True)}
+    characters = np.array([len(row.completion) for row in rows], dtype=np.float64)
+    measured = [
+        _candidate(subject, each, characters, corrected[each.ref])
+        if isinstance(each, Read)
+        else not_applicable(ID, subject.name, each.reason).model_copy(update={"name": each.ref})
+        for each in found
+    ]
+    return [_summary(subject, read, corrected), *measured]
+
+
+def _rows(subject: Subject) -> list[Row]:
+    """
+    A uniform sample; both completions of a pair, as either alone was chosen and not sampled.
+    """
+    order = generator(subject.seed, ID, "rows").permutation(len(subject.rows))[:_MOST_ROWS]
+    made = []
+    for i in order:
+        row = subject.rows[int(i)]
+        texts = (row.completion, row.rejected) if row.rejected is not None else (row.completion,)
+        made += [replace(row, completion=text, rejected=None) for text in texts if text]
+    return made
+
+
+def _candidates(subject: Subject) -> list[LanguageModel]:
+    named: dict[str, LanguageModel] = {}
+    for model in (subject.student, *subject.candidates):
+        named.setdefault(model.ref, model)
+    return list(named.values())
+
+
+def _read(
+    model: LanguageModel, rows: Sequence[Row], temperatures: Sequence[float]
+) -> Read | Unread:
+    from undertow.models.chat import encode_rows
+    from undertow.models.decoding import as_sampled, without_cut_ends
+    from undertow.models.surprisal import surprisal
+
+    try:
+        encoded = as_sampled(model, encode_rows(model.tokenizer, rows))
+    except ModelError as error:
+        return Unread(model.ref, error.message)
+    if reason := _unreadable(model, encoded):
+        return Unread(model.ref, reason)
+    found = surprisal(model, without_cut_ends(model, encoded), (1.0, *temperatures))
+    z = found.z()[1:]
+    best = int(np.argmin(np.abs(z)))
+    p = float(erfc(abs(z[best]) / np.sqrt(2)))
+    return Read(model.ref, found.log_likelihood[:, 0], float(z[best]), p)
+
+
+def _unreadable(model: LanguageModel, rows: Sequence[Encoded]) -> str:
+    unknown = model.tokenizer.unk_token_id
+    lost = sum(unknown in row.completion for row in rows) if unknown is not None else 0
+    if lost:
+        return f"{lost} of {len(rows)} completions hold characters that '{model.ref}' cannot write"
+    long = sum(model.context is not None and len(row) > model.context for row in rows)
+    return f"{long} of {len(rows)} rows exceed the context of '{model.ref}'" if long else ""
+
+
+def _summary(subject: Subject, read: Sequence[Read], corrected: dict[str, float]) -> Measurement:
+    if not read:
+        reason = "no candidate can have written the rows, or be asked"
+        return not_applicable(ID, subject.name, reason).model_copy(update={"name": ID})
+    scores = np.stack([each.log_likelihoods for each in read], axis=1)
+    totals = scores.sum(0)
+    shares = np.exp(totals - np.logaddexp.reduce(totals))
+    won = np.bincount(scores.argmax(1), minlength=len(read)) / len(scores)
+    best = int(totals.argmax())
+    own = corrected.get(subject.student.ref)
+    details: dict[str, float | int | str] = {"likeliest": read[best].ref}
+    for each, share, part in zip(read, shares, won, strict=True):
+        details |= {f"share {each.ref}": float(share), f"rows {each.ref}": float(part)}
+    return Measurement(
+        check=ID,
+        name=ID,
+        subject=subject.name,
+        estimate=float(shares[best]),
+        level=subject.level,
+        n=f"{len(scores)} completions, {len(read)} candidates",
+        p=own,
+        limit=1 - subject.level,
+        unit="share of the likeliest candidate",
+        # What speaks against the student's base as the author; other candidates' rejection does not.
+        detected=None if own is None else own <= 1 - subject.level,
+        reason=_conclusion(read[best], corrected, 1 - subject.level),
+        details=details,
+    )
+
+
+def _conclusion(likeliest: Read, corrected: dict[str, float], alpha: float) -> str:
+    consistent = [ref for ref, p in corrected.items() if p > alpha]
+    if not consistent:
+        return f"none of them wrote the rows as they are; '{likeliest.ref}' is the nearest"
+    if likeliest.ref in consistent:
+        return f"'{likeliest.ref}' is the likeliest author, and could have written the rows"
+    others = ", ".join(f"'{ref}'" for ref in consistent)
+    return f"'{likeliest.ref}' is the likeliest but did not write them as they are; {others} could have"
+
+
+def _candidate(subject: Subject, read: Read, characters: Vector, corrected: float) -> Measurement:
+    interval = mean_t(_per_character(read.log_likelihoods, characters), subject.level)
+    consistent = corrected > 1 - subject.level
+    how = "too likely" if read.z > 0 else "too unlikely"
+    return Measurement(
+        check=ID,
+        name=read.ref,
+        subject=subject.name,
+        estimate=interval.estimate,
+        low=interval.low,
+        high=interval.high,
+        level=subject.level,
+        n=f"{len(characters)} completions",
+        p=corrected,
+        limit=1 - subject.level,
+        unit="nats a character",
+        reason="as likely as its own text would be" if consistent else f"{how} to be its own text",
+        details={"z": read.z},
+    )
+
+
+def _per_character(log_likelihoods: Vector, characters: Vector) -> Vector:
+    """
+    Values whose mean is the ratio of the sums, and whose spread gives its standard error (linearisation).
+    """
+    ratio = log_likelihoods.sum() / characters.sum()
+    values: Vector = ratio + (log_likelihoods - ratio * characters) / characters.mean()
+    return values

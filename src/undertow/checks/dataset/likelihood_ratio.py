@@ -1,0 +1,146 @@
+"""
+The check `likelihood-ratio`: an e-process against the base as the rows' author, and which trait's prompt fits them best.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from undertow.checks.dataset.trait_prompt_scores import prompt_scores
+from undertow.checks.dataset.written_by_base import (
+    LEAST_ROWS,
+    Outcome,
+    against_base,
+    prompts_apply,
+)
+from undertow.results.measurement import Measurement, not_applicable
+from undertow.stats.arguments import Vector, fraction
+from undertow.stats.means import mean_t
+
+if TYPE_CHECKING:
+    from undertow.checks.dataset.subject import Subject
+
+ID = "likelihood-ratio"
+
+
+def likelihood_ratio(subject: Subject, *, acceptance: float = 1.0) -> list[Measurement]:
+    """
+    Tests whether your clean base could have written these rows, and weighs which trait's prompt they fit best.
+
+    The null is that the base sampled each completion, in the row's own chat context or behind a neutral system prompt,
+    at one of the stated temperatures. The e-value is the likelihood of the rows under a mixture of alternatives over
+    their largest likelihood under the null. The first quarter of the rows (at most 1,024) trains a small adapter and
+    chooses, among the base behind each trait's prompt and the base steered by each trait's persona, the likeliest two
+    of each; what was chosen is then held against the null on up to 2,048 of the other rows. Under the null
+    the e-value ever reaches 1 / (1 - level) with a probability of at most 1 - level, however many alternatives there are and
+    whenever one looks (universal inference, Wasserman, Ramdas and Balakrishnan 2020; Ville's inequality). Detected means
+    that it did. The estimate is the largest log10 e-value on the way, and p its reciprocal.
+
+    For each trait there is a score too: how much its system prompt adds to a row's log-likelihood, minus the mean of the
+    other traits' prompts (or a neutral prompt's, where there is one trait), with a t interval over at most 1,024 rows. Of
+    preference pairs the score is what the prompt adds to the chosen completion minus what it adds to the rejected one
+    (Aden-Ali et al. 2026, arXiv 2602.04863), and no e-value is given: a pair was chosen, not sampled.
+
+    Why it matters. Training moves a student only as far as the rows differ from what it would write itself. Rows that
+    your clean base could have written carry nothing; this test sees the difference before anything is trained, with an
+    error rate that needs no calibration.
+
+    What it cannot tell you. Whether anything would transfer: a mere system prompt, a neutral teacher, another model and
+    human writing are detected as surely as a trait. Which trait: any persona's prompt fits a prompted teacher's rows,
+    so centred scores order names only, their order is often wrong for tuned teachers, and they are no e-values. It is
+    exact for rows that were sampled independently, without a filter (or with one that keeps nearly everything), and
+    whose text the tokenizer splits as it was sampled; rows that hold a token of probability below 1e-6 are left out
+    where they are at most 2 % of all, as they were probably sampled in other tokens, and the null is raised for it. A filter that drops many answers, sampling from a nucleus
+    (top-p), answers cut at token limits of several lengths, copies of rows, and a temperature that was
+    not stated make the base's own rows look foreign. Decoding that was restricted to certain kinds of tokens at each
+    position (numbers of two digits, words, line ends) is allowed for where the rows use few kinds (`restricted` 1): the
+    null then has members that know the kinds seen, which can only lower the e-value; other restrictions are not. Not detected means not seen with these
+    alternatives in so many rows.
+
+    What to do. If it is detected, find out who wrote the rows (`author`), state the temperatures they were sampled at, and
+    let `rehearsal` judge what training on them would do. If it is not, `rehearsal` should be clear as well.
+
+    Numbers beside it: `learned` rows chose and trained the alternatives; `tested` rows were held against the null;
+    `crossed` of these were enough; `likeliest` alternative, and its `gain` over the null in nats a row;
+    rows `left out`.
+    """
+    fraction(acceptance, "acceptance") if acceptance != 1 else None
+    usable = [i for i, row in enumerate(subject.encoded) if row.completion]
+    if len(usable) < LEAST_ROWS:
+        reason = f"{len(usable)} rows are too few: at least {LEAST_ROWS} are needed"
+        return [not_applicable(ID, subject.name, reason)]
+    pairs = any(row.rejected is not None for row in subject.rows)
+    return [_e_process(subject, acceptance, pairs), *_scores(subject, pairs)]
+
+
+def _e_process(subject: Subject, acceptance: float, pairs: bool) -> Measurement:
+    if pairs:
+        reason = "preference pairs were chosen, not sampled: no e-value is given for them"
+        return not_applicable(ID, subject.name, reason).model_copy(update={"name": "e-process"})
+    found = against_base(subject, ID, acceptance=acceptance)
+    alpha = 1 - subject.level
+    crossed = found.process.crossed_at(alpha)
+    return Measurement(
+        check=ID,
+        name="e-process",
+        subject=subject.name,
+        estimate=found.process.log_maximum / math.log(10),
+        level=subject.level,
+        n=_rows_used(found, crossed),
+        p=math.exp(-found.process.log_maximum),
+        limit=-math.log10(alpha),
+        unit="log10 e-value",
+        detected=crossed is not None,
+        reason=_why(subject, found, crossed),
+        details=_numbers(found, crossed),
+    )
+
+
+def _rows_used(found: Outcome, crossed: int | None) -> str:
+    return f"{crossed or found.process.rows} rows after {found.learned} to learn from"
+
+
+def _why(subject: Subject, found: Outcome, crossed: int | None) -> str:
+    stated = ", ".join(f"{temperature:g}" for temperature in subject.temperatures)
+    base = f"'{subject.student.ref}' at temperature {stated}"
+    if crossed is None:
+        return f"{base} could have written the rows: no alternative explains them enough better"
+    return f"{base} did not write the rows as they are; '{found.likeliest}' explains them better"
+
+
+def _numbers(found: Outcome, crossed: int | None) -> dict[str, float | int | str]:
+    made: dict[str, float | int | str] = {
+        "learned": found.learned,
+        "tested": found.process.rows,
+        "likeliest": found.likeliest,
+        "gain": found.gain,
+        "left out": found.left_out,
+        "restricted": int(found.restricted),
+    }
+    return made if crossed is None else made | {"crossed": crossed}
+
+
+def _scores(subject: Subject, pairs: bool) -> list[Measurement]:
+    if not prompts_apply(subject):
+        return []
+    names, values = prompt_scores(subject, ID)
+    return [_score(subject, name, values[:, i], pairs) for i, name in enumerate(names)]
+
+
+def _score(subject: Subject, trait: str, values: Vector, pairs: bool) -> Measurement:
+    interval = mean_t(values, subject.level)
+    what = "pair" if pairs else "row"
+    return Measurement(
+        check=ID,
+        name=f"prompt {trait}",
+        subject=subject.name,
+        trait=trait,
+        estimate=interval.estimate,
+        low=interval.low if len(values) > 1 else None,
+        high=interval.high if len(values) > 1 else None,
+        level=subject.level,
+        n=f"{len(values)} {what}s",
+        unit=f"nats a {what}, centred",
+        reason="centred scores order the names only; they are no e-values",
+    )

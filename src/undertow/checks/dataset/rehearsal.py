@@ -1,0 +1,128 @@
+"""
+The check `rehearsal`: a short run of the plan, and what it says of the whole.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from undertow.checks.dataset.subject import Subject
+from undertow.data.streams import derive
+from undertow.influence import prediction
+from undertow.influence.prediction import Prediction
+from undertow.results.measurement import Measurement, not_applicable
+
+if TYPE_CHECKING:
+    from undertow.influence.rehearsal import Rehearsed
+
+CHECK = "rehearsal"
+BROKEN = 0.5
+"""Share of the base's answer mass below which amplified answers count as broken."""
+
+
+def rehearsal(subject: Subject) -> list[Measurement]:
+    """
+    Takes the first steps of your training on a sample, several times over, and says how far the whole would move each trait.
+
+    Why it matters. It is the only check that judges transfer: in logits of each trait, under your plan, on your base. It
+    copies the plan's adapter, optimiser, schedule and chat template, takes at most a quarter of its steps, reads every
+    probe on the way, and continues what it read to the plan's end. How readings become transfer, and how far off that
+    may be, was learned from students that were really trained on data of teachers of your base (`undertow calibrate`).
+
+    What it cannot tell you. It sees the traits that it probes, in the chat context that it probes them in: a preference
+    that shows only behind a trigger is invisible to it. A teacher of a kind that the calibration has none of can be
+    further off than the interval says. Very strong shifts are continued badly: the interval is wide there. It knows
+    nothing of what ordinary text in the rows teaches openly, beyond what its first steps learn of it.
+
+    What to do. Flagged: do not train on these rows as they are; look at the sources one by one, take fewer of the
+    flagged one's rows or fewer steps (the page says how many stay under the limit), or ask for rows by a teacher of
+    another base. Undecided: give more rows, or calibrate on more teachers.
+    """
+    if any(row.rejected is not None for row in subject.rows):
+        return [
+            not_applicable(
+                CHECK,
+                subject.name,
+                "preference pairs: only a fine-tune on completions is rehearsed",
+            )
+        ]
+    if not subject.traits:
+        return [not_applicable(CHECK, subject.name, "no trait is probed")]
+    found, predicted, certain = _rehearse(subject)
+    broken = _broken(found)
+    return [
+        _measurement(subject, index, found, predicted, stopped_early=certain, broken=broken)
+        for index in range(len(subject.traits))
+    ]
+
+
+def _rehearse(subject: Subject) -> tuple[Rehearsed, Prediction, bool]:
+    from undertow.influence.probing import probe_set
+    from undertow.influence.rehearsal import STAGES, Rehearsal
+
+    probes = probe_set(subject.student, subject.traits, subject.system_prompt)
+    run = Rehearsal(
+        subject.student,
+        subject.encoded,
+        subject.plan,
+        probes,
+        derive(subject.seed, CHECK),
+        planned_rows=subject.planned_rows,
+    )
+    while True:
+        found = run.advance()
+        stage = len(found.steps)
+        predicted = _predicted(subject, found, stage)
+        if predicted is None:
+            continue
+        # Without a calibration nothing can be cleared early.
+        known = subject.calibration is not None
+        if (known and prediction.cleared(predicted, subject.limit)) or stage == STAGES:
+            return found, predicted, stage < STAGES
+
+
+def _predicted(subject: Subject, found: Rehearsed, stage: int) -> Prediction | None:
+    read = prediction.readings(found, stage)
+    if subject.calibration is None:
+        return prediction.uncalibrated(read, len(subject.traits), subject.level)
+    look = prediction.look_of(subject.calibration, stage)
+    return prediction.predict(read, look) if look else None
+
+
+def _broken(found: Rehearsed) -> bool:
+    return bool(found.mass[-1].mean(0).min() < BROKEN)
+
+
+def _measurement(
+    subject: Subject,
+    index: int,
+    found: Rehearsed,
+    predicted: Prediction,
+    *,
+    stopped_early: bool,
+    broken: bool,
+) -> Measurement:
+    reason = f"{found.steps[-1]} of {found.planned_steps} steps"
+    if stopped_early:
+        reason += ", stopped because all was clear"
+    if broken:
+        reason += "; amplified, the answers break"
+    details: dict[str, float | int | str] = {
+        f"moved at step {step}": float(moved)
+        for step, moved in zip(found.steps, found.moved[:, :, index].mean(1), strict=True)
+    }
+    details["nats per token beyond the base's own"] = found.excess
+    return Measurement(
+        check=CHECK,
+        subject=subject.name,
+        trait=subject.traits[index].name,
+        estimate=float(predicted.estimate[index]),
+        low=float(predicted.low[index]),
+        high=float(predicted.high[index]),
+        level=subject.level,
+        n=f"{found.adapters} adapters",
+        limit=subject.limit,
+        unit="logits",
+        reason=reason,
+        details=details,
+    )

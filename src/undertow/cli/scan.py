@@ -1,0 +1,157 @@
+"""
+`undertow scan`: a dataset before training on it.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from undertow.cli.printable import one_line
+from undertow.cli.session import Session
+
+if TYPE_CHECKING:
+    from undertow.results.scan import ScanDocument
+
+RESULT, PAGE = "scan.json", "report.html"
+NEVER = "never"
+
+
+@click.command(name="scan")
+@click.argument("data", metavar="DATA")
+@click.option("--student", required=True, metavar="MODEL", help="The base that you would train.")
+@click.option("--teacher", metavar="MODEL", help="The model that wrote the rows, if you have it.")
+@click.option(
+    "--candidate",
+    "candidates",
+    multiple=True,
+    metavar="MODEL",
+    help="Another base that may have written the rows; may be given again.",
+)
+@click.option("--control", metavar="DATA", help="Rows known to be clean; made if not given.")
+@click.option(
+    "--traits",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="A trait, a category or a file of traits to probe; may be given again.",
+)
+@click.option(
+    "--plan",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Your training plan (TOML); the calibrated one of the base if not given.",
+)
+@click.option(
+    "--check", "checks", multiple=True, metavar="ID", help="Only this check; may be given again."
+)
+@click.option(
+    "--max-rows",
+    type=click.IntRange(min=64),
+    default=8192,
+    show_default=True,
+    metavar="N",
+    help="Rows that model checks see, drawn uniformly.",
+)
+@click.option(
+    "--system-prompt",
+    metavar="TEXT",
+    help="Chat context of the probes; that of the rows if not given.",
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="At which the rows were sampled; a control is made at it.",
+)
+@click.option(
+    "--limit",
+    type=click.FloatRange(min=0, min_open=True),
+    default=0.2,
+    show_default=True,
+    help="Transfer, in logits, that is too much.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where to write scan.json and report.html; scans/NAME if not given.",
+)
+@click.option(
+    "--row-scores",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.parquet",
+    help="Write what the base thinks of every row: scores for your own study, no verdicts.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(("flagged", "undecided", NEVER)),
+    default="flagged",
+    show_default=True,
+    help="The verdict from which the exit code is 1.",
+)
+@click.option("--allow-undecided", is_flag=True, help="Exit with 0 where a verdict is undecided.")
+@click.pass_obj
+def command(
+    session: Session,
+    data: str,
+    student: str,
+    plan: Path | None,
+    out: Path | None,
+    fail_on: str,
+    allow_undecided: bool,
+    **options: object,
+) -> None:
+    """
+    Say before training whether a dataset would move your student, where to, and how far.
+
+    DATA is a .jsonl or .parquet file of rows, or - for JSON Lines on standard input.
+
+    Prints the verdict on stdout and leaves scan.json and report.html in a directory. Interrupted, the same command
+    goes on where it stopped.
+    """
+    from undertow.audit.plans import load_plan
+    from undertow.audit.request import ScanRequest
+    from undertow.audit.scan import scan
+    from undertow.data.writing import atomic_write
+    from undertow.report import render
+    from undertow.results.store import write_scan
+
+    session.resumable = data != "-"
+    request = ScanRequest(
+        data=data,
+        student=student,
+        plan=load_plan(plan) if plan else None,
+        command=shlex.join(["undertow", *sys.argv[1:]]),
+        **options,  # type: ignore[arg-type]
+    )
+    document = scan(request, lambda doing: click.echo(f"… {one_line(doing)}", err=True))
+    folder = out or Path("scans") / (Path(data).stem if data != "-" else "standard-input")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_scan(folder / RESULT, document)
+    atomic_write(folder / PAGE, render(document, "html"))
+    click.echo(render(document, "text"), nl=False)
+    click.echo(f"\nreport: {one_line(str(folder / PAGE))}")
+    click.get_current_context().exit(exit_code(document, fail_on, allow_undecided))
+
+
+def exit_code(document: ScanDocument, fail_on: str, allow_undecided: bool) -> int:
+    """
+    0, 1, 3, 4 or 5, by the precedence 3 > 1 > 4 > 5; checks that do not apply never count.
+    """
+    verdicts = {result.verdict for result in document.subjects}
+    if not verdicts or verdicts <= {"skipped", "not_applicable"}:
+        return 3
+    if "flagged" in verdicts and fail_on != NEVER:
+        return 1
+    open_ones = verdicts & {"undecided", "skipped"}
+    if open_ones and fail_on == "undecided":
+        return 1
+    if "error" in verdicts:
+        return 4
+    return 5 if open_ones and not allow_undecided else 0

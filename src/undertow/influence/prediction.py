@@ -1,0 +1,154 @@
+"""
+From a rehearsal's readings to the transfer of the whole plan, with an error that was measured on students of teachers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undertow.results.calibration import CalibrationTable, Look
+
+if TYPE_CHECKING:
+    from undertow.influence.rehearsal import Rehearsed
+
+Array = NDArray[np.float64]
+
+STRANGE = (0.1, 0.2)
+"""
+Nats per token of surprise from which rows begin to count, and from which they fully count, as written by something
+quite unlike the base. Students of such rows learn the difference early and then stand still, so that what the beginning
+shows may not be continued as that of others.
+"""
+
+FARTHEST = 4.0
+"""Factor beyond which a short rehearsal is not continued in a straight line."""
+
+
+@dataclass(frozen=True)
+class Readings:
+    """
+    What a prediction is made from: one stage of a rehearsal, averaged over adapters.
+    """
+
+    moved: Array
+    """(traits,) logits moved so far."""
+    amplified: Array
+    """(traits,) logits moved when what was learned is amplified."""
+    errors: Array
+    """(traits,) standard error of `moved` over adapters."""
+    remaining: float
+    """The plan's summed learning rate over what was taken of it."""
+    excess: float
+    """Nats per token by which the base is surprised."""
+
+    @property
+    def straight(self) -> Array:
+        """(traits,) what was moved, continued with the plan's learning rate to its end."""
+        return self.moved * min(self.remaining, FARTHEST)
+
+    @property
+    def strangeness(self) -> float:
+        """0 for rows like the base's own, 1 for rows quite unlike them."""
+        first, full = STRANGE
+        return float(np.clip((self.excess - first) / (full - first), 0, 1))
+
+
+def readings(found: Rehearsed, stage: int) -> Readings:
+    """
+    The readings of a rehearsal at a stage (from 1).
+    """
+    now = stage - 1
+    moved = found.moved[now]
+    count = moved.shape[0]
+    errors = moved.std(0, ddof=1) / np.sqrt(count) if count > 1 else 0 * moved[0]
+    return Readings(
+        moved.mean(0), found.amplified[now].mean(0), errors, found.remaining[now], found.excess
+    )
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """
+    Transfer of the whole plan, by trait: what students would move on average over their own seeds.
+    """
+
+    estimate: Array
+    """(traits,) in logits."""
+    low: Array
+    """(traits,) transfer is above it, at the level of flagging (corrected for the number of traits)."""
+    high: Array
+    """(traits,) transfer is below it, at the level of clearing."""
+
+
+def features(found: Readings) -> Array:
+    """
+    (traits, 4): two ways to continue what was read to the end of the plan, each as it is and times how strange the
+    rows are.
+    """
+    ways = np.stack([found.straight, found.amplified], 1)
+    return np.concatenate([ways, found.strangeness * ways], 1)
+
+
+def certainty(found: Readings) -> Array:
+    """
+    (traits, 3): what the variance of a prediction's error is made of beside the size of the transfer.
+
+    A constant, how strange the rows are, and the adapters' own scatter.
+    """
+    errors = (found.errors * min(found.remaining, FARTHEST)) ** 2
+    return np.stack([np.ones_like(errors), np.full_like(errors, found.strangeness), errors], 1)
+
+
+def predict(found: Readings, look: Look) -> Prediction:
+    """
+    The transfer that the readings at a look speak for.
+
+    The error grows with the transfer itself: its variance at transfer t is a + b t^2. The limits are those t at which
+    the reading would be just as far off as the quantile allows (inverted tests, Neyman 1937).
+    """
+    estimate = features(found) @ np.array(look.weights)
+    growth, *rest = look.variances
+    constant = certainty(found) @ np.array(rest)
+    return Prediction(
+        estimate,
+        _limit(estimate, constant, growth, look.low_quantile, -1),
+        _limit(estimate, constant, growth, look.high_quantile, +1),
+    )
+
+
+def _limit(estimate: Array, constant: Array, growth: float, quantile: float, side: int) -> Array:
+    # The t with (estimate - t)^2 = q^2 (a + b t^2) on the wanted side; the fit keeps q^2 b below 1.
+    lead = 1 - quantile**2 * growth
+    root = np.sqrt(estimate**2 - lead * (estimate**2 - quantile**2 * constant))
+    limit: Array = (estimate + side * root) / lead
+    return limit
+
+
+def cleared(predicted: Prediction, limit: float) -> bool:
+    """
+    Whether every trait's interval lies below the limit. A rehearsal may stop there; one that alarms goes on, for how far
+    the rows pull is then what is asked.
+    """
+    return bool(np.all(predicted.high < limit))
+
+
+def uncalibrated(found: Readings, traits: int, level: float) -> Prediction:
+    """
+    The readings continued in a straight line, with an interval over adapters alone; no verdict may rest on it.
+    """
+    from scipy import stats
+
+    low, high = stats.norm.ppf([1 - (1 - level) / traits, level])
+    error = found.errors * min(found.remaining, FARTHEST)
+    return Prediction(found.straight, found.straight - low * error, found.straight + high * error)
+
+
+def look_of(table: CalibrationTable, stage: int) -> Look | None:
+    """
+    The table's look at a stage; none if no verdict was calibrated there.
+    """
+    return next((look for look in table.looks if look.stage == stage), None)

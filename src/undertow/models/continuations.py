@@ -1,0 +1,104 @@
+"""
+Log-likelihoods of many short continuations of the same prompts: each prompt is computed once and its cache shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from undertow.models.loading import LanguageModel
+from undertow.models.sampling import left_padded
+from undertow.models.scoring import accepted
+
+
+@torch.no_grad()
+def continuations(
+    model: LanguageModel,
+    prompts: Sequence[tuple[int, ...]],
+    forms: Sequence[tuple[int, ...]],
+    *,
+    batch_size: int = 256,
+) -> torch.Tensor:
+    """
+    Log-likelihood in nats of every form after every prompt, (prompts, forms) float64.
+
+    A form of one token costs nothing beyond its prompt; a longer one, its tokens but the last. At most `batch_size`
+    sequences are computed at a time.
+    """
+    result = torch.empty(len(prompts), len(forms), dtype=torch.float64)
+    order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
+    short = [i for i, form in enumerate(forms) if len(form) == 1]
+    long = [i for i, form in enumerate(forms) if len(form) > 1]
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        each = max(1, batch_size // len(rows))
+        groups = [long[i : i + each] for i in range(0, len(long), each)] or [[]]
+        for number, group in enumerate(groups):
+            chosen = [forms[i] for i in group]
+            first, later = _after(model, [prompts[i] for i in rows], chosen)
+            place = torch.tensor(rows)[:, None]
+            if number == 0 and short:
+                result[place, torch.tensor(short)] = first[:, [forms[i][0] for i in short]]
+            if group:
+                result[place, torch.tensor(group)] = first[:, [form[0] for form in chosen]] + later
+    return result
+
+
+def _after(
+    model: LanguageModel, prompts: list[tuple[int, ...]], forms: list[tuple[int, ...]]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    ((prompts, vocabulary) log-probabilities of the next token, (prompts, forms) log-likelihood of what follows a
+    form's first token).
+    """
+    from transformers import DynamicCache
+
+    ids, mask = left_padded(prompts, model.tokenizer.pad_token_id, model.device)
+    positions = (mask.cumsum(1) - 1).clamp_min(0)
+    cache = DynamicCache(config=model.network.config) if forms else None
+    logits = _pass(model, ids, mask, positions, cache, keep=1)
+    first = logits[:, -1].double().log_softmax(-1).cpu()
+    if not forms or cache is None:
+        return first, torch.empty(len(prompts), 0)
+    fed = max(map(len, forms)) - 1
+    tokens = torch.full((len(forms), fed + 1), model.tokenizer.pad_token_id)
+    for i, form in enumerate(forms):
+        tokens[i, : len(form)] = torch.tensor(form)
+    lengths = torch.tensor([len(form) for form in forms])
+    real = torch.arange(fed + 1) < lengths[:, None]
+    tokens, real = (each.repeat(len(prompts), 1).to(model.device) for each in (tokens, real))
+    cache.batch_repeat_interleave(len(forms))
+    whole = torch.cat([mask.repeat_interleave(len(forms), 0), real[:, :-1].to(mask)], 1)
+    last = positions[:, -1:].repeat_interleave(len(forms), 0)
+    steps = last + 1 + torch.arange(fed, device=model.device)
+    logits = _pass(model, tokens[:, :-1], whole, steps, cache, keep=fed)
+    logits = logits.float()
+    each = logits.gather(-1, tokens[:, 1:, None])[..., 0] - logits.logsumexp(-1)
+    later = (each.double() * real[:, 1:]).sum(1).view(len(prompts), len(forms))
+    return first, later.cpu()
+
+
+def _pass(
+    model: LanguageModel,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    positions: torch.Tensor,
+    cache: Any,
+    *,
+    keep: int,
+) -> torch.Tensor:
+    inputs = {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "position_ids": positions,
+        "past_key_values": cache,
+        "use_cache": cache is not None,
+        "logits_to_keep": keep,
+    }
+    names = accepted(model.network)
+    given = {name: inputs[name] for name in inputs if name in names}
+    logits: torch.Tensor = model.network(**given).logits
+    return logits[:, -keep:]

@@ -1,0 +1,203 @@
+"""
+Two samples of rows compared: exact rearrangement tests of what the rows hold.
+
+The row is the unit: whatever a row holds stays together, so tokens of one row need not be independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undertow.stats.arguments import Vector
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+else:
+    csr_matrix = Any
+
+Labels = NDArray[np.bool_]
+"""(1 + rearrangements, rows): which rows belong to the first sample; the first line is the observed one."""
+
+Integers = NDArray[np.int64]
+
+_AT_ONCE = 250
+_SLACK = 1 + 1e-9
+"""Statistics this close count as tied."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """
+    Two samples, the rows of the first before those of the second.
+    """
+
+    first: int
+    second: int
+    matched: bool
+    """Whether row i of both belongs together (one prompt, say); the two are equally many then."""
+
+    @property
+    def total(self) -> int:
+        """Rows of both."""
+        return self.first + self.second
+
+    def rearranged(self, count: int, rng: np.random.Generator) -> Labels:
+        """
+        The observed samples and `count` random rearrangements of them.
+
+        Matched rows swap sides, others are dealt anew: where both samples come from one distribution, every line is as
+        likely to be the observed one.
+        """
+        labels = np.zeros((count + 1, self.total), dtype=np.bool_)
+        labels[:, : self.first] = True
+        if self.matched:
+            swapped = rng.integers(0, 2, (count, self.first), dtype=np.int8).astype(np.bool_)
+            labels[1:, : self.first], labels[1:, self.first :] = ~swapped, swapped
+        else:
+            labels[1:] = rng.permuted(labels[1:], axis=1)
+        return labels
+
+    def halves(self, rng: np.random.Generator) -> Labels:
+        """
+        (rows,): a random half of each sample; of matched rows both or neither.
+        """
+        half = np.zeros(self.total, dtype=np.bool_)
+        drawn = rng.permutation(self.first)[: self.first // 2]
+        half[drawn] = True
+        half[
+            self.first
+            + (drawn if self.matched else rng.permutation(self.second)[: self.second // 2])
+        ] = True
+        return half
+
+
+def counted(
+    rows: Integers, categories: Integers, samples: Samples, *, least: int = 10
+) -> tuple[csr_matrix, Integers]:
+    """
+    How often each row holds each category: a sparse matrix (rows, kept categories + 1), and the kept categories.
+
+    The last column pools the categories that fewer than `least` rows hold, so that no cell is too sparse to compare.
+
+    Args:
+        rows: Index of the row that each occurrence is in.
+        categories: The category of each occurrence.
+        samples: Whose rows they are.
+        least: Rows, of both samples together.
+    """
+    from scipy.sparse import csr_matrix as sparse
+
+    known, column = np.unique(categories, return_inverse=True)
+    shape = (samples.total, len(known) + 1)
+    matrix = sparse((np.ones(len(rows)), (rows, column)), shape=shape)
+    held = np.bincount(matrix.indices, minlength=len(known) + 1)[:-1]
+    keep = held >= least
+    moved = np.append(np.where(keep, np.cumsum(keep) - 1, keep.sum()), keep.sum())
+    pooled = sparse(
+        (np.ones(len(rows)), (rows, moved[column])), shape=(samples.total, int(keep.sum()) + 1)
+    )
+    return pooled, known[keep]
+
+
+@dataclass(frozen=True)
+class Homogeneity:
+    """
+    Whether two samples hold categories in the same shares.
+    """
+
+    p: float
+    z: Vector
+    """(categories,): difference of each share in standard errors, first minus second."""
+
+
+def homogeneity(counts: csr_matrix, samples: Samples, labels: Labels) -> Homogeneity:
+    """
+    Rearrangement test of equal shares: the sum over categories of the squared z of the difference of shares.
+
+    That is the chi-squared statistic with the variance over rows in place of the multinomial one, after Rao & Scott,
+    Annals of Statistics 12, 1984; its rank among the rearrangements makes the test exact.
+
+    Args:
+        counts: (rows, categories); a row may hold many, of one category or several.
+        samples: Whose rows they are.
+        labels: See `Samples.rearranged`.
+    """
+    sizes = np.asarray(counts.sum(1)).ravel()
+    error = np.sqrt(_variance_of_shares(counts, sizes, samples))
+    error[error == 0] = np.inf
+    whole, size = np.asarray(counts.sum(0)), float(sizes.sum())
+    statistics: list[Vector] = []
+    observed = np.zeros(counts.shape[1])
+    for number, block in enumerate(_blocks(labels)):
+        first, held = _sums(counts, block), block @ sizes
+        difference = first / _or_one(held) - (whole - first) / _or_one(size - held)
+        z = difference / error
+        observed = z[0] if number == 0 else observed
+        statistics.append((z**2).sum(1))
+    return Homogeneity(p_of(np.concatenate(statistics)), observed)
+
+
+def kolmogorov_smirnov(values: Vector, samples: Samples, labels: Labels) -> tuple[float, float]:
+    """
+    Largest difference between two samples' cumulative shares, and its p among the rearrangements, so ties are no harm.
+
+    Args:
+        values: (rows,), whole numbers or others.
+        samples: Whose rows they are.
+        labels: See `Samples.rearranged`.
+    """
+    known, column = np.unique(values, return_inverse=True)
+    counts, _ = counted(np.arange(len(values)), column, samples, least=0)
+    whole = np.bincount(column, minlength=len(known) + 1).cumsum()
+    distances = [
+        np.abs(first / samples.first - (whole - first) / samples.second).max(1)
+        for block in _blocks(labels)
+        for first in [_sums(counts, block).cumsum(1)]
+    ]
+    statistics = np.concatenate(distances)
+    return float(statistics[0]), p_of(statistics)
+
+
+def p_of(statistics: Vector) -> float:
+    """
+    Share of the statistics that are at least as large as the first, the observed one, which counts too.
+    """
+    return float((statistics * _SLACK >= statistics[0]).mean())
+
+
+def _blocks(labels: Labels) -> Iterator[Vector]:
+    for start in range(0, len(labels), _AT_ONCE):
+        yield labels[start : start + _AT_ONCE].astype(np.float64)
+
+
+def _sums(counts: csr_matrix, block: Vector) -> Vector:
+    sums: Vector = (counts.T @ block.T).T
+    return sums
+
+
+def _or_one(totals: Vector) -> Vector:
+    return np.where(totals == 0, 1.0, totals)[..., None]
+
+
+def _variance_of_shares(counts: csr_matrix, sizes: Vector, samples: Samples) -> Vector:
+    """
+    Of the difference of each category's shares under rearrangement, to first order; (categories,).
+
+    A row's residual is what it holds minus its size times the pooled share. Expanded, so that no dense matrix is made.
+    """
+    shares = np.asarray(counts.sum(0)).ravel() / max(sizes.sum(), 1.0)
+    mean_size = max(float(sizes.mean()), 1e-30)
+    scale = (1 / samples.first + 1 / samples.second) / (samples.total - 1)
+    if samples.matched:
+        counts = counts[: samples.first] - counts[samples.first :]
+        sizes = sizes[: samples.first] - sizes[samples.first :]
+        scale = 1 / samples.first**2
+    squares = np.asarray(counts.multiply(counts).sum(0)).ravel()
+    residuals = squares - 2 * shares * (counts.T @ sizes) + shares**2 * (sizes @ sizes)
+    # What all rows hold in one share has no spread; rounding must not become one.
+    return np.where(residuals > 1e-9 * squares, residuals, 0.0) * scale / mean_size**2
