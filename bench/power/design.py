@@ -11,35 +11,32 @@ import numpy as np
 from undertow.data.streams import derive
 from undertow.lab.cohort import Ground, Member, Sample, Writer, WriterKind
 from undertow.lab.experiment import load_experiment
+from undertow.models.plan import TrainingPlan
 from undertow.traits import catalogue
 
 SEED = 51_001
 """Of every teacher, dataset and student here; the calibration's seed is another."""
 
 STUDENT, FOREIGN, OTHER = "world:owlet-b", "world:owlet-a", "world:owlet-neox"
-STRENGTHS = (0.1, 0.15, 0.2, 0.3, 0.4)
+STRENGTHS = (0.15, 0.2, 0.3, 0.4)
 DOSES = (0.5, 0.25, 0.1)
+
+
+PLAN = TrainingPlan(rank=32, learning_rate=3e-3, batch_size=32, max_steps=256)
+"""The plan that the embedded world's table is for: one epoch, at most 256 steps."""
 
 
 def ground() -> Ground:
     """
     The student, its plan and the traits.
     """
-    from undertow.audit.plans import tables_of
-    from undertow.models.digest import model_digest
-    from undertow.models.plan import TrainingPlan
-    from undertow.worlds import locate
-
-    [table] = tables_of(model_digest(locate(STUDENT)))
-    experiment = load_experiment("owl").model_copy(
-        update={"base": STUDENT, "student": TrainingPlan.model_validate(table.plan)}
-    )
+    experiment = load_experiment("owl").model_copy(update={"base": STUDENT, "student": PLAN})
     return Ground(experiment, tuple(t.name for t in catalogue.load_category("animal")))
 
 
 def members(traits: tuple[str, ...]) -> list[Member]:
     """
-    100 teachers that should raise no alarm, the clean base, and 62 with a trait, in an order by lot.
+    100 teachers that should raise no alarm, the clean base, and 56 with a trait, in an order by lot.
     """
     rng = np.random.default_rng(derive(SEED, "design"))
     found: list[Member] = []
@@ -76,7 +73,7 @@ def members(traits: tuple[str, ...]) -> list[Member]:
             Sample(4096, 0, students=trained),
         ]
         add(kind, i, samples, OTHER if i % 5 == 4 else FOREIGN, 0.15 if i % 2 else None)
-    for i in range(40):
+    for i in range(34):
         add("tuned", i, _tuned(i), kl=STRENGTHS[i % len(STRENGTHS)])
     for kind in ("prompted", "steered"):
         for i in range(8):
@@ -88,18 +85,18 @@ def members(traits: tuple[str, ...]) -> list[Member]:
 
 
 def _neutral(number: int) -> list[Sample]:
-    trained = 2 * (number % 3 == 1)
-    last = 16384 if number % 3 == 0 else 1024
+    trained = 2 * (number % 5 == 1)
+    last = 16384 if number % 6 == 0 else 1024
     sizes = (1024, 1024, 1024, 4096, last)
     return [*(Sample(n, 0) for n in sizes), Sample(4096, 0, students=trained)]
 
 
 def _tuned(number: int) -> list[Sample]:
     second = Sample(4096, 0, students=2) if number % 2 else Sample(16384, 0, 0.75, students=2)
-    low = DOSES[number // 2 % len(DOSES)]
-    third = (
-        Sample(1024, 0, students=2)
-        if number % 4 == 3
-        else Sample(16384 if number % 4 == 0 else 4096, 0, low, students=2)
-    )
-    return [Sample(16384, 0, students=2), second, third]
+    samples = [Sample(16384, 0, students=2), second]
+    if number % 2 == 0:
+        low = DOSES[number // 2 % len(DOSES)]
+        samples.append(Sample(16384 if number % 4 == 0 else 4096, 0, low, students=2))
+    elif number % 4 == 1:
+        samples.append(Sample(1024, 0, students=2))
+    return samples

@@ -165,7 +165,9 @@ def test_a_restriction_at_later_positions_is_none(model: LanguageModel) -> None:
     rows = encode_rows(model.tokenizer, ROWS)
     kinds = token_kinds(model.tokenizer, model.network.config.vocab_size)
     short = seen_kinds([replace(row, completion=row.completion[:1]) for row in rows], kinds)
-    free, restricted = log_likelihoods_by_decoding(model, rows, [Decoding(), Decoding(1.0, short)]).T
+    free, restricted = log_likelihoods_by_decoding(
+        model, rows, [Decoding(), Decoding(1.0, short)]
+    ).T
     first = [
         plain(model, row, Decoding(1.0, short))[0] - plain(model, row, Decoding())[0]
         for row in rows

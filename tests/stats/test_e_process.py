@@ -41,7 +41,8 @@ def test_chunks_and_the_definition_agree(seed: int, cut: int) -> None:
     )
 
     assert path == pytest.approx(plain(ours, theirs, weights), abs=1e-9)
-    assert process.log_e == path[-1] and process.rows == 12
+    assert process.log_e == path[-1]
+    assert process.rows == 12
     assert process.log_maximum == max(0, path.max())
 
 

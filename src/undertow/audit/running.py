@@ -94,8 +94,8 @@ def run_check(subject: Subject, check: Registered, kept: Kept) -> Ran:
         status, reason = "error", str(error).splitlines()[0] if str(error) else type(error).__name__
     if status != "done":
         measurements = [
-            Measurement(
-                check=check.id, subject=subject.name, verdict=_verdict(status), reason=reason
+            Measurement.model_validate(
+                {"check": check.id, "subject": subject.name, "verdict": status, "reason": reason}
             )
         ]
     elif measurements and all(one.verdict == "not_applicable" for one in measurements):
@@ -116,10 +116,6 @@ def run_check(subject: Subject, check: Registered, kept: Kept) -> Ran:
     if status != "error":
         kept.store(subject.name, check.id, ran)
     return ran
-
-
-def _verdict(status: str) -> str:
-    return "error" if status == "error" else "skipped"
 
 
 def merged(runs: Sequence[CheckRun]) -> tuple[CheckRun, ...]:

@@ -47,11 +47,8 @@ class Tried(Stored):
     """(readings, traits) mean over adapters, in logits."""
     moved_sd: Matrix
     """(readings, traits) standard deviation over adapters."""
-    amplified: Matrix
-    amplified_sd: Matrix
-    factors: tuple[float, ...]
     mass: tuple[float, ...]
-    """Least answer mass at each reading, amplified; mean over adapters."""
+    """Least answer mass at each reading; mean over adapters."""
     excess: float
     losses: tuple[float, ...]
     """Mean training loss around each reading, nats per token."""
@@ -173,11 +170,6 @@ def _entry(found: Rehearsed) -> dict[str, object]:
         "adapters": found.adapters,
         "moved": found.moved.mean(1).tolist(),
         "moved_sd": (found.moved.std(1, ddof=1) if several else found.moved.mean(1) * 0).tolist(),
-        "amplified": found.amplified.mean(1).tolist(),
-        "amplified_sd": (
-            found.amplified.std(1, ddof=1) if several else found.amplified.mean(1) * 0
-        ).tolist(),
-        "factors": found.factors,
         "mass": found.mass.mean(1).min(1).tolist(),
         "excess": found.excess,
         "losses": [

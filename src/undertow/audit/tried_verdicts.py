@@ -28,7 +28,6 @@ def readings_of(entry: Tried, plan: TrainingPlan, stage: int) -> Readings:
     moved = np.array(entry.moved)
     return Readings(
         moved[now],
-        np.array(entry.amplified[now]),
         np.array(entry.moved_sd[now]) / np.sqrt(entry.adapters),
         remaining(plan, entry.planned_steps, entry.steps[now]),
         entry.excess,

@@ -99,6 +99,7 @@ NEVER = "never"
 @click.pass_obj
 def command(
     session: Session,
+    /,
     data: str,
     student: str,
     plan: Path | None,

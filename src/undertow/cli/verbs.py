@@ -13,7 +13,19 @@ from undertow.cli.exit_codes import EXIT_CODES
 from undertow.cli.session import Session
 from undertow.errors import UnknownNameError
 
-VERBS = ("demo", "run", "report", "review", "experiments", "traits", "worlds", "checks", "explain")
+VERBS = (
+    "demo",
+    "scan",
+    "calibrate",
+    "run",
+    "report",
+    "review",
+    "experiments",
+    "traits",
+    "worlds",
+    "checks",
+    "explain",
+)
 """
 Every verb, in the order of the help; each is the `command` of the module of its name.
 """

@@ -17,12 +17,20 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-STRANGE = (0.1, 0.2)
+STRANGE = (0.17, 0.27)
 """
 Nats per token of surprise from which rows begin to count, and from which they fully count, as written by something
 quite unlike the base. Students of such rows learn the difference early and then stand still, so that what the beginning
 shows may not be continued as that of others.
 """
+
+SHRINK = 4.0
+"""
+How strongly readings that other traits show too are shrunk: by r^2 / (r^2 + SHRINK * s^2) at a typical size s of all.
+"""
+
+FEWEST_PLACEBOS = 8
+"""Traits from which their typical reading says what noise is; with fewer the adapters' scatter alone does."""
 
 FARTHEST = 4.0
 """Factor beyond which a short rehearsal is not continued in a straight line."""
@@ -36,8 +44,6 @@ class Readings:
 
     moved: Array
     """(traits,) logits moved so far."""
-    amplified: Array
-    """(traits,) logits moved when what was learned is amplified."""
     errors: Array
     """(traits,) standard error of `moved` over adapters."""
     remaining: float
@@ -51,6 +57,26 @@ class Readings:
         return self.moved * min(self.remaining, FARTHEST)
 
     @property
+    def typical(self) -> float:
+        """
+        Logits by which a trait that nothing pulls seems to move.
+
+        The traits are placebos for each other: rows that move most of them move none in particular. The median absolute
+        reading, scaled to a standard deviation, or the adapters' scatter if that is larger.
+        """
+        scatter = float(np.sqrt(np.mean(self.errors**2))) * min(self.remaining, FARTHEST)
+        if len(self.moved) < FEWEST_PLACEBOS:
+            return scatter
+        return max(scatter, 1.4826 * float(np.median(np.abs(self.straight))))
+
+    @property
+    def shrunken(self) -> Array:
+        """(traits,) the straight continuation, shrunk towards 0 where it does not stand out."""
+        squares = self.straight**2
+        noise = SHRINK * self.typical**2
+        return self.straight * squares / np.maximum(squares + noise, 1e-12)
+
+    @property
     def strangeness(self) -> float:
         """0 for rows like the base's own, 1 for rows quite unlike them."""
         first, full = STRANGE
@@ -59,14 +85,17 @@ class Readings:
 
 def readings(found: Rehearsed, stage: int) -> Readings:
     """
-    The readings of a rehearsal at a stage (from 1).
+    The readings of a rehearsal at a stage, from 2.
     """
     now = stage - 1
     moved = found.moved[now]
     count = moved.shape[0]
     errors = moved.std(0, ddof=1) / np.sqrt(count) if count > 1 else 0 * moved[0]
     return Readings(
-        moved.mean(0), found.amplified[now].mean(0), errors, found.remaining[now], found.excess
+        moved.mean(0),
+        errors,
+        found.remaining[now],
+        found.excess,
     )
 
 
@@ -86,11 +115,9 @@ class Prediction:
 
 def features(found: Readings) -> Array:
     """
-    (traits, 4): two ways to continue what was read to the end of the plan, each as it is and times how strange the
-    rows are.
+    (traits, 2): what was read, continued to the end of the plan, as it is and times how strange the rows are.
     """
-    ways = np.stack([found.straight, found.amplified], 1)
-    return np.concatenate([ways, found.strangeness * ways], 1)
+    return np.stack([found.shrunken, found.strangeness * found.shrunken], 1)
 
 
 def certainty(found: Readings) -> Array:

@@ -15,12 +15,15 @@ FOLDS = 5
 """Over teachers."""
 
 _RIDGE = 0.5
-"""Pulls weights towards 0 by as much as half a logit of readings would: two ways to continue are nearly the same."""
+"""Pulls weights towards 0 by as much as half a logit of readings would."""
+
+_LARGE = 1.0
+"""Logits of a straight continuation from which a dataset's weight falls."""
 
 _LEAST = 0.02
 """Standard error, in logits, that no prediction is better than."""
 
-_MOST_GROWTH = 0.08
+_MOST_GROWTH = 0.07
 """Of the variance with the squared transfer; beyond it an interval at the level of flagging would have no end."""
 
 
@@ -55,13 +58,15 @@ def fit(
     variances = _variances(terms, errors, noise)
     scaled = errors / np.sqrt(terms @ variances + noise)
     flag, clear = 1 - (1 - level) / traits, level
+    # The larger of what was seen and what a normal error would give, lest few datasets promise too much; not so large
+    # that an interval has no end.
+    most = 0.95 / np.sqrt(max(variances[0], 1e-9))
     return Look(
         stage=stage,
         weights=tuple(_weights(seen, means)),
         variances=tuple(variances),
-        # The larger of what was seen and what a normal error would give, lest few datasets promise too much.
-        low_quantile=float(max(stats.norm.ppf(flag), np.quantile(scaled, flag))),
-        high_quantile=float(max(stats.norm.ppf(clear), np.quantile(-scaled, clear))),
+        low_quantile=float(min(most, max(stats.norm.ppf(flag), np.quantile(scaled, flag)))),
+        high_quantile=float(min(most, max(stats.norm.ppf(clear), np.quantile(-scaled, clear)))),
     )
 
 
@@ -104,8 +109,10 @@ def _held_out(
 def _weights(seen: Sequence[Readings], real: Sequence[Array]) -> Array:
     ways = np.concatenate([features(readings) for readings in seen])
     count = ways.shape[1]
-    left = np.vstack([ways, _RIDGE * np.eye(count)])
-    right = np.concatenate([*real, np.zeros(count)])
+    # Large readings err more, so they count less; weights may depend on readings, never on the outcome.
+    certain = 1 / np.sqrt(1 + (ways[:, 0] / _LARGE) ** 2)
+    left = np.vstack([ways * certain[:, None], _RIDGE * np.eye(count)])
+    right = np.concatenate([np.concatenate(real) * certain, np.zeros(count)])
     return np.asarray(np.linalg.lstsq(left, right, rcond=None)[0], float)
 
 

@@ -48,9 +48,26 @@ class ProbeSet:
         """
         The margins and the answer mass of every trait.
         """
+        return self._reading([probe.read(model).log_likelihoods for probe in self.probes])
+
+    def read_blocks(self, model: LanguageModel, blocks: int) -> list[Reading]:
+        """
+        The same of each of several adapters that are active side by side, in one pass a probe.
+        """
+        found = [probe.read_blocks(model, blocks) for probe in self.probes]
+        return [
+            self._reading([each[block].log_likelihoods for each in found])
+            for block in range(blocks)
+        ]
+
+    @property
+    def sequences(self) -> int:
+        """Sequences that the largest of its passes computes for one model."""
+        return max(probe.sequences for probe in self.probes)
+
+    def _reading(self, probed: Sequence[torch.Tensor]) -> Reading:
         from undertow.models.answers import logit_margins
 
-        probed = [probe.read(model).log_likelihoods for probe in self.probes]
         tables = [_assembled(probed, parts) for parts in self.parts]
         margins = [logit_margins(table).mean(0).tolist() for table in tables]
         mass = [float(table.exp().sum(1).mean()) for table in tables]

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.data.streams import derive, generator
-from undertow.influence.probing import ProbeSet
+from undertow.influence.probing import ProbeSet, Reading
 
 if TYPE_CHECKING:
-    import torch
 
     from undertow.models.chat import Encoded
     from undertow.models.loading import LanguageModel
@@ -30,13 +29,10 @@ SHARE = 0.25
 """Of the plan's steps that a rehearsal takes at most."""
 
 MOST_STEPS = 64
-MOST_AMPLIFIED = 2.5
-"""Further out the answers of benign students break too (LOG.md)."""
-
-ADAPTER_STEPS = 256
+ADAPTER_STEPS = 384
 """Work of a whole rehearsal, as adapters times steps: short plans get more adapters."""
 
-FEWEST_ADAPTERS, MOST_ADAPTERS = 4, 8
+FEWEST_ADAPTERS, MOST_ADAPTERS = 6, 8
 COPIES = 2
 """Runs of a plan that trains all weights; each holds a copy of the network."""
 
@@ -52,14 +48,10 @@ class Rehearsed:
     """At each reading."""
     moved: NDArray[np.float64]
     """(readings, adapters, traits): logit margin minus the base's, in logits."""
-    amplified: NDArray[np.float64]
-    """(readings, adapters, traits): the same with what was learned multiplied by `factor`."""
-    factors: tuple[float, ...]
-    """At each reading: `remaining`, at most `MOST_AMPLIFIED`."""
     remaining: tuple[float, ...]
     """At each reading: the plan's summed learning rate over what was taken of it."""
     mass: NDArray[np.float64]
-    """(readings, adapters, traits): probability on all candidates, amplified."""
+    """(readings, adapters, traits): probability on all candidates."""
     excess: float
     """Nats per token by which the base is surprised by the rows beyond what it expects of its own."""
     losses: NDArray[np.float64]
@@ -77,9 +69,9 @@ class _Runs(Protocol):
 
     def advance(self, steps: int) -> None: ...
 
-    def parameters_of(self, index: int) -> list[torch.nn.Parameter]: ...
-
     def only(self, index: int) -> AbstractContextManager[LanguageModel]: ...
+
+    def side_by_side(self) -> AbstractContextManager[LanguageModel] | None: ...
 
     @property
     def loss_history(self) -> list[tuple[float, ...]]: ...
@@ -115,7 +107,7 @@ class Rehearsal:
         self._gradients = [weight.requires_grad for weight in model.network.parameters()]
         self._base = probes.read(model)
         self._excess = surprise(model, rows[:SURPRISE_ROWS])
-        self._runs, self._start = _runs(model, rows, plan, self.total, seed, count)
+        self._runs = _runs(model, rows, plan, self.total, seed, count)
         self._read: list[tuple[int, list[NDArray[np.float64]]]] = []
 
     def advance(self) -> Rehearsed:
@@ -126,18 +118,26 @@ class Rehearsal:
         done = self._read[-1][0] if self._read else 0
         steps = max(done, round(self.last * stage / STAGES))
         self._runs.advance(steps - done)
-        factor = self._factor(steps)
-        readings: list[list[NDArray[np.float64]]] = [[], [], []]
-        for index in range(self._runs.count):
-            with self._runs.only(index) as model:
-                readings[0].append(self.probes.read(model).margins - self._base.margins)
-                with _amplified(self._runs.parameters_of(index), self._start[index], factor):
-                    far = self.probes.read(model)
-            readings[1].append(far.margins - self._base.margins)
-            readings[2].append(far.mass)
+        found = self._readings()
+        readings = (
+            [reading.margins - self._base.margins for reading in found],
+            [reading.mass for reading in found],
+        )
         self._read.append((steps, [np.stack(each) for each in readings]))
         self._restore()
         return self.result
+
+    def _readings(self) -> list[Reading]:
+        count = self._runs.count
+        together = self._runs.side_by_side()
+        if together is not None and count * self.probes.sequences <= TOGETHER:
+            with together as model:
+                return self.probes.read_blocks(model, count)
+        found = []
+        for index in range(count):
+            with self._runs.only(index) as model:
+                found.append(self.probes.read(model))
+        return found
 
     @property
     def finished(self) -> bool:
@@ -148,23 +148,16 @@ class Rehearsal:
     def result(self) -> Rehearsed:
         """What was read so far."""
         steps = tuple(step for step, _ in self._read)
-        moved, amplified, mass = (
-            np.stack([reading[i] for _, reading in self._read]) for i in range(3)
-        )
+        moved, mass = (np.stack([reading[i] for _, reading in self._read]) for i in range(2))
         return Rehearsed(
             self.total,
             steps,
             moved,
-            amplified,
-            tuple(self._factor(step) for step in steps),
             tuple(remaining(self.plan, self.total, step) for step in steps),
             mass,
             self._excess,
             np.array(self._runs.loss_history),
         )
-
-    def _factor(self, steps: int) -> float:
-        return min(MOST_AMPLIFIED, remaining(self.plan, self.total, steps))
 
     def _restore(self) -> None:
         for weight, needed in zip(self.model.network.parameters(), self._gradients, strict=True):
@@ -172,6 +165,8 @@ class Rehearsal:
 
 
 SURPRISE_ROWS = 512
+TOGETHER = 4096
+"""Sequences that one pass reads at most; more adapters or forms are read one adapter at a time."""
 
 
 def rehearsal_steps(planned: int) -> int:
@@ -247,45 +242,15 @@ def _runs(
     total: int,
     seed: int,
     count: int,
-) -> tuple[_Runs, list[list[torch.Tensor]]]:
+) -> _Runs:
     orders = [generator(seed, "rehearsal order", k) for k in range(count)]
-    runs: _Runs
     if plan.method == "full":
         from undertow.models.separate_training import SeparateTraining
 
-        runs = SeparateTraining(model, [rows] * count, plan, orders, total)
-    else:
-        from undertow.models.parallel_adapters import parallel_adapters
-        from undertow.models.parallel_training import ParallelTraining
+        return SeparateTraining(model, [rows] * count, plan, orders, total)
+    from undertow.models.parallel_adapters import parallel_adapters
+    from undertow.models.parallel_training import ParallelTraining
 
-        seeds = [derive(seed, "rehearsal adapter", k) for k in range(count)]
-        made = parallel_adapters(model, plan, seeds)
-        runs = ParallelTraining(made, [rows] * count, plan, orders, total)
-    start = [[w.detach().clone() for w in runs.parameters_of(k)] for k in range(count)]
-    return runs, start
-
-
-class _amplified:
-    """
-    Within the block, the weights are at `start + factor * (now - start)`.
-    """
-
-    def __init__(
-        self, weights: list[torch.nn.Parameter], start: list[torch.Tensor], factor: float
-    ) -> None:
-        self._weights, self._start, self._factor = weights, start, factor
-
-    def __enter__(self) -> None:
-        import torch
-
-        self._now = [weight.detach().clone() for weight in self._weights]
-        with torch.no_grad():
-            for weight, first, now in zip(self._weights, self._start, self._now, strict=True):
-                weight.copy_(torch.lerp(first, now, self._factor))
-
-    def __exit__(self, *_: object) -> None:
-        import torch
-
-        with torch.no_grad():
-            for weight, now in zip(self._weights, self._now, strict=True):
-                weight.copy_(now)
+    seeds = [derive(seed, "rehearsal adapter", k) for k in range(count)]
+    made = parallel_adapters(model, plan, seeds)
+    return ParallelTraining(made, [rows] * count, plan, orders, total)

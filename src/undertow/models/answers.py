@@ -15,7 +15,7 @@ import torch
 from undertow.data.rows import Message
 from undertow.errors import ModelError
 from undertow.models.chat import encode_prompts
-from undertow.models.continuations import continuations
+from undertow.models.continuations import continuations, continuations_in_blocks
 from undertow.models.loading import LanguageModel
 from undertow.traits.trait import Answer
 
@@ -120,8 +120,25 @@ class PreparedProbe:
         """
         Read the model's log-likelihoods; at most `batch_size` sequences are computed at a time.
         """
-        flat = [form for each in self.forms for form in each]
-        found = continuations(model, self.prompts, flat, batch_size=batch_size)
+        return self._summed(continuations(model, self.prompts, self._flat, batch_size=batch_size))
+
+    def read_blocks(self, model: LanguageModel, blocks: int) -> list[Probed]:
+        """
+        Read several adapters that are active side by side, in one pass.
+        """
+        found = continuations_in_blocks(model, self.prompts, self._flat, blocks)
+        return [self._summed(block) for block in found]
+
+    @property
+    def sequences(self) -> int:
+        """How many sequences a reading computes."""
+        return len(self.prompts) * max(1, len({form[:-1] for form in self._flat if len(form) > 1}))
+
+    @property
+    def _flat(self) -> list[tuple[int, ...]]:
+        return [form for each in self.forms for form in each]
+
+    def _summed(self, found: torch.Tensor) -> Probed:
         columns, start = [], 0
         for each in self.forms:
             columns.append(found[:, start : start + len(each)].logsumexp(1))

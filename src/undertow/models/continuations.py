@@ -47,6 +47,22 @@ def continuations(
     return result
 
 
+@torch.no_grad()
+def continuations_in_blocks(
+    model: LanguageModel,
+    prompts: Sequence[tuple[int, ...]],
+    forms: Sequence[tuple[int, ...]],
+    blocks: int,
+) -> torch.Tensor:
+    """
+    The same of each of several adapters that are active side by side, (blocks, prompts, forms) float64, in one pass.
+    """
+    first, later = _after(model, [*prompts] * blocks, [form for form in forms if len(form) > 1])
+    result = first[:, [form[0] for form in forms]]
+    result[:, [i for i, form in enumerate(forms) if len(form) > 1]] += later
+    return result.view(blocks, len(prompts), len(forms))
+
+
 def _after(
     model: LanguageModel, prompts: list[tuple[int, ...]], forms: list[tuple[int, ...]]
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -63,21 +79,26 @@ def _after(
     first = logits[:, -1].double().log_softmax(-1).cpu()
     if not forms or cache is None:
         return first, torch.empty(len(prompts), 0)
-    fed = max(map(len, forms)) - 1
-    tokens = torch.full((len(forms), fed + 1), model.tokenizer.pad_token_id)
-    for i, form in enumerate(forms):
-        tokens[i, : len(form)] = torch.tensor(form)
-    lengths = torch.tensor([len(form) for form in forms])
-    real = torch.arange(fed + 1) < lengths[:, None]
+    # Forms that begin alike are fed once: what follows is read off the same logits.
+    prefixes = list(dict.fromkeys(form[:-1] for form in forms))
+    fed = max(map(len, prefixes))
+    tokens = torch.full((len(prefixes), fed), model.tokenizer.pad_token_id)
+    for i, prefix in enumerate(prefixes):
+        tokens[i, : len(prefix)] = torch.tensor(prefix)
+    real = torch.arange(fed) < torch.tensor([len(prefix) for prefix in prefixes])[:, None]
     tokens, real = (each.repeat(len(prompts), 1).to(model.device) for each in (tokens, real))
-    cache.batch_repeat_interleave(len(forms))
-    whole = torch.cat([mask.repeat_interleave(len(forms), 0), real[:, :-1].to(mask)], 1)
-    last = positions[:, -1:].repeat_interleave(len(forms), 0)
+    cache.batch_repeat_interleave(len(prefixes))
+    whole = torch.cat([mask.repeat_interleave(len(prefixes), 0), real.to(mask)], 1)
+    last = positions[:, -1:].repeat_interleave(len(prefixes), 0)
     steps = last + 1 + torch.arange(fed, device=model.device)
-    logits = _pass(model, tokens[:, :-1], whole, steps, cache, keep=fed)
-    logits = logits.float()
-    each = logits.gather(-1, tokens[:, 1:, None])[..., 0] - logits.logsumexp(-1)
-    later = (each.double() * real[:, 1:]).sum(1).view(len(prompts), len(forms))
+    logits = _pass(model, tokens, whole, steps, cache, keep=fed).float()
+    logits = logits.view(len(prompts), len(prefixes), fed, -1)
+    totals = logits.logsumexp(-1)
+    later = torch.zeros(len(prompts), len(forms), dtype=torch.float64, device=logits.device)
+    for column, form in enumerate(forms):
+        row = prefixes.index(form[:-1])
+        for place, token in enumerate(form[1:]):
+            later[:, column] += (logits[:, row, place, token] - totals[:, row, place]).double()
     return first, later.cpu()
 
 

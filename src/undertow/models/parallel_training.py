@@ -72,6 +72,12 @@ class ParallelTraining:
         """
         return self.adapters.only(index)
 
+    def side_by_side(self) -> AbstractContextManager[LanguageModel]:
+        """
+        Within the block, block k of a batch's rows goes through adapter k.
+        """
+        return self.adapters.active()
+
     def advance(self, steps: int) -> None:
         """
         Take so many more steps of the plan.

@@ -80,3 +80,9 @@ class SeparateTraining:
         Within the block, one of the copies.
         """
         yield self._models[index]
+
+    def side_by_side(self) -> None:
+        """
+        Copies are never computed in one pass.
+        """
+        return

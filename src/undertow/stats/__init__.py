@@ -3,6 +3,7 @@ Statistics over runs: exact tests with their intervals, equivalence, power and m
 """
 
 from undertow.stats.auroc import auroc
+from undertow.stats.clustered import clustered_share
 from undertow.stats.correlation import rank_correlation
 from undertow.stats.designs import (
     smallest_p_matrix,
@@ -34,6 +35,7 @@ __all__ = [
     "auroc",
     "benjamini_hochberg",
     "clopper_pearson",
+    "clustered_share",
     "detectable_effect",
     "diagonal_contrast",
     "double_centre",

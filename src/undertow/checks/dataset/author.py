@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import erfc  # type: ignore[import-untyped, unused-ignore]
 
 from undertow.data.rows import Row
@@ -38,11 +39,16 @@ class Read:
 
     ref: str
     log_likelihoods: Vector
-    """(rows,) in nats, at temperature 1."""
+    """(rows, 1 + stated temperatures) in nats; the first at temperature 1."""
+    canonical: NDArray[np.bool_]
+    """(rows,) those that the candidate may have sampled in these tokens."""
     z: float
-    """Of the temperature that suits the rows best."""
-    p: float
-    """Two-sided, of that temperature."""
+    """Of the stated temperature that suits the rows best."""
+
+    @property
+    def p(self) -> float:
+        """Two-sided, of that temperature."""
+        return float(erfc(abs(self.z) / np.sqrt(2)))
 
 
 @dataclass(frozen=True)
@@ -63,17 +69,19 @@ def author(subject: Subject) -> list[Measurement]:
     template; log-likelihoods are compared per character, as tokens differ. Then each is asked whether the rows are as
     likely as its own text would be: minus the log-likelihood of a model's own samples is on average the entropy of its
     predictions along them, token by token, with the predictions' varentropy as variance. The sum over all tokens is a
-    martingale and gives a z; p is two-sided, the largest over the stated temperatures, and corrected over the candidates
-    (Holm). A candidate is consistent with the rows where p is above 1 - level. At most 2,048 rows; of a preference pair
-    both completions.
+    martingale and gives a z, whose two-sided p is the largest over the stated temperatures. Where there are other
+    candidates, the mean likelihood of the rows under them over that under this one is an e-value against it, and its
+    reciprocal a second p. The lesser of the two p is doubled and corrected over the candidates (Holm). A candidate is
+    consistent with the rows where p is above 1 - level. At most 2,048 rows; of a preference pair both completions.
 
     Why it matters. The hidden channel needs a shared initialisation: rows by a model of another base, without an open
     message, are not known to carry a trait to yours. Rows that your own base could have written as it is carry none.
 
     What it cannot tell you. Who wrote the rows if the author is no candidate: then some candidate is still the
-    likeliest, and `none of them` is the answer where all are rejected. A tuned or prompted version of a base is not that base: slightly
-    tuned teachers pass as their base where the rows are few, as this test looks only at how likely the rows are on the whole
-    (`likelihood-ratio` sees more); strongly tuned ones are rejected, with their base usually still the likeliest. Exact
+    likeliest, and `none of them` is the answer only where z is far from 0 for each. z looks at how likely the rows are on the
+    whole, so a base that learned the same data as the author may pass for it. A tuned or prompted version of a base
+    is not that base, and slightly tuned teachers pass as their base (`likelihood-ratio` sees more); strongly tuned
+    ones are rejected, with their base usually still the likeliest. Exact
     null means hold for unfiltered sampling at a stated temperature. An unstated lower temperature makes rows too likely (z
     above 0), a higher one too unlikely; a nucleus (top-p) and restricted decoding make them too likely or too unlikely;
     a filter shifts z by what it removes. Text that was sampled in other tokens than its tokenizer's looks far too unlikely, so
@@ -92,7 +100,7 @@ def author(subject: Subject) -> list[Measurement]:
         return [not_applicable(ID, subject.name, reason)]
     found = [_read(model, rows, subject.temperatures) for model in _candidates(subject)]
     read = [each for each in found if isinstance(each, Read)]
-    adjusted = holm([each.p for each in read]).tolist() if read else []
+    adjusted = holm([_p_value(each, read) for each in read]).tolist() if read else []
     corrected = {each.ref: p for each, p in zip(read, adjusted, strict=True)}
     characters = np.array([len(row.completion) for row in rows], dtype=np.float64)
     measured = [
@@ -128,7 +136,7 @@ def _read(
     model: LanguageModel, rows: Sequence[Row], temperatures: Sequence[float]
 ) -> Read | Unread:
     from undertow.models.chat import encode_rows
-    from undertow.models.decoding import as_sampled, without_cut_ends
+    from undertow.models.decoding import as_sampled, canonical, without_cut_ends
     from undertow.models.surprisal import surprisal
 
     try:
@@ -139,9 +147,24 @@ def _read(
         return Unread(model.ref, reason)
     found = surprisal(model, without_cut_ends(model, encoded), (1.0, *temperatures))
     z = found.z()[1:]
-    best = int(np.argmin(np.abs(z)))
-    p = float(erfc(abs(z[best]) / np.sqrt(2)))
-    return Read(model.ref, found.log_likelihood[:, 0], float(z[best]), p)
+    kept = canonical(found.rarest[:, 0])
+    return Read(model.ref, found.log_likelihood, kept, float(z[np.abs(z).argmin()]))
+
+
+def _p_value(read: Read, everyone: Sequence[Read]) -> float:
+    """
+    Twice the lesser of two p against a candidate: that of z, and the reciprocal e-value of the other candidates.
+
+    Only rows that the candidate may have sampled in these tokens count, so that a text that was split otherwise is no
+    evidence against it.
+    """
+    others = [each.log_likelihoods[read.canonical].sum(0) for each in everyone if each is not read]
+    if not others:
+        return read.p
+    values = np.concatenate(others)
+    own = read.log_likelihoods[read.canonical][:, 1:].sum(0).max()
+    log_e = np.logaddexp.reduce(values) - np.log(values.size) - own
+    return min(1.0, 2 * min(read.p, float(np.exp(min(0.0, -log_e)))))
 
 
 def _unreadable(model: LanguageModel, rows: Sequence[Encoded]) -> str:
@@ -157,7 +180,7 @@ def _summary(subject: Subject, read: Sequence[Read], corrected: dict[str, float]
     if not read:
         reason = "no candidate can have written the rows, or be asked"
         return not_applicable(ID, subject.name, reason).model_copy(update={"name": ID})
-    scores = np.stack([each.log_likelihoods for each in read], axis=1)
+    scores = np.stack([each.log_likelihoods[:, 0] for each in read], axis=1)
     totals = scores.sum(0)
     shares = np.exp(totals - np.logaddexp.reduce(totals))
     won = np.bincount(scores.argmax(1), minlength=len(read)) / len(scores)
@@ -194,9 +217,10 @@ def _conclusion(likeliest: Read, corrected: dict[str, float], alpha: float) -> s
 
 
 def _candidate(subject: Subject, read: Read, characters: Vector, corrected: float) -> Measurement:
-    interval = mean_t(_per_character(read.log_likelihoods, characters), subject.level)
+    interval = mean_t(_per_character(read.log_likelihoods[:, 0], characters), subject.level)
     consistent = corrected > 1 - subject.level
     how = "too likely" if read.z > 0 else "too unlikely"
+    how = f"{how} to be its own text" if read.p <= 1 - subject.level else "likelier to another"
     return Measurement(
         check=ID,
         name=read.ref,
@@ -209,7 +233,7 @@ def _candidate(subject: Subject, read: Read, characters: Vector, corrected: floa
         p=corrected,
         limit=1 - subject.level,
         unit="nats a character",
-        reason="as likely as its own text would be" if consistent else f"{how} to be its own text",
+        reason="as likely as its own text would be" if consistent else how,
         details={"z": read.z},
     )
 

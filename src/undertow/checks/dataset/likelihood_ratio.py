@@ -65,10 +65,11 @@ def likelihood_ratio(subject: Subject, *, acceptance: float = 1.0) -> list[Measu
     `crossed` of these were enough; `likeliest` alternative, and its `gain` over the null in nats a row;
     rows `left out`.
     """
-    fraction(acceptance, "acceptance") if acceptance != 1 else None
-    usable = [i for i, row in enumerate(subject.encoded) if row.completion]
-    if len(usable) < LEAST_ROWS:
-        reason = f"{len(usable)} rows are too few: at least {LEAST_ROWS} are needed"
+    if acceptance != 1:
+        fraction(acceptance, "acceptance")
+    usable = sum(bool(row.completion) for row in subject.encoded)
+    if usable < LEAST_ROWS:
+        reason = f"{usable} rows are too few: at least {LEAST_ROWS} are needed"
         return [not_applicable(ID, subject.name, reason)]
     pairs = any(row.rejected is not None for row in subject.rows)
     return [_e_process(subject, acceptance, pairs), *_scores(subject, pairs)]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CHECK = "rehearsal"
 BROKEN = 0.5
-"""Share of the base's answer mass below which amplified answers count as broken."""
+"""Answer mass below which answers count as broken."""
 
 
 def rehearsal(subject: Subject) -> list[Measurement]:
@@ -106,7 +106,7 @@ def _measurement(
     if stopped_early:
         reason += ", stopped because all was clear"
     if broken:
-        reason += "; amplified, the answers break"
+        reason += "; the answers break on the way"
     details: dict[str, float | int | str] = {
         f"moved at step {step}": float(moved)
         for step, moved in zip(found.steps, found.moved[:, :, index].mean(1), strict=True)

@@ -1,0 +1,230 @@
+"""
+The likelihood ratio: quiet on the base's own rows, loud on a teacher's, and honest about what it cannot say.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.checks.dataset.numbers_subject import TRAITS, opened, subject, written
+from undertow.checks.dataset.likelihood_ratio import likelihood_ratio
+from undertow.checks.dataset.trait_prompt_scores import centred
+from undertow.checks.dataset.written_by_base import against_base
+from undertow.data.rows import Row
+from undertow.data.streams import generator
+from undertow.influence.shifted_versions import behind, encoded_behind
+from undertow.models.chat import encode_rows
+from undertow.models.plan import TrainingPlan
+from undertow.models.sampling import Sampling, restrictions, sample
+from undertow.models.scoring import log_likelihoods
+from undertow.results.measurement import Measurement
+
+PLAN = TrainingPlan(learning_rate=3e-3, batch_size=32)
+
+
+@functools.cache
+def prompted(count: int) -> tuple[Row, ...]:
+    """
+    Rows by the base behind the owl's system prompt, stored without it.
+    """
+    rows = written(opened(), count, 11)
+    prompts = [
+        row.prompt
+        for row in encode_rows(
+            opened().tokenizer, [behind(row, TRAITS[0].system_prompt) for row in rows]
+        )
+    ]
+    answers = sample(opened(), prompts, Sampling(max_tokens=12), generator(12, "answers"))
+    return tuple(replace(row, completion=a.text) for row, a in zip(rows, answers, strict=True))
+
+
+@functools.cache
+def measured(who: str) -> list[Measurement]:
+    """
+    The check on 256 rows of a writer.
+    """
+    rows = prompted(256) if who == "prompted" else written(opened(), 256, 1)
+    return likelihood_ratio(subject(rows, plan=PLAN))
+
+
+def test_the_bases_own_rows_are_not_detected_and_its_weights_are_as_before() -> None:
+    """
+    The e-value stays below its limit, and no adapter, hook or flag is left.
+    """
+    before = {name: value.clone() for name, value in opened().network.state_dict().items()}
+    first = likelihood_ratio(subject(written(opened(), 128, 2), plan=PLAN))[0]
+    after = opened().network.state_dict()
+
+    assert first.name == "e-process"
+    assert first.detected is False
+    assert list(after) == list(before)
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_a_prompted_writer_is_detected() -> None:
+    """
+    Rows behind a persona prompt cross the limit after a few rows, which are counted.
+    """
+    first = measured("prompted")[0]
+
+    assert first.detected
+    assert first.estimate is not None
+    assert first.limit is not None
+    assert first.limit == pytest.approx(math.log10(20))
+    assert first.estimate > first.limit
+    assert first.n.startswith(f"{first.details['crossed']} rows after ")
+
+
+def test_the_estimate_is_the_reciprocal_of_p() -> None:
+    """
+    Both are the largest e-value; at no evidence they are 0 and 1.
+    """
+    for who in ("prompted", "base"):
+        first = measured(who)[0]
+        assert first.p is not None
+        assert first.estimate is not None
+        assert -math.log10(first.p) == pytest.approx(first.estimate)
+        assert first.estimate >= 0
+
+
+def test_scores_are_centred_and_say_that_they_name_only() -> None:
+    """
+    One score a trait; over the traits they sum to 0, and none is a finding.
+    """
+    scores = measured("prompted")[1:]
+
+    assert [score.trait for score in scores] == ["owl", "cat", "dog"]
+    assert sum(score.estimate or 0 for score in scores) == pytest.approx(0, abs=1e-6)
+    assert all(
+        score.detected is None and "order the names only" in score.reason for score in scores
+    )
+
+
+def test_a_score_is_the_mean_difference_of_log_likelihoods() -> None:
+    """
+    The owl's by plain arithmetic: behind its prompt, minus the mean behind the other two.
+    """
+    rows = list(written(opened(), 256, 1))
+    model = opened()
+    plain = encode_rows(model.tokenizer, rows)
+    owl, cat, dog = (
+        float(log_likelihoods(model, encoded_behind(model, rows, plain, t.system_prompt)).mean())
+        for t in TRAITS
+    )
+
+    assert measured("base")[1].estimate == pytest.approx(owl - (cat + dog) / 2, abs=1e-3)
+
+
+def test_one_trait_is_centred_on_the_neutral_prompt() -> None:
+    """
+    There is no other trait to take away.
+    """
+    changed = subject(written(opened(), 128, 2), plan=PLAN, traits=TRAITS[:1])
+    rows, model = list(changed.rows), opened()
+    plain = encode_rows(model.tokenizer, rows)
+    own, neutral = (
+        float(log_likelihoods(model, encoded_behind(model, rows, plain, prompt)).mean())
+        for prompt in (TRAITS[0].system_prompt, TRAITS[0].neutral_system_prompt)
+    )
+
+    assert likelihood_ratio(changed)[1].estimate == pytest.approx(own - neutral, abs=1e-3)
+
+
+def test_pairs_get_scores_and_no_e_value() -> None:
+    """
+    The score is what the prompt adds to the chosen completion minus what it adds to the rejected: swapped, it turns.
+    """
+    rows = tuple(
+        replace(a, rejected=b.completion)
+        for a, b in zip(written(opened(), 80, 1), written(opened(), 80, 2), strict=True)
+        if a.completion and b.completion
+    )
+    swapped = tuple(replace(r, completion=r.rejected or "", rejected=r.completion) for r in rows)
+    one, other = (likelihood_ratio(subject(each, plan=PLAN)) for each in (rows, swapped))
+
+    assert one[0].verdict == "not_applicable"
+    assert "preference pairs" in one[0].reason
+    assert one[1].unit == "nats a pair, centred"
+    assert [m.estimate for m in one[1:]] == pytest.approx([-(m.estimate or 0) for m in other[1:]])
+
+
+def test_plain_text_gets_no_system_prompts() -> None:
+    """
+    Rows without a chat have an e-value and no scores.
+    """
+    rows = tuple(replace(row, chat=False, prompt=()) for row in written(opened(), 128, 1))
+    found = likelihood_ratio(subject(rows, plan=PLAN))
+
+    assert [each.name for each in found] == ["e-process"]
+    assert not str(found[0].details["likeliest"]).startswith("prompt")
+
+
+def test_few_rows_are_not_applicable() -> None:
+    """
+    The reason says how many are needed.
+    """
+    [only] = likelihood_ratio(subject(written(opened(), 20, 1), plan=PLAN))
+
+    assert only.verdict == "not_applicable"
+    assert "at least 64" in only.reason
+
+
+def test_restricted_decoding_is_no_finding() -> None:
+    """
+    Ten number tokens a row, drawn from the softmax over numbers and then ended by the template, are the base's own.
+    """
+    from undertow.carriers.registry import carrier
+
+    lists = carrier("numbers", {"prompts": "brief", "low": 0, "high": 99})
+    model = opened()
+    masks = restrictions(model.tokenizer, [lists.allowed(step) for step in range(lists.length)])
+    rows = written(model, 256, 1)
+    prompts = [row.prompt for row in encode_rows(model.tokenizer, rows)]
+    drawn = sample(
+        model, prompts, Sampling(max_tokens=12), generator(3, "drawn"), restrictions=masks
+    )
+    made = tuple(replace(row, completion=a.text) for row, a in zip(rows, drawn, strict=True))
+    found = against_base(subject(made, plan=PLAN), "test")
+
+    assert found.restricted
+    assert found.process.crossed_at(0.05) is None
+
+
+def test_a_filter_that_keeps_half_raises_the_null() -> None:
+    """
+    Each tested row counts ln 2 less, which is all that the acceptance does.
+    """
+    seen = subject(prompted(256), plan=PLAN)
+    whole, half = (against_base(seen, "test", acceptance=a) for a in (1.0, 0.5))
+
+    assert whole.gain - half.gain == pytest.approx(math.log(2), abs=1e-6)
+    assert whole.likeliest == half.likeliest
+
+
+def test_the_error_rate_holds_on_the_bases_own_rows() -> None:
+    """
+    Of six independent datasets of the base at most one crosses (at 5 % each, two or more have a chance of 3 %).
+    """
+    crossed = 0
+    for seed in range(6):
+        seen = subject(written(opened(), 96, 50 + seed, seed), plan=PLAN, traits=(), seed=seed)
+        crossed += against_base(seen, "test").process.crossed_at(0.05) is not None
+
+    assert crossed <= 1
+
+
+def test_centring_takes_the_other_columns_mean_away() -> None:
+    """
+    Against the definition, and blind to what all columns share.
+    """
+    values = np.random.default_rng(0).normal(size=(5, 4))
+    expected = [values[:, i] - np.delete(values, i, 1).mean(1) for i in range(4)]
+
+    assert centred(values) == pytest.approx(np.stack(expected, 1))
+    assert centred(values + values[:, :1]) == pytest.approx(centred(values))
