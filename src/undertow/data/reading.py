@@ -4,12 +4,12 @@ Rows from JSON Lines, Parquet and standard input, one at a time.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+from undertow.data.lines import LineError, parsed
 from undertow.data.rows import Row
 from undertow.data.shapes import SHAPES, from_record, shapes_text
 from undertow.errors import DataError
@@ -71,20 +71,8 @@ def read_records(
 def _json_lines(stream: BinaryIO, place: str, made_of: Callable[[object], R]) -> Iterator[R]:
     for number, line in enumerate(stream, start=1):
         try:
-            # Some editors open a file with a byte order mark.
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-            row = made_of(json.loads(text)) if text else None
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{place}, row {number}: byte {error.start} of the row is not UTF-8"
-            ) from error
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{place}, row {number}: not valid JSON ({error.msg} at column {error.colno})"
-            ) from error
-        except RecursionError as error:
-            raise DataError(f"{place}, row {number}: JSON nested too deeply") from error
-        except ValueError as error:
+            row = parsed(line, made_of, first=number == 1)
+        except LineError as error:
             raise DataError(f"{place}, row {number}: {error}") from error
         if row is not None:
             yield row

@@ -15,6 +15,23 @@ from collections.abc import Mapping
 
 from undertow.data.rows import Message, Row
 
+
+class EmptyTextError(ValueError):
+    """
+    A completion without text.
+    """
+
+    reason = "empty-completion"
+
+
+class SurrogateError(ValueError):
+    """
+    Text with half a surrogate pair, which no encoding can write.
+    """
+
+    reason = "surrogate"
+
+
 SHAPES: tuple[tuple[str, ...], ...] = (
     ("messages",),
     ("prompt", "completion"),
@@ -139,7 +156,7 @@ def _written(value: object, name: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"'{name}' is {_kind(value)}; allowed: a string")
     if not value.strip():
-        raise ValueError(f"'{name}' is empty; allowed: a completion with some text")
+        raise EmptyTextError(f"'{name}' is empty; allowed: a completion with some text")
     return value
 
 
@@ -148,7 +165,7 @@ def _refuse_surrogates(row: Row) -> None:
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise ValueError(f"found half a surrogate pair, {text[error.start]!r}") from error
+            raise SurrogateError(f"found half a surrogate pair, {text[error.start]!r}") from error
 
 
 def _kind(value: object) -> str:

@@ -17,7 +17,6 @@ from undertow.data.streams import derive, generator
 from undertow.influence.probing import ProbeSet, Reading
 
 if TYPE_CHECKING:
-
     from undertow.models.chat import Encoded
     from undertow.models.loading import LanguageModel
     from undertow.models.plan import TrainingPlan
