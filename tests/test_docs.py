@@ -31,7 +31,7 @@ PAGES = sorted(
     ]
 )
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CHEAP = {"--help", "--version", "experiments", "traits", "worlds"}
+CHEAP = {"--help", "--version", "experiments", "traits", "worlds", "checks", "explain"}
 FRAGMENT = re.compile(r"\d+\.(added|changed|fixed|removed|security)(\.\d+)?\.md")
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -5,8 +5,6 @@ What a scan is asked: the data, the student, the plan, and what else is known.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-
 from undertow.models.plan import TrainingPlan
 
 
@@ -38,8 +36,6 @@ class ScanRequest:
     seed: int = 0
     command: str = ""
     """What reproduces it."""
-    row_scores: Path | None = None
-    """Where to write the scores of all rows, if they are wanted."""
 
     def configuration(self) -> dict[str, object]:
         """

@@ -196,5 +196,5 @@ def _key(request: ScanRequest, data: str | None, opened: Opened) -> str:
     """
     Names what an interrupted scan kept: the same data, student and settings find it again.
     """
-    known = [data, opened.student_digest, repr(replace(request, command="", row_scores=None))]
+    known = [data, opened.student_digest, repr(replace(request, command=""))]
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:32]

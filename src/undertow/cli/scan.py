@@ -104,6 +104,7 @@ def command(
     student: str,
     plan: Path | None,
     out: Path | None,
+    row_scores: Path | None,
     fail_on: str,
     allow_undecided: bool,
     **options: object,
@@ -118,12 +119,21 @@ def command(
     """
     from undertow.audit.plans import load_plan
     from undertow.audit.request import ScanRequest
+    from undertow.audit.row_scores import scores_of
     from undertow.audit.scan import scan
+    from undertow.data.reading import STANDARD_INPUT
     from undertow.data.writing import atomic_write
     from undertow.report import render
     from undertow.results.store import write_scan
 
-    session.resumable = data != "-"
+    session.resumable = data != STANDARD_INPUT
+    if row_scores is not None and data == STANDARD_INPUT:
+        raise click.UsageError("standard input is read once, so --row-scores needs a file")
+    # Made before the work, so that a place that cannot be written to is found out at once.
+    folder = out or Path("scans") / (Path(data).stem if data != STANDARD_INPUT else "stdin")
+    made_folder(folder)
+    if row_scores is not None:
+        made_folder(row_scores.parent)
     request = ScanRequest(
         data=data,
         student=student,
@@ -132,13 +142,28 @@ def command(
         **options,  # type: ignore[arg-type]
     )
     document = scan(request, lambda doing: click.echo(f"… {one_line(doing)}", err=True))
-    folder = out or Path("scans") / (Path(data).stem if data != "-" else "standard-input")
-    folder.mkdir(parents=True, exist_ok=True)
     write_scan(folder / RESULT, document)
     atomic_write(folder / PAGE, render(document, "html"))
     click.echo(render(document, "text"), nl=False)
+    if row_scores is not None:
+        scores_of(request, row_scores)
     click.echo(f"\nreport: {one_line(str(folder / PAGE))}")
     click.get_current_context().exit(exit_code(document, fail_on, allow_undecided))
+
+
+def made_folder(folder: Path) -> None:
+    """
+    Make the folder if it is not there.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    from undertow.errors import InputError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make '{folder}': {error.strerror}") from error
 
 
 def exit_code(document: ScanDocument, fail_on: str, allow_undecided: bool) -> int:

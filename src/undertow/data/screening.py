@@ -7,11 +7,11 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from undertow.data.hidden_text import hidden
 from undertow.data.lines import LineError, parsed
@@ -56,17 +56,54 @@ def screen_file(path: str | Path, *, max_rows: int, seed: int) -> Screened:
         NothingLeftError: no row can be used.
     """
     tally = _Tally(str(path), max_rows, seed)
-    if str(path) == STANDARD_INPUT:
-        _json_lines(sys.stdin.buffer, "standard input", tally)
-    else:
-        file = Path(path)
-        if file.suffix not in (".jsonl", ".parquet"):
-            raise DataError(
-                f"'{path}' has the suffix '{file.suffix}'; allowed: .jsonl, .parquet, or -"
-            )
-        with _opened(file) as stream:
-            (_json_lines if file.suffix == ".jsonl" else _parquet)(stream, f"'{path}'", tally)
+    _read(path, tally)
     return tally.screened()
+
+
+def each_usable_row(path: str | Path, take: Callable[[Row], None]) -> None:
+    """
+    Read a file again and hand over every row that `screen_file` would count, in order; the others are passed over.
+
+    Raises:
+        DataError: there is no such file, or none of these formats.
+    """
+    _read(path, _Handing(take))
+
+
+class _Reader(Protocol):
+    digest: Any
+
+    def read(self, record: object) -> Row: ...
+
+    def exclude(self, reason: str, place: str) -> None: ...
+
+    def take(self, row: Row, raw: bytes) -> None: ...
+
+
+@dataclass
+class _Handing:
+    hand: Callable[[Row], None]
+    digest: Any = field(default_factory=hashlib.sha256)
+
+    def read(self, record: object) -> Row:
+        return from_record(record)
+
+    def exclude(self, reason: str, place: str) -> None:
+        """Was counted when the file was read first."""
+
+    def take(self, row: Row, raw: bytes) -> None:
+        self.hand(row)
+
+
+def _read(path: str | Path, reader: _Reader) -> None:
+    if str(path) == STANDARD_INPUT:
+        _json_lines(sys.stdin.buffer, "standard input", reader)
+        return
+    file = Path(path)
+    if file.suffix not in (".jsonl", ".parquet"):
+        raise DataError(f"'{path}' has the suffix '{file.suffix}'; allowed: .jsonl, .parquet, or -")
+    with _opened(file) as stream:
+        (_json_lines if file.suffix == ".jsonl" else _parquet)(stream, f"'{path}'", reader)
 
 
 @contextmanager
@@ -80,7 +117,7 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
         raise DataError(f"cannot read '{file}': {error.strerror or error}") from error
 
 
-def _json_lines(stream: BinaryIO, place: str, tally: _Tally) -> None:
+def _json_lines(stream: BinaryIO, place: str, tally: _Reader) -> None:
     for number, line in enumerate(stream, start=1):
         tally.digest.update(line)
         try:
@@ -92,7 +129,7 @@ def _json_lines(stream: BinaryIO, place: str, tally: _Tally) -> None:
             tally.take(row, line)
 
 
-def _parquet(stream: BinaryIO, place: str, tally: _Tally) -> None:
+def _parquet(stream: BinaryIO, place: str, tally: _Reader) -> None:
     import pyarrow
     from pyarrow import parquet
 
