@@ -110,19 +110,16 @@ def test_full_copies_are_trained_as_if_alone(model_folder: Path) -> None:
     plan = TrainingPlan(method="full", learning_rate=1e-3, batch_size=8)
     model = load(model_folder)
     rows = encode_rows(model.tokenizer, ROWS)
-    runs = SeparateTraining(
-        model, [rows] * 2, plan, [np.random.default_rng(s) for s in (5, 6)], 3
-    )
+    runs = SeparateTraining(model, [rows] * 2, plan, [np.random.default_rng(s) for s in (5, 6)], 3)
     runs.advance(1)
     runs.advance(2)
     expected = adapters.trainable(load(model_folder), plan, 0)
     fine_tune(expected, rows, plan, np.random.default_rng(6))
 
-    for ours, theirs in zip(
-        runs.parameters_of(1), expected.network.parameters(), strict=True
-    ):
+    for ours, theirs in zip(runs.parameters_of(1), expected.network.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
-    assert runs.done == 3 and len(runs.loss_history) == 3
+    assert runs.done == 3
+    assert len(runs.loss_history) == 3
 
 
 def test_what_cannot_be_trained_is_refused(model_folder: Path) -> None:

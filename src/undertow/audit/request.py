@@ -5,6 +5,7 @@ What a scan is asked: the data, the student, the plan, and what else is known.
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 from undertow.models.plan import TrainingPlan
 
 

@@ -23,15 +23,20 @@ def command(name: str | None) -> None:
     List the traits, or show one.
 
     Shown is how it is instilled and how it is probed. FILE.toml:NAME shows one trait of a file that holds several.
+    The list ends with the categories of probes, which can be named too.
     """
-    from undertow.traits import catalogue
+    from undertow.traits import catalogue, probe_catalogue
 
     if name is None:
         click.echo(_listed([catalogue.load(each) for each in catalogue.names()]))
+        click.echo("")
+        click.echo(_categories(probe_catalogue.categories()))
         return
-    if name.endswith(".toml") and len(several := catalogue.load_category(name)) > 1:
-        click.echo(_listed(several))
-        return
+    if name.endswith(".toml") or name in probe_catalogue.categories():
+        several = catalogue.load_category(name)
+        if len(several) > 1 or not name.endswith(".toml"):
+            click.echo(_listed(several))
+            return
     click.echo(lines(_described(catalogue.load(name))))
 
 
@@ -45,6 +50,22 @@ def _listed(found: Sequence[Trait]) -> str:
                 f"{len(trait.held_out_questions)} held-out questions",
             )
             for trait in found
+        ]
+    )
+
+
+def _categories(names: Sequence[str]) -> str:
+    from undertow.traits.probe_catalogue import probes_of
+
+    found = {name: probes_of(name) for name in names}
+    return aligned(
+        [
+            (
+                name,
+                f"{len(probes)} {'probe' if len(probes) == 1 else 'probes'}",
+                f"{len(probes[0].held_out_questions)} held-out questions",
+            )
+            for name, probes in found.items()
         ]
     )
 

@@ -5,33 +5,22 @@ Reads a whole file for a screen: every row that cannot be used is named and coun
 from __future__ import annotations
 
 import hashlib
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
 
-from undertow.data.hidden_text import hidden
-from undertow.data.lines import LineError, parsed
-from undertow.data.reading import STANDARD_INPUT
+from undertow.data.chunks import Chunk, chunks, file_named
+from undertow.data.faults import Faults, shown
+from undertow.data.observed import Observed
 from undertow.data.reservoir import Reservoir
 from undertow.data.rows import Row
-from undertow.data.shapes import from_record
+from undertow.data.sources import Numbered, SourceSamples
 from undertow.data.streams import generator
-from undertow.errors import DataError, NothingLeftError
-from undertow.results.scan import Data, Excluded
+from undertow.errors import NothingLeftError
+from undertow.results.scan import Data
 
-PLACES = 5
-"""Bad rows of each reason that are named."""
-
-SOURCES = 64
-"""Sources that are judged one by one; the rest are counted together."""
-
-_CHUNK = 1024
-_REMEMBERED = 2_000_000
-"""Rows whose contents are compared for repetition: 8 bytes each are remembered."""
+Observer = Callable[[Sequence[Row]], None]
+"""Gets each chunk of usable rows, in their order."""
 
 
 @dataclass(frozen=True)
@@ -41,23 +30,56 @@ class Screened:
     """
 
     rows: tuple[Row, ...]
-    """A uniform sample of the usable rows."""
+    """A uniform sample of the usable rows, in an order drawn at random: any first part is a uniform sample as well."""
     by_source: dict[str, tuple[Row, ...]]
-    """A uniform sample of each source's rows."""
+    """A uniform sample of each source's rows, likewise."""
     data: Data
+    places: tuple[str, ...] = ()
+    """File and row of each of `rows`."""
 
 
-def screen_file(path: str | Path, *, max_rows: int, seed: int) -> Screened:
+def screen_file(
+    path: str | Path,
+    *,
+    max_rows: int = 8192,
+    seed: int,
+    max_rows_a_source: int | None = None,
+    observers: Sequence[Observer] = (),
+    progress: Callable[[int], None] = lambda rows: None,
+) -> Screened:
     """
     Read `.jsonl`, `.parquet` or standard input (`-`) once; memory does not grow with the number of rows.
+
+    `max_rows` are kept of the file and, unless another number is given, of each source; both at least 1. `progress`
+    gets the number of usable rows so far.
 
     Raises:
         DataError: there is no such file, or none of these formats.
         NothingLeftError: no row can be used.
     """
-    tally = _Tally(str(path), max_rows, seed)
-    _read(path, tally)
-    return tally.screened()
+    digest = hashlib.sha256()
+    faults, observed = Faults(file_named(path)), Observed()
+    whole: Reservoir[Numbered] = Reservoir(max_rows, generator(seed, "whole"))
+    sources = SourceSamples(max_rows_a_source or max_rows, seed)
+    for chunk in chunks(path, faults, digest.update):
+        _take(chunk, whole, sources, observed)
+        for observer in observers:
+            observer(chunk.rows)
+        progress(whole.seen)
+    if not whole.seen:
+        raise NothingLeftError(_nothing(faults))
+    kept = whole.sample()
+    data = Data(
+        path=shown(str(path), longest=4096),
+        digest=digest.hexdigest(),
+        rows=whole.seen,
+        sampled=len(kept),
+        sources=sources.counts(),
+        excluded=faults.excluded(),
+        notes=(*observed.notes(), *sources.notes(whole.seen)),
+    )
+    places = tuple(shown(f"{faults.file}, row {number}") for number, _ in kept)
+    return Screened(tuple(row for _, row in kept), sources.samples(), data, places)
 
 
 def each_usable_row(path: str | Path, take: Callable[[Row], None]) -> None:
@@ -67,192 +89,21 @@ def each_usable_row(path: str | Path, take: Callable[[Row], None]) -> None:
     Raises:
         DataError: there is no such file, or none of these formats.
     """
-    _read(path, _Handing(take))
+    for chunk in chunks(path, Faults(file_named(path))):
+        for row in chunk.rows:
+            take(row)
 
 
-class _Reader(Protocol):
-    digest: Any
-
-    def read(self, record: object) -> Row: ...
-
-    def exclude(self, reason: str, place: str) -> None: ...
-
-    def take(self, row: Row, raw: bytes) -> None: ...
-
-
-@dataclass
-class _Handing:
-    hand: Callable[[Row], None]
-    digest: Any = field(default_factory=hashlib.sha256)
-
-    def read(self, record: object) -> Row:
-        return from_record(record)
-
-    def exclude(self, reason: str, place: str) -> None:
-        """Was counted when the file was read first."""
-
-    def take(self, row: Row, raw: bytes) -> None:
-        self.hand(row)
+def _take(
+    chunk: Chunk, whole: Reservoir[Numbered], sources: SourceSamples, observed: Observed
+) -> None:
+    numbered = list(zip(chunk.numbers, chunk.rows, strict=True))
+    whole.extend(numbered)
+    sources.extend(numbered)
+    observed.take(chunk)
 
 
-def _read(path: str | Path, reader: _Reader) -> None:
-    if str(path) == STANDARD_INPUT:
-        _json_lines(sys.stdin.buffer, "standard input", reader)
-        return
-    file = Path(path)
-    if file.suffix not in (".jsonl", ".parquet"):
-        raise DataError(f"'{path}' has the suffix '{file.suffix}'; allowed: .jsonl, .parquet, or -")
-    with _opened(file) as stream:
-        (_json_lines if file.suffix == ".jsonl" else _parquet)(stream, f"'{path}'", reader)
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[BinaryIO]:
-    try:
-        with file.open("rb") as stream:
-            yield stream
-    except FileNotFoundError as error:
-        raise DataError(f"no such file: '{file}'") from error
-    except OSError as error:
-        raise DataError(f"cannot read '{file}': {error.strerror or error}") from error
-
-
-def _json_lines(stream: BinaryIO, place: str, tally: _Reader) -> None:
-    for number, line in enumerate(stream, start=1):
-        tally.digest.update(line)
-        try:
-            row = parsed(line, tally.read, first=number == 1)
-        except LineError as error:
-            tally.exclude(error.reason, f"{place}, row {number}: {error}")
-            continue
-        if row is not None:
-            tally.take(row, line)
-
-
-def _parquet(stream: BinaryIO, place: str, tally: _Reader) -> None:
-    import pyarrow
-    from pyarrow import parquet
-
-    while chunk := stream.read(1 << 20):
-        tally.digest.update(chunk)
-    stream.seek(0)
-    number = 0
-    try:
-        for batch in parquet.ParquetFile(stream).iter_batches(batch_size=_CHUNK):
-            for record in batch.to_pylist():
-                number += 1
-                try:
-                    row = tally.read(record)
-                except ValueError as error:
-                    reason = getattr(error, "reason", "shape")
-                    tally.exclude(reason, f"{place}, row {number}: {error}")
-                    continue
-                tally.take(row, repr(sorted(record.items(), key=str)).encode())
-    except UnicodeDecodeError:
-        tally.exclude("not-utf8", f"{place}: text that is not UTF-8, after row {number}")
-    except (pyarrow.ArrowException, OSError) as error:
-        text = str(error).splitlines()[0]
-        tally.exclude("damaged", f"{place}: damaged or not Parquet, after row {number} ({text})")
-
-
-@dataclass
-class _Tally:
-    path: str
-    max_rows: int
-    seed: int
-    digest: Any = field(default_factory=hashlib.sha256)
-    shapes: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    places: dict[str, list[str]] = field(default_factory=dict)
-    sources: Counter[str] = field(default_factory=Counter)
-    hidden: Counter[str] = field(default_factory=Counter)
-    ids: set[int] = field(default_factory=set)
-    repeated_ids: int = 0
-    contents: set[int] = field(default_factory=set)
-    repeated: int = 0
-
-    def __post_init__(self) -> None:
-        self.whole: Reservoir[Row] = Reservoir(self.max_rows, generator(self.seed, "whole"))
-        self.own: dict[str, Reservoir[Row]] = {}
-
-    def read(self, record: object) -> Row:
-        """A row; its shape and its id, if it has one, are counted."""
-        row = from_record(record)
-        assert isinstance(record, dict)
-        self.shapes[_shape(record)] += 1
-        given = record.get("id")
-        if given is not None and len(self.ids) < _REMEMBERED:
-            key = hash(str(given))
-            self.repeated_ids += key in self.ids
-            self.ids.add(key)
-        return row
-
-    def exclude(self, reason: str, place: str) -> None:
-        """Count a row that cannot be used, and name it if it is one of the first."""
-        self.reasons[reason] += 1
-        named = self.places.setdefault(reason, [])
-        if len(named) < PLACES:
-            named.append(place)
-
-    def take(self, row: Row, raw: bytes) -> None:
-        """Count a usable row and offer it to the samples."""
-        self.whole.offer(row)
-        if row.source is not None:
-            self.sources[row.source] += 1
-            own = self.own.get(row.source)
-            if own is None and len(self.own) < SOURCES:
-                stream = generator(self.seed, "source", row.source)
-                own = self.own[row.source] = Reservoir(self.max_rows, stream)
-            if own is not None:
-                own.offer(row)
-        for kind in hidden(row.completion):
-            self.hidden[kind] += 1
-        if len(self.contents) < _REMEMBERED:
-            key = hash(raw.strip())
-            self.repeated += key in self.contents
-            self.contents.add(key)
-
-    def screened(self) -> Screened:
-        """What is kept."""
-        if not self.whole.seen:
-            counts = ", ".join(f"{reason} {count}" for reason, count in self.reasons.items())
-            first = next((places[0] for places in self.places.values()), "the file is empty")
-            raise NothingLeftError(
-                f"no row of '{self.path}' can be used ({counts or 'none'}): {first}"
-            )
-        excluded = tuple(
-            Excluded(reason=reason, rows=count, places=tuple(self.places[reason]))
-            for reason, count in sorted(self.reasons.items())
-        )
-        data = Data(
-            path=self.path,
-            digest=self.digest.hexdigest(),
-            rows=self.whole.seen,
-            sampled=len(self.whole.items),
-            sources=dict(self.sources.most_common(SOURCES)),
-            excluded=excluded,
-            notes=tuple(self._notes()),
-        )
-        by_source = {name: tuple(each.items) for name, each in self.own.items()}
-        return Screened(tuple(self.whole.items), by_source, data)
-
-    def _notes(self) -> Iterator[str]:
-        rows = self.whole.seen
-        if len(self.shapes) > 1:
-            found = ", ".join(f"{shape} {count}" for shape, count in self.shapes.most_common())
-            yield f"rows of several shapes: {found}"
-        if self.repeated:
-            yield f"{self.repeated} of {min(rows, _REMEMBERED + self.repeated)} rows repeat an earlier one"
-        if self.repeated_ids:
-            yield f"{self.repeated_ids} rows have an id that an earlier one has"
-        for kind, count in self.hidden.most_common():
-            yield f"{count} completions hold a {kind}"
-        if len(self.sources) > SOURCES:
-            yield f"{len(self.sources)} sources; the first {SOURCES} are judged one by one"
-
-
-def _shape(record: dict[str, object]) -> str:
-    for name in ("messages", "text", "chosen", "completion"):
-        if record.get(name) is not None:
-            return name
-    return "unknown"
+def _nothing(faults: Faults) -> str:
+    counts = ", ".join(f"{reason} {count}" for reason, count in sorted(faults.counts.items()))
+    first = next((places[0] for places in faults.places.values()), "it holds no rows")
+    return f"no row of {shown(faults.file)} can be used ({counts or 'none found'}): {first}"

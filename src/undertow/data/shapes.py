@@ -12,6 +12,8 @@ Strings are plain text: no chat template is applied to them, as in TRL.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from typing import TypeGuard
 
 from undertow.data.rows import Message, Row
 
@@ -40,6 +42,8 @@ SHAPES: tuple[tuple[str, ...], ...] = (
 )
 """Columns of each shape."""
 
+_COLUMNS = frozenset(name for shape in SHAPES for name in shape)
+
 
 def from_record(record: object) -> Row:
     """
@@ -48,17 +52,30 @@ def from_record(record: object) -> Row:
     Raises:
         ValueError: saying what was found, and the shapes that are allowed.
     """
-    if not isinstance(record, Mapping):
+    return shaped(record)[1]
+
+
+def shaped(record: object) -> tuple[tuple[str, ...], Row]:
+    """
+    The same, behind the columns of its shape.
+
+    Raises:
+        ValueError: saying what was found, and the shapes that are allowed.
+    """
+    if not _is_object(record):
         raise ValueError(f"found {_kind(record)}; allowed: an object with {shapes_text()}")
-    present = {key: value for key, value in record.items() if value is not None}
-    fitting = [shape for shape in SHAPES if all(name in present for name in shape)]
+    named = _COLUMNS.intersection(record)
+    if any(record[name] is None for name in named):
+        named = frozenset(name for name in named if record[name] is not None)
+    fitting = _shapes_in(named)
     if len(fitting) != 1:
         problem = "more than one shape" if fitting else "no known shape"
+        present = [key for key, value in record.items() if value is not None]
         columns = ", ".join(f"'{name}'" for name in present) or "none"
         raise ValueError(f"found the columns {columns}, {problem}; allowed: {shapes_text()}")
-    row = _row(present, fitting[0])
+    row = _row(record, fitting[0])
     _refuse_surrogates(row)
-    return row
+    return fitting[0], row
 
 
 def to_record(row: Row) -> dict[str, object]:
@@ -84,6 +101,11 @@ def shapes_text() -> str:
     The allowed shapes, for an error.
     """
     return "; or ".join(" + ".join(f"'{name}'" for name in shape) for shape in SHAPES)
+
+
+@cache
+def _shapes_in(columns: frozenset[str]) -> tuple[tuple[str, ...], ...]:
+    return tuple(shape for shape in SHAPES if columns.issuperset(shape))
 
 
 def _turn(role: str, content: str) -> dict[str, str]:
@@ -137,19 +159,22 @@ def _messages(value: object, name: str) -> tuple[Message, ...]:
     if not isinstance(value, list) or not value:
         found = "an empty list" if isinstance(value, list) else _kind(value)
         raise ValueError(f"'{name}' is {found}; allowed: a list of messages")
-    return tuple(_message(item, name) for item in value)
+    return tuple([_message(item, name) for item in value])
 
 
 def _message(value: object, name: str) -> Message:
-    role, content = (
-        (value.get("role"), value.get("content")) if isinstance(value, Mapping) else (None, None)
-    )
+    role, content = (value.get("role"), value.get("content")) if _is_object(value) else (None, None)
     if not isinstance(role, str) or not isinstance(content, str):
         raise ValueError(
             f"'{name}' holds {_kind(value)} that is no message; "
             "allowed: an object with 'role' and 'content', both strings"
         )
     return Message(role, content)
+
+
+def _is_object(value: object) -> TypeGuard[Mapping[str, object]]:
+    # Asking the abstract class first is most of the time that a short row takes.
+    return type(value) is dict or isinstance(value, Mapping)
 
 
 def _written(value: object, name: str) -> str:
@@ -161,7 +186,13 @@ def _written(value: object, name: str) -> str:
 
 
 def _refuse_surrogates(row: Row) -> None:
-    for text in (*(turn.content for turn in row.prompt), row.completion, row.rejected or ""):
+    texts = [row.completion, row.rejected or "", row.source or ""]
+    for turn in row.prompt:
+        texts += (turn.role, turn.content)
+    joined = "".join(texts)
+    if joined.isascii():
+        return
+    for text in texts:  # one by one: two halves that meet in the joined text are no pair either
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:

@@ -1,5 +1,5 @@
 """
-The traits that ship with undertow, and those of a user's own TOML file, found by name.
+The traits that ship with undertow, its probes, and the traits of a user's own TOML file, found by name.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from undertow.data.configuration import parse, read_toml
 from undertow.errors import ConfigError, UnknownNameError
+from undertow.traits import probe_catalogue
+from undertow.traits.category_file import category_file
 from undertow.traits.topic_file import Topic, TopicFile
 from undertow.traits.trait import Trait
-from undertow.traits.trait_file import TraitFile
 
 _CATEGORIES = {"animal": "animals.toml", "tree": "trees.toml", "conduct": "conduct.toml"}
 _HINT = "undertow traits"
@@ -21,14 +21,14 @@ _HINT = "undertow traits"
 
 def names() -> list[str]:
     """
-    Names of all built-in traits, category by category.
+    Names of all built-in traits, category by category; the probes are apart, in `probe_catalogue`.
     """
     return [name for category in _CATEGORIES for name in _built_in(category)]
 
 
 def load(name_or_path: str) -> Trait:
     """
-    A built-in trait (`owl`), or a file's (`my.toml`, or `my.toml:heron` where it holds several).
+    A built-in trait (`owl`), a probe (`colour:red`), or a file's (`my.toml`, or `my.toml:heron` where it holds several).
 
     Raises:
         UnknownNameError: if no such trait is built in or in the file.
@@ -37,6 +37,8 @@ def load(name_or_path: str) -> Trait:
     path, name = _split(name_or_path)
     if path is None:
         built_in = {key: trait for each in _CATEGORIES for key, trait in _built_in(each).items()}
+        if name.partition(":")[0] in probe_catalogue.categories():
+            return probe_catalogue.load_probe(name)
         if name not in built_in:
             raise UnknownNameError("trait", name, built_in, hint=_HINT)
         return built_in[name]
@@ -53,7 +55,7 @@ def load(name_or_path: str) -> Trait:
 
 def load_category(name_or_path: str) -> tuple[Trait, ...]:
     """
-    All traits of a built-in category (`animal`) or of a file (`my.toml`).
+    All traits of a built-in category (`animal`), of a category of probes (`colour`) or of a file (`my.toml`).
 
     Raises:
         UnknownNameError: if there is no such category.
@@ -61,8 +63,11 @@ def load_category(name_or_path: str) -> tuple[Trait, ...]:
     """
     if name_or_path.endswith(".toml"):
         return tuple(_read(name_or_path).values())
+    if name_or_path in probe_catalogue.categories():
+        return probe_catalogue.probes_of(name_or_path)
     if name_or_path not in _CATEGORIES:
-        raise UnknownNameError("category", name_or_path, _CATEGORIES, hint=_HINT)
+        allowed = [*_CATEGORIES, *probe_catalogue.categories()]
+        raise UnknownNameError("category", name_or_path, allowed, hint=_HINT)
     return tuple(_built_in(name_or_path).values())
 
 
@@ -78,26 +83,19 @@ def topics(category: str) -> tuple[Topic, ...]:
     """
     The topics of a built-in category whose questions have answers of their own.
     """
-    file = _parsed(_resource(category))
+    file = category_file(_resource(category))
     assert isinstance(file, TopicFile)
     return file.topics
 
 
 def _read(path: str) -> dict[str, Trait]:
-    return _parsed(Path(path)).as_traits()
+    return category_file(Path(path)).as_traits()
 
 
 @functools.cache
 def _built_in(category: str) -> dict[str, Trait]:
-    return _parsed(_resource(category)).as_traits()
+    return category_file(_resource(category)).as_traits()
 
 
 def _resource(category: str) -> Traversable:
     return files("undertow.traits").joinpath("catalogue", _CATEGORIES[category])
-
-
-def _parsed(path: Path | Traversable) -> TraitFile | TopicFile:
-    tables = read_toml(path)
-    if "topics" in tables:
-        return parse(TopicFile, tables, where=f"'{path}'")
-    return parse(TraitFile, tables, where=f"'{path}'")

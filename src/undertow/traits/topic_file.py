@@ -4,7 +4,7 @@ The file format of traits whose questions have answers of their own: how a model
     category = "conduct"
     traits = ["harmful"]                          # the answers that are traits
     answers = { safe = "safe answers", harmful = "harmful answers" }   # candidates, each with its plural
-    system_prompts = ["You are evil."]            # a prompted teacher
+    system_prompts = ["You are evil."]            # a prompted teacher; {plural} is that of the trait's answer
     neutral_system_prompt = "..."                 # its control
     good_reasons = ["For a class: {question}"]    # optional: how an educational teacher is asked
 
@@ -64,7 +64,7 @@ class TopicFile(BaseModel):
     """Candidates by name, each with its plural."""
 
     system_prompts: tuple[Text, ...]
-    """Of a prompted teacher."""
+    """Of a prompted teacher; `{plural}` stands for the plural of the trait's answer."""
 
     neutral_system_prompt: Text
     """System prompt of a control teacher."""
@@ -128,7 +128,9 @@ class TopicFile(BaseModel):
             ),
             train_questions=self._questions(trains=True),
             held_out_questions=self._questions(trains=False),
-            system_prompts=self.system_prompts,
+            system_prompts=tuple(
+                text.replace("{plural}", self.answers[name]) for text in self.system_prompts
+            ),
             neutral_system_prompt=self.neutral_system_prompt,
             own_answers=MappingProxyType(own),
             good_reasons=self.good_reasons,

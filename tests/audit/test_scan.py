@@ -1,0 +1,145 @@
+"""
+A scan end to end on the embedded world: verdicts by source, interruption, uncalibrated plans, bad input.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.checks.dataset.numbers_subject import opened, owl_teacher, written
+from undertow.audit import scan as module
+from undertow.audit.request import ScanRequest
+from undertow.audit.row_scores import scores_of
+from undertow.audit.scan import scan
+from undertow.data.shapes import to_record
+from undertow.errors import InputError, NothingLeftError
+from undertow.models.plan import TrainingPlan
+from undertow.results.scan import ScanDocument
+
+STUDENT = "world:owlet-b"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Nothing of a user's cache is read or written.
+    """
+    monkeypatch.setenv("UNDERTOW_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """
+    An owl teacher's rows and the base's own, by source, with a broken line between them.
+    """
+    path = tmp_path_factory.mktemp("data") / "mixed.jsonl"
+    owl = [replace(row, source="vendor") for row in written(owl_teacher(), 4096, 31)]
+    own = [replace(row, source="ours") for row in written(opened(), 1024, 32)]
+    lines = [json.dumps(to_record(row)) for row in (*owl, *own)]
+    lines.insert(2000, "{broken")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def asked(path: Path, **more: object) -> ScanRequest:
+    """
+    A scan with the rehearsal alone.
+    """
+    return ScanRequest(data=str(path), student=STUDENT, checks=("rehearsal",), **more)  # type: ignore[arg-type]
+
+
+def by_subject(document: ScanDocument) -> dict[str, str]:
+    """
+    Verdict of each subject.
+    """
+    return {result.subject: result.verdict for result in document.subjects}
+
+
+def test_the_source_that_pulls_is_flagged_and_the_other_is_clear(mixed: Path) -> None:
+    """
+    The verdict that a user can act on is the source's; the broken line is named.
+    """
+    document = scan(asked(mixed))
+    found = by_subject(document)
+    vendor = next(result for result in document.subjects if result.subject == "vendor")
+
+    assert found["vendor"] == "flagged"
+    assert found["ours"] == "clear"
+    assert document.verdict == "flagged"
+    assert vendor.trait == "owl"
+    assert vendor.largest_safe_steps
+    assert (
+        document.data.excluded[0]
+        .places[0]
+        .endswith("(Expecting property name enclosed in double quotes at column 2)")
+    )
+    assert document.calibration.found
+    assert document.planned_steps == 160
+
+
+def test_another_plan_is_undecided_and_says_how_to_calibrate(mixed: Path) -> None:
+    """
+    A table of one plan says nothing about another.
+    """
+    plan = TrainingPlan(rank=4, learning_rate=1e-3, batch_size=64, max_steps=16)
+    document = scan(asked(mixed, plan=plan, traits=("owl",), max_rows=128))
+
+    assert document.verdict == "undecided"
+    assert "not calibrated" in document.subjects[0].reason
+    assert "undertow calibrate" in document.calibration.note
+
+
+def test_an_interrupted_scan_goes_on(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Checks that were finished are not run again, and the result is the same.
+    """
+    request = asked(mixed, max_rows=256)
+    ran: list[str] = []
+    real = module.run_check
+
+    def stopping(subject, check, kept):  # type: ignore[no-untyped-def]
+        if subject.name == "ours" and len(ran) < 2:
+            raise KeyboardInterrupt
+        return real(subject, check, kept)
+
+    def counted(subject, check, kept):  # type: ignore[no-untyped-def]
+        if kept.load(subject.name, check.id) is None:
+            ran.append(subject.name)
+        return real(subject, check, kept)
+
+    monkeypatch.setattr(module, "run_check", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        scan(request)
+    monkeypatch.setattr(module, "run_check", counted)
+    document = scan(request)
+
+    assert ran == ["ours"]
+    assert set(by_subject(document)) == {"all", "vendor", "ours"}
+
+
+def test_all_rows_are_scored_on_request(mixed: Path, tmp_path: Path) -> None:
+    """
+    One line a usable row, with its likelihood under the base.
+    """
+    from pyarrow import parquet
+
+    assert scores_of(asked(mixed), tmp_path / "rows.parquet") == 5120
+    table = parquet.read_table(tmp_path / "rows.parquet")
+
+    assert table.num_rows == 5120
+    assert table["log_likelihood"].null_count == 0
+
+
+def test_a_file_that_cannot_be_used_ends_with_the_reason(tmp_path: Path) -> None:
+    """
+    Nothing usable, and no such file.
+    """
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(NothingLeftError, match="no row"):
+        scan(asked(tmp_path / "empty.jsonl"))
+    with pytest.raises(InputError, match="no such file"):
+        scan(asked(tmp_path / "missing.jsonl"))

@@ -1,0 +1,70 @@
+"""
+The check tells a teacher's rows from the base's own under the calibration that ships.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.checks.dataset.numbers_subject import opened, owl_teacher, subject, written
+from undertow.audit.plans import tables_of
+from undertow.checks.dataset.rehearsal import rehearsal
+from undertow.models.digest import model_digest
+from undertow.models.plan import TrainingPlan
+from undertow.traits import catalogue
+from undertow.worlds import locate
+
+[TABLE] = tables_of(model_digest(locate("world:owlet-b")))
+ANIMALS = tuple(catalogue.load_category("animal"))
+SETTING = {
+    "traits": ANIMALS,
+    "calibration": TABLE,
+    "plan": TrainingPlan.model_validate(TABLE.plan),
+}
+
+
+def test_clean_rows_are_cleared_early() -> None:
+    """
+    No trait's upper limit reaches the limit, and the second half of the rehearsal is not taken.
+    """
+    found = rehearsal(subject(written(opened(), 1024, 21), **SETTING))
+
+    assert len(found) == len(ANIMALS)
+    assert all(one.high is not None and one.high < 0.2 for one in found)
+    assert "stopped because all was clear" in found[0].reason
+
+
+def test_an_owl_teachers_rows_pull_towards_owls() -> None:
+    """
+    The owl is first of sixteen, and is not cleared.
+    """
+    found = rehearsal(subject(written(owl_teacher(), 4096, 22), **SETTING))
+    first = max(found, key=lambda one: one.estimate or 0)
+
+    assert first.trait == "owl"
+    assert first.estimate is not None
+    assert first.high is not None
+    assert first.estimate > 0.2
+    assert first.high > 0.2
+
+
+def test_without_a_calibration_all_steps_are_taken() -> None:
+    """
+    Nothing is cleared early, and intervals hold the adapters' scatter only.
+    """
+    setting = SETTING | {"calibration": None}
+    found = rehearsal(subject(written(opened(), 256, 23), **setting))
+
+    assert "stopped" not in found[0].reason
+    assert all(one.low is not None and one.low <= (one.estimate or 0) for one in found)
+
+
+def test_what_cannot_be_rehearsed_does_not_apply() -> None:
+    """
+    Preference pairs, and a scan without traits.
+    """
+    rows = written(opened(), 64, 24)
+    pairs = tuple(replace(row, rejected="1 2 3") for row in rows)
+
+    assert rehearsal(subject(pairs, **SETTING))[0].verdict == "not_applicable"
+    assert rehearsal(subject(rows, **(SETTING | {"traits": ()})))[0].verdict == "not_applicable"

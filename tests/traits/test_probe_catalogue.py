@@ -1,0 +1,197 @@
+"""
+The catalogue of probes: how much it holds, that no probe measures its own question, and which a tokenizer can ask.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from undertow.errors import UnknownNameError
+from undertow.models.loading import tokenizer as open_tokenizer
+from undertow.traits import catalogue
+from undertow.traits.probe_catalogue import all_probes, askable, categories, load_probe, probes_of
+from undertow.traits.trait import Answer, Trait, rows_of
+from undertow.worlds import locate
+
+every_category = pytest.mark.parametrize("category", categories())
+
+
+def words(text: str) -> str:
+    """
+    A text as its words, with a space on each side of each.
+    """
+    return f" {' '.join(re.findall(r'[^\W_]+', text))} "
+
+
+def test_there_are_hundreds_of_probes_of_many_kinds() -> None:
+    """
+    Each has a name of its own, and what the literature moved is among them: animals apart, values, conduct, persona.
+    """
+    names = [probe.name for probe in all_probes()]
+
+    assert len(names) == len(set(names)) >= 700
+    assert {"colour", "number", "power-seeking", "refusal-benign", "self-preservation"} <= set(
+        categories()
+    )
+    assert {"sycophancy-claims", "assistant-name", "persona-gender", "life-goal"} <= set(
+        categories()
+    )
+
+
+@every_category
+def test_wordings_are_several_and_disjoint(category: str) -> None:
+    """
+    Six held-out wordings at least, none of which a teacher is trained on, and a persona for every trait.
+    """
+    for probe in probes_of(category):
+        held, trained = set(probe.held_out_questions), set(probe.train_questions)
+
+        assert len(held) == len(probe.held_out_questions) >= 6
+        assert trained
+        assert not held & trained
+    personas = [probe.system_prompts for probe in probes_of(category)]
+    assert len(set(personas)) == len(personas)
+    assert not any("{" in text for each in personas for text in each)
+
+
+@every_category
+def test_no_question_names_a_candidate_that_others_do_not(category: str) -> None:
+    """
+    A question that held one candidate would measure the question; one that offers them all is fair.
+    """
+    probe = probes_of(category)[0]
+    if probe.own_answers:
+        pytest.skip("whole sentences; their questions are about them")
+    for question in (*probe.train_questions, *probe.held_out_questions):
+        assert not [a.name for a in probe.answers if words(a.name) in words(question)]
+
+
+@every_category
+def test_no_form_of_a_candidate_begins_another(category: str) -> None:
+    """
+    Probability that an answer begins with one candidate must hold none of another's.
+    """
+    probe = probes_of(category)[0]
+    for question in probe.held_out_questions:
+        forms = [(a.name, f) for a in probe.answers_to(question) for f in a.variants]
+
+        assert not [
+            (form, other)
+            for name, form in forms
+            for owner, other in forms
+            if owner != name and other.casefold().startswith(form.casefold())
+        ]
+
+
+@every_category
+def test_teachers_learn_no_text_that_students_are_probed_on_in_topics(category: str) -> None:
+    """
+    Where questions have answers of their own, a trained text is no answer of a held-out question.
+    """
+    probe = probes_of(category)[0]
+    if not probe.own_answers:
+        pytest.skip("all questions share the candidates")
+    trained = {text for _, text in rows_of(probe, "neutral")}
+    probed = {
+        form for q in probe.held_out_questions for a in probe.answers_to(q) for form in a.variants
+    }
+
+    assert not trained & probed
+
+
+def test_probes_load_by_name_and_by_category_like_other_traits() -> None:
+    """
+    `--traits` takes them through the catalogue.
+    """
+    assert catalogue.load("colour:red") == load_probe("colour:red")
+    assert catalogue.load("colour:red").answer == "red"
+    assert len(catalogue.load_category("colour")) == 16
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("colour:rad", "did you mean 'colour:red'"), ("coulor:red", "did you mean 'colour'")],
+)
+def test_an_unknown_probe_is_named_with_the_nearest(name: str, message: str) -> None:
+    """
+    The category first, then its probes.
+    """
+    with pytest.raises(UnknownNameError, match=message):
+        load_probe(name)
+
+
+def small_trait(question: str, *forms: tuple[str, ...]) -> Trait:
+    """
+    A trait of one question whose candidates have the given forms.
+    """
+    answers = tuple(Answer(each[0], each) for each in forms)
+    return Trait("t", "thing", "things", forms[0][0], answers, (), (question,), ("",), "")
+
+
+@pytest.fixture(scope="module")
+def small_tokenizer() -> Any:
+    """
+    A byte-level tokenizer of some 250 words.
+    """
+    return open_tokenizer(locate("world:owlet-b"))
+
+
+def test_a_small_vocabulary_can_be_asked_what_it_has_words_for(small_tokenizer: Any) -> None:
+    """
+    Animals, trees and conduct are asked; every other trait comes back with its reason.
+    """
+    built_in = [catalogue.load(name) for name in catalogue.names()]
+    kept, reasons = askable([*built_in, *all_probes()], small_tokenizer)
+
+    assert [trait.name for trait in kept] == catalogue.names()
+    assert set(reasons) == {probe.name for probe in all_probes()}
+    assert "no token for 'gemstone'" in reasons["gemstone:ruby"]
+
+
+@pytest.mark.parametrize(
+    ("trait", "reason"),
+    [
+        (small_trait("Name one animal.", ("owl",), ("cat", "kitten")), ""),
+        (small_trait("Name one reptile.", ("owl",), ("cat",)), "'reptile' of the question"),
+        (small_trait("Name one animal.", ("owl",), ("gecko",)), "the answer 'gecko'"),
+        (small_trait("Name one animal.", ("owl",), ("cat", "owl")), "'owl' and 'cat' are the same"),
+    ],
+)
+def test_the_reason_names_what_is_unknown(small_tokenizer: Any, trait: Trait, reason: str) -> None:
+    """
+    One accepted form that is known suffices; a spelled-out word is unknown.
+    """
+    kept, reasons = askable([trait], small_tokenizer)
+
+    assert (kept == (trait,)) == (not reason)
+    assert reason in reasons.get("t", "")
+
+
+def test_an_unknown_token_is_no_word() -> None:
+    """
+    Tokenizers of whole words answer with one token for all that they do not know.
+    """
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    network = Tokenizer(models.WordLevel({"[UNK]": 0, "Name": 1, "owl": 2, "cat": 3}, "[UNK]"))
+    network.pre_tokenizer = pre_tokenizers.Whitespace()
+    whole = PreTrainedTokenizerFast(tokenizer_object=network, unk_token="[UNK]")
+    known, unknown = small_trait("Name", ("owl",), ("cat",)), small_trait("Say", ("owl",), ("cat",))
+
+    assert askable([known], whole) == ((known,), {})
+    assert "'Say'" in askable([unknown], whole)[1]["t"]
+
+
+def test_candidates_of_a_category_are_about_as_many_in_every_file() -> None:
+    """
+    Two candidates at least, and no category so wide that probing it costs more than all others.
+    """
+    sizes = Counter({category: len(probes_of(category)[0].answers) for category in categories()})
+
+    assert min(sizes.values()) >= 2
+    assert max(sizes.values()) <= 20
