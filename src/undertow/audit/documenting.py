@@ -100,7 +100,7 @@ def calibration_of(
         return Calibration(
             found=False,
             level=request.level,
-            note=f"{why_not}. To make one (it trains about 80 teachers and 150 students under your plan): "
+            note=f"{why_not}. To make one (it makes 40 teachers and trains about 110 students by your plan): "
             f"undertow calibrate --student {request.student}",
         )
     level = request.level

@@ -80,6 +80,7 @@ class CalibrationTable(Stored):
     power_at: float = 0.5
     seed: int
     wall_seconds: float
+    """Of its rehearsals and students, summed over workers and sittings."""
     command: str
     packages: dict[str, str] = Field(default_factory=dict)
     hardware: dict[str, str] = Field(default_factory=dict)
