@@ -84,7 +84,8 @@ def author(subject: Subject) -> list[Measurement]:
     ones are rejected, with their base usually still the likeliest. Exact
     null means hold for unfiltered sampling at a stated temperature. An unstated lower temperature makes rows too likely (z
     above 0), a higher one too unlikely; a nucleus (top-p) and restricted decoding make them too likely or too unlikely;
-    a filter shifts z by what it removes. Text that was sampled in other tokens than its tokenizer's looks far too unlikely, so
+    a filter makes what it keeps too likely (one that dropped 3 % of an embedded base's number lists moved z by 1.3 at 512
+    rows, so that the true base was rejected in 8 of 30 datasets instead of 1). Text that was sampled in other tokens than its tokenizer's looks far too unlikely, so
     rows that hold a token of probability below 1e-6 are left out of z, where they are at most 2 % of all. An end that a limit
     on length may have put there is not counted. The share says which candidate is likeliest, not how probable it is that any wrote the rows.
 

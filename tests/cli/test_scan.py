@@ -1,0 +1,120 @@
+"""
+`undertow scan`: files left behind, exit codes, and what is refused before any work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.report.scan_documents import clear, flagged
+from undertow.audit.request import ScanRequest
+from undertow.cli import main
+from undertow.cli.scan import exit_code
+from undertow.results.measurement import Verdict
+from undertow.results.scan import ScanDocument, SubjectResult
+from undertow.results.store import read_scan
+
+Answer = Callable[[ScanDocument], list[ScanRequest]]
+
+
+@pytest.fixture
+def answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Answer:
+    """
+    Makes the scan give a document at once, and collects what it was asked.
+    """
+    monkeypatch.chdir(tmp_path)
+
+    def answer(document: ScanDocument) -> list[ScanRequest]:
+        asked: list[ScanRequest] = []
+
+        def scan(request: ScanRequest, progress: object = None) -> ScanDocument:
+            asked.append(request)
+            return document
+
+        monkeypatch.setattr("undertow.audit.scan.scan", scan)
+        return asked
+
+    return answer
+
+
+def test_it_leaves_the_result_and_the_page(
+    answered: Answer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    scan.json reads back as it was, report.html stands beside it, stdout ends with its path.
+    """
+    document = clear()
+    asked = answered(document)
+    code = main(["scan", "rows.jsonl", "--student", "org/base", "--limit", "0.3"])
+
+    assert code == 0
+    assert read_scan(Path("scans/rows/scan.json")) == document
+    assert Path("scans/rows/report.html").is_file()
+    assert capsys.readouterr().out.rstrip().endswith("report: scans/rows/report.html")
+    assert (asked[0].student, asked[0].limit) == ("org/base", 0.3)
+
+
+def test_a_flagged_dataset_fails_the_build(answered: Answer) -> None:
+    """
+    Exit code 1, unless nothing may fail.
+    """
+    answered(flagged())
+    command = ["scan", "rows.jsonl", "--student", "org/base"]
+
+    assert main(command) == 1
+    assert main([*command, "--fail-on", "never"]) != 1
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "fail_on", "allowed", "code"),
+    [
+        (["clear"], "flagged", False, 0),
+        (["clear", "flagged", "undecided"], "flagged", False, 1),
+        (["clear", "undecided"], "flagged", False, 5),
+        (["clear", "undecided"], "flagged", True, 0),
+        (["clear", "undecided"], "undecided", True, 1),
+        (["clear", "error", "undecided"], "flagged", False, 4),
+        (["flagged", "error"], "flagged", False, 1),
+        (["not_applicable", "skipped"], "flagged", False, 3),
+        ([], "flagged", False, 3),
+    ],
+)
+def test_exit_codes_follow_the_precedence(
+    verdicts: list[Verdict], fail_on: str, allowed: bool, code: int
+) -> None:
+    """
+    3 before 1 before 4 before 5; nothing judged is 3.
+    """
+    results = tuple(
+        SubjectResult(subject=str(i), rows=1, verdict=v, reason="") for i, v in enumerate(verdicts)
+    )
+    document = clear().model_copy(update={"subjects": results})
+
+    assert exit_code(document, fail_on, allowed) == code
+
+
+def test_standard_input_cannot_be_scored(capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    It is read once; the refusal comes before any work.
+    """
+    code = main(["scan", "-", "--student", "org/base", "--row-scores", "x.parquet"])
+
+    assert code == 2
+    assert "--row-scores needs a file" in capsys.readouterr().err
+
+
+def test_a_plan_with_an_unknown_key_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    Naming the file and the key.
+    """
+    plan = tmp_path / "plan.toml"
+    plan.write_text("rnak = 8\n")
+    code = main(["scan", "rows.jsonl", "--student", "org/base", "--plan", str(plan)])
+
+    assert code == 2
+    assert "rnak" in capsys.readouterr().err
