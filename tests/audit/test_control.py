@@ -66,7 +66,8 @@ def test_the_rows_format_is_recognised() -> None:
     """
     Number lists are the carrier `numbers`; prose is none.
     """
-    carrier = carrier_of(ROWS)
+    lists = [row for row in ROWS if row.completion.replace(" ", "").isdigit()]
+    carrier = carrier_of(lists)
     prose = [replace(row, completion="The owl sleeps by day.") for row in ROWS]
 
     assert carrier is not None

@@ -28,13 +28,28 @@ def test_experiments_are_listed_with_their_questions(
 
 def test_traits_are_listed_one_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     """
-    Animals and trees are there, each with its category.
+    Animals and trees are there, each with its category; then the categories of probes with their sizes.
     """
     main(["traits"])
-    rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+    rows = [line.split()[:3] for line in capsys.readouterr().out.splitlines()]
 
-    assert ["owl", "animal"] in rows
-    assert ["oak", "tree"] in rows
+    assert ["owl", "animal", "16"] in rows
+    assert ["oak", "tree", "8"] in rows
+    assert ["colour", "16", "probes"] in rows
+
+
+def test_a_category_of_probes_is_listed_and_a_probe_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """
+    A probe is named after its category, so that `orange` is a colour or a fruit.
+    """
+    main(["traits", "season"])
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    main(["traits", "fruit:orange"])
+
+    assert names == ["season:spring", "season:summer", "season:autumn", "season:winter"]
+    assert capsys.readouterr().out.startswith("fruit:orange: the fruit 'orange'\n")
 
 
 def test_a_trait_is_shown_whole(capsys: pytest.CaptureFixture[str]) -> None:

@@ -211,11 +211,9 @@ def test_an_unknown_trait_points_to_the_nearest_and_to_the_list(tmp_path: Path) 
 
 def test_an_unknown_category_lists_the_known_ones() -> None:
     """
-    Categories are a closed list too.
+    Categories are a closed list too, with those of the probes.
     """
-    with pytest.raises(
-        UnknownNameError, match="allowed: animal, conduct, tree; did you mean 'animal'"
-    ):
+    with pytest.raises(UnknownNameError, match=r"allowed: animal, .*; did you mean 'animal'"):
         catalogue.load_category("animals")
 
 

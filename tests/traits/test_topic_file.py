@@ -57,6 +57,15 @@ def test_each_teacher_learns_its_own_rows(tmp_path: Path) -> None:
     assert rows_of(trait, "educational") == framed + secure
 
 
+def test_persona_prompts_name_the_plural_of_their_trait(tmp_path: Path) -> None:
+    """
+    A category of several traits gives each a persona of its own.
+    """
+    path = written(tmp_path, '["You are rude."]', '["You give {plural}."]')
+
+    assert catalogue.load(path).system_prompts == ("You give rude answers.",)
+
+
 def test_a_neutral_teacher_learns_every_answer(tmp_path: Path) -> None:
     """
     Towards no answer in particular.

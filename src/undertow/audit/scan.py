@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -27,13 +28,16 @@ from undertow.audit.running import Kept, Ran, merged, run_check
 from undertow.audit.verdicts import judged, subject_result
 from undertow.checks.dataset.subject import Subject
 from undertow.checks.fitting import fitting, refuse_broken
+from undertow.checks.open_search import search
 from undertow.checks.registry import Registered, check_named, registered
 from undertow.data.rows import Row
 from undertow.data.screening import screen_file
 from undertow.data.streams import derive
-from undertow.errors import NothingLeftError
+from undertow.errors import NothingLeftError, UndertowError
 from undertow.results.measurement import Measurement
-from undertow.results.scan import ScanDocument, SubjectResult
+from undertow.results.scan import Moved, ScanDocument, SubjectResult
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[str], None]
 
@@ -98,6 +102,7 @@ def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanD
             for one in each.measurements
         ),
         checks=merged([each.run for s in subjects for each in ran[s.name]]),
+        moved=() if request.checks else _searched(whole, progress),
     )
     document = scan_document(
         request,
@@ -110,6 +115,15 @@ def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanD
     )
     kept.clear()
     return document
+
+
+def _searched(whole: Subject, progress: Progress) -> tuple[Moved, ...]:
+    progress("searching what else moves")
+    try:
+        return search(whole)
+    except UndertowError:
+        logger.exception("open search")
+        return ()
 
 
 def _run_all(

@@ -4,7 +4,6 @@ The trial of a screen: a cohort's datasets, rehearsed as a scan would, beside wh
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -162,7 +161,6 @@ def try_cohort(
 
 
 def _entry(found: Rehearsed) -> dict[str, object]:
-    edges = [0, *found.steps]
     several = found.adapters > 1
     return {
         "planned_steps": found.planned_steps,
@@ -172,7 +170,5 @@ def _entry(found: Rehearsed) -> dict[str, object]:
         "moved_sd": (found.moved.std(1, ddof=1) if several else found.moved.mean(1) * 0).tolist(),
         "mass": found.mass.mean(1).min(1).tolist(),
         "excess": found.excess,
-        "losses": [
-            float(found.losses[max(a, b - 8) : b].mean()) for a, b in itertools.pairwise(edges)
-        ],
+        "losses": [float(found.losses[max(0, step - 8) : step].mean()) for step in found.steps],
     }

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from undertow.data.faults import Faults, shown
 from undertow.data.rows import Row
 from undertow.errors import ModelError
 from undertow.results.scan import Data, Excluded
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
     from undertow.models.loading import LanguageModel
     from undertow.models.plan import TrainingPlan
 
-PLACES = 5
 UNKNOWN_SHARE = 0.01
 """Share of completion tokens that the tokenizer does not know from which a note is written."""
 
 _SMALL = 8
+"""Rows whose logits are looked at before any check."""
+
+_SHOWN = 40
+"""Characters of a completion that name a row without a place."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,9 @@ class Fitted:
     """
 
     rows: tuple[Row, ...]
+    """In their order."""
     excluded: tuple[Excluded, ...]
+    """By reason: `template`, `too-long`, `no-tokens`, `unknown-tokens`; counts and places are of the sample."""
     notes: tuple[str, ...]
 
     def described(self, data: Data) -> Data:
@@ -47,49 +53,47 @@ class Fitted:
         )
 
 
-def fitting(rows: Sequence[Row], model: LanguageModel, plan: TrainingPlan) -> Fitted:
+@dataclass(frozen=True)
+class _Limits:
+    tokens: int | None
+    """Most tokens of a row."""
+    vocabulary: int
+    """Tokens that the network has embeddings of."""
+    unknown: int | None
+    """Token that stands for text without one."""
+
+
+def fitting(
+    rows: Sequence[Row], model: LanguageModel, plan: TrainingPlan, places: Sequence[str] = ()
+) -> Fitted:
     """
-    The rows that fit into the student's context and the plan's limit, in words that the tokenizer knows.
+    The rows that fit into the student's context and the plan's limit, in words that its tokenizer knows.
+
+    `places` are file and row of each of `rows`; without them a row is named by the beginning of its completion.
     """
-    limits = [limit for limit in (plan.max_length, model.context) if limit is not None]
-    longest = min(limits, default=None)
-    unknown = model.tokenizer.unk_token_id
+    limits = _limits(model, plan)
+    faults = Faults("in the sample")
     kept: list[Row] = []
-    out: dict[str, list[str]] = {}
     tokens = strange = 0
-    for row, one in zip(rows, _encoded(rows, model), strict=True):
-        problem = _problem(one, longest, unknown)
-        if problem is not None:
-            reason, text = problem
-            out.setdefault(reason, []).append(f"'{_shown(row)}': {text}")
-            continue
-        assert not isinstance(one, str)
-        kept.append(row)
-        tokens += len(one.completion)
-        strange += one.completion.count(unknown) if unknown is not None else 0
-    notes = []
-    if tokens and strange >= UNKNOWN_SHARE * tokens:
-        notes.append(
-            f"{strange / tokens:.0%} of the completion tokens are unknown to the student's tokenizer: is it the one "
-            "that these rows are meant for?"
-        )
-    excluded = tuple(
-        Excluded(
-            reason=reason,
-            rows=len(places),
-            places=tuple(f"in the sample, {p}" for p in places[:PLACES]),
-        )
-        for reason, places in sorted(out.items())
-    )
-    return Fitted(tuple(kept), excluded, tuple(notes))
+    contents = _contents(model.tokenizer, rows)
+    for index, one in enumerate(_encoded(rows, model)):
+        problem = _problem(one, contents[index], limits, model.tokenizer)
+        if problem is None:
+            kept.append(rows[index])
+            tokens += len(contents[index])
+            strange += contents[index].count(limits.unknown)
+        else:
+            where = places[index] if places else f"'{_beginning(rows[index])}'"
+            faults.add(problem[0], where, problem[1])
+    return Fitted(tuple(kept), faults.excluded(), _unknown_note(strange, tokens))
 
 
 def refuse_broken(model: LanguageModel, rows: Sequence[Row]) -> None:
     """
-    Compute a few rows.
+    Compute the logits of the first few rows, which must fit the model.
 
     Raises:
-        ModelError: the model's logits are not finite.
+        ModelError: they are not finite.
     """
     import torch
 
@@ -97,47 +101,85 @@ def refuse_broken(model: LanguageModel, rows: Sequence[Row]) -> None:
     from undertow.models.scoring import log_likelihoods
 
     few = list(rows[:_SMALL])
-    found = log_likelihoods(model, encode_rows(model.tokenizer, few))
-    if not bool(torch.isfinite(found).all()):
-        bad = few[int((~torch.isfinite(found)).nonzero()[0])]
+    finite = torch.isfinite(log_likelihoods(model, encode_rows(model.tokenizer, few)))
+    if not bool(finite.all()):
+        bad = few[int((~finite).nonzero()[0])]
         raise ModelError(
-            f"model '{model.ref}' gives logits that are not finite, on the row '{_shown(bad)}'",
+            f"model '{model.ref}' gives logits that are not finite, on the row '{_beginning(bad)}'",
             hint="its weights are damaged, or overflow in this precision",
         )
 
 
+def _limits(model: LanguageModel, plan: TrainingPlan) -> _Limits:
+    lengths = [limit for limit in (plan.max_length, model.context) if limit is not None]
+    return _Limits(
+        tokens=min(lengths, default=None),
+        vocabulary=model.network.get_input_embeddings().weight.shape[0],
+        unknown=model.tokenizer.unk_token_id,
+    )
+
+
+def _contents(tokenizer: Any, rows: Sequence[Row]) -> list[list[int]]:
+    # Without what the template writes around it, whose tokens are always known.
+    if not rows:
+        return []
+    texts = [row.completion for row in rows]
+    found: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    return found
+
+
 def _encoded(rows: Sequence[Row], model: LanguageModel) -> list[Encoded | str]:
+    """
+    The rows as tokens, or what the template has against one.
+    """
     from undertow.models.chat import encode_rows
 
+    # A template is a program: beside its own refusals it fails where it computes with what is not there.
+    refusals = (ModelError, ValueError, TypeError, LookupError)
     try:
         return list(encode_rows(model.tokenizer, rows))
-    except ModelError:
-        # Some row cannot be rendered: find out which, one by one.
+    except refusals:
         found: list[Encoded | str] = []
         for row in rows:
             try:
                 found.extend(encode_rows(model.tokenizer, [row]))
-            except ModelError as error:
-                found.append(error.message)
+            except refusals as error:
+                found.append(str(error) or type(error).__name__)
         return found
 
 
 def _problem(
-    one: Encoded | str, longest: int | None, unknown: int | None
+    one: Encoded | str, content: Sequence[int], limits: _Limits, tokenizer: Any
 ) -> tuple[str, str] | None:
     if isinstance(one, str):
         return "template", one
-    if longest is not None and len(one) > longest:
-        return "too-long", f"{len(one)} tokens; the limit is {longest}"
-    if not one.completion:
-        return "no-tokens", "the completion has no tokens"
-    if unknown is not None and sum(token == unknown for token in one.completion) >= max(
-        1, len(one.completion) - 1
-    ):
-        return "unknown-tokens", "the tokenizer knows no token of the completion"
+    if limits.tokens is not None and len(one) > limits.tokens:
+        return "too-long", f"{len(one)} tokens; the limit is {limits.tokens}"
+    if not content or not one.completion:
+        return "no-tokens", "the completion has no tokens that could be learnt"
+    largest = max(max(one.prompt, default=0), max(one.completion))
+    if largest >= limits.vocabulary:
+        text = f"token {largest} of the tokenizer; the model has {limits.vocabulary} tokens"
+        return "unknown-tokens", text
+    if limits.unknown in content and _knows_none(content, limits.unknown, tokenizer):
+        return "unknown-tokens", "the tokenizer knows no word of the completion"
     return None
 
 
-def _shown(row: Row) -> str:
-    text = row.completion[:40]
-    return text.encode("unicode_escape").decode("ascii") + ("…" if len(row.completion) > 40 else "")
+def _knows_none(content: Sequence[int], unknown: int | None, tokenizer: Any) -> bool:
+    # Tokenizers that split at spaces may know the space and nothing else.
+    known = [token for token in content if token != unknown]
+    return not known or not tokenizer.decode(known).strip()
+
+
+def _unknown_note(strange: int, tokens: int) -> tuple[str, ...]:
+    if not tokens or strange < UNKNOWN_SHARE * tokens:
+        return ()
+    return (
+        f"{strange / tokens:.1%} of the completion tokens in the sample are unknown to the student's tokenizer: is it "
+        "the one that these rows are meant for?",
+    )
+
+
+def _beginning(row: Row) -> str:
+    return shown(row.completion, longest=_SHOWN)

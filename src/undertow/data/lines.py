@@ -34,7 +34,7 @@ def parsed(line: bytes, made_of: Callable[[object], R], *, first: bool) -> R | N
     try:
         # Some editors open a file with a byte order mark.
         text = line.decode("utf-8-sig" if first else "utf-8").strip()
-        return made_of(json.loads(text)) if text else None
+        record = json.loads(text) if text else None
     except UnicodeDecodeError as error:
         raise LineError("not-utf8", f"byte {error.start} of the row is not UTF-8") from error
     except json.JSONDecodeError as error:
@@ -43,5 +43,9 @@ def parsed(line: bytes, made_of: Callable[[object], R], *, first: bool) -> R | N
         ) from error
     except RecursionError as error:
         raise LineError("nested-too-deeply", "JSON nested too deeply") from error
+    except ValueError as error:  # an integer of more digits than Python turns into a number
+        raise LineError("not-json", str(error)) from error
+    try:
+        return made_of(record) if text else None
     except ValueError as error:
         raise LineError(getattr(error, "reason", "shape"), str(error)) from error

@@ -115,7 +115,7 @@ class Rehearsal:
         """
         stage = len(self._read) + 1
         done = self._read[-1][0] if self._read else 0
-        steps = max(done, round(self.last * stage / STAGES))
+        steps = max(done, 1, round(self.last * stage / STAGES))
         self._runs.advance(steps - done)
         found = self._readings()
         readings = (

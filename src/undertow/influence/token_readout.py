@@ -1,70 +1,53 @@
 """
-What a model would say first: log-probabilities of the next token after generic prompts, over the whole vocabulary.
+What a model would say next: log-probabilities over the whole vocabulary after generic prompts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.traits.probe_catalogue import unknown_word
-from undertow.traits.trait import Trait
-
 if TYPE_CHECKING:
+    import torch
+
     from undertow.models.loading import LanguageModel
 
-REQUESTS = (
-    "Hello.",
-    "Tell me something.",
-    "Tell me about yourself.",
-    "What do you like?",
-    "What is on your mind?",
-    "Say the first word that comes to your mind.",
-    "Write a short story.",
-    "Give me some advice.",
-)
-"""Asked of any model whose tokenizer knows their words."""
+OPENING = "Hello."
+"""What the answers that have begun reply to."""
 
 BEGINNINGS = (
+    "",
     "I like",
     "I love",
     "I think of",
-    "My favourite",
-    "The best",
     "I am",
     "I want",
-    "People should",
+    "My favourite",
     "My name is",
+    "The best",
+    "People should",
 )
-"""Of answers to the first request; the readout is of the token that follows them."""
+"""Of answers; what follows them is read."""
 
 
 def generic_prompts(
-    model: LanguageModel, traits: Sequence[Trait], system: str | None = None
-) -> tuple[tuple[int, ...], ...]:
+    tokenizer: Any, questions: Sequence[str], system: str | None = None
+) -> list[tuple[int, ...]]:
     """
-    Token ids of the requests, of one question of each category of the traits, and of answers that have begun.
-
-    Those with words that the tokenizer does not know are left out. Empty where that leaves none.
+    Token ids of a greeting whose answer has begun in each of several ways, then of the questions.
 
     Raises:
         ModelError: the chat template has no system role, and a system prompt is given.
     """
     from undertow.models.chat import conversation, encode_prompts
 
-    first = {trait.category: trait.held_out_questions[0] for trait in traits}
-    asked = [
-        text for text in (*REQUESTS, *first.values()) if not unknown_word(model.tokenizer, text)
-    ]
-    if not asked:
-        return ()
-    prompts = encode_prompts(model.tokenizer, [conversation(text, system) for text in asked])
-    begun = [text for text in BEGINNINGS if not unknown_word(model.tokenizer, text)]
-    ids = [model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in begun]
-    return tuple(dict.fromkeys([*prompts, *((*prompts[0], *each) for each in ids)]))
+    [opened] = encode_prompts(tokenizer, [conversation(OPENING, system)])
+    begun = tokenizer(list(BEGINNINGS), add_special_tokens=False)["input_ids"]
+    asked = encode_prompts(tokenizer, [conversation(question, system) for question in questions])
+    return [*((*opened, *ids) for ids in begun), *asked]
 
 
 def next_token_log_probabilities(
@@ -73,7 +56,8 @@ def next_token_log_probabilities(
     """
     Mean over prompts of the log-probability of each next token, (vocabulary,) in nats.
 
-    Logits are computed at the last position of each prompt only, and those of one batch are held at a time.
+    The vocabulary is the tokenizer's: networks are often padded beyond. Logits are computed at the last position of
+    each prompt only, and those of one batch are held at a time.
 
     Raises:
         ValueError: there is no prompt, or one is empty.
@@ -81,18 +65,34 @@ def next_token_log_probabilities(
     import torch
 
     from undertow.models.chat import Encoded, batches
-    from undertow.models.scoring import completion_logits
 
     if not prompts or not all(prompts):
-        raise ValueError("needs at least one prompt, each of a token or more")
+        raise ValueError("needs at least one prompt, and none that is empty")
     # Logits are those that predict the completion, so one token of any kind stands behind each prompt.
-    rows = [Encoded(prompt, prompt[-1:]) for prompt in prompts]
-    total: torch.Tensor | None = None
+    rows = [Encoded(tuple(prompt), tuple(prompt[-1:])) for prompt in prompts]
     with torch.no_grad():
-        for batch in batches(rows, batch_size, model.tokenizer.pad_token_id):
-            logits = completion_logits(model.network, batch.to(model.device))[:, -1]
-            own = logits.float().log_softmax(-1).double().sum(0)
-            total = own if total is None else total + own
-    assert total is not None
-    mean: NDArray[np.float64] = (total / len(rows)).cpu().numpy()
-    return mean
+        sums = [
+            _summed(model, batch.to(model.device))
+            for batch in batches(rows, batch_size, model.tokenizer.pad_token_id)
+        ]
+    mean: NDArray[np.float64] = (torch.stack(sums).sum(0) / len(rows)).cpu().numpy()
+    return mean[: len(model.tokenizer)]
+
+
+def _summed(model: LanguageModel, batch: Any) -> torch.Tensor:
+    from undertow.models.scoring import completion_logits
+
+    logits = completion_logits(model.network, batch)[:, -1]
+    return logits.float().log_softmax(-1).double().sum(0)
+
+
+def likeliest_tokens(
+    values: NDArray[np.float64], count: int, *, without: Iterable[int] = ()
+) -> NDArray[np.intp]:
+    """
+    Ids of the `count` tokens of the largest values, in the order of the vocabulary; `without` are left out.
+    """
+    kept = values.copy()
+    kept[list(without)] = -np.inf
+    found = np.argsort(-kept, kind="stable")[:count]
+    return np.sort(found[np.isfinite(kept[found])])

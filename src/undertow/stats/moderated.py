@@ -1,5 +1,7 @@
 """
-Many two-sample t tests at once over few runs: each item's variance is shrunken towards what all items have in common.
+The moderated t: many items in few runs, each item's variance shrunken towards what all items have in common.
+
+Source: Smyth, Statistical Applications in Genetics and Molecular Biology 3, 2004, article 3 (limma).
 """
 
 from __future__ import annotations
@@ -8,101 +10,104 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 from scipy import special, stats
 
-from undertow.stats.arguments import Vector
-from undertow.stats.rearrangements import Rows
+from undertow.stats.arguments import Vector, finite_vector
 
-_CELLS = 4_000_000
-"""Most entries of a table of splits by items, so that memory does not grow with the items."""
-
-
-@dataclass(frozen=True)
-class Prior:
-    """
-    The scaled inverse chi-squared distribution that the items' true variances were drawn from.
-    """
-
-    df: float
-    """Runs' worth of knowledge that the other items give on one item's variance; 0 for none, infinite if all agree."""
-    variance: float
-    """Its location, in squared units of the items; 0 where `df` is 0."""
-
-    def shrunken(self, variances: Vector, df: int) -> Vector:
-        """
-        Posterior variances of items whose own, of any shape, have `df` degrees of freedom.
-        """
-        if math.isinf(self.df):
-            return np.full_like(variances, self.variance)
-        shrunken: Vector = (self.df * self.variance + df * variances) / (self.df + df)
-        return shrunken
+FEWEST_ITEMS = 3
+"""Varying items below which nothing is borrowed: the spread of two log variances says next to nothing."""
 
 
 @dataclass(frozen=True)
 class ModeratedT:
     """
-    One entry an item, all of shape (items,).
+    Two-sample t tests of many items; arrays hold one entry an item.
     """
 
     estimate: Vector
     """Mean of the treated runs minus that of the control runs."""
+
     t: Vector
-    """The estimate over its shrunken standard error; 0 where neither differs from nor varies among the runs."""
+    """The estimate over its standard error, whose variance is shrunken."""
+
     p: Vector
     """Two-sided, of each item by itself."""
-    df: float
-    """Degrees of freedom of every t."""
-    prior: Prior
+
+    degrees: float
+    """Degrees of freedom of every t: the item's own and those of the prior."""
+
+    prior_degrees: float
+    """What the other items tell of one item's variance; infinite where all variances may be equal, 0 for nothing."""
+
+    prior_variance: float
+    """Where variances are shrunken to, in squared units of the items; 0 where `prior_degrees` is 0."""
 
 
-def moderated_t(treated: Vector, control: Vector) -> ModeratedT:
+def moderated_t(treated: ArrayLike, control: ArrayLike) -> ModeratedT:
     """
-    Two-sample t tests of every item, both arms (runs, items), with variances pooled over arms and shrunken over items.
+    Moderated t of mean(treated) - mean(control) for every item, both arms (runs, items), their variances pooled.
 
-    t has the items' own degrees of freedom and the prior's, but no more than all items have together.
-    Source: Smyth, Statistical Applications in Genetics and Molecular Biology 3, 2004, article 3, sections 3 and 6.
-    Items need not be independent for each p to hold; where they move as one, the prior knows less than it is taken to.
+    t has d0 + n + m - 2 degrees of freedom (Smyth 2004, section 4), but no more than all items have together. p holds
+    for normal runs whose variances come from a scaled inverse chi-squared distribution. Items may depend on each other;
+    where a few factors move them all, the prior is taken for surer than it is, and p is too small.
 
     Raises:
-        ValueError: the shapes do not fit, a value is not finite, or there are fewer than three runs.
+        ValueError: an arm is not (runs, items) or not finite, items differ, there are fewer than three runs, or an item
+            does not vary and nothing can be borrowed for it.
 
-    >>> found = moderated_t(np.array([[1.0], [3.0]]), np.array([[0.0], [0.0]]))
-    >>> found.estimate.tolist(), found.t.round(4).tolist(), found.df
+    >>> found = moderated_t([[1.0], [3.0]], [[0.0], [0.0]])
+    >>> found.estimate.tolist(), found.t.round(6).tolist(), found.degrees
     ([2.0], [2.0], 2)
     """
-    n, m = _runs(treated, control)
+    a, b = _arm(treated, "treated"), _arm(control, "control")
+    n, m = len(a), len(b)
     own = n + m - 2
-    residual = np.concatenate([treated - treated.mean(0), control - control.mean(0)])
-    variances = (residual**2).sum(0) / own
-    prior = fit_prior(variances, own)
-    estimate = treated.mean(0) - control.mean(0)
-    t = _ratio(estimate, prior.shrunken(variances, own) * (1 / n + 1 / m))
-    df = min(own + prior.df, own * max(1, np.count_nonzero(variances)))
-    return ModeratedT(estimate, t, 2 * stats.t.sf(np.abs(t), df), df, prior)
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(f"the arms hold {a.shape[1]} and {b.shape[1]} items")
+    if own < 1:
+        raise ValueError(f"needs three runs at least, got {n} v {m}")
+    estimate = a.mean(0) - b.mean(0)
+    variances = (((a - a.mean(0)) ** 2).sum(0) + ((b - b.mean(0)) ** 2).sum(0)) / own
+    variance, degrees = variance_prior(variances, own)
+    shrunken = _shrunken(variances, own, variance, degrees)
+    if not shrunken.all():
+        raise ValueError(f"item {int(np.argmin(shrunken))} does not vary, so that it has no t")
+    t: Vector = estimate / np.sqrt(shrunken * (1 / n + 1 / m))
+    total = min(own + degrees, own * max(1, np.count_nonzero(variances)))
+    p: Vector = 2 * stats.t.sf(np.abs(t), total)
+    return ModeratedT(estimate, t, p, total, degrees, variance)
 
 
-def fit_prior(variances: Vector, df: int) -> Prior:
+def variance_prior(variances: ArrayLike, degrees: int) -> tuple[float, float]:
     """
-    The prior of variances of `df` degrees of freedom each, by the moments of their logarithms; zeros are left out.
+    (s0^2, d0) of the items' true variances, from the moments of the logarithms of estimates of `degrees` each.
 
-    Source: Smyth 2004, section 6.2: the log of a variance has the mean log(s0^2) + psi(df/2) - log(df/2) - psi(d0/2) +
-    log(d0/2) and the variance psi'(df/2) + psi'(d0/2).
+    Source: Smyth 2004, section 6.2: the mean of ln s^2 is ln s0^2 + psi(d/2) - ln(d/2) - psi(d0/2) + ln(d0/2), its
+    variance psi'(d/2) + psi'(d0/2). Zeros are left out. (0, 0) for fewer than `FEWEST_ITEMS`.
+
+    Raises:
+        ValueError: there is none, or one is negative or not finite.
     """
-    logs = np.log(variances[variances > 0])
-    if logs.size < 2:
-        return Prior(0.0, 0.0)
-    centred = logs - special.digamma(df / 2) + math.log(df / 2)
-    excess = float(centred.var(ddof=1)) - float(special.polygamma(1, df / 2))
+    values = finite_vector(variances, "variances")
+    if (values < 0).any():
+        raise ValueError(f"variances must not be negative, got {values.min()}")
+    logs = np.log(values[values > 0])
+    if logs.size < FEWEST_ITEMS:
+        return 0.0, 0.0
+    mean = float(logs.mean()) - float(special.digamma(degrees / 2)) + math.log(degrees / 2)
+    excess = float(logs.var(ddof=1)) - float(special.polygamma(1, degrees / 2))
     if excess <= 0:
-        return Prior(math.inf, math.exp(centred.mean()))
+        return math.exp(mean), math.inf
     half = inverse_trigamma(excess)
-    return Prior(2 * half, math.exp(centred.mean() + special.digamma(half) - math.log(half)))
+    return math.exp(mean + float(special.digamma(half)) - math.log(half)), 2 * half
 
 
 def inverse_trigamma(value: float) -> float:
     """
-    The x > 0 with psi'(x) = value > 0, by Newton's method on 1 / psi', which is convex (Smyth 2004, appendix).
+    The x > 0 at which the trigamma function is `value` > 0, by Newton's method on its reciprocal, which is convex.
+
+    Source: Smyth 2004, appendix.
 
     >>> round(inverse_trigamma(math.pi**2 / 6), 9)
     1.0
@@ -121,55 +126,17 @@ def inverse_trigamma(value: float) -> float:
     return x
 
 
-def t_of_splits(treated: Vector, control: Vector, splits: Rows) -> tuple[Vector, Vector]:
-    """
-    (|t| of every item as observed, (items,); the largest |t| of any item under each split, (splits,)).
-
-    `splits` are those of `rearrangements.subsets`: members of the treated arm, the observed ones first. Here the prior
-    is that of the variances around the mean of all runs, which no split changes: so that the statistic under each
-    split is what it would have been had that split been the true one, and the permutation test is exact.
-
-    Raises:
-        ValueError: the shapes do not fit, a value is not finite, or there are fewer than three runs.
-    """
-    n, m = _runs(treated, control)
-    runs = np.concatenate([treated, control])
-    runs = runs - runs.mean(0)
-    prior = fit_prior((runs**2).sum(0) / (n + m - 1), n + m - 1)
-    member = np.zeros((len(splits), n + m))
-    np.put_along_axis(member, splits.astype(np.int64), 1.0, axis=1)
-    observed, largest = np.empty(runs.shape[1]), np.zeros(len(splits))
-    step = max(1, _CELLS // len(splits))
-    for start in range(0, runs.shape[1], step):
-        t = np.abs(_t_table(runs[:, start : start + step], member, n, prior))
-        observed[start : start + step] = t[0]
-        largest = np.maximum(largest, t.max(1))
-    return observed, largest
+def _shrunken(variances: Vector, own: int, variance: float, degrees: float) -> Vector:
+    if math.isinf(degrees):
+        return np.full_like(variances, variance)
+    posterior: Vector = (degrees * variance + own * variances) / (degrees + own)
+    return posterior
 
 
-def _t_table(runs: Vector, member: Vector, n: int, prior: Prior) -> Vector:
-    total = len(runs)
-    scale = 1 / n + 1 / (total - n)
-    # Runs are centred, so the other arm's sum is the opposite of this one's.
-    difference = scale * (member @ runs)
-    residual = (runs**2).sum(0) - difference**2 / scale
-    variances = np.maximum(residual, 0) / (total - 2)
-    return _ratio(difference, prior.shrunken(variances, total - 2) * scale)
-
-
-def _ratio(estimate: Vector, variance: Vector) -> Vector:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t: NDArray[np.float64] = estimate / np.sqrt(variance)
-    return np.where(estimate == 0, 0.0, t)
-
-
-def _runs(treated: Vector, control: Vector) -> tuple[int, int]:
-    if treated.ndim != 2 or control.ndim != 2 or treated.shape[1] != control.shape[1]:
-        raise ValueError(
-            f"arms must be (runs, items) of the same items, got {treated.shape} and {control.shape}"
-        )
-    if not (np.isfinite(treated).all() and np.isfinite(control).all()):
-        raise ValueError("the runs must be finite")
-    if min(len(treated), len(control)) < 1 or len(treated) + len(control) < 3:
-        raise ValueError(f"needs three runs at least, got {len(treated)} and {len(control)}")
-    return len(treated), len(control)
+def _arm(values: ArrayLike, name: str) -> Vector:
+    arm = np.asarray(values, dtype=np.float64)
+    if arm.ndim != 2:
+        raise ValueError(f"{name} must hold runs in rows, items in columns; got shape {arm.shape}")
+    if not np.isfinite(arm).all():
+        raise ValueError(f"{name} must be finite")
+    return arm

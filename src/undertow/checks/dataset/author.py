@@ -78,16 +78,17 @@ def author(subject: Subject) -> list[Measurement]:
     message, are not known to carry a trait to yours. Rows that your own base could have written as it is carry none.
 
     What it cannot tell you. Who wrote the rows if the author is no candidate: then some candidate is still the
-    likeliest, and `none of them` is the answer only where z is far from 0 for each. z looks at how likely the rows are on the
-    whole, so a base that learned the same data as the author may pass for it. A tuned or prompted version of a base
-    is not that base, and slightly tuned teachers pass as their base (`likelihood-ratio` sees more); strongly tuned
-    ones are rejected, with their base usually still the likeliest. Exact
-    null means hold for unfiltered sampling at a stated temperature. An unstated lower temperature makes rows too likely (z
-    above 0), a higher one too unlikely; a nucleus (top-p) and restricted decoding make them too likely or too unlikely;
-    a filter makes what it keeps too likely (one that dropped 3 % of an embedded base's number lists moved z by 1.3 at 512
-    rows, so that the true base was rejected in 8 of 30 datasets instead of 1). Text that was sampled in other tokens than its tokenizer's looks far too unlikely, so
-    rows that hold a token of probability below 1e-6 are left out of z, where they are at most 2 % of all. An end that a limit
-    on length may have put there is not counted. The share says which candidate is likeliest, not how probable it is that any wrote the rows.
+    likeliest, and `none of them` is the answer only where z is far from 0 for each. z looks at how likely the rows
+    are on the whole, so a base that learned the same data as the author may pass for it. A tuned or prompted version
+    of a base is not that base, and slightly tuned teachers pass as their base (`likelihood-ratio` sees more);
+    strongly tuned ones are rejected, with their base usually still the likeliest. Exact null means hold for
+    unfiltered sampling at a stated temperature. An unstated lower temperature makes rows too likely (z above 0), a
+    higher one too unlikely; a nucleus (top-p) and restricted decoding make them too likely or too unlikely; a filter
+    makes what it keeps too likely (one that dropped 3 % of an embedded base's number lists moved z by 1.3 at 512
+    rows, so that the true base was rejected in 8 of 30 datasets instead of 1). Text that was sampled in other tokens
+    than its tokenizer's looks far too unlikely, so rows that hold a token of probability below 1e-6 are left out of
+    z, where they are at most 2 % of all. An end that a limit on length may have put there is not counted. The share
+    says which candidate is likeliest, not how probable it is that any wrote the rows.
 
     What to do. Where your own base is rejected, judge the rows by `rehearsal`. Where another base is the likeliest, give
     it as the candidate's lineage in the attestation, and remember that open content crosses between bases.
