@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench import experiments
 from bench.figures import BENCH, table
+from bench.power.table import table as rates
 from undertow.data.writing import atomic_write
 
 README = BENCH.parent / "README.md"
@@ -19,10 +20,14 @@ MARKED = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end of figures -->)", 
 EXPERIMENTS = re.compile(r"(<!-- experiments -->\n).*?(<!-- end of experiments -->)", re.DOTALL)
 
 
+POWER = re.compile(r"(<!-- power -->\n).*?(<!-- end of power -->)", re.DOTALL)
+
+
 def written(text: str) -> str:
     """
     The text with every marked table made anew.
     """
+    text = POWER.sub(lambda found: f"{found[1]}{rates()}\n{found[2]}", text)
     text = EXPERIMENTS.sub(lambda found: f"{found[1]}{experiments.table()}\n{found[2]}", text)
     return MARKED.sub(lambda found: f"{found[1]}{table(found[2])}\n{found[3]}", text)
 

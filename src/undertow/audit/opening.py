@@ -20,6 +20,7 @@ from undertow.lab.opening import device
 from undertow.models.plan import TrainingPlan
 from undertow.results.calibration import CalibrationTable
 from undertow.traits import catalogue
+from undertow.traits.probe_catalogue import askable
 from undertow.traits.trait import Trait
 from undertow.worlds import locate
 
@@ -97,7 +98,7 @@ def open_traits(
     if table is not None:
         return tuple(catalogue.load(name) for name in table.traits)
     everything = [catalogue.load(name) for name in catalogue.names()]
-    return tuple(askable(everything, model))
+    return tuple(askable(everything, model.tokenizer)[0])
 
 
 def named_traits(name: str) -> tuple[Trait, ...]:
@@ -110,28 +111,6 @@ def named_traits(name: str) -> tuple[Trait, ...]:
     if name in catalogue.names() or ".toml:" in name:
         return (catalogue.load(name),)
     return catalogue.load_category(name)
-
-
-def askable(traits: Sequence[Trait], model: LanguageModel) -> list[Trait]:
-    """
-    Those whose held-out questions and answers the tokenizer knows all tokens of.
-    """
-    unknown = model.tokenizer.unk_token_id
-    if unknown is None:
-        return list(traits)
-
-    def known(texts: Sequence[str]) -> bool:
-        encoded = model.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-        return not any(unknown in ids for ids in encoded)
-
-    return [
-        trait
-        for trait in traits
-        if known(trait.held_out_questions)
-        and known(
-            [v for q in trait.held_out_questions for a in trait.answers_to(q) for v in a.variants]
-        )
-    ]
 
 
 def context_of(request: ScanRequest, rows: Sequence[Row]) -> str | None:

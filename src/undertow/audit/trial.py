@@ -157,7 +157,14 @@ def try_cohort(
         atomic_write(files[missing[index]], _ENTRIES.dump_json(entries).decode() + "\n")
         done += 1
         progress(done, len(members))
-    return [entry for file in files for entry in _ENTRIES.validate_json(file.read_bytes())]
+    return [entry for file in files for entry in read_tried(file)]
+
+
+def read_tried(file: Path) -> list[Tried]:
+    """
+    The entries of a finished member.
+    """
+    return _ENTRIES.validate_json(file.read_bytes())
 
 
 def _entry(found: Rehearsed) -> dict[str, object]:

@@ -59,8 +59,8 @@ class _Limits:
     """Most tokens of a row."""
     vocabulary: int
     """Tokens that the network has embeddings of."""
-    unknown: int | None
-    """Token that stands for text without one."""
+    unknown: int
+    """Token that stands for text without one; -1, which no text has, for a tokenizer that needs none."""
 
 
 def fitting(
@@ -112,10 +112,11 @@ def refuse_broken(model: LanguageModel, rows: Sequence[Row]) -> None:
 
 def _limits(model: LanguageModel, plan: TrainingPlan) -> _Limits:
     lengths = [limit for limit in (plan.max_length, model.context) if limit is not None]
+    unknown = model.tokenizer.unk_token_id
     return _Limits(
         tokens=min(lengths, default=None),
         vocabulary=model.network.get_input_embeddings().weight.shape[0],
-        unknown=model.tokenizer.unk_token_id,
+        unknown=-1 if unknown is None else unknown,
     )
 
 
@@ -166,7 +167,7 @@ def _problem(
     return None
 
 
-def _knows_none(content: Sequence[int], unknown: int | None, tokenizer: Any) -> bool:
+def _knows_none(content: Sequence[int], unknown: int, tokenizer: Any) -> bool:
     # Tokenizers that split at spaces may know the space and nothing else.
     known = [token for token in content if token != unknown]
     return not known or not tokenizer.decode(known).strip()

@@ -4,55 +4,55 @@ The open search: which probes and next tokens, of hundreds that nobody named, mo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.checks.dataset.subject import Subject
 from undertow.data.streams import derive, generator
 from undertow.results.scan import Moved
 from undertow.stats.designs import smallest_p_two_sample
-from undertow.stats.moderated import moderated_t, t_of_splits
+from undertow.stats.moderated import ModeratedT, moderated_t
 from undertow.stats.multiplicity import holm
-from undertow.stats.permutation import split_rows
-from undertow.stats.rearrangements import RESAMPLES
+from undertow.stats.step_down import EXACT_SPLITS, step_down
 
 if TYPE_CHECKING:
-    from undertow.influence.probing import ProbeSet
+    from undertow.checks.dataset.subject import Subject
+    from undertow.influence.readout import Readout
     from undertow.models.chat import Encoded
-    from undertow.models.loading import LanguageModel
     from undertow.traits.trait import Trait
 
 What = Literal["probe", "token"]
 UNITS: dict[What, str] = {"probe": "logits", "token": "nats"}
 
-ADAPTERS = 4
-"""Rehearsals of the rows, and as many of the control."""
-
-COPIES = 2
-"""The same of a plan that trains all weights, each of which holds a copy of the network."""
+RUNS = 4
+"""Rehearsals of the rows, and as many of the control: the fewest whose splits can reach p = .05."""
 
 FEWEST_ROWS = 16
 """Rows of one rehearsal below which nothing is searched."""
 
-FINE_ENOUGH = 10
-"""The permutation test is used where its least p is so many times below the error rate; else p would be a step or two."""
-
-MOST_LISTED = 40
+MOST = 40
 """Probes, and tokens, that are named at most: rows on another subject than the control's move thousands of tokens."""
+
+LIKELIEST = 4096
+"""Tokens that are looked at. Whether one that is never written is rarer still is no matter."""
 
 
 @dataclass(frozen=True)
-class Item:
+class Looked:
     """
-    One thing that is looked at.
+    Items of one kind, as they moved in every run.
     """
 
     what: What
-    name: str
+    names: tuple[str, ...]
+    moved: NDArray[np.float64]
+    """(runs, items) in the unit of the kind: rehearsals of the subject's rows."""
+    placebo: NDArray[np.float64]
+    """(other runs, items): rehearsals of clean rows."""
 
 
 def search(subject: Subject) -> tuple[Moved, ...]:
@@ -60,206 +60,178 @@ def search(subject: Subject) -> tuple[Moved, ...]:
     What the subject's rows move that is not among its traits, against rehearsals of its control; the least p first.
 
     Looked at is every trait and probe of the catalogue that the student's tokenizer has words for, and the
-    log-probability of every next token after generic prompts. Each rehearsal trains a fresh adapter, as the check
-    `rehearsal` does, but on a part of the rows that no other has: rehearsals of the same rows would share what is
+    log-probability of the likeliest next tokens after generic prompts. Each rehearsal trains a fresh adapter, as the
+    check `rehearsal` does, but on a part of the rows that no other has: rehearsals of the same rows share what is
     peculiar to this draw of rows, which the placebos lack, and a clean file would seem to move things.
 
     Empty where nothing moved; where there is no control; where rows or control are fewer than `FEWEST_ROWS` for each
     rehearsal; and for preference pairs.
-    """
-    rows, control = _usable(subject)
-    runs = COPIES if subject.plan.method == "full" else ADAPTERS
-    size = min(len(rows), len(control)) // runs
-    if size < FEWEST_ROWS:
-        return ()
-    traits = _other_traits(subject)
-    readout = _Readout.of(subject, traits)
-    if not readout.items:
-        return ()
-    base = readout.read(subject.student)
-    moved, placebo = (
-        _rehearsed(subject, name, _dealt(encoded, runs, size, subject.seed, name), readout) - base
-        for name, encoded in (("rows", rows), ("control", control))
-    )
-    # A network may give tokens that it never writes minus infinity, which moves by nothing that is a number.
-    usable = np.isfinite(moved).all(0) & np.isfinite(placebo).all(0)
-    items = [item for item, kept in zip(readout.items, usable, strict=True) if kept]
-    return moved_most(
-        moved[:, usable],
-        placebo[:, usable],
-        items,
-        subject=subject.name,
-        level=subject.level,
-        rng=generator(subject.seed, "open search", "splits"),
-    )
-
-
-def moved_most(
-    moved: NDArray[np.float64],
-    placebo: NDArray[np.float64],
-    items: Sequence[Item],
-    *,
-    subject: str,
-    level: float = 0.95,
-    rng: np.random.Generator | None = None,
-) -> tuple[Moved, ...]:
-    """
-    The items whose shift in the runs `moved` (runs, items) is not that of the runs `placebo`, the least p first.
-
-    The chance that any item is named although all runs are exchangeable is at most 1 - level. Where the runs have
-    enough rearrangements (6 against 6 at .95), by the permutation test of the largest moderated |t| (Westfall and Young
-    1993), which is exact. Where they are fewer (4 against 4 have 70, of which two are as extreme as the observed one),
-    by moderated t with Holm's correction over all items, which takes errors to be about normal; so that a single wild
-    run names nothing, an item is then named only if all of its runs `moved` lie on one side of all its placebos.
-    Scales are pooled within probes and within tokens. At most `MOST_LISTED` of each are given.
 
     Raises:
-        ValueError: the shapes do not fit, a value is not finite, there are fewer than three runs, or so many that
-            splits are drawn and `rng` is missing.
+        ModelError: the plan's targets cannot be rehearsed.
     """
-    if not items or moved.shape[1] != len(items) or placebo.shape[1] != len(items):
-        raise ValueError(f"{len(items)} items, but runs of {moved.shape[1]} and {placebo.shape[1]}")
-    kinds = np.array([item.what for item in items])
-    groups = [np.flatnonzero(kinds == kind) for kind in UNITS if kind in kinds]
-    if smallest_p_two_sample(len(moved), len(placebo)) * FINE_ENOUGH <= 1 - level + 1e-12:
-        p = _by_permutation(moved, placebo, groups, rng)
-    else:
-        p = _by_moderated_t(moved, placebo, groups)
-    estimate = moved.mean(0) - placebo.mean(0)
-    named: list[Moved] = []
-    for group in groups:
-        first = group[np.lexsort((-np.abs(estimate[group]), p[group]))][:MOST_LISTED]
-        named += [
-            _moved(items[i], subject, estimate[i], p[i]) for i in first if p[i] <= 1 - level + 1e-12
-        ]
-    return tuple(sorted(named, key=lambda one: one.p))
+    from undertow.influence.part_rehearsals import deal, rehearse_parts
+    from undertow.influence.readout import Readout
+
+    sources = _usable(subject)
+    size = min(map(len, sources.values())) // RUNS
+    if size < FEWEST_ROWS:
+        return ()
+    readout = Readout.of(subject.student, other_traits(subject), subject.system_prompt)
+    read = {}
+    for name, rows in sources.items():
+        seed = derive(subject.seed, "open search", name)
+        parts = deal(rows, RUNS, size, seed)
+        read[name] = rehearse_parts(
+            subject.student, parts, subject.plan, subject.planned_rows, readout.read, seed
+        )
+    return open_search(
+        looked_at(readout, subject.student.tokenizer, read["rows"], read["control"]),
+        subject.name,
+        generator(subject.seed, "open search", "splits"),
+        level=subject.level,
+    )
 
 
-def _moved(item: Item, subject: str, estimate: float, p: float) -> Moved:
+def open_search(
+    groups: Sequence[Looked],
+    subject: str,
+    rng: np.random.Generator,
+    *,
+    level: float = 0.95,
+    most: int = MOST,
+) -> tuple[Moved, ...]:
+    """
+    The items whose runs `moved` are not exchangeable with their placebos, the least p first, at most `most` of a kind.
+
+    The chance of naming any item where all are is at most 1 - level; see `corrected`.
+
+    Raises:
+        ValueError: names, runs or items do not fit each other, a value is not finite, or an item does not vary and
+            nothing can be borrowed for it.
+    """
+    if not groups:
+        return ()
+    _refuse(groups)
+    tests = [moderated_t(group.moved, group.placebo) for group in groups]
+    adjusted = corrected(groups, tests, rng, level=level)
+    found: list[tuple[float, float, Moved]] = []
+    for group, test, p in zip(groups, tests, np.split(adjusted, _ends(groups)), strict=True):
+        strength = np.abs(test.t)
+        for i in np.lexsort((-strength, p))[:most]:
+            if p[i] <= 1 - level + 1e-12:
+                entry = _moved(group, int(i), subject, test.estimate[i], p[i])
+                found.append((p[i], -strength[i], entry))
+    return tuple(entry for *_, entry in sorted(found, key=lambda one: one[:2]))
+
+
+def corrected(
+    groups: Sequence[Looked],
+    tests: Sequence[ModeratedT],
+    rng: np.random.Generator,
+    *,
+    level: float,
+) -> NDArray[np.float64]:
+    """
+    p of every item, group after group, corrected for all of them.
+
+    Where the splits of the runs can reach 1 - level (4 against 4 have 70, of which two are as extreme as any, so .029),
+    by the step-down permutation of the largest |moderated t|: exact whatever the distribution and whatever binds the
+    items. Else by Holm on the moderated t, which takes runs for normal, and errs where a few factors move all items.
+    Scales are pooled within a kind.
+    """
+    runs, others = len(groups[0].moved), len(groups[0].placebo)
+    if smallest_p_two_sample(runs, others) > 1 - level or 1 - level < 1 / EXACT_SPLITS:
+        return holm(np.concatenate([test.p for test in tests]))
+    ends = _ends(groups)
+
+    def strength(treated: NDArray[np.float64], control: NDArray[np.float64]) -> NDArray[np.float64]:
+        parts = zip(np.split(treated, ends, 1), np.split(control, ends, 1), strict=True)
+        return np.concatenate([np.abs(moderated_t(a, b).t) for a, b in parts])
+
+    moved = np.concatenate([group.moved for group in groups], axis=1)
+    placebo = np.concatenate([group.placebo for group in groups], axis=1)
+    return step_down(strength, moved, placebo, rng)
+
+
+def other_traits(subject: Subject) -> tuple[Trait, ...]:
+    """
+    Traits and probes of the catalogue that the student can be asked and the subject does not name.
+    """
+    from undertow.traits import catalogue, probe_catalogue
+
+    named = {trait.name for trait in subject.traits}
+    everything = [catalogue.load(name) for name in catalogue.names()]
+    everything += probe_catalogue.all_probes()
+    others = [trait for trait in everything if trait.name not in named]
+    return probe_catalogue.askable(others, subject.student.tokenizer)[0]
+
+
+def looked_at(
+    readout: Readout, tokenizer: Any, moved: NDArray[np.float64], placebo: NDArray[np.float64]
+) -> list[Looked]:
+    """
+    What was read of the runs (runs, items), without the tokens that are least likely over all of them.
+
+    The choice of tokens is the same whichever runs are the placebos, so that it favours none.
+    """
+    from undertow.influence.readout import token_name
+    from undertow.influence.token_readout import likeliest_tokens
+
+    runs = np.concatenate([moved, placebo])
+    count = len(readout.probe_names)
+    # What is alike in all runs cannot have moved: minus infinity for a token that is never written, say.
+    varies = np.isfinite(runs).all(0) & (runs != runs[0]).any(0)
+    probes = np.flatnonzero(varies[:count])
+    tokens = likeliest_tokens(np.where(varies[count:], runs[:, count:].mean(0), -np.inf), LIKELIEST)
+    names = {
+        "probe": tuple(readout.probe_names[i] for i in probes),
+        "token": tuple(token_name(tokenizer, int(i)) for i in tokens),
+    }
+    chosen: dict[What, NDArray[np.intp]] = {"probe": probes, "token": count + tokens}
+    return [
+        Looked(what, names[what], moved[:, items], placebo[:, items])
+        for what, items in chosen.items()
+        if items.size
+    ]
+
+
+def _usable(subject: Subject) -> dict[str, list[Encoded]]:
+    if not subject.control or any(row.rejected is not None for row in subject.rows):
+        return {"rows": [], "control": []}
+    limits = [n for n in (subject.plan.max_length, subject.student.context) if n is not None]
+    longest = min(limits, default=math.inf)
+    return {
+        name: [row for row in encoded if row.completion and len(row) <= longest]
+        for name, encoded in (("rows", subject.encoded), ("control", subject.encoded_control))
+    }
+
+
+def _moved(group: Looked, index: int, subject: str, estimate: float, p: float) -> Moved:
     return Moved(
         subject=subject,
-        what=item.what,
-        name=item.name,
+        what=group.what,
+        name=group.names[index],
         estimate=float(estimate),
-        unit=UNITS[item.what],
+        unit=UNITS[group.what],
         p=float(p),
     )
 
 
-def _by_permutation(
-    moved: NDArray[np.float64],
-    placebo: NDArray[np.float64],
-    groups: Sequence[NDArray[np.intp]],
-    rng: np.random.Generator | None,
-) -> NDArray[np.float64]:
-    n, m = len(moved), len(placebo)
-    if n > m:  # The splits hold the smaller arm; |t| does not know which one that is.
-        moved, placebo = placebo, moved
-    splits = split_rows(n, m, rng, RESAMPLES)
-    observed = np.empty(moved.shape[1])
-    largest = np.zeros(len(splits))
+def _ends(groups: Sequence[Looked]) -> NDArray[np.intp]:
+    """
+    Where each kind but the last ends, if all are in a row.
+    """
+    return np.cumsum([len(group.names) for group in groups])[:-1]
+
+
+def _refuse(groups: Sequence[Looked]) -> None:
+    shape = (len(groups[0].moved), len(groups[0].placebo))
     for group in groups:
-        observed[group], of_splits = t_of_splits(moved[:, group], placebo[:, group], splits)
-        largest = np.maximum(largest, of_splits)
-    # What ties but for rounding counts as at least as large.
-    ranked = np.sort(largest * (1 + 1e-9))
-    return 1 - np.searchsorted(ranked, observed, side="left") / len(splits)
-
-
-def _by_moderated_t(
-    moved: NDArray[np.float64],
-    placebo: NDArray[np.float64],
-    groups: Sequence[NDArray[np.intp]],
-) -> NDArray[np.float64]:
-    p = np.ones(moved.shape[1])
-    for group in groups:
-        p[group] = moderated_t(moved[:, group], placebo[:, group]).p
-    apart = (moved.min(0) > placebo.max(0)) | (moved.max(0) < placebo.min(0))
-    return np.where(apart, holm(p), 1.0)
-
-
-@dataclass(frozen=True)
-class _Readout:
-    """
-    What is read off each rehearsed model, in the order of `items`.
-    """
-
-    items: tuple[Item, ...]
-    probes: ProbeSet | None
-    prompts: tuple[tuple[int, ...], ...]
-    tokens: int
-    """How many tokens the tokenizer names; networks are often padded beyond."""
-
-    @classmethod
-    def of(cls, subject: Subject, traits: Sequence[Trait]) -> _Readout:
-        from undertow.influence.probing import probe_set
-        from undertow.influence.token_readout import generic_prompts
-
-        model, system = subject.student, subject.system_prompt
-        prompts = generic_prompts(model, traits, system)
-        width = int(model.network.get_output_embeddings().weight.shape[0])
-        tokens = min(len(model.tokenizer), width) if prompts else 0
-        probes = tuple(Item("probe", trait.name) for trait in traits)
-        return cls(
-            (*probes, *(Item("token", _token(model, i)) for i in range(tokens))),
-            probe_set(model, traits, system) if traits else None,
-            prompts,
-            tokens,
-        )
-
-    def read(self, model: LanguageModel) -> NDArray[np.float64]:
-        """Margins in logits, then log-probabilities in nats, (items,)."""
-        from undertow.influence.token_readout import next_token_log_probabilities
-
-        margins = self.probes.read(model).margins if self.probes else np.empty(0)
-        if not self.prompts:
-            return margins
-        said = next_token_log_probabilities(model, self.prompts)[: self.tokens]
-        return np.concatenate([margins, said])
-
-
-def _token(model: LanguageModel, index: int) -> str:
-    text = str(model.tokenizer.decode([index]))
-    # Parts of one character have no text of their own.
-    return str(model.tokenizer.convert_ids_to_tokens(index)) if "\ufffd" in text else text
-
-
-def _usable(subject: Subject) -> tuple[list[Encoded], list[Encoded]]:
-    if not subject.control or any(row.rejected is not None for row in subject.rows):
-        return [], []
-    limits = [n for n in (subject.plan.max_length, subject.student.context) if n is not None]
-    longest = min(limits, default=None)
-    rows, control = (
-        [row for row in encoded if row.completion and (longest is None or len(row) <= longest)]
-        for encoded in (subject.encoded, subject.encoded_control)
-    )
-    return rows, control
-
-
-def _other_traits(subject: Subject) -> list[Trait]:
-    from undertow.traits import catalogue, probe_catalogue
-
-    probed = {trait.name for trait in subject.traits}
-    everything = [catalogue.load(name) for name in catalogue.names()]
-    everything += probe_catalogue.all_probes()
-    others = [trait for trait in everything if trait.name not in probed]
-    return list(probe_catalogue.askable(others, subject.student.tokenizer)[0])
-
-
-def _dealt(
-    rows: Sequence[Encoded], runs: int, size: int, seed: int, name: str
-) -> list[list[Encoded]]:
-    """
-    `runs` parts of `size` rows, none in two of them.
-    """
-    order = generator(seed, "open search", name, "deal").permutation(len(rows))
-    return [[rows[i] for i in order[k * size : (k + 1) * size]] for k in range(runs)]
-
-
-def _rehearsed(
-    subject: Subject, name: str, parts: Sequence[Sequence[Encoded]], readout: _Readout
-) -> NDArray[np.float64]:
-    """
-    What is read at the end of one rehearsal on each part, (runs, items).
-    """
-    ...
+        arrays, names = (group.moved, group.placebo), len(group.names)
+        if any(array.ndim != 2 or array.shape[1] != names for array in arrays):
+            raise ValueError(f"{names} names for arrays of shape {[a.shape for a in arrays]}")
+        if (len(group.moved), len(group.placebo)) != shape:
+            raise ValueError("all kinds must be read in the same runs")
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise ValueError(f"what moved of each {group.what} must be finite")

@@ -6,18 +6,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from undertow.data.faults import Faults
 from undertow.data.lines import LineError, parsed
+from undertow.data.opening import opened
 from undertow.data.parquet_records import parquet_records
 from undertow.data.reading import STANDARD_INPUT
 from undertow.data.rows import Row
 from undertow.data.shapes import shaped
-from undertow.errors import DataError
 
 CHUNK = 1024
 """Rows of a chunk, at most."""
@@ -79,25 +78,11 @@ def chunks(
     if str(path) == STANDARD_INPUT:
         yield from _json_chunks(sys.stdin.buffer, faults, seen)
         return
-    file = Path(path)
-    if file.suffix not in (".jsonl", ".parquet"):
-        raise DataError(f"'{path}' has the suffix '{file.suffix}'; allowed: .jsonl, .parquet, or -")
-    with _opened(file) as stream:
-        if file.suffix == ".jsonl":
+    with opened(path, also=", or -") as stream:
+        if Path(path).suffix == ".jsonl":
             yield from _json_chunks(stream, faults, seen)
         else:
             yield from _parquet_chunks(stream, faults, seen)
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[BinaryIO]:
-    try:
-        with file.open("rb") as stream:
-            yield stream
-    except FileNotFoundError as error:
-        raise DataError(f"no such file: '{file}'") from error
-    except OSError as error:
-        raise DataError(f"cannot read '{file}': {error.strerror or error}") from error
 
 
 def _json_chunks(

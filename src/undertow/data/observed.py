@@ -56,7 +56,7 @@ class Observed:
         yield from _repeated(self.contents, "repeat the content of an earlier one")
         yield from _repeated(self.ids, "have an id that an earlier one has")
         for kind, count in self.hidden.most_common():
-            yield f"{count} rows hold a {kind}, the first is row {self.first[kind]}"
+            yield f"hidden text ({kind}): {count} rows, the first is row {self.first[kind]}"
 
     def _look_for_hidden(self, texts: list[str], numbers: list[int]) -> None:
         if _plain("".join(texts)):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from undertow.data.lines import LineError, parsed
+from undertow.data.opening import opened
 from undertow.data.rows import Row
 from undertow.data.shapes import SHAPES, from_record, shapes_text
 from undertow.errors import DataError
@@ -53,19 +54,11 @@ def read_records(
     Raises:
         DataError: naming the file and the row (from 1), what was found and what is allowed.
     """
-    file = Path(path)
-    if file.suffix not in (".jsonl", ".parquet"):
-        raise DataError(f"'{path}' has the suffix '{file.suffix}'; allowed: .jsonl, .parquet{also}")
-    try:
-        with file.open("rb") as stream:
-            if file.suffix == ".jsonl":
-                yield from _json_lines(stream, f"'{path}'", made_of)
-            else:
-                yield from _parquet(stream, f"'{path}'", made_of, shapes, allowed)
-    except FileNotFoundError as error:
-        raise DataError(f"no such file: '{path}'") from error
-    except OSError as error:
-        raise DataError(f"cannot read '{path}': {error.strerror or error}") from error
+    with opened(path, also=also) as stream:
+        if Path(path).suffix == ".jsonl":
+            yield from _json_lines(stream, f"'{path}'", made_of)
+        else:
+            yield from _parquet(stream, f"'{path}'", made_of, shapes, allowed)
 
 
 def _json_lines(stream: BinaryIO, place: str, made_of: Callable[[object], R]) -> Iterator[R]:

@@ -74,7 +74,7 @@ def moderated_t(treated: ArrayLike, control: ArrayLike) -> ModeratedT:
     if not shrunken.all():
         raise ValueError(f"item {int(np.argmin(shrunken))} does not vary, so that it has no t")
     t: Vector = estimate / np.sqrt(shrunken * (1 / n + 1 / m))
-    total = min(own + degrees, own * max(1, np.count_nonzero(variances)))
+    total = min(own + degrees, own * max(1, int(np.count_nonzero(variances))))
     p: Vector = 2 * stats.t.sf(np.abs(t), total)
     return ModeratedT(estimate, t, p, total, degrees, variance)
 
