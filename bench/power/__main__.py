@@ -263,7 +263,7 @@ def _kinds(screened: Sequence[Screened]) -> list[Figure]:
                     f"{name}: {verdict}",
                     _share(group, lambda s, v=verdict: s.verdict == v),
                     "share",
-                    note=f"{len(group)} datasets{mean}",
+                    note=f"{len(group)} {'dataset' if len(group) == 1 else 'datasets'}{mean}",
                 )
             )
     return figures
