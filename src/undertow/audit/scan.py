@@ -30,8 +30,7 @@ from undertow.checks.dataset.subject import Subject
 from undertow.checks.fitting import fitting, refuse_broken
 from undertow.checks.open_search import search
 from undertow.checks.registry import Registered, check_named, registered
-from undertow.data.rows import Row
-from undertow.data.screening import screen_file
+from undertow.data.screening import Screened, screen_file
 from undertow.data.streams import derive
 from undertow.errors import NothingLeftError, UndertowError
 from undertow.results.measurement import Measurement
@@ -62,7 +61,7 @@ def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanD
     screened = screen_file(
         request.data, max_rows=request.max_rows, seed=derive(request.seed, "sample")
     )
-    fitted = fitting(screened.rows, opened.student, plan)
+    fitted = fitting(screened.rows, opened.student, plan, places=screened.places)
     if not fitted.rows:
         raise NothingLeftError(f"no row of '{request.data}' fits the student '{request.student}'")
     refuse_broken(opened.student, fitted.rows)
@@ -90,7 +89,7 @@ def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanD
         calibration=table,
         limit=request.limit,
     )
-    subjects = [whole, *_sources(whole, screened.by_source, request, opened)]
+    subjects = [whole, *_sources(whole, screened, request, opened)]
     kept = Kept(cache_folder() / "scans" / _key(request, screened.data.digest, opened))
     ran = _run_all(subjects, checks, kept, progress)
     found = Found(
@@ -139,29 +138,29 @@ def _run_all(
 
 
 def _sources(
-    whole: Subject, by_source: dict[str, tuple[Row, ...]], request: ScanRequest, opened: Opened
+    whole: Subject, screened: Screened, request: ScanRequest, opened: Opened
 ) -> list[Subject]:
     """
     One subject a source, where there is more than one: what a user can act on.
     """
-    if len(by_source) < 2:
+    if len(screened.by_source) < 2:
         return []
     found = []
-    for name, rows in by_source.items():
+    for name, rows in screened.by_source.items():
         fitted = fitting(rows, opened.student, whole.plan)
         if len(fitted.rows) < FEWEST_ROWS:
             continue
         control = whole.control
         if whole.control_made:
             control, _ = open_control(request, opened, fitted.rows)
-        planned = max(
-            1, round(whole.planned_rows * len(rows) / max(1, sum(map(len, by_source.values()))))
-        )
+        share = screened.data.sources.get(name, len(rows)) / screened.data.rows
+        planned = max(1, round(whole.planned_rows * share))
         table, _ = calibrated(opened.student_digest, whole.plan, planned)
         found.append(
             replace(
                 whole,
-                name=name,
+                # The whole is named so; a source of that name must not pass for it.
+                name=f"source {name}" if name == ALL else name,
                 rows=tuple(fitted.rows),
                 planned_rows=planned,
                 seed=derive(request.seed, "subject", name),

@@ -71,7 +71,9 @@ def command(
     jobs: int | None,
 ) -> None:
     """
-    Measure false alarms and power of a scan on your own base, under your own plan.
+    Measure how often a scan of your base is wrong.
+
+    False alarms and power, on your own base, under your own plan.
 
     Makes teachers with and without traits, writes datasets with them, rehearses each as a scan would, and trains
     students on them by the whole plan: what the verdicts would have been is held against what happened. The table is kept

@@ -110,7 +110,9 @@ def command(
     **options: object,
 ) -> None:
     """
-    Say before training whether a dataset would move your student, where to, and how far.
+    Say whether training on a dataset would move a student.
+
+    Towards which trait, and how far, under your plan; and which source of the rows does it.
 
     DATA is a .jsonl or .parquet file of rows, or - for JSON Lines on standard input.
 

@@ -103,7 +103,6 @@ class Rehearsal:
         self.total = plan.steps(planned_rows or len(rows))
         self.last = rehearsal_steps(self.total)
         count = adapters or adapters_for(plan, self.last)
-        self._gradients = [weight.requires_grad for weight in model.network.parameters()]
         self._base = probes.read(model)
         self._excess = surprise(model, rows[:SURPRISE_ROWS])
         self._runs = _runs(model, rows, plan, self.total, seed, count)
@@ -123,7 +122,6 @@ class Rehearsal:
             [reading.mass for reading in found],
         )
         self._read.append((steps, [np.stack(each) for each in readings]))
-        self._restore()
         return self.result
 
     def _readings(self) -> list[Reading]:
@@ -157,10 +155,6 @@ class Rehearsal:
             self._excess,
             np.array(self._runs.loss_history),
         )
-
-    def _restore(self) -> None:
-        for weight, needed in zip(self.model.network.parameters(), self._gradients, strict=True):
-            weight.requires_grad_(needed)
 
 
 SURPRISE_ROWS = 512

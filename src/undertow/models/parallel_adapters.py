@@ -103,6 +103,20 @@ class ParallelAdapters:
         return forward
 
 
+@contextmanager
+def frozen(model: LanguageModel) -> Iterator[None]:
+    """
+    Within the block no weight of the network requires gradients; after it those do that did before.
+    """
+    needed = [weight.requires_grad for weight in model.network.parameters()]
+    model.network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight, before in zip(model.network.parameters(), needed, strict=True):
+            weight.requires_grad_(before)
+
+
 def parallel_adapters(
     model: LanguageModel, plan: TrainingPlan, seeds: Sequence[int]
 ) -> ParallelAdapters:
@@ -114,8 +128,8 @@ def parallel_adapters(
     """
     if plan.method != "lora":
         raise ModelError(f"adapters are trained in parallel; the plan's method is '{plan.method}'")
-    drawn = [_fresh(model, plan, seed) for seed in seeds]
-    model.network.requires_grad_(False)
+    with frozen(model):
+        drawn = [_fresh(model, plan, seed) for seed in seeds]
     layers = []
     for name, (_, _, scale) in drawn[0].items():
         module = model.network.get_submodule(name)

@@ -15,7 +15,7 @@ from torch.nn import functional
 from undertow.errors import UndertowError
 from undertow.models.chat import IGNORED, Batch, Encoded, pad
 from undertow.models.loading import LanguageModel
-from undertow.models.parallel_adapters import ParallelAdapters
+from undertow.models.parallel_adapters import ParallelAdapters, frozen
 from undertow.models.plan import TrainingPlan
 from undertow.models.scoring import completion_logits
 from undertow.models.training import optimiser, refuse_long, training_rows
@@ -88,7 +88,7 @@ class ParallelTraining:
         network = self.adapters.model.network
         network.train()
         try:
-            with self.adapters.active():
+            with frozen(self.adapters.model), self.adapters.active():
                 for _ in range(steps):
                     self._step(next(self._batches))
         finally:

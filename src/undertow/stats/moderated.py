@@ -58,7 +58,7 @@ def moderated_t(treated: ArrayLike, control: ArrayLike) -> ModeratedT:
 
     >>> found = moderated_t([[1.0], [3.0]], [[0.0], [0.0]])
     >>> found.estimate.tolist(), found.t.round(6).tolist(), found.degrees
-    ([2.0], [2.0], 2)
+    ([2.0], [2.0], 2.0)
     """
     a, b = _arm(treated, "treated"), _arm(control, "control")
     n, m = len(a), len(b)
