@@ -104,9 +104,10 @@ def test_three_runs_are_corrected_by_holm_on_the_moderated_t() -> None:
     group = looked(6, runs=(3, 3))
     group.moved[:, 8] += 3
     test = moderated_t(group.moved, group.placebo)
-    p = corrected([group], [test], generator(0, "open-search"), level=0.95)
+    p, strength = corrected([group], generator(0, "open-search"), 0.95)
 
     assert p.tolist() == holm(test.p).tolist()
+    assert strength.tolist() == np.abs(test.t).tolist()
     assert search([group]) == ["probe 8"]
 
 

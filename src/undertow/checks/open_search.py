@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from undertow.data.streams import derive, generator
 from undertow.results.scan import Moved
 from undertow.stats.designs import smallest_p_two_sample
-from undertow.stats.moderated import ModeratedT, moderated_t
+from undertow.stats.moderated import moderated_t, quieter_arm_t
 from undertow.stats.multiplicity import holm
-from undertow.stats.step_down import EXACT_SPLITS, step_down
+from undertow.stats.step_down import EXACT_SPLITS, split_maxima, step_down
 
 if TYPE_CHECKING:
     from undertow.checks.dataset.subject import Subject
@@ -113,45 +113,48 @@ def open_search(
     if not groups:
         return ()
     _refuse(groups)
-    tests = [moderated_t(group.moved, group.placebo) for group in groups]
-    adjusted = corrected(groups, tests, rng, level=level)
+    adjusted, strengths = (np.split(each, _ends(groups)) for each in corrected(groups, rng, level))
     found: list[tuple[float, float, Moved]] = []
-    for group, test, p in zip(groups, tests, np.split(adjusted, _ends(groups)), strict=True):
-        strength = np.abs(test.t)
+    for group, p, strength in zip(groups, adjusted, strengths, strict=True):
+        estimate = group.moved.mean(0) - group.placebo.mean(0)
         for i in np.lexsort((-strength, p))[:most]:
             if p[i] <= 1 - level + 1e-12:
-                entry = _moved(group, int(i), subject, test.estimate[i], p[i])
+                entry = _moved(group, int(i), subject, estimate[i], p[i])
                 found.append((p[i], -strength[i], entry))
     return tuple(entry for *_, entry in sorted(found, key=lambda one: one[:2]))
 
 
 def corrected(
-    groups: Sequence[Looked],
-    tests: Sequence[ModeratedT],
-    rng: np.random.Generator,
-    *,
-    level: float,
-) -> NDArray[np.float64]:
+    groups: Sequence[Looked], rng: np.random.Generator, level: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """
-    p of every item, group after group, corrected for all of them.
+    (p corrected for all items, how strongly each moved), group after group.
 
     Where the splits of the runs can reach 1 - level (4 against 4 have 70, of which two are as extreme as any, so .029),
-    by the step-down permutation of the largest |moderated t|: exact whatever the distribution and whatever binds the
-    items. Else by Holm on the moderated t, which takes runs for normal, and errs where a few factors move all items.
-    Scales are pooled within a kind.
+    by the step-down permutation of the largest statistic, `quieter_arm_t`: exact whatever the distribution and whatever
+    binds the items. The statistic is counted in medians over splits of the largest of its kind, so that neither kind
+    sets the bar for the other. Else by Holm on the moderated t, which takes runs for normal and of one variance, and
+    errs where a few factors move all items.
     """
     runs, others = len(groups[0].moved), len(groups[0].placebo)
     if smallest_p_two_sample(runs, others) > 1 - level or 1 - level < 1 / EXACT_SPLITS:
-        return holm(np.concatenate([test.p for test in tests]))
+        tests = [moderated_t(group.moved, group.placebo) for group in groups]
+        return holm(np.concatenate([t.p for t in tests])), np.abs(
+            np.concatenate([t.t for t in tests])
+        )
     ends = _ends(groups)
+    units = [
+        float(np.median(split_maxima(quieter_arm_t, group.moved, group.placebo, rng)))
+        for group in groups
+    ]
 
     def strength(treated: NDArray[np.float64], control: NDArray[np.float64]) -> NDArray[np.float64]:
-        parts = zip(np.split(treated, ends, 1), np.split(control, ends, 1), strict=True)
-        return np.concatenate([np.abs(moderated_t(a, b).t) for a, b in parts])
+        parts = zip(np.split(treated, ends, 1), np.split(control, ends, 1), units, strict=True)
+        return np.concatenate([quieter_arm_t(a, b) / unit for a, b, unit in parts])
 
     moved = np.concatenate([group.moved for group in groups], axis=1)
     placebo = np.concatenate([group.placebo for group in groups], axis=1)
-    return step_down(strength, moved, placebo, rng)
+    return step_down(strength, moved, placebo, rng), strength(moved, placebo)
 
 
 def other_traits(subject: Subject) -> tuple[Trait, ...]:

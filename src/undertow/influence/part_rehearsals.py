@@ -44,20 +44,15 @@ def rehearse_parts(
     What `read` gives at the end of a rehearsal on each part, (parts, ...); the model is as it was afterwards.
 
     Runs on parts of their own are independent draws of the rows as well as of the adapter, so that rehearsals of two
-    sources of rows can be compared by a test over runs. Parts should be of one size.
+    sources of rows can be compared by a test over runs. Parts must be of one size.
 
     Raises:
         DataError: a row is longer than the plan's or the model's limit.
         ModelError: the plan's targets cannot be rehearsed.
     """
     total = plan.steps(planned_rows)
-    needed = [weight.requires_grad for weight in model.network.parameters()]
     trained = _copies if plan.method == "full" else _adapters
-    try:
-        return np.stack([read(each) for each in trained(model, parts, plan, total, seed)])
-    finally:
-        for weight, flag in zip(model.network.parameters(), needed, strict=True):
-            weight.requires_grad_(flag)
+    return np.stack([read(each) for each in trained(model, parts, plan, total, seed)])
 
 
 def _adapters(
