@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, special, stats
 
-from undertow.stats.moderated import inverse_trigamma, moderated_t, variance_prior
+from undertow.stats.moderated import geometric_t, inverse_trigamma, moderated_t, variance_prior
 
 
 def by_root_finding(treated: np.ndarray, control: np.ndarray) -> tuple[np.ndarray, float]:
@@ -171,3 +171,27 @@ def test_a_prior_needs_variances_that_can_be() -> None:
         variance_prior([1.0, -1.0], 3)
     with pytest.raises(ValueError, match="at least 1"):
         variance_prior([], 3)
+
+
+def test_the_geometric_mean_of_both_arms_sets_the_scale() -> None:
+    """
+    From the definition, with the prior of those means; the arms may be exchanged.
+    """
+    treated, control = runs(4, (4, 3), 25)
+    treated *= 3
+    means = np.sqrt(treated.var(0, ddof=1) * control.var(0, ddof=1))
+    variance, degrees = variance_prior(means, 5)
+    shrunken = (degrees * variance + 5 * means) / (degrees + 5)
+    expected = np.abs(treated.mean(0) - control.mean(0)) / np.sqrt(shrunken * (1 / 4 + 1 / 3))
+
+    assert geometric_t(treated, control) == pytest.approx(expected)
+    assert geometric_t(control, treated) == pytest.approx(expected)
+
+
+def test_a_single_run_is_measured_by_the_others() -> None:
+    """
+    It has no variance of its own; an item without any difference has none to speak of.
+    """
+    found = geometric_t([[5.0, 1.0, 2.0]], [[0.0, 1.0, 1.0], [2.0, 1.0, 1.0]])
+
+    assert found.tolist() == pytest.approx([4 / math.sqrt(2 * 1.5), 0.0, math.inf])

@@ -75,29 +75,29 @@ def moderated_t(treated: ArrayLike, control: ArrayLike) -> ModeratedT:
     return ModeratedT(estimate, t, p, total, degrees, variance)
 
 
-def quieter_arm_t(treated: ArrayLike, control: ArrayLike) -> Vector:
+def geometric_t(treated: ArrayLike, control: ArrayLike) -> Vector:
     """
-    |mean(treated) - mean(control)| over the standard error that the arm of the lesser variance would give, (items,).
+    |mean(treated) - mean(control)| over a standard error from the geometric mean of the arms' variances, (items,).
 
     A statistic for permutation tests, without a p of its own. What moves seldom moves alike in all runs: the variance
-    of the moved arm grows with the shift, and a t that pools it stays small however clear the shift is. Lesser
-    variances are shrunken as in `moderated_t`, or items that happen to vary little would win. The arms may be
-    exchanged. 0 for an item without a difference, infinite for one that has one and no variance.
+    of the moved arm grows with the shift, and a t that pools it stays small however clear the shift is. Where both arms
+    vary alike it is much like the moderated t. Variances are shrunken as there, or items that happen to vary little
+    would win. The arms may be exchanged. 0 without a difference, infinite with one and no variance.
 
     Raises:
         ValueError: as `moderated_t`, but for items that do not vary.
 
-    >>> quieter_arm_t([[1.0], [7.0]], [[0.0], [2.0]]).round(6).tolist()
-    [2.12132]
+    >>> geometric_t([[1.0], [7.0]], [[0.0], [2.0]]).round(6).tolist()
+    [1.224745]
     """
     a, b = _arms(treated, control)
-    repeated = [arm for arm in (a, b) if len(arm) > 1]
-    least = np.min([arm.var(0, ddof=1) for arm in repeated], axis=0)
-    own = min(map(len, repeated)) - 1
-    error = np.sqrt(_shrunken(least, own, *variance_prior(least, own)) * (1 / len(a) + 1 / len(b)))
+    repeated = [arm.var(0, ddof=1) for arm in (a, b) if len(arm) > 1]
+    own = len(a) + len(b) - 2
+    variances = np.prod(repeated, axis=0) ** (1 / len(repeated))
+    shrunken = _shrunken(variances, own, *variance_prior(variances, own))
     size = np.abs(a.mean(0) - b.mean(0))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(size > 0, size / error, 0.0)
+        return np.where(size > 0, size / np.sqrt(shrunken * (1 / len(a) + 1 / len(b))), 0.0)
 
 
 def variance_prior(variances: ArrayLike, degrees: int) -> tuple[float, float]:

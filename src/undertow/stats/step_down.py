@@ -58,19 +58,6 @@ def step_down(
     return adjusted
 
 
-def split_maxima(
-    strength: Strength, treated: Vector, control: Vector, rng: np.random.Generator
-) -> Vector:
-    """
-    The strongest item's strength under each split (splits,), the observed split first.
-
-    Enumerated, they are the same set whichever split is the observed one: a scale made of them keeps a test exact.
-    """
-    runs = np.concatenate([treated, control])
-    splits = _splits(len(treated), len(control), rng)
-    return np.array([strength(runs[s], np.delete(runs, s, axis=0)).max() for s in splits])
-
-
 def _splits(n: int, m: int, rng: np.random.Generator) -> np.ndarray:
     """
     Members of the first arm in each split, shape (splits, n); the observed split is the first.
