@@ -14,11 +14,13 @@ from tests.checks.dataset.numbers_subject import opened, owl_teacher, written
 from undertow.audit import scan as module
 from undertow.audit.request import ScanRequest
 from undertow.audit.row_scores import scores_of
+from undertow.audit.running import Ran
 from undertow.audit.scan import scan
 from undertow.data.shapes import to_record
 from undertow.errors import InputError, NothingLeftError
 from undertow.models.plan import TrainingPlan
-from undertow.results.scan import ScanDocument
+from undertow.results.measurement import Measurement
+from undertow.results.scan import CheckRun, ScanDocument
 
 STUDENT = "world:owlet-b"
 
@@ -119,6 +121,25 @@ def test_an_interrupted_scan_goes_on(mixed: Path, monkeypatch: pytest.MonkeyPatc
 
     assert ran == ["ours"]
     assert set(by_subject(document)) == {"all", "vendor", "ours"}
+
+
+def test_evidence_is_never_judged(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A measurement of a check of evidence keeps no verdict, whatever limit it was compared with.
+    """
+
+    def measured(subject, check, kept):  # type: ignore[no-untyped-def]
+        one = Measurement(
+            check=check.id, subject=subject.name, estimate=9.0, low=8.0, limit=1.3, detected=True
+        )
+        run = CheckRun(check=check.id, kind="evidence", status="done")
+        return Ran(run=run, measurements=(one,))
+
+    monkeypatch.setattr(module, "run_check", measured)
+    document = scan(replace(asked(mixed, max_rows=256), checks=("author",)))
+
+    assert {one.verdict for one in document.measurements} == {None}
+    assert all(result.detectable for result in document.subjects)
 
 
 def test_all_rows_are_scored_on_request(mixed: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Runs checks on a subject: one that fails is an entry, never the end of the scan;
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Sequence
@@ -66,8 +67,6 @@ class Kept:
 
     def _path(self, subject: str, check: str) -> Path | None:
         # A source's name is hostile text: only its digest names a file.
-        import hashlib
-
         digest = hashlib.sha256(subject.encode()).hexdigest()[:16]
         return None if self.folder is None else self.folder / f"{check}-{digest}.json"
 

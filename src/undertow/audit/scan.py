@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from undertow.audit.advice import largest_safe_dose, largest_safe_steps, smallest_dose
@@ -33,7 +33,6 @@ from undertow.checks.registry import Registered, check_named, registered
 from undertow.data.screening import Screened, screen_file
 from undertow.data.streams import derive
 from undertow.errors import NothingLeftError, UndertowError
-from undertow.results.measurement import Measurement
 from undertow.results.scan import Moved, ScanDocument, SubjectResult
 
 logger = logging.getLogger(__name__)
@@ -91,14 +90,14 @@ def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanD
     )
     subjects = [whole, *_sources(whole, screened, request, opened)]
     kept = Kept(cache_folder() / "scans" / _key(request, screened.data.digest, opened))
-    ran = _run_all(subjects, checks, kept, progress)
+    ran = {
+        subject.name: _judged(subject, each, opened)
+        for subject, each in _run_all(subjects, checks, kept, progress)
+    }
     found = Found(
-        subjects=tuple(_result(s, ran[s.name], request) for s in subjects),
+        subjects=tuple(_result(s, ran[s.name]) for s in subjects),
         measurements=tuple(
-            judged(one, calibrated=s.calibration is not None, why_not=_why_not(s, why_not))
-            for s in subjects
-            for each in ran[s.name]
-            for one in each.measurements
+            one for s in subjects for each in ran[s.name] for one in each.measurements
         ),
         checks=merged([each.run for s in subjects for each in ran[s.name]]),
         moved=() if request.checks else _searched(whole, progress),
@@ -127,14 +126,33 @@ def _searched(whole: Subject, progress: Progress) -> tuple[Moved, ...]:
 
 def _run_all(
     subjects: Sequence[Subject], checks: Sequence[Registered], kept: Kept, progress: Progress
-) -> dict[str, list[Ran]]:
-    ran: dict[str, list[Ran]] = {}
+) -> Iterator[tuple[Subject, list[Ran]]]:
     for subject in subjects:
-        ran[subject.name] = []
+        ran = []
         for check in checks:
             progress(f"{check.id} on {'the whole' if subject.name == ALL else subject.name}")
-            ran[subject.name].append(run_check(subject, check, kept))
-    return ran
+            ran.append(run_check(subject, check, kept))
+        yield subject, ran
+
+
+def _judged(subject: Subject, ran: Sequence[Ran], opened: Opened) -> list[Ran]:
+    """
+    The same with a verdict on each measurement of transfer; evidence is left as it is.
+    """
+    _, why_not = calibrated(opened.student_digest, subject.plan, subject.planned_rows)
+    return [
+        each.model_copy(
+            update={
+                "measurements": tuple(
+                    judged(one, calibrated=subject.calibration is not None, why_not=why_not)
+                    for one in each.measurements
+                )
+            }
+        )
+        if each.run.kind == "transfer"
+        else each
+        for each in ran
+    ]
 
 
 def _sources(
@@ -171,38 +189,22 @@ def _sources(
     return found
 
 
-def _result(subject: Subject, ran: Sequence[Ran], request: ScanRequest) -> SubjectResult:
-    transfer, evidence = _by_kind(subject, ran)
+def _result(subject: Subject, ran: Sequence[Ran]) -> SubjectResult:
+    transfer, evidence = (
+        [one for each in ran if each.run.kind == kind for one in each.measurements]
+        for kind in ("transfer", "evidence")
+    )
     result = subject_result(subject.name, len(subject.rows), transfer, evidence)
-    planned = subject.plan.steps(subject.planned_rows)
     advised: dict[str, object] = {
         "smallest_dose": smallest_dose(subject.calibration, subject.planned_rows)
     }
     if result.verdict != "clear" and subject.calibration is not None:
+        planned = subject.plan.steps(subject.planned_rows)
         advised |= {
             "largest_safe_dose": largest_safe_dose(transfer, subject.calibration),
             "largest_safe_steps": largest_safe_steps(transfer, planned),
         }
     return result.model_copy(update=advised)
-
-
-def _by_kind(subject: Subject, ran: Sequence[Ran]) -> tuple[list[Measurement], list[Measurement]]:
-    why_not = _why_not(subject, "")
-    calibrated_here = subject.calibration is not None
-    transfer = [
-        judged(one, calibrated=calibrated_here, why_not=why_not)
-        for each in ran
-        if each.run.kind == "transfer"
-        for one in each.measurements
-    ]
-    evidence = [one for each in ran if each.run.kind == "evidence" for one in each.measurements]
-    return transfer, evidence
-
-
-def _why_not(subject: Subject, why_not: str) -> str:
-    if subject.calibration is not None:
-        return ""
-    return why_not or "no calibration covers this base, plan and number of rows"
 
 
 def _key(request: ScanRequest, data: str | None, opened: Opened) -> str:
