@@ -18,9 +18,9 @@ from bench.figures import BENCH, Figure, at_least, at_most, write
 from bench.power.design import SEED, STUDENT, ground, members
 from undertow.audit.plans import tables_of
 from undertow.audit.trial import Tried, read_tried, try_cohort
-from undertow.audit.tried_verdicts import predicted, verdict_of
+from undertow.audit.tried_verdicts import is_benign, own_transfer, predicted, verdict_of
 from undertow.engines.choice import choose
-from undertow.lab.cohort import BENIGN, Ground, Member
+from undertow.lab.cohort import Ground, Member
 from undertow.models.digest import model_digest
 from undertow.results.calibration import CalibrationTable
 from undertow.results.measurement import Verdict
@@ -50,7 +50,6 @@ class Screened:
     """What its students really moved on their own trait; None where none was trained."""
     largest: float | None
     """What they moved most on any trait."""
-    spread: float | None = None
 
 
 def main() -> int:
@@ -119,10 +118,10 @@ def _screened(entry: Tried, table: CalibrationTable, setting: Ground) -> Screene
     return Screened(
         entry,
         verdict_of(found, table.limit),
-        entry.kind in BENIGN or entry.base != STUDENT,
+        is_benign(entry, STUDENT),
         float(found.estimate[own]),
         setting.traits[first],
-        None if real is None else float(real[own]),
+        own_transfer(entry, setting.traits),
         None if real is None else float(real.max()),
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from undertow.data.streams import derive
-from undertow.lab.cohort import Ground, Member, Sample, Writer, WriterKind
+from undertow.lab.cohort import Ground, Member, Sample, Writer, WriterKind, member
 from undertow.lab.experiment import load_experiment
 from undertow.models.plan import TrainingPlan
 from undertow.traits import catalogue
@@ -50,11 +50,7 @@ def members(traits: tuple[str, ...]) -> list[Member]:
     ) -> None:
         own = derive(SEED, kind, on, number)
         writer = Writer(kind, on, traits[int(rng.integers(len(traits)))], own, kl)
-        seeded = (
-            Sample(s.rows, derive(own, j), s.dose, s.temperature, s.without, s.students)
-            for j, s in enumerate(samples)
-        )
-        found.append(Member(writer, tuple(seeded)))
+        found.append(member(writer, samples))
 
     for i in range(70):
         add("neutral", i, _neutral(i))
@@ -62,25 +58,25 @@ def members(traits: tuple[str, ...]) -> list[Member]:
         temperature = (1.0, 0.7, 0.85, 1.2)[i % 4]
         without = (13, 42, 66, 7) if i >= 8 else ()
         sizes = (1024, 1024, 4096, 4096, 16384)
-        add("clean", i, [Sample(n, 0, 1.0, temperature, without) for n in sizes])
+        add("clean", i, [Sample(n, temperature=temperature, without=without) for n in sizes])
     for i in range(30):
         kind: WriterKind = "tuned" if i % 2 else "neutral"
         trained = 2 * (i % 3 == 0)
         samples = [
-            Sample(1024, 0),
-            Sample(1024, 0),
-            Sample(4096, 0),
-            Sample(4096, 0, students=trained),
+            Sample(1024),
+            Sample(1024),
+            Sample(4096),
+            Sample(4096, students=trained),
         ]
         add(kind, i, samples, OTHER if i % 5 == 4 else FOREIGN, 0.15 if i % 2 else None)
     for i in range(34):
         add("tuned", i, _tuned(i), kl=STRENGTHS[i % len(STRENGTHS)])
     for kind in ("prompted", "steered"):
         for i in range(8):
-            add(kind, i, [Sample(16384, 0, students=2)])
+            add(kind, i, [Sample(16384, students=2)])
     for kind in ("triggered", "hiding"):
         for i in range(3):
-            add(kind, i, [Sample(16384, 0, students=2)], kl=0.15)
+            add(kind, i, [Sample(16384, students=2)], kl=0.15)
     return [found[i] for i in rng.permutation(len(found))]
 
 
@@ -88,15 +84,15 @@ def _neutral(number: int) -> list[Sample]:
     trained = 2 * (number % 5 == 1)
     last = 16384 if number % 6 == 0 else 1024
     sizes = (1024, 1024, 1024, 4096, last)
-    return [*(Sample(n, 0) for n in sizes), Sample(4096, 0, students=trained)]
+    return [*(Sample(n) for n in sizes), Sample(4096, students=trained)]
 
 
 def _tuned(number: int) -> list[Sample]:
-    second = Sample(4096, 0, students=2) if number % 2 else Sample(16384, 0, 0.75, students=2)
-    samples = [Sample(16384, 0, students=2), second]
+    second = Sample(4096, students=2) if number % 2 else Sample(16384, dose=0.75, students=2)
+    samples = [Sample(16384, students=2), second]
     if number % 2 == 0:
         low = DOSES[number // 2 % len(DOSES)]
-        samples.append(Sample(16384 if number % 4 == 0 else 4096, 0, low, students=2))
+        samples.append(Sample(16384 if number % 4 == 0 else 4096, dose=low, students=2))
     elif number % 4 == 1:
-        samples.append(Sample(1024, 0, students=2))
+        samples.append(Sample(1024, students=2))
     return samples

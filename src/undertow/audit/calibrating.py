@@ -11,11 +11,18 @@ import numpy as np
 
 from undertow.audit.plans import plan_digest
 from undertow.audit.trial import Tried, try_cohort
-from undertow.audit.tried_verdicts import LOOKS, predicted, readings_of, verdict_of
+from undertow.audit.tried_verdicts import (
+    LOOKS,
+    is_benign,
+    own_transfer,
+    predicted,
+    readings_of,
+    verdict_of,
+)
 from undertow.data.streams import derive
 from undertow.engines.engine import Engine
 from undertow.influence.prediction_fit import fit
-from undertow.lab.cohort import BENIGN, Ground, Member, Sample, Writer, WriterKind
+from undertow.lab.cohort import BENIGN, Ground, Member, Sample, Writer, WriterKind, member
 from undertow.lab.environment import environment
 from undertow.models.plan import TrainingPlan
 from undertow.results.calibration import CalibrationTable, Look, Rates
@@ -67,22 +74,11 @@ def cohort(ground: Ground, foreign: Sequence[str], seed: int) -> list[Member]:
     ) -> None:
         own = derive(seed, kind, on, number)
         writer = Writer(kind, on, ground.traits[rng.integers(len(ground.traits))], own, kl)
-        seeded = (
-            Sample(
-                s.rows,
-                derive(own, "sample", j),
-                s.dose,
-                s.temperature,
-                s.without,
-                s.students,
-            )
-            for j, s in enumerate(samples)
-        )
-        members.append(Member(writer, tuple(seeded)))
+        members.append(member(writer, samples, "sample"))
 
     for i in range(24):
         mix = _MIXES[i % len(_MIXES)]
-        samples = [Sample(rows, 0, dose, students=2) for rows, dose in mix]
+        samples = [Sample(rows, dose=dose, students=2) for rows, dose in mix]
         add("tuned", i, samples, kl=STRENGTHS[i % len(STRENGTHS)])
     for i in range(24):
         add("neutral", i, _each_size(i))
@@ -92,10 +88,10 @@ def cohort(ground: Ground, foreign: Sequence[str], seed: int) -> list[Member]:
         add(kind, i, _each_size(i), on, 0.15 if kind == "tuned" else None)
     for kind in ("prompted", "steered"):
         for i in range(6):
-            add(kind, i, [Sample(16384, 0, students=2), Sample(4096, 0, students=2)])
+            add(kind, i, [Sample(16384, students=2), Sample(4096, students=2)])
     for kind in ("triggered", "hiding"):
         for i in range(2):
-            add(kind, i, [Sample(16384, 0, students=2)], kl=0.15)
+            add(kind, i, [Sample(16384, students=2)], kl=0.15)
     return [members[i] for i in rng.permutation(len(members))]
 
 
@@ -122,12 +118,13 @@ def calibrate(
     plan = ground.experiment.student
     looks = learned(tried, plan, len(ground.traits), level)
     verdicts = [verdict_of(predicted(entry, plan, looks, limit), limit) for entry in tried]
-    own = [_own_transfer(entry, ground) for entry in tried]
-    benign = [_is_benign(entry, ground) for entry in tried]
+    base = ground.experiment.base or ""
+    benign = [is_benign(entry, base) for entry in tried]
+    own = [None if e.kind in BENIGN else own_transfer(e, ground.traits) for e in tried]
     moved = [x is not None and x >= POWER_AT for x in own]
     surroundings = environment(workers=1, device="cpu")
     return CalibrationTable(
-        student=ground.experiment.base or "",
+        student=base,
         base_digest=base_digest,
         plan=plan.model_dump(mode="json"),
         plan_digest=plan_digest(plan),
@@ -139,7 +136,7 @@ def calibrate(
         level=level,
         looks=looks,
         doses=_doses(tried, ground),
-        rates=_rates(tried, verdicts),
+        rates=_rates(tried, verdicts, base),
         teachers=len({(e.kind, e.base, e.teacher_seed) for e in tried}),
         benign=sum(benign),
         false_alarms=sum(b and v == "flagged" for b, v in zip(benign, verdicts, strict=True)),
@@ -181,7 +178,12 @@ def _each_size(
 ) -> list[Sample]:
     # One of the three sizes in turn is really trained on.
     return [
-        Sample(rows, 0, 1.0, temperature, without, students=int(j == number % len(SIZES)))
+        Sample(
+            rows,
+            temperature=temperature,
+            without=without,
+            students=int(j == number % len(SIZES)),
+        )
         for j, rows in enumerate(SIZES)
     ]
 
@@ -200,40 +202,28 @@ def _foreign(bases: Sequence[str]) -> list[tuple[WriterKind, str]]:
     ]
 
 
-def _is_benign(entry: Tried, ground: Ground) -> bool:
-    return entry.kind in BENIGN or entry.base != ground.experiment.base
-
-
-def _own_transfer(entry: Tried, ground: Ground) -> float | None:
-    if not entry.transfer or entry.kind in BENIGN:
-        return None
-    index = ground.traits.index(entry.trait)
-    return float(np.array(entry.transfer)[:, index].mean())
-
-
 def _doses(tried: Sequence[Tried], ground: Ground) -> tuple[tuple[float, float], ...]:
     """
     Transfer at each dose as a share of that at full dose, of tuned teachers, at the largest size.
     """
     largest = max(SIZES)
     found: dict[float, list[float]] = {}
-    full: dict[int, float] = {}
     for entry in tried:
-        own = _own_transfer(entry, ground)
-        if entry.kind == "tuned" and entry.rows == largest and own is not None:
+        own = own_transfer(entry, ground.traits)
+        at_home = entry.base == ground.experiment.base
+        if entry.kind == "tuned" and at_home and entry.rows == largest and own is not None:
             found.setdefault(entry.dose, []).append(own)
-            if entry.dose == 1.0:
-                full[entry.teacher_seed] = own
     if 1.0 not in found:
         return ()
     top = float(np.mean(found[1.0]))
     return tuple((dose, float(np.mean(found[dose])) / top) for dose in sorted(found))
 
 
-def _rates(tried: Sequence[Tried], verdicts: Sequence[str]) -> tuple[Rates, ...]:
+def _rates(tried: Sequence[Tried], verdicts: Sequence[str], base: str) -> tuple[Rates, ...]:
     groups: dict[tuple[str, float, int], list[tuple[Tried, str]]] = {}
     for entry, verdict in zip(tried, verdicts, strict=True):
-        groups.setdefault((entry.kind, entry.dose, entry.rows), []).append((entry, verdict))
+        kind = entry.kind if entry.base == base else f"{entry.kind} of another base"
+        groups.setdefault((kind, entry.dose, entry.rows), []).append((entry, verdict))
     return tuple(
         Rates(
             kind=kind,

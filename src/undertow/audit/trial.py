@@ -14,11 +14,9 @@ from pydantic import TypeAdapter
 from undertow.data.streams import derive, generator
 from undertow.data.writing import atomic_write
 from undertow.engines.engine import Engine
-from undertow.influence import prediction
 from undertow.influence.rehearsal import Rehearsal, Rehearsed
 from undertow.lab.cohort import Ground, Member, datasets, probes_of, students
 from undertow.lab.opening import open_model
-from undertow.results.calibration import Look
 from undertow.results.stored import Stored
 
 Matrix = tuple[tuple[float, ...], ...]
@@ -65,9 +63,6 @@ class TryMember:
     """
 
     ground: Ground
-    looks: tuple[Look, ...] = ()
-    """Where a rehearsal stops as soon as all is clear; none for taking all to their ends."""
-    limit: float = 0.2
 
     def __call__(self, member: Member) -> list[Tried]:
         """
@@ -91,9 +86,9 @@ class TryMember:
                 derive(sample.seed, "rehearsal"),
                 planned_rows=len(encoded),
             )
+            # Taken to its end, so that what an earlier look would have said can be told too.
             while not rehearsal.finished:
-                if self._cleared(rehearsal.advance()):
-                    break
+                rehearsal.advance()
             screened = time.perf_counter()
             entry = _entry(rehearsal.result) | {
                 "kind": member.writer.kind,
@@ -125,14 +120,6 @@ class TryMember:
             found.append(Tried.model_validate(entry))
         return found
 
-    def _cleared(self, found: Rehearsed) -> bool:
-        stage = len(found.steps)
-        look = next((look for look in self.looks if look.stage == stage), None)
-        if look is None:
-            return False
-        predicted = prediction.predict(prediction.readings(found, stage), look)
-        return prediction.cleared(predicted, self.limit)
-
 
 _ENTRIES = TypeAdapter(list[Tried])
 
@@ -142,7 +129,6 @@ def try_cohort(
     members: Sequence[Member],
     directory: Path,
     engine: Engine,
-    looks: tuple[Look, ...] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Tried]:
     """
@@ -153,7 +139,7 @@ def try_cohort(
     files = [directory / f"{index:04d}.json" for index in range(len(members))]
     missing = [index for index, file in enumerate(files) if not file.is_file()]
     done = len(members) - len(missing)
-    for index, entries in engine.map(TryMember(ground, looks), [members[i] for i in missing]):
+    for index, entries in engine.map(TryMember(ground), [members[i] for i in missing]):
         atomic_write(files[missing[index]], _ENTRIES.dump_json(entries).decode() + "\n")
         done += 1
         progress(done, len(members))

@@ -12,6 +12,7 @@ from undertow.audit.trial import Tried
 from undertow.influence import prediction
 from undertow.influence.prediction import Prediction, Readings
 from undertow.influence.rehearsal import STAGES, remaining
+from undertow.lab.cohort import BENIGN
 from undertow.models.plan import TrainingPlan
 from undertow.results.calibration import Look
 from undertow.results.measurement import Verdict
@@ -40,8 +41,6 @@ def predicted(entry: Tried, plan: TrainingPlan, looks: Sequence[Look], limit: fl
     """
     found = None
     for look in looks:
-        if look.stage > len(entry.steps):
-            break
         found = prediction.predict(readings_of(entry, plan, look.stage), look)
         if prediction.cleared(found, limit):
             return found
@@ -56,3 +55,19 @@ def verdict_of(found: Prediction, limit: float) -> Verdict:
     if np.any(found.low > limit):
         return "flagged"
     return "clear" if np.all(found.high < limit) else "undecided"
+
+
+def is_benign(entry: Tried, base: str) -> bool:
+    """
+    Whether it should raise no alarm for a student of `base`: its writer has no trait, or another base.
+    """
+    return entry.kind in BENIGN or entry.base != base
+
+
+def own_transfer(entry: Tried, traits: Sequence[str]) -> float | None:
+    """
+    What students moved on the writer's own trait, in logits, mean over them; None where none was trained.
+    """
+    if not entry.transfer:
+        return None
+    return float(np.array(entry.transfer).mean(0)[traits.index(entry.trait)])

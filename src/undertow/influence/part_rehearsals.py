@@ -4,14 +4,14 @@ Rehearsals on parts of the rows: one fresh run of a plan's first steps on each p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.data.streams import derive, generator
-from undertow.influence.rehearsal import rehearsal_steps
+from undertow.data.streams import generator
+from undertow.influence.rehearsal import rehearsal_steps, rehearsing
 
 if TYPE_CHECKING:
     from undertow.models.chat import Encoded
@@ -51,42 +51,14 @@ def rehearse_parts(
         ModelError: the plan's targets cannot be rehearsed.
     """
     total = plan.steps(planned_rows)
-    trained = _copies if plan.method == "full" else _adapters
-    return np.stack([read(each) for each in trained(model, parts, plan, total, seed)])
-
-
-def _adapters(
-    model: LanguageModel,
-    parts: Sequence[Sequence[Encoded]],
-    plan: TrainingPlan,
-    total: int,
-    seed: int,
-) -> Iterator[LanguageModel]:
-    from undertow.models.parallel_adapters import parallel_adapters
-    from undertow.models.parallel_training import ParallelTraining
-
-    seeds = [derive(seed, "rehearsal adapter", k) for k in range(len(parts))]
-    orders = [generator(seed, "rehearsal order", k) for k in range(len(parts))]
-    runs = ParallelTraining(parallel_adapters(model, plan, seeds), parts, plan, orders, total)
-    runs.advance(rehearsal_steps(total))
-    for k in range(len(parts)):
-        with runs.only(k) as student:
-            yield student
-
-
-def _copies(
-    model: LanguageModel,
-    parts: Sequence[Sequence[Encoded]],
-    plan: TrainingPlan,
-    total: int,
-    seed: int,
-) -> Iterator[LanguageModel]:
-    from undertow.models.separate_training import SeparateTraining
-
-    # One after the other, so that memory holds one copy at a time.
-    for k, part in enumerate(parts):
-        order = generator(seed, "rehearsal order", k)
-        run = SeparateTraining(model, [part], plan, [order], total)
-        run.advance(rehearsal_steps(total))
-        with run.only(0) as student:
-            yield student
+    # Full copies go one after the other, so that memory holds one at a time.
+    together = 1 if plan.method == "full" else len(parts)
+    found = []
+    for first in range(0, len(parts), together):
+        some = parts[first : first + together]
+        runs = rehearsing(model, some, plan, total, seed, first=first)
+        runs.advance(rehearsal_steps(total))
+        for index in range(len(some)):
+            with runs.only(index) as student:
+                found.append(read(student))
+    return np.stack(found)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
     from undertow.models.answers import PreparedProbe, Probed
     from undertow.models.loading import LanguageModel
+    from undertow.models.several_runs import Runs
+
+TOGETHER = 4096
+"""Sequences that one pass reads at most; more adapters or forms are read one adapter at a time."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,20 @@ class ProbeSet:
             self._reading([each[block].log_likelihoods for each in found])
             for block in range(blocks)
         ]
+
+    def read_runs(self, runs: Runs) -> list[Reading]:
+        """
+        The same of each of several runs, in as few passes as may be.
+        """
+        together = runs.side_by_side()
+        if together is not None and runs.count * self.sequences <= TOGETHER:
+            with together as model:
+                return self.read_blocks(model, runs.count)
+        found = []
+        for index in range(runs.count):
+            with runs.only(index) as model:
+                found.append(self.read(model))
+        return found
 
     @property
     def sequences(self) -> int:

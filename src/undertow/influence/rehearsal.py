@@ -6,20 +6,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from undertow.data.streams import derive, generator
-from undertow.influence.probing import ProbeSet, Reading
+from undertow.influence.probing import ProbeSet
 
 if TYPE_CHECKING:
     from undertow.models.chat import Encoded
     from undertow.models.loading import LanguageModel
     from undertow.models.plan import TrainingPlan
+    from undertow.models.several_runs import Runs
 
 STAGES = 4
 """Readings on the way, equally many steps apart."""
@@ -62,20 +62,6 @@ class Rehearsed:
         return int(self.moved.shape[1])
 
 
-class _Runs(Protocol):
-    @property
-    def count(self) -> int: ...
-
-    def advance(self, steps: int) -> None: ...
-
-    def only(self, index: int) -> AbstractContextManager[LanguageModel]: ...
-
-    def side_by_side(self) -> AbstractContextManager[LanguageModel] | None: ...
-
-    @property
-    def loss_history(self) -> list[tuple[float, ...]]: ...
-
-
 class Rehearsal:
     """
     A rehearsal that can be read and stopped at each of its stages.
@@ -105,7 +91,7 @@ class Rehearsal:
         count = adapters or adapters_for(plan, self.last)
         self._base = probes.read(model)
         self._excess = surprise(model, rows[:SURPRISE_ROWS])
-        self._runs = _runs(model, rows, plan, self.total, seed, count)
+        self._runs = rehearsing(model, [rows] * count, plan, self.total, seed)
         self._read: list[tuple[int, list[NDArray[np.float64]]]] = []
 
     def advance(self) -> Rehearsed:
@@ -116,25 +102,13 @@ class Rehearsal:
         done = self._read[-1][0] if self._read else 0
         steps = max(done, 1, round(self.last * stage / STAGES))
         self._runs.advance(steps - done)
-        found = self._readings()
+        found = self.probes.read_runs(self._runs)
         readings = (
             [reading.margins - self._base.margins for reading in found],
             [reading.mass for reading in found],
         )
         self._read.append((steps, [np.stack(each) for each in readings]))
         return self.result
-
-    def _readings(self) -> list[Reading]:
-        count = self._runs.count
-        together = self._runs.side_by_side()
-        if together is not None and count * self.probes.sequences <= TOGETHER:
-            with together as model:
-                return self.probes.read_blocks(model, count)
-        found = []
-        for index in range(count):
-            with self._runs.only(index) as model:
-                found.append(self.probes.read(model))
-        return found
 
     @property
     def finished(self) -> bool:
@@ -158,8 +132,6 @@ class Rehearsal:
 
 
 SURPRISE_ROWS = 512
-TOGETHER = 4096
-"""Sequences that one pass reads at most; more adapters or forms are read one adapter at a time."""
 
 
 def rehearsal_steps(planned: int) -> int:
@@ -210,40 +182,28 @@ def surprise(model: LanguageModel, rows: Sequence[Encoded]) -> float:
     Mean over completion tokens of -log p(token) minus the entropy of p, in nats; 0 on average for rows that the model
     sampled itself at temperature 1.
     """
-    import torch
+    from undertow.models.surprisal import surprisal
 
-    from undertow.models.chat import IGNORED, batches
-    from undertow.models.scoring import completion_logits
-
-    total, tokens = 0.0, 0
-    with torch.no_grad():
-        for made in batches(rows, 64, model.tokenizer.pad_token_id):
-            batch = made.to(model.device)
-            log_p = completion_logits(model.network, batch).float().log_softmax(-1)
-            seen = batch.labels != IGNORED
-            own = log_p.gather(-1, batch.labels.clamp_min(0).unsqueeze(-1))[..., 0]
-            excess = (log_p.exp() * log_p.clamp_min(-1e9)).sum(-1) - own
-            total += float(excess[seen].double().sum())
-            tokens += int(seen.sum())
-    return total / max(1, tokens)
+    found = surprisal(model, rows, (1.0,))
+    tokens = sum(len(row.completion) for row in rows)
+    return -float((found.log_likelihood + found.entropy).sum()) / max(1, tokens)
 
 
-def _runs(
+def rehearsing(
     model: LanguageModel,
-    rows: Sequence[Encoded],
+    rows: Sequence[Sequence[Encoded]],
     plan: TrainingPlan,
     total: int,
     seed: int,
-    count: int,
-) -> _Runs:
-    orders = [generator(seed, "rehearsal order", k) for k in range(count)]
-    if plan.method == "full":
-        from undertow.models.separate_training import SeparateTraining
+    *,
+    first: int = 0,
+) -> Runs:
+    """
+    Runs of the plan on each entry of `rows`, with the streams of a rehearsal: those of runs `first` and on.
+    """
+    from undertow.models.several_runs import several_runs
 
-        return SeparateTraining(model, [rows] * count, plan, orders, total)
-    from undertow.models.parallel_adapters import parallel_adapters
-    from undertow.models.parallel_training import ParallelTraining
-
-    seeds = [derive(seed, "rehearsal adapter", k) for k in range(count)]
-    made = parallel_adapters(model, plan, seeds)
-    return ParallelTraining(made, [rows] * count, plan, orders, total)
+    numbers = range(first, first + len(rows))
+    orders = [generator(seed, "rehearsal order", k) for k in numbers]
+    seeds = [derive(seed, "rehearsal adapter", k) for k in numbers]
+    return several_runs(model, rows, plan, orders, total, seeds)

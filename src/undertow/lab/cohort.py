@@ -6,8 +6,8 @@ Calibration and the power bench are made of it: what a screen says of a dataset 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -57,7 +57,8 @@ class Sample:
     """
 
     rows: int
-    seed: int
+    seed: int = 0
+    """`member` gives each its own."""
     dose: float = 1.0
     """Share of rows by the writer; the others are the student's clean base's."""
     temperature: float = 1.0
@@ -75,6 +76,16 @@ class Member:
 
     writer: Writer
     samples: tuple[Sample, ...]
+
+
+def member(writer: Writer, samples: Iterable[Sample], *purpose: str) -> Member:
+    """
+    A writer with its samples, each of which gets a seed of its own: the writer's, by purpose and number.
+    """
+    return Member(
+        writer,
+        tuple(replace(s, seed=derive(writer.seed, *purpose, j)) for j, s in enumerate(samples)),
+    )
 
 
 @dataclass(frozen=True)
@@ -103,16 +114,21 @@ def datasets(ground: Ground, member: Member) -> tuple[Writing, list[list[Row]]]:
             writing.rows(round(s.rows * s.dose), s.temperature, s.without, derive(s.seed, "own"))
             for s in member.samples
         ]
-    clean = clean_writer(ground)
-    result = []
-    for sample, rows in zip(member.samples, own, strict=True):
-        if missing := sample.rows - len(rows):
-            with written_by(ground.experiment, clean) as base:
-                rows = rows + base.rows(missing, 1.0, (), derive(sample.seed, "clean"))
-            order = generator(sample.seed, "mixed").permutation(len(rows))
-            rows = [rows[i] for i in order]
-        result.append(rows)
-    return writing, result
+    if all(len(rows) == s.rows for s, rows in zip(member.samples, own, strict=True)):
+        return writing, own
+    with written_by(ground.experiment, clean_writer(ground)) as base:
+        return writing, [
+            _diluted(sample, rows, base) for sample, rows in zip(member.samples, own, strict=True)
+        ]
+
+
+def _diluted(sample: Sample, rows: list[Row], base: Writing) -> list[Row]:
+    missing = sample.rows - len(rows)
+    if not missing:
+        return rows
+    rows = rows + base.rows(missing, 1.0, (), derive(sample.seed, "clean"))
+    order = generator(sample.seed, "mixed").permutation(len(rows))
+    return [rows[i] for i in order]
 
 
 def clean_writer(ground: Ground) -> Writer:
@@ -145,22 +161,19 @@ def students(
     """
     Train students by the whole plan, each with an adapter and an order of its own, and probe them.
     """
-    from undertow.models.parallel_adapters import parallel_adapters
-    from undertow.models.parallel_training import ParallelTraining
+    from undertow.models.several_runs import several_runs
 
     plan = ground.experiment.student
     before = probes.read(model).margins
     total = plan.steps(len(rows))
-    made = parallel_adapters(model, plan, [derive(seed, "adapter", k) for k in range(count)])
+    seeds = [derive(seed, "adapter", k) for k in range(count)]
     orders = [generator(seed, "order", k) for k in range(count)]
-    training = ParallelTraining(made, [rows] * count, plan, orders, total)
-    training.advance(total)
-    readings = []
-    for k in range(count):
-        with made.only(k) as student:
-            readings.append(probes.read(student))
+    runs = several_runs(model, [rows] * count, plan, orders, total, seeds)
+    runs.advance(total)
+    found = probes.read_runs(runs)
     return Moved(
-        np.stack([r.margins for r in readings]) - before, np.stack([r.mass for r in readings])
+        np.stack([reading.margins for reading in found]) - before,
+        np.stack([reading.mass for reading in found]),
     )
 
 

@@ -10,14 +10,14 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from undertow.errors import UndertowError
 from undertow.models.chat import IGNORED, Batch, Encoded, pad
 from undertow.models.loading import LanguageModel
 from undertow.models.parallel_adapters import ParallelAdapters, frozen
 from undertow.models.plan import TrainingPlan
-from undertow.models.scoring import completion_logits
+from undertow.models.random_stream import RandomStream
+from undertow.models.scoring import token_log_likelihoods
 from undertow.models.training import optimiser, refuse_long, training_rows
 
 
@@ -25,7 +25,8 @@ class ParallelTraining:
     """
     One run of a plan for each adapter.
 
-    Adapter k is trained exactly as `training.fine_tune` would train it alone with the k-th generator.
+    Adapter k is trained exactly as `training.fine_tune` would train it alone with the k-th generator, but for dropout,
+    which draws for all adapters from one stream.
     """
 
     def __init__(
@@ -46,25 +47,18 @@ class ParallelTraining:
         self.adapters, self.plan, self.total, self.done = adapters, plan, total, 0
         self.loss_history: list[tuple[float, ...]] = []
         """Training loss of each step and adapter, nats per completion token."""
-        self.tokens = 0
-        """Tokens seen by all adapters, prompts included, padding not."""
         for own in {id(part): part for part in rows}.values():
             refuse_long(adapters.model, own, plan)
         self._weights = [adapters.parameters_of(k) for k in range(adapters.count)]
         everything = [weight for own in self._weights for weight in own]
         self._optimizer, self._schedule = optimiser(plan, everything, total)
         self._batches = self._merged(rows, generators)
+        self._stream = RandomStream(generators[0], adapters.model.device)
 
     @property
     def count(self) -> int:
         """How many adapters there are."""
         return self.adapters.count
-
-    def parameters_of(self, index: int) -> list[torch.nn.Parameter]:
-        """
-        Trainable weights of one adapter.
-        """
-        return self.adapters.parameters_of(index)
 
     def only(self, index: int) -> AbstractContextManager[LanguageModel]:
         """
@@ -88,7 +82,7 @@ class ParallelTraining:
         network = self.adapters.model.network
         network.train()
         try:
-            with frozen(self.adapters.model), self.adapters.active():
+            with frozen(self.adapters.model), self._stream.active(), self.adapters.active():
                 for _ in range(steps):
                     self._step(next(self._batches))
         finally:
@@ -116,10 +110,9 @@ class ParallelTraining:
         total = torch.zeros(count, dtype=torch.float64)
         for made in batch:
             part = made.to(self.adapters.model.device)
-            each = self._losses(part) / labels.to(part.labels.device)  # type: ignore[union-attr]
+            each = -self._log_likelihoods(part) / labels.to(part.labels.device)  # type: ignore[union-attr]
             each.sum().backward()
             total += each.detach().double().cpu()
-            self.tokens += int(part.attention_mask.sum())
         if self.plan.max_grad_norm is not None:
             for own in self._weights:
                 torch.nn.utils.clip_grad_norm_(own, self.plan.max_grad_norm)
@@ -134,15 +127,9 @@ class ParallelTraining:
                 hint=f"lower learning_rate (now {self.plan.learning_rate})",
             )
 
-    def _losses(self, batch: Batch) -> torch.Tensor:
+    def _log_likelihoods(self, batch: Batch) -> torch.Tensor:
         """
-        Cross-entropy summed over each adapter's completion tokens, (adapters,) in nats.
+        Of each adapter's completion tokens, (adapters,) in nats.
         """
-        logits = completion_logits(self.adapters.model.network, batch)
-        each = functional.cross_entropy(
-            logits.flatten(0, 1).float(),
-            batch.labels.flatten(),
-            ignore_index=IGNORED,
-            reduction="none",
-        )
+        each = token_log_likelihoods(self.adapters.model.network, batch)
         return each.view(self.adapters.count, -1).sum(1)

@@ -51,11 +51,6 @@ class SeparateTraining:
         return self._runs[0].done
 
     @property
-    def tokens(self) -> int:
-        """Tokens seen by all copies, prompts included, padding not."""
-        return sum(run.tokens for run in self._runs)
-
-    @property
     def loss_history(self) -> list[tuple[float, ...]]:
         """Training loss of each step and copy, nats per completion token."""
         return list(zip(*(run.losses for run in self._runs), strict=True))

@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from undertow.errors import ConfigError, DataError, UndertowError, UnknownNameEr
 from undertow.models.chat import IGNORED, Batch, Encoded, pad, training_order
 from undertow.models.loading import LanguageModel
 from undertow.models.plan import TrainingPlan
+from undertow.models.random_stream import RandomStream
 from undertow.models.scoring import completion_logits
 
 Loss = Callable[[Any, Batch], torch.Tensor]
@@ -59,10 +59,7 @@ def fine_tune(
     """
     run = TrainingRun(model, rows, plan, generator, plan.steps(len(rows)), loss=loss)
     started = time.perf_counter()
-    for step in range(1, run.total + 1):
-        run.advance(1)
-        if after_step(step):
-            break
+    run.advance(run.total, after_step)
     return Trained(run.done, run.tokens, time.perf_counter() - started, tuple(run.losses))
 
 
@@ -95,34 +92,22 @@ class TrainingRun:
         self._parameters = [p for p in model.network.parameters() if p.requires_grad]
         self._optimizer, self._schedule = optimiser(plan, self._parameters, total)
         self._batches = training_batches(rows, plan, generator, model.tokenizer.pad_token_id, total)
-        # Dropout draws from torch's global stream: within a step that has a seed of its own. It is spawned, which
-        # leaves the generator, and so the order of rows, as it was.
-        self._stream = int(generator.spawn(1)[0].integers(2**63))
-        self._random_state: Any = None
+        self._stream = RandomStream(generator, model.device)
 
-    def advance(self, steps: int) -> None:
+    def advance(self, steps: int, after_step: Callable[[int], bool] = lambda step: False) -> None:
         """
-        Take so many more steps.
+        Take so many more steps, or fewer: up to one after which `after_step(step)` is true.
 
         Raises:
             UndertowError: the loss is not finite.
         """
         self.model.network.train()
-        with self._own_stream():
+        with self._stream.active():
             for _ in range(steps):
                 self._step(next(self._batches))
+                if after_step(self.done):
+                    break
         self.model.network.eval()
-
-    @contextmanager
-    def _own_stream(self) -> Iterator[None]:
-        device = self.model.device
-        with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]):
-            if self._random_state is None:
-                torch.manual_seed(self._stream)
-            else:
-                _set_random_state(device, self._random_state)
-            yield
-            self._random_state = _random_state(device)
 
     def _step(self, batch: list[Batch]) -> None:
         labels = sum(int((part.labels != IGNORED).sum()) for part in batch)
@@ -144,18 +129,6 @@ class TrainingRun:
                 f"training of '{self.model.ref}' diverged: loss {total} at step {self.done}",
                 hint=f"lower learning_rate (now {self.plan.learning_rate})",
             )
-
-
-def _random_state(device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None]:
-    return torch.get_rng_state(), None if device.type == "cpu" else torch.cuda.get_rng_state(device)
-
-
-def _set_random_state(
-    device: torch.device, state: tuple[torch.Tensor, torch.Tensor | None]
-) -> None:
-    torch.set_rng_state(state[0])
-    if state[1] is not None:
-        torch.cuda.set_rng_state(state[1], device)
 
 
 def optimiser(

@@ -1,0 +1,65 @@
+"""
+Several runs of one plan from one base, whatever the plan trains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import numpy as np
+
+from undertow.models.chat import Encoded
+from undertow.models.loading import LanguageModel
+from undertow.models.parallel_adapters import parallel_adapters
+from undertow.models.parallel_training import ParallelTraining
+from undertow.models.plan import TrainingPlan
+from undertow.models.separate_training import SeparateTraining
+
+
+class Runs(Protocol):
+    """
+    Runs that go on together and can be read in between; the base is as it was whenever they rest.
+    """
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+
+    @property
+    def loss_history(self) -> list[tuple[float, ...]]:
+        """Training loss of each step and run, nats per completion token."""
+
+    def advance(self, steps: int) -> None:
+        """Take so many more steps of the plan."""
+
+    def only(self, index: int) -> AbstractContextManager[LanguageModel]:
+        """Within the block, the model of one run."""
+
+    def side_by_side(self) -> AbstractContextManager[LanguageModel] | None:
+        """Within the block, block k of a batch's rows goes through run k; None where that cannot be."""
+
+
+def several_runs(
+    model: LanguageModel,
+    rows: Sequence[Sequence[Encoded]],
+    plan: TrainingPlan,
+    generators: Sequence[np.random.Generator],
+    total: int,
+    adapter_seeds: Sequence[int],
+) -> Runs:
+    """
+    One run an entry of `rows` and `generators`: adapters side by side, or full copies one after the other.
+
+    `total` is the plan's number of steps; `adapter_seeds` are not used by a plan that trains all weights.
+
+    Raises:
+        DataError: a row is longer than the plan's or the model's limit.
+        ModelError: the plan targets layers that are not linear.
+    """
+    if plan.method == "full":
+        return SeparateTraining(model, rows, plan, generators, total)
+    return ParallelTraining(
+        parallel_adapters(model, plan, adapter_seeds), rows, plan, generators, total
+    )
