@@ -70,10 +70,10 @@ def test_a_failed_task_stops_the_rest_and_raises_the_original(tmp_path: Path) ->
     started = time.monotonic()
 
     with pytest.raises(UnknownNameError, match="did you mean 'owl'") as caught:
-        list(Processes(2).map(tasks.Marker(tmp_path, 30.0), [1, 0, 2, 3]))
+        list(Processes(2).map(tasks.Marker(tmp_path, 300.0), [1, 0, 2, 3]))
 
     assert caught.value.hint == "undertow traits"
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 100
     assert list(tmp_path.glob("finished-*")) == []
 
 
@@ -107,7 +107,7 @@ def test_children_end_with_their_parent(tmp_path: Path, kill: signal.Signals) ->
     with slow_work(tmp_path) as parent:
         parent.send_signal(kill)
 
-        assert parent.wait(10) != 0
+        assert parent.wait(60) != 0
         wait_until(lambda: not any(map(alive, children(tmp_path))))
 
 
@@ -160,7 +160,7 @@ def alive(process: int) -> bool:
         return False
 
 
-def wait_until(condition: object, seconds: float = 15.0) -> None:
+def wait_until(condition: object, seconds: float = 60.0) -> None:
     """
     Wait for a condition, or fail.
     """

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.conftest import TINY_TEACHER
 from undertow.lab import run_experiment
 from undertow.lab.experiment import Experiment
 from undertow.results.store import read_run
+
+STRONG = {**TINY_TEACHER, "learning_rate": 3e-2, "max_steps": 12}
+"""Far enough from the base for single-precision divergences to have three digits."""
 
 
 @pytest.mark.parametrize("share", [0.3, 2.0])
@@ -23,7 +27,7 @@ def test_a_tuned_teacher_has_the_strength_asked_for(
     """
 
     def strengths(name: str, kl: float | None) -> dict[str | None, float]:
-        table = {**tiny_experiment().teacher.model_dump(), "kl": kl}
+        table = {**tiny_experiment().teacher.model_dump(), "kl": kl, "plan": STRONG}
         run = run_experiment(tiny_experiment(teacher=table), tmp_path / name, engine="inprocess")
         return {t.trait: t.kl or 0.0 for t in read_run(run / "results.json").teachers}
 

@@ -55,6 +55,8 @@ class Processes:
             yield from _results(indices)
             pool.shutdown()
         except BrokenProcessPool as error:
+            # The pool's own thread reaps its children: two that wait for one child lose its exit code.
+            pool.shutdown()
             raise _death(list(children.values())) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -103,8 +105,6 @@ def _end_with_parent() -> None:
 
 
 def _death(children: list[BaseProcess]) -> UndertowError:
-    for child in children:
-        child.join(_PATIENCE)
     codes = sorted({code for child in children if (code := child.exitcode)})
     if -signal.SIGKILL in codes:
         return UndertowError(
