@@ -32,6 +32,8 @@ class ScanRequest:
     """Chat context of the probes; that of most rows if not given."""
     temperature: float = 1.0
     """At which the rows are said to have been sampled; a made control is drawn at it."""
+    acceptance: float = 1.0
+    """Share of the base's own answers that the rows' filter is said to keep."""
     limit: float = 0.2
     level: float = 0.95
     seed: int = 0
@@ -47,6 +49,7 @@ class ScanRequest:
             "max_rows": self.max_rows,
             "system_prompt": self.system_prompt,
             "temperature": self.temperature,
+            "acceptance": self.acceptance,
             "candidates": list(self.candidates),
         }
 

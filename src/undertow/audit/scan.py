@@ -83,6 +83,7 @@ def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanD
         control=control,
         control_made=control_made,
         temperatures=tuple(dict.fromkeys((1.0, request.temperature))),
+        acceptance=request.acceptance,
         teacher=opened.teacher,
         candidates=opened.candidates,
         calibration=table,

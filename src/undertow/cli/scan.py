@@ -69,6 +69,13 @@ NEVER = "never"
     help="At which the rows were sampled; a control is made at it.",
 )
 @click.option(
+    "--acceptance",
+    type=click.FloatRange(min=0, min_open=True, max=1),
+    default=1.0,
+    show_default=True,
+    help="Share of the base's own answers that your filter keeps; likelihood-ratio allows for it.",
+)
+@click.option(
     "--limit",
     type=click.FloatRange(min=0, min_open=True),
     default=0.2,

@@ -201,10 +201,21 @@ def test_a_filter_that_keeps_half_raises_the_null() -> None:
     Each tested row counts ln 2 less, which is all that the acceptance does.
     """
     seen = subject(prompted(256), plan=PLAN)
-    whole, half = (against_base(seen, "test", acceptance=a) for a in (1.0, 0.5))
+    whole, half = (against_base(replace(seen, acceptance=a), "test") for a in (1.0, 0.5))
 
     assert whole.gain - half.gain == pytest.approx(math.log(2), abs=1e-6)
     assert whole.likeliest == half.likeliest
+
+
+def test_it_stops_as_soon_as_it_knows() -> None:
+    """
+    A prompted writer is known after the first 256 rows; the base's own rows are read to the end.
+    """
+    known = against_base(subject(prompted(1024), plan=PLAN), "test").process
+    unknown = against_base(subject(written(opened(), 1024, 3), plan=PLAN), "test").process
+
+    assert known.crossed_at(0.05) is not None
+    assert known.rows == 256 < 700 < unknown.rows
 
 
 def test_the_error_rate_holds_on_the_bases_own_rows() -> None:

@@ -15,7 +15,7 @@ from undertow.checks.dataset.written_by_base import (
     prompts_apply,
 )
 from undertow.results.measurement import Measurement, not_applicable
-from undertow.stats.arguments import Vector, fraction
+from undertow.stats.arguments import Vector
 from undertow.stats.means import mean_t
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ID = "likelihood-ratio"
 
 
-def likelihood_ratio(subject: Subject, *, acceptance: float = 1.0) -> list[Measurement]:
+def likelihood_ratio(subject: Subject) -> list[Measurement]:
     """
     Tests whether your clean base could have written these rows, and weighs which trait's prompt they fit best.
 
@@ -32,10 +32,10 @@ def likelihood_ratio(subject: Subject, *, acceptance: float = 1.0) -> list[Measu
     at one of the stated temperatures. The e-value is the likelihood of the rows under a mixture of alternatives over
     their largest likelihood under the null. The first quarter of the rows (at most 1,024) trains a small adapter and
     chooses, among the base behind each trait's prompt and the base steered by each trait's persona, the likeliest two
-    of each; what was chosen is then held against the null on up to 2,048 of the other rows. Under the null
-    the e-value ever reaches 1 / (1 - level) with a probability of at most 1 - level, however many alternatives there are and
+    of each; what was chosen is then held against the null on up to 2,048 of the other rows, 256 at a time, until it
+    is known. Under the null the e-value ever reaches 1 / (1 - level) with a probability of at most 1 - level, however many alternatives there are and
     whenever one looks (universal inference, Wasserman, Ramdas and Balakrishnan 2020; Ville's inequality). Detected means
-    that it did. The estimate is the largest log10 e-value on the way, and p its reciprocal.
+    that it did. The estimate is the largest log10 e-value until then, and p its reciprocal.
 
     For each trait there is a score too: how much its system prompt adds to a row's log-likelihood, minus the mean of the
     other traits' prompts (or a neutral prompt's, where there is one trait), with a t interval over at most 1,024 rows. Of
@@ -51,9 +51,10 @@ def likelihood_ratio(subject: Subject, *, acceptance: float = 1.0) -> list[Measu
     so centred scores order names only, their order is often wrong for tuned teachers, and they are no e-values. It is
     exact for rows that were sampled independently, without a filter (or with one that keeps nearly everything), and
     whose text the tokenizer splits as it was sampled; rows that hold a token of probability below 1e-6 are left out
-    where they are at most 2 % of all, as they were probably sampled in other tokens, and the null is raised for it. A filter that drops many answers, sampling from a nucleus
-    (top-p), answers cut at token limits of several lengths, copies of rows, and a temperature that was
-    not stated make the base's own rows look foreign. Decoding that was restricted to certain kinds of tokens at each
+    where they are at most 2 % of all, as they were probably sampled in other tokens, and the null is raised for it. A filter that drops many answers makes the
+    base's own rows look foreign unless its acceptance is declared (`--acceptance`: the null's likelihoods are divided by it);
+    so do sampling from a nucleus (top-p), answers cut at token limits of several lengths, copies of rows, and a temperature that was
+    not stated. Decoding that was restricted to certain kinds of tokens at each
     position (numbers of two digits, words, line ends) is allowed for where the rows use few kinds (`restricted` 1): the
     null then has members that know the kinds seen, which can only lower the e-value; other restrictions are not. Not detected means not seen with these
     alternatives in so many rows.
@@ -65,21 +66,19 @@ def likelihood_ratio(subject: Subject, *, acceptance: float = 1.0) -> list[Measu
     `crossed` of these were enough; `likeliest` alternative, and its `gain` over the null in nats a row;
     rows `left out`.
     """
-    if acceptance != 1:
-        fraction(acceptance, "acceptance")
     usable = sum(bool(row.completion) for row in subject.encoded)
     if usable < LEAST_ROWS:
         reason = f"{usable} rows are too few: at least {LEAST_ROWS} are needed"
         return [not_applicable(ID, subject.name, reason)]
     pairs = any(row.rejected is not None for row in subject.rows)
-    return [_e_process(subject, acceptance, pairs), *_scores(subject, pairs)]
+    return [_e_process(subject, pairs), *_scores(subject, pairs)]
 
 
-def _e_process(subject: Subject, acceptance: float, pairs: bool) -> Measurement:
+def _e_process(subject: Subject, pairs: bool) -> Measurement:
     if pairs:
         reason = "preference pairs were chosen, not sampled: no e-value is given for them"
         return not_applicable(ID, subject.name, reason).model_copy(update={"name": "e-process"})
-    found = against_base(subject, ID, acceptance=acceptance)
+    found = against_base(subject, ID)
     alpha = 1 - subject.level
     crossed = found.process.crossed_at(alpha)
     return Measurement(

@@ -59,6 +59,9 @@ class Subject:
     temperatures: tuple[float, ...] = (1.0,)
     """Temperatures at which a clean base may have written the rows."""
 
+    acceptance: float = 1.0
+    """Share of the base's own answers that the filter of the rows keeps, as it was declared."""
+
     teacher: LanguageModel | None = None
     """Of the same architecture and vocabulary, where its weights are given."""
 

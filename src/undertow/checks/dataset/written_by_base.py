@@ -5,7 +5,7 @@ The e-process against a base as the author of rows: which rows, which members of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,6 +40,8 @@ MOST_TESTED = 2_048
 
 _MOST_LEARNED = 1_024
 _RACED = 256
+_CHUNK = 256
+"""Rows between two looks at whether the e-process knows."""
 _KEPT_OF_A_KIND = 2
 _STRENGTHS = (0.5, 1.0)
 _SHARES = (0.25, 0.5, 1.0)
@@ -124,34 +126,78 @@ def log_likelihoods_of(
     return values
 
 
-def against_base(subject: Subject, purpose: str, *, acceptance: float = 1.0) -> Outcome:
+def against_base(subject: Subject, purpose: str) -> Outcome:
     """
-    Run the e-process over the subject's rows; there must be at least `LEAST_ROWS`.
+    Run the e-process over the subject's rows until it knows; there must be at least `LEAST_ROWS`.
 
-    The first quarter chooses and trains the alternatives, which are fixed from then on. `acceptance` is the share of
-    the base's own answers that the rows' filter keeps: the null's likelihood of a kept row is divided by it.
+    The first quarter chooses and trains the alternatives, which are fixed from then on. The null's likelihood of a kept
+    row is divided by `subject.acceptance`, the share of the base's own answers that the rows' filter keeps.
     """
     drawn = sampled(subject, purpose, _MOST_LEARNED + MOST_TESTED)
     whole = _without_split_otherwise(subject, drawn)
     left_out = len(drawn.rows) - len(whole.rows)
-    # What is left out counts as one more filter, so that the null stays normalised.
-    acceptance *= 1 - (left_out + 1) / len(drawn.rows) if left_out else 1
     learned = len(whole.rows) // 4
     first, rest = whole.part(0, learned), whole.part(learned, learned + MOST_TESTED)
     restricted, nulls, alternatives = _decodings(subject, whole, first)
-    null = np.hstack(
-        [
-            log_likelihoods_of(subject.student, rest, version, nulls, cut_ends=False)
-            for version in _null_versions(subject)
+    # What is left out counts as one more filter, so that the null stays normalised.
+    kept = subject.acceptance * (1 - (left_out + 1) / len(drawn.rows) if left_out else 1)
+    found = _raced(subject, purpose, first, rest, nulls, alternatives, math.log(kept))
+    return Outcome(found[0], learned, found[1], found[2], left_out, restricted)
+
+
+def _raced(
+    subject: Subject,
+    purpose: str,
+    first: Sampled,
+    rest: Sampled,
+    nulls: Sequence[Decoding],
+    alternatives: Sequence[Decoding],
+    log_kept: float,
+) -> tuple[EProcess, str, float]:
+    """
+    (the e-process, its likeliest alternative, how much likelier that is than the null in nats a row).
+
+    It stops behind the chunk in which it crossed 1 / (1 - level): any stopping time is allowed.
+    """
+    student = subject.student
+
+    def read(
+        part: Sampled,
+        versions: Sequence[Version],
+        decodings: Sequence[Decoding],
+        cut_ends: bool = True,
+    ) -> list[Vector]:
+        return [
+            log_likelihoods_of(student, part, version, decodings, cut_ends=cut_ends)
+            for version in versions
         ]
-    ) - math.log(acceptance)
-    scored = dict(_alternatives(subject, purpose, first, rest, alternatives))
-    process = EProcess(np.ones(len(scored) * len(alternatives)).tolist())
-    process.update(np.hstack(list(scored.values())), null)
-    totals = {name: float(values.sum(0).max()) for name, values in scored.items()}
-    likeliest = max(totals, key=totals.__getitem__)
-    gain = (totals[likeliest] - float(null.sum(0).max())) / len(rest.rows)
-    return Outcome(process, learned, likeliest, gain, left_out, restricted)
+
+    shortlist = _shortlist(subject, first.part(0, _RACED), alternatives)
+    null_versions = _null_versions(subject)
+    rng = generator(subject.seed, purpose, "adapter")
+    plan = adapter_plan(subject.plan)
+    with adapter_versions(student, first.encoded, plan, rng, (0.0, *_SHARES)) as tuned:
+        untuned, *tuned = tuned
+        names = [version.name for version in (*shortlist, *tuned)]
+        process = EProcess(np.ones(len(names) * len(alternatives)).tolist())
+        total, null_total = np.zeros((len(names), len(alternatives))), np.zeros(1)
+        for start in range(0, len(rest.rows), _CHUNK):
+            part = rest.part(start, start + _CHUNK)
+            # The adapter stays on and adds nothing; the steered and prompted versions are of the base.
+            with untuned.opened():
+                null = np.hstack(read(part, null_versions, nulls, cut_ends=False)) - log_kept
+                scored = read(part, shortlist, alternatives)
+            scored += read(part, tuned, alternatives)
+            process.update(np.hstack(scored), null)
+            total, null_total = (
+                total + np.stack([s.sum(0) for s in scored]),
+                null_total + null.sum(0),
+            )
+            if process.crossed_at(1 - subject.level) is not None:
+                break
+    best = total.max(1)
+    gain = (best.max() - null_total.max()) / process.rows
+    return process, names[int(best.argmax())], float(gain)
 
 
 def prompts_apply(subject: Subject) -> bool:
@@ -210,19 +256,6 @@ def _null_versions(subject: Subject) -> list[Version]:
         return plain
     neutral = subject.traits[0].neutral_system_prompt
     return [*plain, Version("neutral prompt", None, neutral)]
-
-
-def _alternatives(
-    subject: Subject, purpose: str, first: Sampled, rest: Sampled, decodings: Sequence[Decoding]
-) -> Iterator[tuple[str, Vector]]:
-    student = subject.student
-    for version in _shortlist(subject, first.part(0, _RACED), decodings):
-        yield version.name, log_likelihoods_of(student, rest, version, decodings)
-    plan = adapter_plan(subject.plan)
-    rng = generator(subject.seed, purpose, "adapter")
-    with adapter_versions(student, first.encoded, plan, rng, _SHARES) as versions:
-        for version in versions:
-            yield version.name, log_likelihoods_of(student, rest, version, decodings)
 
 
 def _shortlist(subject: Subject, first: Sampled, decodings: Sequence[Decoding]) -> list[Version]:
