@@ -17,9 +17,10 @@ import numpy as np
 from bench.figures import BENCH, Figure, at_least, at_most, write
 from bench.power.design import SEED, STUDENT, ground, members
 from undertow.audit.plans import tables_of
-from undertow.audit.trial import Tried, read_tried, try_cohort
+from undertow.audit.trial import TRIED, Tried, try_cohort
 from undertow.audit.tried_verdicts import is_benign, own_transfer, predicted, verdict_of
 from undertow.engines.choice import choose
+from undertow.engines.kept import kept_files, read_kept
 from undertow.lab.cohort import Ground, Member
 from undertow.models.digest import model_digest
 from undertow.results.calibration import CalibrationTable
@@ -61,7 +62,8 @@ def main() -> int:
     started = time.perf_counter()
     planned = members(setting.traits)
     if "--finished" in sys.argv[1:]:
-        tried = [entry for file in sorted(WORK.glob("*.json")) for entry in read_tried(file)]
+        files = [file for file in kept_files(WORK, len(planned)) if file.is_file()]
+        tried = [entry for file in files for entry in read_kept(file, TRIED)]
         print(written(tried, table, setting, 0.0, planned))
         return 0
     tried = try_cohort(

@@ -12,8 +12,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from undertow.data.streams import derive, generator
-from undertow.data.writing import atomic_write
 from undertow.engines.engine import Engine
+from undertow.engines.kept import map_kept
 from undertow.influence.rehearsal import Rehearsal, Rehearsed
 from undertow.lab.cohort import Ground, Member, datasets, probes_of, students
 from undertow.lab.opening import open_model
@@ -121,7 +121,8 @@ class TryMember:
         return found
 
 
-_ENTRIES = TypeAdapter(list[Tried])
+TRIED = TypeAdapter(list[Tried])
+"""How a member's entries are stored."""
 
 
 def try_cohort(
@@ -135,22 +136,8 @@ def try_cohort(
     Every member's entries, in the order of the members. Each is stored as it is finished, so that an interrupted
     trial goes on where it stopped.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    files = [directory / f"{index:04d}.json" for index in range(len(members))]
-    missing = [index for index, file in enumerate(files) if not file.is_file()]
-    done = len(members) - len(missing)
-    for index, entries in engine.map(TryMember(ground), [members[i] for i in missing]):
-        atomic_write(files[missing[index]], _ENTRIES.dump_json(entries).decode() + "\n")
-        done += 1
-        progress(done, len(members))
-    return [entry for file in files for entry in read_tried(file)]
-
-
-def read_tried(file: Path) -> list[Tried]:
-    """
-    The entries of a finished member.
-    """
-    return _ENTRIES.validate_json(file.read_bytes())
+    found = map_kept(TryMember(ground), members, directory, engine, TRIED, progress)
+    return [entry for entries in found for entry in entries]
 
 
 def _entry(found: Rehearsed) -> dict[str, object]:
