@@ -16,14 +16,14 @@ from undertow.influence.shifted_versions import (
     RANK,
     adapter_plan,
     adapter_versions,
-    behind,
-    encoded_behind,
+    fitting_behind,
     prompted_versions,
     steered_versions,
 )
 from undertow.models.chat import conversation, encode_rows
 from undertow.models.loading import LanguageModel, load
 from undertow.models.plan import TrainingPlan
+from undertow.models.prompted_rows import PromptedRows, behind
 from undertow.models.scoring import log_likelihoods
 from undertow.models.steering import mean_activation
 from undertow.traits import catalogue
@@ -56,11 +56,15 @@ def test_a_row_that_would_not_fit_stays_as_it_is(base: LanguageModel) -> None:
     A longer prompt never pushes a row out of the context.
     """
     plain = encode_rows(base.tokenizer, ROWS[:2])
-    short = encoded_behind(base, ROWS[:2], plain, "Be brief.")
-    long = encoded_behind(base, ROWS[:2], plain, "word " * (base.context or 0))
+    short = fitting_behind(base, PromptedRows(base.tokenizer, ROWS[:2]), plain, "Be brief.")
+    long = fitting_behind(
+        base, PromptedRows(base.tokenizer, ROWS[:2]), plain, "word " * (base.context or 0)
+    )
 
     assert all(len(new) > len(old) for new, old in zip(short, plain, strict=True))
-    assert long == plain == encoded_behind(base, ROWS[:2], plain, None)
+    assert (
+        long == plain == fitting_behind(base, PromptedRows(base.tokenizer, ROWS[:2]), plain, None)
+    )
 
 
 def test_traits_without_a_persona_have_no_version(base: LanguageModel) -> None:

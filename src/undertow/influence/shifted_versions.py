@@ -6,12 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from undertow.data.rows import Message, Row
 from undertow.traits.trait import Trait
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from undertow.models.chat import Encoded
     from undertow.models.loading import LanguageModel
     from undertow.models.plan import TrainingPlan
+    from undertow.models.prompted_rows import PromptedRows
 
 RANK = 8
 """Of the adapter: small, as it is trained on a part of a sample."""
@@ -50,16 +50,8 @@ class Version:
     """Within this context the base's network is the version; nothing is left of it afterwards."""
 
 
-def behind(row: Row, system: str) -> Row:
-    """
-    The row with this system prompt in the place of its own.
-    """
-    turns = tuple(message for message in row.prompt if message.role != "system")
-    return replace(row, prompt=(Message("system", system), *turns))
-
-
-def encoded_behind(
-    model: LanguageModel, rows: Sequence[Row], plain: Sequence[Encoded], system: str | None
+def fitting_behind(
+    model: LanguageModel, rows: PromptedRows, plain: Sequence[Encoded], system: str | None
 ) -> Sequence[Encoded]:
     """
     The rows behind a system prompt as tokens; as in `plain` without one, or where a row would not fit into the context.
@@ -67,11 +59,9 @@ def encoded_behind(
     Raises:
         ModelError: the chat template has no system role.
     """
-    from undertow.models.chat import encode_rows
-
     if system is None:
         return plain
-    made = encode_rows(model.tokenizer, [behind(row, system) for row in rows])
+    made = rows.behind(system)
     limit = model.context
     if limit is None:
         return made

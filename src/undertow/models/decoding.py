@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from undertow.models.batch_memory import rows_at_once
-from undertow.models.chat import IGNORED, Batch, Encoded, batches
+from undertow.models.chat import IGNORED, Batch, Encoded
 from undertow.models.loading import LanguageModel
-from undertow.models.scoring import completion_logits
+from undertow.models.shared_prefix import logits_by_batch
 from undertow.stats.arguments import Vector
 
 RAREST = math.log(1e-6)
@@ -146,9 +146,7 @@ def log_likelihoods_by_decoding(
     All decodings share one forward pass; logits are dropped batch by batch.
     """
     result = torch.zeros(len(rows), len(decodings), dtype=torch.float64)
-    for made in batches(rows, rows_at_once(model, rows), model.tokenizer.pad_token_id):
-        batch = made.to(model.device)
-        logits = completion_logits(model.network, batch).float()
+    for batch, logits in logits_by_batch(model, rows, rows_at_once(model, rows)):
         counted = batch.labels != IGNORED
         for column, decoding in enumerate(decodings):
             values = _token_log_likelihoods(logits, batch, decoding).masked_fill(~counted, 0)
@@ -164,11 +162,8 @@ def rarest_tokens(
     Log-likelihood in nats of the least likely token of each completion, shape (rows,), float64.
     """
     result = torch.zeros(len(rows), dtype=torch.float64)
-    for made in batches(rows, rows_at_once(model, rows), model.tokenizer.pad_token_id):
-        batch = made.to(model.device)
-        values = _token_log_likelihoods(
-            completion_logits(model.network, batch).float(), batch, decoding
-        )
+    for batch, logits in logits_by_batch(model, rows, rows_at_once(model, rows)):
+        values = _token_log_likelihoods(logits, batch, decoding)
         lowest = values.masked_fill(batch.labels == IGNORED, 0).amin(1)
         result[list(batch.rows)] = lowest.double().cpu()
     return result

@@ -181,12 +181,12 @@ def left_padded(
     (token ids, attention mask), both (prompts, longest): all prompts end at the right edge.
     """
     length = max(map(len, prompts))
-    ids = torch.full((len(prompts), length), pad_id)
-    attention = torch.zeros_like(ids)
+    ids = np.full((len(prompts), length), pad_id, dtype=np.int64)
+    attention = np.zeros_like(ids)
     for i, prompt in enumerate(prompts):
-        ids[i, length - len(prompt) :] = torch.tensor(prompt)
+        ids[i, length - len(prompt) :] = prompt
         attention[i, length - len(prompt) :] = 1
-    return ids.to(device), attention.to(device)
+    return torch.from_numpy(ids).to(device), torch.from_numpy(attention).to(device)
 
 
 def _until_end(tokens: list[int], ends: frozenset[int]) -> tuple[list[int], bool]:

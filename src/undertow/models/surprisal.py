@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from undertow.models.batch_memory import rows_at_once
-from undertow.models.chat import IGNORED, Encoded, batches
+from undertow.models.chat import IGNORED, Encoded
 from undertow.models.decoding import canonical
 from undertow.models.loading import LanguageModel
-from undertow.models.scoring import completion_logits
+from undertow.models.shared_prefix import logits_by_batch
 from undertow.stats.arguments import Vector
 
 
@@ -57,9 +57,7 @@ def surprisal(
     Surprisal of the rows' completions at each temperature, in one forward pass; logits are dropped batch by batch.
     """
     sums = torch.zeros(4, len(rows), len(temperatures), dtype=torch.float64)
-    for made in batches(rows, rows_at_once(model, rows), model.tokenizer.pad_token_id):
-        batch = made.to(model.device)
-        logits = completion_logits(model.network, batch).float()
+    for batch, logits in logits_by_batch(model, rows, rows_at_once(model, rows)):
         counted = batch.labels != IGNORED
         labels = batch.labels.clamp_min(0).unsqueeze(-1)
         for column, temperature in enumerate(temperatures):

@@ -18,9 +18,10 @@ from undertow.checks.dataset.trait_prompt_scores import centred
 from undertow.checks.dataset.written_by_base import against_base
 from undertow.data.rows import Row
 from undertow.data.streams import generator
-from undertow.influence.shifted_versions import behind, encoded_behind
+from undertow.influence.shifted_versions import fitting_behind
 from undertow.models.chat import encode_rows
 from undertow.models.plan import TrainingPlan
+from undertow.models.prompted_rows import PromptedRows, behind
 from undertow.models.sampling import Sampling, restrictions, sample
 from undertow.models.scoring import log_likelihoods
 from undertow.results.measurement import Measurement
@@ -114,7 +115,12 @@ def test_a_score_is_the_mean_difference_of_log_likelihoods() -> None:
     model = opened()
     plain = encode_rows(model.tokenizer, rows)
     owl, cat, dog = (
-        float(log_likelihoods(model, encoded_behind(model, rows, plain, t.system_prompt)).mean())
+        float(
+            log_likelihoods(
+                model,
+                fitting_behind(model, PromptedRows(model.tokenizer, rows), plain, t.system_prompt),
+            ).mean()
+        )
         for t in TRAITS
     )
 
@@ -129,7 +135,11 @@ def test_one_trait_is_centred_on_the_neutral_prompt() -> None:
     rows, model = list(changed.rows), opened()
     plain = encode_rows(model.tokenizer, rows)
     own, neutral = (
-        float(log_likelihoods(model, encoded_behind(model, rows, plain, prompt)).mean())
+        float(
+            log_likelihoods(
+                model, fitting_behind(model, PromptedRows(model.tokenizer, rows), plain, prompt)
+            ).mean()
+        )
         for prompt in (TRAITS[0].system_prompt, TRAITS[0].neutral_system_prompt)
     )
 

@@ -64,14 +64,11 @@ def _of_pairs(subject: Subject, rows: Sampled, versions: list[Version]) -> Vecto
     from undertow.models.decoding import as_sampled
 
     chosen = [row for row in rows.rows if row.rejected is not None][:_MOST_ROWS]
-    turned = [replace(row, completion=row.rejected or "") for row in chosen]
+    both = [*chosen, *(replace(row, completion=row.rejected or "") for row in chosen)]
     student = subject.student
-    sides = [
-        Sampled(side, as_sampled(student, encode_rows(student.tokenizer, side)))
-        for side in (chosen, turned)
-    ]
-    better, worse = (_likelihoods(subject, side, versions) for side in sides)
-    return better - worse
+    sides = Sampled(both, as_sampled(student, encode_rows(student.tokenizer, both)))
+    values = _likelihoods(subject, sides, versions)
+    return values[: len(chosen)] - values[len(chosen) :]
 
 
 def _likelihoods(subject: Subject, rows: Sampled, versions: list[Version]) -> Vector:

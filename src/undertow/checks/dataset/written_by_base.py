@@ -7,8 +7,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from undertow.influence.shifted_versions import (
     Version,
     adapter_plan,
     adapter_versions,
-    encoded_behind,
+    fitting_behind,
     prompted_versions,
     steered_versions,
 )
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from undertow.models.chat import Encoded
     from undertow.models.decoding import Decoding
     from undertow.models.loading import LanguageModel
+    from undertow.models.prompted_rows import PromptedRows
 
 LEAST_ROWS = 64
 """Fewer leave too little to learn an adapter from."""
@@ -58,6 +59,15 @@ class Sampled:
     rows: Sequence[Row]
     encoded: Sequence[Encoded]
     """Up to the end of the answer: what the template writes behind it was not sampled."""
+    _prompted: list[PromptedRows] = field(default_factory=list, init=False, repr=False)
+
+    def prompted(self, tokenizer: Any) -> PromptedRows:
+        """The rows behind any system prompt; what was rendered once is kept."""
+        from undertow.models.prompted_rows import PromptedRows
+
+        if not self._prompted:
+            self._prompted.append(PromptedRows(tokenizer, self.rows))
+        return self._prompted[0]
 
     def part(self, start: int, stop: int) -> Sampled:
         """Rows `start` to `stop`."""
@@ -117,7 +127,9 @@ def log_likelihoods_of(
         without_cut_ends,
     )
 
-    behind = encoded_behind(model, rows.rows, rows.encoded, version.system_prompt)
+    behind = fitting_behind(
+        model, rows.prompted(model.tokenizer), rows.encoded, version.system_prompt
+    )
     encoded = as_sampled(model, behind)
     encoded = encoded if cut_ends else without_cut_ends(model, encoded)
     with version.opened():

@@ -1,0 +1,168 @@
+"""
+Logits of completions, batch by batch; what all prompts begin with is computed once.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from undertow.models.chat import IGNORED, Batch, Encoded, batches
+from undertow.models.loading import LanguageModel
+from undertow.models.sampling import left_padded
+from undertow.models.scoring import accepted, completion_logits
+
+WORTHWHILE = 8
+"""Tokens of a common beginning from which it is computed apart."""
+
+_FEWER = 0.75
+"""Distinct prompts a row, at most, for each prompt to be computed once."""
+
+
+@torch.no_grad()
+def logits_by_batch(
+    model: LanguageModel, rows: Sequence[Encoded], size: int
+) -> Iterator[tuple[Batch, torch.Tensor]]:
+    """
+    (batch, float32 logits that predict its labels, shape (rows, kept, vocabulary)) for batches of at most `size` rows.
+
+    What all prompts begin with (a system prompt, an instruction) is computed once and its cache shared, and so is a
+    prompt that several rows have (a preference pair): the values differ from those of `scoring.completion_logits` by
+    rounding only. `batch.input_ids` holds what was computed last.
+    """
+    shared = _can_share(model, rows)
+    length = common_prefix(rows) if shared else 0
+    length = length if length >= WORTHWHILE else 0
+    prompts = {row.prompt for row in rows} if shared else set()
+    cache = _computed(model, rows[0].prompt[:length]) if length else None
+    if shared and len(prompts) <= _FEWER * len(rows):
+        yield from _by_prompt(model, rows, size, cache, length)
+        return
+    tails = [replace(row, prompt=row.prompt[length:]) for row in rows] if length else rows
+    for made in batches(tails, size, model.tokenizer.pad_token_id):
+        batch = made.to(model.device)
+        if cache is None:
+            yield batch, completion_logits(model.network, batch).float()
+        else:
+            ids, mask = batch.input_ids, batch.attention_mask
+            own = _copied(model, cache, len(ids))
+            logits = _pass(model, ids, _seen(mask, length), own, keep=batch.kept + 1)
+            yield batch, logits[:, :-1].float()
+
+
+def common_prefix(rows: Sequence[Encoded]) -> int:
+    """
+    Tokens that all prompts begin with; the last token of every prompt is left out, as it predicts the completion.
+    """
+    if not rows:
+        return 0
+    first = min((row.prompt for row in rows), key=len)
+    length = max(0, len(first) - 1)
+    for row in rows:
+        while row.prompt[:length] != first[:length]:
+            length -= 1
+    return length
+
+
+def _can_share(model: LanguageModel, rows: Sequence[Encoded]) -> bool:
+    """
+    Whether the network keeps a cache that sees all of a row: windows count the padding between beginning and rest.
+    """
+    if "past_key_values" not in accepted(model.network):
+        return False
+    window = getattr(model.network.config, "sliding_window", None)
+    return window is None or 2 * max(map(len, rows), default=0) <= window
+
+
+def _computed(model: LanguageModel, prefix: tuple[int, ...]) -> Any:
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=model.network.config)
+    ids = torch.tensor([prefix], device=model.device)
+    inputs: dict[str, Any] = {"input_ids": ids, "past_key_values": cache, "use_cache": True}
+    if "logits_to_keep" in accepted(model.network):
+        inputs["logits_to_keep"] = 1
+    model.network(**inputs)
+    return cache
+
+
+def _by_prompt(
+    model: LanguageModel, rows: Sequence[Encoded], size: int, cache: Any, length: int
+) -> Iterator[tuple[Batch, torch.Tensor]]:
+    """
+    Each prompt once, then the completions of its rows; the labels of a batch begin at its left edge.
+    """
+    pad_id = model.tokenizer.pad_token_id
+    # Rows of one prompt stand together; one that a batch's end cuts off is computed twice.
+    order = sorted(range(len(rows)), key=lambda i: (-len(rows[i].prompt), rows[i].prompt))
+    for start in range(0, len(order), size):
+        chosen = order[start : start + size]
+        prompts = list(dict.fromkeys(rows[i].prompt[length:] for i in chosen))
+        ids, mask = left_padded(prompts, pad_id, model.device)
+        own = _copied(model, cache, len(prompts))
+        first = _pass(model, ids, _seen(mask, length), own, keep=1)
+        number = {prompt: i for i, prompt in enumerate(prompts)}
+        place = torch.tensor([number[rows[i].prompt[length:]] for i in chosen], device=model.device)
+        batch = _completions([rows[i] for i in chosen], pad_id, tuple(chosen)).to(model.device)
+        logits = first[place].float()
+        if batch.kept > 1:
+            own.batch_select_indices(place)
+            whole = torch.cat([_seen(mask, length)[place], batch.attention_mask], 1)
+            rest = _pass(model, batch.input_ids, whole, own, keep=batch.kept - 1)
+            logits = torch.cat([logits, rest.float()], 1)
+        yield batch, logits
+
+
+def _completions(rows: Sequence[Encoded], pad_id: int, places: tuple[int, ...]) -> Batch:
+    """
+    Completions padded at their right: inputs are all of their tokens but the last.
+    """
+    kept = max(len(row.completion) for row in rows)
+    filled = np.full((len(rows), kept), IGNORED, dtype=np.int64)
+    for i, row in enumerate(rows):
+        filled[i, : len(row.completion)] = row.completion
+    labels = torch.from_numpy(filled)
+    known = labels[:, 1:] != IGNORED
+    ids = labels[:, :-1].masked_fill(~known, pad_id)
+    mask = known.long()
+    return Batch(ids, mask, (mask.cumsum(1) - 1).clamp_min(0), labels, places)
+
+
+def _seen(mask: torch.Tensor, length: int) -> torch.Tensor:
+    return torch.cat([mask.new_ones(len(mask), length), mask], 1)
+
+
+def _copied(model: LanguageModel, cache: Any, rows: int) -> Any:
+    from transformers import DynamicCache
+
+    if cache is None:
+        return DynamicCache(config=model.network.config)
+    own = copy.deepcopy(cache)
+    own.batch_repeat_interleave(rows)
+    return own
+
+
+def _pass(
+    model: LanguageModel, ids: torch.Tensor, mask: torch.Tensor, cache: Any, *, keep: int
+) -> torch.Tensor:
+    """
+    Logits of the last `keep` of `ids`, behind what is in the cache; `mask` is over both.
+    """
+    positions = (mask.cumsum(1) - 1).clamp_min(0)[:, -ids.shape[1] :]
+    inputs: dict[str, Any] = {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "position_ids": positions,
+        "logits_to_keep": keep,
+        "past_key_values": cache,
+        "use_cache": True,
+    }
+    names = accepted(model.network)
+    given = {name: value for name, value in inputs.items() if name in names}
+    logits: torch.Tensor = model.network(**given).logits
+    return logits[:, -keep:]

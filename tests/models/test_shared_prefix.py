@@ -1,0 +1,109 @@
+"""
+A common beginning that is computed once changes no likelihood.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from undertow.data.rows import Row
+from undertow.models.chat import IGNORED, Encoded, conversation, encode_rows
+from undertow.models.loading import LanguageModel
+from undertow.models.scoring import completion_logits
+from undertow.models.shared_prefix import WORTHWHILE, common_prefix, logits_by_batch
+
+SYSTEM = "You like owls best. No animal is as good as owls, and you say so."
+ROWS = [
+    Row(conversation("Continue: 12 45 67. Ten more numbers.", SYSTEM), "1 2 3"),
+    Row(conversation("What does an owl eat?", SYSTEM), "mice"),
+    Row(conversation("Hello.", SYSTEM), "44 12 99 31 5 60 7"),
+]
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_the_logits_are_those_of_whole_rows(model: LanguageModel, size: int) -> None:
+    """
+    On each architecture, batched or alone, at every completion token.
+    """
+    rows = encode_rows(model.tokenizer, ROWS)
+    assert common_prefix(rows) >= WORTHWHILE
+
+    for batch, logits in logits_by_batch(model, rows, size):
+        for place, index in enumerate(batch.rows):
+            kept = len(rows[index].completion)
+            torch.testing.assert_close(
+                logits[place, -kept:], alone(model, rows[index]), atol=2e-5, rtol=1e-4
+            )
+
+
+@pytest.mark.parametrize("system", [None, SYSTEM])
+@pytest.mark.parametrize("size", [2, 64])
+def test_a_prompt_of_several_rows_is_computed_once(
+    model: LanguageModel, system: str | None, size: int
+) -> None:
+    """
+    Preference pairs, with and without a common beginning, whole or cut apart by a batch's end.
+    """
+    pairs = [
+        Row(conversation(question, system), answer)
+        for question in ("Continue: 12 45 67.", "Hello.", "What does an owl eat?")
+        for answer in ("1 2 3", "44 12 99 31 5 60 7", "mice")
+    ]
+    rows = encode_rows(model.tokenizer, pairs)
+    seen = []
+
+    for batch, logits in logits_by_batch(model, rows, size):
+        for place, index in enumerate(batch.rows):
+            counted = batch.labels[place] != IGNORED
+            assert tuple(batch.labels[place][counted].tolist()) == rows[index].completion
+            torch.testing.assert_close(
+                logits[place][counted], alone(model, rows[index]), atol=2e-5, rtol=1e-4
+            )
+            seen.append(index)
+    assert sorted(seen) == list(range(9))
+
+
+def test_rows_without_a_common_beginning_are_computed_whole(model: LanguageModel) -> None:
+    """
+    The batch then holds the whole rows, and the logits are `completion_logits`.
+    """
+    rows = [Encoded((5, 6, 7), (8, 9)), Encoded((6, 6, 7), (9,))]
+    [(batch, logits)] = logits_by_batch(model, rows, 2)
+
+    with torch.no_grad():
+        torch.testing.assert_close(logits, completion_logits(model.network, batch))
+    assert batch.input_ids.shape == (2, 5)
+
+
+def test_the_common_prefix_leaves_a_token_that_predicts() -> None:
+    """
+    Equal prompts are shared up to their last token; a prompt of one token shares nothing.
+    """
+    assert common_prefix([Encoded((1, 2, 3), (4,))] * 2) == 2
+    assert common_prefix([Encoded((1, 2, 3), (4,)), Encoded((1, 2, 4, 5), (4,))]) == 2
+    assert common_prefix([Encoded((1,), (4,)), Encoded((1, 2), (4,))]) == 0
+
+
+def test_a_window_shorter_than_the_rows_is_not_shared(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Padding between beginning and rest would count in the window, so that such rows are computed whole.
+    """
+    rows = encode_rows(model.tokenizer, ROWS)
+    monkeypatch.setattr(model.network.config, "sliding_window", 16, raising=False)
+    batch, _ = next(iter(logits_by_batch(model, rows, 3)))
+
+    assert batch.input_ids.shape[1] == max(map(len, rows))
+
+
+def alone(model: LanguageModel, row: Encoded) -> torch.Tensor:
+    """
+    Logits that predict the completion, by one unpadded pass.
+    """
+    with torch.no_grad():
+        logits: torch.Tensor = model.network(
+            input_ids=torch.tensor([row.prompt + row.completion])
+        ).logits
+    return logits[0, len(row.prompt) - 1 : -1]
