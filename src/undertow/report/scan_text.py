@@ -162,7 +162,8 @@ def _facts(document: ScanDocument) -> Iterator[tuple[str, str]]:
 def _rows(data: Data) -> Iterator[str]:
     yield f"{numbers.whole(data.rows)} usable rows, {numbers.whole(data.sampled)} seen by models"
     for one in data.excluded:
-        yield f"{numbers.whole(one.rows)} left out: {one.reason}"
+        where = f" ({numbers.plain(one.places[0].partition(': ')[0])})" if one.places else ""
+        yield f"{numbers.whole(one.rows)} left out: {one.reason}{where}"
     yield from data.notes
 
 
