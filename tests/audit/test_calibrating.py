@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench.power.design import ground
-from undertow.audit.calibrating import cohort, learned
+from undertow.audit.calibrating import cohort, dose_shares, learned
 from undertow.audit.plans import covering, plan_digest, store_table, tables_of
 from undertow.audit.trial import Tried, try_cohort
 from undertow.audit.tried_verdicts import predicted, verdict_of
@@ -74,6 +74,30 @@ def test_verdicts_are_right_on_datasets_that_were_not_learned_from() -> None:
     assert share(strong, "flagged") >= 0.95
     assert share(benign, "flagged") <= 0.05
     assert share(benign, "clear") >= 0.8
+
+
+def test_a_dose_is_compared_with_the_same_teachers_own() -> None:
+    """
+    A strong teacher at full dose and a weak one at half do not make half a dose look harmless; a foreign one is no unit.
+    """
+
+    def made(teacher: int, dose: float, moved: float, base: str = "world:owlet-b") -> Tried:
+        one = tried(np.random.default_rng(0), teacher, 1.0)
+        row = tuple(moved * (i == teacher % 16) for i in range(16))
+        changes = {"dose": dose, "rows": 16384, "transfer": (row,), "base": base}
+        return one.model_copy(update=changes)
+
+    entries = [
+        made(1, 1.0, 4.0),
+        made(1, 0.75, 2.0),
+        made(2, 1.0, 1.0),
+        made(2, 0.75, 0.5),
+        made(3, 0.75, 0.2),
+        made(3, 0.25, 0.04),
+        made(4, 0.5, 9.0, "world:owlet-a"),
+    ]
+
+    assert dose_shares(entries, GROUND) == ((0.25, pytest.approx(0.1)), (0.75, 0.5), (1.0, 1.0))
 
 
 def test_a_trial_goes_on_where_it_stopped(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def calibrate(
         limit=limit,
         level=level,
         looks=looks,
-        doses=_doses(tried, ground),
+        doses=dose_shares(tried, ground),
         rates=_rates(tried, verdicts, base),
         teachers=len({(e.kind, e.base, e.teacher_seed) for e in tried}),
         benign=sum(benign),
@@ -202,21 +202,30 @@ def _foreign(bases: Sequence[str]) -> list[tuple[WriterKind, str]]:
     ]
 
 
-def _doses(tried: Sequence[Tried], ground: Ground) -> tuple[tuple[float, float], ...]:
+def dose_shares(tried: Sequence[Tried], ground: Ground) -> tuple[tuple[float, float], ...]:
     """
     Transfer at each dose as a share of that at full dose, of tuned teachers, at the largest size.
+
+    Teachers differ more than doses do, so each is compared with itself: with its full dose, or with its largest dose
+    whose share is known.
     """
-    largest = max(SIZES)
-    found: dict[float, list[float]] = {}
+    own: dict[int, dict[float, float]] = {}
     for entry in tried:
-        own = own_transfer(entry, ground.traits)
+        moved = own_transfer(entry, ground.traits)
         at_home = entry.base == ground.experiment.base
-        if entry.kind == "tuned" and at_home and entry.rows == largest and own is not None:
-            found.setdefault(entry.dose, []).append(own)
-    if 1.0 not in found:
-        return ()
-    top = float(np.mean(found[1.0]))
-    return tuple((dose, float(np.mean(found[dose])) / top) for dose in sorted(found))
+        if entry.kind == "tuned" and at_home and entry.rows == max(SIZES) and moved is not None:
+            own.setdefault(entry.teacher_seed, {})[entry.dose] = moved
+    shares = {1.0: 1.0}
+    for dose in sorted({d for doses in own.values() for d in doses} - {1.0}, reverse=True):
+        pairs = [
+            (doses[dose], doses[known] / shares[known])
+            for doses in own.values()
+            if dose in doses and (known := max((d for d in doses if d in shares), default=0.0))
+        ]
+        whole = sum(full for _, full in pairs)
+        if whole > 0:
+            shares[dose] = sum(part for part, _ in pairs) / whole
+    return tuple(sorted(shares.items())) if len(shares) > 1 else ()
 
 
 def _rates(tried: Sequence[Tried], verdicts: Sequence[str], base: str) -> tuple[Rates, ...]:
