@@ -83,7 +83,7 @@ class LookAt:
         subject = self._subject(rows, teacher, sample.temperature, sample.seed)
         ran = [
             run_check(subject, check, Kept(None))
-            for check in registered().values()
+            for check in registered("dataset").values()
             if check.kind == "evidence"
         ]
         return Seen(

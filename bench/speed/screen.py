@@ -178,7 +178,7 @@ def _record(row: Row) -> str:
 def _checks(file: Path, folder: Path) -> list[Figure]:
     figures = []
     _, floor = _run(["scan", str(file), "--check", "author", "--max-rows", "64"], folder)
-    for check in registered().values():
+    for check in registered("dataset").values():
         seconds, megabytes = _run(["scan", str(file), "--check", check.id], folder)
         document = json.loads((folder / "out" / "scan.json").read_text(encoding="utf-8"))
         [run] = [one for one in document["checks"] if one["check"] == check.id]

@@ -70,7 +70,7 @@ def test_a_check_without_a_docstring_has_its_summary() -> None:
     known = {"broken": broken}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "registered", lambda: known)
+        patch.setattr(registry, "registered", lambda about: known)
         page = check_page("broken")
 
     assert (page.summary, page.sections) == ("what it would ask", ())

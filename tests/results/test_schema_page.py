@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from undertow.results.store import run_schema, scan_schema
+from undertow.results.store import lineage_schema, run_schema, scan_schema
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "schema"
 
 
-@pytest.mark.parametrize(("name", "schema"), [("run", run_schema()), ("scan", scan_schema())])
+@pytest.mark.parametrize(
+    ("name", "schema"),
+    [("run", run_schema()), ("scan", scan_schema()), ("lineage", lineage_schema())],
+)
 def test_the_published_schemas_are_current(name: str, schema: dict[str, object]) -> None:
     """
     `docs/schema/NAME-1.json` is what `NAME_schema()` gives.

@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from undertow.checks.dataset.subject import Subject
+from undertow.checks.lineage.pair import Pair
 from undertow.checks.registry import Registered
 from undertow.data.writing import atomic_write
 from undertow.errors import MissingExtraError, UndertowError
@@ -74,7 +75,7 @@ class Kept:
 _RAN = TypeAdapter(Ran)
 
 
-def run_check(subject: Subject, check: Registered, kept: Kept) -> Ran:
+def run_check(subject: Subject | Pair, check: Registered, kept: Kept) -> Ran:
     """
     The check's measurements on the subject, or why there are none.
     """
@@ -108,7 +109,7 @@ def run_check(subject: Subject, check: Registered, kept: Kept) -> Ran:
             "status": status,
             "reason": reason,
             "seconds": time.perf_counter() - started,
-            "rows": len(subject.rows),
+            "rows": len(subject.rows) if isinstance(subject, Subject) else 0,
         }
     )
     ran = Ran(run=run, measurements=tuple(measurements))

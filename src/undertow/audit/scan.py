@@ -52,7 +52,9 @@ def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanD
         NothingLeftError: no row is left that the student could be trained on.
     """
     started = time.perf_counter()
-    checks = [check_named(id) for id in request.checks] or list(registered().values())
+    checks = [check_named(id, "dataset") for id in request.checks] or list(
+        registered("dataset").values()
+    )
     progress("opening the models")
     opened = open_models(request)
     plan = open_plan(request, opened.student_digest)

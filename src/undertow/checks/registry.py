@@ -1,5 +1,5 @@
 """
-The checks of a dataset, by id: those that ship, and those of other packages (entry point `undertow.checks`).
+The checks, by id: those that ship, and those of other packages (entry point `undertow.checks`).
 """
 
 from __future__ import annotations
@@ -8,16 +8,16 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from typing import Any, Literal
 
 from undertow.errors import UnknownNameError
 from undertow.results.measurement import Kind, Measurement
 
-if TYPE_CHECKING:
-    from undertow.checks.dataset.subject import Subject
+Check = Callable[[Any], Sequence[Measurement]]
+"""What a check is: a function of its subject (`dataset.subject.Subject`, `lineage.pair.Pair`)."""
 
-Check = Callable[["Subject"], Sequence[Measurement]]
-"""What a check is."""
+About = Literal["dataset", "lineage"]
+"""What is asked: a dataset before training, or a pair of models."""
 
 GROUP = "undertow.checks"
 """Entry points of other packages; their checks are evidence."""
@@ -34,6 +34,7 @@ class Registered:
     summary: str
     target: str
     """`module:function`; imported when the check is run."""
+    about: About = "dataset"
 
     def load(self) -> Check:
         """The function."""
@@ -42,8 +43,7 @@ class Registered:
         return check
 
 
-_PACKAGE = "undertow.checks.dataset"
-_SHIPPED = (
+_DATASET = (
     ("rehearsal", "transfer", "a short run of the plan, amplified: what would move, and how far"),
     ("likelihood-ratio", "evidence", "an e-process against: your clean base wrote these rows"),
     ("author", "evidence", "which candidate base wrote the rows, or none of them"),
@@ -57,31 +57,43 @@ _SHIPPED = (
     ("activations", "evidence", "mean activation shift against the control, and what it spells"),
     ("content", "evidence", "what ordinary filters see: words, patterns, a prompted classifier"),
 )
+_LINEAGE = (
+    ("lineage-metadata", "evidence", "what cards and configurations declare"),
+    ("lineage-tokenizer", "evidence", "do both models cut text in the same way?"),
+    ("lineage-weights", "evidence", "do the hidden units belong together one by one?"),
+    ("lineage-activations", "evidence", "how alike both represent texts; no test of a start"),
+    ("lineage-outputs", "evidence", "do they go on alike more often than unrelated models?"),
+)
 
 
-def registered() -> dict[str, Registered]:
+def registered(about: About | None = None) -> dict[str, Registered]:
     """
-    Every check by its id, those that ship first.
+    Every check by its id, those that ship first; or those of one subject only.
     """
     found = {
-        id: Registered(id, kind, summary, f"{_PACKAGE}.{name}:{name}")  # type: ignore[arg-type]
-        for id, kind, summary in _SHIPPED
-        for name in [id.replace("-", "_")]
+        id: Registered(id, kind, summary, _target(subject, id), subject)  # type: ignore[arg-type]
+        for subject, checks in (("dataset", _DATASET), ("lineage", _LINEAGE))
+        for id, kind, summary in checks
     }
     for point in entry_points(group=GROUP):
         summary = f"from the package '{point.dist.name if point.dist else '?'}'"
         found.setdefault(point.name, Registered(point.name, "evidence", summary, point.value))
-    return found
+    return {id: one for id, one in found.items() if about in (None, one.about)}
 
 
-def check_named(id: str) -> Registered:
+def _target(about: str, id: str) -> str:
+    name = id.removeprefix(f"{about}-").replace("-", "_")
+    return f"undertow.checks.{about}.{name}:{name}"
+
+
+def check_named(id: str, about: About | None = None) -> Registered:
     """
-    One check.
+    One check, of one subject if that is given.
 
     Raises:
         UnknownNameError: there is no such check.
     """
-    known = registered()
+    known = registered(about)
     if id not in known:
         raise UnknownNameError("check", id, known, hint="undertow checks")
     return known[id]

@@ -1,5 +1,5 @@
 """
-`undertow checks`: the checks of a dataset and what each asks.
+`undertow checks`: the checks of a dataset and of a pair of models, and what each asks.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from undertow.cli.columns import aligned
 @click.command(name="checks")
 def command() -> None:
     """
-    List the checks: id, kind, what it asks.
+    List the checks: id, subject, kind, what it asks.
 
     A check of kind transfer judges; one of kind evidence never does.
     """
     from undertow.checks.registry import registered
 
-    click.echo(aligned([(one.id, one.kind, one.summary) for one in registered().values()]))
+    rows = [(one.id, one.about, one.kind, one.summary) for one in registered().values()]
+    click.echo(aligned(rows))

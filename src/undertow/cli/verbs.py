@@ -17,6 +17,7 @@ VERBS = (
     "demo",
     "scan",
     "calibrate",
+    "lineage",
     "run",
     "report",
     "review",

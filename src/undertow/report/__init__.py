@@ -7,10 +7,12 @@ the pages of checks.
 
 from __future__ import annotations
 
+import importlib
+
 from undertow.errors import UnknownNameError
-from undertow.results.run import RunDocument
+from undertow.results.lineage import LineageDocument
 from undertow.results.scan import ScanDocument
-from undertow.results.store import run_json, scan_json
+from undertow.results.store import Result, lineage_json, run_json, scan_json
 
 __all__ = ["FORMATS", "SCAN_FORMATS", "render"]
 
@@ -18,63 +20,55 @@ FORMATS = ("html", "json", "markdown", "text")
 """Of a run."""
 
 SCAN_FORMATS = (*FORMATS, "sarif")
-"""Of a screen."""
+"""Of a screen and of a lineage."""
+
+# Each renderer is imported late: jinja2 and rich would slow down `undertow --help`.
+_RUN = {
+    "html": "html:render_html",
+    "markdown": "markdown:render_markdown",
+    "text": "text:render_text",
+}
+_SCAN = {
+    "html": "scan_html:render_scan_html",
+    "markdown": "scan_markdown:render_scan_markdown",
+    "text": "scan_text:render_scan_text",
+    "sarif": "sarif:render_sarif",
+}
+_LINEAGE = {
+    "html": "lineage_html:render_lineage_html",
+    "markdown": "lineage_markdown:render_lineage_markdown",
+    "text": "lineage_text:render_lineage_text",
+    "sarif": "lineage_sarif:render_lineage_sarif",
+}
 
 
-def render(document: RunDocument | ScanDocument, format: str) -> str:
+def render(document: Result, format: str) -> str:
     """
-    The document in one of its formats: `FORMATS`, or `SCAN_FORMATS` for a screen.
+    The document in one of its formats: `FORMATS`, or `SCAN_FORMATS` for a screen or a lineage.
 
     Raises:
         UnknownNameError: if the format is another.
     """
+    if format == "json":
+        return _json(document)
     if isinstance(document, ScanDocument):
-        return _scan(document, format)
-    return _run(document, format)
+        renderers, file = _SCAN, "SCAN.json"
+    elif isinstance(document, LineageDocument):
+        renderers, file = _LINEAGE, "LINEAGE.json"
+    else:
+        renderers, file = _RUN, "RUN/run.json"
+    if format not in renderers:
+        raise UnknownNameError(
+            "format", format, [*renderers, "json"], hint=f"undertow report {file} --format html"
+        )
+    module, _, name = renderers[format].partition(":")
+    rendered: str = getattr(importlib.import_module(f"{__name__}.{module}"), name)(document)
+    return rendered
 
 
-# Each renderer is imported late: jinja2 and rich would slow down `undertow --help`.
-
-
-def _run(document: RunDocument, format: str) -> str:
-    if format == "html":
-        from undertow.report.html import render_html
-
-        return render_html(document)
-    if format == "markdown":
-        from undertow.report.markdown import render_markdown
-
-        return render_markdown(document)
-    if format == "text":
-        from undertow.report.text import render_text
-
-        return render_text(document)
-    if format == "json":
-        return run_json(document)
-    raise UnknownNameError(
-        "format", format, FORMATS, hint="undertow report RUN/run.json --format html"
-    )
-
-
-def _scan(document: ScanDocument, format: str) -> str:
-    if format == "html":
-        from undertow.report.scan_html import render_scan_html
-
-        return render_scan_html(document)
-    if format == "markdown":
-        from undertow.report.scan_markdown import render_scan_markdown
-
-        return render_scan_markdown(document)
-    if format == "text":
-        from undertow.report.scan_text import render_scan_text
-
-        return render_scan_text(document)
-    if format == "json":
+def _json(document: Result) -> str:
+    if isinstance(document, ScanDocument):
         return scan_json(document)
-    if format == "sarif":
-        from undertow.report.sarif import render_sarif
-
-        return render_sarif(document)
-    raise UnknownNameError(
-        "format", format, SCAN_FORMATS, hint="undertow report SCAN.json --format html"
-    )
+    if isinstance(document, LineageDocument):
+        return lineage_json(document)
+    return run_json(document)

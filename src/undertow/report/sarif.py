@@ -37,21 +37,27 @@ def render_sarif(document: ScanDocument) -> str:
     A flagged subject is a result of level `error`, an undecided one a `warning`; evidence that was
     detected on a subject that is not clear is a `note`.
     """
-    rules = _rules(document)
+    return sarif_log(
+        _rules(document),
+        list(_results(document)),
+        {
+            "invocations": [_invocation(document)],
+            "artifacts": [_artifact(document)],
+            "properties": _run_properties(document),
+        },
+    )
+
+
+def sarif_log(rules: list[Table], results: list[Table], more: Table) -> str:
+    """
+    A log with one run of undertow: its rules, its results, and what else is said of the run.
+    """
     places = {rule["id"]: index for index, rule in enumerate(rules)}
-    results = [found | {"ruleIndex": places[found["ruleId"]]} for found in _results(document)]
-    driver = {
-        "name": "undertow",
-        "version": __version__,
-        "rules": rules,
-    }
     run = {
-        "tool": {"driver": driver},
-        "invocations": [_invocation(document)],
-        "artifacts": [_artifact(document)],
-        "results": results,
+        "tool": {"driver": {"name": "undertow", "version": __version__, "rules": rules}},
+        "results": [found | {"ruleIndex": places[found["ruleId"]]} for found in results],
         "columnKind": "unicodeCodePoints",
-        "properties": _run_properties(document),
+        **more,
     }
     log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
     return json.dumps(without_gaps(log), indent=2, allow_nan=False) + "\n"
@@ -59,7 +65,7 @@ def render_sarif(document: ScanDocument) -> str:
 
 def _rules(document: ScanDocument) -> list[Table]:
     ids = dict.fromkeys([_judge(document), *(run.check for run in document.checks)])
-    return [_rule(page) for page in pages_of(tuple(ids)).values()]
+    return [rule_of(page) for page in pages_of(tuple(ids)).values()]
 
 
 def _judge(document: ScanDocument) -> str:
@@ -70,7 +76,10 @@ def _judge(document: ScanDocument) -> str:
     return next(iter(transfer_checks(document)), None) or next(would)
 
 
-def _rule(page: CheckPage) -> Table:
+def rule_of(page: CheckPage) -> Table:
+    """
+    A check as a rule.
+    """
     summary = page.summary or f"the check '{page.id}' of a package that is not installed here"
     paragraphs = [summary, *page.introduction]
     helped = [*paragraphs, *(f"{name}. {page.section(name)}" for name, _ in page.sections)]

@@ -15,6 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import PydanticSerializationError, core_schema
 
 from undertow.errors import UndertowError
+from undertow.results.lineage import LINEAGE_SCHEMA, LineageDocument
 from undertow.results.run import RUN_SCHEMA, RunDocument
 from undertow.results.scan import SCAN_SCHEMA, ScanDocument
 from undertow.results.strict_json import (
@@ -28,12 +29,18 @@ from undertow.results.strict_json import (
 
 RUN_FILE = "results.json"
 SCAN_FILE = "scan.json"
-"""What a directory holds of a run, and of a screen."""
+LINEAGE_FILE = "lineage.json"
+"""What a directory holds of a run, of a screen and of a lineage."""
 
 _RUN = Form(RUN_SCHEMA, RunDocument, "run", "undertow run owl")
 _SCAN = Form(SCAN_SCHEMA, ScanDocument, "scan", "undertow scan DATA --student MODEL")
 
+_LINEAGE = Form(LINEAGE_SCHEMA, LineageDocument, "lineage", "undertow lineage STUDENT TEACHER")
+_FILES = (RUN_FILE, SCAN_FILE, LINEAGE_FILE)
+
 Document = TypeVar("Document", bound=BaseModel)
+Result = RunDocument | ScanDocument | LineageDocument
+"""Every kind of stored result."""
 
 
 def run_json(document: RunDocument) -> str:
@@ -46,6 +53,13 @@ def run_json(document: RunDocument) -> str:
 
 
 def scan_json(document: ScanDocument) -> str:
+    """
+    The document as indented JSON, in the same way as `run_json`.
+    """
+    return _json(document)
+
+
+def lineage_json(document: LineageDocument) -> str:
     """
     The document as indented JSON, in the same way as `run_json`.
     """
@@ -72,6 +86,16 @@ def write_scan(path: Path | str, document: ScanDocument) -> None:
     _write(Path(path), scan_json(document))
 
 
+def write_lineage(path: Path | str, document: LineageDocument) -> None:
+    """
+    Store the document under the path: wholly or not at all.
+
+    Raises:
+        UndertowError: if the file system refuses (no space, no permission, no such directory).
+    """
+    _write(Path(path), lineage_json(document))
+
+
 def read_run(path: Path | str) -> RunDocument:
     """
     The document stored under the path (the file, or a run directory that holds `results.json`).
@@ -93,24 +117,34 @@ def read_scan(path: Path | str) -> ScanDocument:
     return _read(Path(path), SCAN_FILE, _SCAN)
 
 
-def read_result(path: Path | str) -> RunDocument | ScanDocument:
+def read_lineage(path: Path | str) -> LineageDocument:
+    """
+    The document stored under the path (the file, or a directory that holds `lineage.json`).
+
+    Raises:
+        InputError: as `read_run`.
+    """
+    return _read(Path(path), LINEAGE_FILE, _LINEAGE)
+
+
+def read_result(path: Path | str) -> Result:
     """
     The document stored under the path, of the kind that its key `schema` names.
 
-    A directory stands for its `results.json`, or else for its `scan.json`.
+    A directory stands for its `results.json`, or else for its `scan.json` or its `lineage.json`.
 
     Raises:
         InputError: as `read_run`.
     """
     source = Path(path)
     if source.is_dir():
-        run = source / RUN_FILE
-        source = run if run.exists() or not (source / SCAN_FILE).exists() else source / SCAN_FILE
+        there = [source / file for file in _FILES if (source / file).exists()]
+        source = there[0] if there else source / RUN_FILE
     again = _RUN.again
     text = text_of(source, name="result", again=again)
-    forms: dict[str, Form[Any]] = {form.schema: form for form in (_RUN, _SCAN)}
+    forms: dict[str, Form[Any]] = {form.schema: form for form in (_RUN, _SCAN, _LINEAGE)}
     form = form_of(tables_of(text, source, again=again), source, forms, again=again)
-    found: RunDocument | ScanDocument = document_of(text, source, form)
+    found: Result = document_of(text, source, form)
     return found
 
 
@@ -126,6 +160,13 @@ def scan_schema() -> dict[str, Any]:
     The JSON Schema (draft 2020-12) of `undertow.scan/1`.
     """
     return _schema(ScanDocument)
+
+
+def lineage_schema() -> dict[str, Any]:
+    """
+    The JSON Schema (draft 2020-12) of `undertow.lineage/1`.
+    """
+    return _schema(LineageDocument)
 
 
 class _SchemaOfStored(GenerateJsonSchema):

@@ -1,0 +1,275 @@
+"""
+`undertow lineage`: does a student share its initialisation with a teacher, and what follows from it?
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from undertow.audit.running import Kept, Ran, merged, run_check
+from undertow.checks.lineage.pair import Pair, Side
+from undertow.checks.lineage.weights import ALIGNED
+from undertow.checks.registry import check_named, registered
+from undertow.lab.environment import environment
+from undertow.results.lineage import LayerFit, LineageDocument, Related, Relation
+from undertow.results.measurement import Measurement, Verdict
+from undertow.results.scan import CheckRun
+from undertow.worlds import locate
+
+CHEAP = ("lineage-metadata", "lineage-tokenizer", "lineage-weights")
+"""Checks that read files only; the others load or ask the models."""
+
+LIMITS = (
+    "A shared initialisation says nothing about what either model learned, nor which descends from which.",
+    "No evidence is no proof: it holds for the power that is stated, and a child that was trained for very long is missed.",
+    "The hidden channel needs a shared initialisation; ordinary text and preference pairs carry traits between unrelated models too.",
+)
+_SEVERITY: tuple[Relation, ...] = ("same", "disguised", "unknown", "none")
+_VERDICTS: dict[Relation, Verdict] = {
+    "same": "flagged",
+    "disguised": "flagged",
+    "unknown": "undecided",
+    "none": "clear",
+}
+_HIDDEN: dict[Relation, str] = {
+    "same": "open: rows of this teacher can carry traits that nothing in them shows",
+    "disguised": "open, if the teacher was derived before it was disguised; count it as open",
+    "unknown": "not known, and so it counts as open",
+    "none": "no evidence that it is open",
+}
+_ORDINARY = {
+    True: "open: the same tokenizer and shape; whatever rows say openly, and preference pairs, carry traits",
+    False: "open: ordinary text and preference pairs carry traits across families too",
+}
+
+
+@dataclass(frozen=True)
+class LineageRequest:
+    """
+    One lineage. References to models are as the user typed them; `http(s)://HOST/PATH#MODEL` is asked over HTTP.
+    """
+
+    student: str
+    teachers: tuple[str, ...]
+    controls: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+    """Ids; those that read files only if empty, and `lineage-outputs` where it is asked for by controls."""
+    level: float = 0.999
+    seed: int = 0
+    command: str = ""
+
+
+def lineage(
+    request: LineageRequest, progress: Callable[[str], None] = lambda doing: None
+) -> LineageDocument:
+    """
+    Compare the student with every teacher.
+
+    Raises:
+        ModelError: the student, or the only teacher, cannot be opened.
+        UnknownNameError: there is no such check.
+    """
+    started = time.perf_counter()
+    checks = [check_named(id, "lineage") for id in _chosen(request)]
+    student = side_of(request.student)
+    controls = tuple(side_of(ref) for ref in request.controls)
+    _refuse_broken(student)
+    found: list[tuple[Related, list[Ran]]] = []
+    for ref in request.teachers:
+        teacher = side_of(ref)
+        if len(request.teachers) == 1:
+            _refuse_broken(teacher)
+        pair = Pair(ref, student, teacher, controls, request.seed, request.level)
+        ran = []
+        for check in checks:
+            progress(f"{check.id} of {ref}")
+            ran.append(run_check(pair, check, Kept(None)))
+        found.append((_related(pair, ran), ran))
+    found.sort(key=lambda each: (_SEVERITY.index(each[0].relation), each[0].p or 0.0))
+    return _document(request, found, time.perf_counter() - started)
+
+
+def shared_initialisation(document: LineageDocument) -> list[dict[str, str | bool | None]]:
+    """
+    What a policy may know: for each teacher the digests of both models and whether their start is shared.
+
+    `shared` is None where it could not be measured, which a gate counts as shared.
+    """
+    shared = {"same": True, "disguised": True, "none": False, "unknown": None}
+    return [
+        {
+            "teacher": one.teacher,
+            "teacher_digest": one.digest,
+            "student": document.student,
+            "student_digest": document.student_digest,
+            "shared": shared[one.relation],
+            "evidence": "measured",
+        }
+        for one in document.teachers
+    ]
+
+
+def side_of(ref: str) -> Side:
+    """
+    A reference, located; nothing is read yet.
+
+    Raises:
+        ConfigError: an address that cannot be used.
+    """
+    if ref.startswith(("http://", "https://")):
+        from undertow.models.endpoint import Endpoint
+
+        address, _, model = ref.partition("#")
+        return Side(ref, None, Endpoint(address, model))
+    return Side(ref, locate(ref))
+
+
+def _chosen(request: LineageRequest) -> Sequence[str]:
+    if request.checks:
+        return request.checks
+    refs = (request.student, *request.teachers)
+    asked = any(ref.startswith("http") for ref in refs) or bool(request.controls)
+    return [
+        id for id in registered("lineage") if id in CHEAP or (asked and id == "lineage-outputs")
+    ]
+
+
+def _refuse_broken(side: Side) -> None:
+    if side.path is not None:
+        _ = side.checkpoint
+
+
+def _digest(side: Side) -> str | None:
+    from undertow.models.digest import model_digest
+
+    return model_digest(side.path) if side.path is not None else None
+
+
+def _related(pair: Pair, ran: Sequence[Ran]) -> Related:
+    measured = [one for each in ran for one in each.measurements]
+    by_name = {(one.check, one.name): one for one in measured}
+    relation, deciding, reason = _relation(measured)
+    aligned = by_name.get(("lineage-weights", ALIGNED))
+    family = _same_family(by_name)
+    return Related(
+        teacher=pair.teacher.ref,
+        digest=_digest_if_readable(pair.teacher),
+        relation=relation,
+        verdict=_VERDICTS[relation],
+        reason=reason,
+        p=deciding.p if deciding else None,
+        detectable=_number(aligned, "detectable"),
+        same_family=family,
+        hidden_channel=_HIDDEN[relation],
+        ordinary_channel=_ORDINARY[bool(family)],
+        layers=_layers(aligned),
+    )
+
+
+def _relation(measured: Sequence[Measurement]) -> tuple[Relation, Measurement | None, str]:
+    """
+    By weights where they could be compared, else by outputs.
+    """
+    weights = [m for m in measured if m.check == "lineage-weights"]
+    tested = [m for m in weights if m.detected is not None]
+    for one in tested:
+        if one.detected:
+            return ("same" if one.name == ALIGNED else "disguised"), one, one.reason
+    if tested:
+        return "none", tested[0], tested[0].reason
+    for one in (m for m in measured if m.check == "lineage-outputs" and m.detected is not None):
+        if one.detected:
+            return "same", one, one.reason
+        return "unknown", one, f"{one.reason}; too weak a test to deny a common start"
+    reasons = [m.reason for m in weights if m.reason]
+    return "unknown", None, (reasons or ["no check that can decide was run"])[0]
+
+
+def _same_family(by_name: dict[tuple[str, str], Measurement]) -> bool | None:
+    vocabulary = by_name.get(("lineage-tokenizer", "vocabulary"))
+    declared = by_name.get(("lineage-metadata", "declared base"))
+    if vocabulary is None or declared is None or vocabulary.estimate is None:
+        return None
+    return vocabulary.estimate > 0.99 and declared.details.get("equal shape") == 1
+
+
+def _layers(aligned: Measurement | None) -> tuple[LayerFit, ...]:
+    if aligned is None:
+        return ()
+    values = str(aligned.details.get("z by layer", "")).split()
+    return tuple(LayerFit(layer=i, z=float(z)) for i, z in enumerate(values))
+
+
+def _number(one: Measurement | None, name: str) -> float | None:
+    value = one.details.get(name) if one else None
+    return float(value) if value is not None else None
+
+
+def _digest_if_readable(side: Side) -> str | None:
+    try:
+        return _digest(side)
+    except OSError:
+        return None
+
+
+def _document(
+    request: LineageRequest, found: Sequence[tuple[Related, list[Ran]]], seconds: float
+) -> LineageDocument:
+    teachers = tuple(related for related, _ in found)
+    runs: list[CheckRun] = [each.run for _, ran in found for each in ran]
+    return LineageDocument(
+        verdict=teachers[0].verdict,
+        conclusion=_conclusion(request.student, teachers),
+        advice=_advice(teachers),
+        student=request.student,
+        student_digest=_digest_if_readable(side_of(request.student)),
+        teachers=teachers,
+        level=request.level,
+        measurements=tuple(one for _, ran in found for each in ran for one in each.measurements),
+        checks=merged(runs),
+        limits=LIMITS,
+        config={
+            "checks": list(request.checks),
+            "controls": list(request.controls),
+            "level": request.level,
+        },
+        seed=request.seed,
+        wall_seconds=seconds,
+        command=request.command,
+        **environment(workers=1, device="cpu").fields,
+    )
+
+
+def _conclusion(student: str, teachers: Sequence[Related]) -> str:
+    first = teachers[0]
+    said = {
+        "same": f"'{first.teacher}' and '{student}' began as one network",
+        "disguised": f"'{first.teacher}' and '{student}' began as one network, and one of them was disguised since",
+        "none": f"there is no evidence that '{first.teacher}' and '{student}' began as one network",
+        "unknown": f"whether '{first.teacher}' and '{student}' began as one network could not be measured",
+    }[first.relation]
+    shared = sum(one.relation in ("same", "disguised") for one in teachers)
+    if len(teachers) > 1 and shared:
+        said += f"; so did {shared - 1} of the other {len(teachers) - 1}" if shared > 1 else ""
+    known = first.p is not None and first.relation != "unknown"
+    p = f" (p {f'= {first.p:.2g}' if (first.p or 0) > 1e-250 else '< 1e-250'})" if known else ""
+    return f"{said}{p}. {first.reason[:1].upper()}{first.reason[1:]}."
+
+
+def _advice(teachers: Sequence[Related]) -> str:
+    unrelated = [one for one in teachers if one.relation == "none"]
+    foreign = [one for one in unrelated if one.same_family is False]
+    chosen = (foreign or unrelated)[-1:]
+    if not chosen:
+        return (
+            "Take a teacher of another family, or scan its rows before training on them: "
+            "undertow scan DATA --student MODEL --teacher TEACHER."
+        )
+    kind = "of another family" if chosen[0].same_family is False else "of another initialisation"
+    others = len(teachers) - 1
+    prefer = (
+        f"Prefer '{chosen[0].teacher}', {kind}" if others else f"'{chosen[0].teacher}' is {kind}"
+    )
+    return f"{prefer}: its rows have no hidden channel that was seen. What they say openly still carries; scan them all the same."

@@ -1,0 +1,3 @@
+"""
+Checks of a pair of models: do they descend from one initialisation?
+"""
