@@ -1,0 +1,3 @@
+"""
+Lineage on models whose descent is known: `python -m bench.lineage`.
+"""
