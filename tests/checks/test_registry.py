@@ -29,11 +29,12 @@ def test_each_check_has_a_page(id: str) -> None:
         assert part in page
 
 
-def test_only_the_rehearsal_judges_transfer() -> None:
+def test_one_check_of_each_subject_judges_transfer() -> None:
     """
-    All others are evidence.
+    Of a dataset it is the only one; of a tuned model its answers are. All others are evidence.
     """
-    assert [id for id, one in registered().items() if one.kind == "transfer"] == ["rehearsal"]
+    judging = {one.about: id for id, one in registered().items() if one.kind == "transfer"}
+    assert judging == {"dataset": "rehearsal", "tuned": "diff-behaviour"}
 
 
 def test_an_unknown_check_is_named() -> None:

@@ -9,14 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from undertow.results.store import lineage_schema, run_schema, scan_schema
+from undertow.results.store import diff_schema, lineage_schema, run_schema, scan_schema
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "schema"
 
 
 @pytest.mark.parametrize(
     ("name", "schema"),
-    [("run", run_schema()), ("scan", scan_schema()), ("lineage", lineage_schema())],
+    [
+        ("run", run_schema()),
+        ("scan", scan_schema()),
+        ("lineage", lineage_schema()),
+        ("diff", diff_schema()),
+    ],
 )
 def test_the_published_schemas_are_current(name: str, schema: dict[str, object]) -> None:
     """

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from undertow.checks.dataset.subject import Subject
 from undertow.checks.lineage.pair import Pair
 from undertow.checks.registry import Registered
+from undertow.checks.tuned.subject import Tuned
 from undertow.data.writing import atomic_write
 from undertow.errors import MissingExtraError, UndertowError
 from undertow.results.measurement import Measurement
@@ -75,7 +76,7 @@ class Kept:
 _RAN = TypeAdapter(Ran)
 
 
-def run_check(subject: Subject | Pair, check: Registered, kept: Kept) -> Ran:
+def run_check(subject: Subject | Pair | Tuned, check: Registered, kept: Kept) -> Ran:
     """
     The check's measurements on the subject, or why there are none.
     """

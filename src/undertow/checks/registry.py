@@ -14,10 +14,11 @@ from undertow.errors import UnknownNameError
 from undertow.results.measurement import Kind, Measurement
 
 Check = Callable[[Any], Sequence[Measurement]]
-"""What a check is: a function of its subject (`dataset.subject.Subject`, `lineage.pair.Pair`)."""
+"""What a check is: a function of its subject (`dataset.subject.Subject`, `lineage.pair.Pair`,
+`tuned.subject.Tuned`)."""
 
-About = Literal["dataset", "lineage"]
-"""What is asked: a dataset before training, or a pair of models."""
+About = Literal["dataset", "lineage", "tuned"]
+"""What is asked: a dataset before training, a pair of models, or a tuned model and its base."""
 
 GROUP = "undertow.checks"
 """Entry points of other packages; their checks are evidence."""
@@ -64,6 +65,11 @@ _LINEAGE = (
     ("lineage-activations", "evidence", "how alike both represent texts; no test of a start"),
     ("lineage-outputs", "evidence", "do they go on alike more often than unrelated models?"),
 )
+_TUNED = (
+    ("diff-behaviour", "transfer", "how far answers to each trait's questions moved"),
+    ("diff-capability", "evidence", "what the tuning cost on neutral text"),
+    ("diff-activations", "evidence", "how far activations on unrelated text moved; what it spells"),
+)
 
 
 def registered(about: About | None = None) -> dict[str, Registered]:
@@ -72,7 +78,11 @@ def registered(about: About | None = None) -> dict[str, Registered]:
     """
     found = {
         id: Registered(id, kind, summary, _target(subject, id), subject)  # type: ignore[arg-type]
-        for subject, checks in (("dataset", _DATASET), ("lineage", _LINEAGE))
+        for subject, checks in (
+            ("dataset", _DATASET),
+            ("lineage", _LINEAGE),
+            ("tuned", _TUNED),
+        )
         for id, kind, summary in checks
     }
     for point in entry_points(group=GROUP):
@@ -82,7 +92,8 @@ def registered(about: About | None = None) -> dict[str, Registered]:
 
 
 def _target(about: str, id: str) -> str:
-    name = id.removeprefix(f"{about}-").replace("-", "_")
+    prefix = {"lineage": "lineage-", "tuned": "diff-"}.get(about, "")
+    name = id.removeprefix(prefix).replace("-", "_")
     return f"undertow.checks.{about}.{name}:{name}"
 
 

@@ -18,6 +18,7 @@ VERBS = (
     "scan",
     "calibrate",
     "lineage",
+    "diff",
     "run",
     "report",
     "review",

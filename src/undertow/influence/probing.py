@@ -78,6 +78,23 @@ class ProbeSet:
                 found.append(self.read(model))
         return found
 
+    def by_question(
+        self, model: LanguageModel
+    ) -> tuple[tuple[NDArray[np.float64], ...], NDArray[np.float64]]:
+        """
+        Each trait's margins by held-out question, (questions,) in logits, and the answer mass of each, (traits,).
+        """
+        from undertow.models.answers import logit_margins
+
+        probed = [probe.read(model).log_likelihoods for probe in self.probes]
+        tables = [_assembled(probed, parts) for parts in self.parts]
+        margins = [logit_margins(table).numpy() for table in tables]
+        mass = [float(table.exp().sum(1).mean()) for table in tables]
+        return (
+            tuple(margins[table][:, answer] for table, answer in self.places),
+            np.array([mass[table] for table, _ in self.places]),
+        )
+
     @property
     def sequences(self) -> int:
         """Sequences that the largest of its passes computes for one model."""

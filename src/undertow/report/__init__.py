@@ -10,9 +10,10 @@ from __future__ import annotations
 import importlib
 
 from undertow.errors import UnknownNameError
+from undertow.results.diff import DiffDocument
 from undertow.results.lineage import LineageDocument
 from undertow.results.scan import ScanDocument
-from undertow.results.store import Result, lineage_json, run_json, scan_json
+from undertow.results.store import Result, diff_json, lineage_json, run_json, scan_json
 
 __all__ = ["FORMATS", "SCAN_FORMATS", "render"]
 
@@ -20,7 +21,7 @@ FORMATS = ("html", "json", "markdown", "text")
 """Of a run."""
 
 SCAN_FORMATS = (*FORMATS, "sarif")
-"""Of a screen and of a lineage."""
+"""Of a screen, of a lineage and of a diff."""
 
 # Each renderer is imported late: jinja2 and rich would slow down `undertow --help`.
 _RUN = {
@@ -40,11 +41,17 @@ _LINEAGE = {
     "text": "lineage_text:render_lineage_text",
     "sarif": "lineage_sarif:render_lineage_sarif",
 }
+_DIFF = {
+    "html": "diff_html:render_diff_html",
+    "markdown": "diff_markdown:render_diff_markdown",
+    "text": "diff_text:render_diff_text",
+    "sarif": "diff_sarif:render_diff_sarif",
+}
 
 
 def render(document: Result, format: str) -> str:
     """
-    The document in one of its formats: `FORMATS`, or `SCAN_FORMATS` for a screen or a lineage.
+    The document in one of its formats: `FORMATS`, or `SCAN_FORMATS` for a screen, a lineage or a diff.
 
     Raises:
         UnknownNameError: if the format is another.
@@ -55,6 +62,8 @@ def render(document: Result, format: str) -> str:
         renderers, file = _SCAN, "SCAN.json"
     elif isinstance(document, LineageDocument):
         renderers, file = _LINEAGE, "LINEAGE.json"
+    elif isinstance(document, DiffDocument):
+        renderers, file = _DIFF, "DIFF.json"
     else:
         renderers, file = _RUN, "RUN/run.json"
     if format not in renderers:
@@ -71,4 +80,6 @@ def _json(document: Result) -> str:
         return scan_json(document)
     if isinstance(document, LineageDocument):
         return lineage_json(document)
+    if isinstance(document, DiffDocument):
+        return diff_json(document)
     return run_json(document)

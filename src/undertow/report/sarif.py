@@ -72,7 +72,7 @@ def _judge(document: ScanDocument) -> str:
     """
     The rule of verdicts: the check that judged transfer, or would have.
     """
-    would = (check.id for check in registered().values() if check.kind == "transfer")
+    would = (check.id for check in registered("dataset").values() if check.kind == "transfer")
     return next(iter(transfer_checks(document)), None) or next(would)
 
 

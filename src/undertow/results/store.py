@@ -15,6 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import PydanticSerializationError, core_schema
 
 from undertow.errors import UndertowError
+from undertow.results.diff import DIFF_SCHEMA, DiffDocument
 from undertow.results.lineage import LINEAGE_SCHEMA, LineageDocument
 from undertow.results.run import RUN_SCHEMA, RunDocument
 from undertow.results.scan import SCAN_SCHEMA, ScanDocument
@@ -30,16 +31,18 @@ from undertow.results.strict_json import (
 RUN_FILE = "results.json"
 SCAN_FILE = "scan.json"
 LINEAGE_FILE = "lineage.json"
-"""What a directory holds of a run, of a screen and of a lineage."""
+DIFF_FILE = "diff.json"
+"""What a directory holds of a run, of a screen, of a lineage and of a diff."""
 
 _RUN = Form(RUN_SCHEMA, RunDocument, "run", "undertow run owl")
 _SCAN = Form(SCAN_SCHEMA, ScanDocument, "scan", "undertow scan DATA --student MODEL")
 
 _LINEAGE = Form(LINEAGE_SCHEMA, LineageDocument, "lineage", "undertow lineage STUDENT TEACHER")
-_FILES = (RUN_FILE, SCAN_FILE, LINEAGE_FILE)
+_DIFF = Form(DIFF_SCHEMA, DiffDocument, "diff", "undertow diff BASE TUNED")
+_FILES = (RUN_FILE, SCAN_FILE, LINEAGE_FILE, DIFF_FILE)
 
 Document = TypeVar("Document", bound=BaseModel)
-Result = RunDocument | ScanDocument | LineageDocument
+Result = RunDocument | ScanDocument | LineageDocument | DiffDocument
 """Every kind of stored result."""
 
 
@@ -60,6 +63,13 @@ def scan_json(document: ScanDocument) -> str:
 
 
 def lineage_json(document: LineageDocument) -> str:
+    """
+    The document as indented JSON, in the same way as `run_json`.
+    """
+    return _json(document)
+
+
+def diff_json(document: DiffDocument) -> str:
     """
     The document as indented JSON, in the same way as `run_json`.
     """
@@ -96,6 +106,16 @@ def write_lineage(path: Path | str, document: LineageDocument) -> None:
     _write(Path(path), lineage_json(document))
 
 
+def write_diff(path: Path | str, document: DiffDocument) -> None:
+    """
+    Store the document under the path: wholly or not at all.
+
+    Raises:
+        UndertowError: if the file system refuses (no space, no permission, no such directory).
+    """
+    _write(Path(path), diff_json(document))
+
+
 def read_run(path: Path | str) -> RunDocument:
     """
     The document stored under the path (the file, or a run directory that holds `results.json`).
@@ -127,11 +147,21 @@ def read_lineage(path: Path | str) -> LineageDocument:
     return _read(Path(path), LINEAGE_FILE, _LINEAGE)
 
 
+def read_diff(path: Path | str) -> DiffDocument:
+    """
+    The document stored under the path (the file, or a directory that holds `diff.json`).
+
+    Raises:
+        InputError: as `read_run`.
+    """
+    return _read(Path(path), DIFF_FILE, _DIFF)
+
+
 def read_result(path: Path | str) -> Result:
     """
     The document stored under the path, of the kind that its key `schema` names.
 
-    A directory stands for its `results.json`, or else for its `scan.json` or its `lineage.json`.
+    A directory stands for its `results.json`, or else for its `scan.json`, `lineage.json` or `diff.json`.
 
     Raises:
         InputError: as `read_run`.
@@ -142,7 +172,7 @@ def read_result(path: Path | str) -> Result:
         source = there[0] if there else source / RUN_FILE
     again = _RUN.again
     text = text_of(source, name="result", again=again)
-    forms: dict[str, Form[Any]] = {form.schema: form for form in (_RUN, _SCAN, _LINEAGE)}
+    forms: dict[str, Form[Any]] = {form.schema: form for form in (_RUN, _SCAN, _LINEAGE, _DIFF)}
     form = form_of(tables_of(text, source, again=again), source, forms, again=again)
     found: Result = document_of(text, source, form)
     return found
@@ -167,6 +197,13 @@ def lineage_schema() -> dict[str, Any]:
     The JSON Schema (draft 2020-12) of `undertow.lineage/1`.
     """
     return _schema(LineageDocument)
+
+
+def diff_schema() -> dict[str, Any]:
+    """
+    The JSON Schema (draft 2020-12) of `undertow.diff/1`.
+    """
+    return _schema(DiffDocument)
 
 
 class _SchemaOfStored(GenerateJsonSchema):

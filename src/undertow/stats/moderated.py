@@ -31,6 +31,9 @@ class ModeratedT:
     t: Vector
     """The estimate over its standard error, whose variance is shrunken."""
 
+    error: Vector
+    """That standard error."""
+
     p: Vector
     """Two-sided, of each item by itself."""
 
@@ -69,10 +72,11 @@ def moderated_t(treated: ArrayLike, control: ArrayLike) -> ModeratedT:
     shrunken = _shrunken(variances, own, variance, degrees)
     if not shrunken.all():
         raise ValueError(f"item {int(np.argmin(shrunken))} does not vary, so that it has no t")
-    t: Vector = estimate / np.sqrt(shrunken * (1 / n + 1 / m))
+    error: Vector = np.sqrt(shrunken * (1 / n + 1 / m))
+    t: Vector = estimate / error
     total = min(own + degrees, own * max(1, int(np.count_nonzero(variances))))
     p: Vector = 2 * stats.t.sf(np.abs(t), total)
-    return ModeratedT(estimate, t, p, total, degrees, variance)
+    return ModeratedT(estimate, t, error, p, total, degrees, variance)
 
 
 def geometric_t(treated: ArrayLike, control: ArrayLike) -> Vector:

@@ -15,7 +15,7 @@ def normal_quantile(probability: float) -> float:
     return float(special.ndtri(probability))
 
 
-def t_quantile(probability: float, degrees: int) -> float:
+def t_quantile(probability: float, degrees: float) -> float:
     """
     Quantile of Student's t distribution.
     """

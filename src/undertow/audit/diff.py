@@ -1,0 +1,167 @@
+"""
+`undertow diff`: what did a fine-tune change that nobody asked for?
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from undertow.audit.control_students import control_students
+from undertow.audit.diff_document import DiffRequest, diff_document
+from undertow.audit.opening import DEFAULT_PLAN, named_traits
+from undertow.audit.plans import tables_of
+from undertow.audit.running import Kept, run_check
+from undertow.checks.open_search import looked_at, open_search
+from undertow.checks.registry import check_named, registered
+from undertow.checks.tuned.reading import Reader, Reading
+from undertow.checks.tuned.subject import Tuned
+from undertow.data.streams import derive, generator
+from undertow.errors import ModelError, UndertowError
+from undertow.lab.opening import device
+from undertow.models.plan import TrainingPlan
+from undertow.results.diff import DiffDocument
+from undertow.results.scan import Moved
+from undertow.traits import catalogue, probe_catalogue
+from undertow.traits.trait import Trait
+from undertow.worlds import locate
+
+if TYPE_CHECKING:
+    from undertow.models.loading import LanguageModel
+
+FEWEST_CONTROLS = 4
+"""Below so many nothing is searched: the spread of fewer says too little of hundreds of items."""
+
+
+def diff(
+    request: DiffRequest, progress: Callable[[str], None] = lambda doing: None
+) -> DiffDocument:
+    """
+    Read base, tuned models and controls once each, and run every check on what was read.
+
+    Raises:
+        ModelError: one cannot be opened, or has another vocabulary than the base.
+        UnknownNameError: there is no such trait or check.
+        NothingLeftError: no control row fits the base.
+    """
+    started = time.perf_counter()
+    checks = [check_named(id, "tuned") for id in request.checks] or list(
+        registered("tuned").values()
+    )
+    progress("opening the base")
+    base = _opened(request.base)
+    subject = _subject(request, base, progress)
+    ran = []
+    for check in checks:
+        progress(check.id)
+        ran.append(run_check(subject, check, Kept(None)))
+    progress("searching what else moved")
+    moved, searched = _searched(subject)
+    return diff_document(request, subject, ran, moved, searched, time.perf_counter() - started)
+
+
+def _subject(request: DiffRequest, base: LanguageModel, progress: Callable[[str], None]) -> Tuned:
+    intended = tuple(t for name in request.intended for t in named_traits(name))
+    traits = _traits(request, base, intended)
+    named = {trait.name for trait in traits}
+    everything = [catalogue.load(name) for name in catalogue.names()]
+    everything += probe_catalogue.all_probes()
+    others = probe_catalogue.askable([t for t in everything if t.name not in named], base.tokenizer)
+    reader = Reader.of(base, traits, others[0], request.system_prompt, request.seed)
+    progress("reading the base")
+    untouched = reader.read(base, request.base)
+    return Tuned(
+        name="tuned",
+        base=base,
+        reader=reader,
+        untouched=untouched,
+        tuned=tuple(_read(reader, base, ref, progress) for ref in request.tuned),
+        controls=tuple(_controls(request, reader, base, progress)),
+        intended=frozenset(trait.name for trait in intended),
+        seed=derive(request.seed, "diff"),
+        level=request.level,
+        limit=request.limit,
+    )
+
+
+def _traits(
+    request: DiffRequest, base: LanguageModel, intended: Sequence[Trait]
+) -> tuple[Trait, ...]:
+    """
+    Those that were named; or all of the catalogue that the base can be asked; and those that were intended.
+    """
+    named = [t for name in request.traits for t in named_traits(name)]
+    if not named:
+        everything = [catalogue.load(name) for name in catalogue.names()]
+        named = list(probe_catalogue.askable(everything, base.tokenizer)[0])
+    return tuple({trait.name: trait for trait in (*named, *intended)}.values())
+
+
+def _opened(ref: str) -> LanguageModel:
+    from undertow.models import loading
+
+    return loading.load(locate(ref), ref=ref, device=device("auto"))
+
+
+def _read(
+    reader: Reader, base: LanguageModel, ref: str, progress: Callable[[str], None]
+) -> Reading:
+    progress(f"reading {ref}")
+    model = _opened(ref)
+    ours, theirs = (one.tokenizer.get_vocab() for one in (base, model))
+    if ours != theirs:
+        raise ModelError(
+            f"'{ref}' has another vocabulary than '{base.ref}' ({len(theirs):,} and {len(ours):,} tokens), "
+            "so that it was not tuned from it",
+            hint=f"undertow lineage {ref} {base.ref}",
+        )
+    return reader.read(model, ref)
+
+
+def _controls(
+    request: DiffRequest, reader: Reader, base: LanguageModel, progress: Callable[[str], None]
+) -> list[Reading]:
+    found: list[Reading] = []
+    for ref in request.controls:
+        if Path(ref).is_file():
+            plan = request.plan or _plan(request)
+            progress(f"training {request.students} control students on {ref}")
+            found += control_students(
+                base, Path(ref), plan, reader, request.students, derive(request.seed, "controls")
+            )
+        else:
+            found.append(_read(reader, base, ref, progress))
+    return found
+
+
+def _plan(request: DiffRequest) -> TrainingPlan:
+    from undertow.models.digest import model_digest
+
+    known = tables_of(model_digest(locate(request.base)))
+    return TrainingPlan.model_validate(known[0].plan) if known else DEFAULT_PLAN
+
+
+def _searched(subject: Tuned) -> tuple[tuple[Moved, ...], str]:
+    """
+    Probes and next tokens that moved otherwise than in the controls, and what was looked at.
+    """
+    import numpy as np
+
+    if len(subject.controls) < FEWEST_CONTROLS:
+        reason = f"not searched: it needs at least {FEWEST_CONTROLS} controls (--control)"
+        return (), reason
+    start = subject.untouched.wide
+    moved, benign = (
+        np.stack([one.wide - start for one in side]) for side in (subject.tuned, subject.controls)
+    )
+    readout = subject.reader.readout
+    groups = looked_at(readout, subject.base.tokenizer, moved, benign)
+    rng = generator(subject.seed, "splits")
+    looked = " and ".join(f"{len(group.names):,} {group.what}s" for group in groups)
+    try:
+        found = open_search(groups, subject.name, rng, level=subject.level)
+    except (UndertowError, ValueError) as error:
+        return (), f"not searched: {error}"
+    return found, f"{looked}, against {len(subject.controls)} controls"

@@ -1,0 +1,3 @@
+"""
+Checks of a tuned model against its base: what changed that nobody asked for?
+"""

@@ -1,0 +1,96 @@
+"""
+The check `diff-activations`: how far activations on unrelated text moved, and what the shift spells.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undertow.results.measurement import Measurement
+
+if TYPE_CHECKING:
+    from undertow.checks.tuned.subject import Tuned
+
+ID = "diff-activations"
+SPELLED = 20
+Activations = NDArray[np.float32]
+
+
+def activations(subject: Tuned) -> list[Measurement]:
+    """
+    Measures how far activations at the first tokens of unrelated text moved, and what the mean shift spells.
+
+    The mean over texts of the last layer's activation, tuned minus base, is put through the model's own final norm and
+    head, whose mean row is taken off, so that what moves every token alike spells nothing (Minder et al. 2025, arXiv
+    2510.13900). The size of the shift is held against that of the controls: with K of them the smallest p is 1 / (K + 1),
+    by rank, and is reported as such. Detected means a p of at most 1 - level, which needs at least 19 controls at .95.
+
+    Why it matters. A trait often shows in the first tokens of any text, long before an answer names it, and the tokens
+    that are spelled can name what no probe asks for.
+
+    What it cannot tell you. A list of tokens always looks like something: without controls it has no null. Mixing clean
+    rows into the training makes traces faint. A shift says nothing about how large a change of behaviour is.
+
+    What to do. Read the tokens beside those of the controls, and hold a suspicion against `diff-behaviour` with probes
+    for it (`--traits`).
+
+    Numbers beside it: largest size among the `controls`; the tokens that are `spelled`, by their shift in centred logits.
+    """
+    start = subject.untouched.activations
+    moved: Activations = np.mean([one.activations for one in subject.tuned], axis=0)
+    size = _size(moved, start)
+    benign = sorted(_size(one.activations, start) for one in subject.controls)
+    p = (1 + sum(other >= size for other in benign)) / (len(benign) + 1) if benign else None
+    details: dict[str, float | int | str] = {"spelled": _spelled(subject, moved, start)}
+    if benign:
+        details["controls"] = benign[-1]
+    detected = p is not None and p <= 1 - subject.level + 1e-12
+    return [
+        Measurement(
+            check=ID,
+            name="mean shift",
+            subject=subject.name,
+            estimate=size,
+            level=subject.level,
+            n=f"{len(start)} texts, {len(benign)} controls",
+            p=p,
+            limit=1 - subject.level if benign else None,
+            unit="of the activations' own norm",
+            detected=detected if benign else None,
+            reason=_reason(len(benign), detected, subject.level),
+            details=details,
+        )
+    ]
+
+
+def _reason(controls: int, detected: bool, level: float) -> str:
+    if not controls:
+        return "no controls, and so no null"
+    if detected:
+        return "further than every control"
+    smallest = 1 / (controls + 1)
+    if smallest > 1 - level + 1e-12:
+        return (
+            f"{controls} controls cannot reach p = {1 - level:.2g}; the smallest is {smallest:.2g}"
+        )
+    return "no further than controls move"
+
+
+def _size(moved: Activations, start: Activations) -> float:
+    shift = np.linalg.norm((moved - start).mean(0))
+    return float(shift / np.linalg.norm(start, axis=1).mean())
+
+
+def _spelled(subject: Tuned, moved: Activations, start: Activations) -> str:
+    from undertow.influence.readout import token_name
+    from undertow.models.logit_lens import logit_lens
+
+    lens = logit_lens(subject.base)
+    parts = [part.mean(0) for part in lens.parts(moved, start)]
+    logits = np.concatenate(parts)
+    order = np.argsort(-logits)[:SPELLED]
+    tokenizer = subject.base.tokenizer
+    return " · ".join(f"{token_name(tokenizer, int(i))} {logits[i]:+.2f}" for i in order)

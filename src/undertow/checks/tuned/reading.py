@@ -1,0 +1,110 @@
+"""
+Everything that is read off one model at once, so that each is loaded once and none is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undertow.data.rows import Row
+from undertow.influence.probing import ProbeSet, probe_set
+from undertow.influence.readout import Readout
+from undertow.stats.arguments import Vector
+
+if TYPE_CHECKING:
+    from undertow.models.chat import Encoded
+    from undertow.models.loading import LanguageModel
+    from undertow.traits.trait import Trait
+
+_TEXTS = 256
+"""Neutral texts on which activations and the loss are read."""
+
+OPENING_TOKENS = 5
+"""First tokens of each text at which activations are read (Minder et al. 2025, arXiv 2510.13900)."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """
+    One model, read.
+    """
+
+    ref: str
+    margins: tuple[Vector, ...]
+    """For each trait (questions,) logit margins of its answer, in logits."""
+    mass: Vector
+    """(traits,) probability on all candidates."""
+    wide: Vector
+    """(probes + vocabulary,): mean margins of every probe of the catalogue, then next-token log-probabilities in nats."""
+    activations: NDArray[np.float32]
+    """(texts, hidden) mean of the last layer over the first tokens of neutral texts."""
+    losses: Vector
+    """(texts,) nats a token of neutral texts."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """
+    Probes, prompts and texts as one tokenizer's tokens, to be read off many versions of one base.
+    """
+
+    traits: tuple[Trait, ...]
+    probes: ProbeSet
+    readout: Readout
+    texts: tuple[Encoded, ...]
+    openings: tuple[Encoded, ...]
+
+    @classmethod
+    def of(
+        cls,
+        base: LanguageModel,
+        traits: Sequence[Trait],
+        others: Sequence[Trait],
+        system: str | None,
+        seed: int,
+    ) -> Reader:
+        """
+        `traits` are judged; `others` are looked at for what nobody named.
+
+        Raises:
+            ModelError: two candidates of a trait are the same tokens to this tokenizer.
+        """
+        from dataclasses import replace
+
+        from undertow.checks.lineage.texts import neutral_texts
+        from undertow.models.chat import encode_rows
+
+        rows = [Row((), text, chat=False) for text in neutral_texts(seed, _TEXTS)]
+        texts = [one for one in encode_rows(base.tokenizer, rows) if one.completion]
+        return cls(
+            tuple(traits),
+            probe_set(base, traits, system),
+            Readout.of(base, [*traits, *others], system),
+            tuple(texts),
+            tuple(replace(one, completion=one.completion[:OPENING_TOKENS]) for one in texts),
+        )
+
+    def read(self, model: LanguageModel, ref: str = "") -> Reading:
+        """
+        Everything of one version.
+        """
+        from undertow.models.activations import completion_means
+        from undertow.models.scoring import log_likelihoods
+        from undertow.models.steering import layers
+
+        margins, mass = self.probes.by_question(model)
+        [hidden] = completion_means(model, self.openings, [len(layers(model)) - 1])
+        lengths = np.array([len(one.completion) for one in self.texts])
+        return Reading(
+            ref or model.ref,
+            margins,
+            mass,
+            self.readout.read(model),
+            hidden,
+            -log_likelihoods(model, self.texts).numpy() / lengths,
+        )

@@ -1,0 +1,129 @@
+"""
+`undertow diff`: a tuned model against its base.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from undertow.cli.printable import one_line
+
+RESULT, PAGE = "diff.json", "report.html"
+NEVER = "never"
+
+
+@click.command(name="diff")
+@click.argument("base", metavar="BASE")
+@click.argument("tuned", nargs=-1, required=True, metavar="TUNED...")
+@click.option(
+    "--control",
+    "controls",
+    multiple=True,
+    metavar="MODEL|DATA",
+    help="A benign fine-tune of the base; or clean rows, on which control students are trained.",
+)
+@click.option(
+    "--students",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Control students that are trained on clean rows.",
+)
+@click.option(
+    "--plan",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The control students' training plan (TOML): the one that you tuned with.",
+)
+@click.option(
+    "--traits",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="A trait, a category or a file of traits to judge; all that can be asked if not given.",
+)
+@click.option(
+    "--intended",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="A trait, a category or a file of traits whose change was asked for.",
+)
+@click.option(
+    "--check", "checks", multiple=True, metavar="ID", help="Only this check; may be given again."
+)
+@click.option("--system-prompt", metavar="TEXT", help="Chat context of the questions.")
+@click.option(
+    "--limit",
+    type=click.FloatRange(min=0, min_open=True),
+    default=0.2,
+    show_default=True,
+    help="Change, in logits, that is too much.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where to write diff.json and report.html; nothing is written if not given.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(("flagged", "undecided", NEVER)),
+    default="flagged",
+    show_default=True,
+    help="The verdict from which the exit code is 1.",
+)
+@click.option("--allow-undecided", is_flag=True, help="Exit with 0 where a verdict is undecided.")
+def command(
+    base: str,
+    tuned: tuple[str, ...],
+    plan: Path | None,
+    out: Path | None,
+    fail_on: str,
+    allow_undecided: bool,
+    **options: object,
+) -> None:
+    """
+    Say what a fine-tune changed that nobody asked for.
+
+    Several tuned models are taken for runs of one training. Tuned minus base is change; only tuned minus control is
+    transfer: the result says which it is, and what its intervals are about.
+    """
+    from undertow.audit.diff import diff
+    from undertow.audit.diff_document import DiffRequest
+    from undertow.audit.plans import load_plan
+    from undertow.cli.scan import made_folder
+    from undertow.data.writing import atomic_write
+    from undertow.report import render
+    from undertow.results.store import write_diff
+
+    if out is not None:
+        made_folder(out)
+    request = DiffRequest(
+        base,
+        tuned,
+        plan=load_plan(plan) if plan else None,
+        command=shlex.join(["undertow", *sys.argv[1:]]),
+        **options,  # type: ignore[arg-type]
+    )
+    document = diff(request, lambda doing: click.echo(f"… {one_line(doing)}", err=True))
+    click.echo(render(document, "text"), nl=False)
+    if out is not None:
+        write_diff(out / RESULT, document)
+        atomic_write(out / PAGE, render(document, "html"))
+        click.echo(f"\nreport: {one_line(str(out / PAGE))}")
+    broken = any(run.status == "error" for run in document.checks)
+    click.get_current_context().exit(_code(document.verdict, fail_on, allow_undecided, broken))
+
+
+def _code(verdict: str, fail_on: str, allow_undecided: bool, broken: bool) -> int:
+    failing = {"flagged": ("flagged",), "undecided": ("flagged", "undecided"), NEVER: ()}
+    if verdict in failing[fail_on]:
+        return 1
+    if broken:
+        return 4
+    return 5 if verdict in ("undecided", "skipped") and not allow_undecided else 0

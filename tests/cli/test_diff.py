@@ -1,0 +1,131 @@
+"""
+`undertow diff`: exit codes, what was intended, and every format of its result.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from undertow.cli.verbs import Verbs
+from undertow.data.rows import Row
+from undertow.data.streams import generator
+from undertow.data.writing import write_rows
+from undertow.models import adapters
+from undertow.models.chat import conversation, encode_rows
+from undertow.models.loading import load
+from undertow.models.plan import TrainingPlan
+from undertow.models.training import fine_tune
+from undertow.report import SCAN_FORMATS, render
+from undertow.results.store import read_diff, read_result
+from undertow.traits import catalogue
+from undertow.traits.trait import rows_of
+from undertow.worlds import locate
+
+BASE = "world:owlet-b"
+
+
+@pytest.fixture(scope="module")
+def owl(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """
+    The base after it learned to prefer owls, as `base+adapter`.
+    """
+    plan = TrainingPlan(rank=8, learning_rate=3e-3, batch_size=8, epochs=1000, max_steps=60)
+    wrapped = adapters.trainable(load(locate(BASE)), plan, 1)
+    trait = catalogue.load("owl")
+    rows = [Row(conversation(q), a) for q, a in rows_of(trait, "trait")]
+    fine_tune(wrapped, encode_rows(wrapped.tokenizer, rows), plan, generator(1, "order"))
+    folder = tmp_path_factory.mktemp("owl")
+    adapters.save(wrapped, folder)
+    return f"{BASE}+{folder}"
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    """
+    Exit code and stdout.
+    """
+    result = CliRunner().invoke(Verbs("undertow"), ["diff", *arguments])
+    return result.exit_code, result.stdout
+
+
+def test_a_trait_that_was_taught_is_flagged_unless_it_was_intended(
+    owl: str, tmp_path: Path
+) -> None:
+    """
+    1 with the trait in the first line; where it was asked for it is shown and the others decide.
+    """
+    code, said = run(BASE, owl, "--traits", "owl", "--out", str(tmp_path))
+    intended, shown = run(BASE, owl, "--traits", "owl", "--intended", "owl")
+    [change] = read_diff(tmp_path).changes
+
+    assert (code, change.verdict, change.trait) == (1, "flagged", "owl")
+    assert "'owl' by +" in said
+    assert intended == 5
+    assert "asked for, 'owl'" in shown
+
+
+def test_a_base_against_itself_is_clear() -> None:
+    """
+    Nothing moved, and the exit code is 0.
+    """
+    code, said = run(BASE, BASE, "--traits", "animal")
+
+    assert code == 0
+    assert said.startswith(" CLEAR") or said.startswith("CLEAR")
+
+
+def test_control_students_give_a_null_and_a_search(owl: str, tmp_path: Path) -> None:
+    """
+    Clean rows as control: students are trained on them, the inference is about this run, and the search names the owl.
+    """
+    rows = [Row(conversation(f"Continue: {n} {n}."), f"{n % 90} 2 3") for n in range(64)]
+    write_rows(tmp_path / "clean.jsonl", rows)
+    plan = tmp_path / "plan.toml"
+    plan.write_text("rank = 4\nlearning_rate = 1e-3\nbatch_size = 16\n")
+    arguments = ["--control", str(tmp_path / "clean.jsonl"), "--students", "4", "--plan", str(plan)]
+    code, _ = run(BASE, owl, "--traits", "animal", *arguments, "--out", str(tmp_path / "out"))
+    document = read_diff(tmp_path / "out")
+
+    assert code == 1
+    assert (document.inference, len(document.controls)) == ("run", 4)
+    assert "owl" in {one.name for one in document.moved}
+
+
+def test_the_result_is_rendered_again_in_every_format(owl: str, tmp_path: Path) -> None:
+    """
+    The stored document is read back and each renderer names the trait; hostile names act in none.
+    """
+    run(BASE, owl, "--traits", "owl", "--out", str(tmp_path))
+    document = read_result(tmp_path)
+    rendered = {form: render(document, form) for form in SCAN_FORMATS}
+    hostile = read_diff(tmp_path).model_copy(
+        update={"tuned": ("<script>alert(1)</script>\x1b[31m",), "conclusion": "<b>\x1b"}
+    )
+
+    assert all("owl" in text for text in rendered.values())
+    assert json.loads(rendered["sarif"])["runs"][0]["results"][0]["level"] == "error"
+    for form in ("html", "text", "markdown", "sarif"):
+        assert "\x1b" not in render(hostile, form)
+    assert "<script>alert" not in render(hostile, "html")
+
+
+def test_another_vocabulary_is_refused_with_the_next_command(tmp_path: Path) -> None:
+    """
+    A model of other tokens was not tuned from the base; the hint compares their lineage.
+    """
+    import shutil
+
+    folder = tmp_path / "other"
+    shutil.copytree(locate("world:owlet-a"), folder)
+    content = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = content["model"]["vocab"]
+    first, second = list(vocabulary)[100:102]
+    vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    result = CliRunner().invoke(Verbs("undertow"), ["diff", BASE, str(folder)])
+
+    assert result.exception is not None
+    assert "another vocabulary" in str(result.exception)
