@@ -1,0 +1,3 @@
+"""
+Models whose training is known, held against their base: `python -m bench.diff`.
+"""

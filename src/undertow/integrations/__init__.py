@@ -1,0 +1,7 @@
+"""
+Thin adapters to other people's pipelines; each imports its library when it is used.
+"""
+
+from undertow.integrations.trait_probe import TraitProbe
+
+__all__ = ["TraitProbe"]
