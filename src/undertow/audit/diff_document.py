@@ -77,7 +77,7 @@ def diff_document(
     verdict: Verdict = worst(c.verdict for c in unasked) if unasked else "skipped"
     return DiffDocument(
         verdict=verdict,
-        conclusion=_conclusion(verdict, changes, moved, request.limit),
+        conclusion=conclusion(verdict, changes, moved, request.limit),
         inference=subject.inference,
         base=request.base,
         base_digest=model_digest(locate(request.base)),
@@ -139,28 +139,35 @@ def verdict_of(one: Measurement) -> Verdict:
     return "clear" if within else "undecided"
 
 
-def _conclusion(
-    verdict: Verdict, changes: Sequence[Change], moved: Sequence[Moved], limit: float
+def conclusion(
+    verdict: Verdict,
+    changes: Sequence[Change],
+    moved: Sequence[Moved],
+    limit: float,
+    unit: str = "logits",
 ) -> str:
+    """
+    The answer in one or two sentences.
+    """
     unasked = [c for c in changes if not c.intended]
     flagged = [c for c in unasked if c.verdict == "flagged"]
     asked = [c for c in changes if c.intended]
     said = ""
     if asked:
         said = (
-            f"of what was asked for, '{asked[0].trait}' moved by {asked[0].estimate:+.2f} logits. "
+            f"of what was asked for, '{asked[0].trait}' moved by {asked[0].estimate:+.2f} {unit}. "
         )
     if flagged:
         names = ", ".join(f"'{c.trait}' by {c.estimate:+.2f}" for c in flagged[:3])
         more = f" and {len(flagged) - 3} more" if len(flagged) > 3 else ""
-        said += f"moved though nobody asked for it: {names}{more} logits; limit {limit:g}."
+        said += f"moved though nobody asked for it: {names}{more} {unit}; limit {limit:g}."
     elif verdict == "clear":
-        said += f"none of {len(unasked)} traits that nobody asked for moved by {limit:g} logits."
+        said += f"none of {len(unasked)} traits that nobody asked for moved by {limit:g} {unit}."
     elif unasked:
         first = unasked[0]
         said += (
             f"nothing can be said of {sum(c.verdict == 'undecided' for c in unasked)} of {len(unasked)} traits: "
-            f"the largest change is '{first.trait}' by {first.estimate:+.2f} logits."
+            f"the largest change is '{first.trait}' by {first.estimate:+.2f} {unit}."
         )
     known = {c.trait for c in changes}
     probes = [one for one in moved if one.what == "probe" and one.name not in known]

@@ -59,9 +59,7 @@ NEVER = "never"
 @click.option(
     "--limit",
     type=click.FloatRange(min=0, min_open=True),
-    default=0.2,
-    show_default=True,
-    help="Change, in logits, that is too much.",
+    help="Change that is too much; 0.2 logits, or 0.05 of a log's score, if not given.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
@@ -82,6 +80,7 @@ def command(
     base: str,
     tuned: tuple[str, ...],
     plan: Path | None,
+    limit: float | None,
     out: Path | None,
     fail_on: str,
     allow_undecided: bool,
@@ -92,9 +91,12 @@ def command(
 
     Several tuned models are taken for runs of one training. Tuned minus base is change; only tuned minus control is
     transfer: the result says which it is, and what its intervals are about.
+
+    BASE and TUNED may also be two logs of Inspect AI (.eval or .json) of one task: they are paired by question.
     """
     from undertow.audit.diff import diff
     from undertow.audit.diff_document import DiffRequest
+    from undertow.audit.eval_logs import diff_logs, is_log
     from undertow.audit.plans import load_plan
     from undertow.cli.scan import made_folder
     from undertow.data.writing import atomic_write
@@ -103,14 +105,19 @@ def command(
 
     if out is not None:
         made_folder(out)
+    logs = all(map(is_log, (base, *tuned)))
     request = DiffRequest(
         base,
         tuned,
+        limit=limit or (0.05 if logs else 0.2),
         plan=load_plan(plan) if plan else None,
         command=shlex.join(["undertow", *sys.argv[1:]]),
         **options,  # type: ignore[arg-type]
     )
-    document = diff(request, lambda doing: click.echo(f"… {one_line(doing)}", err=True))
+    if logs:
+        document = diff_logs(request)
+    else:
+        document = diff(request, lambda doing: click.echo(f"… {one_line(doing)}", err=True))
     click.echo(render(document, "text"), nl=False)
     if out is not None:
         write_diff(out / RESULT, document)

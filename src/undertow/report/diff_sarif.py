@@ -49,7 +49,7 @@ def render_diff_sarif(document: DiffDocument) -> str:
 def _result(document: DiffDocument, one: Change) -> dict[str, Any]:
     moved = numbers.decimal(one.estimate, 2, signed=True)
     limits = numbers.interval(one.low, one.high, "logits")
-    text = f"{one.verdict}: '{one.trait}': {diff_words.kind(document)} {moved} {limits}, in logits."
+    text = f"{one.verdict}: '{one.trait}': {diff_words.kind(document)} {moved} {limits}, in {document.unit}."
     region = {"startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 1}
     place = {"artifactLocation": {"uri": location(document.tuned[0])}, "region": region}
     content = json.dumps([_RULE, document.base, list(document.tuned), one.trait])

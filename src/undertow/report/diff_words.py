@@ -36,10 +36,10 @@ def changes_table(document: DiffDocument) -> Table:
     One row a trait, the largest change first.
     """
     return table_of(
-        f"{kind(document).capitalize()} by trait, in logits",
+        f"{kind(document).capitalize()} by {what(document)}, in {document.unit}",
         document.changes,
         [
-            Column("trait", lambda one: one.trait, False),
+            Column(what(document), lambda one: one.trait, False),
             Column("category", lambda one: one.category, False),
             Column(kind(document), lambda one: numbers.decimal(one.estimate, 2, signed=True)),
             Column("interval", lambda one: numbers.interval(one.low, one.high, "logits")),
@@ -49,6 +49,13 @@ def changes_table(document: DiffDocument) -> Table:
             Column("controls", lambda one: _several(one.controls)),
         ],
     )
+
+
+def what(document: DiffDocument) -> str:
+    """
+    What has a row of its own: a trait, or a scorer of a log.
+    """
+    return "trait" if document.unit == "logits" else "scorer"
 
 
 def verdict(one: Change) -> str:

@@ -51,6 +51,8 @@ class DiffDocument(Stored):
     conclusion: str
     inference: Literal["answers", "run", "runs"]
     """What the intervals are about: this model's answers, this model against controls, or training runs like these."""
+    unit: str = "logits"
+    """Of every change and of the limit."""
     base: str
     base_digest: str | None
     tuned: tuple[str, ...]

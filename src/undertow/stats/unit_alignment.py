@@ -178,9 +178,10 @@ def normal_tail(z: float) -> float:
 
 
 def _unit_rows(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    lengths = np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64))
-    # A unit that was pruned away is like no other.
-    return (matrix / np.where(lengths > 0, lengths, 1)[:, None]).astype(np.float32, copy=False)
+    lengths = np.sqrt(np.einsum("ij,ij->i", matrix, matrix)).astype(np.float32)
+    # A unit that was pruned away is like no other. Divided in float32: a matrix can be a gigabyte.
+    scaled: NDArray[np.float32] = matrix / np.where(lengths > 0, lengths, np.float32(1))[:, None]
+    return scaled
 
 
 def _same(a: NDArray[np.float32], b: NDArray[np.float32]) -> None:

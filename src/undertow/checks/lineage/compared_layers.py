@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _HUNGARIAN = 2_048
 """Most units for which the published statistics are computed: the assignment takes cubic time."""
-MOST_UNITS = 4_096
-"""Units of a layer that are compared: any part of them is as exchangeable as all, and 4,096 leave little to gain."""
+MOST_UNITS = 1_024
+"""Units of a layer that are compared: any part of them is as exchangeable as all, and more leave little to gain."""
 _GLIMPSE = 512
 """Units by which layers of networks of different depths are matched."""
 

@@ -45,7 +45,7 @@ def weights(subject: Pair) -> list[Measurement]:
     statistics CSW and MATCH (Zhu et al. 2025), where a layer has at most 2,048 units: CSW is the correlation of the
     best assignment with the identity, and loses its power with little noise.
 
-    Weights are read tensor by tensor, adapters are merged and few bits are widened on the way. Of a layer at most 4,096
+    Weights are read tensor by tensor, adapters are merged and few bits are widened on the way. Of a layer at most 1,024
     units, drawn by lot, are kept; memory is that of them and of three whole matrices.
 
     Why it matters. The hidden channel of subliminal learning needs a shared initialisation (Cloud et al. 2025). Cards
