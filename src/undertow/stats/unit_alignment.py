@@ -180,8 +180,8 @@ def normal_tail(z: float) -> float:
 def _unit_rows(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     lengths = np.sqrt(np.einsum("ij,ij->i", matrix, matrix)).astype(np.float32)
     # A unit that was pruned away is like no other. Divided in float32: a matrix can be a gigabyte.
-    scaled: NDArray[np.float32] = matrix / np.where(lengths > 0, lengths, np.float32(1))[:, None]
-    return scaled
+    scaled = matrix / np.where(lengths > 0, lengths, np.float32(1))[:, None]
+    return scaled.astype(np.float32, copy=False)
 
 
 def _same(a: NDArray[np.float32], b: NDArray[np.float32]) -> None:

@@ -169,6 +169,25 @@ def test_activations_have_no_null_without_controls() -> None:
     assert "cannot reach" in beside.reason
 
 
+def test_a_shift_along_a_persona_is_named() -> None:
+    """
+    The owl's own direction put on every text gives a cosine near 1 and its name.
+    """
+    from undertow.influence.trait_directions import centred_directions
+
+    base = load(locate("world:owlet-b"))
+    traits = [catalogue.load(name) for name in ("cat", "owl", "dog")]
+    reader = Reader.of(base, traits, [], None, 0)
+    start = reader.read(base)
+    direction = centred_directions(base, traits, 1)[1]
+    moved = replace(start, activations=start.activations + direction)
+    one = Tuned("t", base, reader, start, (moved,), (), frozenset(), 0)
+    found = {each.name: each for each in activations(one)}
+
+    assert found["towards a persona"].estimate == pytest.approx(1, abs=1e-4)
+    assert "'owl'" in found["towards a persona"].reason
+
+
 def test_everything_of_a_model_is_read_at_once() -> None:
     """
     Shapes are those of traits, questions, probes, vocabulary and texts; a model read twice is the same.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from undertow.errors import ModelError
 from undertow.results.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -37,7 +38,10 @@ def activations(subject: Tuned) -> list[Measurement]:
     What to do. Read the tokens beside those of the controls, and hold a suspicion against `diff-behaviour` with probes
     for it (`--traits`).
 
-    Numbers beside it: largest size among the `controls`; the tokens that are `spelled`, by their shift in centred logits.
+    The cosine of the same shift with what each trait's persona prompts add to that layer (centred over the traits) orders
+    names only: it has no null, and a change of behaviour need not go that way.
+
+    Numbers beside it: largest size among the `controls`; the cosine of each trait; the tokens that are `spelled`, by their shift in centred logits.
     """
     start = subject.untouched.activations
     moved: Activations = np.mean([one.activations for one in subject.tuned], axis=0)
@@ -49,6 +53,7 @@ def activations(subject: Tuned) -> list[Measurement]:
         details["controls"] = benign[-1]
     detected = p is not None and p <= 1 - subject.level + 1e-12
     return [
+        *_personas(subject, moved - start),
         Measurement(
             check=ID,
             name="mean shift",
@@ -62,6 +67,38 @@ def activations(subject: Tuned) -> list[Measurement]:
             detected=detected if benign else None,
             reason=_reason(len(benign), detected, subject.level),
             details=details,
+        ),
+    ]
+
+
+def _personas(subject: Tuned, shift: Activations) -> list[Measurement]:
+    """
+    Towards which persona the shift goes; nothing where no trait has one, or the template has no system role.
+    """
+    from undertow.influence.trait_directions import centred_directions
+    from undertow.models.steering import layers
+
+    traits = [trait for trait in subject.reader.traits if trait.system_prompts]
+    if len(traits) < 2:
+        return []
+    try:
+        directions = centred_directions(subject.base, traits, len(layers(subject.base)) - 1)
+    except ModelError:
+        return []
+    mean = shift.mean(0)
+    lengths = np.linalg.norm(directions, axis=1) * (np.linalg.norm(mean) or 1.0)
+    cosines = directions @ mean / np.where(lengths > 0, lengths, 1.0)
+    best = int(np.argmax(cosines))
+    return [
+        Measurement(
+            check=ID,
+            name="towards a persona",
+            subject=subject.name,
+            estimate=float(cosines[best]),
+            n=f"{len(traits)} traits",
+            unit="cosine",
+            reason=f"nearest is '{traits[best].name}'; orders names only",
+            details={t.name: float(c) for t, c in zip(traits, cosines, strict=True)},
         )
     ]
 
