@@ -17,7 +17,7 @@ from undertow.provenance.facts import facts_of
 from undertow.provenance.statement import spelled
 from undertow.provenance.trust import Trust
 from undertow.provenance.weights import weights_digest
-from undertow.results.provenance import Facts, Problem, VerifyDocument
+from undertow.results.provenance import Facts, Link, Problem, VerifyDocument
 from undertow.worlds import locate
 
 
@@ -192,8 +192,8 @@ def _explain_other_digest(
             return
 
 
-def _once(chain: Chain) -> list:  # type: ignore[type-arg]
-    seen = {}
+def _once(chain: Chain) -> list[Link]:
+    seen: dict[tuple[str, str], Link] = {}
     for link in chain.links:
         seen.setdefault((link.attestation, link.digest), link)
     return list(seen.values())
