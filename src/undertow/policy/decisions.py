@@ -92,6 +92,8 @@ def _audit(rule: RequireAudit, facts: Facts) -> Answered:
 def _strong(rule: RequireAudit, audit: AuditFact) -> bool:
     if rule.suites and audit.suite not in rule.suites:
         return False
+    if rule.independent and not audit.independent:
+        return False
     if rule.least_power is None:
         return True
     if audit.power is None or audit.power_at is None:
@@ -102,9 +104,12 @@ def _strong(rule: RequireAudit, audit: AuditFact) -> bool:
 
 def _lacking(rule: RequireAudit, facts: Facts, passed: Sequence[AuditFact]) -> str:
     if passed:
-        wanted = f"power of at least {rule.least_power:g}" if rule.least_power is not None else ""
-        wanted = wanted or f"the suite {' or '.join(rule.suites)}"
-        return f"{_named(passed)} passed without {wanted}"
+        wanted = [f"the suite {' or '.join(rule.suites)}"] if rule.suites else []
+        wanted += ["an independent auditor"] if rule.independent else []
+        wanted += (
+            [f"power of at least {rule.least_power:g}"] if rule.least_power is not None else []
+        )
+        return f"{_named(passed)} passed without what is asked for: {', '.join(wanted)}"
     others = [audit for audit in facts.audits if audit.counts]
     if others:
         return "; ".join(

@@ -51,6 +51,8 @@ class RequireAudit(AnyRule):
     """Always, or when a teacher shares the student's initialisation or may."""
     suites: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """One of these; any if empty."""
+    independent: bool = False
+    """Whether the auditor must be another than the producer."""
     least_power: Share | None = None
     """Of the audit's stated power."""
     at_most_logits: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

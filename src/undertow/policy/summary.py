@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from undertow import __version__
-from undertow.provenance.attesting import Signing, sign_into, statement
+from undertow.data.writing import atomic_write
+from undertow.provenance.attesting import Signing, signed, statement
 from undertow.provenance.statement import SUMMARY, Subject
 from undertow.provenance.verdicts import Input, Policy, Summary, Verifier
 from undertow.results.provenance import GateDocument
@@ -40,7 +41,7 @@ def sign_summary(document: GateDocument, path: Path, signing: Signing) -> None:
         verified_levels=(_level(document) if allowed else "FAILED",),
     )
     subject = Subject(name=Path(checked.data).name, digest={"sha256": checked.facts.digest})
-    sign_into(path, [statement(SUMMARY, [subject], said)], signing)
+    atomic_write(path, signed(statement(SUMMARY, [subject], said), signing).line())
 
 
 def _level(document: GateDocument) -> str:

@@ -16,6 +16,7 @@ from undertow.errors import ProvenanceError
 from undertow.provenance.at_hand import Rows
 from undertow.provenance.bundle import add_lines, bundle_path, read_line
 from undertow.provenance.envelope import Envelope, sealed
+from undertow.provenance.generating import Commitment, SystemPrompt
 from undertow.provenance.manifest import MANIFEST, manifest_of
 from undertow.provenance.row_leaves import CANON, leaves_of, rows_files
 from undertow.provenance.statement import (
@@ -33,12 +34,10 @@ from undertow.provenance.steps import (
     BUILDER,
     BuildDefinition,
     Builder,
-    Commitment,
     Metadata,
     Provenance,
     RunDetails,
     Step,
-    SystemPrompt,
 )
 
 if TYPE_CHECKING:
@@ -155,7 +154,7 @@ def sign_into(bundle: Path, statements: Sequence[Statement], signing: Signing) -
     Raises:
         ProvenanceError: a key service refuses, or the bundle cannot be read.
     """
-    made = [_sealed(each, signing) for each in statements]
+    made = [signed(each, signing) for each in statements]
     for envelope in made:
         # What is written can be read: a statement that no verifier would take is found here.
         read_line(envelope.line(), f"'{bundle}'")
@@ -190,7 +189,13 @@ def prompt_said(text: str, *, salt: bytes | None = None, uri: str | None = None)
     return SystemPrompt(disclosed=False, commitment=Commitment(value=value))
 
 
-def _sealed(statement: Statement, signing: Signing) -> Envelope:
+def signed(statement: Statement, signing: Signing) -> Envelope:
+    """
+    The statement in its envelope.
+
+    Raises:
+        ProvenanceError: a key service refuses.
+    """
     try:
         return sealed(statement.payload(), signing.signers)
     except (OSError, ValueError, RuntimeError) as error:

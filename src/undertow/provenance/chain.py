@@ -35,6 +35,7 @@ class Chain:
     ) -> None:
         self.trust, self.at_hand, self.now = trust, at_hand, now
         self.links: list[Link] = []
+        self.roots: dict[str, Input] = {}
         self.problems: list[Problem] = []
         self.by_digest: dict[str, list[Accepted]] = defaultdict(list)
         self._refused: dict[str, list[Problem]] = defaultdict(list)
@@ -73,6 +74,9 @@ class Chain:
         if trusted is not None:
             init = trusted.initialisation
             family = trusted.family or init
+            self.roots[trusted.digest] = Input(
+                role="trusted model", name=trusted.name, digest=trusted.digest
+            )
             return ModelFound(frozenset([init]), frozenset([family]), known=True, complete=True)
         if digest is None:
             return ModelFound()

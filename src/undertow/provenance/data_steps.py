@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from undertow.errors import ProvenanceError
 from undertow.provenance.chain import DATA_STEPS, with_role
 from undertow.provenance.found import DataFound, Writer, together
+from undertow.provenance.generating import Completeness, Generate, GeneratingModel
 from undertow.provenance.signers import Accepted
 from undertow.provenance.statement import Resource, Subject, is_digest, moment
-from undertow.provenance.steps import Collect, Completeness, Filter, Generate, GeneratingModel, Mix
+from undertow.provenance.steps import Collect, Filter, Mix
 
 if TYPE_CHECKING:
     from undertow.provenance.chain import Chain

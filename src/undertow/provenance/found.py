@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from undertow.provenance.steps import GeneratingModel
+from undertow.provenance.generating import GeneratingModel
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ def verify(request: VerifyRequest, trust: Trust, now: datetime) -> VerifyDocumen
         files=len(at_hand.manifest.entries),
         student=request.student,
         links=tuple(sorted(_once(chain), key=lambda link: link.depth)),
+        roots=tuple(chain.roots.values()),
         problems=tuple(sorted(chain.problems, key=lambda problem: not problem.blocks)),
         facts=facts,
         trust=trust.path,

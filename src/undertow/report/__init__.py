@@ -8,11 +8,12 @@ the pages of checks.
 from __future__ import annotations
 
 from undertow.errors import UnknownNameError
+from undertow.results.provenance import GateDocument, VerifyDocument
 from undertow.results.run import RunDocument
 from undertow.results.scan import ScanDocument
-from undertow.results.store import run_json, scan_json
+from undertow.results.store import Result, result_json, run_json, scan_json
 
-__all__ = ["FORMATS", "SCAN_FORMATS", "render"]
+__all__ = ["CHAIN_FORMATS", "FORMATS", "SCAN_FORMATS", "render"]
 
 FORMATS = ("html", "json", "markdown", "text")
 """Of a run."""
@@ -21,13 +22,19 @@ SCAN_FORMATS = (*FORMATS, "sarif")
 """Of a screen."""
 
 
-def render(document: RunDocument | ScanDocument, format: str) -> str:
+CHAIN_FORMATS = (*SCAN_FORMATS, "croissant", "cyclonedx", "hf-card")
+"""Of a verification and a decision; the last three are views for others, which nothing here trusts."""
+
+
+def render(document: Result, format: str) -> str:
     """
-    The document in one of its formats: `FORMATS`, or `SCAN_FORMATS` for a screen.
+    The document in one of its formats: `FORMATS`, `SCAN_FORMATS` for a screen, `CHAIN_FORMATS` for a decision.
 
     Raises:
         UnknownNameError: if the format is another.
     """
+    if isinstance(document, VerifyDocument | GateDocument):
+        return _chain(document, format)
     if isinstance(document, ScanDocument):
         return _scan(document, format)
     return _run(document, format)
@@ -78,3 +85,44 @@ def _scan(document: ScanDocument, format: str) -> str:
     raise UnknownNameError(
         "format", format, SCAN_FORMATS, hint="undertow report SCAN.json --format html"
     )
+
+
+def _chain(document: VerifyDocument | GateDocument, format: str) -> str:
+    if format == "html":
+        from undertow.report.chain_html import render_chain_html
+
+        return render_chain_html(document)
+    if format == "markdown":
+        from undertow.report.chain_markdown import render_chain_markdown
+
+        return render_chain_markdown(document)
+    if format == "text":
+        from undertow.report.chain_text import render_chain_text
+
+        return render_chain_text(document)
+    if format == "json":
+        return result_json(document)
+    if format == "sarif":
+        from undertow.report.chain_sarif import render_chain_sarif
+
+        return render_chain_sarif(document)
+    if format in ("croissant", "cyclonedx", "hf-card"):
+        return _published(document, format)
+    raise UnknownNameError(
+        "format", format, CHAIN_FORMATS, hint="undertow report GATE.json --format html"
+    )
+
+
+def _published(document: VerifyDocument | GateDocument, format: str) -> str:
+    checked = document.verification if isinstance(document, GateDocument) else document
+    if format == "croissant":
+        from undertow.report.croissant import render_croissant
+
+        return render_croissant(checked)
+    if format == "cyclonedx":
+        from undertow.report.cyclonedx import render_cyclonedx
+
+        return render_cyclonedx(checked)
+    from undertow.report.hf_card import render_hf_card
+
+    return render_hf_card(checked)

@@ -171,6 +171,8 @@ class VerifyDocument(Stored):
     files: int
     student: str | None = None
     links: tuple[Link, ...] = ()
+    roots: tuple[Input, ...] = ()
+    """Models at which the chain ends because the trust file lists them."""
     problems: tuple[Problem, ...] = ()
     facts: Facts
     trust: str

@@ -15,6 +15,12 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import PydanticSerializationError, core_schema
 
 from undertow.errors import UndertowError
+from undertow.results.provenance import (
+    GATE_SCHEMA,
+    VERIFY_SCHEMA,
+    GateDocument,
+    VerifyDocument,
+)
 from undertow.results.run import RUN_SCHEMA, RunDocument
 from undertow.results.scan import SCAN_SCHEMA, ScanDocument
 from undertow.results.strict_json import (
@@ -28,10 +34,20 @@ from undertow.results.strict_json import (
 
 RUN_FILE = "results.json"
 SCAN_FILE = "scan.json"
-"""What a directory holds of a run, and of a screen."""
+GATE_FILE = "gate.json"
+"""What a directory holds of a run, of a screen, and of a decision."""
 
 _RUN = Form(RUN_SCHEMA, RunDocument, "run", "undertow run owl")
 _SCAN = Form(SCAN_SCHEMA, ScanDocument, "scan", "undertow scan DATA --student MODEL")
+_VERIFY = Form(
+    VERIFY_SCHEMA, VerifyDocument, "verification", "undertow verify DATA --out FILE.json"
+)
+_GATE = Form(
+    GATE_SCHEMA, GateDocument, "decision", "undertow gate DATA --student MODEL --policy NAME"
+)
+
+Result = RunDocument | ScanDocument | VerifyDocument | GateDocument
+"""Every kind of stored result."""
 
 Document = TypeVar("Document", bound=BaseModel)
 
@@ -50,6 +66,23 @@ def scan_json(document: ScanDocument) -> str:
     The document as indented JSON, in the same way as `run_json`.
     """
     return _json(document)
+
+
+def result_json(document: Result) -> str:
+    """
+    Any stored result as indented JSON, in the same way as `run_json`.
+    """
+    return _json(document)
+
+
+def write_result(path: Path | str, document: Result) -> None:
+    """
+    Store any result under the path: wholly or not at all.
+
+    Raises:
+        UndertowError: if the file system refuses (no space, no permission, no such directory).
+    """
+    _write(Path(path), result_json(document))
 
 
 def write_run(path: Path | str, document: RunDocument) -> None:
@@ -93,24 +126,24 @@ def read_scan(path: Path | str) -> ScanDocument:
     return _read(Path(path), SCAN_FILE, _SCAN)
 
 
-def read_result(path: Path | str) -> RunDocument | ScanDocument:
+def read_result(path: Path | str) -> Result:
     """
     The document stored under the path, of the kind that its key `schema` names.
 
-    A directory stands for its `results.json`, or else for its `scan.json`.
+    A directory stands for its `results.json`, or else for its `scan.json` or `gate.json`.
 
     Raises:
         InputError: as `read_run`.
     """
     source = Path(path)
     if source.is_dir():
-        run = source / RUN_FILE
-        source = run if run.exists() or not (source / SCAN_FILE).exists() else source / SCAN_FILE
+        held = [source / name for name in (RUN_FILE, SCAN_FILE, GATE_FILE)]
+        source = next((file for file in held if file.exists()), held[0])
     again = _RUN.again
     text = text_of(source, name="result", again=again)
-    forms: dict[str, Form[Any]] = {form.schema: form for form in (_RUN, _SCAN)}
+    forms: dict[str, Form[Any]] = {form.schema: form for form in (_RUN, _SCAN, _VERIFY, _GATE)}
     form = form_of(tables_of(text, source, again=again), source, forms, again=again)
-    found: RunDocument | ScanDocument = document_of(text, source, form)
+    found: Result = document_of(text, source, form)
     return found
 
 
@@ -126,6 +159,20 @@ def scan_schema() -> dict[str, Any]:
     The JSON Schema (draft 2020-12) of `undertow.scan/1`.
     """
     return _schema(ScanDocument)
+
+
+def verify_schema() -> dict[str, Any]:
+    """
+    The JSON Schema (draft 2020-12) of `undertow.verify/1`.
+    """
+    return _schema(VerifyDocument)
+
+
+def gate_schema() -> dict[str, Any]:
+    """
+    The JSON Schema (draft 2020-12) of `undertow.gate/1`.
+    """
+    return _schema(GateDocument)
 
 
 class _SchemaOfStored(GenerateJsonSchema):
