@@ -89,6 +89,7 @@ def filter_(
     from undertow.errors import DataError
     from undertow.provenance.at_hand import Rows
     from undertow.provenance.attesting import dataset, used
+    from undertow.provenance.bundle import carry
     from undertow.provenance.by_products import sign_filter
     from undertow.provenance.drafts import model_named
     from undertow.provenance.ledger import leaf_counts
@@ -112,6 +113,7 @@ def filter_(
         versions={rule: version} if version else {},
         judges={rule: judge} if judge else {},
     )
+    carry(bundle, [source])
     _told(bundle)
 
 
@@ -134,15 +136,17 @@ def mix(
     """
     from undertow.errors import DataError
     from undertow.provenance.attesting import dataset, sign_beside, step_statement, used
+    from undertow.provenance.bundle import carry
     from undertow.provenance.steps import DECLARED, Mix, Source
 
     who = required_signing(keys, public_key)
-    parts, dependencies = [], []
+    parts, dependencies, paths = [], [], []
     for each in sources:
         path, _, rows = (
             each.rpartition("=") if each.rpartition("=")[2].isdigit() else (each, "", "")
         )
         subject = dataset(path)
+        paths.append(Path(path))
         count = rows or subject.annotations.get("rows", "")
         if not count.isdigit():
             raise click.UsageError(
@@ -160,7 +164,9 @@ def mix(
     statement = step_statement(
         "mix", [made], Mix(sources=tuple(parts)), dependencies, finished=who.now, builder=DECLARED
     )
-    _told(sign_beside(data, [statement], who))
+    bundle = sign_beside(data, [statement], who)
+    carry(bundle, paths)
+    _told(bundle)
 
 
 @click.command(name="audit")

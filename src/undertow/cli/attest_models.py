@@ -53,12 +53,16 @@ def finetune(
     MODEL is a folder, or base+adapter.
     """
     from undertow.provenance.attesting import used
+    from undertow.provenance.bundle import carry
     from undertow.provenance.manifest import manifest_of
     from undertow.provenance.steps import FineTune
 
     dependencies = [_weights("init-weights", base)]
     dependencies += [used("train-data", each.name, manifest_of(each).digest) for each in data]
-    _signed("finetune", model, FineTune(method=method), dependencies, bundle, keys, public_key)
+    target = _signed(
+        "finetune", model, FineTune(method=method), dependencies, bundle, keys, public_key
+    )
+    carry(target, [*data, *_folders(base)])
 
 
 @click.command(name="merge")
@@ -85,10 +89,12 @@ def merge(
     """
     A model that was made of several.
     """
+    from undertow.provenance.bundle import carry
     from undertow.provenance.steps import Merge
 
     dependencies = [_weights("input-weights", each) for each in inputs]
-    _signed("merge", model, Merge(method=method), dependencies, bundle, keys, public_key)
+    target = _signed("merge", model, Merge(method=method), dependencies, bundle, keys, public_key)
+    carry(target, [path for each in inputs for path in _folders(each)])
 
 
 @click.command(name="quantize")
@@ -110,10 +116,13 @@ def quantize(
     """
     A model whose weights were stored with fewer bits.
     """
+    from undertow.provenance.bundle import carry
     from undertow.provenance.steps import Quantize
 
     said = Quantize(method=method, bits=str(bits) if bits else None)
-    _signed("quantize", model, said, [_weights("input-weights", source)], bundle, keys, public_key)
+    dependencies = [_weights("input-weights", source)]
+    target = _signed("quantize", model, said, dependencies, bundle, keys, public_key)
+    carry(target, _folders(source))
 
 
 COMMANDS = (finetune, merge, quantize)
@@ -147,7 +156,7 @@ def _signed(
     bundle: Path | None,
     keys: tuple[str, ...],
     public_key: str | None,
-) -> None:
+) -> Path:
     from undertow.provenance.attesting import sign_into, step_statement
     from undertow.provenance.bundle import bundle_path
     from undertow.provenance.statement import Subject
@@ -167,3 +176,11 @@ def _signed(
     target = bundle or bundle_path(named)
     sign_into(target, [statement], who)
     click.echo(f"signed: {one_line(str(target))}")
+    return target
+
+
+def _folders(model: str) -> list[Path]:
+    """
+    Where the bundles of a model may lie: beside its base and beside its adapter.
+    """
+    return [Path(part) for part in model.split("+")]

@@ -156,11 +156,11 @@ def _families(rule: LeastFamilies, facts: Facts) -> Answered:
     known = facts.families
     if len(known) >= rule.families:
         return Answered(
-            "passed", f"{len(known)} families: {', '.join(_short(name) for name in known)}"
+            "passed", f"families of the teachers: {', '.join(_short(name) for name in known)}"
         )
     return Answered(
         "refused",
-        f"{len(known)} known families of teachers, and {rule.families} are asked for",
+        f"{len(known)} known {'family' if len(known) == 1 else 'families'} of teachers, and {rule.families} are asked for",
         "add rows by teachers of other families, or prove the families of those there are",
     )
 

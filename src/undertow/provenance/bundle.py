@@ -142,6 +142,19 @@ def add_lines(path: Path, envelopes: Iterable[Envelope]) -> None:
     atomic_write(path, b"".join(lines))
 
 
+def carry(path: Path, sources: Iterable[Path]) -> None:
+    """
+    Add to a bundle what the bundles beside the sources hold, so that the chain travels with the data.
+
+    Raises:
+        ProvenanceError: one of them cannot be read.
+    """
+    beside = [bundle for source in sources if (bundle := bundle_path(source)).is_file()]
+    found, _ = read_bundles(beside)
+    if found:
+        add_lines(path, [one.envelope for one in found])
+
+
 def _joined(one: Attestation, other: Attestation) -> Attestation:
     """
     The same statement signed twice is one statement with both signatures.

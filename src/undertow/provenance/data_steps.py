@@ -134,7 +134,8 @@ def _filtered(chain: Chain, one: Accepted, subject: Subject, said: Filter) -> Da
         chain.block("inconsistent", link, "a filter has one input", found=str(len(inputs)))
         return DataFound()
     source = chain.data(inputs[0].sha256, inputs[0].name)
-    agreed = _agree(chain, link, "rows read", said.rows_in, source.rows)
+    # Where nothing is known of the input, that is the problem, and is named already.
+    agreed = not source.complete or _agree(chain, link, "rows read", said.rows_in, source.rows)
     agreed &= _agree(chain, link, "rows kept", said.rows_out, _rows(subject))
     proof = _proof(chain, one, subject, said, source)
     removed = sum(int(rule.removed) for rule in said.rules)
@@ -173,7 +174,7 @@ def _proof(
             said,
             digest=resource.sha256 or "",
             output_set=_row_set(subject) or "",
-            input_set=source.row_set,
+            input_set=source.row_set if source.complete else said.subset_proof,
         )
     except ProvenanceError as error:
         chain.block(
@@ -225,7 +226,9 @@ def _mixed(chain: Chain, one: Accepted, subject: Subject, said: Mix) -> DataFoun
         part = chain.data(resource.sha256 if resource else None, source.name)
         rows = int(source.rows)
         if part.rows is not None and rows > part.rows:
-            agreed = _agree(chain, link, f"rows taken from '{source.name}'", source.rows, part.rows)
+            agreed &= _agree(
+                chain, link, f"rows taken from '{source.name}'", source.rows, part.rows
+            )
         # The worst draw takes the model-written rows first.
         written += rows if part.rows is None else min(rows, part.written * part.rows)
         parts.append(part)
