@@ -154,12 +154,15 @@ def decoded(text: object, where: str) -> bytes:
 
 
 def _holds(key: Key, sig: bytes, content: bytes) -> bool:
-    from securesystemslib.exceptions import VerificationError
+    from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
     from securesystemslib.signer import Signature
 
     try:
         key.verify_signature(Signature(key.keyid, sig.hex()), content)
-    except VerificationError:
+    except (
+        UnverifiedSignatureError,
+        VerificationError,
+    ):  # neither is the other's parent everywhere
         return False
     return True
 
