@@ -1,5 +1,5 @@
 """
-`undertow attest finetune | merge | quantize`: statements about models.
+`undertow attest finetune | merge | quantize | import`: statements about models, and those of their makers.
 """
 
 from __future__ import annotations
@@ -125,7 +125,39 @@ def quantize(
     carry(target, _folders(source))
 
 
-COMMANDS = (finetune, merge, quantize)
+@click.command(name="import")
+@click.argument(
+    "model", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="MODEL"
+)
+@click.option(
+    "--signature",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The maker's OpenSSF model signature, often model.sig.",
+)
+@click.option(
+    "--public-key",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PEM",
+    help="The maker's public key.",
+)
+def import_(model: Path, signature: Path, public_key: Path) -> None:
+    """
+    Check a model that its maker signed (OpenSSF), and print its entry for your trust file.
+    """
+    import json
+
+    from undertow.provenance.model_signing import signed_model
+
+    found = signed_model(model, signature, public_key)
+    click.echo(f"all {found.files} signed files are as they were signed", err=True)
+    name = one_line(json.dumps(found.name or model.name))
+    click.echo(f'[[models]]\nname = {name}\ndigest = "{found.digest}"')
+
+
+COMMANDS = (finetune, merge, quantize, import_)
 """Of `undertow attest`."""
 
 

@@ -5,7 +5,7 @@ Keys: private ones from a PEM file or a key service, public ones from PEM; ed255
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,9 +62,9 @@ def open_signer(
     return signer
 
 
-def public_key(pem: str | bytes, where: str) -> Key:
+def public_key(pem: str | bytes, where: str, *, schemes: Sequence[str] = SCHEMES) -> Key:
     """
-    The public key that PEM text holds.
+    The public key that PEM text holds, of one of the schemes.
 
     Raises:
         ProvenanceError: it holds none, or one of another kind.
@@ -83,18 +83,18 @@ def public_key(pem: str | bytes, where: str) -> Key:
         raise ProvenanceError(
             f"{where} holds no public key in PEM of a kind that is known; allowed: {_kinds()}"
         ) from error
-    _refuse_scheme(key, where)
+    _refuse_scheme(key, where, schemes)
     return key
 
 
-def read_public_key(path: str | Path) -> Key:
+def read_public_key(path: str | Path, *, schemes: Sequence[str] = SCHEMES) -> Key:
     """
-    The public key in a PEM file.
+    The public key in a PEM file, of one of the schemes.
 
     Raises:
         ProvenanceError: as `public_key`, or there is no such file.
     """
-    return public_key(_read(Path(path), "public key"), f"'{path}'")
+    return public_key(_read(Path(path), "public key"), f"'{path}'", schemes=schemes)
 
 
 def make_key(path: Path, *, kind: str = "ed25519", passphrase: str = "") -> tuple[Path, str]:
@@ -190,8 +190,8 @@ def _read(path: Path, what: str) -> bytes:
         raise ProvenanceError(f"cannot read the {what} '{path}': {error.strerror}") from error
 
 
-def _refuse_scheme(key: Key, where: str) -> None:
-    if key.scheme not in SCHEMES:
+def _refuse_scheme(key: Key, where: str, schemes: Sequence[str] = SCHEMES) -> None:
+    if key.scheme not in schemes:
         raise ProvenanceError(f"{where} is a key of the scheme '{key.scheme}'; allowed: {_kinds()}")
 
 
