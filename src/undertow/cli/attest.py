@@ -104,6 +104,36 @@ def sign(bundle: Path, keys: tuple[str, ...], public_key: str | None) -> None:
     click.echo(f"signed {len(made)} statements in {one_line(str(bundle))}")
 
 
+@command.command(name="export")
+@click.argument(
+    "bundle", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="BUNDLE"
+)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where one file a statement goes.",
+)
+def export(bundle: Path, out: Path) -> None:
+    """
+    Write each statement as a Sigstore bundle, which other tools verify.
+    """
+    from undertow.cli.scan import made_folder
+    from undertow.data.writing import atomic_write
+    from undertow.provenance.bundle import read_bundles
+    from undertow.provenance.envelope import sigstore_bundle
+
+    made_folder(out)
+    found, problems = read_bundles([bundle])
+    for problem in problems:
+        click.echo(f"left out: {one_line(problem.message)}", err=True)
+    for one in found:
+        path = out / f"{one.step}-{one.envelope.digest[:12]}.sigstore.json"
+        atomic_write(path, sigstore_bundle(one.envelope))
+        click.echo(one_line(str(path)))
+
+
 @command.command(name="row")
 @click.argument("data", type=click.Path(path_type=Path), metavar="DATA")
 @click.argument("number", type=click.IntRange(min=1), metavar="ROW")

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 STATEMENT_TYPE = "application/vnd.in-toto+json"
 """Payload type of an in-toto statement."""
 
+SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+"""Media type of Sigstore's bundles."""
+
 MOST_SIGNATURES = 32
 """Of one envelope."""
 
@@ -69,6 +72,21 @@ class Envelope:
             )
             + b"\n"
         )
+
+
+def sigstore_bundle(envelope: Envelope) -> bytes:
+    """
+    The envelope as a Sigstore bundle of version 0.3, which other tools read; of several signatures the first.
+    """
+    first = envelope.signatures[0]
+    material = {"publicKey": {"hint": first.keyid}, "tlogEntries": []}
+    single = Envelope(envelope.payload_type, envelope.payload, (first,))
+    content = {
+        "mediaType": SIGSTORE_BUNDLE,
+        "verificationMaterial": material,
+        "dsseEnvelope": parsed(single.line(), "the envelope"),
+    }
+    return canonical(content) + b"\n"
 
 
 def authenticated(payload_type: str, payload: bytes) -> bytes:

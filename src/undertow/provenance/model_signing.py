@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from undertow.errors import ProvenanceError
-from undertow.provenance.envelope import STATEMENT_TYPE, read_envelope, verified_by
+from undertow.provenance.envelope import SIGSTORE_BUNDLE, STATEMENT_TYPE, read_envelope, verified_by
 from undertow.provenance.keys import read_public_key
 from undertow.provenance.manifest import manifest_of
 from undertow.provenance.statement import Digest
@@ -29,8 +29,6 @@ SIGNATURE = "https://model_signing/signature/v1.0"
 
 SCHEMES = ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ed25519")
 """Of keys that are accepted for these signatures."""
-
-BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
 
 class _Foreign(BaseModel):
@@ -105,7 +103,7 @@ def signed_model(folder: Path, signature: Path, key: Path) -> SignedModel:
 
 def _envelope(content: bytes, where: str) -> Any:
     table = parsed(content, where)
-    if table.get("mediaType") != BUNDLE:
+    if table.get("mediaType") != SIGSTORE_BUNDLE:
         raise ProvenanceError(
             f"{where} is no Sigstore bundle of version 0.3: {table.get('mediaType')!r}"
         )
