@@ -9,12 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from undertow.results.store import run_schema, scan_schema
+from undertow.results.store import gate_schema, run_schema, scan_schema, verify_schema
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "schema"
 
 
-@pytest.mark.parametrize(("name", "schema"), [("run", run_schema()), ("scan", scan_schema())])
+@pytest.mark.parametrize(
+    ("name", "schema"),
+    [
+        ("run", run_schema()),
+        ("scan", scan_schema()),
+        ("verify", verify_schema()),
+        ("gate", gate_schema()),
+    ],
+)
 def test_the_published_schemas_are_current(name: str, schema: dict[str, object]) -> None:
     """
     `docs/schema/NAME-1.json` is what `NAME_schema()` gives.
