@@ -29,7 +29,8 @@ def render_chain_text(
 def _write(console: Console, document: VerifyDocument | GateDocument) -> None:
     checked, verdict = words.checked(document), words.verdict(document)
     console.print(Text(f" {verdict.upper()} ", f"{_STYLES[verdict]} reverse"), end=" ")
-    console.print(Text(visible(checked.data, limit=console.width - len(verdict) - 4)))
+    name, room = visible(checked.data), console.width - len(verdict) - 4
+    console.print(Text(name if len(name) <= room else f"{name[: room - 1]}…"))
     say(console, words.found(document), "bold")
     if isinstance(document, GateDocument):
         _rules(console, document)
