@@ -69,6 +69,8 @@ CASES: list[tuple[AnyRule, dict[str, Any], str]] = [
     (RequireAudit(id="r", kind="require-audit", when="always", least_power=0.9, at_most_logits=0.5), {}, "passed"),
     (RequireAudit(id="r", kind="require-audit", when="always", suites=("other",)), {}, "refused"),
     (RequireAudit(id="r", kind="require-audit", when="always", independent=True), {"audits": (AUDIT.model_copy(update={"independent": False}),)}, "refused"),
+    (RequireAudit(id="r", kind="require-audit"), {"shared_evidence": "declared", "audits": ()}, "refused"),
+    (RequireAudit(id="r", kind="require-audit", least_evidence="declared"), {"shared_evidence": "declared"}, "not_matched"),
     (NoFailedAudit(id="r", kind="no-failed-audit"), {}, "passed"),
     (NoFailedAudit(id="r", kind="no-failed-audit"), {"audits": (AUDIT.model_copy(update={"verdict": "failed"}),)}, "refused"),
     (RefuseUnvetted(id="r", kind="refuse-unvetted", domains=("law",)), {}, "not_matched"),
@@ -193,6 +195,22 @@ def test_only_exactly_true_passes(
 
     assert rule.outcome == outcome, rule.reason
     assert re.search(words, rule.reason)
+
+
+@pytest.mark.parametrize(
+    ("written", "decision"), [("", "refused"), ("\neven_if_incomplete = true", "allowed")]
+)
+def test_all_of_nothing_is_no_proof(written: str, decision: str, tmp_path: Path) -> None:
+    """
+    Where no statement counts, the list of teachers is empty and `all()` of it true: that passes only in writing.
+    """
+    pytest.importorskip("cel_expr_python", reason="the extra 'cel' is not installed")
+    scene = Scene(tmp_path)
+    scene.statements.clear()
+    rule = "[[rules]]\nid = 'a'\nkind = 'cel'\nexpression = \"facts.teachers.all(t, t.shared == 'no')\""
+    scene.policy = policy(tmp_path, rule + written)
+
+    assert scene.ask().decision == decision
 
 
 def test_a_policy_of_which_nothing_applies_allows_nothing(tmp_path: Path) -> None:

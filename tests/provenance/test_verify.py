@@ -13,6 +13,7 @@ from undertow.provenance.attesting import dataset
 from undertow.provenance.bundle import bundle_path
 from undertow.provenance.by_products import sign_lineage
 from undertow.provenance.generating import GeneratingModel, Lineage
+from undertow.provenance.statement import Statement
 from undertow.results.provenance import Facts
 
 
@@ -169,6 +170,32 @@ def test_a_missing_ledger_is_no_proof_and_no_lie(tmp_path: Path) -> None:
 
     assert found.data_complete
     assert not found.filters_proved
+
+
+def test_a_filter_by_hearsay_is_not_proved_and_its_judge_is_seen(tmp_path: Path) -> None:
+    """
+    Declared with the generation, without a ledger: a model that judged is among the sources.
+    """
+    scene = Scene(tmp_path)
+    made = scene.generated()
+    table = made.predicate["buildDefinition"]["externalParameters"]
+    table["filters"] = [{"id": "polite", "modelBased": "judge"}]
+    found = facts(scene_with(scene, made))
+
+    assert not found.filters_proved
+    assert [(one.name, one.role) for one in found.teachers] == [
+        ("teacher", "teacher"),
+        ("judge", "filter"),
+    ]
+    assert found.shared_initialisation == "yes"
+
+
+def scene_with(scene: Scene, made: Statement) -> Scene:
+    """
+    The scene with another statement about the raw rows.
+    """
+    scene.replace("raw", made)
+    return scene
 
 
 def test_upstream_teachers_are_seen(tmp_path: Path) -> None:

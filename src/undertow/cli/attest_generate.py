@@ -72,6 +72,13 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="What was done to the model while it wrote.",
 )
 @click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="NAME",
+    help="A filter without a ledger that the rows went through (see also: attest filter).",
+)
+@click.option(
     "--complete/--best-effort", default=None, help="Whether every model that wrote rows is named."
 )
 @signing_options("The producer's key.")
@@ -142,6 +149,7 @@ def _asked(flags: dict[str, object]) -> GenerationDraft:
         "prompts": flags["prompts"] or "not named",
         "licence": flags["licence"],
         "complete": flags["complete"],
+        "filters": [{"id": name} for name in flags["filters"]],  # type: ignore[attr-defined]
         "sampling": dict(_pairs(flags["sampling"], "--sampling")),
         "interventions": [
             {"kind": kind, "file": file}

@@ -69,9 +69,9 @@ def command(
     public_key: str | None,
 ) -> None:
     """
-    Decide by a policy whether a dataset may be used to train a student.
+    Decide whether a dataset may be trained on.
 
-    Prints every rule with its reason. Exit code 0 if allowed, 1 if refused. Whatever is not known refuses.
+    The policy's rules must all hold; each is printed with its reason. Exit code 0 if allowed, 1 if refused. Whatever is not known refuses.
     """
     from undertow.cli.scan import made_folder
     from undertow.data.writing import atomic_write

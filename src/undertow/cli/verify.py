@@ -22,6 +22,14 @@ from undertow.cli.checking import checked, checking_options
 )
 @checking_options
 @click.option(
+    "--format",
+    "form",
+    type=click.Choice(("text", "json", "markdown", "sarif")),
+    default="text",
+    show_default=True,
+    help="What to print; the facts are in the JSON.",
+)
+@click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.json",
@@ -35,6 +43,7 @@ def command(
     root: Path | None,
     least_version: int,
     at: str | None,
+    form: str,
     out: Path | None,
 ) -> None:
     """
@@ -50,5 +59,5 @@ def command(
     document = checked(data, student, bundles, trust, root, least_version, at, again)
     if out is not None:
         write_result(out, document)
-    click.echo(render(document, "text"), nl=False)
+    click.echo(render(document, form), nl=False)
     click.get_current_context().exit(0 if document.verdict == "verified" else 1)

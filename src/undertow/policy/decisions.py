@@ -22,6 +22,9 @@ from undertow.policy.rules import (
 )
 from undertow.results.provenance import AuditFact, Facts
 
+EVIDENCE = ("none", "declared", "attested", "measured")
+"""From the weakest to the strongest."""
+
 
 @dataclass(frozen=True)
 class Answered:
@@ -68,15 +71,17 @@ def _provenance(rule: RequireProvenance, facts: Facts) -> Answered:
 
 def _audit(rule: RequireAudit, facts: Facts) -> Answered:
     shared = facts.shared_initialisation
-    if rule.when == "shared-or-unknown" and shared == "no":
+    believed = EVIDENCE.index(facts.shared_evidence) >= EVIDENCE.index(rule.least_evidence)
+    if rule.when == "shared-or-unknown" and shared == "no" and believed:
         return Answered(
             "not_matched",
             f"no teacher shares the student's initialisation ({facts.shared_evidence})",
         )
+    no = f"that no teacher shares the student's initialisation is only {facts.shared_evidence}"
     why = {
         "yes": "a teacher shares the student's initialisation",
         "unknown": "whether a teacher shares the student's initialisation is unknown, which counts as shared",
-        "no": "an audit is required in any case",
+        "no": "an audit is required in any case" if rule.when == "always" else no,
     }[shared]
     found = [audit for audit in facts.audits if audit.counts and audit.verdict == "passed"]
     fitting = [audit for audit in found if _strong(rule, audit)]

@@ -76,6 +76,11 @@ def _result(
             f"the data is of {_words(facts.domains)}, and it is for {_words(rule.only_domains)}"
         )
         answered = Answered("not_matched", reason)
+    elif isinstance(rule, Custom) and not (facts.data_complete or rule.even_if_incomplete):
+        todo = "undertow verify DATA shows which link"
+        answered = Answered(
+            "refused", "the chain is incomplete, so the facts are not all known", todo
+        )
     elif isinstance(rule, Custom):
         true, told = custom[rule.id](facts)
         said = rule.refusal or f"the expression must be true, and {told}"

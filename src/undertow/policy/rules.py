@@ -49,6 +49,8 @@ class RequireAudit(AnyRule):
     kind: Literal["require-audit"]
     when: Literal["always", "shared-or-unknown"] = "shared-or-unknown"
     """Always, or when a teacher shares the student's initialisation or may."""
+    least_evidence: Literal["declared", "attested", "measured"] = "attested"
+    """What it takes to believe that no teacher shares it: a producer's bare word is `declared`."""
     suites: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """One of these; any if empty."""
     independent: bool = False
@@ -135,6 +137,8 @@ class Custom(AnyRule):
     expression: Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
     refusal: str = ""
     """What a refusal says."""
+    even_if_incomplete: bool = False
+    """Whether it may pass on data whose chain is incomplete: lists of facts are then empty, and `all()` of them true."""
 
 
 Rule = Annotated[

@@ -64,9 +64,14 @@ def _generated(chain: Chain, one: Accepted, subject: Subject, said: Generate) ->
     }
     if said.interventions:
         about["interventions"] = ", ".join(each.kind for each in said.interventions)
+    if said.filters:
+        about["filters without a ledger"] = ", ".join(each.id for each in said.filters)
     chain.link(one, subject.digest["sha256"], about)
     consistent = _named_in_parameters(chain, one, subject, said)
     writers = tuple(_writer(chain, model) for model in said.teachers)
+    writers += tuple(
+        _judge(chain, each.model_based, None) for each in said.filters if each.model_based
+    )
     upstream = tuple(each for writer in writers for each in writer.found.writers)
     return DataFound(
         complete=consistent,
@@ -76,6 +81,7 @@ def _generated(chain: Chain, one: Accepted, subject: Subject, said: Generate) ->
         writers=(*writers, *upstream),
         named_all=said.completeness == Completeness(teachers="complete"),
         interventions=frozenset(each.kind for each in said.interventions),
+        proved=not said.filters,
     )
 
 
@@ -193,19 +199,20 @@ def _judges(chain: Chain, one: Accepted, said: Filter) -> tuple[Writer, ...]:
     Models that decided what stays: they choose among the rows, and so are sources of their own.
     """
     resources = {each.name: each for each in with_role(one, "filter-model")}
-    judges = []
-    for name in dict.fromkeys(rule.model_based for rule in said.rules if rule.model_based):
-        resource = resources.get(name, Resource(name=name))
-        digest = resource.sha256 if is_digest(resource.sha256) else None
-        model = GeneratingModel(
-            name=name,
-            access="weights" if digest else "api",
-            model_id=name,
-            weights_digest=digest,
-            why_null=None if digest else "the filter's statement has none",
-        )
-        judges.append(Writer(model, chain.model(digest, name, quiet=digest is None), "filter"))
-    return tuple(judges)
+    names = dict.fromkeys(rule.model_based for rule in said.rules if rule.model_based)
+    return tuple(_judge(chain, name, resources.get(name)) for name in names)
+
+
+def _judge(chain: Chain, name: str, resource: Resource | None) -> Writer:
+    digest = resource.sha256 if resource and is_digest(resource.sha256) else None
+    model = GeneratingModel(
+        name=name,
+        access="weights" if digest else "api",
+        model_id=name,
+        weights_digest=digest,
+        why_null=None if digest else "the filter's statement has none",
+    )
+    return Writer(model, chain.model(digest, name, quiet=digest is None), "filter")
 
 
 def _mixed(chain: Chain, one: Accepted, subject: Subject, said: Mix) -> DataFound:

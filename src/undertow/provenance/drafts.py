@@ -16,6 +16,7 @@ from undertow.provenance.attesting import prompt_said, used
 from undertow.provenance.by_products import decimal
 from undertow.provenance.generating import (
     Completeness,
+    DeclaredFilter,
     Generate,
     GeneratingModel,
     Intervention,
@@ -73,6 +74,18 @@ class InterventionDraft(Stored):
     note: str | None = None
 
 
+class FilterDraft(Stored):
+    """
+    A filter that the rows went through, whose ledger does not exist.
+    """
+
+    id: str
+    version: str | None = None
+    removed: int | None = Field(default=None, ge=0)
+    model: str | None = None
+    """The model that judged, if one did."""
+
+
 class GenerationDraft(Stored):
     """
     The whole description of a generation.
@@ -87,6 +100,7 @@ class GenerationDraft(Stored):
     """Whether every model that wrote rows is named."""
     system_prompt: PromptDraft | None = None
     interventions: tuple[InterventionDraft, ...] = ()
+    filters: tuple[FilterDraft, ...] = ()
     sampling: dict[str, str | int | float | list[str]] = Field(default_factory=dict)
 
 
@@ -123,6 +137,15 @@ def generation(
         sampling=_sampling(draft.sampling),
         prompt_set=PromptSet(name=draft.prompts, domain=draft.domain, licence=draft.licence),
         completeness=Completeness(teachers="complete" if draft.complete else "best-effort"),
+        filters=tuple(
+            DeclaredFilter(
+                id=each.id,
+                version=each.version,
+                removed=None if each.removed is None else str(each.removed),
+                model_based=each.model,
+            )
+            for each in draft.filters
+        ),
     )
     dependencies = [
         used("teacher-weights", each.name, each.weights_digest)

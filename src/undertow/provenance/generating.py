@@ -150,6 +150,18 @@ class Completeness(Said):
     teachers: Literal["complete", "best-effort"]
 
 
+class DeclaredFilter(Said):
+    """
+    A filter that rows went through and that left no ledger: known by hearsay.
+    """
+
+    id: Text
+    version: Text | None = None
+    removed: Count | None = None
+    model_based: Text | None = None
+    """Name of the model that judged; null for a rule without one."""
+
+
 class Generate(Said):
     """
     Models wrote rows.
@@ -161,3 +173,5 @@ class Generate(Said):
     sampling: SamplingSettings = Field(default_factory=SamplingSettings)
     prompt_set: PromptSet
     completeness: Completeness
+    filters: tuple[DeclaredFilter, ...] = ()
+    """Filters without a ledger; those with one are steps of their own."""
