@@ -203,8 +203,6 @@ def test_a_mix_and_a_row_proof(place: Path, capsys: pytest.CaptureFixture[str]) 
     """
     Rows of two sources add up, and one of them is proved to be among them.
     """
-    from undertow.provenance.merkle import proves
-
     write_rows(place / "human.jsonl", rows(5, "h"))
     write_rows(place / "all.jsonl", [*rows(20), *rows(5, "h")])
     made()
@@ -215,9 +213,15 @@ def test_a_mix_and_a_row_proof(place: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(["verify", "all.jsonl", "--trust", "trust.toml"]) == 0
     assert "at most 80 %" in capsys.readouterr().out
     assert main(["attest", "row", "all.jsonl", "22"]) == 0
-    shown = json.loads(capsys.readouterr().out)
-    leaf, root = bytes.fromhex(shown["leaf"]), bytes.fromhex(shown["rowMerkle"])
-    assert proves(leaf, 21, 25, [bytes.fromhex(each) for each in shown["path"]], root)
+    (place / "proof.json").write_text(capsys.readouterr().out)
+    (place / "row.json").write_text(json.dumps(rows(5, "h")[1]))
+    check = ["--proof", "proof.json", "--trust", "trust.toml", "--attestations"]
+    assert main(["attest", "check-row", "row.json", *check, "all.jsonl.intoto.jsonl"]) == 0
+    assert "row 22 of 25 of 'all.jsonl', signed by lab" in capsys.readouterr().out
+    assert main(["attest", "check-row", "row.json", *check, "raw.jsonl.intoto.jsonl"]) == 2
+    (place / "row.json").write_text(json.dumps(rows(5, "h")[2]))
+    assert main(["attest", "check-row", "row.json", *check, "all.jsonl.intoto.jsonl"]) == 2
+    assert "the proof is of another row" in capsys.readouterr().err
 
 
 def test_a_trust_file_is_signed_by_its_root(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from undertow.cli import attest_data, attest_generate, attest_models
+from undertow.cli import attest_data, attest_generate, attest_models, attest_rows
 from undertow.cli.printable import one_line
 from undertow.cli.signing import required_signing, signing_options
 
@@ -134,36 +134,10 @@ def export(bundle: Path, out: Path) -> None:
         click.echo(one_line(str(path)))
 
 
-@command.command(name="row")
-@click.argument("data", type=click.Path(path_type=Path), metavar="DATA")
-@click.argument("number", type=click.IntRange(min=1), metavar="ROW")
-def row(data: Path, number: int) -> None:
-    """
-    Print the proof that a row is in a dataset: its leaf and the way to the root, as JSON.
-
-    ROW counts from 1. Whoever has the row and the signed root can check it without the rest of the data.
-    """
-    import json
-
-    from undertow.errors import DataError
-    from undertow.provenance.merkle import SIZE, proof, root
-    from undertow.provenance.row_leaves import CANON, leaves_of, rows_files
-
-    leaves = b"".join(leaves_of(file) for file in rows_files(data))
-    count = len(leaves) // SIZE
-    if number > count:
-        raise DataError(f"'{data}' has {count} rows; there is no row {number}")
-    shown = {
-        "schema": "undertow.row-proof/1",
-        "rowCanon": CANON,
-        "row": number,
-        "rows": count,
-        "leaf": leaves[(number - 1) * SIZE : number * SIZE].hex(),
-        "path": [each.hex() for each in proof(leaves, number - 1)],
-        "rowMerkle": root(leaves).hex(),
-    }
-    click.echo(json.dumps(shown, indent=1))
-
-
-for each in (attest_generate.generate, *attest_data.COMMANDS, *attest_models.COMMANDS):
+for each in (
+    attest_generate.generate,
+    *attest_data.COMMANDS,
+    *attest_models.COMMANDS,
+    *attest_rows.COMMANDS,
+):
     command.add_command(each)

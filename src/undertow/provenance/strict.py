@@ -26,8 +26,20 @@ def parsed(content: bytes, where: str) -> dict[str, Any]:
     The JSON object that the bytes hold; `where` names them in the error.
 
     Raises:
-        ProvenanceError: it is too large, no UTF-8, no JSON object, has a key twice, is nested too deeply, or holds a
-            fraction, a number beyond 2^53 or half a surrogate pair.
+        ProvenanceError: as `table_of`, or it is nested too deeply, or holds a fraction, a number beyond 2^53 or half a
+            surrogate pair.
+    """
+    table = table_of(content, where)
+    _refuse_inexact(table, where, 1)
+    return table
+
+
+def table_of(content: bytes, where: str) -> dict[str, Any]:
+    """
+    The same for data, in which any number may stand.
+
+    Raises:
+        ProvenanceError: it is too large, no UTF-8, no JSON object, or has a key twice.
     """
     if len(content) > LARGEST:
         raise ProvenanceError(f"{where} has {len(content)} bytes; allowed: at most {LARGEST}")
@@ -36,10 +48,9 @@ def parsed(content: bytes, where: str) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ProvenanceError(f"{where} is not UTF-8 (byte {error.start})") from error
     try:
-        table = tables_of(text, Path(where), again="")
+        table: dict[str, Any] = tables_of(text, Path(where.strip("'")), again="")
     except InputError as error:
         raise ProvenanceError(error.message) from error
-    _refuse_inexact(table, where, 1)
     return table
 
 
