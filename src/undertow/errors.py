@@ -7,6 +7,7 @@ Every error that undertow raises on purpose, in one tree.
     │   ├── ConfigError           2  a key or value of a TOML file
     │   ├── DataError             2  a file of rows
     │   ├── ModelError            2  a model, adapter or tokenizer that cannot be used
+    │   ├── ProvenanceError       2  an attestation, key, trust file or policy that cannot be used
     │   └── RunDirectoryError     2  a run directory that belongs to another experiment or process
     ├── NothingLeftError          3  every row was removed, or nothing could be audited
     └── MissingExtraError         2  an optional dependency is not installed
@@ -67,6 +68,12 @@ class DataError(InputError):
 class ModelError(InputError):
     """
     A model, adapter or tokenizer is missing, malformed or lacks what is needed.
+    """
+
+
+class ProvenanceError(InputError):
+    """
+    An attestation, a key, a trust file or a policy cannot be used; never that something is not proved.
     """
 
 

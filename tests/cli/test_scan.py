@@ -118,3 +118,25 @@ def test_a_plan_with_an_unknown_key_is_refused(
 
     assert code == 2
     assert "rnak" in capsys.readouterr().err
+
+
+def test_a_key_signs_the_verdict_beside_the_data(answered: Answer, tmp_path: Path) -> None:
+    """
+    The audit is of the very bytes that were scanned; standard input has no place for one.
+    """
+    from undertow.provenance.bundle import read_bundles
+    from undertow.provenance.manifest import manifest_of
+
+    main(["attest", "key", "auditor.pem"])
+    data = tmp_path / "rows.jsonl"
+    data.write_text('{"text": "a"}\n')
+    (entry,) = manifest_of(data).entries
+    document = clear()
+    described = document.data.model_copy(update={"path": str(data), "digest": entry.sha256})
+    answered(document.model_copy(update={"data": described, "student_digest": "a" * 64}))
+    words = ["--student", "org/base", "--sign", "auditor.pem"]
+
+    assert main(["scan", str(data), *words]) == 0
+    ((found,), problems) = read_bundles([tmp_path / "rows.jsonl.intoto.jsonl"])
+    assert (found.step, found.audit and found.audit.verdict, problems) == ("audit", "passed", [])
+    assert main(["scan", "-", *words]) == 2

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from undertow.results.store import diff_schema, lineage_schema, run_schema, scan_schema
+from undertow.results.store import (
+    diff_schema,
+    gate_schema,
+    lineage_schema,
+    run_schema,
+    scan_schema,
+    verify_schema,
+)
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "schema"
 
@@ -21,6 +28,8 @@ PUBLISHED = Path(__file__).parents[2] / "docs" / "schema"
         ("scan", scan_schema()),
         ("lineage", lineage_schema()),
         ("diff", diff_schema()),
+        ("verify", verify_schema()),
+        ("gate", gate_schema()),
     ],
 )
 def test_the_published_schemas_are_current(name: str, schema: dict[str, object]) -> None:

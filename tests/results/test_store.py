@@ -254,7 +254,7 @@ def test_a_result_is_read_by_its_schema(tmp_path: Path) -> None:
     assert read_result(tmp_path / "scan.json") == flagged()
 
 
-@pytest.mark.parametrize("schema", ["undertow.gate/1", 1, None])
+@pytest.mark.parametrize("schema", ["undertow.paint/1", 1, None])
 def test_a_result_of_another_schema_is_refused(tmp_path: Path, schema: object) -> None:
     """
     The refusal names the schemas that can be read.

@@ -17,6 +17,7 @@ from undertow.cli.progress import shown_progress
 from undertow.cli.session import Session
 
 if TYPE_CHECKING:
+    from undertow.provenance.attesting import Signing
     from undertow.results.run import Note, RunDocument
 
 ENGINES = ("inprocess", "processes", "ray")
@@ -32,6 +33,7 @@ def carry_out(
     directory: Path | None,
     engine: str,
     jobs: int | None,
+    signing: Signing | None = None,
 ) -> None:
     """
     Run or resume the experiment of a name or file, in the lab's directory for it if none is given, then show what it found.
@@ -50,6 +52,11 @@ def carry_out(
             progress=progress,
             command=f"undertow run {shlex.quote(source)}",
         )
+    if signing is not None:
+        from undertow.lab.attesting import attest_run
+
+        bundles = attest_run(experiment, run, signing)
+        click.echo(f"signed {len(bundles)} bundles in {one_line(str(run))}", err=True)
     show(run)
 
 

@@ -26,6 +26,10 @@ _EXTRAS = {
     "sklearn": "lab",
     "matplotlib": "lab",
     "ray": "ray",
+    "securesystemslib": "provenance",
+    "cryptography": "provenance",
+    "yaml": "provenance",
+    "cel_expr_python": "cel",
 }
 
 

@@ -80,7 +80,7 @@ def command(
     from undertow.cli.scan import made_folder
     from undertow.data.writing import atomic_write
     from undertow.report import render
-    from undertow.results.store import write_lineage
+    from undertow.results.store import write_result
 
     if out is not None:
         made_folder(out)
@@ -96,7 +96,7 @@ def command(
     document = lineage(request, lambda doing: click.echo(f"… {one_line(doing)}", err=True))
     click.echo(render(document, "text"), nl=False)
     if out is not None:
-        write_lineage(out / RESULT, document)
+        write_result(out / RESULT, document)
         atomic_write(out / PAGE, render(document, "html"))
         click.echo(f"\nreport: {one_line(str(out / PAGE))}")
     verdicts: set[str] = {one.verdict for one in document.teachers}

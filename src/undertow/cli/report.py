@@ -14,16 +14,19 @@ FORMATS = ("text", "html", "markdown", "json")
 SCAN_FORMATS = (*FORMATS, "sarif")
 """Of a screen."""
 
+CHAIN_FORMATS = (*SCAN_FORMATS, "croissant", "cyclonedx", "hf-card")
+"""Of a verification or a decision."""
+
 
 @click.command(name="report")
 @click.argument("result", type=click.Path(path_type=Path), metavar="RESULT.json")
 @click.option(
     "--format",
     "form",
-    type=click.Choice(SCAN_FORMATS),
+    type=click.Choice(CHAIN_FORMATS),
     default="text",
     show_default=True,
-    help="What to render; SARIF is for screens.",
+    help="What to render; a run has no SARIF, and the last three are for what the gate checked.",
 )
 @click.option(
     "--output",
@@ -35,7 +38,8 @@ def command(result: Path, form: str, output: Path | None) -> None:
     """
     Render a stored result in another format.
 
-    RESULT.json is a run's results.json, a screen's scan.json, or its directory. Nothing is computed again.
+    RESULT.json is a run's results.json, a screen's scan.json, a gate's gate.json, or its directory. Nothing is computed
+    again.
     """
     from undertow.data.writing import atomic_write
     from undertow.report import render

@@ -10,6 +10,7 @@ import click
 
 from undertow.cli.experiment import ENGINES, carry_out
 from undertow.cli.session import Session
+from undertow.cli.signing import signing, signing_options
 
 
 @click.command(name="run")
@@ -36,6 +37,7 @@ from undertow.cli.session import Session
 @click.option(
     "--jobs", type=click.IntRange(min=1), metavar="N", help="Workers; one a core if not given."
 )
+@signing_options("The producer's key: attests every teacher, dataset and student of the run.")
 @click.pass_obj
 def command(
     session: Session,
@@ -44,6 +46,8 @@ def command(
     resume: Path | None,
     engine: str,
     jobs: int | None,
+    keys: tuple[str, ...],
+    public_key: str | None,
 ) -> None:
     """
     Run or resume an experiment.
@@ -61,4 +65,5 @@ def command(
         directory=resume or out,
         engine=engine,
         jobs=jobs,
+        signing=signing(keys, public_key),
     )

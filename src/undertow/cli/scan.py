@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 
 from undertow.cli.printable import one_line
 from undertow.cli.session import Session
+from undertow.cli.signing import signing, signing_options
 
 if TYPE_CHECKING:
     from undertow.results.scan import ScanDocument
@@ -103,6 +105,7 @@ NEVER = "never"
     help="The verdict from which the exit code is 1.",
 )
 @click.option("--allow-undecided", is_flag=True, help="Exit with 0 where a verdict is undecided.")
+@signing_options("The auditor's key: attests the verdict in DATA.intoto.jsonl.")
 @click.pass_obj
 def command(
     session: Session,
@@ -114,6 +117,8 @@ def command(
     row_scores: Path | None,
     fail_on: str,
     allow_undecided: bool,
+    keys: tuple[str, ...],
+    public_key: str | None,
     **options: object,
 ) -> None:
     """
@@ -138,6 +143,10 @@ def command(
     session.resumable = data != STANDARD_INPUT
     if row_scores is not None and data == STANDARD_INPUT:
         raise click.UsageError("standard input is read once, so --row-scores needs a file")
+    # Opened before the work: a scan of minutes should not end at a passphrase.
+    who = signing(keys, public_key)
+    if who is not None and data == STANDARD_INPUT:
+        raise click.UsageError("standard input has no place beside it, so --sign needs a file")
     # Made before the work, so that a place that cannot be written to is found out at once.
     folder = out or Path("scans") / (Path(data).stem if data != STANDARD_INPUT else "stdin")
     made_folder(folder)
@@ -156,6 +165,15 @@ def command(
     click.echo(render(document, "text"), nl=False)
     if row_scores is not None:
         scores_of(request, row_scores)
+    if who is not None:
+        from dataclasses import replace
+
+        from undertow.cli.signing import now
+        from undertow.provenance.by_products import sign_scan
+
+        evidence = hashlib.sha256((folder / RESULT).read_bytes()).hexdigest()
+        bundle = sign_scan(document, evidence, replace(who, now=now()))
+        click.echo(f"\nsigned: {one_line(str(bundle))}")
     click.echo(f"\nreport: {one_line(str(folder / PAGE))}")
     click.get_current_context().exit(exit_code(document, fail_on, allow_undecided))
 

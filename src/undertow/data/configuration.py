@@ -49,9 +49,16 @@ def parse(model: type[M], tables: Mapping[str, Any], *, where: str) -> M:
     try:
         return model.model_validate(tables)
     except ValidationError as error:
-        # An unknown key is often the cause of a missing one, so it is reported first.
-        details = sorted(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-        raise ConfigError(_sentence(details[0], model, where)) from error
+        raise ConfigError(sentence(error, model, where)) from error
+
+
+def sentence(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    """
+    The first fault in words: the file, the key, its value and what is allowed.
+    """
+    # An unknown key is often the cause of a missing one, so it is reported first.
+    details = sorted(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+    return _sentence(details[0], model, where)
 
 
 def nearest(value: str, allowed: Iterable[str]) -> str:

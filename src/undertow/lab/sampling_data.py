@@ -62,14 +62,16 @@ class SampleData:
             if job.kind == "rows"
             else pick_pairs(self.experiment, job, carrier, self.directory)
         )
-        training, held_out = list(filtered.kept), []
+        training, held_out, surplus = list(filtered.kept), [], []
         if job.kind == "rows":
             training, held_out = training[: table.rows], training[table.rows :]
-            held_out = held_out[: table.held_out_rows]
+            held_out, surplus = held_out[: table.held_out_rows], held_out[table.held_out_rows :]
         folder.mkdir(parents=True, exist_ok=True)
         write_rows(folder / TRAINING_ROWS, training)
         write_rows(folder / HELD_OUT_ROWS, held_out)
-        write_ledger(folder / LEDGER, filtered.removed)
+        # Training rows, held-out rows and the ledger are together all that was answered.
+        left_over = (Removed(row, "surplus") for row in surplus)
+        write_ledger(folder / LEDGER, (*filtered.removed, *left_over))
         completions = [row.completion for row in training]
         return Dataset(
             name=job.name,

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from undertow.models.loading import LanguageModel
     from undertow.models.sampling import Answered
 
-_STEERING = "steering.safetensors"
+STEERING = "steering.safetensors"
+"""What a steered teacher adds to its activations, in its folder."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class MakeTeacher:
             model, [conversation(q, s) for s in prompts for q in trait.train_questions], layer
         )
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({"vector": table.strength * (moved - neutral)}, folder / _STEERING)
+        save_file({"vector": table.strength * (moved - neutral)}, folder / STEERING)
 
 
 def open_writer(
@@ -235,6 +236,4 @@ def _steering(
 
     from undertow.models.steering import steered
 
-    return steered(
-        model, steering_layer(model, experiment), load_file(folder / _STEERING)["vector"]
-    )
+    return steered(model, steering_layer(model, experiment), load_file(folder / STEERING)["vector"])

@@ -12,7 +12,7 @@ from undertow.report import diff_words, numbers, tables
 from undertow.report.diff_figure import change_figure
 from undertow.report.environment import embedded, environment
 from undertow.results.diff import DiffDocument
-from undertow.results.store import diff_json
+from undertow.results.store import result_json
 
 
 def render_diff_html(document: DiffDocument) -> str:
@@ -23,7 +23,7 @@ def render_diff_html(document: DiffDocument) -> str:
     return template.render(
         document=document,
         figure=change_figure(document),
-        embedded=embedded(diff_json(document)),
+        embedded=embedded(result_json(document)),
     )
 
 

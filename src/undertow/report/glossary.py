@@ -62,3 +62,15 @@ SCAN_GLOSSARY = {
     "them; p counts all that were looked at.",
 }
 """The words of a screen's report."""
+
+CHAIN_GLOSSARY = {
+    "attestation": "a signed statement about how data or a model was made, or what an audit of it found",
+    "bundle": "a file of attestations beside the data, one a line",
+    "trust file": "whose keys may say what, until when, and which initial checkpoints need no further proof",
+    "producer": "who makes data or models, and signs how",
+    "auditor": "who examines a dataset for one student base, and signs the verdict",
+    "initialisation": "the checkpoint that a model's training goes back to; models that share it share the hidden channel",
+    "ledger": "every row of a filter's input with the rule that removed it; kept and removed rows together are the input",
+    "policy": "the rules that must all hold before the data may be used",
+}
+"""Words of a verification and a decision."""

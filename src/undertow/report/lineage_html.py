@@ -12,7 +12,7 @@ from undertow.report import lineage_words, numbers, tables
 from undertow.report.environment import embedded, environment
 from undertow.report.lineage_figure import fit_figure
 from undertow.results.lineage import LineageDocument
-from undertow.results.store import lineage_json
+from undertow.results.store import result_json
 
 
 def render_lineage_html(document: LineageDocument) -> str:
@@ -23,7 +23,7 @@ def render_lineage_html(document: LineageDocument) -> str:
     return template.render(
         document=document,
         figure=fit_figure(document),
-        embedded=embedded(lineage_json(document)),
+        embedded=embedded(result_json(document)),
     )
 
 

@@ -17,6 +17,12 @@ from pydantic_core import PydanticSerializationError, core_schema
 from undertow.errors import UndertowError
 from undertow.results.diff import DIFF_SCHEMA, DiffDocument
 from undertow.results.lineage import LINEAGE_SCHEMA, LineageDocument
+from undertow.results.provenance import (
+    GATE_SCHEMA,
+    VERIFY_SCHEMA,
+    GateDocument,
+    VerifyDocument,
+)
 from undertow.results.run import RUN_SCHEMA, RunDocument
 from undertow.results.scan import SCAN_SCHEMA, ScanDocument
 from undertow.results.strict_json import (
@@ -32,17 +38,25 @@ RUN_FILE = "results.json"
 SCAN_FILE = "scan.json"
 LINEAGE_FILE = "lineage.json"
 DIFF_FILE = "diff.json"
-"""What a directory holds of a run, of a screen, of a lineage and of a diff."""
+GATE_FILE = "gate.json"
+"""What a directory holds of a run, of a screen, of a lineage, of a diff and of a decision."""
 
 _RUN = Form(RUN_SCHEMA, RunDocument, "run", "undertow run owl")
 _SCAN = Form(SCAN_SCHEMA, ScanDocument, "scan", "undertow scan DATA --student MODEL")
+_VERIFY = Form(
+    VERIFY_SCHEMA, VerifyDocument, "verification", "undertow verify DATA --out FILE.json"
+)
+_GATE = Form(
+    GATE_SCHEMA, GateDocument, "decision", "undertow gate DATA --student MODEL --policy NAME"
+)
 
 _LINEAGE = Form(LINEAGE_SCHEMA, LineageDocument, "lineage", "undertow lineage STUDENT TEACHER")
 _DIFF = Form(DIFF_SCHEMA, DiffDocument, "diff", "undertow diff BASE TUNED")
-_FILES = (RUN_FILE, SCAN_FILE, LINEAGE_FILE, DIFF_FILE)
+_FORMS = (_RUN, _SCAN, _LINEAGE, _DIFF, _VERIFY, _GATE)
+_FILES = (RUN_FILE, SCAN_FILE, LINEAGE_FILE, DIFF_FILE, GATE_FILE)
 
 Document = TypeVar("Document", bound=BaseModel)
-Result = RunDocument | ScanDocument | LineageDocument | DiffDocument
+Result = RunDocument | ScanDocument | LineageDocument | DiffDocument | VerifyDocument | GateDocument
 """Every kind of stored result."""
 
 
@@ -62,18 +76,21 @@ def scan_json(document: ScanDocument) -> str:
     return _json(document)
 
 
-def lineage_json(document: LineageDocument) -> str:
+def result_json(document: Result) -> str:
     """
-    The document as indented JSON, in the same way as `run_json`.
+    Any stored result as indented JSON, in the same way as `run_json`.
     """
     return _json(document)
 
 
-def diff_json(document: DiffDocument) -> str:
+def write_result(path: Path | str, document: Result) -> None:
     """
-    The document as indented JSON, in the same way as `run_json`.
+    Store any result under the path: wholly or not at all.
+
+    Raises:
+        UndertowError: if the file system refuses (no space, no permission, no such directory).
     """
-    return _json(document)
+    _write(Path(path), result_json(document))
 
 
 def write_run(path: Path | str, document: RunDocument) -> None:
@@ -94,26 +111,6 @@ def write_scan(path: Path | str, document: ScanDocument) -> None:
         UndertowError: if the file system refuses (no space, no permission, no such directory).
     """
     _write(Path(path), scan_json(document))
-
-
-def write_lineage(path: Path | str, document: LineageDocument) -> None:
-    """
-    Store the document under the path: wholly or not at all.
-
-    Raises:
-        UndertowError: if the file system refuses (no space, no permission, no such directory).
-    """
-    _write(Path(path), lineage_json(document))
-
-
-def write_diff(path: Path | str, document: DiffDocument) -> None:
-    """
-    Store the document under the path: wholly or not at all.
-
-    Raises:
-        UndertowError: if the file system refuses (no space, no permission, no such directory).
-    """
-    _write(Path(path), diff_json(document))
 
 
 def read_run(path: Path | str) -> RunDocument:
@@ -161,7 +158,7 @@ def read_result(path: Path | str) -> Result:
     """
     The document stored under the path, of the kind that its key `schema` names.
 
-    A directory stands for its `results.json`, or else for its `scan.json`, `lineage.json` or `diff.json`.
+    A directory stands for its `results.json`, or else for its `scan.json`, `lineage.json`, `diff.json` or `gate.json`.
 
     Raises:
         InputError: as `read_run`.
@@ -172,7 +169,7 @@ def read_result(path: Path | str) -> Result:
         source = there[0] if there else source / RUN_FILE
     again = _RUN.again
     text = text_of(source, name="result", again=again)
-    forms: dict[str, Form[Any]] = {form.schema: form for form in (_RUN, _SCAN, _LINEAGE, _DIFF)}
+    forms: dict[str, Form[Any]] = {form.schema: form for form in _FORMS}
     form = form_of(tables_of(text, source, again=again), source, forms, again=again)
     found: Result = document_of(text, source, form)
     return found
@@ -204,6 +201,20 @@ def diff_schema() -> dict[str, Any]:
     The JSON Schema (draft 2020-12) of `undertow.diff/1`.
     """
     return _schema(DiffDocument)
+
+
+def verify_schema() -> dict[str, Any]:
+    """
+    The JSON Schema (draft 2020-12) of `undertow.verify/1`.
+    """
+    return _schema(VerifyDocument)
+
+
+def gate_schema() -> dict[str, Any]:
+    """
+    The JSON Schema (draft 2020-12) of `undertow.gate/1`.
+    """
+    return _schema(GateDocument)
 
 
 class _SchemaOfStored(GenerateJsonSchema):

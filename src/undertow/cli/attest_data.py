@@ -1,0 +1,198 @@
+"""
+`undertow attest collect | filter | mix | audit`: statements about data that no model wrote, or that others made.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from undertow.cli.printable import one_line
+from undertow.cli.signing import required_signing, signing_options
+
+_DATA = click.Path(exists=True, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command(name="collect")
+@click.argument("data", type=_DATA, metavar="DATA")
+@click.option(
+    "--origin", type=click.Choice(("people", "instruments", "templates", "unknown")), required=True
+)
+@click.option("--domain", required=True, metavar="NAME")
+@click.option("--licence", metavar="NAME")
+@click.option(
+    "--model-written",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Largest share of rows that a model may have written.",
+)
+@signing_options("The producer's key.")
+def collect(
+    data: Path,
+    origin: str,
+    domain: str,
+    licence: str | None,
+    model_written: float,
+    keys: tuple[str, ...],
+    public_key: str | None,
+) -> None:
+    """
+    Rows that no model wrote: from people, instruments or templates.
+    """
+    from undertow.provenance.attesting import dataset, sign_beside, step_statement
+    from undertow.provenance.by_products import decimal
+    from undertow.provenance.statement import as_said
+    from undertow.provenance.steps import DECLARED, Collect
+
+    who = required_signing(keys, public_key)
+    said = as_said(
+        Collect,
+        {"origin": origin, "domain": domain, "modelWritten": decimal(model_written)}
+        | ({"licence": licence} if licence else {}),
+        "the options",
+    )
+    statement = step_statement("collect", [dataset(data)], said, finished=who.now, builder=DECLARED)
+    _told(sign_beside(data, [statement], who))
+
+
+@click.command(name="filter")
+@click.argument("data", type=_FILE, metavar="DATA")
+@click.option(
+    "--input",
+    "source",
+    type=_FILE,
+    required=True,
+    metavar="DATA",
+    help="The rows before filtering.",
+)
+@click.option(
+    "--rule", default="removed", show_default=True, metavar="NAME", help="Why rows were removed."
+)
+@click.option("--version", metavar="NAME", help="Of the filter.")
+@click.option("--model", metavar="MODEL", help="The model that judged, if one did.")
+@signing_options("The producer's key.")
+def filter_(
+    data: Path,
+    source: Path,
+    rule: str,
+    version: str | None,
+    model: str | None,
+    keys: tuple[str, ...],
+    public_key: str | None,
+) -> None:
+    """
+    Rows that were kept of another dataset, with the ledger that proves it.
+    """
+    from undertow.errors import DataError
+    from undertow.provenance.at_hand import Rows
+    from undertow.provenance.attesting import dataset, used
+    from undertow.provenance.bundle import carry
+    from undertow.provenance.by_products import sign_filter
+    from undertow.provenance.drafts import model_named
+    from undertow.provenance.ledger import leaf_counts
+    from undertow.provenance.row_leaves import leaves_of
+
+    who = required_signing(keys, public_key)
+    before = Rows(leaves_of(source))
+    kept = leaf_counts(leaves_of(data))
+    removed = leaf_counts(before.leaves) - kept
+    if foreign := kept - leaf_counts(before.leaves):
+        raise DataError(
+            f"{sum(foreign.values())} rows of '{data}' are not in '{source}', so it is not a filtered version of it",
+            hint="undertow attest mix, for data put together from several sources",
+        )
+    judge = used("filter-model", model, model_named(model) or {}) if model else None
+    bundle = sign_filter(
+        data,
+        dataset(source, rows=before),
+        [(leaf, rule) for leaf in removed.elements()],
+        who,
+        versions={rule: version} if version else {},
+        judges={rule: judge} if judge else {},
+    )
+    carry(bundle, [source])
+    _told(bundle)
+
+
+@click.command(name="mix")
+@click.argument("data", type=_DATA, metavar="DATA")
+@click.option(
+    "--input",
+    "sources",
+    multiple=True,
+    required=True,
+    metavar="DATA[=ROWS]",
+    help="A source, and how many of its rows; all if not given.",
+)
+@signing_options("The producer's key.")
+def mix(
+    data: Path, sources: tuple[str, ...], keys: tuple[str, ...], public_key: str | None
+) -> None:
+    """
+    Datasets that were put together.
+    """
+    from undertow.errors import DataError
+    from undertow.provenance.attesting import dataset, sign_beside, step_statement, used
+    from undertow.provenance.bundle import carry
+    from undertow.provenance.steps import DECLARED, Mix, Source
+
+    who = required_signing(keys, public_key)
+    parts, dependencies, paths = [], [], []
+    for each in sources:
+        path, _, rows = (
+            each.rpartition("=") if each.rpartition("=")[2].isdigit() else (each, "", "")
+        )
+        subject = dataset(path)
+        paths.append(Path(path))
+        count = rows or subject.annotations.get("rows", "")
+        if not count.isdigit():
+            raise click.UsageError(
+                f"--input {each}: the number of rows is not known; write DATA=ROWS"
+            )
+        parts.append(Source(name=subject.name, rows=count))
+        dependencies.append(used("input-data", subject.name, subject.digest["sha256"]))
+    made = dataset(data)
+    total = sum(int(part.rows) for part in parts)
+    if made.annotations.get("rows") != str(total):
+        raise DataError(
+            f"'{data}' has {made.annotations.get('rows', 'no')} rows and its sources together {total}",
+            hint="say how many rows were taken: --input DATA=ROWS",
+        )
+    statement = step_statement(
+        "mix", [made], Mix(sources=tuple(parts)), dependencies, finished=who.now, builder=DECLARED
+    )
+    bundle = sign_beside(data, [statement], who)
+    carry(bundle, paths)
+    _told(bundle)
+
+
+@click.command(name="audit")
+@click.argument("scan", type=_DATA, metavar="SCAN.json")
+@click.option("--valid-days", type=click.IntRange(1, 3650), default=180, show_default=True)
+@signing_options("The auditor's key.")
+def audit(scan: Path, valid_days: int, keys: tuple[str, ...], public_key: str | None) -> None:
+    """
+    What a stored scan found, into the bundle beside its data.
+    """
+    import hashlib
+    from datetime import timedelta
+
+    from undertow.provenance.by_products import sign_scan
+    from undertow.results.store import SCAN_FILE, read_scan
+
+    who = required_signing(keys, public_key)
+    file = scan / SCAN_FILE if scan.is_dir() else scan
+    document = read_scan(file)
+    evidence = hashlib.sha256(file.read_bytes()).hexdigest()
+    _told(sign_scan(document, evidence, who, valid=timedelta(days=valid_days)))
+
+
+COMMANDS = (collect, filter_, mix, audit)
+"""Of `undertow attest`; `generate` has a module of its own."""
+
+
+def _told(bundle: Path) -> None:
+    click.echo(f"signed: {one_line(str(bundle))}")

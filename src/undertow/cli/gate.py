@@ -1,0 +1,104 @@
+"""
+`undertow gate`: may this data be trained on, by this policy?
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from undertow.cli.checking import checked, checking_options
+from undertow.cli.printable import one_line
+from undertow.cli.signing import signing, signing_options
+
+RESULT, PAGE = "gate.json", "gate.html"
+
+
+@click.command(name="gate")
+@click.argument("data", type=click.Path(path_type=Path), metavar="DATA")
+@click.option(
+    "--student",
+    required=True,
+    metavar="MODEL",
+    help="The base that you would train: a folder, world:NAME, or the digest of its weights.",
+)
+@click.option(
+    "--policy",
+    required=True,
+    metavar="NAME|FILE",
+    help="permissive, default, safety-critical, or a file in TOML or YAML.",
+)
+@checking_options
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where to write gate.json and gate.html; nothing is written if not given.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("text", "json", "markdown", "sarif")),
+    default="text",
+    show_default=True,
+    help="What to print.",
+)
+@click.option(
+    "--summary",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where the signed summary goes; DATA.vsa.intoto.jsonl if not given.",
+)
+@signing_options("The gate's key, which signs a summary of the decision.")
+def command(
+    data: Path,
+    student: str,
+    policy: str,
+    bundles: tuple[Path, ...],
+    trust: Path,
+    root: Path | None,
+    least_version: int,
+    at: str | None,
+    out: Path | None,
+    form: str,
+    summary: Path | None,
+    keys: tuple[str, ...],
+    public_key: str | None,
+) -> None:
+    """
+    Decide whether a dataset may be trained on.
+
+    The policy's rules must all hold; each is printed with its reason. Exit code 0 if allowed, 1 if refused. Whatever is not known refuses.
+    """
+    from undertow.cli.scan import made_folder
+    from undertow.data.writing import atomic_write
+    from undertow.policy.gate import decide, opened
+    from undertow.policy.policy_file import load_policy
+    from undertow.policy.summary import SUFFIX, sign_summary
+    from undertow.report import render
+    from undertow.results.store import write_result
+
+    # Whatever is wrong with the request is found before the data is read.
+    loaded = load_policy(policy)
+    custom = opened(loaded)
+    who = signing(keys, public_key)
+    if out is not None:
+        made_folder(out)
+    again = shlex.join(["undertow", *sys.argv[1:]])
+    verification = checked(data, student, bundles, trust, root, least_version, at, again)
+    document = decide(loaded, custom, verification, command=again)
+    if who is not None:
+        target = summary or data.with_name(data.name + SUFFIX)
+        sign_summary(document, target, who)
+        document = document.model_copy(update={"summary": str(target)})
+    for warning in document.warnings:
+        click.echo(f"warning: {one_line(warning)}", err=True)
+    click.echo(render(document, form), nl=False)
+    if out is not None:
+        write_result(out / RESULT, document)
+        atomic_write(out / PAGE, render(document, "html"))
+        click.echo(f"report: {one_line(str(out / PAGE))}", err=form != "text")
+    click.get_current_context().exit(0 if document.decision == "allowed" else 1)

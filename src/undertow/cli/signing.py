@@ -1,0 +1,131 @@
+"""
+What verbs that sign have in common: the options, and the key they name.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from undertow.provenance.attesting import Signing
+
+F = TypeVar("F", bound=Callable[..., object])
+
+KEY, PASSPHRASE = "UNDERTOW_KEY", "UNDERTOW_PASSPHRASE"
+"""Environment variables: a key that signs if no option names one, and the passphrase of an encrypted one."""
+
+
+def signing_options(what: str) -> Callable[[F], F]:
+    """
+    `--sign` and `--public-key`; `what` says what is signed.
+    """
+
+    def added(command: F) -> F:
+        public = click.option(
+            "--public-key",
+            type=click.Path(exists=True, dir_okay=False),
+            metavar="PEM",
+            help="Public key of a key that stays in a service.",
+        )
+        sign = click.option(
+            "--sign",
+            "keys",
+            multiple=True,
+            metavar="KEY",
+            help=f"{what} A PEM file, or the URI of a key service; may be given again. [env: {KEY}]",
+        )
+        return sign(public(command))
+
+    return added
+
+
+def signing(keys: Sequence[str], public_key: str | None) -> Signing | None:
+    """
+    Who signs now; None where no key was given.
+
+    Raises:
+        ProvenanceError: a key cannot be used.
+    """
+    named = list(keys) or [key for key in [os.environ.get(KEY, "")] if key]
+    if not named:
+        return None
+    from undertow.provenance.attesting import Signing
+    from undertow.provenance.keys import open_signer
+
+    signers = tuple(open_signer(key, public=public_key, passphrase=passphrase) for key in named)
+    return Signing(signers, now())
+
+
+def required_signing(keys: Sequence[str], public_key: str | None) -> Signing:
+    """
+    The same where nothing can be done without.
+
+    Raises:
+        UsageError: no key was given.
+    """
+    found = signing(keys, public_key)
+    if found is None:
+        raise click.UsageError(
+            f"no key: name one with --sign or {KEY} (to make one: undertow attest key producer.pem)"
+        )
+    return found
+
+
+def passphrase() -> str:
+    """
+    The passphrase of an encrypted key: from the environment, or asked for in a terminal.
+    """
+    known = os.environ.get(PASSPHRASE)
+    if known is not None or not sys.stdin.isatty():
+        return known or ""
+    answer: str = click.prompt("passphrase of the key", hide_input=True, err=True)
+    return answer
+
+
+def now() -> datetime:
+    """
+    The moment of signing or checking, to the second.
+    """
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def at_time(text: str | None) -> datetime:
+    """
+    The moment that an option names, or now.
+
+    Raises:
+        ProvenanceError: there is no such moment.
+    """
+    from undertow.provenance.statement import moment
+
+    return moment(text, "--at") if text else now()
+
+
+def salt_in(path: Path) -> bytes:
+    """
+    The salt in a file that only its owner can read; made there if there is none.
+
+    Raises:
+        InputError: the file cannot be read or made.
+    """
+    import secrets
+
+    from undertow.errors import InputError
+
+    try:
+        if path.exists():
+            return path.read_bytes()
+        salt = secrets.token_bytes(32)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(handle, "wb") as file:
+            file.write(salt)
+    except OSError as error:
+        raise InputError(f"cannot use '{path}' for the salt: {error.strerror}") from error
+    return salt

@@ -1,0 +1,3 @@
+"""
+From facts to a decision: typed rules, custom rules, the gate.
+"""

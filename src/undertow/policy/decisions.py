@@ -1,0 +1,273 @@
+"""
+What each built-in rule says of the facts; nothing is taken for true because it is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from undertow.policy.rules import (
+    AnyRule,
+    AuditorDiffers,
+    LargestAge,
+    LargestDose,
+    LeastFamilies,
+    LineageMeasured,
+    NoFailedAudit,
+    RefuseUnvetted,
+    RequireAudit,
+    RequireProvenance,
+)
+from undertow.results.provenance import AuditFact, Facts
+
+EVIDENCE = ("none", "declared", "attested", "measured")
+"""From the weakest to the strongest."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """
+    A rule's outcome, why, and what to do.
+    """
+
+    outcome: Literal["passed", "refused", "not_matched"]
+    reason: str
+    todo: str = ""
+
+
+def answer(rule: AnyRule, facts: Facts) -> Answered:
+    """
+    What a built-in rule says of the facts.
+    """
+    return _ANSWERS[type(rule)](rule, facts)
+
+
+def _provenance(rule: RequireProvenance, facts: Facts) -> Answered:
+    whole = rule.scope == "whole"
+    if not (facts.provenance_complete if whole else facts.data_complete):
+        what = "every dataset and model behind it" if whole else "the data up to its writers"
+        ids = ", ".join(facts.problems) or "incomplete"
+        return Answered(
+            "refused",
+            f"trusted keys do not vouch for {what} ({ids})",
+            "undertow verify DATA shows which link",
+        )
+    if rule.all_teachers_named and not facts.teachers_complete:
+        return Answered(
+            "refused",
+            "a signer does not claim to have named every model that wrote rows",
+            "ask the producer for a complete statement (completeness.teachers)",
+        )
+    if rule.filters_proved and not facts.filters_proved:
+        return Answered(
+            "refused",
+            "a filter's ledger is not at hand, so what it removed is not proved",
+            "put the ledger beside the bundle",
+        )
+    return Answered("passed", "trusted keys say how the data was made, link by link")
+
+
+def _audit(rule: RequireAudit, facts: Facts) -> Answered:
+    shared = facts.shared_initialisation
+    believed = EVIDENCE.index(facts.shared_evidence) >= EVIDENCE.index(rule.least_evidence)
+    if rule.when == "shared-or-unknown" and shared == "no" and believed:
+        return Answered(
+            "not_matched",
+            f"no teacher shares the student's initialisation ({facts.shared_evidence})",
+        )
+    no = f"that no teacher shares the student's initialisation is only {facts.shared_evidence}"
+    why = {
+        "yes": "a teacher shares the student's initialisation",
+        "unknown": "whether a teacher shares the student's initialisation is unknown, which counts as shared",
+        "no": "an audit is required in any case" if rule.when == "always" else no,
+    }[shared]
+    found = [audit for audit in facts.audits if audit.counts and audit.verdict == "passed"]
+    fitting = [audit for audit in found if _strong(rule, audit)]
+    if fitting:
+        return Answered("passed", f"{why}; {_named(fitting)} passed")
+    return Answered(
+        "refused",
+        f"{why}, and {_lacking(rule, facts, found)}",
+        "undertow scan DATA --student MODEL --sign KEY, by an auditor",
+    )
+
+
+def _strong(rule: RequireAudit, audit: AuditFact) -> bool:
+    if rule.suites and audit.suite not in rule.suites:
+        return False
+    if rule.independent and not audit.independent:
+        return False
+    if rule.least_power is None:
+        return True
+    if audit.power is None or audit.power_at is None:
+        return False
+    at = rule.at_most_logits
+    return float(audit.power) >= rule.least_power and (at is None or float(audit.power_at) <= at)
+
+
+def _lacking(rule: RequireAudit, facts: Facts, passed: Sequence[AuditFact]) -> str:
+    if passed:
+        wanted = [f"the suite {' or '.join(rule.suites)}"] if rule.suites else []
+        wanted += ["an independent auditor"] if rule.independent else []
+        wanted += (
+            [f"power of at least {rule.least_power:g}"] if rule.least_power is not None else []
+        )
+        return f"{_named(passed)} passed without what is asked for: {', '.join(wanted)}"
+    others = [audit for audit in facts.audits if audit.counts]
+    if others:
+        return "; ".join(
+            f"the audit by {' and '.join(a.auditors)} says '{a.verdict}'" for a in others
+        )
+    if facts.audits:
+        return "no audit counts: " + "; ".join(audit.reason for audit in facts.audits)
+    return "there is no audit of this dataset"
+
+
+def _no_failed(rule: NoFailedAudit, facts: Facts) -> Answered:
+    failed = [audit for audit in facts.audits if audit.counts and audit.verdict == "failed"]
+    if failed:
+        return Answered(
+            "refused",
+            f"{_named(failed)} failed",
+            "undertow clean DATA --scan SCAN.json, or leave the data out",
+        )
+    return Answered("passed", "no audit that counts has failed")
+
+
+def _unvetted(rule: RefuseUnvetted, facts: Facts) -> Answered:
+    named = {domain.strip().casefold() for domain in rule.domains}
+    hit = sorted(named & set(facts.domains))
+    known = facts.data_complete and bool(facts.domains)
+    if known and not hit:
+        return Answered("not_matched", f"the data is of {', '.join(facts.domains)}")
+    if facts.model_written_known and facts.model_written == 0 and known:
+        return Answered("passed", "no row of it was written by a model")
+    vetted = [a for a in facts.audits if a.counts and a.verdict == "passed" and a.independent]
+    where = f"in the domain {', '.join(hit)}" if hit else "in a domain that is not known"
+    if vetted and known:
+        return Answered("passed", f"model-written rows {where}, and {_named(vetted)} passed")
+    return Answered(
+        "refused",
+        f"rows that a model wrote, or may have written, {where} and no independent auditor has passed them",
+        "have it audited by somebody else: undertow scan DATA --student MODEL --sign KEY",
+    )
+
+
+def _families(rule: LeastFamilies, facts: Facts) -> Answered:
+    if _nothing_written(facts):
+        return Answered("not_matched", "no row was written by a model")
+    known = facts.families
+    if len(known) >= rule.families:
+        return Answered(
+            "passed", f"families of the teachers: {', '.join(_short(name) for name in known)}"
+        )
+    return Answered(
+        "refused",
+        f"{len(known)} known {'family' if len(known) == 1 else 'families'} of teachers, and {rule.families} are asked for",
+        "add rows by teachers of other families, or prove the families of those there are",
+    )
+
+
+def _differs(rule: AuditorDiffers, facts: Facts) -> Answered:
+    counting = [audit for audit in facts.audits if audit.counts and audit.verdict == "passed"]
+    if not counting:
+        return Answered("not_matched", "no passed audit counts")
+    independent = [audit for audit in counting if audit.independent]
+    if independent:
+        return Answered("passed", f"{_named(independent)} is independent of the producer")
+    return Answered(
+        "refused",
+        f"{_named(counting)} is by the producer, or by the producer's organisation",
+        "have it audited by somebody else",
+    )
+
+
+def _age(rule: LargestAge, facts: Facts) -> Answered:
+    if rule.of in ("data", "both"):
+        if facts.oldest_days is None or not facts.data_complete:
+            return Answered("refused", "the age of the data is not known", "undertow verify DATA")
+        if facts.oldest_days > rule.days:
+            return Answered(
+                "refused",
+                f"the oldest step is {facts.oldest_days:.0f} days old; allowed: {rule.days:g}",
+                "make the data again",
+            )
+    counting = [audit for audit in facts.audits if audit.counts and audit.verdict == "passed"]
+    if rule.of in ("audits", "both") and counting:
+        youngest = min(audit.age_days for audit in counting)
+        if youngest > rule.days:
+            return Answered(
+                "refused",
+                f"the newest audit is {youngest:.0f} days old; allowed: {rule.days:g}",
+                "audit it again: undertow scan",
+            )
+    if rule.of == "audits" and not counting:
+        return Answered("not_matched", "no passed audit counts")
+    return Answered("passed", f"nothing that counts is older than {rule.days:g} days")
+
+
+def _dose(rule: LargestDose, facts: Facts) -> Answered:
+    if not facts.model_written_known or not facts.data_complete:
+        return Answered(
+            "refused",
+            "the share of model-written rows is not known",
+            "undertow verify DATA shows which link",
+        )
+    if facts.model_written > rule.share:
+        return Answered(
+            "refused",
+            f"up to {100 * facts.model_written:.3g} % of rows were written by models; allowed: {100 * rule.share:.3g} %",
+            "mix in rows that people wrote: undertow attest mix",
+        )
+    return Answered(
+        "passed", f"at most {100 * facts.model_written:.3g} % of rows were written by models"
+    )
+
+
+def _measured(rule: LineageMeasured, facts: Facts) -> Answered:
+    if _nothing_written(facts):
+        return Answered("not_matched", "no row was written by a model")
+    if not facts.teachers or not facts.data_complete:
+        return Answered("refused", "the teachers are not known", "undertow verify DATA")
+    without = [teacher for teacher in facts.teachers if not teacher.measured]
+    if without:
+        names = ", ".join(teacher.name for teacher in without)
+        return Answered(
+            "refused",
+            f"the lineage of {names} was not measured against this student",
+            "undertow lineage STUDENT --teachers TEACHER, signed by an auditor",
+        )
+    return Answered("passed", "auditors measured the lineage of every teacher")
+
+
+def _nothing_written(facts: Facts) -> bool:
+    return (
+        facts.data_complete
+        and facts.model_written_known
+        and facts.model_written == 0
+        and not facts.teachers
+    )
+
+
+def _named(audits: Sequence[AuditFact]) -> str:
+    names = dict.fromkeys(" and ".join(audit.auditors) for audit in audits)
+    return f"the audit by {', '.join(names)}"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 32 else f"{name[:12]}…"
+
+
+_ANSWERS: dict[type[AnyRule], Callable[[Any, Facts], Answered]] = {
+    RequireProvenance: _provenance,
+    RequireAudit: _audit,
+    NoFailedAudit: _no_failed,
+    RefuseUnvetted: _unvetted,
+    LeastFamilies: _families,
+    AuditorDiffers: _differs,
+    LargestAge: _age,
+    LargestDose: _dose,
+    LineageMeasured: _measured,
+}

@@ -1,0 +1,128 @@
+"""
+The gate: facts and a policy in, a decision with every rule's reason out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from undertow.policy.custom import Decide, compiled
+from undertow.policy.decisions import Answered, answer
+from undertow.policy.policy_file import LoadedPolicy
+from undertow.policy.rules import Custom
+from undertow.results.provenance import Facts, GateDocument, RuleResult, VerifyDocument
+
+ALLOWED, REFUSED = "allowed", "refused"
+
+
+def opened(loaded: LoadedPolicy) -> dict[str, Decide]:
+    """
+    The policy's custom rules, compiled before any data is read.
+
+    Raises:
+        ConfigError: one of them is no CEL.
+        MissingExtraError: it has such rules, and the evaluator is not installed.
+    """
+    where = f"'{loaded.name}'"
+    return {
+        rule.id: compiled(rule, where) for rule in loaded.policy.rules if isinstance(rule, Custom)
+    }
+
+
+def decide(
+    loaded: LoadedPolicy,
+    custom: dict[str, Decide],
+    verification: VerifyDocument,
+    *,
+    command: str = "",
+) -> GateDocument:
+    """
+    Decide by the policy whether the data may be trained on.
+
+    Args:
+        custom: what `opened` gives.
+    """
+    rules = tuple(
+        _result(loaded, custom, index, verification.facts)
+        for index in range(len(loaded.policy.rules))
+    )
+    allowed = any(rule.outcome == "passed" for rule in rules) and not any(
+        rule.outcome == "refused" for rule in rules
+    )
+    return GateDocument(
+        decision="allowed" if allowed else "refused",
+        conclusion=_conclusion(rules, allowed=allowed),
+        policy=loaded.name,
+        policy_title=loaded.policy.title,
+        policy_digest=loaded.digest,
+        rules=rules,
+        warnings=tuple(
+            f"the rule '{rule.id}' never matched: {rule.reason}"
+            for rule in rules
+            if rule.outcome == "not_matched"
+        ),
+        verification=verification,
+        at=verification.at,
+        command=command,
+    )
+
+
+def _result(
+    loaded: LoadedPolicy, custom: dict[str, Decide], index: int, facts: Facts
+) -> RuleResult:
+    rule = loaded.policy.rules[index]
+    if not _applies(rule.only_domains, facts):
+        reason = (
+            f"the data is of {_words(facts.domains)}, and it is for {_words(rule.only_domains)}"
+        )
+        answered = Answered("not_matched", reason)
+    elif isinstance(rule, Custom) and not (facts.data_complete or rule.even_if_incomplete):
+        todo = "undertow verify DATA shows which link"
+        answered = Answered(
+            "refused", "the chain is incomplete, so the facts are not all known", todo
+        )
+    elif isinstance(rule, Custom):
+        true, told = custom[rule.id](facts)
+        said = rule.refusal or f"the expression must be true, and {told}"
+        answered = (
+            Answered("passed", "the expression is true") if true else Answered("refused", said)
+        )
+    else:
+        answered = answer(rule, facts)
+    refused = answered.outcome == "refused"
+    return RuleResult(
+        id=rule.id,
+        kind=rule.kind,
+        outcome=answered.outcome,
+        reason=f"{answered.reason} ({rule.why})" if refused and rule.why else answered.reason,
+        todo=answered.todo if refused else "",
+        expression=rule.expression if isinstance(rule, Custom) else "",
+    )
+
+
+def _applies(domains: Sequence[str], facts: Facts) -> bool:
+    """
+    Whether a rule for some domains applies: also to data whose domains are not all known.
+    """
+    if not domains or not facts.domains or not facts.data_complete:
+        return True
+    return bool({domain.strip().casefold() for domain in domains} & set(facts.domains))
+
+
+def _conclusion(rules: Sequence[RuleResult], *, allowed: bool) -> str:
+    passed = sum(rule.outcome == "passed" for rule in rules)
+    if allowed:
+        return (
+            f"allowed: {passed} of {len(rules)} rules hold, and the others do not apply."
+            if passed < len(rules)
+            else f"allowed: all {passed} rules hold."
+        )
+    refusals = [rule for rule in rules if rule.outcome == "refused"]
+    if not refusals:
+        return "refused: no rule of the policy applies to this data, so nothing allows it."
+    more = f" ({len(refusals) - 1} more)" if len(refusals) > 1 else ""
+    return f"refused by the rule '{refusals[0].id}': {refusals[0].reason}{more}."
+
+
+def _words(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)

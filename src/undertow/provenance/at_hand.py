@@ -1,0 +1,93 @@
+"""
+What lies on this disk and can be recomputed: the dataset's own rows, and ledgers beside bundles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from undertow.provenance.ledger import MEDIA_TYPE, ROLE, read_leaf_ledger, refuse_unbalanced
+from undertow.provenance.manifest import Manifest, manifest_of
+from undertow.provenance.merkle import SIZE, root
+from undertow.provenance.row_leaves import leaves_of, row_set, rows_files
+from undertow.provenance.statement import Resource
+from undertow.provenance.steps import Filter
+
+
+@dataclass(frozen=True)
+class Rows:
+    """
+    The rows of a dataset by their leaves.
+    """
+
+    leaves: bytes
+
+    @cached_property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.leaves) // SIZE
+
+    @cached_property
+    def merkle(self) -> str:
+        """Root over them in their order, in hex."""
+        return root(self.leaves).hex()
+
+    @cached_property
+    def set(self) -> str:
+        """Their row set, in hex."""
+        return row_set(self.leaves)
+
+
+class AtHand:
+    """
+    The dataset in question, and the folders in which ledgers may lie.
+    """
+
+    def __init__(self, data: Path, folders: Sequence[Path] = ()) -> None:
+        self.data = data
+        self._folders = tuple(dict.fromkeys([data.parent, *folders]))
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The dataset's manifest."""
+        return manifest_of(self.data)
+
+    @cached_property
+    def rows(self) -> Rows | None:
+        """Its rows; None where it holds no file of rows."""
+        files = list(rows_files(self.data))
+        if not any(file.suffix in (".jsonl", ".parquet") for file in files):
+            return None
+        return Rows(b"".join(leaves_of(file) for file in files))
+
+    def ledger_of(self, byproducts: Sequence[Resource]) -> tuple[Resource, Path] | None:
+        """
+        The ledger among a step's by-products, if its file is at hand.
+        """
+        for each in byproducts:
+            if each.role == ROLE and each.media_type == MEDIA_TYPE and each.sha256:
+                # Only its name is looked for, never a path that a statement could lead elsewhere.
+                name = Path(each.name).name
+                found = (folder / name for folder in self._folders)
+                path = next(
+                    (path for path in found if path.is_file() and not path.is_symlink()), None
+                )
+                if path is not None and name == each.name:
+                    return each, path
+        return None
+
+    def check_ledger(
+        self, path: Path, said: Filter, *, digest: str, output_set: str, input_set: str | None
+    ) -> None:
+        """
+        Recompute a filter's ledger.
+
+        Raises:
+            ProvenanceError: kept and removed leaves together are not the input's, or something else does not agree.
+        """
+        refuse_unbalanced(
+            read_leaf_ledger(path), said, digest=digest, output_set=output_set, input_set=input_set
+        )

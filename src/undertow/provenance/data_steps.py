@@ -1,0 +1,282 @@
+"""
+What each step that makes data passes on: who wrote the rows, how many of them, and from what.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from undertow.errors import ProvenanceError
+from undertow.provenance.chain import DATA_STEPS, with_role
+from undertow.provenance.found import DataFound, Writer, together
+from undertow.provenance.generating import Completeness, Generate, GeneratingModel
+from undertow.provenance.signers import Accepted
+from undertow.provenance.statement import Resource, Subject, is_digest, moment
+from undertow.provenance.steps import Collect, Filter, Mix
+
+if TYPE_CHECKING:
+    from undertow.provenance.chain import Chain
+
+
+def data_found(chain: Chain, digest: str, name: str) -> DataFound:
+    """
+    What all accepted statements about a dataset say together: where they differ, the worse counts.
+    """
+    found: DataFound | None = None
+    for one in chain.steps(digest, DATA_STEPS):
+        subject = next(s for s in one.attestation.statement.subject if s.digest["sha256"] == digest)
+        made = replace(
+            _signed(_step(chain, one, subject), one), rows=_rows(subject), row_set=_row_set(subject)
+        )
+        found = made if found is None else found.joined(made)
+    if found is None:
+        chain.missing(digest, name, "dataset")
+        return DataFound()
+    return found
+
+
+def _step(chain: Chain, one: Accepted, subject: Subject) -> DataFound:
+    parameters = one.attestation.parameters
+    if isinstance(parameters, Generate):
+        return _generated(chain, one, subject, parameters)
+    if isinstance(parameters, Collect):
+        return _collected(chain, one, subject, parameters)
+    if isinstance(parameters, Filter):
+        return _filtered(chain, one, subject, parameters)
+    assert isinstance(parameters, Mix)
+    return _mixed(chain, one, subject, parameters)
+
+
+def _signed(found: DataFound, one: Accepted) -> DataFound:
+    return replace(
+        found,
+        producers=found.producers | frozenset(one.signers),
+        organisations=found.organisations | one.organisations,
+        times=(*found.times, moment(one.attestation.at)),
+    )
+
+
+def _generated(chain: Chain, one: Accepted, subject: Subject, said: Generate) -> DataFound:
+    about = {
+        "teachers": ", ".join(model.model_id for model in said.teachers),
+        "domain": said.prompt_set.domain,
+    }
+    if said.interventions:
+        about["interventions"] = ", ".join(each.kind for each in said.interventions)
+    if said.filters:
+        about["filters without a ledger"] = ", ".join(each.id for each in said.filters)
+    chain.link(one, subject.digest["sha256"], about)
+    consistent = _named_in_parameters(chain, one, subject, said)
+    writers = tuple(_writer(chain, model) for model in said.teachers)
+    writers += tuple(
+        _judge(chain, each.model_based, None) for each in said.filters if each.model_based
+    )
+    upstream = tuple(each for writer in writers for each in writer.found.writers)
+    return DataFound(
+        complete=consistent,
+        whole=consistent and all(writer.found.complete for writer in writers),
+        written_known=True,
+        domains=frozenset([_domain(said.prompt_set.domain)]),
+        writers=(*writers, *upstream),
+        named_all=said.completeness == Completeness(teachers="complete"),
+        interventions=frozenset(each.kind for each in said.interventions),
+        proved=not said.filters,
+    )
+
+
+def _writer(chain: Chain, model: GeneratingModel) -> Writer:
+    found = chain.model(model.weights_digest, model.name, quiet=model.weights_digest is None)
+    for adapter in model.adapters:
+        # An adapter has the base's initialisation; what it was trained on is behind it.
+        trained = chain.model(adapter, f"adapter of {model.name}")
+        found = replace(
+            found,
+            complete=found.complete and trained.complete,
+            writers=(*found.writers, *trained.writers),
+        )
+    return Writer(model, found, "teacher")
+
+
+def _named_in_parameters(chain: Chain, one: Accepted, subject: Subject, said: Generate) -> bool:
+    """
+    Dependencies may be incomplete, so the parameters name every model; one that only the dependencies name is hidden.
+    """
+    named = {model.weights_digest for model in said.teachers}
+    hidden = [each for each in with_role(one, "teacher-weights") if each.sha256 not in named]
+    for each in hidden:
+        chain.block(
+            "inconsistent",
+            f"generate of '{subject.name}'",
+            f"the model '{each.name}' is among what was used and not among the teachers",
+            expected="every teacher in externalParameters",
+            found=each.sha256 or "no digest",
+            todo="ask the producer for a corrected statement",
+        )
+    return not hidden
+
+
+def _collected(chain: Chain, one: Accepted, subject: Subject, said: Collect) -> DataFound:
+    share = float(said.model_written)
+    known = said.origin != "unknown" and 0 <= share <= 1
+    about = {"origin": said.origin, "domain": said.domain, "model-written": said.model_written}
+    chain.link(one, subject.digest["sha256"], about)
+    return DataFound(
+        complete=True,
+        whole=True,
+        written=share if known else 1.0,
+        written_known=known,
+        domains=frozenset([_domain(said.domain)]),
+        # Rows that a model wrote have a teacher that nobody named.
+        named_all=known and share == 0,
+    )
+
+
+def _filtered(chain: Chain, one: Accepted, subject: Subject, said: Filter) -> DataFound:
+    link = f"filter of '{subject.name}'"
+    inputs = with_role(one, "input-data")
+    if len(inputs) != 1:
+        chain.link(one, subject.digest["sha256"], {})
+        chain.block("inconsistent", link, "a filter has one input", found=str(len(inputs)))
+        return DataFound()
+    source = chain.data(inputs[0].sha256, inputs[0].name)
+    # Where nothing is known of the input, that is the problem, and is named already.
+    agreed = not source.complete or _agree(chain, link, "rows read", said.rows_in, source.rows)
+    agreed &= _agree(chain, link, "rows kept", said.rows_out, _rows(subject))
+    proof = _proof(chain, one, subject, said, source)
+    removed = sum(int(rule.removed) for rule in said.rules)
+    about = {
+        "rules": ", ".join(rule.id for rule in said.rules),
+        "removed": f"{removed} of {said.rows_in}",
+    }
+    chain.link(one, subject.digest["sha256"], about, proof or "")
+    judges = _judges(chain, one, said)
+    whole = source.whole and all(judge.found.complete for judge in judges)
+    kept = int(said.rows_out)
+    return replace(
+        source,
+        complete=source.complete and agreed and proof is not None,
+        whole=whole and agreed and proof is not None,
+        written=min(1.0, source.written * int(said.rows_in) / kept) if kept else 1.0,
+        writers=(*source.writers, *judges),
+        proved=source.proved and bool(proof),
+    )
+
+
+def _proof(
+    chain: Chain, one: Accepted, subject: Subject, said: Filter, source: DataFound
+) -> str | None:
+    """
+    What was recomputed of the filter: a sentence, nothing where the ledger is not at hand, None where it is wrong.
+    """
+    provenance = one.attestation.provenance
+    found = chain.at_hand.ledger_of(provenance.run_details.byproducts if provenance else ())
+    if found is None:
+        return ""
+    resource, path = found
+    try:
+        chain.at_hand.check_ledger(
+            path,
+            said,
+            digest=resource.sha256 or "",
+            output_set=_row_set(subject) or "",
+            input_set=source.row_set if source.complete else said.subset_proof,
+        )
+    except ProvenanceError as error:
+        chain.block(
+            "ledger",
+            f"filter of '{subject.name}'",
+            f"the ledger '{path.name}' does not prove what was removed: {error.message}",
+            expected="kept and removed rows that are together the input's",
+            todo="ask the producer for the ledger of this very filter run",
+        )
+        return None
+    return f"ledger: {said.rows_out} kept and {int(said.rows_in) - int(said.rows_out)} removed rows are the input's"
+
+
+def _judges(chain: Chain, one: Accepted, said: Filter) -> tuple[Writer, ...]:
+    """
+    Models that decided what stays: they choose among the rows, and so are sources of their own.
+    """
+    resources = {each.name: each for each in with_role(one, "filter-model")}
+    names = dict.fromkeys(rule.model_based for rule in said.rules if rule.model_based)
+    return tuple(_judge(chain, name, resources.get(name)) for name in names)
+
+
+def _judge(chain: Chain, name: str, resource: Resource | None) -> Writer:
+    digest = resource.sha256 if resource and is_digest(resource.sha256) else None
+    model = GeneratingModel(
+        name=name,
+        access="weights" if digest else "api",
+        model_id=name,
+        weights_digest=digest,
+        why_null=None if digest else "the filter's statement has none",
+    )
+    return Writer(model, chain.model(digest, name, quiet=digest is None), "filter")
+
+
+def _mixed(chain: Chain, one: Accepted, subject: Subject, said: Mix) -> DataFound:
+    link = f"mix of '{subject.name}'"
+    resources = {each.name: each for each in with_role(one, "input-data")}
+    total = _rows(subject)
+    taken = sum(int(source.rows) for source in said.sources)
+    agreed = _agree(chain, link, "rows of all sources together", str(taken), total)
+    names = [source.name for source in said.sources]
+    if sorted(names) != sorted(resources) or len(with_role(one, "input-data")) != len(names):
+        chain.block(
+            "inconsistent", link, "the sources and what was used differ", found=", ".join(resources)
+        )
+        agreed = False
+    parts, written = [], 0.0
+    for source in said.sources:
+        resource = resources.get(source.name)
+        part = chain.data(resource.sha256 if resource else None, source.name)
+        rows = int(source.rows)
+        if part.rows is not None and rows > part.rows:
+            agreed &= _agree(
+                chain, link, f"rows taken from '{source.name}'", source.rows, part.rows
+            )
+        # The worst draw takes the model-written rows first.
+        written += rows if part.rows is None else min(rows, part.written * part.rows)
+        parts.append(part)
+    chain.link(
+        one,
+        subject.digest["sha256"],
+        {"sources": ", ".join(f"{s.name} ({s.rows} rows)" for s in said.sources)},
+    )
+    found = together(parts)
+    return replace(
+        found,
+        complete=found.complete and agreed,
+        whole=found.whole and agreed,
+        written=min(1.0, written / total) if total else 1.0,
+        written_known=found.written_known and agreed,
+    )
+
+
+def _agree(chain: Chain, link: str, what: str, said: str, found: int | None) -> bool:
+    if found is not None and int(said) == found:
+        return True
+    chain.block(
+        "inconsistent",
+        link,
+        f"{what}: the step and the data's own statement differ",
+        expected=said,
+        found="not stated" if found is None else str(found),
+        todo="ask the producer for a corrected statement",
+    )
+    return False
+
+
+def _rows(subject: Subject) -> int | None:
+    text = subject.annotations.get("rows", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+
+
+def _row_set(subject: Subject) -> str | None:
+    text = subject.annotations.get("rowSet")
+    return text if is_digest(text) else None
+
+
+def _domain(text: str) -> str:
+    return text.strip().casefold()

@@ -1,0 +1,170 @@
+"""
+Signatures of third parties on model folders (OpenSSF Model Signing), read and checked against the files here.
+
+Source: OpenSSF, "Model Signing Specification", version 1.0, with keys of elliptic curves. The digest that it gives a
+model does not bind file names, so chains are never built on it: what comes out of here is undertow's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from undertow.errors import ProvenanceError
+from undertow.provenance.envelope import SIGSTORE_BUNDLE, STATEMENT_TYPE, read_envelope, verified_by
+from undertow.provenance.keys import read_public_key
+from undertow.provenance.manifest import manifest_of
+from undertow.provenance.statement import Digest
+from undertow.provenance.strict import canonical, parsed
+from undertow.provenance.weights import weights_digest
+
+SIGNATURE = "https://model_signing/signature/v1.0"
+"""Predicate type."""
+
+SCHEMES = ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ed25519")
+"""Of keys that are accepted for these signatures."""
+
+
+class _Foreign(BaseModel):
+    # Others' documents: what is not looked at may be there.
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Resource(_Foreign):
+    name: Annotated[str, Field(min_length=1, max_length=1024)]
+    algorithm: Literal["sha256"]
+    digest: Digest
+
+
+class _Serialization(_Foreign):
+    method: Literal["files"]
+    hash_type: Literal["sha256"]
+    allow_symlinks: bool = False
+    ignore_paths: tuple[str, ...] = ()
+
+
+class _Predicate(_Foreign):
+    serialization: _Serialization
+    resources: Annotated[tuple[_Resource, ...], Field(min_length=1, max_length=100_000)]
+
+
+class _Subject(_Foreign):
+    name: str
+    digest: dict[str, str]
+
+
+class _Statement(_Foreign):
+    predicate_type: Literal["https://model_signing/signature/v1.0"] = Field(alias="predicateType")
+    subject: Annotated[tuple[_Subject, ...], Field(min_length=1, max_length=1)]
+    predicate: _Predicate
+
+
+@dataclass(frozen=True)
+class SignedModel:
+    """
+    A model folder whose files are the ones that a key signed.
+    """
+
+    name: str
+    digest: str
+    """undertow's digest of the weights, for a trust file."""
+    files: int
+
+
+def signed_model(folder: Path, signature: Path, key: Path) -> SignedModel:
+    """
+    Check a folder against a signature by a key.
+
+    Raises:
+        ProvenanceError: the bundle cannot be read, the key did not sign it, or a file is changed, missing or new.
+        ModelError: the folder's weights have no digest.
+        DataError: the folder holds links, or names that cannot be told apart.
+    """
+    where = f"'{signature}'"
+    envelope = _envelope(_content(signature), where)
+    if not verified_by(envelope, {"key": read_public_key(key, schemes=SCHEMES)}):
+        raise ProvenanceError(
+            f"{where} is not signed by the key '{key}'",
+            hint="ask the model's maker for the right public key",
+        )
+    said = _statement(envelope.payload, where)
+    _refuse_other_files(folder, signature, said, where)
+    digest = weights_digest(folder)
+    if digest is None:
+        raise ProvenanceError(f"no such model folder: '{folder}'")
+    return SignedModel(said.subject[0].name, digest, len(said.predicate.resources))
+
+
+def _envelope(content: bytes, where: str) -> Any:
+    table = parsed(content, where)
+    if table.get("mediaType") != SIGSTORE_BUNDLE:
+        raise ProvenanceError(
+            f"{where} is no Sigstore bundle of version 0.3: {table.get('mediaType')!r}"
+        )
+    held = table.get("dsseEnvelope")
+    if not isinstance(held, Mapping):
+        raise ProvenanceError(f"{where} holds no DSSE envelope")
+    envelope = read_envelope(canonical(held), where)
+    if envelope.payload_type != STATEMENT_TYPE:
+        raise ProvenanceError(f"{where} holds a payload of the type {envelope.payload_type!r}")
+    return envelope
+
+
+def _statement(payload: bytes, where: str) -> _Statement:
+    table = parsed(payload, where)
+    try:
+        return _Statement.model_validate_json(json.dumps(table), strict=True)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(map(str, fault["loc"]))
+        raise ProvenanceError(
+            f"{where}: '{place}' is no such field of a model signature: {fault['msg']}"
+        ) from error
+
+
+def _refuse_other_files(folder: Path, signature: Path, said: _Statement, where: str) -> None:
+    resources = {each.name: each.digest for each in said.predicate.resources}
+    if len(resources) < len(said.predicate.resources):
+        raise ProvenanceError(f"{where} lists a file twice")
+    root = hashlib.sha256(b"".join(bytes.fromhex(resources[name]) for name in sorted(resources)))
+    if said.subject[0].digest.get("sha256") != root.hexdigest():
+        raise ProvenanceError(f"{where}: the subject's digest is not that of the files it lists")
+    found = {entry.path: entry.sha256 for entry in manifest_of(folder).entries}
+    ignored = {path.strip("/") for path in said.predicate.serialization.ignore_paths}
+    ignored |= {signature.name} if signature.parent == folder else set()
+    extra = [path for path in found if path not in resources and not _under(path, ignored)]
+    for what, names in (
+        ("is missing", [name for name in resources if name not in found]),
+        (
+            "is not what was signed",
+            [n for n in resources if n in found and found[n] != resources[n]],
+        ),
+        ("was not signed", extra),
+    ):
+        if names:
+            raise ProvenanceError(
+                f"the file '{sorted(names)[0]}' in '{folder}' {what} ({len(names)} such files)",
+                hint="fetch the model again",
+            )
+
+
+def _under(path: str, ignored: set[str]) -> bool:
+    # Weights are never ignored, whatever the signature says: they are what is signed for.
+    return not path.endswith(".safetensors") and any(
+        path == each or path.startswith(f"{each}/") for each in ignored
+    )
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ProvenanceError(f"no such signature: '{path}'") from error
+    except OSError as error:
+        raise ProvenanceError(f"cannot read '{path}': {error.strerror}") from error

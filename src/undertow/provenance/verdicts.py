@@ -1,0 +1,147 @@
+"""
+What auditors and the gate sign: audit results, lineage results, verification summaries.
+
+The fields of an audit result are those of the eval-result predicate proposed to in-toto; the summary is SLSA's,
+version 1.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from undertow.provenance.statement import Count, Digest, DigestSet, Number, Said, Text, Time
+
+
+class Verifier(Said):
+    """
+    Who looked.
+    """
+
+    id: Text
+    version: dict[Text, Text] = Field(default_factory=dict)
+
+
+class Tool(Said):
+    """
+    What was looked with.
+    """
+
+    name: Text
+    version: Text | None = None
+    digest: Digest | None = None
+
+
+class Claim(Said):
+    """
+    One number that was compared with a threshold.
+    """
+
+    metric: Text
+    comparator: Literal["<", "<=", ">", ">="]
+    threshold: Number
+    observed: Number | None = None
+    passed: bool
+
+
+class Against(Said):
+    """
+    The student that an audit holds for, and the models that wrote the data.
+    """
+
+    student_init: Digest
+    teacher: tuple[Digest, ...] = ()
+
+
+class Power(Said):
+    """
+    How often the audit sees what it looks for.
+    """
+
+    value: Number
+    """Lower limit of the detection rate, in [0, 1]."""
+    at: Number
+    """Size of the effect that it holds for, in logits of transfer."""
+    level: Number | None = None
+
+
+class Evidence(Said):
+    """
+    The stored result behind a verdict.
+    """
+
+    name: Text | None = None
+    digest: DigestSet
+
+
+class AuditResult(Said):
+    """
+    What an audit of a dataset found, for one student base.
+    """
+
+    verifier: Verifier
+    evaluated_at: Time
+    valid_until: Time
+    suite: Tool
+    verdict: Literal["passed", "failed", "undecided"]
+    claims: Annotated[tuple[Claim, ...], Field(min_length=1)]
+    sample_size: Count
+    against: Against
+    harness: Tool | None = None
+    power: Power | None = None
+    pre_registration: Digest | None = None
+    assurance_level: Text | None = None
+    evidence: Evidence
+
+    @model_validator(mode="after")
+    def _passed_means_all(self) -> Self:
+        if self.verdict == "passed" and not all(claim.passed for claim in self.claims):
+            raise ValueError("the verdict is 'passed' and a claim did not pass")
+        return self
+
+
+class LineageResult(Said):
+    """
+    What a measurement found of the initialisation of two models; the subject is the teacher.
+    """
+
+    verifier: Verifier
+    evaluated_at: Time
+    valid_until: Time
+    student: Digest
+    verdict: Literal["shared", "distinct", "unknown"]
+    methods: Annotated[tuple[Text, ...], Field(min_length=1)]
+    evidence: Evidence
+
+
+class Policy(Said):
+    """
+    The policy of a summary.
+    """
+
+    uri: Text
+    digest: DigestSet
+
+
+class Input(Said):
+    """
+    An attestation that a decision rests on, by the digest of its payload.
+    """
+
+    digest: DigestSet
+
+
+class Summary(Said):
+    """
+    SLSA's verification summary, version 1.
+    """
+
+    verifier: Verifier
+    time_verified: Time
+    resource_uri: Text
+    policy: Policy
+    input_attestations: tuple[Input, ...]
+    verification_result: Literal["PASSED", "FAILED"]
+    verified_levels: tuple[Text, ...]
+    slsa_version: Text | None = None

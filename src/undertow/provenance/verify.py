@@ -1,0 +1,200 @@
+"""
+From paths to the document of a walk: the dataset on disk, its bundles, the trust file, the student.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from undertow.errors import InputError, ProvenanceError
+from undertow.provenance.at_hand import AtHand
+from undertow.provenance.bundle import Attestation, bundle_path, read_bundles
+from undertow.provenance.chain import DATA_STEPS, Chain
+from undertow.provenance.facts import facts_of
+from undertow.provenance.statement import spelled
+from undertow.provenance.trust import Trust
+from undertow.provenance.weights import weights_digest
+from undertow.results.provenance import Facts, Link, Problem, VerifyDocument
+from undertow.worlds import locate
+
+
+@dataclass(frozen=True)
+class VerifyRequest:
+    """
+    What is to be verified.
+    """
+
+    data: Path
+    student: str | None = None
+    bundles: tuple[Path, ...] = ()
+    """Further bundles, or folders of them; the one beside the dataset is read in any case."""
+    command: str = ""
+
+
+def verify(request: VerifyRequest, trust: Trust, now: datetime) -> VerifyDocument:
+    """
+    Walk the chain of a dataset and write down what is proved and what is not.
+
+    Raises:
+        DataError: the dataset cannot be read, or holds links or names that cannot be told apart.
+        ProvenanceError: a bundle that was named cannot be read.
+        ModelError: the student's weights have no digest that covers them.
+    """
+    paths = _bundles(request)
+    at_hand = AtHand(request.data, [path.parent for path in paths])
+    attestations, problems = read_bundles(paths)
+    chain = Chain(attestations, trust, at_hand, now)
+    digest = at_hand.manifest.digest
+    student = student_digest(request.student)
+    found = chain.data(digest, request.data.name)
+    sound = _sound(chain, at_hand, digest)
+    _explain_other_digest(chain, at_hand, attestations)
+    facts = facts_of(chain, digest, found, student=student, sound=sound)
+    for problem in problems:
+        chain.add(problem)
+    return VerifyDocument(
+        verdict="verified" if facts.provenance_complete else "refused",
+        conclusion=conclusion(facts, chain.problems),
+        data=str(request.data),
+        files=len(at_hand.manifest.entries),
+        student=request.student,
+        links=tuple(sorted(_once(chain), key=lambda link: link.depth)),
+        roots=tuple(chain.roots.values()),
+        problems=tuple(sorted(chain.problems, key=lambda problem: not problem.blocks)),
+        facts=facts,
+        trust=trust.path,
+        trust_digest=trust.digest,
+        trust_version=trust.file.version,
+        attestations=tuple(map(str, paths)),
+        at=spelled(now),
+        command=request.command,
+    )
+
+
+def student_digest(student: str | None) -> str | None:
+    """
+    The digest of a student's weights; None where it is not here.
+
+    Raises:
+        ModelError: its folder holds weights that the digest would not cover.
+        InputError: it is a path that does not exist.
+    """
+    if student is None:
+        return None
+    if len(student) == 64 and set(student) <= set("0123456789abcdef"):
+        return student
+    path = locate(student)
+    if path.startswith((".", "/")) and not Path(path.partition("+")[0]).is_dir():
+        raise InputError(
+            f"no such model: '{student}'", hint="name a folder, or the digest of its weights"
+        )
+    return weights_digest(path)
+
+
+def conclusion(facts: Facts, problems: Sequence[Problem]) -> str:
+    """
+    What came of a walk, in a sentence or two.
+    """
+    blocking = [problem for problem in problems if problem.blocks]
+    if facts.provenance_complete:
+        names = ", ".join(dict.fromkeys(one.model for one in facts.teachers)) or "no model"
+        return (
+            f"verified: every step is attested by trusted keys; written by {names}, at most "
+            f"{100 * facts.model_written:.3g} % of rows by models."
+        )
+    if not blocking:
+        return "refused: the chain is incomplete."
+    first = blocking[0]
+    more = f" ({len(blocking) - 1} more)" if len(blocking) > 1 else ""
+    return f"refused: {first.link}: {first.message}{more}."
+
+
+def _bundles(request: VerifyRequest) -> list[Path]:
+    beside = bundle_path(request.data)
+    found = [beside] if beside.is_file() else []
+    for path in request.bundles:
+        if path.is_dir():
+            found += sorted(path.glob("*.intoto.jsonl"))
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise ProvenanceError(f"no such bundle: '{path}'")
+    return list(dict.fromkeys(found))
+
+
+def _sound(chain: Chain, at_hand: AtHand, digest: str) -> bool:
+    """
+    Compare the rows on disk with what the statements about them say.
+    """
+    sound = True
+    for one in chain.steps(digest, DATA_STEPS):
+        subject = next(s for s in one.attestation.statement.subject if s.digest["sha256"] == digest)
+        said = {
+            name: subject.annotations[name]
+            for name in ("rows", "rowMerkle", "rowSet")
+            if name in subject.annotations
+        }
+        rows = at_hand.rows if said else None
+        if rows is None:
+            continue
+        found = {"rows": str(rows.count), "rowMerkle": rows.merkle, "rowSet": rows.set}
+        for name, value in said.items():
+            if found[name] != value:
+                sound = False
+                chain.block(
+                    "rows",
+                    f"dataset '{subject.name}'",
+                    f"the statement's {name} is not that of the rows on disk",
+                    expected=value,
+                    found=found[name],
+                    todo="ask the producer for a corrected statement",
+                )
+    return sound
+
+
+def _explain_other_digest(
+    chain: Chain, at_hand: AtHand, attestations: Sequence[Attestation]
+) -> None:
+    """
+    Where nothing speaks of the dataset, say what the bundle beside it speaks of instead.
+    """
+    digest = at_hand.manifest.digest
+    subjects = [
+        subject
+        for one in attestations
+        if one.step in DATA_STEPS
+        for subject in one.statement.subject
+    ]
+    if any(subject.digest["sha256"] == digest for subject in subjects):
+        return
+    for subject in subjects:
+        if at_hand.manifest.named(subject.name).digest == subject.digest["sha256"]:
+            chain.block(
+                "renamed",
+                f"dataset '{at_hand.data.name}'",
+                "the same bytes are attested under another name, and names are bound",
+                expected=subject.name,
+                found=at_hand.data.name,
+                todo=f"mv '{at_hand.data}' '{at_hand.data.with_name(Path(subject.name).name)}'",
+            )
+            return
+        if subject.name == at_hand.data.name:
+            chain.block(
+                "other-content",
+                f"dataset '{at_hand.data.name}'",
+                "the statement of this name speaks of other content: the data was changed, or cut off",
+                expected=subject.digest["sha256"],
+                found=digest,
+                todo="fetch the data again, or the statement of this version",
+            )
+            return
+
+
+def _once(chain: Chain) -> list[Link]:
+    seen: dict[tuple[str, str], Link] = {}
+    for link in chain.links:
+        seen.setdefault((link.attestation, link.digest), link)
+    return list(seen.values())

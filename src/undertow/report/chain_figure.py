@@ -1,0 +1,177 @@
+"""
+The chain as a drawing: datasets and models as boxes, sources on the left, the dataset in question on the right.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Literal
+
+from undertow.report.visible import visible
+from undertow.results.provenance import VerifyDocument
+
+WIDTH, HEIGHT = 184, 62
+"""Of a box, in CSS pixels."""
+
+GAP_X, GAP_Y = 56, 18
+_NAME, _NOTE = 22, 28
+"""Characters that a box has room for."""
+
+MOST = 60
+"""Boxes that are drawn; a table holds the rest."""
+
+State = Literal["attested", "trusted", "missing"]
+
+_MODEL_ROLES = ("weights", "filter-model", "adapter")
+
+
+@dataclass(frozen=True)
+class Box:
+    """
+    A dataset or a model.
+    """
+
+    x: int
+    y: int
+    name: str
+    note: str
+    """How it was made and who says so."""
+    state: State
+    model: bool
+    title: str
+    """The whole name and digest."""
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """
+    From what was used to what was made of it.
+    """
+
+    path: str
+
+
+@dataclass(frozen=True)
+class ChainFigure:
+    """
+    The whole drawing.
+    """
+
+    width: int
+    height: int
+    boxes: tuple[Box, ...]
+    arrows: tuple[Arrow, ...]
+    left_out: int
+
+
+def chain_figure(document: VerifyDocument) -> ChainFigure:
+    """
+    The drawing of a verification.
+    """
+    nodes, edges = _graph(document)
+    layers = _layers(list(nodes), edges, document.facts.digest)
+    shown = sorted(layers, key=lambda digest: layers[digest])[:MOST]
+    last = max((layers[digest] for digest in shown), default=0)
+    columns: dict[int, list[str]] = defaultdict(list)
+    for digest in shown:
+        columns[last - layers[digest]].append(digest)
+    tallest = max((len(column) for column in columns.values()), default=1)
+    height = tallest * (HEIGHT + GAP_Y) - GAP_Y
+    places = {
+        digest: (
+            column * (WIDTH + GAP_X),
+            (height - (len(digests) * (HEIGHT + GAP_Y) - GAP_Y)) // 2 + row * (HEIGHT + GAP_Y),
+        )
+        for column, digests in columns.items()
+        for row, digest in enumerate(digests)
+    }
+    return ChainFigure(
+        width=(last + 1) * (WIDTH + GAP_X) - GAP_X,
+        height=height,
+        boxes=tuple(_box(nodes[digest], *places[digest]) for digest in places),
+        arrows=tuple(
+            Arrow(_curve(places[source], places[target]))
+            for source, target in edges
+            if source in places and target in places
+        ),
+        left_out=len(layers) - len(shown),
+    )
+
+
+@dataclass
+class _Node:
+    digest: str
+    name: str
+    note: str
+    state: State
+    model: bool
+
+
+def _graph(document: VerifyDocument) -> tuple[dict[str, _Node], list[tuple[str, str]]]:
+    """
+    What is drawn, and what was made of what.
+    """
+    target = document.facts.digest
+    name = document.data.rstrip("/").rpartition("/")[2]
+    nodes = {target: _Node(target, name, "no statement counts", "missing", False)}
+    edges: list[tuple[str, str]] = []
+    links = [link for link in document.links if link.step not in ("audit", "lineage")]
+    for link in links:
+        made = "finetune" in link.step or link.step in ("merge", "quantize")
+        note = f"{link.step} · {', '.join(link.signers)}"
+        nodes[link.digest] = _Node(link.digest, link.subject, note, "attested", made)
+    trusted = {root.digest for root in document.roots}
+    for link in links:
+        for each in link.inputs:
+            key = each.digest or f"{link.digest} {each.name}"
+            is_model = any(role in each.role for role in _MODEL_ROLES)
+            state: State = "trusted" if each.digest in trusted else "missing"
+            note = "trusted by its digest" if state == "trusted" else "no statement counts"
+            nodes.setdefault(key, _Node(key, each.name, note, state, is_model))
+            edges.append((key, link.digest))
+    return nodes, list(dict.fromkeys(edges))
+
+
+def _layers(nodes: list[str], edges: list[tuple[str, str]], target: str) -> dict[str, int]:
+    """
+    Steps from the dataset, the longest way; what does not lead to it is left out.
+    """
+    layers = {target: 0}
+    # A chain of n boxes is settled after n rounds, a cyclic one never.
+    for _ in range(len(nodes)):
+        before = dict(layers)
+        for source, made in edges:
+            if made in layers and layers.get(source, -1) <= layers[made] < len(nodes):
+                layers[source] = layers[made] + 1
+        if layers == before:
+            break
+    order = {
+        digest: place for place, digest in enumerate(dict.fromkeys(sorted(set(layers.values()))))
+    }
+    return {digest: order[layer] for digest, layer in layers.items()}
+
+
+def _box(node: _Node, x: int, y: int) -> Box:
+    title = f"{node.name} {node.digest}"
+    return Box(
+        x,
+        y,
+        _short(node.name, _NAME),
+        _short(node.note, _NOTE),
+        node.state,
+        node.model,
+        visible(title, limit=200),
+    )
+
+
+def _curve(source: tuple[int, int], target: tuple[int, int]) -> str:
+    x0, y0 = source[0] + WIDTH, source[1] + HEIGHT // 2
+    x1, y1 = target[0] - 7, target[1] + HEIGHT // 2
+    bend = max(20, (x1 - x0) // 2)
+    return f"M{x0},{y0} C{x0 + bend},{y0} {x1 - bend},{y1} {x1},{y1}"
+
+
+def _short(text: str, most: int) -> str:
+    shown = visible(text)
+    return shown if len(shown) <= most else shown[: most - 1] + "…"

@@ -1,0 +1,119 @@
+"""
+A decision as SARIF 2.1.0: one result for each rule that refuses and for each link that does not hold.
+
+Source of the shape: OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from undertow import __version__
+from undertow.report import chain_words as words
+from undertow.report.sarif_objects import location, message, without_gaps
+from undertow.report.visible import visible
+from undertow.results.provenance import GateDocument, Problem, RuleResult, VerifyDocument
+
+_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+
+Table = dict[str, Any]
+
+
+def render_chain_sarif(document: VerifyDocument | GateDocument) -> str:
+    """
+    The document as a SARIF log with one run.
+
+    A rule that refuses is an `error`, a link that does not hold an `error` in a verification and a `note` in a
+    decision, where rules weigh it; a rule that never matched is a `note`.
+    """
+    results = list(_results(document))
+    ids = list(dict.fromkeys(result["ruleId"] for result in results))
+    places = {id: index for index, id in enumerate(ids)}
+    run = {
+        "tool": {
+            "driver": {
+                "name": "undertow",
+                "version": __version__,
+                "rules": [_rule(id, document) for id in ids],
+            }
+        },
+        "invocations": [{"executionSuccessful": True, "commandLine": visible(document.command)}],
+        "artifacts": [{"location": {"uri": location(words.checked(document).data)}}],
+        "results": [result | {"ruleIndex": places[result["ruleId"]]} for result in results],
+        "columnKind": "unicodeCodePoints",
+        "properties": {
+            "schema": document.schema_,
+            "verdict": words.verdict(document),
+            "digest": words.checked(document).facts.digest,
+        },
+    }
+    log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
+    return json.dumps(without_gaps(log), indent=2, allow_nan=False) + "\n"
+
+
+def _results(document: VerifyDocument | GateDocument) -> Iterator[Table]:
+    level = "error"
+    if isinstance(document, GateDocument):
+        level = "note"
+        for rule in document.rules:
+            if rule.outcome != "passed":
+                yield _refusal(document, rule)
+    for problem in words.checked(document).problems:
+        yield _problem(document, problem, level if problem.blocks else "note")
+
+
+def _refusal(document: GateDocument, rule: RuleResult) -> Table:
+    todo = f" To do: {rule.todo}." if rule.todo else ""
+    level = "error" if rule.outcome == "refused" else "note"
+    told = f"{words.OUTCOMES[rule.outcome]}: {rule.reason}.{todo}"
+    return _result(document, rule.id, level, told)
+
+
+def _problem(document: VerifyDocument | GateDocument, problem: Problem, level: str) -> Table:
+    parts = [f"{problem.link}: {problem.message}."]
+    parts += [f"Expected: {problem.expected}."] if problem.expected else []
+    parts += [f"Found: {problem.found}."] if problem.found else []
+    parts += [f"To do: {problem.todo}."] if problem.todo else []
+    return _result(document, f"chain/{problem.id}", level, " ".join(parts))
+
+
+def _result(document: VerifyDocument | GateDocument, rule: str, level: str, told: str) -> Table:
+    path = words.checked(document).data
+    content = json.dumps([rule, path, told])
+    # GitHub wants a region with all four fields; a decision is on the whole file.
+    region = {"startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 1}
+    return {
+        "ruleId": visible(rule),
+        "level": level,
+        "message": message(told),
+        "locations": [
+            {
+                "physicalLocation": {
+                    "artifactLocation": {"uri": location(path), "index": 0},
+                    "region": region,
+                }
+            }
+        ],
+        "partialFingerprints": {
+            "primaryLocationLineHash": hashlib.sha256(content.encode()).hexdigest()
+        },
+    }
+
+
+def _rule(id: str, document: VerifyDocument | GateDocument) -> Table:
+    rules = document.rules if isinstance(document, GateDocument) else ()
+    kind = next((rule.kind for rule in rules if rule.id == id), "chain")
+    told = (
+        f"rule '{id}' of the policy, of the kind {kind}"
+        if kind != "chain"
+        else f"a link of the chain: {id}"
+    )
+    return {
+        "id": id,
+        "shortDescription": {"text": told},
+        "defaultConfiguration": {"level": "error"},
+        "properties": {"tags": ["provenance", kind]},
+    }
