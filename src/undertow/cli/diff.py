@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 import sys
 from pathlib import Path
@@ -11,8 +12,9 @@ from pathlib import Path
 import click
 
 from undertow.cli.printable import one_line
+from undertow.cli.signing import signing, signing_options
 
-RESULT, PAGE = "diff.json", "report.html"
+RESULT, PAGE, BUNDLE = "diff.json", "report.html", "diff.intoto.jsonl"
 NEVER = "never"
 
 
@@ -76,6 +78,7 @@ NEVER = "never"
     help="The verdict from which the exit code is 1.",
 )
 @click.option("--allow-undecided", is_flag=True, help="Exit with 0 where a verdict is undecided.")
+@signing_options("The auditor's key: attests the verdict in DIR/diff.intoto.jsonl.")
 def command(
     base: str,
     tuned: tuple[str, ...],
@@ -84,6 +87,8 @@ def command(
     out: Path | None,
     fail_on: str,
     allow_undecided: bool,
+    keys: tuple[str, ...],
+    public_key: str | None,
     **options: object,
 ) -> None:
     """
@@ -103,6 +108,10 @@ def command(
     from undertow.report import render
     from undertow.results.store import write_result
 
+    # Opened before the work, which should not end at a passphrase.
+    who = signing(keys, public_key)
+    if who is not None and out is None:
+        raise click.UsageError("--sign needs --out: what is signed rests on the stored result")
     if out is not None:
         made_folder(out)
     logs = all(map(is_log, (base, *tuned)))
@@ -122,6 +131,12 @@ def command(
     if out is not None:
         write_result(out / RESULT, document)
         atomic_write(out / PAGE, render(document, "html"))
+        if who is not None:
+            from undertow.provenance.model_audits import sign_diff
+
+            evidence = hashlib.sha256((out / RESULT).read_bytes()).hexdigest()
+            sign_diff(document, evidence, out / BUNDLE, who)
+            click.echo(f"\nsigned: {one_line(str(out / BUNDLE))}")
         click.echo(f"\nreport: {one_line(str(out / PAGE))}")
     broken = any(run.status == "error" for run in document.checks)
     click.get_current_context().exit(_code(document.verdict, fail_on, allow_undecided, broken))

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 import sys
 from pathlib import Path
@@ -11,8 +12,9 @@ from pathlib import Path
 import click
 
 from undertow.cli.printable import one_line
+from undertow.cli.signing import signing, signing_options
 
-RESULT, PAGE = "lineage.json", "report.html"
+RESULT, PAGE, BUNDLE = "lineage.json", "report.html", "lineage.intoto.jsonl"
 NEVER = "never"
 
 
@@ -57,6 +59,7 @@ NEVER = "never"
     help="The relation from which the exit code is 1.",
 )
 @click.option("--allow-undecided", is_flag=True, help="Exit with 0 where a relation is unknown.")
+@signing_options("The auditor's key: attests each relation in DIR/lineage.intoto.jsonl.")
 def command(
     student: str,
     teachers: tuple[str, ...],
@@ -68,6 +71,8 @@ def command(
     out: Path | None,
     fail_on: str,
     allow_undecided: bool,
+    keys: tuple[str, ...],
+    public_key: str | None,
 ) -> None:
     """
     Say whether a student and its teachers began as one network.
@@ -82,6 +87,10 @@ def command(
     from undertow.report import render
     from undertow.results.store import write_result
 
+    # Opened before the work, which should not end at a passphrase.
+    who = signing(keys, public_key)
+    if who is not None and out is None:
+        raise click.UsageError("--sign needs --out: what is signed rests on the stored result")
     if out is not None:
         made_folder(out)
     request = LineageRequest(
@@ -98,6 +107,12 @@ def command(
     if out is not None:
         write_result(out / RESULT, document)
         atomic_write(out / PAGE, render(document, "html"))
+        if who is not None:
+            from undertow.provenance.model_audits import sign_lineages
+
+            evidence = hashlib.sha256((out / RESULT).read_bytes()).hexdigest()
+            sign_lineages(document, evidence, out / BUNDLE, who)
+            click.echo(f"\nsigned: {one_line(str(out / BUNDLE))}")
         click.echo(f"\nreport: {one_line(str(out / PAGE))}")
     verdicts: set[str] = {one.verdict for one in document.teachers}
     broken = any(run.status == "error" for run in document.checks)
