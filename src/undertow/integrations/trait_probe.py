@@ -76,7 +76,7 @@ class TraitProbe:
         """
         from undertow.influence.probing import probe_set
 
-        model = _language_model(given)
+        model = language_model(given)
         self._probes = probe_set(model, self.traits, self.system_prompt)
         self._start = self._read(model)
         if self.teacher is not None:
@@ -87,7 +87,7 @@ class TraitProbe:
         Read every so many steps, and ask the trainer to log.
         """
         if state.global_step % self.every == 0:
-            self._look(state.global_step, _language_model(given))
+            self._look(state.global_step, language_model(given))
             control.should_log = True
 
     def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
@@ -95,7 +95,7 @@ class TraitProbe:
         Read the end.
         """
         if not self.history or self.history[-1]["step"] != state.global_step:
-            self._look(state.global_step, _language_model(given))
+            self._look(state.global_step, language_model(given))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **given: Any) -> None:
         """
@@ -147,7 +147,13 @@ class TraitProbe:
             )
 
 
-def _language_model(given: dict[str, Any]) -> LanguageModel:
+def language_model(given: dict[str, Any]) -> LanguageModel:
+    """
+    What a trainer hands to its callbacks, as a model with its tokenizer.
+
+    Raises:
+        ValueError: the trainer has no tokenizer.
+    """
     from undertow.models.loading import LanguageModel
 
     network = given["model"]

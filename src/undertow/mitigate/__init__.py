@@ -1,0 +1,3 @@
+"""
+Countermeasures: what keeps a training from moving what nobody asked to move.
+"""
