@@ -19,6 +19,7 @@ VERBS = (
     "calibrate",
     "lineage",
     "diff",
+    "clean",
     "attest",
     "verify",
     "gate",
