@@ -34,7 +34,7 @@ def test_the_honest_scene_says_who_wrote_what(tmp_path: Path) -> None:
     assert [(one.model, one.shared, one.evidence) for one in found.teachers] == [
         ("lab/teacher", "yes", "attested")
     ]
-    assert (found.rows, found.families, found.domains) == (36, (BASE,), ("numbers",))
+    assert (found.rows, found.families, found.domains) == (36, ("base-a",), ("numbers",))
     assert (audit.verdict, audit.counts, audit.independent, audit.power) == (
         "passed",
         True,

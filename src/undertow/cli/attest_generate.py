@@ -91,7 +91,9 @@ def generate(
     **flags: object,
 ) -> None:
     """
-    Rows that models wrote: which, from what weights, how sampled, what was done to them.
+    Rows that models wrote.
+
+    Which models, from what weights, how they were sampled, what was done to them.
 
     Give a TOML file, flags, or answer in a terminal. Without a digest of the weights, say why there is none.
     """
