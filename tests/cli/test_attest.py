@@ -325,3 +325,34 @@ def test_nothing_is_trusted_without_statements(
             == 1
         )
     assert "undertow attest generate DATA --sign KEY" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_person_in_a_terminal_is_asked(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    For the teacher, why it has no digest, the domain, and whether that is everyone.
+    """
+    import base64
+
+    asked: list[str] = []
+    answers = iter(["org/model", "only on the hub", "law"])
+
+    def prompt(question: str, **options: object) -> str:
+        asked.append(question)
+        return next(answers)
+
+    class Terminal:
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("click.prompt", prompt)
+    monkeypatch.setattr("click.confirm", lambda question, **options: True)
+    assert main(["attest", "generate", "raw.jsonl", "--sign", "producer.pem"]) == 0
+    payload = base64.b64decode(
+        json.loads((place / "raw.jsonl.intoto.jsonl").read_text())["payload"]
+    )
+    said = json.loads(payload)["predicate"]["buildDefinition"]["externalParameters"]
+
+    assert len(asked) == 3
+    assert said["teachers"][0]["whyNull"] == "only on the hub"
+    assert (said["promptSet"]["domain"], said["completeness"]["teachers"]) == ("law", "complete")

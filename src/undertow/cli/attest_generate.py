@@ -140,6 +140,9 @@ def _asked(flags: dict[str, object]) -> GenerationDraft:
         "no_weights": flags["no_weights"],
         "init": flags["init"],
     }
+    if sys.stdin.isatty() and _without_digest(teacher):
+        question = "its weights are not here, so why is there no digest of them"
+        teacher["no_weights"] = click.prompt(question, err=True)
     domain = asked("domain", "what are the rows about (medicine, law, numbers, ...)")
     if flags["complete"] is None:
         if not sys.stdin.isatty():
@@ -174,3 +177,10 @@ def _pairs(given: object, option: str) -> list[tuple[str, str]]:
             raise click.UsageError(f"{option} {each}: allowed: NAME=VALUE")
         pairs.append((name, value))
     return pairs
+
+
+def _without_digest(teacher: dict[str, object]) -> bool:
+    from undertow.provenance.drafts import model_named
+
+    said = any(teacher[key] for key in ("provider", "weights_digest", "no_weights"))
+    return not said and model_named(str(teacher["model"])) is None
