@@ -98,6 +98,7 @@ def generate(
     Give a TOML file, flags, or answer in a terminal. Without a digest of the weights, say why there is none.
     """
     from undertow.provenance.attesting import dataset, sign_beside, step_statement
+    from undertow.provenance.bundle import carry
     from undertow.provenance.drafts import generation, read_draft
     from undertow.provenance.steps import DECLARED
 
@@ -114,7 +115,10 @@ def generate(
     statement = step_statement(
         "generate", [dataset(data)], parameters, dependencies, finished=who.now, builder=DECLARED
     )
-    click.echo(f"signed: {one_line(str(sign_beside(data, [statement], who)))}")
+    bundle = sign_beside(data, [statement], who)
+    # What is known of a teacher that lies here travels with its rows.
+    carry(bundle, [Path(part) for each in draft.teachers for part in each.model.split("+")])
+    click.echo(f"signed: {one_line(str(bundle))}")
 
 
 def _asked(flags: dict[str, object]) -> GenerationDraft:
