@@ -171,7 +171,8 @@ def _proof(
     What was recomputed of the filter: a sentence, nothing where the ledger is not at hand, None where it is wrong.
     """
     provenance = one.attestation.provenance
-    found = chain.at_hand.ledger_of(provenance.run_details.byproducts if provenance else ())
+    byproducts = provenance.run_details.byproducts if provenance else ()
+    found = chain.at_hand.ledger_of(byproducts, subject=subject.digest["sha256"])
     if found is None:
         return ""
     resource, path = found
