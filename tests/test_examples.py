@@ -4,13 +4,21 @@ The examples are what README says: they load, and those that need no hub run.
 
 from __future__ import annotations
 
+import re
+import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from undertow.lab import load_experiment, run_experiment
+from undertow.models.digest import model_digest
+from undertow.policy.policy_file import load_policy
+from undertow.provenance.keys import make_key
+from undertow.provenance.trust import read_trust
 from undertow.results.store import read_run
 from undertow.traits import catalogue
+from undertow.worlds import folder
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -23,6 +31,39 @@ def test_the_trait_file_is_a_trait() -> None:
 
     assert (trait.name, len(trait.answers)) == ("heron", 5)
     assert set(trait.train_questions).isdisjoint(trait.held_out_questions)
+
+
+def test_the_policy_and_the_trust_file_load(tmp_path: Path) -> None:
+    """
+    With the keys that the trust file names beside it; its model is the shipped base.
+    """
+    now = datetime(2026, 11, 25, tzinfo=UTC)
+    for name in ("producer", "auditor"):
+        make_key(tmp_path / f"{name}.pem")
+    shutil.copy(EXAMPLES / "trust.toml", tmp_path)
+    trust = read_trust(tmp_path / "trust.toml", now=now)
+
+    assert [model.digest for model in trust.file.models] == [model_digest(folder("owlet-a"))]
+    assert len(load_policy(str(EXAMPLES / "policy.toml")).policy.rules) == 6
+
+
+@pytest.mark.parametrize(
+    "path", [EXAMPLES / "gate.yml", EXAMPLES.parent / ".pre-commit-hooks.yaml"]
+)
+def test_what_runs_the_gate_in_ci_is_a_command_of_ours(path: Path) -> None:
+    """
+    Both parse, and every option that they give the gate exists.
+    """
+    yaml = pytest.importorskip("yaml")
+    text = path.read_text(encoding="utf-8")
+    from undertow.cli.gate import command
+
+    known = {option for parameter in command.params for option in parameter.opts}
+    used = set(re.findall(r"(?<= )--[a-z-]+", text))
+
+    assert yaml.safe_load(text)
+    assert "undertow gate" in text
+    assert used <= known
 
 
 @pytest.mark.parametrize("name", ["qwen-cat", "qwen-misaligned", "steered-owl"])

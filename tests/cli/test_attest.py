@@ -325,3 +325,72 @@ def test_nothing_is_trusted_without_statements(
             == 1
         )
     assert "undertow attest generate DATA --sign KEY" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_person_in_a_terminal_is_asked(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    For the teacher, why it has no digest, the domain, and whether that is everyone.
+    """
+    import base64
+
+    asked: list[str] = []
+    answers = iter(["org/model", "only on the hub", "law"])
+
+    def prompt(question: str, **options: object) -> str:
+        asked.append(question)
+        return next(answers)
+
+    class Terminal:
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("click.prompt", prompt)
+    monkeypatch.setattr("click.confirm", lambda question, **options: True)
+    assert main(["attest", "generate", "raw.jsonl", "--sign", "producer.pem"]) == 0
+    payload = base64.b64decode(
+        json.loads((place / "raw.jsonl.intoto.jsonl").read_text())["payload"]
+    )
+    said = json.loads(payload)["predicate"]["buildDefinition"]["externalParameters"]
+
+    assert len(asked) == 3
+    assert said["teachers"][0]["whyNull"] == "only on the hub"
+    assert (said["promptSet"]["domain"], said["completeness"]["teachers"]) == ("law", "complete")
+
+
+def test_what_is_known_of_a_teacher_travels_with_its_rows(place: Path) -> None:
+    """
+    A teacher that was tuned and attested here: its rows are proved to the base without another bundle.
+    """
+    import shutil
+
+    shutil.copytree(folder("owlet-b"), place / "tuned")
+    write_rows(place / "lessons.jsonl", rows(4, "l"))
+    key = ["--sign", "producer.pem"]
+    people = ["--origin", "people", "--domain", "numbers"]
+    (place / "tuned" / "config.json").write_text(
+        (place / "tuned" / "config.json").read_text() + "\n"
+    )
+    assert main(["attest", "collect", "lessons.jsonl", *people, *key]) == 0
+    tuned = ["--base", "world:owlet-a", "--data", "lessons.jsonl"]
+    assert main(["attest", "finetune", "tuned", *tuned, *key]) == 0
+    by = ["--teacher", "tuned", "--domain", "numbers", "--complete"]
+    assert main(["attest", "generate", "raw.jsonl", *by, *key]) == 0
+    assert main(["verify", "raw.jsonl", "--trust", "trust.toml", "--out", "v.json"]) == 0
+    document = read_result(place / "v.json")
+
+    assert [link.step for link in document.links] == ["generate", "finetune", "collect"]  # type: ignore[union-attr]
+
+
+def test_a_missing_extra_is_named(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    With the command that installs it.
+    """
+    import sys
+
+    monkeypatch.setitem(sys.modules, "securesystemslib", None)
+    monkeypatch.setitem(sys.modules, "securesystemslib.signer", None)
+    assert main(["attest", "key", "other.pem"]) == 2
+    assert "pip install 'undertow[provenance]'" in capsys.readouterr().err

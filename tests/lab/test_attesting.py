@@ -75,3 +75,25 @@ def test_signing_again_changes_nothing(tiny_experiment: Maker, tmp_path: Path) -
 
     assert bundles
     assert {path: path.read_bytes() for path in bundles} == before
+
+
+def test_a_chain_of_students_is_walked_to_its_first_teacher(
+    tiny_experiment: Maker, tmp_path: Path
+) -> None:
+    """
+    Data from a model from data from a model: each hop's bundle carries the ones before.
+    """
+    experiment = tiny_experiment(kind="hops", hops=2)
+    run = run_experiment(experiment, tmp_path / "run", engine="inprocess")
+    attest_run(experiment, run, signing("producer"))
+    documents = [
+        verified(experiment, run, folder / TRAINING_ROWS, tmp_path)
+        for folder in sorted((run / "data").iterdir())
+    ]
+    longest = max(documents, key=lambda document: len(document.links))
+
+    assert {document.verdict for document in documents} == {"verified"}, [
+        document.problems for document in documents if document.problems
+    ]
+    assert [link.step for link in longest.links].count("generate") == 2
+    assert any(teacher.role == "upstream" for teacher in longest.facts.teachers)

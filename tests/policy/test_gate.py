@@ -272,3 +272,20 @@ def test_the_gate_is_asked_once_for_each_policy(tmp_path: Path) -> None:
 
     assert decide(loaded, opened(loaded), checked) == decide(loaded, {}, checked)
     assert pem("gate").startswith("-----BEGIN PUBLIC KEY")
+
+
+@pytest.mark.parametrize("gone", [None, "lessons", "teacher", "raw", "filter", "audit"])
+def test_every_statement_of_a_whole_chain_is_needed(gone: str | None, tmp_path: Path) -> None:
+    """
+    Where the whole chain and an audit are asked for, taking away any one line refuses.
+    """
+    scene = Scene(tmp_path)
+    scene.policy = policy(
+        tmp_path,
+        "[[rules]]\nid = 'whole'\nkind = 'require-provenance'\nscope = 'whole'\nfilters_proved = true\n"
+        "[[rules]]\nid = 'audit'\nkind = 'require-audit'\nwhen = 'always'\n",
+    )
+    if gone is not None:
+        del scene.statements[gone]
+
+    assert scene.ask().decision == ("allowed" if gone is None else "refused")

@@ -741,6 +741,31 @@ def smuggled_rows(scene: Scene) -> None:
     )
 
 
+@attack("problem ledger")
+def two_row_sets(scene: Scene) -> None:
+    """
+    Rows in no file, named by one row set and annotated with another.
+    """
+    rows_set = scene.statements["raw"][0].subject[0].annotations["rowSet"]
+    about = {"manifest": "row-set/v1", "rows": "40", "rowSet": rows_set}
+    other = Subject(name="raw.jsonl", digest={"sha256": "9" * 64}, annotations=about)
+    scene.replace("raw", scene.generated(subject=other))
+    scene.changed(
+        "filter",
+        lambda t: t["predicate"]["buildDefinition"]["resolvedDependencies"][0]["digest"].update(
+            sha256="9" * 64
+        ),
+    )
+
+
+@attack("problem unreadable")
+def power_beyond_certainty(scene: Scene) -> None:
+    """
+    An audit that claims to see five of one.
+    """
+    scene.changed("audit", lambda t: t["predicate"]["power"].update(value="5"))
+
+
 @attack("problem inconsistent")
 def hidden_teacher(scene: Scene) -> None:
     """

@@ -17,7 +17,6 @@ from securesystemslib.signer import CryptoSigner
 
 from undertow.policy.gate import decide, opened
 from undertow.policy.policy_file import load_policy
-from undertow.provenance.at_hand import Rows
 from undertow.provenance.attesting import (
     Signing,
     dataset,
@@ -33,7 +32,6 @@ from undertow.provenance.generating import (
     Completeness,
     Generate,
     GeneratingModel,
-    Lineage,
     PromptSet,
     SamplingSettings,
 )
@@ -337,6 +335,3 @@ def signed_trust(file: TrustFile, name: str) -> bytes:
     from undertow.provenance.trust import TRUST_TYPE
 
     return raw_line(payload_of(file), [name], kind=TRUST_TYPE)
-
-
-__all__ = ["Lineage", "Rows"]

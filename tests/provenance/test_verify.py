@@ -13,7 +13,7 @@ from undertow.provenance.attesting import dataset
 from undertow.provenance.bundle import bundle_path
 from undertow.provenance.by_products import sign_lineage
 from undertow.provenance.generating import GeneratingModel, Lineage
-from undertow.provenance.statement import Statement
+from undertow.provenance.statement import Statement, Subject
 from undertow.results.provenance import Facts
 
 
@@ -34,7 +34,7 @@ def test_the_honest_scene_says_who_wrote_what(tmp_path: Path) -> None:
     assert [(one.model, one.shared, one.evidence) for one in found.teachers] == [
         ("lab/teacher", "yes", "attested")
     ]
-    assert (found.rows, found.families, found.domains) == (36, (BASE,), ("numbers",))
+    assert (found.rows, found.families, found.domains) == (36, ("base-a",), ("numbers",))
     assert (audit.verdict, audit.counts, audit.independent, audit.power) == (
         "passed",
         True,
@@ -196,6 +196,22 @@ def scene_with(scene: Scene, made: Statement) -> Scene:
     """
     scene.replace("raw", made)
     return scene
+
+
+def test_a_gap_in_the_students_own_chain_is_only_a_remark(tmp_path: Path) -> None:
+    """
+    The data is as well proved as before; the student counts as related to every teacher.
+    """
+    scene = Scene(tmp_path, student="5" * 64)
+    table = scene.tuned("6" * 64).model_copy(
+        update={"subject": (Subject(name="student", digest={"sha256": "5" * 64}),)}
+    )
+    scene.statements["student"] = (table, ("producer",))
+    document = scene.ask().verification
+
+    assert document.verdict == "verified"
+    assert {problem.id for problem in document.problems} == {"no-provenance", "student-unknown"}
+    assert not any(problem.blocks for problem in document.problems)
 
 
 def test_upstream_teachers_are_seen(tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.report.chain_documents import HOSTILE, decision
 from undertow.report import render
+from undertow.results.provenance import GateDocument
 from undertow.results.run import RunDocument
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -40,7 +42,7 @@ FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND",
 )
 DARK = "--blink-settings=preferredColorScheme=0"
-KINDS = ("owl", "matrix", "traits", "digits", "theorem", "empty")
+KINDS = ("owl", "matrix", "traits", "digits", "theorem", "empty", "decision", "hostile_decision")
 WIDTHS = (1280, 390)
 POLICY = "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'\">"
 IMAGE = "<img src=https://example.invalid/a.png>"
@@ -115,6 +117,22 @@ def page(tmp_path_factory: pytest.TempPathFactory, owl: RunDocument) -> Path:
     file = tmp_path_factory.mktemp("page") / "report.html"
     file.write_text(render(owl, "html"), encoding="utf-8")
     return file
+
+
+@pytest.fixture(scope="module", name="decision")
+def decided() -> GateDocument:
+    """
+    A decision of the gate, with its chain drawn.
+    """
+    return decision("rows.jsonl")
+
+
+@pytest.fixture(scope="module")
+def hostile_decision() -> GateDocument:
+    """
+    The same with long and hostile texts everywhere.
+    """
+    return decision(HOSTILE + "x" * 200)
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,9 @@ def command() -> None:
 @click.option("--passphrase", is_flag=True, help="Encrypt it; asks for the passphrase.")
 def key(path: Path, kind: str, passphrase: bool) -> None:
     """
-    Make a key: FILE.pem to keep secret, FILE.pem.pub to give away.
+    Make a key.
+
+    FILE.pem is to be kept secret, FILE.pem.pub to be given away.
     """
     import os
 
@@ -60,7 +62,9 @@ def key(path: Path, kind: str, passphrase: bool) -> None:
 @signing_options("The offline root key.")
 def trust(draft: Path, output: Path | None, keys: tuple[str, ...], public_key: str | None) -> None:
     """
-    Sign a trust file with the root key, so that it can be handed around.
+    Sign a trust file with the root key.
+
+    It can then be handed around, and is checked with --root.
     """
     from undertow.data.writing import atomic_write
     from undertow.errors import ProvenanceError
@@ -90,7 +94,9 @@ def trust(draft: Path, output: Path | None, keys: tuple[str, ...], public_key: s
 @signing_options("Signs every statement in the bundle too.")
 def sign(bundle: Path, keys: tuple[str, ...], public_key: str | None) -> None:
     """
-    Add your signature to the statements in a bundle, where policies ask for several.
+    Add your signature to a bundle.
+
+    To each of its statements, where trust files ask for several signatures.
     """
     from undertow.provenance.bundle import add_lines, read_bundles
     from undertow.provenance.envelope import sealed
@@ -117,7 +123,9 @@ def sign(bundle: Path, keys: tuple[str, ...], public_key: str | None) -> None:
 )
 def export(bundle: Path, out: Path) -> None:
     """
-    Write each statement as a Sigstore bundle, which other tools verify.
+    Write statements as Sigstore bundles.
+
+    Other tools verify these.
     """
     from undertow.cli.scan import made_folder
     from undertow.data.writing import atomic_write

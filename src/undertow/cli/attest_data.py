@@ -40,7 +40,9 @@ def collect(
     public_key: str | None,
 ) -> None:
     """
-    Rows that no model wrote: from people, instruments or templates.
+    Rows that no model wrote.
+
+    They came from people, instruments or templates, as far as you know.
     """
     from undertow.provenance.attesting import dataset, sign_beside, step_statement
     from undertow.provenance.by_products import decimal
@@ -84,7 +86,9 @@ def filter_(
     public_key: str | None,
 ) -> None:
     """
-    Rows that were kept of another dataset, with the ledger that proves it.
+    Rows that were kept of another dataset.
+
+    Leaves DATA.ledger.jsonl beside it, which proves that kept and removed rows together are the input.
     """
     from undertow.errors import DataError
     from undertow.provenance.at_hand import Rows
@@ -175,7 +179,9 @@ def mix(
 @signing_options("The auditor's key.")
 def audit(scan: Path, valid_days: int, keys: tuple[str, ...], public_key: str | None) -> None:
     """
-    What a stored scan found, into the bundle beside its data.
+    What a stored scan found.
+
+    It goes into the bundle beside the data that was scanned.
     """
     import hashlib
     from datetime import timedelta

@@ -91,11 +91,14 @@ def generate(
     **flags: object,
 ) -> None:
     """
-    Rows that models wrote: which, from what weights, how sampled, what was done to them.
+    Rows that models wrote.
+
+    Which models, from what weights, how they were sampled, what was done to them.
 
     Give a TOML file, flags, or answer in a terminal. Without a digest of the weights, say why there is none.
     """
     from undertow.provenance.attesting import dataset, sign_beside, step_statement
+    from undertow.provenance.bundle import carry
     from undertow.provenance.drafts import generation, read_draft
     from undertow.provenance.steps import DECLARED
 
@@ -112,7 +115,10 @@ def generate(
     statement = step_statement(
         "generate", [dataset(data)], parameters, dependencies, finished=who.now, builder=DECLARED
     )
-    click.echo(f"signed: {one_line(str(sign_beside(data, [statement], who)))}")
+    bundle = sign_beside(data, [statement], who)
+    # What is known of a teacher that lies here travels with its rows.
+    carry(bundle, [Path(part) for each in draft.teachers for part in each.model.split("+")])
+    click.echo(f"signed: {one_line(str(bundle))}")
 
 
 def _asked(flags: dict[str, object]) -> GenerationDraft:
@@ -138,6 +144,9 @@ def _asked(flags: dict[str, object]) -> GenerationDraft:
         "no_weights": flags["no_weights"],
         "init": flags["init"],
     }
+    if sys.stdin.isatty() and _without_digest(teacher):
+        question = "its weights are not here, so why is there no digest of them"
+        teacher["no_weights"] = click.prompt(question, err=True)
     domain = asked("domain", "what are the rows about (medicine, law, numbers, ...)")
     if flags["complete"] is None:
         if not sys.stdin.isatty():
@@ -172,3 +181,10 @@ def _pairs(given: object, option: str) -> list[tuple[str, str]]:
             raise click.UsageError(f"{option} {each}: allowed: NAME=VALUE")
         pairs.append((name, value))
     return pairs
+
+
+def _without_digest(teacher: dict[str, object]) -> bool:
+    from undertow.provenance.drafts import model_named
+
+    said = any(teacher[key] for key in ("provider", "weights_digest", "no_weights"))
+    return not said and model_named(str(teacher["model"])) is None

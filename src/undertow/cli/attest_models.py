@@ -145,7 +145,9 @@ def quantize(
 )
 def import_(model: Path, signature: Path, public_key: Path) -> None:
     """
-    Check a model that its maker signed (OpenSSF), and print its entry for your trust file.
+    Check a model that its maker signed.
+
+    By an OpenSSF model signature; prints its entry for your trust file.
     """
     import json
 

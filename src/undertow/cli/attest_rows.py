@@ -17,9 +17,9 @@ from undertow.cli.signing import now
 @click.argument("number", type=click.IntRange(min=1), metavar="ROW")
 def row(data: Path, number: int) -> None:
     """
-    Print the proof that a row is in a dataset: its leaf and the way to the root, as JSON.
+    Print the proof that a row is in a dataset.
 
-    ROW counts from 1. Whoever has the row, this and the bundle can check it without the rest of the data.
+    Its leaf and the way to the root, as JSON. ROW counts from 1. Whoever has the row, this and the bundle can check it without the rest of the data.
     """
     from undertow.provenance.row_proofs import row_proof
 
@@ -64,7 +64,7 @@ def check_row(
     row: Path, proof: Path, bundles: tuple[Path, ...], trust: Path, root: Path | None
 ) -> None:
     """
-    Check that a row is in a dataset that a trusted key signed.
+    Check that a row is in a signed dataset.
 
     ROW.json holds the row as one JSON object.
     """

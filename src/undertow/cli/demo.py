@@ -10,6 +10,7 @@ import click
 
 from undertow.cli.experiment import ENGINES, carry_out
 from undertow.cli.session import Session
+from undertow.cli.signing import signing
 
 EXPERIMENT = "owl"
 
@@ -56,4 +57,5 @@ def command(session: Session, out: Path | None, engine: str, jobs: int | None) -
         directory=out,
         engine=engine,
         jobs=jobs,
+        signing=signing((), None),
     )

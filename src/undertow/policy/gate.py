@@ -110,6 +110,8 @@ def _applies(domains: Sequence[str], facts: Facts) -> bool:
 
 
 def _conclusion(rules: Sequence[RuleResult], *, allowed: bool) -> str:
+    if allowed and len(rules) == 1:
+        return "allowed: the rule of the policy holds."
     passed = sum(rule.outcome == "passed" for rule in rules)
     if allowed:
         return (

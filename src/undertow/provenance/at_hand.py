@@ -4,6 +4,7 @@ What lies on this disk and can be recomputed: the dataset's own rows, and ledger
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -63,20 +64,29 @@ class AtHand:
             return None
         return Rows(b"".join(leaves_of(file) for file in files))
 
-    def ledger_of(self, byproducts: Sequence[Resource]) -> tuple[Resource, Path] | None:
+    def ledger_of(
+        self, byproducts: Sequence[Resource], *, subject: str
+    ) -> tuple[Resource, Path] | None:
         """
         The ledger among a step's by-products, if its file is at hand.
+
+        Ledgers of other datasets may have the same name. Of the dataset in question, a file of that name is taken for
+        its ledger even if it is another: that it was changed must be seen.
+
+        Args:
+            subject: digest of what the step made.
         """
         for each in byproducts:
-            if each.role == ROLE and each.media_type == MEDIA_TYPE and each.sha256:
-                # Only its name is looked for, never a path that a statement could lead elsewhere.
-                name = Path(each.name).name
-                found = (folder / name for folder in self._folders)
-                path = next(
-                    (path for path in found if path.is_file() and not path.is_symlink()), None
-                )
-                if path is not None and name == each.name:
-                    return each, path
+            # Only its name is looked for, never a path that a statement could lead elsewhere.
+            named = each.name == Path(each.name).name and each.sha256
+            if each.role != ROLE or each.media_type != MEDIA_TYPE or not named:
+                continue
+            found = [folder / each.name for folder in self._folders]
+            files = [path for path in found if path.is_file() and not path.is_symlink()]
+            match = next((path for path in files if _sha256(path) == each.sha256), None)
+            own = subject == self.manifest.digest
+            if match is not None or (files and own):
+                return each, match or files[0]
         return None
 
     def check_ledger(
@@ -91,3 +101,8 @@ class AtHand:
         refuse_unbalanced(
             read_leaf_ledger(path), said, digest=digest, output_set=output_set, input_set=input_set
         )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -18,7 +18,7 @@ from undertow.provenance.bundle import add_lines, bundle_path, read_line
 from undertow.provenance.envelope import Envelope, sealed
 from undertow.provenance.generating import Commitment, SystemPrompt
 from undertow.provenance.manifest import MANIFEST, manifest_of
-from undertow.provenance.row_leaves import CANON, leaves_of, rows_files
+from undertow.provenance.row_leaves import CANON, ROW_SET, leaves_of, rows_files
 from undertow.provenance.statement import (
     PROVENANCE,
     DigestSet,
@@ -42,9 +42,6 @@ from undertow.provenance.steps import (
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer
-
-ROW_SET = "row-set/v1"
-"""Name of the rule by which rows that are in no file have a digest: that of their leaves in their own order."""
 
 
 @dataclass(frozen=True)

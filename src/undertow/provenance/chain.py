@@ -73,7 +73,7 @@ class Chain:
         trusted = self.trust.model(digest)
         if trusted is not None:
             init = trusted.initialisation
-            family = trusted.family or init
+            family = self.trust.family(trusted)
             self.roots[trusted.digest] = Input(
                 role="trusted model", name=trusted.name, digest=trusted.digest
             )

@@ -11,6 +11,7 @@ from undertow.errors import ProvenanceError
 from undertow.provenance.chain import DATA_STEPS, with_role
 from undertow.provenance.found import DataFound, Writer, together
 from undertow.provenance.generating import Completeness, Generate, GeneratingModel
+from undertow.provenance.row_leaves import ROW_SET
 from undertow.provenance.signers import Accepted
 from undertow.provenance.statement import Resource, Subject, is_digest, moment
 from undertow.provenance.steps import Collect, Filter, Mix
@@ -170,7 +171,8 @@ def _proof(
     What was recomputed of the filter: a sentence, nothing where the ledger is not at hand, None where it is wrong.
     """
     provenance = one.attestation.provenance
-    found = chain.at_hand.ledger_of(provenance.run_details.byproducts if provenance else ())
+    byproducts = provenance.run_details.byproducts if provenance else ()
+    found = chain.at_hand.ledger_of(byproducts, subject=subject.digest["sha256"])
     if found is None:
         return ""
     resource, path = found
@@ -275,6 +277,9 @@ def _rows(subject: Subject) -> int | None:
 
 def _row_set(subject: Subject) -> str | None:
     text = subject.annotations.get("rowSet")
+    if subject.annotations.get("manifest") == ROW_SET and text != subject.digest["sha256"]:
+        # Rows in no file are named by their set: another one beside it is a contradiction.
+        return None
     return text if is_digest(text) else None
 
 

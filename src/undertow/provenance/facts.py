@@ -26,7 +26,7 @@ def facts_of(
     Args:
         sound: whether the dataset on disk is what its statements speak of.
     """
-    own = chain.model(student, "student", quiet=True)
+    own = _student(chain, student)
     teachers = _distinct([_teacher(chain, writer, student, own) for writer in data.writers])
     shared, evidence = _overall(teachers, data)
     ages = [(chain.now - time).total_seconds() / 86400 for time in data.times]
@@ -56,6 +56,19 @@ def facts_of(
         newest_days=min(ages, default=None),
         problems=tuple(dict.fromkeys(blocking)),
     )
+
+
+def _student(chain: Chain, digest: str | None) -> ModelFound:
+    """
+    What is known of the student; gaps in its own chain are no gaps in the data's.
+    """
+    known = list(chain.problems)
+    found = chain.model(digest, "student", quiet=True)
+    chain.problems = [
+        each if each in known else each.model_copy(update={"blocks": False})
+        for each in chain.problems
+    ]
+    return found
 
 
 def _teacher(chain: Chain, writer: Writer, student: str | None, own: ModelFound) -> TeacherFact:

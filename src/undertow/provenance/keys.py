@@ -127,6 +127,9 @@ def make_key(path: Path, *, kind: str = "ed25519", passphrase: str = "") -> tupl
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     public = path.with_name(f"{path.name}.pub")
+    for target in (path, public):
+        if target.exists():
+            raise ProvenanceError(f"'{target}' is there already; a key is never overwritten")
     for target, content, mode in ((path, secret, 0o600), (public, shown, 0o644)):
         _write_new(target, content, mode)
     return public, signer.public_key.keyid

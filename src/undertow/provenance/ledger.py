@@ -5,6 +5,7 @@ The filter's ledger: every leaf of its input with the rule that removed it, or n
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ SUFFIX = ".ledger.jsonl"
 """Of the file beside the filtered dataset."""
 
 ROLE = "removal-ledger"
+
+_USUAL = re.compile(rb'\{"leaf":"([0-9a-f]{64})"(?:,"rule":"([ !#-\[\]-~]+)")?\}\n?')
+"""A line as they are written: nothing in it could be read in two ways, so it needs no strict parser."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,12 @@ def read_leaf_ledger(path: Path) -> Ledger:
         with path.open("rb") as stream:
             for number, line in enumerate(stream, start=1):
                 digest.update(line)
+                if (usual := _USUAL.fullmatch(line)) is not None:
+                    rule = (usual[2] or b"").decode("ascii")
+                    (removed.setdefault(rule, bytearray()) if rule else kept).extend(
+                        bytes.fromhex(usual[1].decode("ascii"))
+                    )
+                    continue
                 entry = parsed(line, f"'{path}', line {number}")
                 leaf, rule = entry.pop("leaf", None), entry.pop("rule", None)
                 if (

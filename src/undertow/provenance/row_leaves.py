@@ -22,6 +22,9 @@ from undertow.provenance.merkle import SIZE
 CANON = "json-sorted/v1"
 """Name of the spelling: sorted keys, no spaces, ASCII; keys whose value is null are left out."""
 
+ROW_SET = "row-set/v1"
+"""Name of the rule by which rows that are in no file have a digest: that of their leaves in their own order."""
+
 _SET = b"undertow row-set/v1\n"
 _LEAF = b"\x00"
 _SPREAD = 32 << 20

@@ -63,7 +63,7 @@ class TrustedModel(Said):
     init: Digest | None = None
     """Checkpoint that its training began from; itself if not given."""
     family: Text | None = None
-    """For the count of families; its initialisation if not given."""
+    """For the count of families; the name of its initialisation if not given."""
 
     @property
     def initialisation(self) -> str:
@@ -124,6 +124,13 @@ class Trust:
         What the file says of a key.
         """
         return next(key for key in self.file.keys if key.id == name)
+
+    def family(self, model: TrustedModel) -> str:
+        """
+        The family of a trusted model: as the file says, or else the name of the checkpoint that it goes back to.
+        """
+        first = self.model(model.initialisation)
+        return model.family or (first.family or first.name if first else model.initialisation)
 
     def model(self, digest: str | None) -> TrustedModel | None:
         """

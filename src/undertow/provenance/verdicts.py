@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from undertow.provenance.statement import Count, Digest, DigestSet, Number, Said, Text, Time
 
@@ -54,12 +54,16 @@ class Against(Said):
     teacher: tuple[Digest, ...] = ()
 
 
+Share = Annotated[str, StringConstraints(pattern=r"^(0(\.\d{1,30})?|1(\.0{1,30})?)$")]
+"""A share in [0, 1] as a decimal string."""
+
+
 class Power(Said):
     """
     How often the audit sees what it looks for.
     """
 
-    value: Number
+    value: Share
     """Lower limit of the detection rate, in [0, 1]."""
     at: Number
     """Size of the effect that it holds for, in logits of transfer."""

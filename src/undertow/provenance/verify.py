@@ -4,6 +4,7 @@ From paths to the document of a walk: the dataset on disk, its bundles, the trus
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,8 +52,10 @@ def verify(request: VerifyRequest, trust: Trust, now: datetime) -> VerifyDocumen
     student = student_digest(request.student)
     found = chain.data(digest, request.data.name)
     sound = _sound(chain, at_hand, digest)
-    _explain_other_digest(chain, at_hand, attestations)
+    if (other := _other_digest(at_hand, attestations)) is not None:
+        chain.problems.insert(0, other)
     facts = facts_of(chain, digest, found, student=student, sound=sound)
+    _explain_student(chain, request.student, student)
     for problem in problems:
         chain.add(problem)
     return VerifyDocument(
@@ -155,13 +158,11 @@ def _sound(chain: Chain, at_hand: AtHand, digest: str) -> bool:
     return sound
 
 
-def _explain_other_digest(
-    chain: Chain, at_hand: AtHand, attestations: Sequence[Attestation]
-) -> None:
+def _other_digest(at_hand: AtHand, attestations: Sequence[Attestation]) -> Problem | None:
     """
-    Where nothing speaks of the dataset, say what the bundle beside it speaks of instead.
+    Where nothing speaks of the dataset, what the bundle beside it speaks of instead.
     """
-    digest = at_hand.manifest.digest
+    digest, name = at_hand.manifest.digest, at_hand.data.name
     subjects = [
         subject
         for one in attestations
@@ -169,28 +170,60 @@ def _explain_other_digest(
         for subject in one.statement.subject
     ]
     if any(subject.digest["sha256"] == digest for subject in subjects):
-        return
+        return None
     for subject in subjects:
         if at_hand.manifest.named(subject.name).digest == subject.digest["sha256"]:
-            chain.block(
-                "renamed",
-                f"dataset '{at_hand.data.name}'",
-                "the same bytes are attested under another name, and names are bound",
+            target = at_hand.data.with_name(Path(subject.name).name)
+            return Problem(
+                id="renamed",
+                link=f"dataset '{name}'",
+                message="the same bytes are attested under another name, and names are bound",
                 expected=subject.name,
-                found=at_hand.data.name,
-                todo=f"mv '{at_hand.data}' '{at_hand.data.with_name(Path(subject.name).name)}'",
+                found=name,
+                todo=shlex.join(["mv", str(at_hand.data), str(target)]),
             )
-            return
-        if subject.name == at_hand.data.name:
-            chain.block(
-                "other-content",
-                f"dataset '{at_hand.data.name}'",
-                "the statement of this name speaks of other content: the data was changed, or cut off",
-                expected=subject.digest["sha256"],
-                found=digest,
-                todo="fetch the data again, or the statement of this version",
-            )
-            return
+    named = next((subject for subject in subjects if subject.name == name), None)
+    if named is None:
+        return None
+    return Problem(
+        id="other-content",
+        link=f"dataset '{name}'",
+        message="the statement of this name speaks of other content: the data was changed, or cut off",
+        expected=named.digest["sha256"],
+        found=digest,
+        todo="fetch the data again, or the statement of this version",
+    )
+
+
+def _explain_student(chain: Chain, student: str | None, digest: str | None) -> None:
+    """
+    Say why a student counts as related to every teacher, where that is because nothing is known of it.
+    """
+    if student is None:
+        return
+    if digest is None:
+        message = (
+            "its weights are not here, so it has no digest; every teacher counts as related to it"
+        )
+        todo = "name its folder, or the digest of its weights"
+    elif not chain.model(digest, student, quiet=True).known:
+        message = "its initialisation is not known; every teacher counts as related to it"
+        todo = (
+            f'list its base in \'{chain.trust.path}\': [[models]], name = "…", digest = "{digest}"'
+        )
+    else:
+        return
+    chain.add(
+        Problem(
+            id="student-unknown",
+            link=f"student '{student}'",
+            message=message,
+            expected="a model whose initialisation the trust file or signed steps name",
+            found=digest or "no digest",
+            todo=todo,
+            blocks=False,
+        )
+    )
 
 
 def _once(chain: Chain) -> list[Link]:

@@ -41,7 +41,7 @@ def _write(console: Console, document: VerifyDocument | GateDocument) -> None:
         for problem in blocking:
             _problem(console, problem)
     if others := [problem for problem in checked.problems if not problem.blocks]:
-        heading(console, "Statements that do not count")
+        heading(console, "Remarks")
         for problem in others:
             _problem(console, problem)
     console.print()

@@ -180,14 +180,33 @@ def short(digest: str) -> str:
     return f"{digest[:12]}…" if len(digest) == 64 else digest
 
 
+def student(document: VerifyDocument) -> str:
+    """
+    The student as it was named, with its digest unless that is its name.
+    """
+    digest = document.facts.student_digest or "no digest"
+    named = document.student or "none"
+    return digest if named == digest else f"{named}, {digest}"
+
+
+def counted(number: int, one: str, several: str) -> str:
+    """
+    A number with its noun.
+
+    >>> counted(1, "file", "files"), counted(2, "file", "files")
+    ('1 file', '2 files')
+    """
+    return f"{number} {one if number == 1 else several}"
+
+
 def check_facts(document: VerifyDocument) -> dict[str, str]:
     """
     How the walk was made.
     """
     return {
-        "data": f"{document.data} ({document.files} file{'' if document.files == 1 else 's'})",
+        "data": f"{document.data} ({counted(document.files, 'file', 'files')})",
         "digest": document.facts.digest,
-        "student": f"{document.student or 'none'}, {document.facts.student_digest or 'no digest'}",
+        "student": student(document),
         "trust file": f"{document.trust} (version {document.trust_version}, {short(document.trust_digest)})",
         "bundles": ", ".join(document.attestations) or "none",
         "as of": document.at,
