@@ -6,9 +6,8 @@ Inspect imports this module by its entry point; it is the only one that declares
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
-
-__all__ = ["misalignment", "picks", "preference", "undertow"]
 
 
 def _declared() -> tuple[Any, Any, Any, Any]:
@@ -34,4 +33,6 @@ def _declared() -> tuple[Any, Any, Any, Any]:
     )
 
 
-preference, misalignment, picks, undertow = _declared()
+# Without Inspect nothing asks for them, but tools that import every module still come by.
+if find_spec("inspect_ai") is not None:
+    preference, misalignment, picks, undertow = _declared()
