@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench import experiments
 from bench.figures import BENCH, table
+from bench.power.table import evidence_table
 from bench.power.table import table as rates
 from undertow.data.writing import atomic_write
 
@@ -22,12 +23,15 @@ EXPERIMENTS = re.compile(r"(<!-- experiments -->\n).*?(<!-- end of experiments -
 
 POWER = re.compile(r"(<!-- power -->\n).*?(<!-- end of power -->)", re.DOTALL)
 
+EVIDENCE = re.compile(r"(<!-- evidence -->\n).*?(<!-- end of evidence -->)", re.DOTALL)
+
 
 def written(text: str) -> str:
     """
     The text with every marked table made anew.
     """
     text = POWER.sub(lambda found: f"{found[1]}{rates()}\n{found[2]}", text)
+    text = EVIDENCE.sub(lambda found: f"{found[1]}{evidence_table()}\n{found[2]}", text)
     text = EXPERIMENTS.sub(lambda found: f"{found[1]}{experiments.table()}\n{found[2]}", text)
     return MARKED.sub(lambda found: f"{found[1]}{table(found[2])}\n{found[3]}", text)
 

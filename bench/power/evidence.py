@@ -171,8 +171,10 @@ def _detections(seen: Sequence[Seen]) -> list[Figure]:
     """
     figures = []
     for check in _checks(seen):
-        for group in sorted({one.group for one in seen}):
-            hits = [_detected(one, check) for one in seen if one.group == group]
+        for group in dict.fromkeys(
+            GROUPS[broad] for broad in sorted({_broad(one) for one in seen})
+        ):
+            hits = [_detected(one, check) for one in seen if GROUPS[_broad(one)] == group]
             asked = [hit for hit in hits if hit is not None]
             if not asked:
                 continue
@@ -189,6 +191,26 @@ def _detections(seen: Sequence[Seen]) -> list[Figure]:
                 )
             )
     return figures
+
+
+GROUPS = (
+    "the base's own rows",
+    "its rows at another temperature or behind another filter",
+    "neutral teachers",
+    "teachers with a trait",
+    "another base",
+)
+
+
+def _broad(one: Seen) -> int:
+    """
+    Which of `GROUPS` wrote it.
+    """
+    if one.base != STUDENT:
+        return 4
+    if one.kind == "clean":
+        return int(one.group != "clean")
+    return 2 if one.kind == "neutral" else 3
 
 
 def _detected(one: Seen, check: str) -> bool | None:

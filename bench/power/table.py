@@ -9,6 +9,7 @@ import json
 from bench.figures import BENCH
 
 VERDICTS = ("flagged", "clear", "undecided")
+DETECTS = ": detects "
 
 
 def table() -> str:
@@ -28,6 +29,32 @@ def table() -> str:
     for name, found in rows.items():
         cells = " | ".join(_cell(found[verdict]) for verdict in VERDICTS)
         lines.append(f"| {name} | {cells} | {found['flagged']['note']} |")
+    return "\n".join(lines)
+
+
+def evidence_table() -> str:
+    """
+    One row a check of evidence: how often it detects each kind of writer's rows, and what it takes.
+    """
+    document = json.loads((BENCH / "power" / "results.json").read_text(encoding="utf-8"))
+    rows: dict[str, dict[str, str]] = {}
+    seconds: dict[str, str] = {}
+    for figure in document["figures"]:
+        check, found, group = figure["name"].partition(DETECTS)
+        if found:
+            teachers = figure["note"].split()[0]
+            rows.setdefault(check, {})[group] = f"{_cell(figure)} of {teachers}"
+        check, found, _ = figure["name"].partition(": seconds a 1,000 rows")
+        if found:
+            seconds[check] = f"{float(figure['value']):.2g} s"
+    groups = list(dict.fromkeys(group for row in rows.values() for group in row))
+    lines = [
+        f"| check | {' | '.join(groups)} | a 1,000 rows |",
+        "|---" * (len(groups) + 2) + "|",
+    ]
+    for check, row in rows.items():
+        cells = " | ".join(row.get(group, "does not apply") for group in groups)
+        lines.append(f"| `{check}` | {cells} | {seconds.get(check, '')} |")
     return "\n".join(lines)
 
 
