@@ -134,6 +134,8 @@ def slow_work(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
         stderr=subprocess.DEVNULL,
+        # A shell's background jobs ignore Ctrl-C, and so would everything that they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     with parent:
         try:
