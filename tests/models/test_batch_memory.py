@@ -12,7 +12,7 @@ from undertow.models.chat import Encoded
 from undertow.models.loading import LanguageModel
 
 
-@pytest.mark.parametrize(("budget", "expected"), [(1 << 40, 64), (10, 1)])
+@pytest.mark.parametrize(("budget", "expected"), [(1 << 40, 128), (10, 1)])
 def test_a_batch_is_between_one_row_and_the_most(
     model: LanguageModel, monkeypatch: pytest.MonkeyPatch, budget: int, expected: int
 ) -> None:

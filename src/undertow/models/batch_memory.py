@@ -13,7 +13,7 @@ LOGITS = 1 << 26
 """Most logits held at a time; 256 MB in float32."""
 
 
-def rows_at_once(model: LanguageModel, rows: Sequence[Encoded], *, most: int = 64) -> int:
+def rows_at_once(model: LanguageModel, rows: Sequence[Encoded], *, most: int = 128) -> int:
     """
     Rows a batch, at least 1 and at most `most`, such that (rows, kept, vocabulary) logits stay below `LOGITS`.
     """
