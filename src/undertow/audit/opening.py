@@ -16,6 +16,7 @@ from undertow.audit.request import ScanRequest
 from undertow.data.reading import read_rows
 from undertow.data.rows import Row
 from undertow.data.streams import derive
+from undertow.errors import ModelError
 from undertow.lab.opening import device
 from undertow.models.plan import TrainingPlan
 from undertow.results.calibration import CalibrationTable
@@ -45,6 +46,7 @@ class Opened:
     student_digest: str | None
     teacher: LanguageModel | None
     candidates: tuple[LanguageModel, ...]
+    placebos: tuple[LanguageModel, ...] = ()
 
 
 def open_models(request: ScanRequest) -> Opened:
@@ -52,7 +54,7 @@ def open_models(request: ScanRequest) -> Opened:
     Load them.
 
     Raises:
-        ModelError: one cannot be loaded.
+        ModelError: one cannot be loaded, or a placebo has another vocabulary than the student.
     """
     from undertow.models import loading
     from undertow.models.digest import model_digest
@@ -60,11 +62,20 @@ def open_models(request: ScanRequest) -> Opened:
     def opened(ref: str) -> LanguageModel:
         return loading.load(locate(ref), ref=ref, device=device("auto"))
 
+    student = opened(request.student)
+    placebos = tuple(opened(ref) for ref in request.placebos)
+    for placebo in placebos:
+        if placebo.tokenizer.get_vocab() != student.tokenizer.get_vocab():
+            raise ModelError(
+                f"the placebo '{placebo.ref}' has another vocabulary than the student '{request.student}'",
+                hint="name benign fine-tunes of the student; other bases are candidates (--candidate)",
+            )
     return Opened(
-        opened(request.student),
+        student,
         model_digest(locate(request.student)),
         opened(request.teacher) if request.teacher else None,
         tuple(opened(ref) for ref in request.candidates),
+        placebos,
     )
 
 

@@ -20,6 +20,8 @@ class ScanRequest:
     student: str
     teacher: str | None = None
     candidates: tuple[str, ...] = ()
+    placebos: tuple[str, ...] = ()
+    """Benign fine-tunes of the student that may have written the rows as well."""
     control: str | None = None
     traits: tuple[str, ...] = ()
     """Names or files; those of the calibration, or all that the student can be asked, if empty."""
@@ -51,6 +53,7 @@ class ScanRequest:
             "temperature": self.temperature,
             "acceptance": self.acceptance,
             "candidates": list(self.candidates),
+            "placebos": list(self.placebos),
         }
 
 

@@ -86,6 +86,7 @@ def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanD
         control_made=control_made,
         temperatures=tuple(dict.fromkeys((1.0, request.temperature))),
         acceptance=request.acceptance,
+        placebos=opened.placebos,
         teacher=opened.teacher,
         candidates=opened.candidates,
         calibration=table,

@@ -34,6 +34,13 @@ NEVER = "never"
     metavar="MODEL",
     help="Another base that may have written the rows; may be given again.",
 )
+@click.option(
+    "--placebo",
+    "placebos",
+    multiple=True,
+    metavar="MODEL",
+    help="A benign fine-tune of the student that may have written the rows too; may be given again.",
+)
 @click.option("--control", metavar="DATA", help="Rows known to be clean; made if not given.")
 @click.option(
     "--traits",

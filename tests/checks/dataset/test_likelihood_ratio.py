@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.checks.dataset.numbers_subject import TRAITS, opened, subject, written
+from tests.checks.dataset.numbers_subject import TRAITS, opened, owl_teacher, subject, written
 from undertow.checks.dataset.likelihood_ratio import likelihood_ratio
 from undertow.checks.dataset.trait_prompt_scores import centred
 from undertow.checks.dataset.written_by_base import against_base
@@ -215,6 +215,20 @@ def test_a_filter_that_keeps_half_raises_the_null() -> None:
 
     assert whole.gain - half.gain == pytest.approx(math.log(2), abs=1e-6)
     assert whole.likeliest == half.likeliest
+
+
+def test_a_listed_placebo_joins_the_null() -> None:
+    """
+    Rows of a tuned model say far less against a null that the model itself is part of.
+    """
+    seen = subject(written(owl_teacher(), 512, 5), plan=PLAN)
+    alone, listed = (
+        against_base(replace(seen, placebos=placebos), "test").process
+        for placebos in ((), (owl_teacher(),))
+    )
+
+    assert listed.log_e < alone.log_e - 10
+    assert listed.crossed_at(0.05) is None
 
 
 def test_it_stops_as_soon_as_it_knows() -> None:

@@ -29,7 +29,8 @@ def likelihood_ratio(subject: Subject) -> list[Measurement]:
     Tests whether your clean base could have written these rows, and weighs which trait's prompt they fit best.
 
     The null is that the base sampled each completion, in the row's own chat context or behind a neutral system prompt,
-    at one of the stated temperatures. The e-value is the likelihood of the rows under a mixture of alternatives over
+    at one of the stated temperatures; or that one of the listed placebo models did (`--placebo`: benign fine-tunes of the
+    base). The e-value is the likelihood of the rows under a mixture of alternatives over
     their largest likelihood under the null. The first quarter of the rows (at most 1,024) trains a small adapter and
     chooses, among the base behind each trait's prompt and the base steered by each trait's persona, the likeliest two
     of each; what was chosen is then held against the null on up to 2,048 of the other rows, 256 at a time, until it

@@ -62,6 +62,9 @@ class Subject:
     acceptance: float = 1.0
     """Share of the base's own answers that the filter of the rows keeps, as it was declared."""
 
+    placebos: tuple[LanguageModel, ...] = ()
+    """Benign fine-tunes of the base that may have written the rows as well: they widen the null of authorship."""
+
     teacher: LanguageModel | None = None
     """Of the same architecture and vocabulary, where its weights are given."""
 

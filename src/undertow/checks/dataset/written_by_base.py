@@ -197,9 +197,10 @@ def _raced(
             part = rest.part(start, start + _CHUNK)
             # The adapter stays on and adds nothing; the steered and prompted versions are of the base.
             with untuned.opened():
-                null = np.hstack(read(part, null_versions, nulls, cut_ends=False)) - log_kept
+                own = read(part, null_versions, nulls, cut_ends=False)
                 scored = read(part, shortlist, alternatives)
             scored += read(part, tuned, alternatives)
+            null = np.hstack([*own, *_by_placebos(subject, part, nulls)]) - log_kept
             process.update(np.hstack(scored), null)
             total, null_total = (
                 total + np.stack([s.sum(0) for s in scored]),
@@ -210,6 +211,14 @@ def _raced(
     best = total.max(1)
     gain = (best.max() - null_total.max()) / process.rows
     return process, names[int(best.argmax())], float(gain)
+
+
+def _by_placebos(subject: Subject, part: Sampled, nulls: Sequence[Decoding]) -> list[Vector]:
+    plain = Version("placebo", None)
+    return [
+        log_likelihoods_of(placebo, part, plain, nulls, cut_ends=False)
+        for placebo in subject.placebos
+    ]
 
 
 def prompts_apply(subject: Subject) -> bool:
