@@ -104,7 +104,8 @@ def _rows_used(found: Outcome, crossed: int | None) -> str:
 
 def _why(subject: Subject, found: Outcome, crossed: int | None) -> str:
     stated = ", ".join(f"{temperature:g}" for temperature in subject.temperatures)
-    base = f"'{subject.student.ref}' at temperature {stated}"
+    listed = ", or a listed placebo," if subject.placebos else ""
+    base = f"'{subject.student.ref}' at temperature {stated}{listed}"
     if crossed is None:
         return f"{base} could have written the rows: no alternative explains them enough better"
     return f"{base} did not write the rows as they are; '{found.likeliest}' explains them better"
