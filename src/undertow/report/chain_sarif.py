@@ -6,20 +6,13 @@ Source of the shape: OASIS, "Static Analysis Results Interchange Format (SARIF) 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
-from typing import Any
 
-from undertow import __version__
 from undertow.report import chain_words as words
-from undertow.report.sarif_objects import location, message, without_gaps
+from undertow.report.sarif_log import Table, result_of, sarif_log
+from undertow.report.sarif_objects import location
 from undertow.report.visible import visible
 from undertow.results.provenance import GateDocument, Problem, RuleResult, VerifyDocument
-
-_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-
-Table = dict[str, Any]
 
 
 def render_chain_sarif(document: VerifyDocument | GateDocument) -> str:
@@ -31,27 +24,21 @@ def render_chain_sarif(document: VerifyDocument | GateDocument) -> str:
     """
     results = list(_results(document))
     ids = list(dict.fromkeys(result["ruleId"] for result in results))
-    places = {id: index for index, id in enumerate(ids)}
-    run = {
-        "tool": {
-            "driver": {
-                "name": "undertow",
-                "version": __version__,
-                "rules": [_rule(id, document) for id in ids],
-            }
+    return sarif_log(
+        [_rule(id, document) for id in ids],
+        results,
+        {
+            "invocations": [
+                {"executionSuccessful": True, "commandLine": visible(document.command)}
+            ],
+            "artifacts": [{"location": {"uri": location(words.checked(document).data)}}],
+            "properties": {
+                "schema": document.schema_,
+                "verdict": words.verdict(document),
+                "digest": words.checked(document).facts.digest,
+            },
         },
-        "invocations": [{"executionSuccessful": True, "commandLine": visible(document.command)}],
-        "artifacts": [{"location": {"uri": location(words.checked(document).data)}}],
-        "results": [result | {"ruleIndex": places[result["ruleId"]]} for result in results],
-        "columnKind": "unicodeCodePoints",
-        "properties": {
-            "schema": document.schema_,
-            "verdict": words.verdict(document),
-            "digest": words.checked(document).facts.digest,
-        },
-    }
-    log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
-    return json.dumps(without_gaps(log), indent=2, allow_nan=False) + "\n"
+    )
 
 
 def _results(document: VerifyDocument | GateDocument) -> Iterator[Table]:
@@ -82,25 +69,7 @@ def _problem(document: VerifyDocument | GateDocument, problem: Problem, level: s
 
 def _result(document: VerifyDocument | GateDocument, rule: str, level: str, told: str) -> Table:
     path = words.checked(document).data
-    content = json.dumps([rule, path, told])
-    # GitHub wants a region with all four fields; a decision is on the whole file.
-    region = {"startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 1}
-    return {
-        "ruleId": visible(rule),
-        "level": level,
-        "message": message(told),
-        "locations": [
-            {
-                "physicalLocation": {
-                    "artifactLocation": {"uri": location(path), "index": 0},
-                    "region": region,
-                }
-            }
-        ],
-        "partialFingerprints": {
-            "primaryLocationLineHash": hashlib.sha256(content.encode()).hexdigest()
-        },
-    }
+    return result_of(rule, level, told, path, (path, told), artifact=0)
 
 
 def _rule(id: str, document: VerifyDocument | GateDocument) -> Table:

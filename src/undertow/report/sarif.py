@@ -6,28 +6,18 @@ Source of the shape: OASIS, "Static Analysis Results Interchange Format (SARIF) 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from undertow import __version__
 from undertow.checks.registry import registered
 from undertow.report import scan_words
-from undertow.report.check_page import CheckPage, pages_of
-from undertow.report.sarif_objects import location, message, without_gaps
+from undertow.report.sarif_log import Table, notice, result_of, rules_of, sarif_log
+from undertow.report.sarif_objects import location
 from undertow.report.scan_forest import in_order, transfer_checks, transfers
 from undertow.report.visible import visible
 from undertow.results.measurement import Measurement
 from undertow.results.scan import ScanDocument, SubjectResult
 
-_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-_LONGEST_DESCRIPTION = 1024
-"""Of `fullDescription`: what GitHub accepts."""
-
 _LEVELS = {"flagged": "error", "undecided": "warning"}
-
-Table = dict[str, Any]
 
 
 def render_sarif(document: ScanDocument) -> str:
@@ -38,7 +28,7 @@ def render_sarif(document: ScanDocument) -> str:
     detected on a subject that is not clear is a `note`.
     """
     return sarif_log(
-        _rules(document),
+        rules_of(_judge(document), document.checks),
         list(_results(document)),
         {
             "invocations": [_invocation(document)],
@@ -48,50 +38,12 @@ def render_sarif(document: ScanDocument) -> str:
     )
 
 
-def sarif_log(rules: list[Table], results: list[Table], more: Table) -> str:
-    """
-    A log with one run of undertow: its rules, its results, and what else is said of the run.
-    """
-    places = {rule["id"]: index for index, rule in enumerate(rules)}
-    run = {
-        "tool": {"driver": {"name": "undertow", "version": __version__, "rules": rules}},
-        "results": [found | {"ruleIndex": places[found["ruleId"]]} for found in results],
-        "columnKind": "unicodeCodePoints",
-        **more,
-    }
-    log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
-    return json.dumps(without_gaps(log), indent=2, allow_nan=False) + "\n"
-
-
-def _rules(document: ScanDocument) -> list[Table]:
-    ids = dict.fromkeys([_judge(document), *(run.check for run in document.checks)])
-    return [rule_of(page) for page in pages_of(tuple(ids)).values()]
-
-
 def _judge(document: ScanDocument) -> str:
     """
     The rule of verdicts: the check that judged transfer, or would have.
     """
     would = (check.id for check in registered("dataset").values() if check.kind == "transfer")
     return next(iter(transfer_checks(document)), None) or next(would)
-
-
-def rule_of(page: CheckPage) -> Table:
-    """
-    A check as a rule.
-    """
-    summary = page.summary or f"the check '{page.id}' of a package that is not installed here"
-    paragraphs = [summary, *page.introduction]
-    helped = [*paragraphs, *(f"{name}. {page.section(name)}" for name, _ in page.sections)]
-    helped.append(f"undertow explain {page.id}")
-    return {
-        "id": visible(page.id),
-        "shortDescription": {"text": visible(summary)},
-        "fullDescription": {"text": visible(" ".join(paragraphs))[:_LONGEST_DESCRIPTION]},
-        "help": {"text": "\n\n".join(map(visible, helped))},
-        "defaultConfiguration": {"level": "error" if page.kind == "transfer" else "note"},
-        "properties": {"tags": ["subliminal-learning", page.kind]},
-    }
 
 
 def _results(document: ScanDocument) -> Iterator[Table]:
@@ -139,28 +91,11 @@ def _detected(subject: SubjectResult, found: Sequence[Measurement]) -> str:
 def _result(
     document: ScanDocument, subject: SubjectResult, rule: str, level: str, told: str
 ) -> Table:
-    content = json.dumps([rule, document.data.path, subject.subject])
-    return {
-        "ruleId": visible(rule),
-        "level": level,
-        "message": message(told),
-        "locations": [_location(document, subject)],
-        "partialFingerprints": {
-            "primaryLocationLineHash": hashlib.sha256(content.encode()).hexdigest()
-        },
-    }
-
-
-def _location(document: ScanDocument, subject: SubjectResult) -> Table:
-    # GitHub wants a region with all four fields; a verdict is on the whole file or source, not on a row.
-    region = {"startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 1}
-    physical = {
-        "artifactLocation": {"uri": location(document.data.path), "index": 0},
-        "region": region,
-    }
-    whole = subject.subject == "all"
-    logical = None if whole else [{"name": visible(subject.subject), "kind": "source"}]
-    return {"physicalLocation": physical, "logicalLocations": logical}
+    path, whole = document.data.path, subject.subject == "all"
+    source = None if whole else [{"name": visible(subject.subject), "kind": "source"}]
+    return result_of(
+        rule, level, told, path, (path, subject.subject), artifact=0, logical_locations=source
+    )
 
 
 def _properties(one: SubjectResult, document: ScanDocument) -> Table:
@@ -200,10 +135,10 @@ def _number(one: Measurement) -> Table:
 def _invocation(document: ScanDocument) -> Table:
     failed = [run for run in document.checks if run.status == "error"]
     broken = [one for one in document.subjects if one.verdict == "error"]
-    notices = [_notice(f"{run.check}: {run.reason}", "error", run.check) for run in failed]
-    notices += [_notice(f"{_said(one)} {one.reason}", "error") for one in broken]
+    notices = [notice(f"{run.check}: {run.reason}", "error", run.check) for run in failed]
+    notices += [notice(f"{_said(one)} {one.reason}", "error") for one in broken]
     notices += [
-        _notice(f"{run.check}: {run.reason}", "note", run.check)
+        notice(f"{run.check}: {run.reason}", "note", run.check)
         for run in document.checks
         if run.status == "skipped"
     ]
@@ -212,11 +147,6 @@ def _invocation(document: ScanDocument) -> Table:
         "commandLine": visible(document.command),
         "toolExecutionNotifications": notices or None,
     }
-
-
-def _notice(told: str, level: str, check: str | None = None) -> Table:
-    rule = {"id": visible(check)} if check else None
-    return {"level": level, "message": message(told), "associatedRule": rule}
 
 
 def _artifact(document: ScanDocument) -> Table:
