@@ -127,7 +127,7 @@ def export(bundle: Path, out: Path) -> None:
 
     Other tools verify these.
     """
-    from undertow.cli.scan import made_folder
+    from undertow.cli.storing import made_folder
     from undertow.data.writing import atomic_write
     from undertow.provenance.bundle import read_bundles
     from undertow.provenance.envelope import sigstore_bundle

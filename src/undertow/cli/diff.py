@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 import sys
 from pathlib import Path
@@ -12,10 +11,17 @@ from pathlib import Path
 import click
 
 from undertow.cli.printable import one_line
-from undertow.cli.signing import signing, signing_options
+from undertow.cli.signing import signing_options
+from undertow.cli.storing import (
+    NEVER,
+    exit_code_of,
+    failing_options,
+    leave,
+    out_option,
+    ready,
+)
 
-RESULT, PAGE, BUNDLE = "diff.json", "report.html", "diff.intoto.jsonl"
-NEVER = "never"
+FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided"), NEVER: ()}
 
 
 @click.command(name="diff")
@@ -64,20 +70,8 @@ NEVER = "never"
     help="Change that is too much; 0.2 logits, or 0.05 of a log's score, if not given.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Where to write diff.json and report.html; nothing is written if not given.",
-)
-@click.option(
-    "--fail-on",
-    type=click.Choice(("flagged", "undecided", NEVER)),
-    default="flagged",
-    show_default=True,
-    help="The verdict from which the exit code is 1.",
-)
-@click.option("--allow-undecided", is_flag=True, help="Exit with 0 where a verdict is undecided.")
+@out_option("diff.json")
+@failing_options(("flagged", "undecided"), "verdict", "a verdict is undecided")
 @signing_options("The auditor's key: attests the verdict in DIR/diff.intoto.jsonl.")
 def command(
     base: str,
@@ -103,17 +97,10 @@ def command(
     from undertow.audit.diff_document import DiffRequest
     from undertow.audit.eval_logs import diff_logs, is_log
     from undertow.audit.plans import load_plan
-    from undertow.cli.scan import made_folder
-    from undertow.data.writing import atomic_write
+    from undertow.provenance.model_audits import sign_diff
     from undertow.report import render
-    from undertow.results.store import write_result
 
-    # Opened before the work, which should not end at a passphrase.
-    who = signing(keys, public_key)
-    if who is not None and out is None:
-        raise click.UsageError("--sign needs --out: what is signed rests on the stored result")
-    if out is not None:
-        made_folder(out)
+    who = ready(keys, public_key, out)
     logs = all(map(is_log, (base, *tuned)))
     request = DiffRequest(
         base,
@@ -128,24 +115,11 @@ def command(
     else:
         document = diff(request, lambda doing: click.echo(f"… {one_line(doing)}", err=True))
     click.echo(render(document, "text"), nl=False)
-    if out is not None:
-        write_result(out / RESULT, document)
-        atomic_write(out / PAGE, render(document, "html"))
-        if who is not None:
-            from undertow.provenance.model_audits import sign_diff
-
-            evidence = hashlib.sha256((out / RESULT).read_bytes()).hexdigest()
-            sign_diff(document, evidence, out / BUNDLE, who)
-            click.echo(f"\nsigned: {one_line(str(out / BUNDLE))}")
-        click.echo(f"\nreport: {one_line(str(out / PAGE))}")
-    broken = any(run.status == "error" for run in document.checks)
-    click.get_current_context().exit(_code(document.verdict, fail_on, allow_undecided, broken))
-
-
-def _code(verdict: str, fail_on: str, allow_undecided: bool, broken: bool) -> int:
-    failing = {"flagged": ("flagged",), "undecided": ("flagged", "undecided"), NEVER: ()}
-    if verdict in failing[fail_on]:
-        return 1
-    if broken:
-        return 4
-    return 5 if verdict in ("undecided", "skipped") and not allow_undecided else 0
+    leave(document, out, "diff", who, sign_diff)
+    code = exit_code_of(
+        [document.verdict],
+        FAILING[fail_on],
+        broken=any(run.status == "error" for run in document.checks),
+        allow_undecided=allow_undecided,
+    )
+    click.get_current_context().exit(code)

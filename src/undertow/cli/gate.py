@@ -73,7 +73,7 @@ def command(
 
     The policy's rules must all hold; each is printed with its reason. Exit code 0 if allowed, 1 if refused. Whatever is not known refuses.
     """
-    from undertow.cli.scan import made_folder
+    from undertow.cli.storing import made_folder
     from undertow.data.writing import atomic_write
     from undertow.policy.gate import decide, opened
     from undertow.policy.policy_file import load_policy

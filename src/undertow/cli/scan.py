@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 import sys
 from pathlib import Path
@@ -15,12 +14,12 @@ import click
 from undertow.cli.printable import one_line
 from undertow.cli.session import Session
 from undertow.cli.signing import signing, signing_options
+from undertow.cli.storing import NEVER, PAGE, failing_options, made_folder, out_option, stored
 
 if TYPE_CHECKING:
     from undertow.results.scan import ScanDocument
 
-RESULT, PAGE = "scan.json", "report.html"
-NEVER = "never"
+RESULT = "scan.json"
 
 
 @click.command(name="scan")
@@ -92,26 +91,14 @@ NEVER = "never"
     help="Transfer, in logits, that is too much.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Where to write scan.json and report.html; scans/NAME if not given.",
-)
+@out_option(RESULT, else_="scans/NAME")
 @click.option(
     "--row-scores",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.parquet",
     help="Write what the base thinks of every row: scores for your own study, no verdicts.",
 )
-@click.option(
-    "--fail-on",
-    type=click.Choice(("flagged", "undecided", NEVER)),
-    default="flagged",
-    show_default=True,
-    help="The verdict from which the exit code is 1.",
-)
-@click.option("--allow-undecided", is_flag=True, help="Exit with 0 where a verdict is undecided.")
+@failing_options(("flagged", "undecided"), "verdict", "a verdict is undecided")
 @signing_options("The auditor's key: attests the verdict in DATA.intoto.jsonl.")
 @click.pass_obj
 def command(
@@ -143,9 +130,7 @@ def command(
     from undertow.audit.row_scores import scores_of
     from undertow.audit.scan import scan
     from undertow.data.reading import STANDARD_INPUT
-    from undertow.data.writing import atomic_write
     from undertow.report import render
-    from undertow.results.store import write_scan
 
     session.resumable = data != STANDARD_INPUT
     if row_scores is not None and data == STANDARD_INPUT:
@@ -167,8 +152,7 @@ def command(
         **options,  # type: ignore[arg-type]
     )
     document = scan(request, lambda doing: click.echo(f"… {one_line(doing)}", err=True))
-    write_scan(folder / RESULT, document)
-    atomic_write(folder / PAGE, render(document, "html"))
+    evidence = stored(document, folder, RESULT)
     click.echo(render(document, "text"), nl=False)
     if row_scores is not None:
         scores_of(request, row_scores)
@@ -178,26 +162,10 @@ def command(
         from undertow.cli.signing import now
         from undertow.provenance.by_products import sign_scan
 
-        evidence = hashlib.sha256((folder / RESULT).read_bytes()).hexdigest()
         bundle = sign_scan(document, evidence, replace(who, now=now()))
         click.echo(f"\nsigned: {one_line(str(bundle))}")
     click.echo(f"\nreport: {one_line(str(folder / PAGE))}")
     click.get_current_context().exit(exit_code(document, fail_on, allow_undecided))
-
-
-def made_folder(folder: Path) -> None:
-    """
-    Make the folder if it is not there.
-
-    Raises:
-        InputError: it cannot be made.
-    """
-    from undertow.errors import InputError
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make '{folder}': {error.strerror}") from error
 
 
 def exit_code(document: ScanDocument, fail_on: str, allow_undecided: bool) -> int:
