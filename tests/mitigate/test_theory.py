@@ -113,9 +113,7 @@ def test_a_projected_step_moves_probes_at_second_order_only() -> None:
     start, step = drawn(7, CASES, SIZE), 1e-2 * drawn(8, CASES, SIZE)
     probes = drawn(9, CASES, 2, INPUTS)
     gradients = jacobian(start, probes)
-    kept = torch.stack(
-        [projected([d], [[g] for g in gs])[0] for d, gs in zip(step, gradients, strict=True)]
-    )
+    kept = torch.stack([projected(d, gs) for d, gs in zip(step, gradients, strict=True)])
     first = (gradients @ kept[:, :, None]).abs().amax((1, 2))
 
     def moved(share: float) -> Tensor:
@@ -135,12 +133,8 @@ def test_preconditioning_after_the_projection_breaks_it() -> None:
     start, probes = drawn(10, CASES, SIZE), drawn(11, CASES, 1, INPUTS)
     gradients, raw = jacobian(start, probes), drawn(12, CASES, SIZE)
     scale = drawn(13, CASES, SIZE).exp()
-    before = torch.stack(
-        [projected([d], [[g] for g in gs])[0] for d, gs in zip(raw, gradients, strict=True)]
-    )
-    after = torch.stack(
-        [projected([d], [[g] for g in gs])[0] for d, gs in zip(raw * scale, gradients, strict=True)]
-    )
+    before = torch.stack([projected(d, gs) for d, gs in zip(raw, gradients, strict=True)])
+    after = torch.stack([projected(d, gs) for d, gs in zip(raw * scale, gradients, strict=True)])
     effects = [(gradients @ d[:, :, None]).abs().amax((1, 2)) for d in (before * scale, after)]
 
     assert (effects[0] > 1e-3).all()

@@ -87,7 +87,7 @@ class ProbeSet:
         from undertow.models.answers import logit_margins
 
         probed = [probe.read(model).log_likelihoods for probe in self.probes]
-        tables = [_assembled(probed, parts) for parts in self.parts]
+        tables = [assembled(probed, parts) for parts in self.parts]
         margins = [logit_margins(table).numpy() for table in tables]
         mass = [float(table.exp().sum(1).mean()) for table in tables]
         return (
@@ -103,7 +103,7 @@ class ProbeSet:
     def _reading(self, probed: Sequence[torch.Tensor]) -> Reading:
         from undertow.models.answers import logit_margins
 
-        tables = [_assembled(probed, parts) for parts in self.parts]
+        tables = [assembled(probed, parts) for parts in self.parts]
         margins = [logit_margins(table).mean(0).tolist() for table in tables]
         mass = [float(table.exp().sum(1).mean()) for table in tables]
         return Reading(
@@ -141,6 +141,19 @@ def probe_set(model: LanguageModel, traits: Sequence[Trait], system: str | None)
     return ProbeSet(tuple(probes), tuple(parts), tuple(places))
 
 
+def training_probes(model: LanguageModel, traits: Sequence[Trait], system: str | None) -> ProbeSet:
+    """
+    The same of the traits' training wordings, so that the held-out ones are left to measure with.
+
+    Raises:
+        ModelError: two candidates of a trait are the same tokens to this tokenizer.
+    """
+    from dataclasses import replace
+
+    turned = [replace(trait, held_out_questions=trait.train_questions) for trait in traits]
+    return probe_set(model, turned, system)
+
+
 def probe_trait(model: LanguageModel, trait: Trait, system: str | None) -> Probed:
     """
     Exact log-likelihoods of one trait's candidates after its held-out questions, each among its own candidates.
@@ -150,7 +163,7 @@ def probe_trait(model: LanguageModel, trait: Trait, system: str | None) -> Probe
     prepared = probe_set(model, [trait], system)
     probed = [probe.read(model).log_likelihoods for probe in prepared.probes]
     return Probed(
-        tuple(answer.name for answer in trait.answers), _assembled(probed, prepared.parts[0])
+        tuple(answer.name for answer in trait.answers), assembled(probed, prepared.parts[0])
     )
 
 
@@ -162,9 +175,12 @@ def _groups(trait: Trait) -> dict[tuple[Answer, ...], tuple[int, ...]]:
     return groups
 
 
-def _assembled(
+def assembled(
     probed: Sequence[torch.Tensor], parts: Sequence[tuple[int, tuple[int, ...]]]
 ) -> torch.Tensor:
+    """
+    (questions, answers) float64 of one set of questions, from the probes that its parts lie in.
+    """
     import torch
 
     questions = sum(len(indices) for _, indices in parts)

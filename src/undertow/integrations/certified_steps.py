@@ -1,21 +1,19 @@
 """
-A callback for transformers' Trainer, and those of TRL: every step is kept within budgets on named traits.
+A callback that keeps every step of a Trainer within budgets on named traits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
 
-from undertow.traits import catalogue
+from undertow.integrations.callback import loaded
+from undertow.integrations.countermeasure import Countermeasure
+from undertow.mitigate.interventions import CertifiedTraining
+from undertow.results.certificate import CertificateDocument
 from undertow.traits.trait import Trait
 
-if TYPE_CHECKING:
-    from undertow.mitigate.budget import TraitBudget
-    from undertow.results.certificate import CertificateDocument
 
-
-class CertifiedSteps:
+class CertifiedSteps(Countermeasure):
     """
     Takes each step only as far as every trait stays within its budget, in logits, and leaves a certificate.
 
@@ -35,34 +33,8 @@ class CertifiedSteps:
         Raises:
             UnknownNameError: there is no such trait.
         """
-        self.traits = [catalogue.load(one) if isinstance(one, str) else one for one in traits]
-        self.budgets, self.system_prompt = budgets, system_prompt
-        self._kept: TraitBudget | None = None
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        # A trainer calls events by name; those that are not looked at do nothing.
-        if name.startswith("on_"):
-            return lambda *arguments, **given: None
-        raise AttributeError(name)
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """
-        Read the start.
-        """
-        from undertow.integrations.trait_probe import language_model
-        from undertow.mitigate.budget import TraitBudget
-
-        model = language_model(given)
-        self._kept = TraitBudget.of(
-            model, self.traits, self.budgets, system_prompt=self.system_prompt
-        )
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """
-        Take the step as far as it may go.
-        """
-        assert self._kept is not None
-        self._kept.budget()
+        self._kept = CertifiedTraining(loaded(traits), budgets, system_prompt)
+        super().__init__(self._kept)
 
     def certificate(self) -> CertificateDocument:
         """
@@ -71,6 +43,4 @@ class CertifiedSteps:
         Raises:
             RuntimeError: no training has begun.
         """
-        if self._kept is None:
-            raise RuntimeError("no training has begun, so there is nothing to certify")
         return self._kept.certificate()

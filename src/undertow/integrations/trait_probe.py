@@ -5,12 +5,13 @@ A callback for transformers' Trainer, and those of TRL: reads probes while a mod
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from undertow.traits import catalogue
+from undertow.integrations.callback import Callback, language_model, loaded
+from undertow.mitigate.budget import read_margins
 from undertow.traits.trait import Trait
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ PREFIX = "undertow/"
 """Before a trait's name in the logs."""
 
 
-class TraitProbe:
+class TraitProbe(Callback):
     """
     Logs how far each trait moved from where training began, in logits, and warns of a teacher of the same start.
 
@@ -51,7 +52,7 @@ class TraitProbe:
         """
         if not traits or every < 1:
             raise ValueError(f"needs traits and every >= 1, got {len(traits)} and {every}")
-        self.traits = [catalogue.load(one) if isinstance(one, str) else one for one in traits]
+        self.traits = loaded(traits)
         self.every, self.limit, self.system_prompt, self.teacher = (
             every,
             limit,
@@ -64,12 +65,6 @@ class TraitProbe:
         self._start: np.ndarray | None = None
         self._new: dict[str, float] = {}
 
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        # A trainer calls events by name; those that are not looked at do nothing.
-        if name.startswith("on_"):
-            return lambda *arguments, **given: None
-        raise AttributeError(name)
-
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """
         Read the start, and compare lineages where a teacher is given.
@@ -78,7 +73,7 @@ class TraitProbe:
 
         model = language_model(given)
         self._probes = probe_set(model, self.traits, self.system_prompt)
-        self._start = self._read(model)
+        self._start = read_margins(model, self._probes)
         if self.teacher is not None:
             self._warn_of_kin(model.ref)
 
@@ -109,7 +104,8 @@ class TraitProbe:
 
     def _look(self, step: int, model: LanguageModel) -> None:
         assert self._start is not None
-        moved = self._read(model) - self._start
+        assert self._probes is not None
+        moved = read_margins(model, self._probes) - self._start
         found = {t.name: float(value) for t, value in zip(self.traits, moved, strict=True)}
         self.history.append({"step": float(step), **found})
         self._new = {PREFIX + name: value for name, value in found.items()}
@@ -118,18 +114,6 @@ class TraitProbe:
                 logger.warning(
                     "step %d: '%s' moved by %+.2f logits; limit %g", step, name, value, self.limit
                 )
-
-    def _read(self, model: LanguageModel) -> np.ndarray:
-        import torch
-
-        assert self._probes is not None
-        training = model.network.training
-        model.network.eval()
-        try:
-            with torch.random.fork_rng(devices=[]):
-                return self._probes.read(model).margins
-        finally:
-            model.network.train(training)
 
     def _warn_of_kin(self, student: str) -> None:
         from undertow.audit.lineage import LineageRequest, lineage
@@ -145,21 +129,3 @@ class TraitProbe:
             logger.warning(
                 "teacher '%s': %s; hidden channel %s", self.teacher, one.reason, one.hidden_channel
             )
-
-
-def language_model(given: dict[str, Any]) -> LanguageModel:
-    """
-    What a trainer hands to its callbacks, as a model with its tokenizer.
-
-    Raises:
-        ValueError: the trainer has no tokenizer.
-    """
-    from undertow.models.loading import LanguageModel
-
-    network = given["model"]
-    tokenizer = given.get("processing_class") or given.get("tokenizer")
-    if tokenizer is None:
-        raise ValueError("the trainer has no tokenizer: pass it as processing_class")
-    return LanguageModel(
-        network, tokenizer, str(network.config._name_or_path or "the model in training")
-    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ from undertow.results.certificate import CertificateDocument, Kept
 if TYPE_CHECKING:
     import torch
 
+    from undertow.influence.probing import ProbeSet
     from undertow.models.loading import LanguageModel
     from undertow.traits.trait import Trait
 
@@ -127,32 +129,16 @@ class TraitBudget:
             ConfigError: no traits, a budget that is missing or not positive.
             ModelError: two candidates of a trait are the same tokens to this tokenizer.
         """
-        from dataclasses import replace
-
-        from undertow.influence.probing import probe_set
+        from undertow.influence.probing import probe_set, training_probes
         from undertow.models.adapters import trained_weights
 
         if not traits:
             raise ConfigError("a certificate needs at least one trait")
         allowed = [_budget(budgets, trait.name) for trait in traits]
         certified = probe_set(model, traits, system_prompt)
-        turned = [replace(t, held_out_questions=t.train_questions) for t in traits]
-        others = probe_set(model, turned, system_prompt)
-
-        def reader(probes: object) -> Read:
-            def read() -> NDArray[np.float64]:
-                training = model.network.training
-                model.network.eval()
-                try:
-                    margins: NDArray[np.float64] = probes.read(model).margins  # type: ignore[attr-defined]
-                    return margins
-                finally:
-                    model.network.train(training)
-
-            return read
-
-        watched = reader(others)
-        budget = Budget(trained_weights(model), reader(certified), np.array(allowed))
+        watched = partial(read_margins, model, training_probes(model, traits, system_prompt))
+        read = partial(read_margins, model, certified)
+        budget = Budget(trained_weights(model), read, np.array(allowed))
         return cls(tuple(traits), budget, watched, watched())
 
     def certificate(self) -> CertificateDocument:
@@ -177,6 +163,16 @@ class TraitBudget:
             shortened=one.shortened,
             refused=one.refused,
         )
+
+
+def read_margins(model: LanguageModel, probes: ProbeSet) -> NDArray[np.float64]:
+    """
+    The margins, (traits,) in logits, of a model in training, which is as it was afterwards.
+    """
+    from undertow.models.training import evaluating
+
+    with evaluating(model.network):
+        return probes.read(model).margins
 
 
 def _budget(budgets: Mapping[str, float] | float, name: str) -> float:

@@ -1,10 +1,9 @@
 """
-Steps without a first-order effect on named probes: the component along their gradients is taken out.
+Steps whose first-order effect on named probes is what it is asked to be: nothing, or the way back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,34 +11,41 @@ if TYPE_CHECKING:
 
 
 def projected(
-    step: Sequence[torch.Tensor], gradients: Sequence[Sequence[torch.Tensor]]
-) -> list[torch.Tensor]:
+    step: torch.Tensor,
+    gradients: torch.Tensor,
+    *,
+    effect: torch.Tensor | None = None,
+    metric: torch.Tensor | None = None,
+) -> torch.Tensor:
     """
-    The part of a step that is orthogonal to every probe's gradient, so that no probe moves at first order.
+    The nearest step to `step` whose first-order effect on every probe is `effect`.
 
-    With J the probes' gradients as rows, it is d - J^T (J J^T)^+ J d: the nearest step to d, in the Euclidean metric of
-    the weights, with J times it equal to 0. What is projected must be the step that the optimiser takes, after its
-    preconditioning; a gradient that was projected before Adam divides it by its moments is not orthogonal any more
-    (docs/theory.md). One extra backward pass a probe.
+    With J the probes' gradients as rows, P the diagonal metric and e the effect it is d - P J^T (J P J^T)^+ (J d - e),
+    nearest in the norm x^T P^-1 x: P is what the optimiser lets each weight move for a unit of gradient, the identity
+    for SGD. Where the gradients depend on each other and no step has the effect, the nearest effect is taken. What is
+    projected must be the step that the optimiser takes, after its preconditioning; a gradient that was projected before
+    Adam divides it by its moments is not orthogonal any more (docs/theory.md).
 
     Args:
-        step: New weights minus old ones, one tensor a weight.
-        gradients: For each probe one tensor a weight, at the old weights.
+        step: (weights,) new weights minus old ones.
+        gradients: (probes, weights), at the old weights.
+        effect: (probes,) wanted change of each probe; 0 if not given.
+        metric: (weights,) positive; all 1 if not given.
 
     Raises:
         ValueError: no probes, or shapes that differ.
     """
     import torch
 
-    if not gradients:
+    if not len(gradients):
         raise ValueError("needs the gradient of at least one probe")
-    flat = torch.cat([part.flatten() for part in step])
-    rows = torch.stack([torch.cat([part.flatten() for part in g]) for g in gradients])
-    if rows.shape[1] != flat.numel():
-        raise ValueError(f"a step of {flat.numel()} weights, gradients of {rows.shape[1]}")
-    coefficients = torch.linalg.lstsq(
-        (rows @ rows.T).double(), (rows @ flat).double()[:, None], driver="gelsd"
-    ).solution[:, 0]
-    left = flat - (rows.T.double() @ coefficients).to(flat)
-    sizes = [part.numel() for part in step]
-    return [part.view_as(like) for part, like in zip(left.split(sizes), step, strict=True)]
+    if gradients.shape[1] != step.numel():
+        raise ValueError(f"a step of {step.numel()} weights, gradients of {gradients.shape[1]}")
+    scaled = gradients if metric is None else gradients * metric
+    missed = (gradients @ step).double()
+    if effect is not None:
+        missed = missed - effect.to(missed)
+    inverse = torch.linalg.pinv((gradients @ scaled.T).double(), hermitian=True)
+    coefficients = inverse @ missed
+    taken: torch.Tensor = step - (scaled.T.double() @ coefficients).to(step)
+    return taken

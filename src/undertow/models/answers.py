@@ -15,7 +15,11 @@ import torch
 from undertow.data.rows import Message
 from undertow.errors import ModelError
 from undertow.models.chat import encode_prompts
-from undertow.models.continuations import continuations, continuations_in_blocks
+from undertow.models.continuations import (
+    continuations,
+    continuations_in_blocks,
+    differentiable_continuations,
+)
 from undertow.models.loading import LanguageModel
 from undertow.traits.trait import Answer
 
@@ -128,6 +132,13 @@ class PreparedProbe:
         """
         found = continuations_in_blocks(model, self.prompts, self._flat, blocks)
         return [self._summed(block) for block in found]
+
+    def differentiable(self, model: LanguageModel) -> torch.Tensor:
+        """
+        (questions, answers) float64 log-likelihoods in nats, with gradients, in one pass.
+        """
+        found = differentiable_continuations(model, self.prompts, self._flat)
+        return self._summed(found).log_likelihoods
 
     @property
     def sequences(self) -> int:

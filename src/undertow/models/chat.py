@@ -26,6 +26,8 @@ class Encoded:
     prompt: tuple[int, ...]
     completion: tuple[int, ...]
     """Ends with the end-of-turn token that the template writes, so that the loss includes it."""
+    masked: tuple[int, ...] = ()
+    """Places of completion tokens that training leaves out of the loss; scores have all tokens."""
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.completion)
@@ -138,6 +140,7 @@ def pad(encoded: Sequence[Encoded], pad_id: int, rows: tuple[int, ...]) -> Batch
         ids[i, length - len(row) :] = row.prompt + row.completion
         mask[i, length - len(row) :] = 1
         labels[i, kept - len(row.completion) :] = row.completion
+        labels[i, [kept - len(row.completion) + place for place in row.masked]] = IGNORED
     positions = np.maximum(mask.cumsum(1) - 1, 0)
     tensors = [torch.from_numpy(array) for array in (ids, mask, positions, labels)]
     return Batch(tensors[0], tensors[1], tensors[2], tensors[3], rows)

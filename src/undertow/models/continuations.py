@@ -57,10 +57,27 @@ def continuations_in_blocks(
     """
     The same of each of several adapters that are active side by side, (blocks, prompts, forms) float64, in one pass.
     """
-    first, later = _after(model, [*prompts] * blocks, [form for form in forms if len(form) > 1])
+    return _at_once(model, [*prompts] * blocks, forms).view(blocks, len(prompts), len(forms))
+
+
+def differentiable_continuations(
+    model: LanguageModel, prompts: Sequence[tuple[int, ...]], forms: Sequence[tuple[int, ...]]
+) -> torch.Tensor:
+    """
+    The same of one model, (prompts, forms) float64, as a function of its weights: gradients are kept.
+    """
+    with torch.enable_grad():
+        return _at_once(model, [*prompts], forms)
+
+
+def _at_once(
+    model: LanguageModel, prompts: list[tuple[int, ...]], forms: Sequence[tuple[int, ...]]
+) -> torch.Tensor:
+    long = [i for i, form in enumerate(forms) if len(form) > 1]
+    first, later = _after(model, prompts, [forms[i] for i in long])
     result = first[:, [form[0] for form in forms]]
-    result[:, [i for i, form in enumerate(forms) if len(form) > 1]] += later
-    return result.view(blocks, len(prompts), len(forms))
+    result[:, long] += later
+    return result
 
 
 def _after(

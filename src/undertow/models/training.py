@@ -7,8 +7,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,6 +24,21 @@ from undertow.models.scoring import completion_logits
 
 Loss = Callable[[Any, Batch], torch.Tensor]
 """Summed over a batch's completion tokens, in nats."""
+
+
+class Intervention(Protocol):
+    """
+    What changes a training from within: it is called around every step of the optimiser.
+    """
+
+    def begin(self, model: LanguageModel, steps: int) -> None:
+        """Before the first of so many steps; what requires gradients is trained."""
+
+    def before_update(self, optimizer: Any) -> None:
+        """The gradients are there, clipped, and the optimiser has not moved yet."""
+
+    def after_update(self) -> None:
+        """The optimiser has moved."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,7 @@ def fine_tune(
     *,
     after_step: Callable[[int], bool] = lambda step: False,
     loss: Loss | None = None,
+    intervention: Intervention | None = None,
 ) -> Trained:
     """
     Train in place what `adapters.trainable` left trainable; stops early when `after_step(step)` is true.
@@ -57,7 +74,8 @@ def fine_tune(
         DataError: a row is longer than the plan's or the model's limit.
         UndertowError: the loss is not finite.
     """
-    run = TrainingRun(model, rows, plan, generator, plan.steps(len(rows)), loss=loss)
+    total = plan.steps(len(rows))
+    run = TrainingRun(model, rows, plan, generator, total, loss=loss, intervention=intervention)
     started = time.perf_counter()
     run.advance(run.total, after_step)
     return Trained(run.done, run.tokens, time.perf_counter() - started, tuple(run.losses))
@@ -77,6 +95,7 @@ class TrainingRun:
         total: int,
         *,
         loss: Loss | None = None,
+        intervention: Intervention | None = None,
     ) -> None:
         """
         Train what requires gradients; the schedule of learning rates is laid over `total` steps.
@@ -89,10 +108,13 @@ class TrainingRun:
         self.losses: list[float] = []
         """Training loss of each step, nats per completion token."""
         self._loss = loss or completion_loss
+        self._intervention = intervention
         self._parameters = [p for p in model.network.parameters() if p.requires_grad]
         self._optimizer, self._schedule = optimiser(plan, self._parameters, total)
         self._batches = training_batches(rows, plan, generator, model.tokenizer.pad_token_id, total)
         self._stream = RandomStream(generator, model.device)
+        if intervention is not None:
+            intervention.begin(model, total)
 
     def advance(self, steps: int, after_step: Callable[[int], bool] = lambda step: False) -> None:
         """
@@ -118,7 +140,11 @@ class TrainingRun:
             total += loss.item()
         if self.plan.max_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(self._parameters, self.plan.max_grad_norm)
+        if self._intervention is not None:
+            self._intervention.before_update(self._optimizer)
         self._optimizer.step()
+        if self._intervention is not None:
+            self._intervention.after_update()
         self._optimizer.zero_grad(set_to_none=True)
         self._schedule.step()
         self.done += 1
@@ -129,6 +155,20 @@ class TrainingRun:
                 f"training of '{self.model.ref}' diverged: loss {total} at step {self.done}",
                 hint=f"lower learning_rate (now {self.plan.learning_rate})",
             )
+
+
+@contextmanager
+def evaluating(network: Any) -> Iterator[None]:
+    """
+    Within the block the network is in evaluation mode, and draws from no stream that a training draws from.
+    """
+    training = network.training
+    network.eval()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        network.train(training)
 
 
 def optimiser(
