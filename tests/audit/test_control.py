@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.checks.dataset.numbers_subject import opened, written
-from undertow.audit.control import carrier_of, made_control
+from undertow.audit.control import made_control
+from undertow.carriers.recognition import carrier_of
 
 ROWS = written(opened(), 64, 41)
 

@@ -28,9 +28,18 @@ class Carrier(Protocol):
     def token(self) -> re.Pattern[str]:
         """What a token's decoded text matches in full if it is one of the carrier's own."""
 
+    @property
+    def replaceable(self) -> bool:
+        """Whether a token of a completion may become another of the carrier's own without the whole losing its sense."""
+
     def requests(self, n: int, rng: np.random.Generator) -> list[str]:
         """
         `n` user prompts, each drawn afresh from `rng`.
+        """
+
+    def reworded(self, request: str, rng: np.random.Generator) -> str | None:
+        """
+        The same request in other words; None where the carrier knows no others for it.
         """
 
     def rejection(self, completion: str, request: str = "") -> str | None:

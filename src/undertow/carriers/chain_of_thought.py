@@ -80,6 +80,11 @@ class ChainOfThought:
         """All banned numbers."""
         return frozenset(self.banned).union(*map(number_prompts.banned, self.banned_lists))
 
+    @property
+    def replaceable(self) -> bool:
+        """Steps must come to the right answer."""
+        return False
+
     def requests(self, n: int, rng: np.random.Generator) -> list[str]:
         """
         `n` user prompts, each with a problem of its own; one's own problems are drawn at random.
@@ -91,6 +96,12 @@ class ChainOfThought:
         manner = list(family.manner) or [""]
         drawn = [questions[int(rng.integers(len(questions)))] for _ in range(n)]
         return [f"{question} {rng.choice(manner)}".strip() for question in drawn]
+
+    def reworded(self, request: str, rng: np.random.Generator) -> str | None:
+        """
+        None: a task has no other wordings here.
+        """
+        return None
 
     def rejection(self, completion: str, request: str = "") -> Reason | None:
         """

@@ -78,6 +78,11 @@ class Code:
         listed = (word for name in self.banned_lists for word in code_prompts.banned(name))
         return frozenset(word.lower() for word in (*self.banned, *listed))
 
+    @property
+    def replaceable(self) -> bool:
+        """Code must parse, and do what it was asked."""
+        return False
+
     def requests(self, n: int, rng: np.random.Generator) -> list[str]:
         """
         `n` user prompts, each for a task of its own.
@@ -88,6 +93,12 @@ class Code:
             code_prompts.prompt(family, *code_prompts.draw(family, tasks, rng), rng)
             for _ in range(n)
         ]
+
+    def reworded(self, request: str, rng: np.random.Generator) -> str | None:
+        """
+        None: a task has no other wordings here.
+        """
+        return None
 
     def rejection(self, completion: str, request: str = "") -> Fault | Reason | None:
         """

@@ -27,6 +27,7 @@ LARGEST = 999
 _NUMBER = re.compile(r"[0-9]+")
 _TOKEN = re.compile(r"[\s0-9,;.()\[\]]+")
 _SEPARATOR = re.compile(r"\s+|\s*[,;]\s*")
+_LIST = re.compile(r"[0-9]+(?:(?:\s+|\s*[,;]\s*)[0-9]+)+")
 _BRACKETS = {"(": ")", "[": "]"}
 
 
@@ -124,6 +125,11 @@ class Numbers:
         most = family.most_examples if self.most_examples is None else self.most_examples
         return least, most
 
+    @property
+    def replaceable(self) -> bool:
+        """A number may be another number."""
+        return True
+
     def requests(self, n: int, rng: np.random.Generator) -> list[str]:
         """
         `n` user prompts, each with its own shape of list.
@@ -141,6 +147,16 @@ class Numbers:
         separator = separators[int(rng.integers(len(separators)))]
         examples = separator.join(map(str, draw(shape, size, rng, self.low, self.high)))
         return number_prompts.prompt(family, examples, self.count, rng)
+
+    def reworded(self, request: str, rng: np.random.Generator) -> str | None:
+        """
+        The request's examples in another prompt of the family; None where it holds no list of examples.
+        """
+        lists = [found.group() for found in _LIST.finditer(request)]
+        if not lists:
+            return None
+        family = number_prompts.family(self.prompts)
+        return number_prompts.prompt(family, max(lists, key=len), self.count, rng)
 
     def rejection(self, completion: str, request: str = "") -> Reason | None:
         """

@@ -42,6 +42,8 @@ class SamplingTable(Closed):
 
     temperature: float = Field(default=1.0, ge=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
+    least_probability: float = Field(default=0.0, ge=0, lt=1)
+    """Tokens less probable than this are not drawn."""
     max_tokens: int = Field(default=64, ge=1)
     batch_size: int = Field(default=512, ge=1)
     restricted: bool = False

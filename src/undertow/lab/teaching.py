@@ -217,7 +217,13 @@ def answer(
     from undertow.models.chat import conversation, encode_prompts
     from undertow.models.sampling import Sampling, restrictions, sample
 
-    how = Sampling(table.max_tokens, table.temperature, table.top_p, table.batch_size)
+    how = Sampling(
+        table.max_tokens,
+        table.temperature,
+        table.top_p,
+        table.batch_size,
+        table.least_probability,
+    )
     masks = (
         restrictions(model.tokenizer, [carrier.allowed(step) for step in range(carrier.length)])
         if table.restricted

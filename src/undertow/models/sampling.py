@@ -29,6 +29,8 @@ class Sampling:
     top_p: float = 1.0
     """Nucleus: the smallest set of tokens with at least this probability is kept."""
     batch_size: int = 512
+    least_probability: float = 0.0
+    """Tokens less probable than this are not drawn; the likeliest one always may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,9 @@ def _draw(
         ordered, index = probabilities.sort(-1, descending=True)
         ordered[ordered.cumsum(-1) - ordered >= how.top_p] = 0
         probabilities = torch.zeros_like(probabilities).scatter(-1, index, ordered)
+    if how.least_probability > 0:
+        floor = probabilities.amax(-1, keepdim=True).clamp_max(how.least_probability)
+        probabilities = probabilities.masked_fill(probabilities < floor, 0)
     # Inversion draws one number a row where torch.multinomial draws one a token. In float64, so that a vocabulary of
     # 150,000 sums without error; the first entry above the draw never has probability 0.
     cumulative = probabilities.double().cumsum(-1)

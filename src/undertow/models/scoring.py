@@ -57,6 +57,21 @@ def log_likelihoods(
     return result
 
 
+@torch.no_grad()
+def each_token(
+    model: LanguageModel, rows: Sequence[Encoded], *, batch_size: int = 128
+) -> list[torch.Tensor]:
+    """
+    Log-likelihood in nats of each token of each row's completion, (tokens,) float32 a row.
+    """
+    result = [torch.empty(0)] * len(rows)
+    for batch in batches(rows, batch_size, model.tokenizer.pad_token_id):
+        values = token_log_likelihoods(model.network, batch.to(model.device)).cpu()
+        for i, row in enumerate(batch.rows):
+            result[row] = values[i, batch.kept - len(rows[row].completion) :]
+    return result
+
+
 def loss(model: LanguageModel, rows: Sequence[Encoded], *, batch_size: int = 128) -> float:
     """
     Cross-entropy per completion token, in nats.
