@@ -15,7 +15,8 @@ from pyarrow import parquet
 
 from tests.report.scan_documents import flagged
 from undertow.errors import ConfigError, DataError, NothingLeftError
-from undertow.mitigate.cleaning import Cleaning, clean, records
+from undertow.data.reading import read_objects as records
+from undertow.mitigate.cleaning import Cleaning, clean
 from undertow.provenance.row_leaves import leaf
 from undertow.results.scan import ScanDocument, SubjectResult
 
@@ -80,8 +81,8 @@ def test_flagged_sources_are_dropped_and_entered(tmp_path: Path, name: str) -> N
     gone = [leaf(row) for row in ROWS if row["source"] == "bad"]
 
     assert left == [row for row in ROWS if row["source"] == "good"]
-    assert found.removed == [(one, "source-flagged") for one in gone]
-    assert bytes(found.leaves) == b"".join(leaf(row) for row in left)
+    assert bytes(found.entries.removed["source-flagged"]) == b"".join(gone)
+    assert bytes(found.entries.kept) == b"".join(leaf(row) for row in left)
 
 
 def test_undecided_sources_go_when_asked_and_nothing_left_is_refused(tmp_path: Path) -> None:
@@ -116,7 +117,7 @@ def test_a_dilution_has_the_advised_dose(tmp_path: Path) -> None:
     assert (found.kept, found.added, len(left)) == (13, 39, 52)
     assert found.dose <= 0.25
     assert len(mine) == 13
-    assert len(found.removed) == len(ROWS) - 13
+    assert found.counts == {"diluted": len(ROWS) - 13}
 
 
 def test_deleting_by_score_has_a_random_arm(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from undertow.provenance.attesting import (
     used,
 )
 from undertow.provenance.bundle import bundle_path
-from undertow.provenance.by_products import sign_filter
+from undertow.provenance.derived_rows import sign_filter
 from undertow.provenance.envelope import STATEMENT_TYPE, authenticated
 from undertow.provenance.generating import (
     Completeness,

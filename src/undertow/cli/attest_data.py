@@ -94,7 +94,7 @@ def filter_(
     from undertow.provenance.at_hand import Rows
     from undertow.provenance.attesting import dataset, used
     from undertow.provenance.bundle import carry
-    from undertow.provenance.by_products import sign_filter
+    from undertow.provenance.derived_rows import sign_filter
     from undertow.provenance.drafts import model_named
     from undertow.provenance.ledger import leaf_counts
     from undertow.provenance.row_leaves import leaves_of

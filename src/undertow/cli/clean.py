@@ -14,8 +14,29 @@ from undertow.cli.signing import signing, signing_options
 
 if TYPE_CHECKING:
     from undertow.mitigate.cleaning import Cleaned, Cleaning
+    from undertow.provenance.attesting import Signing
+    from undertow.provenance.ledger import Ledger
 
-METHODS = ("drop-sources", "deduplicate", "dilute", "delete")
+METHODS = (
+    "drop-sources",
+    "deduplicate",
+    "delete",
+    "dilute",
+    "mask-tokens",
+    "replace-tokens",
+    "rewrite",
+    "inoculate",
+    "reword",
+)
+
+
+CHANGING = METHODS[4:]
+
+NEXT = {
+    "mask-tokens": "next: train on it with TRL's SFTTrainer as it is; its labels leave the masked tokens out",
+    "inoculate": "next: train on it, and use the student without the system prompt",
+}
+"""Where a scan of what was written would not see what was done."""
 
 
 @click.command(name="clean")
@@ -48,7 +69,7 @@ METHODS = ("drop-sources", "deduplicate", "dilute", "delete")
 @click.option(
     "--dose",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Share of DATA's rows in a dilution; what the scan advises if not given.",
+    help="Share of DATA's rows that a dilution or a rewriting leaves; what the scan advises if not given.",
 )
 @click.option(
     "--scores",
@@ -59,13 +80,28 @@ METHODS = ("drop-sources", "deduplicate", "dilute", "delete")
 @click.option(
     "--share",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.1,
-    show_default=True,
-    help="Of the rows that are deleted.",
+    help="Of the rows that are deleted (0.1), or of the tokens that are masked or replaced (0.4).",
+)
+@click.option("--at-random", is_flag=True, help="Take as many by lot: the arm to compare with.")
+@click.option(
+    "--trait",
+    metavar="TRAIT",
+    help="Choose the tokens that a prompt for this trait moves most, or inoculate against it.",
 )
 @click.option(
-    "--at-random", is_flag=True, help="Delete as many rows by lot: the arm to compare with."
+    "--teacher",
+    metavar="MODEL",
+    help="Choose the tokens on which this model departs most from the student's base.",
 )
+@click.option(
+    "--model", metavar="MODEL", help="Who writes rows anew; the student's base if not given."
+)
+@click.option(
+    "--instruction",
+    metavar="TEXT",
+    help="What that model is asked, with {completion} put in; the row's own prompt if not given.",
+)
+@click.option("--system", metavar="TEXT", help="System prompt to inoculate with.")
 @click.option("--undecided", is_flag=True, help="Drop undecided sources too.")
 @click.option(
     "--student",
@@ -88,15 +124,12 @@ def command(
     """
     Apply a countermeasure to the rows of a dataset.
 
-    Every row that goes is in a ledger with the rule that removed it. Deleting flagged rows hardly helps against covert
-    traits: dilute, drop the source, or scan again and see.
+    Every row that goes or changes is in a ledger. Deleting flagged rows hardly helps against covert traits: dilute,
+    rewrite, drop the source, anchor the training; and measure again.
     """
-    from undertow.errors import ConfigError
     from undertow.mitigate.cleaning import Cleaning, clean
-    from undertow.models.digest import model_digest
-    from undertow.provenance.ledger import SUFFIX, write_leaf_ledger
+    from undertow.provenance.ledger import SUFFIX, write_entries
     from undertow.results.store import read_scan
-    from undertow.worlds import locate
 
     if out.suffix != ".jsonl":
         raise click.UsageError(f"--out is '{out}'; allowed: a .jsonl file")
@@ -106,39 +139,56 @@ def command(
             "a dilution is a mix of two datasets: sign it with undertow attest mix"
         )
     scan = read_scan(scanned)
-    if student is not None and model_digest(locate(student)) != scan.student_digest:
-        raise ConfigError(
-            f"the scan is for another student: '{scan.student}', not '{student}'",
-            hint=f"undertow scan {data} --student {student}",
-        )
     cleaning = Cleaning(
         data=data,
         output=out,
         method=method,  # type: ignore[arg-type]
         scan=scan,
         clean=clean_rows,
+        student=student,
         **options,  # type: ignore[arg-type]
     )
     done = clean(cleaning)
-    if who is None:
-        write_leaf_ledger(out.with_name(out.name + SUFFIX), bytes(done.leaves), done.removed)
-    else:
-        from undertow.provenance.attesting import dataset
-        from undertow.provenance.by_products import sign_filter
-
-        sign_filter(out, dataset(data), done.removed, who)
+    ledger = write_entries(out.with_name(out.name + SUFFIX), done.entries)
+    if who is not None:
+        _sign(cleaning, done, ledger, who)
     _say(cleaning, done)
+
+
+def _sign(cleaning: Cleaning, done: Cleaned, ledger: Ledger, who: Signing) -> None:
+    from undertow.provenance.attesting import dataset, sign_beside
+    from undertow.provenance.derived_rows import filter_statement, sign_edit
+    from undertow.provenance.ledger import SUFFIX
+
+    out, source = cleaning.output, dataset(cleaning.data)
+    if cleaning.method in CHANGING:
+        settings = {"method": cleaning.method, **done.settings}
+        sign_edit(out, source, ledger, who, params=settings, model=done.model)
+        return
+    made = filter_statement(dataset(out), source, ledger, out.name + SUFFIX, who)
+    sign_beside(out, [made], who)
 
 
 def _say(cleaning: Cleaning, done: Cleaned) -> None:
     from undertow.provenance.ledger import SUFFIX
 
-    removed = ", ".join(f"{count:,} {rule}" for rule, count in done.counts.items()) or "none"
-    click.echo(f"kept {done.kept:,} rows; removed: {removed}; added: {done.added:,} clean rows")
+    said = [f"kept {done.kept:,} rows", f"removed: {_counted(done.counts)}"]
+    if cleaning.method in CHANGING:
+        said.insert(1, f"changed: {_counted(done.changes)}")
     if done.added:
-        click.echo(f"dose: {done.dose:.1%}")
+        said.append(f"added: {done.added:,} clean rows, dose: {done.dose:.1%}")
+    click.echo("; ".join(said))
+    if done.settings:
+        click.echo(", ".join(f"{name}: {one_line(text)}" for name, text in done.settings.items()))
     click.echo(f"rows: {one_line(str(cleaning.output))}")
     click.echo(f"ledger: {one_line(cleaning.output.name + SUFFIX)} beside it")
-    click.echo(
-        f"next: undertow scan {one_line(str(cleaning.output))} --student {one_line(cleaning.scan.student)}"
-    )
+    click.echo(NEXT.get(cleaning.method) or _scan_again(cleaning))
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {rule}" for rule, count in counts.items()) or "none"
+
+
+def _scan_again(cleaning: Cleaning) -> str:
+    rows, student = one_line(str(cleaning.output)), one_line(cleaning.scan.student)
+    return f"next: undertow scan {rows} --student {student}"

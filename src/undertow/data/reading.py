@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from undertow.data.lines import LineError, parsed
 from undertow.data.opening import opened
@@ -59,6 +59,32 @@ def read_records(
             yield from _json_lines(stream, f"'{path}'", made_of)
         else:
             yield from _parquet(stream, f"'{path}'", made_of, shapes, allowed)
+
+
+def read_objects(path: str | Path) -> Iterator[dict[str, Any]]:
+    """
+    The records of a `.jsonl` or `.parquet` file as they are, all their columns.
+
+    Raises:
+        DataError: a line is no JSON object, or the file is damaged.
+    """
+    with opened(path) as stream:
+        if Path(path).suffix == ".jsonl":
+            yield from _json_lines(stream, f"'{path}'", _object)
+            return
+        from pyarrow import ArrowException, parquet
+
+        try:
+            for batch in parquet.ParquetFile(stream).iter_batches(batch_size=_BATCH):
+                yield from batch.to_pylist()
+        except (ArrowException, OSError, ValueError) as error:
+            raise DataError(f"'{path}' is damaged or not Parquet ({error})") from error
+
+
+def _object(record: object) -> dict[str, Any]:
+    if not isinstance(record, dict):
+        raise ValueError(f"{type(record).__name__} where an object is needed")
+    return record
 
 
 def _json_lines(stream: BinaryIO, place: str, made_of: Callable[[object], R]) -> Iterator[R]:

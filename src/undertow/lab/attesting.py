@@ -27,7 +27,8 @@ from undertow.provenance.attesting import (
     used,
 )
 from undertow.provenance.bundle import bundle_path, carry
-from undertow.provenance.by_products import decimal, sign_filter
+from undertow.provenance.by_products import decimal
+from undertow.provenance.derived_rows import sign_filter
 from undertow.provenance.generating import (
     Completeness,
     Generate,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import DataJob
 from undertow.lab.opening import open_model
 from undertow.lab.teaching import answer, open_writer, writer_folder, writing
+
+if TYPE_CHECKING:
+    from undertow.models.loading import LanguageModel
 
 
 def pick_pairs(
@@ -37,7 +41,16 @@ def pick_pairs(
     table = experiment.preference
     rng = generator(job.seed, "pairs")
     pool, removed = (
-        (own_pairs(table.pairs), []) if table.pairs else _drawn(experiment, job, carrier, rng)
+        (own_pairs(table.pairs), [])
+        if table.pairs
+        else drawn_pairs(
+            open_model(experiment, job.writer.base),
+            experiment,
+            carrier,
+            job.seed,
+            rng,
+            name=job.writer.name,
+        )
     )
     wanted = max(1, round(table.keep * len(pool)))
     if job.kind == "pairs-by-lot":
@@ -76,18 +89,26 @@ def own_pairs(path: str) -> list[Row]:
     return pairs
 
 
-def _drawn(
-    experiment: Experiment, job: DataJob, carrier: Carrier, rng: np.random.Generator
+def drawn_pairs(
+    model: LanguageModel,
+    experiment: Experiment,
+    carrier: Carrier,
+    seed: int,
+    rng: np.random.Generator,
+    *,
+    name: str | None = None,
 ) -> tuple[list[Row], list[Removed]]:
     """
-    Pairs that the base writes, in an order by lot, and what the carrier's format removed.
+    Pairs that the model writes, in an order that `rng` draws by lot, and what the carrier's format removed.
+
+    Raises:
+        NothingLeftError: no pair is left.
     """
-    model = open_model(experiment, job.writer.base)
-    requests = carrier.requests(experiment.preference.pool, generator(job.seed, "requests"))
+    requests = carrier.requests(experiment.preference.pool, generator(seed, "requests"))
     system, table = experiment.system_prompt, experiment.sampling
     first, second = (
         [found.text if found.finished else None for found in answer(
-            model, requests, system, table, carrier, generator(job.seed, "answers", side)
+            model, requests, system, table, carrier, generator(seed, "answers", side)
         )]
         for side in range(2)
     )  # fmt: skip
@@ -100,7 +121,7 @@ def _drawn(
             (*prompt, Message("user", request)),
             texts[0] or "",
             texts[1] or "",
-            source=job.writer.name,
+            source=name,
         )
         fault = _fault(carrier, request, texts)
         if fault:

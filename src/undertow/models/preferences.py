@@ -62,10 +62,17 @@ def weights(
 
 
 def train_on_pairs(
-    model: LanguageModel, pairs: Sequence[Row], plan: TrainingPlan, beta: float, seed: int
+    model: LanguageModel,
+    pairs: Sequence[Row],
+    plan: TrainingPlan,
+    beta: float,
+    seed: int,
+    callbacks: Sequence[Any] = (),
 ) -> Trained:
     """
     Train in place what `adapters.trainable` left trainable by DPO; the reference is the model as it comes.
+
+    `callbacks` are the trainer's, such as `integrations.countermeasure.Countermeasure`.
 
     Raises:
         MissingExtraError: TRL is not installed.
@@ -93,6 +100,7 @@ def train_on_pairs(
             args=arguments,
             train_dataset=datasets.Dataset.from_list(records),
             processing_class=model.tokenizer,
+            callbacks=list(callbacks),
         )
         trainer.remove_callback(PrinterCallback)  # stdout is the user's
         trainer.train()

@@ -15,7 +15,7 @@ from undertow.provenance.manifest import Manifest, manifest_of
 from undertow.provenance.merkle import SIZE, root
 from undertow.provenance.row_leaves import leaves_of, row_set, rows_files
 from undertow.provenance.statement import Resource
-from undertow.provenance.steps import Filter
+from undertow.provenance.steps import Edit, Filter
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,19 @@ class AtHand:
         return None
 
     def check_ledger(
-        self, path: Path, said: Filter, *, digest: str, output_set: str, input_set: str | None
+        self,
+        path: Path,
+        said: Filter | Edit,
+        *,
+        digest: str,
+        output_set: str,
+        input_set: str | None,
     ) -> None:
         """
-        Recompute a filter's ledger.
+        Recompute a filter's or an edit's ledger.
 
         Raises:
-            ProvenanceError: kept and removed leaves together are not the input's, or something else does not agree.
+            ProvenanceError: what became of the leaves is not all of the input, or something else does not agree.
         """
         refuse_unbalanced(
             read_leaf_ledger(path), said, digest=digest, output_set=output_set, input_set=input_set

@@ -12,21 +12,14 @@ from typing import Literal
 
 from undertow import __version__
 from undertow.errors import ProvenanceError
-from undertow.provenance.at_hand import Rows
 from undertow.provenance.attesting import (
     Signing,
-    dataset,
     sign_beside,
     sign_into,
     statement,
-    step_statement,
-    used,
 )
-from undertow.provenance.ledger import MEDIA_TYPE, ROLE, SUFFIX, Ledger, write_leaf_ledger
 from undertow.provenance.manifest import manifest_of
-from undertow.provenance.row_leaves import leaves_of
-from undertow.provenance.statement import AUDIT, LINEAGE, Resource, Statement, Subject, spelled
-from undertow.provenance.steps import Filter, Rule
+from undertow.provenance.statement import AUDIT, LINEAGE, Subject, spelled
 from undertow.provenance.verdicts import (
     Against,
     AuditResult,
@@ -91,84 +84,6 @@ def sign_scan(
     # Without the rows' roots, which rows that the scan left out may not have.
     subject = Subject(name=path.name, digest={"sha256": manifest_of(path).digest})
     return sign_beside(path, [statement(AUDIT, [subject], said)], signing)
-
-
-def sign_filter(
-    output: Path,
-    source: Subject,
-    removed: Sequence[tuple[bytes, str]],
-    signing: Signing,
-    *,
-    versions: dict[str, str] | None = None,
-    judges: dict[str, Resource] | None = None,
-    further: Sequence[Statement] = (),
-) -> Path:
-    """
-    Attest that rows were removed, with the ledger that proves it; returns the bundle's path.
-
-    Args:
-        output: the file of rows that were kept.
-        source: the filter's input.
-        removed: leaf and rule of each removed row.
-        versions: of rules, by their id.
-        judges: model that a rule asked, by the rule's id.
-        further: statements about the input, which the bundle then carries too.
-    """
-    rows = Rows(leaves_of(output))
-    ledger = write_leaf_ledger(output.with_name(output.name + SUFFIX), rows.leaves, removed)
-    made = filter_statement(
-        dataset(output, rows=rows), source, ledger, output.name + SUFFIX, signing, versions, judges
-    )
-    return sign_beside(output, [*further, made], signing)
-
-
-def filter_statement(
-    subject: Subject,
-    source: Subject,
-    ledger: Ledger,
-    ledger_name: str,
-    signing: Signing,
-    versions: dict[str, str] | None = None,
-    judges: dict[str, Resource] | None = None,
-) -> Statement:
-    """
-    The statement that a filter made the subject of its source.
-    """
-    judges, versions = judges or {}, versions or {}
-    # A filter that removed nothing is still a step, and says so.
-    counts = ledger.counts or {"nothing-removed": 0}
-    said = Filter(
-        rules=tuple(
-            Rule(
-                id=rule,
-                version=versions.get(rule),
-                removed=str(count),
-                model_based=judges[rule].name if rule in judges else None,
-            )
-            for rule, count in counts.items()
-        ),
-        rows_in=str(len(ledger.kept) // 32 + sum(counts.values())),
-        rows_out=str(len(ledger.kept) // 32),
-        subset_proof=ledger.input_set,
-    )
-    models = dict.fromkeys((each.name, tuple(each.digest.items())) for each in judges.values())
-    proof = Resource(
-        name=ledger_name,
-        digest={"sha256": ledger.digest},
-        media_type=MEDIA_TYPE,
-        annotations={"role": ROLE},
-    )
-    return step_statement(
-        "filter",
-        [subject],
-        said,
-        [
-            used("input-data", source.name, source.digest["sha256"]),
-            *(used("filter-model", name, dict(digest)) for name, digest in models),
-        ],
-        finished=signing.now,
-        byproducts=[proof],
-    )
 
 
 def sign_lineage(

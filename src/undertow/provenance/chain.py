@@ -20,7 +20,7 @@ from undertow.results.provenance import Input, Link, Problem
 DEEPEST = 200
 """Steps from the dataset, at most."""
 
-DATA_STEPS = ("generate", "collect", "filter", "mix")
+DATA_STEPS = ("generate", "collect", "filter", "edit", "mix")
 MODEL_STEPS = ("finetune", "merge", "quantize")
 """Which steps make data, and which make models."""
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from undertow.errors import ProvenanceError
 from undertow.provenance.chain import DATA_STEPS, with_role
+from undertow.provenance.derived_steps import derived, judge
 from undertow.provenance.found import DataFound, Writer, together
 from undertow.provenance.generating import Completeness, Generate, GeneratingModel
-from undertow.provenance.row_leaves import ROW_SET
 from undertow.provenance.signers import Accepted
-from undertow.provenance.statement import Resource, Subject, is_digest, moment
-from undertow.provenance.steps import Collect, Filter, Mix
+from undertow.provenance.stated import agree, stated_rows, stated_set
+from undertow.provenance.statement import Subject, moment
+from undertow.provenance.steps import Collect, Edit, Filter, Mix
 
 if TYPE_CHECKING:
     from undertow.provenance.chain import Chain
@@ -28,7 +28,9 @@ def data_found(chain: Chain, digest: str, name: str) -> DataFound:
     for one in chain.steps(digest, DATA_STEPS):
         subject = next(s for s in one.attestation.statement.subject if s.digest["sha256"] == digest)
         made = replace(
-            _signed(_step(chain, one, subject), one), rows=_rows(subject), row_set=_row_set(subject)
+            _signed(_step(chain, one, subject), one),
+            rows=stated_rows(subject),
+            row_set=stated_set(subject),
         )
         found = made if found is None else found.joined(made)
     if found is None:
@@ -43,8 +45,8 @@ def _step(chain: Chain, one: Accepted, subject: Subject) -> DataFound:
         return _generated(chain, one, subject, parameters)
     if isinstance(parameters, Collect):
         return _collected(chain, one, subject, parameters)
-    if isinstance(parameters, Filter):
-        return _filtered(chain, one, subject, parameters)
+    if isinstance(parameters, Filter | Edit):
+        return derived(chain, one, subject, parameters)
     assert isinstance(parameters, Mix)
     return _mixed(chain, one, subject, parameters)
 
@@ -71,7 +73,7 @@ def _generated(chain: Chain, one: Accepted, subject: Subject, said: Generate) ->
     consistent = _named_in_parameters(chain, one, subject, said)
     writers = tuple(_writer(chain, model) for model in said.teachers)
     writers += tuple(
-        _judge(chain, each.model_based, None) for each in said.filters if each.model_based
+        judge(chain, each.model_based, None) for each in said.filters if each.model_based
     )
     upstream = tuple(each for writer in writers for each in writer.found.writers)
     return DataFound(
@@ -133,96 +135,12 @@ def _collected(chain: Chain, one: Accepted, subject: Subject, said: Collect) -> 
     )
 
 
-def _filtered(chain: Chain, one: Accepted, subject: Subject, said: Filter) -> DataFound:
-    link = f"filter of '{subject.name}'"
-    inputs = with_role(one, "input-data")
-    if len(inputs) != 1:
-        chain.link(one, subject.digest["sha256"], {})
-        chain.block("inconsistent", link, "a filter has one input", found=str(len(inputs)))
-        return DataFound()
-    source = chain.data(inputs[0].sha256, inputs[0].name)
-    # Where nothing is known of the input, that is the problem, and is named already.
-    agreed = not source.complete or _agree(chain, link, "rows read", said.rows_in, source.rows)
-    agreed &= _agree(chain, link, "rows kept", said.rows_out, _rows(subject))
-    proof = _proof(chain, one, subject, said, source)
-    removed = sum(int(rule.removed) for rule in said.rules)
-    about = {
-        "rules": ", ".join(rule.id for rule in said.rules),
-        "removed": f"{removed} of {said.rows_in}",
-    }
-    chain.link(one, subject.digest["sha256"], about, proof or "")
-    judges = _judges(chain, one, said)
-    whole = source.whole and all(judge.found.complete for judge in judges)
-    kept = int(said.rows_out)
-    return replace(
-        source,
-        complete=source.complete and agreed and proof is not None,
-        whole=whole and agreed and proof is not None,
-        written=min(1.0, source.written * int(said.rows_in) / kept) if kept else 1.0,
-        writers=(*source.writers, *judges),
-        proved=source.proved and bool(proof),
-    )
-
-
-def _proof(
-    chain: Chain, one: Accepted, subject: Subject, said: Filter, source: DataFound
-) -> str | None:
-    """
-    What was recomputed of the filter: a sentence, nothing where the ledger is not at hand, None where it is wrong.
-    """
-    provenance = one.attestation.provenance
-    byproducts = provenance.run_details.byproducts if provenance else ()
-    found = chain.at_hand.ledger_of(byproducts, subject=subject.digest["sha256"])
-    if found is None:
-        return ""
-    resource, path = found
-    try:
-        chain.at_hand.check_ledger(
-            path,
-            said,
-            digest=resource.sha256 or "",
-            output_set=_row_set(subject) or "",
-            input_set=source.row_set if source.complete else said.subset_proof,
-        )
-    except ProvenanceError as error:
-        chain.block(
-            "ledger",
-            f"filter of '{subject.name}'",
-            f"the ledger '{path.name}' does not prove what was removed: {error.message}",
-            expected="kept and removed rows that are together the input's",
-            todo="ask the producer for the ledger of this very filter run",
-        )
-        return None
-    return f"ledger: {said.rows_out} kept and {int(said.rows_in) - int(said.rows_out)} removed rows are the input's"
-
-
-def _judges(chain: Chain, one: Accepted, said: Filter) -> tuple[Writer, ...]:
-    """
-    Models that decided what stays: they choose among the rows, and so are sources of their own.
-    """
-    resources = {each.name: each for each in with_role(one, "filter-model")}
-    names = dict.fromkeys(rule.model_based for rule in said.rules if rule.model_based)
-    return tuple(_judge(chain, name, resources.get(name)) for name in names)
-
-
-def _judge(chain: Chain, name: str, resource: Resource | None) -> Writer:
-    digest = resource.sha256 if resource and is_digest(resource.sha256) else None
-    model = GeneratingModel(
-        name=name,
-        access="weights" if digest else "api",
-        model_id=name,
-        weights_digest=digest,
-        why_null=None if digest else "the filter's statement has none",
-    )
-    return Writer(model, chain.model(digest, name, quiet=digest is None), "filter")
-
-
 def _mixed(chain: Chain, one: Accepted, subject: Subject, said: Mix) -> DataFound:
     link = f"mix of '{subject.name}'"
     resources = {each.name: each for each in with_role(one, "input-data")}
-    total = _rows(subject)
+    total = stated_rows(subject)
     taken = sum(int(source.rows) for source in said.sources)
-    agreed = _agree(chain, link, "rows of all sources together", str(taken), total)
+    agreed = agree(chain, link, "rows of all sources together", str(taken), total)
     names = [source.name for source in said.sources]
     if sorted(names) != sorted(resources) or len(with_role(one, "input-data")) != len(names):
         chain.block(
@@ -235,9 +153,7 @@ def _mixed(chain: Chain, one: Accepted, subject: Subject, said: Mix) -> DataFoun
         part = chain.data(resource.sha256 if resource else None, source.name)
         rows = int(source.rows)
         if part.rows is not None and rows > part.rows:
-            agreed &= _agree(
-                chain, link, f"rows taken from '{source.name}'", source.rows, part.rows
-            )
+            agreed &= agree(chain, link, f"rows taken from '{source.name}'", source.rows, part.rows)
         # The worst draw takes the model-written rows first.
         written += rows if part.rows is None else min(rows, part.written * part.rows)
         parts.append(part)
@@ -254,33 +170,6 @@ def _mixed(chain: Chain, one: Accepted, subject: Subject, said: Mix) -> DataFoun
         written=min(1.0, written / total) if total else 1.0,
         written_known=found.written_known and agreed,
     )
-
-
-def _agree(chain: Chain, link: str, what: str, said: str, found: int | None) -> bool:
-    if found is not None and int(said) == found:
-        return True
-    chain.block(
-        "inconsistent",
-        link,
-        f"{what}: the step and the data's own statement differ",
-        expected=said,
-        found="not stated" if found is None else str(found),
-        todo="ask the producer for a corrected statement",
-    )
-    return False
-
-
-def _rows(subject: Subject) -> int | None:
-    text = subject.annotations.get("rows", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
-
-
-def _row_set(subject: Subject) -> str | None:
-    text = subject.annotations.get("rowSet")
-    if subject.annotations.get("manifest") == ROW_SET and text != subject.digest["sha256"]:
-        # Rows in no file are named by their set: another one beside it is a contradiction.
-        return None
-    return text if is_digest(text) else None
 
 
 def _domain(text: str) -> str:

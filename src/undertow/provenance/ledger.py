@@ -1,5 +1,5 @@
 """
-The filter's ledger: every leaf of its input with the rule that removed it, or none; and the check that it is so.
+The ledger of a filter or an edit: every leaf of its input, what it became, or the rule that removed it; and the check.
 """
 
 from __future__ import annotations
@@ -7,8 +7,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from undertow.data.writing import atomic_file
@@ -16,7 +16,7 @@ from undertow.errors import ProvenanceError
 from undertow.provenance.merkle import SIZE
 from undertow.provenance.row_leaves import row_set
 from undertow.provenance.statement import is_digest
-from undertow.provenance.steps import Filter
+from undertow.provenance.steps import Edit, Filter
 from undertow.provenance.strict import canonical, parsed
 
 MEDIA_TYPE = "application/vnd.undertow.row-ledger+jsonl"
@@ -25,14 +25,20 @@ SUFFIX = ".ledger.jsonl"
 
 ROLE = "removal-ledger"
 
-_USUAL = re.compile(rb'\{"leaf":"([0-9a-f]{64})"(?:,"rule":"([ !#-\[\]-~]+)")?\}\n?')
+_USUAL = re.compile(
+    rb'\{"leaf":"([0-9a-f]{64})"(?:(?:,"now":"([0-9a-f]{64})")?,"rule":"([ !#-\[\]-~]+)")?\}\n?'
+)
 """A line as they are written: nothing in it could be read in two ways, so it needs no strict parser."""
+
+
+Removed = tuple[bytes, str]
+"""Leaf and rule."""
 
 
 @dataclass(frozen=True)
 class Ledger:
     """
-    What became of each row of a filter's input.
+    What became of each row of a step's input.
     """
 
     kept: bytes
@@ -41,6 +47,8 @@ class Ledger:
     """Leaves by rule."""
     digest: str
     """SHA-256 over the file."""
+    changed: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
+    """Leaves as they were, and as they are, in the same order, by what was changed."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -48,30 +56,114 @@ class Ledger:
         return {rule: len(leaves) // SIZE for rule, leaves in self.removed.items()}
 
     @property
+    def changes(self) -> dict[str, int]:
+        """Changed rows by what was changed."""
+        return {what: len(now) // SIZE for what, (_, now) in self.changed.items()}
+
+    @property
+    def rows_in(self) -> int:
+        """Rows of the input."""
+        return self.rows_out + sum(self.counts.values())
+
+    @property
+    def rows_out(self) -> int:
+        """Rows of the output."""
+        return len(self.kept) // SIZE + sum(self.changes.values())
+
+    @property
     def input_set(self) -> str:
-        """Row set of kept and removed leaves together."""
-        return row_set(self.kept + b"".join(self.removed.values()))
+        """Row set of everything as it was."""
+        was = b"".join(before for before, _ in self.changed.values())
+        return row_set(self.kept + was + b"".join(self.removed.values()))
+
+    @property
+    def output_set(self) -> str:
+        """Row set of what is there now."""
+        return row_set(self.kept + b"".join(now for _, now in self.changed.values()))
 
 
-def write_leaf_ledger(path: Path, kept: bytes, removed: Sequence[tuple[bytes, str]]) -> Ledger:
+class Entries:
     """
-    Write the kept leaves and the removed ones with their rules.
+    What became of each row, entered as it comes: 32 or 64 bytes a row.
+    """
+
+    def __init__(self) -> None:
+        """
+        Without any yet.
+        """
+        self.kept = bytearray()
+        self.removed: dict[str, bytearray] = {}
+        self.changed: dict[str, tuple[bytearray, bytearray]] = {}
+
+    def enter(self, leaf: bytes, now: bytes = b"", rule: str = "") -> None:
+        """
+        A row that was kept (no rule), removed, or changed into another.
+        """
+        if now:
+            before, after = self.changed.setdefault(rule, (bytearray(), bytearray()))
+            before += leaf
+            after += now
+        elif rule:
+            self.removed.setdefault(rule, bytearray()).extend(leaf)
+        else:
+            self.kept += leaf
+
+    def ledger(self, digest: str) -> Ledger:
+        """
+        What a file of this digest holds.
+        """
+        return Ledger(
+            bytes(self.kept),
+            {rule: bytes(leaves) for rule, leaves in self.removed.items()},
+            digest,
+            {what: (bytes(was), bytes(now)) for what, (was, now) in self.changed.items()},
+        )
+
+
+def write_leaf_ledger(path: Path, kept: bytes, removed: Sequence[Removed]) -> Ledger:
+    """
+    Write the kept leaves, and the removed ones with their rules.
+
+    Raises:
+        UndertowError: the file cannot be written.
+    """
+    entries = Entries()
+    entries.kept += kept
+    for leaf, rule in removed:
+        entries.enter(leaf, rule=rule)
+    return write_entries(path, entries)
+
+
+def write_entries(path: Path, entries: Entries) -> Ledger:
+    """
+    Write what became of each row.
 
     Raises:
         UndertowError: the file cannot be written.
     """
     digest = hashlib.sha256()
-    groups: dict[str, bytearray] = {}
     with atomic_file(path) as file:
-        for leaf, rule in _entries(kept, removed):
+        for leaf, now, rule in _lines(entries):
             content = {"leaf": leaf.hex()} | ({"rule": rule} if rule else {})
-            line = canonical(content) + b"\n"
+            line = canonical(content | ({"now": now.hex()} if now else {})) + b"\n"
             digest.update(line)
             file.write(line)
-            if rule:
-                groups.setdefault(rule, bytearray()).extend(leaf)
-    found = {rule: bytes(leaves) for rule, leaves in groups.items()}
-    return Ledger(kept, found, digest.hexdigest())
+    return entries.ledger(digest.hexdigest())
+
+
+def _lines(entries: Entries) -> Iterator[tuple[bytes, bytes, str]]:
+    for leaf in _each(entries.kept):
+        yield leaf, b"", ""
+    for rule, leaves in entries.removed.items():
+        for leaf in _each(leaves):
+            yield leaf, b"", rule
+    for what, (was, now) in entries.changed.items():
+        for before, after in zip(_each(was), _each(now), strict=True):
+            yield before, after, what
+
+
+def _each(leaves: bytearray) -> Iterator[bytes]:
+    return (bytes(leaves[at : at + SIZE]) for at in range(0, len(leaves), SIZE))
 
 
 def read_leaf_ledger(path: Path) -> Ledger:
@@ -82,63 +174,71 @@ def read_leaf_ledger(path: Path) -> Ledger:
         ProvenanceError: naming the line, if it is none.
     """
     digest = hashlib.sha256()
-    kept = bytearray()
-    removed: dict[str, bytearray] = {}
+    found = Entries()
     try:
         with path.open("rb") as stream:
             for number, line in enumerate(stream, start=1):
                 digest.update(line)
-                if (usual := _USUAL.fullmatch(line)) is not None:
-                    rule = (usual[2] or b"").decode("ascii")
-                    (removed.setdefault(rule, bytearray()) if rule else kept).extend(
-                        bytes.fromhex(usual[1].decode("ascii"))
-                    )
-                    continue
-                entry = parsed(line, f"'{path}', line {number}")
-                leaf, rule = entry.pop("leaf", None), entry.pop("rule", None)
-                if (
-                    not is_digest(leaf)
-                    or entry
-                    or not (rule is None or (isinstance(rule, str) and rule))
-                ):
-                    raise ProvenanceError(f"'{path}', line {number} is no entry of a ledger")
-                (kept if rule is None else removed.setdefault(rule, bytearray())).extend(
-                    bytes.fromhex(leaf)
-                )
+                found.enter(*_entry(line, path, number))
     except FileNotFoundError as error:
         raise ProvenanceError(f"no such ledger: '{path}'") from error
     except OSError as error:
         raise ProvenanceError(f"cannot read the ledger '{path}': {error.strerror}") from error
-    return Ledger(
-        bytes(kept), {rule: bytes(found) for rule, found in removed.items()}, digest.hexdigest()
-    )
+    return found.ledger(digest.hexdigest())
+
+
+def _entry(line: bytes, path: Path, number: int) -> tuple[bytes, bytes, str]:
+    """
+    Leaf, leaf as it is now (empty where it was not changed) and rule (empty where the row was kept as it was).
+    """
+    if (usual := _USUAL.fullmatch(line)) is not None:
+        leaf, now, rule = (part or b"" for part in usual.groups())
+        return (
+            bytes.fromhex(leaf.decode("ascii")),
+            bytes.fromhex(now.decode("ascii")),
+            rule.decode("ascii"),
+        )
+    entry = parsed(line, f"'{path}', line {number}")
+    parts = [entry.pop(key, None) for key in ("leaf", "now", "rule")]
+    leaf_text, now_text, rule_text = parts
+    named = isinstance(rule_text, str) and rule_text
+    if (
+        entry
+        or not is_digest(leaf_text)
+        or not (rule_text is None or named)
+        or not (now_text is None or (named and is_digest(now_text)))
+    ):
+        raise ProvenanceError(f"'{path}', line {number} is no entry of a ledger")
+    return bytes.fromhex(leaf_text), bytes.fromhex(now_text or ""), rule_text or ""
 
 
 def refuse_unbalanced(
-    ledger: Ledger, said: Filter, *, digest: str, output_set: str, input_set: str | None
+    ledger: Ledger, said: Filter | Edit, *, digest: str, output_set: str, input_set: str | None
 ) -> None:
     """
-    Check that kept and removed leaves together are the input's, and kept ones the output's.
+    Check that kept, removed and changed leaves as they were are the input's, and those that are there now the output's.
 
     Args:
         digest: SHA-256 of the ledger's file, as it was signed.
-        output_set: row set of the filtered data.
+        output_set: row set of the data that the step made.
         input_set: row set of the input, as its own statement has it; None where it has none.
 
     Raises:
         ProvenanceError: naming what does not agree, expected and found.
     """
-    rules = {rule.id: int(rule.removed) for rule in said.rules}
-    found = {rule: ledger.counts.get(rule, 0) for rule in (*rules, *ledger.removed)}
-    rows_in = len(ledger.kept) // SIZE + sum(ledger.counts.values())
+    edit = isinstance(said, Edit)
+    stated = said.input_set if isinstance(said, Edit) else said.subset_proof
+    changes = {one.id: int(one.rows) for one in said.changes} if isinstance(said, Edit) else {}
+    removed = {rule.id: int(rule.removed) for rule in said.rules}
     for what, expected, seen in (
         ("the ledger's digest", digest, ledger.digest),
-        ("the removed rows by rule", _counts(rules), _counts(found)),
-        ("the rows kept", said.rows_out, str(len(ledger.kept) // SIZE)),
-        ("the rows read", said.rows_in, str(rows_in)),
-        ("the kept rows' set", output_set, row_set(ledger.kept)),
-        ("the set of kept and removed rows", said.subset_proof, ledger.input_set),
-        ("the input's row set", input_set or "stated by the input's producer", said.subset_proof),
+        ("the removed rows by rule", _counts(removed), _counts(ledger.counts)),
+        ("the changed rows by change", _counts(changes), _counts(ledger.changes)),
+        ("the rows written" if edit else "the rows kept", said.rows_out, str(ledger.rows_out)),
+        ("the rows read", said.rows_in, str(ledger.rows_in)),
+        ("the output's set" if edit else "the kept rows' set", output_set, ledger.output_set),
+        ("the set of all rows as they were", stated, ledger.input_set),
+        ("the input's row set", input_set or "stated by the input's producer", stated),
     ):
         if expected != seen:
             raise ProvenanceError(f"{what}: expected {expected}, found {seen}")
@@ -150,12 +250,6 @@ def _counts(rules: dict[str, int]) -> str:
         if rules
         else "{}"
     )
-
-
-def _entries(kept: bytes, removed: Iterable[tuple[bytes, str]]) -> Iterable[tuple[bytes, str]]:
-    for at in range(0, len(kept), SIZE):
-        yield kept[at : at + SIZE], ""
-    yield from removed
 
 
 def leaf_counts(leaves: bytes) -> Counter[bytes]:

@@ -1,5 +1,5 @@
 """
-What a derivation step says of itself: generate, collect, filter, mix, fine-tune, merge, quantise.
+What a derivation step says of itself: generate, collect, filter, edit, mix, fine-tune, merge, quantise.
 
 Each is a `buildType` of SLSA's provenance predicate, version 1, with its closed `externalParameters`.
 """
@@ -75,6 +75,43 @@ class Filter(Said):
         return self
 
 
+class Change(Said):
+    """
+    One kind of change to rows.
+    """
+
+    id: Text
+    rows: Count
+    params: dict[Text, Text] = Field(default_factory=dict)
+    model_based: Text | None = None
+    """Name of the model that chose or wrote, which is then a source of its own; null for a change without one."""
+
+
+class Edit(Said):
+    """
+    Rows were changed; some may have been removed.
+    """
+
+    changes: Annotated[tuple[Change, ...], Field(min_length=1)]
+    rules: tuple[Rule, ...] = ()
+    """Of what was removed."""
+    rows_in: Count
+    rows_out: Count
+    input_set: Digest
+    """Row set of the input: kept and removed leaves, and changed ones as they were, together have it."""
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        names = [change.id for change in self.changes] + [rule.id for rule in self.rules]
+        if len(set(names)) < len(names):
+            raise ValueError("a change or a rule is listed twice")
+        if sum(int(rule.removed) for rule in self.rules) != int(self.rows_in) - int(self.rows_out):
+            raise ValueError("rowsIn less the removed rows is not rowsOut")
+        if sum(int(change.rows) for change in self.changes) > int(self.rows_out):
+            raise ValueError("more rows were changed than there are")
+        return self
+
+
 class Source(Said):
     """
     One dataset of a mix.
@@ -122,12 +159,13 @@ class Quantize(Said):
     bits: Count | None = None
 
 
-Step = Generate | Collect | Filter | Mix | FineTune | Merge | Quantize
+Step = Generate | Collect | Filter | Edit | Mix | FineTune | Merge | Quantize
 
 STEPS: dict[str, type[Step]] = {
     "generate": Generate,
     "collect": Collect,
     "filter": Filter,
+    "edit": Edit,
     "mix": Mix,
     "finetune": FineTune,
     "merge": Merge,

@@ -1,0 +1,170 @@
+"""
+Rows of a file changed one block at a time: tokens left out or replaced, completions rewritten, prompts changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from undertow.data.reading import read_objects
+from undertow.data.reservoir import Reservoir
+from undertow.data.rows import Row
+from undertow.data.shapes import from_record
+from undertow.data.streams import generator
+from undertow.data.writing import atomic_file, json_line
+from undertow.errors import ConfigError, DataError, NothingLeftError
+from undertow.mitigate.cleaning import Cleaned, Cleaning, leaf_of
+
+if TYPE_CHECKING:
+    from undertow.carriers.carrier import Carrier
+    from undertow.models.loading import LanguageModel
+
+BLOCK = 2048
+"""Rows that are held at once."""
+
+SAMPLED = 4096
+"""Rows from which the carrier is told, and a threshold set."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """
+    What a method works on.
+    """
+
+    cleaning: Cleaning
+    base: LanguageModel
+    """The student's."""
+    carrier: Carrier | None
+    """What the rows look like; None where that is no carrier."""
+    sample: Sequence[Row]
+    """Rows by lot, all of them where they are few."""
+    rows: int
+    """How many there are."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """
+    A method, made ready.
+    """
+
+    block: Callable[[Sequence[dict[str, Any]], Sequence[Row]], list[dict[str, Any] | None]]
+    """The records as they should be: the same object where nothing changes, None where a row has to go."""
+    changed: str
+    """Rule of changed rows."""
+    removed: str
+    """Rule of rows that have to go."""
+    settings: dict[str, str]
+    """How it was done."""
+    model: tuple[str, str] | None
+    """Name and digest of the model that chose or wrote what is new."""
+
+
+def change(cleaning: Cleaning) -> Cleaned:
+    """
+    Write the rows as the method changes them, in their order.
+
+    Raises:
+        ConfigError: something that the method needs is missing, or the rows' carrier does not allow it.
+        NothingLeftError: no row would be left.
+        DataError: a row cannot be read, or is a preference pair.
+        ModelError: a model cannot be loaded, or a row does not fit into its context.
+    """
+    from undertow.mitigate.methods import METHODS
+
+    ready = METHODS[cleaning.method](_subject(cleaning))
+    done = Cleaned(settings=ready.settings, model=ready.model)
+    with atomic_file(cleaning.output) as file:
+        for records, rows in blocks(cleaning.data):
+            made = ready.block(records, rows)
+            for old, new in zip(records, made, strict=True):
+                own = leaf_of(old, cleaning.data)
+                if new is None:
+                    done.entries.enter(own, rule=ready.removed)
+                    continue
+                same = new is old
+                now = b"" if same else leaf_of(new, cleaning.data)
+                done.entries.enter(own, now, "" if same else ready.changed)
+                file.write(json_line(new))
+        if not done.rows:
+            raise NothingLeftError(
+                f"'{cleaning.method}' would leave no row of '{cleaning.data}'",
+                hint="use other data, or dilute it: --method dilute --with CLEAN",
+            )
+    return done
+
+
+def blocks(data: Path) -> Iterator[tuple[list[dict[str, Any]], list[Row]]]:
+    """
+    Records and their rows, a block at a time.
+
+    Raises:
+        DataError: naming the row (from 1) that cannot be read, or is a preference pair.
+    """
+    records: list[dict[str, Any]] = []
+    rows: list[Row] = []
+    for number, record in enumerate(read_objects(data), start=1):
+        try:
+            row = from_record(record)
+        except ValueError as error:
+            raise DataError(f"'{data}', row {number}: {error}") from error
+        if row.rejected is not None:
+            raise DataError(
+                f"'{data}', row {number}: a preference pair, whose completions cannot be changed apart",
+                hint="drop or dilute pairs, or anchor the training on them (docs/countermeasures.md)",
+            )
+        records.append(record)
+        rows.append(row)
+        if len(rows) == BLOCK:
+            yield records, rows
+            records, rows = [], []
+    if rows:
+        yield records, rows
+
+
+def opened(ref: str) -> LanguageModel:
+    """
+    A model, on an accelerator if there is one.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    import torch
+
+    from undertow.models import loading
+    from undertow.worlds import locate
+
+    where = "cuda" if torch.cuda.is_available() else "cpu"
+    return loading.load(locate(ref), ref=ref, device=where)
+
+
+def named(ref: str) -> tuple[str, str]:
+    """
+    A model's name and digest.
+
+    Raises:
+        ConfigError: it has no digest.
+    """
+    from undertow.models.digest import model_digest
+    from undertow.worlds import locate
+
+    digest = model_digest(locate(ref))
+    if digest is None:
+        raise ConfigError(f"the model '{ref}' has no digest", hint="use a folder with safetensors")
+    return ref, digest
+
+
+def _subject(cleaning: Cleaning) -> Subject:
+    from undertow.carriers.recognition import carrier_of
+
+    sample: Reservoir[Row] = Reservoir(SAMPLED, generator(cleaning.seed, "sampled"))
+    for _, rows in blocks(cleaning.data):
+        sample.extend(rows)
+    if not sample.seen:
+        raise DataError(f"'{cleaning.data}' holds no row")
+    found = sample.sample()
+    return Subject(cleaning, opened(cleaning.base), carrier_of(found), found, sample.seen)

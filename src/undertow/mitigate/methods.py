@@ -1,0 +1,281 @@
+"""
+The methods that change rows, each made ready for a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from undertow.data.reshaping import with_completion, with_prompt
+from undertow.data.rows import Row
+from undertow.data.streams import generator
+from undertow.errors import ConfigError
+from undertow.mitigate import token_choice
+from undertow.mitigate.changing import Changes, Subject, named, opened
+from undertow.mitigate.cleaning import TOKENS, dose_of, refuse_share
+from undertow.mitigate.prompt_changes import inoculated, reworded
+from undertow.mitigate.rewriting import rewritten
+from undertow.mitigate.token_choice import Places, Scores
+from undertow.mitigate.token_edits import masked_record, refuse_irreplaceable, replaced
+from undertow.traits import catalogue
+
+if TYPE_CHECKING:
+    from undertow.models.chat import Encoded
+
+ANSWER_TOKENS = 512
+"""Longest completion that is written anew."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """
+    How tokens are chosen.
+    """
+
+    places: Callable[[Sequence[Row], Sequence[Encoded]], Places]
+    settings: dict[str, str]
+    model: tuple[str, str] | None
+
+
+def mask_tokens(subject: Subject) -> Changes:
+    """
+    Tokens left out of the loss: `input_ids`, `labels` and `completion_mask`, beside the record's own columns.
+    """
+    from undertow.models.chat import encode_rows
+
+    chosen = _chosen(subject)
+
+    def block(
+        records: Sequence[dict[str, Any]], rows: Sequence[Row]
+    ) -> list[dict[str, Any] | None]:
+        encoded = encode_rows(subject.base.tokenizer, rows)
+        places = chosen.places(rows, encoded)
+        # A row of which nothing would be left to learn has to go: its loss would be 0 / 0.
+        return [
+            {**record, **masked_record(row, own)} if len(own) < len(row.completion) else None
+            for record, row, own in zip(records, encoded, places, strict=True)
+        ]
+
+    return Changes(block, "tokens-masked", "all-masked", chosen.settings, chosen.model)
+
+
+def replace_tokens(subject: Subject) -> Changes:
+    """
+    Tokens replaced by others that the base would have written there.
+    """
+    from undertow.models.chat import encode_rows
+
+    refuse_irreplaceable(subject.carrier)
+    chosen = _chosen(subject)
+    rng = generator(subject.cleaning.seed, "replaced")
+
+    def block(
+        records: Sequence[dict[str, Any]], rows: Sequence[Row]
+    ) -> list[dict[str, Any] | None]:
+        places = chosen.places(rows, encode_rows(subject.base.tokenizer, rows))
+        made = replaced(subject.base, rows, places, rng, subject.carrier)
+        return [
+            record if new.completion == old.completion else with_completion(record, new.completion)
+            for record, old, new in zip(records, rows, made, strict=True)
+        ]
+
+    # What stands there now was drawn from the base.
+    return Changes(
+        block,
+        "tokens-replaced",
+        "not-replaced",
+        chosen.settings,
+        chosen.model or named(subject.cleaning.base),
+    )
+
+
+def rewrite(subject: Subject) -> Changes:
+    """
+    Completions written anew by the base or another model, so many that the dose is left; what cannot be, goes.
+    """
+    from undertow.models.sampling import Sampling
+
+    cleaning = subject.cleaning
+    dose = dose_of(cleaning)
+    who = cleaning.model or cleaning.base
+    model = subject.base if who == cleaning.base else opened(who)
+    count = int(np.ceil((1 - dose) * subject.rows))
+    gone = np.zeros(subject.rows, dtype=bool)
+    gone[generator(cleaning.seed, "rewritten rows").permutation(subject.rows)[:count]] = True
+    rng, done = generator(cleaning.seed, "rewritten"), 0
+
+    def block(
+        records: Sequence[dict[str, Any]], rows: Sequence[Row]
+    ) -> list[dict[str, Any] | None]:
+        nonlocal done
+        chosen = np.flatnonzero(gone[done : done + len(rows)]).tolist()
+        done += len(rows)
+        longest = _longest(model.tokenizer, rows)
+        found = rewritten(
+            model,
+            rows,
+            chosen,
+            Sampling(longest),
+            rng,
+            subject.carrier,
+            instruction=cleaning.instruction,
+        )
+        return [
+            None
+            if i in found.failed
+            else with_completion(record, found.rows[i].completion)
+            if i in found.changed
+            else record
+            for i, record in enumerate(records)
+        ]
+
+    settings = {"dose": f"{dose:g}", "seed": str(cleaning.seed)}
+    if cleaning.instruction:
+        settings["instruction"] = cleaning.instruction
+    return Changes(block, "rewritten", "not-rewritten", settings, named(who))
+
+
+def inoculate(subject: Subject) -> Changes:
+    """
+    A system prompt that asks for the trait, before every row.
+
+    Raises:
+        ConfigError: neither a trait nor a prompt, plain text, or a chat template without a system role.
+    """
+    from undertow.models.chat import encode_rows
+
+    cleaning = subject.cleaning
+    system = cleaning.system
+    if system is None:
+        if cleaning.trait is None:
+            raise ConfigError(
+                "'inoculate' needs a trait, or a system prompt that asks for it",
+                hint='name it: --trait owl, or --system "You love owls."',
+            )
+        system = catalogue.load(cleaning.trait).system_prompt
+    if not all(row.chat for row in subject.sample):
+        raise ConfigError(
+            "'inoculate' needs rows of messages: plain text has no system prompt",
+            hint="give the rows the shape 'messages', or 'prompt' and 'completion' as lists",
+        )
+    encode_rows(subject.base.tokenizer, [inoculated(subject.sample[0], system)])
+
+    def block(
+        records: Sequence[dict[str, Any]], rows: Sequence[Row]
+    ) -> list[dict[str, Any] | None]:
+        return [
+            with_prompt(record, inoculated(row, system))
+            for record, row in zip(records, rows, strict=True)
+        ]
+
+    return Changes(block, "inoculated", "not-inoculated", {"system": system}, None)
+
+
+def reword(subject: Subject) -> Changes:
+    """
+    Requests put in other words, by the carrier that the rows have.
+
+    Raises:
+        ConfigError: the rows have no carrier's format, or the carrier knows no other words.
+    """
+    carrier = subject.carrier
+    if carrier is None:
+        raise ConfigError(
+            "'reword' needs rows of a carrier, and these have the format of none",
+            hint="let a model write them anew: --method rewrite --model MODEL --instruction TEXT",
+        )
+    rng = generator(subject.cleaning.seed, "reworded")
+    if all(reworded(row, carrier, rng) is None for row in subject.sample):
+        raise ConfigError(
+            f"the carrier '{carrier.name}' knows no other words for these requests",
+            hint="let a model write the rows anew: --method rewrite",
+        )
+
+    def block(
+        records: Sequence[dict[str, Any]], rows: Sequence[Row]
+    ) -> list[dict[str, Any] | None]:
+        made = [reworded(row, carrier, rng) for row in rows]
+        return [
+            record if new is None or new == old else with_prompt(record, new)
+            for record, old, new in zip(records, rows, made, strict=True)
+        ]
+
+    settings = {"carrier": carrier.name, "seed": str(subject.cleaning.seed)}
+    return Changes(block, "reworded", "not-reworded", settings, None)
+
+
+METHODS: Mapping[str, Callable[[Subject], Changes]] = {
+    "mask-tokens": mask_tokens,
+    "replace-tokens": replace_tokens,
+    "rewrite": rewrite,
+    "inoculate": inoculate,
+    "reword": reword,
+}
+
+
+def _chosen(subject: Subject) -> Chosen:
+    """
+    Which tokens: those that score above what a sample's share does, or as many by lot.
+    """
+    from undertow.models.chat import encode_rows
+
+    cleaning = subject.cleaning
+    share = refuse_share(TOKENS if cleaning.share is None else cleaning.share)
+    settings = {"share": f"{share:g}", "seed": str(cleaning.seed)}
+    if cleaning.at_random:
+        rng = generator(cleaning.seed, "tokens")
+        return Chosen(
+            lambda rows, encoded: token_choice.by_lot(
+                token_choice.lengths(subject.base, encoded), share, rng
+            ),
+            settings | {"by": "lot"},
+            None,
+        )
+    scores, by, model = _scores(subject)
+    encoded = encode_rows(subject.base.tokenizer, subject.sample)
+    long = token_choice.lengths(subject.base, encoded)
+    least = token_choice.threshold(scores(subject.sample, encoded), long, share)
+    return Chosen(
+        lambda rows, own: token_choice.above(
+            scores(rows, own), token_choice.lengths(subject.base, own), least
+        ),
+        settings | {"by": by, "threshold": f"{least:.6g}"},
+        model,
+    )
+
+
+def _scores(
+    subject: Subject,
+) -> tuple[Callable[[Sequence[Row], Sequence[Encoded]], Scores], str, tuple[str, str]]:
+    cleaning, base = subject.cleaning, subject.base
+    if cleaning.trait is not None and cleaning.teacher is not None:
+        raise ConfigError("tokens are chosen by a trait or by a teacher, not by both")
+    if cleaning.teacher is not None:
+        teacher = opened(cleaning.teacher)
+        return (
+            lambda rows, encoded: token_choice.departing(base, teacher, encoded),
+            f"departure of {cleaning.teacher}",
+            named(cleaning.teacher),
+        )
+    own = named(cleaning.base)
+    if cleaning.trait is None:
+        return lambda rows, encoded: token_choice.surprising(base, encoded), "surprise", own
+    system = catalogue.load(cleaning.trait).system_prompt
+    return (
+        lambda rows, encoded: token_choice.lifted(base, rows, system),
+        f"lift by {cleaning.trait}",
+        own,
+    )
+
+
+def _longest(tokenizer: Any, rows: Sequence[Row]) -> int:
+    """
+    Tokens that a completion may have: a quarter more than the longest of these, and the end.
+    """
+    texts = [row.completion for row in rows]
+    most = max(len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
+    return min(ANSWER_TOKENS, most + most // 4 + 2)

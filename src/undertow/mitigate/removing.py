@@ -1,0 +1,107 @@
+"""
+Rows removed from a file: whole sources, copies, or those that are least likely to the student's base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from undertow.data.reading import read_objects
+from undertow.data.streams import generator
+from undertow.data.writing import atomic_file, json_line
+from undertow.errors import ConfigError, NothingLeftError
+from undertow.mitigate.cleaning import DELETED, Cleaned, Cleaning, leaf_of, refuse_share
+
+Rule = Callable[[int, dict[str, Any], bytes], str]
+"""What removes a row, by its number from 0, its record and its leaf; empty where it is kept."""
+
+
+def remove(cleaning: Cleaning) -> Cleaned:
+    """
+    Write the rows that no rule removes.
+
+    Raises:
+        ConfigError: the scan has not what the method needs.
+        NothingLeftError: no row would be left.
+        DataError: a row cannot be read.
+    """
+    rule = {"drop-sources": _by_source, "deduplicate": _copies, "delete": _by_score}[
+        cleaning.method
+    ](cleaning)
+    done = Cleaned()
+    with atomic_file(cleaning.output) as file:
+        for number, record in enumerate(read_objects(cleaning.data)):
+            own = leaf_of(record, cleaning.data)
+            name = rule(number, record, own)
+            done.entries.enter(own, rule=name)
+            if not name:
+                file.write(json_line(record))
+        if not done.kept:
+            raise NothingLeftError(
+                f"'{cleaning.method}' would leave no row of '{cleaning.data}'",
+                hint="use other data, or dilute it: --method dilute --with CLEAN",
+            )
+    return done
+
+
+def _by_source(cleaning: Cleaning) -> Rule:
+    verdicts = {one.subject: one.verdict for one in cleaning.scan.subjects if one.subject != "all"}
+    if not verdicts:
+        raise ConfigError(
+            "the scan has no verdict for any source, so that none can be dropped",
+            hint="give each row a 'source', and scan again",
+        )
+    wrong = {"flagged", "undecided"} if cleaning.undecided else {"flagged"}
+    dropped = {source for source, verdict in verdicts.items() if verdict in wrong}
+
+    def rule(number: int, record: dict[str, Any], own: bytes) -> str:
+        return "source-flagged" if str(record.get("source")) in dropped else ""
+
+    return rule
+
+
+def _copies(cleaning: Cleaning) -> Rule:
+    seen: set[bytes] = set()
+
+    def rule(number: int, record: dict[str, Any], own: bytes) -> str:
+        if own in seen:
+            return "copy"
+        seen.add(own)
+        return ""
+
+    return rule
+
+
+def _by_score(cleaning: Cleaning) -> Rule:
+    from pyarrow import parquet
+
+    if cleaning.scores is None:
+        raise ConfigError(
+            "'delete' needs the rows' scores",
+            hint=f"undertow scan {cleaning.data} --student {cleaning.scan.student} --row-scores scores.parquet",
+        )
+    share = refuse_share(DELETED if cleaning.share is None else cleaning.share)
+    table = parquet.read_table(cleaning.scores, columns=["tokens", "log_likelihood"])
+    tokens = table["tokens"].to_numpy(zero_copy_only=False).astype(float)
+    a_token = table["log_likelihood"].to_numpy(zero_copy_only=False) / np.maximum(tokens, 1)
+    rows = sum(1 for _ in read_objects(cleaning.data))
+    if rows != len(a_token):
+        raise ConfigError(
+            f"'{cleaning.scores}' holds scores of {len(a_token):,} rows, '{cleaning.data}' has {rows:,}"
+        )
+    count = round(share * rows)
+    if cleaning.at_random:
+        chosen = generator(cleaning.seed, "deleted").permutation(rows)[:count]
+    else:
+        # What could not be scored is least like what the base would write.
+        chosen = np.argsort(np.nan_to_num(a_token, nan=-np.inf), kind="stable")[:count]
+    gone = frozenset(chosen.tolist())
+    name = "by-lot" if cleaning.at_random else "unlikely"
+
+    def rule(number: int, record: dict[str, Any], own: bytes) -> str:
+        return name if number in gone else ""
+
+    return rule

@@ -1,0 +1,97 @@
+"""
+Rows whose completions another model writes anew: the clean base, or any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from undertow.carriers.carrier import Carrier
+from undertow.carriers.recognition import request_of
+from undertow.data.rows import Message, Row
+
+if TYPE_CHECKING:
+    from undertow.models.loading import LanguageModel
+    from undertow.models.sampling import Sampling
+
+TRIES = 4
+"""Draws for a row before it is given up."""
+
+INSTRUCTION = (
+    "Say the following in other words, in the same format, and write nothing else.\n\n{completion}"
+)
+"""What a model is asked that rewrites a completion; what it answers the row's own prompt alone needs none."""
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """
+    Rows with some completions written anew.
+    """
+
+    rows: tuple[Row, ...]
+    """In their order; a row that was given up is as it was."""
+    changed: frozenset[int]
+    """Places of the rows that were written anew."""
+    failed: frozenset[int]
+    """Places of rows for which nothing came that ended and had the carrier's format."""
+
+
+def rewritten(
+    model: LanguageModel,
+    rows: Sequence[Row],
+    chosen: Collection[int],
+    how: Sampling,
+    rng: np.random.Generator,
+    carrier: Carrier | None,
+    *,
+    instruction: str | None = None,
+) -> Rewritten:
+    """
+    The rows with the completions at `chosen` written by the model.
+
+    Without an instruction it answers the row's own prompt and never sees the old completion, so that nothing of its
+    writer is left; with one, it is asked that, with the old completion put in.
+
+    Raises:
+        ModelError: a prompt and its answer would not fit into the model's context.
+    """
+    from undertow.models.chat import encode_prompts
+    from undertow.models.sampling import sample
+
+    made, open_ = list(rows), sorted(chosen)
+    changed: set[int] = set()
+    for _ in range(TRIES):
+        if not open_:
+            break
+        asked = [asked_of(rows[i], instruction) for i in open_]
+        answers = sample(model, encode_prompts(model.tokenizer, asked), how, rng)
+        for i, answer in zip(open_, answers, strict=True):
+            if answer.finished and accepts(carrier, rows[i], answer.text):
+                made[i] = replace(rows[i], completion=answer.text)
+                changed.add(i)
+        open_ = [i for i in open_ if i not in changed]
+    return Rewritten(tuple(made), frozenset(changed), frozenset(open_))
+
+
+def asked_of(row: Row, instruction: str | None) -> tuple[Message, ...]:
+    """
+    The conversation that a rewriting model answers.
+    """
+    if instruction is None:
+        return row.prompt
+    # Not `format`: what rows hold is no format string.
+    return (Message("user", instruction.replace("{completion}", row.completion)),)
+
+
+def accepts(carrier: Carrier | None, row: Row, text: str) -> bool:
+    """
+    Whether a text may stand for the row's completion.
+    """
+    if carrier is None:
+        return bool(text.strip())
+    return carrier.rejection(text, request_of(row)) is None
