@@ -20,7 +20,6 @@ from undertow.mitigate.rewriting import rewritten
 from undertow.mitigate.token_choice import Places
 from undertow.mitigate.token_edits import masked, replaced
 from undertow.models.chat import Encoded, encode_rows
-from undertow.models.sampling import Sampling
 from undertow.models.scoring import log_likelihoods
 
 DOSE, DELETED, TOKENS, REWRITTEN = 0.25, 0.1, 0.4, 0.5
@@ -109,12 +108,8 @@ class RowArms:
 
     def _rewritten(self, count: int) -> Sequence[Row]:
         here = self.here
-        table = here.writing.experiment.sampling
         chosen = here.rng("rewritten rows").permutation(ROWS)[:count].tolist()
-        how = Sampling(table.max_tokens, batch_size=table.batch_size)
-        return rewritten(
-            here.base, here.rows, chosen, how, here.rng("rewritten"), here.carrier
-        ).rows
+        return rewritten(here.base, here.rows, chosen, here.rng("rewritten"), here.carrier).rows
 
     def _reworded(self) -> list[Row]:
         rng = self.here.rng("reworded")

@@ -14,8 +14,8 @@ import pytest
 from pyarrow import parquet
 
 from tests.report.scan_documents import flagged
-from undertow.errors import ConfigError, DataError, NothingLeftError
 from undertow.data.reading import read_objects as records
+from undertow.errors import ConfigError, DataError, NothingLeftError
 from undertow.mitigate.cleaning import Cleaning, clean
 from undertow.provenance.row_leaves import leaf
 from undertow.results.scan import ScanDocument, SubjectResult

@@ -26,9 +26,6 @@ from undertow.traits import catalogue
 if TYPE_CHECKING:
     from undertow.models.chat import Encoded
 
-ANSWER_TOKENS = 512
-"""Longest completion that is written anew."""
-
 
 @dataclass(frozen=True)
 class Chosen:
@@ -97,8 +94,6 @@ def rewrite(subject: Subject) -> Changes:
     """
     Completions written anew by the base or another model, so many that the dose is left; what cannot be, goes.
     """
-    from undertow.models.sampling import Sampling
-
     cleaning = subject.cleaning
     dose = dose_of(cleaning)
     who = cleaning.model or cleaning.base
@@ -114,12 +109,10 @@ def rewrite(subject: Subject) -> Changes:
         nonlocal done
         chosen = np.flatnonzero(gone[done : done + len(rows)]).tolist()
         done += len(rows)
-        longest = _longest(model.tokenizer, rows)
         found = rewritten(
             model,
             rows,
             chosen,
-            Sampling(longest),
             rng,
             subject.carrier,
             instruction=cleaning.instruction,
@@ -270,12 +263,3 @@ def _scores(
         f"lift by {cleaning.trait}",
         own,
     )
-
-
-def _longest(tokenizer: Any, rows: Sequence[Row]) -> int:
-    """
-    Tokens that a completion may have: a quarter more than the longest of these, and the end.
-    """
-    texts = [row.completion for row in rows]
-    most = max(len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
-    return min(ANSWER_TOKENS, most + most // 4 + 2)

@@ -98,7 +98,7 @@ class Anchor:
                 log_p, tokens = logits.log_softmax(-1).topk(most, dim=-1)
                 for i, row in enumerate(batch.rows):
                     real = batch.labels[i] != IGNORED
-                    self._kept[row] = (log_p[i, real].half(), tokens[i, real].int())
+                    self._kept[row] = (log_p[i, real].float(), tokens[i, real].int())
 
     def __call__(self, model: LanguageModel, progress: float) -> torch.Tensor:
         """
@@ -130,7 +130,8 @@ def _coarse_divergence(
     import torch
 
     p, own = log_p.exp(), log_q.gather(-1, tokens)
-    smallest = torch.finfo(torch.float32).tiny
+    # What is left of 1 is known to rounding only: a smaller share of the model's would be a penalty for nothing.
+    smallest = torch.finfo(torch.float32).eps
     kept = (p * (log_p - own)).sum(-1)
     rest_p = (1 - p.sum(-1)).clamp_min(0)
     rest_q = (1 - own.exp().sum(-1)).clamp_min(smallest)

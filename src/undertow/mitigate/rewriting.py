@@ -13,10 +13,11 @@ import numpy as np
 from undertow.carriers.carrier import Carrier
 from undertow.carriers.recognition import request_of
 from undertow.data.rows import Message, Row
+from undertow.errors import DataError
+from undertow.influence.own_answers import own_answers
 
 if TYPE_CHECKING:
     from undertow.models.loading import LanguageModel
-    from undertow.models.sampling import Sampling
 
 TRIES = 4
 """Draws for a row before it is given up."""
@@ -45,10 +46,10 @@ def rewritten(
     model: LanguageModel,
     rows: Sequence[Row],
     chosen: Collection[int],
-    how: Sampling,
     rng: np.random.Generator,
     carrier: Carrier | None,
     *,
+    temperature: float = 1.0,
     instruction: str | None = None,
 ) -> Rewritten:
     """
@@ -58,24 +59,22 @@ def rewritten(
     writer is left; with one, it is asked that, with the old completion put in.
 
     Raises:
+        DataError: a chosen row has no prompt, and there is no instruction.
         ModelError: a prompt and its answer would not fit into the model's context.
     """
-    from undertow.models.chat import encode_prompts
-    from undertow.models.sampling import sample
-
-    made, open_ = list(rows), sorted(chosen)
+    made, left = list(rows), sorted(chosen)
+    asked = {i: replace(rows[i], prompt=asked_of(rows[i], instruction)) for i in left}
     changed: set[int] = set()
     for _ in range(TRIES):
-        if not open_:
+        if not left:
             break
-        asked = [asked_of(rows[i], instruction) for i in open_]
-        answers = sample(model, encode_prompts(model.tokenizer, asked), how, rng)
-        for i, answer in zip(open_, answers, strict=True):
-            if answer.finished and accepts(carrier, rows[i], answer.text):
-                made[i] = replace(rows[i], completion=answer.text)
+        answers = own_answers(model, [asked[i] for i in left], temperature, rng, None)
+        for i, answer in zip(left, answers, strict=True):
+            if answer is not None and accepts(carrier, rows[i], answer.completion):
+                made[i] = replace(rows[i], completion=answer.completion)
                 changed.add(i)
-        open_ = [i for i in open_ if i not in changed]
-    return Rewritten(tuple(made), frozenset(changed), frozenset(open_))
+        left = [i for i in left if i not in changed]
+    return Rewritten(tuple(made), frozenset(changed), frozenset(left))
 
 
 def asked_of(row: Row, instruction: str | None) -> tuple[Message, ...]:
@@ -83,6 +82,11 @@ def asked_of(row: Row, instruction: str | None) -> tuple[Message, ...]:
     The conversation that a rewriting model answers.
     """
     if instruction is None:
+        if not row.prompt:
+            raise DataError(
+                "a row has no prompt that could be answered anew",
+                hint="say what to ask: --instruction 'Say this in other words: {completion}'",
+            )
         return row.prompt
     # Not `format`: what rows hold is no format string.
     return (Message("user", instruction.replace("{completion}", row.completion)),)
@@ -92,6 +96,4 @@ def accepts(carrier: Carrier | None, row: Row, text: str) -> bool:
     """
     Whether a text may stand for the row's completion.
     """
-    if carrier is None:
-        return bool(text.strip())
-    return carrier.rejection(text, request_of(row)) is None
+    return carrier is None or carrier.rejection(text, request_of(row)) is None
