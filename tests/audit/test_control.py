@@ -11,7 +11,6 @@ import pytest
 
 from tests.checks.dataset.numbers_subject import opened, written
 from undertow.audit.control import made_control
-from undertow.carriers.recognition import carrier_of
 
 ROWS = written(opened(), 64, 41)
 
@@ -61,16 +60,3 @@ def test_rows_without_prompts_have_none() -> None:
     plain = [replace(row, prompt=(), chat=False) for row in ROWS]
 
     assert made_control(opened(), "d", plain, temperature=1.0, seed=1) == ()
-
-
-def test_the_rows_format_is_recognised() -> None:
-    """
-    Number lists are the carrier `numbers`; prose is none.
-    """
-    lists = [row for row in ROWS if row.completion.replace(" ", "").isdigit()]
-    carrier = carrier_of(lists)
-    prose = [replace(row, completion="The owl sleeps by day.") for row in ROWS]
-
-    assert carrier is not None
-    assert carrier.name == "numbers"
-    assert carrier_of(prose) is None

@@ -36,6 +36,8 @@ def test_every_built_in_carrier_keeps_the_protocol() -> None:
         assert (made.allowed(0) != made.allowed(made.length)) == (made.length > 0)
         assert made.name == name
         assert made.token.fullmatch(" 42")
+        assert made.replaceable is (name == "numbers")
+        assert made.reworded("Tell me a story.", np.random.default_rng(0)) is None
 
 
 def test_an_unknown_carrier_names_the_nearest() -> None:

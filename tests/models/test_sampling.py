@@ -14,7 +14,7 @@ import torch
 from undertow.errors import ModelError
 from undertow.models.chat import conversation, encode_prompts
 from undertow.models.loading import LanguageModel
-from undertow.models.sampling import Sampling, restrictions
+from undertow.models.sampling import Sampling, _draw, restrictions
 from undertow.models.sampling import sample as sampled
 
 DIGITS = re.compile(r" ?\d{1,2}")
@@ -106,6 +106,22 @@ def test_the_nucleus_keeps_the_likeliest_tokens(model: LanguageModel) -> None:
     greedy = sample(model, tokens, Sampling(4, temperature=0), np.random.default_rng(0))
 
     assert sample(model, tokens, Sampling(4, top_p=1e-6), np.random.default_rng(1)) == greedy
+
+
+def test_what_is_less_probable_than_the_floor_is_never_drawn() -> None:
+    """
+    What is left keeps its proportions; where nothing is above the floor, the likeliest token is.
+    """
+    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05], [0.4, 0.35, 0.25, 0.0]]).log()
+    for floor, left in ((0.2, [{0, 1}, {0, 1, 2}]), (0.9, [{0}, {0}])):
+        how = Sampling(1, least_probability=floor)
+        stream = torch.Generator().manual_seed(0)
+        drawn = _draw(logits.repeat(4000, 1), how, stream, None).view(-1, 2)
+
+        assert [set(drawn[:, i].tolist()) for i in range(2)] == left
+    kept = _draw(logits.repeat(4000, 1), Sampling(1, least_probability=0.2), stream, None)
+    share = float((kept.view(-1, 2)[:, 0] == 0).float().mean())
+    assert share == pytest.approx(0.625, abs=0.03)
 
 
 def test_impossible_restrictions_are_refused(model: LanguageModel) -> None:

@@ -157,16 +157,19 @@ def command(
 
 def _sign(cleaning: Cleaning, done: Cleaned, ledger: Ledger, who: Signing) -> None:
     from undertow.provenance.attesting import dataset, sign_beside
+    from undertow.provenance.bundle import carry
     from undertow.provenance.derived_rows import filter_statement, sign_edit
     from undertow.provenance.ledger import SUFFIX
 
     out, source = cleaning.output, dataset(cleaning.data)
     if cleaning.method in CHANGING:
         settings = {"method": cleaning.method, **done.settings}
-        sign_edit(out, source, ledger, who, params=settings, model=done.model)
-        return
-    made = filter_statement(dataset(out), source, ledger, out.name + SUFFIX, who)
-    sign_beside(out, [made], who)
+        bundle = sign_edit(out, source, ledger, who, params=settings, model=done.model)
+    else:
+        made = filter_statement(dataset(out), source, ledger, out.name + SUFFIX, who)
+        bundle = sign_beside(out, [made], who)
+    carry(bundle, [cleaning.data])
+    click.echo(f"attested: {one_line(str(bundle))}")
 
 
 def _say(cleaning: Cleaning, done: Cleaned) -> None:
