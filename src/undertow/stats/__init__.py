@@ -20,7 +20,7 @@ from undertow.stats.equivalence import (
 )
 from undertow.stats.interval import Interval
 from undertow.stats.matrices import diagonal_contrast, double_centre, matrix_permutation
-from undertow.stats.means import mean_t, pooled_sd
+from undertow.stats.means import mean_t, pooled_sd, ratio_of_means
 from undertow.stats.multiplicity import benjamini_hochberg, holm
 from undertow.stats.permutation import two_sample_permutation
 from undertow.stats.power import detectable_effect
@@ -45,6 +45,7 @@ __all__ = [
     "mean_t",
     "pooled_sd",
     "rank_correlation",
+    "ratio_of_means",
     "sign_flip",
     "sign_flip_equivalence",
     "smallest_p_matrix",
