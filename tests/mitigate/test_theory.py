@@ -108,7 +108,7 @@ def test_many_steps_come_no_further_from_the_teacher_than_the_remainder() -> Non
 
 def test_a_projected_step_moves_probes_at_second_order_only() -> None:
     """
-    Statement 3: the projected step has no first-order effect on the probes, and half of it moves them a quarter as far.
+    Statement 3 (a): the projected step has no first-order effect on the probes, and half of it moves them a quarter as far.
     """
     start, step = drawn(7, CASES, SIZE), 1e-2 * drawn(8, CASES, SIZE)
     probes = drawn(9, CASES, 2, INPUTS)
@@ -123,6 +123,57 @@ def test_a_projected_step_moves_probes_at_second_order_only() -> None:
     ratio = moved(0.5) / moved(1.0).clamp_min(1e-12)
     assert (ratio < 0.3).double().mean() > 0.99
     assert (ratio.median() - 0.25).abs() < 0.005
+
+
+def test_a_projected_step_is_the_nearest_with_its_effect() -> None:
+    """
+    Statement 3 (a), with a metric and an effect: by another formula (a least-norm solution in scaled coordinates).
+    """
+    step, gradients = (
+        drawn(10, CASES, SIZE),
+        jacobian(drawn(11, CASES, SIZE), drawn(12, CASES, 2, INPUTS)),
+    )
+    metric, effect = drawn(13, CASES, SIZE).exp(), drawn(14, CASES, gradients.shape[1])
+    for d, rows, scale, wanted in zip(step, gradients, metric, effect, strict=True):
+        root = scale.sqrt()
+        shift = torch.linalg.lstsq(
+            rows * root, (wanted - rows @ d)[:, None], driver="gelsd"
+        ).solution
+        expected = d + root * shift[:, 0]
+        found = projected(d, rows, effect=wanted, metric=scale)
+
+        assert (found - expected).abs().max() <= 1e-8 * (1 + expected.abs().max())
+        assert (rows @ found - wanted).abs().max() <= 1e-8
+
+
+def test_with_the_way_back_drift_does_not_add_up() -> None:
+    """
+    Statement 3 (b): after each of 10 steps the probes are off by the remainder of that step alone; bare steps add up.
+    """
+    start, probes = drawn(15, CASES, SIZE), drawn(16, CASES, 2, INPUTS)
+    origin = outputs(start, probes).flatten(1)
+    back, bare = start, start
+    for k in range(10):
+        step = 3e-2 * drawn(20 + k, CASES, SIZE)
+        value, gradients = outputs(back, probes).flatten(1), jacobian(back, probes)
+        taken = torch.stack(
+            [
+                projected(d, rows, effect=wanted)
+                for d, rows, wanted in zip(step, gradients, origin - value, strict=True)
+            ]
+        )
+        remainder = outputs(back + taken, probes).flatten(1) - value
+        remainder = remainder - (gradients @ taken[:, :, None])[:, :, 0]
+        back = back + taken
+        off = outputs(back, probes).flatten(1) - origin
+        bare_gradients = jacobian(bare, probes)
+        bare = bare + torch.stack(
+            [projected(d, rows) for d, rows in zip(step, bare_gradients, strict=True)]
+        )
+
+        assert (off - remainder).abs().max() <= 1e-9
+    added_up = (outputs(bare, probes).flatten(1) - origin).norm(dim=1)
+    assert (off.norm(dim=1) < added_up).double().mean() > 0.9
 
 
 def test_preconditioning_after_the_projection_breaks_it() -> None:
