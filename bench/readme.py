@@ -10,29 +10,29 @@ from pathlib import Path
 
 from bench import experiments
 from bench.figures import BENCH, table
-from bench.power.table import evidence_table
-from bench.power.table import table as rates
+from bench.mitigation import table as mitigation
+from bench.power import table as power
 from undertow.data.writing import atomic_write
 
 README = BENCH.parent / "README.md"
 MARKED = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
-
-EXPERIMENTS = re.compile(r"(<!-- experiments -->\n).*?(<!-- end of experiments -->)", re.DOTALL)
-
-
-POWER = re.compile(r"(<!-- power -->\n).*?(<!-- end of power -->)", re.DOTALL)
-
-EVIDENCE = re.compile(r"(<!-- evidence -->\n).*?(<!-- end of evidence -->)", re.DOTALL)
+TABLES = {
+    "power": power.table,
+    "evidence": power.evidence_table,
+    "mitigation": mitigation.table,
+    "experiments": experiments.table,
+}
+"""By the name of their marks."""
 
 
 def written(text: str) -> str:
     """
     The text with every marked table made anew.
     """
-    text = POWER.sub(lambda found: f"{found[1]}{rates()}\n{found[2]}", text)
-    text = EVIDENCE.sub(lambda found: f"{found[1]}{evidence_table()}\n{found[2]}", text)
-    text = EXPERIMENTS.sub(lambda found: f"{found[1]}{experiments.table()}\n{found[2]}", text)
+    for name, made in TABLES.items():
+        mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+        text = mark.sub(lambda found, made=made: f"{found[1]}{made()}\n{found[2]}", text)
     return MARKED.sub(lambda found: f"{found[1]}{table(found[2])}\n{found[3]}", text)
 
 
