@@ -16,10 +16,11 @@ from undertow.audit.plans import tables_of
 from undertow.audit.running import Kept, run_check
 from undertow.checks.open_search import looked_at, open_search
 from undertow.checks.registry import check_named, registered
+from undertow.checks.tuned.kept_readings import Controls, keep, kept, said_of
 from undertow.checks.tuned.reading import Reader, Reading
 from undertow.checks.tuned.subject import Tuned
 from undertow.data.streams import derive, generator
-from undertow.errors import ModelError, UndertowError
+from undertow.errors import ConfigError, ModelError, UndertowError
 from undertow.lab.opening import device
 from undertow.models.plan import TrainingPlan
 from undertow.results.diff import DiffDocument
@@ -30,6 +31,9 @@ from undertow.worlds import locate
 
 if TYPE_CHECKING:
     from undertow.models.loading import LanguageModel
+
+SHIPPED = "shipped"
+"""In the place of a control: the readings that ship for the base."""
 
 FEWEST_CONTROLS = 4
 """Below so many nothing is searched: the spread of fewer says too little of hundreds of items."""
@@ -78,7 +82,8 @@ def _subject(request: DiffRequest, base: LanguageModel, progress: Callable[[str]
         reader=reader,
         untouched=untouched,
         tuned=tuple(_read(reader, base, ref, progress) for ref in request.tuned),
-        controls=tuple(_controls(request, reader, base, progress)),
+        teacher=_read(reader, base, request.teacher, progress) if request.teacher else None,
+        controls=tuple(_controls(request, reader, base, untouched, progress)),
         intended=frozenset(trait.name for trait in intended),
         seed=derive(request.seed, "diff"),
         level=request.level,
@@ -121,19 +126,61 @@ def _read(
 
 
 def _controls(
-    request: DiffRequest, reader: Reader, base: LanguageModel, progress: Callable[[str], None]
+    request: DiffRequest,
+    reader: Reader,
+    base: LanguageModel,
+    untouched: Reading,
+    progress: Callable[[str], None],
 ) -> list[Reading]:
+    from undertow.models.digest import model_digest
+
+    digest = model_digest(locate(request.base))
     found: list[Reading] = []
+    made = []
     for ref in request.controls:
-        if Path(ref).is_file():
+        if ref == SHIPPED or ref.endswith(".safetensors"):
+            path = shipped(digest, request.base) if ref == SHIPPED else Path(ref)
+            found += kept(path, digest, reader, untouched)
+            made.append(said_of(path))
+        elif Path(ref).is_file():
             plan = request.plan or _plan(request)
             progress(f"training {request.students} control students on {ref}")
             found += control_students(
                 base, Path(ref), plan, reader, request.students, derive(request.seed, "controls")
             )
+            made.append(f"{request.students} students of {Path(ref).name}, {_said(plan)}")
         else:
             found.append(_read(reader, base, ref, progress))
+            made.append(ref)
+    if request.keep_controls is not None:
+        if not found or digest is None:
+            raise ConfigError("there are no controls to keep", hint="name some: --control DATA")
+        keep(request.keep_controls, Controls(digest, "; ".join(made)), reader, untouched, found)
     return found
+
+
+def shipped(digest: str | None, base: str) -> Path:
+    """
+    The readings of controls that ship for a base.
+
+    Raises:
+        ConfigError: none do.
+    """
+    from importlib.resources import files
+
+    path = Path(str(files("undertow.worlds"))) / "controls" / f"{(digest or '')[:16]}.safetensors"
+    if digest is None or not path.is_file():
+        raise ConfigError(
+            f"no controls ship for the base '{base}'",
+            hint="give clean rows or benign fine-tunes: --control DATA",
+        )
+    return path
+
+
+def _said(plan: TrainingPlan) -> str:
+    how = f"rank {plan.rank}" if plan.method == "lora" else "all weights"
+    length = f"{plan.max_steps} steps" if plan.max_steps else f"{plan.epochs:g} epochs"
+    return f"{how}, learning rate {plan.learning_rate:g}, {length} of {plan.batch_size} rows"
 
 
 def _plan(request: DiffRequest) -> TrainingPlan:

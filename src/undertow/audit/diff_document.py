@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from undertow.audit.running import Ran
 from undertow.audit.verdicts import worst
@@ -42,7 +43,14 @@ class DiffRequest:
     base: str
     tuned: tuple[str, ...]
     controls: tuple[str, ...] = ()
-    """Benign fine-tunes of the base; or one file of clean rows, on which `students` are trained."""
+    """
+    Benign fine-tunes of the base; files of clean rows, on which `students` are trained; kept readings of such
+    (`.safetensors`); or `shipped`, those that ship for the base.
+    """
+    keep_controls: Path | None = None
+    """Where the readings of the controls are kept for another diff."""
+    teacher: str | None = None
+    """A model that may have written the data: does the shift of activations go its way?"""
     students: int = 8
     plan: TrainingPlan | None = None
     """Of control students; that of the base's calibration, or `DEFAULT_PLAN`, if not given."""
@@ -96,6 +104,8 @@ def diff_document(
             "traits": list(request.traits),
             "intended": list(request.intended),
             "checks": list(request.checks),
+            "controls": list(request.controls),
+            "teacher": request.teacher,
             "students": request.students,
             "system_prompt": request.system_prompt,
         },

@@ -190,6 +190,9 @@ def _paired(one: dict[str, float], other: dict[str, float]) -> np.ndarray:
     return np.array([(one[q], other[q]) for q in one if q in other]).reshape(-1, 2)
 
 
+_LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5}
+
+
 def _numbers(scores: Mapping[str, Any]) -> list[tuple[str, float]]:
     """
     Scores as numbers: those that are, the letters that Inspect counts (C 1, I 0, P one half), and each entry of a table.
@@ -199,7 +202,8 @@ def _numbers(scores: Mapping[str, Any]) -> list[tuple[str, float]]:
         value = score.value
         parts = value.items() if isinstance(value, dict) else [("", value)]
         for key, part in parts:
-            number = {"C": 1.0, "I": 0.0, "P": 0.5, True: 1.0, False: 0.0}.get(part, part)
+            # A score may be a list, which is neither a number nor a key of a table.
+            number = _LETTERS.get(part) if isinstance(part, str) else part
             if isinstance(number, int | float):
                 found.append((f"{name} {key}".strip(), float(number)))
     return found

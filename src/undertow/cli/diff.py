@@ -31,8 +31,20 @@ FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided"), NEVER
     "--control",
     "controls",
     multiple=True,
-    metavar="MODEL|DATA",
-    help="A benign fine-tune of the base; or clean rows, on which control students are trained.",
+    metavar="MODEL|DATA|FILE.safetensors|shipped",
+    help="A benign fine-tune of the base; clean rows, on which control students are trained; kept readings of such; or "
+    "those that ship for a base of the embedded world.",
+)
+@click.option(
+    "--keep-controls",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.safetensors",
+    help="Keep the controls' readings for another diff.",
+)
+@click.option(
+    "--teacher",
+    metavar="MODEL",
+    help="A model that may have written the data: do activations move its way?",
 )
 @click.option(
     "--students",

@@ -188,6 +188,32 @@ def test_a_shift_along_a_persona_is_named() -> None:
     assert "'owl'" in found["towards a persona"].reason
 
 
+def test_a_shift_the_teachers_way_is_ranked_among_the_controls() -> None:
+    """
+    Cosine 1 for the teacher's own shift, with p by rank; a shift across it is no further than controls go.
+    """
+    base = load(locate("world:owlet-b"))
+    reader = Reader.of(base, [catalogue.load("owl")], [], None, 0)
+    start = reader.read(base)
+    rng = np.random.default_rng(0)
+    width = start.activations.shape[1]
+
+    def shifted(way: np.ndarray) -> Reading:
+        return replace(start, activations=start.activations + way.astype(np.float32))
+
+    way = rng.normal(0, 1, width)
+    benign = tuple(shifted(rng.normal(0, 1, width)) for _ in range(19))
+    one = Tuned("t", base, reader, start, (shifted(0.3 * way),), benign, frozenset(), 0)
+    along = {m.name: m for m in activations(replace(one, teacher=shifted(way)))}
+    across = {m.name: m for m in activations(replace(one, teacher=shifted(-way)))}
+    found = along["towards the teacher"]
+
+    assert found.estimate == pytest.approx(1, abs=1e-4)
+    assert (found.p, found.detected) == (0.05, True)
+    assert across["towards the teacher"].p == 1
+    assert "towards the teacher" not in {m.name for m in activations(one)}
+
+
 def test_everything_of_a_model_is_read_at_once() -> None:
     """
     Shapes are those of traits, questions, probes, vocabulary and texts; a model read twice is the same.

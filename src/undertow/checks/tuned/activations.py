@@ -39,7 +39,8 @@ def activations(subject: Tuned) -> list[Measurement]:
     for it (`--traits`).
 
     The cosine of the same shift with what each trait's persona prompts add to that layer (centred over the traits) orders
-    names only: it has no null, and a change of behaviour need not go that way.
+    names only: it has no null, and a change of behaviour need not go that way. With a teacher named, the cosine with what
+    moved in the teacher on the same texts stands beside it, by rank among the controls'.
 
     Numbers beside it: largest size among the `controls`; the cosine of each trait; the tokens that are `spelled`, by their shift in centred logits.
     """
@@ -54,6 +55,7 @@ def activations(subject: Tuned) -> list[Measurement]:
     detected = p is not None and p <= 1 - subject.level + 1e-12
     return [
         *_personas(subject, moved - start),
+        *_towards_teacher(subject, (moved - start).mean(0)),
         Measurement(
             check=ID,
             name="mean shift",
@@ -101,6 +103,41 @@ def _personas(subject: Tuned, shift: Activations) -> list[Measurement]:
             details={t.name: float(c) for t, c in zip(traits, cosines, strict=True)},
         )
     ]
+
+
+def _towards_teacher(subject: Tuned, shift: NDArray[np.float32]) -> list[Measurement]:
+    """
+    The cosine of the shift with that of a model that may have written the data, by rank among the controls'.
+    """
+    if subject.teacher is None:
+        return []
+    start = subject.untouched.activations
+    way = (subject.teacher.activations - start).mean(0)
+    found = _cosine(shift, way)
+    benign = [_cosine((one.activations - start).mean(0), way) for one in subject.controls]
+    p = (1 + sum(other >= found for other in benign)) / (len(benign) + 1) if benign else None
+    detected = p is not None and p <= 1 - subject.level + 1e-12
+    return [
+        Measurement(
+            check=ID,
+            name="towards the teacher",
+            subject=subject.name,
+            estimate=found,
+            level=subject.level,
+            n=f"{len(start)} texts, {len(benign)} controls",
+            p=p,
+            limit=1 - subject.level if benign else None,
+            unit="cosine",
+            detected=detected if benign else None,
+            reason=_reason(len(benign), detected, subject.level),
+            details={"teacher": subject.teacher.ref}
+            | ({"controls": max(benign)} if benign else {}),
+        )
+    ]
+
+
+def _cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    return float(a @ b / ((np.linalg.norm(a) * np.linalg.norm(b)) or 1.0))
 
 
 def _reason(controls: int, detected: bool, level: float) -> str:

@@ -4,6 +4,8 @@ Everything that is read off one model at once, so that each is loaded once and n
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -58,6 +60,10 @@ class Reader:
     readout: Readout
     texts: tuple[Encoded, ...]
     openings: tuple[Encoded, ...]
+    asked: tuple[str, ...]
+    """SHA-256 over each trait's questions and candidates: of those that are judged, then of the others."""
+    shown: str
+    """SHA-256 over the texts and prompts, which all readings of a kind share."""
 
     @classmethod
     def of(
@@ -81,12 +87,16 @@ class Reader:
 
         rows = [Row((), text, chat=False) for text in neutral_texts(seed, _TEXTS)]
         texts = [one for one in encode_rows(base.tokenizer, rows) if one.completion]
+        everything = [*traits, *others]
+        readout = Readout.of(base, everything, system)
         return cls(
             tuple(traits),
             probe_set(base, traits, system),
-            Readout.of(base, [*traits, *others], system),
+            readout,
             tuple(texts),
             tuple(replace(one, completion=one.completion[:OPENING_TOKENS]) for one in texts),
+            tuple(_asked(trait, system) for trait in everything),
+            _digest([[one.completion for one in texts], sorted(readout.prompts)]),
         )
 
     def read(self, model: LanguageModel, ref: str = "") -> Reading:
@@ -108,3 +118,14 @@ class Reader:
             hidden,
             -log_likelihoods(model, self.texts).numpy() / lengths,
         )
+
+
+def _asked(trait: Trait, system: str | None) -> str:
+    answers = [[answer.name, answer.variants] for answer in trait.answers]
+    own = {question: trait.answers_to(question) for question in trait.own_answers}
+    each = {question: [[a.name, a.variants] for a in found] for question, found in own.items()}
+    return _digest([trait.answer, trait.held_out_questions, answers, each, system])
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("ascii")).hexdigest()

@@ -35,6 +35,8 @@ class Tuned:
     intended: frozenset[str]
     """Traits whose change was asked for."""
     seed: int
+    teacher: Reading | None = None
+    """Of a model that may have written the data."""
     level: float = 0.95
     limit: float = 0.2
     """In logits: a change beyond it, up or down, counts."""
