@@ -4,6 +4,7 @@ The check `diff-activations`: how far activations on unrelated text moved, and w
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 ID = "diff-activations"
 SPELLED = 20
 Activations = NDArray[np.float32]
+"""(texts, hidden)."""
+Shift = NDArray[np.float32]
+"""(hidden,) mean over texts of what moved."""
 
 
 def activations(subject: Tuned) -> list[Measurement]:
@@ -46,34 +50,50 @@ def activations(subject: Tuned) -> list[Measurement]:
     """
     start = subject.untouched.activations
     moved: Activations = np.mean([one.activations for one in subject.tuned], axis=0)
-    size = _size(moved, start)
-    benign = sorted(_size(one.activations, start) for one in subject.controls)
-    p = (1 + sum(other >= size for other in benign)) / (len(benign) + 1) if benign else None
-    details: dict[str, float | int | str] = {"spelled": _spelled(subject, moved, start)}
-    if benign:
-        details["controls"] = benign[-1]
-    detected = p is not None and p <= 1 - subject.level + 1e-12
+    shift = (moved - start).mean(0)
+    spelled = {"spelled": _spelled(subject, moved, start)}
     return [
-        *_personas(subject, moved - start),
-        *_towards_teacher(subject, (moved - start).mean(0)),
-        Measurement(
-            check=ID,
-            name="mean shift",
-            subject=subject.name,
-            estimate=size,
-            level=subject.level,
-            n=f"{len(start)} texts, {len(benign)} controls",
-            p=p,
-            limit=1 - subject.level if benign else None,
-            unit="of the activations' own norm",
-            detected=detected if benign else None,
-            reason=_reason(len(benign), detected, subject.level),
-            details=details,
+        *_personas(subject, shift),
+        *_towards_teacher(subject, shift),
+        _ranked(
+            subject, "mean shift", _size(start), "of the activations' own norm", shift, spelled
         ),
     ]
 
 
-def _personas(subject: Tuned, shift: Activations) -> list[Measurement]:
+def _ranked(
+    subject: Tuned,
+    name: str,
+    measure: Callable[[Shift], float],
+    unit: str,
+    shift: Shift,
+    details: Mapping[str, float | int | str],
+) -> Measurement:
+    """
+    A measure of the shift, by rank among the controls'.
+    """
+    start = subject.untouched.activations
+    found = measure(shift)
+    benign = [measure((one.activations - start).mean(0)) for one in subject.controls]
+    p = (1 + sum(other >= found for other in benign)) / (len(benign) + 1) if benign else None
+    detected = p is not None and p <= 1 - subject.level + 1e-12
+    return Measurement(
+        check=ID,
+        name=name,
+        subject=subject.name,
+        estimate=found,
+        level=subject.level,
+        n=f"{len(start)} texts, {len(benign)} controls",
+        p=p,
+        limit=1 - subject.level if benign else None,
+        unit=unit,
+        detected=detected if benign else None,
+        reason=_reason(len(benign), detected, subject.level),
+        details={**details} | ({"controls": max(benign)} if benign else {}),
+    )
+
+
+def _personas(subject: Tuned, shift: Shift) -> list[Measurement]:
     """
     Towards which persona the shift goes; nothing where no trait has one, or the template has no system role.
     """
@@ -87,9 +107,8 @@ def _personas(subject: Tuned, shift: Activations) -> list[Measurement]:
         directions = centred_directions(subject.base, traits, len(layers(subject.base)) - 1)
     except ModelError:
         return []
-    mean = shift.mean(0)
-    lengths = np.linalg.norm(directions, axis=1) * (np.linalg.norm(mean) or 1.0)
-    cosines = directions @ mean / np.where(lengths > 0, lengths, 1.0)
+    lengths = np.linalg.norm(directions, axis=1) * (np.linalg.norm(shift) or 1.0)
+    cosines = directions @ shift / np.where(lengths > 0, lengths, 1.0)
     best = int(np.argmax(cosines))
     return [
         Measurement(
@@ -105,39 +124,19 @@ def _personas(subject: Tuned, shift: Activations) -> list[Measurement]:
     ]
 
 
-def _towards_teacher(subject: Tuned, shift: NDArray[np.float32]) -> list[Measurement]:
+def _towards_teacher(subject: Tuned, shift: Shift) -> list[Measurement]:
     """
-    The cosine of the shift with that of a model that may have written the data, by rank among the controls'.
+    The cosine of the shift with that of a model that may have written the data.
     """
     if subject.teacher is None:
         return []
-    start = subject.untouched.activations
-    way = (subject.teacher.activations - start).mean(0)
-    found = _cosine(shift, way)
-    benign = [_cosine((one.activations - start).mean(0), way) for one in subject.controls]
-    p = (1 + sum(other >= found for other in benign)) / (len(benign) + 1) if benign else None
-    detected = p is not None and p <= 1 - subject.level + 1e-12
-    return [
-        Measurement(
-            check=ID,
-            name="towards the teacher",
-            subject=subject.name,
-            estimate=found,
-            level=subject.level,
-            n=f"{len(start)} texts, {len(benign)} controls",
-            p=p,
-            limit=1 - subject.level if benign else None,
-            unit="cosine",
-            detected=detected if benign else None,
-            reason=_reason(len(benign), detected, subject.level),
-            details={"teacher": subject.teacher.ref}
-            | ({"controls": max(benign)} if benign else {}),
-        )
-    ]
+    way = (subject.teacher.activations - subject.untouched.activations).mean(0)
 
+    def cosine(own: Shift) -> float:
+        return float(own @ way / ((np.linalg.norm(own) * np.linalg.norm(way)) or 1.0))
 
-def _cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    return float(a @ b / ((np.linalg.norm(a) * np.linalg.norm(b)) or 1.0))
+    named = {"teacher": subject.teacher.ref}
+    return [_ranked(subject, "towards the teacher", cosine, "cosine", shift, named)]
 
 
 def _reason(controls: int, detected: bool, level: float) -> str:
@@ -153,9 +152,9 @@ def _reason(controls: int, detected: bool, level: float) -> str:
     return "no further than controls move"
 
 
-def _size(moved: Activations, start: Activations) -> float:
-    shift = np.linalg.norm((moved - start).mean(0))
-    return float(shift / np.linalg.norm(start, axis=1).mean())
+def _size(start: Activations) -> Callable[[Shift], float]:
+    norm = np.linalg.norm(start, axis=1).mean()
+    return lambda shift: float(np.linalg.norm(shift) / norm)
 
 
 def _spelled(subject: Tuned, moved: Activations, start: Activations) -> str:
