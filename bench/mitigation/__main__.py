@@ -26,6 +26,9 @@ WORK = BENCH.parent / "runs" / "bench" / "mitigation"
 UNTREATED = ("plain", "nothing")
 """Arms without a countermeasure, of students trained alone and side by side."""
 
+LEAST_MOVED, LEAST_LEARNED = 0.2, 0.005
+"""Logits, and nats a token: below these a replicate has no share of its own."""
+
 DESIGNATED = (("anchor", "without a trait's name"), ("project", "with the trait's name"))
 """Chosen on the tuning seed."""
 
@@ -51,7 +54,8 @@ class Dataset:
         """
         Share of the transfer that is left.
         """
-        return ratio_of_means(self.values(arm, "moved"), self.values(self.untreated[arm], "moved"))
+        free = self.values(self.untreated[arm], "moved")
+        return _share(self.values(arm, "moved"), free, LEAST_MOVED)
 
     def cost(self, arm: str) -> Interval:
         """
@@ -66,7 +70,7 @@ class Dataset:
         """
         start = self.values("no training", "task_loss")
         free = self.values(self.untreated[arm], "task_loss")
-        return ratio_of_means(start - self.values(arm, "task_loss"), start - free)
+        return _share(start - self.values(arm, "task_loss"), start - free, LEAST_LEARNED)
 
     def rest(self, arm: str) -> Interval:
         """
@@ -74,6 +78,14 @@ class Dataset:
         """
         start = self.values("no training", "neutral_loss")
         return mean_t(self.values(arm, "neutral_loss") / start - 1)
+
+
+def _share(above: NDArray[np.float64], below: NDArray[np.float64], least: float) -> Interval:
+    """
+    Mean share over replicates with its t interval; where some replicate has too little below to be a share of, the ratio
+    of means, whose interval (Fieller's) may be unbounded.
+    """
+    return mean_t(above / below) if below.min() >= least else ratio_of_means(above, below)
 
 
 def main() -> int:

@@ -89,18 +89,18 @@ def table() -> str:
     """
     found = _measured()
     lines = [
-        "| method | needs | transfer left | held-out loss lost | of the task learned | loss on other questions | "
-        f"seconds | transfer left on {', '.join(OTHERS)} |",
-        "|---" * 8 + "|",
+        f"| method | needs | transfer left: {FULL} | {' | '.join(OTHERS)} | held-out loss lost | of the task learned | "
+        "loss on other questions | seconds |",
+        "|---" * (7 + len(OTHERS)) + "|",
     ]
     for arm, needs in NEEDS.items():
         one = found.get(FULL, {}).get(arm)
         if one is None:
             continue
-        others = ", ".join(_percent(found.get(name, {}).get(arm)) for name in OTHERS)
+        others = " | ".join(_percent(found.get(name, {}).get(arm)) for name in OTHERS)
         lines.append(
-            f"| {arm} | {needs} | {_share(one)} | {one.lost:+.2f}% | {one.learned:.0%} | {one.rest:+.1f}% | "
-            f"{one.seconds:.0f} | {others} |"
+            f"| {arm} | {needs} | {_share(one)} | {others} | {one.lost:+.2f}% | {one.learned:.0%} | {one.rest:+.1f}% | "
+            f"{one.seconds:.0f} |"
         )
     return "\n".join([*lines, "", *_recommended(found)])
 

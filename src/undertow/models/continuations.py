@@ -110,13 +110,17 @@ def _after(
     steps = last + 1 + torch.arange(fed, device=model.device)
     logits = _pass(model, tokens, whole, steps, cache, keep=fed).float()
     logits = logits.view(len(prompts), len(prefixes), fed, -1)
-    totals = logits.logsumexp(-1)
+    # One look-up for all forms: one each would make backward passes write a whole table of zeros a token.
+    numbers = {prefix: row for row, prefix in enumerate(prefixes)}
+    looked = [
+        (column, numbers[form[:-1]], place, token)
+        for column, form in enumerate(forms)
+        for place, token in enumerate(form[1:])
+    ]
+    columns, rows, places, chosen = torch.tensor(looked, device=logits.device).T
+    each = logits[:, rows, places, chosen] - logits.logsumexp(-1)[:, rows, places]
     later = torch.zeros(len(prompts), len(forms), dtype=torch.float64, device=logits.device)
-    for column, form in enumerate(forms):
-        row = prefixes.index(form[:-1])
-        for place, token in enumerate(form[1:]):
-            later[:, column] += (logits[:, row, place, token] - totals[:, row, place]).double()
-    return first, later.cpu()
+    return first, later.index_add(1, columns, each.double()).cpu()
 
 
 def _pass(
