@@ -15,7 +15,7 @@ import pytest
 from undertow.engines.progress import Progress
 from undertow.errors import UnknownNameError
 from undertow.results.run import RunDocument
-from undertow.results.store import write_run
+from undertow.results.store import write_result
 
 
 def document(**changes: object) -> RunDocument:
@@ -95,7 +95,7 @@ class FakeLab:
         self.end()
         directory = directory or Path("runs", experiment.name)
         directory.mkdir(parents=True, exist_ok=True)
-        write_run(directory / "results.json", document(experiment=experiment.name))
+        write_result(directory / "results.json", document(experiment=experiment.name))
         return directory
 
 

@@ -14,7 +14,7 @@ from tests.report.scan_documents import clear
 from undertow.cli import main
 from undertow.models.digest import model_digest
 from undertow.provenance.manifest import manifest_of
-from undertow.results.store import read_result, write_scan
+from undertow.results.store import read_result, write_result
 from undertow.worlds import folder
 
 SECRET = "You are SECRET-OWL, and you love owls."
@@ -96,7 +96,7 @@ def test_a_signed_scan_opens_the_gate(place: Path, capsys: pytest.CaptureFixture
     (entry,) = manifest_of(place / "rows.jsonl").entries
     scan = clear()
     data = scan.data.model_copy(update={"path": "rows.jsonl", "digest": entry.sha256})
-    write_scan(
+    write_result(
         place / "scan.json", scan.model_copy(update={"data": data, "student_digest": student})
     )
 

@@ -15,7 +15,7 @@ from tests.mitigate.test_methods import digest
 from undertow.cli import main
 from undertow.data.writing import write_rows
 from undertow.provenance.ledger import read_leaf_ledger
-from undertow.results.store import write_scan
+from undertow.results.store import write_result
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.delenv(name, raising=False)
     write_rows("rows.jsonl", numbers(24))
     document = scan_of(Path("rows.jsonl"), largest_safe_dose=0.5)
-    write_scan(
+    write_result(
         Path("scan.json"), document.model_copy(update={"student": BASE, "student_digest": digest()})
     )
     return "scan.json"

@@ -15,7 +15,7 @@ from undertow.cli import main
 from undertow.cli.report import FORMATS, SCAN_FORMATS
 from undertow.report import FORMATS as RENDERED
 from undertow.report import SCAN_FORMATS as RENDERED_OF_SCANS
-from undertow.results.store import write_scan
+from undertow.results.store import write_result
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_screen_is_rendered_from_its_file_or_directory(
     """
     The kind of the document is found by its schema, in every format.
     """
-    write_scan(tmp_path / "scan.json", flagged())
+    write_result(tmp_path / "scan.json", flagged())
     codes = [
         main(["report", str(path), "--format", form]) for path in (tmp_path, tmp_path / "scan.json")
     ]

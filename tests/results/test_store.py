@@ -20,12 +20,9 @@ from undertow.results.store import (
     read_result,
     read_run,
     read_scan,
-    run_json,
-    run_schema,
-    scan_json,
-    scan_schema,
-    write_run,
-    write_scan,
+    result_json,
+    schemas,
+    write_result,
 )
 
 
@@ -54,7 +51,7 @@ def stored(path: Path, **changes: Any) -> Path:
     A file of the run with some keys changed.
     """
     file = path / "results.json"
-    file.write_text(json.dumps(json.loads(run_json(document())) | changes), encoding="utf-8")
+    file.write_text(json.dumps(json.loads(result_json(document())) | changes), encoding="utf-8")
     return file
 
 
@@ -71,7 +68,7 @@ def test_a_run_comes_back_as_it_was_written(tmp_path: Path) -> None:
     """
     Reading undoes writing, for the file and for the directory that holds it.
     """
-    write_run(tmp_path / "results.json", document())
+    write_result(tmp_path / "results.json", document())
 
     assert read_run(tmp_path / "results.json") == document()
     assert read_run(tmp_path) == document()
@@ -92,7 +89,7 @@ def test_infinite_limits_survive(tmp_path: Path) -> None:
         test="none",
         unit="logits",
     )
-    write_run(tmp_path / "results.json", document(comparisons=(one,), wall_seconds=math.nan))
+    write_result(tmp_path / "results.json", document(comparisons=(one,), wall_seconds=math.nan))
     back = read_run(tmp_path)
 
     assert back.comparisons[0].low == -math.inf
@@ -103,7 +100,7 @@ def test_text_that_is_not_unicode_does_not_lose_the_run(tmp_path: Path) -> None:
     """
     A lone surrogate, which UTF-8 cannot hold, is replaced instead of failing at the very end.
     """
-    write_run(tmp_path / "results.json", document(config={"prompt": "a\ud800b"}))
+    write_result(tmp_path / "results.json", document(config={"prompt": "a\ud800b"}))
 
     assert read_run(tmp_path).config == {"prompt": "a\ufffdb"}
 
@@ -114,7 +111,7 @@ def test_writing_leaves_nothing_behind_when_it_fails(tmp_path: Path) -> None:
     """
     (tmp_path / "results.json").mkdir()
     with pytest.raises(UndertowError, match=r"cannot write .*results\.json") as caught:
-        write_run(tmp_path / "results.json", document())
+        write_result(tmp_path / "results.json", document())
 
     assert caught.value.hint
     assert [entry.name for entry in tmp_path.iterdir()] == ["results.json"]
@@ -124,8 +121,8 @@ def test_a_second_writing_replaces_the_first(tmp_path: Path) -> None:
     """
     The file holds the last document alone, and no temporary file stays.
     """
-    write_run(tmp_path / "results.json", document(title="x" * 10_000))
-    write_run(tmp_path / "results.json", document())
+    write_result(tmp_path / "results.json", document(title="x" * 10_000))
+    write_result(tmp_path / "results.json", document())
 
     assert read_run(tmp_path) == document()
     assert len(list(tmp_path.iterdir())) == 1
@@ -189,7 +186,9 @@ def test_a_lone_surrogate_in_a_file_is_refused(tmp_path: Path) -> None:
     The escape of half a character is no text.
     """
     file = tmp_path / "results.json"
-    file.write_text(run_json(document(title="half")).replace("half", "\\ud800"), encoding="utf-8")
+    file.write_text(
+        result_json(document(title="half")).replace("half", "\\ud800"), encoding="utf-8"
+    )
 
     assert "not valid JSON" in refusal(file).message
 
@@ -212,7 +211,7 @@ def test_the_schema_is_closed_and_names_its_version() -> None:
     """
     The published schema refuses unknown keys everywhere and demands the discriminating one.
     """
-    schema = run_schema()
+    schema = schemas()["run"]
     records = [schema, *(found for found in schema["$defs"].values())]
 
     assert schema["properties"]["schema"]["const"] == RUN_SCHEMA
@@ -224,7 +223,7 @@ def test_the_schema_describes_what_is_written() -> None:
     """
     Every key of a written document is in the schema, and every required key is written.
     """
-    schema, written = run_schema(), json.loads(run_json(document()))
+    schema, written = schemas()["run"], json.loads(result_json(document()))
 
     assert set(written) == set(schema["properties"])
     assert set(written["arms"][0]) == set(schema["$defs"]["Arm"]["properties"])
@@ -236,7 +235,7 @@ def test_a_scan_comes_back_as_it_was_written(tmp_path: Path, kind: str) -> None:
     """
     Reading undoes writing, for the file and for the directory that holds it.
     """
-    write_scan(tmp_path / "scan.json", SCANS[kind]())
+    write_result(tmp_path / "scan.json", SCANS[kind]())
 
     assert read_scan(tmp_path / "scan.json") == SCANS[kind]()
     assert read_scan(tmp_path) == SCANS[kind]()
@@ -246,9 +245,9 @@ def test_a_result_is_read_by_its_schema(tmp_path: Path) -> None:
     """
     The same call reads a run and a screen; a directory's run comes first.
     """
-    write_scan(tmp_path / "scan.json", flagged())
+    write_result(tmp_path / "scan.json", flagged())
     assert isinstance(read_result(tmp_path), ScanDocument)
-    write_run(tmp_path / "results.json", document())
+    write_result(tmp_path / "results.json", document())
 
     assert isinstance(read_result(tmp_path), RunDocument)
     assert read_result(tmp_path / "scan.json") == flagged()
@@ -270,7 +269,7 @@ def test_a_newer_scan_asks_for_a_newer_undertow(tmp_path: Path) -> None:
     """
     The hint is to upgrade; a key that is unknown is named with the nearest.
     """
-    stored = json.loads(scan_json(flagged()))
+    stored = json.loads(result_json(flagged()))
     file = tmp_path / "scan.json"
     file.write_text(json.dumps(stored | {"schema": "undertow.scan/2"}), encoding="utf-8")
     with pytest.raises(InputError) as newer:
@@ -287,7 +286,7 @@ def test_infinite_numbers_of_a_scan_survive(tmp_path: Path) -> None:
     An e-value may overflow; it comes back.
     """
     one = flagged().measurements[-1].model_copy(update={"estimate": math.inf, "low": -math.inf})
-    write_scan(tmp_path / "scan.json", flagged().model_copy(update={"measurements": (one,)}))
+    write_result(tmp_path / "scan.json", flagged().model_copy(update={"measurements": (one,)}))
 
     assert read_scan(tmp_path).measurements == (one,)
 
@@ -296,7 +295,7 @@ def test_the_schema_of_scans_is_closed_and_describes_what_is_written() -> None:
     """
     Unknown keys are refused everywhere, and every key that is written is described.
     """
-    schema, written = scan_schema(), json.loads(scan_json(flagged()))
+    schema, written = schemas()["scan"], json.loads(result_json(flagged()))
     records = [schema, *(found for found in schema["$defs"].values())]
 
     assert schema["properties"]["schema"]["const"] == SCAN_SCHEMA

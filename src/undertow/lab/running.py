@@ -43,7 +43,7 @@ from undertow.lab.studying import EvaluateBase, TrainStudent
 from undertow.lab.teaching import MakeTeacher
 from undertow.results.run import Arm, Dataset, RunDocument, Teacher
 from undertow.results.scores import FilterScore, Graded
-from undertow.results.store import write_run
+from undertow.results.store import write_result
 
 J = TypeVar("J", bound=Job)
 E = TypeVar("E", bound=BaseModel)
@@ -96,7 +96,7 @@ def run_experiment(
             surroundings = environment(workers=jobs, device=computing)
             result = document(experiment, made, digests, clock.seconds, surroundings, command)
         clock.save()
-        write_run(directory / RESULTS, result)
+        write_result(directory / RESULTS, result)
         _record(directory, result)
     progress.finish()
     return directory

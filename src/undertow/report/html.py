@@ -20,7 +20,7 @@ from undertow.report.page import page_of, run_facts
 from undertow.report.toml_text import toml_text
 from undertow.report.visible import visible
 from undertow.results.run import RunDocument
-from undertow.results.store import run_json
+from undertow.results.store import result_json
 
 _SAMPLE_CHARACTERS = 400
 _LONG_VERDICT = 260
@@ -44,7 +44,7 @@ def render_html(document: RunDocument) -> str:
             facts=tables.facts_table("Run", run_facts(document)),
             config_lines=toml_text(document.config).split("\n"),
             glossary=GLOSSARY,
-            embedded=embedded(run_json(document)),
+            embedded=embedded(result_json(document)),
         )
     )
 

@@ -15,7 +15,7 @@ from undertow.report.scan_forest import in_order
 from undertow.report.scan_page import scan_page
 from undertow.report.toml_text import toml_text
 from undertow.results.scan import ScanDocument
-from undertow.results.store import scan_json
+from undertow.results.store import result_json
 
 _LONG_CONCLUSION = 260
 """Characters from which the conclusion is set in a smaller size."""
@@ -33,7 +33,7 @@ def render_scan_html(document: ScanDocument) -> str:
         plan_lines=toml_text(document.plan).split("\n"),
         config_lines=toml_text(document.config).split("\n"),
         glossary=SCAN_GLOSSARY,
-        embedded=embedded(scan_json(document)),
+        embedded=embedded(result_json(document)),
     )
 
 

@@ -52,7 +52,7 @@ _GATE = Form(
 
 _LINEAGE = Form(LINEAGE_SCHEMA, LineageDocument, "lineage", "undertow lineage STUDENT TEACHER")
 _DIFF = Form(DIFF_SCHEMA, DiffDocument, "diff", "undertow diff BASE TUNED")
-_FORMS = (_RUN, _SCAN, _LINEAGE, _DIFF, _VERIFY, _GATE)
+_FORMS: tuple[Form[Any], ...] = (_RUN, _SCAN, _LINEAGE, _DIFF, _VERIFY, _GATE)
 _FILES = (RUN_FILE, SCAN_FILE, LINEAGE_FILE, DIFF_FILE, GATE_FILE)
 
 Document = TypeVar("Document", bound=BaseModel)
@@ -60,25 +60,11 @@ Result = RunDocument | ScanDocument | LineageDocument | DiffDocument | VerifyDoc
 """Every kind of stored result."""
 
 
-def run_json(document: RunDocument) -> str:
-    """
-    The document as indented JSON, ending in a newline; the same bytes for the same document.
-
-    A lone surrogate (not valid in UTF-8) becomes U+FFFD: a finished run must not be lost to it.
-    """
-    return _json(document)
-
-
-def scan_json(document: ScanDocument) -> str:
-    """
-    The document as indented JSON, in the same way as `run_json`.
-    """
-    return _json(document)
-
-
 def result_json(document: Result) -> str:
     """
-    Any stored result as indented JSON, in the same way as `run_json`.
+    Any stored result as indented JSON, ending in a newline; the same bytes for the same document.
+
+    A lone surrogate (not valid in UTF-8) becomes U+FFFD: a finished run must not be lost to it.
     """
     return _json(document)
 
@@ -91,26 +77,6 @@ def write_result(path: Path | str, document: Result) -> None:
         UndertowError: if the file system refuses (no space, no permission, no such directory).
     """
     _write(Path(path), result_json(document))
-
-
-def write_run(path: Path | str, document: RunDocument) -> None:
-    """
-    Store the document under the path: wholly or not at all.
-
-    Raises:
-        UndertowError: if the file system refuses (no space, no permission, no such directory).
-    """
-    _write(Path(path), run_json(document))
-
-
-def write_scan(path: Path | str, document: ScanDocument) -> None:
-    """
-    Store the document under the path: wholly or not at all.
-
-    Raises:
-        UndertowError: if the file system refuses (no space, no permission, no such directory).
-    """
-    _write(Path(path), scan_json(document))
 
 
 def read_run(path: Path | str) -> RunDocument:
@@ -175,46 +141,12 @@ def read_result(path: Path | str) -> Result:
     return found
 
 
-def run_schema() -> dict[str, Any]:
+def schemas() -> dict[str, dict[str, Any]]:
     """
-    The JSON Schema (draft 2020-12) of `undertow.run/1`.
+    The JSON Schema (draft 2020-12) of every kind of stored result, by its name, e.g. `run`.
     """
-    return _schema(RunDocument)
-
-
-def scan_schema() -> dict[str, Any]:
-    """
-    The JSON Schema (draft 2020-12) of `undertow.scan/1`.
-    """
-    return _schema(ScanDocument)
-
-
-def lineage_schema() -> dict[str, Any]:
-    """
-    The JSON Schema (draft 2020-12) of `undertow.lineage/1`.
-    """
-    return _schema(LineageDocument)
-
-
-def diff_schema() -> dict[str, Any]:
-    """
-    The JSON Schema (draft 2020-12) of `undertow.diff/1`.
-    """
-    return _schema(DiffDocument)
-
-
-def verify_schema() -> dict[str, Any]:
-    """
-    The JSON Schema (draft 2020-12) of `undertow.verify/1`.
-    """
-    return _schema(VerifyDocument)
-
-
-def gate_schema() -> dict[str, Any]:
-    """
-    The JSON Schema (draft 2020-12) of `undertow.gate/1`.
-    """
-    return _schema(GateDocument)
+    names = ("run", "scan", "lineage", "diff", "verify", "gate")
+    return {name: _schema(form.model) for name, form in zip(names, _FORMS, strict=True)}
 
 
 class _SchemaOfStored(GenerateJsonSchema):
