@@ -1,0 +1,48 @@
+"""
+The design of the bench of countermeasures: every arm is explained, has its random arm, and no seed was tuned on.
+"""
+
+from __future__ import annotations
+
+from bench.mitigation.design import SEED, SEEDS, arms_of, tasks
+from bench.mitigation.situation import replicate_seed
+from bench.mitigation.table import NEEDS, SITUATIONS
+
+TUNING = 70_001
+UNTREATED = {"plain", "nothing"}
+
+
+def test_every_arm_is_explained_and_every_recommendation_is_an_arm() -> None:
+    """
+    README says what each arm needs; what it recommends was tried at full dose.
+    """
+    planned = tasks()
+    arms = {arm for task in planned for arm in arms_of(task)}
+    first = {arm for t in planned if (t.kind, t.dose) == ("tuned", 1.0) for arm in arms_of(t)}
+
+    assert arms - UNTREATED == set(NEEDS)
+    assert {arm for _, recommended in SITUATIONS for arm in recommended} <= first
+
+
+def test_every_dataset_has_its_untreated_arm_and_its_replicates() -> None:
+    """
+    In each group, so that shares are of students of the same rows and orders.
+    """
+    groups: dict[tuple[str, float, str], set[int]] = {}
+    for task in tasks():
+        assert UNTREATED & set(arms_of(task))
+        groups.setdefault((task.kind, task.dose, task.group), set()).add(task.number)
+
+    assert all(numbers == set(range(SEEDS)) for numbers in groups.values())
+    assert SEEDS >= 4
+
+
+def test_no_reported_seed_was_tuned_on() -> None:
+    """
+    Replicates of the reported seed share no stream with those of the tuning seed; groups of one dataset share theirs.
+    """
+    reported = {replicate_seed(task) for task in tasks()}
+
+    assert not reported & {replicate_seed(task) for task in tasks(TUNING)}
+    assert len(reported) == len({(task.kind, task.number) for task in tasks()})
+    assert SEED != TUNING
