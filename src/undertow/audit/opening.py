@@ -90,11 +90,13 @@ def open_plan(request: ScanRequest, digest: str | None) -> TrainingPlan:
 
 
 def calibrated(
-    digest: str | None, plan: TrainingPlan, rows: int
+    digest: str | None, plan: TrainingPlan, rows: int, *, pairs: bool
 ) -> tuple[CalibrationTable | None, str]:
     """
     The table that covers this base, plan and number of rows, or why there is none.
     """
+    if pairs:
+        return None, "tables are for completions, and these are preference pairs"
     return covering(digest, plan, plan.steps(rows))
 
 

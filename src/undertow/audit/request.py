@@ -36,6 +36,8 @@ class ScanRequest:
     """At which the rows are said to have been sampled; a made control is drawn at it."""
     acceptance: float = 1.0
     """Share of the base's own answers that the rows' filter is said to keep."""
+    beta: float = 0.1
+    """Of DPO, for preference pairs."""
     limit: float = 0.2
     level: float = 0.95
     seed: int = 0
@@ -52,6 +54,7 @@ class ScanRequest:
             "system_prompt": self.system_prompt,
             "temperature": self.temperature,
             "acceptance": self.acceptance,
+            "beta": self.beta,
             "candidates": list(self.candidates),
             "placebos": list(self.placebos),
         }

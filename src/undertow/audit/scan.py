@@ -68,7 +68,8 @@ def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanD
     refuse_broken(opened.student, fitted.rows)
     # The sample's share that does not fit is that of the file, which all cannot be encoded for.
     planned = max(1, round(screened.data.rows * len(fitted.rows) / len(screened.rows)))
-    table, why_not = calibrated(opened.student_digest, plan, planned)
+    pairs = any(row.rejected is not None for row in fitted.rows)
+    table, why_not = calibrated(opened.student_digest, plan, planned, pairs=pairs)
     traits = open_traits(request, opened.student, table)
     progress("preparing the control")
     control, control_made = open_control(request, opened, fitted.rows)
@@ -91,6 +92,7 @@ def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanD
         candidates=opened.candidates,
         calibration=table,
         limit=request.limit,
+        beta=request.beta,
     )
     subjects = [whole, *_sources(whole, screened, request, opened)]
     kept = Kept(cache_folder() / "scans" / _key(request, screened.data.digest, opened))
@@ -143,7 +145,9 @@ def _judged(subject: Subject, ran: Sequence[Ran], opened: Opened) -> list[Ran]:
     """
     The same with a verdict on each measurement of transfer; evidence is left as it is.
     """
-    _, why_not = calibrated(opened.student_digest, subject.plan, subject.planned_rows)
+    _, why_not = calibrated(
+        opened.student_digest, subject.plan, subject.planned_rows, pairs=subject.pairs
+    )
     return [
         each.model_copy(
             update={
@@ -177,7 +181,7 @@ def _sources(
             control, _ = open_control(request, opened, fitted.rows)
         share = screened.data.sources.get(name, len(rows)) / screened.data.rows
         planned = max(1, round(whole.planned_rows * share))
-        table, _ = calibrated(opened.student_digest, whole.plan, planned)
+        table, _ = calibrated(opened.student_digest, whole.plan, planned, pairs=whole.pairs)
         found.append(
             replace(
                 whole,

@@ -77,6 +77,13 @@ RESULT = "scan.json"
     help="At which the rows were sampled; a control is made at it.",
 )
 @click.option(
+    "--beta",
+    type=click.FloatRange(min=0, min_open=True),
+    default=0.1,
+    show_default=True,
+    help="Of DPO, where the rows are preference pairs.",
+)
+@click.option(
     "--acceptance",
     type=click.FloatRange(min=0, min_open=True, max=1),
     default=1.0,

@@ -7,7 +7,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from undertow.influence.probing import ProbeSet
 if TYPE_CHECKING:
     from undertow.models.chat import Encoded
     from undertow.models.loading import LanguageModel
+    from undertow.models.objectives import Objective
     from undertow.models.plan import TrainingPlan
     from undertow.models.several_runs import Runs
 
@@ -70,16 +71,18 @@ class Rehearsal:
     def __init__(
         self,
         model: LanguageModel,
-        rows: Sequence[Encoded],
+        rows: Sequence[Any],
         plan: TrainingPlan,
         probes: ProbeSet,
         seed: int,
         *,
         planned_rows: int | None = None,
         adapters: int | None = None,
+        objective: Objective[Any] | None = None,
     ) -> None:
         """
-        `planned_rows` is how many rows the planned training has, where `rows` is a sample of them.
+        `planned_rows` is how many rows the planned training has, where `rows` is a sample of them; they are of the
+        objective's kind, completions if none is given.
 
         Raises:
             DataError: a row is longer than the plan's or the model's limit.
@@ -90,8 +93,9 @@ class Rehearsal:
         self.last = rehearsal_steps(self.total)
         count = adapters or adapters_for(plan, self.last)
         self._base = probes.read(model)
-        self._excess = surprise(model, rows[:SURPRISE_ROWS])
-        self._runs = rehearsing(model, [rows] * count, plan, self.total, seed)
+        some = rows[:SURPRISE_ROWS]
+        self._excess = surprise(model, objective.sequences(some) if objective else some)
+        self._runs = rehearsing(model, [rows] * count, plan, self.total, seed, objective=objective)
         self._read: list[tuple[int, list[NDArray[np.float64]]]] = []
 
     def advance(self) -> Rehearsed:
@@ -191,19 +195,21 @@ def surprise(model: LanguageModel, rows: Sequence[Encoded]) -> float:
 
 def rehearsing(
     model: LanguageModel,
-    rows: Sequence[Sequence[Encoded]],
+    rows: Sequence[Sequence[Any]],
     plan: TrainingPlan,
     total: int,
     seed: int,
     *,
     first: int = 0,
+    objective: Objective[Any] | None = None,
 ) -> Runs:
     """
     Runs of the plan on each entry of `rows`, with the streams of a rehearsal: those of runs `first` and on.
     """
+    from undertow.models.objectives import COMPLETIONS
     from undertow.models.several_runs import several_runs
 
     numbers = range(first, first + len(rows))
     orders = [generator(seed, "rehearsal order", k) for k in numbers]
     seeds = [derive(seed, "rehearsal adapter", k) for k in numbers]
-    return several_runs(model, rows, plan, orders, total, seeds)
+    return several_runs(model, rows, plan, orders, total, seeds, objective or COMPLETIONS)

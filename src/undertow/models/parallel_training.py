@@ -7,13 +7,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from undertow.errors import UndertowError
-from undertow.models.chat import IGNORED, Batch, Encoded, pad
+from undertow.models.chat import Batch, pad
 from undertow.models.loading import LanguageModel
+from undertow.models.objectives import COMPLETIONS, Objective
 from undertow.models.parallel_adapters import ParallelAdapters, frozen
 from undertow.models.plan import TrainingPlan
 from undertow.models.random_stream import RandomStream
@@ -32,13 +35,14 @@ class ParallelTraining:
     def __init__(
         self,
         adapters: ParallelAdapters,
-        rows: Sequence[Sequence[Encoded]],
+        rows: Sequence[Sequence[Any]],
         plan: TrainingPlan,
         generators: Sequence[np.random.Generator],
         total: int,
+        objective: Objective[Any] = COMPLETIONS,
     ) -> None:
         """
-        `rows` and `generators` hold one entry an adapter; `total` is the plan's number of steps, which its schedule
+        `rows` (of the objective's kind) and `generators` hold one entry an adapter; `total` is the plan's number of steps, which its schedule
         of learning rates is laid over, however early the training is stopped.
 
         Raises:
@@ -47,8 +51,9 @@ class ParallelTraining:
         self.adapters, self.plan, self.total, self.done = adapters, plan, total, 0
         self.loss_history: list[tuple[float, ...]] = []
         """Training loss of each step and adapter, nats per completion token."""
+        self._objective = objective
         for own in {id(part): part for part in rows}.values():
-            refuse_long(adapters.model, own, plan)
+            refuse_long(adapters.model, objective.sequences(own), plan)
         self._weights = [adapters.parameters_of(k) for k in range(adapters.count)]
         everything = [weight for own in self._weights for weight in own]
         self._optimizer, self._schedule = optimiser(plan, everything, total)
@@ -89,30 +94,39 @@ class ParallelTraining:
             network.eval()
 
     def _merged(
-        self, rows: Sequence[Sequence[Encoded]], generators: Sequence[np.random.Generator]
-    ) -> Iterator[list[Batch]]:
+        self, rows: Sequence[Sequence[Any]], generators: Sequence[np.random.Generator]
+    ) -> Iterator[list[_Part]]:
         lengths = [[len(row) for row in own] for own in rows]
         orders = [
             training_rows(own, self.plan, generator, self.total)
             for own, generator in zip(lengths, generators, strict=True)
         ]
-        pad_id = self.adapters.model.tokenizer.pad_token_id
         for step in zip(*orders, strict=True):
-            parts = []
-            for together in zip(*step, strict=True):
-                chosen = [own[i] for own, part in zip(rows, together, strict=True) for i in part]
-                parts.append(pad(chosen, pad_id, tuple(i for part in together for i in part)))
-            yield parts
+            yield [
+                self._part(
+                    [[own[i] for i in part] for own, part in zip(rows, together, strict=True)]
+                )
+                for together in zip(*step, strict=True)
+            ]
 
-    def _step(self, batch: list[Batch]) -> None:
-        count = self.adapters.count
-        labels = sum((part.labels != IGNORED).view(count, -1).sum(1) for part in batch)
+    def _part(self, chosen: list[list[Any]]) -> _Part:
+        sequences = [one for own in chosen for one in self._objective.sequences(own)]
+        pad_id = self.adapters.model.tokenizer.pad_token_id
+        return _Part(chosen, pad(sequences, pad_id, tuple(range(len(sequences)))))
+
+    def _step(self, parts: list[_Part]) -> None:
+        count, device = self.adapters.count, self.adapters.model.device
+        weights = torch.tensor(
+            [sum(self._objective.weight(part.rows[k]) for part in parts) for k in range(count)],
+            device=device,
+        )
         total = torch.zeros(count, dtype=torch.float64)
-        for made in batch:
-            part = made.to(self.adapters.model.device)
-            each = -self._log_likelihoods(part) / labels.to(part.labels.device)  # type: ignore[union-attr]
-            each.sum().backward()
-            total += each.detach().double().cpu()
+        for part in parts:
+            likelihoods = token_log_likelihoods(self.adapters.model.network, part.batch.to(device))
+            each = likelihoods.view(count, -1, likelihoods.shape[1])
+            losses = self._objective.losses(each, part.rows) / weights
+            losses.sum().backward()
+            total += losses.detach().double().cpu()
         if self.plan.max_grad_norm is not None:
             for own in self._weights:
                 torch.nn.utils.clip_grad_norm_(own, self.plan.max_grad_norm)
@@ -127,9 +141,13 @@ class ParallelTraining:
                 hint=f"lower learning_rate (now {self.plan.learning_rate})",
             )
 
-    def _log_likelihoods(self, batch: Batch) -> torch.Tensor:
-        """
-        Of each adapter's completion tokens, (adapters,) in nats.
-        """
-        each = token_log_likelihoods(self.adapters.model.network, batch)
-        return each.view(self.adapters.count, -1).sum(1)
+
+@dataclass(frozen=True)
+class _Part:
+    """
+    A micro-batch of all adapters.
+    """
+
+    rows: list[list[Any]]
+    """Of each adapter."""
+    batch: Batch

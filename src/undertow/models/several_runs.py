@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from undertow.models.chat import Encoded
+from undertow.errors import ModelError
 from undertow.models.loading import LanguageModel
+from undertow.models.objectives import COMPLETIONS, Objective
 from undertow.models.parallel_adapters import parallel_adapters
 from undertow.models.parallel_training import ParallelTraining
 from undertow.models.plan import TrainingPlan
@@ -43,11 +44,12 @@ class Runs(Protocol):
 
 def several_runs(
     model: LanguageModel,
-    rows: Sequence[Sequence[Encoded]],
+    rows: Sequence[Sequence[Any]],
     plan: TrainingPlan,
     generators: Sequence[np.random.Generator],
     total: int,
     adapter_seeds: Sequence[int],
+    objective: Objective[Any] = COMPLETIONS,
 ) -> Runs:
     """
     One run an entry of `rows` and `generators`: adapters side by side, or full copies one after the other.
@@ -56,10 +58,15 @@ def several_runs(
 
     Raises:
         DataError: a row is longer than the plan's or the model's limit.
-        ModelError: the plan targets layers that are not linear.
+        ModelError: the plan targets layers that are not linear, or trains all weights on another objective.
     """
     if plan.method == "full":
+        if objective != COMPLETIONS:
+            raise ModelError(
+                "a plan that trains all weights is only run on completions",
+                hint='use method = "lora" in the plan',
+            )
         return SeparateTraining(model, rows, plan, generators, total)
     return ParallelTraining(
-        parallel_adapters(model, plan, adapter_seeds), rows, plan, generators, total
+        parallel_adapters(model, plan, adapter_seeds), rows, plan, generators, total, objective
     )

@@ -4,7 +4,8 @@ The check `rehearsal`: a short run of the plan, and what it says of the whole.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from undertow.checks.dataset.subject import Subject
 from undertow.data.streams import derive
@@ -14,6 +15,7 @@ from undertow.results.measurement import Measurement, not_applicable
 
 if TYPE_CHECKING:
     from undertow.influence.rehearsal import Rehearsed
+    from undertow.models.objectives import Objective
 
 CHECK = "rehearsal"
 BROKEN = 0.5
@@ -32,23 +34,22 @@ def rehearsal(subject: Subject) -> list[Measurement]:
     What it cannot tell you. It sees the traits that it probes, in the chat context that it probes them in: a preference
     that shows only behind a trigger is invisible to it. A teacher of a kind that the calibration has none of can be
     further off than the interval says. Very strong shifts are continued badly: the interval is wide there. It knows
-    nothing of what ordinary text in the rows teaches openly, beyond what its first steps learn of it.
+    nothing of what ordinary text in the rows teaches openly, beyond what its first steps learn of it. Preference pairs are
+    rehearsed by DPO, and no calibration is for them: what is said is an estimate, and the verdict stays open.
 
     What to do. Flagged: do not train on these rows as they are; look at the sources one by one, take fewer of the
     flagged one's rows or fewer steps (the page says how many stay under the limit), or ask for rows by a teacher of
     another base. Undecided: give more rows, or calibrate on more teachers.
     """
-    if any(row.rejected is not None for row in subject.rows):
-        return [
-            not_applicable(
-                CHECK,
-                subject.name,
-                "preference pairs: only a fine-tune on completions is rehearsed",
-            )
-        ]
     if not subject.traits:
         return [not_applicable(CHECK, subject.name, "no trait is probed")]
-    found, predicted, certain = _rehearse(subject)
+    if subject.pairs and subject.plan.method == "full":
+        reason = "preference pairs are rehearsed with adapters, and the plan trains all weights"
+        return [not_applicable(CHECK, subject.name, reason)]
+    rows, objective = _material(subject)
+    if not rows:
+        return [not_applicable(CHECK, subject.name, "no pair fits whole into the context")]
+    found, predicted, certain = _rehearse(subject, rows, objective)
     broken = _broken(found)
     return [
         _measurement(subject, index, found, predicted, stopped_early=certain, broken=broken)
@@ -56,18 +57,36 @@ def rehearsal(subject: Subject) -> list[Measurement]:
     ]
 
 
-def _rehearse(subject: Subject) -> tuple[Rehearsed, Prediction, bool]:
+def _material(subject: Subject) -> tuple[Sequence[Any], Objective[Any] | None]:
+    """
+    What is trained on, and for what: completions, or pairs by DPO, of which rows that are no pairs are left out.
+    """
+    if not subject.pairs:
+        return subject.encoded, None
+    from undertow.models.objectives import Preferences, encode_pairs
+
+    limits = [n for n in (subject.plan.max_length, subject.student.context) if n is not None]
+    pairs = [row for row in subject.rows if row.rejected is not None]
+    return encode_pairs(subject.student, pairs, min(limits, default=None)), Preferences(
+        subject.beta
+    )
+
+
+def _rehearse(
+    subject: Subject, rows: Sequence[Any], objective: Objective[Any] | None
+) -> tuple[Rehearsed, Prediction, bool]:
     from undertow.influence.probing import probe_set
     from undertow.influence.rehearsal import STAGES, Rehearsal
 
     probes = probe_set(subject.student, subject.traits, subject.system_prompt)
     run = Rehearsal(
         subject.student,
-        subject.encoded,
+        rows,
         subject.plan,
         probes,
         derive(subject.seed, CHECK),
         planned_rows=subject.planned_rows,
+        objective=objective,
     )
     while True:
         found = run.advance()

@@ -77,6 +77,14 @@ class Subject:
     limit: float = 0.2
     """In logits of transfer: what a verdict compares with, and a rehearsal stops for when it is certain."""
 
+    beta: float = 0.1
+    """Of DPO, for preference pairs."""
+
+    @property
+    def pairs(self) -> bool:
+        """Whether any row is a preference pair."""
+        return any(row.rejected is not None for row in self.rows)
+
     @cached_property
     def encoded(self) -> Sequence[Encoded]:
         """The rows as the student's tokens."""
