@@ -94,6 +94,21 @@ def test_control_students_give_a_null_and_a_search(owl: str, tmp_path: Path) -> 
     assert "owl" in {one.name for one in document.moved}
 
 
+def test_shipped_controls_give_a_rank_and_say_what_they_are(owl: str, tmp_path: Path) -> None:
+    """
+    99 of them: the shift of a model that learned the owl is beyond all, at the smallest p by rank.
+    """
+    code, _ = run(BASE, owl, "--traits", "animal", "--control", "shipped", "--out", str(tmp_path))
+    document = read_diff(tmp_path)
+    [shift] = [m for m in document.measurements if m.name == "mean shift"]
+
+    assert code == 1
+    assert len(document.controls) == 99
+    assert shift.p == 0.01
+    assert "owl" in {one.name for one in document.moved}
+    assert any("99 students" in limit for limit in document.limits)
+
+
 def test_the_result_is_rendered_again_in_every_format(owl: str, tmp_path: Path) -> None:
     """
     The stored document is read back and each renderer names the trait; hostile names act in none.

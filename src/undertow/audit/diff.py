@@ -76,6 +76,7 @@ def _subject(request: DiffRequest, base: LanguageModel, progress: Callable[[str]
     reader = Reader.of(base, traits, others[0], request.system_prompt, request.seed)
     progress("reading the base")
     untouched = reader.read(base, request.base)
+    controls, made = _controls(request, reader, base, untouched, progress)
     return Tuned(
         name="tuned",
         base=base,
@@ -83,7 +84,8 @@ def _subject(request: DiffRequest, base: LanguageModel, progress: Callable[[str]
         untouched=untouched,
         tuned=tuple(_read(reader, base, ref, progress) for ref in request.tuned),
         teacher=_read(reader, base, request.teacher, progress) if request.teacher else None,
-        controls=tuple(_controls(request, reader, base, untouched, progress)),
+        controls=tuple(controls),
+        controls_are="; ".join(made),
         intended=frozenset(trait.name for trait in intended),
         seed=derive(request.seed, "diff"),
         level=request.level,
@@ -131,12 +133,15 @@ def _controls(
     base: LanguageModel,
     untouched: Reading,
     progress: Callable[[str], None],
-) -> list[Reading]:
+) -> tuple[list[Reading], list[str]]:
+    """
+    The controls' readings, and how each group of them was made.
+    """
     from undertow.models.digest import model_digest
 
     digest = model_digest(locate(request.base))
     found: list[Reading] = []
-    made = []
+    made: list[str] = []
     for ref in request.controls:
         if ref == SHIPPED or ref.endswith(".safetensors"):
             path = shipped(digest, request.base) if ref == SHIPPED else Path(ref)
@@ -156,7 +161,7 @@ def _controls(
         if not found or digest is None:
             raise ConfigError("there are no controls to keep", hint="name some: --control DATA")
         keep(request.keep_controls, Controls(digest, "; ".join(made)), reader, untouched, found)
-    return found
+    return found, made
 
 
 def shipped(digest: str | None, base: str) -> Path:

@@ -99,7 +99,11 @@ def diff_document(
         searched=searched,
         measurements=tuple(measured),
         checks=tuple(each.run for each in ran),
-        limits=(f"The intervals: {_INFERENCE[subject.inference]}.", *LIMITS),
+        limits=(
+            f"The intervals: {_INFERENCE[subject.inference]}.",
+            *([f"The controls: {subject.controls_are}."] if subject.controls_are else []),
+            *LIMITS,
+        ),
         config={
             "traits": list(request.traits),
             "intended": list(request.intended),

@@ -35,6 +35,8 @@ class Tuned:
     intended: frozenset[str]
     """Traits whose change was asked for."""
     seed: int
+    controls_are: str = ""
+    """How the controls were made."""
     teacher: Reading | None = None
     """Of a model that may have written the data."""
     level: float = 0.95
