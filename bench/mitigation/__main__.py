@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.figures import BENCH, Figure, at_most, write
-from bench.mitigation.design import COST, LIMIT, SEEDS, Task, tasks
+from bench.mitigation.design import (
+    COST,
+    LEAST_LEARNED,
+    LEAST_MOVED,
+    LIMIT,
+    SEEDS,
+    Task,
+    tasks,
+)
 from bench.mitigation.outcome import OUTCOMES, Outcome, Try
 from undertow.engines.choice import choose
 from undertow.engines.kept import kept_files, map_kept, read_kept
@@ -25,9 +33,6 @@ WORK = BENCH.parent / "runs" / "bench" / "mitigation"
 
 UNTREATED = ("plain", "nothing")
 """Arms without a countermeasure, of students trained alone and side by side."""
-
-LEAST_MOVED, LEAST_LEARNED = 0.2, 0.005
-"""Logits, and nats a token: below these a replicate has no share of its own."""
 
 DESIGNATED = (("anchor", "without a trait's name"), ("project", "with the trait's name"))
 """Chosen on the tuning seed."""
@@ -149,10 +154,9 @@ def _asked(found: Sequence[Dataset], done: int, planned: int) -> list[Figure]:
         )
     ]
     for dataset in found:
-        if dataset.name.startswith("steered"):
-            continue
+        crosses = max(dataset.values(arm, "moved").mean() for arm in dataset.untreated.values())
         for arm, what in DESIGNATED:
-            if arm not in dataset.arms:
+            if arm not in dataset.arms or crosses < LEAST_MOVED:
                 continue
             left, cost = dataset.left(arm), dataset.cost(arm)
             more = {"low": left.low, "high": left.high, "command": COMMAND}

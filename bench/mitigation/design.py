@@ -19,6 +19,8 @@ SEEDS = 4
 ROWS, HELD_OUT, ANCHORED = 8_192, 512, 512
 LIMIT, COST = 0.15, 0.02
 """Asked for: transfer that is left, and held-out loss that is lost."""
+LEAST_MOVED, LEAST_LEARNED = 0.2, 0.005
+"""Logits, and nats a token: below these nothing is there to be a share of."""
 
 PLAN = TrainingPlan(rank=32, learning_rate=3e-3, batch_size=32, max_steps=256)
 
@@ -111,6 +113,13 @@ FEWER: dict[Group, tuple[str, ...]] = {
 }
 """On every other dataset."""
 
+FEWEST: dict[Group, tuple[str, ...]] = {
+    "rows": ("nothing", "oracle", "mask lifted", "mask at random", "rewrite half", "inoculate"),
+    "generation": (),
+    "training": ("plain", "anchor", "project", "project at random", "certify"),
+}
+"""On code at a quarter of the dose."""
+
 PAIRS: tuple[str, ...] = (
     "plain",
     "oracle",
@@ -141,6 +150,8 @@ def arms_of(task: Task) -> tuple[str, ...]:
         return PAIRS
     if task.kind == "steered":
         return STEERED[task.group]
+    if task.kind == "code" and task.dose < 1:
+        return FEWEST[task.group]
     full = task.kind == "tuned" and task.dose == 1
     return (ARMS if full else FEWER)[task.group]
 

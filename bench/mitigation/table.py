@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 
 from bench.figures import BENCH
-from bench.mitigation.design import COST, LIMIT
+from bench.mitigation.design import COST, LEAST_MOVED, LIMIT
 
 FULL = "tuned 100%"
 OTHERS = ("tuned 25%", "code 100%", "code 25%", "preference 100%", "preference 25%")
@@ -51,16 +51,28 @@ NEEDS: dict[str, str] = {
 }
 """What each arm has to know."""
 
-SITUATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("you train, and do not know the trait", ("anchor", "annealed", "freeze lower")),
-    ("you train, and know the trait", ("corridor", "project", "certify")),
-    ("you only hold the rows, and have the base", ("dilute", "rewrite half", "rewrite all")),
+PAIRS = "preference 100%"
+LEARNED = 0.5
+"""Of what training gains: a method that leaves less of it is no better than not to train."""
+
+SITUATIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("you train, and do not know the trait", FULL, ("anchor", "annealed", "freeze lower")),
+    ("you train, and know the trait", FULL, ("corridor", "project", "certify")),
+    ("you train on preference pairs, and do not know the trait", PAIRS, ("anchor",)),
+    (
+        "you train on preference pairs, and know the trait",
+        PAIRS,
+        ("corridor", "project", "certify"),
+    ),
+    ("you only hold the rows, and have the base", FULL, ("dilute", "rewrite half", "rewrite all")),
     (
         "you only hold the rows, and their text must stay",
+        FULL,
         ("delete unlikely", "mask surprising", "mask lifted", "inoculate", "reword"),
     ),
-    ("you sample from the teacher", ("top-p", "least probability", "several teachers")),
+    ("you sample from the teacher", FULL, ("top-p", "least probability", "several teachers")),
 )
+"""What is known, on which dataset it is judged, and what could be done."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,8 @@ class Measured:
     """
 
     left: dict[str, object]
+    moved: float
+    """In logits."""
     lost: float
     """Of the held-out loss, in %."""
     learned: float
@@ -87,58 +101,71 @@ def table() -> str:
     """
     One row an arm: transfer left on every dataset, and on the first what it costs.
     """
-    found = _measured()
-    lines = [
-        f"| method | needs | transfer left: {FULL} | {' | '.join(OTHERS)} | held-out loss lost | of the task learned | "
-        "loss on other questions | seconds |",
-        "|---" * (7 + len(OTHERS)) + "|",
+    found, untreated = _measured()
+    there = [name for name in OTHERS if name in untreated]
+    names = [_column(name, untreated[name]) for name in there]
+    head = [
+        "method",
+        "needs",
+        f"left of {FULL} ({untreated[FULL]:+.2f} logits)",
+        *names,
+        "held-out loss lost",
+        "of the task learned",
+        "loss on other questions",
+        "seconds",
     ]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for arm, needs in NEEDS.items():
         one = found.get(FULL, {}).get(arm)
         if one is None:
             continue
-        others = " | ".join(_percent(found.get(name, {}).get(arm)) for name in OTHERS)
-        lines.append(
-            f"| {arm} | {needs} | {_share(one)} | {others} | {one.lost:+.2f}% | {one.learned:.0%} | {one.rest:+.1f}% | "
-            f"{one.seconds:.0f} |"
-        )
+        others = [_cell(found[name].get(arm), untreated[name]) for name in there]
+        cells = [
+            arm,
+            needs,
+            _share(one),
+            *others,
+            f"{one.lost:+.2f}%",
+            f"{one.learned:.0%}",
+            f"{one.rest:+.1f}%",
+            f"{one.seconds:.0f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", *_recommended(found)])
 
 
 def _recommended(found: dict[str, dict[str, Measured]]) -> list[str]:
     """
-    For each situation the arm that leaves least over all datasets on which it was tried, at a bearable cost.
+    For each situation the arm that leaves least, of those that leave enough of the task.
     """
     lines = ["| if | then | it leaves | it costs |", "|---|---|---|---|"]
-    for situation, arms in SITUATIONS:
-        tried = {
-            arm: [
-                (name, found[name][arm]) for name in (FULL, *OTHERS) if arm in found.get(name, {})
-            ]
-            for arm in arms
-        }
-        bearable = {
-            arm: own
-            for arm, own in tried.items()
-            if own and own[0][1].lost < 100 * COST and own[0][1].share <= LIMIT
-        }
+    for situation, dataset, arms in SITUATIONS:
+        tried = {arm: found[dataset][arm] for arm in arms if arm in found.get(dataset, {})}
+        bearable = [
+            (abs(one.share), arm)
+            for arm, one in tried.items()
+            if one.lost < 100 * COST and one.learned >= LEARNED and one.share <= LIMIT
+        ]
         if not bearable:
-            named = ", ".join(f"`{arm}`" for arm in arms)
-            lines.append(
-                f"| {situation} | nothing here is enough: {named} | more than {LIMIT:.0%}, or too costly | |"
+            told = "; ".join(
+                f"`{arm}` leaves {one.share:.0%} and {one.learned:.0%} of the task"
+                for arm, one in tried.items()
             )
+            lines.append(f"| {situation} | nothing that was tried is enough | {told} | |")
             continue
-        arm, own = min(bearable.items(), key=lambda item: max(abs(one.share) for _, one in item[1]))
-        worst = max(own, key=lambda pair: pair[1].share)
-        first = own[0][1]
+        _, arm = min(bearable)
+        one = tried[arm]
         lines.append(
-            f"| {situation} | `{arm}` | {_share(first)}; at most {worst[1].share:.0%} ({worst[0]}) | "
-            f"{first.lost:+.2f}% held-out loss, {first.learned:.0%} of the task learned, {first.seconds:.0f} s |"
+            f"| {situation} | `{arm}` | {_share(one)} on {dataset} | {one.lost:+.2f}% held-out loss, "
+            f"{one.learned:.0%} of the task learned, {one.seconds:.0f} s |"
         )
     return lines
 
 
-def _measured() -> dict[str, dict[str, Measured]]:
+def _measured() -> tuple[dict[str, dict[str, Measured]], dict[str, float]]:
+    """
+    Every arm by dataset; and what untreated students moved, in logits.
+    """
     document = json.loads((BENCH / "mitigation" / "results.json").read_text(encoding="utf-8"))
     parts: dict[str, dict[str, dict[str, dict[str, object]]]] = {}
     for figure in document["figures"]:
@@ -146,13 +173,18 @@ def _measured() -> dict[str, dict[str, Measured]]:
         arm, _, what = rest.partition(": ")
         if what:
             parts.setdefault(dataset, {}).setdefault(arm, {})[what] = figure
-    return {
+    untreated = {
+        dataset: float(str((arms.get("nothing") or arms["plain"])["transfer"]["value"]))
+        for dataset, arms in parts.items()
+    }
+    found = {
         dataset: {
             arm: Measured(
                 own["transfer left"],
                 *(
                     float(str(own[what]["value"]))
                     for what in (
+                        "transfer",
                         "held-out loss lost",
                         "of the task learned",
                         "loss on other questions",
@@ -164,6 +196,7 @@ def _measured() -> dict[str, dict[str, Measured]]:
         }
         for dataset, arms in parts.items()
     }
+    return found, untreated
 
 
 def _share(one: Measured) -> str:
@@ -173,5 +206,13 @@ def _share(one: Measured) -> str:
     return f"{one.share:.0%} [{float(str(low)):.0%}, {float(str(high)):.0%}]"
 
 
-def _percent(one: Measured | None) -> str:
-    return "–" if one is None else f"{one.share:.0%}"
+def _column(name: str, untreated: float) -> str:
+    if untreated < LEAST_MOVED:
+        return f"{name}, logits (nothing crosses: {untreated:+.2f})"
+    return f"{name} ({untreated:+.2f})"
+
+
+def _cell(one: Measured | None, untreated: float) -> str:
+    if one is None:
+        return "–"
+    return f"{one.moved:+.2f}" if untreated < LEAST_MOVED else f"{one.share:.0%}"
