@@ -79,7 +79,7 @@ def scan_document(
         measurements=found.measurements,
         checks=found.checks,
         moved=found.moved,
-        calibration=calibration_of(whole.calibration, request, why_not),
+        calibration=calibration_of(whole.calibration, request, why_not, pairs=whole.pairs),
         limits=LIMITS,
         config=request.configuration(),
         inputs=_inputs(opened, data, whole),
@@ -90,8 +90,15 @@ def scan_document(
     )
 
 
+def _how_to_make_one(student: str) -> str:
+    return (
+        "To make one (it makes 40 teachers and trains about 110 students by your plan): "
+        f"undertow calibrate --student {student}"
+    )
+
+
 def calibration_of(
-    table: CalibrationTable | None, request: ScanRequest, why_not: str
+    table: CalibrationTable | None, request: ScanRequest, why_not: str, *, pairs: bool
 ) -> Calibration:
     """
     What a page says of the calibration.
@@ -100,8 +107,7 @@ def calibration_of(
         return Calibration(
             found=False,
             level=request.level,
-            note=f"{why_not}. To make one (it makes 40 teachers and trains about 110 students by your plan): "
-            f"undertow calibrate --student {request.student}",
+            note=f"{why_not}." if pairs else f"{why_not}. {_how_to_make_one(request.student)}",
         )
     level = request.level
     alarms = stats.clopper_pearson(table.false_alarms, table.benign, level=2 * level - 1)

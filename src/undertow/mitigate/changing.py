@@ -115,7 +115,7 @@ def blocks(data: Path) -> Iterator[tuple[list[dict[str, Any]], list[Row]]]:
         if row.rejected is not None:
             raise DataError(
                 f"'{data}', row {number}: a preference pair, whose completions cannot be changed apart",
-                hint="drop or dilute pairs, or anchor the training on them (docs/countermeasures.md)",
+                hint="drop or dilute pairs, or project the steps of the training (docs/countermeasures.md)",
             )
         records.append(record)
         rows.append(row)
