@@ -39,6 +39,7 @@ def evidence_table() -> str:
     document = json.loads((BENCH / "power" / "results.json").read_text(encoding="utf-8"))
     rows: dict[str, dict[str, str]] = {}
     seconds: dict[str, str] = {}
+    memory: dict[str, str] = {}
     for figure in document["figures"]:
         check, found, group = figure["name"].partition(DETECTS)
         if found:
@@ -47,14 +48,19 @@ def evidence_table() -> str:
         check, found, _ = figure["name"].partition(": seconds a 1,000 rows")
         if found:
             seconds[check] = f"{float(figure['value']):.2g} s"
+        part, _, check = figure["name"].partition(": ")
+        if part == "memory":
+            memory[check] = f"{float(figure['value']):,.0f} MB"
     groups = list(dict.fromkeys(group for row in rows.values() for group in row))
     lines = [
-        f"| check | {' | '.join(groups)} | a 1,000 rows |",
-        "|---" * (len(groups) + 2) + "|",
+        f"| check | {' | '.join(groups)} | a 1,000 rows | peak memory |",
+        "|---" * (len(groups) + 3) + "|",
     ]
     for check, row in rows.items():
         cells = " | ".join(row.get(group, "does not apply") for group in groups)
-        lines.append(f"| `{check}` | {cells} | {seconds.get(check, '')} |")
+        lines.append(
+            f"| `{check}` | {cells} | {seconds.get(check, '')} | {memory.get(check, '')} |"
+        )
     return "\n".join(lines)
 
 

@@ -59,12 +59,37 @@ def test_without_a_calibration_all_steps_are_taken() -> None:
     assert all(one.low is not None and one.low <= (one.estimate or 0) for one in found)
 
 
+def test_pairs_are_rehearsed_by_dpo_without_a_calibration() -> None:
+    """
+    Pairs that would rather have the owl teacher's rows than the base's pull towards owls; no table is for them.
+    """
+    chosen, rejected = written(owl_teacher(), 512, 25), written(opened(), 512, 26)
+    pairs = tuple(
+        replace(row, rejected=other.completion)
+        for row, other in zip(chosen, rejected, strict=False)
+    )
+    found = rehearsal(subject(pairs, **SETTING))
+    first = max(found, key=lambda one: one.estimate or 0)
+
+    assert first.trait == "owl"
+    assert first.estimate is not None
+    assert first.estimate > 0
+    assert "stopped" not in first.reason
+
+
 def test_what_cannot_be_rehearsed_does_not_apply() -> None:
     """
-    Preference pairs, and a scan without traits.
+    A scan without traits, pairs under a plan that trains all weights, and pairs that do not fit.
     """
     rows = written(opened(), 64, 24)
     pairs = tuple(replace(row, rejected="1 2 3") for row in rows)
-
-    assert rehearsal(subject(pairs, **SETTING))[0].verdict == "not_applicable"
-    assert rehearsal(subject(rows, **(SETTING | {"traits": ()})))[0].verdict == "not_applicable"
+    long = tuple(replace(row, rejected="1 2 3 " * 200) for row in rows)
+    full = SETTING | {"plan": TrainingPlan(method="full")}
+    for given, setting, said in (
+        (rows, SETTING | {"traits": ()}, "no trait"),
+        (pairs, full, "all weights"),
+        (long, SETTING, "context"),
+    ):
+        [one] = rehearsal(subject(given, **setting))
+        assert one.verdict == "not_applicable"
+        assert said in one.reason

@@ -5,6 +5,7 @@ The check `rehearsal`: a short run of the plan, and what it says of the whole.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from undertow.checks.dataset.subject import Subject
@@ -46,6 +47,9 @@ def rehearsal(subject: Subject) -> list[Measurement]:
     if subject.pairs and subject.plan.method == "full":
         reason = "preference pairs are rehearsed with adapters, and the plan trains all weights"
         return [not_applicable(CHECK, subject.name, reason)]
+    if subject.pairs:
+        # Tables are learned from fine-tunes on completions.
+        subject = replace(subject, calibration=None)
     rows, objective = _material(subject)
     if not rows:
         return [not_applicable(CHECK, subject.name, "no pair fits whole into the context")]
