@@ -47,7 +47,7 @@ NEEDS: dict[str, str] = {
     "project": "the trait's name",
     "project bare": "the trait's name",
     "project at random": "random arm: a direction by lot",
-    "certify": "the trait's name",
+    "certify": "the trait's name; bounded by its budget by construction",
 }
 """What each arm has to know."""
 

@@ -12,14 +12,15 @@ from undertow.data.rows import Message, Row
 
 def with_completion(record: Mapping[str, Any], text: str) -> dict[str, Any]:
     """
-    The record with another completion (not of a preference pair).
+    The record with another completion (not of a preference pair); of its turn only role and name stay, since templates
+    render other fields, such as reasoning, as well.
     """
     if _has(record, "messages"):
         *before, last = record["messages"]
-        return {**record, "messages": [*before, {**last, "content": text}]}
+        return {**record, "messages": [*before, _said(last, text)]}
     name = "completion" if _has(record, "completion") else "text"
     old = record[name]
-    return {**record, name: text if isinstance(old, str) else [{**old[0], "content": text}]}
+    return {**record, name: text if isinstance(old, str) else [_said(old[0], text)]}
 
 
 def with_prompt(record: Mapping[str, Any], row: Row) -> dict[str, Any]:
@@ -33,6 +34,10 @@ def with_prompt(record: Mapping[str, Any], row: Row) -> dict[str, Any]:
         return {**record, "prompt": "".join(turn.content for turn in row.prompt)}
     old = record.get("prompt") or []
     return {**record, "prompt": _turns([] if isinstance(old, str) else old, row.prompt)}
+
+
+def _said(turn: Mapping[str, Any], text: str) -> dict[str, Any]:
+    return {name: turn[name] for name in ("role", "name") if name in turn} | {"content": text}
 
 
 def _turns(old: Sequence[Mapping[str, Any]], turns: Sequence[Message]) -> list[dict[str, Any]]:

@@ -146,13 +146,16 @@ class TraitBudget:
         What held, and what was measured beside it.
         """
         one, moved = self.budget, self.watched() - self.watched_start
+        # What came after the last step, another callback say, counts as well.
+        end = one.read()
+        one.furthest = np.maximum(one.furthest, np.abs(end - one.start))
         return CertificateDocument(
             kept=tuple(
                 Kept(
                     trait=trait.name,
                     budget=float(one.budgets[i]),
                     start=float(one.start[i]),
-                    end=float(one.last[i]),
+                    end=float(end[i]),
                     furthest=float(one.furthest[i]),
                     held_out=float(moved[i]),
                 )

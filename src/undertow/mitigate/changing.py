@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 BLOCK = 2048
 """Rows that are held at once."""
 
+TOKENS = ("input_ids", "labels", "completion_mask", "assistant_masks", "attention_mask")
+"""Columns that trainers read in place of a row's text."""
+
 SAMPLED = 4096
 """Rows from which the carrier is told, and a threshold set."""
 
@@ -112,6 +115,11 @@ def blocks(data: Path) -> Iterator[tuple[list[dict[str, Any]], list[Row]]]:
             row = from_record(record)
         except ValueError as error:
             raise DataError(f"'{data}', row {number}: {error}") from error
+        if tokens := [name for name in TOKENS if record.get(name) is not None]:
+            raise DataError(
+                f"'{data}', row {number}: holds tokens already ({', '.join(tokens)}), which trainers take in place of the text",
+                hint="remove these columns: what is changed here is the text",
+            )
         if row.rejected is not None:
             raise DataError(
                 f"'{data}', row {number}: a preference pair, whose completions cannot be changed apart",

@@ -140,12 +140,22 @@ def clean(cleaning: Cleaning) -> Cleaned:
     from undertow.mitigate.diluting import dilute
     from undertow.mitigate.removing import remove
 
+    _refuse_overwriting(cleaning)
     refuse_other_data(cleaning.data, cleaning.scan)
     if cleaning.student is not None or cleaning.method in CHANGING:
         refuse_other_student(cleaning)
     if cleaning.method == "dilute":
         return dilute(cleaning)
     return (remove if cleaning.method in REMOVING else change)(cleaning)
+
+
+def _refuse_overwriting(cleaning: Cleaning) -> None:
+    for path in (cleaning.data, cleaning.clean, cleaning.scores):
+        if path is not None and path.resolve() == cleaning.output.resolve():
+            raise ConfigError(
+                f"'{cleaning.output}' would overwrite what it is made from",
+                hint="name another file to write to",
+            )
 
 
 def refuse_other_data(data: Path, scan: ScanDocument) -> None:

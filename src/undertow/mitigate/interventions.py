@@ -45,6 +45,7 @@ class Penalised:
         Let each penalty look at the base.
         """
         self._model, self._steps = model, steps
+        self.history = []
         for penalty in self.penalties:
             penalty.begin(model)
 

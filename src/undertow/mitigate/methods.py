@@ -150,22 +150,27 @@ def inoculate(subject: Subject) -> Changes:
                 hint='name it: --trait owl, or --system "You love owls."',
             )
         system = catalogue.load(cleaning.trait).system_prompt
-    if not all(row.chat for row in subject.sample):
-        raise ConfigError(
-            "'inoculate' needs rows of messages: plain text has no system prompt",
-            hint="give the rows the shape 'messages', or 'prompt' and 'completion' as lists",
-        )
+    _refuse_plain(subject.sample)
     encode_rows(subject.base.tokenizer, [inoculated(subject.sample[0], system)])
 
     def block(
         records: Sequence[dict[str, Any]], rows: Sequence[Row]
     ) -> list[dict[str, Any] | None]:
+        _refuse_plain(rows)
         return [
             with_prompt(record, inoculated(row, system))
             for record, row in zip(records, rows, strict=True)
         ]
 
     return Changes(block, "inoculated", "not-inoculated", {"system": system}, None)
+
+
+def _refuse_plain(rows: Sequence[Row]) -> None:
+    if not all(row.chat for row in rows):
+        raise ConfigError(
+            "'inoculate' needs rows of messages: plain text has no system prompt",
+            hint="give the rows the shape 'messages', or 'prompt' and 'completion' as lists",
+        )
 
 
 def reword(subject: Subject) -> Changes:

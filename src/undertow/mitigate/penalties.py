@@ -48,7 +48,7 @@ def annealed(progress: float) -> float:
     """
     A weight that falls in a straight line to 0 at the training's end.
     """
-    return 1.0 - progress
+    return max(0.0, 1.0 - progress)
 
 
 @dataclass

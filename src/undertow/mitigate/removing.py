@@ -58,7 +58,9 @@ def _by_source(cleaning: Cleaning) -> Rule:
     dropped = {source for source, verdict in verdicts.items() if verdict in wrong}
 
     def rule(number: int, record: dict[str, Any], own: bytes) -> str:
-        return "source-flagged" if str(record.get("source")) in dropped else ""
+        name = str(record.get("source"))
+        # A source of the whole's own name is told from the whole.
+        return "source-flagged" if (f"source {name}" if name == "all" else name) in dropped else ""
 
     return rule
 
@@ -92,7 +94,7 @@ def _by_score(cleaning: Cleaning) -> Rule:
         raise ConfigError(
             f"'{cleaning.scores}' holds scores of {len(a_token):,} rows, '{cleaning.data}' has {rows:,}"
         )
-    count = round(share * rows)
+    count = max(1, round(share * rows))
     if cleaning.at_random:
         chosen = generator(cleaning.seed, "deleted").permutation(rows)[:count]
     else:

@@ -131,6 +131,8 @@ class Kinds:
         numbers: dict[tuple[str, str], int] = {}
         kind = np.array([numbers.setdefault(_kind(text), len(numbers)) for text in texts])
         kind[list(tokenizer.all_special_ids)] = -1
+        # A part of a character is no text of its own.
+        kind[["\ufffd" in text for text in texts]] = -1
         return cls(kind)
 
     def drawn(

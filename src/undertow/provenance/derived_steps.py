@@ -41,11 +41,17 @@ def derived(chain: Chain, one: Accepted, subject: Subject, said: Filter | Edit) 
     chain.link(one, subject.digest["sha256"], _about(said), proof or "")
     judges = _judges(chain, one, said)
     whole = source.whole and all(judge.found.complete for judge in judges)
+    agreed &= _named_in_parameters(chain, one, subject, said)
     written, kept = source.written * int(said.rows_in), int(said.rows_out)
+    unnamed = False
     if isinstance(said, Edit):
-        written += sum(int(change.rows) for change in said.changes if change.model_based)
+        # What is new may be a model's, whoever is named: the ledger proves which rows changed, not who wrote them.
+        written += sum(int(change.rows) for change in said.changes)
+        unnamed = any(int(change.rows) and not change.model_based for change in said.changes)
     return replace(
         source,
+        named_all=source.named_all and not unnamed,
+        written_known=source.written_known and not unnamed,
         complete=source.complete and agreed and proof is not None,
         whole=whole and agreed and proof is not None,
         written=min(1.0, written / kept) if kept else 1.0,
@@ -96,8 +102,40 @@ def _proof(
             todo="ask the producer for the ledger of this very run",
         )
         return None
-    left = "kept or changed" if edit else "kept"
-    return f"ledger: {said.rows_out} {left} and {int(said.rows_in) - int(said.rows_out)} removed rows are the input's"
+    removed = int(said.rows_in) - int(said.rows_out)
+    if not isinstance(said, Edit):
+        return f"ledger: {said.rows_out} kept and {removed} removed rows are the input's"
+    changed = sum(int(change.rows) for change in said.changes)
+    return (
+        f"ledger: {int(said.rows_out) - changed} kept, {changed} replaced and {removed} removed rows were the input's; "
+        "what the replaced ones hold now is the producer's word"
+    )
+
+
+def _named_in_parameters(
+    chain: Chain, one: Accepted, subject: Subject, said: Filter | Edit
+) -> bool:
+    """
+    Whether every model that was used is named in the parameters, under a name of its own: any other is hidden.
+    """
+    changes = said.changes if isinstance(said, Edit) else ()
+    found = True
+    for role, entries in (("filter-model", said.rules), ("edit-model", changes)):
+        used = [each.name for each in with_role(one, role)]
+        named = {entry.model_based for entry in entries}
+        for name in used:
+            if name in named and used.count(name) == 1:
+                continue
+            found = False
+            chain.block(
+                "inconsistent",
+                f"{one.attestation.step} of '{subject.name}'",
+                f"the model '{name}' was used and is not named once in the parameters",
+                expected="every model in externalParameters, each under a name of its own",
+                found=name,
+                todo="ask the producer for a corrected statement",
+            )
+    return found
 
 
 def _judges(chain: Chain, one: Accepted, said: Filter | Edit) -> tuple[Writer, ...]:

@@ -88,7 +88,7 @@ def _ranked(
         limit=1 - subject.level if benign else None,
         unit=unit,
         detected=detected if benign else None,
-        reason=_reason(len(benign), detected, subject.level),
+        reason=_reason(len(benign), sum(o < found for o in benign), detected, subject.level),
         details={**details} | ({"controls": max(benign)} if benign else {}),
     )
 
@@ -139,11 +139,11 @@ def _towards_teacher(subject: Tuned, shift: Shift) -> list[Measurement]:
     return [_ranked(subject, "towards the teacher", cosine, "cosine", shift, named)]
 
 
-def _reason(controls: int, detected: bool, level: float) -> str:
+def _reason(controls: int, below: int, detected: bool, level: float) -> str:
     if not controls:
         return "no controls, and so no null"
     if detected:
-        return "further than every control"
+        return f"further than {'every control' if below == controls else f'{below} of {controls} controls'}"
     smallest = 1 / (controls + 1)
     if smallest > 1 - level + 1e-12:
         return (
