@@ -13,6 +13,7 @@ import pytest
 from tests.integrations.test_trait_probe import trained
 from tests.mitigate.subjects import numbers, opened
 from tests.mitigate.test_penalties import OWL, margin
+from undertow.errors import ConfigError
 from undertow.integrations import CertifiedSteps, Countermeasure
 from undertow.mitigate.interventions import Penalised, ProjectedSteps
 from undertow.mitigate.neutral_anchor import neutral_rows
@@ -80,6 +81,48 @@ def test_an_anchor_and_a_certificate_go_into_sft_trainer(tmp_path: Path) -> None
     assert document.holds
     assert document.steps == 4
     assert abs(margin(model) - start) <= 0.05 + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("given", "step", "said"),
+    [
+        ({}, 4, "resumed"),
+        ({"deepspeed": "ds.json"}, 0, "DeepSpeed"),
+        ({"fsdp": "full_shard"}, 0, "FSDP"),
+    ],
+)
+def test_where_the_start_or_the_weights_are_not_known_it_is_refused(
+    given: dict[str, str], step: int, said: str
+) -> None:
+    """
+    A certificate from the middle of a run, or of a part of the weights, would be none.
+    """
+    from types import SimpleNamespace
+
+    with pytest.raises(ConfigError, match=said):
+        CertifiedSteps(["owl"]).on_train_begin(
+            SimpleNamespace(**given), SimpleNamespace(global_step=step, max_steps=8), None
+        )
+
+
+def test_what_moves_after_the_last_step_is_in_the_certificate() -> None:
+    """
+    The probes are read again when it is made.
+    """
+    import torch
+
+    from tests.mitigate.subjects import PLAN
+    from undertow.mitigate.interventions import CertifiedTraining
+    from undertow.models import adapters
+
+    student = adapters.trainable(opened(), PLAN, 3)
+    certified = CertifiedTraining([OWL], 0.01)
+    certified.begin(student, 1)
+    with torch.no_grad():
+        for weight in adapters.trained_weights(student):
+            weight.add_(0.05)
+
+    assert not certified.certificate().holds
 
 
 def test_it_needs_something_to_do() -> None:

@@ -15,6 +15,8 @@ from pyarrow import parquet
 
 from tests.report.scan_documents import flagged
 from undertow.data.reading import read_objects as records
+from undertow.data.rows import row_id
+from undertow.data.shapes import from_record
 from undertow.errors import ConfigError, DataError, NothingLeftError
 from undertow.mitigate.cleaning import Cleaning, clean
 from undertow.provenance.row_leaves import leaf
@@ -85,6 +87,31 @@ def test_flagged_sources_are_dropped_and_entered(tmp_path: Path, name: str) -> N
     assert bytes(found.entries.kept) == b"".join(leaf(row) for row in left)
 
 
+def test_a_flagged_source_of_the_wholes_name_is_dropped(tmp_path: Path) -> None:
+    """
+    The scan calls it `source all`.
+    """
+    data = written(
+        tmp_path / "rows.jsonl",
+        [row | {"source": "all" if row["x"] < 3 else "good"} for row in ROWS],
+    )
+    scan = scan_of(data)
+    subjects = [
+        one.model_copy(update={"subject": "source all"}) if one.subject == "bad" else one
+        for one in scan.subjects
+    ]
+    found = clean(
+        Cleaning(
+            data,
+            tmp_path / "out.jsonl",
+            "drop-sources",
+            scan.model_copy(update={"subjects": tuple(subjects)}),
+        )
+    )
+
+    assert found.counts == {"source-flagged": 3}
+
+
 def test_undecided_sources_go_when_asked_and_nothing_left_is_refused(tmp_path: Path) -> None:
     """
     With both sources dropped there is no output at all.
@@ -136,6 +163,22 @@ def test_deleting_by_score_has_a_random_arm(tmp_path: Path) -> None:
     assert [row["x"] for row in left] == list(range(27))
     assert len(by_lot) == 27
     assert found.counts == {"by-lot": 3}
+
+
+def test_scores_of_other_rows_are_refused(tmp_path: Path) -> None:
+    """
+    As many, with other ids; in the rows' own order they are taken.
+    """
+    ids = [row_id(from_record(row)) for row in ROWS]
+    table = {"tokens": [4] * 30, "log_likelihood": [-1.0] * 30}
+    scores = tmp_path / "scores.parquet"
+    parquet.write_table(pyarrow.table(table | {"id": ids}), scores)
+    found, _ = done(tmp_path, "delete", scores=scores)
+    parquet.write_table(pyarrow.table(table | {"id": ids[1:] + ids[:1]}), scores)
+
+    assert found.counts == {"unlikely": 3}
+    with pytest.raises(ConfigError, match="row 1"):
+        done(tmp_path, "delete", scores=scores)
 
 
 def test_a_scan_of_other_data_is_refused(tmp_path: Path) -> None:

@@ -119,3 +119,20 @@ def test_dependent_probes_are_no_division_by_zero() -> None:
 
     assert (gradients @ taken).tolist() == pytest.approx([0, 0], abs=1e-9)
     assert float(taken[2]) == 1
+
+
+def test_a_penalty_that_is_used_again_begins_again() -> None:
+    """
+    The second run's weights fall from the start, and never below 0.
+    """
+    from undertow.mitigate.interventions import Penalised
+    from undertow.mitigate.neutral_anchor import neutral_rows
+    from undertow.mitigate.penalties import Anchor, annealed
+
+    rows = neutral_rows(opened(), 16, np.random.default_rng(0))
+    again = Penalised([Anchor(rows, 1.0, np.random.default_rng(1), at=annealed)])
+    for _ in range(2):
+        _, done = taught(again)
+        assert len(again.history) == done.steps
+        assert max(again.history) > 0.002
+        assert min(again.history) > -1e-5

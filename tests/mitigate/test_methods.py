@@ -192,6 +192,40 @@ def test_pairs_and_unknown_traits_are_refused(tmp_path: Path) -> None:
         done(tmp_path, "mask-tokens", trait="owll")
 
 
+def test_rows_with_tokens_of_their_own_are_refused(tmp_path: Path) -> None:
+    """
+    A trainer would take the old tokens in place of the new text.
+    """
+    for name in ("input_ids", "labels"):
+        with pytest.raises(DataError, match=f"row 1: holds tokens already .{name}"):
+            done(tmp_path, "rewrite", [row | {name: [1, 2]} for row in ROWS], dose=0.5)
+
+
+def test_a_rewritten_turn_keeps_nothing_of_its_writer(tmp_path: Path) -> None:
+    """
+    Reasoning beside the content goes with it.
+    """
+    turn = {"role": "assistant", "content": "12 13 14 15", "reasoning_content": "SECRET"}
+    rows = [
+        row | {"completion": [turn | {"content": row["completion"][0]["content"]}]} for row in ROWS
+    ]
+    found, left = done(tmp_path, "rewrite", rows, dose=0.01)
+
+    assert found.changes["rewritten"] > 40
+    assert sum("SECRET" in json.dumps(row) for row in left) == found.kept
+
+
+def test_the_input_is_not_overwritten(tmp_path: Path) -> None:
+    """
+    By whatever spelling of its path.
+    """
+    data = written(tmp_path / "rows.jsonl", ROWS)
+    for output in (data, tmp_path / "x" / ".." / "rows.jsonl"):
+        (tmp_path / "x").mkdir(exist_ok=True)
+        with pytest.raises(ConfigError, match="overwrite"):
+            clean(Cleaning(data, output, "deduplicate", scan_of(data)))
+
+
 def test_every_method_that_changes_is_there() -> None:
     """
     The verb's list and the methods are the same.

@@ -5,7 +5,9 @@ A callback that keeps every step of a Trainer within budgets on named traits.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from undertow.errors import ConfigError
 from undertow.integrations.callback import loaded
 from undertow.integrations.countermeasure import Countermeasure
 from undertow.mitigate.interventions import CertifiedTraining
@@ -35,6 +37,20 @@ class CertifiedSteps(Countermeasure):
         """
         self._kept = CertifiedTraining(loaded(traits), budgets, system_prompt)
         super().__init__(self._kept)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """
+        Begin at the weights that training begins at.
+
+        Raises:
+            ConfigError: the run is resumed, or has several processes, which could shorten a step differently.
+        """
+        if getattr(args, "world_size", 1) > 1:
+            raise ConfigError(
+                f"steps are certified in one process, and the run has {args.world_size}",
+                hint="train on one device",
+            )
+        super().on_train_begin(args, state, control, **given)
 
     def certificate(self) -> CertificateDocument:
         """

@@ -5,14 +5,17 @@ Rows removed from a file: whole sources, copies, or those that are least likely 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from undertow.data.reading import read_objects
+from undertow.data.rows import row_id
+from undertow.data.shapes import from_record
 from undertow.data.streams import generator
 from undertow.data.writing import atomic_file, json_line
-from undertow.errors import ConfigError, NothingLeftError
+from undertow.errors import ConfigError, DataError, NothingLeftError
 from undertow.mitigate.cleaning import DELETED, Cleaned, Cleaning, leaf_of, refuse_share
 
 Rule = Callable[[int, dict[str, Any], bytes], str]
@@ -94,6 +97,7 @@ def _by_score(cleaning: Cleaning) -> Rule:
         raise ConfigError(
             f"'{cleaning.scores}' holds scores of {len(a_token):,} rows, '{cleaning.data}' has {rows:,}"
         )
+    _refuse_other_rows(cleaning, cleaning.scores)
     count = max(1, round(share * rows))
     if cleaning.at_random:
         chosen = generator(cleaning.seed, "deleted").permutation(rows)[:count]
@@ -107,3 +111,24 @@ def _by_score(cleaning: Cleaning) -> Rule:
         return name if number in gone else ""
 
     return rule
+
+
+def _refuse_other_rows(cleaning: Cleaning, scores: Path) -> None:
+    """
+    Refuse scores whose ids are not those of the rows, in their order.
+    """
+    from pyarrow import parquet
+
+    if "id" not in parquet.read_schema(scores).names:
+        return
+    ids = parquet.read_table(scores, columns=["id"])["id"].to_pylist()
+    for number, (record, own) in enumerate(zip(read_objects(cleaning.data), ids, strict=True), 1):
+        try:
+            found = row_id(from_record(record))
+        except ValueError as error:
+            raise DataError(f"'{cleaning.data}', row {number}: {error}") from error
+        if found != own:
+            raise ConfigError(
+                f"'{scores}' holds the scores of other rows: row {number} of '{cleaning.data}' is not the one scored",
+                hint=f"undertow scan {cleaning.data} --student {cleaning.scan.student} --row-scores scores.parquet",
+            )

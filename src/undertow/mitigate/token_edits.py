@@ -127,9 +127,16 @@ class Kinds:
         """
         By leading white space, and by what follows: digits, letters, neither.
         """
-        texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
+        ids = range(len(tokenizer))
+        texts = tokenizer.batch_decode([[i] for i in ids])
+        names = tokenizer.convert_ids_to_tokens(list(ids))
         numbers: dict[tuple[str, str], int] = {}
-        kind = np.array([numbers.setdefault(_kind(text), len(numbers)) for text in texts])
+        kind = np.array(
+            [
+                numbers.setdefault(_kind(text, name), len(numbers))
+                for text, name in zip(texts, names, strict=True)
+            ]
+        )
         kind[list(tokenizer.all_special_ids)] = -1
         # A part of a character is no text of its own.
         kind[["\ufffd" in text for text in texts]] = -1
@@ -150,8 +157,10 @@ class Kinds:
         return np.where(alone, tokens, noisy.argmax(1))
 
 
-def _kind(text: str) -> tuple[str, str]:
+def _kind(text: str, name: str) -> tuple[str, str]:
     found = _SHAPE.fullmatch(text)
     assert found is not None
     space, rest = found.groups()
+    # Decoded alone, a token of SentencePiece loses the space that its entry in the vocabulary begins with.
+    space = space or (" " if name.startswith(("\u2581", "\u0120")) else "")
     return space, "digits" if rest.isdigit() else "letters" if rest.isalpha() else rest
