@@ -30,6 +30,7 @@ from undertow.checks.dataset.subject import Subject
 from undertow.checks.fitting import fitting, refuse_broken
 from undertow.checks.open_search import search
 from undertow.checks.registry import Registered, check_named, registered
+from undertow.data.rows import has_pairs
 from undertow.data.screening import Screened, screen_file
 from undertow.data.streams import derive
 from undertow.errors import NothingLeftError, UndertowError
@@ -68,8 +69,7 @@ def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanD
     refuse_broken(opened.student, fitted.rows)
     # The sample's share that does not fit is that of the file, which all cannot be encoded for.
     planned = max(1, round(screened.data.rows * len(fitted.rows) / len(screened.rows)))
-    pairs = any(row.rejected is not None for row in fitted.rows)
-    table, why_not = calibrated(opened.student_digest, plan, planned, pairs=pairs)
+    table, why_not = calibrated(opened.student_digest, plan, planned, pairs=has_pairs(fitted.rows))
     traits = open_traits(request, opened.student, table)
     progress("preparing the control")
     control, control_made = open_control(request, opened, fitted.rows)
@@ -181,7 +181,9 @@ def _sources(
             control, _ = open_control(request, opened, fitted.rows)
         share = screened.data.sources.get(name, len(rows)) / screened.data.rows
         planned = max(1, round(whole.planned_rows * share))
-        table, _ = calibrated(opened.student_digest, whole.plan, planned, pairs=whole.pairs)
+        table, _ = calibrated(
+            opened.student_digest, whole.plan, planned, pairs=has_pairs(fitted.rows)
+        )
         found.append(
             replace(
                 whole,

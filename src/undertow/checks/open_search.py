@@ -189,7 +189,7 @@ def looked_at(
 
 
 def _usable(subject: Subject) -> dict[str, list[Encoded]]:
-    if not subject.control or any(row.rejected is not None for row in subject.rows):
+    if not subject.control or subject.pairs:
         return {"rows": [], "control": []}
     limits = [n for n in (subject.plan.max_length, subject.student.context) if n is not None]
     longest = min(limits, default=math.inf)

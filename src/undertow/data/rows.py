@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,22 @@ class Row:
 
     chat: bool = True
     """Whether a chat template applies; False for plain text."""
+
+
+def has_pairs(rows: Iterable[Row]) -> bool:
+    """
+    Whether any row is a preference pair.
+    """
+    return any(row.rejected is not None for row in rows)
+
+
+def sides(pairs: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """
+    The chosen and the rejected completions of preference pairs, each as rows of their own.
+    """
+    chosen = [replace(pair, rejected=None) for pair in pairs]
+    rejected = [replace(pair, completion=pair.rejected or "", rejected=None) for pair in pairs]
+    return chosen, rejected
 
 
 def row_id(row: Row) -> str:

@@ -5,13 +5,13 @@ What several runs are trained for: completions, or preference pairs by DPO.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import torch
 from torch.nn import functional
 
-from undertow.data.rows import Row
+from undertow.data.rows import Row, sides
 from undertow.models.chat import Encoded, encode_rows
 from undertow.models.loading import LanguageModel
 from undertow.models.scoring import log_likelihoods
@@ -128,15 +128,7 @@ def encode_pairs(
     Raises:
         ModelError: the chat template refuses a row.
     """
-    chosen, rejected = (
-        encode_rows(
-            base.tokenizer, [replace(pair, completion=text, rejected=None) for pair, text in own]
-        )
-        for own in (
-            [(pair, pair.completion) for pair in pairs],
-            [(pair, pair.rejected or "") for pair in pairs],
-        )
-    )
+    chosen, rejected = (encode_rows(base.tokenizer, side) for side in sides(pairs))
     fit = [
         (a, b)
         for a, b in zip(chosen, rejected, strict=True)
@@ -144,6 +136,6 @@ def encode_pairs(
     ]
     if not fit:
         return []
-    sides = [log_likelihoods(base, list(side)) for side in zip(*fit, strict=True)]
-    preferred = (sides[0] - sides[1]).tolist()
+    likelihoods = [log_likelihoods(base, list(side)) for side in zip(*fit, strict=True)]
+    preferred = (likelihoods[0] - likelihoods[1]).tolist()
     return [EncodedPair(a, b, own) for (a, b), own in zip(fit, preferred, strict=True)]

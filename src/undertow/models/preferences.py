@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from undertow.data.rows import Row
+from undertow.data.rows import Row, sides
 from undertow.errors import DataError, MissingExtraError, UndertowError
 from undertow.models.chat import encode_rows
 from undertow.models.loading import LanguageModel, quiet_peft
@@ -56,8 +56,7 @@ def weights(
     Positive where the shifted model would rather have the pair this way round. Source: Aden-Ali et al. 2026
     (arXiv 2602.04863), length-normalised.
     """
-    rejected = [replace(pair, completion=pair.rejected or "", rejected=None) for pair in pairs]
-    chosen = [replace(pair, rejected=None) for pair in pairs]
+    chosen, rejected = sides(pairs)
     return lifts(shifted, base, chosen, system) - lifts(shifted, base, rejected, system)
 
 

@@ -71,7 +71,7 @@ def likelihood_ratio(subject: Subject) -> list[Measurement]:
     if usable < LEAST_ROWS:
         reason = f"{usable} rows are too few: at least {LEAST_ROWS} are needed"
         return [not_applicable(ID, subject.name, reason)]
-    pairs = any(row.rejected is not None for row in subject.rows)
+    pairs = subject.pairs
     return [_e_process(subject, pairs), *_scores(subject, pairs)]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from undertow.data.rows import Row
+from undertow.data.rows import Row, has_pairs
 
 if TYPE_CHECKING:
     from undertow.models.chat import Encoded
@@ -83,7 +83,7 @@ class Subject:
     @property
     def pairs(self) -> bool:
         """Whether any row is a preference pair."""
-        return any(row.rejected is not None for row in self.rows)
+        return has_pairs(self.rows)
 
     @cached_property
     def encoded(self) -> Sequence[Encoded]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from undertow.checks.dataset.written_by_base import Sampled, log_likelihoods_of, sampled
+from undertow.data.rows import has_pairs
 from undertow.influence.shifted_versions import Version, prompted_versions
 from undertow.stats.arguments import Vector
 
@@ -36,7 +37,7 @@ def prompt_scores(subject: Subject, purpose: str) -> tuple[list[str], Vector]:
     if len(versions) == 1:
         versions.append(Version("neutral", None, subject.traits[0].neutral_system_prompt))
     rows = sampled(subject, purpose, len(subject.rows))
-    pairs = any(row.rejected is not None for row in rows.rows)
+    pairs = has_pairs(rows.rows)
     values = _of_pairs(subject, rows, versions) if pairs else _of_rows(subject, rows, versions)
     names = [version.trait for version in versions if version.trait is not None]
     return names, centred(values)[:, : len(names)]
