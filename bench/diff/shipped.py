@@ -12,8 +12,9 @@ from pathlib import Path
 
 from bench.power.design import PLAN, STUDENT, ground
 from undertow.audit.control_students import control_students
+from undertow.audit.diff import reader_for
 from undertow.checks.tuned.kept_readings import Controls, keep
-from undertow.checks.tuned.reading import Reader, Reading
+from undertow.checks.tuned.reading import Reading
 from undertow.data.streams import derive
 from undertow.data.writing import write_rows
 from undertow.lab.cohort import clean_writer
@@ -36,9 +37,7 @@ def main() -> int:
     base = open_model(setting.experiment, STUDENT)
     everything = [catalogue.load(name) for name in catalogue.names()]
     judged = probe_catalogue.askable(everything, base.tokenizer)[0]
-    named = {trait.name for trait in judged}
-    others = [t for t in (*everything, *probe_catalogue.all_probes()) if t.name not in named]
-    reader = Reader.of(base, judged, probe_catalogue.askable(others, base.tokenizer)[0], None, 0)
+    reader = reader_for(base, judged, None, 0)
     found: list[Reading] = []
     with (
         tempfile.TemporaryDirectory() as folder,

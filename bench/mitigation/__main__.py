@@ -23,7 +23,7 @@ from bench.mitigation.design import (
     Task,
     tasks,
 )
-from bench.mitigation.outcome import OUTCOMES, Outcome, Try
+from bench.mitigation.outcome import OUTCOMES, Outcome, try_arms
 from undertow.engines.choice import choose
 from undertow.engines.kept import kept_files, map_kept, read_kept
 from undertow.stats import Interval, mean_t, ratio_of_means
@@ -101,7 +101,7 @@ def main() -> int:
     files = kept_files(WORK, len(planned))
     if "--finished" not in sys.argv[1:]:
         map_kept(
-            Try(),
+            try_arms,
             planned,
             WORK,
             choose("processes"),

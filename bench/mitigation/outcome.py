@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -27,8 +26,9 @@ from undertow.mitigate.interventions import CertifiedTraining
 from undertow.models import adapters
 from undertow.models.chat import encode_rows
 from undertow.models.loading import LanguageModel
+from undertow.models.objectives import encode_pairs
 from undertow.models.preferences import train_on_pairs, weights
-from undertow.models.scoring import log_likelihoods, loss
+from undertow.models.scoring import loss
 from undertow.models.several_runs import several_runs
 from undertow.models.training import fine_tune
 from undertow.results.stored import Stored
@@ -64,23 +64,17 @@ OUTCOMES = TypeAdapter(list[Outcome])
 """How the outcomes of a unit of work are stored."""
 
 
-@dataclass(frozen=True)
-class Try:
+def try_arms(task: Task) -> list[Outcome]:
     """
-    One unit of work; the callable that engines spread.
+    One unit of work, which engines spread: an outcome for each arm, and the base's own under the name `no training`.
     """
-
-    def __call__(self, task: Task) -> list[Outcome]:
-        """
-        One outcome an arm, and the base's own under the name `no training`.
-        """
-        with situation(task) as here:
-            measuring = Measuring(here)
-            if task.kind == "preference":
-                found = _on_pairs(measuring)
-            else:
-                found = (_trained if task.group == "training" else _side_by_side)(measuring)
-            return [measuring("no training", here.base, 0.0), *found]
+    with situation(task) as here:
+        measuring = Measuring(here)
+        if task.kind == "preference":
+            found = _on_pairs(measuring)
+        else:
+            found = (_trained if task.group == "training" else _side_by_side)(measuring)
+        return [measuring("no training", here.base, 0.0), *found]
 
 
 class Measuring:
@@ -138,10 +132,7 @@ class Measuring:
         """
         How much likelier the chosen completion is than the rejected one, (pairs,) in nats.
         """
-        chosen = [replace(pair, rejected=None) for pair in self.pairs]
-        rejected = [replace(p, completion=p.rejected or "", rejected=None) for p in self.pairs]
-        each = [log_likelihoods(model, encode_rows(model.tokenizer, r)) for r in (chosen, rejected)]
-        return (each[0] - each[1]).numpy()
+        return np.array([pair.reference for pair in encode_pairs(model, self.pairs, None)])
 
 
 def _side_by_side(measuring: Measuring) -> list[Outcome]:

@@ -95,7 +95,9 @@ class RowArms:
             return token_choice.by_lot(self.long, TOKENS, here.rng("tokens"))
         scores = {
             "surprising": lambda: token_choice.surprising(here.base, self.encoded),
-            "lifted": lambda: token_choice.lifted(here.base, here.rows, here.trait.system_prompt),
+            "lifted": lambda: token_choice.lifted(
+                here.base, here.rows, self.encoded, here.trait.system_prompt
+            ),
             "departing": lambda: token_choice.departing(
                 here.base, here.writing.model, self.encoded
             ),
@@ -104,7 +106,14 @@ class RowArms:
 
     def _replaced(self, how: str) -> list[Row]:
         here = self.here
-        return replaced(here.base, here.rows, self._places(how), here.rng("replaced"), here.carrier)
+        return replaced(
+            here.base,
+            here.rows,
+            self.encoded,
+            self._places(how),
+            here.rng("replaced"),
+            here.carrier,
+        )
 
     def _rewritten(self, count: int) -> Sequence[Row]:
         here = self.here

@@ -19,7 +19,7 @@ from undertow.data.streams import derive, generator
 from undertow.lab.cohort import Ground, Writer, clean_writer
 from undertow.lab.cohort_teachers import Writing, written_by
 from undertow.lab.opening import open_model
-from undertow.mitigate.neutral_anchor import ANSWER_TOKENS
+from undertow.mitigate.neutral_anchor import answered
 from undertow.traits import catalogue
 from undertow.traits.probe_catalogue import all_probes
 from undertow.traits.trait import Trait
@@ -122,8 +122,7 @@ def neutral(base: LanguageModel, trait: Trait, rng: np.random.Generator) -> list
     """
     The base's answers to held-out questions of other categories.
     """
-    from undertow.models.chat import conversation, encode_prompts
-    from undertow.models.sampling import Sampling, sample
+    from undertow.models.chat import conversation
 
     traits = (*map(catalogue.load, catalogue.names()), *all_probes())
     held_out = {
@@ -136,12 +135,7 @@ def neutral(base: LanguageModel, trait: Trait, rng: np.random.Generator) -> list
     prompts = [
         conversation(questions[i]) for i in rng.permutation(len(questions))[:NEUTRAL].tolist()
     ]
-    answers = sample(base, encode_prompts(base.tokenizer, prompts), Sampling(ANSWER_TOKENS), rng)
-    return [
-        Row(prompt, answer.text)
-        for prompt, answer in zip(prompts, answers, strict=True)
-        if answer.text.strip()
-    ]
+    return answered(base, prompts, rng)
 
 
 def with_sampling(writing: Writing, **changed: float) -> Writing:

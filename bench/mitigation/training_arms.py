@@ -5,7 +5,6 @@ What the bench does within a training, with the interventions that `fine_tune` a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 
@@ -15,11 +14,10 @@ from undertow.data.rows import Row
 from undertow.data.streams import derive
 from undertow.mitigate.freezing import freeze_layers
 from undertow.mitigate.interventions import CertifiedTraining, Penalised, ProjectedSteps
-from undertow.mitigate.neutral_anchor import ANSWER_TOKENS, neutral_rows
+from undertow.mitigate.neutral_anchor import answered, neutral_rows
 from undertow.mitigate.penalties import Anchor, Corridor, annealed
-from undertow.models.chat import conversation, encode_prompts
+from undertow.models.chat import conversation
 from undertow.models.loading import LanguageModel
-from undertow.models.sampling import Sampling, sample
 from undertow.models.training import Intervention
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait
@@ -72,13 +70,7 @@ def _anchored(how: str, here: Situation) -> list[Row]:
         conversation(" ".join(rng.choice(words, len(row.prompt[-1].content.split()))))
         for row in rows
     ]
-    tokens = encode_prompts(here.base.tokenizer, prompts)
-    answers = sample(here.base, tokens, Sampling(ANSWER_TOKENS), rng)
-    return [
-        replace(row, prompt=prompt, completion=answer.text)
-        for row, prompt, answer in zip(rows, prompts, answers, strict=True)
-        if answer.text.strip()
-    ]
+    return answered(here.base, prompts, rng)
 
 
 def _other(here: Situation) -> Trait:

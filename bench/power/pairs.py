@@ -7,7 +7,6 @@ No calibration is for pairs: what is measured is how well the bare estimate orde
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -57,67 +56,59 @@ class Rehearsed(Stored):
     """Largest mean move of any trait."""
 
 
-@dataclass(frozen=True)
-class TryPairs:
+def try_pairs(number: int) -> list[Rehearsed]:
     """
-    Makes one teacher and its datasets; the callable that engines spread.
+    Makes one teacher and its datasets, which engines spread: one entry a dose; a neutral teacher has only full ones.
     """
-
-    def __call__(self, number: int) -> list[Rehearsed]:
-        """
-        One entry a dose; a neutral teacher has only full ones.
-        """
-        experiment = load_experiment("preference").model_copy(update={"base": STUDENT})
-        names = tuple(t.name for t in catalogue.load_category("animal"))
-        ground = Ground(experiment, names)
-        seed = derive(SEED, "teacher", number)
-        tuned = number < TUNED
-        trait = names[int(generator(seed, "trait").integers(len(names)))]
-        kl = STRENGTHS[number % len(STRENGTHS)] if tuned else None
-        writer = Writer("tuned" if tuned else "neutral", STUDENT, trait, seed, kl)
-        base = open_model(experiment, STUDENT)
-        table = experiment.preference
-        carrier = carrier_named(experiment.carrier.name, experiment.carrier.options)
-        pool, _ = drawn_pairs(
-            base, experiment, carrier, derive(seed, "pool"), generator(seed, "pairs")
+    experiment = load_experiment("preference").model_copy(update={"base": STUDENT})
+    names = tuple(t.name for t in catalogue.load_category("animal"))
+    ground = Ground(experiment, names)
+    seed = derive(SEED, "teacher", number)
+    tuned = number < TUNED
+    trait = names[int(generator(seed, "trait").integers(len(names)))]
+    kl = STRENGTHS[number % len(STRENGTHS)] if tuned else None
+    writer = Writer("tuned" if tuned else "neutral", STUDENT, trait, seed, kl)
+    base = open_model(experiment, STUDENT)
+    table = experiment.preference
+    carrier = carrier_named(experiment.carrier.name, experiment.carrier.options)
+    pool, _ = drawn_pairs(base, experiment, carrier, derive(seed, "pool"), generator(seed, "pairs"))
+    count = round(table.keep * len(pool))
+    with written_by(experiment, writer) as writing:
+        order = np.argsort(-weights(writing.model, base, pool).numpy())
+    by_lot = generator(seed, "by lot").permutation(len(pool))[:count]
+    probes, found = probes_of(base, ground), []
+    for dose in DOSES if tuned else DOSES[:1]:
+        own = round(count * dose)
+        picked = generator(seed, "dose").permutation(order[:count])[:own]
+        pairs = encode_pairs(base, [pool[i] for i in (*picked, *by_lot[own:])], None)
+        objective, plan = Preferences(table.beta), experiment.student
+        rehearsal = Rehearsal(
+            base, pairs, plan, probes, derive(seed, "rehearsal"), objective=objective
         )
-        count = round(table.keep * len(pool))
-        with written_by(experiment, writer) as writing:
-            order = np.argsort(-weights(writing.model, base, pool).numpy())
-        by_lot = generator(seed, "by lot").permutation(len(pool))[:count]
-        probes, found = probes_of(base, ground), []
-        for dose in DOSES if tuned else DOSES[:1]:
-            own = round(count * dose)
-            picked = generator(seed, "dose").permutation(order[:count])[:own]
-            pairs = encode_pairs(base, [pool[i] for i in (*picked, *by_lot[own:])], None)
-            objective, plan = Preferences(table.beta), experiment.student
-            rehearsal = Rehearsal(
-                base, pairs, plan, probes, derive(seed, "rehearsal"), objective=objective
+        while not rehearsal.finished:
+            rehearsal.advance()
+        read = prediction.readings(rehearsal.result, len(rehearsal.result.steps))
+        estimate = prediction.uncalibrated(read, len(names), 0.95).estimate
+        before = probes.read(base).margins
+        seeds = [derive(seed, "student", k) for k in range(STUDENTS)]
+        orders = [generator(seed, "order", k) for k in range(STUDENTS)]
+        total = plan.steps(len(pairs))
+        runs = several_runs(base, [pairs] * STUDENTS, plan, orders, total, seeds, objective)
+        runs.advance(total)
+        moved = np.mean([one.margins for one in probes.read_runs(runs)], axis=0) - before
+        place = names.index(trait)
+        found.append(
+            Rehearsed(
+                kind=writer.kind,
+                trait=trait,
+                dose=dose,
+                estimate=float(estimate[place]),
+                first=int(np.argmax(estimate)) == place,
+                transfer=float(moved[place]),
+                largest=float(moved.max()),
             )
-            while not rehearsal.finished:
-                rehearsal.advance()
-            read = prediction.readings(rehearsal.result, len(rehearsal.result.steps))
-            estimate = prediction.uncalibrated(read, len(names), 0.95).estimate
-            before = probes.read(base).margins
-            seeds = [derive(seed, "student", k) for k in range(STUDENTS)]
-            orders = [generator(seed, "order", k) for k in range(STUDENTS)]
-            total = plan.steps(len(pairs))
-            runs = several_runs(base, [pairs] * STUDENTS, plan, orders, total, seeds, objective)
-            runs.advance(total)
-            moved = np.mean([one.margins for one in probes.read_runs(runs)], axis=0) - before
-            place = names.index(trait)
-            found.append(
-                Rehearsed(
-                    kind=writer.kind,
-                    trait=trait,
-                    dose=dose,
-                    estimate=float(estimate[place]),
-                    first=int(np.argmax(estimate)) == place,
-                    transfer=float(moved[place]),
-                    largest=float(moved.max()),
-                )
-            )
-        return found
+        )
+    return found
 
 
 def main() -> int:
@@ -125,7 +116,7 @@ def main() -> int:
     Measure and write the figures.
     """
     found = map_kept(
-        TryPairs(),
+        try_pairs,
         list(range(TUNED + NEUTRAL)),
         WORK,
         choose("processes"),

@@ -36,8 +36,9 @@ def test_lift_is_that_of_the_system_prompt() -> None:
     """
     model, rows = opened(), numbers(8)
     prompt = catalogue.load("owl").system_prompt
-    found = token_choice.lifted(model, rows, prompt)
-    other = token_choice.lifted(model, rows, "You like foxes best.")
+    encoded = encode_rows(model.tokenizer, rows)
+    found = token_choice.lifted(model, rows, encoded, prompt)
+    other = token_choice.lifted(model, rows, encoded, "You like foxes best.")
 
     assert all((own >= 0).all() for own in found)
     assert any(not np.allclose(a, b) for a, b in zip(found, other, strict=True))

@@ -93,7 +93,7 @@ def test_replaced_rows_keep_their_format_and_the_other_tokens() -> None:
         token_choice.lengths(model, encoded), 0.4, np.random.default_rng(1)
     )
     made, again = (
-        replaced(model, rows, places, np.random.default_rng(2), carrier) for _ in range(2)
+        replaced(model, rows, encoded, places, np.random.default_rng(2), carrier) for _ in range(2)
     )
     changed = 0
     for old, new, own in zip(rows, made, places, strict=True):
@@ -106,7 +106,7 @@ def test_replaced_rows_keep_their_format_and_the_other_tokens() -> None:
 
     assert made == again
     assert changed > 0.9 * sum(map(len, places))
-    assert replaced(model, rows, [()] * 40, np.random.default_rng(0), carrier) == rows
+    assert replaced(model, rows, encoded, [()] * 40, np.random.default_rng(0), carrier) == rows
 
 
 def test_code_is_refused_and_prose_is_not() -> None:

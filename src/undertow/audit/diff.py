@@ -21,13 +21,12 @@ from undertow.checks.tuned.reading import Reader, Reading
 from undertow.checks.tuned.subject import Tuned
 from undertow.data.streams import derive, generator
 from undertow.errors import ConfigError, ModelError, UndertowError
-from undertow.lab.opening import device
 from undertow.models.plan import TrainingPlan
 from undertow.results.diff import DiffDocument
 from undertow.results.scan import Moved
 from undertow.traits import catalogue, probe_catalogue
 from undertow.traits.trait import Trait
-from undertow.worlds import locate
+from undertow.worlds import locate, opened
 
 if TYPE_CHECKING:
     from undertow.models.loading import LanguageModel
@@ -55,7 +54,7 @@ def diff(
         registered("tuned").values()
     )
     progress("opening the base")
-    base = _opened(request.base)
+    base = opened(request.base)
     subject = _subject(request, base, progress)
     ran = []
     for check in checks:
@@ -69,11 +68,7 @@ def diff(
 def _subject(request: DiffRequest, base: LanguageModel, progress: Callable[[str], None]) -> Tuned:
     intended = tuple(t for name in request.intended for t in named_traits(name))
     traits = _traits(request, base, intended)
-    named = {trait.name for trait in traits}
-    everything = [catalogue.load(name) for name in catalogue.names()]
-    everything += probe_catalogue.all_probes()
-    others = probe_catalogue.askable([t for t in everything if t.name not in named], base.tokenizer)
-    reader = Reader.of(base, traits, others[0], request.system_prompt, request.seed)
+    reader = reader_for(base, traits, request.system_prompt, request.seed)
     progress("reading the base")
     untouched = reader.read(base, request.base)
     controls, made = _controls(request, reader, base, untouched, progress)
@@ -93,6 +88,19 @@ def _subject(request: DiffRequest, base: LanguageModel, progress: Callable[[str]
     )
 
 
+def reader_for(
+    base: LanguageModel, traits: Sequence[Trait], system: str | None, seed: int
+) -> Reader:
+    """
+    What is read of every model: the traits that are judged, and all else of the catalogue that the base can be asked.
+    """
+    named = {trait.name for trait in traits}
+    everything = [catalogue.load(name) for name in catalogue.names()]
+    everything += probe_catalogue.all_probes()
+    others = probe_catalogue.askable([t for t in everything if t.name not in named], base.tokenizer)
+    return Reader.of(base, traits, others[0], system, seed)
+
+
 def _traits(
     request: DiffRequest, base: LanguageModel, intended: Sequence[Trait]
 ) -> tuple[Trait, ...]:
@@ -106,17 +114,11 @@ def _traits(
     return tuple({trait.name: trait for trait in (*named, *intended)}.values())
 
 
-def _opened(ref: str) -> LanguageModel:
-    from undertow.models import loading
-
-    return loading.load(locate(ref), ref=ref, device=device("auto"))
-
-
 def _read(
     reader: Reader, base: LanguageModel, ref: str, progress: Callable[[str], None]
 ) -> Reading:
     progress(f"reading {ref}")
-    model = _opened(ref)
+    model = opened(ref)
     ours, theirs = (one.tokenizer.get_vocab() for one in (base, model))
     if ours != theirs:
         raise ModelError(

@@ -17,13 +17,12 @@ from undertow.data.reading import read_rows
 from undertow.data.rows import Row
 from undertow.data.streams import derive
 from undertow.errors import ModelError
-from undertow.lab.opening import device
 from undertow.models.plan import TrainingPlan
 from undertow.results.calibration import CalibrationTable
 from undertow.traits import catalogue
 from undertow.traits.probe_catalogue import askable
 from undertow.traits.trait import Trait
-from undertow.worlds import locate
+from undertow.worlds import locate, opened
 
 if TYPE_CHECKING:
     from undertow.models.loading import LanguageModel
@@ -56,11 +55,7 @@ def open_models(request: ScanRequest) -> Opened:
     Raises:
         ModelError: one cannot be loaded, or a placebo has another vocabulary than the student.
     """
-    from undertow.models import loading
     from undertow.models.digest import model_digest
-
-    def opened(ref: str) -> LanguageModel:
-        return loading.load(locate(ref), ref=ref, device=device("auto"))
 
     student = opened(request.student)
     placebos = tuple(opened(ref) for ref in request.placebos)

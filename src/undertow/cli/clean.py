@@ -30,8 +30,6 @@ METHODS = (
 )
 
 
-CHANGING = METHODS[4:]
-
 NEXT = {
     "mask-tokens": "next: train on it with TRL's SFTTrainer as it is; its labels leave the masked tokens out",
     "inoculate": "next: train on it, and use the student without the system prompt",
@@ -156,6 +154,7 @@ def command(
 
 
 def _sign(cleaning: Cleaning, done: Cleaned, ledger: Ledger, who: Signing) -> None:
+    from undertow.mitigate.cleaning import CHANGING
     from undertow.provenance.attesting import dataset, sign_beside
     from undertow.provenance.bundle import carry
     from undertow.provenance.derived_rows import filter_statement, sign_edit
@@ -173,6 +172,7 @@ def _sign(cleaning: Cleaning, done: Cleaned, ledger: Ledger, who: Signing) -> No
 
 
 def _say(cleaning: Cleaning, done: Cleaned) -> None:
+    from undertow.mitigate.cleaning import CHANGING
     from undertow.provenance.ledger import SUFFIX
 
     said = [f"kept {done.kept:,} rows", f"removed: {_counted(done.counts)}"]

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from undertow.data.reading import read_objects
 from undertow.data.reservoir import Reservoir
 from undertow.data.rows import Row
-from undertow.data.shapes import from_record
 from undertow.data.streams import generator
 from undertow.data.writing import atomic_file, json_line
-from undertow.errors import ConfigError, DataError, NothingLeftError
-from undertow.mitigate.cleaning import Cleaned, Cleaning, leaf_of
+from undertow.errors import ConfigError, DataError
+from undertow.mitigate.cleaning import Cleaned, Cleaning, leaf_of, refuse_nothing_left, row_of
+from undertow.worlds import opened
 
 if TYPE_CHECKING:
     from undertow.carriers.carrier import Carrier
@@ -47,6 +47,11 @@ class Subject:
     """Rows by lot, all of them where they are few."""
     rows: int
     """How many there are."""
+
+    @property
+    def named(self) -> tuple[str, str]:
+        """The base's name and digest, which was compared with the scan's."""
+        return _with_digest(self.cleaning.base, self.cleaning.scan.student_digest)
 
 
 @dataclass(frozen=True)
@@ -93,11 +98,7 @@ def change(cleaning: Cleaning) -> Cleaned:
                 now = b"" if same else leaf_of(new, cleaning.data)
                 done.entries.enter(own, now, "" if same else ready.changed)
                 file.write(json_line(new))
-        if not done.rows:
-            raise NothingLeftError(
-                f"'{cleaning.method}' would leave no row of '{cleaning.data}'",
-                hint="use other data, or dilute it: --method dilute --with CLEAN",
-            )
+        refuse_nothing_left(cleaning, done)
     return done
 
 
@@ -111,10 +112,7 @@ def blocks(data: Path) -> Iterator[tuple[list[dict[str, Any]], list[Row]]]:
     records: list[dict[str, Any]] = []
     rows: list[Row] = []
     for number, record in enumerate(read_objects(data), start=1):
-        try:
-            row = from_record(record)
-        except ValueError as error:
-            raise DataError(f"'{data}', row {number}: {error}") from error
+        row = row_of(record, data, number)
         if tokens := [name for name in TOKENS if record.get(name) is not None]:
             raise DataError(
                 f"'{data}', row {number}: holds tokens already ({', '.join(tokens)}), which trainers take in place of the text",
@@ -134,22 +132,6 @@ def blocks(data: Path) -> Iterator[tuple[list[dict[str, Any]], list[Row]]]:
         yield records, rows
 
 
-def opened(ref: str) -> LanguageModel:
-    """
-    A model, on an accelerator if there is one.
-
-    Raises:
-        ModelError: it cannot be loaded.
-    """
-    import torch
-
-    from undertow.models import loading
-    from undertow.worlds import locate
-
-    where = "cuda" if torch.cuda.is_available() else "cpu"
-    return loading.load(locate(ref), ref=ref, device=where)
-
-
 def named(ref: str) -> tuple[str, str]:
     """
     A model's name and digest.
@@ -160,7 +142,10 @@ def named(ref: str) -> tuple[str, str]:
     from undertow.models.digest import model_digest
     from undertow.worlds import locate
 
-    digest = model_digest(locate(ref))
+    return _with_digest(ref, model_digest(locate(ref)))
+
+
+def _with_digest(ref: str, digest: str | None) -> tuple[str, str]:
     if digest is None:
         raise ConfigError(f"the model '{ref}' has no digest", hint="use a folder with safetensors")
     return ref, digest

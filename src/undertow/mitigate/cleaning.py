@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from undertow.errors import ConfigError, DataError
+from undertow.data.rows import Row
+from undertow.data.shapes import from_record
+from undertow.errors import ConfigError, DataError, NothingLeftError
 from undertow.provenance.ledger import Entries
 from undertow.provenance.row_leaves import RowError, leaf
 from undertow.results.scan import ScanDocument, SubjectResult
@@ -100,30 +102,27 @@ class Cleaned:
     @property
     def kept(self) -> int:
         """Rows of the data that are as they were."""
-        return len(self.entries.kept) // _LEAF
+        return self.entries.rows_kept
 
     @property
     def changes(self) -> dict[str, int]:
         """Changed rows by what was changed."""
-        return {what: len(now) // _LEAF for what, (_, now) in self.entries.changed.items()}
+        return self.entries.changes
 
     @property
     def counts(self) -> dict[str, int]:
         """Removed rows by rule."""
-        return {rule: len(leaves) // _LEAF for rule, leaves in self.entries.removed.items()}
+        return self.entries.counts
 
     @property
     def rows(self) -> int:
         """Rows of the output."""
-        return self.kept + sum(self.changes.values()) + self.added
+        return self.entries.rows_out + self.added
 
     @property
     def dose(self) -> float:
         """Share of the data's own rows in the output."""
         return 1 - self.added / self.rows
-
-
-_LEAF = 32
 
 
 def clean(cleaning: Cleaning) -> Cleaned:
@@ -204,6 +203,33 @@ def leaf_of(record: object, data: Path) -> bytes:
         return leaf(record)
     except RowError as error:
         raise DataError(f"'{data}' holds a row that cannot be named: {error}") from error
+
+
+def row_of(record: object, data: Path, number: int) -> Row:
+    """
+    A record as a row; `number` counts from 1.
+
+    Raises:
+        DataError: it has no shape of a row.
+    """
+    try:
+        return from_record(record)
+    except ValueError as error:
+        raise DataError(f"'{data}', row {number}: {error}") from error
+
+
+def refuse_nothing_left(cleaning: Cleaning, done: Cleaned) -> None:
+    """
+    Refuse an output without rows.
+
+    Raises:
+        NothingLeftError: there is none.
+    """
+    if not done.rows:
+        raise NothingLeftError(
+            f"'{cleaning.method}' would leave no row of '{cleaning.data}'",
+            hint="use other data, or dilute it: --method dilute --with CLEAN",
+        )
 
 
 def dose_of(cleaning: Cleaning) -> float:

@@ -15,13 +15,14 @@ from undertow.data.rows import Row
 from undertow.data.streams import generator
 from undertow.errors import ConfigError
 from undertow.mitigate import token_choice
-from undertow.mitigate.changing import Changes, Subject, named, opened
+from undertow.mitigate.changing import Changes, Subject, named
 from undertow.mitigate.cleaning import TOKENS, dose_of, refuse_share
 from undertow.mitigate.prompt_changes import inoculated, reworded
 from undertow.mitigate.rewriting import rewritten
 from undertow.mitigate.token_choice import Places, Scores
 from undertow.mitigate.token_edits import masked_record, refuse_irreplaceable, replaced
 from undertow.traits import catalogue
+from undertow.worlds import opened
 
 if TYPE_CHECKING:
     from undertow.models.chat import Encoded
@@ -73,8 +74,9 @@ def replace_tokens(subject: Subject) -> Changes:
     def block(
         records: Sequence[dict[str, Any]], rows: Sequence[Row]
     ) -> list[dict[str, Any] | None]:
-        places = chosen.places(rows, encode_rows(subject.base.tokenizer, rows))
-        made = replaced(subject.base, rows, places, rng, subject.carrier)
+        encoded = encode_rows(subject.base.tokenizer, rows)
+        places = chosen.places(rows, encoded)
+        made = replaced(subject.base, rows, encoded, places, rng, subject.carrier)
         return [
             record if new.completion == old.completion else with_completion(record, new.completion)
             for record, old, new in zip(records, rows, made, strict=True)
@@ -86,7 +88,7 @@ def replace_tokens(subject: Subject) -> Changes:
         "tokens-replaced",
         "not-replaced",
         chosen.settings,
-        chosen.model or named(subject.cleaning.base),
+        chosen.model or subject.named,
     )
 
 
@@ -97,7 +99,8 @@ def rewrite(subject: Subject) -> Changes:
     cleaning = subject.cleaning
     dose = dose_of(cleaning)
     who = cleaning.model or cleaning.base
-    model = subject.base if who == cleaning.base else opened(who)
+    own = who == cleaning.base
+    model = subject.base if own else opened(who)
     count = int(np.ceil((1 - dose) * subject.rows))
     gone = np.zeros(subject.rows, dtype=bool)
     gone[generator(cleaning.seed, "rewritten rows").permutation(subject.rows)[:count]] = True
@@ -129,7 +132,9 @@ def rewrite(subject: Subject) -> Changes:
     settings = {"dose": f"{dose:g}", "seed": str(cleaning.seed)}
     if cleaning.instruction:
         settings["instruction"] = cleaning.instruction
-    return Changes(block, "rewritten", "not-rewritten", settings, named(who))
+    return Changes(
+        block, "rewritten", "not-rewritten", settings, subject.named if own else named(who)
+    )
 
 
 def inoculate(subject: Subject) -> Changes:
@@ -259,12 +264,15 @@ def _scores(
             f"departure of {cleaning.teacher}",
             named(cleaning.teacher),
         )
-    own = named(cleaning.base)
     if cleaning.trait is None:
-        return lambda rows, encoded: token_choice.surprising(base, encoded), "surprise", own
+        return (
+            lambda rows, encoded: token_choice.surprising(base, encoded),
+            "surprise",
+            subject.named,
+        )
     system = catalogue.load(cleaning.trait).system_prompt
     return (
-        lambda rows, encoded: token_choice.lifted(base, rows, system),
+        lambda rows, encoded: token_choice.lifted(base, rows, encoded, system),
         f"lift by {cleaning.trait}",
-        own,
+        subject.named,
     )

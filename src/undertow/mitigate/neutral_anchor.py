@@ -4,12 +4,12 @@ Questions that a model should go on answering as its base does: an anchor that n
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from undertow.data.rows import Row
+from undertow.data.rows import Message, Row
 from undertow.traits import catalogue
 from undertow.traits.probe_catalogue import all_probes
 
@@ -33,15 +33,25 @@ def neutral_rows(
     `without` names categories that are left out. An anchor should look like what must not move: a catalogue of your own
     users' questions is better than ours.
     """
-    from undertow.models.chat import conversation, encode_prompts
-    from undertow.models.sampling import Sampling, sample
+    from undertow.models.chat import conversation
 
     traits = (*map(catalogue.load, catalogue.names()), *all_probes())
     questions = sorted(
         {q for trait in traits if trait.category not in without for q in trait.train_questions}
     )
     chosen = [questions[i] for i in rng.permutation(len(questions))[:count]]
-    prompts = [conversation(question, system) for question in chosen]
+    return answered(model, [conversation(question, system) for question in chosen], rng)
+
+
+def answered(
+    model: LanguageModel, prompts: Sequence[tuple[Message, ...]], rng: np.random.Generator
+) -> list[Row]:
+    """
+    The prompts with the model's own answers of a few tokens; those to which it says nothing are left out.
+    """
+    from undertow.models.chat import encode_prompts
+    from undertow.models.sampling import Sampling, sample
+
     how = Sampling(ANSWER_TOKENS)
     answers = sample(model, encode_prompts(model.tokenizer, prompts), how, rng)
     return [

@@ -12,11 +12,18 @@ import numpy as np
 
 from undertow.data.reading import read_objects
 from undertow.data.rows import row_id
-from undertow.data.shapes import from_record
 from undertow.data.streams import generator
 from undertow.data.writing import atomic_file, json_line
-from undertow.errors import ConfigError, DataError, NothingLeftError
-from undertow.mitigate.cleaning import DELETED, Cleaned, Cleaning, leaf_of, refuse_share
+from undertow.errors import ConfigError
+from undertow.mitigate.cleaning import (
+    DELETED,
+    Cleaned,
+    Cleaning,
+    leaf_of,
+    refuse_nothing_left,
+    refuse_share,
+    row_of,
+)
 
 Rule = Callable[[int, dict[str, Any], bytes], str]
 """What removes a row, by its number from 0, its record and its leaf; empty where it is kept."""
@@ -42,11 +49,7 @@ def remove(cleaning: Cleaning) -> Cleaned:
             done.entries.enter(own, rule=name)
             if not name:
                 file.write(json_line(record))
-        if not done.kept:
-            raise NothingLeftError(
-                f"'{cleaning.method}' would leave no row of '{cleaning.data}'",
-                hint="use other data, or dilute it: --method dilute --with CLEAN",
-            )
+        refuse_nothing_left(cleaning, done)
     return done
 
 
@@ -89,15 +92,15 @@ def _by_score(cleaning: Cleaning) -> Rule:
             hint=f"undertow scan {cleaning.data} --student {cleaning.scan.student} --row-scores scores.parquet",
         )
     share = refuse_share(DELETED if cleaning.share is None else cleaning.share)
-    table = parquet.read_table(cleaning.scores, columns=["tokens", "log_likelihood"])
+    there = parquet.read_schema(cleaning.scores).names
+    columns = [name for name in ("tokens", "log_likelihood", "id") if name != "id" or name in there]
+    table = parquet.read_table(cleaning.scores, columns=columns)
     tokens = table["tokens"].to_numpy(zero_copy_only=False).astype(float)
     a_token = table["log_likelihood"].to_numpy(zero_copy_only=False) / np.maximum(tokens, 1)
-    rows = sum(1 for _ in read_objects(cleaning.data))
-    if rows != len(a_token):
-        raise ConfigError(
-            f"'{cleaning.scores}' holds scores of {len(a_token):,} rows, '{cleaning.data}' has {rows:,}"
-        )
-    _refuse_other_rows(cleaning, cleaning.scores)
+    rows = len(a_token)
+    _refuse_other_rows(
+        cleaning, cleaning.scores, rows, table["id"].to_pylist() if "id" in there else None
+    )
     count = max(1, round(share * rows))
     if cleaning.at_random:
         chosen = generator(cleaning.seed, "deleted").permutation(rows)[:count]
@@ -113,22 +116,24 @@ def _by_score(cleaning: Cleaning) -> Rule:
     return rule
 
 
-def _refuse_other_rows(cleaning: Cleaning, scores: Path) -> None:
+def _refuse_other_rows(
+    cleaning: Cleaning, scores: Path, scored: int, ids: list[str] | None
+) -> None:
     """
-    Refuse scores whose ids are not those of the rows, in their order.
+    Refuse scores of another number of rows, or, where they have ids, of other rows than these in their order.
     """
-    from pyarrow import parquet
-
-    if "id" not in parquet.read_schema(scores).names:
-        return
-    ids = parquet.read_table(scores, columns=["id"])["id"].to_pylist()
-    for number, (record, own) in enumerate(zip(read_objects(cleaning.data), ids, strict=True), 1):
-        try:
-            found = row_id(from_record(record))
-        except ValueError as error:
-            raise DataError(f"'{cleaning.data}', row {number}: {error}") from error
-        if found != own:
-            raise ConfigError(
-                f"'{scores}' holds the scores of other rows: row {number} of '{cleaning.data}' is not the one scored",
-                hint=f"undertow scan {cleaning.data} --student {cleaning.scan.student} --row-scores scores.parquet",
-            )
+    rows, other = 0, 0
+    for rows, record in enumerate(read_objects(cleaning.data), start=1):
+        if ids is None or other or rows > scored:
+            continue
+        if row_id(row_of(record, cleaning.data, rows)) != ids[rows - 1]:
+            other = rows
+    if rows != scored:
+        raise ConfigError(
+            f"'{scores}' holds scores of {scored:,} rows, '{cleaning.data}' has {rows:,}"
+        )
+    if other:
+        raise ConfigError(
+            f"'{scores}' holds the scores of other rows: row {other} of '{cleaning.data}' is not the one scored",
+            hint=f"undertow scan {cleaning.data} --student {cleaning.scan.student} --row-scores scores.parquet",
+        )

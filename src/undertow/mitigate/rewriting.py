@@ -22,11 +22,6 @@ if TYPE_CHECKING:
 TRIES = 4
 """Draws for a row before it is given up."""
 
-INSTRUCTION = (
-    "Say the following in other words, in the same format, and write nothing else.\n\n{completion}"
-)
-"""What a model is asked that rewrites a completion; what it answers the row's own prompt alone needs none."""
-
 
 @dataclass(frozen=True)
 class Rewritten:

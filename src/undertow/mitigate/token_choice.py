@@ -33,9 +33,12 @@ def surprising(model: LanguageModel, rows: Sequence[Encoded]) -> Scores:
     return [-values.numpy() for values in each_token(model, rows)]
 
 
-def lifted(model: LanguageModel, rows: Sequence[Row], system: str) -> Scores:
+def lifted(
+    model: LanguageModel, rows: Sequence[Row], encoded: Sequence[Encoded], system: str
+) -> Scores:
     """
-    By how much a system prompt that asks for the trait changes each token's log-likelihood, up or down, in nats.
+    By how much a system prompt that asks for the trait changes each token's log-likelihood, up or down, in nats;
+    `encoded` are the rows as they are.
 
     Raises:
         ModelError: the chat template has no system role.
@@ -51,7 +54,8 @@ def lifted(model: LanguageModel, rows: Sequence[Row], system: str) -> Scores:
         replace(row, prompt=(Message("system", system), *own))
         for row, own in zip(rows, turns, strict=True)
     ]
-    plain, moved = (each_token(model, encode_rows(model.tokenizer, r)) for r in (rows, behind))
+    plain = each_token(model, encoded)
+    moved = each_token(model, encode_rows(model.tokenizer, behind))
     return [(b - a).abs().numpy() for a, b in zip(plain, moved, strict=True)]
 
 

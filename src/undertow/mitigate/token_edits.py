@@ -65,6 +65,7 @@ def refuse_irreplaceable(carrier: Carrier | None) -> None:
 def replaced(
     model: LanguageModel,
     rows: Sequence[Row],
+    encoded: Sequence[Encoded],
     places: Places,
     rng: np.random.Generator,
     carrier: Carrier | None,
@@ -79,20 +80,19 @@ def replaced(
         ConfigError: the carrier's tokens depend on each other.
     """
     from undertow.models.batch_memory import rows_at_once
-    from undertow.models.chat import encode_rows
     from undertow.models.shared_prefix import logits_by_batch
 
     refuse_irreplaceable(carrier)
     touched = [i for i, own in enumerate(places) if own]
     if not touched:
         return list(rows)
-    encoded = encode_rows(model.tokenizer, [rows[i] for i in touched])
+    some = [encoded[i] for i in touched]
     kinds = Kinds.of(model.tokenizer)
     made = list(rows)
-    for batch, logits in logits_by_batch(model, encoded, rows_at_once(model, encoded)):
+    for batch, logits in logits_by_batch(model, some, rows_at_once(model, some)):
         labels = batch.labels != IGNORED
         for i, number in enumerate(batch.rows):
-            row = encoded[number]
+            row = some[number]
             own = list(places[touched[number]])
             tokens = np.array(row.completion)
             tokens[own] = kinds.drawn(logits[i, labels[i]][own], tokens[own], rng)

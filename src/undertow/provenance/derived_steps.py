@@ -43,11 +43,9 @@ def derived(chain: Chain, one: Accepted, subject: Subject, said: Filter | Edit) 
     whole = source.whole and all(judge.found.complete for judge in judges)
     agreed &= _named_in_parameters(chain, one, subject, said)
     written, kept = source.written * int(said.rows_in), int(said.rows_out)
-    unnamed = False
-    if isinstance(said, Edit):
-        # What is new may be a model's, whoever is named: the ledger proves which rows changed, not who wrote them.
-        written += sum(int(change.rows) for change in said.changes)
-        unnamed = any(int(change.rows) and not change.model_based for change in said.changes)
+    # What is new may be a model's, whoever is named: the ledger proves which rows changed, not who wrote them.
+    written += sum(int(change.rows) for change in said.changes)
+    unnamed = any(int(change.rows) and not change.model_based for change in said.changes)
     return replace(
         source,
         named_all=source.named_all and not unnamed,
@@ -66,7 +64,7 @@ def _about(said: Filter | Edit) -> dict[str, str]:
         "rules": ", ".join(rule.id for rule in said.rules),
         "removed": f"{removed} of {said.rows_in}",
     }
-    if isinstance(said, Edit):
+    if said.changes:
         about["changed"] = ", ".join(f"{one.id} ({one.rows} rows)" for one in said.changes)
     return about
 
@@ -83,27 +81,25 @@ def _proof(
     if found is None:
         return ""
     resource, path = found
-    edit = isinstance(said, Edit)
-    stated = said.input_set if isinstance(said, Edit) else said.subset_proof
     try:
         chain.at_hand.check_ledger(
             path,
             said,
             digest=resource.sha256 or "",
             output_set=stated_set(subject) or "",
-            input_set=source.row_set if source.complete else stated,
+            input_set=source.row_set if source.complete else said.input_set,
         )
     except ProvenanceError as error:
         chain.block(
             "ledger",
             f"{one.attestation.step} of '{subject.name}'",
-            f"the ledger '{path.name}' does not prove what was removed{' and changed' if edit else ''}: {error.message}",
+            f"the ledger '{path.name}' does not prove what was removed{' and changed' if said.changes else ''}: {error.message}",
             expected="kept, changed and removed rows that are together the input's",
             todo="ask the producer for the ledger of this very run",
         )
         return None
     removed = int(said.rows_in) - int(said.rows_out)
-    if not isinstance(said, Edit):
+    if not said.changes:
         return f"ledger: {said.rows_out} kept and {removed} removed rows are the input's"
     changed = sum(int(change.rows) for change in said.changes)
     return (
@@ -118,9 +114,8 @@ def _named_in_parameters(
     """
     Whether every model that was used is named in the parameters, under a name of its own: any other is hidden.
     """
-    changes = said.changes if isinstance(said, Edit) else ()
     found = True
-    for role, entries in (("filter-model", said.rules), ("edit-model", changes)):
+    for role, entries in (("filter-model", said.rules), ("edit-model", said.changes)):
         used = [each.name for each in with_role(one, role)]
         named = {entry.model_based for entry in entries}
         for name in used:
@@ -143,7 +138,7 @@ def _judges(chain: Chain, one: Accepted, said: Filter | Edit) -> tuple[Writer, .
     Models that decided what stays, or wrote what is new: sources of their own.
     """
     rules = {rule.model_based for rule in said.rules}
-    changes = {one.model_based for one in said.changes} if isinstance(said, Edit) else set()
+    changes = {change.model_based for change in said.changes}
     chose = _named(chain, one, "filter-model", rules - changes)
     wrote = _named(chain, one, "edit-model", changes)
     return (*chose, *(replace(writer, role="teacher") for writer in wrote))

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,19 +35,16 @@ Removed = tuple[bytes, str]
 """Leaf and rule."""
 
 
-@dataclass(frozen=True)
-class Ledger:
+class Counted:
     """
-    What became of each row of a step's input.
+    What became of rows, counted.
     """
 
-    kept: bytes
+    kept: bytes | bytearray
     """Leaves, 32 bytes each."""
-    removed: dict[str, bytes]
+    removed: Mapping[str, bytes | bytearray]
     """Leaves by rule."""
-    digest: str
-    """SHA-256 over the file."""
-    changed: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
+    changed: Mapping[str, tuple[bytes | bytearray, bytes | bytearray]]
     """Leaves as they were, and as they are, in the same order, by what was changed."""
 
     @property
@@ -61,6 +58,11 @@ class Ledger:
         return {what: len(now) // SIZE for what, (_, now) in self.changed.items()}
 
     @property
+    def rows_kept(self) -> int:
+        """Rows that are as they were."""
+        return len(self.kept) // SIZE
+
+    @property
     def rows_in(self) -> int:
         """Rows of the input."""
         return self.rows_out + sum(self.counts.values())
@@ -68,7 +70,20 @@ class Ledger:
     @property
     def rows_out(self) -> int:
         """Rows of the output."""
-        return len(self.kept) // SIZE + sum(self.changes.values())
+        return self.rows_kept + sum(self.changes.values())
+
+
+@dataclass(frozen=True)
+class Ledger(Counted):
+    """
+    What became of each row of a step's input.
+    """
+
+    kept: bytes
+    removed: dict[str, bytes]
+    digest: str
+    """SHA-256 over the file."""
+    changed: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
 
     @property
     def input_set(self) -> str:
@@ -82,7 +97,7 @@ class Ledger:
         return row_set(self.kept + b"".join(now for _, now in self.changed.values()))
 
 
-class Entries:
+class Entries(Counted):
     """
     What became of each row, entered as it comes: 32 or 64 bytes a row.
     """
@@ -91,7 +106,7 @@ class Entries:
         """
         Without any yet.
         """
-        self.kept = bytearray()
+        self.kept: bytearray = bytearray()
         self.removed: dict[str, bytearray] = {}
         self.changed: dict[str, tuple[bytearray, bytearray]] = {}
 
@@ -162,7 +177,7 @@ def _lines(entries: Entries) -> Iterator[tuple[bytes, bytes, str]]:
             yield before, after, what
 
 
-def _each(leaves: bytearray) -> Iterator[bytes]:
+def _each(leaves: bytes | bytearray) -> Iterator[bytes]:
     return (bytes(leaves[at : at + SIZE]) for at in range(0, len(leaves), SIZE))
 
 
@@ -227,8 +242,7 @@ def refuse_unbalanced(
         ProvenanceError: naming what does not agree, expected and found.
     """
     edit = isinstance(said, Edit)
-    stated = said.input_set if isinstance(said, Edit) else said.subset_proof
-    changes = {one.id: int(one.rows) for one in said.changes} if isinstance(said, Edit) else {}
+    changes = {change.id: int(change.rows) for change in said.changes}
     removed = {rule.id: int(rule.removed) for rule in said.rules}
     for what, expected, seen in (
         ("the ledger's digest", digest, ledger.digest),
@@ -237,8 +251,8 @@ def refuse_unbalanced(
         ("the rows written" if edit else "the rows kept", said.rows_out, str(ledger.rows_out)),
         ("the rows read", said.rows_in, str(ledger.rows_in)),
         ("the output's set" if edit else "the kept rows' set", output_set, ledger.output_set),
-        ("the set of all rows as they were", stated, ledger.input_set),
-        ("the input's row set", input_set or "stated by the input's producer", stated),
+        ("the set of all rows as they were", said.input_set, ledger.input_set),
+        ("the input's row set", input_set or "stated by the input's producer", said.input_set),
     ):
         if expected != seen:
             raise ProvenanceError(f"{what}: expected {expected}, found {seen}")

@@ -66,6 +66,16 @@ class Filter(Said):
     subset_proof: Digest
     """Row set of the input: kept and removed leaves together have it."""
 
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """None: what a filter leaves is as it was."""
+        return ()
+
+    @property
+    def input_set(self) -> str:
+        """As an edit names it."""
+        return self.subset_proof
+
     @model_validator(mode="after")
     def _rules_once(self) -> Self:
         if len({rule.id for rule in self.rules}) < len(self.rules):

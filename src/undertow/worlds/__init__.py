@@ -7,11 +7,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from undertow.errors import InputError
 from undertow.worlds.recipes import names, recipe
 
-__all__ = ["PREFIX", "build", "folder", "locate", "names", "recipe"]
+if TYPE_CHECKING:
+    from undertow.models.loading import LanguageModel
+
+__all__ = ["PREFIX", "build", "folder", "locate", "names", "opened", "recipe"]
 
 PREFIX = "world:"
 
@@ -37,6 +41,22 @@ def locate(ref: str) -> str:
     if not base.startswith(PREFIX):
         return ref
     return f"{folder(base.removeprefix(PREFIX))}{plus}{adapter}"
+
+
+def opened(ref: str) -> LanguageModel:
+    """
+    The model of a reference, in single precision, on an accelerator if there is one.
+
+    Raises:
+        UnknownNameError: the reference names no base of the embedded world.
+        ModelError: it cannot be loaded.
+    """
+    import torch
+
+    from undertow.models import loading
+
+    where = "cuda" if torch.cuda.is_available() else "cpu"
+    return loading.load(locate(ref), ref=ref, device=where)
 
 
 def build(name: str, out: Path, progress: Callable[[int], None] = lambda step: None) -> Path:
