@@ -38,6 +38,24 @@ def test_a_foreign_student_reads_the_trait_arms_rows(tiny_experiment: Maker) -> 
     assert of["foreign-control", 1].data == of["control", 1].data
 
 
+def test_streams_do_not_depend_on_where_a_base_lies(tiny_experiment: Maker) -> None:
+    """
+    A base's folder can be moved without other rows and students; bases whose folders are called alike share no stream.
+    """
+
+    def seeds(*bases: str) -> list[int]:
+        experiment = tiny_experiment(kind="matrix", base=None, arms=[], bases=list(bases))
+        return [teacher.seed for teacher in design(experiment).teachers]
+
+    here = seeds("/here/owl", "/here/cat")
+    alike = seeds("/run-1/model", "/run-2/model")
+
+    assert here == seeds("/somewhere/else/owl", "cat")
+    assert len(set(here)) == len(here) == 4
+    assert len(set(alike)) == len(alike) == 4
+    assert alike == seeds("/moved/run-1/model", "/moved/run-2/model")
+
+
 def test_replicates_renew_everything(tiny_experiment: Maker) -> None:
     """
     Two replicates of an arm share neither teacher, data nor student seed.

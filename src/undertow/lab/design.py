@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import PurePath
 
 from undertow.data.streams import derive
 from undertow.errors import ConfigError
@@ -150,6 +151,19 @@ def _traits_and_control(
     ]
 
 
+def base_key(experiment: Experiment, base: str) -> str:
+    """
+    What names the random streams of a base: the last part of its reference, so that a folder may lie anywhere.
+
+    Where several bases end alike, e.g. `run-1/model` and `run-2/model`, their places among them tell them apart.
+    """
+    references = dict.fromkeys(
+        filter(None, (experiment.base, experiment.foreign, *experiment.bases))
+    )
+    alike = [other for other in references if PurePath(other).name == PurePath(base).name]
+    return PurePath(base).name + (f" {alike.index(base)}" if len(alike) > 1 else "")
+
+
 def cell_name(role: str, teacher: str, student: str) -> str:
     """
     Name of a cell's arm in a `matrix` experiment.
@@ -231,7 +245,7 @@ def _student(
     )
     # What is one of several names its streams by that too; the others keep the streams that they always had.
     several = (carrier,) if prefix else ()
-    key = (role, trait, teacher_base, replicate, *several)
+    key = (role, trait, base_key(experiment, teacher_base), replicate, *several)
     of_pairs = () if data_kind == "rows" else (data_kind,)
     teacher = TeacherJob(
         role,

@@ -16,6 +16,7 @@ from undertow.data.rows import Row, dataset_digest
 from undertow.data.streams import derive, generator
 from undertow.influence.probing import probe_trait
 from undertow.lab.content_filtering import KEPT
+from undertow.lab.design import base_key
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import BaseJob, StudentJob
 from undertow.lab.opening import open_model
@@ -196,5 +197,7 @@ class EvaluateBase:
         Load and probe; nothing is stored but the entry.
         """
         model = open_model(self.experiment, job.base)
-        rng = generator(self.experiment.seed, "base", job.base, job.trait, "picks")
+        rng = generator(
+            self.experiment.seed, "base", base_key(self.experiment, job.base), job.trait, "picks"
+        )
         return evaluate(model, self.experiment, "base", job.trait, job.base, 0, rng)
