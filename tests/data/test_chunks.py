@@ -77,6 +77,37 @@ def test_parquet_gives_the_same_rows(tmp_path: Path) -> None:
     assert rows_of(tmp_path / "r.parquet") == rows_of(tmp_path / "r.jsonl")
 
 
+@pytest.mark.parametrize("column", ["input_ids", "labels", "completion_mask"])
+def test_rows_with_tokens_of_their_own_are_no_usable_rows(tmp_path: Path, column: str) -> None:
+    """
+    A trainer would read the tokens, a screen the text: neither format lets such a row pass as its text.
+    """
+    records = [
+        {"text": "a", column: [1, 2]},
+        {"text": "b", column: None},
+    ]
+    lines, table = tmp_path / "rows.jsonl", tmp_path / "rows.parquet"
+    lines.write_text("".join(json.dumps(record) + "\n" for record in records))
+    parquet.write_table(pyarrow.Table.from_pylist(records), table)
+
+    for path in (lines, table):
+        rows, numbers, faults = rows_of(path)
+        assert [row.completion for row in rows] == ["b"]
+        assert numbers == [2]
+        assert faults.counts == {"tokens": 1}
+        assert f"'{column}'" in faults.places["tokens"][0]
+
+
+def test_a_column_of_labels_that_are_no_tokens_does_no_harm(tmp_path: Path) -> None:
+    """
+    Classes are often called `labels`, too.
+    """
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "a", "labels": "good"}\n')
+
+    assert rows_of(path)[1] == [1]
+
+
 def test_rows_that_are_not_utf8_in_parquet_are_named(tmp_path: Path) -> None:
     """
     The others of their batch are kept.

@@ -16,7 +16,7 @@ from undertow.data.opening import opened
 from undertow.data.parquet_records import parquet_records
 from undertow.data.reading import STANDARD_INPUT
 from undertow.data.rows import Row
-from undertow.data.shapes import shaped
+from undertow.data.shapes import TokensError, shaped, tokens_in
 
 CHUNK = 1024
 """Rows of a chunk, at most."""
@@ -46,9 +46,14 @@ class Chunk:
         Take one record.
 
         Raises:
-            ValueError: it has no known shape; nothing was taken.
+            ValueError: it has no known shape, or tokens beside its text; nothing was taken.
         """
         shape, row = shaped(record)
+        if tokens := tokens_in(record):  # type: ignore[arg-type]  # `shaped` refuses what is no mapping
+            raise TokensError(
+                f"holds tokens ({tokens}), which trainers take in place of the text that is read here; "
+                "allowed: text alone, so remove them"
+            )
         self.rows.append(row)
         self.numbers.append(number)
         self.shapes.append(shape)

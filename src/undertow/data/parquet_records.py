@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from undertow.data.faults import Faults
-from undertow.data.shapes import SHAPES, shapes_text
+from undertow.data.shapes import SHAPES, TOKENS, shapes_text
 
 Records = list[tuple[int, dict[str, object]]]
 """Each with the number of its row in the file, from 1."""
@@ -19,7 +19,7 @@ _BUFFER = 1 << 20
 
 def parquet_records(stream: BinaryIO, size: int, faults: Faults) -> Iterator[Records]:
     """
-    Batches of at most `size` records, of the columns that shapes have, and of `source` and `id`.
+    Batches of at most `size` records, of the columns that shapes have, of `source`, `id` and tokens.
 
     A row group that cannot be read counts as `damaged` from the batch on that cannot, and the next one is read.
     """
@@ -37,7 +37,7 @@ def parquet_records(stream: BinaryIO, size: int, faults: Faults) -> Iterator[Rec
         if sum(rows):
             faults.add("shape", "row 1", _columns_found(names), rows=sum(rows))
         return
-    known = {name for shape in SHAPES for name in shape} | {"source", "id"}
+    known = {name for shape in SHAPES for name in shape} | {"source", "id", *TOKENS}
     columns = [name for name in dict.fromkeys(names) if name in known]
     before = 0
     for group, count in enumerate(rows):

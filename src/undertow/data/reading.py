@@ -92,7 +92,9 @@ def _json_lines(stream: BinaryIO, place: str, made_of: Callable[[object], R]) ->
         try:
             row = parsed(line, made_of, first=number == 1)
         except LineError as error:
-            raise DataError(f"{place}, row {number}: {error}") from error
+            raise DataError(
+                f"{place}, row {number}: {error}", hint="mend or remove this row"
+            ) from error
         if row is not None:
             yield row
 

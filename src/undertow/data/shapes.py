@@ -34,6 +34,14 @@ class SurrogateError(ValueError):
     reason = "surrogate"
 
 
+class TokensError(ValueError):
+    """
+    A row with tokens of its own: what a trainer would read is not its text.
+    """
+
+    reason = "tokens"
+
+
 SHAPES: tuple[tuple[str, ...], ...] = (
     ("messages",),
     ("prompt", "completion"),
@@ -41,6 +49,9 @@ SHAPES: tuple[tuple[str, ...], ...] = (
     ("text",),
 )
 """Columns of each shape."""
+
+TOKENS = ("input_ids", "labels", "completion_mask", "assistant_masks", "attention_mask")
+"""Columns of lists that trainers read in place of a row's text."""
 
 _COLUMNS = frozenset(name for shape in SHAPES for name in shape)
 
@@ -94,6 +105,13 @@ def to_record(row: Row) -> dict[str, object]:
     else:
         record = {"text": row.completion}
     return record if row.source is None else record | {"source": row.source}
+
+
+def tokens_in(record: Mapping[str, object]) -> str:
+    """
+    The columns of a record that hold tokens, as a text; empty where there are none.
+    """
+    return ", ".join(f"'{name}'" for name in TOKENS if isinstance(record.get(name), list))
 
 
 def shapes_text() -> str:
