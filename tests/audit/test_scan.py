@@ -79,6 +79,9 @@ def test_the_source_that_pulls_is_flagged_and_the_other_is_clear(mixed: Path) ->
         .places[0]
         .endswith("(Expecting property name enclosed in double quotes at column 2)")
     )
+    assert document.conclusion.endswith(
+        "1 row could not be used (not-json): nothing is said of it."
+    )
     assert document.calibration.found
     assert document.planned_steps == 160
 

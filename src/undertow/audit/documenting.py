@@ -64,7 +64,7 @@ def scan_document(
     surroundings = environment(workers=1, device=str(opened.student.device))
     return ScanDocument(
         verdict=verdict,
-        conclusion=conclusion(verdict, found.subjects, request.limit),
+        conclusion=conclusion(verdict, found.subjects, request.limit) + _left_out(data),
         data=data,
         student=request.student,
         student_digest=opened.student_digest,
@@ -148,6 +148,18 @@ def conclusion(verdict: Verdict, subjects: Sequence[SubjectResult], limit: float
     if seen.detectable and verdict != "flagged":
         text += f" They are not what your clean base would write ({', '.join(seen.detectable_by)}); that alone moves nothing."
     return f"{verdict}: {text}"
+
+
+def _left_out(data: Data) -> str:
+    """
+    What a verdict does not cover; a file could otherwise be cleared by what nobody read.
+    """
+    count = sum(excluded.rows for excluded in data.excluded)
+    if not count:
+        return ""
+    reasons = ", ".join(excluded.reason for excluded in data.excluded)
+    rows, them = ("row", "it") if count == 1 else ("rows", "them")
+    return f" {count} {rows} could not be used ({reasons}): nothing is said of {them}."
 
 
 def _transfer(result: SubjectResult) -> str:
