@@ -112,6 +112,25 @@ def test_a_flagged_source_of_the_wholes_name_is_dropped(tmp_path: Path) -> None:
     assert found.counts == {"source-flagged": 3}
 
 
+def test_rows_of_sources_without_a_verdict_are_counted(tmp_path: Path) -> None:
+    """
+    They stay, as nothing is known of them, but not without a word.
+    """
+    data = written(tmp_path / "rows.jsonl", ROWS)
+    scan = scan_of(data)
+    told = []
+    for sources in ({"bad": 10, "good": 13, "tiny": 4}, {"bad": 10, "good": 20}):
+        seen = scan.data.model_copy(update={"rows": 30, "sources": sources})
+        found = clean(
+            Cleaning(
+                data, tmp_path / "out.jsonl", "drop-sources", scan.model_copy(update={"data": seen})
+            )
+        )
+        told.append(found.settings)
+
+    assert told == [{"rows kept whose source has no verdict": "7"}, {}]
+
+
 def test_undecided_sources_go_when_asked_and_nothing_left_is_refused(tmp_path: Path) -> None:
     """
     With both sources dropped there is no output at all.

@@ -41,7 +41,7 @@ def remove(cleaning: Cleaning) -> Cleaned:
     rule = {"drop-sources": _by_source, "deduplicate": _copies, "delete": _by_score}[
         cleaning.method
     ](cleaning)
-    done = Cleaned()
+    done = Cleaned(settings=_unjudged(cleaning) if cleaning.method == "drop-sources" else {})
     with atomic_file(cleaning.output) as file:
         for number, record in enumerate(read_objects(cleaning.data)):
             own = leaf_of(record, cleaning.data)
@@ -64,11 +64,25 @@ def _by_source(cleaning: Cleaning) -> Rule:
     dropped = {source for source, verdict in verdicts.items() if verdict in wrong}
 
     def rule(number: int, record: dict[str, Any], own: bytes) -> str:
-        name = str(record.get("source"))
-        # A source of the whole's own name is told from the whole.
-        return "source-flagged" if (f"source {name}" if name == "all" else name) in dropped else ""
+        return "source-flagged" if _subject_of(str(record.get("source"))) in dropped else ""
 
     return rule
+
+
+def _subject_of(source: str) -> str:
+    # A source of the whole's own name is told from the whole.
+    return f"source {source}" if source == "all" else source
+
+
+def _unjudged(cleaning: Cleaning) -> dict[str, str]:
+    """
+    How many usable rows stay without a verdict on their source: it is too small, one of too many, or not named.
+    """
+    scan = cleaning.scan
+    judged = {one.subject for one in scan.subjects}
+    counted = sum(n for source, n in scan.data.sources.items() if _subject_of(source) in judged)
+    left = scan.data.rows - counted
+    return {"rows kept whose source has no verdict": f"{left:,}"} if left else {}
 
 
 def _copies(cleaning: Cleaning) -> Rule:
