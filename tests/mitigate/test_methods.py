@@ -197,8 +197,11 @@ def test_rows_with_tokens_of_their_own_are_refused(tmp_path: Path) -> None:
     A trainer would take the old tokens in place of the new text.
     """
     for name in ("input_ids", "labels"):
-        with pytest.raises(DataError, match=f"row 1: holds tokens already .'{name}'"):
+        with pytest.raises(DataError, match=f"row 1: holds tokens already .{name}"):
             done(tmp_path, "rewrite", [row | {name: [1, 2]} for row in ROWS], dose=0.5)
+    # Whatever it holds: masking would write over the column.
+    with pytest.raises(DataError, match=r"row 1: holds tokens already .labels"):
+        done(tmp_path, "mask-tokens", [row | {"labels": "good"} for row in ROWS])
 
 
 def test_a_rewritten_turn_keeps_nothing_of_its_writer(tmp_path: Path) -> None:

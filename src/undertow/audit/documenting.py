@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from undertow import stats
 from undertow.audit.opening import Opened
 from undertow.audit.plans import plan_digest
-from undertow.audit.request import ALL, ScanRequest
+from undertow.audit.request import ScanRequest
 from undertow.audit.verdicts import SEVERITY, worst
 from undertow.checks.dataset.subject import Subject
 from undertow.lab.environment import environment
 from undertow.results.calibration import CalibrationTable
 from undertow.results.measurement import Measurement, Verdict
 from undertow.results.scan import (
+    ALL,
     Calibration,
     CheckRun,
     Data,

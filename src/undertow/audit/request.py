@@ -58,7 +58,3 @@ class ScanRequest:
             "candidates": list(self.candidates),
             "placebos": list(self.placebos),
         }
-
-
-ALL = "all"
-"""Name of the subject that is the whole file."""

@@ -23,7 +23,7 @@ from undertow.audit.opening import (
     open_plan,
     open_traits,
 )
-from undertow.audit.request import ALL, ScanRequest
+from undertow.audit.request import ScanRequest
 from undertow.audit.running import Kept, Ran, merged, run_check
 from undertow.audit.verdicts import judged, subject_result
 from undertow.checks.dataset.subject import Subject
@@ -34,7 +34,7 @@ from undertow.data.rows import has_pairs
 from undertow.data.screening import Screened, screen_file
 from undertow.data.streams import derive
 from undertow.errors import NothingLeftError, UndertowError
-from undertow.results.scan import Moved, ScanDocument, SubjectResult
+from undertow.results.scan import ALL, Moved, ScanDocument, SubjectResult, source_subject
 
 logger = logging.getLogger(__name__)
 
@@ -187,8 +187,7 @@ def _sources(
         found.append(
             replace(
                 whole,
-                # The whole is named so; a source of that name must not pass for it.
-                name=f"source {name}" if name == ALL else name,
+                name=source_subject(name),
                 rows=tuple(fitted.rows),
                 planned_rows=planned,
                 seed=derive(request.seed, "subject", name),

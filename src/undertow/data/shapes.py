@@ -51,8 +51,9 @@ SHAPES: tuple[tuple[str, ...], ...] = (
 """Columns of each shape."""
 
 TOKENS = ("input_ids", "labels", "completion_mask", "assistant_masks", "attention_mask")
-"""Columns of lists that trainers read in place of a row's text."""
+"""Columns that trainers read in place of a row's text."""
 
+_TOKENS = frozenset(TOKENS)
 _COLUMNS = frozenset(name for shape in SHAPES for name in shape)
 
 
@@ -111,6 +112,8 @@ def tokens_in(record: Mapping[str, object]) -> str:
     """
     The columns of a record that hold tokens, as a text; empty where there are none.
     """
+    if _TOKENS.isdisjoint(record):  # true of most rows, and far quicker
+        return ""
     return ", ".join(f"'{name}'" for name in TOKENS if isinstance(record.get(name), list))
 
 

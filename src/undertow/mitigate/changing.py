@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from undertow.data.reading import read_objects
 from undertow.data.reservoir import Reservoir
 from undertow.data.rows import Row
-from undertow.data.shapes import tokens_in
+from undertow.data.shapes import TOKENS
 from undertow.data.streams import generator
 from undertow.data.writing import atomic_file, json_line
 from undertow.errors import ConfigError, DataError
@@ -111,9 +111,9 @@ def blocks(data: Path) -> Iterator[tuple[list[dict[str, Any]], list[Row]]]:
     rows: list[Row] = []
     for number, record in enumerate(read_objects(data), start=1):
         row = row_of(record, data, number)
-        if tokens := tokens_in(record):
+        if tokens := [name for name in TOKENS if record.get(name) is not None]:
             raise DataError(
-                f"'{data}', row {number}: holds tokens already ({tokens}), which trainers take in place of the text",
+                f"'{data}', row {number}: holds tokens already ({', '.join(tokens)}), which trainers take in place of the text",
                 hint="remove these columns: what is changed here is the text",
             )
         if row.rejected is not None:

@@ -16,7 +16,7 @@ from undertow.data.shapes import from_record
 from undertow.errors import ConfigError, DataError, NothingLeftError
 from undertow.provenance.ledger import Entries
 from undertow.provenance.row_leaves import RowError, leaf
-from undertow.results.scan import ScanDocument, SubjectResult
+from undertow.results.scan import ALL, ScanDocument, SubjectResult
 
 Removing = Literal["drop-sources", "deduplicate", "delete"]
 Changing = Literal["mask-tokens", "replace-tokens", "rewrite", "inoculate", "reword"]
@@ -244,7 +244,7 @@ def dose_of(cleaning: Cleaning) -> float:
             raise ConfigError(f"dose is {cleaning.dose}; allowed: between 0 and 1")
         return cleaning.dose
     scan = cleaning.scan
-    whole: SubjectResult | None = next((s for s in scan.subjects if s.subject == "all"), None)
+    whole: SubjectResult | None = next((s for s in scan.subjects if s.subject == ALL), None)
     if whole is None or whole.largest_safe_dose is None:
         verdict = whole.verdict if whole else scan.verdict
         reason = "it is clear" if verdict == "clear" else "it has no dose to advise"

@@ -24,6 +24,7 @@ from undertow.mitigate.cleaning import (
     refuse_share,
     row_of,
 )
+from undertow.results.scan import ALL, source_subject
 
 Rule = Callable[[int, dict[str, Any], bytes], str]
 """What removes a row, by its number from 0, its record and its leaf; empty where it is kept."""
@@ -54,7 +55,7 @@ def remove(cleaning: Cleaning) -> Cleaned:
 
 
 def _by_source(cleaning: Cleaning) -> Rule:
-    verdicts = {one.subject: one.verdict for one in cleaning.scan.subjects if one.subject != "all"}
+    verdicts = {one.subject: one.verdict for one in cleaning.scan.subjects if one.subject != ALL}
     if not verdicts:
         raise ConfigError(
             "the scan has no verdict for any source, so that none can be dropped",
@@ -64,14 +65,9 @@ def _by_source(cleaning: Cleaning) -> Rule:
     dropped = {source for source, verdict in verdicts.items() if verdict in wrong}
 
     def rule(number: int, record: dict[str, Any], own: bytes) -> str:
-        return "source-flagged" if _subject_of(str(record.get("source"))) in dropped else ""
+        return "source-flagged" if source_subject(str(record.get("source"))) in dropped else ""
 
     return rule
-
-
-def _subject_of(source: str) -> str:
-    # A source of the whole's own name is told from the whole.
-    return f"source {source}" if source == "all" else source
 
 
 def _unjudged(cleaning: Cleaning) -> dict[str, str]:
@@ -80,7 +76,7 @@ def _unjudged(cleaning: Cleaning) -> dict[str, str]:
     """
     scan = cleaning.scan
     judged = {one.subject for one in scan.subjects}
-    counted = sum(n for source, n in scan.data.sources.items() if _subject_of(source) in judged)
+    counted = sum(n for source, n in scan.data.sources.items() if source_subject(source) in judged)
     left = scan.data.rows - counted
     return {"rows kept whose source has no verdict": f"{left:,}"} if left else {}
 

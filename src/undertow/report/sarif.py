@@ -15,7 +15,7 @@ from undertow.report.sarif_objects import location
 from undertow.report.scan_forest import in_order, transfer_checks, transfers
 from undertow.report.visible import visible
 from undertow.results.measurement import Measurement
-from undertow.results.scan import ScanDocument, SubjectResult
+from undertow.results.scan import ALL, ScanDocument, SubjectResult
 
 _LEVELS = {"flagged": "error", "undecided": "warning"}
 
@@ -91,7 +91,7 @@ def _detected(subject: SubjectResult, found: Sequence[Measurement]) -> str:
 def _result(
     document: ScanDocument, subject: SubjectResult, rule: str, level: str, told: str
 ) -> Table:
-    path, whole = document.data.path, subject.subject == "all"
+    path, whole = document.data.path, subject.subject == ALL
     source = None if whole else [{"name": visible(subject.subject), "kind": "source"}]
     return result_of(
         rule, level, told, path, (path, subject.subject), artifact=0, logical_locations=source

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from undertow.report.axis import Axis, linear_axis
 from undertow.report.numbers import decimal, finite, interval
 from undertow.results.measurement import Measurement, Verdict
-from undertow.results.scan import ScanDocument, SubjectResult
+from undertow.results.scan import ALL, ScanDocument, SubjectResult
 
 PANELS = 6
 ROWS_ALONE = 16
@@ -111,7 +111,7 @@ def in_order(subjects: Sequence[SubjectResult]) -> tuple[SubjectResult, ...]:
     """
     The whole file, then its sources, the most severe first.
     """
-    return tuple(sorted(by_severity(subjects), key=lambda one: one.subject != "all"))
+    return tuple(sorted(by_severity(subjects), key=lambda one: one.subject != ALL))
 
 
 def forest(document: ScanDocument) -> Forest | None:

@@ -8,7 +8,7 @@ from undertow.report.numbers import NOTHING, decimal, duration, interval, memory
 from undertow.report.numbers import plain as named
 from undertow.report.scan_forest import by_severity, transfer_checks
 from undertow.results.measurement import Verdict
-from undertow.results.scan import Calibration, ScanDocument, SubjectResult
+from undertow.results.scan import ALL, Calibration, ScanDocument, SubjectResult
 
 VERDICTS: dict[Verdict, str] = {
     "flagged": "flagged",
@@ -36,7 +36,7 @@ def subject_name(subject: str) -> str:
     """
     The subject in words.
     """
-    return "the whole file" if subject == "all" else subject
+    return "the whole file" if subject == ALL else subject
 
 
 def headline(document: ScanDocument) -> SubjectResult | None:

@@ -16,6 +16,16 @@ from undertow.results.stored import Stored
 
 SCAN_SCHEMA = "undertow.scan/1"
 
+ALL = "all"
+"""Name of the subject that is the whole file."""
+
+
+def source_subject(source: str) -> str:
+    """
+    Name of the subject that is one source; a source that is called as the whole must not pass for it.
+    """
+    return f"source {source}" if source == ALL else source
+
 
 class Excluded(Stored):
     """
