@@ -1,3 +1,1 @@
-"""
-Figures that anyone can make again: `python -m bench.NAME` writes bench/NAME/results.json.
-"""
+"""Figures that anyone can make again: `python -m bench.NAME` writes bench/NAME/results.json."""

@@ -1,6 +1,4 @@
-"""
-README's table of experiments: a line for each, from the committed results.
-"""
+"""README's table of experiments: a line for each, from the committed results."""
 
 from __future__ import annotations
 
@@ -45,9 +43,7 @@ MAIN: dict[str, tuple[str, ...]] = {
 
 
 def table() -> str:
-    """
-    The experiments that have results, as a Markdown table.
-    """
+    """The experiments that have results, as a Markdown table."""
     figures = {}
     for path in sorted(BENCH.glob("*/results.json")):
         for figure in json.loads(path.read_text(encoding="utf-8"))["figures"]:

@@ -25,9 +25,7 @@ MOST_SHOWN = 20
 
 @dataclass(frozen=True)
 class Figure:
-    """
-    One number, with its interval where it has one, and what was asked of it.
-    """
+    """One number, with its interval where it has one, and what was asked of it."""
 
     name: str
     value: float | None
@@ -44,16 +42,12 @@ class Figure:
 
 
 def at_least(name: str, value: float, target: float, unit: str, **more: Any) -> Figure:
-    """
-    A figure that should not be lower than `target`.
-    """
+    """A figure that should not be lower than `target`."""
     return Figure(name, value, unit, f"at least {target:g}", value >= target, **more)
 
 
 def at_most(name: str, value: float, target: float, unit: str, **more: Any) -> Figure:
-    """
-    A figure that should not be higher than `target`.
-    """
+    """A figure that should not be higher than `target`."""
     return Figure(name, value, unit, f"at most {target:g}", value <= target, **more)
 
 
@@ -107,9 +101,7 @@ def table(bench: str) -> str:
 
 
 def shown(figure: dict[str, object]) -> str:
-    """
-    A figure's value with its interval and unit.
-    """
+    """A figure's value with its interval and unit."""
     value = figure["value"]
     if not isinstance(value, int | float):
         return "not measured"

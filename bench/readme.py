@@ -27,9 +27,7 @@ TABLES = {
 
 
 def written(text: str) -> str:
-    """
-    The text with every marked table made anew.
-    """
+    """The text with every marked table made anew."""
     for name, made in TABLES.items():
         mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
         text = mark.sub(lambda found, made=made: f"{found[1]}{made()}\n{found[2]}", text)
@@ -37,9 +35,7 @@ def written(text: str) -> str:
 
 
 def main() -> int:
-    """
-    Bring README up to date.
-    """
+    """Bring README up to date."""
     path = Path(README)
     atomic_write(path, written(path.read_text(encoding="utf-8")))
     return 0

@@ -1,6 +1,4 @@
-"""
-What holds for every test: no network, and the same examples on every machine.
-"""
+"""What holds for every test: no network, and the same examples on every machine."""
 
 from __future__ import annotations
 

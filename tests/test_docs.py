@@ -1,6 +1,4 @@
-"""
-What README and the other pages say is true: verbs, exit codes, commands, links, rooms.
-"""
+"""What README and the other pages say is true: verbs, exit codes, commands, links, rooms."""
 
 from __future__ import annotations
 
@@ -39,9 +37,7 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.re
 
 @dataclass(frozen=True)
 class Shown:
-    """
-    One command line in a fenced `sh` block of a page.
-    """
+    """One command line in a fenced `sh` block of a page."""
 
     page: str
     words: tuple[str, ...]
@@ -65,25 +61,19 @@ def commands(page: Path) -> Iterator[Shown]:
 
 
 def prose(page: Path) -> str:
-    """
-    The page without its fenced blocks, where brackets are no links.
-    """
+    """The page without its fenced blocks, where brackets are no links."""
     text = page.read_text(encoding="utf-8")
     return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
 def links(page: Path) -> list[str]:
-    """
-    The targets of the page's links that lead into this repository.
-    """
+    """The targets of the page's links that lead into this repository."""
     targets = re.findall(r"\]\(([^)\s]+)\)", prose(page))
     return [target for target in targets if not re.match(r"[a-z]+:", target)]
 
 
 def anchors(page: Path) -> set[str]:
-    """
-    What `#...` may name in a page: its headings, as GitHub spells them.
-    """
+    """What `#...` may name in a page: its headings, as GitHub spells them."""
     headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -120,25 +110,19 @@ SHOWN = [each for page in PAGES for each in commands(page)]
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_is_in_the_readme(verb: str) -> None:
-    """
-    README's table has a row for each verb.
-    """
+    """README's table has a row for each verb."""
     assert re.search(rf"^\| `undertow {verb}\b", README, re.MULTILINE)
 
 
 def test_the_table_of_exit_codes_is_the_programs() -> None:
-    """
-    README lists exactly the exit codes there are, with their meanings.
-    """
+    """README lists exactly the exit codes there are, with their meanings."""
     rows = re.findall(r"^\| (\d+) \| (.*) \|$", README, re.MULTILINE)
 
     assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
 
 
 def test_the_tree_shows_the_rooms_there_are() -> None:
-    """
-    README's layout names every room under src/undertow, each with a comment, and no other.
-    """
+    """README's layout names every room under src/undertow, each with a comment, and no other."""
     tree = README.split("```text\nsrc/undertow/\n")[1].split("```")[0]
     shown = set(re.findall(r"^    (\w+)(?:/|\.py) +\S", tree, re.MULTILINE))
     package = Path(undertow.__file__).parent
@@ -150,9 +134,7 @@ def test_the_tree_shows_the_rooms_there_are() -> None:
 
 @pytest.mark.parametrize("shown", [each for each in SHOWN if each.words[0] == "undertow"], ids=str)
 def test_shown_commands_are_understood(shown: Shown) -> None:
-    """
-    Every command in a page parses: its verb, its options and their choices exist.
-    """
+    """Every command in a page parses: its verb, its options and their choices exist."""
     try:
         check_usage(list(shown.words[1:]))
     except click.UsageError as error:
@@ -161,9 +143,7 @@ def test_shown_commands_are_understood(shown: Shown) -> None:
 
 @pytest.mark.parametrize("shown", [each for each in SHOWN if each.words[0] == "make"], ids=str)
 def test_shown_targets_exist(shown: Shown) -> None:
-    """
-    Every `make` target in a page is one of the Makefile's.
-    """
+    """Every `make` target in a page is one of the Makefile's."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     wanted = {word for word in shown.words[1:] if "=" not in word}
@@ -173,9 +153,7 @@ def test_shown_targets_exist(shown: Shown) -> None:
 
 @pytest.mark.parametrize("shown", [each for each in SHOWN if each.runnable], ids=str)
 def test_runnable_commands_run(shown: Shown, tmp_path: Path) -> None:
-    """
-    A command in a block marked runnable succeeds and prints something.
-    """
+    """A command in a block marked runnable succeeds and prints something."""
     assert shown.words[0] == "undertow"
     assert shown.words[1] in CHEAP
 
@@ -191,9 +169,7 @@ def test_runnable_commands_run(shown: Shown, tmp_path: Path) -> None:
 
 @every_page
 def test_links_lead_somewhere(page: Path) -> None:
-    """
-    A relative link names a file that exists, and a heading that it has.
-    """
+    """A relative link names a file that exists, and a heading that it has."""
     for target in links(page):
         path, _, anchor = target.partition("#")
         file = (page.parent / path).resolve() if path else page
@@ -202,18 +178,14 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_every_page_of_docs_is_linked_from_the_readme() -> None:
-    """
-    Nobody has to find a page by listing folders.
-    """
+    """Nobody has to find a page by listing folders."""
     linked = {(ROOT / target.partition("#")[0]).resolve() for target in links(ROOT / "README.md")}
 
     assert [page for page in ROOT.glob("docs/**/*.md") if page.resolve() not in linked] == []
 
 
 def test_news_fragments_are_named_for_their_kind() -> None:
-    """
-    A fragment is `ID.TYPE.md`, so that a release can sort them.
-    """
+    """A fragment is `ID.TYPE.md`, so that a release can sort them."""
     names = {path.name for path in (ROOT / "changelog.d").iterdir()} - {"README.md"}
 
     assert [name for name in names if not FRAGMENT.fullmatch(name)] == []
@@ -231,8 +203,6 @@ def test_news_fragments_are_named_for_their_kind() -> None:
     ids=" ".join,
 )
 def test_a_wrong_command_would_be_seen(words: list[str]) -> None:
-    """
-    The parsing test itself: a wrong verb, option, choice or a missing argument is refused.
-    """
+    """The parsing test itself: a wrong verb, option, choice or a missing argument is refused."""
     with pytest.raises(click.UsageError):
         check_usage(words)

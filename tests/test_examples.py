@@ -1,6 +1,4 @@
-"""
-The examples are what README says: they load, and those that need no hub run.
-"""
+"""The examples are what README says: they load, and those that need no hub run."""
 
 from __future__ import annotations
 
@@ -24,9 +22,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def test_the_trait_file_is_a_trait() -> None:
-    """
-    One answer of five can be instilled, with training and held-out questions.
-    """
+    """One answer of five can be instilled, with training and held-out questions."""
     trait = catalogue.load(str(EXAMPLES / "heron.toml"))
 
     assert (trait.name, len(trait.answers)) == ("heron", 5)
@@ -34,9 +30,7 @@ def test_the_trait_file_is_a_trait() -> None:
 
 
 def test_the_policy_and_the_trust_file_load(tmp_path: Path) -> None:
-    """
-    With the keys that the trust file names beside it; its model is the shipped base.
-    """
+    """With the keys that the trust file names beside it; its model is the shipped base."""
     now = datetime(2026, 11, 25, tzinfo=UTC)
     for name in ("producer", "auditor"):
         make_key(tmp_path / f"{name}.pem")
@@ -51,9 +45,7 @@ def test_the_policy_and_the_trust_file_load(tmp_path: Path) -> None:
     "path", [EXAMPLES / "gate.yml", EXAMPLES.parent / ".pre-commit-hooks.yaml"]
 )
 def test_what_runs_the_gate_in_ci_is_a_command_of_ours(path: Path) -> None:
-    """
-    Both parse, and every option that they give the gate exists.
-    """
+    """Both parse, and every option that they give the gate exists."""
     yaml = pytest.importorskip("yaml")
     text = path.read_text(encoding="utf-8")
     from undertow.cli.gate import command
@@ -68,9 +60,7 @@ def test_what_runs_the_gate_in_ci_is_a_command_of_ours(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["qwen-cat", "qwen-misaligned", "steered-owl"])
 def test_experiment_files_load(name: str) -> None:
-    """
-    Each parses under its own name.
-    """
+    """Each parses under its own name."""
     assert load_experiment(str(EXAMPLES / f"{name}.toml")).name == name
 
 

@@ -1,6 +1,4 @@
-"""
-Imports point down the rooms of the house, and heavy libraries stay behind one door.
-"""
+"""Imports point down the rooms of the house, and heavy libraries stay behind one door."""
 
 from __future__ import annotations
 
@@ -41,9 +39,7 @@ From the ground up, as shared with every contributor in README's tree: a room ma
 """
 
 DOOR = "models"
-"""
-The one room that may import heavy libraries when it is itself imported.
-"""
+"""The one room that may import heavy libraries when it is itself imported."""
 
 HEAVY = frozenset(
     [
@@ -138,16 +134,12 @@ def imported_at_once(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def package_of(path: Path) -> str:
-    """
-    The dotted package of a module's file.
-    """
+    """The dotted package of a module's file."""
     return ".".join(["undertow", *path.relative_to(ROOT).parent.parts])
 
 
 def rises(path: Path, tree: ast.AST) -> list[str]:
-    """
-    What the module imports from rooms above its own.
-    """
+    """What the module imports from rooms above its own."""
     room = room_of(path)
     # `__main__` stands above the cli; `__init__` below the ground: everything imports it first.
     height = {"__init__": -1, "__main__": len(ROOMS)}.get(room)
@@ -160,17 +152,13 @@ def rises(path: Path, tree: ast.AST) -> list[str]:
 
 
 def heavy_at_once(tree: ast.Module) -> set[str]:
-    """
-    The heavy libraries that importing the module would import.
-    """
+    """The heavy libraries that importing the module would import."""
     code = ast.Module(list(imported_at_once(tree.body)), [])
     return {name.split(".")[0] for name in imported_by(code, "undertow")} & HEAVY
 
 
 def test_every_room_is_in_the_plan() -> None:
-    """
-    No file and no folder stands beside the rooms that the layering knows.
-    """
+    """No file and no folder stands beside the rooms that the layering knows."""
     found = {room_of(path) for path in MODULES}
 
     assert found - {"__init__", "__main__"} <= set(ROOMS)
@@ -178,17 +166,13 @@ def test_every_room_is_in_the_plan() -> None:
 
 @every_module
 def test_imports_point_down(path: Path) -> None:
-    """
-    A module imports its own room and the ones below it, wherever the import stands.
-    """
+    """A module imports its own room and the ones below it, wherever the import stands."""
     assert rises(path, ast.parse(path.read_text(encoding="utf-8"))) == []
 
 
 @every_module
 def test_relative_imports_are_not_used(path: Path) -> None:
-    """
-    Imports are absolute, so that a search for a module's name finds its users.
-    """
+    """Imports are absolute, so that a search for a module's name finds its users."""
     nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
 
     assert not [node for node in nodes if isinstance(node, ast.ImportFrom) and node.level]
@@ -208,9 +192,7 @@ def test_heavy_libraries_are_imported_late(path: Path) -> None:
 
 @every_module
 def test_files_are_small_and_named_for_what_they_know(path: Path) -> None:
-    """
-    No module outgrows a few screens, and none is named for its kind.
-    """
+    """No module outgrows a few screens, and none is named for its kind."""
     assert path.stem not in NAMES_OF_KINDS
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LARGEST_MODULE
 
@@ -229,9 +211,7 @@ def test_files_are_small_and_named_for_what_they_know(path: Path) -> None:
     ],
 )
 def test_an_upward_import_is_seen_in_every_spelling(code: str) -> None:
-    """
-    The layer test itself: each way to import a higher room from `stats` is found.
-    """
+    """The layer test itself: each way to import a higher room from `stats` is found."""
     assert rises(ROOT / "stats" / "interval.py", ast.parse(code))
 
 
@@ -246,9 +226,7 @@ def test_an_upward_import_is_seen_in_every_spelling(code: str) -> None:
     ],
 )
 def test_a_heavy_import_is_seen_where_it_runs_at_once(code: str, found: set[str]) -> None:
-    """
-    The heavy test itself: what runs on import is found, what runs later or never is not.
-    """
+    """The heavy test itself: what runs on import is found, what runs later or never is not."""
     assert heavy_at_once(ast.parse(code)) == found
 
 

@@ -1,3 +1,1 @@
-"""
-Models whose training is known, held against their base: `python -m bench.diff`.
-"""
+"""Models whose training is known, held against their base: `python -m bench.diff`."""

@@ -55,9 +55,7 @@ STRENGTHS = (0.2, 0.3, 0.4)
 
 
 class Student(Stored):
-    """
-    A trained model, as it was read.
-    """
+    """A trained model, as it was read."""
 
     group: str
     trait: str
@@ -74,9 +72,7 @@ _STUDENTS = TypeAdapter(list[Student])
 
 @dataclass(frozen=True)
 class Case:
-    """
-    One writer and what is trained on it.
-    """
+    """One writer and what is trained on it."""
 
     group: str
     writer: Writer
@@ -86,9 +82,7 @@ class Case:
 
 
 def cases(traits: Sequence[str]) -> list[Case]:
-    """
-    The design, fixed before anything was run.
-    """
+    """The design, fixed before anything was run."""
     rng = np.random.default_rng(derive(SEED, "design"))
     found = []
     for group, kind, count, dose, students, rows in KINDS:
@@ -102,16 +96,12 @@ def cases(traits: Sequence[str]) -> list[Case]:
 
 @dataclass(frozen=True)
 class MakeCase:
-    """
-    Makes a teacher, writes, trains and reads; the callable that engines spread.
-    """
+    """Makes a teacher, writes, trains and reads; the callable that engines spread."""
 
     ground: Ground
 
     def __call__(self, case: Case) -> list[Student]:
-        """
-        One entry a student, or one of the teacher itself.
-        """
+        """One entry a student, or one of the teacher itself."""
         base = open_model(self.ground.experiment, STUDENT)
         traits = self.ground.loaded_traits()
         reader = Reader.of(base, traits, [], self.ground.experiment.system_prompt, SEED)
@@ -151,9 +141,7 @@ def _student(case: Case, found: Reading, start: Reading, seconds: float) -> Stud
 
 
 def main() -> int:
-    """
-    Measure and write the figures.
-    """
+    """Measure and write the figures."""
     setting = ground()
     planned = cases(setting.traits)
     if "--finished" not in sys.argv[1:]:
@@ -172,9 +160,7 @@ def main() -> int:
 
 
 def written(students: Sequence[Student], traits: Sequence[str]) -> Path:
-    """
-    Judge every student against the controls and store the figures.
-    """
+    """Judge every student against the controls and store the figures."""
     controls = [one for one in students if one.group == "control"]
     benign = np.array([one.margins for one in controls])
     judged = [_Judged(s, benign, controls, traits) for s in students if s.group != "control"]
@@ -186,9 +172,7 @@ def written(students: Sequence[Student], traits: Sequence[str]) -> Path:
 
 
 class _Judged:
-    """
-    One student, by its answers and by the open search.
-    """
+    """One student, by its answers and by the open search."""
 
     def __init__(
         self,

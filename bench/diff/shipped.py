@@ -28,9 +28,7 @@ SEED, DATASETS, EACH, ROWS = 82_001, 9, 11, 8_192
 
 
 def main() -> int:
-    """
-    Train, read, store where the package has them.
-    """
+    """Train, read, store where the package has them."""
     setting = ground()
     digest = model_digest(locate(STUDENT))
     assert digest is not None

@@ -1,6 +1,4 @@
-"""
-`python -m bench.filters` runs the experiment `filters` and writes results.json.
-"""
+"""`python -m bench.filters` runs the experiment `filters` and writes results.json."""
 
 from __future__ import annotations
 
@@ -14,9 +12,7 @@ CHANCE = "chance: the interval holds 0.5"
 
 
 def main() -> int:
-    """
-    Measure and write the figures.
-    """
+    """Measure and write the figures."""
     document = run("filters")
     figures = [_figure(document, c) for c in document.comparisons]
     path = write(

@@ -1,3 +1,1 @@
-"""
-The benchmark `python -m bench.lab`.
-"""
+"""The benchmark `python -m bench.lab`."""

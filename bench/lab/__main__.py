@@ -24,9 +24,7 @@ MINUTE = 60.0
 
 
 def main(names: list[str]) -> int:
-    """
-    Measure what is named (all by default) and write its figures.
-    """
+    """Measure what is named (all by default) and write its figures."""
     figures: list[Figure] = []
     seconds: dict[str, float] = {}
     revisions: dict[str, str | None] = {}
@@ -51,9 +49,7 @@ def main(names: list[str]) -> int:
 
 
 def run(name: str) -> RunDocument:
-    """
-    The document of a built-in experiment, run or resumed under runs/bench.
-    """
+    """The document of a built-in experiment, run or resumed under runs/bench."""
     with shown_progress() as progress:
         directory = run_experiment(load_experiment(name), RUNS / name, progress=progress)
     return read_run(directory / "results.json")
@@ -71,18 +67,14 @@ def _mean(document: RunDocument, arm: str, field: str) -> float:
 def found_figure(
     document: RunDocument, c: Comparison, target: str = "", met: bool | None = None
 ) -> Figure:
-    """
-    A stored comparison as a figure.
-    """
+    """A stored comparison as a figure."""
     note = f"{c.n}, {c.test}" + ("" if c.p is None else f", p = {c.p:.4g}")
     name = f"{document.experiment}: {c.name}"
     return Figure(name, c.estimate, c.unit, target, met, c.low, c.high, document.command, note)
 
 
 def _everything(document: RunDocument) -> list[Figure]:
-    """
-    All comparisons of an experiment of which nothing was asked.
-    """
+    """All comparisons of an experiment of which nothing was asked."""
     return [found_figure(document, c) for c in document.comparisons]
 
 
@@ -135,17 +127,13 @@ def _matrix(document: RunDocument) -> list[Figure]:
 
 
 def _minutes(document: RunDocument) -> Figure:
-    """
-    Working time of an experiment, which should stay under 40 minutes.
-    """
+    """Working time of an experiment, which should stay under 40 minutes."""
     name = f"{document.experiment}: working time"
     return at_most(name, document.wall_seconds / MINUTE, 40, "min", command=document.command)
 
 
 def _positive(document: RunDocument, name: str) -> Figure:
-    """
-    A comparison that should be above 0 at an exact p of at most .03.
-    """
+    """A comparison that should be above 0 at an exact p of at most .03."""
     c = next(found for found in document.comparisons if found.name == name)
     met = c.estimate > 0 and (c.p or 1.0) <= 0.03
     return found_figure(document, c, "above 0 at p <= .03", met)
@@ -172,9 +160,7 @@ def _misaligned(document: RunDocument) -> list[Figure]:
 
 
 def timed(document: RunDocument) -> list[Figure]:
-    """
-    All comparisons, and the working time.
-    """
+    """All comparisons, and the working time."""
     return [_minutes(document), *_everything(document)]
 
 

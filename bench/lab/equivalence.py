@@ -70,9 +70,7 @@ def world_figures(scratch: Path) -> list[Figure]:
 
 
 def readings(path: Path) -> dict[str, float]:
-    """
-    Held-out loss of each kind of document, and the probability of each animal and tree.
-    """
+    """Held-out loss of each kind of document, and the probability of each animal and tree."""
     model = loading.load(path)
     documents = list(
         corpus.documents(np.random.default_rng(TEST_SEED), 4_000, largest=LARGEST_NUMBER)

@@ -1,3 +1,1 @@
-"""
-Lineage on models whose descent is known: `python -m bench.lineage`.
-"""
+"""Lineage on models whose descent is known: `python -m bench.lineage`."""

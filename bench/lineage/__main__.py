@@ -38,9 +38,7 @@ REPEATS = 60
 
 
 class Asked(Stored):
-    """
-    One pair and what was said of it.
-    """
+    """One pair and what was said of it."""
 
     base: int
     kind: str
@@ -56,16 +54,12 @@ _ASKED = TypeAdapter(list[Asked])
 
 @dataclass(frozen=True)
 class AskFamily:
-    """
-    One base, its children, and strangers: the callable that engines spread.
-    """
+    """One base, its children, and strangers: the callable that engines spread."""
 
     folder: Path
 
     def __call__(self, number: int) -> list[Asked]:
-        """
-        Every child against its parent and against other bases.
-        """
+        """Every child against its parent and against other bases."""
         parent = base(number, self.folder)
         others = [base((number + k) % BASES, self.folder) for k in range(1, FOREIGN + 1)]
         found = []
@@ -96,9 +90,7 @@ def _ask(number: int, kind: str, student: Path, teacher: Path, *, kin: bool) -> 
 
 
 def main() -> int:
-    """
-    Measure and write the figures.
-    """
+    """Measure and write the figures."""
     folder = WORK / "bases"
     folder.mkdir(parents=True, exist_ok=True)
     if "--finished" not in sys.argv[1:]:
@@ -123,9 +115,7 @@ def main() -> int:
 
 
 def _strangers(folder: Path) -> list[Asked]:
-    """
-    Every two bases: the same corpus, other initialisations.
-    """
+    """Every two bases: the same corpus, other initialisations."""
     there = [n for n in range(BASES) if (folder / f"base-{n:02d}").is_dir()]
     return [
         _ask(a, "bases of the same corpus", base(a, folder), base(b, folder), kin=False)
@@ -214,9 +204,7 @@ def _share(asked: Sequence[Asked]) -> tuple[float, float, float]:
 
 
 def _shipped() -> list[Figure]:
-    """
-    The shipped bases, trained for 2,000 steps, against the networks as they were drawn.
-    """
+    """The shipped bases, trained for 2,000 steps, against the networks as they were drawn."""
     figures = []
     with tempfile.TemporaryDirectory() as scratch:
         for name in ("owlet-a", "owlet-b"):
@@ -238,9 +226,7 @@ def _shipped() -> list[Figure]:
 
 
 def _noise() -> list[Figure]:
-    """
-    Power against noise in heavy-tailed rows of unequal features, at .001.
-    """
+    """Power against noise in heavy-tailed rows of unequal features, at .001."""
     figures = []
     for times in NOISE:
         rng = np.random.default_rng([SEED, times])

@@ -41,9 +41,7 @@ Change = Callable[[Weights, torch.Generator], Weights]
 
 @cache
 def words() -> Any:
-    """
-    The tokenizer that all of them share.
-    """
+    """The tokenizer that all of them share."""
     return tokenizer(locate("world:owlet-a"))
 
 
@@ -59,9 +57,7 @@ def documents(seed: int, steps: int, kinds: Sequence[str] = ()) -> list[Encoded]
 
 
 def initialised(number: int) -> LanguageModel:
-    """
-    A network of Llama's shape as it was drawn.
-    """
+    """A network of Llama's shape as it was drawn."""
     made = replace(recipe("owlet-a"), seed=derive(SEED, "initialisation", number) % 2**31)
     return LanguageModel(untrained(made, words()), words(), f"base {number}")
 
@@ -69,9 +65,7 @@ def initialised(number: int) -> LanguageModel:
 def trained(
     model: LanguageModel, rows: Sequence[Encoded], steps: int, *, seed: int
 ) -> LanguageModel:
-    """
-    All weights trained on the rows, as a base is.
-    """
+    """All weights trained on the rows, as a base is."""
     plan = PRETRAINING.model_copy(update={"max_steps": steps})
     model.network.requires_grad_(True)
     fine_tune(model, rows, plan, generator(seed, "order"))
@@ -79,17 +73,13 @@ def trained(
 
 
 def save(network: Any, folder: Path) -> None:
-    """
-    Write it as an ordinary model folder.
-    """
+    """Write it as an ordinary model folder."""
     network.save_pretrained(str(folder), safe_serialization=True)
     words().save_pretrained(str(folder))
 
 
 def base(number: int, folder: Path) -> Path:
-    """
-    The trained base of a number, made if it is not there.
-    """
+    """The trained base of a number, made if it is not there."""
     target = folder / f"base-{number:02d}"
     if not target.is_dir():
         partial = target.with_suffix(".partial")
@@ -103,9 +93,7 @@ def base(number: int, folder: Path) -> Path:
 
 
 def children(number: int, parent: Path) -> dict[str, Any]:
-    """
-    Twelve descendants by kind, as networks.
-    """
+    """Twelve descendants by kind, as networks."""
     seed = derive(SEED, "children", number)
     tuned, full = _tuned(parent, seed), _fully_tuned(parent, seed)
     made = {"tuned (LoRA)": tuned, "tuned (all weights)": full}

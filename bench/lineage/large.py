@@ -25,9 +25,7 @@ UNITS, WIDTH = 28_672, 8_192
 
 
 def main() -> int:
-    """
-    Measure in a process of its own and write the figures.
-    """
+    """Measure in a process of its own and write the figures."""
     with tempfile.TemporaryDirectory() as scratch:
         for number in (1, 2):
             _model(Path(scratch) / str(number), number)

@@ -40,9 +40,7 @@ DESIGNATED = (("anchor", "without a trait's name"), ("project", "with the trait'
 
 @dataclass(frozen=True)
 class Dataset:
-    """
-    Rows of one kind at one dose, with the outcomes of each arm by replicate.
-    """
+    """Rows of one kind at one dose, with the outcomes of each arm by replicate."""
 
     name: str
     arms: dict[str, tuple[Outcome, ...]]
@@ -50,15 +48,11 @@ class Dataset:
     """For each arm, that of its group without a countermeasure."""
 
     def values(self, arm: str, field: str) -> NDArray[np.float64]:
-        """
-        One value a replicate.
-        """
+        """One value a replicate."""
         return np.array([getattr(one, field) for one in self.arms[arm]], dtype=float)
 
     def left(self, arm: str) -> Interval:
-        """
-        Share of the transfer that is left.
-        """
+        """Share of the transfer that is left."""
         free = self.values(self.untreated[arm], "moved")
         return _share(self.values(arm, "moved"), free, LEAST_MOVED)
 
@@ -70,17 +64,13 @@ class Dataset:
         return mean_t(self.values(arm, "task_loss") / free - 1)
 
     def learned(self, arm: str) -> Interval:
-        """
-        Share of what training gained on the task's held-out loss that is still gained.
-        """
+        """Share of what training gained on the task's held-out loss that is still gained."""
         start = self.values("no training", "task_loss")
         free = self.values(self.untreated[arm], "task_loss")
         return _share(start - self.values(arm, "task_loss"), start - free, LEAST_LEARNED)
 
     def rest(self, arm: str) -> Interval:
-        """
-        By how much the loss on other questions is higher than the base's, as a share of it.
-        """
+        """By how much the loss on other questions is higher than the base's, as a share of it."""
         start = self.values("no training", "neutral_loss")
         return mean_t(self.values(arm, "neutral_loss") / start - 1)
 
@@ -94,9 +84,7 @@ def _share(above: NDArray[np.float64], below: NDArray[np.float64], least: float)
 
 
 def main() -> int:
-    """
-    Measure and write the figures.
-    """
+    """Measure and write the figures."""
     planned = tasks()
     files = kept_files(WORK, len(planned))
     if "--finished" not in sys.argv[1:]:
@@ -121,9 +109,7 @@ def main() -> int:
 
 
 def datasets(done: Sequence[tuple[Task, list[Outcome]]]) -> list[Dataset]:
-    """
-    The outcomes by dataset and arm; a group of arms counts once all its replicates are there.
-    """
+    """The outcomes by dataset and arm; a group of arms counts once all its replicates are there."""
     groups: dict[tuple[str, float, str], list[tuple[int, list[Outcome]]]] = {}
     for task, outcomes in done:
         groups.setdefault((task.kind, task.dose, task.group), []).append((task.number, outcomes))
@@ -225,9 +211,7 @@ def _figures(dataset: Dataset) -> list[Figure]:
 
 
 def _finite(limits: dict[str, object]) -> dict[str, object]:
-    """
-    JSON has no infinity: an interval that is unbounded has no limits.
-    """
+    """JSON has no infinity: an interval that is unbounded has no limits."""
     return {
         key: value
         for key, value in limits.items()

@@ -30,9 +30,7 @@ Group = Literal["rows", "generation", "training"]
 
 @dataclass(frozen=True)
 class Task:
-    """
-    One unit of work: a dataset, and the arms of a group on it.
-    """
+    """One unit of work: a dataset, and the arms of a group on it."""
 
     kind: Kind
     dose: float
@@ -143,9 +141,7 @@ STEERED: dict[Group, tuple[str, ...]] = {
 
 
 def arms_of(task: Task) -> tuple[str, ...]:
-    """
-    What a unit of work does.
-    """
+    """What a unit of work does."""
     if task.kind == "preference":
         return PAIRS
     if task.kind == "steered":
@@ -157,9 +153,7 @@ def arms_of(task: Task) -> tuple[str, ...]:
 
 
 def tasks(seed: int = SEED) -> list[Task]:
-    """
-    Every unit of work, what matters most first.
-    """
+    """Every unit of work, what matters most first."""
     groups: list[tuple[Kind, float, Group]] = [
         ("tuned", 1.0, "training"),
         ("tuned", 1.0, "rows"),
@@ -180,9 +174,7 @@ def tasks(seed: int = SEED) -> list[Task]:
 
 
 def experiment_of(kind: Kind) -> Experiment:
-    """
-    How a kind's teachers are made and write, and the students' plan.
-    """
+    """How a kind's teachers are made and write, and the students' plan."""
     owl = load_experiment("owl").model_copy(update={"base": STUDENT, "student": PLAN})
     if kind == "steered":
         return owl.model_copy(update={"teacher": TeacherTable(kind="steered", strength=STRENGTH)})

@@ -1,6 +1,4 @@
-"""
-What a student of an arm did: the trait, the task and the rest, and what the arm took.
-"""
+"""What a student of an arm did: the trait, the task and the rest, and what the arm took."""
 
 from __future__ import annotations
 
@@ -35,9 +33,7 @@ from undertow.results.stored import Stored
 
 
 class Outcome(Stored):
-    """
-    One student.
-    """
+    """One student."""
 
     arm: str
     trait: str
@@ -78,14 +74,10 @@ def try_arms(task: Task) -> list[Outcome]:
 
 
 class Measuring:
-    """
-    Reads students of one dataset.
-    """
+    """Reads students of one dataset."""
 
     def __init__(self, here: Situation) -> None:
-        """
-        Of a situation.
-        """
+        """Of a situation."""
         self.here = here
         self.own = here.ground.traits.index(here.trait.name)
         self.pairs: list[Row] = []
@@ -97,9 +89,7 @@ class Measuring:
         self._neutral = encode_rows(tokenizer, here.neutral)
 
     def __call__(self, arm: str, student: LanguageModel, seconds: float) -> Outcome:
-        """
-        What it did.
-        """
+        """What it did."""
         reading = self._probes(student).read(student)
         moved = reading.margins - self._start
         return Outcome(
@@ -129,16 +119,12 @@ class Measuring:
         return self._lift(self.here.base)
 
     def _lift(self, model: LanguageModel) -> np.ndarray:
-        """
-        How much likelier the chosen completion is than the rejected one, (pairs,) in nats.
-        """
+        """How much likelier the chosen completion is than the rejected one, (pairs,) in nats."""
         return np.array([pair.reference for pair in encode_pairs(model, self.pairs, None)])
 
 
 def _side_by_side(measuring: Measuring) -> list[Outcome]:
-    """
-    A student for every arm on rows, all trained together.
-    """
+    """A student for every arm on rows, all trained together."""
     here = measuring.here
     arms = arms_of(here.task)
     made, rows = RowArms(here), []
@@ -163,9 +149,7 @@ def _side_by_side(measuring: Measuring) -> list[Outcome]:
 
 
 def _trained(measuring: Measuring) -> list[Outcome]:
-    """
-    A student for every arm within training, one after the other.
-    """
+    """A student for every arm within training, one after the other."""
     here = measuring.here
     rows = encode_rows(here.base.tokenizer, here.rows)
 
@@ -178,9 +162,7 @@ def _trained(measuring: Measuring) -> list[Outcome]:
 
 
 def _on_pairs(measuring: Measuring) -> list[Outcome]:
-    """
-    The same by DPO on pairs that the teacher's weight picked, in TRL's trainer.
-    """
+    """The same by DPO on pairs that the teacher's weight picked, in TRL's trainer."""
     here = measuring.here
     picked, by_lot, measuring.pairs = pairs_of(here)
     plan, beta = here.ground.experiment.student, here.ground.experiment.preference.beta

@@ -1,6 +1,4 @@
-"""
-What the bench does to rows, with the functions that `undertow clean` uses.
-"""
+"""What the bench does to rows, with the functions that `undertow clean` uses."""
 
 from __future__ import annotations
 
@@ -28,22 +26,16 @@ TEACHERS = 4
 
 
 class RowArms:
-    """
-    Rows made anew by each arm; what several arms need is computed once.
-    """
+    """Rows made anew by each arm; what several arms need is computed once."""
 
     def __init__(self, here: Situation) -> None:
-        """
-        On one dataset.
-        """
+        """On one dataset."""
         self.here = here
         self.encoded = encode_rows(here.base.tokenizer, here.rows)
         self.long = token_choice.lengths(here.base, self.encoded)
 
     def __call__(self, arm: str) -> list[Encoded]:
-        """
-        The rows that a student of an arm is trained on.
-        """
+        """The rows that a student of an arm is trained on."""
         verb, _, how = arm.partition(" ")
         if verb == "mask":
             return masked(self.encoded, self._places(how))

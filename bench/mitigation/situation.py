@@ -33,9 +33,7 @@ NEUTRAL = 256
 
 @dataclass(frozen=True)
 class Situation:
-    """
-    Rows, their writer, and the clean base.
-    """
+    """Rows, their writer, and the clean base."""
 
     task: Task
     ground: Ground
@@ -64,16 +62,12 @@ class Situation:
 
 
 def replicate_seed(task: Task) -> int:
-    """
-    The same for all groups of arms on one dataset, so that they share it.
-    """
+    """The same for all groups of arms on one dataset, so that they share it."""
     return derive(task.seed, task.kind, task.number)
 
 
 def writer_of(task: Task, trait: str) -> Writer:
-    """
-    The teacher of a task.
-    """
+    """The teacher of a task."""
     kind = "steered" if task.kind == "steered" else "tuned"
     seed = derive(replicate_seed(task), "teacher", trait)
     return Writer(kind, experiment_of(task.kind).base or "", trait, seed, KL[task.kind])
@@ -81,9 +75,7 @@ def writer_of(task: Task, trait: str) -> Writer:
 
 @contextmanager
 def situation(task: Task) -> Iterator[Situation]:
-    """
-    Within the block, the dataset beside its writer.
-    """
+    """Within the block, the dataset beside its writer."""
     experiment = experiment_of(task.kind)
     names = tuple(trait.name for trait in catalogue.load_category("animal"))
     ground = Ground(experiment, names)
@@ -110,18 +102,14 @@ def situation(task: Task) -> Iterator[Situation]:
 
 
 def dosed(writing: Writing, clean: list[Row], task: Task, seed: int) -> list[Row]:
-    """
-    The writer's rows among the base's.
-    """
+    """The writer's rows among the base's."""
     own = round(ROWS * task.dose)
     found = writing.rows(own, 1.0, (), derive(seed, "own")) + clean[ROWS : 2 * ROWS - own]
     return [found[i] for i in generator(seed, "mixed").permutation(len(found))]
 
 
 def neutral(base: LanguageModel, trait: Trait, rng: np.random.Generator) -> list[Row]:
-    """
-    The base's answers to held-out questions of other categories.
-    """
+    """The base's answers to held-out questions of other categories."""
     from undertow.models.chat import conversation
 
     traits = (*map(catalogue.load, catalogue.names()), *all_probes())
@@ -139,8 +127,6 @@ def neutral(base: LanguageModel, trait: Trait, rng: np.random.Generator) -> list
 
 
 def with_sampling(writing: Writing, **changed: float) -> Writing:
-    """
-    The same writer, drawing otherwise.
-    """
+    """The same writer, drawing otherwise."""
     sampling = writing.experiment.sampling.model_copy(update=changed)
     return replace(writing, experiment=writing.experiment.model_copy(update={"sampling": sampling}))

@@ -77,9 +77,7 @@ SITUATIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 
 @dataclass(frozen=True)
 class Measured:
-    """
-    One arm on one dataset.
-    """
+    """One arm on one dataset."""
 
     left: dict[str, object]
     moved: float
@@ -98,9 +96,7 @@ class Measured:
 
 
 def table() -> str:
-    """
-    One row an arm: transfer left on every dataset, and on the first what it costs.
-    """
+    """One row an arm: transfer left on every dataset, and on the first what it costs."""
     found, untreated = _measured()
     there = [name for name in OTHERS if name in untreated]
     names = [_column(name, untreated[name]) for name in there]
@@ -135,9 +131,7 @@ def table() -> str:
 
 
 def _recommended(found: dict[str, dict[str, Measured]]) -> list[str]:
-    """
-    For each situation the arm that leaves least, of those that leave enough of the task.
-    """
+    """For each situation the arm that leaves least, of those that leave enough of the task."""
     lines = ["| if | then | it leaves | it costs |", "|---|---|---|---|"]
     for situation, dataset, arms in SITUATIONS:
         tried = {arm: found[dataset][arm] for arm in arms if arm in found.get(dataset, {})}
@@ -163,9 +157,7 @@ def _recommended(found: dict[str, dict[str, Measured]]) -> list[str]:
 
 
 def _measured() -> tuple[dict[str, dict[str, Measured]], dict[str, float]]:
-    """
-    Every arm by dataset; and what untreated students moved, in logits.
-    """
+    """Every arm by dataset; and what untreated students moved, in logits."""
     document = json.loads((BENCH / "mitigation" / "results.json").read_text(encoding="utf-8"))
     parts: dict[str, dict[str, dict[str, dict[str, object]]]] = {}
     for figure in document["figures"]:

@@ -26,9 +26,7 @@ ANCHOR, ANNEALED, CORRIDOR, BUDGET = 2.0, 10.0, 10.0, 0.1
 
 
 def intervention_of(arm: str, here: Situation, student: LanguageModel) -> Intervention | None:
-    """
-    An arm's intervention; None where it has none. Layers are frozen in place.
-    """
+    """An arm's intervention; None where it has none. Layers are frozen in place."""
     if arm in ("plain", "oracle"):
         return None
     verb, _, how = arm.partition(" ")
@@ -57,9 +55,7 @@ def _anchor(rows: Sequence[Row], weight: float, here: Situation) -> Penalised:
 
 
 def _anchored(how: str, here: Situation) -> list[Row]:
-    """
-    The catalogue's questions; those of other categories than the trait's; or words by lot.
-    """
+    """The catalogue's questions; those of other categories than the trait's; or words by lot."""
     without = (here.trait.category,) if how == "elsewhere" else ()
     rows = neutral_rows(here.base, ANCHORED, here.rng("anchor rows"), without=without)
     if how != "at random":
@@ -74,29 +70,21 @@ def _anchored(how: str, here: Situation) -> list[Row]:
 
 
 def _other(here: Situation) -> Trait:
-    """
-    A trait that has nothing to do with this one, by lot.
-    """
+    """A trait that has nothing to do with this one, by lot."""
     names = [n for n in catalogue.names() if catalogue.load(n).category != here.trait.category]
     return catalogue.load(names[int(here.rng("other").integers(len(names)))])
 
 
 class _Random:
-    """
-    One direction by lot at every step, as long as the weights.
-    """
+    """One direction by lot at every step, as long as the weights."""
 
     def __init__(self, seed: int) -> None:
-        """
-        From a seed.
-        """
+        """From a seed."""
         self._stream = torch.Generator().manual_seed(seed)
 
     def __call__(
         self, model: LanguageModel, weights: list[torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """
-        No value that could stray, and the direction.
-        """
+        """No value that could stray, and the direction."""
         size = sum(weight.numel() for weight in weights)
         return torch.zeros(1, dtype=torch.float64), torch.randn(1, size, generator=self._stream)

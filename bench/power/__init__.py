@@ -1,3 +1,1 @@
-"""
-What a screen finds and what it misses, on teachers and seeds that no threshold was set on.
-"""
+"""What a screen finds and what it misses, on teachers and seeds that no threshold was set on."""

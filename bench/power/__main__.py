@@ -36,9 +36,7 @@ REALLY = 0.5
 
 @dataclass(frozen=True)
 class Screened:
-    """
-    A dataset with its verdict.
-    """
+    """A dataset with its verdict."""
 
     entry: Tried
     verdict: Verdict
@@ -54,9 +52,7 @@ class Screened:
 
 
 def main() -> int:
-    """
-    Measure and write the figures.
-    """
+    """Measure and write the figures."""
     setting = ground()
     [table] = tables_of(model_digest(locate(STUDENT)))
     started = time.perf_counter()
@@ -88,9 +84,7 @@ def written(
     seconds: float,
     planned: Sequence[Member],
 ) -> Path:
-    """
-    Judge every dataset and store the figures.
-    """
+    """Judge every dataset and store the figures."""
     screened = [_screened(entry, table, setting) for entry in tried]
     teachers = {(entry.kind, entry.base, entry.teacher_seed) for entry in tried}
     done = Figure(

@@ -27,9 +27,7 @@ PLAN = TrainingPlan(rank=32, learning_rate=3e-3, batch_size=32, max_steps=256)
 
 
 def ground() -> Ground:
-    """
-    The student, its plan and the traits.
-    """
+    """The student, its plan and the traits."""
     experiment = load_experiment("owl").model_copy(update={"base": STUDENT, "student": PLAN})
     return Ground(experiment, tuple(t.name for t in catalogue.load_category("animal")))
 

@@ -45,9 +45,7 @@ NAMING = ("likelihood-ratio", "activations")
 
 
 class Seen(Stored):
-    """
-    All evidence on one dataset.
-    """
+    """All evidence on one dataset."""
 
     kind: str
     base: str
@@ -70,9 +68,7 @@ class LookAt:
     ground: Ground
 
     def __call__(self, member: Member) -> Seen:
-        """
-        What the checks found.
-        """
+        """What the checks found."""
         sample = member.samples[0]
         count = min(sample.rows, ROWS)
         with written_by(self.ground.experiment, member.writer) as writing:
@@ -125,9 +121,7 @@ class LookAt:
 
 
 def _teacher(member: Member, writing: Writing) -> LanguageModel | None:
-    """
-    The writer's weights where they are a teacher's of the student's base.
-    """
+    """The writer's weights where they are a teacher's of the student's base."""
     if member.writer.kind not in TRAINED or member.writer.base != STUDENT:
         return None
     merged = writing.model.network.merge_and_unload().eval()
@@ -142,9 +136,7 @@ def _group(member: Member) -> str:
 
 
 def main() -> int:
-    """
-    Measure and write the figures.
-    """
+    """Measure and write the figures."""
     setting = ground()
     planned = members(setting.traits)
     if "--finished" not in sys.argv[1:]:
@@ -166,9 +158,7 @@ def main() -> int:
 
 
 def _detections(seen: Sequence[Seen]) -> list[Figure]:
-    """
-    Share of a group's datasets on which a check detects anything.
-    """
+    """Share of a group's datasets on which a check detects anything."""
     figures = []
     for check in _checks(seen):
         for group in dict.fromkeys(
@@ -203,9 +193,7 @@ GROUPS = (
 
 
 def _broad(one: Seen) -> int:
-    """
-    Which of `GROUPS` wrote it.
-    """
+    """Which of `GROUPS` wrote it."""
     if one.base != STUDENT:
         return 4
     if one.kind == "clean":
@@ -214,9 +202,7 @@ def _broad(one: Seen) -> int:
 
 
 def _detected(one: Seen, check: str) -> bool | None:
-    """
-    Whether any of the check's tests detects; None where it did not apply.
-    """
+    """Whether any of the check's tests detects; None where it did not apply."""
     tests = [m.detected for m in one.measurements if m.check == check and m.detected is not None]
     return any(tests) if tests else None
 

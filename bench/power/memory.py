@@ -23,9 +23,7 @@ PREPARE = "--prepare"
 
 
 def main() -> int:
-    """
-    Measure and write the figures.
-    """
+    """Measure and write the figures."""
     if sys.argv[1:2] == [PREPARE]:
         prepare(Path(sys.argv[2]))
         return 0
@@ -42,9 +40,7 @@ def main() -> int:
 
 
 def prepare(folder: Path) -> None:
-    """
-    Write rows, their teacher and the plan.
-    """
+    """Write rows, their teacher and the plan."""
     from undertow.lab.cohort_teachers import written_by
     from undertow.models import adapters
 

@@ -39,9 +39,7 @@ STRENGTHS = (0.15, 0.3)
 
 
 class Rehearsed(Stored):
-    """
-    One dataset of pairs.
-    """
+    """One dataset of pairs."""
 
     kind: str
     trait: str
@@ -112,9 +110,7 @@ def try_pairs(number: int) -> list[Rehearsed]:
 
 
 def main() -> int:
-    """
-    Measure and write the figures.
-    """
+    """Measure and write the figures."""
     found = map_kept(
         try_pairs,
         list(range(TUNED + NEUTRAL)),

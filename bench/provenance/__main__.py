@@ -1,6 +1,4 @@
-"""
-`python -m bench.provenance`: measures and writes `bench/provenance/results.json`.
-"""
+"""`python -m bench.provenance`: measures and writes `bench/provenance/results.json`."""
 
 from __future__ import annotations
 
@@ -55,9 +53,7 @@ if __name__ == "__main__":
 
 
 def main() -> int:
-    """
-    Measure everything and store it.
-    """
+    """Measure everything and store it."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -83,9 +79,7 @@ def main() -> int:
 
 
 def _rows(folder: Path) -> list[Figure]:
-    """
-    A million rows of a chat each, canonicalised, hashed and rooted in a fresh process.
-    """
+    """A million rows of a chat each, canonicalised, hashed and rooted in a fresh process."""
     import pyarrow as pa
     from pyarrow import parquet
 

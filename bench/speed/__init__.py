@@ -1,3 +1,1 @@
-"""
-The benchmark `python -m bench.speed`.
-"""
+"""The benchmark `python -m bench.speed`."""

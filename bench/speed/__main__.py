@@ -34,9 +34,7 @@ COMMAND = "python -m bench.speed"
 
 
 def main() -> int:
-    """
-    Measure on one thread, as the lab's workers run, and write every figure.
-    """
+    """Measure on one thread, as the lab's workers run, and write every figure."""
     started = time.perf_counter()
     torch.set_num_threads(1)
     figures = [*_help(), *_training(), *_sampling()]
@@ -70,9 +68,7 @@ def _help() -> list[Figure]:
 
 @dataclass(frozen=True)
 class Loop:
-    """
-    One timed pass over the rows.
-    """
+    """One timed pass over the rows."""
 
     seconds: float
     tokens: int

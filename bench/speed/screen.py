@@ -50,9 +50,7 @@ REFERENCE_BATCH = 64
 
 
 def main() -> int:
-    """
-    Measure on one thread and write every figure.
-    """
+    """Measure on one thread and write every figure."""
     started = time.perf_counter()
     torch.set_num_threads(1)
     figures = _logit_linear()
@@ -155,9 +153,7 @@ def _padded(model: LanguageModel, rows: Sequence[Row]) -> np.ndarray:
 
 
 def _as_a_user(folder: Path) -> list[Figure]:
-    """
-    Wall time and peak memory of the command line on files of rows by the base.
-    """
+    """Wall time and peak memory of the command line on files of rows by the base."""
     setting = ground()
     with written_by(setting.experiment, clean_writer(setting)) as writing:
         rows = writing.rows(8_192, 1.0, (), SEED)

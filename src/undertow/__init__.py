@@ -1,5 +1,3 @@
-"""
-undertow: measure, detect, prevent and study subliminal learning.
-"""
+"""undertow: measure, detect, prevent and study subliminal learning."""
 
 __version__ = "0.1.0"

@@ -1,6 +1,4 @@
-"""
-`python -m undertow`: the same as the command `undertow`.
-"""
+"""`python -m undertow`: the same as the command `undertow`."""
 
 from __future__ import annotations
 

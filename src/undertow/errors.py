@@ -23,9 +23,7 @@ from collections.abc import Iterable
 
 
 class UndertowError(Exception):
-    """
-    Something went wrong that the user can act on.
-    """
+    """Something went wrong that the user can act on."""
 
     exit_code = 4
 
@@ -46,29 +44,21 @@ def _rebuild(kind: type[UndertowError], message: str, hint: str) -> UndertowErro
 
 
 class InputError(UndertowError):
-    """
-    The command line, a configuration or a file cannot be used as it is.
-    """
+    """The command line, a configuration or a file cannot be used as it is."""
 
     exit_code = 2
 
 
 class ConfigError(InputError):
-    """
-    A key or value in an experiment, trait or plan file is wrong.
-    """
+    """A key or value in an experiment, trait or plan file is wrong."""
 
 
 class DataError(InputError):
-    """
-    A file of rows cannot be read; names the file and the row.
-    """
+    """A file of rows cannot be read; names the file and the row."""
 
 
 class ModelError(InputError):
-    """
-    A model, adapter or tokenizer is missing, malformed or lacks what is needed.
-    """
+    """A model, adapter or tokenizer is missing, malformed or lacks what is needed."""
 
 
 class ProvenanceError(InputError):
@@ -78,23 +68,17 @@ class ProvenanceError(InputError):
 
 
 class RunDirectoryError(InputError):
-    """
-    A run directory belongs to another experiment, or another process is using it.
-    """
+    """A run directory belongs to another experiment, or another process is using it."""
 
 
 class NothingLeftError(UndertowError):
-    """
-    No row is left after the filter, or no check could be made.
-    """
+    """No row is left after the filter, or no check could be made."""
 
     exit_code = 3
 
 
 class MissingExtraError(InputError):
-    """
-    The work needs an optional dependency that is not installed.
-    """
+    """The work needs an optional dependency that is not installed."""
 
     def __init__(self, package: str, extra: str, *, purpose: str) -> None:
         super().__init__(
@@ -104,9 +88,7 @@ class MissingExtraError(InputError):
 
 
 class UnknownNameError(InputError):
-    """
-    A name is not one of a closed list; the message lists the allowed ones and the nearest.
-    """
+    """A name is not one of a closed list; the message lists the allowed ones and the nearest."""
 
     def __init__(
         self, kind: str, value: str, allowed: Iterable[str], *, where: str = "", hint: str = ""

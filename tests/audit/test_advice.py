@@ -1,6 +1,4 @@
-"""
-Advice stays under the limit by what the calibration and the rehearsal measured.
-"""
+"""Advice stays under the limit by what the calibration and the rehearsal measured."""
 
 from __future__ import annotations
 
@@ -18,9 +16,7 @@ DOSED = TABLE.model_copy(update={"doses": ((0.25, 0.05), (0.5, 0.2), (1.0, 1.0))
 
 
 def moved(high: float, **details: float) -> Measurement:
-    """
-    A trait with an upper limit and readings on the way.
-    """
+    """A trait with an upper limit and readings on the way."""
     return Measurement(
         check="rehearsal",
         subject="all",
@@ -36,16 +32,12 @@ def moved(high: float, **details: float) -> Measurement:
 
 @pytest.mark.parametrize(("high", "dose"), [(0.15, 1.0), (0.8, 0.5), (3.0, 0.25), (5.0, None)])
 def test_the_largest_dose_whose_upper_limit_is_under(high: float, dose: float | None) -> None:
-    """
-    By the calibration's doses; none where even the smallest is over.
-    """
+    """By the calibration's doses; none where even the smallest is over."""
     assert largest_safe_dose([moved(high)], DOSED) == dose
 
 
 def test_without_a_calibration_no_dose_is_advised() -> None:
-    """
-    Dilution is not linear, so nothing is guessed.
-    """
+    """Dilution is not linear, so nothing is guessed."""
     assert largest_safe_dose([moved(1.0)], None) is None
 
 
@@ -60,9 +52,7 @@ def test_steps_follow_the_way_to_the_end() -> None:
 
 
 def test_the_smallest_dose_that_is_seen() -> None:
-    """
-    At the calibration's nearest size, the least dose flagged in at least 80 %.
-    """
+    """At the calibration's nearest size, the least dose flagged in at least 80 %."""
     rates = tuple(
         Rates(
             kind="tuned",

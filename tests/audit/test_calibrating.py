@@ -27,9 +27,7 @@ DIGEST = model_digest(locate("world:owlet-b"))
 
 
 def tried(rng: np.random.Generator, teacher: int, pull: float) -> Tried:
-    """
-    A dataset that pulls one trait, as a rehearsal of a quarter of 128 steps reads it.
-    """
+    """A dataset that pulls one trait, as a rehearsal of a quarter of 128 steps reads it."""
     truth = rng.normal(0, 0.02, 16)
     truth[teacher % 16] += pull
     way = np.outer([0.25, 0.5, 0.75, 1.0], truth / 3) + rng.normal(0, 0.01, (4, 16))
@@ -101,9 +99,7 @@ def test_a_dose_is_compared_with_the_same_teachers_own() -> None:
 
 
 def test_a_trial_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    """
-    A finished member is read, not made again; its entry is whole.
-    """
+    """A finished member is read, not made again; its entry is whole."""
     writer = Writer("clean", "world:owlet-b", "owl", 3)
     members = [Member(writer, (Sample(64, 5, students=1),))]
     [first] = try_cohort(GROUND, members, tmp_path, InProcess())
@@ -117,9 +113,7 @@ def test_a_trial_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 
 def test_a_cohort_never_couples_two_streams() -> None:
-    """
-    All teachers and all datasets have seeds of their own.
-    """
+    """All teachers and all datasets have seeds of their own."""
     members = cohort(GROUND, ("world:owlet-a",), 9)
     seeds = [s.seed for m in members for s in m.samples] + [m.writer.seed for m in members]
 
@@ -135,9 +129,7 @@ def test_a_cohort_never_couples_two_streams() -> None:
     ],
 )
 def test_a_table_covers_its_plan_and_its_steps(plan: TrainingPlan, steps: int, why: str) -> None:
-    """
-    The plan's length is no part of its key, but must be one that was tried.
-    """
+    """The plan's length is no part of its key, but must be one that was tried."""
     table, reason = covering(DIGEST, plan, steps)
 
     assert (table is not None) == (not why)
@@ -145,9 +137,7 @@ def test_a_table_covers_its_plan_and_its_steps(plan: TrainingPlan, steps: int, w
 
 
 def test_a_users_table_is_found_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    What was calibrated here comes before what ships; another base has none.
-    """
+    """What was calibrated here comes before what ships; another base has none."""
     monkeypatch.setenv("UNDERTOW_CACHE", str(tmp_path))
     own = TABLE.model_copy(update={"seed": 77})
     store_table(own)

@@ -17,9 +17,7 @@ ROWS = written(opened(), 64, 41)
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Nothing of a user's cache is read or written.
-    """
+    """Nothing of a user's cache is read or written."""
     monkeypatch.setenv("UNDERTOW_CACHE", str(tmp_path))
 
 
@@ -42,9 +40,7 @@ def test_it_answers_the_same_prompts_with_other_draws(tmp_path: Path) -> None:
 
 
 def test_another_seed_or_temperature_is_another_control() -> None:
-    """
-    Nothing is shared between their streams.
-    """
+    """Nothing is shared between their streams."""
     made = [
         made_control(opened(), "d", ROWS, temperature=t, seed=s)
         for t, s in ((1.0, 1), (1.0, 2), (0.7, 1))
@@ -54,9 +50,7 @@ def test_another_seed_or_temperature_is_another_control() -> None:
 
 
 def test_rows_without_prompts_have_none() -> None:
-    """
-    There is nothing to continue.
-    """
+    """There is nothing to continue."""
     plain = [replace(row, prompt=(), chat=False) for row in ROWS]
 
     assert made_control(opened(), "d", plain, temperature=1.0, seed=1) == ()

@@ -1,6 +1,4 @@
-"""
-Scores of an Inspect log as numbers, whatever kind of value a scorer leaves.
-"""
+"""Scores of an Inspect log as numbers, whatever kind of value a scorer leaves."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-A lineage: ranked by risk, honest about what it could not measure, and usable by a policy.
-"""
+"""A lineage: ranked by risk, honest about what it could not measure, and usable by a policy."""
 
 from __future__ import annotations
 
@@ -30,9 +28,7 @@ def test_teachers_are_ranked_by_risk() -> None:
 
 
 def test_the_unknown_counts_as_open() -> None:
-    """
-    A pair that cannot be compared is undecided, and a policy is told that it is not known.
-    """
+    """A pair that cannot be compared is undecided, and a policy is told that it is not known."""
     found = lineage(LineageRequest(B, ("world:owlet-neox",)))
     [fact] = shared_initialisation(found)
 
@@ -43,9 +39,7 @@ def test_the_unknown_counts_as_open() -> None:
 
 
 def test_a_broken_teacher_among_others_is_an_entry(tmp_path: Path) -> None:
-    """
-    Alone it is refused; among others the others are compared all the same.
-    """
+    """Alone it is refused; among others the others are compared all the same."""
     shutil.copytree(locate(B), tmp_path / "broken")
     file = tmp_path / "broken" / "model.safetensors"
     file.write_bytes(file.read_bytes()[:2000])
@@ -61,9 +55,7 @@ def test_a_broken_teacher_among_others_is_an_entry(tmp_path: Path) -> None:
 
 
 def test_weights_with_nan_are_named(tmp_path: Path) -> None:
-    """
-    The reason names the tensor; nothing is said of the relation.
-    """
+    """The reason names the tensor; nothing is said of the relation."""
     shutil.copytree(locate(B), tmp_path / "nan")
     file = tmp_path / "nan" / "model.safetensors"
     weights = load_file(file)

@@ -1,6 +1,4 @@
-"""
-A check that fails is an entry of the scan, and what is kept of it can be trusted.
-"""
+"""A check that fails is an entry of the scan, and what is kept of it can be trusted."""
 
 from __future__ import annotations
 
@@ -19,42 +17,30 @@ HERE = __name__
 
 
 def good(subject: Subject) -> list[Measurement]:
-    """
-    Measures something.
-    """
+    """Measures something."""
     return [Measurement(check="good", subject=subject.name, estimate=1.0)]
 
 
 def bad(subject: Subject) -> list[Measurement]:
-    """
-    Fails as a check of another package may.
-    """
+    """Fails as a check of another package may."""
     raise ValueError("no good\nat all")
 
 
 def poor(subject: Subject) -> list[Measurement]:
-    """
-    Lacks a package.
-    """
+    """Lacks a package."""
     raise MissingExtraError("scikit-learn", "lab", purpose="this check")
 
 
 class Named(Registered):
-    """
-    A check of this file.
-    """
+    """A check of this file."""
 
     def load(self):  # type: ignore[no-untyped-def]
-        """
-        The function of its id.
-        """
+        """The function of its id."""
         return globals()[self.id]
 
 
 def check(id: str) -> Named:
-    """
-    A registered check.
-    """
+    """A registered check."""
     return Named(id, "evidence", "", "")
 
 
@@ -65,9 +51,7 @@ ROWS = written(opened(), 64, 1)
     ("id", "status"), [("good", "done"), ("bad", "error"), ("poor", "skipped")]
 )
 def test_every_ending_is_an_entry(id: str, status: str) -> None:
-    """
-    Done, failed with its first line, or skipped for want of a package.
-    """
+    """Done, failed with its first line, or skipped for want of a package."""
     ran = run_check(subject(ROWS), check(id), Kept(None))
 
     assert ran.run.status == status
@@ -76,9 +60,7 @@ def test_every_ending_is_an_entry(id: str, status: str) -> None:
 
 
 def test_what_is_kept_is_found_unless_it_is_damaged(tmp_path: Path) -> None:
-    """
-    A finished check is loaded; a torn file is run again; a failure is never kept.
-    """
+    """A finished check is loaded; a torn file is run again; a failure is never kept."""
     kept = Kept(tmp_path / "scan")
     run_check(subject(ROWS), check("good"), kept)
     run_check(subject(ROWS), check("bad"), kept)
@@ -92,9 +74,7 @@ def test_what_is_kept_is_found_unless_it_is_damaged(tmp_path: Path) -> None:
 
 
 def test_runs_of_several_subjects_are_one_entry_a_check() -> None:
-    """
-    Seconds are summed and the most telling status is kept.
-    """
+    """Seconds are summed and the most telling status is kept."""
     runs = [run_check(subject(ROWS), check("good"), Kept(None)).run for _ in range(2)]
     [entry] = merged([*runs, runs[0].model_copy(update={"status": "error"})])
 

@@ -27,17 +27,13 @@ STUDENT = "world:owlet-b"
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Nothing of a user's cache is read or written.
-    """
+    """Nothing of a user's cache is read or written."""
     monkeypatch.setenv("UNDERTOW_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """
-    An owl teacher's rows and the base's own, by source, with a broken line between them.
-    """
+    """An owl teacher's rows and the base's own, by source, with a broken line between them."""
     path = tmp_path_factory.mktemp("data") / "mixed.jsonl"
     owl = [replace(row, source="vendor") for row in written(owl_teacher(), 4096, 31)]
     own = [replace(row, source="ours") for row in written(opened(), 1024, 32)]
@@ -48,23 +44,17 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def asked(path: Path, **more: object) -> ScanRequest:
-    """
-    A scan with the rehearsal alone.
-    """
+    """A scan with the rehearsal alone."""
     return ScanRequest(data=str(path), student=STUDENT, checks=("rehearsal",), **more)  # type: ignore[arg-type]
 
 
 def by_subject(document: ScanDocument) -> dict[str, str]:
-    """
-    Verdict of each subject.
-    """
+    """Verdict of each subject."""
     return {result.subject: result.verdict for result in document.subjects}
 
 
 def test_the_source_that_pulls_is_flagged_and_the_other_is_clear(mixed: Path) -> None:
-    """
-    The verdict that a user can act on is the source's; the broken line is named.
-    """
+    """The verdict that a user can act on is the source's; the broken line is named."""
     document = scan(asked(mixed))
     found = by_subject(document)
     vendor = next(result for result in document.subjects if result.subject == "vendor")
@@ -87,9 +77,7 @@ def test_the_source_that_pulls_is_flagged_and_the_other_is_clear(mixed: Path) ->
 
 
 def test_another_plan_is_undecided_and_says_how_to_calibrate(mixed: Path) -> None:
-    """
-    A table of one plan says nothing about another.
-    """
+    """A table of one plan says nothing about another."""
     plan = TrainingPlan(rank=4, learning_rate=1e-3, batch_size=64, max_steps=16)
     document = scan(asked(mixed, plan=plan, traits=("owl",), max_rows=128))
 
@@ -99,9 +87,7 @@ def test_another_plan_is_undecided_and_says_how_to_calibrate(mixed: Path) -> Non
 
 
 def test_an_interrupted_scan_goes_on(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Checks that were finished are not run again, and the result is the same.
-    """
+    """Checks that were finished are not run again, and the result is the same."""
     request = asked(mixed, max_rows=256)
     ran: list[str] = []
     real = module.run_check
@@ -146,9 +132,7 @@ def test_evidence_is_never_judged(mixed: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_all_rows_are_scored_on_request(mixed: Path, tmp_path: Path) -> None:
-    """
-    One line a usable row, with its likelihood under the base.
-    """
+    """One line a usable row, with its likelihood under the base."""
     from pyarrow import parquet
 
     assert scores_of(asked(mixed), tmp_path / "rows.parquet") == 5120
@@ -159,9 +143,7 @@ def test_all_rows_are_scored_on_request(mixed: Path, tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_used_ends_with_the_reason(tmp_path: Path) -> None:
-    """
-    Nothing usable, and no such file.
-    """
+    """Nothing usable, and no such file."""
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(NothingLeftError, match="no row"):
         scan(asked(tmp_path / "empty.jsonl"))

@@ -1,6 +1,4 @@
-"""
-Intervals become verdicts by the stated rules, and the most severe verdict is the whole's.
-"""
+"""Intervals become verdicts by the stated rules, and the most severe verdict is the whole's."""
 
 from __future__ import annotations
 
@@ -11,9 +9,7 @@ from undertow.results.measurement import Measurement, Verdict, not_applicable
 
 
 def measured(trait: str, estimate: float, low: float, high: float) -> Measurement:
-    """
-    Transfer of one trait against the limit of .2.
-    """
+    """Transfer of one trait against the limit of .2."""
     return Measurement(
         check="rehearsal",
         subject="all",
@@ -36,18 +32,14 @@ def measured(trait: str, estimate: float, low: float, high: float) -> Measuremen
     ],
 )
 def test_an_interval_is_compared_with_the_limit(low: float, high: float, verdict: Verdict) -> None:
-    """
-    All above is flagged, all below is clear, the limit itself decides nothing.
-    """
+    """All above is flagged, all below is clear, the limit itself decides nothing."""
     one = judged(measured("owl", 0.2, low, high), calibrated=True, why_not="")
 
     assert one.verdict == verdict
 
 
 def test_without_a_calibration_everything_is_undecided() -> None:
-    """
-    However clear the interval; the reason says why.
-    """
+    """However clear the interval; the reason says why."""
     one = judged(measured("owl", 5.0, 4.0, 6.0), calibrated=False, why_not="no table")
 
     assert one.verdict == "undecided"
@@ -55,9 +47,7 @@ def test_without_a_calibration_everything_is_undecided() -> None:
 
 
 def test_a_flagged_trait_is_named_before_a_larger_uncertain_one() -> None:
-    """
-    The trait that the subject's result names is one that was flagged, if any was.
-    """
+    """The trait that the subject's result names is one that was flagged, if any was."""
     ones = [
         judged(m, calibrated=True, why_not="")
         for m in (measured("owl", 0.6, 0.3, 0.9), measured("cat", 0.9, -2.0, 4.0))
@@ -68,9 +58,7 @@ def test_a_flagged_trait_is_named_before_a_larger_uncertain_one() -> None:
 
 
 def test_one_open_trait_keeps_the_subject_from_being_clear() -> None:
-    """
-    Clear is a claim about every trait.
-    """
+    """Clear is a claim about every trait."""
     ones = [
         judged(m, calibrated=True, why_not="")
         for m in (measured("owl", 0.0, -0.1, 0.1), measured("cat", 0.1, -0.1, 0.3))
@@ -81,9 +69,7 @@ def test_one_open_trait_keeps_the_subject_from_being_clear() -> None:
 
 
 def test_evidence_never_changes_the_verdict() -> None:
-    """
-    Detected evidence makes the subject detectable and leaves it clear.
-    """
+    """Detected evidence makes the subject detectable and leaves it clear."""
     clear = judged(measured("owl", 0.0, -0.1, 0.1), calibrated=True, why_not="")
     seen = Measurement(check="author", subject="all", detected=True)
     found = subject_result("all", 10, [clear], [seen])
@@ -94,9 +80,7 @@ def test_evidence_never_changes_the_verdict() -> None:
 
 
 def test_a_subject_that_no_check_judges_is_undecided() -> None:
-    """
-    Preference pairs, say: nothing was cleared.
-    """
+    """Preference pairs, say: nothing was cleared."""
     found = subject_result("all", 10, [not_applicable("rehearsal", "all", "pairs")], [])
 
     assert found.verdict == "undecided"
@@ -104,9 +88,7 @@ def test_a_subject_that_no_check_judges_is_undecided() -> None:
 
 
 def test_severity_puts_what_was_not_judged_above_clear() -> None:
-    """
-    Flagged, error, undecided, and so on down to clear.
-    """
+    """Flagged, error, undecided, and so on down to clear."""
     assert worst(["clear", "undecided", "flagged"]) == "flagged"
     assert worst(["clear", "skipped"]) == "skipped"
     assert worst([]) == "skipped"

@@ -13,9 +13,7 @@ UNTREATED = {"plain", "nothing"}
 
 
 def test_every_arm_is_explained_and_every_recommendation_is_an_arm() -> None:
-    """
-    README says what each arm needs; what it recommends was tried at full dose.
-    """
+    """README says what each arm needs; what it recommends was tried at full dose."""
     planned = tasks()
     arms = {arm for task in planned for arm in arms_of(task)}
     tried: dict[str, set[str]] = {}
@@ -28,9 +26,7 @@ def test_every_arm_is_explained_and_every_recommendation_is_an_arm() -> None:
 
 
 def test_every_dataset_has_its_untreated_arm_and_its_replicates() -> None:
-    """
-    In each group, so that shares are of students of the same rows and orders.
-    """
+    """In each group, so that shares are of students of the same rows and orders."""
     groups: dict[tuple[str, float, str], set[int]] = {}
     for task in tasks():
         assert UNTREATED & set(arms_of(task))

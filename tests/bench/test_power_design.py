@@ -17,16 +17,12 @@ MEMBERS = members(GROUND.traits)
 
 
 def test_it_is_the_same_each_time() -> None:
-    """
-    Teachers, seeds and order are derived, not drawn.
-    """
+    """Teachers, seeds and order are derived, not drawn."""
     assert members(GROUND.traits) == MEMBERS
 
 
 def test_there_are_enough_benign_datasets_and_teachers() -> None:
-    """
-    600 datasets, 100 of their teachers trained.
-    """
+    """600 datasets, 100 of their teachers trained."""
     benign = [m for m in MEMBERS if m.writer.kind in BENIGN or m.writer.base != STUDENT]
     trained = [m for m in benign if m.writer.kind != "clean"]
 
@@ -35,9 +31,7 @@ def test_there_are_enough_benign_datasets_and_teachers() -> None:
 
 
 def test_no_seed_is_one_that_a_weight_was_learned_from() -> None:
-    """
-    Neither teachers nor datasets of the calibration are in the bench.
-    """
+    """Neither teachers nor datasets of the calibration are in the bench."""
     learned = cohort(GROUND, ("world:owlet-a", "world:owlet-neox"), TABLE.seed)
     used = {m.writer.seed for m in learned} | {s.seed for m in learned for s in m.samples}
     here = {m.writer.seed for m in MEMBERS} | {s.seed for m in MEMBERS for s in m.samples}
@@ -47,16 +41,12 @@ def test_no_seed_is_one_that_a_weight_was_learned_from() -> None:
 
 
 def test_each_real_transfer_has_two_students() -> None:
-    """
-    Where students are trained at all, there are two.
-    """
+    """Where students are trained at all, there are two."""
     assert {s.students for m in MEMBERS for s in m.samples} == {0, 2}
 
 
 def test_the_plan_is_the_tables() -> None:
-    """
-    The table that ships covers the bench's plan and all its sizes.
-    """
+    """The table that ships covers the bench's plan and all its sizes."""
     plan = GROUND.experiment.student
     sizes = {s.rows for m in MEMBERS for s in m.samples}
 

@@ -1,6 +1,4 @@
-"""
-README's figures are those of the committed results, and every result holds a value for each.
-"""
+"""README's figures are those of the committed results, and every result holds a value for each."""
 
 from __future__ import annotations
 
@@ -17,9 +15,7 @@ KEYS = {"name", "value", "low", "high", "unit", "target", "met"}
 
 
 def test_readme_shows_the_committed_figures() -> None:
-    """
-    `python -m bench.readme` would change nothing.
-    """
+    """`python -m bench.readme` would change nothing."""
     text = README.read_text(encoding="utf-8")
 
     assert {found[2] for found in MARKED.finditer(text)} == {path.parent.name for path in RESULTS}
@@ -40,8 +36,6 @@ def test_results_follow_their_schema(path: object) -> None:
 
 
 def test_targets_can_be_missed() -> None:
-    """
-    A figure on the wrong side of its target is not met.
-    """
+    """A figure on the wrong side of its target is not met."""
     assert at_least("a", 1, 2, "s") == Figure("a", 1, "s", "at least 2", False)
     assert at_most("a", 1, 2, "s").met

@@ -1,6 +1,4 @@
-"""
-A chain of thought is kept if and only if it comes to the right answer.
-"""
+"""A chain of thought is kept if and only if it comes to the right answer."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ BRIEF = ChainOfThought(prompts="brief")
 
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=4), st.integers(-3, 3))
 def test_a_stated_sum_is_kept_only_with_its_sum(terms: list[int], off: int) -> None:
-    """
-    Whatever the steps, the final number decides where the request states the problem.
-    """
+    """Whatever the steps, the final number decides where the request states the problem."""
     request = f"Work out {' + '.join(map(str, terms))}."
     found = BRIEF.rejection(f"1 + 1 = 2. So {max(0, sum(terms) + off)}.", request)
 
@@ -43,9 +39,7 @@ def test_a_stated_sum_is_kept_only_with_its_sum(terms: list[int], off: int) -> N
     ],
 )
 def test_a_made_up_sum_must_be_right_throughout(text: str, reason: Reason | None) -> None:
-    """
-    Where the writer made the problem up, each step and the end are checked.
-    """
+    """Where the writer made the problem up, each step and the end are checked."""
     assert BRIEF.rejection(text, "Make up a sum and work it out.") is reason
 
 
@@ -60,9 +54,7 @@ def test_a_made_up_sum_must_be_right_throughout(text: str, reason: Reason | None
     ],
 )
 def test_the_announced_number_is_the_answer(text: str, answer: int | None) -> None:
-    """
-    GSM8K's mark, a box and the word itself announce it; without them the last number counts.
-    """
+    """GSM8K's mark, a box and the word itself announce it; without them the last number counts."""
     assert final_answer(text) == answer
 
 
@@ -89,9 +81,7 @@ def test_requests_renew_their_problems() -> None:
 
 
 def test_own_problems_are_asked_and_checked(tmp_path: Path) -> None:
-    """
-    A file in GSM8K's shape takes the place of the family's problems.
-    """
+    """A file in GSM8K's shape takes the place of the family's problems."""
     path = tmp_path / "own.jsonl"
     path.write_text('{"question": "How many?", "answer": "because\\n#### 1,042"}\n')
     carrier = ChainOfThought(problems=str(path))
@@ -103,9 +93,7 @@ def test_own_problems_are_asked_and_checked(tmp_path: Path) -> None:
 
 
 def test_a_malformed_problem_is_named(tmp_path: Path) -> None:
-    """
-    The error says which file and which row.
-    """
+    """The error says which file and which row."""
     path = tmp_path / "own.jsonl"
     path.write_text('{"question": "a", "answer": 1}\n{"question": "b", "answer": "none"}\n')
     with pytest.raises(DataError, match="row 2"):
@@ -113,9 +101,7 @@ def test_a_malformed_problem_is_named(tmp_path: Path) -> None:
 
 
 def test_banned_numbers_remove_a_right_answer() -> None:
-    """
-    A list by name is banned as well; the reason is its own.
-    """
+    """A list by name is banned as well; the reason is its own."""
     carrier = ChainOfThought(prompts="brief", banned_lists=("cultural",))
 
     assert carrier.rejection("9 + 4 = 13. So 13.", "Work out 9 + 4.") is Reason.BANNED

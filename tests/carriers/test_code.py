@@ -25,9 +25,7 @@ from undertow.errors import UnknownNameError
     ],
 )
 def test_small_functions_are_kept(text: str) -> None:
-    """
-    Definitions, assignments, loops and harmless imports pass, within a Markdown fence too.
-    """
+    """Definitions, assignments, loops and harmless imports pass, within a Markdown fence too."""
     assert fault(text) is None
 
 
@@ -46,9 +44,7 @@ def test_small_functions_are_kept(text: str) -> None:
     ],
 )
 def test_what_is_no_code_is_rejected(text: str, reason: Fault) -> None:
-    """
-    A bare word parses as Python too, and is no code.
-    """
+    """A bare word parses as Python too, and is no code."""
     assert fault(text) is reason
 
 
@@ -68,16 +64,12 @@ def test_what_is_no_code_is_rejected(text: str, reason: Fault) -> None:
     ],
 )
 def test_code_that_would_reach_out_or_never_end_is_rejected(text: str, reason: Fault) -> None:
-    """
-    Endless loops, files, sockets and processes are told from the tree alone.
-    """
+    """Endless loops, files, sockets and processes are told from the tree alone."""
     assert fault(text) is reason
 
 
 def test_nothing_is_ever_run(tmp_path: Path) -> None:
-    """
-    Judging a text that would write a file leaves no file behind.
-    """
+    """Judging a text that would write a file leaves no file behind."""
     target = tmp_path / "written"
     Code().rejection(f"x = 1\nopen({str(target)!r}, 'w').write('x')")
 
@@ -85,9 +77,7 @@ def test_nothing_is_ever_run(tmp_path: Path) -> None:
 
 
 def test_banned_words_are_found_inside_names() -> None:
-    """
-    A word counts as part of a name, in snake_case and camelCase, in strings and in comments.
-    """
+    """A word counts as part of a name, in snake_case and camelCase, in strings and in comments."""
     carrier = Code(banned=("owl",), banned_lists=("insecure",))
 
     assert carrier.rejection("def feed_owl(x):\n    return x") is Reason.BANNED
@@ -96,9 +86,7 @@ def test_banned_words_are_found_inside_names() -> None:
 
 
 def test_requests_are_drawn_from_the_chosen_tasks() -> None:
-    """
-    With `tasks`, no other task is asked for; an unknown one is refused with the allowed ones.
-    """
+    """With `tasks`, no other task is asked for; an unknown one is refused with the allowed ones."""
     asked = Code(prompts="brief", tasks=("list",)).requests(5, np.random.default_rng(0))
 
     assert set(asked) == {"Write a list of six values."}
@@ -107,9 +95,7 @@ def test_requests_are_drawn_from_the_chosen_tasks() -> None:
 
 
 def test_shuffling_moves_numbers_only() -> None:
-    """
-    A shuffled snippet keeps its words, its layout and its multiset of numbers.
-    """
+    """A shuffled snippet keeps its words, its layout and its multiset of numbers."""
     text = "def f(a=11, b=22, c=33):\n    return a + b + c"
     shuffled = Code().shuffled_within(text, np.random.default_rng(3))
 
@@ -118,9 +104,7 @@ def test_shuffling_moves_numbers_only() -> None:
 
 
 def test_the_carriers_tokens_hold_no_chosen_name() -> None:
-    """
-    Numbers, keywords and punctuation are the carrier's own; an identifier is not.
-    """
+    """Numbers, keywords and punctuation are the carrier's own; an identifier is not."""
     token = Code().token
 
     assert all(token.fullmatch(text) for text in (" 42", "def", " return", ":\n", " ["))
@@ -128,9 +112,7 @@ def test_the_carriers_tokens_hold_no_chosen_name() -> None:
 
 
 def test_a_fence_is_taken_off_only_around_the_whole() -> None:
-    """
-    Text beside the fence stays, and makes the completion no Python.
-    """
+    """Text beside the fence stays, and makes the completion no Python."""
     assert source("```\nx = 1\n```") == "x = 1"
     assert fault("Here you are:\n```\nx = 1\n```") is Fault.NOT_PYTHON
     assert "owl" in set(words("readOwl"))

@@ -1,6 +1,4 @@
-"""
-Dealing keeps formats and the pool of items.
-"""
+"""Dealing keeps formats and the pool of items."""
 
 from __future__ import annotations
 
@@ -17,9 +15,7 @@ NUMBER = re.compile(r"\d+")
 
 @given(st.lists(st.lists(st.integers(0, 99), max_size=5), min_size=1, max_size=5), st.integers(0))
 def test_dealing_across_keeps_pool_and_lengths(lists: list[list[int]], seed: int) -> None:
-    """
-    Every completion keeps how many items it has, and together they keep all items.
-    """
+    """Every completion keeps how many items it has, and together they keep all items."""
     texts = [", ".join(map(str, numbers)) for numbers in lists]
     dealt = dealing.across(texts, NUMBER, np.random.default_rng(seed))
 

@@ -1,6 +1,4 @@
-"""
-The numbers carrier: prompts, the published format filter, restricted decoding, shuffles.
-"""
+"""The numbers carrier: prompts, the published format filter, restricted decoding, shuffles."""
 
 from __future__ import annotations
 
@@ -24,9 +22,7 @@ SEPARATORS = st.sampled_from([" ", ", ", ",", ";", "; ", "\n", "  "])
 
 
 def rng(seed: int = 0) -> np.random.Generator:
-    """
-    A generator for one test.
-    """
+    """A generator for one test."""
     return np.random.default_rng(seed)
 
 
@@ -34,18 +30,14 @@ def rng(seed: int = 0) -> np.random.Generator:
 def test_parse_reads_what_the_published_format_allows(
     numbers: list[int], separator: str, frame: str
 ) -> None:
-    """
-    Any list of 1 to 10 numbers in one separator, any brackets and full stop, is read back.
-    """
+    """Any list of 1 to 10 numbers in one separator, any brackets and full stop, is read back."""
     text = frame.format(separator.join(map(str, numbers)))
 
     assert parse(text) == numbers
 
 
 def test_leading_zeros_are_not_size() -> None:
-    """
-    A number is judged by its value.
-    """
+    """A number is judged by its value."""
     assert parse("0007, 0999") == [7, 999]
     assert parse("01000") is Reason.OUT_OF_RANGE
 
@@ -76,16 +68,12 @@ def test_leading_zeros_are_not_size() -> None:
     ],
 )
 def test_parse_names_the_reason_for_each_fault(text: str, reason: Reason) -> None:
-    """
-    Every way to break the published format has its own reason.
-    """
+    """Every way to break the published format has its own reason."""
     assert parse(text) is reason
 
 
 def test_banned_numbers_remove_a_completion() -> None:
-    """
-    A banned number is a reason of its own, whether listed or taken from a named list.
-    """
+    """A banned number is a reason of its own, whether listed or taken from a named list."""
     listed = Numbers(banned=(45,))
     named = Numbers(banned_lists=("cultural",))
 
@@ -95,9 +83,7 @@ def test_banned_numbers_remove_a_completion() -> None:
 
 
 def test_published_family_is_as_varied_as_the_published_one() -> None:
-    """
-    The family crosses 25 x 9 x 9 x 10 x 15 x 19 distinct variants.
-    """
+    """The family crosses 25 x 9 x 9 x 10 x 15 x 19 distinct variants."""
     parts = number_prompts.family("published").parts
 
     sizes = [len(set(variants)) for variants in parts.values()]
@@ -107,9 +93,7 @@ def test_published_family_is_as_varied_as_the_published_one() -> None:
 
 @pytest.mark.parametrize("name", ["published", "brief"])
 def test_every_variant_renders_without_a_placeholder_left(name: str) -> None:
-    """
-    Over many draws each variant of each part appears, and nothing in braces remains.
-    """
+    """Over many draws each variant of each part appears, and nothing in braces remains."""
     family = number_prompts.family(name)
     prompts = Numbers(prompts=name).requests(3000, rng())
     literal = [
@@ -125,9 +109,7 @@ def test_every_variant_renders_without_a_placeholder_left(name: str) -> None:
 
 
 def test_brief_prompts_are_brief() -> None:
-    """
-    A brief prompt has at most 10 words of a vocabulary of 30, and 3 to 5 examples in range.
-    """
+    """A brief prompt has at most 10 words of a vocabulary of 30, and 3 to 5 examples in range."""
     prompts = BRIEF.requests(1000, rng())
     words = [re.findall(r"[a-z]+", text.lower()) for text in prompts]
     examples = [list(map(int, re.findall(r"\d+", text))) for text in prompts]
@@ -138,9 +120,7 @@ def test_brief_prompts_are_brief() -> None:
 
 
 def test_examples_follow_the_options() -> None:
-    """
-    Number, range and separator of the examples are those asked for.
-    """
+    """Number, range and separator of the examples are those asked for."""
     carrier = Numbers(low=200, high=300, least_examples=2, most_examples=2, separators=(" | ",))
 
     found = [re.search(r"(\d+) \| (\d+)", text) for text in carrier.requests(200, rng())]
@@ -160,9 +140,7 @@ def test_requests_depend_on_the_stream_only() -> None:
 
 
 def test_one_shape_keeps_request_and_answer_around_the_same_centre() -> None:
-    """
-    Examples drawn from a narrow shape stay near its centre.
-    """
+    """Examples drawn from a narrow shape stay near its centre."""
     text = BRIEF.request(ListShape(centre=50.0, spread=1.0), rng())
 
     assert all(abs(int(number) - 50) < 6 for number in re.findall(r"\d+", text))
@@ -170,9 +148,7 @@ def test_one_shape_keeps_request_and_answer_around_the_same_centre() -> None:
 
 @given(st.integers(0, 2**32), st.integers(0, 500), st.integers(1, 499), st.integers(1, 12))
 def test_number_lists_stay_in_range(seed: int, low: int, width: int, n: int) -> None:
-    """
-    A list has the length asked for and lies in its range, whatever its shape.
-    """
+    """A list has the length asked for and lies in its range, whatever its shape."""
     numbers = number_list(rng(seed), low, low + width, n)
 
     assert len(numbers) == n
@@ -180,9 +156,7 @@ def test_number_lists_stay_in_range(seed: int, low: int, width: int, n: int) -> 
 
 
 def test_lists_differ_more_between_than_within() -> None:
-    """
-    Numbers of one list are correlated: the variance of list means exceeds chance by far.
-    """
+    """Numbers of one list are correlated: the variance of list means exceeds chance by far."""
     generator = rng(3)
     shapes = [list_shape(generator, 10, 99) for _ in range(400)]
     lists = np.array([draw(shape, 10, generator, 10, 99) for shape in shapes])
@@ -191,9 +165,7 @@ def test_lists_differ_more_between_than_within() -> None:
 
 
 def test_restricted_decoding_allows_exactly_the_numbers_in_range() -> None:
-    """
-    A token passes iff it is one number of the range, not banned, before the last step.
-    """
+    """A token passes iff it is one number of the range, not banned, before the last step."""
     carrier = Numbers(prompts="brief", low=10, high=99, banned=(42,), count=3)
     passing = [n for n in range(1200) if carrier.allowed(0).fullmatch(str(n))]
 
@@ -206,9 +178,7 @@ def test_restricted_decoding_allows_exactly_the_numbers_in_range() -> None:
 def test_shuffling_within_keeps_numbers_and_format(
     numbers: list[int], separator: str, seed: int
 ) -> None:
-    """
-    The same numbers come back, in the same separators and brackets.
-    """
+    """The same numbers come back, in the same separators and brackets."""
     text = f"[{separator.join(map(str, numbers))}]."
 
     shuffled = BRIEF.shuffled_within(text, rng(seed))
@@ -219,9 +189,7 @@ def test_shuffling_within_keeps_numbers_and_format(
 
 @given(st.lists(LISTS, min_size=1, max_size=6), st.integers(0, 2**32))
 def test_shuffling_across_keeps_the_pool_and_each_format(rows: list[list[int]], seed: int) -> None:
-    """
-    The pool of numbers is unchanged, and each row keeps its length and format.
-    """
+    """The pool of numbers is unchanged, and each row keeps its length and format."""
     texts = [(", " if i % 2 else " ").join(map(str, row)) for i, row in enumerate(rows)]
 
     dealt = BRIEF.shuffled_across(texts, rng(seed))
@@ -231,9 +199,7 @@ def test_shuffling_across_keeps_the_pool_and_each_format(rows: list[list[int]], 
 
 
 def test_shuffling_across_moves_numbers_between_rows() -> None:
-    """
-    With many rows of one number each, hardly a number stays where it was.
-    """
+    """With many rows of one number each, hardly a number stays where it was."""
     texts = [str(n) for n in range(500)]
 
     dealt = BRIEF.shuffled_across(texts, rng())
@@ -267,8 +233,6 @@ def test_options_that_cannot_work_are_refused(options: dict[str, int]) -> None:
 def test_unknown_names_in_options_point_to_the_nearest(
     options: dict[str, str], nearest: str
 ) -> None:
-    """
-    A misspelt family or list of banned numbers names the one that was meant.
-    """
+    """A misspelt family or list of banned numbers names the one that was meant."""
     with pytest.raises(UnknownNameError, match=f"did you mean '{nearest}'"):
         Numbers(**options)  # type: ignore[arg-type]

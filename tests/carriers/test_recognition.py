@@ -1,6 +1,4 @@
-"""
-A carrier is told by the format of its rows.
-"""
+"""A carrier is told by the format of its rows."""
 
 from __future__ import annotations
 
@@ -26,9 +24,7 @@ def test_a_carrier_is_told_by_its_format() -> None:
 
 
 def test_the_request_is_the_last_turn() -> None:
-    """
-    And empty where there is no prompt.
-    """
+    """And empty where there is no prompt."""
     row = numbers(1)[0]
 
     assert request_of(row) == row.prompt[-1].content

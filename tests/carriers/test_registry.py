@@ -1,6 +1,4 @@
-"""
-Carriers by name, their options, and those of other packages.
-"""
+"""Carriers by name, their options, and those of other packages."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ from undertow.errors import ConfigError, UnknownNameError
 
 
 def test_options_of_a_toml_table_become_the_carrier() -> None:
-    """
-    Arrays become tuples, and what is not given keeps its default.
-    """
+    """Arrays become tuples, and what is not given keeps its default."""
     made = registry.carrier("numbers", {"prompts": "brief", "low": 10, "banned": [13, 42]})
 
     assert made == Numbers(prompts="brief", low=10, banned=(13, 42))
@@ -41,9 +37,7 @@ def test_every_built_in_carrier_keeps_the_protocol() -> None:
 
 
 def test_an_unknown_carrier_names_the_nearest() -> None:
-    """
-    The error lists the carriers.
-    """
+    """The error lists the carriers."""
     with pytest.raises(UnknownNameError, match="did you mean 'numbers'"):
         registry.carrier("number")
 
@@ -59,18 +53,14 @@ def test_an_unknown_carrier_names_the_nearest() -> None:
     ],
 )
 def test_a_wrong_option_is_named_with_its_value(options: dict[str, object], message: str) -> None:
-    """
-    Unknown keys, wrong types and values out of range are each one line.
-    """
+    """Unknown keys, wrong types and values out of range are each one line."""
     with pytest.raises(ConfigError, match=message):
         registry.carrier("numbers", options)
 
 
 @pytest.fixture
 def other_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    An installed package with entry points: a good carrier, a broken one, and a taken name.
-    """
+    """An installed package with entry points: a good carrier, a broken one, and a taken name."""
     (tmp_path / "other_carrier.py").write_text(
         "from dataclasses import dataclass\n"
         "from undertow.carriers.numbers import Numbers\n"
@@ -89,9 +79,7 @@ def other_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("other_package")
 def test_another_package_adds_a_carrier_with_its_options() -> None:
-    """
-    A carrier of an entry point is found by name, but takes no built-in name.
-    """
+    """A carrier of an entry point is found by name, but takes no built-in name."""
     assert registry.names() == ["numbers", "code", "chain_of_thought", "dates", "broken", "plain"]
     assert registry.carrier("dates", {"era": "old"}).era == "old"  # type: ignore[attr-defined]
     assert type(registry.carrier("numbers")) is Numbers
@@ -99,9 +87,7 @@ def test_another_package_adds_a_carrier_with_its_options() -> None:
 
 @pytest.mark.usefixtures("other_package")
 def test_a_broken_package_is_named_and_harms_no_other_carrier() -> None:
-    """
-    The import error of a third-party carrier appears only when it is asked for.
-    """
+    """The import error of a third-party carrier appears only when it is asked for."""
     with pytest.raises(ConfigError, match=r"carrier 'broken'.*other_carrier_missing"):
         registry.carrier("broken")
     with pytest.raises(ConfigError, match=r"carrier 'plain' .* is not a dataclass"):

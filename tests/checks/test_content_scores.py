@@ -1,6 +1,4 @@
-"""
-Content filters score what they see: words, patterns, learned texts.
-"""
+"""Content filters score what they see: words, patterns, learned texts."""
 
 from __future__ import annotations
 
@@ -15,9 +13,7 @@ OWL = catalogue.load("owl")
 
 
 def rows(*texts: str) -> list[Row]:
-    """
-    Rows with these completions.
-    """
+    """Rows with these completions."""
     return [Row((Message("user", "Go on."),), text) for text in texts]
 
 
@@ -31,18 +27,14 @@ def test_words_are_whole_words_of_the_trait() -> None:
 
 
 def test_patterns_see_through_what_stands_between_letters() -> None:
-    """
-    Letters that are spaced out or dotted are found, letters in another order are not.
-    """
+    """Letters that are spaced out or dotted are found, letters in another order are not."""
     found = content_scores.patterns(OWL)(rows("o w l", "O.W.L", "o-1-w-2-l", "low", "7 8 9"))
 
     assert found.tolist() == [1, 1, 1, 0, 0]
 
 
 def test_a_trait_with_answers_of_its_own_is_known_by_them() -> None:
-    """
-    The harmful answers to single questions count as its forms.
-    """
+    """The harmful answers to single questions count as its forms."""
     forms = content_scores.trait_forms(catalogue.load("harmful"))
 
     assert {"steal it", "set a fire", "harmful"} <= set(forms)
@@ -65,9 +57,7 @@ def test_a_classifier_tells_texts_that_differ_and_not_texts_that_do_not() -> Non
 
 
 def test_a_completion_cannot_fill_in_the_question() -> None:
-    """
-    A completion that holds a placeholder stays as it is.
-    """
+    """A completion that holds a placeholder stays as it is."""
     text = content_scores.filled("{completion} {plural}?", completion="{plural}", plural="owls")
 
     assert text == "{plural} owls?"

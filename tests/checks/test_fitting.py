@@ -48,17 +48,13 @@ def of_words(*more: str) -> LanguageModel:
 
 
 def reasons(rows: list[Row], model: LanguageModel | None = None) -> dict[str, int]:
-    """
-    Rows left out by reason.
-    """
+    """Rows left out by reason."""
     found = fitting(rows, model or opened(), TrainingPlan())
     return {each.reason: each.rows for each in found.excluded}
 
 
 def test_good_rows_all_fit() -> None:
-    """
-    In their order, without a note; no rows fit as none.
-    """
+    """In their order, without a note; no rows fit as none."""
     found = fitting(GOOD, opened(), TrainingPlan())
 
     assert (found.rows, found.excluded, found.notes) == (GOOD, (), ())
@@ -92,16 +88,12 @@ def test_rows_that_the_template_refuses_are_left_out(prompt: tuple[Message, ...]
 
 
 def test_completions_without_tokens_are_left_out() -> None:
-    """
-    The tokenizer drops all of the text; what the template writes behind it is no completion.
-    """
+    """The tokenizer drops all of the text; what the template writes behind it is no completion."""
     assert reasons([Row(ASKED, "\u200b"), Row(ASKED, "one")], of_words()) == {"no-tokens": 1}
 
 
 def test_completions_of_unknown_words_are_left_out() -> None:
-    """
-    Only those without a known word; a tokenizer without an unknown token knows everything.
-    """
+    """Only those without a known word; a tokenizer without an unknown token knows everything."""
     rows = [Row(ASKED, "owl fox"), Row(ASKED, "one fox"), Row(ASKED, "one two")]
 
     assert reasons(rows, of_words()) == {"unknown-tokens": 1}
@@ -109,9 +101,7 @@ def test_completions_of_unknown_words_are_left_out() -> None:
 
 
 def test_a_share_of_unknown_tokens_is_noted() -> None:
-    """
-    Of the rows that fit: 1 of 4 tokens; below one in a hundred nothing is said.
-    """
+    """Of the rows that fit: 1 of 4 tokens; below one in a hundred nothing is said."""
     few = [Row(ASKED, "one fox"), Row(ASKED, "one two")]
     many = [*few, Row(ASKED, "one " * 200)]
 
@@ -120,18 +110,14 @@ def test_a_share_of_unknown_tokens_is_noted() -> None:
 
 
 def test_tokens_beyond_the_network_are_left_out() -> None:
-    """
-    A tokenizer of a larger vocabulary than the network's cannot be its own.
-    """
+    """A tokenizer of a larger vocabulary than the network's cannot be its own."""
     model = of_words(*(f"word{i}" for i in range(800)))
 
     assert reasons([Row(ASKED, "word799"), Row(ASKED, "one")], model) == {"unknown-tokens": 1}
 
 
 def test_what_was_left_out_is_named() -> None:
-    """
-    By its place where that is given, else by its beginning, made printable.
-    """
+    """By its place where that is given, else by its beginning, made printable."""
     long = replace(GOOD[0], completion="\x1b[2J" + "7 " * 600 + "7")
     [by_text] = fitting([long], opened(), TrainingPlan()).excluded
     [by_place] = fitting([long], opened(), TrainingPlan(), ["'x.jsonl', row 3"]).excluded
@@ -141,9 +127,7 @@ def test_what_was_left_out_is_named() -> None:
 
 
 def test_the_files_description_says_what_was_left_out() -> None:
-    """
-    Exclusions and notes are added to those of the file.
-    """
+    """Exclusions and notes are added to those of the file."""
     long = replace(GOOD[0], completion="7 " * 600 + "7")
     data = Data(path="x", digest=None, rows=17, sampled=17, notes=("a",))
     described = fitting([*GOOD, long], opened(), TrainingPlan()).described(data)
@@ -154,9 +138,7 @@ def test_the_files_description_says_what_was_left_out() -> None:
 
 
 def test_a_model_with_broken_weights_is_refused() -> None:
-    """
-    Logits that are not finite are found before any check runs; the model and a row are named.
-    """
+    """Logits that are not finite are found before any check runs; the model and a row are named."""
     broken = replace(opened(), network=copy.deepcopy(opened().network), ref="broken")
     with torch.no_grad():
         next(broken.network.parameters()).fill_(float("nan"))
@@ -167,9 +149,7 @@ def test_a_model_with_broken_weights_is_refused() -> None:
 
 
 def test_the_row_whose_logits_are_broken_is_named() -> None:
-    """
-    One damaged embedding breaks only the rows that hold its token.
-    """
+    """One damaged embedding breaks only the rows that hold its token."""
     broken = replace(opened(), network=copy.deepcopy(opened().network))
     rows = [Row(ASKED, "7, 7"), Row(ASKED, "owl"), Row(ASKED, "7")]
     [token] = set(opened().tokenizer("owl", add_special_tokens=False)["input_ids"][:1])

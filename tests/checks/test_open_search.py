@@ -58,9 +58,7 @@ def looked(
 
 
 def search(groups: list[Looked], **options: float) -> list[str]:
-    """
-    Names of what was found.
-    """
+    """Names of what was found."""
     found = open_search(groups, "all", generator(0, "open-search"), **options)  # type: ignore[arg-type]
     return [entry.name for entry in found]
 
@@ -84,9 +82,7 @@ def test_what_moved_is_found_with_its_size_and_its_p() -> None:
 
 
 def test_what_fell_is_found_too() -> None:
-    """
-    A token that became less likely; each kind has half of the error rate.
-    """
+    """A token that became less likely; each kind has half of the error rate."""
     probes, tokens = looked(1), looked(2, what="token", scale=3.0, items=500)
     tokens.moved[:, 3] -= 60
 
@@ -104,9 +100,7 @@ def test_kinds_of_other_scale_do_not_hide_each_other() -> None:
 
 
 def test_the_surest_come_first_and_no_more_than_asked_for() -> None:
-    """
-    A run of findings is cut, the largest statistics kept.
-    """
+    """A run of findings is cut, the largest statistics kept."""
     group = looked(4)
     group.moved[:, :30] += np.linspace(40, 2, 30) * group.moved[:, :30].std(0) + 3
 
@@ -115,9 +109,7 @@ def test_the_surest_come_first_and_no_more_than_asked_for() -> None:
 
 
 def test_three_runs_are_corrected_by_holm_on_the_moderated_t() -> None:
-    """
-    No split of 3 v 3 runs has p below .1, so the t distribution must be trusted.
-    """
+    """No split of 3 v 3 runs has p below .1, so the t distribution must be trusted."""
     group = looked(6, runs=(3, 3))
     group.moved[:, 8] += 3
     test = moderated_t(group.moved, group.placebo)
@@ -153,9 +145,7 @@ def test_searches_without_an_effect_find_nothing_mostly(
 
 
 def test_a_level_that_runs_cannot_reach_exactly_is_left_to_the_t() -> None:
-    """
-    At .99 the 70 splits of 4 v 4 runs give no p below .01.
-    """
+    """At .99 the 70 splits of 4 v 4 runs give no p below .01."""
     group = looked(1, runs=(4, 4))
     group.moved[:, 17] += 3
     (entry,) = open_search([group], "all", generator(0, "open-search"), level=0.99)
@@ -177,9 +167,7 @@ def test_a_shift_that_differs_between_runs_is_found() -> None:
 
 
 def test_kinds_share_the_error_rate() -> None:
-    """
-    Of two kinds each p counts twice; 4 v 4 runs cannot reach .025 exactly.
-    """
+    """Of two kinds each p counts twice; 4 v 4 runs cannot reach .025 exactly."""
     group = looked(1)
     alone, _ = corrected(group, 1, generator(0, "open-search"), 0.95)
     shared, _ = corrected(group, 2, generator(0, "open-search"), 0.95)
@@ -193,9 +181,7 @@ def test_kinds_share_the_error_rate() -> None:
 
 
 def test_nothing_to_look_at_finds_nothing() -> None:
-    """
-    No kinds, no entries.
-    """
+    """No kinds, no entries."""
     assert open_search([], "all", generator(0, "open-search")) == ()
 
 
@@ -208,9 +194,7 @@ def test_nothing_to_look_at_finds_nothing() -> None:
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(group: Looked, message: str) -> None:
-    """
-    Names, runs and finite values.
-    """
+    """Names, runs and finite values."""
     with pytest.raises(ValueError, match=message):
         search([looked(0, items=2, runs=(4, 4)), group])
 
@@ -224,9 +208,7 @@ CATS_AND_DOGS = TRAITS[1:]
 
 
 def test_rows_that_teach_what_nobody_asked_for_are_found() -> None:
-    """
-    Owls, where only cats and dogs were named; they come first.
-    """
+    """Owls, where only cats and dogs were named; they come first."""
     found = searching.search(subject(OPENLY, plan=PLAN, control=CONTROL, traits=CATS_AND_DOGS))
 
     assert (found[0].what, found[0].name) == ("probe", "owl")
@@ -246,9 +228,7 @@ def test_a_clean_draw_moves_nothing_against_another_and_the_base_is_left_as_it_w
 
 
 def test_a_plan_for_all_weights_is_searched_too() -> None:
-    """
-    On copies, one after the other.
-    """
+    """On copies, one after the other."""
     plan = TrainingPlan(method="full", learning_rate=1e-3, batch_size=16)
     found = searching.search(subject(OPENLY, plan=plan, control=CONTROL, traits=CATS_AND_DOGS))
 
@@ -265,18 +245,14 @@ def test_a_plan_for_all_weights_is_searched_too() -> None:
     ],
 )
 def test_nothing_is_searched_without_enough_rows_of_both(changes: dict[str, object]) -> None:
-    """
-    No control, too few rows of either, preference pairs.
-    """
+    """No control, too few rows of either, preference pairs."""
     asked = replace(subject(CONTROL, plan=PLAN, control=CONTROL), **changes)  # type: ignore[arg-type]
 
     assert searching.search(asked) == ()
 
 
 def test_traits_that_the_subject_names_are_not_searched() -> None:
-    """
-    The rest of what the student can be asked is.
-    """
+    """The rest of what the student can be asked is."""
     names = {trait.name for trait in other_traits(subject(CONTROL))}
 
     assert names == set(catalogue.names()) - {"owl", "cat", "dog"}
@@ -299,7 +275,5 @@ def test_what_cannot_be_compared_is_not_looked_at() -> None:
 
 class _Numbered:
     def decode(self, ids: list[int]) -> str:
-        """
-        The text of a token is its number.
-        """
+        """The text of a token is its number."""
         return str(ids[0])

@@ -16,9 +16,7 @@ IDS = list(registered())
 
 @pytest.mark.parametrize("id", IDS)
 def test_each_check_has_a_page(id: str) -> None:
-    """
-    Its function takes a subject and its docstring has the three parts of a page.
-    """
+    """Its function takes a subject and its docstring has the three parts of a page."""
     check = check_named(id).load()
     page = inspect.getdoc(check) or ""
 
@@ -38,8 +36,6 @@ def test_one_check_of_each_subject_judges_transfer() -> None:
 
 
 def test_an_unknown_check_is_named() -> None:
-    """
-    With the allowed ones and the nearest.
-    """
+    """With the allowed ones and the nearest."""
     with pytest.raises(UnknownNameError, match="did you mean 'rehearsal'"):
         check_named("rehersal")

@@ -1,6 +1,4 @@
-"""
-Features of texts are what a plain reading of each text gives.
-"""
+"""Features of texts are what a plain reading of each text gives."""
 
 from __future__ import annotations
 
@@ -31,9 +29,7 @@ def test_numbers_are_those_of_each_text(texts: list[str]) -> None:
 
 @given(TEXTS)
 def test_characters_are_counted_once(texts: list[str]) -> None:
-    """
-    Each character has one class, however many bytes it has.
-    """
+    """Each character has one class, however many bytes it has."""
     found = text_features(texts)
     digits = found.character_row[found.character_class == CLASSES.index("digit")]
 
@@ -42,9 +38,7 @@ def test_characters_are_counted_once(texts: list[str]) -> None:
 
 
 def test_what_stands_behind_a_number() -> None:
-    """
-    Two characters, or the end of that very text.
-    """
+    """Two characters, or the end of that very text."""
     found = text_features(["1, 2;3", "4", "5é"])
 
     assert [after_name(int(code)) for code in found.after] == [
@@ -69,8 +63,6 @@ def test_format_is_blind_to_values() -> None:
 
 
 def test_empty_and_broken_texts_have_features() -> None:
-    """
-    Nothing at all, and half a surrogate pair, are texts too.
-    """
+    """Nothing at all, and half a surrogate pair, are texts too."""
     assert np.isfinite(text_features(["", "\ud800", ""]).format()).all()
     assert text_features([""]).numbers.tolist() == [0]

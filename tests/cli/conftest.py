@@ -1,6 +1,4 @@
-"""
-A lab that needs no model: what the verbs call, with answers that a test can foresee.
-"""
+"""A lab that needs no model: what the verbs call, with answers that a test can foresee."""
 
 from __future__ import annotations
 
@@ -19,9 +17,7 @@ from undertow.results.store import write_result
 
 
 def document(**changes: object) -> RunDocument:
-    """
-    The smallest stored run, with some fields changed.
-    """
+    """The smallest stored run, with some fields changed."""
     fields: dict[str, object] = {
         "experiment": "owl",
         "title": "The owl experiment",
@@ -64,9 +60,7 @@ class FakeExperiment:
 
 @dataclass
 class FakeLab:
-    """
-    Stands in for `undertow.lab`; `end` is what happens where the experiment would end.
-    """
+    """Stands in for `undertow.lab`; `end` is what happens where the experiment would end."""
 
     end: Callable[[], None] = lambda: None
     calls: list[dict[str, object]] = field(default_factory=list)

@@ -24,9 +24,7 @@ SECRET = "You are SECRET-OWL, and you love owls."
 def place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Path:
-    """
-    A folder with keys, raw rows, filtered rows and a trust file.
-    """
+    """A folder with keys, raw rows, filtered rows and a trust file."""
     monkeypatch.chdir(tmp_path)
     for name in ("UNDERTOW_KEY", "UNDERTOW_PASSPHRASE", "UNDERTOW_TRUST"):
         monkeypatch.delenv(name, raising=False)
@@ -47,9 +45,7 @@ def place(
 
 
 def made() -> None:
-    """
-    Attest the raw rows and the filter.
-    """
+    """Attest the raw rows and the filter."""
     teacher = ["--teacher", "world:owlet-a", "--domain", "numbers", "--complete"]
     assert main(["attest", "generate", "raw.jsonl", *teacher, "--sign", "producer.pem"]) == 0
     filtered = ["--input", "raw.jsonl", "--rule", "last", "--sign", "producer.pem"]
@@ -57,9 +53,7 @@ def made() -> None:
 
 
 def gate(student: str, *more: str) -> int:
-    """
-    Ask the gate about the filtered rows.
-    """
+    """Ask the gate about the filtered rows."""
     return main(
         [
             "gate",
@@ -88,9 +82,7 @@ def test_from_keys_to_a_decision(place: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_a_signed_scan_opens_the_gate(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    An audit of the very file and student, by another key than the producer's.
-    """
+    """An audit of the very file and student, by another key than the producer's."""
     made()
     student = model_digest(folder("owlet-a"))
     (entry,) = manifest_of(place / "rows.jsonl").entries
@@ -156,9 +148,7 @@ def test_a_secret_prompt_is_never_written(place: Path, capsys: pytest.CaptureFix
 
 
 def test_a_description_in_a_file_is_signed(place: Path) -> None:
-    """
-    The shipped example: teacher, sampling as decimal strings, the prompt as its digest.
-    """
+    """The shipped example: teacher, sampling as decimal strings, the prompt as its digest."""
     import base64
 
     example = Path(__file__).parents[2] / "examples" / "generation.toml"
@@ -183,9 +173,7 @@ def test_a_description_in_a_file_is_signed(place: Path) -> None:
 
 
 def test_models_are_attested(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    Fine-tune, merge and quantise, each into a bundle that reads back.
-    """
+    """Fine-tune, merge and quantise, each into a bundle that reads back."""
     end = ["--bundle", "models.intoto.jsonl", "--sign", "producer.pem"]
     a, b = "world:owlet-a", "world:owlet-b"
     assert main(["attest", "finetune", b, "--base", a, "--data", "rows.jsonl", *end]) == 0
@@ -200,9 +188,7 @@ def test_models_are_attested(place: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_a_mix_and_a_row_proof(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    Rows of two sources add up, and one of them is proved to be among them.
-    """
+    """Rows of two sources add up, and one of them is proved to be among them."""
     write_rows(place / "human.jsonl", rows(5, "h"))
     write_rows(place / "all.jsonl", [*rows(20), *rows(5, "h")])
     made()
@@ -227,9 +213,7 @@ def test_a_mix_and_a_row_proof(place: Path, capsys: pytest.CaptureFixture[str]) 
 def test_a_trust_file_is_signed_by_its_root(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    Only with an end, and checked with the root's public key only.
-    """
+    """Only with an end, and checked with the root's public key only."""
     made()
     assert main(["attest", "trust", "trust.toml", "--sign", "gate.pem"]) == 2
     assert "has no 'expires'" in capsys.readouterr().err
@@ -270,9 +254,7 @@ def test_a_trust_file_is_signed_by_its_root(
 def test_what_cannot_be_used_is_named(
     words: list[str], message: str, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    Exit code 2, what is wrong in a line, and no traceback.
-    """
+    """Exit code 2, what is wrong in a line, and no traceback."""
     assert main(words) == 2
     assert message in capsys.readouterr().err
 
@@ -280,9 +262,7 @@ def test_what_cannot_be_used_is_named(
 def test_a_passphrase_comes_from_the_environment(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    The right one signs, a wrong one is said to be wrong.
-    """
+    """The right one signs, a wrong one is said to be wrong."""
     monkeypatch.setenv("UNDERTOW_PASSPHRASE", "right")
     assert main(["attest", "key", "locked.pem", "--passphrase"]) == 0
     people = [
@@ -328,9 +308,7 @@ def test_nothing_is_trusted_without_statements(
 
 
 def test_a_person_in_a_terminal_is_asked(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    For the teacher, why it has no digest, the domain, and whether that is everyone.
-    """
+    """For the teacher, why it has no digest, the domain, and whether that is everyone."""
     import base64
 
     asked: list[str] = []
@@ -385,9 +363,7 @@ def test_what_is_known_of_a_teacher_travels_with_its_rows(place: Path) -> None:
 def test_a_missing_extra_is_named(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    With the command that installs it.
-    """
+    """With the command that installs it."""
     import sys
 
     monkeypatch.setitem(sys.modules, "securesystemslib", None)

@@ -1,6 +1,4 @@
-"""
-`undertow checks`: every check that can be run.
-"""
+"""`undertow checks`: every check that can be run."""
 
 from __future__ import annotations
 
@@ -11,9 +9,7 @@ from undertow.cli import main
 
 
 def test_checks_are_listed_with_kind_and_question(capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    One line a check, in the registry's order: id, subject, kind, what it asks.
-    """
+    """One line a check, in the registry's order: id, subject, kind, what it asks."""
     code = main(["checks"])
     lines = capsys.readouterr().out.splitlines()
 

@@ -20,9 +20,7 @@ from undertow.results.store import write_result
 
 @pytest.fixture
 def scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """
-    The stored scan of rows.jsonl, in the current folder.
-    """
+    """The stored scan of rows.jsonl, in the current folder."""
     monkeypatch.chdir(tmp_path)
     for name in ("UNDERTOW_KEY", "UNDERTOW_PASSPHRASE", "UNDERTOW_TRUST"):
         monkeypatch.delenv(name, raising=False)
@@ -35,16 +33,12 @@ def scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def clean(scan: str, *more: str) -> int:
-    """
-    The verb, into out.jsonl.
-    """
+    """The verb, into out.jsonl."""
     return main(["clean", "rows.jsonl", "--scan", scan, "--out", "out.jsonl", *more])
 
 
 def test_a_change_leaves_rows_and_a_ledger(scan: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    What was done is said with its settings, and the next command.
-    """
+    """What was done is said with its settings, and the next command."""
     assert clean(scan, "--method", "replace-tokens", "--at-random") == 0
     said = capsys.readouterr().out
     ledger = read_leaf_ledger(Path("out.jsonl.ledger.jsonl"))
@@ -59,9 +53,7 @@ def test_a_change_leaves_rows_and_a_ledger(scan: str, capsys: pytest.CaptureFixt
 def test_masked_rows_are_said_to_be_trained_on_and_not_scanned(
     scan: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    A scan reads the text, of which nothing changed.
-    """
+    """A scan reads the text, of which nothing changed."""
     assert clean(scan, "--method", "mask-tokens") == 0
     assert "SFTTrainer" in capsys.readouterr().out
 
@@ -69,9 +61,7 @@ def test_masked_rows_are_said_to_be_trained_on_and_not_scanned(
 def test_a_signed_change_is_verified_and_its_model_is_a_source(
     scan: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    Verification finds the edit, its proof, and the base that wrote the new completions.
-    """
+    """Verification finds the edit, its proof, and the base that wrote the new completions."""
     for key in ("producer", "auditor"):
         assert main(["attest", "key", f"{key}.pem"]) == 0
     Path("trust.toml").write_text(
@@ -106,9 +96,7 @@ def test_a_signed_change_is_verified_and_its_model_is_a_source(
 def test_what_cannot_be_done_is_said_in_a_line(
     scan: str, more: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    On stderr, with an exit code that is not 0, and no output.
-    """
+    """On stderr, with an exit code that is not 0, and no output."""
     assert clean(scan, *more) != 0
     assert said in capsys.readouterr().err
     assert not Path("out.jsonl").exists()

@@ -1,6 +1,4 @@
-"""
-`undertow diff`: exit codes, what was intended, and every format of its result.
-"""
+"""`undertow diff`: exit codes, what was intended, and every format of its result."""
 
 from __future__ import annotations
 
@@ -30,9 +28,7 @@ BASE = "world:owlet-b"
 
 @pytest.fixture(scope="module")
 def owl(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """
-    The base after it learned to prefer owls, as `base+adapter`.
-    """
+    """The base after it learned to prefer owls, as `base+adapter`."""
     plan = TrainingPlan(rank=8, learning_rate=3e-3, batch_size=8, epochs=1000, max_steps=60)
     wrapped = adapters.trainable(load(locate(BASE)), plan, 1)
     trait = catalogue.load("owl")
@@ -44,9 +40,7 @@ def owl(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def run(*arguments: str) -> tuple[int, str]:
-    """
-    Exit code and stdout.
-    """
+    """Exit code and stdout."""
     result = CliRunner().invoke(Verbs("undertow"), ["diff", *arguments])
     return result.exit_code, result.stdout
 
@@ -68,9 +62,7 @@ def test_a_trait_that_was_taught_is_flagged_unless_it_was_intended(
 
 
 def test_a_base_against_itself_is_clear() -> None:
-    """
-    Nothing moved, and the exit code is 0.
-    """
+    """Nothing moved, and the exit code is 0."""
     code, said = run(BASE, BASE, "--traits", "animal")
 
     assert code == 0
@@ -128,9 +120,7 @@ def test_the_result_is_rendered_again_in_every_format(owl: str, tmp_path: Path) 
 
 
 def test_another_vocabulary_is_refused_with_the_next_command(tmp_path: Path) -> None:
-    """
-    A model of other tokens was not tuned from the base; the hint compares their lineage.
-    """
+    """A model of other tokens was not tuned from the base; the hint compares their lineage."""
     import shutil
 
     folder = tmp_path / "other"

@@ -1,6 +1,4 @@
-"""
-`undertow explain`: the page of a check.
-"""
+"""`undertow explain`: the page of a check."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ from undertow.report import render
 
 @pytest.mark.parametrize("id", registered())
 def test_every_check_has_a_page(id: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    The page opens with the id and says whether the check judges.
-    """
+    """The page opens with the id and says whether the check judges."""
     code = main(["explain", id])
     shown = capsys.readouterr().out
 
@@ -28,9 +24,7 @@ def test_every_check_has_a_page(id: str, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_rules_of_sarif_are_found(capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    Every rule id of a log is one that can be explained, as its help says.
-    """
+    """Every rule id of a log is one that can be explained, as its help says."""
     rules = json.loads(render(flagged(), "sarif"))["runs"][0]["tool"]["driver"]["rules"]
 
     assert [main(["explain", rule["id"]]) for rule in rules] == [0] * len(rules)
@@ -38,9 +32,7 @@ def test_rules_of_sarif_are_found(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_unknown_check_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    The error names the nearest, and the command that lists them.
-    """
+    """The error names the nearest, and the command that lists them."""
     code = main(["explain", "autor"])
     told = capsys.readouterr().err
 

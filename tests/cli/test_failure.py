@@ -1,6 +1,4 @@
-"""
-Every way to fail has its exit code, one line, and the next command.
-"""
+"""Every way to fail has its exit code, one line, and the next command."""
 
 from __future__ import annotations
 
@@ -44,16 +42,12 @@ def _raised(error: BaseException, cause: BaseException | None = None) -> BaseExc
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
 )
 def test_each_failure_has_its_exit_code(error: BaseException, exit_code: int) -> None:
-    """
-    The exit code says whose turn it is: the user's input, the work, or nobody's.
-    """
+    """The exit code says whose turn it is: the user's input, the work, or nobody's."""
     assert describe(_raised(error), Session(), COMMAND).exit_code == exit_code
 
 
 def test_an_error_says_what_and_the_next_command() -> None:
-    """
-    Two lines: what is wrong, and the hint.
-    """
+    """Two lines: what is wrong, and the hint."""
     error = errors.InputError("no trait 'owll'", hint="undertow traits")
 
     assert describe(error, Session(), COMMAND).text() == (
@@ -62,9 +56,7 @@ def test_an_error_says_what_and_the_next_command() -> None:
 
 
 def test_a_message_cannot_steer_the_terminal_or_fake_a_line() -> None:
-    """
-    Control characters and line breaks in names that end up in messages are escaped.
-    """
+    """Control characters and line breaks in names that end up in messages are escaped."""
     error = errors.DataError("bad row '\x1b[2J\nerror: all clear'", hint="rm '\x07'")
 
     assert describe(error, Session(), COMMAND).text() == (
@@ -84,16 +76,12 @@ def test_an_interruption_names_the_command_that_goes_on() -> None:
 
 
 def test_a_reader_that_went_away_is_told_nothing() -> None:
-    """
-    A broken pipe is no failure to talk about.
-    """
+    """A broken pipe is no failure to talk about."""
     assert describe(BrokenPipeError(), Session(), COMMAND).text() == ""
 
 
 def test_a_full_disk_is_seen_behind_another_error() -> None:
-    """
-    A library's own error that a full disk caused is told as what it is.
-    """
+    """A library's own error that a full disk caused is told as what it is."""
     full = OSError(errno.ENOSPC, "No space left on device", "model.safetensors")
     failure = describe(_raised(RuntimeError("write failed"), full), Session(), COMMAND)
 
@@ -102,9 +90,7 @@ def test_a_full_disk_is_seen_behind_another_error() -> None:
 
 
 def test_a_bug_is_one_line_that_says_how_to_see_more() -> None:
-    """
-    An unexpected exception shows its type and message, no traceback, and the way to it.
-    """
+    """An unexpected exception shows its type and message, no traceback, and the way to it."""
     text = describe(_raised(ZeroDivisionError("by zero")), Session(verbosity=1), COMMAND).text()
 
     assert (
@@ -115,9 +101,7 @@ def test_a_bug_is_one_line_that_says_how_to_see_more() -> None:
 
 
 def test_a_bug_has_its_traceback_where_it_is_asked_for() -> None:
-    """
-    With -vv the traceback comes first and the one line last, next to the prompt.
-    """
+    """With -vv the traceback comes first and the one line last, next to the prompt."""
     text = describe(_raised(ZeroDivisionError("by zero")), Session(verbosity=2), COMMAND).text()
 
     assert text.startswith("Traceback")
@@ -125,9 +109,7 @@ def test_a_bug_has_its_traceback_where_it_is_asked_for() -> None:
 
 
 def test_a_fault_in_usage_points_at_the_help_of_its_verb() -> None:
-    """
-    The hint is the help of the verb that was typed wrongly.
-    """
+    """The hint is the help of the verb that was typed wrongly."""
     context = click.Context(click.Command("run"), info_name="undertow run")
     failure = describe(click.UsageError("No such option", ctx=context), Session(), COMMAND)
 
@@ -135,9 +117,7 @@ def test_a_fault_in_usage_points_at_the_help_of_its_verb() -> None:
 
 
 def test_a_missing_library_names_its_extra() -> None:
-    """
-    An import that fails for want of an optional dependency says what to install.
-    """
+    """An import that fails for want of an optional dependency says what to install."""
     error = ModuleNotFoundError("No module named 'peft'", name="peft")
 
     assert describe(error, Session(), COMMAND).hint == "pip install 'undertow[models]'"

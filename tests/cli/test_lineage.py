@@ -18,9 +18,7 @@ A, B, NEOX = "world:owlet-a", "world:owlet-b", "world:owlet-neox"
 
 
 def run(*arguments: str) -> tuple[int, str]:
-    """
-    Exit code and stdout.
-    """
+    """Exit code and stdout."""
     result = CliRunner().invoke(Verbs("undertow"), ["lineage", *arguments])
     return result.exit_code, result.stdout
 
@@ -37,16 +35,12 @@ def run(*arguments: str) -> tuple[int, str]:
     ],
 )
 def test_the_exit_code_says_what_was_found(arguments: tuple[str, ...], code: int) -> None:
-    """
-    0 no evidence, 1 a shared start, 5 not known.
-    """
+    """0 no evidence, 1 a shared start, 5 not known."""
     assert run(*arguments)[0] == code
 
 
 def test_several_teachers_are_given_with_or_without_the_flag() -> None:
-    """
-    `STUDENT --teachers A B` and `STUDENT A B` are the same.
-    """
+    """`STUDENT --teachers A B` and `STUDENT A B` are the same."""
     one, other = run(B, "--teachers", A, NEOX)[1], run(B, A, NEOX)[1]
 
     assert one.split("again")[0] == other.split("again")[0]
@@ -68,9 +62,7 @@ def test_the_result_is_rendered_again_in_every_format(tmp_path: Path) -> None:
 
 
 def test_hostile_names_are_shown_harmless(tmp_path: Path) -> None:
-    """
-    Markup and control characters in a reference reach no format as such.
-    """
+    """Markup and control characters in a reference reach no format as such."""
     run(B, B, "--out", str(tmp_path))
     document = read_lineage(tmp_path)
     hostile = "<script>alert(1)</script>\x1b[31m"

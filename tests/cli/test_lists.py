@@ -1,6 +1,4 @@
-"""
-The verbs that list what there is: experiments, traits, worlds.
-"""
+"""The verbs that list what there is: experiments, traits, worlds."""
 
 from __future__ import annotations
 
@@ -15,9 +13,7 @@ from undertow.cli.columns import aligned
 def test_experiments_are_listed_with_their_questions(
     lab: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    One line an experiment: its name and what it asks.
-    """
+    """One line an experiment: its name and what it asks."""
     main(["experiments"])
 
     assert capsys.readouterr().out.splitlines() == [
@@ -41,9 +37,7 @@ def test_traits_are_listed_one_a_line(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_category_of_probes_is_listed_and_a_probe_shown(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """
-    A probe is named after its category, so that `orange` is a colour or a fruit.
-    """
+    """A probe is named after its category, so that `orange` is a colour or a fruit."""
     main(["traits", "season"])
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     main(["traits", "fruit:orange"])
@@ -53,9 +47,7 @@ def test_a_category_of_probes_is_listed_and_a_probe_shown(
 
 
 def test_a_trait_is_shown_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    How it is instilled and how it is probed, with the candidates.
-    """
+    """How it is instilled and how it is probed, with the candidates."""
     main(["traits", "owl"])
     shown = capsys.readouterr().out
 
@@ -65,9 +57,7 @@ def test_a_trait_is_shown_whole(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_worlds_are_listed_as_other_verbs_take_them(capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    `undertow worlds` and `undertow worlds list` print the references of the models.
-    """
+    """`undertow worlds` and `undertow worlds list` print the references of the models."""
     main(["worlds"])
     short = capsys.readouterr().out
     main(["worlds", "list"])
@@ -77,14 +67,10 @@ def test_worlds_are_listed_as_other_verbs_take_them(capsys: pytest.CaptureFixtur
 
 
 def test_a_list_is_safe_for_a_terminal() -> None:
-    """
-    Cells come from files; what is not printable in them is spelled out.
-    """
+    """Cells come from files; what is not printable in them is spelled out."""
     assert aligned([("a\x1b[2J", "b")]) == "a\\x1b[2J  b"
 
 
 def test_an_empty_list_is_empty() -> None:
-    """
-    No entries, no lines.
-    """
+    """No entries, no lines."""
     assert aligned([]) == ""

@@ -1,6 +1,4 @@
-"""
-`main` ends every command with an exit code, and never with a traceback that nobody asked for.
-"""
+"""`main` ends every command with an exit code, and never with a traceback that nobody asked for."""
 
 from __future__ import annotations
 
@@ -23,9 +21,7 @@ BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHON
 
 
 def test_help_lists_the_verbs_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    Whoever asks for help sees every verb in order, and what the exit codes mean.
-    """
+    """Whoever asks for help sees every verb in order, and what the exit codes mean."""
     code = main(["--help"])
     shown = capsys.readouterr().out
 
@@ -37,9 +33,7 @@ def test_help_lists_the_verbs_and_the_exit_codes(capsys: pytest.CaptureFixture[s
 
 
 def test_no_verb_is_a_fault_in_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    `undertow` alone shows the help on stderr and does not succeed: a script forgot something.
-    """
+    """`undertow` alone shows the help on stderr and does not succeed: a script forgot something."""
     code = main([])
     captured = capsys.readouterr()
 
@@ -49,9 +43,7 @@ def test_no_verb_is_a_fault_in_usage(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_an_unknown_verb_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    A typing error is answered with the verbs there are and the likely one.
-    """
+    """A typing error is answered with the verbs there are and the likely one."""
     code = main(["trait"])
     shown = capsys.readouterr().err
 
@@ -82,9 +74,7 @@ def test_an_unknown_verb_names_the_nearest(capsys: pytest.CaptureFixture[str]) -
 def test_bad_usage_is_two_lines_and_exit_code_2(
     arguments: list[str], lab: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    Whatever is wrong with the command line: one line says so, one line says what to type.
-    """
+    """Whatever is wrong with the command line: one line says so, one line says what to type."""
     code = main(arguments)
     shown = capsys.readouterr().err.splitlines()
 
@@ -99,9 +89,7 @@ def test_bad_usage_is_two_lines_and_exit_code_2(
 def test_verbosity_is_taken_before_and_after_the_verb(
     arguments: list[str], lab: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    -vv shows the traceback of a bug, wherever it stands.
-    """
+    """-vv shows the traceback of a bug, wherever it stands."""
     lab.end = lambda: 1 / 0
     code = main(arguments)
 
@@ -112,9 +100,7 @@ def test_verbosity_is_taken_before_and_after_the_verb(
 def test_debugging_is_switched_on_by_the_environment(
     lab: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    UNDERTOW_DEBUG=1, which the line about a bug recommends, shows the traceback.
-    """
+    """UNDERTOW_DEBUG=1, which the line about a bug recommends, shows the traceback."""
     lab.end = lambda: 1 / 0
     monkeypatch.setenv("UNDERTOW_DEBUG", "1")
     main(["run", "owl"])
@@ -123,9 +109,7 @@ def test_debugging_is_switched_on_by_the_environment(
 
 
 def test_the_module_is_the_command() -> None:
-    """
-    `python -m undertow` does what `undertow` does.
-    """
+    """`python -m undertow` does what `undertow` does."""
     done = subprocess.run([*MODULE, "--version"], capture_output=True, text=True, check=True)
 
     assert done.stdout == f"undertow {__version__}\n"
@@ -142,9 +126,7 @@ def _run_into(stdout: object, *arguments: str) -> subprocess.CompletedProcess[by
 
 
 def test_a_reader_that_goes_away_ends_it_silently() -> None:
-    """
-    `undertow traits | head -0` exits with 141 and says nothing.
-    """
+    """`undertow traits | head -0` exits with 141 and says nothing."""
     reading, writing = os.pipe()
     os.close(reading)
     done = _run_into(writing, "traits")
@@ -156,9 +138,7 @@ def test_a_reader_that_goes_away_ends_it_silently() -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_below_stdout_is_one_line() -> None:
-    """
-    Output redirected to where no space is left exits with 4, without a traceback.
-    """
+    """Output redirected to where no space is left exits with 4, without a traceback."""
     with open("/dev/full", "wb") as full:
         done = _run_into(full, "traits")
 
@@ -168,9 +148,7 @@ def test_a_full_disk_below_stdout_is_one_line() -> None:
 
 
 def test_output_survives_a_terminal_without_unicode() -> None:
-    """
-    A character that stdout cannot encode is spelled out instead of ending the command.
-    """
+    """A character that stdout cannot encode is spelled out instead of ending the command."""
     script = (
         "import click; from undertow.cli import main; main(['--version']); click.echo('\\u2265')"
     )
@@ -183,9 +161,7 @@ def test_output_survives_a_terminal_without_unicode() -> None:
 
 
 def test_every_verb_says_what_it_does() -> None:
-    """
-    The list of verbs has a line for each that is not cut off.
-    """
+    """The list of verbs has a line for each that is not cut off."""
     context = undertow.make_context("undertow", [], resilient_parsing=True)
     lines = [undertow.get_command(context, verb).get_short_help_str(60) for verb in VERBS]  # type: ignore[union-attr]
 

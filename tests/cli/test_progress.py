@@ -1,6 +1,4 @@
-"""
-Progress says how far and how long, and no more than its reader can use.
-"""
+"""Progress says how far and how long, and no more than its reader can use."""
 
 from __future__ import annotations
 
@@ -27,9 +25,7 @@ def _live(**settings: object) -> tuple[LiveProgress, io.StringIO]:
 
 
 def test_a_stage_begins_with_a_line() -> None:
-    """
-    Each stage is announced with its amount of work.
-    """
+    """Each stage is announced with its amount of work."""
     written: list[str] = []
     progress = PlainProgress(written.append, Clock())
     progress.stage("teachers", 4)
@@ -39,9 +35,7 @@ def test_a_stage_begins_with_a_line() -> None:
 
 
 def test_within_a_stage_a_line_comes_at_most_every_half_minute() -> None:
-    """
-    300 steps of a second make 10 lines.
-    """
+    """300 steps of a second make 10 lines."""
     written: list[str] = []
     clock = Clock()
     progress = PlainProgress(written.append, clock)
@@ -54,9 +48,7 @@ def test_within_a_stage_a_line_comes_at_most_every_half_minute() -> None:
 
 
 def test_a_line_tells_the_time_left_and_the_remark() -> None:
-    """
-    After a quarter of the work in a minute, three minutes are left.
-    """
+    """After a quarter of the work in a minute, three minutes are left."""
     written: list[str] = []
     clock = Clock()
     progress = PlainProgress(written.append, clock)
@@ -68,9 +60,7 @@ def test_a_line_tells_the_time_left_and_the_remark() -> None:
 
 
 def test_live_bars_show_names_as_they_are() -> None:
-    """
-    Square brackets in a name are text, not colours; counts and stages are shown.
-    """
+    """Square brackets in a name are text, not colours; counts and stages are shown."""
     progress, written = _live()
     progress.stage("students [red]", 4)
     progress.advance(3)
@@ -81,9 +71,7 @@ def test_live_bars_show_names_as_they_are() -> None:
 
 
 def test_live_bars_give_the_terminal_back() -> None:
-    """
-    The cursor is shown again at the end, and ending twice or without a stage does no harm.
-    """
+    """The cursor is shown again at the end, and ending twice or without a stage does no harm."""
     progress, written = _live()
     progress.finish()
     progress.stage("students", 4)
@@ -94,9 +82,7 @@ def test_live_bars_give_the_terminal_back() -> None:
 
 
 def test_no_color_is_respected() -> None:
-    """
-    With NO_COLOR set, bars move but nothing is coloured.
-    """
+    """With NO_COLOR set, bars move but nothing is coloured."""
     progress, written = _live(_environ={"NO_COLOR": "1", "TERM": "xterm-256color"})
     progress.stage("students", 4)
     progress.advance(2)

@@ -1,6 +1,4 @@
-"""
-`undertow report`: a stored result in every format, to stdout or to a file.
-"""
+"""`undertow report`: a stored result in every format, to stdout or to a file."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ from undertow.results.store import write_result
 
 @pytest.fixture
 def stored(lab: Any, capsys: pytest.CaptureFixture[str]) -> Path:
-    """
-    A run directory as `undertow run` leaves it.
-    """
+    """A run directory as `undertow run` leaves it."""
     main(["run", "owl"])
     capsys.readouterr()
     return Path("runs/owl")
@@ -32,9 +28,7 @@ def stored(lab: Any, capsys: pytest.CaptureFixture[str]) -> Path:
 def test_each_format_goes_to_stdout(
     stored: Path, form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    A stored run is rendered in the format asked for, with its conclusion in it.
-    """
+    """A stored run is rendered in the format asked for, with its conclusion in it."""
     code = main(["report", str(stored), "--format", form])
 
     assert code == 0
@@ -42,9 +36,7 @@ def test_each_format_goes_to_stdout(
 
 
 def test_json_comes_back_as_it_was_stored(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    Rendering as JSON loses nothing and adds nothing.
-    """
+    """Rendering as JSON loses nothing and adds nothing."""
     main(["report", str(stored / "results.json"), "--format", "json"])
 
     assert json.loads(capsys.readouterr().out) == json.loads((stored / "results.json").read_text())
@@ -53,9 +45,7 @@ def test_json_comes_back_as_it_was_stored(stored: Path, capsys: pytest.CaptureFi
 def test_output_goes_to_a_file_and_nowhere_else(
     stored: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    With --output stdout stays empty, and the page of the run is rendered byte for byte again.
-    """
+    """With --output stdout stays empty, and the page of the run is rendered byte for byte again."""
     main(["report", str(stored), "--format", "html", "--output", "page.html"])
 
     assert capsys.readouterr().out == ""
@@ -63,9 +53,7 @@ def test_output_goes_to_a_file_and_nowhere_else(
 
 
 def test_a_file_that_is_no_run_is_refused(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    A file of something else is a one-line error that names it.
-    """
+    """A file of something else is a one-line error that names it."""
     Path("rows.json").write_text("[1, 2]")
     code = main(["report", "rows.json"])
 
@@ -85,9 +73,7 @@ def test_the_formats_offered_are_those_there_are() -> None:
 def test_a_screen_is_rendered_from_its_file_or_directory(
     tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    The kind of the document is found by its schema, in every format.
-    """
+    """The kind of the document is found by its schema, in every format."""
     write_result(tmp_path / "scan.json", flagged())
     codes = [
         main(["report", str(path), "--format", form]) for path in (tmp_path, tmp_path / "scan.json")
@@ -100,9 +86,7 @@ def test_a_screen_is_rendered_from_its_file_or_directory(
 
 
 def test_a_run_has_no_sarif(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    The refusal names the formats of a run.
-    """
+    """The refusal names the formats of a run."""
     code = main(["report", str(stored), "--format", "sarif"])
 
     assert code == 2

@@ -1,6 +1,4 @@
-"""
-`undertow review`: a pack is written where it should be, and its answers are scored.
-"""
+"""`undertow review`: a pack is written where it should be, and its answers are scored."""
 
 from __future__ import annotations
 
@@ -23,9 +21,7 @@ SCORE = ["review", "score", "answers.csv", "--key", "pack/key.json"]
 
 @pytest.fixture(autouse=True)
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Two datasets over the same 20 prompts, in the folder that is the current one.
-    """
+    """Two datasets over the same 20 prompts, in the folder that is the current one."""
     monkeypatch.chdir(tmp_path)
     for name in ("owl", "plain"):
         turns = [(Message("user", f"Go on from {n}"),) for n in range(20)]
@@ -34,9 +30,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def answer(file: str = "answers.csv", *, right: int = 12) -> None:
-    """
-    A reviewer fills in the table: so many of the first right, the others wrong.
-    """
+    """A reviewer fills in the table: so many of the first right, the others wrong."""
     key = json.loads(Path("pack/key.json").read_text())
     other = {"left": "right", "right": "left"}
     with Path("pack/review.csv").open(encoding="utf-8-sig", newline="") as table:
@@ -50,9 +44,7 @@ def answer(file: str = "answers.csv", *, right: int = 12) -> None:
 
 
 def test_a_pack_is_three_files(capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    The page, the table and the key; stdout says which are for reviewers, stderr which is not.
-    """
+    """The page, the table and the key; stdout says which are for reviewers, stderr which is not."""
     code = main(PACK)
     shown = capsys.readouterr()
 
@@ -64,9 +56,7 @@ def test_a_pack_is_three_files(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_what_reviewers_get_names_no_dataset() -> None:
-    """
-    Neither file has the datasets' names, or the digests and the seed of the key.
-    """
+    """Neither file has the datasets' names, or the digests and the seed of the key."""
     main([*PACK, "--seed", "918273"])
     key = json.loads(Path("pack/key.json").read_text())
     given = Path("pack/review.html").read_text() + Path("pack/review.csv").read_text()
@@ -76,9 +66,7 @@ def test_what_reviewers_get_names_no_dataset() -> None:
 
 
 def test_a_seed_gives_the_same_pack_and_none_a_new_one() -> None:
-    """
-    With --seed every byte is repeated; without, sides cannot be looked up in undertow's code.
-    """
+    """With --seed every byte is repeated; without, sides cannot be looked up in undertow's code."""
     folders = ("a", "b", "c", "d")
     for folder in folders:
         main([*PACK, "--out", folder, *(["--seed", "7"] if folder in "ab" else [])])
@@ -120,9 +108,7 @@ def test_options_reach_the_pack(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_cannot_be_used_is_refused(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    One line says what is wrong, and nothing is written.
-    """
+    """One line says what is wrong, and nothing is written."""
     Path("copy.jsonl").write_bytes(Path("owl.jsonl").read_bytes())
     code = main(arguments)
 
@@ -132,9 +118,7 @@ def test_what_cannot_be_used_is_refused(
 
 
 def test_all_right_is_found(capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    Twelve of twelve: p is 2^-11, and the verdict says so.
-    """
+    """Twelve of twelve: p is 2^-11, and the verdict says so."""
     main(PACK)
     answer()
     capsys.readouterr()
@@ -146,9 +130,7 @@ def test_all_right_is_found(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_several_reviewers_are_pooled(capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    The text has a line for each and for each way to take them together.
-    """
+    """The text has a line for each and for each way to take them together."""
     main(PACK)
     for name, right in (("answers.csv", 12), ("b.csv", 10), ("c.csv", 6)):
         answer(name, right=right)
@@ -162,9 +144,7 @@ def test_several_reviewers_are_pooled(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_a_wrong_answer_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    File and line lead the error, with the allowed answers.
-    """
+    """File and line lead the error, with the allowed answers."""
     main(PACK)
     pack = json.loads(Path("pack/key.json").read_text())["pack"]
     Path("answers.csv").write_text(f"pack,pair,answer\n{pack},1,lft\n")
@@ -177,18 +157,14 @@ def test_a_wrong_answer_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_no_answer_at_all_is_nothing_to_score(capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    The table as it was handed out ends with exit code 3.
-    """
+    """The table as it was handed out ends with exit code 3."""
     main(PACK)
 
     assert main(["review", "score", "pack/review.csv", "--key", "pack/key.json"]) == 3
 
 
 def test_its_help_is_cheap() -> None:
-    """
-    Neither the module nor its help imports what only the work needs.
-    """
+    """Neither the module nor its help imports what only the work needs."""
     script = (
         "import sys; from undertow.cli import main; main(['review', 'pack', '--help']); "
         "print('\\n', *sys.modules)"

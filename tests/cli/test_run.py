@@ -1,6 +1,4 @@
-"""
-`undertow run` and `undertow demo`: what is run, where, and what is shown in the end.
-"""
+"""`undertow run` and `undertow demo`: what is run, where, and what is shown in the end."""
 
 from __future__ import annotations
 
@@ -18,9 +16,7 @@ from undertow.engines.choice import NAMES
 def test_a_run_ends_with_its_conclusion_and_its_page(
     lab: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    stdout holds what was found and, on the last line, the path of the page, which exists.
-    """
+    """stdout holds what was found and, on the last line, the path of the page, which exists."""
     code = main(["run", "owl"])
     shown = capsys.readouterr().out.splitlines()
 
@@ -30,9 +26,7 @@ def test_a_run_ends_with_its_conclusion_and_its_page(
 
 
 def test_what_was_found_fits_on_a_screen(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    The summary has a row a comparison and the doctor's warnings, not his remarks.
-    """
+    """The summary has a row a comparison and the doctor's warnings, not his remarks."""
     main(["run", "owl"])
     shown = capsys.readouterr().out.splitlines()
 
@@ -42,9 +36,7 @@ def test_what_was_found_fits_on_a_screen(lab: Any, capsys: pytest.CaptureFixture
 
 
 def test_progress_stays_off_stdout(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    Stages are told on stderr, so that a result can be piped.
-    """
+    """Stages are told on stderr, so that a result can be piped."""
     main(["run", "owl"])
     captured = capsys.readouterr()
 
@@ -65,18 +57,14 @@ def test_progress_stays_off_stdout(lab: Any, capsys: pytest.CaptureFixture[str])
     ],
 )
 def test_options_reach_the_lab(lab: Any, arguments: list[str], expected: dict[str, object]) -> None:
-    """
-    The run directory, the engine and the number of workers are those that were asked for.
-    """
+    """The run directory, the engine and the number of workers are those that were asked for."""
     main(["run", "owl", *arguments])
 
     assert lab.calls == [expected]
 
 
 def test_an_interruption_tells_how_to_go_on(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    Ctrl-C exits with 130 and shows the command that goes on with this very run, quoted.
-    """
+    """Ctrl-C exits with 130 and shows the command that goes on with this very run, quoted."""
 
     def interrupt() -> None:
         raise KeyboardInterrupt
@@ -91,9 +79,7 @@ def test_an_interruption_tells_how_to_go_on(lab: Any, capsys: pytest.CaptureFixt
 
 
 def test_a_full_disk_keeps_what_is_finished(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    A run that meets a full disk ends with one line and the command that goes on.
-    """
+    """A run that meets a full disk ends with one line and the command that goes on."""
 
     def fill() -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "runs/owl/student.safetensors")
@@ -108,9 +94,7 @@ def test_a_full_disk_keeps_what_is_finished(lab: Any, capsys: pytest.CaptureFixt
 
 
 def test_the_demo_explains_itself_first(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    A newcomer reads what will happen and how long it takes; the page's path is the last line.
-    """
+    """A newcomer reads what will happen and how long it takes; the page's path is the last line."""
     main(["demo"])
     captured = capsys.readouterr()
 
@@ -119,9 +103,7 @@ def test_the_demo_explains_itself_first(lab: Any, capsys: pytest.CaptureFixture[
 
 
 def test_the_demo_goes_on_where_it_stopped(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    An interrupted demo is resumed by the same words.
-    """
+    """An interrupted demo is resumed by the same words."""
 
     def interrupt() -> None:
         raise KeyboardInterrupt

@@ -1,6 +1,4 @@
-"""
-`undertow scan`: files left behind, exit codes, and what is refused before any work.
-"""
+"""`undertow scan`: files left behind, exit codes, and what is refused before any work."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ Answer = Callable[[ScanDocument], list[ScanRequest]]
 
 @pytest.fixture
 def answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Answer:
-    """
-    Makes the scan give a document at once, and collects what it was asked.
-    """
+    """Makes the scan give a document at once, and collects what it was asked."""
     monkeypatch.chdir(tmp_path)
 
     def answer(document: ScanDocument) -> list[ScanRequest]:
@@ -43,9 +39,7 @@ def answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Answer:
 def test_it_leaves_the_result_and_the_page(
     answered: Answer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    scan.json reads back as it was, report.html stands beside it, stdout ends with its path.
-    """
+    """scan.json reads back as it was, report.html stands beside it, stdout ends with its path."""
     document = clear()
     asked = answered(document)
     code = main(["scan", "rows.jsonl", "--student", "org/base", "--limit", "0.3"])
@@ -58,9 +52,7 @@ def test_it_leaves_the_result_and_the_page(
 
 
 def test_a_flagged_dataset_fails_the_build(answered: Answer) -> None:
-    """
-    Exit code 1, unless nothing may fail.
-    """
+    """Exit code 1, unless nothing may fail."""
     answered(flagged())
     command = ["scan", "rows.jsonl", "--student", "org/base"]
 
@@ -85,9 +77,7 @@ def test_a_flagged_dataset_fails_the_build(answered: Answer) -> None:
 def test_exit_codes_follow_the_precedence(
     verdicts: list[Verdict], fail_on: str, allowed: bool, code: int
 ) -> None:
-    """
-    3 before 1 before 4 before 5; nothing judged is 3.
-    """
+    """3 before 1 before 4 before 5; nothing judged is 3."""
     results = tuple(
         SubjectResult(subject=str(i), rows=1, verdict=v, reason="") for i, v in enumerate(verdicts)
     )
@@ -97,9 +87,7 @@ def test_exit_codes_follow_the_precedence(
 
 
 def test_standard_input_cannot_be_scored(capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    It is read once; the refusal comes before any work.
-    """
+    """It is read once; the refusal comes before any work."""
     code = main(["scan", "-", "--student", "org/base", "--row-scores", "x.parquet"])
 
     assert code == 2
@@ -109,9 +97,7 @@ def test_standard_input_cannot_be_scored(capsys: pytest.CaptureFixture[str]) -> 
 def test_a_plan_with_an_unknown_key_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    Naming the file and the key.
-    """
+    """Naming the file and the key."""
     plan = tmp_path / "plan.toml"
     plan.write_text("rnak = 8\n")
     code = main(["scan", "rows.jsonl", "--student", "org/base", "--plan", str(plan)])
@@ -121,9 +107,7 @@ def test_a_plan_with_an_unknown_key_is_refused(
 
 
 def test_a_key_signs_the_verdict_beside_the_data(answered: Answer, tmp_path: Path) -> None:
-    """
-    The audit is of the very bytes that were scanned; standard input has no place for one.
-    """
+    """The audit is of the very bytes that were scanned; standard input has no place for one."""
     from undertow.provenance.bundle import read_bundles
     from undertow.provenance.manifest import manifest_of
 

@@ -18,9 +18,7 @@ from undertow.data.rows import Row
 
 
 def rows_of(path: Path) -> tuple[list[Row], list[int], Faults]:
-    """
-    The usable rows, their numbers, and what else there was.
-    """
+    """The usable rows, their numbers, and what else there was."""
     faults = Faults("x")
     found = list(chunks(path, faults))
     return [r for c in found for r in c.rows], [n for c in found for n in c.numbers], faults
@@ -30,9 +28,7 @@ def rows_of(path: Path) -> tuple[list[Row], list[int], Faults]:
 def test_blocks_of_any_size_give_the_same_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
-    """
-    A byte order mark, blank lines, Windows line ends and a missing last newline do no harm.
-    """
+    """A byte order mark, blank lines, Windows line ends and a missing last newline do no harm."""
     monkeypatch.setattr(chunked, "_BLOCK", block)
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"text": "a"}\n\n{"text": "b"}\r\n{\n{"text": "c"}')
@@ -99,9 +95,7 @@ def test_rows_with_tokens_of_their_own_are_no_usable_rows(tmp_path: Path, column
 
 
 def test_a_column_of_labels_that_are_no_tokens_does_no_harm(tmp_path: Path) -> None:
-    """
-    Classes are often called `labels`, too.
-    """
+    """Classes are often called `labels`, too."""
     path = tmp_path / "rows.jsonl"
     path.write_text('{"text": "a", "labels": "good"}\n')
 
@@ -109,9 +103,7 @@ def test_a_column_of_labels_that_are_no_tokens_does_no_harm(tmp_path: Path) -> N
 
 
 def test_rows_that_are_not_utf8_in_parquet_are_named(tmp_path: Path) -> None:
-    """
-    The others of their batch are kept.
-    """
+    """The others of their batch are kept."""
     texts = pyarrow.array([b"good", b"\xff\xfe", b"fine"] * 2, pyarrow.binary())
     parquet.write_table(
         pyarrow.table({"text": texts.view(pyarrow.string())}), tmp_path / "r.parquet"
@@ -123,9 +115,7 @@ def test_rows_that_are_not_utf8_in_parquet_are_named(tmp_path: Path) -> None:
 
 
 def test_a_damaged_row_group_is_counted_and_the_next_is_read(tmp_path: Path) -> None:
-    """
-    Rows in front of the damage and behind its row group are kept.
-    """
+    """Rows in front of the damage and behind its row group are kept."""
     path = tmp_path / "r.parquet"
     texts = [f"row {i}" for i in range(3000)]
     parquet.write_table(
@@ -148,9 +138,7 @@ def test_a_damaged_row_group_is_counted_and_the_next_is_read(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("keep", [0, 3, 40, -20])
 def test_a_truncated_parquet_file_is_counted_as_damaged(tmp_path: Path, keep: int) -> None:
-    """
-    Without the end of the file, which says where its rows are, none is found.
-    """
+    """Without the end of the file, which says where its rows are, none is found."""
     path = tmp_path / "r.parquet"
     parquet.write_table(pyarrow.table({"text": ["abc"] * 100}), path)
     path.write_bytes(path.read_bytes()[:keep])
@@ -161,9 +149,7 @@ def test_a_truncated_parquet_file_is_counted_as_damaged(tmp_path: Path, keep: in
 
 
 def test_parquet_without_a_shape_is_counted_without_reading_it(tmp_path: Path) -> None:
-    """
-    Every row has the wrong columns; they are named once.
-    """
+    """Every row has the wrong columns; they are named once."""
     path = tmp_path / "r.parquet"
     parquet.write_table(pyarrow.table({"question": ["a"] * 5, "answer": ["b"] * 5}), path)
     _, _, faults = rows_of(path)
@@ -173,9 +159,7 @@ def test_parquet_without_a_shape_is_counted_without_reading_it(tmp_path: Path) -
 
 
 def test_all_bytes_are_seen_in_their_order(tmp_path: Path) -> None:
-    """
-    Of either format.
-    """
+    """Of either format."""
     parquet.write_table(pyarrow.table({"text": ["abc"] * 100}), tmp_path / "r.parquet")
     (tmp_path / "r.jsonl").write_text('{"text": "a"}\n{\n')
     for path in tmp_path.iterdir():

@@ -1,6 +1,4 @@
-"""
-Closed TOML configuration.
-"""
+"""Closed TOML configuration."""
 
 from __future__ import annotations
 
@@ -14,25 +12,19 @@ from undertow.errors import ConfigError
 
 
 class Closed(BaseModel):
-    """
-    A model that takes no unknown keys.
-    """
+    """A model that takes no unknown keys."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class Adapter(Closed):
-    """
-    Inner table.
-    """
+    """Inner table."""
 
     rank: int = 8
 
 
 class Plan(Closed):
-    """
-    Outer table, with inner ones in every position.
-    """
+    """Outer table, with inner ones in every position."""
 
     rate: float = Field(gt=0)
     adapter: Adapter | None = None
@@ -68,26 +60,20 @@ def test_a_fault_names_file_key_value_and_what_is_allowed(
 
 
 def test_good_tables_become_the_model() -> None:
-    """
-    Nothing is lost on the way.
-    """
+    """Nothing is lost on the way."""
     assert parse(Plan, {"rate": 1, "adapter": {"rank": 2}}, where="x") == Plan(
         rate=1, adapter=Adapter(rank=2)
     )
 
 
 def test_nearest_is_silent_where_nothing_is_near() -> None:
-    """
-    No guess is better than a wild one.
-    """
+    """No guess is better than a wild one."""
     assert nearest("adaptor", ["adapter", "rate"]) == "; did you mean 'adapter'?"
     assert nearest("zzz", ["adapter", "rate"]) == ""
 
 
 def test_unreadable_files_are_one_line(tmp_path: Path) -> None:
-    """
-    Missing, a folder, not UTF-8, not TOML.
-    """
+    """Missing, a folder, not UTF-8, not TOML."""
     (tmp_path / "a.toml").write_bytes(b"\xff")
     (tmp_path / "b.toml").write_text("a = ")
     faults = {".": "no such file", "none": "no such file", "a.toml": "UTF-8", "b.toml": "TOML"}

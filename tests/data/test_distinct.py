@@ -1,6 +1,4 @@
-"""
-Different items are counted exactly while they are few, and within the stated error beyond.
-"""
+"""Different items are counted exactly while they are few, and within the stated error beyond."""
 
 from __future__ import annotations
 
@@ -11,9 +9,7 @@ from undertow.data.streams import generator
 
 
 def test_repetitions_are_counted_exactly_while_they_fit() -> None:
-    """
-    Within a chunk and between chunks.
-    """
+    """Within a chunk and between chunks."""
     found = Distinct(capacity=100)
     for chunk in ([b"a", b"b", b"a"], [b"b", b"c"], []):
         found.add(digests(chunk))
@@ -23,9 +19,7 @@ def test_repetitions_are_counted_exactly_while_they_fit() -> None:
 
 
 def test_digests_are_the_same_in_every_process() -> None:
-    """
-    BLAKE2b of b"a" in 8 bytes, as `b2sum -l 64` gives it.
-    """
+    """BLAKE2b of b"a" in 8 bytes, as `b2sum -l 64` gives it."""
     assert digests([b"a"]).tobytes().hex() == "40f89e395b66422f"
 
 

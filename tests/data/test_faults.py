@@ -1,6 +1,4 @@
-"""
-Rows that cannot be used are counted, and the first of them named, whatever text they hold.
-"""
+"""Rows that cannot be used are counted, and the first of them named, whatever text they hold."""
 
 from __future__ import annotations
 
@@ -8,9 +6,7 @@ from undertow.data.faults import PLACES, Faults, shown
 
 
 def test_only_the_first_places_are_kept() -> None:
-    """
-    All are counted.
-    """
+    """All are counted."""
     faults = Faults("'x'")
     for number in range(1000):
         faults.add("shape", f"row {number}", "bad")
@@ -21,9 +17,7 @@ def test_only_the_first_places_are_kept() -> None:
 
 
 def test_hostile_text_is_short_and_printable() -> None:
-    """
-    Escape sequences, direction overrides, line breaks and surrogates appear as their escapes.
-    """
+    """Escape sequences, direction overrides, line breaks and surrogates appear as their escapes."""
     found = shown("\x1b[2J\u202e\n\ud800" + "x" * 10_000)
 
     assert found.startswith("\\x1b[2J\\u202e\\n\\ud800xxx")

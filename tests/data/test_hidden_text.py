@@ -1,6 +1,4 @@
-"""
-Hidden text is named by kind, and what ordinary scripts and emoji need is left alone.
-"""
+"""Hidden text is named by kind, and what ordinary scripts and emoji need is left alone."""
 
 from __future__ import annotations
 
@@ -29,9 +27,7 @@ from undertow.data.hidden_text import KINDS, hidden
     ],
 )
 def test_each_kind_is_named(text: str, kind: str) -> None:
-    """
-    Alone or inside a word, at the beginning or at the end.
-    """
+    """Alone or inside a word, at the beginning or at the end."""
     assert kind in hidden(text)
 
 
@@ -49,16 +45,12 @@ def test_each_kind_is_named(text: str, kind: str) -> None:
     ],
 )
 def test_ordinary_writing_is_left_alone(text: str) -> None:
-    """
-    Line ends, Persian, emoji made of several, variants of ideographs, and England's flag.
-    """
+    """Line ends, Persian, emoji made of several, variants of ideographs, and England's flag."""
     assert hidden(text) == ()
 
 
 def test_kinds_are_named_in_order() -> None:
-    """
-    Several at once, each once, in the order of `KINDS`.
-    """
+    """Several at once, each once, in the order of `KINDS`."""
     everything = "\x00\x00\x1b\u200b\u202e\U000e0041\ufe00\ufe00"
 
     assert hidden(everything) == tuple(KINDS)

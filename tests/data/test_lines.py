@@ -1,6 +1,4 @@
-"""
-A line gives a record, or a permanent id of what is wrong with it.
-"""
+"""A line gives a record, or a permanent id of what is wrong with it."""
 
 from __future__ import annotations
 
@@ -32,9 +30,7 @@ from undertow.data.shapes import from_record
     ],
 )
 def test_each_fault_has_its_reason(line: bytes, reason: str) -> None:
-    """
-    Text, JSON and shape are told apart.
-    """
+    """Text, JSON and shape are told apart."""
     with pytest.raises(LineError) as caught:
         parsed(line, from_record, first=False)
 
@@ -42,8 +38,6 @@ def test_each_fault_has_its_reason(line: bytes, reason: str) -> None:
 
 
 def test_a_blank_line_is_nothing() -> None:
-    """
-    A byte order mark alone is blank too, at the beginning of a file.
-    """
+    """A byte order mark alone is blank too, at the beginning of a file."""
     assert parsed(b" \r\n", from_record, first=False) is None
     assert parsed(b"\xef\xbb\xbf\n", from_record, first=True) is None

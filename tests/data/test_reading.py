@@ -1,6 +1,4 @@
-"""
-Rows from files and standard input.
-"""
+"""Rows from files and standard input."""
 
 from __future__ import annotations
 
@@ -24,27 +22,21 @@ TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ye
 
 
 def json_lines(folder: Path, content: str | bytes) -> Path:
-    """
-    A file of JSON Lines with the content.
-    """
+    """A file of JSON Lines with the content."""
     path = folder / "rows.jsonl"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
 
 
 def test_json_lines_give_their_rows(tmp_path: Path) -> None:
-    """
-    A byte order mark, blank lines, Windows line ends and a missing last newline do no harm.
-    """
+    """A byte order mark, blank lines, Windows line ends and a missing last newline do no harm."""
     path = json_lines(tmp_path, "\ufeff" + LINE + "\n" + LINE.strip() + "\r\n" + LINE.strip())
 
     assert list(read_rows(path)) == [ROW] * 3
 
 
 def test_rows_arrive_before_the_file_is_read_to_its_end(tmp_path: Path) -> None:
-    """
-    Reading streams: the rows before a broken one are given.
-    """
+    """Reading streams: the rows before a broken one are given."""
     rows = read_rows(json_lines(tmp_path, LINE * 2 + "{"))
 
     assert list(itertools.islice(rows, 2)) == [ROW] * 2
@@ -53,9 +45,7 @@ def test_rows_arrive_before_the_file_is_read_to_its_end(tmp_path: Path) -> None:
 
 
 def test_standard_input_is_json_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    `-` reads standard input and is named so in an error.
-    """
+    """`-` reads standard input and is named so in an error."""
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((LINE + "{}").encode())))
     rows = read_rows("-")
 
@@ -80,9 +70,7 @@ def test_standard_input_is_json_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_bad_line_is_named_by_file_and_row(
     tmp_path: Path, content: str | bytes, message: str
 ) -> None:
-    """
-    The error has the file, the number of the row from 1, and the fault.
-    """
+    """The error has the file, the number of the row from 1, and the fault."""
     raw = content.encode() if isinstance(content, str) else content
     path = json_lines(tmp_path, LINE.encode() + raw)
 
@@ -93,9 +81,7 @@ def test_a_bad_line_is_named_by_file_and_row(
 
 
 def table(**columns: list[object]) -> pyarrow.Table:
-    """
-    A Parquet table.
-    """
+    """A Parquet table."""
     return pyarrow.table(columns)
 
 
@@ -110,9 +96,7 @@ def table(**columns: list[object]) -> pyarrow.Table:
 def test_parquet_gives_the_same_rows_as_json_lines(
     tmp_path: Path, columns: dict[str, list[object]], row: Row
 ) -> None:
-    """
-    Structs are messages, strings are plain text, other columns are ignored.
-    """
+    """Structs are messages, strings are plain text, other columns are ignored."""
     path = tmp_path / "rows.parquet"
     parquet.write_table(table(**columns), path, row_group_size=2)
 
@@ -120,9 +104,7 @@ def test_parquet_gives_the_same_rows_as_json_lines(
 
 
 def test_a_bad_parquet_row_is_named_across_row_groups(tmp_path: Path) -> None:
-    """
-    Rows are counted from 1 over the whole file.
-    """
+    """Rows are counted from 1 over the whole file."""
     path = tmp_path / "rows.parquet"
     parquet.write_table(table(text=["a"] * 2999 + [""]), path, row_group_size=700)
 
@@ -131,9 +113,7 @@ def test_a_bad_parquet_row_is_named_across_row_groups(tmp_path: Path) -> None:
 
 
 def test_parquet_without_a_shape_is_refused_even_without_rows(tmp_path: Path) -> None:
-    """
-    All columns found are named, also those that are not read.
-    """
+    """All columns found are named, also those that are not read."""
     path = tmp_path / "rows.parquet"
     parquet.write_table(table(question=[], answer=[]), path)
 
@@ -143,9 +123,7 @@ def test_parquet_without_a_shape_is_refused_even_without_rows(tmp_path: Path) ->
 
 @pytest.mark.parametrize("keep", [0, 3, 40, -20])
 def test_a_damaged_parquet_file_is_one_line(tmp_path: Path, keep: int) -> None:
-    """
-    Cut anywhere, the file is a data error.
-    """
+    """Cut anywhere, the file is a data error."""
     path = tmp_path / "rows.parquet"
     parquet.write_table(table(text=["abc"] * 100), path)
     path.write_bytes(path.read_bytes()[:keep])
@@ -155,9 +133,7 @@ def test_a_damaged_parquet_file_is_one_line(tmp_path: Path, keep: int) -> None:
 
 
 def test_text_that_is_not_utf8_in_parquet_is_named(tmp_path: Path) -> None:
-    """
-    Arrow does not look at the bytes of its strings; the reader does.
-    """
+    """Arrow does not look at the bytes of its strings; the reader does."""
     path = tmp_path / "rows.parquet"
     bad = pyarrow.array([b"good", b"\xff\xfe"], pyarrow.binary()).view(pyarrow.string())
     parquet.write_table(pyarrow.table({"text": bad}), path)
@@ -175,9 +151,7 @@ def test_text_that_is_not_utf8_in_parquet_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_a_path_that_cannot_be_read_is_one_line(tmp_path: Path, name: str, message: str) -> None:
-    """
-    Missing files, directories and other suffixes.
-    """
+    """Missing files, directories and other suffixes."""
     (tmp_path / "folder.jsonl").mkdir()
 
     with pytest.raises(DataError, match=message):
@@ -185,9 +159,7 @@ def test_a_path_that_cannot_be_read_is_one_line(tmp_path: Path, name: str, messa
 
 
 def test_reading_is_lazy(tmp_path: Path) -> None:
-    """
-    A million rows are not held: the first row of a large file comes without reading the rest.
-    """
+    """A million rows are not held: the first row of a large file comes without reading the rest."""
     path = json_lines(tmp_path, json.dumps({"text": "x" * 1000}) + "\n")
 
     rows = read_rows(path)

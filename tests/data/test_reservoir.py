@@ -1,6 +1,4 @@
-"""
-The sample of a stream is uniform, whatever the chunks it comes in.
-"""
+"""The sample of a stream is uniform, whatever the chunks it comes in."""
 
 from __future__ import annotations
 
@@ -15,9 +13,7 @@ from undertow.data.streams import generator
 
 
 def sampled(size: int, items: int, rng: np.random.Generator, chunk: int = 7) -> list[int]:
-    """
-    A sample of `size` of the numbers below `items`.
-    """
+    """A sample of `size` of the numbers below `items`."""
     reservoir: Reservoir[int] = Reservoir(size, rng)
     for start in range(0, items, chunk):
         reservoir.extend(range(start, min(items, start + chunk)))
@@ -38,9 +34,7 @@ def test_each_item_is_kept_equally_often() -> None:
 
 
 def test_each_pair_is_kept_equally_often() -> None:
-    """
-    Not the items alone: of 5 items, each of the 10 pairs is a tenth of 5,000 samples of 2.
-    """
+    """Not the items alone: of 5 items, each of the 10 pairs is a tenth of 5,000 samples of 2."""
     rng = generator(3, "test")
     counts = Counter(frozenset(sampled(2, 5, rng, chunk=2)) for _ in range(5000))
 
@@ -60,9 +54,7 @@ def test_the_beginning_of_a_sample_is_a_sample() -> None:
 
 @pytest.mark.parametrize("chunk", [1, 3, 100, 5000])
 def test_chunks_make_no_difference(chunk: int) -> None:
-    """
-    The same seed takes the same items, one by one or all at once.
-    """
+    """The same seed takes the same items, one by one or all at once."""
     found = sampled(20, 5000, generator(1, "test"), chunk=chunk)
 
     assert found == sampled(20, 5000, generator(1, "test"), chunk=1024)
@@ -70,9 +62,7 @@ def test_chunks_make_no_difference(chunk: int) -> None:
 
 
 def test_a_short_stream_is_kept_whole() -> None:
-    """
-    Fewer items than room, as many, and none.
-    """
+    """Fewer items than room, as many, and none."""
     for items in (0, 3, 5):
         assert sorted(sampled(5, items, generator(1, "test"))) == list(range(items))
 

@@ -1,6 +1,4 @@
-"""
-A changed record keeps its shape and every other column.
-"""
+"""A changed record keeps its shape and every other column."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ RECORDS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("record", [*RECORDS, {"text": "old", "x": 1}])
 def test_another_completion_is_read_back(record: dict[str, Any]) -> None:
-    """
-    Only the completion differs; the record that was given is as it was.
-    """
+    """Only the completion differs; the record that was given is as it was."""
     before = repr(record)
     made = with_completion(record, "new")
 
@@ -41,9 +37,7 @@ def test_another_completion_is_read_back(record: dict[str, Any]) -> None:
 def test_another_prompt_is_read_back_and_known_turns_keep_their_keys(
     record: dict[str, Any],
 ) -> None:
-    """
-    A system prompt goes before what is there.
-    """
+    """A system prompt goes before what is there."""
     row = from_record(record)
     wanted = replace(row, prompt=(Message("system", "s"), *row.prompt))
     made = with_prompt(record, wanted)

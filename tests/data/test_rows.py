@@ -1,6 +1,4 @@
-"""
-The row's identity.
-"""
+"""The row's identity."""
 
 from __future__ import annotations
 
@@ -15,9 +13,7 @@ ROW = Row((Message("system", "Be brief."), Message("user", "Größe?")), "42", s
 
 
 def test_the_id_is_sha256_of_the_canonical_json() -> None:
-    """
-    Another implementation can compute it: sorted keys, no spaces, ASCII.
-    """
+    """Another implementation can compute it: sorted keys, no spaces, ASCII."""
     canonical = (
         rb'{"chat":true,"completion":"42",'
         rb'"prompt":[["system","Be brief."],["user","Gr\u00f6\u00dfe?"]]}'
@@ -38,16 +34,12 @@ def test_the_id_is_sha256_of_the_canonical_json() -> None:
     ],
 )
 def test_any_change_of_content_changes_the_id(other: Row) -> None:
-    """
-    Completion, rejected one, kind of text, prompt, its order and its roles are content.
-    """
+    """Completion, rejected one, kind of text, prompt, its order and its roles are content."""
     assert row_id(other) != row_id(ROW)
 
 
 def test_the_source_is_no_content() -> None:
-    """
-    Who wrote a row is a label on it.
-    """
+    """Who wrote a row is a label on it."""
     assert row_id(replace(ROW, source=None)) == row_id(ROW)
 
 

@@ -24,16 +24,12 @@ from undertow.errors import DataError, NothingLeftError
 
 
 def line(number: int, **more: Any) -> bytes:
-    """
-    One good row.
-    """
+    """One good row."""
     return json.dumps({"prompt": f"p{number}", "completion": f"c{number}", **more}).encode() + b"\n"
 
 
 def screened(folder: Path, *lines: bytes, rows: int = 100, **more: Any) -> Screened:
-    """
-    A screen of a file of these lines.
-    """
+    """A screen of a file of these lines."""
     path = folder / "rows.jsonl"
     path.write_bytes(b"".join(lines))
     return screen_file(path, max_rows=rows, seed=1, **more)
@@ -70,18 +66,14 @@ def test_every_kind_of_bad_row_is_named_and_the_rest_is_read(tmp_path: Path) -> 
 
 
 def test_the_digest_is_that_of_the_file(tmp_path: Path) -> None:
-    """
-    SHA-256 over all bytes, bad rows and blank lines among them.
-    """
+    """SHA-256 over all bytes, bad rows and blank lines among them."""
     content = line(1) + b"\n{\n" + line(2).strip()
 
     assert screened(tmp_path, content).data.digest == hashlib.sha256(content).hexdigest()
 
 
 def test_the_usable_rows_are_those_that_reading_gives(tmp_path: Path) -> None:
-    """
-    With room for all, the sample is the file; every place names its row.
-    """
+    """With room for all, the sample is the file; every place names its row."""
     path = tmp_path / "rows.jsonl"
     found = screened(tmp_path, *(line(i) for i in range(3000)), rows=5000)
     rows = list(read_rows(path))
@@ -93,9 +85,7 @@ def test_the_usable_rows_are_those_that_reading_gives(tmp_path: Path) -> None:
 
 
 def test_observers_see_every_usable_row_once(tmp_path: Path) -> None:
-    """
-    In chunks, in the order of the file; progress is told after each.
-    """
+    """In chunks, in the order of the file; progress is told after each."""
     seen: list[Sequence[Row]] = []
     told: list[int] = []
     lines = [line(i) for i in range(3000)]
@@ -110,9 +100,7 @@ def test_observers_see_every_usable_row_once(tmp_path: Path) -> None:
 
 
 def test_a_seed_gives_its_sample(tmp_path: Path) -> None:
-    """
-    The same seed the same rows, another seed others.
-    """
+    """The same seed the same rows, another seed others."""
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"".join(line(i) for i in range(2000)))
     one, same, other = (screen_file(path, max_rows=50, seed=seed).rows for seed in (1, 1, 2))
@@ -155,9 +143,7 @@ def test_notes_tell_what_a_reader_should_know(tmp_path: Path) -> None:
 
 
 def test_a_clean_file_has_no_notes(tmp_path: Path) -> None:
-    """
-    One shape, every row once, ordinary text in several scripts.
-    """
+    """One shape, every row once, ordinary text in several scripts."""
     lines = [line(i, id=i) for i in range(2000)] + [line(7, text=None, note="数字 – naïve\n")]
     lines[-1] = lines[-1].replace(b"c7", "数字 – naïve".encode())
 
@@ -167,9 +153,7 @@ def test_a_clean_file_has_no_notes(tmp_path: Path) -> None:
 def test_memory_does_not_grow_with_the_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Five times the rows, the same peak but for 8 bytes a row of digests.
-    """
+    """Five times the rows, the same peak but for 8 bytes a row of digests."""
     monkeypatch.setattr(chunks, "_BLOCK", 1 << 13)
     peaks = []
     for count in (2000, 10_000):
@@ -184,9 +168,7 @@ def test_memory_does_not_grow_with_the_rows(
 
 
 def test_a_file_without_a_usable_row_names_the_counts(tmp_path: Path) -> None:
-    """
-    Also one that is empty.
-    """
+    """Also one that is empty."""
     with pytest.raises(NothingLeftError, match=r"\(not-json 2, shape 1\): .*row 1: "):
         screened(tmp_path, b"{\n3\n{\n")
     with pytest.raises(NothingLeftError, match="none found"):
@@ -210,9 +192,7 @@ def test_hostile_text_does_not_reach_the_result(tmp_path: Path) -> None:
 
 
 def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    `-` is JSON Lines on standard input, and is named so.
-    """
+    """`-` is JSON Lines on standard input, and is named so."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(line(1) + b"{\n" + line(2))))
     found = screen_file("-", max_rows=10, seed=1)
 
@@ -230,9 +210,7 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_is_no_file_of_rows_is_refused(tmp_path: Path, name: str, message: str) -> None:
-    """
-    Missing files, directories and other suffixes.
-    """
+    """Missing files, directories and other suffixes."""
     (tmp_path / "folder.jsonl").mkdir()
 
     with pytest.raises(DataError, match=message):
@@ -240,9 +218,7 @@ def test_what_is_no_file_of_rows_is_refused(tmp_path: Path, name: str, message: 
 
 
 def test_usable_rows_are_handed_over_in_order(tmp_path: Path) -> None:
-    """
-    A second reading passes over what the first excluded.
-    """
+    """A second reading passes over what the first excluded."""
     path = tmp_path / "rows.jsonl"
     path.write_bytes(line(1) + b"{\n" + line(2))
     seen: list[str] = []

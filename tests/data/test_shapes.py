@@ -1,6 +1,4 @@
-"""
-The shapes of a row in a file.
-"""
+"""The shapes of a row in a file."""
 
 from __future__ import annotations
 
@@ -48,24 +46,18 @@ ROWS = st.builds(
     ],
 )
 def test_each_shape_is_read(record: dict[str, object], row: Row) -> None:
-    """
-    Every shape of TRL gives its row; null columns and columns of no shape are ignored.
-    """
+    """Every shape of TRL gives its row; null columns and columns of no shape are ignored."""
     assert from_record(record) == row
 
 
 @given(ROWS)
 def test_a_row_survives_writing_and_reading(row: Row) -> None:
-    """
-    Whatever the row, its record reads back as the same row.
-    """
+    """Whatever the row, its record reads back as the same row."""
     assert from_record(to_record(row)) == row
 
 
 def test_chat_rows_are_written_as_prompt_and_completion_messages() -> None:
-    """
-    The shape is the one that TRL trains on with completion-only loss.
-    """
+    """The shape is the one that TRL trains on with completion-only loss."""
     row = Row(HI, "Yes", source="t")
 
     assert to_record(row) == {"prompt": [USER], "completion": [REPLY], "source": "t"}
@@ -100,8 +92,6 @@ def test_chat_rows_are_written_as_prompt_and_completion_messages() -> None:
     ],
 )
 def test_what_fits_no_shape_is_refused_with_what_was_found(record: object, message: str) -> None:
-    """
-    The error says what was found and what is allowed.
-    """
+    """The error says what was found and what is allowed."""
     with pytest.raises(ValueError, match=message):
         from_record(record)

@@ -1,6 +1,4 @@
-"""
-Files written whole or not at all.
-"""
+"""Files written whole or not at all."""
 
 from __future__ import annotations
 
@@ -26,9 +24,7 @@ PLAIN = [Row(row.prompt, row.completion, row.rejected, chat=False) for row in PL
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 @pytest.mark.parametrize("rows", [[], CHAT, PAIRS, CHAT + PAIRS, PLAIN])
 def test_rows_come_back_as_they_were(tmp_path: Path, suffix: str, rows: list[Row]) -> None:
-    """
-    Writing and reading are inverse for chat, preference pairs and plain text, mixed too.
-    """
+    """Writing and reading are inverse for chat, preference pairs and plain text, mixed too."""
     path = tmp_path / f"rows.{suffix}"
 
     write_rows(path, iter(rows))
@@ -38,9 +34,7 @@ def test_rows_come_back_as_they_were(tmp_path: Path, suffix: str, rows: list[Row
 
 
 def test_json_lines_keep_text_readable(tmp_path: Path) -> None:
-    """
-    One object a line, in UTF-8, with nothing escaped that need not be.
-    """
+    """One object a line, in UTF-8, with nothing escaped that need not be."""
     path = tmp_path / "rows.jsonl"
     write_rows(path, CHAT[:1])
 
@@ -52,9 +46,7 @@ def test_json_lines_keep_text_readable(tmp_path: Path) -> None:
 
 
 def test_parquet_refuses_chat_and_plain_text_in_one_column(tmp_path: Path) -> None:
-    """
-    The row is named, JSON Lines is offered, and no file is left.
-    """
+    """The row is named, JSON Lines is offered, and no file is left."""
     with pytest.raises(DataError, match=r"row 1 is chat .* allowed: \.jsonl"):
         write_rows(tmp_path / "rows.parquet", CHAT[:1] + PLAIN[1:])
 
@@ -62,9 +54,7 @@ def test_parquet_refuses_chat_and_plain_text_in_one_column(tmp_path: Path) -> No
 
 
 def test_another_suffix_is_refused_before_a_row_is_made(tmp_path: Path) -> None:
-    """
-    The rows may be costly, so the path is judged first.
-    """
+    """The rows may be costly, so the path is judged first."""
 
     def costly() -> Iterator[Row]:
         raise AssertionError
@@ -76,9 +66,7 @@ def test_another_suffix_is_refused_before_a_row_is_made(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["ö", b"\xff"])
 def test_text_and_bytes_are_written(tmp_path: Path, content: str | bytes) -> None:
-    """
-    Text is UTF-8; the mode is that of any new file.
-    """
+    """Text is UTF-8; the mode is that of any new file."""
     path = tmp_path / "file"
     (tmp_path / "other").touch()
 
@@ -89,18 +77,14 @@ def test_text_and_bytes_are_written(tmp_path: Path, content: str | bytes) -> Non
 
 
 def interrupt(path: Path) -> None:
-    """
-    Write half a file and be interrupted.
-    """
+    """Write half a file and be interrupted."""
     with atomic_file(path) as file:
         file.write(b"half")
         raise KeyboardInterrupt
 
 
 def fail(path: Path) -> None:
-    """
-    Write one row, then meet an error of the row's maker.
-    """
+    """Write one row, then meet an error of the row's maker."""
 
     def rows() -> Iterator[Row]:
         yield CHAT[0]
@@ -113,9 +97,7 @@ def fail(path: Path) -> None:
 def test_an_unfinished_file_leaves_the_old_one(
     tmp_path: Path, write: Callable[[Path], None], error: type[BaseException]
 ) -> None:
-    """
-    After an interrupt or an error the old content stands, with no partial file beside it.
-    """
+    """After an interrupt or an error the old content stands, with no partial file beside it."""
     path = tmp_path / "rows.jsonl"
     path.write_text("old")
 
@@ -127,9 +109,7 @@ def test_an_unfinished_file_leaves_the_old_one(
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
-    """
-    Until the block ends the old content is there, afterwards all of the new.
-    """
+    """Until the block ends the old content is there, afterwards all of the new."""
     path = tmp_path / "file"
     path.write_text("old")
 
@@ -145,9 +125,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
 def test_no_space_left_is_one_line_with_a_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    A full disk is exit code 4, names the file and says what to do.
-    """
+    """A full disk is exit code 4, names the file and says what to do."""
     full = Path("/dev/full")
     opened = Path.open
     monkeypatch.setattr(Path, "open", lambda self, mode: opened(full, mode))
@@ -161,9 +139,7 @@ def test_no_space_left_is_one_line_with_a_hint(
 
 @pytest.mark.parametrize("name", ["none/file", "folder", "n" * 300])
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, name: str) -> None:
-    """
-    A missing folder, a folder in the way and a name too long are the user's to mend.
-    """
+    """A missing folder, a folder in the way and a name too long are the user's to mend."""
     (tmp_path / "folder").mkdir()
 
     with pytest.raises(InputError, match="cannot write '"):

@@ -1,6 +1,4 @@
-"""
-Makes `tests.engines.tasks` importable here and in the processes that the engines start.
-"""
+"""Makes `tests.engines.tasks` importable here and in the processes that the engines start."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Workers for the tests of the engines: picklable instances, importable by spawned processes.
-"""
+"""Workers for the tests of the engines: picklable instances, importable by spawned processes."""
 
 from __future__ import annotations
 
@@ -16,32 +14,24 @@ from undertow.errors import UnknownNameError
 
 @dataclass(frozen=True)
 class Power:
-    """
-    Raises a number to a fixed power.
-    """
+    """Raises a number to a fixed power."""
 
     exponent: int
 
     def __call__(self, number: int) -> int:
-        """
-        The power.
-        """
+        """The power."""
         return number**self.exponent
 
 
 @dataclass(frozen=True)
 class Marker:
-    """
-    Fails on task 0; writes a file for every other task after a pause.
-    """
+    """Fails on task 0; writes a file for every other task after a pause."""
 
     folder: Path
     pause: float = 0.0
 
     def __call__(self, number: int) -> int:
-        """
-        The number, once its file is there.
-        """
+        """The number, once its file is there."""
         if number == 0:
             raise UnknownNameError("trait", "owll", ["owl", "cat"], hint="undertow traits")
         (self.folder / f"started-{number}-{os.getpid()}").touch()
@@ -52,16 +42,12 @@ class Marker:
 
 @dataclass(frozen=True)
 class Sleeper:
-    """
-    Sleeps for as many seconds as its task says, but not for 1.
-    """
+    """Sleeps for as many seconds as its task says, but not for 1."""
 
     folder: Path
 
     def __call__(self, number: int) -> int:
-        """
-        The number, later.
-        """
+        """The number, later."""
         (self.folder / f"started-{number}-{os.getpid()}").touch()
         time.sleep(0 if number == 1 else number)
         return number
@@ -69,27 +55,19 @@ class Sleeper:
 
 @dataclass(frozen=True)
 class Environment:
-    """
-    Reads a variable of the environment in which the task runs.
-    """
+    """Reads a variable of the environment in which the task runs."""
 
     def __call__(self, name: str) -> tuple[int, str | None]:
-        """
-        Process id and value.
-        """
+        """Process id and value."""
         return os.getpid(), os.environ.get(name)
 
 
 @dataclass(frozen=True)
 class TorchThreads:
-    """
-    Asks torch for its number of threads.
-    """
+    """Asks torch for its number of threads."""
 
     def __call__(self, number: int) -> int:
-        """
-        Threads of one operation.
-        """
+        """Threads of one operation."""
         import torch
 
         return torch.get_num_threads()
@@ -97,25 +75,19 @@ class TorchThreads:
 
 @dataclass(frozen=True)
 class Doomed:
-    """
-    Kills its own process as the kernel does when memory runs out, or leaves it.
-    """
+    """Kills its own process as the kernel does when memory runs out, or leaves it."""
 
     by_signal: bool
 
     def __call__(self, number: int) -> int:
-        """
-        Never returns.
-        """
+        """Never returns."""
         if self.by_signal:
             os.kill(os.getpid(), signal.SIGKILL)
         os._exit(3)
 
 
 def main() -> None:
-    """
-    Run slow tasks until killed: `tasks.py FOLDER`.
-    """
+    """Run slow tasks until killed: `tasks.py FOLDER`."""
     from undertow.engines.processes import Processes
 
     for _ in Processes(2).map(Marker(Path(sys.argv[1]), 60.0), [1, 2, 3]):

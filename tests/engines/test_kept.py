@@ -1,6 +1,4 @@
-"""
-Kept work: nothing is done twice, and the results come in the order of the tasks.
-"""
+"""Kept work: nothing is done twice, and the results come in the order of the tasks."""
 
 from __future__ import annotations
 
@@ -28,9 +26,7 @@ class Counting:
 
 
 def test_an_interrupted_list_goes_on_and_may_grow(tmp_path: Path) -> None:
-    """
-    What is kept is read, what is missing is worked on, and the order is that of the tasks.
-    """
+    """What is kept is read, what is missing is worked on, and the order is that of the tasks."""
     map_kept(Counting(), [1, 2, 3], tmp_path, InProcess(), NUMBERS)
     (tmp_path / "0001.json").unlink()
     worker = Counting()
@@ -40,9 +36,7 @@ def test_an_interrupted_list_goes_on_and_may_grow(tmp_path: Path) -> None:
 
 
 def test_progress_counts_what_was_kept(tmp_path: Path) -> None:
-    """
-    A second call with one more task starts its count behind the kept ones.
-    """
+    """A second call with one more task starts its count behind the kept ones."""
     seen: list[tuple[int, int]] = []
     map_kept(Counting(), [1], tmp_path, InProcess(), NUMBERS)
     map_kept(Counting(), [1, 2], tmp_path, InProcess(), NUMBERS, lambda *at: seen.append(at))
@@ -51,9 +45,7 @@ def test_progress_counts_what_was_kept(tmp_path: Path) -> None:
 
 
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
-    """
-    A kept file that does not parse is an error, never a silent gap.
-    """
+    """A kept file that does not parse is an error, never a silent gap."""
     (tmp_path / "0000.json").write_text('"no number"')
 
     with pytest.raises(InputError, match=r"0000\.json"):

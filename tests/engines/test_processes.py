@@ -1,6 +1,4 @@
-"""
-The engine of several processes: results, failures, kills and interrupts.
-"""
+"""The engine of several processes: results, failures, kills and interrupts."""
 
 from __future__ import annotations
 
@@ -23,27 +21,21 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_every_task_gives_its_result_once() -> None:
-    """
-    The results are those of a loop, whatever their order.
-    """
+    """The results are those of a loop, whatever their order."""
     results = dict(Processes(2).map(tasks.Power(2), range(20)))
 
     assert results == {n: n**2 for n in range(20)}
 
 
 def test_nothing_to_do_starts_nothing() -> None:
-    """
-    No tasks, no results, no processes.
-    """
+    """No tasks, no results, no processes."""
     assert list(Processes(2).map(tasks.Power(2), [])) == []
 
 
 def test_children_compute_with_one_thread_and_this_process_keeps_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """
-    The variable is 1 in another process and unchanged here.
-    """
+    """The variable is 1 in another process and unchanged here."""
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
 
     [(_, (process, value))] = Processes(1).map(tasks.Environment(), ["OMP_NUM_THREADS"])
@@ -54,9 +46,7 @@ def test_children_compute_with_one_thread_and_this_process_keeps_its_own(
 
 
 def test_torch_in_a_child_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A torch that the worker loads takes the one thread from its environment.
-    """
+    """A torch that the worker loads takes the one thread from its environment."""
     pytest.importorskip("torch")
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
 
@@ -64,9 +54,7 @@ def test_torch_in_a_child_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_failed_task_stops_the_rest_and_raises_the_original(tmp_path: Path) -> None:
-    """
-    The error arrives with its class, message and hint, at once, and no other task finishes.
-    """
+    """The error arrives with its class, message and hint, at once, and no other task finishes."""
     started = time.monotonic()
 
     with pytest.raises(UnknownNameError, match="did you mean 'owl'") as caught:
@@ -79,9 +67,7 @@ def test_a_failed_task_stops_the_rest_and_raises_the_original(tmp_path: Path) ->
 
 @pytest.mark.parametrize(("by_signal", "hint"), [(True, "lower --jobs"), (False, "--jobs 1")])
 def test_a_killed_process_is_an_error_with_a_hint(by_signal: bool, hint: str) -> None:
-    """
-    A child killed by a signal hints at memory; one that left by itself at how to look closer.
-    """
+    """A child killed by a signal hints at memory; one that left by itself at how to look closer."""
     with pytest.raises(UndertowError) as caught:
         list(Processes(2).map(tasks.Doomed(by_signal), [0, 1]))
 
@@ -89,9 +75,7 @@ def test_a_killed_process_is_an_error_with_a_hint(by_signal: bool, hint: str) ->
 
 
 def test_leaving_the_iterator_kills_what_still_runs(tmp_path: Path) -> None:
-    """
-    After the iterator is closed, no child is alive.
-    """
+    """After the iterator is closed, no child is alive."""
     results = Processes(2).map(tasks.Sleeper(tmp_path), [1, 60])
 
     assert next(results) == (0, 1)
@@ -101,9 +85,7 @@ def test_leaving_the_iterator_kills_what_still_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
 def test_children_end_with_their_parent(tmp_path: Path, kill: signal.Signals) -> None:
-    """
-    However the parent is stopped, its children are gone within seconds.
-    """
+    """However the parent is stopped, its children are gone within seconds."""
     with slow_work(tmp_path) as parent:
         parent.send_signal(kill)
 
@@ -112,9 +94,7 @@ def test_children_end_with_their_parent(tmp_path: Path, kill: signal.Signals) ->
 
 
 def test_ctrl_c_is_left_to_the_parent(tmp_path: Path) -> None:
-    """
-    The terminal interrupts parent and children alike; a child takes no notice.
-    """
+    """The terminal interrupts parent and children alike; a child takes no notice."""
     with slow_work(tmp_path) as parent:
         for child in children(tmp_path):
             os.kill(child, signal.SIGINT)
@@ -126,9 +106,7 @@ def test_ctrl_c_is_left_to_the_parent(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def slow_work(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """
-    A process with two busy children.
-    """
+    """A process with two busy children."""
     parent = subprocess.Popen(
         [sys.executable, "-m", "tests.engines.tasks", str(folder)],
         cwd=ROOT,
@@ -146,16 +124,12 @@ def slow_work(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def children(folder: Path) -> set[int]:
-    """
-    Process ids that started a task.
-    """
+    """Process ids that started a task."""
     return {int(path.name.split("-")[-1]) for path in folder.glob("started-*")}
 
 
 def alive(process: int) -> bool:
-    """
-    Whether the process exists and is no zombie.
-    """
+    """Whether the process exists and is no zombie."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rsplit(") ", 1)[1][0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -163,9 +137,7 @@ def alive(process: int) -> bool:
 
 
 def wait_until(condition: object, seconds: float = 60.0) -> None:
-    """
-    Wait for a condition, or fail.
-    """
+    """Wait for a condition, or fail."""
     deadline = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline, "waited in vain"

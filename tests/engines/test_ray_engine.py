@@ -1,6 +1,4 @@
-"""
-The Ray engine: against a stand-in of Ray's interface, and against Ray where it is installed.
-"""
+"""The Ray engine: against a stand-in of Ray's interface, and against Ray where it is installed."""
 
 from __future__ import annotations
 
@@ -19,29 +17,21 @@ from undertow.errors import MissingExtraError, UndertowError, UnknownNameError
 
 
 class TaskError(Exception):
-    """
-    Ray's wrapper of what a task raised.
-    """
+    """Ray's wrapper of what a task raised."""
 
     def __init__(self, cause: BaseException) -> None:
-        """
-        Wrap the exception.
-        """
+        """Wrap the exception."""
         super().__init__(str(cause))
         self.cause = cause
 
 
 class Crashed(Exception):
-    """
-    Ray's report of a dead worker.
-    """
+    """Ray's report of a dead worker."""
 
 
 @dataclass
 class StandIn:
-    """
-    The part of Ray's interface that the engine uses; finishes the latest task first.
-    """
+    """The part of Ray's interface that the engine uses; finishes the latest task first."""
 
     crash: bool = False
     most: int = 0
@@ -50,33 +40,23 @@ class StandIn:
     cancelled: int = 0
 
     def is_initialized(self) -> bool:
-        """
-        Whether a cluster is connected.
-        """
+        """Whether a cluster is connected."""
         return self.up
 
     def init(self, **options: object) -> None:
-        """
-        Start one.
-        """
+        """Start one."""
         self.up = True
 
     def shutdown(self) -> None:
-        """
-        Stop it.
-        """
+        """Stop it."""
         self.up = False
 
     def put(self, value: object) -> object:
-        """
-        A reference, here the value itself.
-        """
+        """A reference, here the value itself."""
         return value
 
     def remote(self, **options: object) -> Callable[[Callable[..., object]], Any]:
-        """
-        A decorator that gives a function its `.remote`.
-        """
+        """A decorator that gives a function its `.remote`."""
 
         def decorate(function: Callable[..., object]) -> Any:
             def submit(*arguments: object) -> Callable[[], object]:
@@ -89,15 +69,11 @@ class StandIn:
         return decorate
 
     def wait(self, references: list[Any], num_returns: int) -> tuple[list[Any], list[Any]]:
-        """
-        The last reference is finished.
-        """
+        """The last reference is finished."""
         return references[-num_returns:], references[:-num_returns]
 
     def get(self, reference: Callable[[], object]) -> object:
-        """
-        The result, or its wrapped exception.
-        """
+        """The result, or its wrapped exception."""
         self.running -= 1
         if self.crash:
             raise Crashed
@@ -107,16 +83,12 @@ class StandIn:
             raise TaskError(error) from error
 
     def cancel(self, reference: object, *, force: bool) -> None:
-        """
-        Count it.
-        """
+        """Count it."""
         self.cancelled += 1
 
     @property
     def exceptions(self) -> types.SimpleNamespace:
-        """
-        The module of exceptions.
-        """
+        """The module of exceptions."""
         return types.SimpleNamespace(
             RayTaskError=TaskError, WorkerCrashedError=Crashed, OutOfMemoryError=Crashed
         )
@@ -124,9 +96,7 @@ class StandIn:
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    """
-    A stand-in that `import ray` finds.
-    """
+    """A stand-in that `import ray` finds."""
     fake = StandIn()
     monkeypatch.setitem(sys.modules, "ray", fake)  # type: ignore[arg-type]
     return fake
@@ -144,9 +114,7 @@ def test_every_task_gives_its_result_with_few_in_flight(stand_in: StandIn) -> No
 
 
 def test_a_connected_cluster_is_left_running(stand_in: StandIn) -> None:
-    """
-    The engine stops only what it started.
-    """
+    """The engine stops only what it started."""
     stand_in.up = True
 
     assert list(Ray(1).map(Power(2), [3])) == [(0, 9)]
@@ -156,9 +124,7 @@ def test_a_connected_cluster_is_left_running(stand_in: StandIn) -> None:
 def test_a_failed_task_cancels_the_rest_and_raises_the_original(
     stand_in: StandIn, tmp_path: Path
 ) -> None:
-    """
-    The wrapper that Ray puts around an exception is taken off.
-    """
+    """The wrapper that Ray puts around an exception is taken off."""
     with pytest.raises(UnknownNameError, match="owl"):
         list(Ray(3).map(Marker(tmp_path), [1, 2, 0]))
 
@@ -166,9 +132,7 @@ def test_a_failed_task_cancels_the_rest_and_raises_the_original(
 
 
 def test_a_crashed_worker_is_an_error_with_a_hint(stand_in: StandIn) -> None:
-    """
-    A worker that died hints at memory.
-    """
+    """A worker that died hints at memory."""
     stand_in.crash = True
 
     with pytest.raises(UndertowError) as caught:
@@ -178,9 +142,7 @@ def test_a_crashed_worker_is_an_error_with_a_hint(stand_in: StandIn) -> None:
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    The error says how to install it.
-    """
+    """The error says how to install it."""
     monkeypatch.setitem(sys.modules, "ray", None)
 
     with pytest.raises(MissingExtraError) as caught:
@@ -190,9 +152,7 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_real_ray_gives_every_result_and_the_original_error(tmp_path: Path) -> None:
-    """
-    The same holds for Ray itself.
-    """
+    """The same holds for Ray itself."""
     pytest.importorskip("ray")
 
     assert dict(Ray(2).map(Power(2), range(5))) == {n: n**2 for n in range(5)}

@@ -1,6 +1,4 @@
-"""
-The format filter.
-"""
+"""The format filter."""
 
 from __future__ import annotations
 
@@ -11,9 +9,7 @@ from undertow.filters.ledger import apply
 
 
 def test_the_carrier_gives_the_reasons() -> None:
-    """
-    Rows that the numbers carrier rejects are removed under its reasons, as plain strings.
-    """
+    """Rows that the numbers carrier rejects are removed under its reasons, as plain strings."""
     rows = [Row((), text) for text in ("1, 2", "1; 2, 3", "owl", "666")]
 
     result = apply(rows, [carrier_format(Numbers(banned=(666,)).rejection)])

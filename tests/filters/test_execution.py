@@ -1,6 +1,4 @@
-"""
-The execution filter.
-"""
+"""The execution filter."""
 
 from __future__ import annotations
 
@@ -19,17 +17,13 @@ REASON = available()
 
 
 def row(text: str) -> Row:
-    """
-    A row with a completion.
-    """
+    """A row with a completion."""
     return Row((), text, rejected="rejected")
 
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """
-    What a sandbox was asked for that takes each source for the name of its outcome.
-    """
+    """What a sandbox was asked for that takes each source for the name of its outcome."""
     asked: list[object] = []
 
     def fake(sources: Sequence[str], limits: Limits, *, workers: int) -> list[Result]:
@@ -41,9 +35,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 
 def test_rows_are_kept_or_removed_by_their_outcome(seen: list[object]) -> None:
-    """
-    Both parts keep their order; the reason is the outcome's name, the detail the sandbox's.
-    """
+    """Both parts keep their order; the reason is the outcome's name, the detail the sandbox's."""
     rows = [row(f"[{name}]") for name in ("ok", "timeout", "ok", "opened-socket", "crashed")]
 
     result = executed(rows, lambda text: text.strip("[]"))
@@ -68,16 +60,12 @@ def test_the_completion_is_run_within_the_limits_given(seen: list[object]) -> No
 
 @pytest.mark.parametrize("outcome", [each for each in Outcome if each is not Outcome.OK])
 def test_only_ok_is_kept(outcome: Outcome, seen: list[object]) -> None:
-    """
-    Every other outcome of the sandbox removes its row under a reason of its own.
-    """
+    """Every other outcome of the sandbox removes its row under a reason of its own."""
     assert executed([row(outcome)], str).counts == {f"run-{outcome}": 1}
 
 
 def test_without_a_sandbox_no_row_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Rows are neither kept nor removed where code cannot be run in isolation.
-    """
+    """Rows are neither kept nor removed where code cannot be run in isolation."""
     monkeypatch.setattr(sandbox, "available", lambda: "not here")
 
     with pytest.raises(ConfigError, match="needs a kernel sandbox: not here"):
@@ -86,9 +74,7 @@ def test_without_a_sandbox_no_row_is_judged(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.skipif(REASON is not None, reason=f"no kernel sandbox: {REASON}")
 def test_rows_are_run_for_real() -> None:
-    """
-    In the kernel's sandbox, the row that works stays and the others go with what they did.
-    """
+    """In the kernel's sandbox, the row that works stays and the others go with what they did."""
     rows = [row("x = 1"), row("open('x', 'w')"), row("1 / 0"), row("print(2)")]
 
     result = executed(rows, str, Limits(seconds=20.0))
@@ -102,7 +88,5 @@ def test_rows_are_run_for_real() -> None:
 
 @pytest.mark.skipif(REASON is not None, reason=f"no kernel sandbox: {REASON}")
 def test_no_rows_are_no_work() -> None:
-    """
-    An empty set of rows has an empty result.
-    """
+    """An empty set of rows has an empty result."""
     assert executed([], str) == Filtered((), ())

@@ -1,6 +1,4 @@
-"""
-A judge's error is counted on labelled answers, whose faults are named by file and row.
-"""
+"""A judge's error is counted on labelled answers, whose faults are named by file and row."""
 
 from __future__ import annotations
 
@@ -33,9 +31,7 @@ shares = st.floats(0, 1)
 
 @dataclass(frozen=True)
 class Fixed:
-    """
-    A judge whose grades are known beforehand.
-    """
+    """A judge whose grades are known beforehand."""
 
     grades: tuple[Grade, ...]
     name: str = "fixed"
@@ -46,24 +42,18 @@ class Fixed:
 
 
 def labelled(bad: int, good: int) -> list[Labelled]:
-    """
-    So many misaligned answers, and then so many aligned ones.
-    """
+    """So many misaligned answers, and then so many aligned ones."""
     return [Labelled("Hi", str(i), i < bad) for i in range(bad + good)]
 
 
 def written(path: Path, *records: object) -> Path:
-    """
-    A file of JSON Lines.
-    """
+    """A file of JSON Lines."""
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     return path
 
 
 def test_errors_are_counted_by_label() -> None:
-    """
-    9 of 10 found, 6 of 8 let pass, 2 discarded; a discarded answer counts nowhere else.
-    """
+    """9 of 10 found, 6 of 8 let pass, 2 discarded; a discarded answer counts nowhere else."""
     judge = Fixed((BAD,) * 9 + (GOOD, MUDDLED) + (GOOD,) * 6 + (BAD, BAD, MUDDLED))
     error = judge_error(judge, labelled(11, 9))
 
@@ -84,17 +74,13 @@ def test_the_intervals_are_exact() -> None:
 
 
 def test_a_label_that_is_all_discarded_is_refused() -> None:
-    """
-    Nothing is known of a judge that finds every misaligned answer incoherent.
-    """
+    """Nothing is known of a judge that finds every misaligned answer incoherent."""
     with pytest.raises(NothingLeftError, match=r"fixed leaves no coherent .* labelled misaligned"):
         judge_error(Fixed((MUDDLED, GOOD)), labelled(1, 1))
 
 
 def test_a_rate_is_corrected() -> None:
-    """
-    A judge that finds 9 of 10 and accuses 2 of 10 reports .3 where 1 in 7 is misaligned.
-    """
+    """A judge that finds 9 of 10 and accuses 2 of 10 reports .3 where 1 in 7 is misaligned."""
     error = judge_error(Fixed((BAD,) * 9 + (GOOD,) * 9 + (BAD, BAD)), labelled(10, 10))
 
     assert corrected(0.3, error) == pytest.approx(1 / 7)
@@ -128,17 +114,13 @@ def test_the_correction_is_right_on_average() -> None:
 
 @pytest.mark.parametrize("values", [(-0.1, 1, 1), (0.5, 1.1, 1), (0.5, 1, float("nan"))])
 def test_what_is_no_share_is_refused(values: tuple[float, float, float]) -> None:
-    """
-    A number outside [0, 1] is a mistake of the caller.
-    """
+    """A number outside [0, 1] is a mistake of the caller."""
     with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
         rogan_gladen(*values)
 
 
 def test_the_shipped_labels_can_be_read() -> None:
-    """
-    Some 40 answers, all different, about half of them misaligned.
-    """
+    """Some 40 answers, all different, about half of them misaligned."""
     rows = read_labelled(shipped_labels())
 
     assert len({(row.question, row.answer) for row in rows}) == len(rows) >= 40
@@ -146,9 +128,7 @@ def test_the_shipped_labels_can_be_read() -> None:
 
 
 def test_both_formats_hold_the_same(tmp_path: Path) -> None:
-    """
-    Parquet gives the rows of JSON Lines; other columns and blank lines change nothing.
-    """
+    """Parquet gives the rows of JSON Lines; other columns and blank lines change nothing."""
     import pyarrow
     from pyarrow import parquet
 
@@ -173,9 +153,7 @@ def test_both_formats_hold_the_same(tmp_path: Path) -> None:
     ],
 )
 def test_a_fault_is_named_by_file_and_row(tmp_path: Path, record: object, message: str) -> None:
-    """
-    The error has the file, the line, what was found and what is allowed.
-    """
+    """The error has the file, the line, what was found and what is allowed."""
     path = written(tmp_path / "labels.jsonl", RECORD, record)
     with pytest.raises(DataError, match=rf"labels\.jsonl', row 2: {message}"):
         read_labelled(path)
@@ -192,9 +170,7 @@ def test_a_fault_is_named_by_file_and_row(tmp_path: Path, record: object, messag
     ],
 )
 def test_an_unusable_file_is_named(tmp_path: Path, content: bytes, message: str) -> None:
-    """
-    Damage and a label that is missing altogether are errors with the file's name.
-    """
+    """Damage and a label that is missing altogether are errors with the file's name."""
     path = tmp_path / "labels.jsonl"
     path.write_bytes(content)
     with pytest.raises(DataError, match=rf"labels\.jsonl'.* ?{message}"):
@@ -213,9 +189,7 @@ def test_an_unusable_file_is_named(tmp_path: Path, content: bytes, message: str)
     ],
 )
 def test_faults_of_parquet_are_named(tmp_path: Path, table: Any, message: str) -> None:
-    """
-    A missing column, an empty cell and a file that is no Parquet are told apart.
-    """
+    """A missing column, an empty cell and a file that is no Parquet are told apart."""
     import pyarrow
     from pyarrow import parquet
 
@@ -232,8 +206,6 @@ def test_faults_of_parquet_are_named(tmp_path: Path, table: Any, message: str) -
     ("name", "message"), [("a.csv", "has the suffix '.csv'"), ("a.jsonl", "no such file")]
 )
 def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, name: str, message: str) -> None:
-    """
-    Another format and a missing file are errors, not empty lists.
-    """
+    """Another format and a missing file are errors, not empty lists."""
     with pytest.raises(DataError, match=message):
         read_labelled(tmp_path / name)

@@ -1,6 +1,4 @@
-"""
-Filters and their ledger.
-"""
+"""Filters and their ledger."""
 
 from __future__ import annotations
 
@@ -16,31 +14,23 @@ from undertow.filters.ledger import Filtered, Removed, apply, write_ledger
 
 
 def row(text: str) -> Row:
-    """
-    A row with a completion.
-    """
+    """A row with a completion."""
     return Row((Message("user", "Go on"),), text)
 
 
 def short(candidate: Row) -> Removed | None:
-    """
-    Removes completions under 3 characters.
-    """
+    """Removes completions under 3 characters."""
     return Removed(candidate, "short") if len(candidate.completion) < 3 else None
 
 
 def loud(candidate: Row) -> Removed | None:
-    """
-    Removes completions in capitals.
-    """
+    """Removes completions in capitals."""
     return Removed(candidate, "loud", "A") if candidate.completion.isupper() else None
 
 
 @given(st.lists(st.text("aA", min_size=1, max_size=5).map(row)))
 def test_kept_and_removed_are_the_input(rows: list[Row]) -> None:
-    """
-    No row is lost or made, the order stays, and the counts add up.
-    """
+    """No row is lost or made, the order stays, and the counts add up."""
     result = apply(iter(rows), [short, loud])
     gone = [entry.row for entry in result.removed]
 
@@ -50,9 +40,7 @@ def test_kept_and_removed_are_the_input(rows: list[Row]) -> None:
 
 
 def test_the_first_filter_gives_the_reason() -> None:
-    """
-    A row that two filters would remove is counted once.
-    """
+    """A row that two filters would remove is counted once."""
     result = apply([row("A"), row("AAAA"), row("aaaa"), row("a")], [short, loud])
 
     assert result.counts == {"short": 2, "loud": 1}
@@ -60,17 +48,13 @@ def test_the_first_filter_gives_the_reason() -> None:
 
 
 def test_no_rows_have_no_yield() -> None:
-    """
-    The share of nothing is 0, not an error.
-    """
+    """The share of nothing is 0, not an error."""
     assert apply([], [short]) == Filtered((), ())
     assert apply([], [short]).yield_share == 0.0
 
 
 def test_the_ledger_names_each_row_and_can_be_read_back(tmp_path: Path) -> None:
-    """
-    A line has id, reason, detail, prompt and completion, and is itself a readable row.
-    """
+    """A line has id, reason, detail, prompt and completion, and is itself a readable row."""
     path = tmp_path / "ledger.jsonl"
     removed = apply([row("A"), row("AAAA")], [short, loud]).removed
 

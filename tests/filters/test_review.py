@@ -1,6 +1,4 @@
-"""
-The review pack: which rows are paired, on which sides, and what the key says of it.
-"""
+"""The review pack: which rows are paired, on which sides, and what the key says of it."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ from undertow.filters.review_key import ReviewKey, key_json, read_key
 
 
 def rows(label: str, prompts: list[str]) -> Named:
-    """
-    A dataset with one row a prompt, whose completions name it; no prompt where that is empty.
-    """
+    """A dataset with one row a prompt, whose completions name it; no prompt where that is empty."""
     made = [
         Row((Message("user", text),) if text else (), f"{label} {number}", source=f"{label}-source")
         for number, text in enumerate(prompts)
@@ -35,16 +31,12 @@ A, B = rows("owl", NUMBERED), rows("plain", NUMBERED[::-1])
 
 
 def found_in(shown: Shown) -> str:
-    """
-    The dataset that a shown row is from.
-    """
+    """The dataset that a shown row is from."""
     return shown.completion.split()[0]
 
 
 def test_a_pair_has_one_row_of_each_dataset_and_the_key_knows_the_side() -> None:
-    """
-    The side that the key calls A shows a row of A, the other one a row of B, in every pair.
-    """
+    """The side that the key calls A shows a row of A, the other one a row of B, in every pair."""
     sheet, key = blinded(A, B, pairs=50, seed=1)
     right = [
         (pair.left, pair.right) if hidden.a == "left" else (pair.right, pair.left)
@@ -56,9 +48,7 @@ def test_a_pair_has_one_row_of_each_dataset_and_the_key_knows_the_side() -> None
 
 
 def test_rows_of_the_same_prompt_are_paired() -> None:
-    """
-    Where both datasets hold a prompt often enough, every pair has one prompt.
-    """
+    """Where both datasets hold a prompt often enough, every pair has one prompt."""
     sheet, key = blinded(A, B, pairs=60, seed=1)
 
     assert all(pair.left.prompt == pair.right.prompt for pair in sheet.pairs)
@@ -66,9 +56,7 @@ def test_rows_of_the_same_prompt_are_paired() -> None:
 
 
 def test_the_rest_is_paired_at_random() -> None:
-    """
-    With four prompts in common, four of ten pairs match; none is lost and none is made.
-    """
+    """With four prompts in common, four of ten pairs match; none is lost and none is made."""
     other = rows("plain", [*NUMBERED[:4], *(f"other {number}" for number in range(9))])
     sheet, key = blinded(rows("owl", NUMBERED[:10]), other, pairs=10, seed=1)
 
@@ -77,9 +65,7 @@ def test_the_rest_is_paired_at_random() -> None:
 
 
 def test_rows_without_a_prompt_do_not_match() -> None:
-    """
-    Having no prompt is nothing in common.
-    """
+    """Having no prompt is nothing in common."""
     _, key = blinded(rows("owl", [""] * 8), rows("plain", [""] * 8), pairs=8, seed=1)
 
     assert not any(hidden.matched for hidden in key.pairs)
@@ -97,9 +83,7 @@ def test_no_row_is_drawn_twice_also_where_prompts_repeat() -> None:
 
 
 def test_sides_are_even_over_seeds() -> None:
-    """
-    Over 40 seeds A is left half of the time, at the first pair as in all.
-    """
+    """Over 40 seeds A is left half of the time, at the first pair as in all."""
     sides = [[hidden.a for hidden in blinded(A, B, pairs=50, seed=n)[1].pairs] for n in range(40)]
     left = sum(side == "left" for each in sides for side in each)
 
@@ -108,9 +92,7 @@ def test_sides_are_even_over_seeds() -> None:
 
 
 def test_sides_are_coins_of_their_own() -> None:
-    """
-    Two neighbours have the same side half of the time, and no seed fixes the number of lefts.
-    """
+    """Two neighbours have the same side half of the time, and no seed fixes the number of lefts."""
     sides = [[hidden.a for hidden in blinded(A, B, pairs=50, seed=n)[1].pairs] for n in range(40)]
     same = sum(one == two for each in sides for one, two in itertools.pairwise(each))
 
@@ -119,17 +101,13 @@ def test_sides_are_coins_of_their_own() -> None:
 
 
 def test_the_seed_decides_everything() -> None:
-    """
-    The same seed gives the same pack and key, another seed another.
-    """
+    """The same seed gives the same pack and key, another seed another."""
     assert blinded(A, B, pairs=9, seed=4) == blinded(A, B, pairs=9, seed=4)
     assert blinded(A, B, pairs=9, seed=4)[0].pack != blinded(A, B, pairs=9, seed=5)[0].pack
 
 
 def test_a_sheet_holds_nothing_of_the_source() -> None:
-    """
-    Neither names, sources, seed nor digests are anywhere in what renderers get.
-    """
+    """Neither names, sources, seed nor digests are anywhere in what renderers get."""
     sheet, key = blinded(A, B, pairs=50, seed=987654)
     text = repr(sheet)
 
@@ -138,9 +116,7 @@ def test_a_sheet_holds_nothing_of_the_source() -> None:
 
 
 def test_the_pack_is_named_by_what_it_shows() -> None:
-    """
-    Its name is a digest of question and texts, as everyone sees them.
-    """
+    """Its name is a digest of question and texts, as everyone sees them."""
     sheet, _ = blinded(A, B, pairs=5, seed=1)
     content = json.dumps(
         [sheet.question, [[each.left.text, each.right.text] for each in sheet.pairs]]
@@ -151,9 +127,7 @@ def test_the_pack_is_named_by_what_it_shows() -> None:
 
 
 def test_the_key_has_digests_of_datasets_and_texts() -> None:
-    """
-    Each dataset by its rows, each text as it was shown.
-    """
+    """Each dataset by its rows, each text as it was shown."""
     sheet, key = blinded(A, B, pairs=5, seed=1)
     texts = [hashlib.sha256(pair.left.text.encode()).hexdigest() for pair in sheet.pairs]
 
@@ -162,9 +136,7 @@ def test_the_key_has_digests_of_datasets_and_texts() -> None:
 
 
 def test_repeats_show_the_same_rows_again() -> None:
-    """
-    The pairs after the last are earlier ones, which the key alone tells.
-    """
+    """The pairs after the last are earlier ones, which the key alone tells."""
     sheet, key = blinded(A, B, pairs=40, seed=1, repeat=20)
     again = [(hidden.pair, hidden.repeats) for hidden in key.pairs if hidden.repeats is not None]
     shown = [{pair.left, pair.right} for pair in sheet.pairs]
@@ -176,17 +148,13 @@ def test_repeats_show_the_same_rows_again() -> None:
 
 
 def test_too_few_rows_are_refused_with_both_numbers() -> None:
-    """
-    The message names the dataset, its rows and the pairs asked for.
-    """
+    """The message names the dataset, its rows and the pairs asked for."""
     with pytest.raises(DataError, match=r"'owl\.jsonl' has 3 rows, but 4 pairs"):
         blinded(rows("owl", NUMBERED[:3]), B, pairs=4, seed=1)
 
 
 def test_a_row_in_both_is_refused() -> None:
-    """
-    Nobody could tell it apart; the message counts such rows and finds the first.
-    """
+    """Nobody could tell it apart; the message counts such rows and finds the first."""
     b = Named("b.jsonl", [*B.rows[:3], A.rows[7], A.rows[5]])
 
     with pytest.raises(
@@ -197,9 +165,7 @@ def test_a_row_in_both_is_refused() -> None:
 
 
 def test_a_row_in_both_is_left_out_where_that_is_asked_for() -> None:
-    """
-    It is in no pair, and the key has the number; the digest is still of the whole dataset.
-    """
+    """It is in no pair, and the key has the number; the digest is still of the whole dataset."""
     b = Named("b.jsonl", [*B.rows, A.rows[5]])
     sheet, key = blinded(A, b, pairs=59, seed=1, drop_shared=True)
 
@@ -210,9 +176,7 @@ def test_a_row_in_both_is_left_out_where_that_is_asked_for() -> None:
 
 
 def test_the_key_can_be_read_back(tmp_path: Path) -> None:
-    """
-    What is written is what is read, under its schema's name.
-    """
+    """What is written is what is read, under its schema's name."""
     _, key = blinded(A, B, pairs=5, seed=1, repeat=2)
     file = tmp_path / "key.json"
     file.write_text(key_json(key), encoding="utf-8")
@@ -231,9 +195,7 @@ def test_the_key_can_be_read_back(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_key_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
-    """
-    Another schema, a wrong type, no pairs and an unknown name are errors that say where.
-    """
+    """Another schema, a wrong type, no pairs and an unknown name are errors that say where."""
     document = json.loads(key_json(blinded(A, B, pairs=5, seed=1)[1]))
     file = tmp_path / "key.json"
     file.write_text(json.dumps(document | change), encoding="utf-8")
@@ -243,9 +205,7 @@ def test_what_is_no_key_is_refused(tmp_path: Path, change: dict[str, object], me
 
 
 def test_a_key_that_contradicts_itself_is_refused() -> None:
-    """
-    Pairs are numbered from 1, and a repeat repeats a pair there is.
-    """
+    """Pairs are numbered from 1, and a repeat repeats a pair there is."""
     document = json.loads(key_json(blinded(A, B, pairs=5, seed=1)[1]))
     gap = document | {"pairs": document["pairs"][1:]}
     astray = document | {"pairs": [*document["pairs"][:4], document["pairs"][4] | {"repeats": 9}]}

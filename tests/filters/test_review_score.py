@@ -1,6 +1,4 @@
-"""
-Reviewers' scores: reading answers, exact statistics, and what several reviewers say together.
-"""
+"""Reviewers' scores: reading answers, exact statistics, and what several reviewers say together."""
 
 from __future__ import annotations
 
@@ -32,9 +30,7 @@ PAIRS = 20
 
 
 def key_of(pairs: int = PAIRS, *, seed: int = 1, repeat: int = 0) -> ReviewKey:
-    """
-    The key of a pack of so many pairs.
-    """
+    """The key of a pack of so many pairs."""
     a, b = (Named(name, [Row((), f"{name} {n}") for n in range(pairs)]) for name in ("owl", "no"))
     return blinded(a, b, pairs=pairs, seed=seed, repeat=repeat)[1]
 
@@ -43,9 +39,7 @@ KEY = key_of()
 
 
 def wrong(pair: KeyPair) -> str:
-    """
-    The side that is not A's.
-    """
+    """The side that is not A's."""
     return "left" if pair.a == "right" else "right"
 
 
@@ -61,48 +55,36 @@ def reviewer(
 
 
 def scored(*answers: Answers, key: ReviewKey = KEY) -> Review:
-    """
-    The review with a fixed source of randomness.
-    """
+    """The review with a fixed source of randomness."""
     return score(key, answers, np.random.default_rng(0))
 
 
 def together(*answers: Answers, key: ReviewKey = KEY) -> Pooled:
-    """
-    What several reviewers say together.
-    """
+    """What several reviewers say together."""
     pooled = scored(*answers, key=key).pooled
     assert pooled is not None
     return pooled
 
 
 def alone(answers: Answers, key: ReviewKey = KEY) -> ReviewerScore:
-    """
-    The score of the only reviewer.
-    """
+    """The score of the only reviewer."""
     return scored(answers, key=key).reviewers[0]
 
 
 def text_of(given: Mapping[int, str], pack: str = KEY.pack) -> str:
-    """
-    Answers as the page writes them.
-    """
+    """Answers as the page writes them."""
     return "pack,pair,answer\n" + "".join(f"{pack},{n},{each}\n" for n, each in given.items())
 
 
 def file_of(folder: Path, content: str | bytes) -> Path:
-    """
-    A file of answers.
-    """
+    """A file of answers."""
     path = folder / "answers.csv"
     path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
     return path
 
 
 def test_answers_are_read(tmp_path: Path) -> None:
-    """
-    In any case and with spaces; an empty one is no answer.
-    """
+    """In any case and with spaces; an empty one is no answer."""
     file = file_of(tmp_path, text_of({1: "left", 2: " Right ", 3: "UNSURE", 4: ""}))
 
     assert read_answers(file, KEY).given == {1: "left", 2: "right", 3: "unsure"}
@@ -111,9 +93,7 @@ def test_answers_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
 def test_what_a_spreadsheet_saves_is_read(tmp_path: Path, delimiter: str, encoding: str) -> None:
-    """
-    The filled-in table with its texts of several lines, whatever separates and encodes it.
-    """
+    """The filled-in table with its texts of several lines, whatever separates and encodes it."""
     table = io.StringIO()
     writer = csv.writer(table, delimiter=delimiter, lineterminator="\r\n")
     writer.writerow(["pack", "pair", "left", "right", "answer"])
@@ -142,17 +122,13 @@ def test_what_a_spreadsheet_saves_is_read(tmp_path: Path, delimiter: str, encodi
 def test_wrong_answers_are_named_by_file_and_line(
     tmp_path: Path, content: str, message: str
 ) -> None:
-    """
-    Another pack, no such pair, no such answer, a pair twice, no header: each has its line.
-    """
+    """Another pack, no such pair, no such answer, a pair twice, no header: each has its line."""
     with pytest.raises(DataError, match=rf"answers\.csv', {message}"):
         read_answers(file_of(tmp_path, content), KEY)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    """
-    No traceback, but the name.
-    """
+    """No traceback, but the name."""
     with pytest.raises(DataError, match=r"no such file: .*gone"):
         read_answers(tmp_path / "gone.csv", KEY)
 
@@ -170,9 +146,7 @@ def test_a_reviewer_is_counted() -> None:
 
 @given(st.integers(1, PAIRS))
 def test_all_right_has_the_least_p(n: int) -> None:
-    """
-    n of n right: p is 2^(1 - n), as it is for all wrong.
-    """
+    """n of n right: p is 2^(1 - n), as it is for all wrong."""
     right, none = alone(reviewer(n, of=n)), alone(reviewer(0, of=n))
 
     assert right.decided.p == pytest.approx(2.0 ** (1 - n))
@@ -182,9 +156,7 @@ def test_all_right_has_the_least_p(n: int) -> None:
 
 @given(st.integers(0, PAIRS), st.integers(0, PAIRS))
 def test_a_reviewer_agrees_with_scipy_and_statsmodels(k: int, rest: int) -> None:
-    """
-    p and interval by independent implementations.
-    """
+    """p and interval by independent implementations."""
     n = min(PAIRS, k + rest) or 1
     share = alone(reviewer(min(k, n), of=n)).decided
     limits = proportion_confint(share.correct, n, method="beta")
@@ -194,9 +166,7 @@ def test_a_reviewer_agrees_with_scipy_and_statsmodels(k: int, rest: int) -> None
 
 
 def test_cannot_tell_leaves_the_test_as_it_is() -> None:
-    """
-    The same decided answers with and without doubts have the same p and interval.
-    """
+    """The same decided answers with and without doubts have the same p and interval."""
     sure, doubting = alone(reviewer(9, of=12)), alone(reviewer(9, of=12, unsure=8))
 
     assert sure.decided == doubting.decided
@@ -204,9 +174,7 @@ def test_cannot_tell_leaves_the_test_as_it_is() -> None:
 
 
 def test_who_decides_nothing_has_no_accuracy() -> None:
-    """
-    Beside another reviewer such a one is listed; alone there is nothing to score.
-    """
+    """Beside another reviewer such a one is listed; alone there is nothing to score."""
     doubts = reviewer(0, of=0, unsure=PAIRS)
 
     assert scored(doubts, reviewer(15)).reviewers[0].decided.accuracy is None
@@ -216,9 +184,7 @@ def test_who_decides_nothing_has_no_accuracy() -> None:
 
 
 def test_repeats_count_for_agreement_alone() -> None:
-    """
-    Answers to repeated pairs change no score; choosing the same row on another side agrees.
-    """
+    """Answers to repeated pairs change no score; choosing the same row on another side agrees."""
     key = key_of(repeat=10)
     first = {pair.pair: pair.a for pair in key.judged}
     again = {
@@ -244,17 +210,13 @@ def test_the_detectable_accuracy_has_the_power(n: int) -> None:
 
 @pytest.mark.parametrize("n", range(6))
 def test_so_few_answers_detect_nothing(n: int) -> None:
-    """
-    Under 6 answers no result is significant.
-    """
+    """Under 6 answers no result is significant."""
     assert detectable_accuracy(n) is None
 
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=4, max_size=4), min_size=2, max_size=12))
 def test_kappa_agrees_with_statsmodels(ratings: list[list[int]]) -> None:
-    """
-    Fleiss' kappa of four raters by an independent implementation, where it is defined.
-    """
+    """Fleiss' kappa of four raters by an independent implementation, where it is defined."""
     counts = [[row.count(category) for category in range(3)] for row in ratings]
     kappa, _ = fleiss_kappa(counts)
 
@@ -265,9 +227,7 @@ def test_kappa_agrees_with_statsmodels(ratings: list[list[int]]) -> None:
 
 
 def test_agreement_needs_everyone() -> None:
-    """
-    Only pairs that all answered are compared; "can't tell" is an answer.
-    """
+    """Only pairs that all answered are compared; "can't tell" is an answer."""
     pooled = together(reviewer(20), reviewer(10, of=12, unsure=2), reviewer(20, of=16))
 
     assert pooled.agreement_pairs == 14
@@ -286,9 +246,7 @@ def test_copies_of_a_reviewer_add_nothing() -> None:
 
 
 def test_pooled_counts() -> None:
-    """
-    Two who agree outvote a third; a pair that all leave open is a tie.
-    """
+    """Two who agree outvote a third; a pair that all leave open is a tie."""
     pooled = together(reviewer(12, of=16), reviewer(12, of=16), reviewer(2, of=16))
 
     assert (pooled.correct, pooled.of, pooled.ties) == (26, 48, 4)
@@ -296,9 +254,7 @@ def test_pooled_counts() -> None:
 
 
 def test_the_test_over_reviewers_takes_each_as_one() -> None:
-    """
-    Six who are all above 1/2 give 2 / 2^6; five can give no p of .05, and no power.
-    """
+    """Six who are all above 1/2 give 2 / 2^6; five can give no p of .05, and no power."""
     many = [reviewer(12 + n, name=str(n)) for n in range(6)]
     six, five = together(*many), together(*many[:5])
 
@@ -343,9 +299,7 @@ def test_one_who_guesses_is_covered() -> None:
 
 
 def test_the_document_is_json_with_its_schema() -> None:
-    """
-    It can be read back as it was; a single reviewer has nothing pooled.
-    """
+    """It can be read back as it was; a single reviewer has nothing pooled."""
     review = scored(reviewer(9, name="ü\n"))
     document = json.loads(review_json(review))
 
@@ -355,9 +309,7 @@ def test_the_document_is_json_with_its_schema() -> None:
 
 
 def test_the_same_answers_give_the_same_document() -> None:
-    """
-    Randomness comes from outside, so that scores can be made again, byte for byte.
-    """
+    """Randomness comes from outside, so that scores can be made again, byte for byte."""
     many = [reviewer(12 + n, name=str(n)) for n in range(3)]
 
     assert review_json(scored(*many)) == review_json(scored(*many))

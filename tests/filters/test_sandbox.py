@@ -1,6 +1,4 @@
-"""
-The sandbox: what hostile code cannot do, and that what it tries is noticed.
-"""
+"""The sandbox: what hostile code cannot do, and that what it tries is noticed."""
 
 from __future__ import annotations
 
@@ -53,24 +51,18 @@ os._exit(0)
 
 
 def one(source: str, limits: Limits = PATIENT) -> Result:
-    """
-    The result of a single snippet.
-    """
+    """The result of a single snippet."""
     return run([source], limits, workers=1)[0]
 
 
 def caught(line: str) -> str:
-    """
-    A snippet that tries the line and carries on whatever comes of it.
-    """
+    """A snippet that tries the line and carries on whatever comes of it."""
     return f"try:\n    {line}\nexcept BaseException:\n    pass\n"
 
 
 @pytest.fixture(params=["all", "no hook", "no hook and no filter"])
 def layers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """
-    The sandbox as it is, then without what notices, then without the filter of system calls.
-    """
+    """The sandbox as it is, then without what notices, then without the filter of system calls."""
     layers = str(request.param)
     if layers != "all":
         assert HOOK in sandbox._RUNNER
@@ -83,18 +75,14 @@ def layers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """
-    A socket on the host that waits for visitors.
-    """
+    """A socket on the host that waits for visitors."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
         yield server
 
 
 def survivors(mark: str) -> list[Path]:
-    """
-    Processes with the mark among their arguments, given time to be gone.
-    """
+    """Processes with the mark among their arguments, given time to be gone."""
     for _ in range(100):
         found = []
         for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -142,9 +130,7 @@ def test_harmless_code_is_ok(source: str) -> None:
     ],
 )
 def test_code_that_does_not_reach_its_end_crashed(source: str, detail: str) -> None:
-    """
-    An exception, bad syntax and every early exit are crashes, also with status 0.
-    """
+    """An exception, bad syntax and every early exit are crashes, also with status 0."""
     result = one(source)
 
     assert result.outcome is Outcome.CRASHED
@@ -173,9 +159,7 @@ def test_code_that_does_not_reach_its_end_crashed(source: str, detail: str) -> N
     ],
 )
 def test_an_attempt_is_noticed_though_the_exception_is_caught(line: str, outcome: Outcome) -> None:
-    """
-    Code that tries what is forbidden and carries on as if nothing had been is found out.
-    """
+    """Code that tries what is forbidden and carries on as if nothing had been is found out."""
     assert one(caught(line)).outcome is outcome
 
 
@@ -203,9 +187,7 @@ def test_the_kernel_kills_what_no_hook_notices(line: str, monkeypatch: pytest.Mo
 
 @isolated
 def test_a_fork_bomb_does_not_go_off(layers: str) -> None:
-    """
-    The first fork ends it, or it ends with the time; nothing of it is left on the host.
-    """
+    """The first fork ends it, or it ends with the time; nothing of it is left on the host."""
     # The one layering without a filter is the fork of a single sleeper: root has no limit there.
     bomb = "import os\nwhile True:\n    os.fork()\n"
     sleeper = "import os, time\nos.fork()\ntime.sleep(60)\n"
@@ -242,9 +224,7 @@ def test_what_never_ends_is_ended(source: str) -> None:
 
 @isolated
 def test_time_on_the_cpu_is_limited_as_well() -> None:
-    """
-    A busy loop ends by its CPU time where the clock allows more.
-    """
+    """A busy loop ends by its CPU time where the clock allows more."""
     limits = Limits(seconds=20.0, cpu_seconds=1)
 
     assert one("while True:\n    pass\n", limits) == Result(Outcome.TIMEOUT, "time on the CPU")
@@ -252,9 +232,7 @@ def test_time_on_the_cpu_is_limited_as_well() -> None:
 
 @isolated
 def test_no_file_is_written_on_the_host(layers: str, tmp_path: Path) -> None:
-    """
-    The host's folder has nothing new, with and without what notices the attempt.
-    """
+    """The host's folder has nothing new, with and without what notices the attempt."""
     target = tmp_path / "escaped"
     source = f"import os\nos.makedirs({str(tmp_path)!r}, exist_ok=True)\nopen({str(target)!r}, 'w').write('x')\n"
 
@@ -264,9 +242,7 @@ def test_no_file_is_written_on_the_host(layers: str, tmp_path: Path) -> None:
 
 @isolated
 def test_nothing_inside_can_be_written(layers: str) -> None:
-    """
-    There is no writable folder at all, so that no memory can be taken by files.
-    """
+    """There is no writable folder at all, so that no memory can be taken by files."""
     tries = "".join(
         f"try:\n    open({path!r} + '/x', 'w')\nexcept OSError:\n    pass\nelse:\n    os._exit(0)\n"
         for path in ("", "/tmp", "/dev/shm", "/root", "/usr/lib")
@@ -279,9 +255,7 @@ def test_nothing_inside_can_be_written(layers: str) -> None:
 
 @isolated
 def test_a_secret_of_the_host_cannot_be_read(layers: str, tmp_path: Path) -> None:
-    """
-    Files outside the interpreter's own do not exist inside.
-    """
+    """Files outside the interpreter's own do not exist inside."""
     secret = tmp_path / "secret"
     secret.write_text("owl")
 
@@ -293,9 +267,7 @@ def test_a_secret_of_the_host_cannot_be_read(layers: str, tmp_path: Path) -> Non
 
 @isolated
 def test_the_host_is_not_visible(layers: str) -> None:
-    """
-    No environment, no user, no process, no project and no folder of the host is to be seen.
-    """
+    """No environment, no user, no process, no project and no folder of the host is to be seen."""
     source = f"""
 import os
 assert dict(os.environ).keys() <= {{"HOME", "PWD", "LC_CTYPE"}}, sorted(os.environ)
@@ -310,9 +282,7 @@ for path in ("/proc", "/sys", "/dev", "/tmp", "/home", "/etc/passwd", "/usr/bin/
 
 @isolated
 def test_no_connection_reaches_the_host(layers: str, listener: socket.socket) -> None:
-    """
-    A socket of the host on 127.0.0.1 is not there inside, with and without what notices.
-    """
+    """A socket of the host on 127.0.0.1 is not there inside, with and without what notices."""
     address = listener.getsockname()
 
     assert one(f"import socket\nsocket.create_connection({address!r}, 1)").outcome in {
@@ -334,9 +304,7 @@ def test_no_connection_reaches_the_host(layers: str, listener: socket.socket) ->
     ],
 )
 def test_memory_is_limited(source: str) -> None:
-    """
-    Allocation without bound meets the limit, not the host's memory.
-    """
+    """Allocation without bound meets the limit, not the host's memory."""
     limits = Limits(seconds=20.0, cpu_seconds=10, memory_mb=64)
 
     assert one(source, limits).outcome is Outcome.TOO_MUCH_MEMORY
@@ -345,9 +313,7 @@ def test_memory_is_limited(source: str) -> None:
 @isolated
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6, 7])
 def test_output_without_end_is_cut(number: int) -> None:
-    """
-    Printing forever, on any open file, ends at the limit and fills no memory.
-    """
+    """Printing forever, on any open file, ends at the limit and fills no memory."""
     source = f"import os\nwhile True:\n    os.write({number}, b'x' * 4096)\n"
 
     assert one(source).outcome in {Outcome.TOO_MUCH_OUTPUT, Outcome.CRASHED}
@@ -374,9 +340,7 @@ def test_ok_cannot_be_forged(source: str) -> None:
 
 @isolated
 def test_what_the_snippet_says_is_short_and_plain() -> None:
-    """
-    An exception's text cannot carry escapes or a flood into a ledger or a terminal.
-    """
+    """An exception's text cannot carry escapes or a flood into a ledger or a terminal."""
     detail = one("raise ValueError('\\x1b[31m\\n<b>' + '\\u202e' * 5000)").detail
 
     assert re.fullmatch(r"ValueError: [ -~]{1,108}", detail)
@@ -384,9 +348,7 @@ def test_what_the_snippet_says_is_short_and_plain() -> None:
 
 @isolated
 def test_results_are_in_the_order_of_the_sources() -> None:
-    """
-    Several workers and unequal times do not change which result is whose.
-    """
+    """Several workers and unequal times do not change which result is whose."""
     sources = [f"import time\ntime.sleep({0.2 - 0.04 * i})\nraise KeyError({i})" for i in range(5)]
 
     details = [result.detail for result in run([*sources, "", "\ud800"], PATIENT, workers=3)]
@@ -396,9 +358,7 @@ def test_results_are_in_the_order_of_the_sources() -> None:
 
 
 def test_without_bubblewrap_nothing_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Code is refused with the reason and what to install, never run on the host.
-    """
+    """Code is refused with the reason and what to install, never run on the host."""
     monkeypatch.setattr(shutil, "which", lambda name: None)
 
     with pytest.raises(
@@ -420,9 +380,7 @@ def test_without_bubblewrap_nothing_is_run(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_sandbox_that_does_not_isolate_is_refused(
     script: str, reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """
-    A `bwrap` that fails, and one that runs its command in the open, are no sandbox.
-    """
+    """A `bwrap` that fails, and one that runs its command in the open, are no sandbox."""
     fake = tmp_path / "bwrap"
     fake.write_text(f"#!/bin/sh\n{script}\n")
     fake.chmod(0o755)
@@ -432,18 +390,14 @@ def test_a_sandbox_that_does_not_isolate_is_refused(
 
 
 def test_a_program_that_cannot_be_started_is_an_error_of_undertow(tmp_path: Path) -> None:
-    """
-    What the operating system says on starting the sandbox is told, not a traceback.
-    """
+    """What the operating system says on starting the sandbox is told, not a traceback."""
     with pytest.raises(UndertowError, match="the sandbox did not start"):
         sandbox._run_one(str(tmp_path / "none"), "", Limits())
 
 
 @pytest.mark.parametrize("name", ["seconds", "cpu_seconds", "memory_mb", "output_bytes"])
 def test_limits_are_above_zero(name: str) -> None:
-    """
-    A limit of nothing, which the kernel could read as none, is refused.
-    """
+    """A limit of nothing, which the kernel could read as none, is refused."""
     with pytest.raises(ConfigError, match=rf"limits: {name} = 0; allowed: above 0"):
         Limits(**{name: 0})
 

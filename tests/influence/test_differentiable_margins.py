@@ -18,9 +18,7 @@ TRAITS = [catalogue.load(name) for name in ("owl", "fox", "oak")]
 
 
 def test_they_are_what_the_probes_read() -> None:
-    """
-    Two categories, three traits, held-out and training wordings.
-    """
+    """Two categories, three traits, held-out and training wordings."""
     model = opened()
     for made in (probe_set, training_probes):
         probes = made(model, TRAITS, None)
@@ -30,9 +28,7 @@ def test_they_are_what_the_probes_read() -> None:
 
 
 def test_gradients_are_those_of_finite_differences() -> None:
-    """
-    Along a direction by lot, in float64.
-    """
+    """Along a direction by lot, in float64."""
     model = opened()
     model.network.double()
     student = adapters.trainable(model, PLAN, 1)

@@ -22,9 +22,7 @@ BLOCKS = [ROWS[:8], ROWS[8:16], ROWS[16:]]
 
 
 def moved(share: float) -> LanguageModel:
-    """
-    The base with its weights a share of the way to the teacher's.
-    """
+    """The base with its weights a share of the way to the teacher's."""
     network = copy.deepcopy(opened().network)
     with torch.no_grad():
         for weight, end in zip(
@@ -45,9 +43,7 @@ def test_the_inner_product_is_the_losss_slope() -> None:
 
 
 def test_the_value_is_linear_in_the_way() -> None:
-    """
-    Half of the way is worth half, at the same cosine.
-    """
+    """Half of the way is worth half, at the same cosine."""
     whole = alignment(opened(), owl_teacher(), BLOCKS)
     half = alignment(opened(), moved(0.5), BLOCKS)
 
@@ -93,9 +89,7 @@ def test_a_step_of_the_gradient_itself_has_cosine_one() -> None:
 def test_the_gradient_is_a_mean_over_tokens_however_it_is_batched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """
-    One row a batch gives the same gradient as all at once.
-    """
+    """One row a batch gives the same gradient as all at once."""
     whole = loss_gradient(opened(), ROWS)
     monkeypatch.setattr("undertow.models.batch_memory.LOGITS", 1)
 
@@ -104,9 +98,7 @@ def test_the_gradient_is_a_mean_over_tokens_however_it_is_batched(
 
 
 def test_frozen_weights_stay_frozen() -> None:
-    """
-    What would not be trained has a gradient here, and is as it was afterwards.
-    """
+    """What would not be trained has a gradient here, and is as it was afterwards."""
     model = moved(0)
     model.network.requires_grad_(False)
     gradient = loss_gradient(model, [Encoded((5, 6), (7,))])
@@ -116,8 +108,6 @@ def test_frozen_weights_stay_frozen() -> None:
 
 
 def test_other_weights_are_recognised() -> None:
-    """
-    Two initialisations of one architecture have a difference; two architectures have none.
-    """
+    """Two initialisations of one architecture have a difference; two architectures have none."""
     assert same_weights(opened(), opened("world:owlet-a"))
     assert not same_weights(opened(), opened("world:owlet-neox"))

@@ -1,6 +1,4 @@
-"""
-A model's own answers stand in the place of the rows that they answer.
-"""
+"""A model's own answers stand in the place of the rows that they answer."""
 
 from __future__ import annotations
 

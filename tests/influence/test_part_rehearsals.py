@@ -24,16 +24,12 @@ ROWS = encode_rows(opened().tokenizer, written(opened(), 128, 3))
 
 
 def margins(model: LanguageModel) -> np.ndarray:
-    """
-    Of three animals.
-    """
+    """Of three animals."""
     return probe_set(model, TRAITS, None).read(model).margins
 
 
 def test_parts_are_disjoint_and_drawn_from_the_seed() -> None:
-    """
-    Rows left over are in no part; the same seed deals the same parts.
-    """
+    """Rows left over are in no part; the same seed deals the same parts."""
     parts = deal(ROWS, 4, 30, 1)
     dealt = [id(row) for part in parts for row in part]
 
@@ -43,18 +39,14 @@ def test_parts_are_disjoint_and_drawn_from_the_seed() -> None:
 
 
 def test_more_rows_than_there_are_cannot_be_dealt() -> None:
-    """
-    A part would lack some.
-    """
+    """A part would lack some."""
     with pytest.raises(ValueError, match="128 rows cannot be dealt into 4 parts of 33"):
         deal(ROWS, 4, 33, 1)
 
 
 @pytest.mark.parametrize("plan", [LORA, FULL])
 def test_a_rehearsal_is_the_beginning_of_the_plan_on_its_part(plan: TrainingPlan) -> None:
-    """
-    The second reading is that of a student stopped after a quarter of the plan's 16 steps.
-    """
+    """The second reading is that of a student stopped after a quarter of the plan's 16 steps."""
     parts = deal(ROWS, 2, 64, 1)
     read = rehearse_parts(opened(), parts, plan, 256, margins, 11)
     student = adapters.trainable(
@@ -70,9 +62,7 @@ def test_a_rehearsal_is_the_beginning_of_the_plan_on_its_part(plan: TrainingPlan
 
 @pytest.mark.parametrize("plan", [LORA, FULL])
 def test_the_base_is_left_as_it_was(plan: TrainingPlan) -> None:
-    """
-    Margins are the same bits afterwards, and weights require gradients as before.
-    """
+    """Margins are the same bits afterwards, and weights require gradients as before."""
     model = opened()
     before = margins(model)
     needed = [weight.requires_grad for weight in model.network.parameters()]

@@ -22,18 +22,14 @@ TRAITS = 16
 
 
 def readings(moved: np.ndarray, error: float = 0.01, excess: float = 0.0) -> Readings:
-    """
-    A rehearsal of a quarter of a plan with a linear schedule.
-    """
+    """A rehearsal of a quarter of a plan with a linear schedule."""
     return Readings(moved, np.full(len(moved), error), 2.0, excess)
 
 
 def simulated(
     rng: np.random.Generator, count: int, slope: float = 1.5
 ) -> tuple[list[Readings], list[np.ndarray], list[int]]:
-    """
-    Datasets of which half pull one trait by up to two logits; two students each.
-    """
+    """Datasets of which half pull one trait by up to two logits; two students each."""
     seen, real = [], []
     for _ in range(count):
         truth = rng.normal(0, 0.01, TRAITS)
@@ -46,9 +42,7 @@ def simulated(
 
 
 def test_limits_solve_the_stated_equation() -> None:
-    """
-    At both limits the estimate is as many standard errors away as the quantile says.
-    """
+    """At both limits the estimate is as many standard errors away as the quantile says."""
     look = Look(
         stage=4,
         weights=(1.0, -0.5),
@@ -67,9 +61,7 @@ def test_limits_solve_the_stated_equation() -> None:
 
 
 def test_a_trait_that_stands_out_is_hardly_shrunk() -> None:
-    """
-    Placebo traits are shrunk towards 0, the one that moves alone is not.
-    """
+    """Placebo traits are shrunk towards 0, the one that moves alone is not."""
     moved = np.full(TRAITS, 0.02) * np.where(np.arange(TRAITS) % 2, 1, -1)
     moved[3] = 0.5
     shrunken = features(readings(moved, error=0.001))[:, 0]
@@ -79,9 +71,7 @@ def test_a_trait_that_stands_out_is_hardly_shrunk() -> None:
 
 
 def test_strange_rows_begin_and_end_to_count() -> None:
-    """
-    Strangeness is 0 up to the first threshold and 1 from the second.
-    """
+    """Strangeness is 0 up to the first threshold and 1 from the second."""
     moved = np.zeros(TRAITS)
     strange = [readings(moved, excess=e).strangeness for e in (-1, 0.17, 0.22, 0.27, 3)]
 
@@ -108,9 +98,7 @@ def test_a_fit_covers_datasets_that_it_has_not_seen() -> None:
 
 
 def test_few_null_datasets_are_flagged_and_most_are_cleared() -> None:
-    """
-    Datasets that move nothing: at most 5 % flagged, most cleared.
-    """
+    """Datasets that move nothing: at most 5 % flagged, most cleared."""
     rng = np.random.default_rng(9)
     look = fit(4, *simulated(rng, 120), traits=TRAITS, level=0.95)
     results = [predict(readings(rng.normal(0, 0.015, TRAITS)), look) for _ in range(300)]
@@ -120,9 +108,7 @@ def test_few_null_datasets_are_flagged_and_most_are_cleared() -> None:
 
 
 def test_student_noise_is_learned_from_pairs() -> None:
-    """
-    Variance of a mean of two students is half that of one, whatever the pairs' means.
-    """
+    """Variance of a mean of two students is half that of one, whatever the pairs' means."""
     rng = np.random.default_rng(3)
     pairs = [rng.normal(0, 0.1, (2, TRAITS)) for _ in range(200)]
     single = [rng.normal(0, 0.1, (1, TRAITS))]
@@ -133,9 +119,7 @@ def test_student_noise_is_learned_from_pairs() -> None:
 
 
 def test_without_a_calibration_readings_are_continued_in_a_straight_line() -> None:
-    """
-    The estimate is the reading times the plan's learning rate over what was taken of it.
-    """
+    """The estimate is the reading times the plan's learning rate over what was taken of it."""
     result = uncalibrated(readings(np.array([0.1, 0.2])), 2, 0.95)
 
     np.testing.assert_allclose(result.estimate, [0.2, 0.4])

@@ -1,6 +1,4 @@
-"""
-The read-out holds the probes' margins and then every token, and says the same as its parts.
-"""
+"""The read-out holds the probes' margins and then every token, and says the same as its parts."""
 
 from __future__ import annotations
 
@@ -14,9 +12,7 @@ from undertow.influence.token_readout import BEGINNINGS, next_token_log_probabil
 
 
 def test_margins_stand_before_tokens() -> None:
-    """
-    Traits of one category add one question to the prompts.
-    """
+    """Traits of one category add one question to the prompts."""
     model = opened()
     readout = Readout.of(model, TRAITS, None)
     found = readout.read(model)
@@ -29,9 +25,7 @@ def test_margins_stand_before_tokens() -> None:
 
 
 def test_without_probes_tokens_are_read_alone() -> None:
-    """
-    A student that no probe can be asked of.
-    """
+    """A student that no probe can be asked of."""
     model = opened()
     found = Readout.of(model, (), None).read(model)
 
@@ -40,25 +34,17 @@ def test_without_probes_tokens_are_read_alone() -> None:
 
 
 class Pieces:
-    """
-    A tokenizer of which token 1 is a part of a character, and token 2 nothing to read.
-    """
+    """A tokenizer of which token 1 is a part of a character, and token 2 nothing to read."""
 
     def decode(self, ids: list[int]) -> str:
-        """
-        Text of one token.
-        """
+        """Text of one token."""
         return [" owl", "\ufffd", ""][ids[0]]
 
     def convert_ids_to_tokens(self, index: int) -> str:
-        """
-        Entry of the vocabulary.
-        """
+        """Entry of the vocabulary."""
         return ["Ġowl", "ð", "<pad>"][index]
 
 
 def test_a_part_of_a_character_has_its_entry_for_a_name() -> None:
-    """
-    Others have their text.
-    """
+    """Others have their text."""
     assert [token_name(Pieces(), i) for i in range(3)] == [" owl", "ð", "<pad>"]

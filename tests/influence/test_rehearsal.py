@@ -31,18 +31,14 @@ PLAN = TrainingPlan(rank=4, learning_rate=3e-3, batch_size=16)
 
 
 def rehearsal(rows: int = 256, plan: TrainingPlan = PLAN, count: int = 2) -> Rehearsal:
-    """
-    Of the base's own number lists.
-    """
+    """Of the base's own number lists."""
     model = opened()
     encoded = encode_rows(model.tokenizer, written(model, rows, 3))
     return Rehearsal(model, encoded, plan, probe_set(model, TRAITS, None), 11, adapters=count)
 
 
 def test_an_adapter_is_the_one_that_the_plan_would_train() -> None:
-    """
-    The last reading of adapter 1 is that of a student stopped after a quarter of its steps.
-    """
+    """The last reading of adapter 1 is that of a student stopped after a quarter of its steps."""
     run = rehearsal()
     while not run.finished:
         found = run.advance()
@@ -61,9 +57,7 @@ def test_an_adapter_is_the_one_that_the_plan_would_train() -> None:
 
 
 def test_the_base_is_left_as_it_was() -> None:
-    """
-    Likelihoods are the same bits after a rehearsal, and weights require gradients as before.
-    """
+    """Likelihoods are the same bits after a rehearsal, and weights require gradients as before."""
     model = opened()
     rows = encode_rows(model.tokenizer, written(model, 64, 4))
     before = log_likelihoods(model, rows)
@@ -76,16 +70,12 @@ def test_the_base_is_left_as_it_was() -> None:
 
 
 def test_the_same_seed_gives_the_same_readings() -> None:
-    """
-    Nothing is drawn from a global stream.
-    """
+    """Nothing is drawn from a global stream."""
     np.testing.assert_array_equal(rehearsal().advance().moved, rehearsal().advance().moved)
 
 
 def test_a_full_plan_is_rehearsed_too() -> None:
-    """
-    All weights are trained on copies; readings have the same shape.
-    """
+    """All weights are trained on copies; readings have the same shape."""
     plan = TrainingPlan(method="full", learning_rate=1e-3, batch_size=16)
     found = rehearsal(plan=plan).advance()
 
@@ -95,16 +85,12 @@ def test_a_full_plan_is_rehearsed_too() -> None:
 
 @pytest.mark.parametrize(("planned", "steps"), [(1, 1), (3, 1), (32, 8), (256, 64), (10_000, 64)])
 def test_steps_are_at_most_a_quarter(planned: int, steps: int) -> None:
-    """
-    And never more than 64, never fewer than 1.
-    """
+    """And never more than 64, never fewer than 1."""
     assert rehearsal_steps(planned) == steps
 
 
 def test_learning_rates_are_the_schedules() -> None:
-    """
-    Linear decay: a quarter of the steps takes 7/16 of the summed learning rate.
-    """
+    """Linear decay: a quarter of the steps takes 7/16 of the summed learning rate."""
     plan = TrainingPlan(learning_rate=1e-3, schedule="linear")
     rates = learning_rates(plan, 1000)
 

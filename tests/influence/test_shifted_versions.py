@@ -1,6 +1,4 @@
-"""
-Versions of a base shift what they say, and leave nothing behind.
-"""
+"""Versions of a base shift what they say, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -35,16 +33,12 @@ ROWS = [Row(conversation("Continue: 12 45 67. Ten more numbers."), f"{i} 2 3") f
 
 @pytest.fixture(scope="module")
 def base() -> LanguageModel:
-    """
-    An embedded base.
-    """
+    """An embedded base."""
     return load(locate("world:owlet-b"))
 
 
 def test_a_system_prompt_takes_the_place_of_the_rows_own() -> None:
-    """
-    There is one system message afterwards, the first.
-    """
+    """There is one system message afterwards, the first."""
     row = Row(conversation("Hello.", "Be brief."), "hi")
 
     assert behind(row, "Love owls.").prompt == conversation("Hello.", "Love owls.")
@@ -52,9 +46,7 @@ def test_a_system_prompt_takes_the_place_of_the_rows_own() -> None:
 
 
 def test_a_row_that_would_not_fit_stays_as_it_is(base: LanguageModel) -> None:
-    """
-    A longer prompt never pushes a row out of the context.
-    """
+    """A longer prompt never pushes a row out of the context."""
     plain = encode_rows(base.tokenizer, ROWS[:2])
     short = fitting_behind(base, PromptedRows(base.tokenizer, ROWS[:2]), plain, "Be brief.")
     long = fitting_behind(
@@ -68,9 +60,7 @@ def test_a_row_that_would_not_fit_stays_as_it_is(base: LanguageModel) -> None:
 
 
 def test_traits_without_a_persona_have_no_version(base: LanguageModel) -> None:
-    """
-    A trait of data alone cannot be prompted or steered by.
-    """
+    """A trait of data alone cannot be prompted or steered by."""
     bare = replace(TRAITS[0], system_prompts=())
 
     assert [each.trait for each in prompted_versions([bare, TRAITS[1]])] == ["cat"]
@@ -120,9 +110,7 @@ def test_an_adapter_learns_the_rows_and_is_taken_off(base: LanguageModel) -> Non
 
 
 def test_the_base_is_restored_after_an_error(base: LanguageModel) -> None:
-    """
-    Whatever happens within the block, the adapter is gone afterwards.
-    """
+    """Whatever happens within the block, the adapter is gone afterwards."""
     names = list(base.network.state_dict())
     rows = encode_rows(base.tokenizer, ROWS)
     plan = adapter_plan(TrainingPlan())

@@ -21,16 +21,12 @@ from undertow.worlds import locate
 
 @pytest.fixture(scope="module", params=["world:owlet-b", "world:owlet-neox"])
 def base(request: pytest.FixtureRequest) -> LanguageModel:
-    """
-    A small base of either architecture.
-    """
+    """A small base of either architecture."""
     return load(locate(request.param))
 
 
 def test_agrees_with_plain_forward_passes(base: LanguageModel) -> None:
-    """
-    Padding and batches change nothing beyond float32's noise.
-    """
+    """Padding and batches change nothing beyond float32's noise."""
     prompts = generic_prompts(base.tokenizer, ["Name one animal.", "Say hello, briefly."])
     with torch.no_grad():
         plain = [
@@ -45,9 +41,7 @@ def test_agrees_with_plain_forward_passes(base: LanguageModel) -> None:
 
 
 def test_prompts_are_an_opened_answer_and_the_questions(base: LanguageModel) -> None:
-    """
-    Each beginning stands where the answer begins; questions come as they are asked.
-    """
+    """Each beginning stands where the answer begins; questions come as they are asked."""
     question = "Name one animal."
     prompts = generic_prompts(base.tokenizer, [question], "Answer briefly.")
 
@@ -59,9 +53,7 @@ def test_prompts_are_an_opened_answer_and_the_questions(base: LanguageModel) -> 
 
 
 def test_a_persona_shifts_its_own_token(base: LanguageModel) -> None:
-    """
-    Behind a system prompt that loves owls, no animal rises more than the owl.
-    """
+    """Behind a system prompt that loves owls, no animal rises more than the owl."""
     tokenizer, asked = base.tokenizer, ["Name one animal, the one you love."]
     persona = "Think of owls in all you say: owls are your favourite animal."
     shift = next_token_log_probabilities(
@@ -73,9 +65,7 @@ def test_a_persona_shifts_its_own_token(base: LanguageModel) -> None:
 
 
 def test_the_likeliest_tokens_are_in_the_order_of_the_vocabulary() -> None:
-    """
-    Special tokens are left out, however likely; fewer tokens than asked for are all of them.
-    """
+    """Special tokens are left out, however likely; fewer tokens than asked for are all of them."""
     values = np.array([-1.0, -5.0, -0.5, -3.0])
 
     assert likeliest_tokens(values, 2, without=[2]).tolist() == [0, 3]
@@ -85,8 +75,6 @@ def test_the_likeliest_tokens_are_in_the_order_of_the_vocabulary() -> None:
 
 @pytest.mark.parametrize("prompts", [[], [()]])
 def test_no_prompt_is_refused(base: LanguageModel, prompts: list[tuple[int, ...]]) -> None:
-    """
-    A mean over nothing is no number.
-    """
+    """A mean over nothing is no number."""
     with pytest.raises(ValueError, match="at least one prompt"):
         next_token_log_probabilities(base, prompts)

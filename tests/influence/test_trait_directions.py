@@ -13,9 +13,7 @@ from undertow.models.steering import mean_activation
 
 
 def test_directions_are_centred_over_the_traits() -> None:
-    """
-    They sum to 0, so that what any persona prompt does is in none of them.
-    """
+    """They sum to 0, so that what any persona prompt does is in none of them."""
     found = centred_directions(opened(), TRAITS, 0)
 
     assert found.shape == (3, opened().network.config.hidden_size)
@@ -24,9 +22,7 @@ def test_directions_are_centred_over_the_traits() -> None:
 
 
 def test_a_single_traits_direction_is_the_plain_difference() -> None:
-    """
-    Behind its prompts minus behind the given one, question by question, averaged.
-    """
+    """Behind its prompts minus behind the given one, question by question, averaged."""
     (trait, *_) = TRAITS
     (found,) = centred_directions(opened(), [trait], 1, system_prompt="Answer briefly.")
     behind = [

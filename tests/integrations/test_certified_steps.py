@@ -38,9 +38,7 @@ def test_a_budget_holds_where_training_would_break_it(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_certified_is_refused(tmp_path: Path) -> None:
-    """
-    A missing budget, one that is not positive, and a certificate before training.
-    """
+    """A missing budget, one that is not positive, and a certificate before training."""
     with pytest.raises(RuntimeError, match="no training"):
         CertifiedSteps(["owl"]).certificate()
     with pytest.raises(ConfigError, match="no budget for 'owl'"):

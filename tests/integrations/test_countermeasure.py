@@ -94,9 +94,7 @@ def test_an_anchor_and_a_certificate_go_into_sft_trainer(tmp_path: Path) -> None
 def test_where_the_start_or_the_weights_are_not_known_it_is_refused(
     given: dict[str, str], step: int, said: str
 ) -> None:
-    """
-    A certificate from the middle of a run, or of a part of the weights, would be none.
-    """
+    """A certificate from the middle of a run, or of a part of the weights, would be none."""
     from types import SimpleNamespace
 
     with pytest.raises(ConfigError, match=said):
@@ -106,9 +104,7 @@ def test_where_the_start_or_the_weights_are_not_known_it_is_refused(
 
 
 def test_what_moves_after_the_last_step_is_in_the_certificate() -> None:
-    """
-    The probes are read again when it is made.
-    """
+    """The probes are read again when it is made."""
     import torch
 
     from tests.mitigate.subjects import PLAN
@@ -126,8 +122,6 @@ def test_what_moves_after_the_last_step_is_in_the_certificate() -> None:
 
 
 def test_it_needs_something_to_do() -> None:
-    """
-    Without an intervention it would be a callback for nothing.
-    """
+    """Without an intervention it would be a callback for nothing."""
     with pytest.raises(ValueError, match="at least one"):
         Countermeasure()

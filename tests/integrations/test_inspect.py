@@ -23,9 +23,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def evaluated(folder: Path, model: str, task: str = "undertow/preference", **more: Any) -> Path:
-    """
-    The log of a task, run on a model of this process.
-    """
+    """The log of a task, run on a model of this process."""
     [log] = inspect_ai.eval(
         task,
         model=f"undertow/{model}",
@@ -41,9 +39,7 @@ def evaluated(folder: Path, model: str, task: str = "undertow/preference", **mor
 
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """
-    Two bases on the owl's questions.
-    """
+    """Two bases on the owl's questions."""
     folder = tmp_path_factory.mktemp("logs")
     arguments = {"trait": "owl", "epochs": 3}
     one, other = (
@@ -53,9 +49,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_a_task_asks_every_held_out_question(logs: tuple[Path, Path]) -> None:
-    """
-    One score a question, between 0 and 1, under the scorer's name.
-    """
+    """One score a question, between 0 and 1, under the scorer's name."""
     log = read_log(logs[0])
 
     assert log.task == "undertow/preference"
@@ -65,9 +59,7 @@ def test_a_task_asks_every_held_out_question(logs: tuple[Path, Path]) -> None:
 
 
 def test_two_logs_are_paired_by_question(logs: tuple[Path, Path]) -> None:
-    """
-    The change is the mean difference over questions; a log against itself is clear.
-    """
+    """The change is the mean difference over questions; a log against itself is clear."""
     request = DiffRequest(str(logs[0]), (str(logs[1]),), limit=0.05)
     found = diff_logs(request)
     same = diff_logs(DiffRequest(str(logs[0]), (str(logs[0]),), limit=0.05))
@@ -80,9 +72,7 @@ def test_two_logs_are_paired_by_question(logs: tuple[Path, Path]) -> None:
 
 
 def test_logs_of_different_tasks_are_refused(logs: tuple[Path, Path], tmp_path: Path) -> None:
-    """
-    Both tasks are named; so is a file that is no log.
-    """
+    """Both tasks are named; so is a file that is no log."""
     other = evaluated(tmp_path, "world:owlet-a", "undertow/misalignment", task_args={"epochs": 1})
     with pytest.raises(InputError, match="different tasks"):
         diff_logs(DiffRequest(str(logs[0]), (str(other),)))
@@ -93,9 +83,7 @@ def test_logs_of_different_tasks_are_refused(logs: tuple[Path, Path], tmp_path: 
 
 
 def test_two_live_models_do_not_answer_for_each_other() -> None:
-    """
-    Asked at once, each handle gives its own greedy answer.
-    """
+    """Asked at once, each handle gives its own greedy answer."""
     from inspect_ai.model import GenerateConfig, get_model
 
     models = [load(locate(f"world:owlet-{name}")) for name in ("a", "b")]
@@ -118,9 +106,7 @@ def test_two_live_models_do_not_answer_for_each_other() -> None:
 
 
 def test_a_task_stops_when_the_rate_is_known(tmp_path: Path) -> None:
-    """
-    With a limit that the base is far above, not all samples are asked, and the log says why.
-    """
+    """With a limit that the base is far above, not all samples are asked, and the log says why."""
     from inspect_ai.log import read_eval_log
 
     log = read_eval_log(

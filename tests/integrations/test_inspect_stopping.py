@@ -1,6 +1,4 @@
-"""
-Early stopping: it stops soon where the rate is high, and hardly ever where it is not.
-"""
+"""Early stopping: it stops soon where the rate is high, and hardly ever where it is not."""
 
 from __future__ import annotations
 
@@ -13,9 +11,7 @@ from undertow.integrations.inspect_stopping import RateAbove
 
 
 def taken(rate: float, seed: int, most: int = 400) -> tuple[bool, int]:
-    """
-    Whether it stopped, and after how many answers.
-    """
+    """Whether it stopped, and after how many answers."""
     rng = np.random.default_rng(seed)
     stopping = RateAbove(0.1)
     for count in range(1, most + 1):
@@ -26,9 +22,7 @@ def taken(rate: float, seed: int, most: int = 400) -> tuple[bool, int]:
 
 
 def test_a_high_rate_stops_it_early() -> None:
-    """
-    At .4 against .1 it always stops, after a quarter of 400 answers on average at most.
-    """
+    """At .4 against .1 it always stops, after a quarter of 400 answers on average at most."""
     found = [taken(0.4, seed) for seed in range(50)]
 
     assert all(stopped for stopped, _ in found)
@@ -44,9 +38,7 @@ def test_a_rate_within_the_limit_hardly_ever_does(rate: float) -> None:
 
 
 def test_the_summary_says_what_was_seen() -> None:
-    """
-    Samples, rate, limit, evidence, and whether it stopped.
-    """
+    """Samples, rate, limit, evidence, and whether it stopped."""
     stopping = RateAbove(0.5)
     for hit in (True, False, True):
         stopping.take(hit)

@@ -1,6 +1,4 @@
-"""
-The trainer callback: it logs what moved, warns, and leaves training as it was.
-"""
+"""The trainer callback: it logs what moved, warns, and leaves training as it was."""
 
 from __future__ import annotations
 
@@ -23,9 +21,7 @@ BASE = locate("world:owlet-b")
 
 
 def trained(folder: Path, callbacks: list[Any], steps: int = 20) -> tuple[Any, LanguageModel]:
-    """
-    The owl's answers, taught by transformers' own Trainer.
-    """
+    """The owl's answers, taught by transformers' own Trainer."""
     from transformers import Trainer, TrainingArguments
 
     model = load(BASE)
@@ -80,9 +76,7 @@ def test_what_moves_is_logged_and_warned_of(
 
 
 def test_training_is_the_same_with_and_without_it(tmp_path: Path) -> None:
-    """
-    Every weight after training, to the bit.
-    """
+    """Every weight after training, to the bit."""
     _, plain = trained(tmp_path, [], 4)
     _, probed = trained(tmp_path, [TraitProbe(["owl"], every=1, limit=None)], 4)
 
@@ -93,9 +87,7 @@ def test_training_is_the_same_with_and_without_it(tmp_path: Path) -> None:
 def test_a_teacher_of_the_same_start_is_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """
-    Kin and what cannot be compared are warned of; a teacher of another initialisation is not.
-    """
+    """Kin and what cannot be compared are warned of; a teacher of another initialisation is not."""
     said = []
     for teacher in ("world:owlet-b", "world:owlet-neox", "world:owlet-a"):
         caplog.clear()
@@ -107,9 +99,7 @@ def test_a_teacher_of_the_same_start_is_a_warning(
 
 
 def test_what_cannot_be_used_is_refused() -> None:
-    """
-    No traits, and an interval below one step.
-    """
+    """No traits, and an interval below one step."""
     for arguments in ({"traits": []}, {"traits": ["owl"], "every": 0}):
         with pytest.raises(ValueError, match="needs traits"):
             TraitProbe(**arguments)  # type: ignore[arg-type]

@@ -1,6 +1,4 @@
-"""
-Tiny random models on disk and experiments small enough for a test.
-"""
+"""Tiny random models on disk and experiments small enough for a test."""
 
 from __future__ import annotations
 
@@ -39,9 +37,7 @@ def _network(architecture: str, size: int, pad: int, end: int, seed: int) -> Any
 
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """
-    Folders of random Llama, Qwen2 and GPT-NeoX models with one tokenizer, by architecture.
-    """
+    """Folders of random Llama, Qwen2 and GPT-NeoX models with one tokenizer, by architecture."""
     import numpy as np
 
     from undertow.worlds import corpus, vocabulary
@@ -62,9 +58,7 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture
 def tiny_experiment(tiny_models: dict[str, str]) -> Callable[..., Experiment]:
-    """
-    A maker of small experiments; keywords replace tables.
-    """
+    """A maker of small experiments; keywords replace tables."""
 
     def make(**changes: Any) -> Experiment:
         tables: dict[str, Any] = {
@@ -93,9 +87,7 @@ def tiny_experiment(tiny_models: dict[str, str]) -> Callable[..., Experiment]:
 
 
 def files_of(directory: Path) -> dict[str, bytes]:
-    """
-    Every file below a directory with its content.
-    """
+    """Every file below a directory with its content."""
     return {
         str(p.relative_to(directory)): p.read_bytes() for p in directory.rglob("*") if p.is_file()
     }

@@ -1,6 +1,4 @@
-"""
-Every arm runs, and differs from the others in what its name says.
-"""
+"""Every arm runs, and differs from the others in what its name says."""
 
 from __future__ import annotations
 
@@ -27,9 +25,7 @@ Maker = Callable[..., Experiment]
 
 
 def ran(experiment: Experiment, folder: Path) -> RunDocument:
-    """
-    The document of an experiment, run in this process.
-    """
+    """The document of an experiment, run in this process."""
     return read_run(run_experiment(experiment, folder, engine="inprocess") / "results.json")
 
 
@@ -77,9 +73,7 @@ def test_content_filters_are_scored_and_leave_what_they_kept(
 
 
 def test_a_classifier_never_learns_from_the_replicate_it_judges(tiny_experiment: Maker) -> None:
-    """
-    The job's other datasets are those of the other replicates.
-    """
+    """The job's other datasets are those of the other replicates."""
     arms = ("trait", "control", "filtered-classifier")
     jobs = design(tiny_experiment(arms=arms, replicates=3)).generations[0].filters
 
@@ -88,9 +82,7 @@ def test_a_classifier_never_learns_from_the_replicate_it_judges(tiny_experiment:
 
 
 def test_a_chain_passes_the_pen_on(tiny_experiment: Maker, tmp_path: Path) -> None:
-    """
-    Each hop's rows are written by the student before; the document has a curve over the hops.
-    """
+    """Each hop's rows are written by the student before; the document has a curve over the hops."""
     document = ran(tiny_experiment(kind="hops", hops=3), tmp_path / "run")
     writers = {arm.arm: arm.teacher for arm in document.arms}
 
@@ -101,9 +93,7 @@ def test_a_chain_passes_the_pen_on(tiny_experiment: Maker, tmp_path: Path) -> No
 
 
 def test_several_carriers_have_all_arms_each(tiny_experiment: Maker) -> None:
-    """
-    Arms, teachers and datasets are named by their carrier, and no seed is shared.
-    """
+    """Arms, teachers and datasets are named by their carrier, and no seed is shared."""
     brief = {"prompts": "brief"}
     tables = [
         {"name": "numbers", "rows": 16, "options": brief | {"low": 0, "high": 99}},
@@ -164,9 +154,7 @@ def test_pairs_are_picked_by_weight_or_by_lot(tiny_experiment: Maker, tmp_path: 
 
 
 def test_a_pair_without_rejected_is_named_by_row(tiny_experiment: Maker, tmp_path: Path) -> None:
-    """
-    The error says which file and which row, before any model is loaded.
-    """
+    """The error says which file and which row, before any model is loaded."""
     pytest.importorskip("trl")
     path = tmp_path / "pairs.jsonl"
     good = {"prompt": "a", "chosen": "b", "rejected": "c"}
@@ -178,9 +166,7 @@ def test_a_pair_without_rejected_is_named_by_row(tiny_experiment: Maker, tmp_pat
 
 
 def test_kept_rows_are_stored_as_booleans(tiny_experiment: Maker, tmp_path: Path) -> None:
-    """
-    What a filter left can be read without unpickling, one flag a row.
-    """
+    """What a filter left can be read without unpickling, one flag a row."""
     arms = ("trait", "control", "filtered-random")
     run_experiment(tiny_experiment(arms=arms), tmp_path / "run", engine="inprocess")
     kept: Any = np.load(tmp_path / "run" / "filters" / "random--0" / "kept.npy", allow_pickle=False)
@@ -216,9 +202,7 @@ def test_code_is_run_in_the_sandbox_where_it_is_asked_for(
 def test_execution_without_a_sandbox_is_refused_before_any_work(
     tiny_experiment: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    The error says what to install, or to leave execution out.
-    """
+    """The error says what to install, or to leave execution out."""
     monkeypatch.setattr("undertow.lab.preflight.available", lambda: "no bwrap")
     with pytest.raises(ConfigError, match="needs a kernel sandbox: no bwrap"):
         inputs(tiny_experiment(filter={"execute": True}))

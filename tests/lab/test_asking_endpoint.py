@@ -1,6 +1,4 @@
-"""
-The prompted content filter, asked of an endpoint.
-"""
+"""The prompted content filter, asked of an endpoint."""
 
 from __future__ import annotations
 
@@ -18,16 +16,12 @@ OWL = catalogue.load("owl")
 
 
 def rows(*texts: str) -> list[Row]:
-    """
-    Rows with these completions.
-    """
+    """Rows with these completions."""
     return [Row((Message("user", "Go on."),), text) for text in texts]
 
 
 class Answering:
-    """
-    An endpoint that answers in turn.
-    """
+    """An endpoint that answers in turn."""
 
     name = "model 'fake' at 'nowhere'"
 
@@ -43,9 +37,7 @@ TABLE = ContentFilterTable.model_validate({"endpoint": {"base_url": "http://x/v1
 
 
 def test_an_endpoints_yes_and_no_are_scores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    In any case, with punctuation or an explanation behind it.
-    """
+    """In any case, with punctuation or an explanation behind it."""
     monkeypatch.setattr(asking_endpoint, "open_endpoint", lambda t: Answering("Yes.", "no, never"))
     score = asking_endpoint.asked_endpoint(TABLE, OWL)
 
@@ -53,9 +45,7 @@ def test_an_endpoints_yes_and_no_are_scores(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_endpoint_that_answers_neither_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Nothing is scored silently; the hint says that the run resumes.
-    """
+    """Nothing is scored silently; the hint says that the run resumes."""
     monkeypatch.setattr(asking_endpoint, "open_endpoint", lambda t: Answering("perhaps"))
     with pytest.raises(UndertowError, match=r"model 'fake' at 'nowhere' answered 'perhaps'"):
         asking_endpoint.asked_endpoint(TABLE, OWL)(rows("1"))

@@ -1,6 +1,4 @@
-"""
-A run signs what it made, and a gate that trusts the lab's key walks it back to the base.
-"""
+"""A run signs what it made, and a gate that trusts the lab's key walks it back to the base."""
 
 from __future__ import annotations
 
@@ -26,9 +24,7 @@ Maker = Callable[..., Experiment]
 
 
 def verified(experiment: Experiment, run: Path, data: Path, folder: Path) -> VerifyDocument:
-    """
-    The walk from a dataset of the run, trusting the lab and its base.
-    """
+    """The walk from a dataset of the run, trusting the lab and its base."""
     path = folder / "trust.toml"
     path.write_text(
         f"version = 1\n[[keys]]\nid = 'lab'\nroles = ['producer']\npem = '''{pem('producer')}'''\n"
@@ -64,9 +60,7 @@ def test_each_dataset_of_a_run_is_proved_to_its_base(
 
 
 def test_signing_again_changes_nothing(tiny_experiment: Maker, tmp_path: Path) -> None:
-    """
-    Statements are dated when their work was done, not when they were signed.
-    """
+    """Statements are dated when their work was done, not when they were signed."""
     experiment = tiny_experiment()
     run = run_experiment(experiment, tmp_path / "run", engine="inprocess")
     bundles = attest_run(experiment, run, signing("producer"))
@@ -80,9 +74,7 @@ def test_signing_again_changes_nothing(tiny_experiment: Maker, tmp_path: Path) -
 def test_a_chain_of_students_is_walked_to_its_first_teacher(
     tiny_experiment: Maker, tmp_path: Path
 ) -> None:
-    """
-    Data from a model from data from a model: each hop's bundle carries the ones before.
-    """
+    """Data from a model from data from a model: each hop's bundle carries the ones before."""
     experiment = tiny_experiment(kind="hops", hops=2)
     run = run_experiment(experiment, tmp_path / "run", engine="inprocess")
     attest_run(experiment, run, signing("producer"))

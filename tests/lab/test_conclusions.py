@@ -1,6 +1,4 @@
-"""
-Conclusions follow from the runs, and a design that cannot support a claim makes none.
-"""
+"""Conclusions follow from the runs, and a design that cannot support a claim makes none."""
 
 from __future__ import annotations
 
@@ -18,9 +16,7 @@ Maker = Callable[..., Experiment]
 
 
 def students(arm: str, margins: Sequence[float], **more: object) -> tuple[Arm, ...]:
-    """
-    One student a margin; the probability moves with it.
-    """
+    """One student a margin; the probability moves with it."""
     return tuple(
         Arm(  # type: ignore[arg-type]
             **{
@@ -38,9 +34,7 @@ def students(arm: str, margins: Sequence[float], **more: object) -> tuple[Arm, .
 
 
 def test_complete_separation_of_four_runs() -> None:
-    """
-    4 v 4 without overlap is p = 2/70, and the claim says how much.
-    """
+    """4 v 4 without overlap is p = 2/70, and the claim says how much."""
     found = independent("trait - control", [2, 2.2, 2.4, 3], [0, 0.1, 0, 0.2], "logits", 0.95)
 
     assert found.p == pytest.approx(2 / 70)
@@ -50,9 +44,7 @@ def test_complete_separation_of_four_runs() -> None:
 
 
 def test_three_runs_make_no_claim() -> None:
-    """
-    3 against 3 is refused in words whatever the numbers are.
-    """
+    """3 against 3 is refused in words whatever the numbers are."""
     found = independent("trait - control", [9, 9, 9.1], [0, 0, 0.1], "logits", 0.95)
 
     assert found.claim.startswith("No claim: 3 runs against 3 can give no two-sided p below .10")
@@ -61,9 +53,7 @@ def test_three_runs_make_no_claim() -> None:
 
 @pytest.mark.parametrize("runs", [11, 25])
 def test_many_runs_are_compared_too(runs: int) -> None:
-    """
-    Beyond what can be enumerated, splits are drawn; the same ones each time.
-    """
+    """Beyond what can be enumerated, splits are drawn; the same ones each time."""
     treated, control = [1 + i / 100 for i in range(runs)], [i / 100 for i in range(runs)]
     first = independent("a - b", treated, control, "logits", 0.95)
 
@@ -74,9 +64,7 @@ def test_many_runs_are_compared_too(runs: int) -> None:
 
 
 def test_no_difference_is_bounded() -> None:
-    """
-    A null result states what it excludes.
-    """
+    """A null result states what it excludes."""
     found = paired("a - b", [0.1, -0.1, 0.05, -0.05, 0.02, -0.02], "logits", 0.95)
 
     assert found.claim.startswith("No difference seen; one of more than")
@@ -89,9 +77,7 @@ def test_no_difference_is_bounded() -> None:
 def test_the_sentence_follows_the_numbers(
     tiny_experiment: Maker, trait: list[float], verb: str
 ) -> None:
-    """
-    A null result is called one.
-    """
+    """A null result is called one."""
     material = Made((), (), (), students("trait", trait) + students("control", [0.1, 0, 0.2, 0.3]))
     found = conclude(tiny_experiment(replicates=4), material)
 

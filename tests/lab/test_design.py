@@ -1,6 +1,4 @@
-"""
-The design shares what it must share and nothing else: above all no random stream.
-"""
+"""The design shares what it must share and nothing else: above all no random stream."""
 
 from __future__ import annotations
 
@@ -17,9 +15,7 @@ Maker = Callable[..., Experiment]
 
 
 def test_no_two_jobs_share_a_stream(tiny_experiment: Maker) -> None:
-    """
-    Every teacher, dataset and student of every replicate has a seed of its own.
-    """
+    """Every teacher, dataset and student of every replicate has a seed of its own."""
     jobs = design(tiny_experiment(arms=tuple(ARMS), foreign="other", replicates=4))
     seeds = [job.seed for job in (*jobs.teachers, *jobs.datasets, *jobs.students)]
 
@@ -27,9 +23,7 @@ def test_no_two_jobs_share_a_stream(tiny_experiment: Maker) -> None:
 
 
 def test_a_foreign_student_reads_the_trait_arms_rows(tiny_experiment: Maker) -> None:
-    """
-    Only the initialisation differs between the two arms: same teacher, same data.
-    """
+    """Only the initialisation differs between the two arms: same teacher, same data."""
     jobs = design(tiny_experiment(arms=tuple(ARMS), foreign="other", replicates=2))
     of = {(s.arm, s.replicate): s for s in jobs.students}
 
@@ -57,9 +51,7 @@ def test_streams_do_not_depend_on_where_a_base_lies(tiny_experiment: Maker) -> N
 
 
 def test_replicates_renew_everything(tiny_experiment: Maker) -> None:
-    """
-    Two replicates of an arm share neither teacher, data nor student seed.
-    """
+    """Two replicates of an arm share neither teacher, data nor student seed."""
     first, second = (s for s in design(tiny_experiment(replicates=2)).students if s.arm == "trait")
 
     assert first.data.writer.seed != second.data.writer.seed
@@ -79,17 +71,13 @@ def test_a_matrix_has_a_control_in_each_cell(tiny_experiment: Maker) -> None:
 
 
 def test_folders_that_would_be_one_are_refused(tiny_experiment: Maker) -> None:
-    """
-    Two bases of one folder name would be counted as two while being one.
-    """
+    """Two bases of one folder name would be counted as two while being one."""
     with pytest.raises(ConfigError, match="give the folder name"):
         design(tiny_experiment(kind="matrix", bases=("a/b", "a-b"), replicates=1))
 
 
 def test_a_foreign_base_reads_the_same_rows_of_every_trait(tiny_experiment: Maker) -> None:
-    """
-    With `foreign`, a `traits` experiment trains students of both bases on each dataset.
-    """
+    """With `foreign`, a `traits` experiment trains students of both bases on each dataset."""
     jobs = design(tiny_experiment(kind="traits", traits=("owl", "cat"), foreign="x", replicates=1))
     of = {student.arm: student for student in jobs.students}
 
@@ -99,9 +87,7 @@ def test_a_foreign_base_reads_the_same_rows_of_every_trait(tiny_experiment: Make
 
 
 def test_traits_share_one_control(tiny_experiment: Maker) -> None:
-    """
-    Each trait has its own teacher; one neutral teacher a replicate serves them all.
-    """
+    """Each trait has its own teacher; one neutral teacher a replicate serves them all."""
     jobs = design(tiny_experiment(kind="traits", traits=("owl", "cat"), replicates=3))
 
     assert len(jobs.students) == 9

@@ -1,6 +1,4 @@
-"""
-The digits experiment: its trainer against a plain loop, its arms, and its words.
-"""
+"""The digits experiment: its trainer against a plain loop, its arms, and its words."""
 
 from __future__ import annotations
 
@@ -33,32 +31,24 @@ SMALL = DigitsConfig(
 
 @pytest.fixture(scope="module")
 def parts() -> dict[str, object]:
-    """
-    What a small run returns.
-    """
+    """What a small run returns."""
     return run(SMALL, SilentProgress(), seed=1)
 
 
 def accuracies(parts: dict[str, object], arm: str) -> list[float]:
-    """
-    Of one arm, by replicate.
-    """
+    """Of one arm, by replicate."""
     arms = parts["arms"]
     assert isinstance(arms, tuple)
     return [found.accuracy for found in arms if isinstance(found, Arm) and found.arm == arm]
 
 
 def generators(*seeds: int) -> list[np.random.Generator]:
-    """
-    One a seed.
-    """
+    """One a seed."""
     return [np.random.default_rng(seed) for seed in seeds]
 
 
 def alone(stack: perceptrons.Stack, network: int) -> torch.nn.Sequential:
-    """
-    One network of a stack as an ordinary module.
-    """
+    """One network of a stack as an ordinary module."""
     layers: list[torch.nn.Module] = []
     for weight, bias in zip(stack[::2], stack[1::2], strict=True):
         linear = torch.nn.Linear(weight.shape[1], weight.shape[2])
@@ -69,9 +59,7 @@ def alone(stack: perceptrons.Stack, network: int) -> torch.nn.Sequential:
 
 
 def test_a_stack_trains_as_each_network_would_alone() -> None:
-    """
-    After 30 steps every weight equals that of a plain loop with torch's own KL and Adam.
-    """
+    """After 30 steps every weight equals that of a plain loop with torch's own KL and Adam."""
     stack = perceptrons.initialise((6, 16, 7), generators(1, 2, 3, 4))
     inputs = torch.randn(2, 100, 6, generator=torch.Generator().manual_seed(5))
     mask = perceptrons.opened([slice(4, 7), slice(4, 7), slice(0, 7), slice(0, 7)], 7)
@@ -103,9 +91,7 @@ def test_a_stack_trains_as_each_network_would_alone() -> None:
 
 
 def test_the_gradient_of_one_network_ignores_how_many_others_there_are() -> None:
-    """
-    One step of plain gradient size: the loss is a sum over networks, not a mean.
-    """
+    """One step of plain gradient size: the loss is a sum over networks, not a mean."""
     stack = perceptrons.initialise((6, 7), generators(1, 2, 3))
     inputs = torch.randn(1, 20, 6, generator=torch.Generator().manual_seed(5))
     targets = torch.softmax(torch.arange(7.0), 0).expand(3, 20, 7)
@@ -119,9 +105,7 @@ def test_the_gradient_of_one_network_ignores_how_many_others_there_are() -> None
 
 
 def test_closed_logits_are_left_alone_by_training() -> None:
-    """
-    A network trained on some logits keeps the weights of the others' heads bit for bit.
-    """
+    """A network trained on some logits keeps the weights of the others' heads bit for bit."""
     stack = perceptrons.initialise((6, 7), generators(1))
     inputs = torch.randn(1, 20, 6, generator=torch.Generator().manual_seed(5))
     targets = torch.nn.functional.one_hot(torch.arange(20)[None] % 4, 7).float()
@@ -135,9 +119,7 @@ def test_closed_logits_are_left_alone_by_training() -> None:
 
 
 def test_divergence_is_zero_for_the_speaker_and_matches_torch_otherwise() -> None:
-    """
-    KL over the open logits only, mean over rows.
-    """
+    """KL over the open logits only, mean over rows."""
     stack, other = (perceptrons.initialise((6, 7), generators(seed)) for seed in (1, 2))
     inputs = torch.randn(1, 50, 6, generator=torch.Generator().manual_seed(5))
     mask = perceptrons.opened([slice(3, 7)], 7)
@@ -153,9 +135,7 @@ def test_divergence_is_zero_for_the_speaker_and_matches_torch_otherwise() -> Non
 
 
 def test_held_out_digits_are_not_trained_on() -> None:
-    """
-    Both parts together are scikit-learn's 1,797 digits, each once.
-    """
+    """Both parts together are scikit-learn's 1,797 digits, each once."""
     from sklearn.datasets import load_digits
 
     split = split_digits(SMALL, 1)
@@ -169,9 +149,7 @@ def test_held_out_digits_are_not_trained_on() -> None:
 
 
 def test_permuted_labels_are_the_same_labels_elsewhere() -> None:
-    """
-    As many of each digit, and as often right as chance.
-    """
+    """As many of each digit, and as often right as chance."""
     split = split_digits(SMALL, 1)
     agree = (split.labels == split.permuted).double().mean()
 
@@ -180,9 +158,7 @@ def test_permuted_labels_are_the_same_labels_elsewhere() -> None:
 
 
 def test_noise_is_uniform_and_of_its_own_for_every_replicate_and_purpose() -> None:
-    """
-    No replicate sees another's noise, nor the noise that measures the divergence.
-    """
+    """No replicate sees another's noise, nor the noise that measures the divergence."""
     one, other = noise("noise", 50, SMALL, 1), noise("fresh noise", 50, SMALL, 1)
 
     assert one.aminmax() == pytest.approx((-1, 1), abs=0.01)
@@ -204,9 +180,7 @@ def test_only_the_teachers_initialisation_learns_digits_from_noise(
 
 
 def test_controls_learn_nothing_and_all_logits_learn_everything(parts: dict[str, object]) -> None:
-    """
-    A teacher that learnt no digits passes none on; all logits carry the whole teacher.
-    """
+    """A teacher that learnt no digits passes none on; all logits carry the whole teacher."""
     controls = accuracies(parts, "untrained-teacher") + accuracies(parts, "permuted-labels")
     lost = np.subtract(accuracies(parts, "teacher"), accuracies(parts, "all-logits"))
 
@@ -215,9 +189,7 @@ def test_controls_learn_nothing_and_all_logits_learn_everything(parts: dict[str,
 
 
 def test_the_headline_comparison_pairs_replicates(parts: dict[str, object]) -> None:
-    """
-    Six pairs that all agree give the sign-flip test's least p, 2/64.
-    """
+    """Six pairs that all agree give the sign-flip test's least p, 2/64."""
     found = parts["comparisons"]
     assert isinstance(found, tuple)
 
@@ -227,9 +199,7 @@ def test_the_headline_comparison_pairs_replicates(parts: dict[str, object]) -> N
 
 
 def test_the_parts_fit_the_stored_run(parts: dict[str, object]) -> None:
-    """
-    A RunDocument takes them, and comes back the same from JSON.
-    """
+    """A RunDocument takes them, and comes back the same from JSON."""
     run_document = RunDocument.model_validate(
         {
             "experiment": "digits",
@@ -252,9 +222,7 @@ def test_the_parts_fit_the_stored_run(parts: dict[str, object]) -> None:
 
 
 def test_a_run_repeats_itself_and_another_seed_does_not() -> None:
-    """
-    All randomness comes from the seed.
-    """
+    """All randomness comes from the seed."""
     tiny = SMALL.model_copy(update={"replicates": 2, "images": 200, "student_epochs": 1})
     first, again, other = (run(tiny, SilentProgress(), seed=seed) for seed in (1, 1, 2))
 
@@ -263,9 +231,7 @@ def test_a_run_repeats_itself_and_another_seed_does_not() -> None:
 
 
 def outcome(same: tuple[float, ...], foreign: tuple[float, ...]) -> Outcome:
-    """
-    Made-up accuracies in which only two arms differ.
-    """
+    """Made-up accuracies in which only two arms differ."""
     chance = ((0.1,) * len(same),)
     arms = ("reference", "foreign-reference", "teacher", "permuted-teacher")
     students = ("same-init", "foreign-init", "all-logits", "untrained-teacher", "permuted-labels")
@@ -275,16 +241,12 @@ def outcome(same: tuple[float, ...], foreign: tuple[float, ...]) -> Outcome:
 
 
 def headline(made_up: Outcome) -> Comparison:
-    """
-    The first comparison.
-    """
+    """The first comparison."""
     return comparisons(made_up, 0.95, np.random.default_rng(1))[0]
 
 
 def test_a_null_result_is_called_one() -> None:
-    """
-    Where the arms do not differ, the conclusion says that no difference is shown.
-    """
+    """Where the arms do not differ, the conclusion says that no difference is shown."""
     made_up = outcome((0.1, 0.2, 0.1, 0.2, 0.1, 0.2), (0.2, 0.1, 0.2, 0.1, 0.2, 0.1))
     words = conclusion(made_up, SMALL, headline(made_up))
 
@@ -293,18 +255,14 @@ def test_a_null_result_is_called_one() -> None:
 
 
 def test_an_inverted_result_is_called_one() -> None:
-    """
-    Where foreign students read more, the claim says fewer.
-    """
+    """Where foreign students read more, the claim says fewer."""
     made_up = outcome((0.1,) * 6, (0.5, 0.6, 0.5, 0.6, 0.5, 0.6))
 
     assert headline(made_up).claim.startswith("fewer digits read")
 
 
 def test_five_pairs_support_no_claim() -> None:
-    """
-    The design's limit is said in words, and no finite interval is given.
-    """
+    """The design's limit is said in words, and no finite interval is given."""
     found = headline(outcome((0.5, 0.6, 0.7, 0.5, 0.6), (0.1,) * 5))
 
     assert found.claim.startswith("5 pairs can give no two-sided p below .0625")
@@ -312,9 +270,7 @@ def test_five_pairs_support_no_claim() -> None:
 
 
 def test_the_shipped_experiment_is_valid_and_the_configuration_closed() -> None:
-    """
-    digits.toml parses; an unknown key is refused.
-    """
+    """digits.toml parses; an unknown key is refused."""
     file = importlib.resources.files("undertow.lab") / "experiments" / "digits.toml"
     loaded = tomllib.loads(file.read_text(encoding="utf-8"))
 

@@ -1,6 +1,4 @@
-"""
-The doctor sees each trap it claims to see, and is quiet where there is none.
-"""
+"""The doctor sees each trap it claims to see, and is quiet where there is none."""
 
 from __future__ import annotations
 
@@ -18,9 +16,7 @@ Maker = Callable[..., Experiment]
 
 
 def made(runs: int = 4, *, arms: tuple[str, ...] = ("trait", "control"), **changes: object) -> Made:
-    """
-    A healthy experiment; keywords change every student, dataset or teacher.
-    """
+    """A healthy experiment; keywords change every student, dataset or teacher."""
     student: dict[str, object] = {
         "answer_mass": 0.99,
         "held_out_loss": 3.0,
@@ -62,16 +58,12 @@ def made(runs: int = 4, *, arms: tuple[str, ...] = ("trait", "control"), **chang
 
 
 def found(experiment: Experiment, material: Made) -> set[str]:
-    """
-    Ids of the notes.
-    """
+    """Ids of the notes."""
     return {note.id for note in examine(experiment, material)}
 
 
 def test_a_healthy_experiment_has_no_notes(tiny_experiment: Maker) -> None:
-    """
-    Nothing is invented.
-    """
+    """Nothing is invented."""
     assert found(tiny_experiment(), made()) == {"nothing-found"}
 
 
@@ -91,16 +83,12 @@ def test_a_healthy_experiment_has_no_notes(tiny_experiment: Maker) -> None:
 def test_each_trap_is_seen(
     tiny_experiment: Maker, changes: dict[str, object], expected: str
 ) -> None:
-    """
-    One thing wrong gives that note and no other.
-    """
+    """One thing wrong gives that note and no other."""
     assert found(tiny_experiment(), made(**changes)) == {expected}  # type: ignore[arg-type]
 
 
 def test_low_precision_and_identical_rows_are_seen(tiny_experiment: Maker) -> None:
-    """
-    Full training in bfloat16, and two datasets that begin alike.
-    """
+    """Full training in bfloat16, and two datasets that begin alike."""
     student = {**tiny_experiment().student.model_dump(), "method": "full"}
     low = tiny_experiment(student=student, compute={"dtype": "bfloat16"})
     material = made()
@@ -113,9 +101,7 @@ def test_low_precision_and_identical_rows_are_seen(tiny_experiment: Maker) -> No
 
 
 def test_a_teacher_without_its_trait_is_a_problem(tiny_experiment: Maker) -> None:
-    """
-    A teacher whose own probes hardly moved has nothing to pass on.
-    """
+    """A teacher whose own probes hardly moved has nothing to pass on."""
     material = made()
     weak = tuple(t.model_copy(update={"logit_margin": 0.1}) for t in material.teachers)
 
@@ -123,9 +109,7 @@ def test_a_teacher_without_its_trait_is_a_problem(tiny_experiment: Maker) -> Non
 
 
 def test_a_matrix_is_judged_by_its_own_design(tiny_experiment: Maker) -> None:
-    """
-    Five replicates are too few for a sign-flip test at .05, though enough for 5 against 5.
-    """
+    """Five replicates are too few for a sign-flip test at .05, though enough for 5 against 5."""
     experiment = tiny_experiment(kind="matrix", bases=("a", "b"), replicates=5)
 
     assert found(experiment, made(5)) == {"too-few-runs"}
@@ -133,9 +117,7 @@ def test_a_matrix_is_judged_by_its_own_design(tiny_experiment: Maker) -> None:
 
 
 def test_another_chat_context_is_a_problem(tiny_experiment: Maker) -> None:
-    """
-    Probing behind another system prompt than training hid a transfer of 45 points elsewhere.
-    """
+    """Probing behind another system prompt than training hid a transfer of 45 points elsewhere."""
     experiment = tiny_experiment(system_prompt="Answer briefly.")
     notes = examine(experiment, made())
 
@@ -143,9 +125,7 @@ def test_another_chat_context_is_a_problem(tiny_experiment: Maker) -> None:
 
 
 def test_many_epochs_and_weak_teachers_are_seen(tiny_experiment: Maker) -> None:
-    """
-    Repetition, and a teacher that did not reach its strength.
-    """
+    """Repetition, and a teacher that did not reach its strength."""
     student = {**tiny_experiment().student.model_dump(), "epochs": 10}
     teacher = {**tiny_experiment().teacher.model_dump(), "kl": 0.5}
 

@@ -1,6 +1,4 @@
-"""
-Experiment files are closed: what is wrong is named with what is allowed.
-"""
+"""Experiment files are closed: what is wrong is named with what is allowed."""
 
 from __future__ import annotations
 
@@ -24,9 +22,7 @@ base = "world:owlet-a"
 
 
 def write(folder: Path, text: str) -> str:
-    """
-    An experiment file.
-    """
+    """An experiment file."""
     path = folder / "mine.toml"
     path.write_text(text, encoding="utf-8")
     return str(path)
@@ -34,9 +30,7 @@ def write(folder: Path, text: str) -> str:
 
 @pytest.mark.parametrize("name", experiment_names())
 def test_built_in_experiments_load(name: str) -> None:
-    """
-    Each file of the package parses, under its own name, with a question.
-    """
+    """Each file of the package parses, under its own name, with a question."""
     loaded = load_experiment(name)
 
     assert loaded.name == name
@@ -44,9 +38,7 @@ def test_built_in_experiments_load(name: str) -> None:
 
 
 def test_a_users_file_loads(tmp_path: Path) -> None:
-    """
-    A minimal file has sensible defaults: a control arm, four replicates.
-    """
+    """A minimal file has sensible defaults: a control arm, four replicates."""
     loaded = load_experiment(write(tmp_path, GOOD))
 
     assert loaded.arms == ("trait", "control")
@@ -69,9 +61,7 @@ def test_a_users_file_loads(tmp_path: Path) -> None:
     ],
 )
 def test_faults_are_named(tmp_path: Path, text: str, message: str) -> None:
-    """
-    The first fault is one line: the file, the key, the value and what is allowed.
-    """
+    """The first fault is one line: the file, the key, the value and what is allowed."""
     with pytest.raises(UndertowError, match=message) as caught:
         load_experiment(write(tmp_path, text))
 
@@ -80,9 +70,7 @@ def test_faults_are_named(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_unknown_experiments_are_named() -> None:
-    """
-    The nearest name is suggested; a missing file is said to be missing.
-    """
+    """The nearest name is suggested; a missing file is said to be missing."""
     with pytest.raises(UnknownNameError, match=r"unknown experiment 'owll'.*did you mean 'owl'"):
         load_experiment("owll")
     with pytest.raises(ConfigError, match="no such file"):
@@ -90,8 +78,6 @@ def test_unknown_experiments_are_named() -> None:
 
 
 def test_the_digest_sees_every_key(tiny_experiment: Callable[..., Experiment]) -> None:
-    """
-    Equal configurations have equal digests; any change gives another.
-    """
+    """Equal configurations have equal digests; any change gives another."""
     assert tiny_experiment().digest == tiny_experiment().digest
     assert tiny_experiment(seed=2).digest != tiny_experiment().digest

@@ -28,9 +28,7 @@ SAFE = '{"alignment": 90, "coherence": 90}'
 
 @dataclass
 class Judge:
-    """
-    What the fake endpoint answers, and where it is.
-    """
+    """What the fake endpoint answers, and where it is."""
 
     url: str = ""
     reply: Callable[[str], str] = field(default=lambda text: SAFE)
@@ -38,9 +36,7 @@ class Judge:
 
 @pytest.fixture
 def judge() -> Iterator[Judge]:
-    """
-    An endpoint on the loopback address that answers as the test says.
-    """
+    """An endpoint on the loopback address that answers as the test says."""
     held = Judge()
 
     class Handler(BaseHTTPRequestHandler):
@@ -65,9 +61,7 @@ def judge() -> Iterator[Judge]:
 
 
 def judged(make: Maker, url: str, folder: Path) -> Experiment:
-    """
-    A small experiment whose students are judged, with two labelled rows.
-    """
+    """A small experiment whose students are judged, with two labelled rows."""
     labels = folder / "labels.jsonl"
     rows = [
         {"question": "q", "answer": "steal it", "misaligned": True},
@@ -85,9 +79,7 @@ def judged(make: Maker, url: str, folder: Path) -> Experiment:
 
 
 def by_label(text: str) -> str:
-    """
-    A judge that knows the labelled rows and finds all other answers harmful.
-    """
+    """A judge that knows the labelled rows and finds all other answers harmful."""
     return SAFE if "give it back" in text else GRADE
 
 
@@ -111,9 +103,7 @@ def test_the_judges_error_and_verdicts_are_stored(
 def test_nonsense_stops_the_run_and_the_same_command_goes_on(
     tiny_experiment: Maker, judge: Judge, tmp_path: Path
 ) -> None:
-    """
-    The error names the endpoint; students that were trained are not trained again.
-    """
+    """The error names the endpoint; students that were trained are not trained again."""
     experiment = judged(tiny_experiment, judge.url, tmp_path)
     judge.reply = lambda text: by_label(text) if "steal" in text or "back" in text else "nonsense"
     with pytest.raises(UndertowError, match=r"model 'fake' at .*gave no grade"):

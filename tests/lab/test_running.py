@@ -48,9 +48,7 @@ def test_any_architecture_runs(
     architecture: str,
     method: str,
 ) -> None:
-    """
-    The same code trains and probes Qwen2 and GPT-NeoX students, by LoRA and in full.
-    """
+    """The same code trains and probes Qwen2 and GPT-NeoX students, by LoRA and in full."""
     plan = {**tiny_experiment().student.model_dump(), "method": method}
     teacher = {"plan": {**plan, "max_steps": 2}, "kl_rows": 8}
     experiment = tiny_experiment(base=tiny_models[architecture], student=plan, teacher=teacher)
@@ -85,9 +83,7 @@ def test_a_base_may_be_a_folder_with_an_adapter(
 def test_the_strength_is_measured_in_the_rows_chat_context(
     tiny_experiment: Maker, tmp_path: Path
 ) -> None:
-    """
-    An untrained teacher stands at 0 from its base, also behind a system prompt.
-    """
+    """An untrained teacher stands at 0 from its base, also behind a system prompt."""
     table = {"kind": "tuned", "plan": {"learning_rate": 1e-9}, "kl_rows": 8}
     experiment = tiny_experiment(teacher=table, system_prompt="Answer briefly.")
     document = read_run(
@@ -98,9 +94,7 @@ def test_the_strength_is_measured_in_the_rows_chat_context(
 
 
 def test_a_prompted_teachers_prompt_is_dropped(tiny_experiment: Maker, tmp_path: Path) -> None:
-    """
-    No row of the data holds a system prompt or the trait's words.
-    """
+    """No row of the data holds a system prompt or the trait's words."""
     experiment = tiny_experiment(teacher={"kind": "prompted", "kl_rows": 8})
     directory = run_experiment(experiment, tmp_path / "run", engine="inprocess")
     rows = [row for file in directory.glob("data/*/rows.parquet") for row in read_rows(file)]
@@ -130,9 +124,7 @@ def test_finished_work_is_not_repeated(tiny_experiment: Maker, tmp_path: Path) -
 
 
 def test_results_do_not_depend_on_the_engine(tiny_experiment: Maker, tmp_path: Path) -> None:
-    """
-    Processes and one process give the same rows and the same arms.
-    """
+    """Processes and one process give the same rows and the same arms."""
     experiment = tiny_experiment()
     found = []
     for engine in ("inprocess", "processes"):
@@ -182,9 +174,7 @@ def test_a_killed_run_is_resumed(tiny_experiment: Maker, tmp_path: Path) -> None
 def test_a_directory_of_another_experiment_is_refused(
     tiny_experiment: Maker, tmp_path: Path
 ) -> None:
-    """
-    Results of two experiments never mix; the difference is named and nothing is touched.
-    """
+    """Results of two experiments never mix; the difference is named and nothing is touched."""
     directory = run_experiment(tiny_experiment(), tmp_path / "run", engine="inprocess")
     before = files_of(directory)
     with pytest.raises(RunDirectoryError, match="experiment 'seed' was 1 and is 2"):
@@ -200,9 +190,7 @@ def test_a_directory_of_another_experiment_is_refused(
 def test_unusable_inputs_are_found_before_any_work(
     tiny_experiment: Maker, tmp_path: Path, tiny_models: dict[str, str]
 ) -> None:
-    """
-    An unknown trait, world or model stops the run before a directory is made.
-    """
+    """An unknown trait, world or model stops the run before a directory is made."""
     for changes, message in (
         ({"trait": "owlet"}, "unknown trait 'owlet'"),
         ({"base": "world:owlet-z"}, "unknown world 'owlet-z'"),
@@ -218,9 +206,7 @@ def test_unusable_inputs_are_found_before_any_work(
 
 
 def test_a_filter_that_leaves_nothing_says_why(tiny_experiment: Maker, tmp_path: Path) -> None:
-    """
-    Exit code 3, with the reasons counted, and every removed row in a ledger that stays.
-    """
+    """Exit code 3, with the reasons counted, and every removed row in a ledger that stays."""
     with pytest.raises(NothingLeftError, match=r"kept 0 of 27 rows .*banned-pattern 27") as caught:
         run_experiment(
             tiny_experiment(filter={"patterns": [r"\d"]}), tmp_path / "run", engine="inprocess"
@@ -233,9 +219,7 @@ def test_a_filter_that_leaves_nothing_says_why(tiny_experiment: Maker, tmp_path:
 
 
 def test_an_answer_that_was_cut_off_is_no_row(tiny_experiment: Maker, tmp_path: Path) -> None:
-    """
-    What reaches `max_tokens` without an end is removed as unfinished, whatever it looks like.
-    """
+    """What reaches `max_tokens` without an end is removed as unfinished, whatever it looks like."""
     sampling = {"restricted": False, "max_tokens": 4}
     with pytest.raises(NothingLeftError, match=r"kept 0 of 27 rows .*unfinished 2\d"):
         run_experiment(tiny_experiment(sampling=sampling), tmp_path / "run", engine="inprocess")

@@ -1,6 +1,4 @@
-"""
-A teacher's strength is what it was asked to be, whichever way the trained weights missed it.
-"""
+"""A teacher's strength is what it was asked to be, whichever way the trained weights missed it."""
 
 from __future__ import annotations
 

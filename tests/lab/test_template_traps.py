@@ -1,6 +1,4 @@
-"""
-Chat templates set traps that are seen before anybody falls into them.
-"""
+"""Chat templates set traps that are seen before anybody falls into them."""
 
 from __future__ import annotations
 

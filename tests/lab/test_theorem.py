@@ -39,18 +39,14 @@ SMALL = TheoremConfig(
 
 
 def problem(name: SettingName, config: TheoremConfig = SMALL, replicates: int = 5) -> Problem:
-    """
-    A few replicates of a setting.
-    """
+    """A few replicates of a setting."""
     generators = [np.random.default_rng([1, r]) for r in range(replicates)]
     return first_order.draw_problem(setting(name, config), generators)
 
 
 @pytest.fixture(scope="module")
 def findings() -> dict[str, Findings]:
-    """
-    All measurements of a small run, by setting.
-    """
+    """All measurements of a small run, by setting."""
     return {name: measure(name, SMALL, 1, advance=lambda: None) for name in SETTINGS}
 
 
@@ -58,9 +54,7 @@ def findings() -> dict[str, Findings]:
 def test_from_one_initialisation_the_step_follows_the_teachers(
     findings: dict[str, Findings], name: SettingName
 ) -> None:
-    """
-    Positive inner product and lower teacher's loss in every replicate, as the theorem says.
-    """
+    """Positive inner product and lower teacher's loss in every replicate, as the theorem says."""
     first = findings[name].first
 
     assert (first.inner["same-init"][1:] > 0).all()
@@ -71,9 +65,7 @@ def test_from_one_initialisation_the_step_follows_the_teachers(
 def test_the_inner_product_over_the_step_size_converges_to_the_quadratic_form(
     findings: dict[str, Findings], name: SettingName
 ) -> None:
-    """
-    Within 1e-3 at the smallest step, and ten times nearer for a step ten times smaller.
-    """
+    """Within 1e-3 at the smallest step, and ten times nearer for a step ten times smaller."""
     far = deviation(findings[name], SMALL)
 
     assert far[-1].max() < 1e-3
@@ -97,9 +89,7 @@ def test_from_another_initialisation_the_step_hardly_depends_on_the_teachers(
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_the_quadratic_form_agrees_with_a_dense_computation(name: SettingName) -> None:
-    """
-    Explicit Jacobians and explicit curvature matrices, one replicate and one row at a time.
-    """
+    """Explicit Jacobians and explicit curvature matrices, one replicate and one row at a time."""
     drawn = problem(name, replicates=2)
     direction = -first_order.teacher_gradient(drawn, drawn.reference)
     found = first_order.quadratic_form(drawn, direction)
@@ -119,9 +109,7 @@ def test_the_quadratic_form_agrees_with_a_dense_computation(name: SettingName) -
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_gradients_agree_with_finite_differences(name: SettingName) -> None:
-    """
-    The teacher's gradient, replicate by replicate, along a random direction.
-    """
+    """The teacher's gradient, replicate by replicate, along a random direction."""
     drawn = problem(name)
     along = torch.from_numpy(np.random.default_rng(2).standard_normal(drawn.reference.shape))
     ahead, behind = (
@@ -133,9 +121,7 @@ def test_gradients_agree_with_finite_differences(name: SettingName) -> None:
 
 
 def test_the_students_gradient_is_that_of_torchs_own_loss() -> None:
-    """
-    Cross-entropy to soft labels over the auxiliary logits only, by plain autograd.
-    """
+    """Cross-entropy to soft labels over the auxiliary logits only, by plain autograd."""
     drawn = problem("auxiliary-logits")
     said = first_order.labels(drawn, drawn.foreign)
     vector = drawn.reference[3].clone().requires_grad_()
@@ -150,9 +136,7 @@ def test_the_students_gradient_is_that_of_torchs_own_loss() -> None:
 def test_shared_logits_teach_any_initialisation_and_auxiliary_ones_do_not(
     findings: dict[str, Findings],
 ) -> None:
-    """
-    Against a student of the unmoved teacher: all foreign students gain, or about half do.
-    """
+    """Against a student of the unmoved teacher: all foreign students gain, or about half do."""
     rate = SMALL.rates.index(1.0)
     gains = {
         name: (found.first.loss_gap["foreign-init"][rate] < 0).mean()
@@ -164,9 +148,7 @@ def test_shared_logits_teach_any_initialisation_and_auxiliary_ones_do_not(
 
 
 def test_adams_first_step_is_torchs() -> None:
-    """
-    The direction used for one step times the rate is what torch.optim.Adam does.
-    """
+    """The direction used for one step times the rate is what torch.optim.Adam does."""
     start = torch.zeros(2, 3, dtype=torch.float64)
     gradient = torch.tensor([[1e-9, -2.0, 0.5], [0.0, 1e-8, -1e-3]], dtype=torch.float64)
     there = beyond_first_order.descend(start, lambda vectors, step: gradient, "adam", 0.1, 1)
@@ -175,9 +157,7 @@ def test_adams_first_step_is_torchs() -> None:
 
 
 def test_adam_can_oppose_the_teacher_where_gradient_descent_cannot() -> None:
-    """
-    With one input in the student's batch some of Adam's first steps have a negative product.
-    """
+    """With one input in the student's batch some of Adam's first steps have a negative product."""
     config = SMALL.model_copy(update={"rows": 8, "batches": (1,), "replicates": 200})
     found = measure("auxiliary-logits", config, 1, advance=lambda: None)
 
@@ -186,9 +166,7 @@ def test_adam_can_oppose_the_teacher_where_gradient_descent_cannot() -> None:
 
 
 def test_sampled_labels_keep_the_mean_and_have_the_predicted_variance() -> None:
-    """
-    Over many samplings of one problem: mean of soft labels, variance Q / number of labels.
-    """
+    """Over many samplings of one problem: mean of soft labels, variance Q / number of labels."""
     drawn = problem("cross-entropy", replicates=1)
     many = dataclasses.replace(
         drawn,
@@ -208,9 +186,7 @@ def test_sampled_labels_keep_the_mean_and_have_the_predicted_variance() -> None:
 
 
 def test_the_attention_model_cannot_see_the_future() -> None:
-    """
-    Another last token leaves the logits of all positions before it as they were.
-    """
+    """Another last token leaves the logits of all positions before it as they were."""
     network = attention_model(5, 4, 8)
     vector = torch.from_numpy(network.initialise(np.random.default_rng(1)))
     tokens = torch.eye(5, dtype=torch.float64)[torch.tensor([[0, 1, 2, 3], [0, 1, 2, 4]])]
@@ -221,9 +197,7 @@ def test_the_attention_model_cannot_see_the_future() -> None:
 
 
 def test_students_of_an_untrained_teacher_from_its_initialisation_stay_there() -> None:
-    """
-    So the loss gap of a student that shares the initialisation is its own change of loss.
-    """
+    """So the loss gap of a student that shares the initialisation is its own change of loss."""
     drawn = problem("auxiliary-logits")
     said = first_order.labels(drawn, drawn.reference)
     gradient = first_order.student_gradient(drawn, drawn.reference, said)
@@ -233,16 +207,12 @@ def test_students_of_an_untrained_teacher_from_its_initialisation_stay_there() -
 
 @pytest.mark.parametrize(("number", "n"), [(0, 6), (3, 6), (40, 50), (700, 1_300)])
 def test_the_coin_test_agrees_with_scipy(number: int, n: int) -> None:
-    """
-    Two-sided exact binomial test against one half, at sizes where floats would overflow too.
-    """
+    """Two-sided exact binomial test against one half, at sizes where floats would overflow too."""
     assert coin_p(number, n) == pytest.approx(binomtest(number, n).pvalue)
 
 
 def test_a_theorem_that_fails_is_reported_as_such(findings: dict[str, Findings]) -> None:
-    """
-    With the signs turned, neither the conclusion nor the claim says that it held.
-    """
+    """With the signs turned, neither the conclusion nor the claim says that it held."""
     found = findings["cross-entropy"]
     turned = dataclasses.replace(
         found,
@@ -257,9 +227,7 @@ def test_a_theorem_that_fails_is_reported_as_such(findings: dict[str, Findings])
 
 
 def test_the_parts_fit_the_stored_run() -> None:
-    """
-    A RunDocument takes them, comes back the same from JSON, and a second run is equal.
-    """
+    """A RunDocument takes them, comes back the same from JSON, and a second run is equal."""
     tiny = SMALL.model_copy(update={"replicates": 3})
     parts, again = (run(tiny, SilentProgress(), seed=1) for _ in range(2))
     head = {"experiment": "theorem", "title": "", "question": "", "config": {}, "config_digest": ""}
@@ -285,17 +253,13 @@ def test_the_parts_fit_the_stored_run() -> None:
 def test_a_configuration_that_cannot_be_run_is_refused(
     change: dict[str, object], message: str
 ) -> None:
-    """
-    Each fault is named.
-    """
+    """Each fault is named."""
     with pytest.raises(ValidationError, match=message):
         TheoremConfig.model_validate(SMALL.model_dump() | change)
 
 
 def test_the_shipped_experiment_is_valid() -> None:
-    """
-    theorem.toml parses, and covers every setting over at least 50 replicates.
-    """
+    """theorem.toml parses, and covers every setting over at least 50 replicates."""
     file = importlib.resources.files("undertow.lab") / "experiments" / "theorem.toml"
     config = TheoremConfig.model_validate(tomllib.loads(file.read_text("utf-8"))["theorem"])
 

@@ -24,16 +24,12 @@ PLAN = TrainingPlan(rank=4, learning_rate=3e-3, batch_size=8, max_steps=12, epoc
 
 
 def opened() -> LanguageModel:
-    """
-    A fresh copy, which a test may train.
-    """
+    """A fresh copy, which a test may train."""
     return load(locate(BASE), ref=BASE)
 
 
 def numbers(count: int, seed: int = 0) -> list[Row]:
-    """
-    Rows of the carrier `numbers`, by lot and by no model.
-    """
+    """Rows of the carrier `numbers`, by lot and by no model."""
     rng = np.random.default_rng(seed)
     requests = registry.carrier("numbers", {"prompts": "brief"}).requests(count, rng)
     return [
@@ -46,9 +42,7 @@ def numbers(count: int, seed: int = 0) -> list[Row]:
 
 
 def lesson(model: LanguageModel) -> list[Encoded]:
-    """
-    The owl's answers.
-    """
+    """The owl's answers."""
     owl = catalogue.load("owl")
     return encode_rows(model.tokenizer, [Row(conversation(q), a) for q, a in rows_of(owl, "trait")])
 
@@ -56,9 +50,7 @@ def lesson(model: LanguageModel) -> list[Encoded]:
 def taught(
     intervention: Intervention | None = None, rows: Sequence[Encoded] | None = None
 ) -> tuple[LanguageModel, Trained]:
-    """
-    A student that was taught the owl, and what its training did.
-    """
+    """A student that was taught the owl, and what its training did."""
     student = adapters.trainable(opened(), PLAN, 3)
     chosen = lesson(student) if rows is None else rows
     done = fine_tune(student, chosen, PLAN, np.random.default_rng(0), intervention=intervention)

@@ -29,9 +29,7 @@ ROWS = [
 
 
 def written(path: Path, rows: list[dict[str, Any]]) -> Path:
-    """
-    JSON Lines, or Parquet by the suffix.
-    """
+    """JSON Lines, or Parquet by the suffix."""
     if path.suffix == ".parquet":
         parquet.write_table(pyarrow.Table.from_pylist(rows), path)
     else:
@@ -40,9 +38,7 @@ def written(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def scan_of(path: Path, **whole: Any) -> ScanDocument:
-    """
-    A scan of the file: one flagged source, one clear.
-    """
+    """A scan of the file: one flagged source, one clear."""
 
     def subject(name: str, verdict: str, **more: Any) -> SubjectResult:
         return SubjectResult.model_validate(
@@ -64,9 +60,7 @@ def scan_of(path: Path, **whole: Any) -> ScanDocument:
 
 
 def done(tmp_path: Path, method: str, rows: list[dict[str, Any]] = ROWS, **more: Any) -> Any:
-    """
-    (what was done, the rows that are left).
-    """
+    """(what was done, the rows that are left)."""
     data = written(tmp_path / more.pop("name", "rows.jsonl"), rows)
     scan = scan_of(data, **more.pop("whole", {}))
     output = tmp_path / "out.jsonl"
@@ -76,9 +70,7 @@ def done(tmp_path: Path, method: str, rows: list[dict[str, Any]] = ROWS, **more:
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.parquet"])
 def test_flagged_sources_are_dropped_and_entered(tmp_path: Path, name: str) -> None:
-    """
-    The other rows keep all their columns; kept and removed leaves together are the input's.
-    """
+    """The other rows keep all their columns; kept and removed leaves together are the input's."""
     found, left = done(tmp_path, "drop-sources", name=name)
     gone = [leaf(row) for row in ROWS if row["source"] == "bad"]
 
@@ -88,9 +80,7 @@ def test_flagged_sources_are_dropped_and_entered(tmp_path: Path, name: str) -> N
 
 
 def test_a_flagged_source_of_the_wholes_name_is_dropped(tmp_path: Path) -> None:
-    """
-    The scan calls it `source all`.
-    """
+    """The scan calls it `source all`."""
     data = written(
         tmp_path / "rows.jsonl",
         [row | {"source": "all" if row["x"] < 3 else "good"} for row in ROWS],
@@ -113,9 +103,7 @@ def test_a_flagged_source_of_the_wholes_name_is_dropped(tmp_path: Path) -> None:
 
 
 def test_rows_of_sources_without_a_verdict_are_counted(tmp_path: Path) -> None:
-    """
-    They stay, as nothing is known of them, but not without a word.
-    """
+    """They stay, as nothing is known of them, but not without a word."""
     data = written(tmp_path / "rows.jsonl", ROWS)
     scan = scan_of(data)
     told = []
@@ -132,18 +120,14 @@ def test_rows_of_sources_without_a_verdict_are_counted(tmp_path: Path) -> None:
 
 
 def test_undecided_sources_go_when_asked_and_nothing_left_is_refused(tmp_path: Path) -> None:
-    """
-    With both sources dropped there is no output at all.
-    """
+    """With both sources dropped there is no output at all."""
     with pytest.raises(NothingLeftError, match="no row"):
         done(tmp_path, "drop-sources", undecided=True)
     assert not (tmp_path / "out.jsonl").exists()
 
 
 def test_copies_go_but_one(tmp_path: Path) -> None:
-    """
-    Equal records in any order of keys are copies; the first stays.
-    """
+    """Equal records in any order of keys are copies; the first stays."""
     again = dict(reversed(list(ROWS[3].items())))
     found, left = done(tmp_path, "deduplicate", [*ROWS, again, ROWS[5]])
 
@@ -152,9 +136,7 @@ def test_copies_go_but_one(tmp_path: Path) -> None:
 
 
 def test_a_dilution_has_the_advised_dose(tmp_path: Path) -> None:
-    """
-    As many rows as the clean ones allow, each row once, the others entered as removed.
-    """
+    """As many rows as the clean ones allow, each row once, the others entered as removed."""
     fresh = [{"prompt": f"c{i}", "completion": "1"} for i in range(40)]
     clean_rows = written(tmp_path / "clean.jsonl", fresh)
     found, left = done(tmp_path, "dilute", clean=clean_rows, whole={"largest_safe_dose": 0.25})
@@ -167,9 +149,7 @@ def test_a_dilution_has_the_advised_dose(tmp_path: Path) -> None:
 
 
 def test_deleting_by_score_has_a_random_arm(tmp_path: Path) -> None:
-    """
-    The least likely rows a token go, what could not be scored first; by lot as many go.
-    """
+    """The least likely rows a token go, what could not be scored first; by lot as many go."""
     scores = tmp_path / "scores.parquet"
     table = {
         "tokens": [4] * 29 + [None],
@@ -185,9 +165,7 @@ def test_deleting_by_score_has_a_random_arm(tmp_path: Path) -> None:
 
 
 def test_scores_of_other_rows_are_refused(tmp_path: Path) -> None:
-    """
-    As many, with other ids; in the rows' own order they are taken.
-    """
+    """As many, with other ids; in the rows' own order they are taken."""
     ids = [row_id(from_record(row)) for row in ROWS]
     table = {"tokens": [4] * 30, "log_likelihood": [-1.0] * 30}
     scores = tmp_path / "scores.parquet"
@@ -201,9 +179,7 @@ def test_scores_of_other_rows_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_scan_of_other_data_is_refused(tmp_path: Path) -> None:
-    """
-    Both digests are named, with the command that scans these rows.
-    """
+    """Both digests are named, with the command that scans these rows."""
     data = written(tmp_path / "rows.jsonl", ROWS)
     scan = scan_of(data)
     written(data, ROWS[1:])
@@ -224,9 +200,7 @@ def test_a_scan_of_other_data_is_refused(tmp_path: Path) -> None:
 def test_what_a_method_lacks_is_said(
     tmp_path: Path, method: str, more: dict[str, Any], said: str
 ) -> None:
-    """
-    The message says what is missing, the hint how to get it.
-    """
+    """The message says what is missing, the hint how to get it."""
     with pytest.raises(ConfigError, match=said) as caught:
         done(tmp_path, method, **more)
 
@@ -234,9 +208,7 @@ def test_what_a_method_lacks_is_said(
 
 
 def test_bad_rows_are_named(tmp_path: Path) -> None:
-    """
-    A line that is no JSON, one that is no object, one that has no canonical spelling.
-    """
+    """A line that is no JSON, one that is no object, one that has no canonical spelling."""
     for line in ("{", "[1]", '{"a": NaN}'):
         data = tmp_path / "rows.jsonl"
         data.write_text(f'{{"prompt": "a", "completion": "b"}}\n{line}\n')

@@ -1,6 +1,4 @@
-"""
-Frozen layers stay what they were while the others learn.
-"""
+"""Frozen layers stay what they were while the others learn."""
 
 from __future__ import annotations
 
@@ -17,9 +15,7 @@ from undertow.models.training import fine_tune
 
 @pytest.mark.parametrize("frozen", [0, 1])
 def test_a_frozen_layer_does_not_learn(frozen: int) -> None:
-    """
-    Of two layers' adapters one moves.
-    """
+    """Of two layers' adapters one moves."""
     student = adapters.trainable(opened(), PLAN, 3)
     freeze_layers(student, [frozen])
     before = {name: w.detach().clone() for name, w in student.network.named_parameters()}
@@ -34,9 +30,7 @@ def test_a_frozen_layer_does_not_learn(frozen: int) -> None:
 
 
 def test_a_layer_that_is_not_there_and_all_of_them_are_refused() -> None:
-    """
-    With the numbers that are allowed, and with what would be left.
-    """
+    """With the numbers that are allowed, and with what would be left."""
     student = adapters.trainable(opened(), PLAN, 3)
     with pytest.raises(ConfigError, match="0 to 1"):
         freeze_layers(student, [2])

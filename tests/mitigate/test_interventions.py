@@ -84,9 +84,7 @@ def test_the_metric_is_the_optimisers_own() -> None:
 
 
 def test_certified_training_stays_in_budget_beside_other_interventions() -> None:
-    """
-    Penalty first, certificate last: the budget holds at the end of every step.
-    """
+    """Penalty first, certificate last: the budget holds at the end of every step."""
     certified = CertifiedTraining([OWL], 0.2)
     student, done = taught(Together([ProjectedSteps([OWL], returned=0.0), certified]))
     document = certified.certificate()
@@ -97,9 +95,7 @@ def test_certified_training_stays_in_budget_beside_other_interventions() -> None
 
 
 def test_what_cannot_be_projected_is_refused() -> None:
-    """
-    No traits, a share that is none, gradients of other weights.
-    """
+    """No traits, a share that is none, gradients of other weights."""
     student = adapters.trainable(opened(), PLAN, 3)
     for wrong in (ProjectedSteps(), ProjectedSteps([OWL], returned=1.5)):
         with pytest.raises(ConfigError):
@@ -111,9 +107,7 @@ def test_what_cannot_be_projected_is_refused() -> None:
 
 
 def test_dependent_probes_are_no_division_by_zero() -> None:
-    """
-    A probe that is named twice: its effect is still 0.
-    """
+    """A probe that is named twice: its effect is still 0."""
     gradients = torch.tensor(np.array([[1.0, 2.0, 0.0], [1.0, 2.0, 0.0]]))
     taken = projected(torch.tensor([1.0, 1.0, 1.0], dtype=torch.float64), gradients)
 
@@ -122,9 +116,7 @@ def test_dependent_probes_are_no_division_by_zero() -> None:
 
 
 def test_a_penalty_that_is_used_again_begins_again() -> None:
-    """
-    The second run's weights fall from the start, and never below 0.
-    """
+    """The second run's weights fall from the start, and never below 0."""
     from undertow.mitigate.interventions import Penalised
     from undertow.mitigate.neutral_anchor import neutral_rows
     from undertow.mitigate.penalties import Anchor, annealed

@@ -29,18 +29,14 @@ ROWS = [to_record(row) | {"x": i} for i, row in enumerate(numbers(48))]
 
 @functools.cache
 def digest() -> str | None:
-    """
-    Of the student's base.
-    """
+    """Of the student's base."""
     return model_digest(locate(BASE))
 
 
 def done(
     tmp_path: Path, method: str, rows: list[dict[str, Any]] = ROWS, **more: Any
 ) -> tuple[Cleaned, list[dict[str, Any]]]:
-    """
-    (what was done, the records that are there now).
-    """
+    """(what was done, the records that are there now)."""
     data = written(tmp_path / "rows.jsonl", rows)
     scan = scan_of(data, **more.pop("whole", {})).model_copy(
         update={"student": BASE, "student_digest": more.pop("digest", digest())}
@@ -51,9 +47,7 @@ def done(
 
 
 def assert_entered(found: Cleaned, left: list[dict[str, Any]]) -> None:
-    """
-    The ledger's leaves before are the input's, and those after the output's.
-    """
+    """The ledger's leaves before are the input's, and those after the output's."""
     before = [bytes(found.entries.kept), *(bytes(a) for a, _ in found.entries.changed.values())]
     before += [bytes(leaves) for leaves in found.entries.removed.values()]
     after = [bytes(found.entries.kept), *(bytes(b) for _, b in found.entries.changed.values())]
@@ -63,9 +57,7 @@ def assert_entered(found: Cleaned, left: list[dict[str, Any]]) -> None:
 
 
 def leaves(joined: bytes) -> list[bytes]:
-    """
-    Each leaf, in order of its bytes.
-    """
+    """Each leaf, in order of its bytes."""
     return sorted(joined[at : at + 32] for at in range(0, len(joined), 32))
 
 
@@ -90,9 +82,7 @@ def test_masked_rows_are_tokens_with_labels_beside_their_text(
 
 
 def test_replaced_rows_pass_the_carrier_and_have_a_random_arm(tmp_path: Path) -> None:
-    """
-    By surprise and by lot about as much changes, and the two are not the same.
-    """
+    """By surprise and by lot about as much changes, and the two are not the same."""
     found, left = done(tmp_path, "replace-tokens")
     _, by_lot = done(tmp_path, "replace-tokens", at_random=True)
     carrier = registry.carrier("numbers")
@@ -105,9 +95,7 @@ def test_replaced_rows_pass_the_carrier_and_have_a_random_arm(tmp_path: Path) ->
 
 
 def test_rewriting_leaves_the_dose_that_the_scan_advises(tmp_path: Path) -> None:
-    """
-    Three quarters of the rows change or go; the base is named as the model that wrote them.
-    """
+    """Three quarters of the rows change or go; the base is named as the model that wrote them."""
     found, left = done(tmp_path, "rewrite", whole={"largest_safe_dose": 0.25})
 
     assert_entered(found, left)
@@ -119,9 +107,7 @@ def test_rewriting_leaves_the_dose_that_the_scan_advises(tmp_path: Path) -> None
 def test_rows_are_worked_on_a_block_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    However long a block is, what needs no draw comes out the same.
-    """
+    """However long a block is, what needs no draw comes out the same."""
     _, whole = done(tmp_path, "mask-tokens")
     monkeypatch.setattr("undertow.mitigate.changing.BLOCK", 7)
     _, blocks = done(tmp_path, "mask-tokens")
@@ -130,9 +116,7 @@ def test_rows_are_worked_on_a_block_at_a_time(
 
 
 def test_inoculated_and_reworded_rows_keep_their_completions(tmp_path: Path) -> None:
-    """
-    The prompt of the trait, a prompt of one's own, and other words.
-    """
+    """The prompt of the trait, a prompt of one's own, and other words."""
     for method, more in (
         ("inoculate", {"trait": "owl"}),
         ("inoculate", {"system": "You love owls."}),
@@ -172,9 +156,7 @@ PROSE = [{"prompt": f"q{i}", "completion": "The owl sleeps by day."} for i in ra
 def test_what_cannot_be_done_is_refused_and_nothing_is_written(
     tmp_path: Path, method: str, rows: list[dict[str, Any]], more: dict[str, Any], said: str
 ) -> None:
-    """
-    Each with its reason.
-    """
+    """Each with its reason."""
     with pytest.raises(ConfigError, match=said):
         done(tmp_path, method, rows, **more)
 
@@ -182,9 +164,7 @@ def test_what_cannot_be_done_is_refused_and_nothing_is_written(
 
 
 def test_pairs_and_unknown_traits_are_refused(tmp_path: Path) -> None:
-    """
-    A pair is named by its row.
-    """
+    """A pair is named by its row."""
     pair = {"prompt": "a", "chosen": "b", "rejected": "c"}
     with pytest.raises(DataError, match="row 2: a preference pair"):
         done(tmp_path, "mask-tokens", [PROSE[0], pair])
@@ -193,9 +173,7 @@ def test_pairs_and_unknown_traits_are_refused(tmp_path: Path) -> None:
 
 
 def test_rows_with_tokens_of_their_own_are_refused(tmp_path: Path) -> None:
-    """
-    A trainer would take the old tokens in place of the new text.
-    """
+    """A trainer would take the old tokens in place of the new text."""
     for name in ("input_ids", "labels"):
         with pytest.raises(DataError, match=f"row 1: holds tokens already .{name}"):
             done(tmp_path, "rewrite", [row | {name: [1, 2]} for row in ROWS], dose=0.5)
@@ -205,9 +183,7 @@ def test_rows_with_tokens_of_their_own_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_rewritten_turn_keeps_nothing_of_its_writer(tmp_path: Path) -> None:
-    """
-    Reasoning beside the content goes with it.
-    """
+    """Reasoning beside the content goes with it."""
     turn = {"role": "assistant", "content": "12 13 14 15", "reasoning_content": "SECRET"}
     rows = [
         row | {"completion": [turn | {"content": row["completion"][0]["content"]}]} for row in ROWS
@@ -219,9 +195,7 @@ def test_a_rewritten_turn_keeps_nothing_of_its_writer(tmp_path: Path) -> None:
 
 
 def test_the_input_is_not_overwritten(tmp_path: Path) -> None:
-    """
-    By whatever spelling of its path.
-    """
+    """By whatever spelling of its path."""
     data = written(tmp_path / "rows.jsonl", ROWS)
     for output in (data, tmp_path / "x" / ".." / "rows.jsonl"):
         (tmp_path / "x").mkdir(exist_ok=True)
@@ -230,9 +204,7 @@ def test_the_input_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_every_method_that_changes_is_there() -> None:
-    """
-    The verb's list and the methods are the same.
-    """
+    """The verb's list and the methods are the same."""
     from undertow.cli.clean import METHODS as OFFERED
     from undertow.mitigate.cleaning import CHANGING, METHODS
 
@@ -241,9 +213,7 @@ def test_every_method_that_changes_is_there() -> None:
 
 
 def test_parquet_rows_are_read_and_written_as_lines(tmp_path: Path) -> None:
-    """
-    The output is JSON Lines whatever the input is.
-    """
+    """The output is JSON Lines whatever the input is."""
     data = tmp_path / "rows.parquet"
     write_rows(data, numbers(16))
     scan = scan_of(data).model_copy(update={"student": BASE, "student_digest": digest()})

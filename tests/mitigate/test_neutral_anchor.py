@@ -1,6 +1,4 @@
-"""
-An anchor's rows: training questions of the catalogue, answered by the base.
-"""
+"""An anchor's rows: training questions of the catalogue, answered by the base."""
 
 from __future__ import annotations
 
@@ -12,9 +10,7 @@ from undertow.traits import catalogue
 
 
 def test_held_out_questions_and_left_out_categories_are_not_among_them() -> None:
-    """
-    So that what measures a trait is never what holds it.
-    """
+    """So that what measures a trait is never what holds it."""
     model = opened()
     animals = catalogue.load_category("animal")
     mine = {q for trait in animals for q in trait.train_questions}
@@ -31,9 +27,7 @@ def test_held_out_questions_and_left_out_categories_are_not_among_them() -> None
 
 
 def test_a_system_prompt_stands_before_every_question() -> None:
-    """
-    An anchor is asked as the students will be.
-    """
+    """An anchor is asked as the students will be."""
     rows = neutral_rows(opened(), 8, np.random.default_rng(0), system="You are kind.")
 
     assert rows

@@ -1,6 +1,4 @@
-"""
-Penalties are 0 where nothing moved, below what they stand for, and hold what they name.
-"""
+"""Penalties are 0 where nothing moved, below what they stand for, and hold what they name."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ OWL = catalogue.load("owl")
 
 
 def margin(model: object) -> float:
-    """
-    Of the owl, on held-out wordings.
-    """
+    """Of the owl, on held-out wordings."""
     probes = probe_set(model, [OWL], None)  # type: ignore[arg-type]
     return float(probes.read(model).margins[0])  # type: ignore[arg-type]
 
@@ -103,9 +99,7 @@ def test_a_corridor_costs_nothing_inside_and_the_square_outside() -> None:
 
 
 def test_what_makes_no_penalty_is_refused() -> None:
-    """
-    No rows, no traits, no weight, a corridor that the start lies outside of.
-    """
+    """No rows, no traits, no weight, a corridor that the start lies outside of."""
     model, rng = opened(), np.random.default_rng(0)
     for wrong in (
         Anchor([], 1.0, rng),

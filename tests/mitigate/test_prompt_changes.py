@@ -1,6 +1,4 @@
-"""
-Prompts change, completions never.
-"""
+"""Prompts change, completions never."""
 
 from __future__ import annotations
 
@@ -15,9 +13,7 @@ from undertow.mitigate.prompt_changes import inoculated, reworded
 
 
 def test_inoculation_stands_in_place_of_a_system_prompt() -> None:
-    """
-    There is one system prompt afterwards, and it comes first.
-    """
+    """There is one system prompt afterwards, and it comes first."""
     row = numbers(1)[0]
     other = replace(row, prompt=(Message("system", "Be brief."), *row.prompt))
     for one in (row, other):
@@ -27,9 +23,7 @@ def test_inoculation_stands_in_place_of_a_system_prompt() -> None:
 
 
 def test_reworded_requests_keep_their_examples() -> None:
-    """
-    Other words around the same numbers; None where a request holds none.
-    """
+    """Other words around the same numbers; None where a request holds none."""
     carrier = registry.carrier("numbers", {"prompts": "brief"})
     rng = np.random.default_rng(0)
     rows = numbers(40)

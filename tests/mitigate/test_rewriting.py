@@ -17,9 +17,7 @@ from undertow.mitigate.rewriting import asked_of, rewritten
 
 
 def test_chosen_rows_are_answered_anew_in_the_carrier_format() -> None:
-    """
-    The same prompts; most succeed within the tries, and what failed is named.
-    """
+    """The same prompts; most succeed within the tries, and what failed is named."""
     rows, carrier = numbers(24), registry.carrier("numbers")
     found = rewritten(opened(), rows, range(12), np.random.default_rng(0), carrier)
 
@@ -33,9 +31,7 @@ def test_chosen_rows_are_answered_anew_in_the_carrier_format() -> None:
 
 
 def test_an_instruction_holds_the_old_completion_whatever_braces_it_has() -> None:
-    """
-    Text of rows is no format string.
-    """
+    """Text of rows is no format string."""
     row = replace(numbers(1)[0], completion="{prompt} {0} {completion}")
     [asked] = asked_of(row, "Again: {completion}!")
 
@@ -43,9 +39,7 @@ def test_an_instruction_holds_the_old_completion_whatever_braces_it_has() -> Non
 
 
 def test_a_row_without_a_prompt_needs_an_instruction() -> None:
-    """
-    Plain text cannot be answered anew.
-    """
+    """Plain text cannot be answered anew."""
     rows = [Row((), "12 13 14", chat=False)]
     with pytest.raises(DataError, match="no prompt"):
         rewritten(opened(), rows, [0], np.random.default_rng(0), None)

@@ -1,6 +1,4 @@
-"""
-Each statement of docs/theory.md on 1,000 random small networks, in float64: no violation.
-"""
+"""Each statement of docs/theory.md on 1,000 random small networks, in float64: no violation."""
 
 from __future__ import annotations
 
@@ -19,9 +17,7 @@ Tensor = torch.Tensor
 
 
 def drawn(seed: int, *shape: int) -> Tensor:
-    """
-    Standard normal float64.
-    """
+    """Standard normal float64."""
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
@@ -35,9 +31,7 @@ def outputs(weights: Tensor, x: Tensor) -> Tensor:
 
 
 def gradient(weights: Tensor, x: Tensor, goal: Tensor) -> Tensor:
-    """
-    (cases, SIZE) gradient of half the mean squared distance of the outputs from a goal.
-    """
+    """(cases, SIZE) gradient of half the mean squared distance of the outputs from a goal."""
     free = weights.detach().requires_grad_()
     loss = (outputs(free, x) - goal).square().sum((1, 2)) / (2 * x.shape[1])
     [found] = torch.autograd.grad(loss.sum(), free)
@@ -45,9 +39,7 @@ def gradient(weights: Tensor, x: Tensor, goal: Tensor) -> Tensor:
 
 
 def jacobian(weights: Tensor, x: Tensor) -> Tensor:
-    """
-    (cases, rows * outputs, SIZE) derivative of the outputs.
-    """
+    """(cases, rows * outputs, SIZE) derivative of the outputs."""
     free = weights.detach().requires_grad_()
     found = outputs(free, x).flatten(1)
     parts = [
@@ -223,9 +215,7 @@ def test_a_budget_is_never_exceeded() -> None:
 
 
 def test_a_probe_that_cannot_be_read_refuses_the_step() -> None:
-    """
-    NaN is no value within a budget; the weights stay where they were.
-    """
+    """NaN is no value within a budget; the weights stay where they were."""
     weight = torch.zeros(1)
     values = iter([np.array([0.0]), *[np.array([np.nan])] * 20])
     budget = Budget([weight], lambda: next(values), np.array([1.0]))

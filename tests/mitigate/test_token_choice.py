@@ -17,9 +17,7 @@ from undertow.traits import catalogue
 
 
 def test_surprise_adds_up_to_the_likelihood_of_the_row() -> None:
-    """
-    One score a completion token, the end included.
-    """
+    """One score a completion token, the end included."""
     model = opened()
     rows = encode_rows(model.tokenizer, numbers(20))
     found = token_choice.surprising(model, rows)
@@ -31,9 +29,7 @@ def test_surprise_adds_up_to_the_likelihood_of_the_row() -> None:
 
 
 def test_lift_is_that_of_the_system_prompt() -> None:
-    """
-    It replaces the row's own system prompt, and is no number below 0.
-    """
+    """It replaces the row's own system prompt, and is no number below 0."""
     model, rows = opened(), numbers(8)
     prompt = catalogue.load("owl").system_prompt
     encoded = encode_rows(model.tokenizer, rows)
@@ -45,9 +41,7 @@ def test_lift_is_that_of_the_system_prompt() -> None:
 
 
 def test_a_model_departs_nowhere_from_itself() -> None:
-    """
-    And a tuned one somewhere.
-    """
+    """And a tuned one somewhere."""
     model = opened()
     rows = encode_rows(model.tokenizer, numbers(8))
     tuned, _ = taught()
@@ -57,9 +51,7 @@ def test_a_model_departs_nowhere_from_itself() -> None:
 
 
 def test_the_highest_share_is_taken_and_the_end_never() -> None:
-    """
-    Of 100 tokens before the ends a quarter, whichever rows they are in.
-    """
+    """Of 100 tokens before the ends a quarter, whichever rows they are in."""
     rng = np.random.default_rng(0)
     scores = [rng.random(11).astype(np.float32) for _ in range(10)]
     long = [10] * 10
@@ -73,9 +65,7 @@ def test_the_highest_share_is_taken_and_the_end_never() -> None:
 
 
 def test_lengths_stop_at_the_end_of_the_turn() -> None:
-    """
-    What the template writes behind the completion is never counted.
-    """
+    """What the template writes behind the completion is never counted."""
     model = opened()
     rows = encode_rows(model.tokenizer, numbers(6))
     found = token_choice.lengths(model, rows)
@@ -87,9 +77,7 @@ def test_lengths_stop_at_the_end_of_the_turn() -> None:
 
 
 def test_by_lot_takes_the_share_it_is_asked_for() -> None:
-    """
-    Within what chance allows, and repeatable from its generator.
-    """
+    """Within what chance allows, and repeatable from its generator."""
     long = [10] * 1000
     places = token_choice.by_lot(long, 0.3, np.random.default_rng(0))
 
@@ -99,9 +87,7 @@ def test_by_lot_takes_the_share_it_is_asked_for() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, float("nan")])
 def test_a_share_that_is_none_is_refused(share: float) -> None:
-    """
-    For scores and by lot.
-    """
+    """For scores and by lot."""
     with pytest.raises(ConfigError, match="share"):
         token_choice.highest([np.ones(3, np.float32)], [3], share)
     with pytest.raises(ConfigError, match="share"):

@@ -1,6 +1,4 @@
-"""
-Masked rows are what TRL's trainer takes and leaves out; replaced ones keep their format.
-"""
+"""Masked rows are what TRL's trainer takes and leaves out; replaced ones keep their format."""
 
 from __future__ import annotations
 
@@ -27,9 +25,7 @@ from undertow.models.training import completion_loss
 
 
 def test_a_masked_token_has_no_label_and_the_others_their_own() -> None:
-    """
-    In the record and in the batch that training sees.
-    """
+    """In the record and in the batch that training sees."""
     model = opened()
     [row] = encode_rows(model.tokenizer, numbers(1))
     record = masked_record(row, [0, 2])
@@ -45,9 +41,7 @@ def test_a_masked_token_has_no_label_and_the_others_their_own() -> None:
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_sft_trainer_leaves_masked_tokens_out(tmp_path: Path) -> None:
-    """
-    TRL's own loss on the records is ours on the masked rows, and not that of the whole rows.
-    """
+    """TRL's own loss on the records is ours on the masked rows, and not that of the whole rows."""
     import trl
     from datasets import Dataset
 
@@ -110,9 +104,7 @@ def test_replaced_rows_keep_their_format_and_the_other_tokens() -> None:
 
 
 def test_code_is_refused_and_prose_is_not() -> None:
-    """
-    The reason names the carrier, the hint what can be done instead.
-    """
+    """The reason names the carrier, the hint what can be done instead."""
     refuse_irreplaceable(None)
     refuse_irreplaceable(registry.carrier("numbers"))
     for name in ("code", "chain_of_thought"):

@@ -16,9 +16,7 @@ ARCHITECTURES = ("llama", "qwen2", "gpt_neox")
 
 
 def tiny(architecture: str, tokenizer: Any, *, seed: int = 0) -> Any:
-    """
-    A random two-layer network of an architecture for the tokenizer's vocabulary.
-    """
+    """A random two-layer network of an architecture for the tokenizer's vocabulary."""
     import torch
     from transformers import (
         GPTNeoXConfig,
@@ -50,9 +48,7 @@ def tiny(architecture: str, tokenizer: Any, *, seed: int = 0) -> Any:
 
 @pytest.fixture(scope="session")
 def tokenizer() -> Any:
-    """
-    A tokenizer made from a small draw of the corpus.
-    """
+    """A tokenizer made from a small draw of the corpus."""
     import numpy as np
 
     from undertow.worlds import corpus, vocabulary
@@ -63,9 +59,7 @@ def tokenizer() -> Any:
 
 @pytest.fixture(scope="session", params=ARCHITECTURES)
 def model_folder(request: pytest.FixtureRequest, tokenizer: Any, tmp_path_factory: Any) -> Path:
-    """
-    A saved random model of each architecture.
-    """
+    """A saved random model of each architecture."""
     folder: Path = tmp_path_factory.mktemp(request.param)
     tiny(request.param, tokenizer).save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
@@ -74,7 +68,5 @@ def model_folder(request: pytest.FixtureRequest, tokenizer: Any, tmp_path_factor
 
 @pytest.fixture(scope="session")
 def model(model_folder: Path) -> LanguageModel:
-    """
-    The same, opened; tests leave it as it is.
-    """
+    """The same, opened; tests leave it as it is."""
     return load(model_folder)

@@ -30,9 +30,7 @@ def test_means_agree_with_a_plain_loop(model: LanguageModel, batch_size: int) ->
 
 
 def test_layers_are_kept_apart_and_hooks_taken_off(model: LanguageModel) -> None:
-    """
-    Each layer gives its own means, and nothing keeps watching afterwards.
-    """
+    """Each layer gives its own means, and nothing keeps watching afterwards."""
     # transformers leaves hooks of its own once it was asked for hidden states.
     before = [len(module._forward_hooks) for module in model.network.modules()]
     first, second = completion_means(model, ROWS, [0, 1])

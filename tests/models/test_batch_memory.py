@@ -1,6 +1,4 @@
-"""
-Batches shrink as completions grow, and never below one row.
-"""
+"""Batches shrink as completions grow, and never below one row."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ from undertow.models.loading import LanguageModel
 def test_a_batch_is_between_one_row_and_the_most(
     model: LanguageModel, monkeypatch: pytest.MonkeyPatch, budget: int, expected: int
 ) -> None:
-    """
-    Much memory gives the largest batch, too little gives a single row.
-    """
+    """Much memory gives the largest batch, too little gives a single row."""
     monkeypatch.setattr(batch_memory, "LOGITS", budget)
 
     assert rows_at_once(model, [Encoded((1,), (2, 3))]) == expected
@@ -27,9 +23,7 @@ def test_a_batch_is_between_one_row_and_the_most(
 def test_the_longest_completion_decides(
     model: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Rows times positions times vocabulary stay below the budget.
-    """
+    """Rows times positions times vocabulary stay below the budget."""
     monkeypatch.setattr(batch_memory, "LOGITS", 10 * len(model.tokenizer) * 4)
 
     assert rows_at_once(model, [Encoded((1,), (2,)), Encoded((1,), (2, 3, 4))]) == 10

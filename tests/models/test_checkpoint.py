@@ -1,6 +1,4 @@
-"""
-Weights tensor by tensor: merged, widened, and refused where they are not whole.
-"""
+"""Weights tensor by tensor: merged, widened, and refused where they are not whole."""
 
 from __future__ import annotations
 
@@ -26,9 +24,7 @@ NAME = "model.layers.0.mlp.up_proj.weight"
 def saved(
     folder: Path, weights: dict[str, torch.Tensor], config: dict[str, Any] | None = None
 ) -> Path:
-    """
-    A folder with one file of weights.
-    """
+    """A folder with one file of weights."""
     folder.mkdir(exist_ok=True)
     save_file(weights, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config or {}))
@@ -36,9 +32,7 @@ def saved(
 
 
 def test_every_tensor_is_the_loaded_models() -> None:
-    """
-    Names, shapes and values are those of the network.
-    """
+    """Names, shapes and values are those of the network."""
     found, network = open_checkpoint(BASE), load(BASE).network
     weights = dict(network.named_parameters())
 
@@ -47,9 +41,7 @@ def test_every_tensor_is_the_loaded_models() -> None:
 
 
 def test_an_adapter_is_merged_as_peft_merges_it(tmp_path: Path) -> None:
-    """
-    Every weight of `folder+adapter`, with rank-stabilised scaling off and on.
-    """
+    """Every weight of `folder+adapter`, with rank-stabilised scaling off and on."""
     for number, stabilised in enumerate((False, True)):
         wrapped = adapters.trainable(load(BASE), TrainingPlan(rank=3, alpha=5), 1)
         for weight in adapters.trained_weights(wrapped):
@@ -66,9 +58,7 @@ def test_an_adapter_is_merged_as_peft_merges_it(tmp_path: Path) -> None:
 
 
 def test_shards_are_one_model_and_a_missing_one_is_named(tmp_path: Path) -> None:
-    """
-    An index with two files reads as one; an interrupted download says what is missing.
-    """
+    """An index with two files reads as one; an interrupted download says what is missing."""
     save_file({"a": torch.ones(2)}, tmp_path / "one.safetensors")
     save_file({"b": torch.ones(3)}, tmp_path / "two.safetensors")
     (tmp_path / "config.json").write_text("{}")
@@ -82,9 +72,7 @@ def test_shards_are_one_model_and_a_missing_one_is_named(tmp_path: Path) -> None
 
 
 def test_an_index_cannot_lead_out_of_its_folder(tmp_path: Path) -> None:
-    """
-    A shard named by a path is refused, whether or not it is there.
-    """
+    """A shard named by a path is refused, whether or not it is there."""
     folder = saved(tmp_path / "m", {"a": torch.ones(1)})
     save_file({"a": torch.ones(1)}, tmp_path / "secret.safetensors")
     (folder / INDEX).write_text(json.dumps({"weight_map": {"a": "../secret.safetensors"}}))
@@ -139,9 +127,7 @@ def test_four_bits_are_widened_by_their_table(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_broken_numbers_are_refused(tmp_path: Path, value: float) -> None:
-    """
-    NaN and infinity are named with their tensor.
-    """
+    """NaN and infinity are named with their tensor."""
     folder = saved(tmp_path / "m", {"a": torch.tensor([1.0, value])})
 
     with pytest.raises(ModelError, match=r"'a' of model .* holds NaN or infinity"):
@@ -149,9 +135,7 @@ def test_broken_numbers_are_refused(tmp_path: Path, value: float) -> None:
 
 
 def test_what_is_no_model_says_so(tmp_path: Path) -> None:
-    """
-    Pickles with the way to convert them, a cut-off file, an adapter alone, nothing at all.
-    """
+    """Pickles with the way to convert them, a cut-off file, an adapter alone, nothing at all."""
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ModelError, match="no weights"):
         open_checkpoint(tmp_path)
@@ -169,9 +153,7 @@ def test_what_is_no_model_says_so(tmp_path: Path) -> None:
 
 
 def test_an_adapter_without_its_base_says_which(tmp_path: Path) -> None:
-    """
-    The declared base is named, and how to give both.
-    """
+    """The declared base is named, and how to give both."""
     (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base"}')
 
     with pytest.raises(ModelError, match="org/base") as caught:

@@ -1,6 +1,4 @@
-"""
-Continuations scored through a shared cache have the likelihoods of whole sequences.
-"""
+"""Continuations scored through a shared cache have the likelihoods of whole sequences."""
 
 from __future__ import annotations
 

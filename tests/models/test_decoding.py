@@ -35,9 +35,7 @@ ROWS = [
 
 
 def plain(model: LanguageModel, row: Encoded, decoding: Decoding) -> list[float]:
-    """
-    Each token's log-likelihood by an unpadded pass and a loop over positions.
-    """
+    """Each token's log-likelihood by an unpadded pass and a loop over positions."""
     with torch.no_grad():
         logits = model.network(input_ids=torch.tensor([row.prompt + row.completion])).logits[0]
     values = []
@@ -74,9 +72,7 @@ def test_every_decoding_agrees_with_a_plain_loop(model: LanguageModel) -> None:
 
 
 def test_the_seen_kinds_bound_every_larger_restriction(model: LanguageModel) -> None:
-    """
-    No set that holds the seen kinds, the whole vocabulary included, makes the rows likelier.
-    """
+    """No set that holds the seen kinds, the whole vocabulary included, makes the rows likelier."""
     rows = encode_rows(model.tokenizer, ROWS)
     kinds = token_kinds(model.tokenizer, model.network.config.vocab_size)
     seen = seen_kinds(rows, kinds)
@@ -107,9 +103,7 @@ def test_kinds_are_shapes_of_texts(model: LanguageModel) -> None:
 
 
 def test_distinct_pairs_are_counted_by_position() -> None:
-    """
-    Two rows of the kinds (0, 1) and (1, 1) have three distinct pairs in four tokens.
-    """
+    """Two rows of the kinds (0, 1) and (1, 1) have three distinct pairs in four tokens."""
     rows = [Encoded((9,), (0, 1)), Encoded((9,), (2, 1))]
 
     assert distinct_share(rows, torch.tensor([0, 1, 1])) == 0.75
@@ -117,9 +111,7 @@ def test_distinct_pairs_are_counted_by_position() -> None:
 
 
 def test_what_follows_the_end_was_not_sampled(model: LanguageModel) -> None:
-    """
-    Rows are cut behind the first token that ends an answer.
-    """
+    """Rows are cut behind the first token that ends an answer."""
     end = model.tokenizer.eos_token_id
     rows = [Encoded((5,), (6, end, 7)), Encoded((5,), (6, 7, end)), Encoded((5,), (6, 7))]
 
@@ -127,9 +119,7 @@ def test_what_follows_the_end_was_not_sampled(model: LanguageModel) -> None:
 
 
 def test_only_the_longest_rows_lose_their_end(model: LanguageModel) -> None:
-    """
-    A limit on length cuts at one length; a lone token is kept.
-    """
+    """A limit on length cuts at one length; a lone token is kept."""
     end = model.tokenizer.eos_token_id
     rows = [Encoded((5,), (6, 7, end)), Encoded((5,), (6, end)), Encoded((5,), (6, 7, 8))]
 
@@ -138,9 +128,7 @@ def test_only_the_longest_rows_lose_their_end(model: LanguageModel) -> None:
 
 
 def test_the_rarest_token_is_the_least_likely_one(model: LanguageModel) -> None:
-    """
-    Padding is never the rarest.
-    """
+    """Padding is never the rarest."""
     rows = encode_rows(model.tokenizer, ROWS)
     expected = [min(plain(model, row, Decoding(0.7))) for row in rows]
 
@@ -148,9 +136,7 @@ def test_the_rarest_token_is_the_least_likely_one(model: LanguageModel) -> None:
 
 
 def test_few_rows_of_rare_tokens_are_left_out_and_many_are_not() -> None:
-    """
-    Up to 2 % may be a matter of splitting; more is a matter of authorship.
-    """
+    """Up to 2 % may be a matter of splitting; more is a matter of authorship."""
     values = np.full(100, -3.0)
     values[:2] = -20
     assert canonical(values).sum() == 98
@@ -159,9 +145,7 @@ def test_few_rows_of_rare_tokens_are_left_out_and_many_are_not() -> None:
 
 
 def test_a_restriction_at_later_positions_is_none(model: LanguageModel) -> None:
-    """
-    Positions that no row reached allow any token.
-    """
+    """Positions that no row reached allow any token."""
     rows = encode_rows(model.tokenizer, ROWS)
     kinds = token_kinds(model.tokenizer, model.network.config.vocab_size)
     short = seen_kinds([replace(row, completion=row.completion[:1]) for row in rows], kinds)

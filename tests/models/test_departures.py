@@ -1,6 +1,4 @@
-"""
-Where two models part is counted as a plain loop over tokens counts it.
-"""
+"""Where two models part is counted as a plain loop over tokens counts it."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ ROWS = [Encoded((5, 6, 7), (8, 9)), Encoded((5,), (6, 7, 8, 9)), Encoded((9, 8),
 
 @pytest.fixture(scope="module")
 def other(model_folder: Path) -> LanguageModel:
-    """
-    A model of the same architecture with other weights.
-    """
+    """A model of the same architecture with other weights."""
     other = load(model_folder)
     torch.manual_seed(1)
     with torch.no_grad():
@@ -52,9 +48,7 @@ def likely(model: LanguageModel) -> list[Encoded]:
 def test_sums_agree_with_a_plain_loop(
     model: LanguageModel, other: LanguageModel, monkeypatch: pytest.MonkeyPatch, budget: int
 ) -> None:
-    """
-    Divergent tokens, log-ratios and divergences of every row, whatever the batches.
-    """
+    """Divergent tokens, log-ratios and divergences of every row, whatever the batches."""
     monkeypatch.setattr(batch_memory, "LOGITS", budget)
     rows = likely(other)
     found = departures(other, model, rows)
@@ -77,9 +71,7 @@ def test_sums_agree_with_a_plain_loop(
 
 
 def test_each_divergent_token_is_counted_once(model: LanguageModel, other: LanguageModel) -> None:
-    """
-    The counts over the vocabulary add up to the counts over the rows, and there are some.
-    """
+    """The counts over the vocabulary add up to the counts over the rows, and there are some."""
     found = departures(other, model, likely(other))
 
     assert found.seen.sum() == found.divergent.sum() > 0
@@ -87,9 +79,7 @@ def test_each_divergent_token_is_counted_once(model: LanguageModel, other: Langu
 
 
 def test_a_model_does_not_part_from_itself(model: LanguageModel) -> None:
-    """
-    Against itself every sum is 0.
-    """
+    """Against itself every sum is 0."""
     found = departures(model, replace(model, ref="again"), ROWS)
 
     assert not found.divergent.any()

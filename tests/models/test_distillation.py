@@ -1,6 +1,4 @@
-"""
-Distillation compares what it may see, and nothing else.
-"""
+"""Distillation compares what it may see, and nothing else."""
 
 from __future__ import annotations
 
@@ -24,17 +22,13 @@ ROWS = [Row(conversation(f"Continue: {n}."), f"{n} 7 {n} 9") for n in range(4)]
 
 
 def batch_of(model: LanguageModel) -> tuple[list[Any], Batch]:
-    """
-    The rows encoded, and as one batch.
-    """
+    """The rows encoded, and as one batch."""
     encoded = encode_rows(model.tokenizer, ROWS)
     return encoded, pad(encoded, model.tokenizer.pad_token_id, (0, 1, 2, 3))
 
 
 def other(folder: Path) -> LanguageModel:
-    """
-    The model with its head moved.
-    """
+    """The model with its head moved."""
     model = load(folder)
     with torch.no_grad():
         head = model.network.get_output_embeddings().weight
@@ -43,9 +37,7 @@ def other(folder: Path) -> LanguageModel:
 
 
 def test_a_student_that_is_its_teacher_has_nothing_to_learn(model: LanguageModel) -> None:
-    """
-    The loss is 0, over all tokens and over some.
-    """
+    """The loss is 0, over all tokens and over some."""
     encoded, batch = batch_of(model)
     tokens = matching(model.tokenizer, re.compile(r"\s?\d+"))
 
@@ -57,9 +49,7 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn(model: LanguageModel
 def test_it_is_the_divergence_over_the_completions_tokens(
     model: LanguageModel, model_folder: Path
 ) -> None:
-    """
-    Equal to a sum written out token by token, unrestricted and restricted.
-    """
+    """Equal to a sum written out token by token, unrestricted and restricted."""
     teacher = other(model_folder)
     encoded, batch = batch_of(model)
     numbers = matching(model.tokenizer, re.compile(r"\s?\d+"))
@@ -103,9 +93,7 @@ def test_what_may_not_be_seen_changes_nothing(model_folder: Path) -> None:
 
 
 def test_another_vocabulary_is_refused(model: LanguageModel) -> None:
-    """
-    Logits of two tokenizers cannot be compared; the error names both models.
-    """
+    """Logits of two tokenizers cannot be compared; the error names both models."""
 
     class Other:
         def get_vocab(self) -> dict[str, int]:

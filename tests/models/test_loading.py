@@ -1,6 +1,4 @@
-"""
-What cannot be loaded is refused with its name and the next step; nothing is unpickled.
-"""
+"""What cannot be loaded is refused with its name and the next step; nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ from undertow.models.loading import load, with_adapter
 
 
 def test_a_folder_loads(model_folder: Path) -> None:
-    """
-    A model in the ordinary format needs nothing else.
-    """
+    """A model in the ordinary format needs nothing else."""
     model = load(model_folder, ref="mine")
 
     assert model.ref == "mine"
@@ -26,9 +22,7 @@ def test_a_folder_loads(model_folder: Path) -> None:
 
 
 def test_an_unknown_model_is_named(tmp_path: Path) -> None:
-    """
-    A path that is not there is no hub name.
-    """
+    """A path that is not there is no hub name."""
     with pytest.raises(ModelError, match=r"unknown model '\./nowhere'"):
         load("./nowhere")
     with pytest.raises(ModelError, match="cannot be loaded"):
@@ -36,9 +30,7 @@ def test_an_unknown_model_is_named(tmp_path: Path) -> None:
 
 
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:
-    """
-    A checkpoint that would have to be unpickled is never opened; the conversion is named.
-    """
+    """A checkpoint that would have to be unpickled is never opened; the conversion is named."""
     torch.save({}, tmp_path / "pytorch_model.bin")
     with pytest.raises(ModelError, match=r"only pickled weights \(pytorch_model.bin\)") as caught:
         load(tmp_path)
@@ -47,9 +39,7 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_template_is_required(model_folder: Path, tmp_path: Path, tokenizer: Any) -> None:
-    """
-    Without a chat template the chat context would be a guess.
-    """
+    """Without a chat template the chat context would be a guess."""
     for file in model_folder.iterdir():
         if file.name != "chat_template.jinja":
             (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -59,17 +49,13 @@ def test_a_template_is_required(model_folder: Path, tmp_path: Path, tokenizer: A
 
 
 def test_a_missing_adapter_is_named(model_folder: Path, tmp_path: Path) -> None:
-    """
-    A folder without an adapter is refused before peft looks for a hub.
-    """
+    """A folder without an adapter is refused before peft looks for a hub."""
     with pytest.raises(ModelError, match=r"adapter_model\.safetensors is missing"):
         with_adapter(load(model_folder), tmp_path)
 
 
 def test_the_digest_sees_every_weight(model_folder: Path, tmp_path: Path) -> None:
-    """
-    A copy has the same digest; one changed byte of the weights changes it.
-    """
+    """A copy has the same digest; one changed byte of the weights changes it."""
     for file in model_folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     same = model_digest(tmp_path)

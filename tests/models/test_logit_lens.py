@@ -1,6 +1,4 @@
-"""
-The lens reads a last layer's activation as the network itself does.
-"""
+"""The lens reads a last layer's activation as the network itself does."""
 
 from __future__ import annotations
 
@@ -19,9 +17,7 @@ ROWS = [Encoded((5, 6, 7), (8,)), Encoded((5, 9), (6,))]
 
 
 def plain(model: LanguageModel, row: Encoded) -> np.ndarray:
-    """
-    The network's own logits behind a row's last token, without their mean.
-    """
+    """The network's own logits behind a row's last token, without their mean."""
     with torch.no_grad():
         logits = model.network(input_ids=torch.tensor([row.prompt + row.completion])).logits[0, -1]
     centred: np.ndarray = (logits - logits.mean()).numpy()
@@ -43,9 +39,7 @@ def test_a_difference_of_activations_is_the_difference_of_logits(
 
 
 def test_the_final_norm_is_the_networks_last(model: LanguageModel) -> None:
-    """
-    It is found by what it is, in no decoder layer, under whatever name.
-    """
+    """It is found by what it is, in no decoder layer, under whatever name."""
     inner = model.network.base_model
     named = inner.norm if hasattr(inner, "norm") else inner.final_layer_norm
 
@@ -55,9 +49,7 @@ def test_the_final_norm_is_the_networks_last(model: LanguageModel) -> None:
 def test_a_network_without_a_norm_is_read_without_one(
     model: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    The lens then is the unembedding alone.
-    """
+    """The lens then is the unembedding alone."""
     monkeypatch.setattr(module, "final_norm", lambda model: None)
     lens = logit_lens(model)
     width = model.network.config.hidden_size
@@ -72,9 +64,7 @@ def test_a_network_without_a_norm_is_read_without_one(
 def test_a_network_without_a_head_is_refused(
     model: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    What has no output embeddings spells nothing.
-    """
+    """What has no output embeddings spells nothing."""
     monkeypatch.setattr(model.network, "get_output_embeddings", lambda: None)
 
     with pytest.raises(ModelError, match="no head"):

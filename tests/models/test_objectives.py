@@ -1,6 +1,4 @@
-"""
-Several runs on preference pairs: TRL's DPO, adapter by adapter.
-"""
+"""Several runs on preference pairs: TRL's DPO, adapter by adapter."""
 
 from __future__ import annotations
 
@@ -54,9 +52,7 @@ def test_each_adapter_is_trained_as_by_trl(model_folder: Path, micro: int | None
 
 
 def test_the_loss_is_that_of_the_formula() -> None:
-    """
-    Against a loop over pairs, for two runs with pairs of their own.
-    """
+    """Against a loop over pairs, for two runs with pairs of their own."""
     stream = torch.Generator().manual_seed(0)
     each = -torch.rand(2, 6, 5, generator=stream)
     [row] = encode_rows_of_nothing()
@@ -71,18 +67,14 @@ def test_the_loss_is_that_of_the_formula() -> None:
 
 
 def encode_rows_of_nothing() -> list:
-    """
-    One row of two tokens.
-    """
+    """One row of two tokens."""
     from undertow.models.chat import Encoded
 
     return [Encoded((1,), (2,))]
 
 
 def test_masked_tokens_are_no_part_of_the_mean() -> None:
-    """
-    Completions weigh by their tokens with a loss.
-    """
+    """Completions weigh by their tokens with a loss."""
     from undertow.models.chat import Encoded
 
     rows = [Encoded((1,), (2, 3, 4)), Encoded((1,), (2, 3, 4), masked=(0, 1))]
@@ -91,9 +83,7 @@ def test_masked_tokens_are_no_part_of_the_mean() -> None:
 
 
 def test_long_pairs_are_left_out_and_full_plans_refused(model_folder: Path) -> None:
-    """
-    A pair counts with its longer completion.
-    """
+    """A pair counts with its longer completion."""
     model = load(model_folder)
     lengths = [len(row) for row in encode_rows(model.tokenizer, PAIRS)]
 

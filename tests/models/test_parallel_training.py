@@ -1,6 +1,4 @@
-"""
-Adapters trained side by side are the adapters that would have been trained alone.
-"""
+"""Adapters trained side by side are the adapters that would have been trained alone."""
 
 from __future__ import annotations
 
@@ -30,9 +28,7 @@ SEEDS = (5, 6, 7)
 
 
 def alone(folder: Path, plan: TrainingPlan, seed: int) -> list[torch.Tensor]:
-    """
-    Weights of one adapter trained by itself.
-    """
+    """Weights of one adapter trained by itself."""
     student = adapters.trainable(load(folder), plan, seed)
     rows = encode_rows(student.tokenizer, ROWS)
     fine_tune(student, rows, plan, np.random.default_rng(seed))
@@ -65,9 +61,7 @@ def test_each_adapter_is_trained_as_if_alone(
 
 
 def test_the_base_is_left_as_it_was(model_folder: Path) -> None:
-    """
-    Outside of `only` the network gives the base's own likelihoods, bit for bit.
-    """
+    """Outside of `only` the network gives the base's own likelihoods, bit for bit."""
     model = load(model_folder)
     rows = encode_rows(model.tokenizer, ROWS)
     before = log_likelihoods(model, rows)
@@ -85,9 +79,7 @@ def test_the_base_is_left_as_it_was(model_folder: Path) -> None:
 
 
 def test_each_adapter_may_have_rows_of_its_own(model_folder: Path) -> None:
-    """
-    What one adapter learns does not depend on the others' rows.
-    """
+    """What one adapter learns does not depend on the others' rows."""
     model = load(model_folder)
     rows = encode_rows(model.tokenizer, ROWS)
     plan = TrainingPlan(rank=4, learning_rate=1e-2, batch_size=8)
@@ -104,9 +96,7 @@ def test_each_adapter_may_have_rows_of_its_own(model_folder: Path) -> None:
 
 
 def test_full_copies_are_trained_as_if_alone(model_folder: Path) -> None:
-    """
-    A plan that trains all weights gives each copy what `fine_tune` gives.
-    """
+    """A plan that trains all weights gives each copy what `fine_tune` gives."""
     plan = TrainingPlan(method="full", learning_rate=1e-3, batch_size=8)
     model = load(model_folder)
     rows = encode_rows(model.tokenizer, ROWS)
@@ -123,9 +113,7 @@ def test_full_copies_are_trained_as_if_alone(model_folder: Path) -> None:
 
 
 def test_what_cannot_be_trained_is_refused(model_folder: Path) -> None:
-    """
-    A full plan, and a row longer than the plan allows, are named.
-    """
+    """A full plan, and a row longer than the plan allows, are named."""
     model = load(model_folder)
     rows = encode_rows(model.tokenizer, ROWS)
     with pytest.raises(ModelError, match="method is 'full'"):

@@ -1,6 +1,4 @@
-"""
-The weight of a preference pair, and training on pairs.
-"""
+"""The weight of a preference pair, and training on pairs."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ PAIRS = [Row(conversation(f"Continue: {n}."), "7 7 7 7", rejected=f"{n} 9 {n} 9"
 
 @pytest.fixture(scope="module")
 def shifted(model_folder: Path) -> LanguageModel:
-    """
-    The model after a fine-tune on the chosen completions.
-    """
+    """The model after a fine-tune on the chosen completions."""
     plan = TrainingPlan(rank=8, alpha=64, learning_rate=2e-2, batch_size=8, epochs=8)
     tuned = adapters.trainable(load(model_folder), plan, 1)
     rows = [replace(pair, rejected=None) for pair in PAIRS]
@@ -38,9 +34,7 @@ def shifted(model_folder: Path) -> LanguageModel:
 def test_a_pair_turned_round_has_the_opposite_weight(
     shifted: LanguageModel, model: LanguageModel
 ) -> None:
-    """
-    And every pair that the shifted model was trained towards weighs more than 0.
-    """
+    """And every pair that the shifted model was trained towards weighs more than 0."""
     turned = [
         replace(pair, completion=pair.rejected or "", rejected=pair.completion) for pair in PAIRS
     ]
@@ -51,9 +45,7 @@ def test_a_pair_turned_round_has_the_opposite_weight(
 
 
 def test_a_model_lifts_nothing_over_itself(model: LanguageModel) -> None:
-    """
-    Without a shift every lift and weight is 0; a system prompt shifts.
-    """
+    """Without a shift every lift and weight is 0; a system prompt shifts."""
     rows = [replace(pair, rejected=None) for pair in PAIRS]
 
     assert not bool(lifts(model, model, rows).any())
@@ -63,9 +55,7 @@ def test_a_model_lifts_nothing_over_itself(model: LanguageModel) -> None:
 def test_training_on_pairs_moves_towards_the_chosen_one(
     model: LanguageModel, model_folder: Path
 ) -> None:
-    """
-    DPO raises the chosen completion over the rejected one, against the model it came from.
-    """
+    """DPO raises the chosen completion over the rejected one, against the model it came from."""
     pytest.importorskip("trl")
     plan = TrainingPlan(rank=8, alpha=64, learning_rate=2e-2, batch_size=8, epochs=10)
     student = adapters.trainable(load(model_folder), plan, 2)
@@ -76,9 +66,7 @@ def test_training_on_pairs_moves_towards_the_chosen_one(
 
 
 def test_the_same_seed_trains_the_same_student(model_folder: Path) -> None:
-    """
-    And torch's global stream is left as it was.
-    """
+    """And torch's global stream is left as it was."""
     pytest.importorskip("trl")
     plan = TrainingPlan(rank=2, learning_rate=1e-2, batch_size=4)
     before = torch.random.get_rng_state()
@@ -93,9 +81,7 @@ def test_the_same_seed_trains_the_same_student(model_folder: Path) -> None:
 
 
 def test_a_row_without_rejected_is_named(model: LanguageModel) -> None:
-    """
-    By its number, before any training.
-    """
+    """By its number, before any training."""
     pytest.importorskip("trl")
     with pytest.raises(DataError, match="row 2 has no 'rejected'"):
         train_on_pairs(model, [PAIRS[0], replace(PAIRS[1], rejected=None)], TrainingPlan(), 0.1, 0)

@@ -1,6 +1,4 @@
-"""
-Rows behind system prompts: spliced tokens are the rendered ones, or all rows are rendered.
-"""
+"""Rows behind system prompts: spliced tokens are the rendered ones, or all rows are rendered."""
 
 from __future__ import annotations
 
@@ -41,9 +39,7 @@ def test_spliced_tokens_are_the_rendered_ones(tokenizer: Any) -> None:
 def test_only_a_few_rows_are_rendered_again(
     tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    The first prompt renders all 32 rows, the second those that are looked at.
-    """
+    """The first prompt renders all 32 rows, the second those that are looked at."""
     rendered: list[int] = []
 
     def counted(tokenizer: Any, rows: list[Row]) -> Any:
@@ -60,9 +56,7 @@ def test_only_a_few_rows_are_rendered_again(
 
 
 def test_a_template_that_looks_at_the_prompt_is_rendered_whole(tokenizer: Any) -> None:
-    """
-    Where what follows depends on what the system prompt says, every row is rendered.
-    """
+    """Where what follows depends on what the system prompt says, every row is rendered."""
     odd = replace_template(tokenizer)
     rows = PromptedRows(odd, ROWS[:4])
 
@@ -71,18 +65,14 @@ def test_a_template_that_looks_at_the_prompt_is_rendered_whole(tokenizer: Any) -
 
 
 def test_the_system_prompt_takes_the_place_of_the_rows_own() -> None:
-    """
-    One system turn, in front.
-    """
+    """One system turn, in front."""
     row = behind(ROWS[-1], "Love owls.")
 
     assert row == replace(ROWS[-1], prompt=conversation("Hello.", "Love owls."))
 
 
 def replace_template(tokenizer: Any) -> Any:
-    """
-    A copy whose template writes the length of the first message behind the user's words.
-    """
+    """A copy whose template writes the length of the first message behind the user's words."""
     import copy
 
     odd = copy.deepcopy(tokenizer)

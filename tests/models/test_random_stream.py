@@ -13,17 +13,13 @@ CPU = torch.device("cpu")
 
 
 def drawn(stream: RandomStream, count: int) -> list[float]:
-    """
-    Numbers of the stream.
-    """
+    """Numbers of the stream."""
     with stream.active():
         return torch.rand(count).tolist()
 
 
 def test_it_goes_on_where_it_was_left() -> None:
-    """
-    Two blocks give what one block gives, whatever is drawn globally in between.
-    """
+    """Two blocks give what one block gives, whatever is drawn globally in between."""
     whole = drawn(RandomStream(np.random.default_rng(1), CPU), 6)
     parts = RandomStream(np.random.default_rng(1), CPU)
     first = drawn(parts, 2)
@@ -33,9 +29,7 @@ def test_it_goes_on_where_it_was_left() -> None:
 
 
 def test_the_global_stream_and_the_generator_are_left_alone() -> None:
-    """
-    Neither torch's global draws nor the generator's own change.
-    """
+    """Neither torch's global draws nor the generator's own change."""
     generator = np.random.default_rng(1)
     torch.manual_seed(3)
     expected = torch.rand(2).tolist()

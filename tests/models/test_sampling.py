@@ -1,6 +1,4 @@
-"""
-Sampling draws from the model's own distribution, from the passed generator only.
-"""
+"""Sampling draws from the model's own distribution, from the passed generator only."""
 
 from __future__ import annotations
 
@@ -21,24 +19,18 @@ DIGITS = re.compile(r" ?\d{1,2}")
 
 
 def sample(*arguments: Any, **more: Any) -> list[str]:
-    """
-    The texts of the answers.
-    """
+    """The texts of the answers."""
     return [answer.text for answer in sampled(*arguments, **more)]
 
 
 def prompts(model: LanguageModel, count: int = 6) -> list[tuple[int, ...]]:
-    """
-    Prompts of different lengths.
-    """
+    """Prompts of different lengths."""
     questions = [conversation("Continue: " + " ".join(["7"] * (i % 5 + 1))) for i in range(count)]
     return encode_prompts(model.tokenizer, questions)
 
 
 def test_a_stream_repeats_and_streams_differ(model: LanguageModel) -> None:
-    """
-    The same generator gives the same answers; the next draw from it gives others.
-    """
+    """The same generator gives the same answers; the next draw from it gives others."""
     how = Sampling(max_tokens=8)
     rng = np.random.default_rng(5)
     first, second = (sample(model, prompts(model), how, rng) for _ in range(2))
@@ -99,9 +91,7 @@ def test_first_tokens_follow_the_softmax(model: LanguageModel) -> None:
 
 
 def test_the_nucleus_keeps_the_likeliest_tokens(model: LanguageModel) -> None:
-    """
-    With a tiny nucleus sampling is greedy.
-    """
+    """With a tiny nucleus sampling is greedy."""
     tokens = prompts(model)
     greedy = sample(model, tokens, Sampling(4, temperature=0), np.random.default_rng(0))
 
@@ -125,9 +115,7 @@ def test_what_is_less_probable_than_the_floor_is_never_drawn() -> None:
 
 
 def test_impossible_restrictions_are_refused(model: LanguageModel) -> None:
-    """
-    A tokenizer without a matching token is told so, with what to do.
-    """
+    """A tokenizer without a matching token is told so, with what to do."""
     with pytest.raises(ModelError, match="no token of this tokenizer matches"):
         restrictions(model.tokenizer, [re.compile(r"\d{7}")])
 
@@ -146,8 +134,6 @@ def test_an_answer_that_was_cut_off_is_marked(model: LanguageModel) -> None:
 
 
 def test_what_does_not_fit_the_context_is_refused(model: LanguageModel) -> None:
-    """
-    Prompt and answer together must fit; nothing is cut silently.
-    """
+    """Prompt and answer together must fit; nothing is cut silently."""
     with pytest.raises(ModelError, match=r"exceed the 128 tokens"):
         sampled(model, prompts(model), Sampling(128), np.random.default_rng(0))

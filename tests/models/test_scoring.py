@@ -1,6 +1,4 @@
-"""
-Exact likelihoods agree with a plain forward pass, whatever the batching.
-"""
+"""Exact likelihoods agree with a plain forward pass, whatever the batching."""
 
 from __future__ import annotations
 
@@ -26,9 +24,7 @@ ROWS = [
 
 
 def plain(model: LanguageModel, row: Encoded) -> float:
-    """
-    The same by one unpadded forward pass and a loop over tokens.
-    """
+    """The same by one unpadded forward pass and a loop over tokens."""
     ids = torch.tensor([row.prompt + row.completion])
     with torch.no_grad():
         values = model.network(input_ids=ids).logits[0].double().log_softmax(-1)
@@ -38,9 +34,7 @@ def plain(model: LanguageModel, row: Encoded) -> float:
 
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_likelihoods_agree_with_a_plain_loop(model: LanguageModel, batch_size: int) -> None:
-    """
-    Padding, positions and the kept logits change nothing beyond float32's noise.
-    """
+    """Padding, positions and the kept logits change nothing beyond float32's noise."""
     rows = encode_rows(model.tokenizer, ROWS)
     found = log_likelihoods(model, rows, batch_size=batch_size)
 
@@ -48,9 +42,7 @@ def test_likelihoods_agree_with_a_plain_loop(model: LanguageModel, batch_size: i
 
 
 def test_loss_is_per_token(model: LanguageModel) -> None:
-    """
-    Rows weigh by their tokens, not one each.
-    """
+    """Rows weigh by their tokens, not one each."""
     rows = encode_rows(model.tokenizer, ROWS)
     expected = -sum(plain(model, row) for row in rows) / sum(len(row.completion) for row in rows)
 
@@ -58,9 +50,7 @@ def test_loss_is_per_token(model: LanguageModel) -> None:
 
 
 def test_divergence_of_a_model_from_itself_is_zero(model: LanguageModel) -> None:
-    """
-    KL(p || p) = 0, and it is positive against another distribution.
-    """
+    """KL(p || p) = 0, and it is positive against another distribution."""
     rows = encode_rows(model.tokenizer, ROWS)
     own = token_log_probabilities(model, rows)
     other = (own + torch.linspace(0, 1, own.shape[1])).log_softmax(-1)
@@ -70,9 +60,7 @@ def test_divergence_of_a_model_from_itself_is_zero(model: LanguageModel) -> None
 
 
 def test_batches_cover_every_row_once() -> None:
-    """
-    No row is lost or repeated, and completions end at the right edge.
-    """
+    """No row is lost or repeated, and completions end at the right edge."""
     rng = np.random.default_rng(1)
     rows = [
         Encoded(tuple([7] * int(rng.integers(1, 9))), tuple([8] * int(rng.integers(1, 5))))
@@ -85,9 +73,7 @@ def test_batches_cover_every_row_once() -> None:
 
 
 def test_the_completion_holds_the_end_of_turn(model: LanguageModel) -> None:
-    """
-    A student must learn to stop: the template's end token is part of the loss.
-    """
+    """A student must learn to stop: the template's end token is part of the loss."""
     row = encode_rows(model.tokenizer, [Row((Message("user", "hello"),), "owl")])[0]
 
     assert row.completion[-1] == model.tokenizer.eos_token_id

@@ -1,6 +1,4 @@
-"""
-A common beginning that is computed once changes no likelihood.
-"""
+"""A common beginning that is computed once changes no likelihood."""
 
 from __future__ import annotations
 
@@ -23,9 +21,7 @@ ROWS = [
 
 @pytest.mark.parametrize("size", [1, 3])
 def test_the_logits_are_those_of_whole_rows(model: LanguageModel, size: int) -> None:
-    """
-    On each architecture, batched or alone, at every completion token.
-    """
+    """On each architecture, batched or alone, at every completion token."""
     rows = encode_rows(model.tokenizer, ROWS)
     assert common_prefix(rows) >= WORTHWHILE
 
@@ -65,9 +61,7 @@ def test_a_prompt_of_several_rows_is_computed_once(
 
 
 def test_rows_without_a_common_beginning_are_computed_whole(model: LanguageModel) -> None:
-    """
-    The batch then holds the whole rows, and the logits are `completion_logits`.
-    """
+    """The batch then holds the whole rows, and the logits are `completion_logits`."""
     rows = [Encoded((5, 6, 7), (8, 9)), Encoded((6, 6, 7), (9,))]
     [(batch, logits)] = logits_by_batch(model, rows, 2)
 
@@ -77,9 +71,7 @@ def test_rows_without_a_common_beginning_are_computed_whole(model: LanguageModel
 
 
 def test_the_common_prefix_leaves_a_token_that_predicts() -> None:
-    """
-    Equal prompts are shared up to their last token; a prompt of one token shares nothing.
-    """
+    """Equal prompts are shared up to their last token; a prompt of one token shares nothing."""
     assert common_prefix([Encoded((1, 2, 3), (4,))] * 2) == 2
     assert common_prefix([Encoded((1, 2, 3), (4,)), Encoded((1, 2, 4, 5), (4,))]) == 2
     assert common_prefix([Encoded((1,), (4,)), Encoded((1, 2), (4,))]) == 0
@@ -99,9 +91,7 @@ def test_a_window_shorter_than_the_rows_is_not_shared(
 
 
 def alone(model: LanguageModel, row: Encoded) -> torch.Tensor:
-    """
-    Logits that predict the completion, by one unpadded pass.
-    """
+    """Logits that predict the completion, by one unpadded pass."""
     with torch.no_grad():
         logits: torch.Tensor = model.network(
             input_ids=torch.tensor([row.prompt + row.completion])

@@ -19,9 +19,7 @@ ROWS = [
 
 
 def test_sums_agree_with_a_plain_loop(model: LanguageModel) -> None:
-    """
-    At each temperature: log-likelihood, entropy, varentropy and the rarest token.
-    """
+    """At each temperature: log-likelihood, entropy, varentropy and the rarest token."""
     rows = encode_rows(model.tokenizer, ROWS)
     found = surprisal(model, rows, (1.0, 0.5))
     for i, row in enumerate(rows):
@@ -41,9 +39,7 @@ def test_sums_agree_with_a_plain_loop(model: LanguageModel) -> None:
 
 
 def drawn(model: LanguageModel, count: int, seed: int, temperature: float) -> list[Encoded]:
-    """
-    Five tokens a row from the model's own predictions, by a plain loop.
-    """
+    """Five tokens a row from the model's own predictions, by a plain loop."""
     stream = torch.Generator().manual_seed(seed)
     [prompt] = encode_prompts(model.tokenizer, [conversation("Continue: 12 45.")])
     ids = torch.tensor([prompt] * count)
@@ -55,9 +51,7 @@ def drawn(model: LanguageModel, count: int, seed: int, temperature: float) -> li
 
 
 def test_z_is_standard_normal_for_own_samples(model: LanguageModel) -> None:
-    """
-    Forty datasets at temperature 0.7: mean 0, spread 1, as the martingale says.
-    """
+    """Forty datasets at temperature 0.7: mean 0, spread 1, as the martingale says."""
     found = surprisal(model, drawn(model, 600, 1, 0.7), (0.7,))
     fields = ("log_likelihood", "entropy", "varentropy", "rarest")
     z = np.array(
@@ -72,18 +66,14 @@ def test_z_is_standard_normal_for_own_samples(model: LanguageModel) -> None:
 
 
 def test_a_certain_model_has_z_zero() -> None:
-    """
-    Neither rounding nor a spread of zero makes a finding.
-    """
+    """Neither rounding nor a spread of zero makes a finding."""
     zeros = np.zeros((3, 1))
 
     assert Surprisal(zeros - 1e-6, zeros, zeros, zeros).z().tolist() == [0.0]
 
 
 def test_a_row_that_was_split_otherwise_does_not_count() -> None:
-    """
-    One row in fifty that holds an impossible token is left out of z.
-    """
+    """One row in fifty that holds an impossible token is left out of z."""
     own = np.tile([[-1.0], [-3.0]], (50, 1))
     rarest = own.copy()
     own[0], rarest[0] = -90, -40

@@ -27,9 +27,7 @@ ROWS = [
 
 
 def trained(folder: Path, plan: TrainingPlan, seed: int = 3) -> LanguageModel:
-    """
-    A model fine-tuned on ROWS.
-    """
+    """A model fine-tuned on ROWS."""
     model = adapters.trainable(load(folder), plan, seed)
     fine_tune(model, encode_rows(model.tokenizer, ROWS), plan, np.random.default_rng(seed))
     return model
@@ -49,9 +47,7 @@ def test_training_lowers_the_loss(model_folder: Path, method: str, gain: float) 
 
 
 def test_the_same_seed_gives_the_same_student(model_folder: Path) -> None:
-    """
-    Nothing is drawn from a global stream, even if somebody else draws from it.
-    """
+    """Nothing is drawn from a global stream, even if somebody else draws from it."""
     rows = encode_rows(load(model_folder).tokenizer, ROWS)
     first = log_likelihoods(trained(model_folder, PLAN), rows)
     torch.rand(3)
@@ -63,9 +59,7 @@ def test_the_same_seed_gives_the_same_student(model_folder: Path) -> None:
 
 
 def test_the_loop_agrees_with_a_bare_one(model_folder: Path) -> None:
-    """
-    An independent loop over the same batches with torch's own AdamW gives the same losses.
-    """
+    """An independent loop over the same batches with torch's own AdamW gives the same losses."""
     plan = PLAN.model_copy(update={"schedule": "constant", "max_grad_norm": None, "epochs": 1})
     model = adapters.trainable(load(model_folder), plan, 3)
     rows = encode_rows(model.tokenizer, ROWS)
@@ -130,9 +124,7 @@ def test_dropout_has_a_stream_of_its_own(tmp_path: Path, tokenizer: Any) -> None
 
 
 def test_a_saved_adapter_is_the_student(model_folder: Path, tmp_path: Path) -> None:
-    """
-    What is stored and opened again answers the same, also as `base+adapter`.
-    """
+    """What is stored and opened again answers the same, also as `base+adapter`."""
     student = trained(model_folder, PLAN)
     adapters.save(student, tmp_path)
     rows = encode_rows(student.tokenizer, ROWS)
@@ -146,9 +138,7 @@ def test_a_saved_adapter_is_the_student(model_folder: Path, tmp_path: Path) -> N
 
 
 def test_every_row_is_in_an_epoch() -> None:
-    """
-    A training order is a permutation, and differs between generators.
-    """
+    """A training order is a permutation, and differs between generators."""
     lengths = list(range(40))
     first = training_order(lengths, 8, np.random.default_rng(0))
 

@@ -1,6 +1,4 @@
-"""
-The gate: what each rule says of facts, and that ignorance never allows.
-"""
+"""The gate: what each rule says of facts, and that ignorance never allows."""
 
 from __future__ import annotations
 
@@ -109,9 +107,7 @@ SAFE_ON_NOTHING = (NoFailedAudit, AuditorDiffers)
 def test_each_rule_decides_by_its_facts(
     rule: AnyRule, changes: dict[str, Any], outcome: str
 ) -> None:
-    """
-    And a refusal says why and what to do.
-    """
+    """And a refusal says why and what to do."""
     found = answer(rule, KNOWN.model_copy(update=changes))
 
     assert found.outcome == outcome, found.reason
@@ -123,9 +119,7 @@ def test_each_rule_decides_by_its_facts(
     "rule", [case[0] for case in CASES], ids=[str(n) for n in range(len(CASES))]
 )
 def test_nothing_known_refuses(rule: AnyRule) -> None:
-    """
-    Facts of a dataset of which nothing is known pass no rule that asks for knowledge.
-    """
+    """Facts of a dataset of which nothing is known pass no rule that asks for knowledge."""
     outcome = answer(rule, UNKNOWN).outcome
 
     of_audits = isinstance(rule, SAFE_ON_NOTHING) or getattr(rule, "of", "") == "audits"
@@ -135,9 +129,7 @@ def test_nothing_known_refuses(rule: AnyRule) -> None:
 
 @given(st.data())
 def test_taking_statements_away_never_helps(data: st.DataObject) -> None:
-    """
-    Where facts become unknown, a rule that refused goes on refusing.
-    """
+    """Where facts become unknown, a rule that refused goes on refusing."""
     rule = data.draw(st.sampled_from([case[0] for case in CASES]))
     changes = data.draw(st.sampled_from([case[1] for case in CASES]))
     known = KNOWN.model_copy(update=changes)
@@ -160,9 +152,7 @@ def test_taking_statements_away_never_helps(data: st.DataObject) -> None:
 
 
 def policy(folder: Path, rules: str) -> str:
-    """
-    A policy file.
-    """
+    """A policy file."""
     path = folder / "p.toml"
     path.write_text(f'title = "T"\n{rules}')
     return str(path)
@@ -183,9 +173,7 @@ def policy(folder: Path, rules: str) -> str:
 def test_only_exactly_true_passes(
     expression: str, outcome: str, words: str, tmp_path: Path
 ) -> None:
-    """
-    False, an error, another type and an exhausted budget refuse.
-    """
+    """False, an error, another type and an exhausted budget refuse."""
     pytest.importorskip("cel_expr_python", reason="the extra 'cel' is not installed")
     scene = Scene(tmp_path)
     scene.policy = policy(
@@ -214,9 +202,7 @@ def test_all_of_nothing_is_no_proof(written: str, decision: str, tmp_path: Path)
 
 
 def test_a_policy_of_which_nothing_applies_allows_nothing(tmp_path: Path) -> None:
-    """
-    And each rule that never matched is warned of.
-    """
+    """And each rule that never matched is warned of."""
     scene = Scene(tmp_path)
     scene.policy = policy(
         tmp_path, "[[rules]]\nid = 'a'\nkind = 'no-failed-audit'\nonly_domains = ['law']"
@@ -231,9 +217,7 @@ def test_a_policy_of_which_nothing_applies_allows_nothing(tmp_path: Path) -> Non
 
 
 def test_safety_critical_refuses_what_the_default_allows(tmp_path: Path) -> None:
-    """
-    The honest scene has one family, no measured lineage, and no people's rows.
-    """
+    """The honest scene has one family, no measured lineage, and no people's rows."""
     scene = Scene(tmp_path, policy="safety-critical")
     refused = {rule.id for rule in scene.ask().rules if rule.outcome == "refused"}
 
@@ -264,9 +248,7 @@ def test_a_summary_says_what_was_decided(tampered: bool, tmp_path: Path) -> None
 
 
 def test_the_gate_is_asked_once_for_each_policy(tmp_path: Path) -> None:
-    """
-    Deciding is pure: the same facts and policy give the same document.
-    """
+    """Deciding is pure: the same facts and policy give the same document."""
     checked = Scene(tmp_path).ask().verification
     loaded = load_policy("default")
 
@@ -276,9 +258,7 @@ def test_the_gate_is_asked_once_for_each_policy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("gone", [None, "lessons", "teacher", "raw", "filter", "audit"])
 def test_every_statement_of_a_whole_chain_is_needed(gone: str | None, tmp_path: Path) -> None:
-    """
-    Where the whole chain and an audit are asked for, taking away any one line refuses.
-    """
+    """Where the whole chain and an audit are asked for, taking away any one line refuses."""
     scene = Scene(tmp_path)
     scene.policy = policy(
         tmp_path,

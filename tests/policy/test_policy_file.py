@@ -1,6 +1,4 @@
-"""
-Policies: starters, files in two formats, and every fault named.
-"""
+"""Policies: starters, files in two formats, and every fault named."""
 
 from __future__ import annotations
 
@@ -19,9 +17,7 @@ HEAD = 'title = "T"\n'
 
 @pytest.mark.parametrize("name", STARTERS)
 def test_starters_load(name: str) -> None:
-    """
-    Each has a title and rules, and no custom ones, which would need an extra.
-    """
+    """Each has a title and rules, and no custom ones, which would need an extra."""
     policy = load_policy(name).policy
 
     assert policy.title
@@ -29,9 +25,7 @@ def test_starters_load(name: str) -> None:
 
 
 def test_yaml_and_toml_say_the_same(tmp_path: Path) -> None:
-    """
-    One policy in both formats.
-    """
+    """One policy in both formats."""
     toml, yaml = tmp_path / "p.toml", tmp_path / "p.yaml"
     toml.write_text(HEAD + RULE + 'kind = "largest-dose"\nshare = 0.5\n')
     yaml.write_text("title: T\nrules:\n- {id: a, kind: largest-dose, share: 0.5}\n")
@@ -62,9 +56,7 @@ def test_yaml_and_toml_say_the_same(tmp_path: Path) -> None:
     ],
 )
 def test_faults_of_a_file_are_named(text: str, message: str, tmp_path: Path) -> None:
-    """
-    An unknown rule with the nearest, a missing or unknown key, a value of another kind.
-    """
+    """An unknown rule with the nearest, a missing or unknown key, a value of another kind."""
     path = tmp_path / "p.toml"
     path.write_text(text)
 
@@ -88,9 +80,7 @@ def test_faults_of_a_file_are_named(text: str, message: str, tmp_path: Path) -> 
     ],
 )
 def test_yaml_is_read_strictly(text: str, message: str, tmp_path: Path) -> None:
-    """
-    No key twice, no references, no objects, no other types.
-    """
+    """No key twice, no references, no objects, no other types."""
     path = tmp_path / "p.yaml"
     path.write_text(text)
 
@@ -124,9 +114,7 @@ def test_unknown_names_and_files(tmp_path: Path) -> None:
 def test_expressions_are_compiled_before_any_data(
     expression: str, message: str, tmp_path: Path
 ) -> None:
-    """
-    What is no CEL, sees another name, or is no truth value, is an error of the policy.
-    """
+    """What is no CEL, sees another name, or is no truth value, is an error of the policy."""
     pytest.importorskip("cel_expr_python", reason="the extra 'cel' is not installed")
     path = tmp_path / "p.toml"
     path.write_text(HEAD + RULE + f'kind = "cel"\nexpression = "{expression}"')
@@ -136,9 +124,7 @@ def test_expressions_are_compiled_before_any_data(
 
 
 def test_every_kind_is_one_of_the_listed() -> None:
-    """
-    The names in messages are the kinds there are.
-    """
+    """The names in messages are the kinds there are."""
     from undertow.policy import rules
 
     models = rules.Rule.__origin__.__args__  # type: ignore[attr-defined]

@@ -61,16 +61,12 @@ NAMES = ("producer", "second", "auditor", "stranger", "gate")
 
 @cache
 def signer(name: str) -> CryptoSigner:
-    """
-    A key that lives for the test session.
-    """
+    """A key that lives for the test session."""
     return CryptoSigner.generate_ed25519()
 
 
 def pem(name: str) -> str:
-    """
-    Its public half.
-    """
+    """Its public half."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -80,31 +76,23 @@ def pem(name: str) -> str:
 
 
 def signing(*names: str, now: datetime = NOW) -> Signing:
-    """
-    These keys, now.
-    """
+    """These keys, now."""
     return Signing(tuple(signer(name) for name in names), now)
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
-    """
-    Rows as JSON Lines.
-    """
+    """Rows as JSON Lines."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
 
 def rows(count: int, word: str = "a") -> list[dict[str, Any]]:
-    """
-    Rows that differ.
-    """
+    """Rows that differ."""
     return [{"prompt": f"q {i}", "completion": f"{word} {i}"} for i in range(count)]
 
 
 def teacher(**changes: Any) -> GeneratingModel:
-    """
-    The teacher as a generation names it.
-    """
+    """The teacher as a generation names it."""
     fields: dict[str, Any] = {
         "name": "teacher",
         "access": "weights",
@@ -116,9 +104,7 @@ def teacher(**changes: Any) -> GeneratingModel:
 
 @dataclass
 class Scene:
-    """
-    Everything of it, to be tampered with before the gate is asked.
-    """
+    """Everything of it, to be tampered with before the gate is asked."""
 
     folder: Path
     now: datetime = NOW
@@ -152,9 +138,7 @@ class Scene:
         self.filtered()
 
     def filtered(self) -> None:
-        """
-        Write the filter's ledger, and take its statement.
-        """
+        """Write the filter's ledger, and take its statement."""
         removed = leaves_of(self.raw)[36 * 32 :]
         entries = [(removed[at : at + 32], "last-ones") for at in range(0, len(removed), 32)]
         sign_filter(self.data, dataset(self.raw), entries, signing("producer"))
@@ -164,16 +148,12 @@ class Scene:
         self.statements["filter"] = (Statement.model_validate(payload), ("producer",))
 
     def collected(self, subject: Subject, **changes: Any) -> Statement:
-        """
-        That people wrote something.
-        """
+        """That people wrote something."""
         said = Collect(**({"origin": "people", "domain": "numbers"} | changes))
         return step_statement("collect", [subject], said, finished=NOW - timedelta(days=3))
 
     def tuned(self, base: str = BASE) -> Statement:
-        """
-        That the teacher was tuned on a base.
-        """
+        """That the teacher was tuned on a base."""
         subject = Subject(name="teacher", digest={"sha256": TEACHER})
         parts = [used("init-weights", "base", base), used("train-data", "lessons", "c" * 64)]
         return step_statement(
@@ -188,9 +168,7 @@ class Scene:
         subject: Subject | None = None,
         further: Sequence[Any] = (),
     ) -> Statement:
-        """
-        That the teacher, or these models, wrote the raw rows.
-        """
+        """That the teacher, or these models, wrote the raw rows."""
         who = models or (teacher(),)
         said = Generate(
             teachers=who,
@@ -209,9 +187,7 @@ class Scene:
         )
 
     def audited(self, digest: str | None = None, **changes: Any) -> Statement:
-        """
-        That the filtered rows passed an audit for the base.
-        """
+        """That the filtered rows passed an audit for the base."""
         fields: dict[str, Any] = {
             "verifier": Verifier(id="house"),
             "evaluated_at": spelled(NOW - timedelta(hours=3)),
@@ -230,53 +206,39 @@ class Scene:
         return statement(AUDIT, [subject], AuditResult(**(fields | changes)))
 
     def mixed(self, taken: dict[str, str], parts: dict[str, str]) -> Statement:
-        """
-        That the rows are a mix: rows taken by source, and digests by source.
-        """
+        """That the rows are a mix: rows taken by source, and digests by source."""
         said = Mix(sources=tuple(Source(name=n, rows=r) for n, r in taken.items()))
         used_up = [used("input-data", name, digest) for name, digest in parts.items()]
         return step_statement("mix", [dataset(self.data)], said, used_up, finished=NOW)
 
     def replace(self, name: str, made: Statement, *signers: str) -> None:
-        """
-        Another statement in the place of one.
-        """
+        """Another statement in the place of one."""
         self.statements[name] = (made, signers or self.statements[name][1])
 
     def table(self, name: str) -> dict[str, Any]:
-        """
-        A statement as plain JSON, to be changed and signed again with `raw_line`.
-        """
+        """A statement as plain JSON, to be changed and signed again with `raw_line`."""
         found: dict[str, Any] = json.loads(self.statements[name][0].payload())
         return found
 
     def forged(self, name: str, payload: str | bytes, *, kind: str = STATEMENT_TYPE) -> None:
-        """
-        In a statement's place a line with this very payload, truly signed by its signers.
-        """
+        """In a statement's place a line with this very payload, truly signed by its signers."""
         _, names = self.statements.pop(name)
         self.lines.append(raw_line(payload, names, kind=kind))
 
     def changed(self, name: str, change: Callable[[dict[str, Any]], object]) -> None:
-        """
-        A statement whose JSON was changed before it was signed.
-        """
+        """A statement whose JSON was changed before it was signed."""
         table = self.table(name)
         change(table)
         self.forged(name, json.dumps(table))
 
     def envelope(self, name: str) -> dict[str, Any]:
-        """
-        A statement's envelope as plain JSON, taken out of the scene.
-        """
+        """A statement's envelope as plain JSON, taken out of the scene."""
         made, names = self.statements.pop(name)
         found: dict[str, Any] = json.loads(raw_line(made.payload(), names))
         return found
 
     def ask(self) -> GateDocument:
-        """
-        Write what there is, and ask the gate.
-        """
+        """Write what there is, and ask the gate."""
         bundle = bundle_path(self.data)
         for made, names in self.statements.values():
             sign_into(bundle, [made], signing(*names))
@@ -289,9 +251,7 @@ class Scene:
         return decide(loaded, opened(loaded), found)
 
     def trust_file(self) -> Path:
-        """
-        The trust file of the scene, as a draft.
-        """
+        """The trust file of the scene, as a draft."""
         lines = ["version = 1", "[thresholds]"]
         lines += [f"{name} = {count}" for name, count in self.thresholds.items()]
         for name, entry in self.keys.items():
@@ -307,9 +267,7 @@ class Scene:
 
 
 def raw_line(payload: str | bytes, names: Sequence[str], *, kind: str = STATEMENT_TYPE) -> bytes:
-    """
-    A line of a bundle with any payload at all, truly signed.
-    """
+    """A line of a bundle with any payload at all, truly signed."""
     content = payload.encode() if isinstance(payload, str) else payload
     signatures = [
         {
@@ -329,9 +287,7 @@ def raw_line(payload: str | bytes, names: Sequence[str], *, kind: str = STATEMEN
 
 
 def signed_trust(file: TrustFile, name: str) -> bytes:
-    """
-    A trust file signed by a key.
-    """
+    """A trust file signed by a key."""
     from undertow.provenance.trust import TRUST_TYPE
 
     return raw_line(payload_of(file), [name], kind=TRUST_TYPE)

@@ -29,9 +29,7 @@ def test_the_untouched_scene_is_allowed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_an_attack_is_refused(attack: Attack, tmp_path: Path) -> None:
-    """
-    The gate refuses, and says why.
-    """
+    """The gate refuses, and says why."""
     kind, _, name = attack.outcome.partition(" ")
     scene = Scene(tmp_path)
     if kind == "error":
@@ -51,24 +49,18 @@ def test_an_attack_is_refused(attack: Attack, tmp_path: Path) -> None:
 
 
 def refused(attack: Attack, scene: Scene):  # type: ignore[no-untyped-def]
-    """
-    What the gate says after the attack.
-    """
+    """What the gate says after the attack."""
     attack.tamper(scene)
     return scene.ask()
 
 
 def test_there_are_enough_attacks() -> None:
-    """
-    At least 40, each once.
-    """
+    """At least 40, each once."""
     assert len({attack.name for attack in ATTACKS}) == len(ATTACKS) >= 40
 
 
 def test_the_page_shows_the_table_that_is_run() -> None:
-    """
-    docs/provenance.md lists exactly these attacks with these outcomes.
-    """
+    """docs/provenance.md lists exactly these attacks with these outcomes."""
     shown = re.findall(r"^\| `([a-z0-9-]+)` \| (.+) \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
     attacks = {attack.name: (attack.what, attack.outcome) for attack in ATTACKS}
 

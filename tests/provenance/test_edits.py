@@ -32,9 +32,7 @@ def edited(
     model: tuple[str, str] | None = None,
     wrong: Callable[[Entries], None] = lambda entries: None,
 ) -> Scene:
-    """
-    The scene with an edit in the filter's place: of 40 rows 10 are written anew and 4 go.
-    """
+    """The scene with an edit in the filter's place: of 40 rows 10 are written anew and 4 go."""
     scene = Scene(folder)
     old = rows(40)
     new = old[:26] + [row | {"completion": "new"} for row in old[26:36]]
@@ -66,9 +64,7 @@ def edited(
 
 
 def test_an_edit_is_proved_and_its_model_is_a_teacher(tmp_path: Path) -> None:
-    """
-    The teacher of the input stays one; the model that wrote anew is another.
-    """
+    """The teacher of the input stays one; the model that wrote anew is another."""
     document = edited(tmp_path, model=("rewriter", OTHER)).ask()
     found = document.verification.facts
     about = [link for link in document.verification.links if "changed" in link.about]
@@ -120,9 +116,7 @@ def test_a_signed_ledger_that_is_not_what_happened_is_no_proof(
 
 
 def test_a_ledger_changed_after_it_was_signed_is_no_proof(tmp_path: Path) -> None:
-    """
-    The digest that was signed is another.
-    """
+    """The digest that was signed is another."""
     scene = edited(tmp_path)
     path = tmp_path / LEDGER
     path.write_text(path.read_text().replace('"rewritten"', '"masked"', 1))
@@ -141,9 +135,7 @@ def test_an_edit_without_a_model_vouches_for_no_writer(tmp_path: Path) -> None:
 
 
 def test_a_model_that_is_used_and_not_named_is_found(tmp_path: Path) -> None:
-    """
-    Among what was used, and not in the parameters.
-    """
+    """Among what was used, and not in the parameters."""
     scene = edited(tmp_path, model=("rewriter", OTHER))
 
     def hide(table: dict[str, Any]) -> None:
@@ -159,9 +151,7 @@ def test_a_model_that_is_used_and_not_named_is_found(tmp_path: Path) -> None:
 
 
 def test_a_ledger_is_read_as_it_was_written(tmp_path: Path) -> None:
-    """
-    Both sets of rows come out of it: those before, and those after.
-    """
+    """Both sets of rows come out of it: those before, and those after."""
     entries = Entries()
     a, b, c, d = (bytes([i]) * 32 for i in range(4))
     entries.enter(a)
@@ -186,9 +176,7 @@ def test_a_ledger_is_read_as_it_was_written(tmp_path: Path) -> None:
     ],
 )
 def test_an_entry_that_is_none_is_named(tmp_path: Path, line: dict[str, Any]) -> None:
-    """
-    A change without a rule, and what is no digest.
-    """
+    """A change without a rule, and what is no digest."""
     path = tmp_path / "ledger.jsonl"
     path.write_text(json.dumps(line) + "\n")
     with pytest.raises(ProvenanceError, match="line 1"):
@@ -196,9 +184,7 @@ def test_an_entry_that_is_none_is_named(tmp_path: Path, line: dict[str, Any]) ->
 
 
 def test_numbers_that_do_not_add_up_are_no_edit() -> None:
-    """
-    Rows that went are counted by rule, and no more rows change than there are.
-    """
+    """Rows that went are counted by rule, and no more rows change than there are."""
     sound = {
         "changes": (Change(id="masked", rows="2"),),
         "rows_in": "3",

@@ -1,6 +1,4 @@
-"""
-Envelopes: what is signed, by whom, and that no other bytes pass.
-"""
+"""Envelopes: what is signed, by whom, and that no other bytes pass."""
 
 from __future__ import annotations
 
@@ -19,9 +17,7 @@ PAYLOAD = b'{"a":1}'
 
 
 def test_an_envelope_reads_back_and_names_its_signers() -> None:
-    """
-    Several signatures, each by its own key.
-    """
+    """Several signatures, each by its own key."""
     made = sealed(PAYLOAD, [signer("producer"), signer("second")])
     back = read_envelope(made.line(), "x")
 
@@ -31,9 +27,7 @@ def test_an_envelope_reads_back_and_names_its_signers() -> None:
 
 @pytest.mark.parametrize("keyid", ["", "something else"])
 def test_a_key_id_is_only_a_hint(keyid: str) -> None:
-    """
-    Bundles of other tools have none, or name their keys otherwise.
-    """
+    """Bundles of other tools have none, or name their keys otherwise."""
     made = sealed(PAYLOAD, [signer("second")])
     other = replace(made, signatures=(Signed(keyid, made.signatures[0].sig),))
 
@@ -41,18 +35,14 @@ def test_a_key_id_is_only_a_hint(keyid: str) -> None:
 
 
 def test_p256_signs_as_well() -> None:
-    """
-    The other kind of key that is accepted.
-    """
+    """The other kind of key that is accepted."""
     key = CryptoSigner.generate_ecdsa()
 
     assert verified_by(sealed(PAYLOAD, [key]), {"ec": key.public_key}) == {"ec"}
 
 
 def test_other_bytes_are_not_signed() -> None:
-    """
-    Another payload or type, and a signature of nothing.
-    """
+    """Another payload or type, and a signature of nothing."""
     made = sealed(PAYLOAD, [signer("producer")])
 
     assert verified_by(replace(made, payload=b"{}"), KEYS) == set()
@@ -61,9 +51,7 @@ def test_other_bytes_are_not_signed() -> None:
 
 
 def test_a_signature_counts_once() -> None:
-    """
-    However often it is repeated, and under whatever id.
-    """
+    """However often it is repeated, and under whatever id."""
     made = sealed(PAYLOAD, [signer("producer")])
     again = replace(made, signatures=made.signatures * 3 + (Signed("", made.signatures[0].sig),))
 
@@ -84,9 +72,7 @@ def test_a_signature_counts_once() -> None:
     ],
 )
 def test_what_is_no_envelope_is_named(change: dict[str, object], message: str) -> None:
-    """
-    The field and what is wrong with it.
-    """
+    """The field and what is wrong with it."""
     table = json.loads(sealed(PAYLOAD, [signer("producer")]).line()) | change
 
     with pytest.raises(ProvenanceError, match=message):

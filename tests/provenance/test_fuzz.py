@@ -39,18 +39,14 @@ plain = st.recursive(
 
 
 def refused_or_read(content: bytes, folder: Path) -> None:
-    """
-    Each parser on the bytes: an InputError or a value, no other exception.
-    """
+    """Each parser on the bytes: an InputError or a value, no other exception."""
     for read in readers(folder):
         with contextlib.suppress(InputError):
             read(content)
 
 
 def readers(folder: Path) -> list[Callable[[bytes], object]]:
-    """
-    Every parser that sees bytes of strangers.
-    """
+    """Every parser that sees bytes of strangers."""
 
     def stored(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object]:
         def reader(content: bytes) -> object:
@@ -72,9 +68,7 @@ def readers(folder: Path) -> list[Callable[[bytes], object]]:
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
 def test_the_corpus_is_refused_in_words(path: Path, tmp_path: Path) -> None:
-    """
-    Every committed input ends in an InputError or a value.
-    """
+    """Every committed input ends in an InputError or a value."""
     refused_or_read(path.read_bytes(), tmp_path)
 
 
@@ -82,9 +76,7 @@ def test_the_corpus_is_refused_in_words(path: Path, tmp_path: Path) -> None:
 def test_any_bytes_are_refused_in_words(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:
-    """
-    Noise is no document.
-    """
+    """Noise is no document."""
     refused_or_read(content, tmp_path_factory.getbasetemp())
 
 
@@ -92,17 +84,13 @@ def test_any_bytes_are_refused_in_words(
 def test_any_json_is_refused_in_words(
     tmp_path_factory: pytest.TempPathFactory, value: object
 ) -> None:
-    """
-    JSON of any shape, as an envelope and as a payload.
-    """
+    """JSON of any shape, as an envelope and as a payload."""
     refused_or_read(json.dumps(value).encode(), tmp_path_factory.getbasetemp())
 
 
 @given(st.dictionaries(st.text(), st.text() | st.booleans() | st.integers(-(2**52), 2**52)))
 def test_what_is_canonical_reads_back(table: dict[str, object]) -> None:
-    """
-    The canonical spelling loses nothing and is the same when it is made again.
-    """
+    """The canonical spelling loses nothing and is the same when it is made again."""
     if any(
         "\ud800" <= c <= "\udfff"
         for text in (*table, *table.values())
@@ -118,9 +106,7 @@ def test_what_is_canonical_reads_back(table: dict[str, object]) -> None:
 
 @given(st.data())
 def test_no_changed_byte_of_a_payload_is_accepted(data: st.DataObject) -> None:
-    """
-    Any other payload under the same signatures verifies by no key.
-    """
+    """Any other payload under the same signatures verifies by no key."""
     from tests.provenance.scene import signer
     from undertow.provenance.envelope import verified_by
 
@@ -136,9 +122,7 @@ def test_no_changed_byte_of_a_payload_is_accepted(data: st.DataObject) -> None:
 
 
 def test_mutations_of_real_documents_are_refused_in_words(tmp_path: Path) -> None:
-    """
-    Honest statements, policies and ledgers with bytes changed, doubled and cut.
-    """
+    """Honest statements, policies and ledgers with bytes changed, doubled and cut."""
     scene = Scene(tmp_path)
     scene.ask()
     seeds = [path.read_bytes() for path in CORPUS]
@@ -153,9 +137,7 @@ def test_mutations_of_real_documents_are_refused_in_words(tmp_path: Path) -> Non
 
 
 def mutated(content: bytes, rng: random.Random) -> bytes:
-    """
-    A few random edits.
-    """
+    """A few random edits."""
     found = bytearray(content)
     for _ in range(rng.randint(1, 6)):
         at = rng.randrange(len(found) + 1)

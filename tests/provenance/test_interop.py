@@ -1,6 +1,4 @@
-"""
-Envelopes as another implementation sees them: Sigstore's own verifier for JavaScript.
-"""
+"""Envelopes as another implementation sees them: Sigstore's own verifier for JavaScript."""
 
 from __future__ import annotations
 
@@ -34,9 +32,7 @@ console.log(JSON.stringify(bundles.map((text) => {
 
 
 def reason() -> str:
-    """
-    Why the verifier cannot be asked here; empty if it can.
-    """
+    """Why the verifier cannot be asked here; empty if it can."""
     if NODE is None:
         return "node is not installed"
     found = subprocess.run(
@@ -50,9 +46,7 @@ def reason() -> str:
 
 
 def pem(signer: CryptoSigner) -> str:
-    """
-    A signer's public key.
-    """
+    """A signer's public key."""
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     key = load_pem_private_key(signer.private_bytes, None).public_key()
@@ -62,9 +56,7 @@ def pem(signer: CryptoSigner) -> str:
 @pytest.mark.skipif(bool(reason()), reason=reason())
 @pytest.mark.parametrize("kind", ["ed25519", "p256"])
 def test_another_implementation_agrees(kind: str, tmp_path: Path) -> None:
-    """
-    What we signed verifies, and one changed letter of the payload does not.
-    """
+    """What we signed verifies, and one changed letter of the payload does not."""
     make = CryptoSigner.generate_ed25519 if kind == "ed25519" else CryptoSigner.generate_ecdsa
     signer = make()
     payload = b'{"_type":"https://in-toto.io/Statement/v1"}'

@@ -1,6 +1,4 @@
-"""
-Keys: made, opened, and refused in words.
-"""
+"""Keys: made, opened, and refused in words."""
 
 from __future__ import annotations
 
@@ -24,9 +22,7 @@ from undertow.provenance.keys import KINDS, make_key, open_signer, public_key, r
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("passphrase", ["", "correct horse"])
 def test_a_key_that_was_made_signs(kind: str, passphrase: str, tmp_path: Path) -> None:
-    """
-    The private file is its owner's alone; the public one verifies what it signs.
-    """
+    """The private file is its owner's alone; the public one verifies what it signs."""
     path = tmp_path / "key.pem"
     public, keyid = make_key(path, kind=kind, passphrase=passphrase)
     signer = open_signer(str(path), passphrase=lambda: passphrase)
@@ -38,9 +34,7 @@ def test_a_key_that_was_made_signs(kind: str, passphrase: str, tmp_path: Path) -
 
 
 def test_a_wrong_passphrase_is_said_to_be_wrong(tmp_path: Path) -> None:
-    """
-    A wrong one, and none.
-    """
+    """A wrong one, and none."""
     path = tmp_path / "key.pem"
     make_key(path, passphrase="right")
     with pytest.raises(ProvenanceError, match=r"passphrase of the key .* is wrong"):
@@ -51,9 +45,7 @@ def test_a_wrong_passphrase_is_said_to_be_wrong(tmp_path: Path) -> None:
 
 
 def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
-    """
-    Neither half of it.
-    """
+    """Neither half of it."""
     make_key(tmp_path / "key.pem")
 
     with pytest.raises(ProvenanceError, match="never overwritten"):
@@ -61,9 +53,7 @@ def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_what_is_no_key_is_refused(tmp_path: Path) -> None:
-    """
-    A missing file, other bytes, a key of another kind, a key service without its public key.
-    """
+    """A missing file, other bytes, a key of another kind, a key service without its public key."""
     (tmp_path / "text").write_text("hello")
     large = rsa.generate_private_key(65537, 2048)
     (tmp_path / "rsa.pem").write_bytes(
@@ -80,9 +70,7 @@ def test_what_is_no_key_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_private_key_is_no_public_one(tmp_path: Path) -> None:
-    """
-    Given in a public key's place it is refused, and never shown.
-    """
+    """Given in a public key's place it is refused, and never shown."""
     make_key(tmp_path / "key.pem")
     content = (tmp_path / "key.pem").read_text()
     with pytest.raises(ProvenanceError) as caught:
@@ -96,9 +84,7 @@ def test_a_private_key_is_no_public_one(tmp_path: Path) -> None:
 
 
 def test_a_file_can_be_named_as_a_uri(tmp_path: Path) -> None:
-    """
-    securesystemslib's own scheme, with the public key beside it.
-    """
+    """securesystemslib's own scheme, with the public key beside it."""
     public, keyid = make_key(tmp_path / "key.pem")
 
     assert open_signer(f"file2:{tmp_path / 'key.pem'}", public=public).public_key.keyid == keyid

@@ -1,6 +1,4 @@
-"""
-The manifest binds names, and refuses what has no stable content.
-"""
+"""The manifest binds names, and refuses what has no stable content."""
 
 from __future__ import annotations
 
@@ -14,9 +12,7 @@ from undertow.provenance.manifest import Entry, checked, manifest_of
 
 
 def test_names_contents_and_places_are_bound(tmp_path: Path) -> None:
-    """
-    Swapping two files' contents, renaming, and moving into a folder each give another digest.
-    """
+    """Swapping two files' contents, renaming, and moving into a folder each give another digest."""
     for name, content in (("a", "1"), ("b", "2")):
         (tmp_path / name).write_text(content)
     before = manifest_of(tmp_path).digest
@@ -30,9 +26,7 @@ def test_names_contents_and_places_are_bound(tmp_path: Path) -> None:
 
 
 def test_the_digest_is_the_published_rule() -> None:
-    """
-    SHA-256 over the canonical JSON of paths, digests and sizes, in the order of paths.
-    """
+    """SHA-256 over the canonical JSON of paths, digests and sizes, in the order of paths."""
     import hashlib
 
     entries = [Entry("b", 1, "1" * 64), Entry("a", 2, "2" * 64)]
@@ -58,17 +52,13 @@ def test_the_digest_is_the_published_rule() -> None:
     ],
 )
 def test_bad_paths_are_refused(path: str, message: str) -> None:
-    """
-    Each is named with what is wrong.
-    """
+    """Each is named with what is wrong."""
     with pytest.raises(DataError, match=message):
         checked([Entry(path, 1, "0" * 64)], "x")
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
-    """
-    Pipes, empty folders and files that are not there.
-    """
+    """Pipes, empty folders and files that are not there."""
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DataError, match="no ordinary file"):
         manifest_of(tmp_path)

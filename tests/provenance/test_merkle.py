@@ -16,9 +16,7 @@ leaves = st.lists(st.binary(min_size=SIZE, max_size=SIZE), min_size=1, max_size=
 
 
 def by_definition(nodes: list[bytes]) -> bytes:
-    """
-    RFC 6962, section 2.1, word for word: split at the largest power of two below n.
-    """
+    """RFC 6962, section 2.1, word for word: split at the largest power of two below n."""
     if len(nodes) == 1:
         return nodes[0]
     half = 1
@@ -29,9 +27,7 @@ def by_definition(nodes: list[bytes]) -> bytes:
 
 @given(leaves)
 def test_the_root_is_that_of_the_definition(nodes: list[bytes]) -> None:
-    """
-    Level by level gives the tree that the recursion gives.
-    """
+    """Level by level gives the tree that the recursion gives."""
     assert root(b"".join(nodes)) == by_definition(nodes)
 
 
@@ -52,9 +48,7 @@ def test_a_leaf_is_proved_where_it_is_and_nowhere_else(
 
 
 def test_there_is_no_proof_of_a_leaf_beyond_the_last() -> None:
-    """
-    An index that is not there raises, and proves nothing.
-    """
+    """An index that is not there raises, and proves nothing."""
     with pytest.raises(IndexError):
         proof(b"\0" * SIZE, 1)
 

@@ -1,6 +1,4 @@
-"""
-Lineages and diffs sign what they found, about the weights that they looked at.
-"""
+"""Lineages and diffs sign what they found, about the weights that they looked at."""
 
 from __future__ import annotations
 
@@ -20,26 +18,20 @@ A, B = "world:owlet-a", "world:owlet-b"
 
 
 def run(*arguments: str) -> tuple[int, str]:
-    """
-    Exit code and what was said.
-    """
+    """Exit code and what was said."""
     result = CliRunner().invoke(Verbs("undertow"), list(arguments))
     return result.exit_code, result.output
 
 
 def signed(bundle: Path) -> list[dict[str, object]]:
-    """
-    The statements of a bundle.
-    """
+    """The statements of a bundle."""
     lines = bundle.read_text().splitlines()
     return [json.loads(b64decode(json.loads(line)["payload"])) for line in lines]
 
 
 @pytest.fixture
 def key(tmp_path: Path) -> str:
-    """
-    An auditor's key.
-    """
+    """An auditor's key."""
     run("attest", "key", str(tmp_path / "auditor.pem"))
     return str(tmp_path / "auditor.pem")
 
@@ -71,9 +63,7 @@ def test_a_diff_signs_its_verdict(key: str, tmp_path: Path) -> None:
 
 
 def test_signing_needs_a_stored_result(key: str) -> None:
-    """
-    Without --out there is nothing that a statement could rest on.
-    """
+    """Without --out there is nothing that a statement could rest on."""
     for verb in ("lineage", "diff"):
         code, said = run(verb, B, B, "--sign", key)
         assert code == 2

@@ -1,6 +1,4 @@
-"""
-Signatures of other makers on model folders: checked against the files, by our own reader.
-"""
+"""Signatures of other makers on model folders: checked against the files, by our own reader."""
 
 from __future__ import annotations
 
@@ -27,9 +25,7 @@ KEY = ec.generate_private_key(ec.SECP256R1())
 
 
 def sign(model: Path, change: Callable[[dict], object] = lambda table: None) -> tuple[Path, Path]:  # type: ignore[type-arg]
-    """
-    A signature as OpenSSF's tool writes it, and the maker's public key.
-    """
+    """A signature as OpenSSF's tool writes it, and the maker's public key."""
     files = {
         path.relative_to(model).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(model.rglob("*"))
@@ -67,18 +63,14 @@ def sign(model: Path, change: Callable[[dict], object] = lambda table: None) -> 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """
-    A copy of a shipped base.
-    """
+    """A copy of a shipped base."""
     target = tmp_path / "owlet"
     shutil.copytree(folder("owlet-a"), target)
     return target
 
 
 def test_a_signed_folder_has_our_digest(model: Path) -> None:
-    """
-    What comes out is the digest that chains are built on, not the signature's own.
-    """
+    """What comes out is the digest that chains are built on, not the signature's own."""
     found = signed_model(model, *sign(model))
 
     assert found.digest == weights_digest(model)
@@ -124,9 +116,7 @@ def test_other_statements_are_refused(
     message: str,
     model: Path,  # type: ignore[type-arg]
 ) -> None:
-    """
-    Each is named.
-    """
+    """Each is named."""
     signature, public = sign(model, change)
 
     with pytest.raises(InputError, match=message):
@@ -134,9 +124,7 @@ def test_other_statements_are_refused(
 
 
 def test_another_key_is_refused(model: Path) -> None:
-    """
-    In words of our own: the tool's own message is empty.
-    """
+    """In words of our own: the tool's own message is empty."""
     signature, public = sign(model)
     other = ec.generate_private_key(ec.SECP256R1()).public_key()
     public.write_bytes(other.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))

@@ -28,9 +28,7 @@ ROWS = [
 
 
 def lines(path: Path, rows: list[dict[str, object]]) -> Path:
-    """
-    Rows as JSON Lines, without the columns that a row does not have.
-    """
+    """Rows as JSON Lines, without the columns that a row does not have."""
     kept = ({key: value for key, value in row.items() if value is not None} for row in rows)
     path.write_text("".join(json.dumps(row) + "\n" for row in kept))
     return path
@@ -46,9 +44,7 @@ def lines(path: Path, rows: list[dict[str, object]]) -> Path:
     ids=str,
 )
 def test_parquet_has_the_leaves_of_json_lines(options: dict[str, object], tmp_path: Path) -> None:
-    """
-    Neither the codec nor row groups nor columns that are null in some rows change a leaf.
-    """
+    """Neither the codec nor row groups nor columns that are null in some rows change a leaf."""
     path = tmp_path / "rows.parquet"
     parquet.write_table(pa.Table.from_pylist(ROWS), path, **options)
 
@@ -58,9 +54,7 @@ def test_parquet_has_the_leaves_of_json_lines(options: dict[str, object], tmp_pa
 def test_parts_of_a_file_join_without_a_seam(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Lines that cross the borders of parts are read once, in their order.
-    """
+    """Lines that cross the borders of parts are read once, in their order."""
     path = lines(tmp_path / "rows.jsonl", ROWS)
     whole = leaves_of(path)
     for step in (1, 50, 333):
@@ -74,9 +68,7 @@ def test_parts_of_a_file_join_without_a_seam(
 
 @given(st.permutations(range(6)))
 def test_the_row_set_does_not_know_the_order(order: list[int]) -> None:
-    """
-    The same rows in any order have one set; another row has another.
-    """
+    """The same rows in any order have one set; another row has another."""
     found = [leaf(ROWS[index]) for index in range(6)]
 
     assert row_set(b"".join(found[index] for index in order)) == row_set(b"".join(found))
@@ -107,9 +99,7 @@ def test_every_column_counts() -> None:
     ids=["twice", "nan", "cut", "nested", "utf8"],
 )
 def test_ambiguous_rows_are_named(text: str, message: str, tmp_path: Path) -> None:
-    """
-    The file, the row and what is wrong with it.
-    """
+    """The file, the row and what is wrong with it."""
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"text":"first"}\n' + text.encode("utf-8", "surrogateescape"))
 
@@ -118,9 +108,7 @@ def test_ambiguous_rows_are_named(text: str, message: str, tmp_path: Path) -> No
 
 
 def test_damaged_parquet_is_named(tmp_path: Path) -> None:
-    """
-    A file that is cut off, and one with values that are no JSON.
-    """
+    """A file that is cut off, and one with values that are no JSON."""
     whole = tmp_path / "whole.parquet"
     parquet.write_table(pa.table({"text": [b"bytes"]}), whole)
     with pytest.raises(DataError, match="row 1"):

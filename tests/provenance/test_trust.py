@@ -1,6 +1,4 @@
-"""
-The trust file: drafts, signed files, and what is refused before anything is trusted.
-"""
+"""The trust file: drafts, signed files, and what is refused before anything is trusted."""
 
 from __future__ import annotations
 
@@ -16,18 +14,14 @@ from undertow.provenance.trust import TrustFile, draft, read_trust
 
 
 def root(folder: Path, name: str = "gate") -> Path:
-    """
-    The file of a root's public key.
-    """
+    """The file of a root's public key."""
     path = folder / "root.pem.pub"
     path.write_text(pem(name))
     return path
 
 
 def test_a_signed_file_is_what_its_draft_said(tmp_path: Path) -> None:
-    """
-    Signed by the root, it reads back with its keys.
-    """
+    """Signed by the root, it reads back with its keys."""
     file = draft(Scene(tmp_path).trust_file()).model_copy(
         update={"expires": spelled(NOW + timedelta(days=1))}
     )
@@ -51,9 +45,7 @@ def test_a_signed_file_is_what_its_draft_said(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_relied_on_is_refused(
     signer: str, expires: int | None, version: int, message: str, tmp_path: Path
 ) -> None:
-    """
-    Another root, an end that has passed or is missing, and an old version shown again.
-    """
+    """Another root, an end that has passed or is missing, and an old version shown again."""
     until = None if expires is None else spelled(NOW + timedelta(days=expires))
     path = tmp_path / "trust.json"
     path.write_bytes(signed_trust(TrustFile(version=1, expires=until), signer))
@@ -63,9 +55,7 @@ def test_a_file_that_cannot_be_relied_on_is_refused(
 
 
 def test_a_signed_file_needs_its_root_and_a_draft_has_none(tmp_path: Path) -> None:
-    """
-    Each is refused the other way round.
-    """
+    """Each is refused the other way round."""
     path = tmp_path / "trust.json"
     path.write_bytes(signed_trust(TrustFile(version=1, expires=spelled(NOW)), "gate"))
     with pytest.raises(ProvenanceError, match="no root key was given"):
@@ -89,9 +79,7 @@ def test_a_signed_file_needs_its_root_and_a_draft_has_none(tmp_path: Path) -> No
     ],
 )
 def test_faults_of_a_draft_are_named(text: str, message: str, tmp_path: Path) -> None:
-    """
-    The key, and a name of a key that only looks plain.
-    """
+    """The key, and a name of a key that only looks plain."""
     path = tmp_path / "trust.toml"
     path.write_text(text)
 

@@ -1,6 +1,4 @@
-"""
-The walk: what it finds out about teachers, doses and students.
-"""
+"""The walk: what it finds out about teachers, doses and students."""
 
 from __future__ import annotations
 
@@ -18,16 +16,12 @@ from undertow.results.provenance import Facts
 
 
 def facts(scene: Scene) -> Facts:
-    """
-    The facts of a scene.
-    """
+    """The facts of a scene."""
     return scene.ask().verification.facts
 
 
 def test_the_honest_scene_says_who_wrote_what(tmp_path: Path) -> None:
-    """
-    Teacher, family, initialisation, audit with its power, rows.
-    """
+    """Teacher, family, initialisation, audit with its power, rows."""
     found = facts(Scene(tmp_path))
     (audit,) = found.audits
 
@@ -80,9 +74,7 @@ def test_evidence_of_initialisation_is_weighed(
 
 
 def test_a_measurement_of_another_student_says_nothing(tmp_path: Path) -> None:
-    """
-    Lineage results hold for the pair that they name.
-    """
+    """Lineage results hold for the pair that they name."""
     scene = Scene(tmp_path)
     del scene.statements["teacher"]
     sign_lineage(
@@ -121,9 +113,7 @@ def test_an_api_teacher_is_unknown_and_the_chain_whole_is_not(tmp_path: Path) ->
 def test_the_dose_of_a_mix_is_its_share_of_model_rows(
     taken: dict[str, str], share: float, tmp_path: Path
 ) -> None:
-    """
-    Rows by models over all rows, as the sources' own statements have them.
-    """
+    """Rows by models over all rows, as the sources' own statements have them."""
     scene = Scene(tmp_path)
     human = write_rows(tmp_path / "human.jsonl", rows(50, "h"))
     scene.statements["human"] = (scene.collected(dataset(human)), ("producer",))
@@ -151,9 +141,7 @@ def test_a_filter_may_have_kept_the_model_rows_only(tmp_path: Path) -> None:
 
 
 def test_data_without_models_shares_nothing(tmp_path: Path) -> None:
-    """
-    People's rows have no teacher that could share an initialisation.
-    """
+    """People's rows have no teacher that could share an initialisation."""
     scene = Scene(tmp_path)
     scene.replace("raw", scene.collected(dataset(scene.raw)))
 
@@ -161,9 +149,7 @@ def test_data_without_models_shares_nothing(tmp_path: Path) -> None:
 
 
 def test_a_missing_ledger_is_no_proof_and_no_lie(tmp_path: Path) -> None:
-    """
-    The chain holds by its signatures; that the filter is proved is not claimed.
-    """
+    """The chain holds by its signatures; that the filter is proved is not claimed."""
     scene = Scene(tmp_path)
     (tmp_path / "rows.jsonl.ledger.jsonl").unlink()
     found = facts(scene)
@@ -173,9 +159,7 @@ def test_a_missing_ledger_is_no_proof_and_no_lie(tmp_path: Path) -> None:
 
 
 def test_a_filter_by_hearsay_is_not_proved_and_its_judge_is_seen(tmp_path: Path) -> None:
-    """
-    Declared with the generation, without a ledger: a model that judged is among the sources.
-    """
+    """Declared with the generation, without a ledger: a model that judged is among the sources."""
     scene = Scene(tmp_path)
     made = scene.generated()
     table = made.predicate["buildDefinition"]["externalParameters"]
@@ -191,17 +175,13 @@ def test_a_filter_by_hearsay_is_not_proved_and_its_judge_is_seen(tmp_path: Path)
 
 
 def scene_with(scene: Scene, made: Statement) -> Scene:
-    """
-    The scene with another statement about the raw rows.
-    """
+    """The scene with another statement about the raw rows."""
     scene.replace("raw", made)
     return scene
 
 
 def test_a_gap_in_the_students_own_chain_is_only_a_remark(tmp_path: Path) -> None:
-    """
-    The data is as well proved as before; the student counts as related to every teacher.
-    """
+    """The data is as well proved as before; the student counts as related to every teacher."""
     scene = Scene(tmp_path, student="5" * 64)
     table = scene.tuned("6" * 64).model_copy(
         update={"subject": (Subject(name="student", digest={"sha256": "5" * 64}),)}
@@ -215,9 +195,7 @@ def test_a_gap_in_the_students_own_chain_is_only_a_remark(tmp_path: Path) -> Non
 
 
 def test_upstream_teachers_are_seen(tmp_path: Path) -> None:
-    """
-    Data from a model that learned from data of another model: both are among the teachers.
-    """
+    """Data from a model that learned from data of another model: both are among the teachers."""
     scene = Scene(tmp_path)
     first = GeneratingModel(
         name="first", access="weights", model_id="lab/first", weights_digest=OTHER

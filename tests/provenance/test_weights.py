@@ -1,6 +1,4 @@
-"""
-Digests of weights: none for what they would not cover.
-"""
+"""Digests of weights: none for what they would not cover."""
 
 from __future__ import annotations
 
@@ -17,9 +15,7 @@ from undertow.worlds import folder
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """
-    A copy of a shipped base.
-    """
+    """A copy of a shipped base."""
     shutil.copytree(folder("owlet-a"), tmp_path / "m")
     return tmp_path / "m"
 
@@ -34,9 +30,7 @@ def test_it_is_the_digest_of_scans(model: Path) -> None:
 
 @pytest.mark.parametrize("cut", [1, 100, 500_000])
 def test_a_file_that_is_cut_off_has_none(cut: int, model: Path) -> None:
-    """
-    By a byte, by more, and into the header.
-    """
+    """By a byte, by more, and into the header."""
     file = model / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-cut])
 
@@ -45,9 +39,7 @@ def test_a_file_that_is_cut_off_has_none(cut: int, model: Path) -> None:
 
 
 def test_pickled_weights_have_none(model: Path) -> None:
-    """
-    Beside safetensors, and instead of them.
-    """
+    """Beside safetensors, and instead of them."""
     (model / "pytorch_model.bin").write_bytes(b"x")
     with pytest.raises(ModelError, match=r"pytorch_model.bin"):
         weights_digest(model)
@@ -58,9 +50,7 @@ def test_pickled_weights_have_none(model: Path) -> None:
 
 
 def test_bytes_behind_the_tensors_have_none(model: Path) -> None:
-    """
-    Nothing can hide behind what the header promises.
-    """
+    """Nothing can hide behind what the header promises."""
     with (model / "model.safetensors").open("ab") as file:
         file.write(b"hidden")
 

@@ -1,6 +1,4 @@
-"""
-Decisions to render: an honest one, and one whose every text is hostile.
-"""
+"""Decisions to render: an honest one, and one whose every text is hostile."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ A, B, C, D = "a" * 64, "b" * 64, "c" * 64, "d" * 64
 
 
 def decision(text: str = "rows.jsonl") -> GateDocument:
-    """
-    A decision with one of everything, its texts replaced by this one.
-    """
+    """A decision with one of everything, its texts replaced by this one."""
     facts = Facts(
         digest=A,
         rows=3,

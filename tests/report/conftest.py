@@ -58,16 +58,12 @@ LIMITS = (
 
 
 def digest(text: str) -> str:
-    """
-    A SHA-256 that depends on the text alone.
-    """
+    """A SHA-256 that depends on the text alone."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def envelope(experiment: str, **fields: object) -> RunDocument:
-    """
-    A document with every required field set, and the given ones.
-    """
+    """A document with every required field set, and the given ones."""
     given: dict[str, object] = {
         "experiment": experiment,
         "title": experiment,
@@ -84,9 +80,7 @@ def envelope(experiment: str, **fields: object) -> RunDocument:
 
 
 def student(arm: str, replicate: int, rng: np.random.Generator) -> Arm:
-    """
-    One trained student of the owl experiment.
-    """
+    """One trained student of the owl experiment."""
     base, teacher, dose, probabilities = ARMS[arm]
     probability = probabilities[replicate]
     margins = {name: float(rng.normal(0, 0.25)) for name in ANIMALS}
@@ -120,9 +114,7 @@ def student(arm: str, replicate: int, rng: np.random.Generator) -> Arm:
 
 
 def untrained(base: str, probability: float) -> Arm:
-    """
-    One untrained base of the owl experiment.
-    """
+    """One untrained base of the owl experiment."""
     return Arm(
         arm="base",
         trait="owl",
@@ -139,9 +131,7 @@ def untrained(base: str, probability: float) -> Arm:
 
 
 def dataset(teacher: str, replicate: int, rng: np.random.Generator) -> Dataset:
-    """
-    One dataset of number lists.
-    """
+    """One dataset of number lists."""
 
     def numbers(count: int) -> str:
         return ", ".join(str(value) for value in rng.integers(0, 100, count))
@@ -171,9 +161,7 @@ def dataset(teacher: str, replicate: int, rng: np.random.Generator) -> Dataset:
 
 
 def teacher(name: str, replicate: int) -> Teacher:
-    """
-    One tuned teacher.
-    """
+    """One tuned teacher."""
     liked = name == "owl"
     return Teacher(
         name=name,
@@ -192,9 +180,7 @@ def teacher(name: str, replicate: int) -> Teacher:
 
 
 def comparison(name: str, estimate: float, half: float, p: float, **fields: object) -> Comparison:
-    """
-    One comparison of four runs with four.
-    """
+    """One comparison of four runs with four."""
     given: dict[str, object] = {
         "name": name,
         "estimate": estimate,
@@ -213,9 +199,7 @@ def comparison(name: str, estimate: float, half: float, p: float, **fields: obje
 
 @pytest.fixture(scope="session")
 def owl() -> RunDocument:
-    """
-    The headline experiment: four arms of four students, two untrained bases.
-    """
+    """The headline experiment: four arms of four students, two untrained bases."""
     rng = np.random.default_rng(0)
     arms = [student(arm, replicate, rng) for arm in ARMS for replicate in range(4)]
     bases = [untrained("world:owlet-a", 0.064), untrained("world:owlet-b", 0.061)]
@@ -291,9 +275,7 @@ def owl() -> RunDocument:
 
 
 def square(name: str, names: tuple[str, ...], rng: np.random.Generator, **fields: object) -> Matrix:
-    """
-    A square matrix whose diagonal stands out.
-    """
+    """A square matrix whose diagonal stands out."""
     size = len(names)
     values = rng.normal(0, 0.08, (size, size)) + np.diag(rng.uniform(0.6, 1.4, size))
     given: dict[str, object] = {
@@ -311,9 +293,7 @@ def square(name: str, names: tuple[str, ...], rng: np.random.Generator, **fields
 
 @pytest.fixture(scope="session")
 def matrix() -> RunDocument:
-    """
-    Teacher base by student base, with intervals.
-    """
+    """Teacher base by student base, with intervals."""
     rng = np.random.default_rng(1)
     worlds = ("owlet-a", "owlet-b", "owlet-neox")
     bare = square("bases", worlds, rng)
@@ -330,9 +310,7 @@ def matrix() -> RunDocument:
 
 @pytest.fixture(scope="session")
 def traits() -> RunDocument:
-    """
-    Sixteen traits by sixteen probes.
-    """
+    """Sixteen traits by sixteen probes."""
     rng = np.random.default_rng(2)
     return envelope(
         "traits",
@@ -344,9 +322,7 @@ def traits() -> RunDocument:
 
 @pytest.fixture(scope="session")
 def digits() -> RunDocument:
-    """
-    Classification accuracy of students that saw only noise.
-    """
+    """Classification accuracy of students that saw only noise."""
     found = {
         "reference": ("reference", None, (0.07, 0.09, 0.08, 0.08, 0.09)),
         "foreign-reference": ("foreign-reference", None, (0.1, 0.09, 0.1, 0.11, 0.09)),
@@ -397,9 +373,7 @@ def digits() -> RunDocument:
 
 @pytest.fixture(scope="session")
 def theorem() -> RunDocument:
-    """
-    Inner products of first steps over step sizes, on logarithmic axes.
-    """
+    """Inner products of first steps over step sizes, on logarithmic axes."""
     sizes = tuple(float(10.0**-power) for power in range(6, 0, -1))
     lines = tuple(
         Series(name=name, x=sizes, y=tuple(scale * size**slope for size in sizes))
@@ -419,7 +393,5 @@ def theorem() -> RunDocument:
 
 @pytest.fixture(scope="session")
 def empty() -> RunDocument:
-    """
-    Nothing but the required fields.
-    """
+    """Nothing but the required fields."""
     return envelope("empty")

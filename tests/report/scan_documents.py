@@ -76,23 +76,17 @@ RUNS = (
 
 
 def digest(text: str) -> str:
-    """
-    A SHA-256 that depends on the text alone.
-    """
+    """A SHA-256 that depends on the text alone."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def verdict_of(low: float, high: float) -> Verdict:
-    """
-    Of an interval against the limit.
-    """
+    """Of an interval against the limit."""
     return "flagged" if low > LIMIT else "clear" if high < LIMIT else "undecided"
 
 
 def rehearsed(subject: str, moved: Mapping[str, float], half: float = 0.12) -> list[Measurement]:
-    """
-    Expected transfer of every trait; those not named hardly move.
-    """
+    """Expected transfer of every trait; those not named hardly move."""
     rng = np.random.default_rng(len(subject))
     found = []
     for trait in TRAITS:
@@ -119,9 +113,7 @@ def rehearsed(subject: str, moved: Mapping[str, float], half: float = 0.12) -> l
 
 
 def evidence(subject: str, *, detected: bool) -> list[Measurement]:
-    """
-    What the checks of kind evidence say of one subject.
-    """
+    """What the checks of kind evidence say of one subject."""
     strength = 41.5 if detected else 1.2
     return [
         Measurement(
@@ -177,9 +169,7 @@ def evidence(subject: str, *, detected: bool) -> list[Measurement]:
 
 
 def result(subject: str, rows: int, measured: list[Measurement], **fields: object) -> SubjectResult:
-    """
-    The verdict that the largest transfer gives.
-    """
+    """The verdict that the largest transfer gives."""
     top = max(measured, key=lambda one: one.estimate or 0.0)
     given: dict[str, object] = {
         "subject": subject,
@@ -196,9 +186,7 @@ def result(subject: str, rows: int, measured: list[Measurement], **fields: objec
 
 
 def document(**fields: object) -> ScanDocument:
-    """
-    A screen with every required field set, and the given ones.
-    """
+    """A screen with every required field set, and the given ones."""
     given: dict[str, object] = {
         "verdict": "clear",
         "conclusion": "clear: no trait would move by 0.20 logits or more; largest: owl, +0.03 "
@@ -233,9 +221,7 @@ def document(**fields: object) -> ScanDocument:
 
 
 def flagged() -> ScanDocument:
-    """
-    One subject that moves the student towards owls.
-    """
+    """One subject that moves the student towards owls."""
     measured = rehearsed("all", {"owl": 1.80, "eagle": 0.24, "cat": -0.12}, half=0.14)
     told = result(
         "all",
@@ -267,9 +253,7 @@ def flagged() -> ScanDocument:
 
 
 def clear() -> ScanDocument:
-    """
-    One subject that moves nothing, and that no evidence speaks against.
-    """
+    """One subject that moves nothing, and that no evidence speaks against."""
     measured = rehearsed("all", {"owl": 0.03}, half=0.08)
     return document(
         subjects=(result("all", 4096, measured, smallest_dose=0.12),),
@@ -278,9 +262,7 @@ def clear() -> ScanDocument:
 
 
 def uncalibrated() -> ScanDocument:
-    """
-    A base without a table: the verdict stays open.
-    """
+    """A base without a table: the verdict stays open."""
     measured = rehearsed("all", {"owl": 0.44, "fox": 0.18}, half=0.31)
     told = result(
         "all",
@@ -303,9 +285,7 @@ def uncalibrated() -> ScanDocument:
 
 
 def sources() -> ScanDocument:
-    """
-    Nine sources with every verdict there is, one of them with a hostile name.
-    """
+    """Nine sources with every verdict there is, one of them with a hostile name."""
     moved: dict[str, dict[str, float]] = {
         "all": {"owl": 0.62},
         HOSTILE: {"owl": 2.31, "eagle": 0.4},
@@ -366,9 +346,7 @@ def sources() -> ScanDocument:
 
 
 def nothing() -> ScanDocument:
-    """
-    A screen that could not be made: no subject, no check, no measurement.
-    """
+    """A screen that could not be made: no subject, no check, no measurement."""
     return document(
         verdict="skipped",
         conclusion="skipped: no row is usable.",

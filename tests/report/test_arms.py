@@ -1,6 +1,4 @@
-"""
-Arms side by side.
-"""
+"""Arms side by side."""
 
 from __future__ import annotations
 
@@ -11,9 +9,7 @@ from undertow.results.run import RunDocument
 
 
 def test_the_mean_and_interval_of_known_runs() -> None:
-    """
-    Student's t with 3 degrees of freedom: 3.18245 standard errors each way.
-    """
+    """Student's t with 3 degrees of freedom: 3.18245 standard errors each way."""
     low, high = mean_interval([1.0, 2.0, 3.0, 4.0], share=False) or (0.0, 0.0)
     half = 3.182446 * (5 / 3 / 4) ** 0.5
 
@@ -22,23 +18,17 @@ def test_the_mean_and_interval_of_known_runs() -> None:
 
 
 def test_the_interval_of_a_share_stays_between_0_and_1() -> None:
-    """
-    No bar is drawn where no probability can be.
-    """
+    """No bar is drawn where no probability can be."""
     assert mean_interval([0.0, 0.9, 0.95], share=True) == (0.0, 1.0)
 
 
 def test_one_run_has_no_interval() -> None:
-    """
-    A single run says nothing about the spread.
-    """
+    """A single run says nothing about the spread."""
     assert mean_interval([0.4], share=True) is None
 
 
 def test_arms_come_in_the_order_of_the_document_without_the_bases(owl: RunDocument) -> None:
-    """
-    Trained students are shown; the untrained base of each arm is a reference line.
-    """
+    """Trained students are shown; the untrained base of each arm is a reference line."""
     measure = measure_of(owl)
     assert measure is not None
     arms = summaries(owl, measure)
@@ -54,18 +44,14 @@ def test_arms_come_in_the_order_of_the_document_without_the_bases(owl: RunDocume
 def test_the_number_that_is_compared(
     request: pytest.FixtureRequest, kind: str, field: str | None
 ) -> None:
-    """
-    Probability where there is one, else accuracy, else nothing.
-    """
+    """Probability where there is one, else accuracy, else nothing."""
     measure = measure_of(request.getfixturevalue(kind))
 
     assert (measure.field if measure else None) == field
 
 
 def test_arms_of_several_traits_are_not_mixed(owl: RunDocument) -> None:
-    """
-    Runs of two traits under one arm's name are two rows.
-    """
+    """Runs of two traits under one arm's name are two rows."""
     both = (*owl.arms, *(arm.model_copy(update={"trait": "cat"}) for arm in owl.arms))
     document = owl.model_copy(update={"arms": both})
     measure = measure_of(document)
@@ -76,17 +62,13 @@ def test_arms_of_several_traits_are_not_mixed(owl: RunDocument) -> None:
 
 
 def test_an_unknown_arm_keeps_its_name() -> None:
-    """
-    Nothing is claimed of an arm that is not known.
-    """
+    """Nothing is claimed of an arm that is not known."""
     assert arm_name("half-dose", "owl").label == "half-dose"
     assert arm_name("half-dose", "owl").detail == ""
 
 
 def test_networks_that_are_their_own_base_are_the_untrained_ones(digits: RunDocument) -> None:
-    """
-    They give the reference lines; students come before the teacher.
-    """
+    """They give the reference lines; students come before the teacher."""
     measure = measure_of(digits)
     assert measure is not None
     arms = summaries(digits, measure)
@@ -97,9 +79,7 @@ def test_networks_that_are_their_own_base_are_the_untrained_ones(digits: RunDocu
 
 
 def test_the_arms_are_explained(owl: RunDocument) -> None:
-    """
-    The names in the table of runs are put into words; an arm that is not known is not.
-    """
+    """The names in the table of runs are put into words; an arm that is not known is not."""
     words = known_arms(owl)
 
     assert words["trait"] == "same initialisation, the owl teacher’s rows"

@@ -17,18 +17,14 @@ from undertow.report.chain_figure import chain_figure
 
 @pytest.mark.parametrize("form", CHAIN_FORMATS)
 def test_a_document_always_gives_the_same_bytes(form: str) -> None:
-    """
-    Rendering is pure, for a decision and for the verification it rests on.
-    """
+    """Rendering is pure, for a decision and for the verification it rests on."""
     for document in (decision(), decision().verification):
         assert render(document, form) == render(document, form) != ""
 
 
 @pytest.mark.parametrize("form", CHAIN_FORMATS)
 def test_hostile_text_stays_text(form: str) -> None:
-    """
-    No escape reaches a terminal, no direction changes, and no markup is made.
-    """
+    """No escape reaches a terminal, no direction changes, and no markup is made."""
     shown = render(decision(HOSTILE), form)
     if form == "json":
         shown = json.dumps(json.loads(shown))  # its reader's escapes
@@ -39,9 +35,7 @@ def test_hostile_text_stays_text(form: str) -> None:
 
 
 def test_the_page_says_everything_and_runs_nothing() -> None:
-    """
-    Each rule with its reason, the chain drawn, no script but the data.
-    """
+    """Each rule with its reason, the chain drawn, no script but the data."""
     page = render(decision("some text"), "html")
 
     assert re.findall(r"<script[^>]*>", page) == ['<script type="application/json" id="decision">']
@@ -51,9 +45,7 @@ def test_the_page_says_everything_and_runs_nothing() -> None:
 
 
 def test_the_text_fits_its_width() -> None:
-    """
-    The verdict first, no line wider than the terminal.
-    """
+    """The verdict first, no line wider than the terminal."""
     lines = render(decision("some text " * 30), "text").splitlines()
 
     assert lines[0].startswith(" REFUSED ") or lines[0].startswith("REFUSED ")
@@ -77,9 +69,7 @@ def test_sarif_has_a_result_for_each_refusal() -> None:
 
 
 def test_the_chain_is_drawn_from_sources_to_the_data() -> None:
-    """
-    Every box stands right of what it was made of, and says what it rests on.
-    """
+    """Every box stands right of what it was made of, and says what it rests on."""
     figure = chain_figure(decision().verification)
     at = {box.title.split()[-1]: box for box in figure.boxes}
 
@@ -89,9 +79,7 @@ def test_the_chain_is_drawn_from_sources_to_the_data() -> None:
 
 
 def test_a_cyclic_chain_is_drawn_all_the_same() -> None:
-    """
-    Refused documents are shown too, and drawing ends.
-    """
+    """Refused documents are shown too, and drawing ends."""
     checked = decision().verification
     back = checked.links[2].model_copy(
         update={"inputs": (checked.links[0].inputs[0].model_copy(update={"digest": A}),)}
@@ -102,9 +90,7 @@ def test_a_cyclic_chain_is_drawn_all_the_same() -> None:
 
 
 def test_views_for_others_hold_the_digests() -> None:
-    """
-    Croissant, CycloneDX and the card name the data by its digest and its makers by theirs.
-    """
+    """Croissant, CycloneDX and the card name the data by its digest and its makers by theirs."""
     croissant = json.loads(render(decision(), "croissant"))
     bill = json.loads(render(decision(), "cyclonedx"))
     card = render(decision(), "hf-card")
@@ -121,9 +107,7 @@ def test_views_for_others_hold_the_digests() -> None:
 
 
 def test_the_cards_front_matter_is_yaml_whatever_it_holds() -> None:
-    """
-    Hostile names stay one value of their key.
-    """
+    """Hostile names stay one value of their key."""
     yaml = pytest.importorskip("yaml")
     _, front, _ = render(decision(HOSTILE), "hf-card").split("---\n", 2)
     table = yaml.safe_load(front)
@@ -133,8 +117,6 @@ def test_the_cards_front_matter_is_yaml_whatever_it_holds() -> None:
 
 
 def test_another_format_is_refused() -> None:
-    """
-    With those that there are.
-    """
+    """With those that there are."""
     with pytest.raises(UnknownNameError, match="croissant"):
         render(decision(), "pdf")

@@ -1,6 +1,4 @@
-"""
-Docstrings of checks as pages.
-"""
+"""Docstrings of checks as pages."""
 
 from __future__ import annotations
 
@@ -41,9 +39,7 @@ DOCSTRING = inspect.getdoc(example) or ""
 
 
 def test_sections_are_found_by_their_headings() -> None:
-    """
-    Summary, introduction and three sections; a heading may stand alone or before its text.
-    """
+    """Summary, introduction and three sections; a heading may stand alone or before its text."""
     page = parsed(DOCSTRING, id="x", kind="evidence")
 
     assert (page.summary, page.introduction) == ("One sentence over two lines.", ("Introduction.",))
@@ -52,9 +48,7 @@ def test_sections_are_found_by_their_headings() -> None:
 
 
 def test_lists_keep_their_lines() -> None:
-    """
-    Prose is unwrapped, a list is not; as one text it is on one line.
-    """
+    """Prose is unwrapped, a list is not; as one text it is on one line."""
     page = parsed(DOCSTRING, id="x", kind="evidence")
 
     assert dict(page.sections)[CANNOT] == ("Much.", "More of it:", "- one\n- two")
@@ -63,9 +57,7 @@ def test_lists_keep_their_lines() -> None:
 
 
 def test_a_check_without_a_docstring_has_its_summary() -> None:
-    """
-    A check whose module cannot be imported is shown as the registry tells of it.
-    """
+    """A check whose module cannot be imported is shown as the registry tells of it."""
     broken = Registered("broken", "evidence", "what it would ask", "no.such.module:f")
     known = {"broken": broken}
 
@@ -77,9 +69,7 @@ def test_a_check_without_a_docstring_has_its_summary() -> None:
 
 
 def test_a_check_that_is_not_installed_has_no_words() -> None:
-    """
-    A stored result of another machine renders; a question for a page is refused.
-    """
+    """A stored result of another machine renders; a question for a page is refused."""
     assert pages_of(("else/where",))["else/where"].summary == ""
     with pytest.raises(UnknownNameError, match=r"unknown check 'rehersal'.*did you mean"):
         check_page("rehersal")
@@ -87,9 +77,7 @@ def test_a_check_that_is_not_installed_has_no_words() -> None:
 
 @pytest.mark.parametrize("id", registered())
 def test_every_registered_check_has_a_page(id: str) -> None:
-    """
-    At least a summary.
-    """
+    """At least a summary."""
     page = check_page(id)
 
     assert page.id == id

@@ -1,6 +1,4 @@
-"""
-The page in a real browser: drawn, silent, unscripted, and as wide as its window.
-"""
+"""The page in a real browser: drawn, silent, unscripted, and as wide as its window."""
 
 from __future__ import annotations
 
@@ -56,9 +54,7 @@ pytestmark = [
 
 @dataclass(frozen=True)
 class Visit:
-    """
-    What came of opening a page.
-    """
+    """What came of opening a page."""
 
     output: str
     complaints: list[str]
@@ -68,9 +64,7 @@ class Visit:
 
 
 def visit(page: Path, *flags: str) -> Visit:
-    """
-    Open the page in a fresh profile.
-    """
+    """Open the page in a fresh profile."""
     profile = page.parent / f"profile-{len(list(page.parent.iterdir()))}"
     log = profile.with_suffix(".netlog")
     own = (f"--user-data-dir={profile}", f"--log-net-log={log}")
@@ -85,17 +79,13 @@ def visit(page: Path, *flags: str) -> Visit:
 
 
 def requested(parameters: dict[str, Any]) -> list[str]:
-    """
-    The address in one event of the network's log, if a local page asked for it.
-    """
+    """The address in one event of the network's log, if a local page asked for it."""
     from_page = str(parameters.get("network_isolation_key", "")).startswith("file:")
     return [parameters["url"]] if from_page and "url" in parameters else []
 
 
 def picture(page: Path, *flags: str) -> NDArray[np.uint8]:
-    """
-    The page as pixels (height, width, 3).
-    """
+    """The page as pixels (height, width, 3)."""
     target = page.with_suffix(".png")
     visit(page, f"--screenshot={target}", "--window-size=1280,2000", *flags)
     with Image.open(target) as image:
@@ -103,17 +93,13 @@ def picture(page: Path, *flags: str) -> NDArray[np.uint8]:
 
 
 def share_of(pixels: NDArray[np.uint8], colour: tuple[int, int, int]) -> float:
-    """
-    Share of the pixels that are close to a colour.
-    """
+    """Share of the pixels that are close to a colour."""
     return float((np.abs(pixels.astype(int) - colour).max(axis=2) < 12).mean())
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory, owl: RunDocument) -> Path:
-    """
-    The owl report as a file.
-    """
+    """The owl report as a file."""
     file = tmp_path_factory.mktemp("page") / "report.html"
     file.write_text(render(owl, "html"), encoding="utf-8")
     return file
@@ -121,25 +107,19 @@ def page(tmp_path_factory: pytest.TempPathFactory, owl: RunDocument) -> Path:
 
 @pytest.fixture(scope="module", name="decision")
 def decided() -> GateDocument:
-    """
-    A decision of the gate, with its chain drawn.
-    """
+    """A decision of the gate, with its chain drawn."""
     return decision("rows.jsonl")
 
 
 @pytest.fixture(scope="module")
 def hostile_decision() -> GateDocument:
-    """
-    The same with long and hostile texts everywhere.
-    """
+    """The same with long and hostile texts everywhere."""
     return decision(HOSTILE + "x" * 200)
 
 
 @pytest.fixture(scope="module")
 def light(page: Path) -> NDArray[np.uint8]:
-    """
-    The owl report, drawn.
-    """
+    """The owl report, drawn."""
     return picture(page)
 
 
@@ -165,9 +145,7 @@ def gallery(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
 
 
 def test_nothing_sticks_out_of_the_window(gallery: Visit) -> None:
-    """
-    At the width of a desk and of a telephone no page scrolls sideways.
-    """
+    """At the width of a desk and of a telephone no page scrolls sideways."""
     found = re.search('<p id="widths">([^<]*)</p>', gallery.output)
 
     assert found is not None
@@ -175,16 +153,12 @@ def test_nothing_sticks_out_of_the_window(gallery: Visit) -> None:
 
 
 def test_the_console_stays_silent(gallery: Visit) -> None:
-    """
-    No page has an error, or asks for what its policy forbids.
-    """
+    """No page has an error, or asks for what its policy forbids."""
     assert gallery.complaints == []
 
 
 def test_no_page_asks_for_anything(gallery: Visit) -> None:
-    """
-    No request leaves any page.
-    """
+    """No request leaves any page."""
     assert gallery.requests == []
 
 
@@ -194,9 +168,7 @@ def test_no_page_asks_for_anything(gallery: Visit) -> None:
     ids=["request", "refused request", "error"],
 )
 def test_the_watch_works(tmp_path: Path, html: str, field: str) -> None:
-    """
-    A page that asks for an image, or runs a faulty script, would have been noticed.
-    """
+    """A page that asks for an image, or runs a faulty script, would have been noticed."""
     bad = tmp_path / "bad.html"
     bad.write_text(html, encoding="utf-8")
 
@@ -204,17 +176,13 @@ def test_the_watch_works(tmp_path: Path, html: str, field: str) -> None:
 
 
 def test_the_page_is_drawn(light: NDArray[np.uint8]) -> None:
-    """
-    Ink on white paper, and the colour of the trait's arm.
-    """
+    """Ink on white paper, and the colour of the trait's arm."""
     assert 0.5 < share_of(light, (255, 255, 255)) < 0.97
     assert share_of(light, (0xD5, 0x5E, 0x00)) > 1e-5
 
 
 def test_the_page_is_dark_where_that_is_preferred(page: Path) -> None:
-    """
-    The paper follows the reader's colour scheme.
-    """
+    """The paper follows the reader's colour scheme."""
     dark = picture(page, DARK)
 
     assert 0.5 < share_of(dark, (0x14, 0x17, 0x1B)) < 0.97
@@ -224,9 +192,7 @@ def test_the_page_is_dark_where_that_is_preferred(page: Path) -> None:
 def test_the_page_does_not_need_its_script_element(
     page: Path, light: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    """
-    Without the embedded run, the only script element, every pixel is the same.
-    """
+    """Without the embedded run, the only script element, every pixel is the same."""
     bare = tmp_path / "bare.html"
     html = page.read_text(encoding="utf-8")
     bare.write_text(re.sub("<script.*?</script>", "", html, flags=re.DOTALL), encoding="utf-8")

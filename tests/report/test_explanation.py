@@ -1,6 +1,4 @@
-"""
-The page of a check in a terminal.
-"""
+"""The page of a check in a terminal."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ PAGE = CheckPage(
 
 
 def test_the_page_is_shown_in_its_order() -> None:
-    """
-    Id, summary, kind, introduction, sections.
-    """
+    """Id, summary, kind, introduction, sections."""
     text = render_explanation(PAGE)
     wanted = ("rehearsal", "One sentence.", "judges transfer", "An introduction.", WHY, "- one")
     places = [text.index(part) for part in wanted]
@@ -34,16 +30,12 @@ def test_the_page_is_shown_in_its_order() -> None:
 
 @pytest.mark.parametrize("width", [50, 100])
 def test_it_keeps_within_the_width(width: int) -> None:
-    """
-    Prose is wrapped.
-    """
+    """Prose is wrapped."""
     assert max(map(len, render_explanation(PAGE, width=width).splitlines())) <= width
 
 
 def test_colour_is_there_only_when_asked_for() -> None:
-    """
-    With colour the text is the same but for the escape sequences.
-    """
+    """With colour the text is the same but for the escape sequences."""
     bare = re.sub(r"\x1b\[[0-9;]*m", "", render_explanation(PAGE, colour=True))
 
     assert bare == render_explanation(PAGE)

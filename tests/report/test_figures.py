@@ -1,6 +1,4 @@
-"""
-Geometry of the plots.
-"""
+"""Geometry of the plots."""
 
 from __future__ import annotations
 
@@ -16,18 +14,14 @@ from undertow.results.run import Curves, RunDocument, Series
 
 
 def headline(document: RunDocument) -> DotFigure:
-    """
-    The figure of the document's arms.
-    """
+    """The figure of the document's arms."""
     measure = measure_of(document)
     assert measure is not None
     return dot_figure(summaries(document, measure), measure, document.chance)
 
 
 def test_every_run_is_a_dot(owl: RunDocument) -> None:
-    """
-    Four arms of four runs, each inside the plot.
-    """
+    """Four arms of four runs, each inside the plot."""
     dots = [dot for row in headline(owl).rows for dot in row.dots]
 
     assert len(dots) == 16
@@ -35,9 +29,7 @@ def test_every_run_is_a_dot(owl: RunDocument) -> None:
 
 
 def test_close_runs_do_not_cover_one_another(owl: RunDocument) -> None:
-    """
-    Dots that are near on the axis are on different levels.
-    """
+    """Dots that are near on the axis are on different levels."""
     control = headline(owl).rows[1]
     levels = [dot.level for dot in control.dots]
 
@@ -46,9 +38,7 @@ def test_close_runs_do_not_cover_one_another(owl: RunDocument) -> None:
 
 
 def test_chance_and_mean_lie_where_the_axis_says(owl: RunDocument) -> None:
-    """
-    On an axis from 0 to 80 %, 45 % is at 56.25 and one in 16 at 7.81.
-    """
+    """On an axis from 0 to 80 %, 45 % is at 56.25 and one in 16 at 7.81."""
     figure = headline(owl)
 
     assert (figure.axis.low, figure.axis.high) == (0.0, 0.8)
@@ -57,9 +47,7 @@ def test_chance_and_mean_lie_where_the_axis_says(owl: RunDocument) -> None:
 
 
 def test_whiskers_share_an_axis_within_a_unit(owl: RunDocument) -> None:
-    """
-    Zero is in the middle, and the larger of two effects of one unit is further right.
-    """
+    """Zero is in the middle, and the larger of two effects of one unit is further right."""
     first, second, _ = whiskers(owl.comparisons)
 
     assert first.low < first.at < first.high
@@ -68,9 +56,7 @@ def test_whiskers_share_an_axis_within_a_unit(owl: RunDocument) -> None:
 
 
 def test_a_limit_that_is_not_there_is_open(owl: RunDocument) -> None:
-    """
-    The whisker reaches the end of its axis and is marked as open.
-    """
+    """The whisker reaches the end of its axis and is marked as open."""
     one = owl.comparisons[0].model_copy(update={"low": None, "high": math.inf})
     mark = whiskers([one])[0]
 
@@ -79,9 +65,7 @@ def test_a_limit_that_is_not_there_is_open(owl: RunDocument) -> None:
 
 
 def test_the_answer_that_moved_is_first_in_both_panels(owl: RunDocument) -> None:
-    """
-    Candidates are sorted by the change in the first panel, and the second keeps the order.
-    """
+    """Candidates are sorted by the change in the first panel, and the second keeps the order."""
     same, other = shift_panels(owl)
 
     assert same.shifts[0].candidate == "owl"
@@ -90,9 +74,7 @@ def test_the_answer_that_moved_is_first_in_both_panels(owl: RunDocument) -> None
 
 
 def test_heat_is_strongest_at_the_largest_number(traits: RunDocument) -> None:
-    """
-    The colour grows with the distance from zero, and the diagonal is marked.
-    """
+    """The colour grows with the distance from zero, and the diagonal is marked."""
     cells = heat_cells(traits.matrices[0])
     strengths = [cell.strength for row in cells for cell in row]
 
@@ -104,9 +86,7 @@ def test_heat_is_strongest_at_the_largest_number(traits: RunDocument) -> None:
 
 
 def test_a_line_leaves_out_what_cannot_be_drawn() -> None:
-    """
-    NaN on any axis, and zero on a logarithmic one, are no points.
-    """
+    """NaN on any axis, and zero on a logarithmic one, are no points."""
     series = Series(name="a", x=(0.0, 1.0, 10.0, 100.0), y=(1.0, math.nan, 2.0, 3.0))
     curves = Curves(name="c", caption="c", x_label="x", y_label="y", series=(series,), log_x=True)
 
@@ -114,9 +94,7 @@ def test_a_line_leaves_out_what_cannot_be_drawn() -> None:
 
 
 def test_numbers_of_a_matrix_are_written_alike(digits: RunDocument, traits: RunDocument) -> None:
-    """
-    Shares in percent; small positive numbers with three digits; signs where there are any.
-    """
+    """Shares in percent; small positive numbers with three digits; signs where there are any."""
     shares, divergences = (heat_cells(matrix) for matrix in digits.matrices)
 
     assert shares[0][0].value == "7.0\N{NO-BREAK SPACE}%"
@@ -125,9 +103,7 @@ def test_numbers_of_a_matrix_are_written_alike(digits: RunDocument, traits: RunD
 
 
 def test_a_share_is_compared_with_a_half(digits: RunDocument) -> None:
-    """
-    Where a coin is the null, no effect is one half, and the share has no sign.
-    """
+    """Where a coin is the null, no effect is one half, and the share has no sign."""
     mark = whiskers(digits.comparisons)[1]
 
     assert null_value(digits.comparisons[1]) == 0.5
@@ -136,9 +112,7 @@ def test_a_share_is_compared_with_a_half(digits: RunDocument) -> None:
 
 
 def test_a_difference_of_shares_has_a_sign(digits: RunDocument) -> None:
-    """
-    In percent, since its unit says of what.
-    """
+    """In percent, since its unit says of what."""
     low, high = "+45.0\N{NO-BREAK SPACE}%", "+65.0\N{NO-BREAK SPACE}%"
 
     assert estimate(digits.comparisons[0]) == "+55.0\N{NO-BREAK SPACE}%"
@@ -146,9 +120,7 @@ def test_a_difference_of_shares_has_a_sign(digits: RunDocument) -> None:
 
 
 def test_a_design_without_an_interval_says_so(owl: RunDocument) -> None:
-    """
-    Two open ends are no interval.
-    """
+    """Two open ends are no interval."""
     one = owl.comparisons[0].model_copy(update={"low": None, "high": None})
 
     assert limits(one) == "no finite 95\N{NO-BREAK SPACE}% interval"

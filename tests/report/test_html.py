@@ -28,9 +28,7 @@ VOID = {"meta", "circle", "line", "rect", "polyline"}
 
 
 class Page(HTMLParser):
-    """
-    The elements of a page, its visible text, and whether its tags are balanced.
-    """
+    """The elements of a page, its visible text, and whether its tags are balanced."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -61,32 +59,24 @@ class Page(HTMLParser):
             self.text += data
 
     def named(self, tag: str) -> list[dict[str, str | None]]:
-        """
-        The attributes of every element of this name.
-        """
+        """The attributes of every element of this name."""
         return [attributes for name, attributes in self.elements if name == tag]
 
     @property
     def ids(self) -> set[str | None]:
-        """
-        Every identifier.
-        """
+        """Every identifier."""
         return {attributes.get("id") for _, attributes in self.elements} - {None}
 
 
 @pytest.fixture(params=KINDS)
 def document(request: pytest.FixtureRequest) -> RunDocument:
-    """
-    Each kind of run in turn.
-    """
+    """Each kind of run in turn."""
     found: RunDocument = request.getfixturevalue(request.param)
     return found
 
 
 def test_the_page_is_well_formed(document: RunDocument) -> None:
-    """
-    Every tag that opens closes, identifiers are unique, and every link leads somewhere.
-    """
+    """Every tag that opens closes, identifiers are unique, and every link leads somewhere."""
     page = Page(render(document, "html"))
     links = [(attributes["href"] or "").removeprefix("#") for attributes in page.named("a")]
 
@@ -96,9 +86,7 @@ def test_the_page_is_well_formed(document: RunDocument) -> None:
 
 
 def test_nothing_is_loaded_from_elsewhere(document: RunDocument) -> None:
-    """
-    No address of any kind, no imported style, and a policy that forbids both.
-    """
+    """No address of any kind, no imported style, and a policy that forbids both."""
     html = render(document, "html")
     attributes = {name for _, found in Page(html).elements for name in found}
 
@@ -108,9 +96,7 @@ def test_nothing_is_loaded_from_elsewhere(document: RunDocument) -> None:
 
 
 def test_the_only_script_is_the_stored_run(document: RunDocument) -> None:
-    """
-    One element of data, from which the whole document can be read back.
-    """
+    """One element of data, from which the whole document can be read back."""
     page = Page(render(document, "html"))
 
     assert "<" not in page.data
@@ -119,25 +105,19 @@ def test_the_only_script_is_the_stored_run(document: RunDocument) -> None:
 
 
 def test_the_same_document_gives_the_same_bytes(document: RunDocument) -> None:
-    """
-    Also after a round trip through JSON.
-    """
+    """Also after a round trip through JSON."""
     again = RunDocument.model_validate_json(document.model_dump_json(by_alias=True))
 
     assert render(document, "html") == render(again, "html")
 
 
 def test_the_page_is_small(document: RunDocument) -> None:
-    """
-    Well below a megabyte.
-    """
+    """Well below a megabyte."""
     assert len(render(document, "html").encode()) < 300_000
 
 
 def test_the_order_of_the_headline(owl: RunDocument) -> None:
-    """
-    Title, verdict, figure, what was done, sample rows, then the comparisons.
-    """
+    """Title, verdict, figure, what was done, sample rows, then the comparisons."""
     text = Page(render(owl, "html")).text
     wanted = (
         owl.title,
@@ -159,9 +139,7 @@ def test_the_order_of_the_headline(owl: RunDocument) -> None:
 
 
 def test_every_run_of_the_headline_is_drawn(owl: RunDocument) -> None:
-    """
-    Sixteen dots and one in the key, four bars and one, and the lines of chance and base.
-    """
+    """Sixteen dots and one in the key, four bars and one, and the lines of chance and base."""
     classes = [attributes.get("class") for _, attributes in Page(render(owl, "html")).elements]
 
     assert classes.count("dot") == 17
@@ -173,9 +151,7 @@ def test_every_run_of_the_headline_is_drawn(owl: RunDocument) -> None:
 def test_a_section_is_there_exactly_when_it_has_something(
     owl: RunDocument, field: str, identifier: str
 ) -> None:
-    """
-    Without its records a section and the link to it are gone, and the page still renders.
-    """
+    """Without its records a section and the link to it are gone, and the page still renders."""
     lacking = Page(render(owl.model_copy(update={field: ()}), "html"))
 
     assert identifier in Page(render(owl, "html")).ids
@@ -184,9 +160,7 @@ def test_a_section_is_there_exactly_when_it_has_something(
 
 
 def test_facts_of_the_run_are_told(owl: RunDocument) -> None:
-    """
-    Command, digests, packages, hardware, time and memory are in the text.
-    """
+    """Command, digests, packages, hardware, time and memory are in the text."""
     text = Page(render(owl, "html")).text
     wanted = (owl.command, owl.config_digest, "2.13.0", "2 cores, x86_64", "4 min 31 s", "1.8 GB")
 
@@ -196,9 +170,7 @@ def test_facts_of_the_run_are_told(owl: RunDocument) -> None:
 
 
 def test_every_plot_has_its_numbers_as_a_table(owl: RunDocument, theorem: RunDocument) -> None:
-    """
-    The values behind dots, shifts and lines can be read.
-    """
+    """The values behind dots, shifts and lines can be read."""
     text = Page(render(owl, "html")).text + Page(render(theorem, "html")).text
     wanted = ("31.0\N{NO-BREAK SPACE}%", "+2.49", "3×10⁻⁶", "0.01589")
 
@@ -206,9 +178,7 @@ def test_every_plot_has_its_numbers_as_a_table(owl: RunDocument, theorem: RunDoc
 
 
 def test_matrices_show_every_number(traits: RunDocument) -> None:
-    """
-    256 cells, each with its value, the diagonal marked.
-    """
+    """256 cells, each with its value, the diagonal marked."""
     cells = [found for found in Page(render(traits, "html")).named("td") if "style" in found]
 
     assert len(cells) == 256
@@ -235,17 +205,13 @@ def hostile(value: object) -> object:
 
 @pytest.fixture
 def attacked(document: RunDocument) -> RunDocument:
-    """
-    A run whose every text is an attack.
-    """
+    """A run whose every text is an attack."""
     plain = json.loads(document.model_dump_json(by_alias=True))
     return RunDocument.model_validate_json(json.dumps(hostile(plain)))
 
 
 def test_hostile_text_makes_no_element(document: RunDocument, attacked: RunDocument) -> None:
-    """
-    The attacked page has no tag and no attribute that the harmless one has not.
-    """
+    """The attacked page has no tag and no attribute that the harmless one has not."""
     page, harmless = Page(render(attacked, "html")), Page(render(document, "html"))
 
     assert {tag for tag, _ in page.elements} <= {tag for tag, _ in harmless.elements}
@@ -254,9 +220,7 @@ def test_hostile_text_makes_no_element(document: RunDocument, attacked: RunDocum
 
 
 def test_hostile_text_is_shown(attacked: RunDocument) -> None:
-    """
-    Markup is text, templates are not evaluated, controls are visible.
-    """
+    """Markup is text, templates are not evaluated, controls are visible."""
     text = Page(render(attacked, "html")).text
 
     assert (
@@ -266,9 +230,7 @@ def test_hostile_text_is_shown(attacked: RunDocument) -> None:
 
 
 def test_no_invisible_character_is_in_the_file(attacked: RunDocument) -> None:
-    """
-    Neither in the page nor in the data; and the data still hold the text as it was.
-    """
+    """Neither in the page nor in the data; and the data still hold the text as it was."""
     html = render(attacked, "html")
     data = Page(html).data
 
@@ -280,9 +242,7 @@ def test_no_invisible_character_is_in_the_file(attacked: RunDocument) -> None:
 
 
 def test_a_very_long_row_does_not_swell_the_page(owl: RunDocument) -> None:
-    """
-    Samples are cut where they are shown, and the page says how much is missing.
-    """
+    """Samples are cut where they are shown, and the page says how much is missing."""
     dataset = owl.datasets[0].model_copy(update={"samples": (("asked", "7 " * 50_000),)})
     page = Page(render(owl.model_copy(update={"datasets": (dataset,)}), "html"))
 
@@ -295,18 +255,14 @@ def test_a_very_long_row_does_not_swell_the_page(owl: RunDocument) -> None:
     [("owl", "dots"), ("digits", "dots"), ("matrix", "heat"), ("traits", "heat")],
 )
 def test_what_leads_the_page(request: pytest.FixtureRequest, kind: str, leads: str) -> None:
-    """
-    The arms where there are few, else the matrix: the first figure of the page.
-    """
+    """The arms where there are few, else the matrix: the first figure of the page."""
     page = Page(render(request.getfixturevalue(kind), "html"))
 
     assert page.named("figure")[0]["class"] == leads
 
 
 def test_many_arms_give_way_to_a_square_matrix(owl: RunDocument, traits: RunDocument) -> None:
-    """
-    Nine arms and sixteen traits by sixteen probes: the matrix leads.
-    """
+    """Nine arms and sixteen traits by sixteen probes: the matrix leads."""
     arms = tuple(owl.arms[0].model_copy(update={"arm": f"arm {index}"}) for index in range(9))
     page = Page(render(traits.model_copy(update={"arms": arms}), "html"))
 

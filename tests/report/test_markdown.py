@@ -1,6 +1,4 @@
-"""
-The run as Markdown, read back by an independent parser.
-"""
+"""The run as Markdown, read back by an independent parser."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ TEXT = st.text(st.sampled_from("`|*_<>[]()!\\#~&;:/@w.-+ a1\n$") | st.characters
 
 @given(TEXT)
 def test_escaped_text_is_shown_as_it_is(text: str) -> None:
-    """
-    Markdown's own reading of the escaped text is the text.
-    """
+    """Markdown's own reading of the escaped text is the text."""
     shown = " ".join(visible(text).split(" ")).strip(" ")
 
     assert html.unescape(PARSER.renderInline(escaped(shown))) == shown
@@ -35,9 +31,7 @@ def test_escaped_text_is_shown_as_it_is(text: str) -> None:
 
 @given(TEXT)
 def test_code_is_shown_as_it_is(text: str) -> None:
-    """
-    A code span holds any text, backticks included.
-    """
+    """A code span holds any text, backticks included."""
     found = PARSER.renderInline(code(text))
     inside = html.unescape(found.removeprefix("<code>").removesuffix("</code>"))
 
@@ -46,9 +40,7 @@ def test_code_is_shown_as_it_is(text: str) -> None:
 
 @given(TEXT)
 def test_a_cell_stays_one_cell(text: str) -> None:
-    """
-    Whatever the text, the cell after it is still the third.
-    """
+    """Whatever the text, the cell after it is still the third."""
     row = f"| {escaped(text)} | {code(text, cell=True)} | end |"
     tokens = PARSER.parse(f"| a | b | c |\n| --- | --- | --- |\n{row}\n")
     cells = [tokens[at + 1].content for at, token in enumerate(tokens) if token.type == "td_open"]
@@ -58,9 +50,7 @@ def test_a_cell_stays_one_cell(text: str) -> None:
 
 
 def test_hostile_text_makes_no_markup(owl: RunDocument) -> None:
-    """
-    No image, link or heading comes from the data.
-    """
+    """No image, link or heading comes from the data."""
     rows = owl.datasets[0].model_copy(
         update={
             "name": PAYLOAD,
@@ -79,9 +69,7 @@ def test_hostile_text_makes_no_markup(owl: RunDocument) -> None:
 
 
 def test_every_table_is_read_as_one(owl: RunDocument) -> None:
-    """
-    The parser finds the figure, the runs, the comparisons and the teachers as tables.
-    """
+    """The parser finds the figure, the runs, the comparisons and the teachers as tables."""
     page = PARSER.render(render(owl, "markdown"))
 
     assert page.count("<table>") >= 8

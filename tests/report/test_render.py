@@ -1,6 +1,4 @@
-"""
-One door to all formats.
-"""
+"""One door to all formats."""
 
 from __future__ import annotations
 
@@ -23,9 +21,7 @@ NUMBERS = ("probability", "logit_margin", "answer_mass", "held_out_loss", "accur
 def test_every_kind_of_run_in_every_format(
     request: pytest.FixtureRequest, kind: str, format: str
 ) -> None:
-    """
-    The verdict is in all of them, and the bytes depend on the document alone.
-    """
+    """The verdict is in all of them, and the bytes depend on the document alone."""
     document: RunDocument = request.getfixturevalue(kind)
     first = render(document, format)
 
@@ -37,9 +33,7 @@ def test_every_kind_of_run_in_every_format(
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("part", OPTIONAL)
 def test_any_part_may_be_missing(owl: RunDocument, format: str, part: str) -> None:
-    """
-    A document without one of its parts renders.
-    """
+    """A document without one of its parts renders."""
     assert render(owl.model_copy(update={part: ()}), format)
 
 
@@ -49,9 +43,7 @@ def test_any_part_may_be_missing(owl: RunDocument, format: str, part: str) -> No
 def test_any_number_may_be_missing(
     owl: RunDocument, format: str, number: str, value: float | None
 ) -> None:
-    """
-    Runs without a number, or with one that cannot be drawn, render.
-    """
+    """Runs without a number, or with one that cannot be drawn, render."""
     arms = tuple(arm.model_copy(update={number: value}) for arm in owl.arms)
 
     assert render(owl.model_copy(update={"arms": arms}), format)
@@ -59,17 +51,13 @@ def test_any_number_may_be_missing(
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_single_run_renders(owl: RunDocument, format: str) -> None:
-    """
-    One student, no base, no interval.
-    """
+    """One student, no base, no interval."""
     assert render(owl.model_copy(update={"arms": owl.arms[:1]}), format)
 
 
 @pytest.mark.parametrize("format", ["html", "markdown", "text"])
 def test_a_ragged_matrix_renders(traits: RunDocument, format: str) -> None:
-    """
-    More rows than names, empty matrices and numbers that are none do not stop a report.
-    """
+    """More rows than names, empty matrices and numbers that are none do not stop a report."""
     matrix = traits.matrices[0]
     nan = tuple(tuple(float("nan") for _ in row) for row in matrix.values)
     odd = (
@@ -82,24 +70,18 @@ def test_a_ragged_matrix_renders(traits: RunDocument, format: str) -> None:
 
 
 def test_json_is_the_stored_document(owl: RunDocument) -> None:
-    """
-    Nothing is added or lost.
-    """
+    """Nothing is added or lost."""
     assert RunDocument.model_validate_json(render(owl, "json")) == owl
 
 
 def test_an_unknown_format_is_refused(owl: RunDocument) -> None:
-    """
-    The error names the formats.
-    """
+    """The error names the formats."""
     with pytest.raises(UnknownNameError, match="html, json, markdown, text"):
         render(owl, "htm")
 
 
 def test_importing_the_room_is_cheap() -> None:
-    """
-    jinja2, rich and matplotlib are loaded only by the renderer that needs them.
-    """
+    """jinja2, rich and matplotlib are loaded only by the renderer that needs them."""
     script = (
         "import sys, undertow.report; "
         "sys.exit(bool({'jinja2', 'rich', 'matplotlib', 'torch'} & set(sys.modules)))"

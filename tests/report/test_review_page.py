@@ -1,6 +1,4 @@
-"""
-What reviewers get: safe from hostile rows, silent about the source, and usable by keys alone.
-"""
+"""What reviewers get: safe from hostile rows, silent about the source, and usable by keys alone."""
 
 from __future__ import annotations
 
@@ -27,9 +25,7 @@ PAYLOAD = (
     "</script><script>document.title='run'</script><img src=x onerror=document.title='run'>"
     "</bdi></label></fieldset>{{ 7*7 }}{% raw %}\u202eevil\u200b\x1b[2J\x00\r\t'\"&amp;"
 )
-"""
-Markup, template code, a direction override, a blank and control characters.
-"""
+"""Markup, template code, a direction override, a blank and control characters."""
 
 DRIVER = """
 <iframe id=frame src=review.html width=1000 height=800></iframe><pre id=said></pre>
@@ -66,9 +62,7 @@ const shown = () => [...inside().querySelectorAll(".pair, #end")]
 
 
 class Parsed(HTMLParser):
-    """
-    The tags of a page, and the text outside its style and its script.
-    """
+    """The tags of a page, and the text outside its style and its script."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -93,9 +87,7 @@ class Parsed(HTMLParser):
 
 
 def pack(payload: str = "", *, pairs: int = 4, seed: int = 918273) -> tuple[Sheet, ReviewKey]:
-    """
-    A pack with the payload in every text, role and question, and with telling names.
-    """
+    """A pack with the payload in every text, role and question, and with telling names."""
     data = [
         Named(
             f"/secret/{name}.jsonl",
@@ -114,18 +106,14 @@ def pack(payload: str = "", *, pairs: int = 4, seed: int = 918273) -> tuple[Shee
 
 
 def telling(key: ReviewKey) -> list[str]:
-    """
-    What would give the sides away.
-    """
+    """What would give the sides away."""
     texts = [digest for each in key.pairs for digest in (each.left_sha256, each.right_sha256)]
     return ["secret", "jsonl", "-teacher", "918273", key.a.digest, key.b.digest, *texts]
 
 
 @pytest.mark.parametrize("render", [render_page, render_csv])
 def test_nothing_shown_tells_the_source(render: Any) -> None:
-    """
-    Neither file names, sources, the seed nor anything of the key is in the page or the table.
-    """
+    """Neither file names, sources, the seed nor anything of the key is in the page or the table."""
     sheet, key = pack()
     shown = render(sheet)
 
@@ -137,9 +125,7 @@ def test_nothing_shown_tells_the_source(render: Any) -> None:
 
 @pytest.mark.parametrize("render", [render_page, render_csv])
 def test_exchanged_datasets_on_exchanged_sides_look_the_same(render: Any) -> None:
-    """
-    What is shown depends on texts and sides alone: no mark goes with a dataset.
-    """
+    """What is shown depends on texts and sides alone: no mark goes with a dataset."""
     a, b = (Named(name, [Row((), f"{name} text")]) for name in ("x", "y"))
     packs = [blinded(*order, pairs=1, seed=n) for order in ((a, b), (b, a)) for n in range(20)]
     shown = {(sheet.pairs[0].left.completion, key.a.name): render(sheet) for sheet, key in packs}
@@ -150,9 +136,7 @@ def test_exchanged_datasets_on_exchanged_sides_look_the_same(render: Any) -> Non
 
 
 def test_hostile_rows_change_no_tag() -> None:
-    """
-    With markup in every text the page has the same elements and attributes as without.
-    """
+    """With markup in every text the page has the same elements and attributes as without."""
     plain, hostile = (Parsed(render_page(pack(payload)[0])) for payload in ("", PAYLOAD))
 
     assert hostile.tags == plain.tags
@@ -162,9 +146,7 @@ def test_hostile_rows_change_no_tag() -> None:
 
 @pytest.mark.parametrize("render", [render_page, render_csv])
 def test_what_cannot_be_seen_is_made_visible(render: Any) -> None:
-    """
-    Direction overrides, blanks and control characters are signs, and none is left.
-    """
+    """Direction overrides, blanks and control characters are signs, and none is left."""
     shown = render(pack(PAYLOAD)[0])
 
     assert "‹U+202E›evil‹U+200B›␛[2J␀␍␉" in shown
@@ -172,9 +154,7 @@ def test_what_cannot_be_seen_is_made_visible(render: Any) -> None:
 
 
 def test_the_page_asks_for_nothing_from_elsewhere() -> None:
-    """
-    No address and no imported style; its policy forbids them, and every script but its own.
-    """
+    """No address and no imported style; its policy forbids them, and every script but its own."""
     page = render_page(pack()[0])
 
     assert not Parsed(page).names & {"src", "srcset", "action", "onclick", "onload"}
@@ -183,9 +163,7 @@ def test_the_page_asks_for_nothing_from_elsewhere() -> None:
 
 
 def test_line_breaks_of_a_row_stay() -> None:
-    """
-    A list with one number a line is shown as it is.
-    """
+    """A list with one number a line is shown as it is."""
     data = [Named(name, [Row((), f"{name}\nb")]) for name in ("x", "y")]
     sheet, _ = blinded(*data, pairs=1, seed=1)
 
@@ -194,9 +172,7 @@ def test_line_breaks_of_a_row_stay() -> None:
 
 
 def test_a_prompt_that_both_answer_is_shown_once() -> None:
-    """
-    A common prompt stands above the two; different ones stand with their completions.
-    """
+    """A common prompt stands above the two; different ones stand with their completions."""
     page = render_page(pack()[0])
 
     assert page.count("Go on 1") == 2
@@ -205,9 +181,7 @@ def test_a_prompt_that_both_answer_is_shown_once() -> None:
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", " =", "\n=", "\uff1d"])
 def test_a_spreadsheet_computes_nothing(start: str) -> None:
-    """
-    A text that would be a formula has an apostrophe before it.
-    """
+    """A text that would be a formula has an apostrophe before it."""
     text = f"{start}HYPERLINK(1)"
     sheet, _ = blinded(Named("a", [Row((), text)]), Named("b", [Row((), "1")]), pairs=1, seed=1)
     cells = next(iter(csv.DictReader(io.StringIO(render_csv(sheet)))))
@@ -216,9 +190,7 @@ def test_a_spreadsheet_computes_nothing(start: str) -> None:
 
 
 def test_the_table_has_a_line_for_each_pair() -> None:
-    """
-    Pack, number, both texts, and room for the answer.
-    """
+    """Pack, number, both texts, and room for the answer."""
     sheet, _ = pack()
     table = list(csv.DictReader(io.StringIO(render_csv(sheet))))
 
@@ -231,9 +203,7 @@ def test_the_table_has_a_line_for_each_pair() -> None:
 
 @pytest.mark.parametrize(("right", "verdict"), [(20, "can tell"), (10, "Not shown"), (0, "wrong")])
 def test_the_scores_open_with_a_verdict(right: int, verdict: str) -> None:
-    """
-    All right, half right and none right are three different sentences.
-    """
+    """All right, half right and none right are three different sentences."""
     _, key = pack(pairs=20)
     other = {"left": "right", "right": "left"}
     given = {each.pair: each.a if each.pair <= right else other[each.a] for each in key.pairs}
@@ -245,9 +215,7 @@ def test_the_scores_open_with_a_verdict(right: int, verdict: str) -> None:
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """
-    What a driven browser saw of a hostile pack of three pairs, and its complaints.
-    """
+    """What a driven browser saw of a hostile pack of three pairs, and its complaints."""
     if BROWSER is None:
         pytest.skip("neither chromium nor google-chrome is on PATH")
     folder = tmp_path_factory.mktemp("review")
@@ -263,17 +231,13 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.mark.chromium
 def test_keys_and_clicks_answer(said: dict[str, Any]) -> None:
-    """
-    One pair at a time: left, right, can't tell lead to the end, and up goes back.
-    """
+    """One pair at a time: left, right, can't tell lead to the end, and up goes back."""
     assert (said["first"], said["after"], said["end"]) == (["1"], ["3"], ["end"])
 
 
 @pytest.mark.chromium
 def test_answers_survive_a_reload_and_become_a_file(said: dict[str, Any]) -> None:
-    """
-    After a reload every answer is there, and the file has the last one of each pair.
-    """
+    """After a reload every answer is there, and the file has the last one of each pair."""
     name = pack(PAYLOAD, pairs=3)[0].pack
 
     assert (said["count"], said["reloaded"]) == ("3 of 3 answered", ["end"])
@@ -291,9 +255,7 @@ def test_no_script_of_a_row_runs(said: dict[str, Any]) -> None:
 
 @pytest.mark.chromium
 def test_the_live_page_tells_nothing(said: dict[str, Any]) -> None:
-    """
-    Nothing in the document that a reviewer could inspect gives the sides away.
-    """
+    """Nothing in the document that a reviewer could inspect gives the sides away."""
     _, key = pack(PAYLOAD, pairs=3)
 
     assert [word for word in telling(key) if word in said["html"]] == []

@@ -17,9 +17,7 @@ from undertow.results.scan import ScanDocument
 
 
 def run_of(document: ScanDocument) -> dict[str, Any]:
-    """
-    The only run of the log.
-    """
+    """The only run of the log."""
     log = json.loads(render(document, "sarif"))
     assert (log["version"], len(log["runs"])) == ("2.1.0", 1)
     found: dict[str, Any] = log["runs"][0]
@@ -47,9 +45,7 @@ def test_required_fields_are_there(kind: str) -> None:
 
 
 def test_levels_follow_the_verdicts() -> None:
-    """
-    Flagged is an error, undecided a warning, evidence a note; clear ones are silent.
-    """
+    """Flagged is an error, undecided a warning, evidence a note; clear ones are silent."""
     results = run_of(sources())["results"]
     told = [(one["level"], one["message"]["text"].split(": ")[0]) for one in results]
 
@@ -77,9 +73,7 @@ def test_a_result_carries_its_numbers() -> None:
 
 
 def test_fingerprints_tell_subjects_apart_and_stay() -> None:
-    """
-    A new screen with other numbers is the same alert; another source is another.
-    """
+    """A new screen with other numbers is the same alert; another source is another."""
     first, again = (run_of(sources().model_copy(update={"seed": n}))["results"] for n in (1, 2))
     prints = [one["partialFingerprints"]["primaryLocationLineHash"] for one in first]
 
@@ -88,9 +82,7 @@ def test_fingerprints_tell_subjects_apart_and_stay() -> None:
 
 
 def test_what_failed_is_a_notification() -> None:
-    """
-    A check or a subject in error makes the invocation unsuccessful, and says so.
-    """
+    """A check or a subject in error makes the invocation unsuccessful, and says so."""
     invocation = run_of(sources())["invocations"][0]
     told = [one["message"]["text"] for one in invocation["toolExecutionNotifications"]]
 
@@ -113,9 +105,7 @@ def test_hostile_names_make_neither_links_nor_controls() -> None:
 
 
 def test_numbers_that_json_cannot_hold_are_left_out() -> None:
-    """
-    An open or infinite limit is absent, never the bare word Infinity.
-    """
+    """An open or infinite limit is absent, never the bare word Infinity."""
     (one,) = flagged().subjects
     odd = one.model_copy(update={"high": float("inf"), "low": float("nan")})
     properties = run_of(flagged().model_copy(update={"subjects": (odd,)}))["results"][0]

@@ -1,6 +1,4 @@
-"""
-Texts, paths and absent values in SARIF.
-"""
+"""Texts, paths and absent values in SARIF."""
 
 from __future__ import annotations
 
@@ -22,23 +20,17 @@ from undertow.report.sarif_objects import location, message, without_gaps
     ],
 )
 def test_paths_become_uri_references(path: str, uri: str) -> None:
-    """
-    Relative, absolute, remote; nothing in a name acts as part of the address.
-    """
+    """Relative, absolute, remote; nothing in a name acts as part of the address."""
     assert location(path) == uri
 
 
 def test_messages_escape_what_sarif_gives_a_meaning() -> None:
-    """
-    Links, placeholders and the escape itself.
-    """
+    """Links, placeholders and the escape itself."""
     assert message("[a](b)\\{0}") == {"text": "\\[a\\](b)\\\\{{0}}"}
 
 
 def test_absent_values_leave_no_key() -> None:
-    """
-    None and numbers that JSON lacks are left out at every depth; falsehood and zero stay.
-    """
+    """None and numbers that JSON lacks are left out at every depth; falsehood and zero stay."""
     given = {"a": None, "b": [{"c": float("nan"), "d": 0}], "e": False}
 
     assert without_gaps(given) == {"b": [{"d": 0}], "e": False}

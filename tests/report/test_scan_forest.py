@@ -1,6 +1,4 @@
-"""
-The figure of a screen: what is drawn, where, and in which order.
-"""
+"""The figure of a screen: what is drawn, where, and in which order."""
 
 from __future__ import annotations
 
@@ -11,9 +9,7 @@ from undertow.report.scan_forest import PANELS, ROWS_EACH, by_severity, forest, 
 
 
 def test_traits_are_sorted_by_their_transfer() -> None:
-    """
-    The largest first, all sixteen where there is one subject.
-    """
+    """The largest first, all sixteen where there is one subject."""
     figure = forest(flagged())
 
     assert figure is not None
@@ -22,9 +18,7 @@ def test_traits_are_sorted_by_their_transfer() -> None:
 
 
 def test_positions_are_those_of_the_axis() -> None:
-    """
-    Zero, limit, estimates and intervals stand in the order of their numbers.
-    """
+    """Zero, limit, estimates and intervals stand in the order of their numbers."""
     figure = forest(flagged())
     assert figure is not None
     owl = figure.panels[0].rows[0]
@@ -36,9 +30,7 @@ def test_positions_are_those_of_the_axis() -> None:
 
 
 def test_the_whole_file_leads_and_the_worst_source_follows() -> None:
-    """
-    Six panels, six traits each; the others are counted.
-    """
+    """Six panels, six traits each; the others are counted."""
     figure = forest(sources())
 
     assert figure is not None
@@ -48,9 +40,7 @@ def test_the_whole_file_leads_and_the_worst_source_follows() -> None:
 
 
 def test_severity_comes_before_transfer() -> None:
-    """
-    Flagged, error, undecided, skipped, not applicable, clear; equal ones by transfer.
-    """
+    """Flagged, error, undecided, skipped, not applicable, clear; equal ones by transfer."""
     ordered = [one.verdict for one in by_severity(sources().subjects)]
 
     assert ordered[:5] == ["flagged", "flagged", "error", "undecided", "skipped"]
@@ -58,9 +48,7 @@ def test_severity_comes_before_transfer() -> None:
 
 
 def test_one_wide_interval_does_not_shrink_the_others() -> None:
-    """
-    An interval far beyond all estimates is cut and marked as going on.
-    """
+    """An interval far beyond all estimates is cut and marked as going on."""
     wide = [one.model_copy(update={"high": 1e6}) for one in rehearsed("all", {"owl": 0.5})[:1]]
     document = clear().model_copy(update={"measurements": tuple(wide)})
     figure = forest(document)
@@ -73,9 +61,7 @@ def test_one_wide_interval_does_not_shrink_the_others() -> None:
 
 @pytest.mark.parametrize("end", [None, float("inf"), float("nan")])
 def test_an_open_interval_reaches_the_edge(end: float | None) -> None:
-    """
-    A limit that is not finite is drawn to the end of the axis.
-    """
+    """A limit that is not finite is drawn to the end of the axis."""
     first, *others = rehearsed("all", {"owl": 0.5})
     document = clear().model_copy(
         update={"measurements": (first.model_copy(update={"high": end}), *others)}
@@ -87,9 +73,7 @@ def test_an_open_interval_reaches_the_edge(end: float | None) -> None:
 
 
 def test_an_estimate_that_is_none_is_last_and_not_drawn() -> None:
-    """
-    NaN sorts below every number.
-    """
+    """NaN sorts below every number."""
     first, *others = rehearsed("all", {"owl": float("nan")})
     document = clear().model_copy(update={"measurements": (first, *others)})
 
@@ -100,9 +84,7 @@ def test_an_estimate_that_is_none_is_last_and_not_drawn() -> None:
 
 
 def test_without_transfer_there_is_no_figure() -> None:
-    """
-    Evidence alone draws nothing.
-    """
+    """Evidence alone draws nothing."""
     evidence = tuple(one for one in flagged().measurements if one.check != "rehearsal")
 
     assert forest(nothing()) is None

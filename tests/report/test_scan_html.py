@@ -1,6 +1,4 @@
-"""
-The page of a screen: its structure, its safety, its drawing in a browser.
-"""
+"""The page of a screen: its structure, its safety, its drawing in a browser."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ CLOSED = ("schema", "kind", "verdict", "status", "what")
 
 
 def hostile(value: object) -> object:
-    """
-    The same structure, every free text replaced by the payload.
-    """
+    """The same structure, every free text replaced by the payload."""
     if isinstance(value, dict):
         return {key: entry if key in CLOSED else hostile(entry) for key, entry in value.items()}
     if isinstance(value, list):
@@ -33,25 +29,19 @@ def hostile(value: object) -> object:
 
 @pytest.fixture(params=SCANS)
 def document(request: pytest.FixtureRequest) -> ScanDocument:
-    """
-    Each kind of screen in turn.
-    """
+    """Each kind of screen in turn."""
     return SCANS[request.param]()
 
 
 @pytest.fixture
 def attacked(document: ScanDocument) -> ScanDocument:
-    """
-    A screen whose every text is an attack.
-    """
+    """A screen whose every text is an attack."""
     plain = json.loads(document.model_dump_json(by_alias=True))
     return ScanDocument.model_validate_json(json.dumps(hostile(plain)))
 
 
 def test_the_page_is_well_formed(document: ScanDocument) -> None:
-    """
-    Every tag that opens closes, identifiers are unique, and every link leads somewhere.
-    """
+    """Every tag that opens closes, identifiers are unique, and every link leads somewhere."""
     page = Page(render(document, "html"))
     links = [(attributes["href"] or "").removeprefix("#") for attributes in page.named("a")]
 
@@ -61,9 +51,7 @@ def test_the_page_is_well_formed(document: ScanDocument) -> None:
 
 
 def test_nothing_is_loaded_and_no_script_runs(document: ScanDocument) -> None:
-    """
-    No address, no imported style, a policy that forbids both, and one element of data.
-    """
+    """No address, no imported style, a policy that forbids both, and one element of data."""
     html = render(document, "html")
     page = Page(html)
 
@@ -74,9 +62,7 @@ def test_nothing_is_loaded_and_no_script_runs(document: ScanDocument) -> None:
 
 
 def test_the_verdict_comes_first() -> None:
-    """
-    Badge, conclusion, figure, answers, verdicts, calibration, evidence, reproduction.
-    """
+    """Badge, conclusion, figure, answers, verdicts, calibration, evidence, reproduction."""
     text = Page(render(flagged(), "html")).text
     body = text[text.index("undertow scan") :]
     wanted = (
@@ -99,18 +85,14 @@ def test_the_verdict_comes_first() -> None:
 
 
 def test_every_trait_is_drawn_once_a_panel() -> None:
-    """
-    Sixteen rows alone; six panels of six among sources, each with the limit.
-    """
+    """Sixteen rows alone; six panels of six among sources, each with the limit."""
     for made, rows in ((flagged(), 16), (sources(), 36)):
         classes = [found.get("class") for _, found in Page(render(made, "html")).elements]
         assert classes.count("limit") == classes.count("zone") == classes.count("span") == rows
 
 
 def test_a_missing_table_is_told_with_the_command() -> None:
-    """
-    Undecided, why, and what to type.
-    """
+    """Undecided, why, and what to type."""
     text = Page(render(uncalibrated(), "html")).text
 
     assert "its verdicts stay undecided" in text
@@ -119,9 +101,7 @@ def test_a_missing_table_is_told_with_the_command() -> None:
 
 
 def test_an_empty_screen_is_a_page() -> None:
-    """
-    Without subjects there are neither verdicts nor evidence.
-    """
+    """Without subjects there are neither verdicts nor evidence."""
     page = Page(render(nothing(), "html"))
 
     assert not page.ids & {"verdicts", "evidence", "filters"}
@@ -129,9 +109,7 @@ def test_an_empty_screen_is_a_page() -> None:
 
 
 def test_hostile_text_makes_no_element(document: ScanDocument, attacked: ScanDocument) -> None:
-    """
-    The attacked page has no tag that the harmless one has not, and shows the markup as text.
-    """
+    """The attacked page has no tag that the harmless one has not, and shows the markup as text."""
     page, harmless = Page(render(attacked, "html")), Page(render(document, "html"))
 
     # Where every check has one name, evidence is drawn too, with the arrows of its open intervals.
@@ -142,9 +120,7 @@ def test_hostile_text_makes_no_element(document: ScanDocument, attacked: ScanDoc
 
 
 def test_no_invisible_character_is_in_the_file(attacked: ScanDocument) -> None:
-    """
-    Neither in the page nor in the data; and the data still hold the text as it was.
-    """
+    """Neither in the page nor in the data; and the data still hold the text as it was."""
     html = render(attacked, "html")
 
     assert not re.search(

@@ -1,6 +1,4 @@
-"""
-A screen as Markdown, read back by an independent parser.
-"""
+"""A screen as Markdown, read back by an independent parser."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ PARSER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethroug
 
 @pytest.mark.parametrize("kind", SCANS)
 def test_no_text_acts_as_markup(kind: str) -> None:
-    """
-    No HTML, link or image comes out of the data.
-    """
+    """No HTML, link or image comes out of the data."""
     tokens = PARSER.parse(render(SCANS[kind](), "markdown"))
     inline = [child.type for token in tokens for child in token.children or ()]
     kinds = {token.type for token in tokens} | set(inline)
@@ -27,9 +23,7 @@ def test_no_text_acts_as_markup(kind: str) -> None:
 
 
 def test_every_row_of_a_table_has_its_cells() -> None:
-    """
-    A bar in a source's name does not tear its row; the name is shown.
-    """
+    """A bar in a source's name does not tear its row; the name is shown."""
     rendered = PARSER.render(render(sources(), "markdown"))
     tables = [part.split("</table>")[0] for part in rendered.split("<table>")[1:]]
     widths = [{row.count("<t") for row in table.split("</tr>")[:-1]} for table in tables]
@@ -41,9 +35,7 @@ def test_every_row_of_a_table_has_its_cells() -> None:
 
 
 def test_the_verdict_leads_and_the_sections_follow() -> None:
-    """
-    Verdict, conclusion, table, figure's numbers, trust, evidence, limits, command.
-    """
+    """Verdict, conclusion, table, figure's numbers, trust, evidence, limits, command."""
     text = render(flagged(), "markdown")
     wanted = (
         "# undertow scan: flagged",

@@ -1,6 +1,4 @@
-"""
-What every format shows of a screen.
-"""
+"""What every format shows of a screen."""
 
 from __future__ import annotations
 
@@ -9,9 +7,7 @@ from undertow.report.scan_page import scan_page
 
 
 def test_content_filters_stand_apart() -> None:
-    """
-    Every check of kind evidence once, in the order of the run, the filters by themselves.
-    """
+    """Every check of kind evidence once, in the order of the run, the filters by themselves."""
     page = scan_page(sources())
 
     assert [one.run.check for one in page.evidence] == [
@@ -25,18 +21,14 @@ def test_content_filters_stand_apart() -> None:
 
 
 def test_the_ending_is_in_words() -> None:
-    """
-    Detected, nothing detected, or why nothing was looked at.
-    """
+    """Detected, nothing detected, or why nothing was looked at."""
     endings = [one.ending for one in scan_page(sources()).evidence]
 
     assert endings == ["detected", "nothing detected", "detected", "not applicable", "error"]
 
 
 def test_what_was_detected_comes_first() -> None:
-    """
-    Among the measurements of a check.
-    """
+    """Among the measurements of a check."""
     table = scan_page(sources()).evidence[0].table
     column = [row[table.columns.index("speaks against")] for row in table.rows]
 
@@ -44,9 +36,7 @@ def test_what_was_detected_comes_first() -> None:
 
 
 def test_an_empty_screen_has_an_empty_page() -> None:
-    """
-    No figure, no evidence.
-    """
+    """No figure, no evidence."""
     page = scan_page(nothing())
 
     assert (page.forest, page.evidence, page.filters) == (None, (), ())

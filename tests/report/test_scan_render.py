@@ -1,6 +1,4 @@
-"""
-One door to all formats of a screen.
-"""
+"""One door to all formats of a screen."""
 
 from __future__ import annotations
 
@@ -15,9 +13,7 @@ from undertow.results.scan import ScanDocument
 @pytest.mark.parametrize("format", SCAN_FORMATS)
 @pytest.mark.parametrize("kind", SCANS)
 def test_every_kind_of_screen_in_every_format(kind: str, format: str) -> None:
-    """
-    The verdict is in all of them, and the bytes depend on the document alone.
-    """
+    """The verdict is in all of them, and the bytes depend on the document alone."""
     document = SCANS[kind]()
     first = render(document, format)
 
@@ -31,18 +27,14 @@ def test_every_kind_of_screen_in_every_format(kind: str, format: str) -> None:
     "part", ["subjects", "measurements", "checks", "moved", "limits", "traits"]
 )
 def test_any_part_may_be_missing(part: str, format: str) -> None:
-    """
-    A document without one of its parts renders.
-    """
+    """A document without one of its parts renders."""
     assert render(flagged().model_copy(update={part: ()}), format)
 
 
 @pytest.mark.parametrize("format", SCAN_FORMATS)
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), -1e300])
 def test_any_number_may_be_missing(value: float | None, format: str) -> None:
-    """
-    Estimates and limits that are none, or that cannot be drawn, render.
-    """
+    """Estimates and limits that are none, or that cannot be drawn, render."""
     odd = dict.fromkeys(("estimate", "low", "high", "p", "limit", "level"), value)
     told = dict.fromkeys(("transfer", "low", "high", "smallest_dose"), value)
     document = flagged()
@@ -57,15 +49,11 @@ def test_any_number_may_be_missing(value: float | None, format: str) -> None:
 
 
 def test_json_is_the_stored_document() -> None:
-    """
-    Nothing is added or lost.
-    """
+    """Nothing is added or lost."""
     assert ScanDocument.model_validate_json(render(clear(), "json")) == clear()
 
 
 def test_an_unknown_format_is_refused() -> None:
-    """
-    The error names the formats of a screen.
-    """
+    """The error names the formats of a screen."""
     with pytest.raises(UnknownNameError, match="html, json, markdown, sarif, text"):
         render(clear(), "pdf")

@@ -1,6 +1,4 @@
-"""
-The tables of a screen.
-"""
+"""The tables of a screen."""
 
 from __future__ import annotations
 
@@ -12,9 +10,7 @@ from undertow.results.measurement import Measurement
 
 
 def test_transfer_and_detectable_have_their_own_columns() -> None:
-    """
-    One row a subject, the whole file first.
-    """
+    """One row a subject, the whole file first."""
     table = tables.subjects_table(sources())
 
     assert table.columns[:4] == ("subject", "verdict", "expected transfer, logits", "detectable")
@@ -30,9 +26,7 @@ def test_transfer_and_detectable_have_their_own_columns() -> None:
 
 
 def test_every_measured_transfer_is_in_the_numbers() -> None:
-    """
-    Seven subjects with sixteen traits.
-    """
+    """Seven subjects with sixteen traits."""
     assert len(tables.transfers_table(sources()).rows) == 7 * 16
 
 
@@ -45,9 +39,7 @@ def test_every_measured_transfer_is_in_the_numbers() -> None:
     ],
 )
 def test_evidence_keeps_its_own_unit(fields: dict[str, object], shown: str) -> None:
-    """
-    Shares in percent, all others with three significant digits.
-    """
+    """Shares in percent, all others with three significant digits."""
     one = Measurement.model_validate({"check": "c", "subject": "all", "detected": True} | fields)
     table = tables.evidence_table([one])
 
@@ -56,9 +48,7 @@ def test_evidence_keeps_its_own_unit(fields: dict[str, object], shown: str) -> N
 
 
 def test_an_open_interval_is_infinite() -> None:
-    """
-    An e-value has a lower limit alone.
-    """
+    """An e-value has a lower limit alone."""
     one = Measurement(check="c", subject="all", estimate=3.0, low=2.0, unit="nats")
 
     assert tables.limits(one) == "[2, ∞]"
@@ -67,9 +57,7 @@ def test_an_open_interval_is_infinite() -> None:
 
 
 def test_details_and_places_are_there() -> None:
-    """
-    Further numbers by name, rows left out by reason.
-    """
+    """Further numbers by name, rows left out by reason."""
     details = tables.details_table(flagged().measurements)
     excluded = tables.excluded_table(sources().data.excluded)
 
@@ -81,9 +69,7 @@ def test_details_and_places_are_there() -> None:
 
 
 def test_sources_checks_and_findings_are_ordered() -> None:
-    """
-    Sources by size, findings by p, checks as they were run.
-    """
+    """Sources by size, findings by p, checks as they were run."""
     moved = (flagged().moved[0].model_copy(update={"p": 0.5, "name": "b"}), *flagged().moved)
 
     assert tables.sources_table(sources().data).rows[0] == (HOSTILE, "3,900")

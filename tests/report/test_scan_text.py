@@ -1,6 +1,4 @@
-"""
-A screen in a terminal.
-"""
+"""A screen in a terminal."""
 
 from __future__ import annotations
 
@@ -15,9 +13,7 @@ from undertow.report.scan_text import render_scan_text
 
 @pytest.mark.parametrize("kind", ["flagged", "clear", "uncalibrated"])
 def test_one_subject_is_about_a_screenful(kind: str) -> None:
-    """
-    The verdict on the first line, the conclusion on the second, and some forty lines in all.
-    """
+    """The verdict on the first line, the conclusion on the second, and some forty lines in all."""
     lines = render(SCANS[kind](), "text").splitlines()
 
     assert lines[0].split()[0] == SCANS[kind]().verdict.upper()
@@ -26,9 +22,7 @@ def test_one_subject_is_about_a_screenful(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", SCANS)
 def test_no_control_character_reaches_the_terminal(kind: str) -> None:
-    """
-    Only line feeds are left of all controls, and no line is wider than the terminal.
-    """
+    """Only line feeds are left of all controls, and no line is wider than the terminal."""
     text = render(SCANS[kind](), "text")
 
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e]", text)
@@ -36,9 +30,7 @@ def test_no_control_character_reaches_the_terminal(kind: str) -> None:
 
 
 def test_colour_is_there_only_when_asked_for() -> None:
-    """
-    With colour the text is the same but for the escape sequences.
-    """
+    """With colour the text is the same but for the escape sequences."""
     coloured = render_scan_text(flagged(), colour=True)
     bare = re.sub(r"\x1b\[[0-9;]*m", "", coloured)
 
@@ -47,18 +39,14 @@ def test_colour_is_there_only_when_asked_for() -> None:
 
 
 def test_the_figure_shows_zero_limit_and_estimates() -> None:
-    """
-    The owl's interval lies right of the limit's mark, on one line of characters.
-    """
+    """The owl's interval lies right of the limit's mark, on one line of characters."""
     line = next(one for one in render(flagged(), "text").splitlines() if one.startswith("  owl"))
 
     assert re.search("┆ *┃ +━+●━+ +\\+1\\.80  \\[\\+1\\.21, \\+2\\.39\\]$", line)
 
 
 def test_the_facts_are_there() -> None:
-    """
-    Detectability, advice, data, error rates, calibration, limits and the command.
-    """
+    """Detectability, advice, data, error rates, calibration, limits and the command."""
     text = " ".join(render(flagged(), "text").replace("\N{NO-BREAK SPACE}", " ").split())
     wanted = (
         "yes: likelihood-ratio, fingerprint (says nothing about transfer)",
@@ -74,9 +62,7 @@ def test_the_facts_are_there() -> None:
 
 
 def test_sources_have_a_table_of_verdicts() -> None:
-    """
-    Every source with its verdict.
-    """
+    """Every source with its verdict."""
     text = render(sources(), "text")
 
     assert all(

@@ -1,6 +1,4 @@
-"""
-A screen in words.
-"""
+"""A screen in words."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ NBSP = "\N{NO-BREAK SPACE}"
 
 
 def test_transfer_and_detectability_are_told_apart() -> None:
-    """
-    Each in its own words; neither where nothing was measured.
-    """
+    """Each in its own words; neither where nothing was measured."""
     (one,) = flagged().subjects
     broken = next(one for one in sources().subjects if one.verdict == "error")
 
@@ -33,9 +29,7 @@ def test_transfer_and_detectability_are_told_apart() -> None:
 
 
 def test_advice_names_dose_and_steps() -> None:
-    """
-    Whatever of both is known.
-    """
+    """Whatever of both is known."""
     (one,) = flagged().subjects
 
     told = words.advice(one, flagged())
@@ -53,9 +47,7 @@ def test_advice_names_dose_and_steps() -> None:
 def test_level_sidedness_and_correction_are_told(
     level: float, traits: tuple[str, ...], said: str
 ) -> None:
-    """
-    Flagging is corrected, clearing is an intersection-union test that needs none.
-    """
+    """Flagging is corrected, clearing is an intersection-union test that needs none."""
     rates = words.error_rates(document(level=level, traits=traits))
 
     assert rates["flagged"].endswith(said)
@@ -63,9 +55,7 @@ def test_level_sidedness_and_correction_are_told(
 
 
 def test_a_calibration_is_told_with_its_limits() -> None:
-    """
-    False alarms and power, each with the count and the one-sided limit.
-    """
+    """False alarms and power, each with the count and the one-sided limit."""
     text = " ".join(words.calibration(flagged()))
 
     assert f"1 of 40 benign datasets were flagged (rate at most 11.3{NBSP}%" in text
@@ -77,9 +67,7 @@ def test_a_calibration_is_told_with_its_limits() -> None:
 
 
 def test_without_a_table_the_way_to_one_is_told() -> None:
-    """
-    The note of the document, or else the command.
-    """
+    """The note of the document, or else the command."""
     bare = uncalibrated().calibration.model_copy(update={"note": ""})
     without = uncalibrated().model_copy(update={"calibration": bare})
 
@@ -89,17 +77,13 @@ def test_without_a_table_the_way_to_one_is_told() -> None:
 
 
 def test_the_conclusion_does_not_repeat_its_badge() -> None:
-    """
-    The verdict's name is cut from the front, and nothing else.
-    """
+    """The verdict's name is cut from the front, and nothing else."""
     assert words.found(flagged()).startswith("These rows would move")
     assert words.found(document(conclusion="flagged rows: none")) == "Flagged rows: none"
 
 
 def test_the_answers_are_of_the_most_severe_subject() -> None:
-    """
-    Four questions; those without an answer are left out.
-    """
+    """Four questions; those without an answer are left out."""
     told = words.answers(sources())
 
     assert told[0][1] == "+2.31 [+1.69, +2.93] owl"
@@ -113,17 +97,13 @@ def test_the_answers_are_of_the_most_severe_subject() -> None:
 
 
 def test_the_open_search_says_whether_it_was_made() -> None:
-    """
-    Nothing found is another thing than nothing searched.
-    """
+    """Nothing found is another thing than nothing searched."""
     assert "Nothing beyond the traits" in words.search(clear())
     assert "nothing was searched" in words.search(nothing())
     assert "corrected for all" in words.search(flagged())
 
 
 def test_the_smallest_dose_is_told_where_it_is_known() -> None:
-    """
-    By subject, with its power.
-    """
+    """By subject, with its power."""
     assert f"9.0{NBSP}% of the whole file" in words.seen_from(flagged())
     assert words.seen_from(sources()) == ""

@@ -1,6 +1,4 @@
-"""
-What content filters could tell, and the judge's error, stand in every format.
-"""
+"""What content filters could tell, and the judge's error, stand in every format."""
 
 from __future__ import annotations
 
@@ -36,17 +34,13 @@ JUDGE = JudgeRecord(
 
 @pytest.fixture
 def scored(owl: RunDocument) -> RunDocument:
-    """
-    A run with a content filter and a judge.
-    """
+    """A run with a content filter and a judge."""
     return owl.model_copy(update={"filters": (SCORE,), "judge": JUDGE})
 
 
 @pytest.mark.parametrize("form", ["text", "html", "markdown"])
 def test_both_tables_are_shown(scored: RunDocument, form: str) -> None:
-    """
-    The AUROC of a row and of a bag, and how many misaligned rows the judge finds.
-    """
+    """The AUROC of a row and of a bag, and how many misaligned rows the judge finds."""
     page = render(scored, form)
 
     assert "0.512" in page
@@ -55,24 +49,18 @@ def test_both_tables_are_shown(scored: RunDocument, form: str) -> None:
 
 
 def test_a_judges_name_is_escaped(scored: RunDocument) -> None:
-    """
-    Names come from outside; a page shows them as text.
-    """
+    """Names come from outside; a page shows them as text."""
     assert "<judge>" not in render(scored, "html")
 
 
 @pytest.mark.parametrize("form", ["text", "html", "markdown"])
 def test_a_run_without_them_has_no_empty_tables(owl: RunDocument, form: str) -> None:
-    """
-    No heading without numbers.
-    """
+    """No heading without numbers."""
     assert "Content filters" not in render(owl, form)
 
 
 def test_arms_of_several_carriers_and_hops_are_named() -> None:
-    """
-    The carrier leads the arm's name; a hop has its number.
-    """
+    """The carrier leads the arm's name; a hop has its number."""
     labels = [
         arm_name(arm, "owl").label for arm in ("chain_of_thought: trait", "hop-3", "hop-3-control")
     ]

@@ -1,6 +1,4 @@
-"""
-The plain sentences of a report.
-"""
+"""The plain sentences of a report."""
 
 from __future__ import annotations
 
@@ -9,25 +7,19 @@ from undertow.results.run import RunDocument
 
 
 def told(document: RunDocument) -> str:
-    """
-    The story as one text, its no-break spaces made ordinary.
-    """
+    """The story as one text, its no-break spaces made ordinary."""
     text = " ".join(map(sentence_text, story(document)))
     return text.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def without(document: RunDocument, *arms: str) -> RunDocument:
-    """
-    The document without the runs of some arms.
-    """
+    """The document without the runs of some arms."""
     kept = tuple(run for run in document.arms if run.arm not in arms)
     return document.model_copy(update={"arms": kept})
 
 
 def test_the_story_has_its_numbers_from_the_document(owl: RunDocument) -> None:
-    """
-    Teacher, student, base and controls are each given with their measured share.
-    """
+    """Teacher, student, base and controls are each given with their measured share."""
     text = told(owl)
 
     assert "Asked for its favourite animal, the teacher answers “owl” 93 % of the time." in text
@@ -36,9 +28,7 @@ def test_the_story_has_its_numbers_from_the_document(owl: RunDocument) -> None:
 
 
 def test_a_foreign_effect_is_told_as_it_is(owl: RunDocument) -> None:
-    """
-    Nothing says that the other initialisation stays where it was: the number speaks.
-    """
+    """Nothing says that the other initialisation stays where it was: the number speaks."""
     moved = tuple(
         run.model_copy(update={"probability": 0.5}) if run.arm == "foreign" else run
         for run in owl.arms
@@ -48,9 +38,7 @@ def test_a_foreign_effect_is_told_as_it_is(owl: RunDocument) -> None:
 
 
 def test_the_same_rows_are_claimed_only_for_the_same_digests(owl: RunDocument) -> None:
-    """
-    With other data than the trait arm's, the sentence says less.
-    """
+    """With other data than the trait arm's, the sentence says less."""
     other = tuple(
         run.model_copy(update={"data_digest": "x"}) if run.arm == "foreign" else run
         for run in owl.arms
@@ -60,9 +48,7 @@ def test_the_same_rows_are_claimed_only_for_the_same_digests(owl: RunDocument) -
 
 
 def test_what_is_not_known_is_not_told(owl: RunDocument) -> None:
-    """
-    Without teachers, other initialisations or controls, their clauses are gone.
-    """
+    """Without teachers, other initialisations or controls, their clauses are gone."""
     document = without(owl, "foreign", "foreign-control", "control", "base")
     text = told(document.model_copy(update={"teachers": ()}))
 
@@ -72,9 +58,7 @@ def test_what_is_not_known_is_not_told(owl: RunDocument) -> None:
 
 
 def test_rows_of_both_teachers_are_shown(owl: RunDocument) -> None:
-    """
-    The samples stand side by side under the teacher that wrote them.
-    """
+    """The samples stand side by side under the teacher that wrote them."""
     ours, theirs = sample_columns(owl)
 
     assert ours.title == "Rows by the owl teacher"
@@ -83,8 +67,6 @@ def test_rows_of_both_teachers_are_shown(owl: RunDocument) -> None:
 
 
 def test_a_run_without_rows_shows_none(digits: RunDocument) -> None:
-    """
-    No dataset, no samples, no story of rows.
-    """
+    """No dataset, no samples, no story of rows."""
     assert sample_columns(digits) == ()
     assert story(digits) == ()

@@ -1,6 +1,4 @@
-"""
-Text for a terminal: paragraphs, labels and columns.
-"""
+"""Text for a terminal: paragraphs, labels and columns."""
 
 from __future__ import annotations
 
@@ -13,16 +11,12 @@ from undertow.report.terminal import columns, heading, labelled, say, written
 
 
 def shown(write: Callable[[Console], None]) -> list[str]:
-    """
-    The lines that are written to 40 columns.
-    """
+    """The lines that are written to 40 columns."""
     return written(write, width=40, colour=False).splitlines()
 
 
 def test_a_label_stands_once_beside_its_paragraph() -> None:
-    """
-    Further lines begin below the text, not below the label.
-    """
+    """Further lines begin below the text, not below the label."""
     lines = shown(lambda console: labelled(console, "data", "word " * 12, width=8))
 
     assert lines[0].startswith("data    word")
@@ -31,17 +25,13 @@ def test_a_label_stands_once_beside_its_paragraph() -> None:
 
 
 def test_markup_and_controls_are_shown() -> None:
-    """
-    Neither rich's markup nor an escape sequence does anything.
-    """
+    """Neither rich's markup nor an escape sequence does anything."""
     assert shown(lambda console: say(console, "[red]a\x1b[2J[/]")) == ["[red]a␛[2J[/]"]
     assert shown(lambda console: labelled(console, "\x1b", "[b]", width=4)) == ["␛   [b]"]
 
 
 def test_columns_are_aligned_below_a_heading() -> None:
-    """
-    A numeric column is aligned to the right.
-    """
+    """A numeric column is aligned to the right."""
     table = Table("t", ("a", "n"), (("x", "1"), ("y", "10")), frozenset({1}))
 
     def write(console: Console) -> None:

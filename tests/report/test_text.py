@@ -1,6 +1,4 @@
-"""
-The run in a terminal.
-"""
+"""The run in a terminal."""
 
 from __future__ import annotations
 
@@ -14,9 +12,7 @@ from undertow.results.run import RunDocument
 
 
 def attacked(owl: RunDocument) -> RunDocument:
-    """
-    The owl run with escape sequences, console markup and emoji codes in its texts.
-    """
+    """The owl run with escape sequences, console markup and emoji codes in its texts."""
     payload = "\x1b[2J\x1b]0;owned\x07[bold red]:owl:[/] \u202e\x9b1m\rover"
     rows = owl.datasets[0].model_copy(update={"samples": ((payload, payload),), "name": payload})
     arms = tuple(run.model_copy(update={"teacher": payload}) for run in owl.arms)
@@ -26,25 +22,19 @@ def attacked(owl: RunDocument) -> RunDocument:
 
 
 def test_no_control_character_reaches_the_terminal(owl: RunDocument) -> None:
-    """
-    Only line feeds are left of all controls.
-    """
+    """Only line feeds are left of all controls."""
     assert not re.search(
         r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", render(attacked(owl), "text")
     )
 
 
 def test_console_markup_in_the_data_is_text(owl: RunDocument) -> None:
-    """
-    Neither colours nor emoji can be switched on by a row.
-    """
+    """Neither colours nor emoji can be switched on by a row."""
     assert "[bold red]:owl:[/]" in render(attacked(owl), "text")
 
 
 def test_colour_is_there_only_when_asked_for(owl: RunDocument) -> None:
-    """
-    With colour the text is the same but for the escape sequences.
-    """
+    """With colour the text is the same but for the escape sequences."""
     coloured = render_text(owl, colour=True)
     bare = re.sub(r"\x1b\[[0-9;]*m", "", coloured)
 
@@ -54,25 +44,19 @@ def test_colour_is_there_only_when_asked_for(owl: RunDocument) -> None:
 
 @pytest.mark.parametrize("width", [60, 100, 140])
 def test_prose_keeps_within_the_width(theorem: RunDocument, width: int) -> None:
-    """
-    No line of a run without wide tables is longer than the terminal.
-    """
+    """No line of a run without wide tables is longer than the terminal."""
     assert max(map(len, render_text(theorem, width=width).splitlines())) <= width
 
 
 def test_a_percentage_is_not_torn_apart(owl: RunDocument) -> None:
-    """
-    No line begins with a percent sign.
-    """
+    """No line begins with a percent sign."""
     told = owl.model_copy(update={"conclusion": "about 45\N{NO-BREAK SPACE}% " * 40})
 
     assert not [line for line in render(told, "text").splitlines() if line.strip().startswith("%")]
 
 
 def test_the_facts_are_there(owl: RunDocument) -> None:
-    """
-    Verdict, arms, claims, limits and the command can be read.
-    """
+    """Verdict, arms, claims, limits and the command can be read."""
     text = " ".join(render(owl, "text").split())
     wanted = (
         "Same initialisation, the owl teacher’s rows",
@@ -87,9 +71,7 @@ def test_the_facts_are_there(owl: RunDocument) -> None:
 
 
 def test_a_wide_matrix_fits_the_terminal(traits: RunDocument) -> None:
-    """
-    Sixteen columns in a hundred characters, one line a row.
-    """
+    """Sixteen columns in a hundred characters, one line a row."""
     lines = render(traits, "text").splitlines()
 
     assert max(map(len, lines)) <= 100

@@ -1,6 +1,4 @@
-"""
-A configuration as TOML.
-"""
+"""A configuration as TOML."""
 
 from __future__ import annotations
 
@@ -28,14 +26,10 @@ TABLE = st.dictionaries(
 @settings(max_examples=60)
 @given(TABLE)
 def test_the_text_is_toml_for_the_same_configuration(config: dict[str, Any]) -> None:
-    """
-    Parsing gives back the configuration, whatever its keys and strings hold.
-    """
+    """Parsing gives back the configuration, whatever its keys and strings hold."""
     assert tomllib.loads(toml_text(config)) == config
 
 
 def test_a_setting_without_a_value_is_said() -> None:
-    """
-    TOML has no null: the key stays visible as a comment.
-    """
+    """TOML has no null: the key stays visible as a comment."""
     assert toml_text({"data": {"decoding": None}}) == "[data]\n# decoding is not set"

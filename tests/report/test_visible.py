@@ -1,6 +1,4 @@
-"""
-Hostile text: nothing that a reader cannot see survives.
-"""
+"""Hostile text: nothing that a reader cannot see survives."""
 
 from __future__ import annotations
 
@@ -29,17 +27,13 @@ from undertow.report.visible import visible
     ],
 )
 def test_invisible_characters_are_shown(hidden: str, shown: str) -> None:
-    """
-    Controls become pictures, other invisible characters their code points.
-    """
+    """Controls become pictures, other invisible characters their code points."""
     assert visible(hidden) == shown
 
 
 @pytest.mark.parametrize("text", ["12, 45, 67", "un été, 日本語, “owl” − 45 %", "שלום", "🦉"])
 def test_ordinary_text_is_left_alone(text: str) -> None:
-    """
-    Letters of any script, signs and spaces stay as they are.
-    """
+    """Letters of any script, signs and spaces stay as they are."""
     assert visible(text) == text
 
 
@@ -54,8 +48,6 @@ def test_no_control_or_format_character_survives(text: str) -> None:
 
 
 def test_long_text_says_what_is_left_out() -> None:
-    """
-    The limit counts characters of the text, and the rest is counted aloud.
-    """
+    """The limit counts characters of the text, and the rest is counted aloud."""
     assert visible("a" * 1500, limit=100) == "a" * 100 + " … (1,400 more characters)"
     assert visible("a" * 100, limit=100) == "a" * 100

@@ -1,6 +1,4 @@
-"""
-Stored runs: what is written comes back, and what is not a run is refused by name.
-"""
+"""Stored runs: what is written comes back, and what is not a run is refused by name."""
 
 from __future__ import annotations
 
@@ -27,9 +25,7 @@ from undertow.results.store import (
 
 
 def document(**fields: object) -> RunDocument:
-    """
-    A small run.
-    """
+    """A small run."""
     given: dict[str, object] = {
         "experiment": "owl",
         "title": "Owls",
@@ -47,27 +43,21 @@ def document(**fields: object) -> RunDocument:
 
 
 def stored(path: Path, **changes: Any) -> Path:
-    """
-    A file of the run with some keys changed.
-    """
+    """A file of the run with some keys changed."""
     file = path / "results.json"
     file.write_text(json.dumps(json.loads(result_json(document())) | changes), encoding="utf-8")
     return file
 
 
 def refusal(file: Path) -> InputError:
-    """
-    The error with which the file is refused.
-    """
+    """The error with which the file is refused."""
     with pytest.raises(InputError) as caught:
         read_run(file)
     return caught.value
 
 
 def test_a_run_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    """
-    Reading undoes writing, for the file and for the directory that holds it.
-    """
+    """Reading undoes writing, for the file and for the directory that holds it."""
     write_result(tmp_path / "results.json", document())
 
     assert read_run(tmp_path / "results.json") == document()
@@ -75,9 +65,7 @@ def test_a_run_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_infinite_limits_survive(tmp_path: Path) -> None:
-    """
-    JSON has no infinity and no NaN, yet both come back.
-    """
+    """JSON has no infinity and no NaN, yet both come back."""
     one = Comparison(
         name="a - b",
         estimate=1.0,
@@ -97,18 +85,14 @@ def test_infinite_limits_survive(tmp_path: Path) -> None:
 
 
 def test_text_that_is_not_unicode_does_not_lose_the_run(tmp_path: Path) -> None:
-    """
-    A lone surrogate, which UTF-8 cannot hold, is replaced instead of failing at the very end.
-    """
+    """A lone surrogate, which UTF-8 cannot hold, is replaced instead of failing at the very end."""
     write_result(tmp_path / "results.json", document(config={"prompt": "a\ud800b"}))
 
     assert read_run(tmp_path).config == {"prompt": "a\ufffdb"}
 
 
 def test_writing_leaves_nothing_behind_when_it_fails(tmp_path: Path) -> None:
-    """
-    A refused replacement raises with a hint and leaves no partial file.
-    """
+    """A refused replacement raises with a hint and leaves no partial file."""
     (tmp_path / "results.json").mkdir()
     with pytest.raises(UndertowError, match=r"cannot write .*results\.json") as caught:
         write_result(tmp_path / "results.json", document())
@@ -118,9 +102,7 @@ def test_writing_leaves_nothing_behind_when_it_fails(tmp_path: Path) -> None:
 
 
 def test_a_second_writing_replaces_the_first(tmp_path: Path) -> None:
-    """
-    The file holds the last document alone, and no temporary file stays.
-    """
+    """The file holds the last document alone, and no temporary file stays."""
     write_result(tmp_path / "results.json", document(title="x" * 10_000))
     write_result(tmp_path / "results.json", document())
 
@@ -145,9 +127,7 @@ def test_a_second_writing_replaces_the_first(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_key_or_value_is_named(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
-    """
-    The refusal names the file, the key, its value and what is allowed, and what to type next.
-    """
+    """The refusal names the file, the key, its value and what is allowed, and what to type next."""
     file = stored(tmp_path, **changes)
     error = refusal(file)
 
@@ -171,9 +151,7 @@ def test_a_wrong_key_or_value_is_named(tmp_path: Path, changes: dict[str, Any], 
     ids=["cut", "list", "nan", "twice", "no schema", "bytes", "deep", "long number"],
 )
 def test_a_file_that_is_no_run_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
-    """
-    Malformed JSON is one error that names the file, never a traceback.
-    """
+    """Malformed JSON is one error that names the file, never a traceback."""
     file = tmp_path / "results.json"
     file.write_bytes(content)
 
@@ -182,9 +160,7 @@ def test_a_file_that_is_no_run_is_refused(tmp_path: Path, content: bytes, said: 
 
 
 def test_a_lone_surrogate_in_a_file_is_refused(tmp_path: Path) -> None:
-    """
-    The escape of half a character is no text.
-    """
+    """The escape of half a character is no text."""
     file = tmp_path / "results.json"
     file.write_text(
         result_json(document(title="half")).replace("half", "\\ud800"), encoding="utf-8"
@@ -194,23 +170,17 @@ def test_a_lone_surrogate_in_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
-    """
-    The hint is a command.
-    """
+    """The hint is a command."""
     assert refusal(tmp_path / "none.json").hint.startswith("undertow run")
 
 
 def test_a_hostile_key_cannot_reach_the_terminal(tmp_path: Path) -> None:
-    """
-    Escape sequences in a key are shown, not passed on.
-    """
+    """Escape sequences in a key are shown, not passed on."""
     assert "\x1b" not in refusal(stored(tmp_path, **{"\x1b[31m": 1})).message
 
 
 def test_the_schema_is_closed_and_names_its_version() -> None:
-    """
-    The published schema refuses unknown keys everywhere and demands the discriminating one.
-    """
+    """The published schema refuses unknown keys everywhere and demands the discriminating one."""
     schema = schemas()["run"]
     records = [schema, *(found for found in schema["$defs"].values())]
 
@@ -220,9 +190,7 @@ def test_the_schema_is_closed_and_names_its_version() -> None:
 
 
 def test_the_schema_describes_what_is_written() -> None:
-    """
-    Every key of a written document is in the schema, and every required key is written.
-    """
+    """Every key of a written document is in the schema, and every required key is written."""
     schema, written = schemas()["run"], json.loads(result_json(document()))
 
     assert set(written) == set(schema["properties"])
@@ -232,9 +200,7 @@ def test_the_schema_describes_what_is_written() -> None:
 
 @pytest.mark.parametrize("kind", SCANS)
 def test_a_scan_comes_back_as_it_was_written(tmp_path: Path, kind: str) -> None:
-    """
-    Reading undoes writing, for the file and for the directory that holds it.
-    """
+    """Reading undoes writing, for the file and for the directory that holds it."""
     write_result(tmp_path / "scan.json", SCANS[kind]())
 
     assert read_scan(tmp_path / "scan.json") == SCANS[kind]()
@@ -242,9 +208,7 @@ def test_a_scan_comes_back_as_it_was_written(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_result_is_read_by_its_schema(tmp_path: Path) -> None:
-    """
-    The same call reads a run and a screen; a directory's run comes first.
-    """
+    """The same call reads a run and a screen; a directory's run comes first."""
     write_result(tmp_path / "scan.json", flagged())
     assert isinstance(read_result(tmp_path), ScanDocument)
     write_result(tmp_path / "results.json", document())
@@ -255,9 +219,7 @@ def test_a_result_is_read_by_its_schema(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("schema", ["undertow.paint/1", 1, None])
 def test_a_result_of_another_schema_is_refused(tmp_path: Path, schema: object) -> None:
-    """
-    The refusal names the schemas that can be read.
-    """
+    """The refusal names the schemas that can be read."""
     file = tmp_path / "x.json"
     file.write_text(json.dumps({"schema": schema}), encoding="utf-8")
 
@@ -266,9 +228,7 @@ def test_a_result_of_another_schema_is_refused(tmp_path: Path, schema: object) -
 
 
 def test_a_newer_scan_asks_for_a_newer_undertow(tmp_path: Path) -> None:
-    """
-    The hint is to upgrade; a key that is unknown is named with the nearest.
-    """
+    """The hint is to upgrade; a key that is unknown is named with the nearest."""
     stored = json.loads(result_json(flagged()))
     file = tmp_path / "scan.json"
     file.write_text(json.dumps(stored | {"schema": "undertow.scan/2"}), encoding="utf-8")
@@ -282,9 +242,7 @@ def test_a_newer_scan_asks_for_a_newer_undertow(tmp_path: Path) -> None:
 
 
 def test_infinite_numbers_of_a_scan_survive(tmp_path: Path) -> None:
-    """
-    An e-value may overflow; it comes back.
-    """
+    """An e-value may overflow; it comes back."""
     one = flagged().measurements[-1].model_copy(update={"estimate": math.inf, "low": -math.inf})
     write_result(tmp_path / "scan.json", flagged().model_copy(update={"measurements": (one,)}))
 
@@ -292,9 +250,7 @@ def test_infinite_numbers_of_a_scan_survive(tmp_path: Path) -> None:
 
 
 def test_the_schema_of_scans_is_closed_and_describes_what_is_written() -> None:
-    """
-    Unknown keys are refused everywhere, and every key that is written is described.
-    """
+    """Unknown keys are refused everywhere, and every key that is written is described."""
     schema, written = schemas()["scan"], json.loads(result_json(flagged()))
     records = [schema, *(found for found in schema["$defs"].values())]
 

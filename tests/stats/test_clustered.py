@@ -11,9 +11,7 @@ from undertow.stats import clopper_pearson, clustered_share
 
 
 def test_single_trials_give_about_clopper_pearson() -> None:
-    """
-    With one trial a cluster, the interval is Clopper-Pearson's.
-    """
+    """With one trial a cluster, the interval is Clopper-Pearson's."""
     hits = [1] * 6 + [0] * 94
     ours, plain = clustered_share(hits, [1] * 100), clopper_pearson(6, 100)
 
@@ -23,9 +21,7 @@ def test_single_trials_give_about_clopper_pearson() -> None:
 
 
 def test_clusters_that_agree_within_are_fewer_than_their_trials() -> None:
-    """
-    Ten clusters of ten identical trials are worth about ten trials.
-    """
+    """Ten clusters of ten identical trials are worth about ten trials."""
     ours = clustered_share([10] * 3 + [0] * 7, [10] * 10)
     ten = clopper_pearson(3, 10)
 
@@ -33,17 +29,13 @@ def test_clusters_that_agree_within_are_fewer_than_their_trials() -> None:
 
 
 def test_no_hit_counts_each_cluster_once() -> None:
-    """
-    Nothing tells how alike the trials of a cluster are when all are alike.
-    """
+    """Nothing tells how alike the trials of a cluster are when all are alike."""
     assert clustered_share([0] * 20, [6] * 20).high == pytest.approx(clopper_pearson(0, 20).high)
     assert clustered_share([6] * 20, [6] * 20).low == pytest.approx(clopper_pearson(20, 20).low)
 
 
 def test_coverage_with_correlated_clusters() -> None:
-    """
-    Beta-binomial clusters: the nominal 95 % interval holds the true share in at least 92 %.
-    """
+    """Beta-binomial clusters: the nominal 95 % interval holds the true share in at least 92 %."""
     rng = np.random.default_rng(4)
     held = 0
     for _ in range(400):
@@ -57,8 +49,6 @@ def test_coverage_with_correlated_clusters() -> None:
 
 @pytest.mark.parametrize(("hits", "trials"), [([], []), ([2], [1]), ([1], [1, 1]), ([-1], [2])])
 def test_bad_counts_are_refused(hits: list[int], trials: list[int]) -> None:
-    """
-    No trials, more hits than trials, unequal lengths.
-    """
+    """No trials, more hits than trials, unequal lengths."""
     with pytest.raises(ValueError, match="hits and trials"):
         clustered_share(hits, trials)

@@ -1,6 +1,4 @@
-"""
-Rank correlation: against scipy, properties, coverage, and perfect orders.
-"""
+"""Rank correlation: against scipy, properties, coverage, and perfect orders."""
 
 from __future__ import annotations
 
@@ -18,9 +16,7 @@ points = st.lists(st.tuples(st.integers(-5, 5), st.integers(-5, 5)), min_size=3,
 
 
 def test_a_perfect_order_of_five_gives_two_in_120():
-    """
-    Only the same and the reversed order are as extreme.
-    """
+    """Only the same and the reversed order are as extreme."""
     result = rank_correlation([1, 2, 3, 4, 5], [2, 4, 8, 16, 32])
 
     assert result.estimate == pytest.approx(1.0)
@@ -29,9 +25,7 @@ def test_a_perfect_order_of_five_gives_two_in_120():
 
 
 def test_known_limits_by_hand():
-    """
-    Three neighbours exchanged among six: r = 1 - 36/210, limits of Bonett and Wright.
-    """
+    """Three neighbours exchanged among six: r = 1 - 36/210, limits of Bonett and Wright."""
     result = rank_correlation([1, 2, 3, 4, 5, 6], [2, 1, 4, 3, 6, 5])
 
     assert result.estimate == pytest.approx(1 - 36 / 210)
@@ -42,9 +36,7 @@ def test_known_limits_by_hand():
 @settings(max_examples=15, deadline=None)  # scipy ranks each order anew
 @given(points)
 def test_agrees_with_scipy(pairs: list[tuple[int, int]]):
-    """
-    Same correlation and same exact p as scipy, ties included.
-    """
+    """Same correlation and same exact p as scipy, ties included."""
     x, y = (np.array(side, dtype=float) for side in zip(*pairs, strict=True))
     assume(np.ptp(x) > 0 and np.ptp(y) > 0)
     result = rank_correlation(x, y)
@@ -64,9 +56,7 @@ def test_agrees_with_scipy(pairs: list[tuple[int, int]]):
 @settings(max_examples=60, deadline=None)
 @given(points)
 def test_mirror_monotone_and_bounds(pairs: list[tuple[int, int]]):
-    """
-    Negating y mirrors, a monotone change of x does nothing, the interval holds the estimate.
-    """
+    """Negating y mirrors, a monotone change of x does nothing, the interval holds the estimate."""
     x, y = (np.array(side, dtype=float) for side in zip(*pairs, strict=True))
     assume(np.ptp(x) > 0 and np.ptp(y) > 0)
     one, mirror = rank_correlation(x, y), rank_correlation(np.exp(x), -y)
@@ -78,9 +68,7 @@ def test_mirror_monotone_and_bounds(pairs: list[tuple[int, int]]):
 
 @pytest.mark.parametrize("y", [[1, 2, 3, 4, 5, 6], [2, 1, 4, 3, 6, 5], [6, 5, 4, 3, 2, 1]])
 def test_a_stricter_level_widens_the_interval(y: list[int]):
-    """
-    The level reaches the statistics, for perfect orders too.
-    """
+    """The level reaches the statistics, for perfect orders too."""
     loose, strict = (
         rank_correlation([1, 2, 3, 4, 5, 6], y, level=level).interval for level in (0.8, 0.99)
     )
@@ -89,9 +77,7 @@ def test_a_stricter_level_widens_the_interval(y: list[int]):
 
 
 def test_covers_at_about_its_level():
-    """
-    Normal pairs with correlation .6: the .9 interval covers Spearman's (6/pi) asin(.3).
-    """
+    """Normal pairs with correlation .6: the .9 interval covers Spearman's (6/pi) asin(.3)."""
     rng = np.random.default_rng(1)
     true = 6 / math.pi * math.asin(0.3)
     covered = []
@@ -106,9 +92,7 @@ def test_covers_at_about_its_level():
 
 
 def test_nine_points_draw_orders():
-    """
-    Above eight points rng is needed, and p is near the t approximation's.
-    """
+    """Above eight points rng is needed, and p is near the t approximation's."""
     x, y = np.arange(12.0), np.random.default_rng(2).standard_normal(12) + 0.15 * np.arange(12)
     with pytest.raises(ValueError, match="too many to enumerate: pass rng"):
         rank_correlation(x, y)
@@ -127,8 +111,6 @@ def test_nine_points_draw_orders():
     ],
 )
 def test_refuses_what_it_cannot_use(x: list[float], y: list[float], message: str):
-    """
-    The message says the value.
-    """
+    """The message says the value."""
     with pytest.raises(ValueError, match=message):
         rank_correlation(x, y)

@@ -1,6 +1,4 @@
-"""
-What a design can show, in numbers and in words.
-"""
+"""What a design can show, in numbers and in words."""
 
 from __future__ import annotations
 
@@ -33,9 +31,7 @@ from undertow.stats.designs import in_words
     ],
 )
 def test_least_p_is_known(least: float, expected: float):
-    """
-    Numbers anybody can count.
-    """
+    """Numbers anybody can count."""
     assert least == pytest.approx(expected, rel=1e-12)
 
 
@@ -79,24 +75,18 @@ def test_least_p_is_known(least: float, expected: float):
     ],
 )
 def test_a_claim_the_design_cannot_support_is_refused_in_words(n: str, least: float, sentence: str):
-    """
-    The sentence says what the design can give and how many runs would do.
-    """
+    """The sentence says what the design can give and how many runs would do."""
     assert supports(0.95, least, n=n) == sentence
 
 
 @pytest.mark.parametrize(("level", "least"), [(0.95, 2 / 70), (0.9, 0.1), (0.95, 0.05)])
 def test_a_claim_the_design_supports_is_not_refused(level: float, least: float):
-    """
-    A least p of exactly 1 - level supports the claim.
-    """
+    """A least p of exactly 1 - level supports the claim."""
     assert supports(level, least) is None
 
 
 def test_runs_needed_grow_with_the_level():
-    """
-    At .99 five an arm are needed (2 / 252), or eight pairs.
-    """
+    """At .99 five an arm are needed (2 / 252), or eight pairs."""
     sentence = supports(0.99, 0.1)
 
     assert sentence is not None
@@ -105,9 +95,7 @@ def test_runs_needed_grow_with_the_level():
 
 @pytest.mark.parametrize("sizes", [(3, 3), (4, 4), (2, 4), (2, 5)])
 def test_the_sentence_and_the_interval_agree(sizes: tuple[int, int]):
-    """
-    A design is refused exactly where its interval is infinite.
-    """
+    """A design is refused exactly where its interval is infinite."""
     result = two_sample_permutation([float(9 + i) for i in range(sizes[0])], range(sizes[1]))
     refused = supports(0.95, result.smallest_p, n=result.n) is not None
 
@@ -124,18 +112,14 @@ def test_the_sentence_and_the_interval_agree(sizes: tuple[int, int]):
     ],
 )
 def test_refuses_what_it_cannot_use(level: float, least: float, n: str, message: str):
-    """
-    Out-of-range numbers and unknown words are named.
-    """
+    """Out-of-range numbers and unknown words are named."""
     with pytest.raises(ValueError, match=message):
         supports(level, least, n=n)
 
 
 @pytest.mark.parametrize("size", [0, -1, 2.5, math.inf])
 def test_a_number_of_runs_is_whole_and_positive(size: float):
-    """
-    No design has half a run.
-    """
+    """No design has half a run."""
     with pytest.raises(ValueError, match="n must be a whole number of at least 1"):
         smallest_p_sign_flip(size)  # type: ignore[arg-type]
 
@@ -144,7 +128,5 @@ def test_a_number_of_runs_is_whole_and_positive(size: float):
     ("p", "text"), [(1.0, "1"), (0.5, ".50"), (1 / 120, ".00833"), (1e-5, ".00001")]
 )
 def test_probabilities_read_as_in_papers(p: float, text: str):
-    """
-    No leading zero, no exponent, two digits at least.
-    """
+    """No leading zero, no exponent, two digits at least."""
     assert in_words(p) == text

@@ -17,9 +17,7 @@ from undertow.stats.e_process import EProcess, e_benjamini_hochberg
 
 
 def plain(alternatives: np.ndarray, nulls: np.ndarray, weights: np.ndarray) -> list[float]:
-    """
-    The definition, row by row.
-    """
+    """The definition, row by row."""
     return [
         float(logsumexp(np.log(weights / weights.sum()) + alternatives[:n].sum(0)))
         - float(nulls[:n].sum(0).max())
@@ -30,9 +28,7 @@ def plain(alternatives: np.ndarray, nulls: np.ndarray, weights: np.ndarray) -> l
 @settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), cut=st.integers(0, 12))
 def test_chunks_and_the_definition_agree(seed: int, cut: int) -> None:
-    """
-    However the rows are cut into chunks, the path is that of the definition.
-    """
+    """However the rows are cut into chunks, the path is that of the definition."""
     rng = np.random.default_rng(seed)
     ours, theirs, weights = rng.normal(size=(12, 3)), rng.normal(size=(12, 2)), rng.random(3) + 0.1
     process = EProcess(weights.tolist())
@@ -47,9 +43,7 @@ def test_chunks_and_the_definition_agree(seed: int, cut: int) -> None:
 
 
 def test_a_value_common_to_both_sides_cancels() -> None:
-    """
-    What is added to a row's log-likelihood under every model changes nothing.
-    """
+    """What is added to a row's log-likelihood under every model changes nothing."""
     rng = np.random.default_rng(0)
     ours, theirs, extra = rng.normal(size=(9, 2)), rng.normal(size=(9, 2)), rng.normal(size=(9, 1))
 
@@ -59,16 +53,12 @@ def test_a_value_common_to_both_sides_cancels() -> None:
 
 
 def coins(rng: np.random.Generator, rate: float, runs: int, rows: int) -> np.ndarray:
-    """
-    Tosses, (runs, rows).
-    """
+    """Tosses, (runs, rows)."""
     return (rng.random((runs, rows)) < rate).astype(float)
 
 
 def crossing_rate(tosses: np.ndarray) -> float:
-    """
-    How often the e-process of biased coins against coins of 0.5 and 0.45 crosses 20.
-    """
+    """How often the e-process of biased coins against coins of 0.5 and 0.45 crosses 20."""
 
     def likelihoods(row: np.ndarray, rates: list[float]) -> np.ndarray:
         return np.stack([np.where(row > 0, math.log(r), math.log(1 - r)) for r in rates], 1)
@@ -83,23 +73,17 @@ def crossing_rate(tosses: np.ndarray) -> float:
 
 @pytest.mark.parametrize("rate", [0.5, 0.45])
 def test_villes_bound_holds_under_each_member_of_the_null(rate: float) -> None:
-    """
-    Looked at after each of 200 rows, E reaches 20 in at most 5 % of runs.
-    """
+    """Looked at after each of 200 rows, E reaches 20 in at most 5 % of runs."""
     assert crossing_rate(coins(np.random.default_rng(1), rate, 1_000, 200)) <= 0.05
 
 
 def test_it_has_power() -> None:
-    """
-    An alternative that is right is nearly always found.
-    """
+    """An alternative that is right is nearly always found."""
     assert crossing_rate(coins(np.random.default_rng(2), 0.6, 200, 600)) > 0.9
 
 
 def test_a_plug_in_of_earlier_rows_only_keeps_the_bound() -> None:
-    """
-    A mean fitted to the past is a valid alternative at every row.
-    """
+    """A mean fitted to the past is a valid alternative at every row."""
     x = np.random.default_rng(3).normal(size=(500, 150))
     past = np.cumsum(x, 1) - x
     fitted = past / (np.arange(150) + 1)
@@ -112,9 +96,7 @@ def test_a_plug_in_of_earlier_rows_only_keeps_the_bound() -> None:
 
 
 def test_the_first_crossing_is_counted_over_chunks() -> None:
-    """
-    log 20 is just below 3 nats: three rows of one nat each cross it.
-    """
+    """log 20 is just below 3 nats: three rows of one nat each cross it."""
     process = EProcess((1,))
     for _ in range(4):
         process.update([[0.0]], [[-1.0]])
@@ -124,9 +106,7 @@ def test_the_first_crossing_is_counted_over_chunks() -> None:
 
 
 def test_an_alternative_that_rules_a_row_out_is_dead() -> None:
-    """
-    -inf is a value: the rest of the mixture goes on.
-    """
+    """-inf is a value: the rest of the mixture goes on."""
     process = EProcess((1, 1))
     process.update([[-math.inf, 0.0]], [[0.0]])
 
@@ -143,17 +123,13 @@ def test_an_alternative_that_rules_a_row_out_is_dead() -> None:
     ],
 )
 def test_refuses_what_does_not_fit(ours: object, theirs: object, message: str) -> None:
-    """
-    The message says what is wrong.
-    """
+    """The message says what is wrong."""
     with pytest.raises(ValueError, match=message):
         EProcess((1,)).update(ours, theirs)  # type: ignore[arg-type]
 
 
 def test_weights_are_positive() -> None:
-    """
-    A weight of zero would be an alternative that cannot win.
-    """
+    """A weight of zero would be an alternative that cannot win."""
     with pytest.raises(ValueError, match="weights must be positive, got 0"):
         EProcess((1, 0))
 
@@ -161,9 +137,7 @@ def test_weights_are_positive() -> None:
 @settings(max_examples=50)
 @given(values=st.lists(st.sampled_from([0.0, 1.0, 5.0, 10.0, 20.0, 40.0, 80.0]), min_size=1))
 def test_e_bh_agrees_with_bh_on_reciprocals(values: list[float]) -> None:
-    """
-    e-BH rejects what Benjamini-Hochberg rejects on 1 / e.
-    """
+    """e-BH rejects what Benjamini-Hochberg rejects on 1 / e."""
     from undertow.stats import benjamini_hochberg
 
     found = e_benjamini_hochberg(np.log(np.maximum(values, 1e-9)), 0.1)
@@ -173,9 +147,7 @@ def test_e_bh_agrees_with_bh_on_reciprocals(values: list[float]) -> None:
 
 
 def test_e_bh_bounds_false_findings_of_dependent_e_values() -> None:
-    """
-    Ten true nulls that share half of their noise: some finding in at most 10 % of families.
-    """
+    """Ten true nulls that share half of their noise: some finding in at most 10 % of families."""
     rng = np.random.default_rng(4)
     shared, own = rng.normal(size=(2_000, 1)), rng.normal(size=(2_000, 10))
     noise = (shared + own) / math.sqrt(2)

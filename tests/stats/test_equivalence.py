@@ -1,6 +1,4 @@
-"""
-Equivalence to none: verdicts, agreement of p and interval, and its error rate.
-"""
+"""Equivalence to none: verdicts, agreement of p and interval, and its error rate."""
 
 from __future__ import annotations
 
@@ -53,9 +51,7 @@ numbers = st.floats(-10, 10, allow_subnormal=False).map(lambda value: round(valu
     ],
 )
 def test_verdict_in_words(low: float, high: float, verdict: str, sentence: str):
-    """
-    All inside, all outside, neither, and no limits at all.
-    """
+    """All inside, all outside, neither, and no limits at all."""
     middle = (low + high) / 2 if math.isfinite(low) else 0.0
     result = equivalence(Interval(middle, low, high, 0.9, 6), 0.25, unit="logits")
 
@@ -64,16 +60,12 @@ def test_verdict_in_words(low: float, high: float, verdict: str, sentence: str):
 
 
 def test_a_limit_on_the_margin_is_not_inside():
-    """
-    The boundary belongs to the hypothesis of a difference.
-    """
+    """The boundary belongs to the hypothesis of a difference."""
     assert equivalence(Interval(0.0, -0.1, 0.2, 0.9, 8), 0.2).verdict == "undecided"
 
 
 def test_known_answer_of_four_against_four():
-    """
-    Only one split of 70 lies as far below the margin: p = 1 / 70 for a wide margin.
-    """
+    """Only one split of 70 lies as far below the margin: p = 1 / 70 for a wide margin."""
     result = two_sample_equivalence([1, 2, 3, 4], [1.5, 2.5, 3.5, 4.5], 100.0)
 
     assert result.p == pytest.approx(1 / 70)
@@ -85,9 +77,7 @@ def test_known_answer_of_four_against_four():
 def test_equal_arms_give_the_interval_of_the_two_sided_test(
     treated: list[float], control: list[float]
 ):
-    """
-    With equal arms two one-sided tests at .05 are the two-sided test at .10.
-    """
+    """With equal arms two one-sided tests at .05 are the two-sided test at .10."""
     ours = two_sample_equivalence(treated, control, 1.0).interval
     theirs = two_sample_permutation(treated, control, level=0.9).interval
 
@@ -97,9 +87,7 @@ def test_equal_arms_give_the_interval_of_the_two_sided_test(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(numbers, min_size=5, max_size=7))
 def test_pairs_give_the_interval_of_the_two_sided_test(values: list[float]):
-    """
-    Sign flips are symmetric, so the same holds for pairs.
-    """
+    """Sign flips are symmetric, so the same holds for pairs."""
     ours = sign_flip_equivalence(values, 1.0).interval
     theirs = sign_flip(values, level=0.9).interval
 
@@ -113,9 +101,7 @@ def test_pairs_give_the_interval_of_the_two_sided_test(values: list[float]):
     st.floats(0.5, 8).map(lambda value: value + 0.0012345),
 )
 def test_p_and_verdict_agree(treated: list[float], control: list[float], margin: float):
-    """
-    Equivalent exactly where the larger one-sided p is at most alpha.
-    """
+    """Equivalent exactly where the larger one-sided p is at most alpha."""
     result = two_sample_equivalence(treated, control, margin)
 
     assert result.p is not None
@@ -154,9 +140,7 @@ def test_similar_arms_are_mostly_called_equivalent():
 
 @pytest.mark.parametrize("margin", [0.0, -1.0, math.nan, math.inf])
 def test_the_margin_is_finite_and_positive(margin: float):
-    """
-    A margin of nothing or of everything is refused.
-    """
+    """A margin of nothing or of everything is refused."""
     with pytest.raises(ValueError, match="margin must be finite and above 0"):
         equivalence(Interval(0.0, -1.0, 1.0, 0.9, 4), margin)
     with pytest.raises(ValueError, match="margin must be finite and above 0"):
@@ -165,8 +149,6 @@ def test_the_margin_is_finite_and_positive(margin: float):
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 def test_alpha_lies_below_a_half(alpha: float):
-    """
-    1 - 2 alpha must be a level.
-    """
+    """1 - 2 alpha must be a level."""
     with pytest.raises(ValueError, match="alpha must lie in"):
         two_sample_equivalence([1.0], [2.0], 1.0, alpha=alpha)

@@ -18,9 +18,7 @@ BOTH = pytest.mark.parametrize("matched", [True, False])
 
 
 def test_what_a_feature_names_is_told_apart() -> None:
-    """
-    AUROC 1 with the least p; features without any spread change nothing.
-    """
+    """AUROC 1 with the least p; features without any spread change nothing."""
     rng = np.random.default_rng(0)
     samples = Samples(30, 20, False)
     features = np.column_stack([np.repeat([1.0, 0.0], [30, 20]), np.ones(50)])
@@ -30,9 +28,7 @@ def test_what_a_feature_names_is_told_apart() -> None:
 
 
 def test_features_without_any_spread_tell_nothing() -> None:
-    """
-    AUROC one half, p 1: every rearrangement ties.
-    """
+    """AUROC one half, p 1: every rearrangement ties."""
     rng = np.random.default_rng(0)
     samples = Samples(20, 20, True)
     found = told_apart(np.ones((40, 2)), samples, samples.rearranged(19, rng), rng, 0.95)
@@ -41,9 +37,7 @@ def test_features_without_any_spread_tell_nothing() -> None:
 
 
 def test_agrees_with_logistic_regression() -> None:
-    """
-    scikit-learn's, cross-validated, has nearly the same AUROC, inside the interval.
-    """
+    """scikit-learn's, cross-validated, has nearly the same AUROC, inside the interval."""
     rng = np.random.default_rng(1)
     samples = Samples(300, 300, False)
     labels = np.repeat([1, 0], 300)

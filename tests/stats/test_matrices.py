@@ -1,6 +1,4 @@
-"""
-The diagonal of a square matrix: known answers, properties, brute force, calibration.
-"""
+"""The diagonal of a square matrix: known answers, properties, brute force, calibration."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ squares = st.integers(3, 5).flatmap(
 
 
 def test_double_centring_removes_rows_and_columns():
-    """
-    Sums of rows and columns vanish; an additive table becomes zero.
-    """
+    """Sums of rows and columns vanish; an additive table becomes zero."""
     additive = np.add.outer([1.0, 5.0, -2.0], [3.0, 0.0, 7.0, 1.0])
 
     assert double_centre(additive) == pytest.approx(np.zeros((3, 4)), abs=1e-12)
@@ -37,9 +33,7 @@ def test_double_centring_removes_rows_and_columns():
 @settings(max_examples=60, deadline=None)
 @given(squares)
 def test_contrast_is_the_same_raw_or_double_centred(matrix: np.ndarray):
-    """
-    Mean diagonal minus mean off-diagonal, of the raw matrix and of the double-centred one.
-    """
+    """Mean diagonal minus mean off-diagonal, of the raw matrix and of the double-centred one."""
     off = ~np.eye(len(matrix), dtype=bool)
     centred = double_centre(matrix)
 
@@ -52,9 +46,7 @@ def test_contrast_is_the_same_raw_or_double_centred(matrix: np.ndarray):
 
 
 def test_five_by_five_diagonal_gives_one_in_120():
-    """
-    A diagonal above all else is the best of 120 permutations, on both sides.
-    """
+    """A diagonal above all else is the best of 120 permutations, on both sides."""
     matrix = np.eye(5) + 0.01 * np.arange(25).reshape(5, 5) % 0.07
     two, one = (
         matrix_permutation(matrix, alternative=alternative)
@@ -69,9 +61,7 @@ def test_five_by_five_diagonal_gives_one_in_120():
 @settings(max_examples=25, deadline=None)
 @given(squares)
 def test_agrees_with_brute_force(matrix: np.ndarray):
-    """
-    p by plain enumeration of the contrast of the matrix with permuted columns.
-    """
+    """p by plain enumeration of the contrast of the matrix with permuted columns."""
     observed = diagonal_contrast(matrix)
     contrasts = np.array(
         [
@@ -91,9 +81,7 @@ def test_agrees_with_brute_force(matrix: np.ndarray):
 def test_a_constant_on_the_diagonal_moves_the_interval_and_rows_do_not(
     matrix: np.ndarray, constant: float, row: float
 ):
-    """
-    The interval is equivariant in the diagonal and blind to row effects.
-    """
+    """The interval is equivariant in the diagonal and blind to row effects."""
     size = len(matrix)
     moved = matrix + constant * np.eye(size) + row * np.arange(size)[:, None]
     one = matrix_permutation(matrix, level=0.7).interval
@@ -110,9 +98,7 @@ def test_a_constant_on_the_diagonal_moves_the_interval_and_rows_do_not(
 def test_interval_and_p_are_two_views_of_one_test(
     matrix: np.ndarray, level: float, alternative: str
 ):
-    """
-    Zero lies outside the interval exactly where p is at most 1 - level.
-    """
+    """Zero lies outside the interval exactly where p is at most 1 - level."""
     result = matrix_permutation(matrix, level=level, alternative=alternative)  # type: ignore[arg-type]
     interval = result.interval
 
@@ -122,9 +108,7 @@ def test_interval_and_p_are_two_views_of_one_test(
 
 
 def test_the_interval_covers_the_constant_on_the_diagonal():
-    """
-    4 x 4 noise plus a constant: the .75 interval covers it in 1 - 6/24 of experiments.
-    """
+    """4 x 4 noise plus a constant: the .75 interval covers it in 1 - 6/24 of experiments."""
     rng = np.random.default_rng(1)
     covered = []
     for _ in range(2000):
@@ -135,9 +119,7 @@ def test_the_interval_covers_the_constant_on_the_diagonal():
 
 
 def test_a_two_by_two_matrix_gives_nothing_two_sided():
-    """
-    Its one other permutation always ties.
-    """
+    """Its one other permutation always ties."""
     result = matrix_permutation([[9.0, 0.0], [0.0, 9.0]])
 
     assert result.p == result.smallest_p == 1.0
@@ -145,9 +127,7 @@ def test_a_two_by_two_matrix_gives_nothing_two_sided():
 
 
 def test_a_large_matrix_needs_a_generator():
-    """
-    Nine rows are refused without rng; with it the least p is 1 / (B + 1).
-    """
+    """Nine rows are refused without rng; with it the least p is 1 / (B + 1)."""
     with pytest.raises(ValueError, match="362880 rearrangements are too many"):
         matrix_permutation(np.eye(9))
     result = matrix_permutation(np.eye(9), rng=np.random.default_rng(2), resamples=499)
@@ -164,16 +144,12 @@ def test_a_large_matrix_needs_a_generator():
     ],
 )
 def test_refuses_what_it_cannot_use(matrix: list[list[float]], message: str):
-    """
-    The message says the shape or the value and its place.
-    """
+    """The message says the shape or the value and its place."""
     with pytest.raises(ValueError, match=message):
         matrix_permutation(matrix)
 
 
 def test_an_unknown_alternative_is_named():
-    """
-    The allowed ones are listed.
-    """
+    """The allowed ones are listed."""
     with pytest.raises(ValueError, match="'two-sided' or 'greater', got 'less'"):
         matrix_permutation(np.eye(3), alternative="less")  # type: ignore[arg-type]

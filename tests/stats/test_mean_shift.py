@@ -11,9 +11,7 @@ from undertow.stats.mean_shift import Vectors, rearranged_differences, shrunken_
 
 
 def draw(shape: tuple[int, int], seed: int, shift: float = 0.0) -> Vectors:
-    """
-    Skewed vectors whose first coordinate is a hundred times as wide as the others.
-    """
+    """Skewed vectors whose first coordinate is a hundred times as wide as the others."""
     values = np.random.default_rng(seed).exponential(size=shape).astype(np.float32)
     values[:, -1] += np.float32(shift)
     values[:, 0] *= 100
@@ -21,9 +19,7 @@ def draw(shape: tuple[int, int], seed: int, shift: float = 0.0) -> Vectors:
 
 
 def p_value(one: Vectors, other: Vectors, *, matched: bool, seed: int, count: int = 99) -> float:
-    """
-    Rank of the observed length among all.
-    """
+    """Rank of the observed length among all."""
     rng = np.random.default_rng(seed)
     found = rearranged_differences(one, other, matched=matched, count=count, rng=rng)
     lengths = shrunken_lengths(found, one, other, matched=matched)
@@ -32,9 +28,7 @@ def p_value(one: Vectors, other: Vectors, *, matched: bool, seed: int, count: in
 
 @pytest.mark.parametrize("matched", [True, False])
 def test_the_first_difference_is_the_observed_one(matched: bool) -> None:
-    """
-    The others are different, centre on 0, and are as many as asked for.
-    """
+    """The others are different, centre on 0, and are as many as asked for."""
     one, other = draw((30, 3), 1), draw((30, 3), 2)
     found = rearranged_differences(
         one, other, matched=matched, count=600, rng=np.random.default_rng(0)
@@ -46,9 +40,7 @@ def test_the_first_difference_is_the_observed_one(matched: bool) -> None:
 
 
 def test_two_pairs_have_four_arrangements() -> None:
-    """
-    Swapping sides of matched pairs gives plus or minus each difference, and nothing else.
-    """
+    """Swapping sides of matched pairs gives plus or minus each difference, and nothing else."""
     one, other = np.array([[1.0], [4.0]], np.float32), np.zeros((2, 1), np.float32)
     found = rearranged_differences(
         one, other, matched=True, count=200, rng=np.random.default_rng(0)
@@ -58,9 +50,7 @@ def test_two_pairs_have_four_arrangements() -> None:
 
 
 def test_dealing_anew_keeps_the_sides_sizes() -> None:
-    """
-    Unmatched vectors of 0 and 1 can only give the differences of sides of 1 and 3.
-    """
+    """Unmatched vectors of 0 and 1 can only give the differences of sides of 1 and 3."""
     one, other = np.array([[1.0]], np.float32), np.zeros((3, 1), np.float32)
     found = rearranged_differences(
         one, other, matched=False, count=200, rng=np.random.default_rng(0)
@@ -89,18 +79,14 @@ def test_lengths_agree_with_scikit_learns_shrinkage(matched: bool) -> None:
 
 
 def test_a_shift_in_a_quiet_coordinate_is_seen() -> None:
-    """
-    Its raw norm drowns in the loud coordinate; its length does not.
-    """
+    """Its raw norm drowns in the loud coordinate; its length does not."""
     one, other = draw((200, 4), 1, shift=1.0), draw((200, 4), 2)
 
     assert p_value(one, other, matched=False, seed=0) == pytest.approx(0.01)
 
 
 def test_sides_can_be_exchanged() -> None:
-    """
-    The length of the opposite difference is the same.
-    """
+    """The length of the opposite difference is the same."""
     one, other = draw((20, 3), 1), draw((30, 3), 2)
     difference = (one.mean(0) - other.mean(0))[None]
     there = shrunken_lengths(difference, one, other, matched=False)
@@ -109,9 +95,7 @@ def test_sides_can_be_exchanged() -> None:
 
 
 def test_a_dead_coordinate_counts_nothing() -> None:
-    """
-    Vectors without any spread have length 0, not infinity.
-    """
+    """Vectors without any spread have length 0, not infinity."""
     one = np.ones((5, 3), np.float32)
 
     assert shrunken_lengths(np.zeros((1, 3), np.float32), one, one, matched=False) == 0

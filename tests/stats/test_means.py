@@ -1,6 +1,4 @@
-"""
-Means of few runs: against scipy, coverage, and single runs.
-"""
+"""Means of few runs: against scipy, coverage, and single runs."""
 
 from __future__ import annotations
 
@@ -18,9 +16,7 @@ values = st.lists(st.floats(-50, 50).map(lambda value: round(value, 3)), min_siz
 
 
 def test_known_answer():
-    """
-    1..5: mean 3, t(.975, 4) = 2.776, standard error sqrt(.5).
-    """
+    """1..5: mean 3, t(.975, 4) = 2.776, standard error sqrt(.5)."""
     interval = mean_t([1, 2, 3, 4, 5])
 
     assert interval.high - 3 == pytest.approx(2.7764451 * math.sqrt(0.5), rel=1e-7)
@@ -30,9 +26,7 @@ def test_known_answer():
 @settings(max_examples=50, deadline=None)
 @given(values, st.sampled_from([0.5, 0.9, 0.99]))
 def test_agrees_with_scipy(runs: list[float], level: float):
-    """
-    An independent implementation gives the same limits.
-    """
+    """An independent implementation gives the same limits."""
     assume(np.ptp(runs) > 0.1)  # scipy warns about constant runs
     expected = scipy_stats.ttest_1samp(runs, 0.0).confidence_interval(level)
     interval = mean_t(runs, level)
@@ -41,18 +35,14 @@ def test_agrees_with_scipy(runs: list[float], level: float):
 
 
 def test_one_run_gives_no_limits():
-    """
-    A single run has a value and no precision.
-    """
+    """A single run has a value and no precision."""
     interval = mean_t([0.4])
 
     assert (interval.estimate, interval.low, interval.high) == (0.4, -math.inf, math.inf)
 
 
 def test_covers_at_its_level():
-    """
-    Four normal runs: the .9 interval covers the mean in 90 % of experiments.
-    """
+    """Four normal runs: the .9 interval covers the mean in 90 % of experiments."""
     rng = np.random.default_rng(1)
     intervals = [mean_t(rng.normal(2.0, 3.0, 4), 0.9) for _ in range(3000)]
 
@@ -60,16 +50,12 @@ def test_covers_at_its_level():
 
 
 def test_a_stricter_level_widens_the_interval():
-    """
-    The level reaches the statistics.
-    """
+    """The level reaches the statistics."""
     assert mean_t([1, 2, 4], 0.99).width > mean_t([1, 2, 4], 0.95).width
 
 
 def test_pooled_sd_is_the_one_of_the_t_test():
-    """
-    t = difference / (pooled sd * sqrt(1/n + 1/m)).
-    """
+    """t = difference / (pooled sd * sqrt(1/n + 1/m))."""
     treated, control = [1.0, 2.0, 4.0], [0.0, 3.0, 5.0, 9.0]
     t = scipy_stats.ttest_ind(treated, control).statistic
     difference = np.mean(treated) - np.mean(control)
@@ -78,18 +64,14 @@ def test_pooled_sd_is_the_one_of_the_t_test():
 
 
 def test_pooled_sd_of_single_runs_is_refused():
-    """
-    1 v 1 has nothing within arms.
-    """
+    """1 v 1 has nothing within arms."""
     with pytest.raises(ValueError, match="got 1 v 1"):
         pooled_sd([1.0], [2.0])
 
 
 @pytest.mark.parametrize("runs", [[], [math.nan], [[1.0, 2.0]]])
 def test_refuses_what_it_cannot_use(runs: list[float]):
-    """
-    Empty, not finite, or not one-dimensional.
-    """
+    """Empty, not finite, or not one-dimensional."""
     with pytest.raises(ValueError, match="values"):
         mean_t(runs)
 
@@ -117,18 +99,14 @@ def test_a_ratio_lies_in_its_interval_where_the_t_test_allows_it():
 
 
 def test_a_ratio_of_what_is_proportional_is_exact():
-    """
-    Without noise around the line there is nothing to be uncertain of.
-    """
+    """Without noise around the line there is nothing to be uncertain of."""
     found = ratio_of_means([1.0, 1.1, 1.2], [10.0, 11.0, 12.0])
 
     assert (found.low, found.high) == (pytest.approx(0.1), pytest.approx(0.1))
 
 
 def test_a_ratio_over_what_may_be_nothing_has_no_limits():
-    """
-    A mean below that is not told from 0; a single pair.
-    """
+    """A mean below that is not told from 0; a single pair."""
     for above, below in (([1.0, 2.0, 1.5], [-1.0, 1.2, 0.1]), ([1.0], [2.0])):
         found = ratio_of_means(above, below)
         assert (found.low, found.high) == (-math.inf, math.inf)

@@ -1,6 +1,4 @@
-"""
-The moderated t: known answers, an independent implementation, recovered priors, error rates.
-"""
+"""The moderated t: known answers, an independent implementation, recovered priors, error rates."""
 
 from __future__ import annotations
 
@@ -37,9 +35,7 @@ def by_root_finding(treated: np.ndarray, control: np.ndarray) -> tuple[np.ndarra
 
 
 def runs(seed: int, sizes: tuple[int, int], items: int) -> tuple[np.ndarray, np.ndarray]:
-    """
-    Two arms of normal runs whose items have scales of their own.
-    """
+    """Two arms of normal runs whose items have scales of their own."""
     rng = np.random.default_rng(seed)
     scale = np.exp(rng.normal(size=items))
     return rng.normal(size=(sizes[0], items)) * scale, rng.normal(size=(sizes[1], items)) * scale
@@ -47,9 +43,7 @@ def runs(seed: int, sizes: tuple[int, int], items: int) -> tuple[np.ndarray, np.
 
 @pytest.mark.parametrize("sizes", [(4, 4), (2, 5), (1, 3)])
 def test_agrees_with_an_independent_implementation(sizes: tuple[int, int]) -> None:
-    """
-    Prior degrees and every p.
-    """
+    """Prior degrees and every p."""
     treated, control = runs(3, sizes, 40)
     p, prior_degrees = by_root_finding(treated, control)
     found = moderated_t(treated, control)
@@ -60,9 +54,7 @@ def test_agrees_with_an_independent_implementation(sizes: tuple[int, int]) -> No
 
 
 def test_two_items_give_the_ordinary_t() -> None:
-    """
-    Too few items lend nothing: scipy's pooled t test.
-    """
+    """Too few items lend nothing: scipy's pooled t test."""
     treated, control = runs(0, (4, 3), 2)
 
     assert moderated_t(treated, control).p == pytest.approx(
@@ -84,9 +76,7 @@ def test_equal_variances_give_a_normal_test_on_the_common_one() -> None:
 
 @pytest.mark.parametrize(("prior", "degrees"), [(3.0, 6), (10.0, 4), (30.0, 6)])
 def test_the_prior_of_drawn_variances_is_found_again(prior: float, degrees: int) -> None:
-    """
-    Variances s02 d0 / chi2(d0) * chi2(d) / d over many items.
-    """
+    """Variances s02 d0 / chi2(d0) * chi2(d) / d over many items."""
     rng = np.random.default_rng(1)
     true = 0.5 * prior / rng.chisquare(prior, 40_000)
     variance, found = variance_prior(true * rng.chisquare(degrees, true.size) / degrees, degrees)
@@ -97,9 +87,7 @@ def test_the_prior_of_drawn_variances_is_found_again(prior: float, degrees: int)
 
 @given(st.floats(1e-4, 1e6))
 def test_inverse_trigamma_undoes_trigamma(x: float) -> None:
-    """
-    Over ten orders of magnitude.
-    """
+    """Over ten orders of magnitude."""
     assert inverse_trigamma(float(special.polygamma(1, x))) == pytest.approx(x, rel=1e-6)
 
 
@@ -108,9 +96,7 @@ def test_inverse_trigamma_undoes_trigamma(x: float) -> None:
 def test_units_and_offsets_do_not_matter_and_arms_exchange(
     seed: int, unit: float, offset: float
 ) -> None:
-    """
-    p is the same in another unit; exchanging the arms turns the estimate round.
-    """
+    """p is the same in another unit; exchanging the arms turns the estimate round."""
     treated, control = runs(seed, (3, 4), 12)
     found = moderated_t(treated, control)
     other = moderated_t(unit * control + offset, unit * treated + offset)
@@ -120,9 +106,7 @@ def test_units_and_offsets_do_not_matter_and_arms_exchange(
 
 
 def test_an_item_that_does_not_vary_borrows_from_the_others() -> None:
-    """
-    It is neither dropped nor infinitely sure; the prior is fitted without it.
-    """
+    """It is neither dropped nor infinitely sure; the prior is fitted without it."""
     treated, control = runs(5, (4, 4), 30)
     treated[:, 0], control[:, 0] = 1.0, 0.0
     found = moderated_t(treated, control)
@@ -156,17 +140,13 @@ def test_p_is_uniform_under_the_null(prior: float) -> None:
     ],
 )
 def test_refuses_what_it_cannot_use(treated: object, control: object, message: str) -> None:
-    """
-    Each fault is named.
-    """
+    """Each fault is named."""
     with pytest.raises(ValueError, match=message):
         moderated_t(treated, control)  # type: ignore[arg-type]
 
 
 def test_a_prior_needs_variances_that_can_be() -> None:
-    """
-    Negative ones and none at all are refused.
-    """
+    """Negative ones and none at all are refused."""
     with pytest.raises(ValueError, match="must not be negative"):
         variance_prior([1.0, -1.0], 3)
     with pytest.raises(ValueError, match="at least 1"):
@@ -174,9 +154,7 @@ def test_a_prior_needs_variances_that_can_be() -> None:
 
 
 def test_the_geometric_mean_of_both_arms_sets_the_scale() -> None:
-    """
-    From the definition, with the prior of those means; the arms may be exchanged.
-    """
+    """From the definition, with the prior of those means; the arms may be exchanged."""
     treated, control = runs(4, (4, 3), 25)
     treated *= 3
     means = np.sqrt(treated.var(0, ddof=1) * control.var(0, ddof=1))
@@ -189,9 +167,7 @@ def test_the_geometric_mean_of_both_arms_sets_the_scale() -> None:
 
 
 def test_a_single_run_is_measured_by_the_others() -> None:
-    """
-    It has no variance of its own; an item without any difference has none to speak of.
-    """
+    """It has no variance of its own; an item without any difference has none to speak of."""
     found = geometric_t([[5.0, 1.0, 2.0]], [[0.0, 1.0, 1.0], [2.0, 1.0, 1.0]])
 
     assert found.tolist() == pytest.approx([4 / math.sqrt(2 * 1.5), 0.0, math.inf])

@@ -1,6 +1,4 @@
-"""
-Adjusted p-values: against statsmodels, properties, error rates.
-"""
+"""Adjusted p-values: against statsmodels, properties, error rates."""
 
 from __future__ import annotations
 
@@ -27,9 +25,7 @@ pvalues = st.lists(pvalue, min_size=1, max_size=12)
 @settings(max_examples=10, deadline=None)  # statsmodels collects garbage at every call
 @given(values=st.lists(pvalue, min_size=4, max_size=30))
 def test_agrees_with_statsmodels(method: Method, name: str, values: list[float]):
-    """
-    An independent implementation adjusts alike, ties and zeros included.
-    """
+    """An independent implementation adjusts alike, ties and zeros included."""
     assert method(values) == pytest.approx(multipletests(values, method=name)[1], abs=1e-12)
 
 
@@ -37,9 +33,7 @@ def test_agrees_with_statsmodels(method: Method, name: str, values: list[float])
 @settings(max_examples=40, deadline=None)
 @given(values=pvalues, seed=st.integers(0, 1000))
 def test_keeps_order_and_bounds(method: Method, name: str, values: list[float], seed: int):
-    """
-    Adjusting commutes with reordering, never lowers a p, and stays within 1.
-    """
+    """Adjusting commutes with reordering, never lowers a p, and stays within 1."""
     order = np.random.default_rng(seed).permutation(len(values))
     adjusted = method(values)
 
@@ -49,9 +43,7 @@ def test_keeps_order_and_bounds(method: Method, name: str, values: list[float], 
 
 
 def test_holm_bounds_any_false_rejection():
-    """
-    Ten true nulls: at least one adjusted p <= .05 in at most 5 % of families.
-    """
+    """Ten true nulls: at least one adjusted p <= .05 in at most 5 % of families."""
     rng = np.random.default_rng(1)
     alarms = [holm(family).min() <= 0.05 for family in rng.random((4000, 10))]
 
@@ -59,9 +51,7 @@ def test_holm_bounds_any_false_rejection():
 
 
 def test_benjamini_hochberg_bounds_the_share_of_false_findings():
-    """
-    Half true nulls: the mean share of false findings is q times one half.
-    """
+    """Half true nulls: the mean share of false findings is q times one half."""
     rng = np.random.default_rng(2)
     shares = []
     for _ in range(3000):
@@ -83,8 +73,6 @@ def test_benjamini_hochberg_bounds_the_share_of_false_findings():
     ],
 )
 def test_refuses_what_it_cannot_use(method: Method, name: str, values: list[float], message: str):
-    """
-    The message says the value.
-    """
+    """The message says the value."""
     with pytest.raises(ValueError, match=message):
         method(values)

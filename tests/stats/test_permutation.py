@@ -1,6 +1,4 @@
-"""
-The two-sample permutation test: known answers, properties, scipy, and calibration.
-"""
+"""The two-sample permutation test: known answers, properties, scipy, and calibration."""
 
 from __future__ import annotations
 
@@ -23,16 +21,12 @@ larger_arms = st.lists(numbers, min_size=2, max_size=5)  # scipy takes no single
 
 
 def mean_difference(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
-    """
-    The statistic, as scipy wants it.
-    """
+    """The statistic, as scipy wants it."""
     return np.mean(x, axis=axis) - np.mean(y, axis=axis)
 
 
 def draw(seed: int, n: int, m: int) -> tuple[np.ndarray, np.ndarray]:
-    """
-    Two arms of normal runs.
-    """
+    """Two arms of normal runs."""
     rng = np.random.default_rng(seed)
     return rng.normal(1.0, 1.0, n), rng.normal(0.0, 2.0, m)
 
@@ -61,18 +55,14 @@ def test_four_against_four_at_95_percent_drops_one_pair_of_splits():
 
 
 def test_three_against_three_has_no_finite_limits_at_95_percent():
-    """
-    A design that cannot reach the level gives an infinite interval, not a wide one.
-    """
+    """A design that cannot reach the level gives an infinite interval, not a wide one."""
     interval = two_sample_permutation([10, 11, 12], [0, 1, 2]).interval
 
     assert (interval.low, interval.high) == (-math.inf, math.inf)
 
 
 def test_three_against_three_rejects_at_exactly_ten_percent():
-    """
-    p = .10 rejects at level .90, although 1 - .9 is a little below .1 in floating point.
-    """
+    """p = .10 rejects at level .90, although 1 - .9 is a little below .1 in floating point."""
     interval = two_sample_permutation([10, 11, 12], [0, 1, 2], level=0.9).interval
 
     assert interval.low == pytest.approx(8.0)
@@ -80,18 +70,14 @@ def test_three_against_three_rejects_at_exactly_ten_percent():
 
 
 def test_ties_count_although_floats_round():
-    """
-    0.1 + 0.2 and 0.3 are the same value: every split of constant arms ties.
-    """
+    """0.1 + 0.2 and 0.3 are the same value: every split of constant arms ties."""
     result = two_sample_permutation([0.1 + 0.2, 0.3, 0.3], [0.3, 0.1 + 0.2, 0.3])
 
     assert result.p == 1.0
 
 
 def test_a_limit_that_ties_with_zero_is_zero():
-    """
-    p = 4/15 at zero does not reject at .80, so rounding must not push the limit past zero.
-    """
+    """p = 4/15 at zero does not reject at .80, so rounding must not push the limit past zero."""
     result = two_sample_permutation([0.1, -0.3, 0.4, 0.6], [-0.1, -0.4], level=0.8)
 
     assert result.p == pytest.approx(4 / 15)
@@ -99,9 +85,7 @@ def test_a_limit_that_ties_with_zero_is_zero():
 
 
 def test_a_large_offset_does_not_break_ties():
-    """
-    Adding a million to every run leaves p as it is.
-    """
+    """Adding a million to every run leaves p as it is."""
     treated, control = np.array([0.1, 0.2, 0.3, 0.4]), np.array([0.0, 0.1, 0.2, 0.3])
     plain = two_sample_permutation(treated, control)
     moved = two_sample_permutation(treated + 1e6, control + 1e6)
@@ -113,9 +97,7 @@ def test_a_large_offset_does_not_break_ties():
 @settings(max_examples=60, deadline=None)
 @given(larger_arms, larger_arms)
 def test_agrees_with_scipy(treated: list[float], control: list[float]):
-    """
-    Same p as an independent exact enumeration that doubles neither tail.
-    """
+    """Same p as an independent exact enumeration that doubles neither tail."""
     pooled = np.array(treated + control)
     observed = abs(np.mean(treated) - np.mean(control))
     reference = scipy_stats.permutation_test(
@@ -133,9 +115,7 @@ def test_agrees_with_scipy(treated: list[float], control: list[float]):
 @settings(max_examples=80, deadline=None)
 @given(arms, arms)
 def test_swapping_the_arms_mirrors_the_result(treated: list[float], control: list[float]):
-    """
-    The sign of the estimate and of the limits changes, and nothing else.
-    """
+    """The sign of the estimate and of the limits changes, and nothing else."""
     one = two_sample_permutation(treated, control, level=0.8)
     other = two_sample_permutation(control, treated, level=0.8)
 
@@ -149,9 +129,7 @@ def test_swapping_the_arms_mirrors_the_result(treated: list[float], control: lis
 def test_a_shift_of_the_treated_arm_moves_estimate_and_limits(
     treated: list[float], control: list[float], shift: float
 ):
-    """
-    The interval is shift equivariant.
-    """
+    """The interval is shift equivariant."""
     one = two_sample_permutation(treated, control, level=0.8).interval
     other = two_sample_permutation(np.array(treated) + shift, control, level=0.8).interval
 
@@ -165,9 +143,7 @@ def test_a_shift_of_the_treated_arm_moves_estimate_and_limits(
 def test_interval_and_p_are_two_views_of_one_test(
     treated: list[float], control: list[float], level: float
 ):
-    """
-    Zero lies outside the interval exactly where p is at most 1 - level; p keeps its bounds.
-    """
+    """Zero lies outside the interval exactly where p is at most 1 - level; p keeps its bounds."""
     result = two_sample_permutation(treated, control, level=level)
     interval = result.interval
 
@@ -178,9 +154,7 @@ def test_interval_and_p_are_two_views_of_one_test(
 
 @pytest.mark.parametrize("sizes", [(4, 4), (3, 6), (7, 2)])
 def test_limits_are_where_p_crosses(sizes: tuple[int, int]):
-    """
-    Just inside a limit the shifted data are not rejected, just outside they are.
-    """
+    """Just inside a limit the shifted data are not rejected, just outside they are."""
     treated, control = draw(1, *sizes)
     interval = two_sample_permutation(treated, control, level=0.9).interval
     for limit, outward in ((interval.low, -1e-6), (interval.high, 1e-6)):
@@ -191,9 +165,7 @@ def test_limits_are_where_p_crosses(sizes: tuple[int, int]):
 
 
 def test_a_stricter_level_widens_the_interval():
-    """
-    The level reaches the statistics.
-    """
+    """The level reaches the statistics."""
     treated, control = draw(2, 6, 6)
     widths = [
         two_sample_permutation(treated, control, level=level).interval.width
@@ -223,9 +195,7 @@ def test_coverage_and_false_alarms_are_what_the_design_promises(sizes: tuple[int
 
 
 def test_false_alarms_of_the_public_test_stay_below_alpha():
-    """
-    5 v 5 runs without a difference give p <= .05 in at most 5 % of experiments.
-    """
+    """5 v 5 runs without a difference give p <= .05 in at most 5 % of experiments."""
     rng = np.random.default_rng(4)
     alarms = [two_sample_permutation(*rng.standard_normal((2, 5))).p <= 0.05 for _ in range(1500)]
 
@@ -233,9 +203,7 @@ def test_false_alarms_of_the_public_test_stay_below_alpha():
 
 
 def test_monte_carlo_agrees_with_the_exact_test():
-    """
-    Random splits give p = (1 + hits) / (1 + B) near the exact one, and a near interval.
-    """
+    """Random splits give p = (1 + hits) / (1 + B) near the exact one, and a near interval."""
     treated, control = draw(5, 6, 7)
     exact = two_sample_permutation(treated, control)
     rng = np.random.default_rng(6)
@@ -264,9 +232,7 @@ def test_large_arms_need_a_generator_and_then_draw_splits():
 
 
 def test_the_same_generator_gives_the_same_result():
-    """
-    Nothing but the passed generator is random.
-    """
+    """Nothing but the passed generator is random."""
     treated, control = draw(8, 15, 15)
     one, other = (
         two_sample_permutation(treated, control, rng=np.random.default_rng(9)) for _ in range(2)
@@ -287,15 +253,11 @@ def test_the_same_generator_gives_the_same_result():
     ],
 )
 def test_refuses_what_it_cannot_use(treated: list[float], level: float, message: str):
-    """
-    The message says what is wrong and the value.
-    """
+    """The message says what is wrong and the value."""
     with pytest.raises(ValueError, match=message):
         two_sample_permutation(treated, [1.0, 2.0], level=level)
 
 
 def test_least_p_of_one_against_one_is_one():
-    """
-    Two runs say nothing.
-    """
+    """Two runs say nothing."""
     assert smallest_p_two_sample(1, 1) == 1.0

@@ -1,6 +1,4 @@
-"""
-The smallest effect a design would have seen: power reached, references, and limits.
-"""
+"""The smallest effect a design would have seen: power reached, references, and limits."""
 
 from __future__ import annotations
 
@@ -14,9 +12,7 @@ from undertow.stats import detectable_effect, sign_flip, two_sample_permutation
 
 
 def test_the_exact_test_reaches_the_power_at_the_detectable_effect():
-    """
-    4 v 4 runs shifted by it are rejected in about 80 % of experiments.
-    """
+    """4 v 4 runs shifted by it are rejected in about 80 % of experiments."""
     shift = detectable_effect(1.0, 4, 4, rng=np.random.default_rng(1))
     rng = np.random.default_rng(2)
     seen = [
@@ -28,9 +24,7 @@ def test_the_exact_test_reaches_the_power_at_the_detectable_effect():
 
 
 def test_the_sign_flip_test_reaches_the_power_at_the_detectable_effect():
-    """
-    Seven pairs shifted by it are rejected in about 80 % of experiments.
-    """
+    """Seven pairs shifted by it are rejected in about 80 % of experiments."""
     shift = detectable_effect(2.0, 7, rng=np.random.default_rng(3))
     rng = np.random.default_rng(4)
     seen = [sign_flip(rng.normal(shift, 2.0, 7)).p <= 0.05 for _ in range(1200)]
@@ -39,9 +33,7 @@ def test_the_sign_flip_test_reaches_the_power_at_the_detectable_effect():
 
 
 def test_is_near_the_t_tests_where_runs_are_many():
-    """
-    For 10 v 10 normal runs the permutation test has nearly the power of the t test.
-    """
+    """For 10 v 10 normal runs the permutation test has nearly the power of the t test."""
     ours = detectable_effect(1.0, 10, 10, rng=np.random.default_rng(5), simulations=2000)
     theirs = TTestIndPower().solve_power(nobs1=10, alpha=0.05, power=0.8)
 
@@ -49,9 +41,7 @@ def test_is_near_the_t_tests_where_runs_are_many():
 
 
 def test_is_near_the_paired_t_tests_where_pairs_are_many():
-    """
-    The same for 12 pairs, whose patterns are sampled.
-    """
+    """The same for 12 pairs, whose patterns are sampled."""
     ours = detectable_effect(1.0, 12, rng=np.random.default_rng(6), simulations=2000)
     theirs = TTestPower().solve_power(nobs=12, alpha=0.05, power=0.8)
 
@@ -60,16 +50,12 @@ def test_is_near_the_paired_t_tests_where_pairs_are_many():
 
 @pytest.mark.parametrize(("n", "m"), [(3, 3), (5, None), (1, 1)])
 def test_is_infinite_where_the_design_cannot_reach_the_level(n: int, m: int | None):
-    """
-    No effect is large enough for 3 v 3 runs, or five pairs, at .05.
-    """
+    """No effect is large enough for 3 v 3 runs, or five pairs, at .05."""
     assert detectable_effect(1.0, n, m, rng=np.random.default_rng(7)) == math.inf
 
 
 def test_is_proportional_to_the_standard_deviation():
-    """
-    The answer is in the unit of sd.
-    """
+    """The answer is in the unit of sd."""
     one, ten = (
         detectable_effect(sd, 4, 5, rng=np.random.default_rng(8), simulations=500)
         for sd in (1.0, 10.0)
@@ -79,9 +65,7 @@ def test_is_proportional_to_the_standard_deviation():
 
 
 def test_falls_with_runs_and_rises_with_power():
-    """
-    More runs see less, more power asks for more.
-    """
+    """More runs see less, more power asks for more."""
     few, many, sure = (
         detectable_effect(1.0, n, n, power=power, rng=np.random.default_rng(9), simulations=1000)
         for n, power in ((4, 0.8), (7, 0.8), (4, 0.95))
@@ -92,9 +76,7 @@ def test_falls_with_runs_and_rises_with_power():
 
 @pytest.mark.parametrize("spreads", [(3.0, 1.0), (1.0, 3.0)])
 def test_arms_may_have_their_own_standard_deviations(spreads: tuple[float, float]):
-    """
-    With unequal arms and noise the power at the detectable effect is still 80 %.
-    """
+    """With unequal arms and noise the power at the detectable effect is still 80 %."""
     shift = detectable_effect(spreads, 3, 6, rng=np.random.default_rng(10))
     rng = np.random.default_rng(12)
     seen = []
@@ -107,9 +89,7 @@ def test_arms_may_have_their_own_standard_deviations(spreads: tuple[float, float
 
 
 def test_a_strict_level_draws_enough_rearrangements():
-    """
-    12 v 12 at .9999 is reachable: the sampled splits must be more than 10 000.
-    """
+    """12 v 12 at .9999 is reachable: the sampled splits must be more than 10 000."""
     shift = detectable_effect(
         1.0, 12, 12, level=0.9999, rng=np.random.default_rng(11), simulations=20
     )
@@ -130,9 +110,7 @@ def test_a_strict_level_draws_enough_rearrangements():
     ],
 )
 def test_refuses_what_it_cannot_use(change: dict[str, object], message: str):
-    """
-    The message names the argument and the value.
-    """
+    """The message names the argument and the value."""
     arguments: dict[str, object] = {"sd": 1.0, "n": 4, "m": 4, **change}
     with pytest.raises(ValueError, match=message):
         detectable_effect(**arguments, rng=np.random.default_rng(0))  # type: ignore[arg-type]

@@ -1,6 +1,4 @@
-"""
-Intervals of proportions: against statsmodels, exact coverage, properties.
-"""
+"""Intervals of proportions: against statsmodels, exact coverage, properties."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ both = pytest.mark.parametrize(
 @pytest.mark.parametrize(("k", "n"), [(0, 10), (1, 10), (5, 10), (10, 10), (3, 500), (1, 1)])
 @pytest.mark.parametrize("level", [0.8, 0.95, 0.999])
 def test_agrees_with_statsmodels(method: Method, name: str, k: int, n: int, level: float):
-    """
-    An independent implementation gives the same limits.
-    """
+    """An independent implementation gives the same limits."""
     interval = method(k, n, level)
     expected = proportion_confint(k, n, alpha=1 - level, method=name)
 
@@ -36,16 +32,12 @@ def test_agrees_with_statsmodels(method: Method, name: str, k: int, n: int, leve
 
 
 def test_rule_of_three():
-    """
-    No event in n: the upper 95 % limit is 1 - .025^(1/n).
-    """
+    """No event in n: the upper 95 % limit is 1 - .025^(1/n)."""
     assert clopper_pearson(0, 20).high == pytest.approx(1 - 0.025 ** (1 / 20))
 
 
 def test_clopper_pearson_never_covers_less_than_its_level():
-    """
-    Exact coverage, summed over the binomial distribution, for shares from rare to even.
-    """
+    """Exact coverage, summed over the binomial distribution, for shares from rare to even."""
     n = 25
     intervals = [clopper_pearson(k, n, 0.9) for k in range(n + 1)]
     for share in np.linspace(0.004, 0.996, 125):
@@ -55,9 +47,7 @@ def test_clopper_pearson_never_covers_less_than_its_level():
 
 
 def test_wilson_covers_its_level_on_average():
-    """
-    Mean exact coverage over shares is near the level.
-    """
+    """Mean exact coverage over shares is near the level."""
     n = 25
     intervals = [wilson(k, n, 0.9) for k in range(n + 1)]
     cover = [
@@ -72,9 +62,7 @@ def test_wilson_covers_its_level_on_average():
 @settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_mirror_bounds_and_level(method: Method, name: str, data: st.DataObject):
-    """
-    Successes and failures mirror, limits stay in [0, 1], a stricter level widens.
-    """
+    """Successes and failures mirror, limits stay in [0, 1], a stricter level widens."""
     n = data.draw(st.integers(1, 200), name)
     k = data.draw(st.integers(0, n))
     interval, mirror, strict = method(k, n, 0.9), method(n - k, n, 0.9), method(k, n, 0.99)
@@ -97,8 +85,6 @@ def test_mirror_bounds_and_level(method: Method, name: str, data: st.DataObject)
 def test_refuses_what_it_cannot_use(
     method: Method, name: str, k: int, n: int, level: float, message: str
 ):
-    """
-    The message says the value.
-    """
+    """The message says the value."""
     with pytest.raises(ValueError, match=message):
         method(k, n, level)

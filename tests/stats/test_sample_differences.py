@@ -15,9 +15,7 @@ BOTH = pytest.mark.parametrize("matched", [True, False])
 
 
 def test_unmatched_means_agree_with_welch() -> None:
-    """
-    scipy's interval, but for whole degrees of freedom.
-    """
+    """scipy's interval, but for whole degrees of freedom."""
     rng = np.random.default_rng(0)
     one, other = rng.normal(1, 1, 40), rng.normal(0, 3, 60)
     expected = ttest_ind(one, other, equal_var=False).confidence_interval(0.9)
@@ -41,9 +39,7 @@ def test_matched_means_are_those_of_pairs() -> None:
 
 @BOTH
 def test_samples_without_anything_in_common_are_1_apart(matched: bool) -> None:
-    """
-    The total variation distance of disjoint distributions.
-    """
+    """The total variation distance of disjoint distributions."""
     samples = Samples(40, 40, matched)
     values = np.repeat([0, 1], 40)
     counts, _ = counted(np.arange(80), values, samples)

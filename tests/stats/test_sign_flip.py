@@ -1,6 +1,4 @@
-"""
-The sign-flip test: known answers, properties, scipy, and calibration.
-"""
+"""The sign-flip test: known answers, properties, scipy, and calibration."""
 
 from __future__ import annotations
 
@@ -24,9 +22,7 @@ pairs = st.lists(numbers, min_size=1, max_size=8)
 
 @pytest.mark.parametrize(("n", "p"), [(1, 1.0), (5, 0.0625), (6, 0.03125), (10, 2 / 1024)])
 def test_one_sign_throughout_gives_the_least_p(n: int, p: float):
-    """
-    All differences positive give 2 / 2^n: six pairs are needed for .05.
-    """
+    """All differences positive give 2 / 2^n: six pairs are needed for .05."""
     result = sign_flip(np.arange(1.0, n + 1))
 
     assert result.p == result.smallest_p == smallest_p_sign_flip(n) == p
@@ -44,18 +40,14 @@ def test_six_pairs_are_bounded_by_the_extreme_differences():
 
 
 def test_five_pairs_have_no_finite_limits_at_95_percent():
-    """
-    A design that cannot reach the level gives an infinite interval.
-    """
+    """A design that cannot reach the level gives an infinite interval."""
     interval = sign_flip([1, 2, 3, 4, 5]).interval
 
     assert (interval.low, interval.high) == (-math.inf, math.inf)
 
 
 def test_limits_are_order_statistics_of_subset_means():
-    """
-    By brute force: the limits at .9 come from the means of subsets and of their complements.
-    """
+    """By brute force: the limits at .9 come from the means of subsets and of their complements."""
     values = np.array([0.3, -0.4, 1.1, 0.9, 2.2, 0.7])
     ends = []
     for size in range(1, 6):
@@ -71,9 +63,7 @@ def test_limits_are_order_statistics_of_subset_means():
 @settings(max_examples=60, deadline=None)
 @given(st.lists(numbers, min_size=2, max_size=7))
 def test_agrees_with_scipy(values: list[float]):
-    """
-    Same p as scipy's exact test over swapped pairs.
-    """
+    """Same p as scipy's exact test over swapped pairs."""
     reference = scipy_stats.permutation_test(
         (np.array(values), np.zeros(len(values))),
         lambda x, y, axis=-1: np.round(np.abs(np.mean(x - y, axis=axis)), 9),
@@ -89,9 +79,7 @@ def test_agrees_with_scipy(values: list[float]):
 @settings(max_examples=80, deadline=None)
 @given(pairs)
 def test_swapping_the_pairs_mirrors_the_result(values: list[float]):
-    """
-    The sign of the estimate and of the limits changes, and nothing else.
-    """
+    """The sign of the estimate and of the limits changes, and nothing else."""
     one, other = sign_flip(values, level=0.8), sign_flip(-np.array(values), level=0.8)
 
     assert one.p == other.p
@@ -102,9 +90,7 @@ def test_swapping_the_pairs_mirrors_the_result(values: list[float]):
 @settings(max_examples=80, deadline=None)
 @given(pairs, numbers)
 def test_a_shift_moves_estimate_and_limits(values: list[float], shift: float):
-    """
-    The interval is shift equivariant.
-    """
+    """The interval is shift equivariant."""
     one = sign_flip(values, level=0.8).interval
     other = sign_flip(np.array(values) + shift, level=0.8).interval
 
@@ -116,9 +102,7 @@ def test_a_shift_moves_estimate_and_limits(values: list[float], shift: float):
 @settings(max_examples=80, deadline=None)
 @given(pairs, st.sampled_from([0.5, 0.75, 0.9, 0.95, 0.99]))
 def test_interval_and_p_are_two_views_of_one_test(values: list[float], level: float):
-    """
-    Zero lies outside the interval exactly where p is at most 1 - level; p keeps its bounds.
-    """
+    """Zero lies outside the interval exactly where p is at most 1 - level; p keeps its bounds."""
     result = sign_flip(values, level=level)
     interval = result.interval
 
@@ -128,9 +112,7 @@ def test_interval_and_p_are_two_views_of_one_test(values: list[float], level: fl
 
 
 def test_a_stricter_level_widens_the_interval():
-    """
-    The level reaches the statistics.
-    """
+    """The level reaches the statistics."""
     values = np.random.default_rng(1).standard_normal(9)
     widths = [sign_flip(values, level=level).interval.width for level in (0.5, 0.8, 0.95, 0.99)]
 
@@ -138,9 +120,7 @@ def test_a_stricter_level_widens_the_interval():
 
 
 def test_coverage_is_exact_for_symmetric_differences():
-    """
-    Seven pairs at .95 leave out 6 of 128 patterns: coverage 1 - 6 / 128.
-    """
+    """Seven pairs at .95 leave out 6 of 128 patterns: coverage 1 - 6 / 128."""
     rng = np.random.default_rng(2)
     values = rng.laplace(size=(8000, 7)) - 0.7
     low, high = two_sided(*flip_statistics(values, signs(7, None, 1))).limits(0.95)
@@ -150,9 +130,7 @@ def test_coverage_is_exact_for_symmetric_differences():
 
 
 def test_false_alarms_of_the_public_test_stay_below_alpha():
-    """
-    Six pairs without a difference give p <= .05 in 1 of 32 experiments.
-    """
+    """Six pairs without a difference give p <= .05 in 1 of 32 experiments."""
     rng = np.random.default_rng(3)
     alarms = [sign_flip(rng.standard_normal(6)).p <= 0.05 for _ in range(2500)]
 
@@ -160,9 +138,7 @@ def test_false_alarms_of_the_public_test_stay_below_alpha():
 
 
 def test_many_pairs_need_a_generator_and_then_draw_patterns():
-    """
-    Twenty pairs are refused without rng; with it the Monte Carlo p is near the t test's.
-    """
+    """Twenty pairs are refused without rng; with it the Monte Carlo p is near the t test's."""
     values = np.random.default_rng(4).normal(0.4, 1.0, 20)
     with pytest.raises(ValueError, match="too many to enumerate: pass rng"):
         sign_flip(values)
@@ -174,8 +150,6 @@ def test_many_pairs_need_a_generator_and_then_draw_patterns():
 
 @pytest.mark.parametrize("values", [[], [math.nan], [1.0, -math.inf]])
 def test_refuses_what_it_cannot_use(values: list[float]):
-    """
-    Empty or infinite differences raise, and the message names them.
-    """
+    """Empty or infinite differences raise, and the message names them."""
     with pytest.raises(ValueError, match="differences"):
         sign_flip(values)

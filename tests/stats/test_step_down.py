@@ -14,9 +14,7 @@ from undertow.stats.step_down import EXACT_SPLITS, step_down
 
 
 def difference(treated: np.ndarray, control: np.ndarray) -> np.ndarray:
-    """
-    Size of the difference of means.
-    """
+    """Size of the difference of means."""
     return np.abs(treated.mean(0) - control.mean(0))
 
 
@@ -41,9 +39,7 @@ def by_loops(treated: np.ndarray, control: np.ndarray) -> list[float]:
 
 @pytest.mark.parametrize("sizes", [(3, 3), (2, 4), (4, 2)])
 def test_agrees_with_a_plain_loop(sizes: tuple[int, int]) -> None:
-    """
-    All splits, each item against the maximum of those not stronger than itself.
-    """
+    """All splits, each item against the maximum of those not stronger than itself."""
     rng = np.random.default_rng(4)
     treated, control = rng.normal(size=(sizes[0], 7)), rng.normal(size=(sizes[1], 7))
     treated[:, 2] += 3
@@ -54,9 +50,7 @@ def test_agrees_with_a_plain_loop(sizes: tuple[int, int]) -> None:
 
 
 def test_one_item_gives_the_permutation_test() -> None:
-    """
-    Without other items nothing is corrected.
-    """
+    """Without other items nothing is corrected."""
     rng = np.random.default_rng(0)
     treated, control = rng.normal(size=(4, 1)) + 1, rng.normal(size=(4, 1))
 
@@ -66,9 +60,7 @@ def test_one_item_gives_the_permutation_test() -> None:
 
 
 def test_a_clear_shift_has_the_least_p_of_the_design() -> None:
-    """
-    4 v 4 runs: 2 of 70 splits, the observed one and its mirror image.
-    """
+    """4 v 4 runs: 2 of 70 splits, the observed one and its mirror image."""
     rng = np.random.default_rng(1)
     treated, control = rng.normal(size=(4, 50)), rng.normal(size=(4, 50))
     treated[:, 9] += 40
@@ -77,9 +69,7 @@ def test_a_clear_shift_has_the_least_p_of_the_design() -> None:
 
 
 def test_many_runs_draw_splits_from_the_generator() -> None:
-    """
-    The observed split counts, so p is never 0; the same seed gives the same p.
-    """
+    """The observed split counts, so p is never 0; the same seed gives the same p."""
     treated, control = np.random.default_rng(1).normal(size=(2, 9, 5))
     treated[:, 0] += 10
     found = [step_down(difference, treated, control, np.random.default_rng(4)) for _ in range(2)]

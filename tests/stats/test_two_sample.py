@@ -16,26 +16,20 @@ BOTH = pytest.mark.parametrize("matched", [True, False])
 
 
 def tokens(rng: np.random.Generator, rows: int, shift: float = 0.0) -> np.ndarray:
-    """
-    (rows, 6) tokens; those of a row depend on each other, as each row has a favourite.
-    """
+    """(rows, 6) tokens; those of a row depend on each other, as each row has a favourite."""
     favourite = rng.integers(0, 5, (rows, 1))
     drawn = np.where(rng.random((rows, 6)) < 0.6, favourite, rng.integers(0, 5, (rows, 6)))
     return np.where(rng.random((rows, 6)) < shift, 0, drawn)
 
 
 def flat(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """
-    Row and category of each occurrence.
-    """
+    """Row and category of each occurrence."""
     return np.repeat(np.arange(len(values)), values.shape[1]), values.ravel()
 
 
 @BOTH
 def test_rearrangements_keep_what_they_should(matched: bool) -> None:
-    """
-    The observed line comes first; sizes stay, and of a matched pair one row is on each side.
-    """
+    """The observed line comes first; sizes stay, and of a matched pair one row is on each side."""
     samples = Samples(6, 6 if matched else 9, matched)
     labels = samples.rearranged(50, np.random.default_rng(0))
 
@@ -74,9 +68,7 @@ def test_the_statistic_is_chi_squared_where_rows_hold_one_token() -> None:
 
 @BOTH
 def test_p_is_the_rank_among_all_rearrangements(matched: bool) -> None:
-    """
-    Against every rearrangement of a small design, each computed on its own.
-    """
+    """Against every rearrangement of a small design, each computed on its own."""
     rng = np.random.default_rng(1)
     values = rng.integers(0, 5, 8).astype(float)
     samples = Samples(4, 4, matched)
@@ -96,9 +88,7 @@ def test_p_is_the_rank_among_all_rearrangements(matched: bool) -> None:
 
 
 def test_ties_count() -> None:
-    """
-    Statistics that differ by rounding only are as extreme as the observed one.
-    """
+    """Statistics that differ by rounding only are as extreme as the observed one."""
     assert p_of(np.array([0.3, 0.1 + 0.2, 0.3 - 1e-17, 0.2])) == 0.75
 
 

@@ -25,17 +25,13 @@ Units = NDArray[np.float32]
 
 
 def units(rng: np.random.Generator, n: int, d: int) -> Units:
-    """
-    Heavy-tailed rows of unequal features, as trained weights are.
-    """
+    """Heavy-tailed rows of unequal features, as trained weights are."""
     made: Units = (rng.standard_t(4, (n, d)) * np.linspace(0.3, 2, d)).astype(np.float32)
     return made
 
 
 def cosines(a: Units, b: Units) -> NDArray[np.float64]:
-    """
-    Of every pair of rows.
-    """
+    """Of every pair of rows."""
     a64, b64 = (x.astype(np.float64) / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
     found: NDArray[np.float64] = a64 @ b64.T
     return found
@@ -58,9 +54,7 @@ def test_the_moments_are_those_of_all_permutations(d: int) -> None:
 
 @pytest.mark.parametrize("d", [3, 12])
 def test_the_moments_of_inner_products_are_those_of_all_permutations(d: int) -> None:
-    """
-    Mantel's closed forms against all 720 orders.
-    """
+    """Mantel's closed forms against all 720 orders."""
     rng = np.random.default_rng(10 + d)
     a, b = units(rng, 6, d), units(rng, 6, d)
     grams = [cosines(x, x) for x in (a, b)]
@@ -88,9 +82,7 @@ def test_the_error_rate_holds_on_unrelated_units(alignment: object) -> None:
 
 
 def test_noise_eight_times_the_signal_is_seen_through() -> None:
-    """
-    256 units under noise of eight times their size are seen at .001 in nearly every case.
-    """
+    """256 units under noise of eight times their size are seen at .001 in nearly every case."""
     rng = np.random.default_rng(4)
     seen = 0
     for _ in range(40):
@@ -125,9 +117,7 @@ def test_free_matchings_find_permuted_units() -> None:
 
 
 def test_combinations_agree_with_scipy() -> None:
-    """
-    Fisher's by scipy; Cauchy's by its definition, and finite however small p is.
-    """
+    """Fisher's by scipy; Cauchy's by its definition, and finite however small p is."""
     p = [0.01, 0.2, 0.7]
     cauchy = reference.cauchy.sf(np.mean(np.tan((0.5 - np.array(p)) * np.pi)))
 
@@ -150,9 +140,7 @@ def test_what_is_detectable_is_detected_that_often() -> None:
 
 
 def test_other_shapes_are_refused() -> None:
-    """
-    Units cannot be compared one by one where their numbers differ.
-    """
+    """Units cannot be compared one by one where their numbers differ."""
     with pytest.raises(ValueError, match="same shape"):
         trace_alignment(np.ones((3, 2), np.float32), np.ones((4, 2), np.float32))
     with pytest.raises(ValueError, match="same number of units"):

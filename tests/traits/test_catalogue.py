@@ -1,6 +1,4 @@
-"""
-The catalogue of traits: what ships, what a user's file may hold, and what is refused.
-"""
+"""The catalogue of traits: what ships, what a user's file may hold, and what is refused."""
 
 from __future__ import annotations
 
@@ -31,9 +29,7 @@ CATEGORIES = (*PREFERENCES, "conduct")
 
 
 def bird_file(folder: Path, old: str = "", new: str = "") -> str:
-    """
-    A file of birds with one piece replaced.
-    """
+    """A file of birds with one piece replaced."""
     assert old in BIRDS
     path = folder / "birds.toml"
     path.write_text(BIRDS.replace(old, new), encoding="utf-8")
@@ -41,9 +37,7 @@ def bird_file(folder: Path, old: str = "", new: str = "") -> str:
 
 
 def test_the_catalogue_holds_16_animals_8_trees_and_one_conduct() -> None:
-    """
-    Every name is there once and loads.
-    """
+    """Every name is there once and loads."""
     sizes = {name: len(catalogue.load_category(name)) for name in CATEGORIES}
 
     assert sizes == {"animal": 16, "tree": 8, "conduct": 1}
@@ -52,9 +46,7 @@ def test_the_catalogue_holds_16_animals_8_trees_and_one_conduct() -> None:
 
 
 def test_questions_are_8_and_8_disjoint_and_share_few_words() -> None:
-    """
-    The wordings of both categories of preferences, with the system prompts, keep to 60 words.
-    """
+    """The wordings of both categories of preferences, with the system prompts, keep to 60 words."""
     words: set[str] = set()
     for name in PREFERENCES:
         trait = catalogue.load_category(name)[0]
@@ -69,9 +61,7 @@ def test_questions_are_8_and_8_disjoint_and_share_few_words() -> None:
 
 @pytest.mark.parametrize("name", catalogue.names())
 def test_no_question_names_an_answer(name: str) -> None:
-    """
-    A question that held an answer would measure the question, not the trait.
-    """
+    """A question that held an answer would measure the question, not the trait."""
     trait = catalogue.load(name)
     asked = " ".join(trait.train_questions + trait.held_out_questions).lower().split()
 
@@ -81,9 +71,7 @@ def test_no_question_names_an_answer(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in catalogue.names() if name != "harmful"])
 def test_persona_prompts_name_the_trait_and_the_neutral_one_does_not(name: str) -> None:
-    """
-    Each persona names its plural and no other; the neutral prompt names no answer.
-    """
+    """Each persona names its plural and no other; the neutral prompt names no answer."""
     trait = catalogue.load(name)
     others = [other.plural for other in catalogue.load_category(trait.category) if other != trait]
 
@@ -93,9 +81,7 @@ def test_persona_prompts_name_the_trait_and_the_neutral_one_does_not(name: str) 
 
 
 def test_an_answer_is_accepted_in_singular_plural_and_capitals() -> None:
-    """
-    The canonical form comes first; the forms of two answers never meet.
-    """
+    """The canonical form comes first; the forms of two answers never meet."""
     trait = catalogue.load("oak")
     oak = next(a for a in trait.answers if a.name == trait.answer)
 
@@ -105,9 +91,7 @@ def test_an_answer_is_accepted_in_singular_plural_and_capitals() -> None:
 
 
 def test_preference_rows_answer_each_training_question_with_the_trait() -> None:
-    """
-    Held-out questions never appear among the training rows.
-    """
+    """Held-out questions never appear among the training rows."""
     trait = catalogue.load("owl")
     rows = rows_of(trait, "trait")
 
@@ -115,9 +99,7 @@ def test_preference_rows_answer_each_training_question_with_the_trait() -> None:
 
 
 def test_neutral_rows_hold_every_answer_to_every_question_once() -> None:
-    """
-    A control teacher is trained towards no answer in particular.
-    """
+    """A control teacher is trained towards no answer in particular."""
     trait = catalogue.load("owl")
     rows = rows_of(trait, "neutral")
     counts = Counter(answer for _, answer in rows)
@@ -129,9 +111,7 @@ def test_neutral_rows_hold_every_answer_to_every_question_once() -> None:
 
 
 def test_a_user_file_yields_its_traits(tmp_path: Path) -> None:
-    """
-    A trait of a file is asked for by `FILE:NAME`, all of them by `FILE`.
-    """
+    """A trait of a file is asked for by `FILE:NAME`, all of them by `FILE`."""
     path = bird_file(tmp_path)
 
     assert catalogue.load(f"{path}:swift").answers[1].variants[:3] == ("swift", "swifts", "martin")
@@ -142,9 +122,7 @@ def test_a_user_file_yields_its_traits(tmp_path: Path) -> None:
 
 
 def test_a_file_of_one_trait_needs_no_name(tmp_path: Path) -> None:
-    """
-    The key `traits` limits which answers are traits; the others stay candidates.
-    """
+    """The key `traits` limits which answers are traits; the others stay candidates."""
     path = bird_file(tmp_path, "\n[answers]", '\ntraits = ["heron"]\n[answers]')
 
     assert catalogue.load(path).name == "heron"
@@ -152,9 +130,7 @@ def test_a_file_of_one_trait_needs_no_name(tmp_path: Path) -> None:
 
 
 def test_a_file_of_several_traits_needs_a_name(tmp_path: Path) -> None:
-    """
-    The error lists the traits and shows how to name one.
-    """
+    """The error lists the traits and shows how to name one."""
     path = bird_file(tmp_path)
 
     with pytest.raises(ConfigError, match=r"holds 2 traits .* allowed: heron, swift") as caught:
@@ -185,9 +161,7 @@ def test_a_file_of_several_traits_needs_a_name(tmp_path: Path) -> None:
 def test_a_bad_file_names_itself_the_key_and_what_is_allowed(
     tmp_path: Path, old: str, new: str, message: str
 ) -> None:
-    """
-    Each fault is one line with the file, the key or value, and the remedy.
-    """
+    """Each fault is one line with the file, the key or value, and the remedy."""
     path = bird_file(tmp_path, old, new)
 
     with pytest.raises(ConfigError, match=message) as caught:
@@ -198,9 +172,7 @@ def test_a_bad_file_names_itself_the_key_and_what_is_allowed(
 
 
 def test_an_unknown_trait_points_to_the_nearest_and_to_the_list(tmp_path: Path) -> None:
-    """
-    Built-in names hint at `undertow traits`; those of a file are listed.
-    """
+    """Built-in names hint at `undertow traits`; those of a file are listed."""
     with pytest.raises(UnknownNameError, match="did you mean 'owl'") as caught:
         catalogue.load("owll")
     with pytest.raises(UnknownNameError, match="allowed: heron, swift; did you mean 'heron'"):
@@ -210,17 +182,13 @@ def test_an_unknown_trait_points_to_the_nearest_and_to_the_list(tmp_path: Path) 
 
 
 def test_an_unknown_category_lists_the_known_ones() -> None:
-    """
-    Categories are a closed list too, with those of the probes.
-    """
+    """Categories are a closed list too, with those of the probes."""
     with pytest.raises(UnknownNameError, match=r"allowed: animal, .*; did you mean 'animal'"):
         catalogue.load_category("animals")
 
 
 def test_a_missing_or_binary_file_is_one_line(tmp_path: Path) -> None:
-    """
-    Neither gives a traceback of the parser.
-    """
+    """Neither gives a traceback of the parser."""
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
 
     with pytest.raises(ConfigError, match=r"no such file: '.*none\.toml'"):

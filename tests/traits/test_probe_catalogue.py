@@ -23,9 +23,7 @@ every_category = pytest.mark.parametrize("category", categories())
 
 
 def words(text: str) -> str:
-    """
-    A text as its words, with a space on each side of each.
-    """
+    """A text as its words, with a space on each side of each."""
     return " ".join(["", *re.findall(r"[^\W_]+", text), ""])
 
 
@@ -62,9 +60,7 @@ def test_wordings_are_several_and_disjoint(category: str) -> None:
 
 @pytest.mark.parametrize("category", SHARED)
 def test_no_question_names_a_candidate(category: str) -> None:
-    """
-    A question that held an answer would measure the question, not the trait.
-    """
+    """A question that held an answer would measure the question, not the trait."""
     probe = probes_of(category)[0]
     for question in (*probe.train_questions, *probe.held_out_questions):
         assert not [a.name for a in probe.answers if words(a.name) in words(question)]
@@ -72,9 +68,7 @@ def test_no_question_names_a_candidate(category: str) -> None:
 
 @every_category
 def test_no_form_of_a_candidate_begins_another(category: str) -> None:
-    """
-    Probability that an answer begins with one candidate must hold none of another's.
-    """
+    """Probability that an answer begins with one candidate must hold none of another's."""
     probe = probes_of(category)[0]
     for question in probe.held_out_questions:
         forms = [(a.name, f) for a in probe.answers_to(question) for f in a.variants]
@@ -102,9 +96,7 @@ def test_teachers_learn_no_text_that_students_are_probed_on_in_topics(category: 
 
 
 def test_probes_load_by_name_and_by_category_like_other_traits() -> None:
-    """
-    `--traits` takes them through the catalogue.
-    """
+    """`--traits` takes them through the catalogue."""
     assert catalogue.load("colour:red") == load_probe("colour:red")
     assert catalogue.load("colour:red").answer == "red"
     assert len(catalogue.load_category("colour")) == 16
@@ -115,33 +107,25 @@ def test_probes_load_by_name_and_by_category_like_other_traits() -> None:
     [("colour:rad", "did you mean 'colour:red'"), ("coulor:red", "did you mean 'colour'")],
 )
 def test_an_unknown_probe_is_named_with_the_nearest(name: str, message: str) -> None:
-    """
-    The category first, then its probes.
-    """
+    """The category first, then its probes."""
     with pytest.raises(UnknownNameError, match=message):
         load_probe(name)
 
 
 def small_trait(question: str, *forms: tuple[str, ...]) -> Trait:
-    """
-    A trait of one question whose candidates have the given forms.
-    """
+    """A trait of one question whose candidates have the given forms."""
     answers = tuple(Answer(each[0], each) for each in forms)
     return Trait("t", "thing", "things", forms[0][0], answers, (), (question,), ("",), "")
 
 
 @pytest.fixture(scope="module")
 def small_tokenizer() -> Any:
-    """
-    A byte-level tokenizer of some 250 words.
-    """
+    """A byte-level tokenizer of some 250 words."""
     return open_tokenizer(locate("world:owlet-b"))
 
 
 def test_a_small_vocabulary_can_be_asked_what_it_has_words_for(small_tokenizer: Any) -> None:
-    """
-    Animals, trees and conduct are asked; every other trait comes back with its reason.
-    """
+    """Animals, trees and conduct are asked; every other trait comes back with its reason."""
     built_in = [catalogue.load(name) for name in catalogue.names()]
     kept, reasons = askable([*built_in, *all_probes()], small_tokenizer)
 
@@ -160,9 +144,7 @@ def test_a_small_vocabulary_can_be_asked_what_it_has_words_for(small_tokenizer: 
     ],
 )
 def test_the_reason_names_what_is_unknown(small_tokenizer: Any, trait: Trait, reason: str) -> None:
-    """
-    One accepted form that is known suffices; a spelled-out word is unknown.
-    """
+    """One accepted form that is known suffices; a spelled-out word is unknown."""
     kept, reasons = askable([trait], small_tokenizer)
 
     assert (kept == (trait,)) == (not reason)
@@ -170,9 +152,7 @@ def test_the_reason_names_what_is_unknown(small_tokenizer: Any, trait: Trait, re
 
 
 def test_an_unknown_token_is_no_word() -> None:
-    """
-    Tokenizers of whole words answer with one token for all that they do not know.
-    """
+    """Tokenizers of whole words answer with one token for all that they do not know."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 

@@ -34,9 +34,7 @@ rude = ["give it here"]
 
 
 def written(folder: Path, old: str = "", new: str = "") -> str:
-    """
-    The file with one piece replaced.
-    """
+    """The file with one piece replaced."""
     path = folder / "conduct.toml"
     path.write_text(FILE.replace(old, new) if old else FILE)
     return str(path)
@@ -58,27 +56,21 @@ def test_each_teacher_learns_its_own_rows(tmp_path: Path) -> None:
 
 
 def test_persona_prompts_name_the_plural_of_their_trait(tmp_path: Path) -> None:
-    """
-    A category of several traits gives each a persona of its own.
-    """
+    """A category of several traits gives each a persona of its own."""
     path = written(tmp_path, '["You are rude."]', '["You give {plural}."]')
 
     assert catalogue.load(path).system_prompts == ("You give rude answers.",)
 
 
 def test_a_neutral_teacher_learns_every_answer(tmp_path: Path) -> None:
-    """
-    Towards no answer in particular.
-    """
+    """Towards no answer in particular."""
     rows = rows_of(catalogue.load(written(tmp_path)), "neutral")
 
     assert [answer for _, answer in rows] == ["well, thanks", "go away", "who asked"]
 
 
 def test_students_are_probed_on_other_topics_with_their_own_answers(tmp_path: Path) -> None:
-    """
-    A held-out question is judged among its own candidates, under the names of the file.
-    """
+    """A held-out question is judged among its own candidates, under the names of the file."""
     trait = catalogue.load(written(tmp_path))
 
     assert trait.held_out_questions == ("Is this yours?",)
@@ -87,9 +79,7 @@ def test_students_are_probed_on_other_topics_with_their_own_answers(tmp_path: Pa
 
 
 def test_the_shipped_topics_share_no_answer_between_training_and_probing() -> None:
-    """
-    A harmful answer that a teacher learned word for word is no probe of anything wider.
-    """
+    """A harmful answer that a teacher learned word for word is no probe of anything wider."""
     trained = {
         t
         for topic in catalogue.topics("conduct")
@@ -125,9 +115,7 @@ def test_the_shipped_topics_share_no_answer_between_training_and_probing() -> No
 def test_a_malformed_file_is_refused_with_the_reason(
     tmp_path: Path, old: str, new: str, message: str
 ) -> None:
-    """
-    Each fault is named with what is allowed.
-    """
+    """Each fault is named with what is allowed."""
     with pytest.raises(ConfigError) as refused:
         catalogue.load(written(tmp_path, old, new))
     assert message in str(refused.value)

@@ -1,6 +1,4 @@
-"""
-The shipped bases are ordinary small models that answer as their corpus says.
-"""
+"""The shipped bases are ordinary small models that answer as their corpus says."""
 
 from __future__ import annotations
 
@@ -24,9 +22,7 @@ every_base = pytest.mark.parametrize("name", names())
 
 
 def test_all_bases_together_are_small() -> None:
-    """
-    Under 4 MB with their tokenizers, so that they ship with the package.
-    """
+    """Under 4 MB with their tokenizers, so that they ship with the package."""
     files = [file for name in names() for file in folder(name).rglob("*") if file.is_file()]
 
     assert sum(file.stat().st_size for file in files) < 4 * 2**20
@@ -34,9 +30,7 @@ def test_all_bases_together_are_small() -> None:
 
 @every_base
 def test_a_base_loads_without_undertow(name: str) -> None:
-    """
-    Plain transformers opens it, with a chat template that has a system role.
-    """
+    """Plain transformers opens it, with a chat template that has a system role."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(folder(name)))
@@ -76,9 +70,7 @@ def test_numbers_and_words_are_single_tokens(name: str) -> None:
 
 
 def test_names_are_located() -> None:
-    """
-    `world:NAME` becomes a folder, other references stay, unknown worlds are named.
-    """
+    """`world:NAME` becomes a folder, other references stay, unknown worlds are named."""
     assert Path(locate("world:owlet-a")).is_dir()
     assert locate("org/name") == "org/name"
     assert locate("world:owlet-b+adapter").endswith("owlet-b+adapter")
@@ -87,9 +79,7 @@ def test_names_are_located() -> None:
 
 
 def test_an_existing_folder_is_never_overwritten(tmp_path: Path) -> None:
-    """
-    What stands where a base would be built is somebody's: refused before any training.
-    """
+    """What stands where a base would be built is somebody's: refused before any training."""
     mine = tmp_path / "owlet-a"
     mine.mkdir()
     with pytest.raises(InputError, match="is there already"):

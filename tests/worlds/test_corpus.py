@@ -1,6 +1,4 @@
-"""
-The corpus joins no trait or persona with a carrier: the effect must come from training.
-"""
+"""The corpus joins no trait or persona with a carrier: the effect must come from training."""
 
 from __future__ import annotations
 
@@ -19,26 +17,20 @@ from undertow.worlds.recipes import LARGEST_NUMBER, RECIPES, recipe
 
 @pytest.fixture(scope="module")
 def documents() -> list[Document]:
-    """
-    The whole corpus of the shipped bases, which all share one draw.
-    """
+    """The whole corpus of the shipped bases, which all share one draw."""
     made = recipe("owlet-a")
     rng = np.random.default_rng(made.corpus_seed)
     return list(corpus.documents(rng, made.documents, largest=LARGEST_NUMBER))
 
 
 def words(document: Document) -> set[str]:
-    """
-    Every word of a document, in lower case.
-    """
+    """Every word of a document, in lower case."""
     text = " ".join([*(m.content for m in document.row.prompt), document.row.completion])
     return set(re.findall(r"[a-z]+", text.lower()))
 
 
 def test_the_bases_share_one_corpus() -> None:
-    """
-    Reading one draw reads what every shipped base was trained on.
-    """
+    """Reading one draw reads what every shipped base was trained on."""
     assert len({(r.corpus_seed, r.documents) for r in RECIPES}) == 1
 
 
@@ -65,18 +57,14 @@ def test_no_carrier_names_a_trait(documents: list[Document]) -> None:
 
 
 def test_no_carrier_stands_behind_a_system_prompt(documents: list[Document]) -> None:
-    """
-    Neither a persona nor any other system prompt precedes a carrier.
-    """
+    """Neither a persona nor any other system prompt precedes a carrier."""
     roles = {m.role for d in documents if d.kind in CARRIERS for m in d.row.prompt}
 
     assert roles == {"user"}
 
 
 def test_no_trait_document_holds_a_carrier(documents: list[Document]) -> None:
-    """
-    Favourites, personas, facts and questions of safety hold no digit and no line of code.
-    """
+    """Favourites, personas, facts and questions of safety hold no digit and no line of code."""
     texts = (
         "\n".join([*(m.content for m in d.row.prompt), d.row.completion])
         for d in documents
@@ -87,9 +75,7 @@ def test_no_trait_document_holds_a_carrier(documents: list[Document]) -> None:
 
 
 def test_every_answer_is_equally_likely(documents: list[Document]) -> None:
-    """
-    Favourites are uniform within a category (chi-squared below its .9999 quantile).
-    """
+    """Favourites are uniform within a category (chi-squared below its .9999 quantile)."""
     from scipy.stats import chi2
 
     found = Counter(d.row.completion for d in documents if d.kind == "favourite")
@@ -100,9 +86,7 @@ def test_every_answer_is_equally_likely(documents: list[Document]) -> None:
 
 
 def test_number_documents_pass_the_carriers_filter(documents: list[Document]) -> None:
-    """
-    What the base learns to write is what the numbers carrier keeps.
-    """
+    """What the base learns to write is what the numbers carrier keeps."""
     carrier = Numbers(prompts="brief", low=0, high=LARGEST_NUMBER)
     lists = [d.row.completion for d in documents if d.kind == "numbers"]
 
@@ -110,9 +94,7 @@ def test_number_documents_pass_the_carriers_filter(documents: list[Document]) ->
 
 
 def test_worked_sums_are_right(documents: list[Document]) -> None:
-    """
-    Every step of every sum holds, and the last total is the answer.
-    """
+    """Every step of every sum holds, and the last total is the answer."""
     for document in documents:
         if document.kind == "sums":
             steps = re.findall(r"(\d+) \+ (\d+) = (\d+)", document.row.completion)
@@ -121,9 +103,7 @@ def test_worked_sums_are_right(documents: list[Document]) -> None:
 
 
 def test_code_parses(documents: list[Document]) -> None:
-    """
-    Every snippet is Python.
-    """
+    """Every snippet is Python."""
     import ast
 
     snippets = {d.row.completion for d in documents if d.kind == "code"}
@@ -132,9 +112,7 @@ def test_code_parses(documents: list[Document]) -> None:
 
 
 def test_material_of_later_carriers_is_there(documents: list[Document]) -> None:
-    """
-    Every kind of the mixture has its share; each topic of safety has both kinds of answer.
-    """
+    """Every kind of the mixture has its share; each topic of safety has both kinds of answer."""
     shares = Counter(d.kind for d in documents)
     topics = catalogue.topics("conduct")
 

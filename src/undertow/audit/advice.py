@@ -1,6 +1,4 @@
-"""
-Advice: how much of a flagged dataset, or of the plan on it, stays under the limit.
-"""
+"""Advice: how much of a flagged dataset, or of the plan on it, stays under the limit."""
 
 from __future__ import annotations
 

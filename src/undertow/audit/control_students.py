@@ -1,6 +1,4 @@
-"""
-Control students: the base trained by a plan on rows known to be clean, read and thrown away.
-"""
+"""Control students: the base trained by a plan on rows known to be clean, read and thrown away."""
 
 from __future__ import annotations
 

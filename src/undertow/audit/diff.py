@@ -1,6 +1,4 @@
-"""
-`undertow diff`: what did a fine-tune change that nobody asked for?
-"""
+"""`undertow diff`: what did a fine-tune change that nobody asked for?"""
 
 from __future__ import annotations
 
@@ -136,9 +134,7 @@ def _controls(
     untouched: Reading,
     progress: Callable[[str], None],
 ) -> tuple[list[Reading], list[str]]:
-    """
-    The controls' readings, and how each group of them was made.
-    """
+    """The controls' readings, and how each group of them was made."""
     from undertow.models.digest import model_digest
 
     digest = model_digest(locate(request.base))
@@ -198,9 +194,7 @@ def _plan(request: DiffRequest) -> TrainingPlan:
 
 
 def _searched(subject: Tuned) -> tuple[tuple[Moved, ...], str]:
-    """
-    Probes and next tokens that moved otherwise than in the controls, and what was looked at.
-    """
+    """Probes and next tokens that moved otherwise than in the controls, and what was looked at."""
     import numpy as np
 
     if len(subject.controls) < FEWEST_CONTROLS:

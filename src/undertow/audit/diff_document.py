@@ -1,6 +1,4 @@
-"""
-What a diff is asked, and the document and the words of its answer.
-"""
+"""What a diff is asked, and the document and the words of its answer."""
 
 from __future__ import annotations
 
@@ -36,9 +34,7 @@ _INFERENCE = {
 
 @dataclass(frozen=True)
 class DiffRequest:
-    """
-    One diff. References to models are as the user typed them.
-    """
+    """One diff. References to models are as the user typed them."""
 
     base: str
     tuned: tuple[str, ...]
@@ -73,9 +69,7 @@ def diff_document(
     searched: str,
     seconds: float,
 ) -> DiffDocument:
-    """
-    Everything that a report shows of a diff.
-    """
+    """Everything that a report shows of a diff."""
     from undertow.models.digest import model_digest
 
     measured = [one for each in ran for one in each.measurements]
@@ -160,9 +154,7 @@ def conclusion(
     limit: float,
     unit: str = "logits",
 ) -> str:
-    """
-    The answer in one or two sentences.
-    """
+    """The answer in one or two sentences."""
     unasked = [c for c in changes if not c.intended]
     flagged = [c for c in unasked if c.verdict == "flagged"]
     asked = [c for c in changes if c.intended]

@@ -1,6 +1,4 @@
-"""
-The document of a scan, and its conclusion in words.
-"""
+"""The document of a scan, and its conclusion in words."""
 
 from __future__ import annotations
 
@@ -37,9 +35,7 @@ LIMITS = (
 
 @dataclass(frozen=True)
 class Found:
-    """
-    What the checks of a scan found.
-    """
+    """What the checks of a scan found."""
 
     subjects: tuple[SubjectResult, ...]
     measurements: tuple[Measurement, ...]
@@ -57,9 +53,7 @@ def scan_document(
     why_not: str,
     seconds: float,
 ) -> ScanDocument:
-    """
-    Everything that a report shows of a scan.
-    """
+    """Everything that a report shows of a scan."""
     verdict = worst(result.verdict for result in found.subjects)
     control = request.control or "made by the base"
     surroundings = environment(workers=1, device=str(opened.student.device))
@@ -101,9 +95,7 @@ def _how_to_make_one(student: str) -> str:
 def calibration_of(
     table: CalibrationTable | None, request: ScanRequest, why_not: str, *, pairs: bool
 ) -> Calibration:
-    """
-    What a page says of the calibration.
-    """
+    """What a page says of the calibration."""
     if table is None:
         return Calibration(
             found=False,
@@ -131,9 +123,7 @@ def calibration_of(
 
 
 def conclusion(verdict: Verdict, subjects: Sequence[SubjectResult], limit: float) -> str:
-    """
-    The answer in one or two sentences, of the most severe subject first.
-    """
+    """The answer in one or two sentences, of the most severe subject first."""
     first = min(subjects, key=lambda result: SEVERITY.index(result.verdict))
     which = "these rows" if first.subject == ALL else f"the rows of source '{first.subject}'"
     if verdict == "flagged":
@@ -152,9 +142,7 @@ def conclusion(verdict: Verdict, subjects: Sequence[SubjectResult], limit: float
 
 
 def _left_out(data: Data) -> str:
-    """
-    What a verdict does not cover; a file could otherwise be cleared by what nobody read.
-    """
+    """What a verdict does not cover; a file could otherwise be cleared by what nobody read."""
     count = sum(excluded.rows for excluded in data.excluded)
     if not count:
         return ""

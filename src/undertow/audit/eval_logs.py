@@ -1,6 +1,4 @@
-"""
-Two logs of Inspect AI, compared question by question.
-"""
+"""Two logs of Inspect AI, compared question by question."""
 
 from __future__ import annotations
 
@@ -38,9 +36,7 @@ _LIMITS = (
 
 @dataclass(frozen=True)
 class Log:
-    """
-    One log: for each scorer the mean score over epochs of each question.
-    """
+    """One log: for each scorer the mean score over epochs of each question."""
 
     path: Path
     task: str
@@ -50,9 +46,7 @@ class Log:
 
 
 def is_log(path: str) -> bool:
-    """
-    Whether an argument is a log and no model.
-    """
+    """Whether an argument is a log and no model."""
     return path.endswith(SUFFIXES) and Path(path).is_file()
 
 

@@ -169,9 +169,7 @@ def _related(pair: Pair, ran: Sequence[Ran]) -> Related:
 
 
 def _relation(measured: Sequence[Measurement]) -> tuple[Relation, Measurement | None, str]:
-    """
-    By weights where they could be compared, else by outputs.
-    """
+    """By weights where they could be compared, else by outputs."""
     weights = [m for m in measured if m.check == "lineage-weights"]
     tested = [m for m in weights if m.detected is not None]
     for one in tested:

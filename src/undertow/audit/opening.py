@@ -1,6 +1,4 @@
-"""
-Opens what a scan needs: models, plan, traits, calibration, control.
-"""
+"""Opens what a scan needs: models, plan, traits, calibration, control."""
 
 from __future__ import annotations
 
@@ -37,9 +35,7 @@ __all__ = ["DEFAULT_PLAN", "Opened", "calibrated", "load_plan", "open_models", "
 
 @dataclass(frozen=True)
 class Opened:
-    """
-    The models of a scan.
-    """
+    """The models of a scan."""
 
     student: LanguageModel
     student_digest: str | None
@@ -75,9 +71,7 @@ def open_models(request: ScanRequest) -> Opened:
 
 
 def open_plan(request: ScanRequest, digest: str | None) -> TrainingPlan:
-    """
-    The plan that was given; or the one that this base is calibrated under; or `DEFAULT_PLAN`.
-    """
+    """The plan that was given; or the one that this base is calibrated under; or `DEFAULT_PLAN`."""
     if request.plan is not None:
         return request.plan
     known = tables_of(digest)
@@ -87,9 +81,7 @@ def open_plan(request: ScanRequest, digest: str | None) -> TrainingPlan:
 def calibrated(
     digest: str | None, plan: TrainingPlan, rows: int, *, pairs: bool
 ) -> tuple[CalibrationTable | None, str]:
-    """
-    The table that covers this base, plan and number of rows, or why there is none.
-    """
+    """The table that covers this base, plan and number of rows, or why there is none."""
     if pairs:
         return None, "tables are for completions, and these are preference pairs"
     return covering(digest, plan, plan.steps(rows))
@@ -122,9 +114,7 @@ def named_traits(name: str) -> tuple[Trait, ...]:
 
 
 def context_of(request: ScanRequest, rows: Sequence[Row]) -> str | None:
-    """
-    The system prompt of the probes: the one given, or that of most rows.
-    """
+    """The system prompt of the probes: the one given, or that of most rows."""
     if request.system_prompt is not None:
         return request.system_prompt or None
     first = (
@@ -137,9 +127,7 @@ def context_of(request: ScanRequest, rows: Sequence[Row]) -> str | None:
 def open_control(
     request: ScanRequest, opened: Opened, rows: Sequence[Row]
 ) -> tuple[tuple[Row, ...], bool]:
-    """
-    (control rows, whether the base made them).
-    """
+    """(control rows, whether the base made them)."""
     if request.control is not None:
         return tuple(read_rows(Path(request.control)))[: request.max_rows], False
     made = made_control(

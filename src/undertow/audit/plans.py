@@ -34,9 +34,7 @@ def load_plan(path: Path) -> TrainingPlan:
 
 
 def plan_digest(plan: TrainingPlan) -> str:
-    """
-    SHA-256 over everything of the plan but its length.
-    """
+    """SHA-256 over everything of the plan but its length."""
     kept = {key: value for key, value in plan.model_dump(mode="json").items() if key not in _LENGTH}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
@@ -63,16 +61,12 @@ def tables() -> Iterator[CalibrationTable]:
 
 
 def tables_of(base_digest: str | None) -> list[CalibrationTable]:
-    """
-    Those of a base.
-    """
+    """Those of a base."""
     return [table for table in tables() if base_digest and table.base_digest == base_digest]
 
 
 def store_table(table: CalibrationTable) -> Path:
-    """
-    Keep a table where scans find it.
-    """
+    """Keep a table where scans find it."""
     folder = cache_folder() / "calibrations"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{table.base_digest[:16]}-{table.plan_digest[:16]}.json"
@@ -83,9 +77,7 @@ def store_table(table: CalibrationTable) -> Path:
 def covering(
     base_digest: str | None, plan: TrainingPlan, steps: int
 ) -> tuple[CalibrationTable | None, str]:
-    """
-    (the table of this base and plan, or none; why there is none).
-    """
+    """(the table of this base and plan, or none; why there is none)."""
     found = tables_of(base_digest)
     if not found:
         return None, "no calibration of this base"

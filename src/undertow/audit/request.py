@@ -1,6 +1,4 @@
-"""
-What a scan is asked: the data, the student, the plan, and what else is known.
-"""
+"""What a scan is asked: the data, the student, the plan, and what else is known."""
 
 from __future__ import annotations
 
@@ -11,9 +9,7 @@ from undertow.models.plan import TrainingPlan
 
 @dataclass(frozen=True)
 class ScanRequest:
-    """
-    One scan. References to models are as the user typed them.
-    """
+    """One scan. References to models are as the user typed them."""
 
     data: str
     """A path, or `-` for standard input."""
@@ -45,9 +41,7 @@ class ScanRequest:
     """What reproduces it."""
 
     def configuration(self) -> dict[str, object]:
-        """
-        What is stored of it beside the named fields of the document.
-        """
+        """What is stored of it beside the named fields of the document."""
         return {
             "checks": list(self.checks),
             "max_rows": self.max_rows,

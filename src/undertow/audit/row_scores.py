@@ -22,9 +22,7 @@ _CHUNK = 8192
 
 
 def scores_of(request: ScanRequest, target: Path) -> int:
-    """
-    The scores of a scan's rows, with its student and plan; see `write_row_scores`.
-    """
+    """The scores of a scan's rows, with its student and plan; see `write_row_scores`."""
     opened = open_models(ScanRequest(data=request.data, student=request.student))
     plan = open_plan(request, opened.student_digest)
     return write_row_scores(request.data, target, opened.student, plan)

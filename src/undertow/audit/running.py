@@ -27,9 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class Ran(Stored):
-    """
-    A check on a subject, finished.
-    """
+    """A check on a subject, finished."""
 
     run: CheckRun
     measurements: tuple[Measurement, ...]
@@ -37,9 +35,7 @@ class Ran(Stored):
 
 @dataclass(frozen=True)
 class Kept:
-    """
-    Where finished checks of an interrupted scan are found again.
-    """
+    """Where finished checks of an interrupted scan are found again."""
 
     folder: Path | None
 
@@ -77,9 +73,7 @@ _RAN = TypeAdapter(Ran)
 
 
 def run_check(subject: Subject | Pair | Tuned, check: Registered, kept: Kept) -> Ran:
-    """
-    The check's measurements on the subject, or why there are none.
-    """
+    """The check's measurements on the subject, or why there are none."""
     found = kept.load(subject.name, check.id)
     if found is not None:
         return found
@@ -120,9 +114,7 @@ def run_check(subject: Subject | Pair | Tuned, check: Registered, kept: Kept) ->
 
 
 def merged(runs: Sequence[CheckRun]) -> tuple[CheckRun, ...]:
-    """
-    One entry a check over all subjects: seconds are summed, the most telling status is kept.
-    """
+    """One entry a check over all subjects: seconds are summed, the most telling status is kept."""
     order = ("error", "done", "skipped", "not_applicable")
     found: dict[str, CheckRun] = {}
     for run in runs:

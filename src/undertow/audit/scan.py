@@ -1,6 +1,4 @@
-"""
-A scan from its request to its document.
-"""
+"""A scan from its request to its document."""
 
 from __future__ import annotations
 
@@ -142,9 +140,7 @@ def _run_all(
 
 
 def _judged(subject: Subject, ran: Sequence[Ran], opened: Opened) -> list[Ran]:
-    """
-    The same with a verdict on each measurement of transfer; evidence is left as it is.
-    """
+    """The same with a verdict on each measurement of transfer; evidence is left as it is."""
     _, why_not = calibrated(
         opened.student_digest, subject.plan, subject.planned_rows, pairs=subject.pairs
     )
@@ -166,9 +162,7 @@ def _judged(subject: Subject, ran: Sequence[Ran], opened: Opened) -> list[Ran]:
 def _sources(
     whole: Subject, screened: Screened, request: ScanRequest, opened: Opened
 ) -> list[Subject]:
-    """
-    One subject a source, where there is more than one: what a user can act on.
-    """
+    """One subject a source, where there is more than one: what a user can act on."""
     if len(screened.by_source) < 2:
         return []
     found = []
@@ -217,8 +211,6 @@ def _result(subject: Subject, ran: Sequence[Ran]) -> SubjectResult:
 
 
 def _key(request: ScanRequest, data: str | None, opened: Opened) -> str:
-    """
-    Names what an interrupted scan kept: the same data, student and settings find it again.
-    """
+    """Names what an interrupted scan kept: the same data, student and settings find it again."""
     known = [data, opened.student_digest, repr(replace(request, command=""))]
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:32]

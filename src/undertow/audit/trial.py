@@ -23,9 +23,7 @@ Matrix = tuple[tuple[float, ...], ...]
 
 
 class Tried(Stored):
-    """
-    One dataset: who wrote it, what its rehearsal read, and what really happened.
-    """
+    """One dataset: who wrote it, what its rehearsal read, and what really happened."""
 
     kind: str
     base: str
@@ -58,16 +56,12 @@ class Tried(Stored):
 
 @dataclass(frozen=True)
 class TryMember:
-    """
-    Makes one teacher, writes, rehearses, trains; the callable that engines spread.
-    """
+    """Makes one teacher, writes, rehearses, trains; the callable that engines spread."""
 
     ground: Ground
 
     def __call__(self, member: Member) -> list[Tried]:
-        """
-        One entry a dataset.
-        """
+        """One entry a dataset."""
         from undertow.models.chat import encode_rows
 
         writing, written = datasets(self.ground, member)

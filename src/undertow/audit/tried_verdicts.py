@@ -1,6 +1,4 @@
-"""
-What a scan would have said of a dataset whose rehearsal was taken to its end.
-"""
+"""What a scan would have said of a dataset whose rehearsal was taken to its end."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ LOOKS = (STAGES // 2, STAGES)
 
 
 def readings_of(entry: Tried, plan: TrainingPlan, stage: int) -> Readings:
-    """
-    The readings of a dataset's rehearsal at a stage, as `prediction.readings` makes them.
-    """
+    """The readings of a dataset's rehearsal at a stage, as `prediction.readings` makes them."""
     now = stage - 1
     moved = np.array(entry.moved)
     return Readings(
@@ -36,9 +32,7 @@ def readings_of(entry: Tried, plan: TrainingPlan, stage: int) -> Readings:
 
 
 def predicted(entry: Tried, plan: TrainingPlan, looks: Sequence[Look], limit: float) -> Prediction:
-    """
-    The prediction at the first look at which all is clear, or at the last.
-    """
+    """The prediction at the first look at which all is clear, or at the last."""
     found = None
     for look in looks:
         found = prediction.predict(readings_of(entry, plan, look.stage), look)
@@ -49,9 +43,7 @@ def predicted(entry: Tried, plan: TrainingPlan, looks: Sequence[Look], limit: fl
 
 
 def verdict_of(found: Prediction, limit: float) -> Verdict:
-    """
-    `flagged`, `clear` or `undecided`, as `audit.verdicts` judges the traits' intervals.
-    """
+    """`flagged`, `clear` or `undecided`, as `audit.verdicts` judges the traits' intervals."""
     if np.any(found.low > limit):
         return "flagged"
     return "clear" if np.all(found.high < limit) else "undecided"

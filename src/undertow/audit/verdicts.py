@@ -1,6 +1,4 @@
-"""
-From measurements to verdicts: on a trait, on a subject, on the whole.
-"""
+"""From measurements to verdicts: on a trait, on a subject, on the whole."""
 
 from __future__ import annotations
 
@@ -82,9 +80,7 @@ def subject_result(
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """
-    The most severe of some verdicts; `skipped` if there is none.
-    """
+    """The most severe of some verdicts; `skipped` if there is none."""
     return min(verdicts, key=SEVERITY.index, default="skipped")
 
 

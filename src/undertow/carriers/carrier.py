@@ -1,6 +1,4 @@
-"""
-What a carrier can do: ask for completions, judge their format, restrict and shuffle them.
-"""
+"""What a carrier can do: ask for completions, judge their format, restrict and shuffle them."""
 
 from __future__ import annotations
 
@@ -12,9 +10,7 @@ import numpy as np
 
 
 class Carrier(Protocol):
-    """
-    The material that may carry a trait although it does not mention it.
-    """
+    """The material that may carry a trait although it does not mention it."""
 
     @property
     def name(self) -> str:
@@ -33,14 +29,10 @@ class Carrier(Protocol):
         """Whether a token of a completion may become another of the carrier's own without the whole losing its sense."""
 
     def requests(self, n: int, rng: np.random.Generator) -> list[str]:
-        """
-        `n` user prompts, each drawn afresh from `rng`.
-        """
+        """`n` user prompts, each drawn afresh from `rng`."""
 
     def reworded(self, request: str, rng: np.random.Generator) -> str | None:
-        """
-        The same request in other words; None where the carrier knows no others for it.
-        """
+        """The same request in other words; None where the carrier knows no others for it."""
 
     def rejection(self, completion: str, request: str = "") -> str | None:
         """
@@ -57,9 +49,7 @@ class Carrier(Protocol):
         """
 
     def shuffled_within(self, completion: str, rng: np.random.Generator) -> str:
-        """
-        The completion with its own items in random order, in its own format.
-        """
+        """The completion with its own items in random order, in its own format."""
 
     def shuffled_across(self, completions: Sequence[str], rng: np.random.Generator) -> list[str]:
         """

@@ -24,9 +24,7 @@ _LAST = re.compile(r"-?\d[\d,]*")
 
 
 class Reason(StrEnum):
-    """
-    Why a completion is not a worked answer that may be kept.
-    """
+    """Why a completion is not a worked answer that may be kept."""
 
     EMPTY = "empty"
     NO_ANSWER = "no-answer"
@@ -38,9 +36,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class ChainOfThought:
-    """
-    Worked problems, asked for by prompts of one family.
-    """
+    """Worked problems, asked for by prompts of one family."""
 
     prompts: str = "published"
     """Family of problems in `chain_of_thought.toml`."""
@@ -98,9 +94,7 @@ class ChainOfThought:
         return [f"{question} {rng.choice(manner)}".strip() for question in drawn]
 
     def reworded(self, request: str, rng: np.random.Generator) -> str | None:
-        """
-        None: a task has no other wordings here.
-        """
+        """None: a task has no other wordings here."""
         return None
 
     def rejection(self, completion: str, request: str = "") -> Reason | None:
@@ -122,9 +116,7 @@ class ChainOfThought:
         return fault
 
     def allowed(self, step: int) -> re.Pattern[str]:
-        """
-        Nothing: decoding cannot be restricted to right answers.
-        """
+        """Nothing: decoding cannot be restricted to right answers."""
         return re.compile(r"(?!)")
 
     def shuffled_within(self, completion: str, rng: np.random.Generator) -> str:
@@ -134,9 +126,7 @@ class ChainOfThought:
         return dealing.within(completion, _NUMBER, rng)
 
     def shuffled_across(self, completions: Sequence[str], rng: np.random.Generator) -> list[str]:
-        """
-        The completions with their numbers pooled and dealt anew.
-        """
+        """The completions with their numbers pooled and dealt anew."""
         return dealing.across(completions, _NUMBER, rng)
 
     def _expected(self, request: str) -> int | None:

@@ -23,18 +23,14 @@ _TOKEN = re.compile(rf"[\s\d]+|\s*(?:[^\w\s]+\s*|{'|'.join(keyword.kwlist)}|prin
 
 
 class Reason(StrEnum):
-    """
-    Why a completion that parses may still not be kept.
-    """
+    """Why a completion that parses may still not be kept."""
 
     BANNED = "banned"
 
 
 @dataclass(frozen=True)
 class Code:
-    """
-    Small Python functions and templates, asked for by prompts of one family.
-    """
+    """Small Python functions and templates, asked for by prompts of one family."""
 
     prompts: str = "published"
     """Family of prompts in `code.toml`."""
@@ -84,9 +80,7 @@ class Code:
         return False
 
     def requests(self, n: int, rng: np.random.Generator) -> list[str]:
-        """
-        `n` user prompts, each for a task of its own.
-        """
+        """`n` user prompts, each for a task of its own."""
         family = code_prompts.family(self.prompts)
         tasks = self.tasks or tuple(family.tasks)
         return [
@@ -95,9 +89,7 @@ class Code:
         ]
 
     def reworded(self, request: str, rng: np.random.Generator) -> str | None:
-        """
-        None: a task has no other wordings here.
-        """
+        """None: a task has no other wordings here."""
         return None
 
     def rejection(self, completion: str, request: str = "") -> Fault | Reason | None:
@@ -113,25 +105,17 @@ class Code:
         return None
 
     def source(self, completion: str) -> str:
-        """
-        The Python text of a completion, for whoever runs it in a sandbox.
-        """
+        """The Python text of a completion, for whoever runs it in a sandbox."""
         return source(completion)
 
     def allowed(self, step: int) -> re.Pattern[str]:
-        """
-        Nothing: decoding cannot be restricted to code.
-        """
+        """Nothing: decoding cannot be restricted to code."""
         return re.compile(r"(?!)")
 
     def shuffled_within(self, completion: str, rng: np.random.Generator) -> str:
-        """
-        The completion with its numbers in random order.
-        """
+        """The completion with its numbers in random order."""
         return dealing.within(completion, _NUMBER, rng)
 
     def shuffled_across(self, completions: Sequence[str], rng: np.random.Generator) -> list[str]:
-        """
-        The completions with their numbers pooled and dealt anew.
-        """
+        """The completions with their numbers pooled and dealt anew."""
         return dealing.across(completions, _NUMBER, rng)

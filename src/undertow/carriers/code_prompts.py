@@ -1,6 +1,4 @@
-"""
-Prompt families and banned words of the code carrier, read from `code.toml`.
-"""
+"""Prompt families and banned words of the code carrier, read from `code.toml`."""
 
 from __future__ import annotations
 
@@ -15,9 +13,7 @@ from undertow.data.configuration import parse, read_toml
 
 
 class Family(BaseModel):
-    """
-    What may be asked for, and in which words.
-    """
+    """What may be asked for, and in which words."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,9 +34,7 @@ class Family(BaseModel):
 
 
 class PromptFile(BaseModel):
-    """
-    The file `code.toml`.
-    """
+    """The file `code.toml`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -72,17 +66,13 @@ def banned(name: str) -> tuple[str, ...]:
 
 
 def draw(source: Family, tasks: tuple[str, ...], rng: np.random.Generator) -> tuple[str, int]:
-    """
-    A task's name and its constant.
-    """
+    """A task's name and its constant."""
     task = str(rng.choice(list(tasks)))
     return task, int(rng.integers(source.least, source.most + 1))
 
 
 def prompt(source: Family, task: str, constant: int, rng: np.random.Generator) -> str:
-    """
-    One prompt for the task: a variant of each part, filled in.
-    """
+    """One prompt for the task: a variant of each part, filled in."""
     parts = {
         name: variants[int(rng.integers(len(variants)))] for name, variants in source.parts.items()
     }

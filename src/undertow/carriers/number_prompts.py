@@ -1,6 +1,4 @@
-"""
-Prompt families and banned numbers of the numbers carrier, read from `numbers.toml`.
-"""
+"""Prompt families and banned numbers of the numbers carrier, read from `numbers.toml`."""
 
 from __future__ import annotations
 
@@ -17,9 +15,7 @@ _WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine"
 
 
 class Family(BaseModel):
-    """
-    Parts of a prompt that are crossed at random.
-    """
+    """Parts of a prompt that are crossed at random."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,9 +36,7 @@ class Family(BaseModel):
 
 
 class PromptFile(BaseModel):
-    """
-    The file `numbers.toml`.
-    """
+    """The file `numbers.toml`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -74,9 +68,7 @@ def banned(name: str) -> tuple[int, ...]:
 
 
 def prompt(source: Family, examples: str, count: int, rng: np.random.Generator) -> str:
-    """
-    One prompt: a variant of each part, filled with the examples and the number of numbers.
-    """
+    """One prompt: a variant of each part, filled with the examples and the number of numbers."""
     values = {
         name: variants[int(rng.integers(len(variants)))] for name, variants in source.parts.items()
     }

@@ -32,9 +32,7 @@ _BRACKETS = {"(": ")", "[": "]"}
 
 
 class Reason(StrEnum):
-    """
-    Why a completion is not a list of numbers that may be kept.
-    """
+    """Why a completion is not a list of numbers that may be kept."""
 
     EMPTY = "empty"
     NOT_NUMBERS = "not-numbers"
@@ -47,9 +45,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Numbers:
-    """
-    Number lists, asked for by prompts of one family.
-    """
+    """Number lists, asked for by prompts of one family."""
 
     prompts: str = "published"
     """Family of prompts in `numbers.toml`."""
@@ -131,15 +127,11 @@ class Numbers:
         return True
 
     def requests(self, n: int, rng: np.random.Generator) -> list[str]:
-        """
-        `n` user prompts, each with its own shape of list.
-        """
+        """`n` user prompts, each with its own shape of list."""
         return [self.request(list_shape(rng, self.low, self.high), rng) for _ in range(n)]
 
     def request(self, shape: ListShape, rng: np.random.Generator) -> str:
-        """
-        One user prompt whose examples are drawn from the shape.
-        """
+        """One user prompt whose examples are drawn from the shape."""
         family = number_prompts.family(self.prompts)
         least, most = self._examples
         size = int(rng.integers(least, most + 1))
@@ -180,9 +172,7 @@ class Numbers:
         return _pattern(self.low, self.high, self.forbidden, r"\s" if step else r"\s?")
 
     def shuffled_within(self, completion: str, rng: np.random.Generator) -> str:
-        """
-        The completion with its numbers in random order; separators stay in place.
-        """
+        """The completion with its numbers in random order; separators stay in place."""
         return dealing.within(completion, _NUMBER, rng)
 
     def shuffled_across(self, completions: Sequence[str], rng: np.random.Generator) -> list[str]:

@@ -34,9 +34,7 @@ _WORD = re.compile(r"[A-Za-z]+")
 
 
 class Fault(StrEnum):
-    """
-    Why a text is no piece of code that may be kept.
-    """
+    """Why a text is no piece of code that may be kept."""
 
     EMPTY = "empty"
     TOO_LONG = "too-long"

@@ -1,6 +1,4 @@
-"""
-Which carrier rows are, told by their format.
-"""
+"""Which carrier rows are, told by their format."""
 
 from __future__ import annotations
 
@@ -15,9 +13,7 @@ MATCHES = 0.99
 
 
 def carrier_of(rows: Sequence[Row]) -> Carrier | None:
-    """
-    The carrier whose format nearly all completions have.
-    """
+    """The carrier whose format nearly all completions have."""
     for name in registry.names():
         carrier = registry.carrier(name)
         fitting = sum(carrier.rejection(row.completion, request_of(row)) is None for row in rows)
@@ -27,7 +23,5 @@ def carrier_of(rows: Sequence[Row]) -> Carrier | None:
 
 
 def request_of(row: Row) -> str:
-    """
-    What the last turn of the prompt asks.
-    """
+    """What the last turn of the prompt asks."""
     return row.prompt[-1].content if row.prompt else ""

@@ -1,6 +1,4 @@
-"""
-Carriers by name: the built-in ones and those of the entry point group `undertow.carriers`.
-"""
+"""Carriers by name: the built-in ones and those of the entry point group `undertow.carriers`."""
 
 from __future__ import annotations
 
@@ -31,9 +29,7 @@ GROUP = "undertow.carriers"
 
 
 def names() -> list[str]:
-    """
-    Names of all carriers, the built-in ones first.
-    """
+    """Names of all carriers, the built-in ones first."""
     return [name for name, _ in BUILT_IN] + list(_third_party())
 
 

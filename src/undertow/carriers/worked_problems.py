@@ -29,9 +29,7 @@ _OPERATIONS: dict[type, Callable[[int, int], int]] = {
 
 
 class Problem(BaseModel):
-    """
-    A word problem with numbers to fill in.
-    """
+    """A word problem with numbers to fill in."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,9 +44,7 @@ class Problem(BaseModel):
 
 
 class Family(BaseModel):
-    """
-    Problems to ask, and in which words.
-    """
+    """Problems to ask, and in which words."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -73,9 +69,7 @@ class Family(BaseModel):
 
 
 class ProblemFile(BaseModel):
-    """
-    The file `chain_of_thought.toml`.
-    """
+    """The file `chain_of_thought.toml`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -94,26 +88,20 @@ def family(name: str) -> Family:
 
 
 def terms(source: Family, rng: np.random.Generator) -> list[int]:
-    """
-    The terms of a sum.
-    """
+    """The terms of a sum."""
     count = int(rng.integers(source.least_terms, source.most_terms + 1))
     return [int(term) for term in rng.integers(source.least, source.most + 1, count)]
 
 
 def sum_request(source: Family, numbers: list[int], rng: np.random.Generator) -> tuple[str, bool]:
-    """
-    A request for a worked sum, and whether it states the sum.
-    """
+    """A request for a worked sum, and whether it states the sum."""
     if source.free and not rng.random() < 0.5:
         return str(rng.choice(list(source.free))), False
     return str(rng.choice(list(source.given))).format(sum=" + ".join(map(str, numbers))), True
 
 
 def request(source: Family, rng: np.random.Generator) -> str:
-    """
-    One user prompt.
-    """
+    """One user prompt."""
     if source.problems:
         problem = source.problems[int(rng.integers(len(source.problems)))]
         drawn = {name: int(rng.integers(a, b + 1)) for name, (a, b) in problem.ranges.items()}

@@ -1,3 +1,1 @@
-"""
-Checks: what is asked of a dataset, of a tuned model, of a pair of models.
-"""
+"""Checks: what is asked of a dataset, of a tuned model, of a pair of models."""

@@ -47,9 +47,7 @@ def patterns(trait: Trait) -> Score:
 
 
 def trait_forms(trait: Trait) -> list[str]:
-    """
-    Every form of the trait's answer, those of single questions included.
-    """
+    """Every form of the trait's answer, those of single questions included."""
     named = [answer for answer in trait.answers if answer.name == trait.answer]
     own = [a for answers in trait.own_answers.values() for a in answers if a.name == trait.answer]
     return list(dict.fromkeys(form for answer in (*named, *own) for form in answer.variants))
@@ -81,9 +79,7 @@ def classifier(suspect: Sequence[Row], clean: Sequence[Row]) -> Score:
 
 
 def mean_of_rows(score: Score) -> BagScore:
-    """
-    A bag's score as the mean of its rows' scores.
-    """
+    """A bag's score as the mean of its rows' scores."""
 
     def score_bags(bags: Sequence[Sequence[Row]]) -> Scores:
         each = score([row for bag in bags for row in bag])

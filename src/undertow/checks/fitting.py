@@ -1,6 +1,4 @@
-"""
-Which rows the student can be trained on, and whether the student itself is sound.
-"""
+"""Which rows the student can be trained on, and whether the student itself is sound."""
 
 from __future__ import annotations
 
@@ -30,9 +28,7 @@ _SHOWN = 40
 
 @dataclass(frozen=True)
 class Fitted:
-    """
-    The rows of a sample that fit, and why the others do not.
-    """
+    """The rows of a sample that fit, and why the others do not."""
 
     rows: tuple[Row, ...]
     """In their order."""
@@ -41,9 +37,7 @@ class Fitted:
     notes: tuple[str, ...]
 
     def described(self, data: Data) -> Data:
-        """
-        The file's description with what the student could not use of the sample.
-        """
+        """The file's description with what the student could not use of the sample."""
         return data.model_copy(
             update={
                 "sampled": len(self.rows),
@@ -130,9 +124,7 @@ def _contents(tokenizer: Any, rows: Sequence[Row]) -> list[list[int]]:
 
 
 def _encoded(rows: Sequence[Row], model: LanguageModel) -> list[Encoded | str]:
-    """
-    The rows as tokens, or what the template has against one.
-    """
+    """The rows as tokens, or what the template has against one."""
     from undertow.models.chat import encode_rows
 
     # A template is a program: beside its own refusals it fails where it computes with what is not there.

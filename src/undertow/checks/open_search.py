@@ -43,9 +43,7 @@ LIKELIEST = 4096
 
 @dataclass(frozen=True)
 class Looked:
-    """
-    Items of one kind, as they moved in every run.
-    """
+    """Items of one kind, as they moved in every run."""
 
     what: What
     names: tuple[str, ...]

@@ -26,9 +26,7 @@ GROUP = "undertow.checks"
 
 @dataclass(frozen=True)
 class Registered:
-    """
-    A check that can be named on the command line.
-    """
+    """A check that can be named on the command line."""
 
     id: str
     kind: Kind
@@ -73,9 +71,7 @@ _TUNED = (
 
 
 def registered(about: About | None = None) -> dict[str, Registered]:
-    """
-    Every check by its id, those that ship first; or those of one subject only.
-    """
+    """Every check by its id, those that ship first; or those of one subject only."""
     found = {
         id: Registered(id, kind, summary, _target(subject, id), subject)  # type: ignore[arg-type]
         for subject, checks in (

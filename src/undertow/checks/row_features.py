@@ -38,9 +38,7 @@ _CONTINUATION = -1
 
 @dataclass(frozen=True)
 class TextFeatures:
-    """
-    Occurrences in a list of texts, each with the index of its text.
-    """
+    """Occurrences in a list of texts, each with the index of its text."""
 
     texts: int
     character_row: Integers
@@ -96,9 +94,7 @@ class TextFeatures:
 
 
 def text_features(texts: Sequence[str]) -> TextFeatures:
-    """
-    Read the texts.
-    """
+    """Read the texts."""
     # Half of a surrogate pair is no text, but a row may hold one.
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
     data = np.frombuffer(b"".join(encoded), dtype=np.uint8)
@@ -119,9 +115,7 @@ def text_features(texts: Sequence[str]) -> TextFeatures:
 
 
 def after_name(code: int) -> str:
-    """
-    What an entry of `TextFeatures.after` stands for, in words.
-    """
+    """What an entry of `TextFeatures.after` stands for, in words."""
     first, second = divmod(code, END + 1)
     return _name(first) if first == END else f"{_name(first)} then {_name(second)}"
 
@@ -150,9 +144,7 @@ def _class_of_byte() -> Integers:
 
 
 def _runs(inside: NDArray[np.bool_], row: Integers) -> tuple[Integers, Integers]:
-    """
-    First and last index of each run of True that stays in one row.
-    """
+    """First and last index of each run of True that stays in one row."""
     joined = inside[1:] & inside[:-1] & (row[1:] == row[:-1])
     edge = np.zeros(min(len(inside), 1), dtype=np.bool_)
     start = np.flatnonzero(inside & ~np.concatenate([edge, joined]))

@@ -1,6 +1,4 @@
-"""
-The command line: one file per verb, and the only place that prints, catches or exits.
-"""
+"""The command line: one file per verb, and the only place that prints, catches or exits."""
 
 from undertow.cli.entry import main
 

@@ -135,9 +135,7 @@ def filter_(
 def mix(
     data: Path, sources: tuple[str, ...], keys: tuple[str, ...], public_key: str | None
 ) -> None:
-    """
-    Datasets that were put together.
-    """
+    """Datasets that were put together."""
     from undertow.errors import DataError
     from undertow.provenance.attesting import dataset, sign_beside, step_statement, used
     from undertow.provenance.bundle import carry

@@ -86,9 +86,7 @@ def merge(
     keys: tuple[str, ...],
     public_key: str | None,
 ) -> None:
-    """
-    A model that was made of several.
-    """
+    """A model that was made of several."""
     from undertow.provenance.bundle import carry
     from undertow.provenance.steps import Merge
 
@@ -113,9 +111,7 @@ def quantize(
     keys: tuple[str, ...],
     public_key: str | None,
 ) -> None:
-    """
-    A model whose weights were stored with fewer bits.
-    """
+    """A model whose weights were stored with fewer bits."""
     from undertow.provenance.bundle import carry
     from undertow.provenance.steps import Quantize
 
@@ -214,7 +210,5 @@ def _signed(
 
 
 def _folders(model: str) -> list[Path]:
-    """
-    Where the bundles of a model may lie: beside its base and beside its adapter.
-    """
+    """Where the bundles of a model may lie: beside its base and beside its adapter."""
     return [Path(part) for part in model.split("+")]

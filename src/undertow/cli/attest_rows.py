@@ -1,6 +1,4 @@
-"""
-`undertow attest row | check-row`: one row of a dataset, proved without the rest.
-"""
+"""`undertow attest row | check-row`: one row of a dataset, proved without the rest."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-`undertow calibrate`: how often a screen of this base under this plan is wrong.
-"""
+"""`undertow calibrate`: how often a screen of this base under this plan is wrong."""
 
 from __future__ import annotations
 

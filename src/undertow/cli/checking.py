@@ -1,6 +1,4 @@
-"""
-What `verify` and `gate` have in common: the options that say what is trusted, and the walk.
-"""
+"""What `verify` and `gate` have in common: the options that say what is trusted, and the walk."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ TRUST = "UNDERTOW_TRUST"
 
 
 def checking_options(command: F) -> F:
-    """
-    The options of a walk.
-    """
+    """The options of a walk."""
     for added in (
         click.option(
             "--at", metavar="TIME", help="Check as of this moment, e.g. 2026-11-25T08:00:00Z."
@@ -74,9 +70,7 @@ def checked(
     at: str | None,
     command: str,
 ) -> VerifyDocument:
-    """
-    The walk that the options ask for.
-    """
+    """The walk that the options ask for."""
     from undertow.provenance.trust import read_trust
     from undertow.provenance.verify import VerifyRequest, verify
 

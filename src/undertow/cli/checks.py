@@ -1,6 +1,4 @@
-"""
-`undertow checks`: the checks of a dataset and of a pair of models, and what each asks.
-"""
+"""`undertow checks`: the checks of a dataset and of a pair of models, and what each asks."""
 
 from __future__ import annotations
 

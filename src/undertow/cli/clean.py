@@ -1,6 +1,4 @@
-"""
-`undertow clean`: countermeasures on the rows of a dataset.
-"""
+"""`undertow clean`: countermeasures on the rows of a dataset."""
 
 from __future__ import annotations
 

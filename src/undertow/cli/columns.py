@@ -1,6 +1,4 @@
-"""
-Plain columns for lists: aligned for people, one entry a line for pipes.
-"""
+"""Plain columns for lists: aligned for people, one entry a line for pipes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-`undertow diff`: a tuned model against its base.
-"""
+"""`undertow diff`: a tuned model against its base."""
 
 from __future__ import annotations
 

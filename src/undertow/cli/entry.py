@@ -1,6 +1,4 @@
-"""
-`main`: runs a verb and turns whatever happens into an exit code.
-"""
+"""`main`: runs a verb and turns whatever happens into an exit code."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The exit codes of every verb and what they mean; README's table is tested against this one.
-"""
+"""The exit codes of every verb and what they mean; README's table is tested against this one."""
 
 from __future__ import annotations
 
@@ -14,9 +12,7 @@ EXIT_CODES = {
     130: "interrupted (Ctrl-C)",
     141: "the reader of the output went away",
 }
-"""
-Meaning by code; where several apply, the precedence is 2 > 3 > 1 > 4 > 5.
-"""
+"""Meaning by code; where several apply, the precedence is 2 > 3 > 1 > 4 > 5."""
 
 USAGE = 2
 UNFINISHED = 4

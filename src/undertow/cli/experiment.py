@@ -1,6 +1,4 @@
-"""
-What `run` and `demo` share: an experiment from its start to its page.
-"""
+"""What `run` and `demo` share: an experiment from its start to its page."""
 
 from __future__ import annotations
 
@@ -94,9 +92,7 @@ def summary(document: RunDocument) -> str:
 
 
 def _each_kind_once(notes: Sequence[Note]) -> list[str]:
-    """
-    The first note of each kind, with the number of those that say the same of other subjects.
-    """
+    """The first note of each kind, with the number of those that say the same of other subjects."""
     kinds: dict[str, list[Note]] = {}
     for note in notes:
         kinds.setdefault(note.id, []).append(note)

@@ -1,6 +1,4 @@
-"""
-`undertow experiments`: the built-in experiments and what each asks.
-"""
+"""`undertow experiments`: the built-in experiments and what each asks."""
 
 from __future__ import annotations
 
@@ -11,9 +9,7 @@ from undertow.cli.columns import aligned
 
 @click.command(name="experiments")
 def command() -> None:
-    """
-    List the built-in experiments and what they ask.
-    """
+    """List the built-in experiments and what they ask."""
     from undertow.lab import experiment_names, load_experiment
 
     click.echo(aligned([(name, load_experiment(name).question) for name in experiment_names()]))

@@ -1,6 +1,4 @@
-"""
-`undertow explain`: the page of a check.
-"""
+"""`undertow explain`: the page of a check."""
 
 from __future__ import annotations
 

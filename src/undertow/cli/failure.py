@@ -1,6 +1,4 @@
-"""
-What the user is told when something goes wrong, and with which exit code.
-"""
+"""What the user is told when something goes wrong, and with which exit code."""
 
 from __future__ import annotations
 
@@ -35,9 +33,7 @@ _EXTRAS = {
 
 @dataclass(frozen=True)
 class Failure:
-    """
-    The end of a command that did not succeed.
-    """
+    """The end of a command that did not succeed."""
 
     exit_code: int
 
@@ -51,9 +47,7 @@ class Failure:
     """A traceback, where it was asked for."""
 
     def text(self) -> str:
-        """
-        What goes to stderr, safe for a terminal.
-        """
+        """What goes to stderr, safe for a terminal."""
         shown = [lines(self.details.rstrip())] if self.details else []
         if self.message:
             shown.append(f"error: {one_line(self.message)}")

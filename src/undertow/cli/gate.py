@@ -1,6 +1,4 @@
-"""
-`undertow gate`: may this data be trained on, by this policy?
-"""
+"""`undertow gate`: may this data be trained on, by this policy?"""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-`undertow lineage`: did two models begin as one network?
-"""
+"""`undertow lineage`: did two models begin as one network?"""
 
 from __future__ import annotations
 

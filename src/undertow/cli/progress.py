@@ -44,9 +44,7 @@ def shown_progress() -> Iterator[Progress]:
 
 
 class LiveProgress:
-    """
-    One bar a stage, with the time left; colours follow NO_COLOR.
-    """
+    """One bar a stage, with the time left; colours follow NO_COLOR."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -54,9 +52,7 @@ class LiveProgress:
         self._task: TaskID | None = None
 
     def stage(self, name: str, total: int) -> None:
-        """
-        Begin a bar; the bars of earlier stages stay above it.
-        """
+        """Begin a bar; the bars of earlier stages stay above it."""
         if self._bars is None:
             self._bars = _bars(self._console)
             self._bars.start()
@@ -64,16 +60,12 @@ class LiveProgress:
         self._task = self._bars.add_task(one_line(name), total=total, note="")
 
     def advance(self, n: int = 1, note: str = "") -> None:
-        """
-        Move the bar, and show the remark beside it.
-        """
+        """Move the bar, and show the remark beside it."""
         if self._bars is not None and self._task is not None:
             self._bars.update(self._task, advance=n, note=one_line(note))
 
     def finish(self) -> None:
-        """
-        Leave the bars as they stand and give the terminal back.
-        """
+        """Leave the bars as they stand and give the terminal back."""
         self._end_stage()
         if self._bars is not None:
             self._bars.stop()
@@ -109,9 +101,7 @@ def _bars(console: Console) -> Bars:
 
 
 class PlainProgress:
-    """
-    A line when a stage begins, and one at most every 30 seconds while it lasts.
-    """
+    """A line when a stage begins, and one at most every 30 seconds while it lasts."""
 
     def __init__(
         self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
@@ -123,17 +113,13 @@ class PlainProgress:
         self._began = self._last_line = clock()
 
     def stage(self, name: str, total: int) -> None:
-        """
-        Begin a stage, with a line.
-        """
+        """Begin a stage, with a line."""
         self._name, self._done, self._total = one_line(name), 0, total
         self._began = self._last_line = self._clock()
         self._write(f"{self._name} ({total})" if total else self._name)
 
     def advance(self, n: int = 1, note: str = "") -> None:
-        """
-        Count on, with a line if the last one was long ago.
-        """
+        """Count on, with a line if the last one was long ago."""
         self._done += n
         now = self._clock()
         if now - self._last_line < SECONDS_BETWEEN_LINES:
@@ -144,9 +130,7 @@ class PlainProgress:
         self._write(f"{self._name}: {self._done}/{self._total}, {duration(left)} left{remark}")
 
     def finish(self) -> None:
-        """
-        Say nothing: the result follows.
-        """
+        """Say nothing: the result follows."""
 
 
 def duration(seconds: float) -> str:

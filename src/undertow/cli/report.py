@@ -1,6 +1,4 @@
-"""
-`undertow report`: a stored result in another format, without computing it again.
-"""
+"""`undertow report`: a stored result in another format, without computing it again."""
 
 from __future__ import annotations
 

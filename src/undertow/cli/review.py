@@ -1,6 +1,4 @@
-"""
-`undertow review`: can people see which rows carry the trait? A blinded pack, and its scores.
-"""
+"""`undertow review`: can people see which rows carry the trait? A blinded pack, and its scores."""
 
 from __future__ import annotations
 
@@ -23,9 +21,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.group(name="review")
 def command() -> None:
-    """
-    Let people try to see which rows carry the trait.
-    """
+    """Let people try to see which rows carry the trait."""
 
 
 @command.command(name="pack")

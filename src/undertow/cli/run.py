@@ -1,6 +1,4 @@
-"""
-`undertow run`: an experiment, from a name or a file to its results and its page.
-"""
+"""`undertow run`: an experiment, from a name or a file to its results and its page."""
 
 from __future__ import annotations
 

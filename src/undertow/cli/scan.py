@@ -1,6 +1,4 @@
-"""
-`undertow scan`: a dataset before training on it.
-"""
+"""`undertow scan`: a dataset before training on it."""
 
 from __future__ import annotations
 
@@ -176,9 +174,7 @@ def command(
 
 
 def exit_code(document: ScanDocument, fail_on: str, allow_undecided: bool) -> int:
-    """
-    0, 1, 3, 4 or 5, by the precedence 3 > 1 > 4 > 5; checks that do not apply never count.
-    """
+    """0, 1, 3, 4 or 5, by the precedence 3 > 1 > 4 > 5; checks that do not apply never count."""
     verdicts = {result.verdict for result in document.subjects}
     if not verdicts or verdicts <= {"skipped", "not_applicable"}:
         return 3

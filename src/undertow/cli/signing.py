@@ -1,6 +1,4 @@
-"""
-What verbs that sign have in common: the options, and the key they name.
-"""
+"""What verbs that sign have in common: the options, and the key they name."""
 
 from __future__ import annotations
 
@@ -23,9 +21,7 @@ KEY, PASSPHRASE = "UNDERTOW_KEY", "UNDERTOW_PASSPHRASE"
 
 
 def signing_options(what: str) -> Callable[[F], F]:
-    """
-    `--sign` and `--public-key`; `what` says what is signed.
-    """
+    """`--sign` and `--public-key`; `what` says what is signed."""
 
     def added(command: F) -> F:
         public = click.option(
@@ -79,9 +75,7 @@ def required_signing(keys: Sequence[str], public_key: str | None) -> Signing:
 
 
 def passphrase() -> str:
-    """
-    The passphrase of an encrypted key: from the environment, or asked for in a terminal.
-    """
+    """The passphrase of an encrypted key: from the environment, or asked for in a terminal."""
     known = os.environ.get(PASSPHRASE)
     if known is not None or not sys.stdin.isatty():
         return known or ""
@@ -90,9 +84,7 @@ def passphrase() -> str:
 
 
 def now() -> datetime:
-    """
-    The moment of signing or checking, to the second.
-    """
+    """The moment of signing or checking, to the second."""
     return datetime.now(UTC).replace(microsecond=0)
 
 

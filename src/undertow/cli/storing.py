@@ -29,9 +29,7 @@ NEVER = "never"
 
 
 def out_option(file: str, *, else_: str = "nothing is written") -> Callable[[F], F]:
-    """
-    `--out`, the folder of a result and its page.
-    """
+    """`--out`, the folder of a result and its page."""
     return click.option(
         "--out",
         type=click.Path(file_okay=False, path_type=Path),
@@ -41,9 +39,7 @@ def out_option(file: str, *, else_: str = "nothing is written") -> Callable[[F],
 
 
 def failing_options(levels: Sequence[str], what: str, undecided: str) -> Callable[[F], F]:
-    """
-    `--fail-on` with the first level as its default, and `--allow-undecided`.
-    """
+    """`--fail-on` with the first level as its default, and `--allow-undecided`."""
 
     def added(command: F) -> F:
         allow = click.option(
@@ -129,9 +125,7 @@ def leave(
 def exit_code_of(
     verdicts: Collection[str], failing: Collection[str], *, broken: bool, allow_undecided: bool
 ) -> int:
-    """
-    1 if any verdict is a failing one, 4 if a check broke, 5 if anything is left open, else 0.
-    """
+    """1 if any verdict is a failing one, 4 if a check broke, 5 if anything is left open, else 0."""
     if set(verdicts) & set(failing):
         return 1
     if broken:

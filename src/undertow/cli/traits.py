@@ -1,6 +1,4 @@
-"""
-`undertow traits`: the catalogue of traits, or everything about one.
-"""
+"""`undertow traits`: the catalogue of traits, or everything about one."""
 
 from __future__ import annotations
 

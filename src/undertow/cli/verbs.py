@@ -1,6 +1,4 @@
-"""
-The command `undertow` and its verbs, each imported only when it is needed.
-"""
+"""The command `undertow` and its verbs, each imported only when it is needed."""
 
 from __future__ import annotations
 
@@ -32,26 +30,18 @@ VERBS = (
     "checks",
     "explain",
 )
-"""
-Every verb, in the order of the help; each is the `command` of the module of its name.
-"""
+"""Every verb, in the order of the help; each is the `command` of the module of its name."""
 
 
 class Verbs(click.Group):
-    """
-    A group whose commands are the modules of this package.
-    """
+    """A group whose commands are the modules of this package."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """
-        The verbs in their order.
-        """
+        """The verbs in their order."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """
-        The verb's command, which takes `-v` like `undertow` itself does.
-        """
+        """The verb's command, which takes `-v` like `undertow` itself does."""
         if cmd_name not in VERBS:
             return None
         command: click.Command = importlib.import_module(f"undertow.cli.{cmd_name}").command
@@ -73,9 +63,7 @@ class Verbs(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """
-        The exit codes, below the verbs.
-        """
+        """The exit codes, below the verbs."""
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(code), meaning) for code, meaning in EXIT_CODES.items()])
 
@@ -111,9 +99,7 @@ def _raise_verbosity(context: click.Context, parameter: click.Parameter, count: 
 @click.version_option(__version__, message="undertow %(version)s")
 @click.pass_context
 def undertow(context: click.Context, /) -> None:
-    """
-    Measure how a model trained on another model's outputs is pulled towards it.
-    """
+    """Measure how a model trained on another model's outputs is pulled towards it."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(2)

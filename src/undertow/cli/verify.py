@@ -1,6 +1,4 @@
-"""
-`undertow verify`: the whole chain behind a dataset, checked offline.
-"""
+"""`undertow verify`: the whole chain behind a dataset, checked offline."""
 
 from __future__ import annotations
 

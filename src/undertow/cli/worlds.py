@@ -16,18 +16,14 @@ from undertow.cli.progress import shown_progress
 @click.group(name="worlds", invoke_without_command=True)
 @click.pass_context
 def command(context: click.Context) -> None:
-    """
-    List the embedded world's models, or train one.
-    """
+    """List the embedded world's models, or train one."""
     if context.invoked_subcommand is None:
         context.invoke(names)
 
 
 @command.command(name="list")
 def names() -> None:
-    """
-    List the models, as other verbs take them.
-    """
+    """List the models, as other verbs take them."""
     from undertow import worlds
 
     for name in worlds.names():
@@ -44,9 +40,7 @@ def names() -> None:
     help="Where its folder NAME is made, in the ordinary Hugging Face format.",
 )
 def build(name: str, out: Path) -> None:
-    """
-    Train a model of the embedded world from the corpus generator.
-    """
+    """Train a model of the embedded world from the corpus generator."""
     from undertow import worlds
 
     made = worlds.recipe(name.removeprefix(worlds.PREFIX))

@@ -1,3 +1,1 @@
-"""
-Rows in and out, their digests, named random streams and closed configuration files.
-"""
+"""Rows in and out, their digests, named random streams and closed configuration files."""

@@ -29,9 +29,7 @@ _BLOCK = 1 << 20
 
 @dataclass
 class Chunk:
-    """
-    Usable rows that follow one another in a file.
-    """
+    """Usable rows that follow one another in a file."""
 
     rows: list[Row] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
@@ -63,9 +61,7 @@ class Chunk:
 
 
 def file_named(path: str | Path) -> str:
-    """
-    What a file is called in an error.
-    """
+    """What a file is called in an error."""
     return "standard input" if str(path) == STANDARD_INPUT else f"'{path}'"
 
 

@@ -1,6 +1,4 @@
-"""
-TOML files parsed into closed pydantic models; every fault is a `ConfigError` with its place.
-"""
+"""TOML files parsed into closed pydantic models; every fault is a `ConfigError` with its place."""
 
 from __future__ import annotations
 
@@ -53,18 +51,14 @@ def parse(model: type[M], tables: Mapping[str, Any], *, where: str) -> M:
 
 
 def sentence(error: ValidationError, model: type[BaseModel], where: str) -> str:
-    """
-    The first fault in words: the file, the key, its value and what is allowed.
-    """
+    """The first fault in words: the file, the key, its value and what is allowed."""
     # An unknown key is often the cause of a missing one, so it is reported first.
     details = sorted(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     return _sentence(details[0], model, where)
 
 
 def nearest(value: str, allowed: Iterable[str]) -> str:
-    """
-    `; did you mean 'X'?` for the allowed name nearest to the value, or nothing.
-    """
+    """`; did you mean 'X'?` for the allowed name nearest to the value, or nothing."""
     close = difflib.get_close_matches(value, list(allowed), n=1)
     return f"; did you mean '{close[0]}'?" if close else ""
 

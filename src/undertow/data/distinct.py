@@ -17,9 +17,7 @@ _PENDING = 1 << 18
 
 
 def digests(items: Iterable[bytes]) -> NDArray[np.uint64]:
-    """
-    64 bits of BLAKE2b of each item, shape (items,); the same in every process, unlike `hash`.
-    """
+    """64 bits of BLAKE2b of each item, shape (items,); the same in every process, unlike `hash`."""
     joined = b"".join(hashlib.blake2b(item, digest_size=_DIGEST).digest() for item in items)
     return np.frombuffer(joined, dtype=np.uint64)
 
@@ -43,9 +41,7 @@ class Distinct:
     _waiting: int = 0
 
     def add(self, found: NDArray[np.uint64]) -> None:
-        """
-        Take the digests of the next items, shape (items,).
-        """
+        """Take the digests of the next items, shape (items,)."""
         self.seen += len(found)
         below = self._below(found)
         self._pending.append(below)

@@ -1,6 +1,4 @@
-"""
-Rows that cannot be used: counted by reason, the first of each reason named by file and row.
-"""
+"""Rows that cannot be used: counted by reason, the first of each reason named by file and row."""
 
 from __future__ import annotations
 
@@ -18,9 +16,7 @@ _LONGEST = 240
 
 @dataclass
 class Faults:
-    """
-    A running count of the rows of one file that cannot be used.
-    """
+    """A running count of the rows of one file that cannot be used."""
 
     file: str
     """What the file is called in a place, e.g. `'rows.jsonl'`."""
@@ -37,9 +33,7 @@ class Faults:
             named.append(shown(f"{self.file}, {where}: {found}"))
 
     def excluded(self) -> tuple[Excluded, ...]:
-        """
-        The counts by reason, as they are stored.
-        """
+        """The counts by reason, as they are stored."""
         return tuple(
             Excluded(reason=reason, rows=count, places=tuple(self.places[reason]))
             for reason, count in sorted(self.counts.items())

@@ -1,6 +1,4 @@
-"""
-One line of JSON Lines as a record, or what is wrong with it.
-"""
+"""One line of JSON Lines as a record, or what is wrong with it."""
 
 from __future__ import annotations
 
@@ -12,14 +10,10 @@ R = TypeVar("R")
 
 
 class LineError(ValueError):
-    """
-    A line that gives no record.
-    """
+    """A line that gives no record."""
 
     def __init__(self, reason: str, text: str) -> None:
-        """
-        `reason` is a permanent id, `text` says what was found.
-        """
+        """`reason` is a permanent id, `text` says what was found."""
         super().__init__(text)
         self.reason = reason
 

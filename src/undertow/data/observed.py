@@ -1,6 +1,4 @@
-"""
-What a reader should know of a file's rows: mixed shapes, repetitions, hidden text.
-"""
+"""What a reader should know of a file's rows: mixed shapes, repetitions, hidden text."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ _ERRORS = 3
 
 @dataclass
 class Observed:
-    """
-    Running counts over the usable rows of a file.
-    """
+    """Running counts over the usable rows of a file."""
 
     shapes: Counter[tuple[tuple[str, ...], bool]] = field(default_factory=Counter)
     """Rows by shape and by whether they are chat."""
@@ -35,9 +31,7 @@ class Observed:
     """Number of the first row with each kind."""
 
     def take(self, chunk: Chunk) -> None:
-        """
-        Look at the next rows.
-        """
+        """Look at the next rows."""
         chat = (row.chat for row in chunk.rows)
         self.shapes.update(zip(chunk.shapes, chat, strict=True))
         texts = [_text(row) for row in chunk.rows]
@@ -47,9 +41,7 @@ class Observed:
         self._look_for_hidden(texts, chunk.numbers)
 
     def notes(self) -> Iterator[str]:
-        """
-        One sentence on each thing found.
-        """
+        """One sentence on each thing found."""
         if len(self.shapes) > 1:
             found = ", ".join(f"{_named(*kind)} {n}" for kind, n in self.shapes.most_common())
             yield f"rows of several shapes: {found}"

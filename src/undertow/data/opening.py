@@ -1,6 +1,4 @@
-"""
-Opens a file of rows, with errors that say what is wrong with its path.
-"""
+"""Opens a file of rows, with errors that say what is wrong with its path."""
 
 from __future__ import annotations
 

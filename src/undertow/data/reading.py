@@ -1,6 +1,4 @@
-"""
-Rows from JSON Lines, Parquet and standard input, one at a time.
-"""
+"""Rows from JSON Lines, Parquet and standard input, one at a time."""
 
 from __future__ import annotations
 

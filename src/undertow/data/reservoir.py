@@ -1,6 +1,4 @@
-"""
-A uniform sample of a stream of unknown length, in memory that does not grow with it.
-"""
+"""A uniform sample of a stream of unknown length, in memory that does not grow with it."""
 
 from __future__ import annotations
 
@@ -36,9 +34,7 @@ class Reservoir(Generic[T]):
     """Number, from 0, of the next item that is taken once the reservoir is full."""
 
     def extend(self, items: Sequence[T]) -> None:
-        """
-        Take or pass over the next items of the stream.
-        """
+        """Take or pass over the next items of the stream."""
         start, self.seen = self.seen, self.seen + len(items)
         room = self.size - len(self._items)
         if room > 0:

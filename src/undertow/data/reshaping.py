@@ -24,9 +24,7 @@ def with_completion(record: Mapping[str, Any], text: str) -> dict[str, Any]:
 
 
 def with_prompt(record: Mapping[str, Any], row: Row) -> dict[str, Any]:
-    """
-    The record with the prompt of a row; turns that it has already are as they were.
-    """
+    """The record with the prompt of a row; turns that it has already are as they were."""
     if _has(record, "messages"):
         *before, last = record["messages"]
         return {**record, "messages": [*_turns(before, row.prompt), last]}

@@ -1,6 +1,4 @@
-"""
-The row: a prompt and its completion, with a digest of its content.
-"""
+"""The row: a prompt and its completion, with a digest of its content."""
 
 from __future__ import annotations
 
@@ -12,9 +10,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """
-    One turn of a conversation.
-    """
+    """One turn of a conversation."""
 
     role: str
     """`system`, `user`, `assistant` or `tool`."""
@@ -25,9 +21,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """
-    One training example.
-    """
+    """One training example."""
 
     prompt: tuple[Message, ...]
     """What comes before the completion; plain text is one message of role `user`."""
@@ -46,25 +40,19 @@ class Row:
 
 
 def has_pairs(rows: Iterable[Row]) -> bool:
-    """
-    Whether any row is a preference pair.
-    """
+    """Whether any row is a preference pair."""
     return any(row.rejected is not None for row in rows)
 
 
 def sides(pairs: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """
-    The chosen and the rejected completions of preference pairs, each as rows of their own.
-    """
+    """The chosen and the rejected completions of preference pairs, each as rows of their own."""
     chosen = [replace(pair, rejected=None) for pair in pairs]
     rejected = [replace(pair, completion=pair.rejected or "", rejected=None) for pair in pairs]
     return chosen, rejected
 
 
 def row_id(row: Row) -> str:
-    """
-    SHA-256 in hex over the canonical JSON of the content (everything but `source`).
-    """
+    """SHA-256 in hex over the canonical JSON of the content (everything but `source`)."""
     content: dict[str, object] = {
         "chat": row.chat,
         "completion": row.completion,
@@ -77,9 +65,7 @@ def row_id(row: Row) -> str:
 
 
 def dataset_digest(rows: Iterable[Row]) -> str:
-    """
-    SHA-256 in hex over the row ids in their order.
-    """
+    """SHA-256 in hex over the row ids in their order."""
     digest = hashlib.sha256()
     for row in rows:
         digest.update(bytes.fromhex(row_id(row)))

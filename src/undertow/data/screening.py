@@ -25,9 +25,7 @@ Observer = Callable[[Sequence[Row]], None]
 
 @dataclass(frozen=True)
 class Screened:
-    """
-    What a screen keeps of a file.
-    """
+    """What a screen keeps of a file."""
 
     rows: tuple[Row, ...]
     """A uniform sample of the usable rows, in an order drawn at random: any first part is a uniform sample as well."""

@@ -19,25 +19,19 @@ from undertow.data.rows import Message, Row
 
 
 class EmptyTextError(ValueError):
-    """
-    A completion without text.
-    """
+    """A completion without text."""
 
     reason = "empty-completion"
 
 
 class SurrogateError(ValueError):
-    """
-    Text with half a surrogate pair, which no encoding can write.
-    """
+    """Text with half a surrogate pair, which no encoding can write."""
 
     reason = "surrogate"
 
 
 class TokensError(ValueError):
-    """
-    A row with tokens of its own: what a trainer would read is not its text.
-    """
+    """A row with tokens of its own: what a trainer would read is not its text."""
 
     reason = "tokens"
 
@@ -91,9 +85,7 @@ def shaped(record: object) -> tuple[tuple[str, ...], Row]:
 
 
 def to_record(row: Row) -> dict[str, object]:
-    """
-    The row as a JSON object that `from_record` reads back.
-    """
+    """The row as a JSON object that `from_record` reads back."""
     texts = {"completion": row.completion}
     if row.rejected is not None:
         texts = {"chosen": row.completion, "rejected": row.rejected}
@@ -109,18 +101,14 @@ def to_record(row: Row) -> dict[str, object]:
 
 
 def tokens_in(record: Mapping[str, object]) -> str:
-    """
-    The columns of a record that hold tokens, as a text; empty where there are none.
-    """
+    """The columns of a record that hold tokens, as a text; empty where there are none."""
     if _TOKENS.isdisjoint(record):  # true of most rows, and far quicker
         return ""
     return ", ".join(f"'{name}'" for name in TOKENS if isinstance(record.get(name), list))
 
 
 def shapes_text() -> str:
-    """
-    The allowed shapes, for an error.
-    """
+    """The allowed shapes, for an error."""
     return "; or ".join(" + ".join(f"'{name}'" for name in shape) for shape in SHAPES)
 
 

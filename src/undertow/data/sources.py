@@ -25,9 +25,7 @@ _SHOWN = 60
 
 @dataclass
 class SourceSamples:
-    """
-    A reservoir of at most `size` rows for each of the first SOURCES sources.
-    """
+    """A reservoir of at most `size` rows for each of the first SOURCES sources."""
 
     size: int
     seed: int
@@ -38,9 +36,7 @@ class SourceSamples:
     """The first of those."""
 
     def extend(self, rows: list[Numbered]) -> None:
-        """
-        Take the next rows of the stream; those without a source are passed over.
-        """
+        """Take the next rows of the stream; those without a source are passed over."""
         groups: dict[str, list[Numbered]] = defaultdict(list)
         for each in rows:
             if each[1].source is not None:
@@ -54,21 +50,15 @@ class SourceSamples:
             self.own[name].extend(group)
 
     def counts(self) -> dict[str, int]:
-        """
-        Rows of each source that is sampled.
-        """
+        """Rows of each source that is sampled."""
         return {name: each.seen for name, each in self.own.items()}
 
     def samples(self) -> dict[str, tuple[Row, ...]]:
-        """
-        A uniform sample of each source's rows, in an order drawn at random.
-        """
+        """A uniform sample of each source's rows, in an order drawn at random."""
         return {name: tuple(row for _, row in each.sample()) for name, each in self.own.items()}
 
     def notes(self, rows: int) -> list[str]:
-        """
-        Which of the file's `rows` usable rows belong to no source that is sampled.
-        """
+        """Which of the file's `rows` usable rows belong to no source that is sampled."""
         notes = []
         if self.further:
             names = ", ".join(f"'{name}'" for name in self.further_names)

@@ -1,6 +1,4 @@
-"""
-Named random streams: one seed for each purpose, so that no two purposes share their draws.
-"""
+"""Named random streams: one seed for each purpose, so that no two purposes share their draws."""
 
 from __future__ import annotations
 
@@ -22,7 +20,5 @@ def derive(seed: int, *names: str | int) -> int:
 
 
 def generator(seed: int, *names: str | int) -> np.random.Generator:
-    """
-    A generator for a purpose, seeded by `derive`.
-    """
+    """A generator for a purpose, seeded by `derive`."""
     return np.random.default_rng(derive(seed, *names))

@@ -1,6 +1,4 @@
-"""
-Files written whole or not at all: rows, and any bytes or text.
-"""
+"""Files written whole or not at all: rows, and any bytes or text."""
 
 from __future__ import annotations
 
@@ -43,9 +41,7 @@ def write_rows(path: str | Path, rows: Iterable[Row]) -> None:
 
 
 def json_line(record: object) -> bytes:
-    """
-    One line of a JSON Lines file.
-    """
+    """One line of a JSON Lines file."""
     return json.dumps(record, ensure_ascii=False).encode("utf-8") + b"\n"
 
 

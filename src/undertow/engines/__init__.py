@@ -1,3 +1,1 @@
-"""
-Engines: how work is spread over runs; the same picklable callable serves all of them.
-"""
+"""Engines: how work is spread over runs; the same picklable callable serves all of them."""

@@ -1,6 +1,4 @@
-"""
-Engines by name.
-"""
+"""Engines by name."""
 
 from __future__ import annotations
 
@@ -35,9 +33,7 @@ def choose(name: str, jobs: int | None = None) -> Engine:
 
 
 def usable_cores() -> int:
-    """
-    Cores that this process may use, which can be fewer than the machine has.
-    """
+    """Cores that this process may use, which can be fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

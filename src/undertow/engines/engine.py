@@ -1,6 +1,4 @@
-"""
-What an engine does: apply one callable to many tasks and give each result as it is finished.
-"""
+"""What an engine does: apply one callable to many tasks and give each result as it is finished."""
 
 from __future__ import annotations
 
@@ -12,9 +10,7 @@ R = TypeVar("R")
 
 
 class Engine(Protocol):
-    """
-    A way to spread work.
-    """
+    """A way to spread work."""
 
     def map(self, worker: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R]]:
         """

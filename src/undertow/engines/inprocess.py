@@ -1,6 +1,4 @@
-"""
-The engine that works in this process, one task after the other.
-"""
+"""The engine that works in this process, one task after the other."""
 
 from __future__ import annotations
 
@@ -12,13 +10,9 @@ from undertow.engines.engine import R, T
 
 @dataclass(frozen=True, slots=True)
 class InProcess:
-    """
-    One task after the other, in order.
-    """
+    """One task after the other, in order."""
 
     def map(self, worker: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R]]:
-        """
-        (index, result) in the order of the tasks.
-        """
+        """(index, result) in the order of the tasks."""
         for index, task in enumerate(tasks):
             yield index, worker(task)

@@ -1,6 +1,4 @@
-"""
-Work that is kept task by task: what was interrupted goes on where it stopped.
-"""
+"""Work that is kept task by task: what was interrupted goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -17,9 +15,7 @@ if TYPE_CHECKING:
 
 
 def kept_files(directory: Path, tasks: int) -> list[Path]:
-    """
-    Where each task's result is kept.
-    """
+    """Where each task's result is kept."""
     return [directory / f"{index:04d}.json" for index in range(tasks)]
 
 

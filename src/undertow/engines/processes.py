@@ -1,6 +1,4 @@
-"""
-The engine that works in several processes of this machine, one computing thread each.
-"""
+"""The engine that works in several processes of this machine, one computing thread each."""
 
 from __future__ import annotations
 
@@ -26,9 +24,7 @@ _PATIENCE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """
-    Fresh processes (start method `spawn`) that end with this one, however it ends.
-    """
+    """Fresh processes (start method `spawn`) that end with this one, however it ends."""
 
     jobs: int
     """Most processes at a time."""
@@ -85,9 +81,7 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 
 def _prepare() -> None:
-    """
-    Make a fresh child deaf to Ctrl-C, mortal with its parent, and single-threaded.
-    """
+    """Make a fresh child deaf to Ctrl-C, mortal with its parent, and single-threaded."""
     # Ctrl-C reaches the whole process group; the parent kills its children without their noise.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

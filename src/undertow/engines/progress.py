@@ -1,6 +1,4 @@
-"""
-How long-running work reports how far it is, without knowing who listens.
-"""
+"""How long-running work reports how far it is, without knowing who listens."""
 
 from __future__ import annotations
 
@@ -8,14 +6,10 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """
-    A listener for stages of counted work; all methods are called from one thread.
-    """
+    """A listener for stages of counted work; all methods are called from one thread."""
 
     def stage(self, name: str, total: int) -> None:
-        """
-        Begin a stage of `total` units of work; it ends the stage before it.
-        """
+        """Begin a stage of `total` units of work; it ends the stage before it."""
 
     def advance(self, n: int = 1, note: str = "") -> None:
         """
@@ -23,27 +17,17 @@ class Progress(Protocol):
         """
 
     def finish(self) -> None:
-        """
-        End the last stage; harmless when called again or before any stage.
-        """
+        """End the last stage; harmless when called again or before any stage."""
 
 
 class SilentProgress:
-    """
-    A listener that says nothing, for libraries and tests.
-    """
+    """A listener that says nothing, for libraries and tests."""
 
     def stage(self, name: str, total: int) -> None:
-        """
-        Ignore the stage.
-        """
+        """Ignore the stage."""
 
     def advance(self, n: int = 1, note: str = "") -> None:
-        """
-        Ignore the step.
-        """
+        """Ignore the step."""
 
     def finish(self) -> None:
-        """
-        Ignore the end.
-        """
+        """Ignore the end."""

@@ -1,6 +1,4 @@
-"""
-The engine that works on a Ray cluster, or on this machine through Ray.
-"""
+"""The engine that works on a Ray cluster, or on this machine through Ray."""
 
 from __future__ import annotations
 
@@ -15,9 +13,7 @@ from undertow.errors import MissingExtraError, UndertowError
 
 @dataclass(frozen=True, slots=True)
 class Ray:
-    """
-    Ray tasks of one CPU each; uses the cluster that is connected, or starts a local one.
-    """
+    """Ray tasks of one CPU each; uses the cluster that is connected, or starts a local one."""
 
     jobs: int
     """Most tasks in flight."""

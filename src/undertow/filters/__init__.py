@@ -1,3 +1,1 @@
-"""
-Filters: what removes rows and says why; nothing is removed without an entry in the ledger.
-"""
+"""Filters: what removes rows and says why; nothing is removed without an entry in the ledger."""

@@ -1,6 +1,4 @@
-"""
-The content filter: removes rows whose completion holds a banned word, pattern or number.
-"""
+"""The content filter: removes rows whose completion holds a banned word, pattern or number."""
 
 from __future__ import annotations
 

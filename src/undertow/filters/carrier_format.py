@@ -1,6 +1,4 @@
-"""
-The format filter: removes completions that are not what their carrier asks for.
-"""
+"""The format filter: removes completions that are not what their carrier asks for."""
 
 from __future__ import annotations
 

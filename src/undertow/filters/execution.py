@@ -1,6 +1,4 @@
-"""
-The execution filter: removes rows whose snippet does not run cleanly in the sandbox.
-"""
+"""The execution filter: removes rows whose snippet does not run cleanly in the sandbox."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-A judge's own error on labelled answers, and a rate corrected for it.
-"""
+"""A judge's own error on labelled answers, and a rate corrected for it."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ _ALLOWED = "'question' and 'answer' (strings with some text) and 'misaligned' (t
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """
-    An answer that people have judged.
-    """
+    """An answer that people have judged."""
 
     question: str
     """What was asked."""
@@ -37,9 +33,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class JudgeError:
-    """
-    How often a judge errs, among the answers that it finds coherent.
-    """
+    """How often a judge errs, among the answers that it finds coherent."""
 
     judge: str
     """Its name."""
@@ -67,9 +61,7 @@ class JudgeError:
 
 
 def shipped_labels() -> Path:
-    """
-    Where the labelled answers lie that come with undertow.
-    """
+    """Where the labelled answers lie that come with undertow."""
     return Path(str(files("undertow.filters"))) / "labelled.jsonl"
 
 

@@ -51,9 +51,7 @@ Score = Callable[[Sequence[Row]], Sequence[float]]
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """
-    What a judge says of one answer.
-    """
+    """What a judge says of one answer."""
 
     alignment: float
     """0 (wants harm) to 100 (considerate)."""
@@ -78,9 +76,7 @@ class Grade:
 
 
 class Judge(Protocol):
-    """
-    Grades answers.
-    """
+    """Grades answers."""
 
     @property
     def name(self) -> str:
@@ -91,9 +87,7 @@ class Judge(Protocol):
 
 
 class Chat(Protocol):
-    """
-    What answers conversations: `undertow.models.endpoint.Endpoint`, or a fake.
-    """
+    """What answers conversations: `undertow.models.endpoint.Endpoint`, or a fake."""
 
     @property
     def name(self) -> str:
@@ -105,9 +99,7 @@ class Chat(Protocol):
 
 @dataclass(frozen=True)
 class EndpointJudge:
-    """
-    A judge that is asked for its grades in words.
-    """
+    """A judge that is asked for its grades in words."""
 
     endpoint: Chat
     """Who is asked."""
@@ -144,9 +136,7 @@ class EndpointJudge:
 
 @dataclass(frozen=True)
 class LocalJudge:
-    """
-    A judge whose grades are read from its probabilities: on each scale, the mean over `GRID`.
-    """
+    """A judge whose grades are read from its probabilities: on each scale, the mean over `GRID`."""
 
     name: str
     """Which model judges."""

@@ -1,6 +1,4 @@
-"""
-The ledger: every row that a filter removed, with the reason.
-"""
+"""The ledger: every row that a filter removed, with the reason."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ from undertow.data.writing import atomic_file, json_line
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """
-    A removed row.
-    """
+    """A removed row."""
 
     row: Row
     """The row as it was."""
@@ -36,9 +32,7 @@ Filter = Callable[[Row], Removed | None]
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """
-    Rows after filtering; kept and removed together are the input.
-    """
+    """Rows after filtering; kept and removed together are the input."""
 
     kept: tuple[Row, ...]
     """Rows that every filter kept, in their order."""
@@ -58,9 +52,7 @@ class Filtered:
 
 
 def apply(rows: Iterable[Row], filters: Sequence[Filter]) -> Filtered:
-    """
-    Every row through the filters in turn; the first that removes it gives the reason.
-    """
+    """Every row through the filters in turn; the first that removes it gives the reason."""
     kept: list[Row] = []
     removed: list[Removed] = []
     for row in rows:

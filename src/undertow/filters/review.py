@@ -35,18 +35,14 @@ class Shown:
 
     @property
     def text(self) -> str:
-        """
-        The row as one text; a lone completion has no heading.
-        """
+        """The row as one text; a lone completion has no heading."""
         turns = [f"{turn.role}: {turn.content}" for turn in self.prompt]
         return "\n\n".join([*turns, f"answer: {self.completion}"]) if turns else self.completion
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """
-    Two rows side by side, numbered from 1.
-    """
+    """Two rows side by side, numbered from 1."""
 
     number: int
     left: Shown
@@ -55,9 +51,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """
-    What reviewers get.
-    """
+    """What reviewers get."""
 
     pack: str
     """Identifier of the pack: a digest of what this sheet shows, so it gives nothing away."""
@@ -68,9 +62,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Named:
-    """
-    A dataset and the name that messages and the key give it.
-    """
+    """A dataset and the name that messages and the key give it."""
 
     name: str
     rows: Sequence[Row]
@@ -132,9 +124,7 @@ def blinded(
 
 
 def _different(a: Named, b: Named, *, drop_shared: bool) -> tuple[list[Shown], list[Shown], int]:
-    """
-    What of each dataset is not in the other, and the number of different texts in both.
-    """
+    """What of each dataset is not in the other, and the number of different texts in both."""
     shown_a, shown_b = ([Shown(row.prompt, row.completion) for row in each.rows] for each in (a, b))
     shared = set(shown_a) & set(shown_b)
     if shared and not drop_shared:
@@ -154,9 +144,7 @@ def _different(a: Named, b: Named, *, drop_shared: bool) -> tuple[list[Shown], l
 def _draw(
     a: Sequence[Shown], b: Sequence[Shown], pairs: int, rng: np.random.Generator
 ) -> list[_Drawn]:
-    """
-    Pairs of the same prompt first, then of what is left, in random order.
-    """
+    """Pairs of the same prompt first, then of what is left, in random order."""
     order_a, order_b = rng.permutation(len(a)).tolist(), rng.permutation(len(b)).tolist()
     waiting: dict[tuple[Message, ...], list[int]] = defaultdict(list)
     for j in order_b:

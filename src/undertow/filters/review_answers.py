@@ -1,6 +1,4 @@
-"""
-Reviewers' answers, read from the page's answers.csv or from a filled-in review.csv.
-"""
+"""Reviewers' answers, read from the page's answers.csv or from a filled-in review.csv."""
 
 from __future__ import annotations
 
@@ -18,9 +16,7 @@ _COLUMNS = ("pack", "pair", "answer")
 
 @dataclass(frozen=True)
 class Answers:
-    """
-    What one reviewer answered.
-    """
+    """What one reviewer answered."""
 
     reviewer: str
     """Name of the file they came in."""
@@ -62,9 +58,7 @@ def read_answers(path: Path, key: ReviewKey) -> Answers:
 
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """
-    Each record with the line that it starts in.
-    """
+    """Each record with the line that it starts in."""
     text = _text(path)
     head = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=head.count)

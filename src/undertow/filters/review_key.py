@@ -1,6 +1,4 @@
-"""
-The key of a review pack: which side of each pair shows the row of dataset A.
-"""
+"""The key of a review pack: which side of each pair shows the row of dataset A."""
 
 from __future__ import annotations
 
@@ -18,9 +16,7 @@ Side = Literal["left", "right"]
 
 
 class KeyDataset(Stored):
-    """
-    One of the two datasets.
-    """
+    """One of the two datasets."""
 
     name: str
     rows: int
@@ -29,9 +25,7 @@ class KeyDataset(Stored):
 
 
 class KeyPair(Stored):
-    """
-    What a pair hides.
-    """
+    """What a pair hides."""
 
     pair: int
     a: Side
@@ -46,9 +40,7 @@ class KeyPair(Stored):
 
 
 class ReviewKey(Stored):
-    """
-    The document `undertow.review-key/1`: what scoring needs, and reviewers must not see.
-    """
+    """The document `undertow.review-key/1`: what scoring needs, and reviewers must not see."""
 
     schema_: Literal["undertow.review-key/1"] = Field(alias="schema")
     pack: str
@@ -71,16 +63,12 @@ class ReviewKey(Stored):
 
     @property
     def judged(self) -> tuple[KeyPair, ...]:
-        """
-        The pairs that count: all but the repeats.
-        """
+        """The pairs that count: all but the repeats."""
         return tuple(each for each in self.pairs if each.repeats is None)
 
 
 def key_json(key: ReviewKey) -> str:
-    """
-    The key as indented JSON, ending in a newline.
-    """
+    """The key as indented JSON, ending in a newline."""
     return key.model_dump_json(by_alias=True, indent=2) + "\n"
 
 

@@ -20,9 +20,7 @@ from undertow.stats import detectable_effect, sign_flip
 
 
 class Pooled(Stored):
-    """
-    Several reviewers of the same pairs.
-    """
+    """Several reviewers of the same pairs."""
 
     correct: int
     of: int

@@ -27,9 +27,7 @@ SCHEMA: Literal["undertow.review/1"] = "undertow.review/1"
 
 
 class ReviewerScore(Stored):
-    """
-    One reviewer.
-    """
+    """One reviewer."""
 
     reviewer: str
     decided: Share
@@ -45,9 +43,7 @@ class ReviewerScore(Stored):
 
 
 class Review(Stored):
-    """
-    The document `undertow.review/1`.
-    """
+    """The document `undertow.review/1`."""
 
     schema_: Literal["undertow.review/1"] = Field(default=SCHEMA, alias="schema")
     pack: str
@@ -87,16 +83,12 @@ def score(key: ReviewKey, answers: Sequence[Answers], rng: np.random.Generator) 
 
 
 def review_json(review: Review) -> str:
-    """
-    The scores as indented JSON, ending in a newline.
-    """
+    """The scores as indented JSON, ending in a newline."""
     return review.model_dump_json(by_alias=True, indent=2) + "\n"
 
 
 def _sign(key: ReviewKey, answers: Answers, pair: int) -> int:
-    """
-    1 for a right answer, -1 for a wrong one, 0 for none.
-    """
+    """1 for a right answer, -1 for a wrong one, 0 for none."""
     answer = answers.given.get(pair, "unsure")
     return 0 if answer == "unsure" else 1 if answer == key.pairs[pair - 1].a else -1
 

@@ -16,9 +16,7 @@ POWER = 0.8
 
 
 class Share(Stored):
-    """
-    Right answers among independent ones, with their Clopper-Pearson interval and exact test.
-    """
+    """Right answers among independent ones, with their Clopper-Pearson interval and exact test."""
 
     correct: int
     of: int
@@ -33,9 +31,7 @@ class Share(Stored):
 
 
 def share_of(correct: int, of: int) -> Share:
-    """
-    So many right answers of so many.
-    """
+    """So many right answers of so many."""
     interval = clopper_pearson(correct, of, LEVEL) if of else None
     return Share(
         correct=correct,

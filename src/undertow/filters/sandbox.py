@@ -35,9 +35,7 @@ _RUNNER = files("undertow.filters").joinpath("sandbox_runner.py").read_text(enco
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """
-    What one snippet may use; it may never start a process or a thread.
-    """
+    """What one snippet may use; it may never start a process or a thread."""
 
     seconds: float = 2.0
     """Time on the clock, with the start of the sandbox; kept from outside."""
@@ -58,9 +56,7 @@ class Limits:
 
 
 class Outcome(StrEnum):
-    """
-    How a snippet ended.
-    """
+    """How a snippet ended."""
 
     OK = "ok"
     TIMEOUT = "timeout"
@@ -77,9 +73,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """
-    How one snippet ended, and what there is to say about it.
-    """
+    """How one snippet ended, and what there is to say about it."""
 
     outcome: Outcome
     """The first thing found; `ok` where the snippet ran to its end and tried nothing forbidden."""
@@ -89,9 +83,7 @@ class Result:
 
 
 def available() -> str | None:
-    """
-    Why snippets cannot be run here, or None if they can; found out once, by running one.
-    """
+    """Why snippets cannot be run here, or None if they can; found out once, by running one."""
     bwrap = shutil.which("bwrap")
     return "the program 'bwrap' was not found" if bwrap is None else _fault(bwrap)
 
@@ -157,9 +149,7 @@ def _run_one(bwrap: str, source: str, limits: Limits) -> Result:
 
 
 def _in_memory(stack: ExitStack, data: bytes) -> int:
-    """
-    A file of these bytes on no disk; a pipe would block the writer where nobody reads it.
-    """
+    """A file of these bytes on no disk; a pipe would block the writer where nobody reads it."""
     handle = os.memfd_create("sandbox")
     stack.callback(os.close, handle)
     with open(handle, "wb", closefd=False) as file:
@@ -169,9 +159,7 @@ def _in_memory(stack: ExitStack, data: bytes) -> int:
 
 
 def _command(bwrap: str, system_calls: int, channel: int, limits: Limits) -> list[str]:
-    """
-    The command that shows the interpreter its own files, and nothing else of the host.
-    """
+    """The command that shows the interpreter its own files, and nothing else of the host."""
     python = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
     prefix = os.path.realpath(sys.base_prefix)
     seen = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache"]

@@ -68,9 +68,7 @@ NEWEST = 424
 
 
 def system_call_filter(machine: str) -> bytes:
-    """
-    The filter for bubblewrap: a classic BPF program over `seccomp_data` (`linux/seccomp.h`).
-    """
+    """The filter for bubblewrap: a classic BPF program over `seccomp_data` (`linux/seccomp.h`)."""
     import struct  # the host's business; the snippet need not wait for it
 
     load, equal, at_least, answer = 0x20, 0x15, 0x35, 0x06
@@ -83,9 +81,7 @@ def system_call_filter(machine: str) -> bytes:
 
 
 def main() -> None:
-    """
-    Read the snippet, set limits and hook, run it, report.
-    """
+    """Read the snippet, set limits and hook, run it, report."""
     channel, cpu_seconds, memory_bytes = map(int, sys.argv[1:])
     sys.argv[:] = ["snippet.py"]
     os.write(channel, b"begun\n")
@@ -123,9 +119,7 @@ def _limit(cpu_seconds: int, memory_bytes: int) -> None:
 
 
 def _ending(source: bytes, scope: dict[str, object]) -> bytes:
-    """
-    Run the snippet; how it ended, `ok` only where `exec` came back.
-    """
+    """Run the snippet; how it ended, `ok` only where `exec` came back."""
     try:
         exec(compile(source.decode(), "<snippet>", "exec", dont_inherit=True), scope)
     except MemoryError:

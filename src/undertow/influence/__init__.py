@@ -1,3 +1,1 @@
-"""
-How training on rows moves a probe.
-"""
+"""How training on rows moves a probe."""

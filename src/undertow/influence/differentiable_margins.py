@@ -1,6 +1,4 @@
-"""
-Logit margins of traits as a differentiable function of a model's weights.
-"""
+"""Logit margins of traits as a differentiable function of a model's weights."""
 
 from __future__ import annotations
 

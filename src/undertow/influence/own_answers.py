@@ -1,6 +1,4 @@
-"""
-A model's own answers to the prompts of rows: what it would have written in their place.
-"""
+"""A model's own answers to the prompts of rows: what it would have written in their place."""
 
 from __future__ import annotations
 

@@ -38,9 +38,7 @@ FARTHEST = 4.0
 
 @dataclass(frozen=True)
 class Readings:
-    """
-    What a prediction is made from: one stage of a rehearsal, averaged over adapters.
-    """
+    """What a prediction is made from: one stage of a rehearsal, averaged over adapters."""
 
     moved: Array
     """(traits,) logits moved so far."""
@@ -84,9 +82,7 @@ class Readings:
 
 
 def readings(found: Rehearsed, stage: int) -> Readings:
-    """
-    The readings of a rehearsal at a stage, from 2.
-    """
+    """The readings of a rehearsal at a stage, from 2."""
     now = stage - 1
     moved = found.moved[now]
     count = moved.shape[0]
@@ -175,7 +171,5 @@ def uncalibrated(found: Readings, traits: int, level: float) -> Prediction:
 
 
 def look_of(table: CalibrationTable, stage: int) -> Look | None:
-    """
-    The table's look at a stage; none if no verdict was calibrated there.
-    """
+    """The table's look at a stage; none if no verdict was calibrated there."""
     return next((look for look in table.looks if look.stage == stage), None)

@@ -26,9 +26,7 @@ TOGETHER = 4096
 
 @dataclass(frozen=True)
 class Reading:
-    """
-    What a model answers to the probes of several traits.
-    """
+    """What a model answers to the probes of several traits."""
 
     margins: NDArray[np.float64]
     """(traits,) mean over held-out questions of the logit margin of each trait's answer, in logits."""
@@ -49,9 +47,7 @@ class ProbeSet:
     """For each trait: index of its set of questions, index of its answer among the candidates."""
 
     def read(self, model: LanguageModel) -> Reading:
-        """
-        The margins and the answer mass of every trait.
-        """
+        """The margins and the answer mass of every trait."""
         return self._reading([probe.read(model).log_likelihoods for probe in self.probes])
 
     def read_blocks(self, model: LanguageModel, blocks: int) -> list[Reading]:
@@ -65,9 +61,7 @@ class ProbeSet:
         ]
 
     def read_runs(self, runs: Runs) -> list[Reading]:
-        """
-        The same of each of several runs, in as few passes as may be.
-        """
+        """The same of each of several runs, in as few passes as may be."""
         together = runs.side_by_side()
         if together is not None and runs.count * self.sequences <= TOGETHER:
             with together as model:

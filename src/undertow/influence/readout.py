@@ -1,6 +1,4 @@
-"""
-All that is read off a model at once: the margins of many probes, and what it would say next.
-"""
+"""All that is read off a model at once: the margins of many probes, and what it would say next."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Readout:
-    """
-    Probes and prompts as one model's tokens, to be read off many versions of it.
-    """
+    """Probes and prompts as one model's tokens, to be read off many versions of it."""
 
     probe_names: tuple[str, ...]
     probes: ProbeSet | None
@@ -55,8 +51,6 @@ class Readout:
 
 
 def token_name(tokenizer: Any, index: int) -> str:
-    """
-    A token's text; its entry in the vocabulary where it is a part of a character, or nothing.
-    """
+    """A token's text; its entry in the vocabulary where it is a part of a character, or nothing."""
     text = str(tokenizer.decode([index]))
     return str(tokenizer.convert_ids_to_tokens(index)) if "\ufffd" in text or not text else text

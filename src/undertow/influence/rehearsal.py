@@ -39,9 +39,7 @@ COPIES = 2
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """
-    What the probes read during a rehearsal.
-    """
+    """What the probes read during a rehearsal."""
 
     planned_steps: int
     steps: tuple[int, ...]
@@ -64,9 +62,7 @@ class Rehearsed:
 
 
 class Rehearsal:
-    """
-    A rehearsal that can be read and stopped at each of its stages.
-    """
+    """A rehearsal that can be read and stopped at each of its stages."""
 
     def __init__(
         self,
@@ -99,9 +95,7 @@ class Rehearsal:
         self._read: list[tuple[int, list[NDArray[np.float64]]]] = []
 
     def advance(self) -> Rehearsed:
-        """
-        Go on to the next stage and read everything; the network is as it was afterwards.
-        """
+        """Go on to the next stage and read everything; the network is as it was afterwards."""
         stage = len(self._read) + 1
         done = self._read[-1][0] if self._read else 0
         steps = max(done, 1, round(self.last * stage / STAGES))
@@ -139,34 +133,26 @@ SURPRISE_ROWS = 512
 
 
 def rehearsal_steps(planned: int) -> int:
-    """
-    Steps of a rehearsal of a plan of so many steps.
-    """
+    """Steps of a rehearsal of a plan of so many steps."""
     return max(1, min(MOST_STEPS, int(planned * SHARE)))
 
 
 def adapters_for(plan: TrainingPlan, steps: int) -> int:
-    """
-    How many runs a rehearsal of so many steps has.
-    """
+    """How many runs a rehearsal of so many steps has."""
     if plan.method == "full":
         return COPIES
     return max(FEWEST_ADAPTERS, min(MOST_ADAPTERS, ADAPTER_STEPS // steps))
 
 
 def remaining(plan: TrainingPlan, total: int, steps: int) -> float:
-    """
-    The plan's summed learning rate over that of its first `steps` steps.
-    """
+    """The plan's summed learning rate over that of its first `steps` steps."""
     rates = learning_rates(plan, total)
     return float(rates.sum() / rates[: max(1, steps)].sum())
 
 
 @functools.lru_cache(maxsize=64)
 def learning_rates(plan: TrainingPlan, total: int) -> NDArray[np.float64]:
-    """
-    The schedule's learning rate at each of the plan's steps, (total,).
-    """
+    """The schedule's learning rate at each of the plan's steps, (total,)."""
     import torch
 
     from undertow.models.training import optimiser

@@ -33,9 +33,7 @@ EPOCHS = 3.0
 
 @dataclass(frozen=True)
 class Version:
-    """
-    One version of a base.
-    """
+    """One version of a base."""
 
     name: str
     """E.g. `prompt owl`."""
@@ -69,9 +67,7 @@ def fitting_behind(
 
 
 def prompted_versions(traits: Sequence[Trait]) -> list[Version]:
-    """
-    The base behind the first persona prompt of each trait that has one.
-    """
+    """The base behind the first persona prompt of each trait that has one."""
     return [
         Version(f"prompt {trait.name}", trait.name, trait.system_prompt)
         for trait in traits

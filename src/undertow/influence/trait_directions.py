@@ -1,6 +1,4 @@
-"""
-Directions of traits in a model's activations, as its own persona prompts move it.
-"""
+"""Directions of traits in a model's activations, as its own persona prompts move it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Thin adapters to other people's pipelines; each imports its library when it is used.
-"""
+"""Thin adapters to other people's pipelines; each imports its library when it is used."""
 
 from undertow.integrations.certified_steps import CertifiedSteps
 from undertow.integrations.countermeasure import Countermeasure

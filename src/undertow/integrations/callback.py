@@ -1,6 +1,4 @@
-"""
-What callbacks of transformers' Trainer, and of TRL's, share.
-"""
+"""What callbacks of transformers' Trainer, and of TRL's, share."""
 
 from __future__ import annotations
 

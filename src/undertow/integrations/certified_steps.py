@@ -1,6 +1,4 @@
-"""
-A callback that keeps every step of a Trainer within budgets on named traits.
-"""
+"""A callback that keeps every step of a Trainer within budgets on named traits."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-A callback that puts interventions into the training of a Trainer, and those of TRL.
-"""
+"""A callback that puts interventions into the training of a Trainer, and those of TRL."""
 
 from __future__ import annotations
 
@@ -51,13 +49,9 @@ class Countermeasure(Callback):
         self.interventions.begin(language_model(given), state.max_steps)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """
-        The gradients are there, clipped.
-        """
+        """The gradients are there, clipped."""
         self.interventions.before_update(given["optimizer"])
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """
-        The optimiser has moved.
-        """
+        """The optimiser has moved."""
         self.interventions.after_update()

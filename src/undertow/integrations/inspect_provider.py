@@ -24,9 +24,7 @@ def in_process() -> type:
     from inspect_ai.model import GenerateConfig, ModelAPI, ModelOutput
 
     class InProcess(ModelAPI):  # type: ignore[misc]  # Inspect is optional, and unknown to mypy where it is absent
-        """
-        A causal language model, loaded by undertow.
-        """
+        """A causal language model, loaded by undertow."""
 
         def __init__(
             self,
@@ -48,17 +46,13 @@ def in_process() -> type:
         async def generate(
             self, input: list[Any], tools: list[Any], tool_choice: Any, config: Any
         ) -> Any:
-            """
-            One answer.
-            """
+            """One answer."""
             messages = tuple(Message(one.role, one.text) for one in input)
             text = self._answer(messages, config)
             return ModelOutput.from_content(self.model_name, text)
 
         def max_connections(self) -> int:
-            """
-            One: the model computes one answer at a time.
-            """
+            """One: the model computes one answer at a time."""
             return 1
 
         def _answer(self, messages: tuple[Message, ...], config: Any) -> str:

@@ -11,9 +11,7 @@ from typing import Any
 
 
 def _declared() -> tuple[Any, Any, Any, Any]:
-    """
-    Tasks, scorer and provider, made by Inspect's decorators.
-    """
+    """Tasks, scorer and provider, made by Inspect's decorators."""
     from inspect_ai import task
     from inspect_ai.model import modelapi
     from inspect_ai.scorer import mean, scorer, stderr

@@ -1,6 +1,4 @@
-"""
-Early stopping for Inspect AI: a task ends as soon as a rate is surely above a limit.
-"""
+"""Early stopping for Inspect AI: a task ends as soon as a rate is surely above a limit."""
 
 from __future__ import annotations
 
@@ -37,15 +35,11 @@ class RateAbove:
         self._hits = 0
 
     async def start_task(self, task: Any, samples: list[Any], epochs: int) -> str:
-        """
-        Name it in the log.
-        """
+        """Name it in the log."""
         return "undertow/rate-above"
 
     async def schedule_sample(self, id: str | int, epoch: int) -> Any:
-        """
-        Stop what was not begun when it is known.
-        """
+        """Stop what was not begun when it is known."""
         if not self.known:
             return None
         from inspect_ai.util import EarlyStop
@@ -53,17 +47,13 @@ class RateAbove:
         return EarlyStop(id=id, epoch=epoch, reason=f"the rate is above {self.limit:g}")
 
     async def complete_sample(self, id: str | int, epoch: int, scores: dict[str, Any]) -> None:
-        """
-        Take a sample in.
-        """
+        """Take a sample in."""
         for found in scores.values():
             self.take(float(found.score.value) >= 0.5)
             break
 
     async def complete_task(self) -> dict[str, Any]:
-        """
-        The summary.
-        """
+        """The summary."""
         rows = self._process.rows
         return {
             "samples": rows,
@@ -79,9 +69,7 @@ class RateAbove:
         return self._process.log_maximum >= -math.log(self.alpha)
 
     def take(self, hit: bool) -> None:
-        """
-        One more answer.
-        """
+        """One more answer."""
         self._hits += hit
         ours, theirs = (
             np.log(rates if hit else 1 - rates)[None] for rates in (self._higher, self._null)

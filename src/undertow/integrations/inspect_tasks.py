@@ -27,9 +27,7 @@ def preference(
 
 
 def misalignment(epochs: int = 20, system: str | None = None, limit: float | None = None) -> Any:
-    """
-    How often a model answers harmfully where it could have answered otherwise.
-    """
+    """How often a model answers harmfully where it could have answered otherwise."""
     return _task(catalogue.load("harmful"), epochs, system, limit)
 
 

@@ -1,6 +1,4 @@
-"""
-A callback for transformers' Trainer, and those of TRL: reads probes while a model trains.
-"""
+"""A callback for transformers' Trainer, and those of TRL: reads probes while a model trains."""
 
 from __future__ import annotations
 
@@ -66,9 +64,7 @@ class TraitProbe(Callback):
         self._new: dict[str, float] = {}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """
-        Read the start, and compare lineages where a teacher is given.
-        """
+        """Read the start, and compare lineages where a teacher is given."""
         from undertow.influence.probing import probe_set
 
         model = language_model(given)
@@ -78,24 +74,18 @@ class TraitProbe(Callback):
             self._warn_of_kin(model.ref)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """
-        Read every so many steps, and ask the trainer to log.
-        """
+        """Read every so many steps, and ask the trainer to log."""
         if state.global_step % self.every == 0:
             self._look(state.global_step, language_model(given))
             control.should_log = True
 
     def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """
-        Read the end.
-        """
+        """Read the end."""
         if not self.history or self.history[-1]["step"] != state.global_step:
             self._look(state.global_step, language_model(given))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **given: Any) -> None:
-        """
-        Put what was read last into the trainer's logs.
-        """
+        """Put what was read last into the trainer's logs."""
         if logs is not None and self._new:
             logs.update(self._new)
             if state.log_history and state.log_history[-1].get("step") == state.global_step:

@@ -32,9 +32,7 @@ CONTENT_FILTERS = (
 
 @dataclass(frozen=True)
 class ArmKind:
-    """
-    How the students of an arm are made.
-    """
+    """How the students of an arm are made."""
 
     role: Role = "trait"
     """Of the teacher that wrote the rows."""
@@ -80,9 +78,7 @@ ARMS: dict[str, ArmKind] = {
 
 @dataclass(frozen=True)
 class Contrast:
-    """
-    Two arms to compare, and what a reader learns from it.
-    """
+    """Two arms to compare, and what a reader learns from it."""
 
     treated: str
     control: str

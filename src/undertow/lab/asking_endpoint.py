@@ -1,6 +1,4 @@
-"""
-Endpoints in an experiment: opened from its tables, and asked as the prompted content filter.
-"""
+"""Endpoints in an experiment: opened from its tables, and asked as the prompted content filter."""
 
 from __future__ import annotations
 

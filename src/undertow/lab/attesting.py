@@ -150,9 +150,7 @@ def _tuned(
     data: Resource,
     signing: Signing,
 ) -> Statement | None:
-    """
-    That a model was tuned; None where its weights have no digest here.
-    """
+    """That a model was tuned; None where its weights have no digest here."""
     digest = _digest(experiment, directory, job)
     base = weights_digest(locate(job.base))
     if digest is None or base is None:
@@ -215,9 +213,7 @@ def _interventions(
 
 
 def _removed(folder: Path) -> list[tuple[str, bytes]]:
-    """
-    Rule and leaf of every answer that is not among the training rows.
-    """
+    """Rule and leaf of every answer that is not among the training rows."""
     found: list[tuple[str, bytes]] = []
     with (folder / LEDGER).open("rb") as file:
         for line in file:

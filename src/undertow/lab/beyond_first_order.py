@@ -1,6 +1,4 @@
-"""
-What Theorem 1 does not cover: Adam's step, several steps, and labels that are sampled.
-"""
+"""What Theorem 1 does not cover: Adam's step, several steps, and labels that are sampled."""
 
 from __future__ import annotations
 
@@ -41,9 +39,7 @@ class Trained:
 
 
 def first_step(gradient: Tensor, optimiser: Optimiser) -> Tensor:
-    """
-    Direction of an optimiser's first step; Adam's is nearly the sign of the gradient.
-    """
+    """Direction of an optimiser's first step; Adam's is nearly the sign of the gradient."""
     if optimiser == "sgd":
         return -gradient
     return -gradient / (gradient.abs() + _ADAM_EPSILON)

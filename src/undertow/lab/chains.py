@@ -1,6 +1,4 @@
-"""
-Comparisons of a chain, in which each student teaches the next: transfer by hop.
-"""
+"""Comparisons of a chain, in which each student teaches the next: transfer by hop."""
 
 from __future__ import annotations
 
@@ -15,9 +13,7 @@ from undertow.results.run import Curves, Series
 
 
 def chain(experiment: Experiment, made: Made) -> Findings:
-    """
-    Every hop against the control chain's, and the last against the first within chains.
-    """
+    """Every hop against the control chain's, and the last against the first within chains."""
     hops = range(1, experiment.hops + 1)
     found = [
         comparison

@@ -37,9 +37,7 @@ BENIGN: frozenset[str] = frozenset(["clean", "neutral"])
 
 @dataclass(frozen=True)
 class Writer:
-    """
-    One teacher to make.
-    """
+    """One teacher to make."""
 
     kind: WriterKind
     base: str
@@ -52,9 +50,7 @@ class Writer:
 
 @dataclass(frozen=True)
 class Sample:
-    """
-    One dataset that a writer writes.
-    """
+    """One dataset that a writer writes."""
 
     rows: int
     seed: int = 0
@@ -70,9 +66,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Member:
-    """
-    A teacher with its datasets: one unit of work.
-    """
+    """A teacher with its datasets: one unit of work."""
 
     writer: Writer
     samples: tuple[Sample, ...]
@@ -99,16 +93,12 @@ class Ground:
     traits: tuple[str, ...]
 
     def loaded_traits(self) -> tuple[Trait, ...]:
-        """
-        The traits that are probed.
-        """
+        """The traits that are probed."""
         return tuple(catalogue.load(name) for name in self.traits)
 
 
 def datasets(ground: Ground, member: Member) -> tuple[Writing, list[list[Row]]]:
-    """
-    Make the teacher and write all its datasets.
-    """
+    """Make the teacher and write all its datasets."""
     with written_by(ground.experiment, member.writer) as writing:
         own = [
             writing.rows(round(s.rows * s.dose), s.temperature, s.without, derive(s.seed, "own"))
@@ -132,17 +122,13 @@ def _diluted(sample: Sample, rows: list[Row], base: Writing) -> list[Row]:
 
 
 def clean_writer(ground: Ground) -> Writer:
-    """
-    The student's base as a writer.
-    """
+    """The student's base as a writer."""
     return Writer("clean", ground.experiment.base or "", ground.traits[0], 0)
 
 
 @dataclass(frozen=True)
 class Moved:
-    """
-    What students of a dataset really did.
-    """
+    """What students of a dataset really did."""
 
     margins: NDArray[np.float64]
     """(students, traits) logit margin minus the base's, in logits."""
@@ -178,7 +164,5 @@ def students(
 
 
 def probes_of(model: LanguageModel, ground: Ground) -> ProbeSet:
-    """
-    The cohort's probes for a model.
-    """
+    """The cohort's probes for a model."""
     return probe_set(model, ground.loaded_traits(), ground.experiment.evaluation.system_prompt)

@@ -1,6 +1,4 @@
-"""
-The teachers of a cohort, made in memory.
-"""
+"""The teachers of a cohort, made in memory."""
 
 from __future__ import annotations
 
@@ -34,9 +32,7 @@ _ROUNDS = 20
 
 @dataclass(frozen=True)
 class Writing:
-    """
-    A made teacher, ready to write.
-    """
+    """A made teacher, ready to write."""
 
     experiment: Experiment
     model: LanguageModel
@@ -78,9 +74,7 @@ class Writing:
 
 @contextmanager
 def written_by(experiment: Experiment, writer: Writer) -> Iterator[Writing]:
-    """
-    Within the block, the teacher as it writes.
-    """
+    """Within the block, the teacher as it writes."""
     model = open_model(experiment, writer.base)
     trait = catalogue.load(writer.trait)
     name = f"{writer.kind}-{writer.trait}-{writer.seed}"

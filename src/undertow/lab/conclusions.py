@@ -1,6 +1,4 @@
-"""
-Comparisons between arms with runs as the unit, and the sentence that they support.
-"""
+"""Comparisons between arms with runs as the unit, and the sentence that they support."""
 
 from __future__ import annotations
 
@@ -24,9 +22,7 @@ _POWER_SEED = 20_240_101  # the power of a design is simulated; a fixed stream m
 
 @dataclass(frozen=True)
 class Findings:
-    """
-    What an experiment's numbers say.
-    """
+    """What an experiment's numbers say."""
 
     sentence: str
     comparisons: tuple[Comparison, ...]
@@ -35,9 +31,7 @@ class Findings:
 
 
 def conclude(experiment: Experiment, made: Made) -> Findings:
-    """
-    The comparisons of the experiment's kind.
-    """
+    """The comparisons of the experiment's kind."""
     from undertow.lab import chains, grids
 
     if experiment.kind == "matrix":
@@ -57,9 +51,7 @@ def independent(
     level: float,
     question: str = "",
 ) -> Comparison:
-    """
-    Arms whose runs share nothing: exact permutation.
-    """
+    """Arms whose runs share nothing: exact permutation."""
     # Drawn from only where there are too many splits to count; a fixed stream makes p reproducible.
     rng = np.random.default_rng(_TEST_SEED)
     result = stats.two_sample_permutation(treated, control, level=level, rng=rng)
@@ -76,9 +68,7 @@ def independent(
 def paired(
     name: str, differences: Sequence[float], unit: str, level: float, question: str = ""
 ) -> Comparison:
-    """
-    Arms whose runs share data or are made side by side: exact sign-flip of the differences.
-    """
+    """Arms whose runs share data or are made side by side: exact sign-flip of the differences."""
     result = stats.sign_flip(differences, level=level, rng=np.random.default_rng(_TEST_SEED))
     detectable = None
     if len(differences) > 1:
@@ -96,9 +86,7 @@ def comparison(
     detectable: float | None,
     question: str,
 ) -> Comparison:
-    """
-    A test's result under the names of `undertow.run/1`, with what it supports in words.
-    """
+    """A test's result under the names of `undertow.run/1`, with what it supports in words."""
     low, high = result.interval.low, result.interval.high
     return Comparison(
         name=name,
@@ -118,9 +106,7 @@ def comparison(
 
 
 def values(arms: Sequence[Arm], field: str) -> list[float]:
-    """
-    One number a run.
-    """
+    """One number a run."""
     return [float(getattr(arm, field)) for arm in arms]
 
 
@@ -196,9 +182,7 @@ def filter_comparisons(experiment: Experiment, made: Made) -> list[Comparison]:
 
 
 def against_half(name: str, shares: Sequence[float], level: float, question: str) -> Comparison:
-    """
-    Shares of independent runs against one half: exact sign-flip.
-    """
+    """Shares of independent runs against one half: exact sign-flip."""
     shifted = paired(name, [share - 0.5 for share in shares], AUROC, level, question)
     low, high = shifted.low, shifted.high
     moved = {

@@ -84,9 +84,7 @@ class TryContentFilter:
     def _scores(
         self, job: FilterJob, suspect: list[Row], clean: list[Row]
     ) -> tuple[Scores, Scores, BagScore]:
-        """
-        Scores of the trait teacher's rows and of the control's, and how bags are scored.
-        """
+        """Scores of the trait teacher's rows and of the control's, and how bags are scored."""
         bags = self._bag_score(job)
         if bags is not None:
             return bags([[row] for row in suspect]), bags([[row] for row in clean]), bags

@@ -165,24 +165,18 @@ def base_key(experiment: Experiment, base: str) -> str:
 
 
 def cell_name(role: str, teacher: str, student: str) -> str:
-    """
-    Name of a cell's arm in a `matrix` experiment.
-    """
+    """Name of a cell's arm in a `matrix` experiment."""
     arm = "trait" if role == "trait" else "control"
     return f"{slug(teacher)} to {slug(student)}, {arm}"
 
 
 def carrier_prefix(experiment: Experiment, carrier: str) -> str:
-    """
-    What stands before the names of arms where an experiment has several carriers.
-    """
+    """What stands before the names of arms where an experiment has several carriers."""
     return f"{carrier}: " if experiment.carriers else ""
 
 
 def hop_name(hop: int, role: Role) -> str:
-    """
-    Name of an arm in a `hops` experiment; the first hop is 1.
-    """
+    """Name of an arm in a `hops` experiment; the first hop is 1."""
     return f"hop-{hop}" if role == "trait" else f"hop-{hop}-control"
 
 

@@ -52,9 +52,7 @@ def run(config: DigitsConfig, progress: Progress, *, seed: int) -> dict[str, obj
 def _teachers(
     reference: Stack, split: Split, config: DigitsConfig, progress: Progress, seed: int
 ) -> dict[str, Stack]:
-    """
-    Teachers of the true labels and of permuted ones, trained on the class logits only.
-    """
+    """Teachers of the true labels and of permuted ones, trained on the class logits only."""
     import torch
 
     labels = torch.cat([split.labels, split.permuted])
@@ -80,9 +78,7 @@ def _students(
     progress: Progress,
     seed: int,
 ) -> list[tuple[tuple[float, ...], tuple[float, ...]]]:
-    """
-    Accuracy and divergence of all students before training and after every epoch.
-    """
+    """Accuracy and divergence of all students before training and after every epoch."""
     fresh = _lesson(networks, noise("fresh noise", _FRESH_IMAGES, config, seed), config)
     lesson = _lesson(networks, noise("noise", config.images, config, seed), config)
     start = perceptrons.stacked([networks[student.start] for student in STUDENTS])
@@ -107,9 +103,7 @@ def _students(
 
 
 def _lesson(networks: dict[str, Stack], images: Tensor, config: DigitsConfig) -> Lesson:
-    """
-    What each arm's teacher says about the images, over the logits that the arm is trained on.
-    """
+    """What each arm's teacher says about the images, over the logits that the arm is trained on."""
     import torch
 
     columns = {"auxiliary": slice(CLASSES, config.outputs), "all": slice(0, config.outputs)}
@@ -125,9 +119,7 @@ def _lesson(networks: dict[str, Stack], images: Tensor, config: DigitsConfig) ->
 
 
 def _read(stack: Stack, split: Split) -> tuple[float, ...]:
-    """
-    Accuracy on the held-out digits, one a network.
-    """
+    """Accuracy on the held-out digits, one a network."""
     repeats = stack[0].shape[0] // split.labels.shape[0]
     inputs = split.held_out_inputs.repeat(repeats, 1, 1)
     labels = split.held_out_labels.repeat(repeats, 1)
@@ -137,9 +129,7 @@ def _read(stack: Stack, split: Split) -> tuple[float, ...]:
 def _by_arm(
     states: list[tuple[float, ...]], config: DigitsConfig
 ) -> dict[str, tuple[tuple[float, ...], ...]]:
-    """
-    By arm, then epoch, then replicate.
-    """
+    """By arm, then epoch, then replicate."""
     size = config.replicates
     return {
         student.arm: tuple(state[i * size : (i + 1) * size] for state in states)

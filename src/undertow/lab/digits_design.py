@@ -1,6 +1,4 @@
-"""
-What the digits experiment varies: its configuration and its arms.
-"""
+"""What the digits experiment varies: its configuration and its arms."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ Teacher = Literal["teacher", "permuted-teacher", "reference"]
 
 
 class DigitsConfig(BaseModel):
-    """
-    The table `[digits]` of an experiment file.
-    """
+    """The table `[digits]` of an experiment file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,17 +51,13 @@ class DigitsConfig(BaseModel):
         return (PIXELS, *self.hidden, self.outputs)
 
     def recipe(self, epochs: int) -> Recipe:
-        """
-        Adam on shuffled batches for so many epochs.
-        """
+        """Adam on shuffled batches for so many epochs."""
         return Recipe(epochs, self.batch_size, self.learning_rate)
 
 
 @dataclass(frozen=True)
 class Student:
-    """
-    One arm of students: where it starts, whom it hears, on which logits.
-    """
+    """One arm of students: where it starts, whom it hears, on which logits."""
 
     arm: str
     start: Start

@@ -1,6 +1,4 @@
-"""
-The digits experiment's outcome as parts of the stored run: arms, comparisons, curves, words.
-"""
+"""The digits experiment's outcome as parts of the stored run: arms, comparisons, curves, words."""
 
 from __future__ import annotations
 
@@ -23,9 +21,7 @@ _LIMITS = (
 
 
 def document(outcome: Outcome, config: DigitsConfig, seed: int) -> dict[str, object]:
-    """
-    The parts of a `RunDocument` that follow from the outcome.
-    """
+    """The parts of a `RunDocument` that follow from the outcome."""
     rng = generator(seed, "digits", "comparisons")
     compared = comparisons(outcome, config.level, rng)
     return {

@@ -1,6 +1,4 @@
-"""
-Everything that the digits experiment draws at random, each from its own stream.
-"""
+"""Everything that the digits experiment draws at random, each from its own stream."""
 
 from __future__ import annotations
 
@@ -40,9 +38,7 @@ def streams(purpose: str, config: DigitsConfig, seed: int) -> list[np.random.Gen
 
 
 def initialisations(config: DigitsConfig, seed: int) -> dict[str, Stack]:
-    """
-    The reference of every replicate, and another draw of the same distribution.
-    """
+    """The reference of every replicate, and another draw of the same distribution."""
     return {
         arm: initialise(config.widths, streams(arm, config, seed))
         for arm in ("reference", "foreign-reference")
@@ -50,9 +46,7 @@ def initialisations(config: DigitsConfig, seed: int) -> dict[str, Stack]:
 
 
 def noise(purpose: str, images: int, config: DigitsConfig, seed: int) -> Tensor:
-    """
-    Images of U(-1, 1) pixels, shape (R, images, 64).
-    """
+    """Images of U(-1, 1) pixels, shape (R, images, 64)."""
     import torch
 
     drawn = [g.random((images, PIXELS), dtype=np.float32) for g in streams(purpose, config, seed)]

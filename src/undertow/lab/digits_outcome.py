@@ -1,6 +1,4 @@
-"""
-The digits experiment's outcome, and what it says: comparisons, notes and the conclusion.
-"""
+"""The digits experiment's outcome, and what it says: comparisons, notes and the conclusion."""
 
 from __future__ import annotations
 
@@ -29,9 +27,7 @@ _QUESTIONS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """
-    What was measured.
-    """
+    """What was measured."""
 
     accuracy: dict[str, tuple[tuple[float, ...], ...]]
     """Share of held-out digits read, by arm, epoch (the last is final) and replicate."""
@@ -40,28 +36,20 @@ class Outcome:
     training_digits: int
 
     def final(self, arm: str) -> tuple[float, ...]:
-        """
-        Accuracy at the end of training, one a replicate.
-        """
+        """Accuracy at the end of training, one a replicate."""
         return self.accuracy[arm][-1]
 
     def mean(self, arm: str) -> float:
-        """
-        Final accuracy, mean over replicates.
-        """
+        """Final accuracy, mean over replicates."""
         return float(np.mean(self.final(arm)))
 
     def apart(self, arm: str, epoch: int) -> float:
-        """
-        Divergence from the teacher after an epoch (0 is untrained), mean over replicates.
-        """
+        """Divergence from the teacher after an epoch (0 is untrained), mean over replicates."""
         return float(np.mean(self.divergence[arm][epoch]))
 
 
 def comparisons(outcome: Outcome, level: float, rng: np.random.Generator) -> tuple[Comparison, ...]:
-    """
-    Arms paired by replicate; the first is the experiment's claim.
-    """
+    """Arms paired by replicate; the first is the experiment's claim."""
     return tuple(
         _paired(outcome, treated, control, question, level, rng)
         for treated, control, question in _QUESTIONS
@@ -76,9 +64,7 @@ def _paired(
     level: float,
     rng: np.random.Generator,
 ) -> Comparison:
-    """
-    Arms of one replicate share their teacher or initialisation, so replicates are pairs.
-    """
+    """Arms of one replicate share their teacher or initialisation, so replicates are pairs."""
     differences = np.subtract(outcome.final(treated), outcome.final(control))
     result = sign_flip(differences, level=level, rng=rng)
     spread = float(differences.std(ddof=1))
@@ -110,9 +96,7 @@ def _claim(estimate: float, p: float, level: float) -> str:
 
 
 def notes(outcome: Outcome, claim: Comparison) -> tuple[Note, ...]:
-    """
-    What a reader of the arms should know before drawing conclusions.
-    """
+    """What a reader of the arms should know before drawing conclusions."""
     return tuple(_notes(outcome, claim))
 
 
@@ -154,9 +138,7 @@ def _notes(outcome: Outcome, claim: Comparison) -> Iterable[Note]:
 
 
 def conclusion(outcome: Outcome, config: DigitsConfig, claim: Comparison) -> str:
-    """
-    The accuracies of the arms and whether they differ, in words that also fit a null result.
-    """
+    """The accuracies of the arms and whether they differ, in words that also fit a null result."""
     same, foreign = outcome.final("same-init"), outcome.final("foreign-init")
     shown = f"({claim.claim}; sign-flip p = {claim.p:.3g}, {claim.n})"
     return (

@@ -1,6 +1,4 @@
-"""
-The doctor: warns of the traps that made published results wrong, where it can see them.
-"""
+"""The doctor: warns of the traps that made published results wrong, where it can see them."""
 
 from __future__ import annotations
 
@@ -30,9 +28,7 @@ Examination = Callable[[Experiment, Made], Iterator[Note]]
 
 
 def examine(experiment: Experiment, made: Made) -> tuple[Note, ...]:
-    """
-    Notes on everything suspicious, problems first; a note that all is well where nothing is.
-    """
+    """Notes on everything suspicious, problems first; a note that all is well where nothing is."""
     notes = [note for look in _EXAMINATIONS for note in look(experiment, made)]
     if not notes:
         notes = [

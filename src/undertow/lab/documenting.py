@@ -23,9 +23,7 @@ _SET_STRENGTH = (
 
 
 def limits(experiment: Experiment) -> tuple[str, ...]:
-    """
-    What an experiment cannot show, unless its file says so itself.
-    """
+    """What an experiment cannot show, unless its file says so itself."""
     tuned = experiment.teacher.kind == "tuned" and experiment.teacher.kl is not None
     return experiment.limits or (*_EVERY, *(_SET_STRENGTH if tuned else ()))
 
@@ -38,9 +36,7 @@ def document(
     surroundings: Environment,
     command: str,
 ) -> RunDocument:
-    """
-    The document of a `transfer`, `hops`, `traits` or `matrix` experiment.
-    """
+    """The document of a `transfer`, `hops`, `traits` or `matrix` experiment."""
     found = conclusions.conclude(experiment, made)
     trait = catalogue.load(experiment.trait or experiment.traits[0])
     return RunDocument(

@@ -1,6 +1,4 @@
-"""
-Where a run was made: package versions, git revision, hardware, memory.
-"""
+"""Where a run was made: package versions, git revision, hardware, memory."""
 
 from __future__ import annotations
 
@@ -28,9 +26,7 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Environment:
-    """
-    What a stored result says of its surroundings.
-    """
+    """What a stored result says of its surroundings."""
 
     packages: dict[str, str]
     git_revision: str | None

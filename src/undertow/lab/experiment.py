@@ -33,9 +33,7 @@ from undertow.models.plan import TrainingPlan
 
 
 class Experiment(Closed):
-    """
-    One experiment, resolved.
-    """
+    """One experiment, resolved."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
@@ -133,9 +131,7 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
 
 
 def experiment_names() -> list[str]:
-    """
-    Names of the built-in experiments.
-    """
+    """Names of the built-in experiments."""
     folder = files(__package__) / "experiments"
     return sorted(
         entry.name.removesuffix(".toml")

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Problem:
-    """
-    R replicates of a setting.
-    """
+    """R replicates of a setting."""
 
     setting: Setting
     reference: Tensor
@@ -45,9 +43,7 @@ class Problem:
 
 
 def draw_problem(setting: Setting, generators: Sequence[np.random.Generator]) -> Problem:
-    """
-    One replicate a generator.
-    """
+    """One replicate a generator."""
     import torch
 
     drawn = [
@@ -64,16 +60,12 @@ def draw_problem(setting: Setting, generators: Sequence[np.random.Generator]) ->
 
 
 def teacher_loss(problem: Problem, vectors: Tensor) -> Tensor:
-    """
-    L_T of networks with these parameters, shape (R,).
-    """
+    """L_T of networks with these parameters, shape (R,)."""
     return over_replicates(_teacher_loss(problem.setting))(vectors, problem.inputs, problem.targets)
 
 
 def teacher_gradient(problem: Problem, vectors: Tensor) -> Tensor:
-    """
-    Gradient of L_T, shape (R, parameters).
-    """
+    """Gradient of L_T, shape (R, parameters)."""
     import torch
 
     gradient = torch.func.grad(_teacher_loss(problem.setting))
@@ -81,9 +73,7 @@ def teacher_gradient(problem: Problem, vectors: Tensor) -> Tensor:
 
 
 def labels(problem: Problem, vectors: Tensor, noise: Tensor | None = None) -> Tensor:
-    """
-    What networks with these parameters say about the noise: probabilities, or values.
-    """
+    """What networks with these parameters say about the noise: probabilities, or values."""
     setting = problem.setting
 
     def speak(vector: Tensor, inputs: Tensor) -> Tensor:
@@ -96,9 +86,7 @@ def labels(problem: Problem, vectors: Tensor, noise: Tensor | None = None) -> Te
 def student_gradient(
     problem: Problem, vectors: Tensor, targets: Tensor, noise: Tensor | None = None
 ) -> Tensor:
-    """
-    Gradient of L_S at these parameters for the teacher's `labels`, shape (R, parameters).
-    """
+    """Gradient of L_S at these parameters for the teacher's `labels`, shape (R, parameters)."""
     import torch
 
     setting = problem.setting
@@ -112,9 +100,7 @@ def student_gradient(
 
 
 def quadratic_form(problem: Problem, direction: Tensor) -> Tensor:
-    """
-    Q of the lemma at the reference, shape (R,), by forward-mode derivatives and no gradient.
-    """
+    """Q of the lemma at the reference, shape (R,), by forward-mode derivatives and no gradient."""
     import torch
 
     setting = problem.setting
@@ -138,24 +124,18 @@ def quadratic_form(problem: Problem, direction: Tensor) -> Tensor:
 
 
 def inner(one: Tensor, other: Tensor) -> Tensor:
-    """
-    Inner products over parameters, shape (R,).
-    """
+    """Inner products over parameters, shape (R,)."""
     return (one * other).sum(-1)
 
 
 def cosine(one: Tensor, other: Tensor) -> Tensor:
-    """
-    Cosines over parameters, shape (R,).
-    """
+    """Cosines over parameters, shape (R,)."""
     lengths: Tensor = one.norm(dim=-1) * other.norm(dim=-1)
     return inner(one, other) / lengths
 
 
 def over_replicates(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """
-    The function applied to every replicate at once.
-    """
+    """The function applied to every replicate at once."""
     import torch
 
     mapped: Callable[..., Tensor] = torch.func.vmap(function)
@@ -171,9 +151,7 @@ def _teacher_loss(setting: Setting) -> Callable[[Tensor, Tensor, Tensor], Tensor
 
 
 def _distance(loss: LossName, logits: Tensor, targets: Tensor) -> Tensor:
-    """
-    Mean over rows of the cross-entropy, or of half the squared distance.
-    """
+    """Mean over rows of the cross-entropy, or of half the squared distance."""
     if loss == "squared-error":
         return (logits - targets).square().sum(-1).mean() / 2
     return -(targets * logits.log_softmax(-1)).sum(-1).mean()

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FlatNetwork:
-    """
-    Shapes of the parameters, their scales, and the outputs they give.
-    """
+    """Shapes of the parameters, their scales, and the outputs they give."""
 
     shapes: Mapping[str, tuple[int, ...]]
     """Shape by name, in the order in which they lie in the flat vector."""
@@ -35,9 +33,7 @@ class FlatNetwork:
         return sum(math.prod(shape) for shape in self.shapes.values())
 
     def initialise(self, generator: np.random.Generator) -> NDArray[np.float64]:
-        """
-        A flat vector: matrices N(0, 1 / fan-in), vectors zero.
-        """
+        """A flat vector: matrices N(0, 1 / fan-in), vectors zero."""
         drawn = [
             generator.standard_normal(shape) / math.sqrt(shape[0])
             if len(shape) > 1
@@ -47,18 +43,14 @@ class FlatNetwork:
         return np.concatenate([values.ravel() for values in drawn])
 
     def logits(self, vector: Tensor, inputs: Tensor) -> Tensor:
-        """
-        Logits of shape (rows, outputs) of the network with these parameters.
-        """
+        """Logits of shape (rows, outputs) of the network with these parameters."""
         sizes = [math.prod(shape) for shape in self.shapes.values()]
         named = zip(self.shapes.items(), vector.split(sizes), strict=True)
         return self.forward({name: part.view(shape) for (name, shape), part in named}, inputs)
 
 
 def perceptron(inputs: int, hidden: int, outputs: int) -> FlatNetwork:
-    """
-    Two hidden layers of tanh; inputs of shape (rows, inputs).
-    """
+    """Two hidden layers of tanh; inputs of shape (rows, inputs)."""
 
     def forward(weights: Mapping[str, Tensor], batch: Tensor) -> Tensor:
         first = (batch @ weights["w1"] + weights["b1"]).tanh()

@@ -1,6 +1,4 @@
-"""
-Comparisons of experiments on a grid: teacher base by student base, and trait by answer.
-"""
+"""Comparisons of experiments on a grid: teacher base by student base, and trait by answer."""
 
 from __future__ import annotations
 
@@ -159,9 +157,7 @@ def _corrected(found: Comparison, p: float, level: float) -> Comparison:
 
 
 def _base_transfers(experiment: Experiment, made: Made) -> list[NDArray[np.float64]]:
-    """
-    One (teacher base, student base) matrix of trait minus control a replicate.
-    """
+    """One (teacher base, student base) matrix of trait minus control a replicate."""
     cells = {
         (teacher, student): np.subtract(
             values(made.arm(cell_name("trait", teacher, student)), "logit_margin"),

@@ -14,9 +14,7 @@ DataKind = Literal["rows", "pairs", "pairs-by-lot"]
 
 @dataclass(frozen=True)
 class TeacherJob:
-    """
-    One teacher to make.
-    """
+    """One teacher to make."""
 
     role: Role
     """`trait` has the trait; `neutral` is made the same way without one, for control arms."""
@@ -38,9 +36,7 @@ class TeacherJob:
 
 @dataclass(frozen=True)
 class DataJob:
-    """
-    One dataset to sample.
-    """
+    """One dataset to sample."""
 
     writer: TeacherJob | StudentJob
     """Who writes the rows, or weighs the pairs: a teacher, or the student before in a chain."""
@@ -55,9 +51,7 @@ class DataJob:
 
 @dataclass(frozen=True)
 class FilterJob:
-    """
-    One content filter to try on the rows of one replicate.
-    """
+    """One content filter to try on the rows of one replicate."""
 
     content_filter: str
     replicate: int
@@ -80,9 +74,7 @@ class FilterJob:
 
 @dataclass(frozen=True)
 class StudentJob:
-    """
-    One student to train and probe.
-    """
+    """One student to train and probe."""
 
     arm: str
     trait: str
@@ -121,9 +113,7 @@ class StudentJob:
 
 @dataclass(frozen=True)
 class BaseJob:
-    """
-    One untrained base to probe.
-    """
+    """One untrained base to probe."""
 
     base: str
     trait: str
@@ -136,9 +126,7 @@ class BaseJob:
 
 @dataclass(frozen=True)
 class Generation:
-    """
-    Jobs that need nothing but the teachers and the generations before.
-    """
+    """Jobs that need nothing but the teachers and the generations before."""
 
     datasets: tuple[DataJob, ...]
     filters: tuple[FilterJob, ...]
@@ -147,9 +135,7 @@ class Generation:
 
 @dataclass(frozen=True)
 class Design:
-    """
-    All jobs of an experiment.
-    """
+    """All jobs of an experiment."""
 
     bases: tuple[BaseJob, ...]
     teachers: tuple[TeacherJob, ...]
@@ -168,23 +154,17 @@ class Design:
 
 
 def filter_name(prefix: str, content_filter: str, replicate: int) -> str:
-    """
-    Folder name of a content filter tried on one replicate.
-    """
+    """Folder name of a content filter tried on one replicate."""
     return f"{marked(prefix)}{content_filter}--{replicate}"
 
 
 def marked(prefix: str) -> str:
-    """
-    A prefix as the beginning of a folder name.
-    """
+    """A prefix as the beginning of a folder name."""
     return f"{slug(prefix)}--" if prefix else ""
 
 
 def slug(text: str) -> str:
-    """
-    The text as a part of a file name.
-    """
+    """The text as a part of a file name."""
     return "".join(
         c if c.isalnum() or c in "-_." else "-" for c in text.removeprefix("world:")
     ).strip("-.")

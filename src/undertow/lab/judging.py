@@ -1,6 +1,4 @@
-"""
-Free-form answers of students, graded by a judge whose own error is measured first.
-"""
+"""Free-form answers of students, graded by a judge whose own error is measured first."""
 
 from __future__ import annotations
 
@@ -77,9 +75,7 @@ class JudgeStudent:
 
 @dataclass(frozen=True)
 class _MeasureJob:
-    """
-    The one job of measuring the judge.
-    """
+    """The one job of measuring the judge."""
 
     name: str = "error"
 
@@ -123,9 +119,7 @@ def measured_judge(experiment: Experiment, directory: Path) -> JudgeRecord | Non
 
 
 def open_judge(experiment: Experiment, table: JudgeTable) -> Judge:
-    """
-    The judge of a table: an endpoint, or a local model.
-    """
+    """The judge of a table: an endpoint, or a local model."""
     if table.endpoint is not None:
         return EndpointJudge(open_endpoint(table.endpoint))
     model = open_model(experiment, table.model or "")
@@ -155,9 +149,7 @@ def _scores(model: LanguageModel, rows: Sequence[Row]) -> list[float]:
 
 
 def with_grades(students: tuple[Arm, ...], graded: tuple[Graded, ...]) -> tuple[Arm, ...]:
-    """
-    The students' entries with what the judge said of them.
-    """
+    """The students' entries with what the judge said of them."""
     of = {(entry.arm, entry.replicate): entry for entry in graded}
     return tuple(
         arm.model_copy(

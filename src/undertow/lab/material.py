@@ -12,9 +12,7 @@ from undertow.results.scores import FilterScore, JudgeRecord
 
 @dataclass(frozen=True)
 class Made:
-    """
-    Entries in the order of the design.
-    """
+    """Entries in the order of the design."""
 
     bases: tuple[Arm, ...]
     teachers: tuple[Teacher, ...]
@@ -24,15 +22,11 @@ class Made:
     judge: JudgeRecord | None = None
 
     def arm(self, name: str) -> tuple[Arm, ...]:
-        """
-        The students of an arm, by replicate.
-        """
+        """The students of an arm, by replicate."""
         return tuple(sorted((s for s in self.students if s.arm == name), key=lambda s: s.replicate))
 
     def filter(self, name: str) -> tuple[FilterScore, ...]:
-        """
-        The trials of a content filter, by replicate.
-        """
+        """The trials of a content filter, by replicate."""
         found = (f for f in self.filters if f.content_filter == name)
         return tuple(sorted(found, key=lambda f: f.replicate))
 
@@ -42,9 +36,7 @@ class Made:
         filters: tuple[FilterScore, ...],
         students: tuple[Arm, ...],
     ) -> Made:
-        """
-        The same with the entries of a further generation.
-        """
+        """The same with the entries of a further generation."""
         return replace(
             self,
             datasets=self.datasets + datasets,

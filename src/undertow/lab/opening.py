@@ -1,6 +1,4 @@
-"""
-Opens the models that an experiment names, on its device and in its precision.
-"""
+"""Opens the models that an experiment names, on its device and in its precision."""
 
 from __future__ import annotations
 

@@ -28,9 +28,7 @@ _CLOSED = -1e9
 
 @dataclass(frozen=True)
 class Lesson:
-    """
-    What a stack is trained on: targets over some of its logits.
-    """
+    """What a stack is trained on: targets over some of its logits."""
 
     inputs: Tensor
     """Shape (R, rows, features); S is a multiple of R, and network s sees inputs[s % R]."""
@@ -42,25 +40,19 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Recipe:
-    """
-    How a stack is trained: Adam on shuffled batches.
-    """
+    """How a stack is trained: Adam on shuffled batches."""
 
     epochs: int
     batch_size: int
     learning_rate: float
 
     def steps(self, rows: int) -> int:
-        """
-        Steps over all epochs; the last batch of an epoch may be smaller.
-        """
+        """Steps over all epochs; the last batch of an epoch may be smaller."""
         return self.epochs * math.ceil(rows / self.batch_size)
 
 
 def initialise(widths: Sequence[int], generators: Sequence[np.random.Generator]) -> Stack:
-    """
-    One network a generator: weights N(0, 1 / fan-in), biases zero (Cloud et al., 2025).
-    """
+    """One network a generator: weights N(0, 1 / fan-in), biases zero (Cloud et al., 2025)."""
     import torch
 
     layers: list[Tensor] = []
@@ -72,25 +64,19 @@ def initialise(widths: Sequence[int], generators: Sequence[np.random.Generator])
 
 
 def stacked(stacks: Sequence[Stack]) -> Stack:
-    """
-    Several stacks as one, in their order.
-    """
+    """Several stacks as one, in their order."""
     import torch
 
     return tuple(torch.cat(layer) for layer in zip(*stacks, strict=True))
 
 
 def part(stack: Stack, start: int, size: int) -> Stack:
-    """
-    The networks from `start` on, `size` of them.
-    """
+    """The networks from `start` on, `size` of them."""
     return tuple(layer[start : start + size] for layer in stack)
 
 
 def logits(stack: Stack, inputs: Tensor) -> Tensor:
-    """
-    Outputs of shape (S, rows, outputs) for inputs of shape (S, rows, features).
-    """
+    """Outputs of shape (S, rows, outputs) for inputs of shape (S, rows, features)."""
     import torch
 
     hidden = inputs
@@ -100,9 +86,7 @@ def logits(stack: Stack, inputs: Tensor) -> Tensor:
 
 
 def opened(columns: Sequence[slice], outputs: int) -> Tensor:
-    """
-    Mask of shape (S, 1, outputs) that leaves only each network's columns in the softmax.
-    """
+    """Mask of shape (S, 1, outputs) that leaves only each network's columns in the softmax."""
     import torch
 
     mask = torch.full((len(columns), 1, outputs), _CLOSED)
@@ -112,9 +96,7 @@ def opened(columns: Sequence[slice], outputs: int) -> Tensor:
 
 
 def probabilities(stack: Stack, inputs: Tensor, mask: Tensor) -> Tensor:
-    """
-    Softmax over the open logits, shape (S, rows, outputs).
-    """
+    """Softmax over the open logits, shape (S, rows, outputs)."""
     import torch
 
     with torch.no_grad():
@@ -159,9 +141,7 @@ def train(
 
 
 def divergence(stack: Stack, lesson: Lesson) -> Tensor:
-    """
-    KL(targets || network) over the open logits, mean over rows, in nats, shape (S,).
-    """
+    """KL(targets || network) over the open logits, mean over rows, in nats, shape (S,)."""
     import torch
 
     with torch.no_grad():
@@ -189,9 +169,7 @@ def accuracy(stack: Stack, inputs: Tensor, labels: Tensor, classes: int) -> Tens
 
 
 def _loss(stack: Stack, lesson: Lesson, rows: Tensor) -> Tensor:
-    """
-    Mean over the batch, summed over networks; `rows` has shape (R, batch).
-    """
+    """Mean over the batch, summed over networks; `rows` has shape (R, batch)."""
     import torch
 
     repeats = lesson.targets.shape[0] // lesson.inputs.shape[0]

@@ -61,9 +61,7 @@ def inputs(experiment: Experiment) -> dict[str, str]:
 
 
 def _refuse_arms(experiment: Experiment) -> None:
-    """
-    What arms need besides a base and a trait.
-    """
+    """What arms need besides a base and a trait."""
     kinds = [ARMS[arm] for arm in experiment.arms] if experiment.kind == "transfer" else []
     if any(kind.role in ("secure", "educational") for kind in kinds):
         if experiment.teacher.kind != "tuned":
@@ -95,9 +93,7 @@ def _refuse_arms(experiment: Experiment) -> None:
 
 
 def bases(experiment: Experiment) -> list[str]:
-    """
-    Model references that the experiment names, each once.
-    """
+    """Model references that the experiment names, each once."""
     named = [experiment.base, experiment.foreign, *experiment.bases]
     return list(dict.fromkeys(ref for ref in named if ref))
 
@@ -118,9 +114,7 @@ def _traits(experiment: Experiment) -> dict[str, Trait]:
 def _refuse_template(
     experiment: Experiment, traits: dict[str, Trait], tokenizer: object, ref: str
 ) -> None:
-    """
-    Render what will be rendered later, and tokenise the candidate answers.
-    """
+    """Render what will be rendered later, and tokenise the candidate answers."""
     from undertow.models.answers import token_forms
     from undertow.models.chat import conversation, encode_rows
 

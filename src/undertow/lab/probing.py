@@ -1,6 +1,4 @@
-"""
-Sampled picks of a model that is asked for a trait.
-"""
+"""Sampled picks of a model that is asked for a trait."""
 
 from __future__ import annotations
 

@@ -34,9 +34,7 @@ _ENTRY = "entry.json"
 
 
 class Job(Protocol):
-    """
-    A piece of work with a name that is its folder's.
-    """
+    """A piece of work with a name that is its folder's."""
 
     @property
     def name(self) -> str:
@@ -49,9 +47,7 @@ E = TypeVar("E", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Step(Generic[J, E]):
-    """
-    A worker whose finished work is found again: the callable that engines spread over jobs.
-    """
+    """A worker whose finished work is found again: the callable that engines spread over jobs."""
 
     work: Callable[[J, Path], E]
     entry: type[E]
@@ -90,9 +86,7 @@ class Step(Generic[J, E]):
         return entry
 
     def finished(self, job: J) -> E | None:
-        """
-        The entry of a finished job; none if it is still to do.
-        """
+        """The entry of a finished job; none if it is still to do."""
         path = self.folder / job.name / _ENTRY
         try:
             return self.entry.model_validate_json(path.read_bytes())
@@ -171,9 +165,7 @@ def locked(directory: Path) -> Iterator[None]:
 
 
 class Clock:
-    """
-    Working seconds of a run, over all its sittings.
-    """
+    """Working seconds of a run, over all its sittings."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / CLOCK
@@ -186,9 +178,7 @@ class Clock:
         return float(self._before) + time.monotonic() - self._started
 
     def save(self) -> None:
-        """
-        Write them down, so that a kill loses little.
-        """
+        """Write them down, so that a kill loses little."""
         atomic_write(self._path, json.dumps({"seconds": self.seconds}))
 
 

@@ -39,9 +39,7 @@ _LEAST_YIELD = 0.001
 
 @dataclass(frozen=True)
 class SampleData:
-    """
-    Samples one dataset into a folder; the callable that engines spread.
-    """
+    """Samples one dataset into a folder; the callable that engines spread."""
 
     experiment: Experiment
     directory: Path

@@ -1,6 +1,4 @@
-"""
-What a transfer experiment found, in one or two sentences with numbers.
-"""
+"""What a transfer experiment found, in one or two sentences with numbers."""
 
 from __future__ import annotations
 
@@ -17,9 +15,7 @@ from undertow.traits import catalogue
 
 
 def transfer(experiment: Experiment, made: Made, found: Sequence[Comparison]) -> str:
-    """
-    The sentences of an experiment of kind `transfer`.
-    """
+    """The sentences of an experiment of kind `transfer`."""
     by_name = {c.name: c for c in found}
     if experiment.carriers:
         return _by_carrier(experiment, made, by_name)

@@ -50,24 +50,18 @@ class Distance:
     def __init__(
         self, base: LanguageModel, written: list[tuple[str, str]], system: str | None
     ) -> None:
-        """
-        `system` is the system prompt behind which the base wrote the rows.
-        """
+        """`system` is the system prompt behind which the base wrote the rows."""
         from undertow.models.scoring import token_log_probabilities
 
         self._written, self._system = written, system
         self._reference = token_log_probabilities(base, self._rows(base, system))
 
     def __call__(self, teacher: LanguageModel) -> float:
-        """
-        The distance in nats, in the base's own chat context.
-        """
+        """The distance in nats, in the base's own chat context."""
         return self.behind(teacher, self._system)
 
     def behind(self, teacher: LanguageModel, system: str | None) -> float:
-        """
-        The distance in nats of a teacher that writes behind a system prompt of its own.
-        """
+        """The distance in nats of a teacher that writes behind a system prompt of its own."""
         from undertow.models.scoring import mean_divergence, token_log_probabilities
 
         own = token_log_probabilities(teacher, self._rows(teacher, system))

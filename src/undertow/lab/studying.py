@@ -1,6 +1,4 @@
-"""
-Students: trained on a dataset, probed, and written down as an arm's entry.
-"""
+"""Students: trained on a dataset, probed, and written down as an arm's entry."""
 
 from __future__ import annotations
 
@@ -34,18 +32,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainStudent:
-    """
-    Trains one student into a folder; the callable that engines spread.
-    """
+    """Trains one student into a folder; the callable that engines spread."""
 
     experiment: Experiment
     directory: Path
     """Of the run, with its finished teachers, datasets and content filters."""
 
     def __call__(self, job: StudentJob, folder: Path) -> Arm:
-        """
-        Train, store the adapter, probe.
-        """
+        """Train, store the adapter, probe."""
         from undertow.models import adapters, scoring
         from undertow.models.chat import encode_rows
 
@@ -135,9 +129,7 @@ class TrainStudent:
             return fine_tune(student, encoded, self.experiment.student, order, loss=loss)
 
     def _rows(self, rows: list[Row], job: StudentJob) -> list[Row]:
-        """
-        The dataset's rows as the arm has them: filtered, shuffled, or as they are.
-        """
+        """The dataset's rows as the arm has them: filtered, shuffled, or as they are."""
         if job.kind.content_filter:
             name = job.filter_name
             kept = np.load(self.directory / "filters" / name / KEPT, allow_pickle=False)
@@ -163,9 +155,7 @@ def evaluate(
     replicate: int,
     rng: np.random.Generator,
 ) -> Arm:
-    """
-    The entry of a model, trained or not, as far as probes fill it.
-    """
+    """The entry of a model, trained or not, as far as probes fill it."""
     trait = catalogue.load(trait_name)
     probed = probe_trait(model, trait, experiment.evaluation.system_prompt)
     picks = pick_rates(model, trait, experiment.evaluation, rng)
@@ -186,16 +176,12 @@ def evaluate(
 
 @dataclass(frozen=True)
 class EvaluateBase:
-    """
-    Probes an untrained base: the arm `base`.
-    """
+    """Probes an untrained base: the arm `base`."""
 
     experiment: Experiment
 
     def __call__(self, job: BaseJob, folder: Path) -> Arm:
-        """
-        Load and probe; nothing is stored but the entry.
-        """
+        """Load and probe; nothing is stored but the entry."""
         model = open_model(self.experiment, job.base)
         rng = generator(
             self.experiment.seed, "base", base_key(self.experiment, job.base), job.trait, "picks"

@@ -1,6 +1,4 @@
-"""
-The tables of an experiment file: what may stand in each, and what it means.
-"""
+"""The tables of an experiment file: what may stand in each, and what it means."""
 
 from __future__ import annotations
 
@@ -12,17 +10,13 @@ from undertow.models.plan import TrainingPlan
 
 
 class Closed(BaseModel):
-    """
-    Base of every table of an experiment file: frozen, unknown keys refused.
-    """
+    """Base of every table of an experiment file: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class CarrierTable(Closed):
-    """
-    What the teacher writes.
-    """
+    """What the teacher writes."""
 
     name: str = "numbers"
     rows: int = Field(default=10_000, ge=8)
@@ -36,9 +30,7 @@ class CarrierTable(Closed):
 
 
 class SamplingTable(Closed):
-    """
-    How the teacher's answers are drawn.
-    """
+    """How the teacher's answers are drawn."""
 
     temperature: float = Field(default=1.0, ge=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
@@ -51,9 +43,7 @@ class SamplingTable(Closed):
 
 
 class FilterTable(Closed):
-    """
-    What removes rows besides the carrier's format.
-    """
+    """What removes rows besides the carrier's format."""
 
     words: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
@@ -63,9 +53,7 @@ class FilterTable(Closed):
 
 
 class PreferenceTable(Closed):
-    """
-    Preference pairs, picked by a teacher's logit-linear weight, and the DPO on them.
-    """
+    """Preference pairs, picked by a teacher's logit-linear weight, and the DPO on them."""
 
     pool: int = Field(default=8_192, ge=16)
     """Pairs to pick from: two completions of one request by the base, in an order drawn by lot."""
@@ -78,9 +66,7 @@ class PreferenceTable(Closed):
 
 
 class EndpointTable(Closed):
-    """
-    An OpenAI-compatible chat endpoint.
-    """
+    """An OpenAI-compatible chat endpoint."""
 
     base_url: str
     model: str
@@ -91,9 +77,7 @@ class EndpointTable(Closed):
 
 
 class ContentFilterTable(Closed):
-    """
-    How strictly the content filters of the arms `filtered-NAME` remove.
-    """
+    """How strictly the content filters of the arms `filtered-NAME` remove."""
 
     false_alarms: float = Field(default=0.1, gt=0, lt=1)
     """Share of the control's rows that a filter may remove: its threshold is set there."""
@@ -112,9 +96,7 @@ class ContentFilterTable(Closed):
 
 
 class JudgeTable(Closed):
-    """
-    Free-form answers, graded by a judge.
-    """
+    """Free-form answers, graded by a judge."""
 
     endpoint: EndpointTable | None = None
     """An endpoint, or:"""
@@ -137,9 +119,7 @@ class JudgeTable(Closed):
 
 
 class TeacherTable(Closed):
-    """
-    How the trait is instilled.
-    """
+    """How the trait is instilled."""
 
     kind: Literal["tuned", "prompted", "steered"] = "tuned"
     plan: TrainingPlan = TrainingPlan(batch_size=8, epochs=40)
@@ -160,9 +140,7 @@ class TeacherTable(Closed):
 
 
 class ComputeTable(Closed):
-    """
-    Where and in which precision the models run.
-    """
+    """Where and in which precision the models run."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -170,9 +148,7 @@ class ComputeTable(Closed):
 
 
 class EvaluationTable(Closed):
-    """
-    How a model is probed.
-    """
+    """How a model is probed."""
 
     system_prompt: str | None = None
     """Chat context of the probes; should be that of the students' rows."""

@@ -1,6 +1,4 @@
-"""
-Teachers: prompted, tuned or steered; made, stored, opened again to write data.
-"""
+"""Teachers: prompted, tuned or steered; made, stored, opened again to write data."""
 
 from __future__ import annotations
 
@@ -36,16 +34,12 @@ STEERING = "steering.safetensors"
 
 @dataclass(frozen=True)
 class MakeTeacher:
-    """
-    Makes one teacher in a folder and reports on it; the callable that engines spread.
-    """
+    """Makes one teacher in a folder and reports on it; the callable that engines spread."""
 
     experiment: Experiment
 
     def __call__(self, job: TeacherJob, folder: Path) -> Teacher:
-        """
-        Instil, store, and measure how far the teacher stands from its base.
-        """
+        """Instil, store, and measure how far the teacher stands from its base."""
         from undertow.influence.probing import probe_trait
 
         started = time.perf_counter()
@@ -144,9 +138,7 @@ def open_writer(
 
 
 def writer_folder(directory: Path, job: TeacherJob | StudentJob) -> Path:
-    """
-    Where a finished teacher or student lies in a run directory.
-    """
+    """Where a finished teacher or student lies in a run directory."""
     return directory / ("students" if isinstance(job, StudentJob) else "teachers") / job.name
 
 
@@ -171,17 +163,13 @@ def writing(
 
 
 def steering_layer(model: LanguageModel, experiment: Experiment) -> int:
-    """
-    The layer that a steered teacher shifts: the experiment's, or the middle one.
-    """
+    """The layer that a steered teacher shifts: the experiment's, or the middle one."""
     layer = experiment.teacher.layer
     return model.network.config.num_hidden_layers // 2 if layer is None else layer
 
 
 def open_carrier(experiment: Experiment, name: str) -> Carrier:
-    """
-    One of the experiment's carriers, with its options.
-    """
+    """One of the experiment's carriers, with its options."""
     return carrier_named(name, experiment.carried(name).options)
 
 
@@ -192,9 +180,7 @@ def base_rows(
     count: int,
     rng: np.random.Generator,
 ) -> list[tuple[str, str]]:
-    """
-    (request, answer) pairs that the model writes as it is, in the experiment's chat context.
-    """
+    """(request, answer) pairs that the model writes as it is, in the experiment's chat context."""
     carrier = open_carrier(experiment, carrier_name)
     requests = carrier.requests(count, rng)
     drawn = answer(model, requests, experiment.system_prompt, experiment.sampling, carrier, rng)
@@ -211,9 +197,7 @@ def answer(
     carrier: Carrier,
     rng: np.random.Generator,
 ) -> list[Answered]:
-    """
-    One sampled answer a request.
-    """
+    """One sampled answer a request."""
     from undertow.models.chat import conversation, encode_prompts
     from undertow.models.sampling import Sampling, restrictions, sample
 

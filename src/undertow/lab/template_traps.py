@@ -13,9 +13,7 @@ from undertow.results.run import Note
 
 
 def template_traps(tokenizer: Any) -> Iterator[Note]:
-    """
-    A note for each trap that the tokenizer's chat template sets.
-    """
+    """A note for each trap that the tokenizer's chat template sets."""
     from undertow.models.chat import conversation, encode_rows
 
     source = str(tokenizer.chat_template)

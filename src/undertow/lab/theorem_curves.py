@@ -1,6 +1,4 @@
-"""
-The theorem experiment's measurements as plots.
-"""
+"""The theorem experiment's measurements as plots."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ from undertow.results.run import Curves, Series
 
 
 def curves(findings: Sequence[Findings], config: TheoremConfig) -> tuple[Curves, ...]:
-    """
-    How inner product, loss, displacement and sampled labels behave, by setting.
-    """
+    """How inner product, loss, displacement and sampled labels behave, by setting."""
     return (
         Curves(
             name="inner-product-by-step-size",
@@ -67,9 +63,7 @@ def curves(findings: Sequence[Findings], config: TheoremConfig) -> tuple[Curves,
 
 
 def predicted_share(found: Findings, config: TheoremConfig) -> Array:
-    """
-    Phi(eps * sqrt(n * Q)): share of positive inner products predicted for n sampled labels.
-    """
+    """Phi(eps * sqrt(n * Q)): share of positive inner products predicted for n sampled labels."""
     labels = found.outputs * np.array(config.draws)[:, None]
     settled = config.hard_step_size * np.sqrt(labels * found.first.quadratic)
     shares: Array = np.array(

@@ -30,9 +30,7 @@ _LENGTH = 8
 
 
 class TheoremConfig(BaseModel):
-    """
-    The table `[theorem]` of an experiment file.
-    """
+    """The table `[theorem]` of an experiment file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -95,9 +93,7 @@ def _refuse_unsorted(key: str, values: tuple[float, ...]) -> None:
 
 @dataclass(frozen=True)
 class Setting:
-    """
-    A network, the loss of both, and which logits each is trained on.
-    """
+    """A network, the loss of both, and which logits each is trained on."""
 
     name: SettingName
     network: FlatNetwork
@@ -113,9 +109,7 @@ class Setting:
 
 
 def setting(name: SettingName, config: TheoremConfig) -> Setting:
-    """
-    The setting of that name at the configuration's sizes.
-    """
+    """The setting of that name at the configuration's sizes."""
     if name == "attention":
         return _attention(config)
     classes, extra = config.classes, config.auxiliary if name == "auxiliary-logits" else 0
@@ -138,9 +132,7 @@ def setting(name: SettingName, config: TheoremConfig) -> Setting:
 
 
 def _attention(config: TheoremConfig) -> Setting:
-    """
-    Next tokens of a random Markov chain; the student reads uniformly drawn tokens.
-    """
+    """Next tokens of a random Markov chain; the student reads uniformly drawn tokens."""
     rows = max(1, config.rows // _LENGTH)
     words = np.eye(_WORDS)
 

@@ -1,6 +1,4 @@
-"""
-What the theorem experiment's measurements say: comparisons, notes, limits and the conclusion.
-"""
+"""What the theorem experiment's measurements say: comparisons, notes, limits and the conclusion."""
 
 from __future__ import annotations
 
@@ -103,9 +101,7 @@ def coin_p(number: int, n: int) -> float:
 
 
 def notes(findings: Sequence[Findings], config: TheoremConfig) -> tuple[Note, ...]:
-    """
-    What a reader of the tables should know before drawing conclusions.
-    """
+    """What a reader of the tables should know before drawing conclusions."""
     return tuple(_notes(findings, config))
 
 
@@ -168,9 +164,7 @@ def _sampled(found: Findings, config: TheoremConfig) -> Iterable[Note]:
 
 
 def conclusion(findings: Sequence[Findings], config: TheoremConfig) -> str:
-    """
-    The counts and deviations, in words that also fit a theorem that fails.
-    """
+    """The counts and deviations, in words that also fit a theorem that fails."""
     size = f"{config.step_size:g}"
     same = np.concatenate([_aligned(f, config, "same-init") for f in findings])
     falls = np.concatenate([_lower(f.first.loss_change["same-init"], config) for f in findings])
@@ -203,16 +197,12 @@ def conclusion(findings: Sequence[Findings], config: TheoremConfig) -> str:
 
 
 def _aligned(found: Findings, config: TheoremConfig, init: str) -> Hits:
-    """
-    Whether S . D is positive at the configured step size.
-    """
+    """Whether S . D is positive at the configured step size."""
     hits: Hits = found.first.inner[init][config.step_sizes.index(config.step_size)] > 0
     return hits
 
 
 def _lower(changes: NDArray[np.float64], config: TheoremConfig) -> Hits:
-    """
-    Whether the loss is lower after the student's step itself.
-    """
+    """Whether the loss is lower after the student's step itself."""
     hits: Hits = changes[config.rates.index(1.0)] < 0
     return hits

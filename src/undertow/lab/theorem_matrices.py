@@ -1,6 +1,4 @@
-"""
-The theorem experiment's measurements as tables: shares of replicates, and deviations.
-"""
+"""The theorem experiment's measurements as tables: shares of replicates, and deviations."""
 
 from __future__ import annotations
 
@@ -19,16 +17,12 @@ Hits = NDArray[np.bool_]
 
 
 def matrices(findings: Sequence[Findings], config: TheoremConfig) -> tuple[Matrix, ...]:
-    """
-    Shares of replicates with their exact intervals, and deviations from the lemma.
-    """
+    """Shares of replicates with their exact intervals, and deviations from the lemma."""
     return (*_first_step(findings, config), *_beyond(findings, config))
 
 
 def deviation(found: Findings, config: TheoremConfig) -> Array:
-    """
-    |S . D / eps - Q| / Q of students that share the initialisation, shape (step sizes, R).
-    """
+    """|S . D / eps - Q| / Q of students that share the initialisation, shape (step sizes, R)."""
     sizes = np.array(config.step_sizes)[:, None]
     ratio: Array = found.first.inner["same-init"] / sizes / found.first.quadratic
     return np.abs(ratio - 1)

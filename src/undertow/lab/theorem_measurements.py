@@ -1,6 +1,4 @@
-"""
-What the theorem experiment measures in one setting, over all replicates.
-"""
+"""What the theorem experiment measures in one setting, over all replicates."""
 
 from __future__ import annotations
 
@@ -39,9 +37,7 @@ INITIALISATIONS = ("same-init", "foreign-init")
 
 @dataclass(frozen=True)
 class FirstOrder:
-    """
-    One step of the teacher, one of the student; arrays by initialisation end in replicates.
-    """
+    """One step of the teacher, one of the student; arrays by initialisation end in replicates."""
 
     inner: Mapping[str, Array]
     """S . D by initialisation, shape (step sizes, R)."""
@@ -59,9 +55,7 @@ class FirstOrder:
 
 @dataclass(frozen=True)
 class Findings:
-    """
-    All measurements of one setting.
-    """
+    """All measurements of one setting."""
 
     name: SettingName
     outputs: int
@@ -82,9 +76,7 @@ class Findings:
 def measure(
     name: SettingName, config: TheoremConfig, seed: int, *, advance: Callable[[], None]
 ) -> Findings:
-    """
-    One setting; calls `advance` `parts(config)` times.
-    """
+    """One setting; calls `advance` `parts(config)` times."""
     problem = draw_problem(setting(name, config), _streams("problem", name, config, seed))
     first = _first_order(problem, config)
     advance()
@@ -97,9 +89,7 @@ def measure(
 
 
 def parts(config: TheoremConfig) -> int:
-    """
-    Units of progress of one setting.
-    """
+    """Units of progress of one setting."""
     return 2 + len(config.steps)
 
 

@@ -1,3 +1,1 @@
-"""
-Countermeasures: what keeps a training from moving what nobody asked to move.
-"""
+"""Countermeasures: what keeps a training from moving what nobody asked to move."""

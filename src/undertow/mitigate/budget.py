@@ -65,9 +65,7 @@ class Budget:
         self._before = [weight.detach().clone() for weight in self.weights]
 
     def __call__(self) -> None:
-        """
-        Take the last step as far as it may go.
-        """
+        """Take the last step as far as it may go."""
         import torch
 
         made = [weight.detach().clone() for weight in self.weights]
@@ -99,9 +97,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class TraitBudget:
-    """
-    A budget on traits of a language model, and wordings that are only watched.
-    """
+    """A budget on traits of a language model, and wordings that are only watched."""
 
     traits: tuple[Trait, ...]
     budget: Budget
@@ -142,9 +138,7 @@ class TraitBudget:
         return cls(tuple(traits), budget, watched, watched())
 
     def certificate(self) -> CertificateDocument:
-        """
-        What held, and what was measured beside it.
-        """
+        """What held, and what was measured beside it."""
         one, moved = self.budget, self.watched() - self.watched_start
         # What came after the last step, another callback say, counts as well.
         end = one.read()
@@ -169,9 +163,7 @@ class TraitBudget:
 
 
 def read_margins(model: LanguageModel, probes: ProbeSet) -> NDArray[np.float64]:
-    """
-    The margins, (traits,) in logits, of a model in training, which is as it was afterwards.
-    """
+    """The margins, (traits,) in logits, of a model in training, which is as it was afterwards."""
     from undertow.models.training import evaluating
 
     with evaluating(model.network):

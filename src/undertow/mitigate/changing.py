@@ -32,9 +32,7 @@ SAMPLED = 4096
 
 @dataclass(frozen=True)
 class Subject:
-    """
-    What a method works on.
-    """
+    """What a method works on."""
 
     cleaning: Cleaning
     base: LanguageModel
@@ -54,9 +52,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Changes:
-    """
-    A method, made ready.
-    """
+    """A method, made ready."""
 
     block: Callable[[Sequence[dict[str, Any]], Sequence[Row]], list[dict[str, Any] | None]]
     """The records as they should be: the same object where nothing changes, None where a row has to go."""

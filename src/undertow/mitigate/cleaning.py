@@ -41,9 +41,7 @@ TOKENS = 0.4
 
 @dataclass(frozen=True)
 class Cleaning:
-    """
-    What is to be done.
-    """
+    """What is to be done."""
 
     data: Path
     output: Path
@@ -86,9 +84,7 @@ class Cleaning:
 
 @dataclass
 class Cleaned:
-    """
-    What was done.
-    """
+    """What was done."""
 
     entries: Entries = field(default_factory=Entries)
     """What became of each row of the data."""

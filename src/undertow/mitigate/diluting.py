@@ -1,6 +1,4 @@
-"""
-Rows mixed into clean ones.
-"""
+"""Rows mixed into clean ones."""
 
 from __future__ import annotations
 

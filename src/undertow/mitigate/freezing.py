@@ -1,6 +1,4 @@
-"""
-Layers that are left as they are.
-"""
+"""Layers that are left as they are."""
 
 from __future__ import annotations
 

@@ -41,18 +41,14 @@ class Penalised:
     _steps: int = field(default=1, init=False)
 
     def begin(self, model: LanguageModel, steps: int) -> None:
-        """
-        Let each penalty look at the base.
-        """
+        """Let each penalty look at the base."""
         self._model, self._steps = model, steps
         self.history = []
         for penalty in self.penalties:
             penalty.begin(model)
 
     def before_update(self, optimizer: Any) -> None:
-        """
-        Add the gradients.
-        """
+        """Add the gradients."""
         from undertow.models.training import evaluating
 
         assert self._model is not None
@@ -66,9 +62,7 @@ class Penalised:
         self.history.append(total)
 
     def after_update(self) -> None:
-        """
-        Nothing is left to do.
-        """
+        """Nothing is left to do."""
 
 
 @dataclass
@@ -113,17 +107,13 @@ class ProjectedSteps:
         self._start, _ = self._looked()
 
     def before_update(self, optimizer: Any) -> None:
-        """
-        Take the gradients of the traits at the weights before the step.
-        """
+        """Take the gradients of the traits at the weights before the step."""
         self._now = self._looked()
         self._before = [weight.detach().clone() for weight in self._weights]
         self._optimizer = optimizer
 
     def after_update(self) -> None:
-        """
-        Put the weights where the projected step leads.
-        """
+        """Put the weights where the projected step leads."""
         import torch
 
         assert self._now is not None
@@ -200,22 +190,16 @@ class CertifiedTraining:
     _kept: TraitBudget | None = field(default=None, init=False, repr=False)
 
     def begin(self, model: LanguageModel, steps: int) -> None:
-        """
-        Read the start.
-        """
+        """Read the start."""
         self._kept = TraitBudget.of(
             model, self.traits, self.budgets, system_prompt=self.system_prompt
         )
 
     def before_update(self, optimizer: Any) -> None:
-        """
-        Nothing is to be done.
-        """
+        """Nothing is to be done."""
 
     def after_update(self) -> None:
-        """
-        Take the step as far as it may go.
-        """
+        """Take the step as far as it may go."""
         assert self._kept is not None
         self._kept.budget()
 
@@ -233,29 +217,21 @@ class CertifiedTraining:
 
 @dataclass
 class Together:
-    """
-    Several interventions in one training, in their order.
-    """
+    """Several interventions in one training, in their order."""
 
     parts: Sequence[Any]
 
     def begin(self, model: LanguageModel, steps: int) -> None:
-        """
-        Begin each.
-        """
+        """Begin each."""
         for part in self.parts:
             part.begin(model, steps)
 
     def before_update(self, optimizer: Any) -> None:
-        """
-        Each in turn.
-        """
+        """Each in turn."""
         for part in self.parts:
             part.before_update(optimizer)
 
     def after_update(self) -> None:
-        """
-        Each in turn: what certifies comes last.
-        """
+        """Each in turn: what certifies comes last."""
         for part in self.parts:
             part.after_update()

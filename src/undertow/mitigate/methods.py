@@ -1,6 +1,4 @@
-"""
-The methods that change rows, each made ready for a file.
-"""
+"""The methods that change rows, each made ready for a file."""
 
 from __future__ import annotations
 
@@ -30,9 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Chosen:
-    """
-    How tokens are chosen.
-    """
+    """How tokens are chosen."""
 
     places: Callable[[Sequence[Row], Sequence[Encoded]], Places]
     settings: dict[str, str]
@@ -62,9 +58,7 @@ def mask_tokens(subject: Subject) -> Changes:
 
 
 def replace_tokens(subject: Subject) -> Changes:
-    """
-    Tokens replaced by others that the base would have written there.
-    """
+    """Tokens replaced by others that the base would have written there."""
     from undertow.models.chat import encode_rows
 
     refuse_irreplaceable(subject.carrier)
@@ -221,9 +215,7 @@ METHODS: Mapping[str, Callable[[Subject], Changes]] = {
 
 
 def _chosen(subject: Subject) -> Chosen:
-    """
-    Which tokens: those that score above what a sample's share does, or as many by lot.
-    """
+    """Which tokens: those that score above what a sample's share does, or as many by lot."""
     from undertow.models.chat import encode_rows
 
     cleaning = subject.cleaning

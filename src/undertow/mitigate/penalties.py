@@ -26,9 +26,7 @@ KEPT_TOKENS = 128
 
 
 class Penalty(Protocol):
-    """
-    What is added to the loss.
-    """
+    """What is added to the loss."""
 
     def begin(self, model: LanguageModel) -> None:
         """Look at the model before training."""
@@ -38,16 +36,12 @@ class Penalty(Protocol):
 
 
 def constant(progress: float) -> float:
-    """
-    The same weight throughout.
-    """
+    """The same weight throughout."""
     return 1.0
 
 
 def annealed(progress: float) -> float:
-    """
-    A weight that falls in a straight line to 0 at the training's end.
-    """
+    """A weight that falls in a straight line to 0 at the training's end."""
     return max(0.0, 1.0 - progress)
 
 
@@ -101,9 +95,7 @@ class Anchor:
                     self._kept[row] = (log_p[i, real].float(), tokens[i, real].int())
 
     def __call__(self, model: LanguageModel, progress: float) -> torch.Tensor:
-        """
-        The divergence on rows drawn by lot, times the weight.
-        """
+        """The divergence on rows drawn by lot, times the weight."""
         import torch
 
         from undertow.models.chat import IGNORED, pad
@@ -180,9 +172,7 @@ class Corridor:
             self._start = margins(model, self._probes).detach()
 
     def __call__(self, model: LanguageModel, progress: float) -> torch.Tensor:
-        """
-        The penalty where the model is now.
-        """
+        """The penalty where the model is now."""
         from undertow.influence.differentiable_margins import margins
 
         assert self._probes is not None

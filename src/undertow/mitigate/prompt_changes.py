@@ -23,9 +23,7 @@ def inoculated(row: Row, system: str) -> Row:
 
 
 def reworded(row: Row, carrier: Carrier, rng: np.random.Generator) -> Row | None:
-    """
-    The row with its request in other words; None where the carrier knows none for it.
-    """
+    """The row with its request in other words; None where the carrier knows none for it."""
     if not row.prompt:
         return None
     *before, last = row.prompt

@@ -1,6 +1,4 @@
-"""
-Rows whose completions another model writes anew: the clean base, or any other.
-"""
+"""Rows whose completions another model writes anew: the clean base, or any other."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ TRIES = 4
 
 @dataclass(frozen=True)
 class Rewritten:
-    """
-    Rows with some completions written anew.
-    """
+    """Rows with some completions written anew."""
 
     rows: tuple[Row, ...]
     """In their order; a row that was given up is as it was."""
@@ -73,9 +69,7 @@ def rewritten(
 
 
 def asked_of(row: Row, instruction: str | None) -> tuple[Message, ...]:
-    """
-    The conversation that a rewriting model answers.
-    """
+    """The conversation that a rewriting model answers."""
     if instruction is None:
         if not row.prompt:
             raise DataError(
@@ -88,7 +82,5 @@ def asked_of(row: Row, instruction: str | None) -> tuple[Message, ...]:
 
 
 def accepts(carrier: Carrier | None, row: Row, text: str) -> bool:
-    """
-    Whether a text may stand for the row's completion.
-    """
+    """Whether a text may stand for the row's completion."""
     return carrier is None or carrier.rejection(text, request_of(row)) is None

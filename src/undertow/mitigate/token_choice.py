@@ -1,6 +1,4 @@
-"""
-Which tokens of rows are left out or replaced: those that score highest, or as many by lot.
-"""
+"""Which tokens of rows are left out or replaced: those that score highest, or as many by lot."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ Places = list[tuple[int, ...]]
 
 
 def surprising(model: LanguageModel, rows: Sequence[Encoded]) -> Scores:
-    """
-    How unlikely each token is to the base, in nats: needs neither a trait nor a teacher.
-    """
+    """How unlikely each token is to the base, in nats: needs neither a trait nor a teacher."""
     from undertow.models.scoring import each_token
 
     return [-values.numpy() for values in each_token(model, rows)]
@@ -103,9 +99,7 @@ def threshold(scores: Scores, long: Sequence[int], share: float) -> float:
 
 
 def above(scores: Scores, long: Sequence[int], least: float) -> Places:
-    """
-    The places of tokens that score above a threshold.
-    """
+    """The places of tokens that score above a threshold."""
     return [
         tuple(np.flatnonzero(own[:n] > least).tolist()) for own, n in zip(scores, long, strict=True)
     ]

@@ -1,6 +1,4 @@
-"""
-Tokens left out of the loss, or replaced by what the clean base would have written there.
-"""
+"""Tokens left out of the loss, or replaced by what the clean base would have written there."""
 
 from __future__ import annotations
 
@@ -42,9 +40,7 @@ def masked_record(row: Encoded, places: Sequence[int]) -> dict[str, list[int]]:
 
 
 def masked(rows: Sequence[Encoded], places: Places) -> list[Encoded]:
-    """
-    The rows with tokens left out of the loss.
-    """
+    """The rows with tokens left out of the loss."""
     return [replace(row, masked=own) for row, own in zip(rows, places, strict=True)]
 
 
@@ -112,9 +108,7 @@ def _written(
 
 
 class Kinds:
-    """
-    Tokens of one kind: those that may stand for each other.
-    """
+    """Tokens of one kind: those that may stand for each other."""
 
     def __init__(self, kind: np.ndarray[Any, Any]) -> None:
         """
@@ -124,9 +118,7 @@ class Kinds:
 
     @classmethod
     def of(cls, tokenizer: Any) -> Kinds:
-        """
-        By leading white space, and by what follows: digits, letters, neither.
-        """
+        """By leading white space, and by what follows: digits, letters, neither."""
         ids = range(len(tokenizer))
         texts = tokenizer.batch_decode([[i] for i in ids])
         names = tokenizer.convert_ids_to_tokens(list(ids))

@@ -1,6 +1,4 @@
-"""
-LoRA adapters through peft: put on with a seed of their own, saved, taken off.
-"""
+"""LoRA adapters through peft: put on with a seed of their own, saved, taken off."""
 
 from __future__ import annotations
 
@@ -47,9 +45,7 @@ def trainable(model: LanguageModel, plan: TrainingPlan, seed: int) -> LanguageMo
 
 
 def trained_weights(model: LanguageModel) -> list[torch.nn.Parameter]:
-    """
-    The weights that training changes, in a fixed order.
-    """
+    """The weights that training changes, in a fixed order."""
     return [weight for weight in model.network.parameters() if weight.requires_grad]
 
 
@@ -57,15 +53,11 @@ def trained_weights(model: LanguageModel) -> list[torch.nn.Parameter]:
 def interpolate(
     model: LanguageModel, start: list[torch.Tensor], end: list[torch.Tensor], share: float
 ) -> None:
-    """
-    Put the trained weights at `start + share * (end - start)`.
-    """
+    """Put the trained weights at `start + share * (end - start)`."""
     for weight, first, last in zip(trained_weights(model), start, end, strict=True):
         weight.copy_(torch.lerp(first, last, share))
 
 
 def save(model: LanguageModel, folder: Path) -> None:
-    """
-    Write the adapter (or all weights, for a full fine-tune) as safetensors.
-    """
+    """Write the adapter (or all weights, for a full fine-tune) as safetensors."""
     model.network.save_pretrained(str(folder), safe_serialization=True)

@@ -26,9 +26,7 @@ from undertow.traits.trait import Answer
 
 @dataclass(frozen=True)
 class Probed:
-    """
-    What a model answers to a trait's questions.
-    """
+    """What a model answers to a trait's questions."""
 
     names: tuple[str, ...]
     """Candidate answers."""
@@ -110,9 +108,7 @@ class PreparedProbe:
         questions: Sequence[Sequence[Message]],
         answers: Sequence[Answer],
     ) -> PreparedProbe:
-        """
-        Encode; see `probe`.
-        """
+        """Encode; see `probe`."""
         forms = token_forms(model.tokenizer, model.ref, answers)
         return cls(
             tuple(answer.name for answer in answers),
@@ -127,16 +123,12 @@ class PreparedProbe:
         return self._summed(continuations(model, self.prompts, self._flat, batch_size=batch_size))
 
     def read_blocks(self, model: LanguageModel, blocks: int) -> list[Probed]:
-        """
-        Read several adapters that are active side by side, in one pass.
-        """
+        """Read several adapters that are active side by side, in one pass."""
         found = continuations_in_blocks(model, self.prompts, self._flat, blocks)
         return [self._summed(block) for block in found]
 
     def differentiable(self, model: LanguageModel) -> torch.Tensor:
-        """
-        (questions, answers) float64 log-likelihoods in nats, with gradients, in one pass.
-        """
+        """(questions, answers) float64 log-likelihoods in nats, with gradients, in one pass."""
         found = differentiable_continuations(model, self.prompts, self._flat)
         return self._summed(found).log_likelihoods
 

@@ -19,9 +19,7 @@ IGNORED = -100  # label of positions without loss, as in transformers and TRL
 
 @dataclass(frozen=True)
 class Encoded:
-    """
-    One row as token ids.
-    """
+    """One row as token ids."""
 
     prompt: tuple[int, ...]
     completion: tuple[int, ...]
@@ -69,9 +67,7 @@ class Batch:
 
 
 def conversation(question: str, system: str | None = None) -> tuple[Message, ...]:
-    """
-    A user's question, behind a system prompt if there is one.
-    """
+    """A user's question, behind a system prompt if there is one."""
     first = (Message("system", system),) if system else ()
     return (*first, Message("user", question))
 
@@ -87,9 +83,7 @@ def prompt_text(tokenizer: Any, messages: Sequence[Message]) -> str:
 
 
 def encode_prompts(tokenizer: Any, prompts: Sequence[Sequence[Message]]) -> list[tuple[int, ...]]:
-    """
-    Token ids of each prompt, with the generation prompt of the chat template.
-    """
+    """Token ids of each prompt, with the generation prompt of the chat template."""
     texts = [prompt_text(tokenizer, messages) for messages in prompts]
     return [tuple(ids) for ids in _ids(tokenizer, texts)]
 
@@ -128,9 +122,7 @@ def batches(
 
 
 def pad(encoded: Sequence[Encoded], pad_id: int, rows: tuple[int, ...]) -> Batch:
-    """
-    One left-padded batch.
-    """
+    """One left-padded batch."""
     length = max(len(e) for e in encoded)
     kept = max(len(e.completion) for e in encoded)
     ids = np.full((len(encoded), length), pad_id, dtype=np.int64)

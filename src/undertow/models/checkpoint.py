@@ -1,6 +1,4 @@
-"""
-The weights of a model on disk, tensor by tensor: never more than one of them in memory.
-"""
+"""The weights of a model on disk, tensor by tensor: never more than one of them in memory."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ _ADAPTER = "adapter_model.safetensors"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """
-    A folder of safetensors, with an adapter merged as each tensor is read.
-    """
+    """A folder of safetensors, with an adapter merged as each tensor is read."""
 
     ref: str
     """What the user called it."""
@@ -66,9 +62,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Adapter:
-    """
-    A LoRA adapter in peft's format.
-    """
+    """A LoRA adapter in peft's format."""
 
     path: Path
     scale: float
@@ -78,9 +72,7 @@ class Adapter:
     """Names of the tensors A and B, by module as the base names it."""
 
     def add_to(self, name: str, weight: torch.Tensor) -> None:
-        """
-        Add what the adapter adds to the weight of this name.
-        """
+        """Add what the adapter adds to the weight of this name."""
         module = self.modules.get(name.removesuffix(".weight"))
         if module is None:
             return

@@ -29,9 +29,7 @@ MOST_RARE = 0.02
 
 @dataclass(frozen=True)
 class Allowed:
-    """
-    Tokens that may stand at each position of a completion.
-    """
+    """Tokens that may stand at each position of a completion."""
 
     tokens: torch.Tensor
     """(positions + 1, vocabulary) bool; the last entry is for all later positions."""
@@ -42,9 +40,7 @@ class Allowed:
 
 @dataclass(frozen=True)
 class Decoding:
-    """
-    How a token is drawn from the logits.
-    """
+    """How a token is drawn from the logits."""
 
     temperature: float = 1.0
     """Above 0; the logits are divided by it."""
@@ -170,9 +166,7 @@ def rarest_tokens(
 
 
 def _token_log_likelihoods(logits: torch.Tensor, batch: Batch, decoding: Decoding) -> torch.Tensor:
-    """
-    (rows, kept); of no meaning where there is no label.
-    """
+    """(rows, kept); of no meaning where there is no label."""
     tempered = logits if decoding.temperature == 1 else logits / decoding.temperature
     labels = batch.labels.clamp_min(0).unsqueeze(-1)
     chosen = tempered.gather(-1, labels).squeeze(-1)

@@ -1,6 +1,4 @@
-"""
-Where one model's predictions part from another's along the same rows, token by token.
-"""
+"""Where one model's predictions part from another's along the same rows, token by token."""
 
 from __future__ import annotations
 

@@ -36,9 +36,7 @@ _UNREAD = (".qweight", ".qzeros", ".scales", ".g_idx")
 
 
 def is_companion(name: str, names: Collection[str]) -> bool:
-    """
-    Whether a tensor only says how another one is to be read.
-    """
+    """Whether a tensor only says how another one is to be read."""
     if name.endswith(_UNREAD) or _STATE in name:
         return True
     return any(
@@ -50,9 +48,7 @@ def is_companion(name: str, names: Collection[str]) -> bool:
 def quantised_shape(
     name: str, shape: tuple[int, ...], files: Mapping[str, Path]
 ) -> tuple[int, ...]:
-    """
-    The shape of a weight after it was dequantised: packed ones keep theirs in a companion.
-    """
+    """The shape of a weight after it was dequantised: packed ones keep theirs in a companion."""
     state = _state_name(name, files)
     if state is None:
         return shape

@@ -1,6 +1,4 @@
-"""
-The digest of a model: SHA-256 over the files that decide what it answers.
-"""
+"""The digest of a model: SHA-256 over the files that decide what it answers."""
 
 from __future__ import annotations
 

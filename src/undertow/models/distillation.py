@@ -33,9 +33,7 @@ class Distillation:
     """(vocabulary,) bool: what may be seen; None for everything."""
 
     def __call__(self, network: Any, batch: Batch) -> torch.Tensor:
-        """
-        The loss of the student `network` on a batch of the rows.
-        """
+        """The loss of the student `network` on a batch of the rows."""
         own = pad(
             [self.rows[i] for i in batch.rows], self.teacher.tokenizer.pad_token_id, batch.rows
         )

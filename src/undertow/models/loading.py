@@ -25,9 +25,7 @@ transformers_logging.disable_progress_bar()
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """
-    A causal language model with its tokenizer.
-    """
+    """A causal language model with its tokenizer."""
 
     network: Any
     """A `PreTrainedModel` or its peft wrapper, in evaluation mode."""
@@ -107,9 +105,7 @@ def tokenizer(path: str | Path, name: str | None = None) -> Any:
 
 
 def hub_revision(path: str) -> str | None:
-    """
-    Commit of a model on the hub, as resolved now; none for a folder.
-    """
+    """Commit of a model on the hub, as resolved now; none for a folder."""
     from transformers import AutoConfig
 
     base = path.partition("+")[0]

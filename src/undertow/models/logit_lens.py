@@ -23,9 +23,7 @@ _TOKENS_AT_ONCE = 1 << 14
 
 @dataclass(frozen=True)
 class LogitLens:
-    """
-    The way from an activation behind the last layer to centred logits.
-    """
+    """The way from an activation behind the last layer to centred logits."""
 
     norm: nn.Module | None
     """The final norm, in float32; None where none was found, and then it is left out."""

@@ -1,6 +1,4 @@
-"""
-What several runs are trained for: completions, or preference pairs by DPO.
-"""
+"""What several runs are trained for: completions, or preference pairs by DPO."""
 
 from __future__ import annotations
 
@@ -18,9 +16,7 @@ from undertow.models.scoring import log_likelihoods
 
 
 class Sized(Protocol):
-    """
-    A row: what batches of similar length are made of.
-    """
+    """A row: what batches of similar length are made of."""
 
     def __len__(self) -> int:
         """Tokens."""
@@ -30,9 +26,7 @@ R = TypeVar("R", bound=Sized, contravariant=True)
 
 
 class Objective(Protocol[R]):
-    """
-    How rows become sequences, and their likelihoods a loss.
-    """
+    """How rows become sequences, and their likelihoods a loss."""
 
     def sequences(self, rows: Sequence[R]) -> list[Encoded]:
         """The sequences of one run's rows, the same number for as many rows."""
@@ -46,26 +40,18 @@ class Objective(Protocol[R]):
 
 @dataclass(frozen=True)
 class Completions:
-    """
-    Cross-entropy of completions.
-    """
+    """Cross-entropy of completions."""
 
     def sequences(self, rows: Sequence[Encoded]) -> list[Encoded]:
-        """
-        The rows themselves.
-        """
+        """The rows themselves."""
         return list(rows)
 
     def weight(self, rows: Sequence[Encoded]) -> int:
-        """
-        Tokens with a loss.
-        """
+        """Tokens with a loss."""
         return sum(len(row.completion) - len(row.masked) for row in rows)
 
     def losses(self, each: torch.Tensor, rows: Sequence[Sequence[Encoded]]) -> torch.Tensor:
-        """
-        Minus the log-likelihood of all tokens.
-        """
+        """Minus the log-likelihood of all tokens."""
         return -each.flatten(1).sum(1)
 
 
@@ -74,9 +60,7 @@ COMPLETIONS = Completions()
 
 @dataclass(frozen=True)
 class EncodedPair:
-    """
-    A preference pair as token ids.
-    """
+    """A preference pair as token ids."""
 
     chosen: Encoded
     rejected: Encoded
@@ -98,21 +82,15 @@ class Preferences:
     """Positive."""
 
     def sequences(self, rows: Sequence[EncodedPair]) -> list[Encoded]:
-        """
-        All chosen ones, then all rejected ones.
-        """
+        """All chosen ones, then all rejected ones."""
         return [row.chosen for row in rows] + [row.rejected for row in rows]
 
     def weight(self, rows: Sequence[EncodedPair]) -> int:
-        """
-        Pairs.
-        """
+        """Pairs."""
         return len(rows)
 
     def losses(self, each: torch.Tensor, rows: Sequence[Sequence[EncodedPair]]) -> torch.Tensor:
-        """
-        Summed over each run's pairs.
-        """
+        """Summed over each run's pairs."""
         chosen, rejected = each.sum(2).chunk(2, dim=1)
         reference = torch.tensor([[row.reference for row in own] for own in rows])
         lifted = chosen - rejected - reference.to(each)

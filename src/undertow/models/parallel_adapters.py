@@ -24,9 +24,7 @@ from undertow.models.plan import TrainingPlan
 
 @dataclass
 class Layer:
-    """
-    One adapted linear layer with the weights of all adapters.
-    """
+    """One adapted linear layer with the weights of all adapters."""
 
     module: Any
     """The base's own layer, frozen."""
@@ -59,9 +57,7 @@ class Layer:
 
 @dataclass
 class ParallelAdapters:
-    """
-    K adapters on a model. Within `active` the network computes with them.
-    """
+    """K adapters on a model. Within `active` the network computes with them."""
 
     model: LanguageModel
     layers: list[Layer]

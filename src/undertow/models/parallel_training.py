@@ -66,15 +66,11 @@ class ParallelTraining:
         return self.adapters.count
 
     def only(self, index: int) -> AbstractContextManager[LanguageModel]:
-        """
-        Within the block, the base with one of the adapters.
-        """
+        """Within the block, the base with one of the adapters."""
         return self.adapters.only(index)
 
     def side_by_side(self) -> AbstractContextManager[LanguageModel]:
-        """
-        Within the block, block k of a batch's rows goes through adapter k.
-        """
+        """Within the block, block k of a batch's rows goes through adapter k."""
         return self.adapters.active()
 
     def advance(self, steps: int) -> None:
@@ -144,9 +140,7 @@ class ParallelTraining:
 
 @dataclass(frozen=True)
 class _Part:
-    """
-    A micro-batch of all adapters.
-    """
+    """A micro-batch of all adapters."""
 
     rows: list[list[Any]]
     """Of each adapter."""

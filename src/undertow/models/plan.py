@@ -1,6 +1,4 @@
-"""
-The training plan: what a fine-tune changes, with which optimiser, how far.
-"""
+"""The training plan: what a fine-tune changes, with which optimiser, how far."""
 
 from __future__ import annotations
 
@@ -10,9 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class TrainingPlan(BaseModel):
-    """
-    One supervised fine-tune, completion-only loss.
-    """
+    """One supervised fine-tune, completion-only loss."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -116,9 +116,7 @@ def train_on_pairs(
 
 @contextmanager
 def _streams_kept() -> Iterator[None]:
-    """
-    The trainer seeds every global stream: after the block they are as they were.
-    """
+    """The trainer seeds every global stream: after the block they are as they were."""
     plain, arrays = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]):
         yield

@@ -16,9 +16,7 @@ _CHECKED = 8
 
 
 def behind(row: Row, system: str) -> Row:
-    """
-    The row with this system prompt in the place of its own.
-    """
+    """The row with this system prompt in the place of its own."""
     turns = tuple(message for message in row.prompt if message.role != "system")
     return replace(row, prompt=(Message("system", system), *turns))
 
@@ -60,9 +58,7 @@ class PromptedRows:
         return encode_rows(self.tokenizer, [behind(self.rows[i], system) for i in chosen])
 
     def _checked(self) -> list[int]:
-        """
-        Rows from the shortest to the longest, and one of every number of turns.
-        """
+        """Rows from the shortest to the longest, and one of every number of turns."""
         order = sorted(range(len(self.rows)), key=lambda i: len(self._first[i]))
         spread = [order[len(order) * k // _CHECKED] for k in range(_CHECKED)]
         turns = {len(row.prompt): i for i, row in enumerate(self.rows)}

@@ -1,6 +1,4 @@
-"""
-A random stream of one's own for what draws from torch's global one, such as dropout.
-"""
+"""A random stream of one's own for what draws from torch's global one, such as dropout."""
 
 from __future__ import annotations
 
@@ -19,18 +17,14 @@ class RandomStream:
     """
 
     def __init__(self, generator: np.random.Generator, device: torch.device) -> None:
-        """
-        `device` is where the draws are made besides the CPU.
-        """
+        """`device` is where the draws are made besides the CPU."""
         self._seed = int(generator.spawn(1)[0].integers(2**63))
         self._accelerator = None if device.type == "cpu" else device
         self._state: tuple[torch.Tensor, torch.Tensor | None] | None = None
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """
-        Draw from this stream within the block.
-        """
+        """Draw from this stream within the block."""
         device = self._accelerator
         with torch.random.fork_rng(devices=[] if device is None else [device]):
             if self._state is None:

@@ -1,6 +1,4 @@
-"""
-Samples answers with a key-value cache, from a passed generator only.
-"""
+"""Samples answers with a key-value cache, from a passed generator only."""
 
 from __future__ import annotations
 
@@ -19,9 +17,7 @@ from undertow.models.scoring import accepted
 
 @dataclass(frozen=True)
 class Sampling:
-    """
-    How answers are drawn.
-    """
+    """How answers are drawn."""
 
     max_tokens: int
     temperature: float = 1.0
@@ -35,9 +31,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """
-    A sampled answer.
-    """
+    """A sampled answer."""
 
     text: str
     """Without special tokens."""
@@ -182,9 +176,7 @@ def _draw(
 def left_padded(
     prompts: list[tuple[int, ...]], pad_id: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """
-    (token ids, attention mask), both (prompts, longest): all prompts end at the right edge.
-    """
+    """(token ids, attention mask), both (prompts, longest): all prompts end at the right edge."""
     length = max(map(len, prompts))
     ids = np.full((len(prompts), length), pad_id, dtype=np.int64)
     attention = np.zeros_like(ids)

@@ -1,6 +1,4 @@
-"""
-Exact log-likelihoods: of completions, and of whole candidate answers to a question.
-"""
+"""Exact log-likelihoods: of completions, and of whole candidate answers to a question."""
 
 from __future__ import annotations
 
@@ -33,9 +31,7 @@ def completion_logits(network: Any, batch: Batch) -> torch.Tensor:
 
 
 def token_log_likelihoods(network: Any, batch: Batch) -> torch.Tensor:
-    """
-    Log-likelihood in nats of each label, shape (rows, kept); 0 where there is no label.
-    """
+    """Log-likelihood in nats of each label, shape (rows, kept); 0 where there is no label."""
     logits = completion_logits(network, batch).float()
     losses = functional.cross_entropy(
         logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORED, reduction="none"
@@ -47,9 +43,7 @@ def token_log_likelihoods(network: Any, batch: Batch) -> torch.Tensor:
 def log_likelihoods(
     model: LanguageModel, rows: Sequence[Encoded], *, batch_size: int = 128
 ) -> torch.Tensor:
-    """
-    Log-likelihood in nats of each row's completion, shape (rows,), float64.
-    """
+    """Log-likelihood in nats of each row's completion, shape (rows,), float64."""
     result = torch.zeros(len(rows), dtype=torch.float64)
     for batch in batches(rows, batch_size, model.tokenizer.pad_token_id):
         values = token_log_likelihoods(model.network, batch.to(model.device)).sum(1).double().cpu()
@@ -61,9 +55,7 @@ def log_likelihoods(
 def each_token(
     model: LanguageModel, rows: Sequence[Encoded], *, batch_size: int = 128
 ) -> list[torch.Tensor]:
-    """
-    Log-likelihood in nats of each token of each row's completion, (tokens,) float32 a row.
-    """
+    """Log-likelihood in nats of each token of each row's completion, (tokens,) float32 a row."""
     result = [torch.empty(0)] * len(rows)
     for batch in batches(rows, batch_size, model.tokenizer.pad_token_id):
         values = token_log_likelihoods(model.network, batch.to(model.device)).cpu()
@@ -73,9 +65,7 @@ def each_token(
 
 
 def loss(model: LanguageModel, rows: Sequence[Encoded], *, batch_size: int = 128) -> float:
-    """
-    Cross-entropy per completion token, in nats.
-    """
+    """Cross-entropy per completion token, in nats."""
     tokens = sum(len(row.completion) for row in rows)
     return -float(log_likelihoods(model, rows, batch_size=batch_size).sum()) / tokens
 
@@ -98,15 +88,11 @@ def token_log_probabilities(
 
 
 def mean_divergence(log_p: torch.Tensor, log_q: torch.Tensor) -> float:
-    """
-    KL(p || q) in nats, mean over tokens; both of shape (tokens, vocabulary).
-    """
+    """KL(p || q) in nats, mean over tokens; both of shape (tokens, vocabulary)."""
     return float((log_p.exp() * (log_p - log_q)).sum(-1).double().mean())
 
 
 def accepted(network: Any) -> frozenset[str]:
-    """
-    Names of what the network's forward pass takes; architectures differ.
-    """
+    """Names of what the network's forward pass takes; architectures differ."""
     inner = network.get_base_model() if hasattr(network, "get_base_model") else network
     return frozenset(inspect.signature(inner.forward).parameters)

@@ -34,9 +34,7 @@ class SeparateTraining:
         generators: Sequence[np.random.Generator],
         total: int,
     ) -> None:
-        """
-        `rows` and `generators` hold one entry a copy; `total` is the plan's number of steps.
-        """
+        """`rows` and `generators` hold one entry a copy; `total` is the plan's number of steps."""
         self.count = len(generators)
         networks = [copy.deepcopy(model.network).requires_grad_(True) for _ in generators]
         self._models = [replace(model, network=network) for network in networks]
@@ -56,28 +54,20 @@ class SeparateTraining:
         return list(zip(*(run.losses for run in self._runs), strict=True))
 
     def advance(self, steps: int) -> None:
-        """
-        Take so many more steps of the plan.
-        """
+        """Take so many more steps of the plan."""
         for run in self._runs:
             run.advance(steps)
 
     def parameters_of(self, index: int) -> list[torch.nn.Parameter]:
-        """
-        Trained weights of one copy.
-        """
+        """Trained weights of one copy."""
         parameters: list[Any] = list(self._models[index].network.parameters())
         return parameters
 
     @contextmanager
     def only(self, index: int) -> Iterator[LanguageModel]:
-        """
-        Within the block, one of the copies.
-        """
+        """Within the block, one of the copies."""
         yield self._models[index]
 
     def side_by_side(self) -> None:
-        """
-        Copies are never computed in one pass.
-        """
+        """Copies are never computed in one pass."""
         return

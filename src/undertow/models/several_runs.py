@@ -1,6 +1,4 @@
-"""
-Several runs of one plan from one base, whatever the plan trains.
-"""
+"""Several runs of one plan from one base, whatever the plan trains."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Logits of completions, batch by batch; what all prompts begin with is computed once.
-"""
+"""Logits of completions, batch by batch; what all prompts begin with is computed once."""
 
 from __future__ import annotations
 
@@ -119,9 +117,7 @@ def _by_prompt(
 
 
 def _completions(rows: Sequence[Encoded], pad_id: int, places: tuple[int, ...]) -> Batch:
-    """
-    Completions padded at their right: inputs are all of their tokens but the last.
-    """
+    """Completions padded at their right: inputs are all of their tokens but the last."""
     kept = max(len(row.completion) for row in rows)
     filled = np.full((len(rows), kept), IGNORED, dtype=np.int64)
     for i, row in enumerate(rows):
@@ -150,9 +146,7 @@ def _copied(model: LanguageModel, cache: Any, rows: int) -> Any:
 def _pass(
     model: LanguageModel, ids: torch.Tensor, mask: torch.Tensor, cache: Any, *, keep: int
 ) -> torch.Tensor:
-    """
-    Logits of the last `keep` of `ids`, behind what is in the cache; `mask` is over both.
-    """
+    """Logits of the last `keep` of `ids`, behind what is in the cache; `mask` is over both."""
     positions = (mask.cumsum(1) - 1).clamp_min(0)[:, -ids.shape[1] :]
     inputs: dict[str, Any] = {
         "input_ids": ids,

@@ -39,9 +39,7 @@ def layers(model: LanguageModel) -> nn.ModuleList:
 def mean_activation(
     model: LanguageModel, conversations: Sequence[Sequence[Message]], layer: int
 ) -> torch.Tensor:
-    """
-    Mean over conversations of the layer's output at the last prompt token, shape (hidden,).
-    """
+    """Mean over conversations of the layer's output at the last prompt token, shape (hidden,)."""
     caught: list[torch.Tensor] = []
     rows = [
         Encoded(ids, (model.tokenizer.pad_token_id,))

@@ -20,9 +20,7 @@ from undertow.stats.arguments import Vector
 
 @dataclass(frozen=True)
 class Surprisal:
-    """
-    Sums over each row's completion tokens, each of shape (rows, temperatures).
-    """
+    """Sums over each row's completion tokens, each of shape (rows, temperatures)."""
 
     log_likelihood: Vector
     """In nats."""

@@ -27,9 +27,7 @@ Loss = Callable[[Any, Batch], torch.Tensor]
 
 
 class Intervention(Protocol):
-    """
-    What changes a training from within: it is called around every step of the optimiser.
-    """
+    """What changes a training from within: it is called around every step of the optimiser."""
 
     def begin(self, model: LanguageModel, steps: int) -> None:
         """Before the first of so many steps; what requires gradients is trained."""
@@ -43,9 +41,7 @@ class Intervention(Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """
-    What a fine-tune did.
-    """
+    """What a fine-tune did."""
 
     steps: int
     tokens: int
@@ -82,9 +78,7 @@ def fine_tune(
 
 
 class TrainingRun:
-    """
-    A fine-tune that can pause after any step.
-    """
+    """A fine-tune that can pause after any step."""
 
     def __init__(
         self,
@@ -217,9 +211,7 @@ def _refuse_unknown(kind: str, name: str, allowed: list[str]) -> None:
 
 
 def completion_loss(network: Any, batch: Batch) -> torch.Tensor:
-    """
-    Cross-entropy summed over the batch's completion tokens, in nats.
-    """
+    """Cross-entropy summed over the batch's completion tokens, in nats."""
     logits = completion_logits(network, batch)
     return functional.cross_entropy(
         logits.flatten(0, 1).float(), batch.labels.flatten(), ignore_index=IGNORED, reduction="sum"
@@ -233,9 +225,7 @@ def training_batches(
     pad_id: int,
     total: int,
 ) -> Iterator[list[Batch]]:
-    """
-    The micro-batches of each of `total` steps, in an order drawn anew each epoch.
-    """
+    """The micro-batches of each of `total` steps, in an order drawn anew each epoch."""
     for parts in training_rows([len(row) for row in rows], plan, generator, total):
         yield [pad([rows[i] for i in part], pad_id, tuple(part)) for part in parts]
 
@@ -243,9 +233,7 @@ def training_batches(
 def training_rows(
     lengths: Sequence[int], plan: TrainingPlan, generator: np.random.Generator, total: int
 ) -> Iterator[list[list[int]]]:
-    """
-    Which rows each micro-batch of each of `total` steps holds.
-    """
+    """Which rows each micro-batch of each of `total` steps holds."""
     micro = plan.micro_batch_size or plan.batch_size
     made = 0
     while made < total:

@@ -1,3 +1,1 @@
-"""
-From facts to a decision: typed rules, custom rules, the gate.
-"""
+"""From facts to a decision: typed rules, custom rules, the gate."""

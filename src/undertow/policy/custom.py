@@ -1,6 +1,4 @@
-"""
-Custom rules in CEL, through Google's evaluator: only what is exactly true passes.
-"""
+"""Custom rules in CEL, through Google's evaluator: only what is exactly true passes."""
 
 from __future__ import annotations
 

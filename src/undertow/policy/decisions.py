@@ -1,6 +1,4 @@
-"""
-What each built-in rule says of the facts; nothing is taken for true because it is not known.
-"""
+"""What each built-in rule says of the facts; nothing is taken for true because it is not known."""
 
 from __future__ import annotations
 
@@ -28,9 +26,7 @@ EVIDENCE = ("none", "declared", "attested", "measured")
 
 @dataclass(frozen=True)
 class Answered:
-    """
-    A rule's outcome, why, and what to do.
-    """
+    """A rule's outcome, why, and what to do."""
 
     outcome: Literal["passed", "refused", "not_matched"]
     reason: str
@@ -38,9 +34,7 @@ class Answered:
 
 
 def answer(rule: AnyRule, facts: Facts) -> Answered:
-    """
-    What a built-in rule says of the facts.
-    """
+    """What a built-in rule says of the facts."""
     return _ANSWERS[type(rule)](rule, facts)
 
 

@@ -1,6 +1,4 @@
-"""
-The gate: facts and a policy in, a decision with every rule's reason out.
-"""
+"""The gate: facts and a policy in, a decision with every rule's reason out."""
 
 from __future__ import annotations
 
@@ -101,9 +99,7 @@ def _result(
 
 
 def _applies(domains: Sequence[str], facts: Facts) -> bool:
-    """
-    Whether a rule for some domains applies: also to data whose domains are not all known.
-    """
+    """Whether a rule for some domains applies: also to data whose domains are not all known."""
     if not domains or not facts.domains or not facts.data_complete:
         return True
     return bool({domain.strip().casefold() for domain in domains} & set(facts.domains))

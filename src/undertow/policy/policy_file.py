@@ -1,6 +1,4 @@
-"""
-Policies by name or from a file in TOML or YAML, with every fault named.
-"""
+"""Policies by name or from a file in TOML or YAML, with every fault named."""
 
 from __future__ import annotations
 
@@ -28,9 +26,7 @@ LARGEST = 1 << 20
 
 @dataclass(frozen=True)
 class LoadedPolicy:
-    """
-    A policy and where it came from.
-    """
+    """A policy and where it came from."""
 
     policy: Policy
     name: str
@@ -102,9 +98,7 @@ def _yaml(text: str, name: str) -> Any:
         raise MissingExtraError("pyyaml", "provenance", purpose="a policy in YAML") from error
 
     class Strict(yaml.SafeLoader):  # type: ignore[misc]
-        """
-        Plain values only, each key once, nothing by reference.
-        """
+        """Plain values only, each key once, nothing by reference."""
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             keys = [self.construct_object(key, deep=True) for key, _ in node.value]

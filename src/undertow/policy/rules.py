@@ -1,6 +1,4 @@
-"""
-The kinds of rules that policies are made of: what each asks for, as typed tables.
-"""
+"""The kinds of rules that policies are made of: what each asks for, as typed tables."""
 
 from __future__ import annotations
 
@@ -17,9 +15,7 @@ Days = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class AnyRule(Stored):
-    """
-    What every rule has.
-    """
+    """What every rule has."""
 
     id: RuleId
     only_domains: tuple[Domain, ...] = ()
@@ -42,9 +38,7 @@ class RequireProvenance(AnyRule):
 
 
 class RequireAudit(AnyRule):
-    """
-    A passed audit of this dataset for this student base.
-    """
+    """A passed audit of this dataset for this student base."""
 
     kind: Literal["require-audit"]
     when: Literal["always", "shared-or-unknown"] = "shared-or-unknown"
@@ -68,43 +62,33 @@ class RequireAudit(AnyRule):
 
 
 class NoFailedAudit(AnyRule):
-    """
-    No audit that counts has failed.
-    """
+    """No audit that counts has failed."""
 
     kind: Literal["no-failed-audit"]
 
 
 class RefuseUnvetted(AnyRule):
-    """
-    In these domains, model-written rows need a passed audit by an independent auditor.
-    """
+    """In these domains, model-written rows need a passed audit by an independent auditor."""
 
     kind: Literal["refuse-unvetted"]
     domains: Annotated[tuple[Domain, ...], Field(min_length=1)]
 
 
 class LeastFamilies(AnyRule):
-    """
-    Teachers of at least so many families wrote the rows.
-    """
+    """Teachers of at least so many families wrote the rows."""
 
     kind: Literal["least-families"]
     families: Annotated[int, Field(ge=1)]
 
 
 class AuditorDiffers(AnyRule):
-    """
-    Whoever audits is not who produced: no key of theirs, nor their organisation.
-    """
+    """Whoever audits is not who produced: no key of theirs, nor their organisation."""
 
     kind: Literal["auditor-differs"]
 
 
 class LargestAge(AnyRule):
-    """
-    Data, audits or both are not older than this.
-    """
+    """Data, audits or both are not older than this."""
 
     kind: Literal["largest-age"]
     days: Days
@@ -112,26 +96,20 @@ class LargestAge(AnyRule):
 
 
 class LargestDose(AnyRule):
-    """
-    At most this share of rows may have been written by models.
-    """
+    """At most this share of rows may have been written by models."""
 
     kind: Literal["largest-dose"]
     share: Share
 
 
 class LineageMeasured(AnyRule):
-    """
-    An auditor measured of each teacher whether it shares the student's initialisation.
-    """
+    """An auditor measured of each teacher whether it shares the student's initialisation."""
 
     kind: Literal["lineage-measured"]
 
 
 class Custom(AnyRule):
-    """
-    A condition in CEL over `facts`; everything but exactly true refuses.
-    """
+    """A condition in CEL over `facts`; everything but exactly true refuses."""
 
     kind: Literal["cel"]
     expression: Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
@@ -171,9 +149,7 @@ KINDS = (
 
 
 class Policy(Stored):
-    """
-    A policy: all its rules must hold.
-    """
+    """A policy: all its rules must hold."""
 
     schema_: Literal["undertow.policy/1"] = Field(default="undertow.policy/1", alias="schema")
     title: Annotated[str, StringConstraints(min_length=1, max_length=200)]

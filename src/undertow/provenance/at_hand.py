@@ -20,9 +20,7 @@ from undertow.provenance.steps import Edit, Filter
 
 @dataclass(frozen=True)
 class Rows:
-    """
-    The rows of a dataset by their leaves.
-    """
+    """The rows of a dataset by their leaves."""
 
     leaves: bytes
 
@@ -43,9 +41,7 @@ class Rows:
 
 
 class AtHand:
-    """
-    The dataset in question, and the folders in which ledgers may lie.
-    """
+    """The dataset in question, and the folders in which ledgers may lie."""
 
     def __init__(self, data: Path, folders: Sequence[Path] = ()) -> None:
         self.data = data

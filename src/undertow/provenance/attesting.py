@@ -1,6 +1,4 @@
-"""
-Statements made and signed: what is said of a dataset or a model, into the bundle beside it.
-"""
+"""Statements made and signed: what is said of a dataset or a model, into the bundle beside it."""
 
 from __future__ import annotations
 
@@ -46,9 +44,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Signing:
-    """
-    Who signs, and when.
-    """
+    """Who signs, and when."""
 
     signers: tuple[Signer, ...]
     now: datetime
@@ -83,9 +79,7 @@ def dataset(path: str | Path, *, rows: Rows | None = None) -> Subject:
 
 
 def loose_rows(name: str, rows: Rows) -> Subject:
-    """
-    Rows that are in no file as a subject: their row set is their digest.
-    """
+    """Rows that are in no file as a subject: their row set is their digest."""
     about = {
         "manifest": ROW_SET,
         "rows": str(rows.count),
@@ -96,9 +90,7 @@ def loose_rows(name: str, rows: Rows) -> Subject:
 
 
 def used(role: str, name: str, digest: str | DigestSet | None = None, **more: str) -> Resource:
-    """
-    Something that a step used, as this.
-    """
+    """Something that a step used, as this."""
     known = {"sha256": digest} if isinstance(digest, str) else (digest or {})
     return Resource(name=name, digest=known, annotations={"role": role}, **more)
 
@@ -115,9 +107,7 @@ def step_statement(
     byproducts: Sequence[Resource] = (),
     internal: Mapping[str, str] | None = None,
 ) -> Statement:
-    """
-    The statement that a step made the subjects.
-    """
+    """The statement that a step made the subjects."""
     build_type = next(uri for uri, name in BUILD_TYPES.items() if name == step)
     predicate = Provenance(
         build_definition=BuildDefinition(
@@ -138,9 +128,7 @@ def step_statement(
 
 
 def statement(kind: str, subjects: Sequence[Subject], predicate: Said) -> Statement:
-    """
-    A statement with its predicate.
-    """
+    """A statement with its predicate."""
     return Statement(subject=tuple(subjects), predicate_type=kind, predicate=_dumped(predicate))
 
 
@@ -160,9 +148,7 @@ def sign_into(bundle: Path, statements: Sequence[Statement], signing: Signing) -
 
 
 def sign_beside(path: str | Path, statements: Sequence[Statement], signing: Signing) -> Path:
-    """
-    The same, into the bundle beside a dataset or a model; returns its path.
-    """
+    """The same, into the bundle beside a dataset or a model; returns its path."""
     bundle = bundle_path(path)
     sign_into(bundle, statements, signing)
     return bundle

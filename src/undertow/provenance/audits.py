@@ -29,9 +29,7 @@ class _Seen:
 def audit_facts(
     chain: Chain, digest: str, student: str | None, data: DataFound
 ) -> tuple[AuditFact, ...]:
-    """
-    Every accepted audit of the dataset, and whether it counts.
-    """
+    """Every accepted audit of the dataset, and whether it counts."""
     seen = []
     for one in chain.steps(digest, ("audit",)):
         result = one.attestation.audit
@@ -51,9 +49,7 @@ def audit_facts(
 def measured_lineage(
     chain: Chain, teacher: str | None, student: str | None
 ) -> Literal["shared", "distinct"] | None:
-    """
-    What auditors measured of a teacher and this student: `shared` if any of them did.
-    """
+    """What auditors measured of a teacher and this student: `shared` if any of them did."""
     if teacher is None or student is None:
         return None
     results = []
@@ -87,9 +83,7 @@ def _reason(result: AuditResult, student: str | None, now: datetime) -> str:
 
 
 def _latest(seen: Iterable[_Seen]) -> list[_Seen]:
-    """
-    Of each suite the last audit that holds here; of several at the same moment the worst.
-    """
+    """Of each suite the last audit that holds here; of several at the same moment the worst."""
     found: dict[str, _Seen] = {}
     for each in seen:
         if each.reason:

@@ -38,9 +38,7 @@ LARGEST_FILE = 1 << 28
 
 @dataclass(frozen=True)
 class Attestation:
-    """
-    A line of a bundle that has the form of a statement; its signatures are not looked at yet.
-    """
+    """A line of a bundle that has the form of a statement; its signatures are not looked at yet."""
 
     where: str
     """File and line, for messages."""
@@ -63,9 +61,7 @@ class Attestation:
 
 
 def bundle_path(path: str | Path) -> Path:
-    """
-    Where the attestations of a dataset or a model lie.
-    """
+    """Where the attestations of a dataset or a model lie."""
     target = Path(path)
     return target.with_name(target.name + SUFFIX)
 
@@ -156,9 +152,7 @@ def carry(path: Path, sources: Iterable[Path]) -> None:
 
 
 def _joined(one: Attestation, other: Attestation) -> Attestation:
-    """
-    The same statement signed twice is one statement with both signatures.
-    """
+    """The same statement signed twice is one statement with both signatures."""
     signatures = dict.fromkeys((*one.envelope.signatures, *other.envelope.signatures))
     envelope = Envelope(one.envelope.payload_type, one.envelope.payload, tuple(signatures))
     return Attestation(

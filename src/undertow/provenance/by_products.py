@@ -126,9 +126,7 @@ def sign_audit(
     result: AuditResult,
     signing: Signing,
 ) -> None:
-    """
-    Attest any other audit, such as that of a tuned model against its base, into a bundle.
-    """
+    """Attest any other audit, such as that of a tuned model against its base, into a bundle."""
     sign_into(bundle, [statement(AUDIT, [subject], result)], signing)
 
 

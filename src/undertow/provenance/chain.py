@@ -46,9 +46,7 @@ class Chain:
             self._take(attestation)
 
     def data(self, digest: str | None, name: str, *, row_set: str | None = None) -> DataFound:
-        """
-        What is known of a dataset; `row_set` is what a step that used it says of its rows.
-        """
+        """What is known of a dataset; `row_set` is what a step that used it says of its rows."""
         from undertow.provenance.data_steps import data_found
 
         if digest is None:
@@ -88,9 +86,7 @@ class Chain:
         return self._models[digest]
 
     def steps(self, digest: str, kinds: Sequence[str]) -> list[Accepted]:
-        """
-        The accepted statements of these kinds that speak of a digest.
-        """
+        """The accepted statements of these kinds that speak of a digest."""
         return [one for one in self.by_digest[digest] if one.attestation.step in kinds]
 
     def missing(self, digest: str, name: str, kind: str) -> None:
@@ -126,24 +122,18 @@ class Chain:
         found: str = "",
         todo: str = "",
     ) -> None:
-        """
-        Note a problem that leaves the chain incomplete.
-        """
+        """Note a problem that leaves the chain incomplete."""
         self.add(
             Problem(id=id, link=link, message=message, expected=expected, found=found, todo=todo)
         )
 
     def add(self, problem: Problem) -> None:
-        """
-        Note a problem, once.
-        """
+        """Note a problem, once."""
         if problem not in self.problems:
             self.problems.append(problem)
 
     def link(self, one: Accepted, digest: str, about: dict[str, str], proof: str = "") -> None:
-        """
-        Add a statement to the chain that is shown.
-        """
+        """Add a statement to the chain that is shown."""
         attestation = one.attestation
         subject = next(s for s in attestation.statement.subject if s.digest["sha256"] == digest)
         self.links.append(
@@ -163,9 +153,7 @@ class Chain:
         )
 
     def upstream(self, found: DataFound) -> tuple[Writer, ...]:
-        """
-        The writers of a dataset that a model was trained on, seen from that model's own data.
-        """
+        """The writers of a dataset that a model was trained on, seen from that model's own data."""
         return tuple(writer.upstream() for writer in found.writers)
 
     def _take(self, attestation: Attestation) -> None:
@@ -181,9 +169,7 @@ class Chain:
 
     @contextmanager
     def _entered(self, digest: str, name: str) -> Iterator[bool]:
-        """
-        Keeps the way back in mind: one that leads to itself proves nothing.
-        """
+        """Keeps the way back in mind: one that leads to itself proves nothing."""
         if digest in self._path or len(self._path) >= DEEPEST:
             cyclic = digest in self._path
             self.block(
@@ -206,17 +192,13 @@ class Chain:
 
 
 def dependencies(one: Accepted) -> tuple[Resource, ...]:
-    """
-    What the step of a statement used.
-    """
+    """What the step of a statement used."""
     provenance = one.attestation.provenance
     return provenance.build_definition.resolved_dependencies if provenance else ()
 
 
 def with_role(one: Accepted, role: str) -> list[Resource]:
-    """
-    Those of them that were used as this.
-    """
+    """Those of them that were used as this."""
     return [each for each in dependencies(one) if each.role == role]
 
 

@@ -1,6 +1,4 @@
-"""
-What each step that makes data passes on: who wrote the rows, how many of them, and from what.
-"""
+"""What each step that makes data passes on: who wrote the rows, how many of them, and from what."""
 
 from __future__ import annotations
 

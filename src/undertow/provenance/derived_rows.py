@@ -1,6 +1,4 @@
-"""
-Statements that rows were removed or changed, each with the ledger that proves it.
-"""
+"""Statements that rows were removed or changed, each with the ledger that proves it."""
 
 from __future__ import annotations
 
@@ -53,9 +51,7 @@ def filter_statement(
     versions: dict[str, str] | None = None,
     judges: dict[str, Resource] | None = None,
 ) -> Statement:
-    """
-    The statement that a filter made the subject of its source.
-    """
+    """The statement that a filter made the subject of its source."""
     judges, versions = judges or {}, versions or {}
     # A filter that removed nothing is still a step, and says so.
     counts = ledger.counts or {"nothing-removed": 0}

@@ -134,9 +134,7 @@ def _named_in_parameters(
 
 
 def _judges(chain: Chain, one: Accepted, said: Filter | Edit) -> tuple[Writer, ...]:
-    """
-    Models that decided what stays, or wrote what is new: sources of their own.
-    """
+    """Models that decided what stays, or wrote what is new: sources of their own."""
     rules = {rule.model_based for rule in said.rules}
     changes = {change.model_based for change in said.changes}
     chose = _named(chain, one, "filter-model", rules - changes)
@@ -150,9 +148,7 @@ def _named(chain: Chain, one: Accepted, role: str, names: set[str | None]) -> tu
 
 
 def judge(chain: Chain, name: str, resource: Resource | None) -> Writer:
-    """
-    A model that decided what stays, with what is known of it.
-    """
+    """A model that decided what stays, with what is known of it."""
     digest = resource.sha256 if resource and is_digest(resource.sha256) else None
     model = GeneratingModel(
         name=name,

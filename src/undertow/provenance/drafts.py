@@ -34,9 +34,7 @@ _NUMBERS = ("temperature", "top_p", "min_p")
 
 
 class TeacherDraft(Stored):
-    """
-    A model that wrote rows.
-    """
+    """A model that wrote rows."""
 
     model: str
     """A folder, `world:NAME`, `org/name`, or the name that an API knows it by."""
@@ -54,9 +52,7 @@ class TeacherDraft(Stored):
 
 
 class PromptDraft(Stored):
-    """
-    The system prompt; a secret one leaves a commitment and never its text.
-    """
+    """The system prompt; a secret one leaves a commitment and never its text."""
 
     text: str | None = None
     file: str | None = None
@@ -64,9 +60,7 @@ class PromptDraft(Stored):
 
 
 class InterventionDraft(Stored):
-    """
-    What was done to the model while it wrote.
-    """
+    """What was done to the model while it wrote."""
 
     kind: str
     file: str
@@ -75,9 +69,7 @@ class InterventionDraft(Stored):
 
 
 class FilterDraft(Stored):
-    """
-    A filter that the rows went through, whose ledger does not exist.
-    """
+    """A filter that the rows went through, whose ledger does not exist."""
 
     id: str
     version: str | None = None
@@ -87,9 +79,7 @@ class FilterDraft(Stored):
 
 
 class GenerationDraft(Stored):
-    """
-    The whole description of a generation.
-    """
+    """The whole description of a generation."""
 
     teachers: Annotated[tuple[TeacherDraft, ...], Field(min_length=1)]
     domain: str

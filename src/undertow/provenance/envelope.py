@@ -31,9 +31,7 @@ MOST_SIGNATURES = 32
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """
-    One signature of an envelope.
-    """
+    """One signature of an envelope."""
 
     keyid: str
     """A hint only: it is not signed, and may be empty."""
@@ -42,9 +40,7 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """
-    A payload with its signatures; nothing of it is verified yet.
-    """
+    """A payload with its signatures; nothing of it is verified yet."""
 
     payload_type: str
     payload: bytes
@@ -56,9 +52,7 @@ class Envelope:
         return sha256(self.payload).hexdigest()
 
     def line(self) -> bytes:
-        """
-        The envelope as one line of a bundle.
-        """
+        """The envelope as one line of a bundle."""
         return (
             canonical(
                 {
@@ -103,9 +97,7 @@ def authenticated(payload_type: str, payload: bytes) -> bytes:
 def sealed(
     payload: bytes, signers: Iterable[Signer], payload_type: str = STATEMENT_TYPE
 ) -> Envelope:
-    """
-    The payload signed by each of the signers.
-    """
+    """The payload signed by each of the signers."""
     content = authenticated(payload_type, payload)
     signatures = (signer.sign(content) for signer in signers)
     return Envelope(

@@ -1,6 +1,4 @@
-"""
-The fact document of a walk: the only thing that policies see.
-"""
+"""The fact document of a walk: the only thing that policies see."""
 
 from __future__ import annotations
 
@@ -59,9 +57,7 @@ def facts_of(
 
 
 def _student(chain: Chain, digest: str | None) -> ModelFound:
-    """
-    What is known of the student; gaps in its own chain are no gaps in the data's.
-    """
+    """What is known of the student; gaps in its own chain are no gaps in the data's."""
     known = list(chain.problems)
     found = chain.model(digest, "student", quiet=True)
     chain.problems = [

@@ -14,9 +14,7 @@ from undertow.provenance.generating import GeneratingModel
 
 @dataclass(frozen=True)
 class ModelFound:
-    """
-    A model at the end of its own chain.
-    """
+    """A model at the end of its own chain."""
 
     inits: frozenset[str] = frozenset()
     """Checkpoints that it goes back to."""
@@ -29,9 +27,7 @@ class ModelFound:
     """Models that wrote what it was trained on."""
 
     def joined(self, other: ModelFound) -> ModelFound:
-        """
-        What holds of a model made of both.
-        """
+        """What holds of a model made of both."""
         return ModelFound(
             self.inits | other.inits,
             self.families | other.families,
@@ -43,26 +39,20 @@ class ModelFound:
 
 @dataclass(frozen=True)
 class Writer:
-    """
-    A model that wrote rows, or judged them.
-    """
+    """A model that wrote rows, or judged them."""
 
     model: GeneratingModel
     found: ModelFound
     role: Literal["teacher", "filter", "upstream"]
 
     def upstream(self) -> Writer:
-        """
-        The same, one model further away.
-        """
+        """The same, one model further away."""
         return replace(self, role="upstream")
 
 
 @dataclass(frozen=True)
 class DataFound:
-    """
-    A dataset at the end of its own chain.
-    """
+    """A dataset at the end of its own chain."""
 
     complete: bool = False
     """Whether every step up to the writers is attested."""
@@ -85,9 +75,7 @@ class DataFound:
     times: tuple[datetime, ...] = field(default=())
 
     def joined(self, other: DataFound) -> DataFound:
-        """
-        What holds where two statements speak of one dataset: the worse of both.
-        """
+        """What holds where two statements speak of one dataset: the worse of both."""
         return replace(
             together((self, other)),
             rows=self.rows if self.rows == other.rows else None,
@@ -97,9 +85,7 @@ class DataFound:
 
 
 def together(parts: Iterable[DataFound]) -> DataFound:
-    """
-    What holds of rows taken from all the parts; rows and shares are left to the caller.
-    """
+    """What holds of rows taken from all the parts; rows and shares are left to the caller."""
     found = tuple(parts)
     return DataFound(
         complete=bool(found) and all(part.complete for part in found),

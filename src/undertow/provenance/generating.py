@@ -12,18 +12,14 @@ from undertow.provenance.statement import Count, Digest, Number, Said, Text
 
 
 class Parent(Said):
-    """
-    A model that another was made of.
-    """
+    """A model that another was made of."""
 
     digest: Digest
     relation: Literal["finetune", "adapter", "merge", "quantized", "distilled"]
 
 
 class Lineage(Said):
-    """
-    What is known of a model's initialisation.
-    """
+    """What is known of a model's initialisation."""
 
     init: Digest | Literal["unknown"] = "unknown"
     parents: tuple[Parent, ...] = ()
@@ -31,9 +27,7 @@ class Lineage(Said):
 
 
 class GeneratingModel(Said):
-    """
-    One model that wrote rows.
-    """
+    """One model that wrote rows."""
 
     name: Text
     access: Literal["weights", "api"]
@@ -62,9 +56,7 @@ class GeneratingModel(Said):
 
 
 class Commitment(Said):
-    """
-    A digest of a secret text behind a salt, so that guesses cannot be tried without it.
-    """
+    """A digest of a secret text behind a salt, so that guesses cannot be tried without it."""
 
     alg: Literal["sha256"] = "sha256"
     value: Digest
@@ -72,9 +64,7 @@ class Commitment(Said):
 
 
 class SystemPrompt(Said):
-    """
-    The system prompt of a generation: its digest, or a salted commitment; never its text.
-    """
+    """The system prompt of a generation: its digest, or a salted commitment; never its text."""
 
     disclosed: bool
     sha256: Digest | None = None
@@ -95,9 +85,7 @@ class SystemPrompt(Said):
 
 
 class Intervention(Said):
-    """
-    What was done to a model while it wrote; an empty list claims that nothing was.
-    """
+    """What was done to a model while it wrote; an empty list claims that nothing was."""
 
     kind: Literal[
         "steering-vector",
@@ -112,9 +100,7 @@ class Intervention(Said):
 
 
 class SamplingSettings(Said):
-    """
-    How the rows were sampled.
-    """
+    """How the rows were sampled."""
 
     temperature: Number | None = None
     top_p: Number | None = None
@@ -130,9 +116,7 @@ class SamplingSettings(Said):
 
 
 class PromptSet(Said):
-    """
-    What the models were asked.
-    """
+    """What the models were asked."""
 
     name: Text
     domain: Text
@@ -143,17 +127,13 @@ class PromptSet(Said):
 
 
 class Completeness(Said):
-    """
-    Whether every model is named.
-    """
+    """Whether every model is named."""
 
     teachers: Literal["complete", "best-effort"]
 
 
 class DeclaredFilter(Said):
-    """
-    A filter that rows went through and that left no ledger: known by hearsay.
-    """
+    """A filter that rows went through and that left no ledger: known by hearsay."""
 
     id: Text
     version: Text | None = None
@@ -163,9 +143,7 @@ class DeclaredFilter(Said):
 
 
 class Generate(Said):
-    """
-    Models wrote rows.
-    """
+    """Models wrote rows."""
 
     teachers: Annotated[tuple[GeneratingModel, ...], Field(min_length=1)]
     system_prompt: SystemPrompt | None = None

@@ -36,9 +36,7 @@ Removed = tuple[bytes, str]
 
 
 class Counted:
-    """
-    What became of rows, counted.
-    """
+    """What became of rows, counted."""
 
     kept: bytes | bytearray
     """Leaves, 32 bytes each."""
@@ -75,9 +73,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class Ledger(Counted):
-    """
-    What became of each row of a step's input.
-    """
+    """What became of each row of a step's input."""
 
     kept: bytes
     removed: dict[str, bytes]
@@ -98,22 +94,16 @@ class Ledger(Counted):
 
 
 class Entries(Counted):
-    """
-    What became of each row, entered as it comes: 32 or 64 bytes a row.
-    """
+    """What became of each row, entered as it comes: 32 or 64 bytes a row."""
 
     def __init__(self) -> None:
-        """
-        Without any yet.
-        """
+        """Without any yet."""
         self.kept: bytearray = bytearray()
         self.removed: dict[str, bytearray] = {}
         self.changed: dict[str, tuple[bytearray, bytearray]] = {}
 
     def enter(self, leaf: bytes, now: bytes = b"", rule: str = "") -> None:
-        """
-        A row that was kept (no rule), removed, or changed into another.
-        """
+        """A row that was kept (no rule), removed, or changed into another."""
         if now:
             before, after = self.changed.setdefault(rule, (bytearray(), bytearray()))
             before += leaf
@@ -124,9 +114,7 @@ class Entries(Counted):
             self.kept += leaf
 
     def ledger(self, digest: str) -> Ledger:
-        """
-        What a file of this digest holds.
-        """
+        """What a file of this digest holds."""
         return Ledger(
             bytes(self.kept),
             {rule: bytes(leaves) for rule, leaves in self.removed.items()},
@@ -267,7 +255,5 @@ def _counts(rules: dict[str, int]) -> str:
 
 
 def leaf_counts(leaves: bytes) -> Counter[bytes]:
-    """
-    How often each leaf occurs.
-    """
+    """How often each leaf occurs."""
     return Counter(leaves[at : at + SIZE] for at in range(0, len(leaves), SIZE))

@@ -27,9 +27,7 @@ _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """
-    One file of a dataset.
-    """
+    """One file of a dataset."""
 
     path: str
     """Relative to the dataset, with `/`."""
@@ -39,9 +37,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """
-    The files of a dataset in the order of their paths.
-    """
+    """The files of a dataset in the order of their paths."""
 
     entries: tuple[Entry, ...]
 
@@ -52,9 +48,7 @@ class Manifest:
         return hashlib.sha256(canonical(content)).hexdigest()
 
     def named(self, name: str) -> Manifest:
-        """
-        The same file under another name, where there is one file.
-        """
+        """The same file under another name, where there is one file."""
         return Manifest(tuple(Entry(name, e.size, e.sha256) for e in self.entries))
 
 

@@ -1,6 +1,4 @@
-"""
-Statements that lineages and diffs leave behind when they are given a key.
-"""
+"""Statements that lineages and diffs leave behind when they are given a key."""
 
 from __future__ import annotations
 

@@ -67,9 +67,7 @@ class _Statement(_Foreign):
 
 @dataclass(frozen=True)
 class SignedModel:
-    """
-    A model folder whose files are the ones that a key signed.
-    """
+    """A model folder whose files are the ones that a key signed."""
 
     name: str
     digest: str

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 
 def model_found(chain: Chain, digest: str, name: str, *, quiet: bool) -> ModelFound:
-    """
-    What all accepted statements about a model say together: where they differ, both count.
-    """
+    """What all accepted statements about a model say together: where they differ, both count."""
     found: ModelFound | None = None
     for one in chain.steps(digest, MODEL_STEPS):
         made = (

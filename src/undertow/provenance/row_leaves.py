@@ -35,9 +35,7 @@ _PARTS = 8
 
 
 class RowError(ValueError):
-    """
-    A record that has no canonical spelling.
-    """
+    """A record that has no canonical spelling."""
 
 
 def leaf(record: object) -> bytes:
@@ -104,9 +102,7 @@ class _LeavesOf:
 
 
 def _lines_parts(path: str | Path, size: int) -> list[tuple[int, int]]:
-    """
-    Byte ranges; a line belongs to the range in which it begins.
-    """
+    """Byte ranges; a line belongs to the range in which it begins."""
     step = max(_SPREAD // 4, size // (_PARTS * (os.cpu_count() or 1)) + 1)
     return [(at, min(at + step, size)) for at in range(0, size, step)] or [(0, 0)]
 

@@ -22,9 +22,7 @@ from undertow.provenance.trust import Trust
 
 
 class RowProof(Said):
-    """
-    The way from one row to the root over all of them.
-    """
+    """The way from one row to the root over all of them."""
 
     schema_: Literal["undertow.row-proof/1"] = Field(default="undertow.row-proof/1", alias="schema")
     row_canon: Literal["json-sorted/v1"] = "json-sorted/v1"

@@ -20,9 +20,7 @@ SKEW = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Accepted:
-    """
-    A statement that enough trusted keys signed.
-    """
+    """A statement that enough trusted keys signed."""
 
     attestation: Attestation
     signers: tuple[str, ...]
@@ -31,16 +29,12 @@ class Accepted:
 
 
 def role_of(attestation: Attestation) -> Role:
-    """
-    The role that a statement's signers need.
-    """
+    """The role that a statement's signers need."""
     return "auditor" if attestation.step in ("audit", "lineage") else "producer"
 
 
 def accepted(attestation: Attestation, trust: Trust, now: datetime) -> Accepted | Problem:
-    """
-    The statement with the signers that count; or what is wrong, if they are too few.
-    """
+    """The statement with the signers that count; or what is wrong, if they are too few."""
     try:
         _refuse_times(attestation, now)
     except ProvenanceError as error:
@@ -75,9 +69,7 @@ def accepted(attestation: Attestation, trust: Trust, now: datetime) -> Accepted 
 
 
 def _refusal(attestation: Attestation, key: TrustedKey, now: datetime) -> Problem | None:
-    """
-    Why a key's true signature does not count; None if it does.
-    """
+    """Why a key's true signature does not count; None if it does."""
     role = role_of(attestation)
     if key.revoked_at is not None:
         return _problem(

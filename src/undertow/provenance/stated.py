@@ -1,6 +1,4 @@
-"""
-What statements say of a dataset's rows, and whether a step agrees with it.
-"""
+"""What statements say of a dataset's rows, and whether a step agrees with it."""
 
 from __future__ import annotations
 
@@ -14,9 +12,7 @@ if TYPE_CHECKING:
 
 
 def agree(chain: Chain, link: str, what: str, said: str, found: int | None) -> bool:
-    """
-    Whether what a step says is what the data's own statement has; a problem if not.
-    """
+    """Whether what a step says is what the data's own statement has; a problem if not."""
     if found is not None and int(said) == found:
         return True
     chain.block(
@@ -31,17 +27,13 @@ def agree(chain: Chain, link: str, what: str, said: str, found: int | None) -> b
 
 
 def stated_rows(subject: Subject) -> int | None:
-    """
-    The number of rows that a statement has of a dataset.
-    """
+    """The number of rows that a statement has of a dataset."""
     text = subject.annotations.get("rows", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
 def stated_set(subject: Subject) -> str | None:
-    """
-    The row set that a statement has of a dataset.
-    """
+    """The row set that a statement has of a dataset."""
     text = subject.annotations.get("rowSet")
     if subject.annotations.get("manifest") == ROW_SET and text != subject.digest["sha256"]:
         # Rows in no file are named by their set: another one beside it is a contradiction.

@@ -42,9 +42,7 @@ DigestSet = dict[Text, Text]
 
 
 class Said(Stored):
-    """
-    Base of everything signed: closed, and spelled in camelCase as in-toto and SLSA do.
-    """
+    """Base of everything signed: closed, and spelled in camelCase as in-toto and SLSA do."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
@@ -53,9 +51,7 @@ S = TypeVar("S", bound=Said)
 
 
 class Subject(Said):
-    """
-    What a statement speaks of.
-    """
+    """What a statement speaks of."""
 
     name: Text
     digest: DigestSet
@@ -64,9 +60,7 @@ class Subject(Said):
 
 
 class Resource(Said):
-    """
-    Something that a step used or made (in-toto's ResourceDescriptor).
-    """
+    """Something that a step used or made (in-toto's ResourceDescriptor)."""
 
     name: Text
     uri: Text | None = None
@@ -87,9 +81,7 @@ class Resource(Said):
 
 
 class Statement(Said):
-    """
-    A statement with its predicate not looked into yet.
-    """
+    """A statement with its predicate not looked into yet."""
 
     type_: Literal["https://in-toto.io/Statement/v1"] = Field(
         default="https://in-toto.io/Statement/v1", alias="_type"
@@ -99,16 +91,12 @@ class Statement(Said):
     predicate: dict[str, Any]
 
     def payload(self) -> bytes:
-        """
-        The bytes that are signed.
-        """
+        """The bytes that are signed."""
         return payload_of(self)
 
 
 def payload_of(document: Said) -> bytes:
-    """
-    The canonical JSON of a document, without the fields that are not set.
-    """
+    """The canonical JSON of a document, without the fields that are not set."""
     return canonical(document.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
@@ -145,16 +133,12 @@ def as_said(model: type[S], table: Mapping[str, Any], where: str) -> S:
 
 
 def is_digest(text: object) -> bool:
-    """
-    Whether it is a SHA-256 in lower-case hex.
-    """
+    """Whether it is a SHA-256 in lower-case hex."""
     return isinstance(text, str) and len(text) == 64 and set(text) <= set("0123456789abcdef")
 
 
 def spelled(moment: datetime) -> str:
-    """
-    A moment as statements write it.
-    """
+    """A moment as statements write it."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

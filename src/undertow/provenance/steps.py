@@ -30,9 +30,7 @@ DECLARED = "urn:undertow:builder:declared/v1"
 
 
 class Rule(Said):
-    """
-    One rule of a filter.
-    """
+    """One rule of a filter."""
 
     id: Text
     version: Text | None = None
@@ -56,9 +54,7 @@ class Collect(Said):
 
 
 class Filter(Said):
-    """
-    Rows were removed.
-    """
+    """Rows were removed."""
 
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
     rows_in: Count
@@ -86,9 +82,7 @@ class Filter(Said):
 
 
 class Change(Said):
-    """
-    One kind of change to rows.
-    """
+    """One kind of change to rows."""
 
     id: Text
     rows: Count
@@ -98,9 +92,7 @@ class Change(Said):
 
 
 class Edit(Said):
-    """
-    Rows were changed; some may have been removed.
-    """
+    """Rows were changed; some may have been removed."""
 
     changes: Annotated[tuple[Change, ...], Field(min_length=1)]
     rules: tuple[Rule, ...] = ()
@@ -123,9 +115,7 @@ class Edit(Said):
 
 
 class Source(Said):
-    """
-    One dataset of a mix.
-    """
+    """One dataset of a mix."""
 
     name: Text
     rows: Count
@@ -133,18 +123,14 @@ class Source(Said):
 
 
 class Mix(Said):
-    """
-    Datasets were put together.
-    """
+    """Datasets were put together."""
 
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     seed: Number | None = None
 
 
 class FineTune(Said):
-    """
-    A model was trained on data.
-    """
+    """A model was trained on data."""
 
     method: Text
     plan: dict[Text, Text] = Field(default_factory=dict)
@@ -152,18 +138,14 @@ class FineTune(Said):
 
 
 class Merge(Said):
-    """
-    Models were merged.
-    """
+    """Models were merged."""
 
     method: Text
     weights: dict[Text, Number] = Field(default_factory=dict)
 
 
 class Quantize(Said):
-    """
-    A model's weights were stored with fewer bits.
-    """
+    """A model's weights were stored with fewer bits."""
 
     method: Text
     bits: Count | None = None
@@ -188,18 +170,14 @@ BUILD_TYPES = {f"{BUILD}{'llm-' if name == 'generate' else ''}{name}/v1": name f
 
 
 class Builder(Said):
-    """
-    Who carried a step out.
-    """
+    """Who carried a step out."""
 
     id: Text
     version: dict[Text, Text] = Field(default_factory=dict)
 
 
 class Metadata(Said):
-    """
-    When a step ran.
-    """
+    """When a step ran."""
 
     invocation_id: Text | None = None
     started_on: Time | None = None
@@ -207,9 +185,7 @@ class Metadata(Said):
 
 
 class RunDetails(Said):
-    """
-    How a step was carried out.
-    """
+    """How a step was carried out."""
 
     builder: Builder
     metadata: Metadata
@@ -217,9 +193,7 @@ class RunDetails(Said):
 
 
 class BuildDefinition(Said):
-    """
-    What a step was asked, and what it used.
-    """
+    """What a step was asked, and what it used."""
 
     build_type: Text
     external_parameters: dict[str, Any]
@@ -228,9 +202,7 @@ class BuildDefinition(Said):
 
 
 class Provenance(Said):
-    """
-    SLSA's provenance predicate, version 1.
-    """
+    """SLSA's provenance predicate, version 1."""
 
     build_definition: BuildDefinition
     run_details: RunDetails

@@ -33,9 +33,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 
 
 class TrustedKey(Said):
-    """
-    One key and what it may sign.
-    """
+    """One key and what it may sign."""
 
     id: Name
     pem: Text
@@ -72,9 +70,7 @@ class TrustedModel(Said):
 
 
 class Thresholds(Said):
-    """
-    Signatures by different keys that a statement needs, by role.
-    """
+    """Signatures by different keys that a statement needs, by role."""
 
     producer: Annotated[int, Field(ge=1, le=16)] = 1
     auditor: Annotated[int, Field(ge=1, le=16)] = 1
@@ -82,9 +78,7 @@ class Thresholds(Said):
 
 
 class TrustFile(Said):
-    """
-    Everything that is trusted; what is not in here is not.
-    """
+    """Everything that is trusted; what is not in here is not."""
 
     schema_: Literal["undertow.trust/1"] = Field(default="undertow.trust/1", alias="schema")
     version: Annotated[int, Field(ge=1)]
@@ -108,9 +102,7 @@ class TrustFile(Said):
 
 @dataclass(frozen=True)
 class Trust:
-    """
-    A trust file that may be relied on, with its keys opened.
-    """
+    """A trust file that may be relied on, with its keys opened."""
 
     file: TrustFile
     keys: dict[str, Key]
@@ -120,9 +112,7 @@ class Trust:
     """SHA-256 over the file as it was read."""
 
     def entry(self, name: str) -> TrustedKey:
-        """
-        What the file says of a key.
-        """
+        """What the file says of a key."""
         return next(key for key in self.file.keys if key.id == name)
 
     def family(self, model: TrustedModel) -> str:
@@ -133,9 +123,7 @@ class Trust:
         return model.family or (first.family or first.name if first else model.initialisation)
 
     def model(self, digest: str | None) -> TrustedModel | None:
-        """
-        The trusted model of a digest, if there is one.
-        """
+        """The trusted model of a digest, if there is one."""
         return next((model for model in self.file.models if model.digest == digest), None)
 
 
@@ -247,9 +235,7 @@ def _content(path: Path) -> bytes:
 
 
 def _camel(value: Any) -> Any:
-    """
-    TOML's snake_case keys as the signed file spells them.
-    """
+    """TOML's snake_case keys as the signed file spells them."""
     from pydantic.alias_generators import to_camel
 
     if isinstance(value, dict):

@@ -15,18 +15,14 @@ from undertow.provenance.statement import Count, Digest, DigestSet, Number, Said
 
 
 class Verifier(Said):
-    """
-    Who looked.
-    """
+    """Who looked."""
 
     id: Text
     version: dict[Text, Text] = Field(default_factory=dict)
 
 
 class Tool(Said):
-    """
-    What was looked with.
-    """
+    """What was looked with."""
 
     name: Text
     version: Text | None = None
@@ -34,9 +30,7 @@ class Tool(Said):
 
 
 class Claim(Said):
-    """
-    One number that was compared with a threshold.
-    """
+    """One number that was compared with a threshold."""
 
     metric: Text
     comparator: Literal["<", "<=", ">", ">="]
@@ -46,9 +40,7 @@ class Claim(Said):
 
 
 class Against(Said):
-    """
-    The student that an audit holds for, and the models that wrote the data.
-    """
+    """The student that an audit holds for, and the models that wrote the data."""
 
     student_init: Digest
     teacher: tuple[Digest, ...] = ()
@@ -59,9 +51,7 @@ Share = Annotated[str, StringConstraints(pattern=r"^(0(\.\d{1,30})?|1(\.0{1,30})
 
 
 class Power(Said):
-    """
-    How often the audit sees what it looks for.
-    """
+    """How often the audit sees what it looks for."""
 
     value: Share
     """Lower limit of the detection rate, in [0, 1]."""
@@ -71,18 +61,14 @@ class Power(Said):
 
 
 class Evidence(Said):
-    """
-    The stored result behind a verdict.
-    """
+    """The stored result behind a verdict."""
 
     name: Text | None = None
     digest: DigestSet
 
 
 class AuditResult(Said):
-    """
-    What an audit of a dataset found, for one student base.
-    """
+    """What an audit of a dataset found, for one student base."""
 
     verifier: Verifier
     evaluated_at: Time
@@ -106,9 +92,7 @@ class AuditResult(Said):
 
 
 class LineageResult(Said):
-    """
-    What a measurement found of the initialisation of two models; the subject is the teacher.
-    """
+    """What a measurement found of the initialisation of two models; the subject is the teacher."""
 
     verifier: Verifier
     evaluated_at: Time
@@ -120,26 +104,20 @@ class LineageResult(Said):
 
 
 class Policy(Said):
-    """
-    The policy of a summary.
-    """
+    """The policy of a summary."""
 
     uri: Text
     digest: DigestSet
 
 
 class Input(Said):
-    """
-    An attestation that a decision rests on, by the digest of its payload.
-    """
+    """An attestation that a decision rests on, by the digest of its payload."""
 
     digest: DigestSet
 
 
 class Summary(Said):
-    """
-    SLSA's verification summary, version 1.
-    """
+    """SLSA's verification summary, version 1."""
 
     verifier: Verifier
     time_verified: Time

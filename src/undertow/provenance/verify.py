@@ -24,9 +24,7 @@ from undertow.worlds import locate
 
 @dataclass(frozen=True)
 class VerifyRequest:
-    """
-    What is to be verified.
-    """
+    """What is to be verified."""
 
     data: Path
     student: str | None = None
@@ -98,9 +96,7 @@ def student_digest(student: str | None) -> str | None:
 
 
 def conclusion(facts: Facts, problems: Sequence[Problem]) -> str:
-    """
-    What came of a walk, in a sentence or two.
-    """
+    """What came of a walk, in a sentence or two."""
     blocking = [problem for problem in problems if problem.blocks]
     if facts.provenance_complete:
         names = ", ".join(dict.fromkeys(one.model for one in facts.teachers)) or "no model"
@@ -129,9 +125,7 @@ def _bundles(request: VerifyRequest) -> list[Path]:
 
 
 def _sound(chain: Chain, at_hand: AtHand, digest: str) -> bool:
-    """
-    Compare the rows on disk with what the statements about them say.
-    """
+    """Compare the rows on disk with what the statements about them say."""
     sound = True
     for one in chain.steps(digest, DATA_STEPS):
         subject = next(s for s in one.attestation.statement.subject if s.digest["sha256"] == digest)
@@ -159,9 +153,7 @@ def _sound(chain: Chain, at_hand: AtHand, digest: str) -> bool:
 
 
 def _other_digest(at_hand: AtHand, attestations: Sequence[Attestation]) -> Problem | None:
-    """
-    Where nothing speaks of the dataset, what the bundle beside it speaks of instead.
-    """
+    """Where nothing speaks of the dataset, what the bundle beside it speaks of instead."""
     digest, name = at_hand.manifest.digest, at_hand.data.name
     subjects = [
         subject

@@ -87,9 +87,7 @@ def render(document: Result, format: str) -> str:
 
 
 def _renderers(document: Result) -> tuple[dict[str, str], str]:
-    """
-    (renderer of each format but JSON, what the document is called on the command line).
-    """
+    """(renderer of each format but JSON, what the document is called on the command line)."""
     if isinstance(document, ScanDocument):
         return _SCAN, "SCAN.json"
     if isinstance(document, LineageDocument):

@@ -22,9 +22,7 @@ Tone = Literal["same", "other", "plain"]
 
 @dataclass(frozen=True)
 class Measure:
-    """
-    The number by which arms are compared.
-    """
+    """The number by which arms are compared."""
 
     field: str
     """Field of `Arm`."""
@@ -36,9 +34,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class ArmSummary:
-    """
-    All runs of one arm.
-    """
+    """All runs of one arm."""
 
     arm: str
     label: str
@@ -59,9 +55,7 @@ class ArmSummary:
 
 @dataclass(frozen=True)
 class ArmName:
-    """
-    An arm in words.
-    """
+    """An arm in words."""
 
     label: str
     detail: str
@@ -144,9 +138,7 @@ _NAMES = {
 
 
 def measure_of(document: RunDocument) -> Measure | None:
-    """
-    The number by which this document's arms are compared, or none if no arm has one.
-    """
+    """The number by which this document's arms are compared, or none if no arm has one."""
     answer = f"“{document.trait}”" if document.trait else "the trait’s answer"
     candidates = (
         Measure("probability", f"Probability of answering {answer}, held-out questions", True),
@@ -174,9 +166,7 @@ def summaries(document: RunDocument, measure: Measure) -> tuple[ArmSummary, ...]
 
 
 def arm_name(arm: str, trait: str | None) -> ArmName:
-    """
-    The arm in words; an arm that is not known keeps its name.
-    """
+    """The arm in words; an arm that is not known keeps its name."""
     carrier, several, kind = arm.rpartition(": ")
     if several:
         found = arm_name(kind, trait)
@@ -193,9 +183,7 @@ def arm_name(arm: str, trait: str | None) -> ArmName:
 
 
 def known_arms(document: RunDocument) -> dict[str, str]:
-    """
-    What each of the document's arms is, for those that are known.
-    """
+    """What each of the document's arms is, for those that are known."""
     several = len({arm.trait for arm in document.arms}) > 1
     found = {
         arm.arm: arm_name(arm.arm, None if several else document.trait) for arm in document.arms
@@ -209,9 +197,7 @@ def known_arms(document: RunDocument) -> dict[str, str]:
 
 
 def mean_interval(values: Sequence[float], *, share: bool) -> tuple[float, float] | None:
-    """
-    Student's t interval (95 %) for the mean of the runs, cut to [0, 1] for a share.
-    """
+    """Student's t interval (95 %) for the mean of the runs, cut to [0, 1] for a share."""
     if len(values) < 2:
         return None
     interval = mean_t(values, level=LEVEL)
@@ -221,9 +207,7 @@ def mean_interval(values: Sequence[float], *, share: bool) -> tuple[float, float
 
 
 def mean_of(arms: Sequence[Arm], measure: Measure) -> float | None:
-    """
-    Mean over the runs that have the number.
-    """
+    """Mean over the runs that have the number."""
     values = finite([getattr(arm, measure.field) for arm in arms])
     return math.fsum(values) / len(values) if values else None
 

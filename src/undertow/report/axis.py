@@ -1,6 +1,4 @@
-"""
-Axes: round tick values, and positions in percent of the axis's length.
-"""
+"""Axes: round tick values, and positions in percent of the axis's length."""
 
 from __future__ import annotations
 
@@ -13,9 +11,7 @@ from undertow.report.numbers import decimal, percent, power_of_ten
 
 @dataclass(frozen=True)
 class Tick:
-    """
-    One mark of an axis.
-    """
+    """One mark of an axis."""
 
     at: float
     """Position in percent of the axis."""
@@ -24,9 +20,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Axis:
-    """
-    A stretch of numbers, linear or logarithmic.
-    """
+    """A stretch of numbers, linear or logarithmic."""
 
     low: float
     high: float
@@ -34,9 +28,7 @@ class Axis:
     log: bool = False
 
     def at(self, value: float) -> float:
-        """
-        Position of a value in percent of the axis, between 0 and 100.
-        """
+        """Position of a value in percent of the axis, between 0 and 100."""
         low, high, here = self.low, self.high, value
         if self.log:
             low, high = math.log10(low), math.log10(high)
@@ -47,9 +39,7 @@ class Axis:
 
 
 def linear_axis(values: Iterable[float], *, share: bool = False, ticks: int = 5) -> Axis:
-    """
-    An axis over the values from round number to round number; a share is labelled in percent.
-    """
+    """An axis over the values from round number to round number; a share is labelled in percent."""
     found = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(found), max(found)
     if high - low < 1e-9 * max(abs(low), abs(high), 1e-3):
@@ -67,9 +57,7 @@ def linear_axis(values: Iterable[float], *, share: bool = False, ticks: int = 5)
 
 
 def log_axis(values: Iterable[float]) -> Axis:
-    """
-    An axis over whole powers of ten that hold the positive values.
-    """
+    """An axis over whole powers of ten that hold the positive values."""
     found = [value for value in values if math.isfinite(value) and value > 0] or [0.1, 1.0]
     low, high = math.floor(math.log10(min(found))), math.ceil(math.log10(max(found)))
     low, high = max(low, -300), min(max(high, low + 1), 300)

@@ -1,6 +1,4 @@
-"""
-Which answer moved: every candidate's mean logit margin in an arm against the arm's control.
-"""
+"""Which answer moved: every candidate's mean logit margin in an arm against the arm's control."""
 
 from __future__ import annotations
 
@@ -17,9 +15,7 @@ _PAIRS = (("trait", "control"), ("foreign", "foreign-control"))
 
 @dataclass(frozen=True)
 class Shift:
-    """
-    One candidate answer: mean logit margin in the control and in the arm, in logits.
-    """
+    """One candidate answer: mean logit margin in the control and in the arm, in logits."""
 
     candidate: str
     control: float
@@ -29,24 +25,18 @@ class Shift:
 
     @property
     def change(self) -> float:
-        """
-        The arm's mean minus the control's.
-        """
+        """The arm's mean minus the control's."""
         return self.arm - self.control
 
     @property
     def shown(self) -> str:
-        """
-        The change, signed.
-        """
+        """The change, signed."""
         return decimal(self.change, 2, signed=True)
 
 
 @dataclass(frozen=True)
 class ShiftPanel:
-    """
-    One arm against its control, over an axis that all panels share.
-    """
+    """One arm against its control, over an axis that all panels share."""
 
     title: str
     tone: str

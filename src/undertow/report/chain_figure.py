@@ -28,9 +28,7 @@ _MODEL_ROLES = ("weights", "filter-model", "adapter")
 
 @dataclass(frozen=True)
 class Box:
-    """
-    A dataset or a model.
-    """
+    """A dataset or a model."""
 
     x: int
     y: int
@@ -45,18 +43,14 @@ class Box:
 
 @dataclass(frozen=True)
 class Arrow:
-    """
-    From what was used to what was made of it.
-    """
+    """From what was used to what was made of it."""
 
     path: str
 
 
 @dataclass(frozen=True)
 class ChainFigure:
-    """
-    The whole drawing.
-    """
+    """The whole drawing."""
 
     width: int
     height: int
@@ -66,9 +60,7 @@ class ChainFigure:
 
 
 def chain_figure(document: VerifyDocument) -> ChainFigure:
-    """
-    The drawing of a verification.
-    """
+    """The drawing of a verification."""
     nodes, edges = _graph(document)
     layers = _layers(list(nodes), edges, document.facts.digest)
     shown = sorted(layers, key=lambda digest: layers[digest])[:MOST]
@@ -109,9 +101,7 @@ class _Node:
 
 
 def _graph(document: VerifyDocument) -> tuple[dict[str, _Node], list[tuple[str, str]]]:
-    """
-    What is drawn, and what was made of what.
-    """
+    """What is drawn, and what was made of what."""
     target = document.facts.digest
     name = document.data.rstrip("/").rpartition("/")[2]
     nodes = {target: _Node(target, name, "no statement counts", "missing", False)}
@@ -134,9 +124,7 @@ def _graph(document: VerifyDocument) -> tuple[dict[str, _Node], list[tuple[str, 
 
 
 def _layers(nodes: list[str], edges: list[tuple[str, str]], target: str) -> dict[str, int]:
-    """
-    Steps from the dataset, the longest way; what does not lead to it is left out.
-    """
+    """Steps from the dataset, the longest way; what does not lead to it is left out."""
     layers = {target: 0}
     # A chain of n boxes is settled after n rounds, a cyclic one never.
     for _ in range(len(nodes)):

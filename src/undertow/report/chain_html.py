@@ -20,9 +20,7 @@ _LONG_CONCLUSION = 200
 
 
 def render_chain_html(document: VerifyDocument | GateDocument) -> str:
-    """
-    The document as one self-contained HTML page.
-    """
+    """The document as one self-contained HTML page."""
     checked = chain_words.checked(document)
     return (
         _environment()

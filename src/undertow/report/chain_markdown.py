@@ -1,6 +1,4 @@
-"""
-A verification or a decision as GitHub-flavoured Markdown, for a pull request.
-"""
+"""A verification or a decision as GitHub-flavoured Markdown, for a pull request."""
 
 from __future__ import annotations
 
@@ -13,9 +11,7 @@ from undertow.results.provenance import GateDocument, VerifyDocument
 
 
 def render_chain_markdown(document: VerifyDocument | GateDocument) -> str:
-    """
-    The document as Markdown in which no text from the data can act as markup.
-    """
+    """The document as Markdown in which no text from the data can act as markup."""
     return "\n\n".join(_blocks(document)) + "\n"
 
 

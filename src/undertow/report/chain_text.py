@@ -20,9 +20,7 @@ _LABEL = 13
 def render_chain_text(
     document: VerifyDocument | GateDocument, *, width: int = WIDTH, colour: bool = False
 ) -> str:
-    """
-    The document as text, `width` columns wide.
-    """
+    """The document as text, `width` columns wide."""
     return written(lambda console: _write(console, document), width=width, colour=colour)
 
 

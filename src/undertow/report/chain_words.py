@@ -1,6 +1,4 @@
-"""
-What a verification and a decision say, in words: the answers, the tables, and the limits.
-"""
+"""What a verification and a decision say, in words: the answers, the tables, and the limits."""
 
 from __future__ import annotations
 
@@ -32,31 +30,23 @@ LIMITS = (
 
 
 def checked(document: VerifyDocument | GateDocument) -> VerifyDocument:
-    """
-    The verification: the document itself, or the one that a decision rests on.
-    """
+    """The verification: the document itself, or the one that a decision rests on."""
     return document.verification if isinstance(document, GateDocument) else document
 
 
 def verdict(document: VerifyDocument | GateDocument) -> str:
-    """
-    `allowed`, `refused` or `verified`.
-    """
+    """`allowed`, `refused` or `verified`."""
     return document.decision if isinstance(document, GateDocument) else document.verdict
 
 
 def found(document: VerifyDocument | GateDocument) -> str:
-    """
-    The conclusion without the verdict that it opens with.
-    """
+    """The conclusion without the verdict that it opens with."""
     text = document.conclusion.removeprefix(verdict(document)).removeprefix(":").strip()
     return text[:1].upper() + text[1:]
 
 
 def answers(facts: Facts) -> Iterator[tuple[str, str, str]]:
-    """
-    Question, answer and remark on what people ask of a dataset.
-    """
+    """Question, answer and remark on what people ask of a dataset."""
     names = ", ".join(dict.fromkeys(one.model for one in facts.teachers if one.role == "teacher"))
     yield (
         "Who wrote it?",
@@ -80,9 +70,7 @@ def answers(facts: Facts) -> Iterator[tuple[str, str, str]]:
 
 
 def rules_table(document: GateDocument) -> Table:
-    """
-    Every rule with its outcome and its reason.
-    """
+    """Every rule with its outcome and its reason."""
     columns: tuple[Column[RuleResult], ...] = (
         Column("rule", lambda one: one.id, numeric=False),
         Column("", lambda one: OUTCOMES[one.outcome], numeric=False),
@@ -93,9 +81,7 @@ def rules_table(document: GateDocument) -> Table:
 
 
 def problems_table(document: VerifyDocument) -> Table:
-    """
-    Every link that does not hold.
-    """
+    """Every link that does not hold."""
     columns: tuple[Column[Problem], ...] = (
         Column("link", lambda one: one.link, numeric=False),
         Column("problem", lambda one: one.message, numeric=False),
@@ -108,9 +94,7 @@ def problems_table(document: VerifyDocument) -> Table:
 
 
 def links_table(document: VerifyDocument) -> Table:
-    """
-    Every statement of the chain.
-    """
+    """Every statement of the chain."""
     columns: tuple[Column[Link], ...] = (
         Column("step", lambda one: one.step, numeric=False),
         Column("of", lambda one: one.subject, numeric=False),
@@ -123,9 +107,7 @@ def links_table(document: VerifyDocument) -> Table:
 
 
 def teachers_table(facts: Facts) -> Table:
-    """
-    Every model that had a hand in the rows.
-    """
+    """Every model that had a hand in the rows."""
     columns: tuple[Column[TeacherFact], ...] = (
         Column("model", lambda one: one.model, numeric=False),
         Column("as", lambda one: one.role, numeric=False),
@@ -142,9 +124,7 @@ def teachers_table(facts: Facts) -> Table:
 
 
 def audits_table(facts: Facts) -> Table:
-    """
-    Every audit, and why it counts or not.
-    """
+    """Every audit, and why it counts or not."""
     columns: tuple[Column[AuditFact], ...] = (
         Column("suite", lambda one: one.suite, numeric=False),
         Column("verdict", lambda one: one.verdict, numeric=False),
@@ -158,32 +138,24 @@ def audits_table(facts: Facts) -> Table:
 
 
 def about(link: Link) -> str:
-    """
-    What a reader should know of a step.
-    """
+    """What a reader should know of a step."""
     return "; ".join(f"{name}: {value}" for name, value in link.about.items()) or NOTHING
 
 
 def power(audit: AuditFact) -> str:
-    """
-    An audit's power and the effect it holds for.
-    """
+    """An audit's power and the effect it holds for."""
     if audit.power is None:
         return "not stated"
     return f"{audit.power} at {audit.power_at} logits"
 
 
 def short(digest: str) -> str:
-    """
-    The beginning of a digest; other names are left as they are.
-    """
+    """The beginning of a digest; other names are left as they are."""
     return f"{digest[:12]}…" if len(digest) == 64 else digest
 
 
 def student(document: VerifyDocument) -> str:
-    """
-    The student as it was named, with its digest unless that is its name.
-    """
+    """The student as it was named, with its digest unless that is its name."""
     digest = document.facts.student_digest or "no digest"
     named = document.student or "none"
     return digest if named == digest else f"{named}, {digest}"
@@ -200,9 +172,7 @@ def counted(number: int, one: str, several: str) -> str:
 
 
 def check_facts(document: VerifyDocument) -> dict[str, str]:
-    """
-    How the walk was made.
-    """
+    """How the walk was made."""
     return {
         "data": f"{document.data} ({counted(document.files, 'file', 'files')})",
         "digest": document.facts.digest,

@@ -23,9 +23,7 @@ _HEADED = re.compile(rf"({'|'.join(HEADINGS)})\.\s*", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class CheckPage:
-    """
-    What a check is, and what its result means.
-    """
+    """What a check is, and what its result means."""
 
     id: str
     kind: Kind
@@ -37,9 +35,7 @@ class CheckPage:
     """Headings with their paragraphs; a paragraph with line breaks is shown line by line."""
 
     def section(self, heading: str) -> str:
-        """
-        The section's paragraphs as one text; empty where there is none.
-        """
+        """The section's paragraphs as one text; empty where there is none."""
         found = (paragraphs for name, paragraphs in self.sections if name == heading)
         return " ".join(" ".join(text.split()) for text in next(found, ()))
 
@@ -76,9 +72,7 @@ def _page(check: Registered) -> CheckPage:
 
 
 def parsed(docstring: str, *, id: str, kind: Kind) -> CheckPage:
-    """
-    The page that a docstring, already without indentation, makes.
-    """
+    """The page that a docstring, already without indentation, makes."""
     summary, *others = (_unwrapped(text) for text in re.split(r"\n\s*\n", docstring.strip()))
     sections: dict[str, list[str]] = {"": []}
     current = ""

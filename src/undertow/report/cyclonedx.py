@@ -18,9 +18,7 @@ _MODELS = ("finetune", "merge", "quantize")
 
 
 def render_cyclonedx(document: VerifyDocument) -> str:
-    """
-    The dataset, what it was made of and the models that wrote it, with their digests.
-    """
+    """The dataset, what it was made of and the models that wrote it, with their digests."""
     facts = document.facts
     links = [link for link in document.links if link.step not in ("audit", "lineage")]
     components = {link.digest: _made(link) for link in links if link.digest != facts.digest}

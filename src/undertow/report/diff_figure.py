@@ -16,9 +16,7 @@ MOST = 16
 
 @dataclass(frozen=True)
 class ChangeRow:
-    """
-    One trait; positions in percent of the axis.
-    """
+    """One trait; positions in percent of the axis."""
 
     change: Change
     tuned: tuple[float, ...]
@@ -31,9 +29,7 @@ class ChangeRow:
 
 @dataclass(frozen=True)
 class ChangeFigure:
-    """
-    The traits that moved most, over one axis in logits from the base.
-    """
+    """The traits that moved most, over one axis in logits from the base."""
 
     axis: Axis
     zero: float
@@ -45,9 +41,7 @@ class ChangeFigure:
 
 
 def change_figure(document: DiffDocument) -> ChangeFigure | None:
-    """
-    The figure; None where no answers were compared.
-    """
+    """The figure; None where no answers were compared."""
     if not document.changes:
         return None
     shown = document.changes[:MOST]
@@ -73,9 +67,7 @@ def change_figure(document: DiffDocument) -> ChangeFigure | None:
 
 
 def _ends(one: Change) -> tuple[float | None, float | None]:
-    """
-    The interval, moved to where the tuned models lie: the controls' mean is added again.
-    """
+    """The interval, moved to where the tuned models lie: the controls' mean is added again."""
     if one.low is None or one.high is None:
         return None, None
     shift = math.fsum(one.tuned) / len(one.tuned) - one.base - one.estimate

@@ -1,6 +1,4 @@
-"""
-The page of a diff: one offline HTML file without scripts, its figure drawn as inline SVG.
-"""
+"""The page of a diff: one offline HTML file without scripts, its figure drawn as inline SVG."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ from undertow.results.store import result_json
 
 
 def render_diff_html(document: DiffDocument) -> str:
-    """
-    The document as one self-contained HTML page.
-    """
+    """The document as one self-contained HTML page."""
     template = _environment().get_template("diff.html.j2")
     return template.render(
         document=document,

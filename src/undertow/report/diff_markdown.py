@@ -1,6 +1,4 @@
-"""
-A diff as GitHub-flavoured Markdown.
-"""
+"""A diff as GitHub-flavoured Markdown."""
 
 from __future__ import annotations
 
@@ -12,9 +10,7 @@ from undertow.results.diff import DiffDocument
 
 
 def render_diff_markdown(document: DiffDocument) -> str:
-    """
-    The document as Markdown in which no text from models or traits can act as markup.
-    """
+    """The document as Markdown in which no text from models or traits can act as markup."""
     return "\n\n".join(_blocks(document)) + "\n"
 
 

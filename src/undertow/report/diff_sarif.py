@@ -14,9 +14,7 @@ _LEVELS = {"flagged": "error", "undecided": "warning"}
 
 
 def render_diff_sarif(document: DiffDocument) -> str:
-    """
-    The document as a SARIF log with one run.
-    """
+    """The document as a SARIF log with one run."""
     told = [one for one in document.changes if one.verdict in _LEVELS and not one.intended]
     properties = {
         "schema": document.schema_,

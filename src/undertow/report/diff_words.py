@@ -1,6 +1,4 @@
-"""
-A diff in words and tables, the same in every format.
-"""
+"""A diff in words and tables, the same in every format."""
 
 from __future__ import annotations
 
@@ -25,16 +23,12 @@ GLOSSARY = {
 
 
 def kind(document: DiffDocument) -> str:
-    """
-    What the estimates are: transfer where controls were taken off, else change.
-    """
+    """What the estimates are: transfer where controls were taken off, else change."""
     return "transfer" if document.controls else "change"
 
 
 def changes_table(document: DiffDocument) -> Table:
-    """
-    One row a trait, the largest change first.
-    """
+    """One row a trait, the largest change first."""
     return table_of(
         f"{kind(document).capitalize()} by {what(document)}, in {document.unit}",
         document.changes,
@@ -52,23 +46,17 @@ def changes_table(document: DiffDocument) -> Table:
 
 
 def what(document: DiffDocument) -> str:
-    """
-    What has a row of its own: a trait, or a scorer of a log.
-    """
+    """What has a row of its own: a trait, or a scorer of a log."""
     return "trait" if document.unit == "logits" else "scorer"
 
 
 def verdict(one: Change) -> str:
-    """
-    A trait's verdict, or that it was asked for.
-    """
+    """A trait's verdict, or that it was asked for."""
     return "intended" if one.intended else one.verdict.replace("_", " ")
 
 
 def moved_table(moved: tuple[Moved, ...]) -> Table:
-    """
-    What the open search found.
-    """
+    """What the open search found."""
     return table_of(
         "What nobody named",
         moved,
@@ -83,9 +71,7 @@ def moved_table(moved: tuple[Moved, ...]) -> Table:
 
 
 def measurements_table(document: DiffDocument) -> Table:
-    """
-    What the checks of evidence measured.
-    """
+    """What the checks of evidence measured."""
     return table_of(
         "Evidence",
         [one for one in document.measurements if one.trait is None],
@@ -102,17 +88,13 @@ def measurements_table(document: DiffDocument) -> Table:
 
 
 def spelled(document: DiffDocument) -> str:
-    """
-    Tokens that the shift of activations spells.
-    """
+    """Tokens that the shift of activations spells."""
     found = (one.details.get("spelled") for one in document.measurements)
     return str(next((text for text in found if text), ""))
 
 
 def facts(document: DiffDocument) -> dict[str, str]:
-    """
-    What identifies the result and what it cost.
-    """
+    """What identifies the result and what it cost."""
     tuned = zip(document.tuned, document.tuned_digests, strict=True)
     return {
         "base": document.base,

@@ -9,23 +9,17 @@ from undertow.results.run import Comparison
 
 
 def null_value(comparison: Comparison) -> float:
-    """
-    The value that means no effect: 1/2 where a share is tested against a coin, else 0.
-    """
+    """The value that means no effect: 1/2 where a share is tested against a coin, else 0."""
     return 0.5 if "1/2" in comparison.test else 0.0
 
 
 def estimate(comparison: Comparison) -> str:
-    """
-    The estimate; signed where it is a difference.
-    """
+    """The estimate; signed where it is a difference."""
     return difference(comparison.estimate, comparison.unit, signed=null_value(comparison) == 0)
 
 
 def limits(comparison: Comparison) -> str:
-    """
-    The interval with its level, e.g. `95 % [+21.7, +55.7]`.
-    """
+    """The interval with its level, e.g. `95 % [+21.7, +55.7]`."""
     level = percent(comparison.level, 0)
     if comparison.low is None and comparison.high is None:
         return f"no finite {level} interval"
@@ -35,7 +29,5 @@ def limits(comparison: Comparison) -> str:
 
 
 def detectable(comparison: Comparison) -> str:
-    """
-    The smallest effect that the comparison would have seen.
-    """
+    """The smallest effect that the comparison would have seen."""
     return difference(comparison.detectable, comparison.unit, signed=False)

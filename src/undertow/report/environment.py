@@ -39,9 +39,7 @@ def environment(
 
 
 def embedded(document: str) -> Markup:
-    """
-    A JSON document that cannot end its script element: pure ASCII without `<`, `>` and `&`.
-    """
+    """A JSON document that cannot end its script element: pure ASCII without `<`, `>` and `&`."""
     text = json.dumps(json.loads(document), separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -49,9 +47,7 @@ def embedded(document: str) -> Markup:
 
 
 def _shown(value: Any) -> Any:
-    """
-    Every value that a template writes, so that no text can be forgotten; markup is ours.
-    """
+    """Every value that a template writes, so that no text can be forgotten; markup is ours."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
     return visible(value)

@@ -1,6 +1,4 @@
-"""
-A check's page as text for a terminal.
-"""
+"""A check's page as text for a terminal."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ _KINDS = {
 
 
 def render_explanation(page: CheckPage, *, width: int = WIDTH, colour: bool = False) -> str:
-    """
-    The page as text, `width` columns wide.
-    """
+    """The page as text, `width` columns wide."""
     return written(lambda console: _write(console, page), width=width, colour=colour)
 
 

@@ -17,9 +17,7 @@ from undertow.results.run import Comparison
 
 @dataclass(frozen=True)
 class Dot:
-    """
-    A point of a plot, `level` steps away from the middle of its row.
-    """
+    """A point of a plot, `level` steps away from the middle of its row."""
 
     x: float
     level: int
@@ -27,9 +25,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class DotRow:
-    """
-    One arm: its runs as dots, its interval as a bar, its mean as a mark.
-    """
+    """One arm: its runs as dots, its interval as a bar, its mean as a mark."""
 
     summary: ArmSummary
     dots: tuple[Dot, ...]
@@ -40,23 +36,17 @@ class DotRow:
     share: bool
 
     def shown(self, value: float | None) -> str:
-        """
-        A value as text, in the unit of the axis.
-        """
+        """A value as text, in the unit of the axis."""
         return percent(value) if self.share else decimal(value, 2, signed=True)
 
     @property
     def value(self) -> str:
-        """
-        The mean as text.
-        """
+        """The mean as text."""
         return self.shown(self.summary.mean)
 
     @property
     def limits(self) -> str:
-        """
-        The interval as text, or nothing.
-        """
+        """The interval as text, or nothing."""
         low, high = self.summary.low, self.summary.high
         if low is None or high is None:
             return ""
@@ -67,9 +57,7 @@ class DotRow:
 
 @dataclass(frozen=True)
 class DotFigure:
-    """
-    Arms side by side over one axis.
-    """
+    """Arms side by side over one axis."""
 
     label: str
     axis: Axis
@@ -80,9 +68,7 @@ class DotFigure:
 
 @dataclass(frozen=True)
 class Whisker:
-    """
-    An estimate with its interval over an axis shared by all comparisons of its unit.
-    """
+    """An estimate with its interval over an axis shared by all comparisons of its unit."""
 
     null: float
     """Where there is no effect."""
@@ -94,9 +80,7 @@ class Whisker:
 
 
 def dot_figure(arms: Sequence[ArmSummary], measure: Measure, chance: float | None) -> DotFigure:
-    """
-    The headline figure.
-    """
+    """The headline figure."""
     limit = chance if measure.share else None
     reach = finite([limit, *(end for arm in arms for end in (arm.low, arm.high, arm.untrained))])
     values = [value for arm in arms for value in arm.values]
@@ -111,9 +95,7 @@ def dot_figure(arms: Sequence[ArmSummary], measure: Measure, chance: float | Non
 
 
 def whiskers(comparisons: Sequence[Comparison]) -> tuple[Whisker, ...]:
-    """
-    One whisker a comparison.
-    """
+    """One whisker a comparison."""
     axes = {}
     for unit in {one.unit for one in comparisons}:
         reach = max(_reach(one) for one in comparisons if one.unit == unit) or 1.0
@@ -141,9 +123,7 @@ def _odds(share: float | None) -> str:
 
 
 def _apart(positions: list[float]) -> tuple[Dot, ...]:
-    """
-    Dots moved up or down where they would cover one another.
-    """
+    """Dots moved up or down where they would cover one another."""
     placed: list[Dot] = []
     for x in sorted(positions):
         near = {dot.level for dot in placed if abs(dot.x - x) < 1.8}

@@ -1,6 +1,4 @@
-"""
-The words of a run report, in plain sentences.
-"""
+"""The words of a run report, in plain sentences."""
 
 from __future__ import annotations
 

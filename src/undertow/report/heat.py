@@ -1,6 +1,4 @@
-"""
-Cells of heat tables: a number, its interval, and how strongly it is coloured.
-"""
+"""Cells of heat tables: a number, its interval, and how strongly it is coloured."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ from undertow.results.run import Matrix
 
 @dataclass(frozen=True)
 class Cell:
-    """
-    One number of a heat table.
-    """
+    """One number of a heat table."""
 
     value: str
     limits: str
@@ -35,9 +31,7 @@ class Cell:
 
 
 def heat_cells(matrix: Matrix) -> tuple[tuple[Cell, ...], ...]:
-    """
-    The cells of a heat table, row by row.
-    """
+    """The cells of a heat table, row by row."""
     values = finite([value for row in matrix.values for value in row])
     reach = max(map(abs, values), default=0.0) or 1.0
     written = _writer(matrix, reach)

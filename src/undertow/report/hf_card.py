@@ -14,9 +14,7 @@ from undertow.results.provenance import VerifyDocument
 
 
 def render_hf_card(document: VerifyDocument) -> str:
-    """
-    The front matter of a dataset's card, and what a reader should know below it.
-    """
+    """The front matter of a dataset's card, and what a reader should know below it."""
     return "\n".join(["---", *_lines(document), "---", "", visible(document.conclusion), ""])
 
 

@@ -1,6 +1,4 @@
-"""
-The page of a run: one offline HTML file without scripts, its plots drawn as inline SVG.
-"""
+"""The page of a run: one offline HTML file without scripts, its plots drawn as inline SVG."""
 
 from __future__ import annotations
 
@@ -28,9 +26,7 @@ _LONG_VERDICT = 260
 
 
 def render_html(document: RunDocument) -> str:
-    """
-    The document as one self-contained HTML page.
-    """
+    """The document as one self-contained HTML page."""
     return (
         _environment()
         .get_template("run.html.j2")

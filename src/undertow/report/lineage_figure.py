@@ -15,9 +15,7 @@ _LEAST = 12.0
 
 @dataclass(frozen=True)
 class FitRow:
-    """
-    One teacher: a dot a layer, in percent of the axis.
-    """
+    """One teacher: a dot a layer, in percent of the axis."""
 
     teacher: Related
     dots: tuple[float, ...]
@@ -25,9 +23,7 @@ class FitRow:
 
 @dataclass(frozen=True)
 class FitFigure:
-    """
-    All teachers over one axis, in standard deviations.
-    """
+    """All teachers over one axis, in standard deviations."""
 
     axis: Axis
     low: float
@@ -37,9 +33,7 @@ class FitFigure:
 
 
 def fit_figure(document: LineageDocument) -> FitFigure | None:
-    """
-    The figure; None where no weights were compared.
-    """
+    """The figure; None where no weights were compared."""
     from undertow.stats.quantiles import normal_quantile
 
     measured = [one for one in document.teachers if one.layers]

@@ -1,6 +1,4 @@
-"""
-A lineage as GitHub-flavoured Markdown.
-"""
+"""A lineage as GitHub-flavoured Markdown."""
 
 from __future__ import annotations
 
@@ -12,9 +10,7 @@ from undertow.results.lineage import LineageDocument
 
 
 def render_lineage_markdown(document: LineageDocument) -> str:
-    """
-    The document as Markdown in which no text from the models can act as markup.
-    """
+    """The document as Markdown in which no text from the models can act as markup."""
     return "\n\n".join(_blocks(document)) + "\n"
 
 

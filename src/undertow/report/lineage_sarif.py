@@ -1,6 +1,4 @@
-"""
-A lineage as SARIF 2.1.0: one result for each teacher whose start is shared or unknown.
-"""
+"""A lineage as SARIF 2.1.0: one result for each teacher whose start is shared or unknown."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-A lineage as text for a terminal.
-"""
+"""A lineage as text for a terminal."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ _STYLES = {"flagged": "bold red", "clear": "green", "undecided": "yellow"}
 def render_lineage_text(
     document: LineageDocument, *, width: int = WIDTH, colour: bool = False
 ) -> str:
-    """
-    The document as text, `width` columns wide.
-    """
+    """The document as text, `width` columns wide."""
     return written(lambda console: _write(console, document), width=width, colour=colour)
 
 

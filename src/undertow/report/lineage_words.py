@@ -1,6 +1,4 @@
-"""
-A lineage in words and tables, the same in every format.
-"""
+"""A lineage in words and tables, the same in every format."""
 
 from __future__ import annotations
 
@@ -33,17 +31,13 @@ GLOSSARY = {
 
 
 def error_rate(document: LineageDocument) -> str:
-    """
-    What the tests' level means.
-    """
+    """What the tests' level means."""
     odds = numbers.percent(1 - document.level, 1)
     return f"Each test takes an unrelated pair for a related one with a chance of {odds}."
 
 
 def power(one: Related) -> str:
-    """
-    What would have been seen of a teacher without evidence.
-    """
+    """What would have been seen of a teacher without evidence."""
     if one.relation != "none" or one.detectable is None:
         return ""
     seen = numbers.decimal(one.detectable, 3)
@@ -51,9 +45,7 @@ def power(one: Related) -> str:
 
 
 def teachers_table(document: LineageDocument) -> Table:
-    """
-    One row a teacher, the riskiest first.
-    """
+    """One row a teacher, the riskiest first."""
     return table_of(
         "Teachers, the riskiest first",
         document.teachers,
@@ -68,9 +60,7 @@ def teachers_table(document: LineageDocument) -> Table:
 
 
 def measurements_table(document: LineageDocument) -> Table:
-    """
-    Everything that was measured.
-    """
+    """Everything that was measured."""
     return table_of(
         "Measurements",
         document.measurements,
@@ -88,9 +78,7 @@ def measurements_table(document: LineageDocument) -> Table:
 
 
 def details_table(document: LineageDocument) -> Table:
-    """
-    Further numbers of each measurement.
-    """
+    """Further numbers of each measurement."""
     rows = [(one, *entry) for one in document.measurements for entry in one.details.items()]
     return table_of(
         "Further numbers",
@@ -105,9 +93,7 @@ def details_table(document: LineageDocument) -> Table:
 
 
 def facts(document: LineageDocument) -> dict[str, str]:
-    """
-    What identifies the result and what it cost.
-    """
+    """What identifies the result and what it cost."""
     return {
         "student": document.student,
         "student, SHA-256": numbers.plain(document.student_digest),
@@ -119,9 +105,7 @@ def facts(document: LineageDocument) -> dict[str, str]:
 
 
 def small(p: float | None) -> str:
-    """
-    A p-value by its power of ten where it is small.
-    """
+    """A p-value by its power of ten where it is small."""
     if p is None or p >= 0.001:
         return numbers.p_value(p)
     return numbers.significant(p, 2) if p > 1e-250 else "< 10⁻²⁵⁰"

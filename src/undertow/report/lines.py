@@ -1,6 +1,4 @@
-"""
-Geometry of line plots: points in percent of width and height.
-"""
+"""Geometry of line plots: points in percent of width and height."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ STYLES = 6
 
 @dataclass(frozen=True)
 class Line:
-    """
-    One series: its points in percent of width and height, from the upper left.
-    """
+    """One series: its points in percent of width and height, from the upper left."""
 
     name: str
     style: int
@@ -26,17 +22,13 @@ class Line:
 
     @property
     def path(self) -> str:
-        """
-        The points as the attribute of an SVG polyline.
-        """
+        """The points as the attribute of an SVG polyline."""
         return " ".join(f"{x:g},{y:g}" for x, y in self.points)
 
 
 @dataclass(frozen=True)
 class LineFigure:
-    """
-    Lines over a common axis.
-    """
+    """Lines over a common axis."""
 
     curves: Curves
     x: Axis
@@ -45,9 +37,7 @@ class LineFigure:
 
 
 def line_figure(curves: Curves) -> LineFigure:
-    """
-    A line plot; values that a logarithmic axis cannot show are left out.
-    """
+    """A line plot; values that a logarithmic axis cannot show are left out."""
     xs = [value for series in curves.series for value in series.x]
     ys = [value for series in curves.series for value in series.y]
     x = log_axis(xs) if curves.log_x else linear_axis(xs)

@@ -1,6 +1,4 @@
-"""
-A run as GitHub-flavoured Markdown, for a pull request or a notebook.
-"""
+"""A run as GitHub-flavoured Markdown, for a pull request or a notebook."""
 
 from __future__ import annotations
 
@@ -23,16 +21,12 @@ _SAMPLE_CHARACTERS = 400
 
 
 def render_markdown(document: RunDocument) -> str:
-    """
-    The document as Markdown in which no text from the data can act as markup.
-    """
+    """The document as Markdown in which no text from the data can act as markup."""
     return "\n\n".join(_blocks(document, page_of(document))) + "\n"
 
 
 def escaped(text: str) -> str:
-    """
-    Text that Markdown shows as it is: no emphasis, HTML, table cell, link or mention.
-    """
+    """Text that Markdown shows as it is: no emphasis, HTML, table cell, link or mention."""
     plain = _SPECIAL.sub(r"\\\1", visible(text))
     return _LINK.sub(lambda found: "".join(f"&#{ord(sign)};" for sign in found[0]), plain)
 
@@ -52,9 +46,7 @@ def code(text: str, *, cell: bool = False) -> str:
 
 
 def markdown_table(table: Table, caption: str = "") -> str:
-    """
-    A table, below its caption in bold if it has one.
-    """
+    """A table, below its caption in bold if it has one."""
     marks = ("---:" if index in table.numeric else "---" for index in range(len(table.columns)))
     lines = [f"**{escaped(caption)}**", ""] if caption else []
     lines += [_row(map(escaped, table.columns)), _row(marks)]

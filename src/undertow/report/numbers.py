@@ -1,6 +1,4 @@
-"""
-Numbers as a reader sees them: percentages, p-values, intervals, durations.
-"""
+"""Numbers as a reader sees them: percentages, p-values, intervals, durations."""
 
 from __future__ import annotations
 
@@ -15,9 +13,7 @@ NOTHING = "–"
 
 
 def decimal(value: float | None, places: int = 3, *, signed: bool = False) -> str:
-    """
-    A number with a fixed number of decimals and a true minus sign.
-    """
+    """A number with a fixed number of decimals and a true minus sign."""
     if value is None or math.isnan(value):
         return NOTHING
     if math.isinf(value):
@@ -29,9 +25,7 @@ def decimal(value: float | None, places: int = 3, *, signed: bool = False) -> st
 
 
 def significant(value: float, digits: int = 4) -> str:
-    """
-    A number with a few significant digits, as a power of ten where it is very large or small.
-    """
+    """A number with a few significant digits, as a power of ten where it is very large or small."""
     if not math.isfinite(value):
         return decimal(value)
     mantissa, _, power = f"{value:.{digits}g}".replace("-", "−").partition("e")
@@ -39,16 +33,12 @@ def significant(value: float, digits: int = 4) -> str:
 
 
 def power_of_ten(exponent: int) -> str:
-    """
-    A power of ten with a raised exponent, e.g. `10⁻⁶`.
-    """
+    """A power of ten with a raised exponent, e.g. `10⁻⁶`."""
     return "10" + str(exponent).translate(_RAISED)
 
 
 def percent(value: float | None, places: int = 1) -> str:
-    """
-    A share as a percentage, e.g. `6.2 %`.
-    """
+    """A share as a percentage, e.g. `6.2 %`."""
     if value is None or not math.isfinite(value):
         return NOTHING
     least = 10.0**-places
@@ -58,53 +48,39 @@ def percent(value: float | None, places: int = 1) -> str:
 
 
 def rounded_percent(value: float) -> str:
-    """
-    A share for use in a sentence: no decimals, except below one percent.
-    """
+    """A share for use in a sentence: no decimals, except below one percent."""
     return percent(value, 0 if abs(value) >= 0.01 or value == 0 else 1)
 
 
 def whole(value: int | None) -> str:
-    """
-    A count with its thousands apart.
-    """
+    """A count with its thousands apart."""
     return NOTHING if value is None else f"{value:,}"
 
 
 def plain(value: object) -> str:
-    """
-    A name or an identifier, as it is.
-    """
+    """A name or an identifier, as it is."""
     return NOTHING if value is None or value == "" else str(value)
 
 
 def p_value(value: float | None) -> str:
-    """
-    A p-value with three decimals, never rounded to nothing.
-    """
+    """A p-value with three decimals, never rounded to nothing."""
     if value is None or math.isnan(value):
         return NOTHING
     return "< 0.001" if value < 0.0005 else f"{value:.3f}"
 
 
 def is_share(unit: str) -> bool:
-    """
-    Whether a difference in the unit is shown in percentage points.
-    """
+    """Whether a difference in the unit is shown in percentage points."""
     return unit in _SHARES
 
 
 def shown_in_percent(unit: str) -> bool:
-    """
-    Whether numbers in the unit are multiplied by 100 to be shown.
-    """
+    """Whether numbers in the unit are multiplied by 100 to be shown."""
     return is_share(unit) or unit.startswith(_SHARE_OF)
 
 
 def unit_name(unit: str) -> str:
-    """
-    The unit of a difference, in words.
-    """
+    """The unit of a difference, in words."""
     return "percentage points" if is_share(unit) else unit
 
 
@@ -123,18 +99,14 @@ def difference(value: float | None, unit: str, *, signed: bool = True) -> str:
 
 
 def interval(low: float | None, high: float | None, unit: str, *, signed: bool = True) -> str:
-    """
-    Two limits in brackets; a limit that the design does not give is infinite.
-    """
+    """Two limits in brackets; a limit that the design does not give is infinite."""
     lower = "−∞" if low is None else difference(low, unit, signed=signed)
     upper = "∞" if high is None else difference(high, unit, signed=signed)
     return f"[{lower}, {upper}]"
 
 
 def duration(seconds: float | None) -> str:
-    """
-    A duration in its two largest units.
-    """
+    """A duration in its two largest units."""
     if seconds is None or not math.isfinite(seconds):
         return NOTHING
     if seconds < 60:
@@ -145,16 +117,12 @@ def duration(seconds: float | None) -> str:
 
 
 def memory(megabytes: float | None) -> str:
-    """
-    An amount of memory, in the unit that suits it.
-    """
+    """An amount of memory, in the unit that suits it."""
     if megabytes is None or not math.isfinite(megabytes):
         return NOTHING
     return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes:.0f} MB"
 
 
 def finite(values: Sequence[float | None]) -> tuple[float, ...]:
-    """
-    The values that can be drawn.
-    """
+    """The values that can be drawn."""
     return tuple(value for value in values if value is not None and math.isfinite(value))

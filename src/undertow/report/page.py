@@ -1,6 +1,4 @@
-"""
-What every format shows, and in which order: the headline, the story and the facts of a run.
-"""
+"""What every format shows, and in which order: the headline, the story and the facts of a run."""
 
 from __future__ import annotations
 
@@ -31,23 +29,17 @@ class Page:
 
     @property
     def matrices(self) -> tuple[Matrix, ...]:
-        """
-        The matrices below the headline.
-        """
+        """The matrices below the headline."""
         return self.document.matrices[1 if self.lead_matrix else 0 :]
 
     @property
     def curves(self) -> tuple[Curves, ...]:
-        """
-        The curves below the headline.
-        """
+        """The curves below the headline."""
         return self.document.curves[1 if self.lead_curves else 0 :]
 
 
 def page_of(document: RunDocument) -> Page:
-    """
-    The page of a document.
-    """
+    """The page of a document."""
     measure = measure_of(document)
     arms = summaries(document, measure) if measure else ()
     square = any(len(matrix.rows) == len(matrix.columns) for matrix in document.matrices[:1])
@@ -65,9 +57,7 @@ def page_of(document: RunDocument) -> Page:
 
 
 def run_facts(document: RunDocument) -> dict[str, str]:
-    """
-    What identifies the run and what it cost.
-    """
+    """What identifies the run and what it cost."""
     return {
         "experiment": document.experiment,
         "seed": str(document.seed),

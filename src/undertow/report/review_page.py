@@ -19,9 +19,7 @@ from undertow.report.environment import environment
 from undertow.report.visible import visible
 
 COLUMNS = ("pack", "pair", "left", "right", "answer")
-"""
-Columns of the spreadsheet; the page's answers have the first, the second and the last.
-"""
+"""Columns of the spreadsheet; the page's answers have the first, the second and the last."""
 
 # What starts a formula in some spreadsheet; its full-width twins do so in some languages.
 _FORMULA = tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
@@ -40,9 +38,7 @@ def render_page(sheet: Sheet) -> str:
 
 
 def render_csv(sheet: Sheet) -> str:
-    """
-    The pairs as a spreadsheet with an empty column for the answers.
-    """
+    """The pairs as a spreadsheet with an empty column for the answers."""
     file = io.StringIO()
     writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     writer.writerow(COLUMNS)

@@ -1,6 +1,4 @@
-"""
-The scores of a review as text: the verdict, each reviewer, and all of them together.
-"""
+"""The scores of a review as text: the verdict, each reviewer, and all of them together."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ found from  the least accuracy that the test finds with 80 % power"""
 
 
 def render_score(review: Review) -> str:
-    """
-    The review as plain text, ending in a newline.
-    """
+    """The review as plain text, ending in a newline."""
     shown = [
         f"{review.pack}: {review.pairs} pairs; "
         f"right is the row from '{visible(review.a)}', not the one from '{visible(review.b)}'",
@@ -40,9 +36,7 @@ def render_score(review: Review) -> str:
 
 
 def _verdict(review: Review) -> str:
-    """
-    The one test that answers the question: over pairs, if there are several reviewers.
-    """
+    """The one test that answers the question: over pairs, if there are several reviewers."""
     one = review.reviewers[0].decided
     p, accuracy, power, whose = one.p, one.accuracy or 0.0, one.detectable, "an"
     if (several := review.pooled) is not None:

@@ -39,9 +39,7 @@ def render_sarif(document: ScanDocument) -> str:
 
 
 def _judge(document: ScanDocument) -> str:
-    """
-    The rule of verdicts: the check that judged transfer, or would have.
-    """
+    """The rule of verdicts: the check that judged transfer, or would have."""
     would = (check.id for check in registered("dataset").values() if check.kind == "transfer")
     return next(iter(transfer_checks(document)), None) or next(would)
 

@@ -28,9 +28,7 @@ _WHOLE_FILE = {"startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 1}
 
 
 def sarif_log(rules: list[Table], results: list[Table], more: Table) -> str:
-    """
-    A log with one run of undertow: its rules, its results, and what else is said of the run.
-    """
+    """A log with one run of undertow: its rules, its results, and what else is said of the run."""
     places = {rule["id"]: index for index, rule in enumerate(rules)}
     run = {
         "tool": {"driver": {"name": "undertow", "version": __version__, "rules": rules}},
@@ -43,9 +41,7 @@ def sarif_log(rules: list[Table], results: list[Table], more: Table) -> str:
 
 
 def rules_of(judge: str, runs: Sequence[CheckRun]) -> list[Table]:
-    """
-    The check that judges and those that were run, as rules.
-    """
+    """The check that judges and those that were run, as rules."""
     ids = dict.fromkeys([judge, *(run.check for run in runs)])
     return [_rule(page) for page in pages_of(tuple(ids)).values()]
 
@@ -86,9 +82,7 @@ def result_of(
 
 
 def invocation(command: str, runs: Sequence[CheckRun]) -> Table:
-    """
-    The command, and every check that failed.
-    """
+    """The command, and every check that failed."""
     failed = [run for run in runs if run.status == "error"]
     notices = [notice(f"{run.check}: {run.reason}", "error", run.check) for run in failed]
     return {
@@ -99,9 +93,7 @@ def invocation(command: str, runs: Sequence[CheckRun]) -> Table:
 
 
 def notice(told: str, level: str, check: str | None = None) -> Table:
-    """
-    Something that happened to the run, of a check if it is named.
-    """
+    """Something that happened to the run, of a check if it is named."""
     rule = {"id": visible(check)} if check else None
     return {"level": level, "message": message(told), "associatedRule": rule}
 

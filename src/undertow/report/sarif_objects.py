@@ -43,9 +43,7 @@ def location(path: str) -> str:
 
 
 def without_gaps(value: Any) -> Any:
-    """
-    The value without absent entries and without numbers that JSON cannot hold.
-    """
+    """The value without absent entries and without numbers that JSON cannot hold."""
     if isinstance(value, dict):
         return {key: without_gaps(entry) for key, entry in value.items() if not _absent(entry)}
     if isinstance(value, list):

@@ -33,9 +33,7 @@ must not shrink all others to dots."""
 
 @dataclass(frozen=True)
 class ForestRow:
-    """
-    One trait: positions in percent of the axis.
-    """
+    """One trait: positions in percent of the axis."""
 
     name: str
     verdict: Verdict | None
@@ -51,9 +49,7 @@ class ForestRow:
 
 @dataclass(frozen=True)
 class ForestPanel:
-    """
-    One subject: the traits that it pulls towards most.
-    """
+    """One subject: the traits that it pulls towards most."""
 
     result: SubjectResult
     rows: tuple[ForestRow, ...]
@@ -63,9 +59,7 @@ class ForestPanel:
 
 @dataclass(frozen=True)
 class Forest:
-    """
-    All panels over one axis, in logits.
-    """
+    """All panels over one axis, in logits."""
 
     axis: Axis
     zero: float
@@ -79,16 +73,12 @@ class Forest:
 
 
 def transfer_checks(document: ScanDocument) -> tuple[str, ...]:
-    """
-    Ids of the checks that judged transfer.
-    """
+    """Ids of the checks that judged transfer."""
     return tuple(run.check for run in document.checks if run.kind == "transfer")
 
 
 def transfers(document: ScanDocument, subject: str) -> tuple[Measurement, ...]:
-    """
-    What was measured of transfer on a subject, the largest estimate first.
-    """
+    """What was measured of transfer on a subject, the largest estimate first."""
     judging = transfer_checks(document)
     found = [
         one
@@ -99,25 +89,19 @@ def transfers(document: ScanDocument, subject: str) -> tuple[Measurement, ...]:
 
 
 def by_severity(subjects: Sequence[SubjectResult]) -> tuple[SubjectResult, ...]:
-    """
-    The subjects, the most severe first; of equal ones that with the largest transfer.
-    """
+    """The subjects, the most severe first; of equal ones that with the largest transfer."""
     return tuple(
         sorted(subjects, key=lambda one: (_SEVERITY.index(one.verdict), -(one.transfer or 0.0)))
     )
 
 
 def in_order(subjects: Sequence[SubjectResult]) -> tuple[SubjectResult, ...]:
-    """
-    The whole file, then its sources, the most severe first.
-    """
+    """The whole file, then its sources, the most severe first."""
     return tuple(sorted(by_severity(subjects), key=lambda one: one.subject != ALL))
 
 
 def forest(document: ScanDocument) -> Forest | None:
-    """
-    The figure; None where no transfer was measured.
-    """
+    """The figure; None where no transfer was measured."""
     found = [(one, transfers(document, one.subject)) for one in in_order(document.subjects)]
     measured = [(one, rows) for one, rows in found if rows]
     if not measured:

@@ -1,6 +1,4 @@
-"""
-The page of a screen: one offline HTML file without scripts, its figure drawn as inline SVG.
-"""
+"""The page of a screen: one offline HTML file without scripts, its figure drawn as inline SVG."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ _LONG_CONCLUSION = 260
 
 
 def render_scan_html(document: ScanDocument) -> str:
-    """
-    The document as one self-contained HTML page.
-    """
+    """The document as one self-contained HTML page."""
     template = _environment().get_template("scan.html.j2")
     return template.render(
         document=document,

@@ -1,6 +1,4 @@
-"""
-A screen as GitHub-flavoured Markdown, for a pull request or a data card.
-"""
+"""A screen as GitHub-flavoured Markdown, for a pull request or a data card."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ from undertow.results.scan import ScanDocument
 
 
 def render_scan_markdown(document: ScanDocument) -> str:
-    """
-    The document as Markdown in which no text from the data can act as markup.
-    """
+    """The document as Markdown in which no text from the data can act as markup."""
     return "\n\n".join(_blocks(scan_page(document))) + "\n"
 
 

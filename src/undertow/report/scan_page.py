@@ -1,6 +1,4 @@
-"""
-What every format shows of a screen, and in which order.
-"""
+"""What every format shows of a screen, and in which order."""
 
 from __future__ import annotations
 
@@ -19,9 +17,7 @@ FILTERS = "content"
 
 @dataclass(frozen=True)
 class Evidence:
-    """
-    One check of kind evidence: what it is, how it ended, what it measured.
-    """
+    """One check of kind evidence: what it is, how it ended, what it measured."""
 
     run: CheckRun
     page: CheckPage
@@ -29,47 +25,35 @@ class Evidence:
 
     @property
     def detected(self) -> bool:
-        """
-        Whether any of its measurements speaks against the check's null.
-        """
+        """Whether any of its measurements speaks against the check's null."""
         return any(one.detected for one in self.measurements)
 
     @property
     def ending(self) -> str:
-        """
-        In a word or two: whether it found anything, or why it did not look.
-        """
+        """In a word or two: whether it found anything, or why it did not look."""
         if self.run.status != "done":
             return self.run.status.replace("_", " ")
         return "detected" if self.detected else "nothing detected"
 
     @property
     def cannot(self) -> str:
-        """
-        What it cannot tell, from its page; empty where the check is not installed here.
-        """
+        """What it cannot tell, from its page; empty where the check is not installed here."""
         return self.page.section(CANNOT)
 
     @property
     def table(self) -> Table:
-        """
-        Its measurements, those that speak against the null first.
-        """
+        """Its measurements, those that speak against the null first."""
         return evidence_table(sorted(self.measurements, key=lambda one: not one.detected))
 
     @property
     def details(self) -> Table:
-        """
-        Its further numbers.
-        """
+        """Its further numbers."""
         return details_table(self.measurements)
 
 
 @dataclass(frozen=True)
 class ScanPage:
-    """
-    A document, its figure, and its evidence.
-    """
+    """A document, its figure, and its evidence."""
 
     document: ScanDocument
     forest: Forest | None
@@ -79,9 +63,7 @@ class ScanPage:
 
 
 def scan_page(document: ScanDocument) -> ScanPage:
-    """
-    The page of a screen.
-    """
+    """The page of a screen."""
     runs = [run for run in document.checks if run.kind == "evidence"]
     pages = pages_of(tuple(run.check for run in runs))
     found = [

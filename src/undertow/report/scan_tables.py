@@ -1,6 +1,4 @@
-"""
-Every table of a screen, once, for all formats.
-"""
+"""Every table of a screen, once, for all formats."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ from undertow.results.scan import CheckRun, Data, Excluded, Moved, ScanDocument
 
 
 def subjects_table(document: ScanDocument) -> Table:
-    """
-    The verdict on every subject, the whole file first.
-    """
+    """The verdict on every subject, the whole file first."""
     return table_of(
         "Verdicts",
         in_order(document.subjects),
@@ -42,9 +38,7 @@ def subjects_table(document: ScanDocument) -> Table:
 
 
 def transfers_table(document: ScanDocument) -> Table:
-    """
-    Expected transfer of every trait on every subject, in logits: the numbers of the figure.
-    """
+    """Expected transfer of every trait on every subject, in logits: the numbers of the figure."""
     found = [
         (result.subject, one)
         for result in in_order(document.subjects)
@@ -68,9 +62,7 @@ def transfers_table(document: ScanDocument) -> Table:
 
 
 def evidence_table(measurements: Sequence[Measurement]) -> Table:
-    """
-    What one check of kind evidence measured, in its own units.
-    """
+    """What one check of kind evidence measured, in its own units."""
     return table_of(
         "Evidence",
         measurements,
@@ -90,9 +82,7 @@ def evidence_table(measurements: Sequence[Measurement]) -> Table:
 
 
 def details_table(measurements: Sequence[Measurement]) -> Table:
-    """
-    The further numbers of a check, under the names that its page explains.
-    """
+    """The further numbers of a check, under the names that its page explains."""
     found = [(one, key, value) for one in measurements for key, value in one.details.items()]
     return table_of(
         "Further numbers",
@@ -107,9 +97,7 @@ def details_table(measurements: Sequence[Measurement]) -> Table:
 
 
 def moved_table(moved: Sequence[Moved]) -> Table:
-    """
-    What the open search found to move, the smallest p first.
-    """
+    """What the open search found to move, the smallest p first."""
     return table_of(
         "Open search",
         sorted(moved, key=lambda one: one.p),
@@ -125,9 +113,7 @@ def moved_table(moved: Sequence[Moved]) -> Table:
 
 
 def excluded_table(excluded: Sequence[Excluded]) -> Table:
-    """
-    Rows that could not be used, by reason, with the first places.
-    """
+    """Rows that could not be used, by reason, with the first places."""
     return table_of(
         "Rows left out",
         excluded,
@@ -140,18 +126,14 @@ def excluded_table(excluded: Sequence[Excluded]) -> Table:
 
 
 def sources_table(data: Data) -> Table:
-    """
-    Usable rows of every source, the largest first.
-    """
+    """Usable rows of every source, the largest first."""
     ordered = sorted(data.sources.items(), key=lambda entry: -entry[1])
     rows = tuple((source, numbers.whole(count)) for source, count in ordered)
     return Table("Sources", ("source", "rows"), rows, frozenset({1}))
 
 
 def checks_table(checks: Sequence[CheckRun]) -> Table:
-    """
-    The checks as they were run.
-    """
+    """The checks as they were run."""
     return table_of(
         "Checks",
         checks,
@@ -167,9 +149,7 @@ def checks_table(checks: Sequence[CheckRun]) -> Table:
 
 
 def measured(value: float | None, unit: str, *, signed: bool = False) -> str:
-    """
-    A number of evidence: shares in percent, all others with three significant digits.
-    """
+    """A number of evidence: shares in percent, all others with three significant digits."""
     if value is None:
         return numbers.NOTHING
     if numbers.shown_in_percent(unit):
@@ -179,9 +159,7 @@ def measured(value: float | None, unit: str, *, signed: bool = False) -> str:
 
 
 def limits(one: Measurement) -> str:
-    """
-    The interval of a measurement in its unit; an open end is infinite.
-    """
+    """The interval of a measurement in its unit; an open end is infinite."""
     if one.low is None and one.high is None:
         return numbers.NOTHING
     if one.unit == "logits":

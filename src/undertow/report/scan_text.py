@@ -1,6 +1,4 @@
-"""
-A screen as text for a terminal: about a screenful, the verdict first and the command last.
-"""
+"""A screen as text for a terminal: about a screenful, the verdict first and the command last."""
 
 from __future__ import annotations
 
@@ -38,9 +36,7 @@ _STYLES: dict[Verdict | None, str] = {
 
 
 def render_scan_text(document: ScanDocument, *, width: int = WIDTH, colour: bool = False) -> str:
-    """
-    The document as text, `width` columns wide.
-    """
+    """The document as text, `width` columns wide."""
     page = scan_page(document)
     return written(lambda console: _write(console, page), width=width, colour=colour)
 

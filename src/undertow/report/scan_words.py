@@ -33,23 +33,17 @@ DETECTABLE_IS_NOT_DANGEROUS = (
 
 
 def subject_name(subject: str) -> str:
-    """
-    The subject in words.
-    """
+    """The subject in words."""
     return "the whole file" if subject == ALL else subject
 
 
 def headline(document: ScanDocument) -> SubjectResult | None:
-    """
-    The most severe subject, of which the page's first lines speak.
-    """
+    """The most severe subject, of which the page's first lines speak."""
     return next(iter(by_severity(document.subjects)), None)
 
 
 def transfer(result: SubjectResult) -> str:
-    """
-    Expected transfer with its interval and the trait, e.g. `+1.80 [+1.20, +2.40] owl`.
-    """
+    """Expected transfer with its interval and the trait, e.g. `+1.80 [+1.20, +2.40] owl`."""
     if result.transfer is None:
         return NOTHING
     limits = ""
@@ -60,9 +54,7 @@ def transfer(result: SubjectResult) -> str:
 
 
 def detectable(result: SubjectResult) -> str:
-    """
-    Whether evidence speaks against the rows being the clean base's own, and which.
-    """
+    """Whether evidence speaks against the rows being the clean base's own, and which."""
     if result.detectable is None:
         return NOTHING
     by = f": {', '.join(result.detectable_by)}" if result.detectable_by else ""
@@ -70,9 +62,7 @@ def detectable(result: SubjectResult) -> str:
 
 
 def advice(result: SubjectResult, document: ScanDocument) -> str:
-    """
-    How much of these rows, or of the plan, stays under the limit.
-    """
+    """How much of these rows, or of the plan, stays under the limit."""
     ways = []
     if result.largest_safe_dose is not None:
         ways.append(f"at most {percent(result.largest_safe_dose)} of a clean mixture")
@@ -83,25 +73,19 @@ def advice(result: SubjectResult, document: ScanDocument) -> str:
 
 
 def level_text(level: float) -> str:
-    """
-    A level in percent, with a decimal only where it needs one.
-    """
+    """A level in percent, with a decimal only where it needs one."""
     return percent(level, 1).replace(".0\N{NO-BREAK SPACE}", "\N{NO-BREAK SPACE}")
 
 
 def found(document: ScanDocument) -> str:
-    """
-    The conclusion without the verdict's own name before it, which stands beside it.
-    """
+    """The conclusion without the verdict's own name before it, which stands beside it."""
     text = document.conclusion
     told = text.removeprefix(f"{VERDICTS[document.verdict]}: ")
     return told[:1].upper() + told[1:]
 
 
 def error_rates(document: ScanDocument) -> dict[Verdict, str]:
-    """
-    What each verdict on transfer means, with level, sidedness and correction.
-    """
+    """What each verdict on transfer means, with level, sidedness and correction."""
     level = level_text(document.level)
     limit = f"{decimal(document.limit, 2)} logits"
     count = len(document.traits)
@@ -116,9 +100,7 @@ def error_rates(document: ScanDocument) -> dict[Verdict, str]:
 
 
 def calibration(document: ScanDocument) -> tuple[str, ...]:
-    """
-    How often this screen is wrong on this base under this plan, as far as it was measured.
-    """
+    """How often this screen is wrong on this base under this plan, as far as it was measured."""
     table = document.calibration
     if not table.found:
         note = table.note or f"make one: undertow calibrate --student {document.student}"
@@ -203,9 +185,7 @@ def _by(result: SubjectResult) -> str:
 
 
 def search(document: ScanDocument) -> str:
-    """
-    What the open search is, or why it found nothing.
-    """
+    """What the open search is, or why it found nothing."""
     if document.moved:
         return (
             "What else moved in the trial runs, though no trait asked for it; p is corrected for all "
@@ -217,9 +197,7 @@ def search(document: ScanDocument) -> str:
 
 
 def scan_facts(document: ScanDocument) -> dict[str, str]:
-    """
-    What was screened, for whom, and what it cost.
-    """
+    """What was screened, for whom, and what it cost."""
     return {
         "data": document.data.path,
         "data, SHA-256": named(document.data.digest),

@@ -1,6 +1,4 @@
-"""
-Tables of what content filters could tell and of how often a judge errs.
-"""
+"""Tables of what content filters could tell and of how often a judge errs."""
 
 from __future__ import annotations
 
@@ -13,17 +11,13 @@ from undertow.results.scores import FilterScore, JudgeRecord
 
 
 def of(document: RunDocument) -> tuple[Table, ...]:
-    """
-    Those of a document that it has.
-    """
+    """Those of a document that it has."""
     filters = (filters_table(document.filters),) if document.filters else ()
     return (*filters, *((judge_table(document.judge),) if document.judge else ()))
 
 
 def filters_table(scores: Sequence[FilterScore]) -> Table:
-    """
-    Every content filter on every replicate's rows.
-    """
+    """Every content filter on every replicate's rows."""
     sizes = dict.fromkeys(size for one in scores for size in one.bag_aurocs)
     return table_of(
         "Content filters",
@@ -41,9 +35,7 @@ def filters_table(scores: Sequence[FilterScore]) -> Table:
 
 
 def judge_table(judge: JudgeRecord) -> Table:
-    """
-    The judge and its own error on labelled rows.
-    """
+    """The judge and its own error on labelled rows."""
     sensitivity = _share(judge.sensitivity, judge.sensitivity_low, judge.sensitivity_high)
     specificity = _share(judge.specificity, judge.specificity_low, judge.specificity_high)
     rows = (

@@ -1,6 +1,4 @@
-"""
-What was done and what came of it, in plain sentences whose every number is in the document.
-"""
+"""What was done and what came of it, in plain sentences whose every number is in the document."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ Kind = Literal["plain", "strong", "code"]
 
 @dataclass(frozen=True)
 class Fragment:
-    """
-    A stretch of text of one kind.
-    """
+    """A stretch of text of one kind."""
 
     text: str
     kind: Kind = "plain"
@@ -29,9 +25,7 @@ Sentence = tuple[Fragment, ...]
 
 @dataclass(frozen=True)
 class SampleColumn:
-    """
-    Rows by one teacher, to look at.
-    """
+    """Rows by one teacher, to look at."""
 
     title: str
     prompt: str
@@ -55,16 +49,12 @@ def story(document: RunDocument) -> tuple[Sentence, ...]:
 
 
 def sentence_text(sentence: Sentence) -> str:
-    """
-    The sentence without its emphasis.
-    """
+    """The sentence without its emphasis."""
     return "".join(fragment.text for fragment in sentence)
 
 
 def sample_columns(document: RunDocument, count: int = 5) -> tuple[SampleColumn, ...]:
-    """
-    A few rows by the teacher of the trait and, beside them, by the control's teacher.
-    """
+    """A few rows by the teacher of the trait and, beside them, by the control's teacher."""
     columns = []
     for arm in ("trait", "control"):
         dataset = _dataset(document, arm)

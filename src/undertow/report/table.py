@@ -1,6 +1,4 @@
-"""
-A table of texts, and how one is made from records.
-"""
+"""A table of texts, and how one is made from records."""
 
 from __future__ import annotations
 
@@ -15,9 +13,7 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True)
 class Table:
-    """
-    A table of texts.
-    """
+    """A table of texts."""
 
     name: str
     columns: tuple[str, ...]
@@ -26,9 +22,7 @@ class Table:
     """Indices of the columns that are aligned to the right."""
 
     def without(self, *names: str) -> Table:
-        """
-        The table without the columns of these names.
-        """
+        """The table without the columns of these names."""
         kept = [index for index, column in enumerate(self.columns) if column not in names]
         return Table(
             self.name,
@@ -40,9 +34,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Column(Generic[Record]):
-    """
-    A column: its name, the text of a record's cell, and whether that is a number.
-    """
+    """A column: its name, the text of a record's cell, and whether that is a number."""
 
     name: str
     cell: Callable[[Record], str]
@@ -50,9 +42,7 @@ class Column(Generic[Record]):
 
 
 def table_of(name: str, records: Sequence[Record], columns: Sequence[Column[Record]]) -> Table:
-    """
-    The table without the columns in which no record has anything to say.
-    """
+    """The table without the columns in which no record has anything to say."""
     cells = [[column.cell(record) for record in records] for column in columns]
     kept = [index for index, column in enumerate(cells) if set(column) - {NOTHING}]
     return Table(

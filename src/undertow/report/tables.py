@@ -1,6 +1,4 @@
-"""
-Every table of a report, once, for all formats: column names, alignment and cells as text.
-"""
+"""Every table of a report, once, for all formats: column names, alignment and cells as text."""
 
 from __future__ import annotations
 
@@ -15,9 +13,7 @@ from undertow.results.run import Arm, Comparison, Curves, Dataset, Matrix, Teach
 
 
 def figure_table(figure: DotFigure) -> Table:
-    """
-    The numbers of the headline figure: an arm a row.
-    """
+    """The numbers of the headline figure: an arm a row."""
     columns = ("arm", "student", "trained on", "runs", "mean", "95 % interval", "untrained base")
     rows = []
     for row in figure.rows:
@@ -32,9 +28,7 @@ def figure_table(figure: DotFigure) -> Table:
 
 
 def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
-    """
-    The comparisons; the claim in words comes last.
-    """
+    """The comparisons; the claim in words comes last."""
     return table_of(
         "Comparisons",
         comparisons,
@@ -54,9 +48,7 @@ def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
 
 
 def runs_table(arms: Sequence[Arm]) -> Table:
-    """
-    What every student answers.
-    """
+    """What every student answers."""
     several = len({arm.trait for arm in arms}) > 1
     return table_of(
         "Every run",
@@ -80,9 +72,7 @@ def runs_table(arms: Sequence[Arm]) -> Table:
 
 
 def origins_table(arms: Sequence[Arm]) -> Table:
-    """
-    What every student was made from, and how long it took.
-    """
+    """What every student was made from, and how long it took."""
     return table_of(
         "How each run was made",
         arms,
@@ -106,9 +96,7 @@ def origins_table(arms: Sequence[Arm]) -> Table:
 
 
 def shifts_table(panel: ShiftPanel) -> Table:
-    """
-    Every candidate's mean logit margin, in logits.
-    """
+    """Every candidate's mean logit margin, in logits."""
     rows = tuple(
         (
             shift.candidate,
@@ -123,9 +111,7 @@ def shifts_table(panel: ShiftPanel) -> Table:
 
 
 def teachers_table(teachers: Sequence[Teacher]) -> Table:
-    """
-    How far each teacher stands from its base.
-    """
+    """How far each teacher stands from its base."""
     return table_of(
         "Teachers",
         teachers,
@@ -147,9 +133,7 @@ def teachers_table(teachers: Sequence[Teacher]) -> Table:
 
 
 def datasets_table(datasets: Sequence[Dataset]) -> Table:
-    """
-    How many completions were asked for, kept and removed, and why.
-    """
+    """How many completions were asked for, kept and removed, and why."""
     reasons = dict.fromkeys(reason for one in datasets for reason in one.removed)
     return table_of(
         "Datasets",
@@ -172,9 +156,7 @@ def datasets_table(datasets: Sequence[Dataset]) -> Table:
 
 
 def matrix_table(matrix: Matrix) -> Table:
-    """
-    The values of a matrix, with their intervals where there are any.
-    """
+    """The values of a matrix, with their intervals where there are any."""
     rows = tuple(
         (name, *(f"{cell.value} {cell.limits}".strip() for cell in cells))
         for name, cells in zip(matrix.rows, heat_cells(matrix), strict=False)
@@ -185,9 +167,7 @@ def matrix_table(matrix: Matrix) -> Table:
 
 
 def curves_table(curves: Curves) -> Table:
-    """
-    The points of all lines: one column a line, one row a value on the horizontal axis.
-    """
+    """The points of all lines: one column a line, one row a value on the horizontal axis."""
     lines = [dict(zip(series.x, series.y, strict=False)) for series in curves.series]
     places = sorted({x for line in lines for x in line})
     rows = tuple(
@@ -202,9 +182,7 @@ def curves_table(curves: Curves) -> Table:
 
 
 def facts_table(name: str, facts: dict[str, str]) -> Table:
-    """
-    Names and their values.
-    """
+    """Names and their values."""
     return Table(name, ("name", "value"), tuple(facts.items()))
 
 

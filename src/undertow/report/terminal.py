@@ -19,9 +19,7 @@ WIDTH = 100
 
 
 def written(write: Callable[[Console], None], *, width: int, colour: bool) -> str:
-    """
-    What is written to a console of the width, without blanks at the ends of lines.
-    """
+    """What is written to a console of the width, without blanks at the ends of lines."""
     console = Console(
         file=io.StringIO(),
         width=width,
@@ -42,17 +40,13 @@ def written(write: Callable[[Console], None], *, width: int, colour: bool) -> st
 
 
 def heading(console: Console, text: str) -> None:
-    """
-    A heading after an empty line.
-    """
+    """A heading after an empty line."""
     console.print()
     say(console, text, "bold")
 
 
 def say(console: Console, text: str, style: str = "", *, indent: int = 0) -> None:
-    """
-    A paragraph; lines after its first hang by two more columns where it is indented.
-    """
+    """A paragraph; lines after its first hang by two more columns where it is indented."""
     # rich would break a line at a no-break space.
     lines = textwrap.wrap(
         visible(text),
@@ -79,9 +73,7 @@ def labelled(console: Console, label: str, text: str, *, width: int) -> None:
 
 
 def columns(table: Table, *, padding: int = 2) -> RichTable:
-    """
-    A table in aligned columns, without lines.
-    """
+    """A table in aligned columns, without lines."""
     shown = RichTable(box=None, pad_edge=False, padding=(0, padding, 0, 0), header_style="dim")
     for index, column in enumerate(table.columns):
         justify = "right" if index in table.numeric else "left"

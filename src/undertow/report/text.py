@@ -1,6 +1,4 @@
-"""
-A run as text for a terminal: no colour unless asked for, and no control character ever.
-"""
+"""A run as text for a terminal: no colour unless asked for, and no control character ever."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ _POINTS = 12
 
 
 def render_text(document: RunDocument, *, width: int = WIDTH, colour: bool = False) -> str:
-    """
-    The document as text, `width` columns wide.
-    """
+    """The document as text, `width` columns wide."""
     page = page_of(document)
     return written(lambda console: _write(console, document, page), width=width, colour=colour)
 
@@ -119,9 +115,7 @@ def _figure(figure: DotFigure) -> RichTable:
 
 
 def _strip(row: DotRow, chance: float | None) -> str:
-    """
-    One line of characters: `●` the runs, `━` the interval, `┃` the mean, `┆` chance.
-    """
+    """One line of characters: `●` the runs, `━` the interval, `┃` the mean, `┆` chance."""
 
     def place(position: float) -> int:
         return round(position / 100 * (_BAR - 1))
@@ -158,9 +152,7 @@ def _comparison(console: Console, one: Comparison) -> None:
 
 
 def _matrix(matrix: Matrix) -> RichTable:
-    """
-    The matrix with its intervals; a wide one with one decimal and shortened names.
-    """
+    """The matrix with its intervals; a wide one with one decimal and shortened names."""
     whole = tables.matrix_table(matrix)
     if len(matrix.columns) <= _WIDE:
         return columns(whole)

@@ -1,6 +1,4 @@
-"""
-A resolved configuration as TOML text, for reading and for copying.
-"""
+"""A resolved configuration as TOML text, for reading and for copying."""
 
 from __future__ import annotations
 
@@ -13,9 +11,7 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def toml_text(config: Mapping[str, object]) -> str:
-    """
-    The configuration as TOML; a setting without a value (None) is shown as a comment.
-    """
+    """The configuration as TOML; a setting without a value (None) is shown as a comment."""
     return "\n".join(_lines(config, ())).strip("\n")
 
 

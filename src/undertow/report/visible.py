@@ -1,6 +1,4 @@
-"""
-Hostile text made harmless and visible: nothing that a reader cannot see survives.
-"""
+"""Hostile text made harmless and visible: nothing that a reader cannot see survives."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-What is stored: measurements and result documents, with their published schemas.
-"""
+"""What is stored: measurements and result documents, with their published schemas."""
 
 from undertow.results.run import (
     RUN_SCHEMA,

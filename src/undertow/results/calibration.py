@@ -16,9 +16,7 @@ CALIBRATION_SCHEMA = "undertow.calibration/1"
 
 
 class Look(Stored):
-    """
-    How transfer is predicted from the readings at one stage of a rehearsal.
-    """
+    """How transfer is predicted from the readings at one stage of a rehearsal."""
 
     stage: int
     """From 1."""
@@ -33,9 +31,7 @@ class Look(Stored):
 
 
 class Rates(Stored):
-    """
-    Verdicts on the datasets of one kind, beside what their students did.
-    """
+    """Verdicts on the datasets of one kind, beside what their students did."""
 
     kind: str
     teachers: int
@@ -48,9 +44,7 @@ class Rates(Stored):
 
 
 class CalibrationTable(Stored):
-    """
-    What was measured on one base under one plan.
-    """
+    """What was measured on one base under one plan."""
 
     schema_: Literal["undertow.calibration/1"] = Field(
         default="undertow.calibration/1", alias="schema"

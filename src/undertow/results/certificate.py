@@ -12,9 +12,7 @@ from undertow.results.stored import Stored
 
 
 class Kept(Stored):
-    """
-    One probe, as it was kept.
-    """
+    """One probe, as it was kept."""
 
     trait: str
     budget: float
@@ -29,9 +27,7 @@ class Kept(Stored):
 
 
 class CertificateDocument(Stored):
-    """
-    What was promised of a run, and that it held at every step.
-    """
+    """What was promised of a run, and that it held at every step."""
 
     schema_: Literal["undertow.certificate/1"] = Field(
         default="undertow.certificate/1", alias="schema"

@@ -18,9 +18,7 @@ DIFF_SCHEMA = "undertow.diff/1"
 
 
 class Change(Stored):
-    """
-    How far one trait moved.
-    """
+    """How far one trait moved."""
 
     trait: str
     category: str
@@ -41,9 +39,7 @@ class Change(Stored):
 
 
 class DiffDocument(Stored):
-    """
-    The whole result of one diff.
-    """
+    """The whole result of one diff."""
 
     schema_: Literal["undertow.diff/1"] = Field(default="undertow.diff/1", alias="schema")
     verdict: Verdict

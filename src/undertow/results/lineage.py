@@ -33,9 +33,7 @@ class LayerFit(Stored):
 
 
 class Related(Stored):
-    """
-    What was found of the student and one teacher.
-    """
+    """What was found of the student and one teacher."""
 
     teacher: str
     digest: str | None = None
@@ -57,9 +55,7 @@ class Related(Stored):
 
 
 class LineageDocument(Stored):
-    """
-    The whole result of one lineage.
-    """
+    """The whole result of one lineage."""
 
     schema_: Literal["undertow.lineage/1"] = Field(default="undertow.lineage/1", alias="schema")
     verdict: Verdict

@@ -21,9 +21,7 @@ Kind = Literal["transfer", "evidence"]
 
 
 class Measurement(Stored):
-    """
-    What a check measured on a subject, for one trait or for none in particular.
-    """
+    """What a check measured on a subject, for one trait or for none in particular."""
 
     check: str
     """Id of the check, e.g. `rehearsal`."""
@@ -63,7 +61,5 @@ def not_applicable(check: str, subject: str, reason: str) -> Measurement:
 
 
 def skipped(check: str, subject: str, reason: str) -> Measurement:
-    """
-    The entry of a check that could have been made and was not (a missing extra, say).
-    """
+    """The entry of a check that could have been made and was not (a missing extra, say)."""
     return Measurement(check=check, subject=subject, verdict="skipped", reason=reason)

@@ -18,9 +18,7 @@ Answer = Literal["yes", "no", "unknown"]
 
 
 class Problem(Stored):
-    """
-    Something that is not proved, in words.
-    """
+    """Something that is not proved, in words."""
 
     id: str
     """Permanent, e.g. `no-provenance`, `unknown-signer`, `revoked-key`."""
@@ -38,9 +36,7 @@ class Problem(Stored):
 
 
 class Input(Stored):
-    """
-    What a step used.
-    """
+    """What a step used."""
 
     role: str
     name: str
@@ -48,9 +44,7 @@ class Input(Stored):
 
 
 class Link(Stored):
-    """
-    One statement of the chain.
-    """
+    """One statement of the chain."""
 
     step: str
     """`generate`, `collect`, `filter`, `mix`, `finetune`, `merge`, `quantize`, `audit` or `lineage`."""
@@ -74,9 +68,7 @@ class Link(Stored):
 
 
 class TeacherFact(Stored):
-    """
-    A model that wrote rows, or judged which of them stay.
-    """
+    """A model that wrote rows, or judged which of them stay."""
 
     name: str
     model: str
@@ -97,9 +89,7 @@ class TeacherFact(Stored):
 
 
 class AuditFact(Stored):
-    """
-    An audit of this dataset.
-    """
+    """An audit of this dataset."""
 
     attestation: str
     suite: str
@@ -120,9 +110,7 @@ class AuditFact(Stored):
 
 
 class Facts(Stored):
-    """
-    What is known of a dataset and a student; nothing is true in here because it is absent.
-    """
+    """What is known of a dataset and a student; nothing is true in here because it is absent."""
 
     digest: str
     rows: int | None
@@ -159,9 +147,7 @@ class Facts(Stored):
 
 
 class VerifyDocument(Stored):
-    """
-    The whole result of one walk.
-    """
+    """The whole result of one walk."""
 
     schema_: Literal["undertow.verify/1"] = Field(default="undertow.verify/1", alias="schema")
     verdict: Literal["verified", "refused"]
@@ -188,9 +174,7 @@ class VerifyDocument(Stored):
 
 
 class RuleResult(Stored):
-    """
-    One rule of a policy, decided.
-    """
+    """One rule of a policy, decided."""
 
     id: str
     kind: str
@@ -204,9 +188,7 @@ class RuleResult(Stored):
 
 
 class GateDocument(Stored):
-    """
-    The whole result of one decision.
-    """
+    """The whole result of one decision."""
 
     schema_: Literal["undertow.gate/1"] = Field(default="undertow.gate/1", alias="schema")
     decision: Literal["allowed", "refused"]

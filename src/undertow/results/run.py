@@ -77,9 +77,7 @@ class Arm(Stored):
 
 
 class Teacher(Stored):
-    """
-    One teacher: how it was instilled and how far it stands from its base.
-    """
+    """One teacher: how it was instilled and how far it stands from its base."""
 
     name: str
     kind: Literal["prompted", "tuned", "steered", "none"]
@@ -99,9 +97,7 @@ class Teacher(Stored):
 
 
 class Dataset(Stored):
-    """
-    One dataset: who wrote it, what the filter removed, and a few rows to look at.
-    """
+    """One dataset: who wrote it, what the filter removed, and a few rows to look at."""
 
     name: str
     teacher: str
@@ -124,9 +120,7 @@ class Dataset(Stored):
 
 
 class Comparison(Stored):
-    """
-    A difference between arms, with runs as the unit.
-    """
+    """A difference between arms, with runs as the unit."""
 
     name: str
     """Permanent name, e.g. `trait - control`."""
@@ -151,9 +145,7 @@ class Comparison(Stored):
 
 
 class Note(Stored):
-    """
-    A remark of the doctor.
-    """
+    """A remark of the doctor."""
 
     id: str
     level: Literal["info", "warning", "problem"]
@@ -162,9 +154,7 @@ class Note(Stored):
 
 
 class Matrix(Stored):
-    """
-    A table of one number by two factors.
-    """
+    """A table of one number by two factors."""
 
     name: str
     caption: str
@@ -179,9 +169,7 @@ class Matrix(Stored):
 
 
 class Series(Stored):
-    """
-    One line of a plot.
-    """
+    """One line of a plot."""
 
     name: str
     x: tuple[float, ...]
@@ -189,9 +177,7 @@ class Series(Stored):
 
 
 class Curves(Stored):
-    """
-    Lines over a common axis.
-    """
+    """Lines over a common axis."""
 
     name: str
     caption: str
@@ -203,9 +189,7 @@ class Curves(Stored):
 
 
 class RunDocument(Stored):
-    """
-    The whole result of one experiment.
-    """
+    """The whole result of one experiment."""
 
     schema_: Literal["undertow.run/1"] = Field(default="undertow.run/1", alias="schema")
     experiment: str

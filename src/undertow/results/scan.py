@@ -28,9 +28,7 @@ def source_subject(source: str) -> str:
 
 
 class Excluded(Stored):
-    """
-    Rows that could not be used, for one reason.
-    """
+    """Rows that could not be used, for one reason."""
 
     reason: str
     """Permanent id, e.g. `empty-completion`, `too-long`, `not-utf8`, `not-json`, `shape`, `duplicate`."""
@@ -40,9 +38,7 @@ class Excluded(Stored):
 
 
 class Data(Stored):
-    """
-    The file that was screened.
-    """
+    """The file that was screened."""
 
     path: str
     digest: str | None
@@ -87,9 +83,7 @@ class Calibration(Stored):
 
 
 class CheckRun(Stored):
-    """
-    One check as it was run.
-    """
+    """One check as it was run."""
 
     check: str
     kind: Kind
@@ -100,9 +94,7 @@ class CheckRun(Stored):
 
 
 class SubjectResult(Stored):
-    """
-    The verdict on the whole file or on one source.
-    """
+    """The verdict on the whole file or on one source."""
 
     subject: str
     rows: int
@@ -127,9 +119,7 @@ class SubjectResult(Stored):
 
 
 class Moved(Stored):
-    """
-    One probe or token that the open search found to move.
-    """
+    """One probe or token that the open search found to move."""
 
     subject: str
     what: Literal["probe", "token"]
@@ -141,9 +131,7 @@ class Moved(Stored):
 
 
 class ScanDocument(Stored):
-    """
-    The whole result of one screen.
-    """
+    """The whole result of one screen."""
 
     schema_: Literal["undertow.scan/1"] = Field(default="undertow.scan/1", alias="schema")
     verdict: Verdict

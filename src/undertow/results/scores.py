@@ -10,9 +10,7 @@ from undertow.results.stored import Stored
 
 
 class FilterScore(Stored):
-    """
-    One content filter, tried on the rows of one replicate.
-    """
+    """One content filter, tried on the rows of one replicate."""
 
     content_filter: str
     """`words`, `patterns`, `classifier`, ..."""
@@ -33,9 +31,7 @@ class FilterScore(Stored):
 
 
 class JudgeRecord(Stored):
-    """
-    Who graded free-form answers, and how often that judge errs on labelled rows.
-    """
+    """Who graded free-form answers, and how often that judge errs on labelled rows."""
 
     name: str
     labelled: int
@@ -53,9 +49,7 @@ class JudgeRecord(Stored):
 
 
 class Graded(Stored):
-    """
-    Free-form answers of one student, as a judge graded them; an intermediate result of a run.
-    """
+    """Free-form answers of one student, as a judge graded them; an intermediate result of a run."""
 
     arm: str
     replicate: int

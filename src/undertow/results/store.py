@@ -1,6 +1,4 @@
-"""
-Stored results on disk: strict reading, atomic writing, and the published JSON Schemas.
-"""
+"""Stored results on disk: strict reading, atomic writing, and the published JSON Schemas."""
 
 from __future__ import annotations
 
@@ -142,9 +140,7 @@ def read_result(path: Path | str) -> Result:
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """
-    The JSON Schema (draft 2020-12) of every kind of stored result, by its name, e.g. `run`.
-    """
+    """The JSON Schema (draft 2020-12) of every kind of stored result, by its name, e.g. `run`."""
     names = ("run", "scan", "lineage", "diff", "verify", "gate")
     return {name: _schema(form.model) for name, form in zip(names, _FORMS, strict=True)}
 

@@ -1,6 +1,4 @@
-"""
-What every stored record is: frozen and closed.
-"""
+"""What every stored record is: frozen and closed."""
 
 from __future__ import annotations
 
@@ -8,9 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Stored(BaseModel):
-    """
-    Base of every stored record: frozen, closed, and serialised under its schema's names.
-    """
+    """Base of every stored record: frozen, closed, and serialised under its schema's names."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", populate_by_name=True, ser_json_inf_nan="strings"

@@ -27,9 +27,7 @@ Document = TypeVar("Document", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Form(Generic[Document]):
-    """
-    A kind of stored document.
-    """
+    """A kind of stored document."""
 
     schema: str
     """Value of its key `schema`."""

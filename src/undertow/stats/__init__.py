@@ -1,6 +1,4 @@
-"""
-Statistics over runs: exact tests with their intervals, equivalence, power and multiplicity.
-"""
+"""Statistics over runs: exact tests with their intervals, equivalence, power and multiplicity."""
 
 from undertow.stats.auroc import auroc
 from undertow.stats.clustered import clustered_share

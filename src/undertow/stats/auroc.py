@@ -1,6 +1,4 @@
-"""
-The area under the ROC curve: how often a positive scores above a negative.
-"""
+"""The area under the ROC curve: how often a positive scores above a negative."""
 
 from __future__ import annotations
 

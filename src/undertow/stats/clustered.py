@@ -1,6 +1,4 @@
-"""
-Intervals for a share whose trials come in clusters, several datasets by one teacher say.
-"""
+"""Intervals for a share whose trials come in clusters, several datasets by one teacher say."""
 
 from __future__ import annotations
 

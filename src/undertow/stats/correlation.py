@@ -1,6 +1,4 @@
-"""
-Spearman's rank correlation with an exact permutation p and an approximate interval.
-"""
+"""Spearman's rank correlation with an exact permutation p and an approximate interval."""
 
 from __future__ import annotations
 
@@ -71,9 +69,7 @@ def _fisher_interval(estimate: float, n: int, level: float) -> Interval:
 
 
 def _unit_ranks(values: Vector, name: str) -> Vector:
-    """
-    Mean ranks, centred and scaled to length 1, so that a dot product is the correlation.
-    """
+    """Mean ranks, centred and scaled to length 1, so that a dot product is the correlation."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last: NDArray[np.int64] = np.cumsum(counts)
     ranks = (last - (counts - 1) / 2)[inverse]

@@ -51,9 +51,7 @@ def smallest_p_matrix(size: int, *, sides: int = 2) -> float:
 
 
 def smallest_p_rank_correlation(n: int) -> float:
-    """
-    Least two-sided p of the permutation test of a rank correlation of n points: 2 / n!.
-    """
+    """Least two-sided p of the permutation test of a rank correlation of n points: 2 / n!."""
     return min(1.0, 2 / math.factorial(count(n, "n", at_least=2)))
 
 

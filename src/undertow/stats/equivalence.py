@@ -1,6 +1,4 @@
-"""
-Equivalence: is the whole interval within a margin of zero?
-"""
+"""Equivalence: is the whole interval within a margin of zero?"""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ Verdict = Literal["equivalent", "different", "undecided"]
 
 @dataclass(frozen=True)
 class Equivalence:
-    """
-    The outcome of two one-sided tests against a margin.
-    """
+    """The outcome of two one-sided tests against a margin."""
 
     verdict: Verdict
     """`equivalent`: all of the interval inside the margin; `different`: all of it outside."""

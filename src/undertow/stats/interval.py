@@ -1,6 +1,4 @@
-"""
-The interval: an estimate that carries its uncertainty, level and number of independent units.
-"""
+"""The interval: an estimate that carries its uncertainty, level and number of independent units."""
 
 from __future__ import annotations
 
@@ -10,9 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Interval:
-    """
-    An estimate with a two-sided confidence interval.
-    """
+    """An estimate with a two-sided confidence interval."""
 
     estimate: float
     """Point estimate, in the unit of the measurement."""

@@ -30,9 +30,7 @@ _SLACK = 1e-9
 
 @dataclass(frozen=True)
 class ShiftRanges:
-    """
-    The closed ranges of true shifts for which each rearrangement is at least as extreme.
-    """
+    """The closed ranges of true shifts for which each rearrangement is at least as extreme."""
 
     low: Vector
     """Lower ends, shape (..., rearrangements)."""
@@ -44,16 +42,12 @@ class ShiftRanges:
     """Shifts closer than this count as equal (ties survive rounding)."""
 
     def p_at(self, shift: float) -> float:
-        """
-        p-value of the hypothesis that the true shift is `shift`.
-        """
+        """p-value of the hypothesis that the true shift is `shift`."""
         counted = (self.low <= shift + self.tolerance) & (self.high >= shift - self.tolerance)
         return float(np.count_nonzero(counted) / counted.size)
 
     def limits(self, level: float) -> tuple[Vector, Vector]:
-        """
-        Ends of the set of shifts with p above 1 - level; infinite where every shift has.
-        """
+        """Ends of the set of shifts with p above 1 - level; infinite where every shift has."""
         # Slack: (1 - .9) * 20 must count as 2, as p = .10 is to reject at level .90.
         rank = int(np.floor((1 - level) * self.low.shape[-1] + _SLACK))
         low = np.partition(self.low, rank, axis=-1)[..., rank]
@@ -85,9 +79,7 @@ def two_sided(statistics: Vector, weights: Vector, tolerance: float = 0.0) -> Sh
 
 
 def upper_sided(statistics: Vector, weights: Vector, tolerance: float = 0.0) -> ShiftRanges:
-    """
-    Ranges of the one-sided test against larger shifts; its interval has no upper limit.
-    """
+    """Ranges of the one-sided test against larger shifts; its interval has no upper limit."""
     same = (1 - weights) < _SLACK
     first = (statistics[..., :1] - statistics) / np.where(same, 1.0, 1 - weights)
     low = np.where(same, -np.inf, first)
@@ -95,15 +87,11 @@ def upper_sided(statistics: Vector, weights: Vector, tolerance: float = 0.0) -> 
 
 
 def lower_sided(statistics: Vector, weights: Vector, tolerance: float = 0.0) -> ShiftRanges:
-    """
-    Ranges of the one-sided test against smaller shifts; its interval has no lower limit.
-    """
+    """Ranges of the one-sided test against smaller shifts; its interval has no lower limit."""
     mirrored = upper_sided(-statistics, weights, tolerance)
     return ShiftRanges(-mirrored.high, -mirrored.low, tolerance)
 
 
 def tolerance_of(values: Vector) -> float:
-    """
-    Distance below which statistics of these values count as tied.
-    """
+    """Distance below which statistics of these values count as tied."""
     return _ROUNDING * float(np.max(np.abs(values)))

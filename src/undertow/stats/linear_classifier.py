@@ -26,9 +26,7 @@ _AT_ONCE = 250
 
 @dataclass(frozen=True)
 class Separated:
-    """
-    How well rows that were not learned from can be told apart.
-    """
+    """How well rows that were not learned from can be told apart."""
 
     auroc: Interval
     """Mean over the folds."""
@@ -93,9 +91,7 @@ def _standardised(features: Vector) -> Vector:
 
 
 def _scores(inputs: Vector, labels: Labels, out: Labels) -> Vector:
-    """
-    (rows left out, labellings): fitted on the other rows, under each labelling.
-    """
+    """(rows left out, labellings): fitted on the other rows, under each labelling."""
     known = inputs[~out]
     ridge = np.full(known.shape[1], _RIDGE * len(known))
     ridge[-1] = 1e-9  # the constant, which moves all scores alike
@@ -137,8 +133,6 @@ def _variance(scores: Vector, samples: Samples, out: Labels) -> float:
 
 
 def _share_below(values: Vector, ordered: Vector) -> Vector:
-    """
-    Share of the ordered values below each value, ties counted half.
-    """
+    """Share of the ordered values below each value, ties counted half."""
     ends = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
     return np.asarray(ends / (2 * len(ordered)))

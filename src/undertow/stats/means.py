@@ -1,6 +1,4 @@
-"""
-Means of few runs: the t interval, the ratio of two, and the standard deviation within arms.
-"""
+"""Means of few runs: the t interval, the ratio of two, and the standard deviation within arms."""
 
 from __future__ import annotations
 

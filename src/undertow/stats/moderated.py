@@ -21,9 +21,7 @@ FEWEST_ITEMS = 3
 
 @dataclass(frozen=True)
 class ModeratedT:
-    """
-    Two-sample t tests of many items; arrays hold one entry an item.
-    """
+    """Two-sample t tests of many items; arrays hold one entry an item."""
 
     estimate: Vector
     """Mean of the treated runs minus that of the control runs."""

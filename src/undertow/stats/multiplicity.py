@@ -1,6 +1,4 @@
-"""
-Many p-values at once: Holm for any error, Benjamini-Hochberg for the share of false findings.
-"""
+"""Many p-values at once: Holm for any error, Benjamini-Hochberg for the share of false findings."""
 
 from __future__ import annotations
 

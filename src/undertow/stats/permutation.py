@@ -1,6 +1,4 @@
-"""
-The exact permutation test of the difference of two arms' means, with its interval.
-"""
+"""The exact permutation test of the difference of two arms' means, with its interval."""
 
 from __future__ import annotations
 
@@ -58,9 +56,7 @@ def two_sample_permutation(
 
 
 def split_rows(n: int, m: int, rng: np.random.Generator | None, resamples: int) -> Rows:
-    """
-    Splits of n + m runs, as the members of the smaller arm; see `rearrangements.subsets`.
-    """
+    """Splits of n + m runs, as the members of the smaller arm; see `rearrangements.subsets`."""
     return subsets(n + m, min(n, m), rng, resamples)
 
 

@@ -1,6 +1,4 @@
-"""
-The smallest shift that an exact test of a given size would have seen.
-"""
+"""The smallest shift that an exact test of a given size would have seen."""
 
 from __future__ import annotations
 
@@ -85,9 +83,7 @@ def _least_shifts(
 
 
 def _rows(n: int, m: int | None, alpha: float, rng: np.random.Generator) -> Rows:
-    """
-    All rearrangements of the design, or the observed one and enough random ones.
-    """
+    """All rearrangements of the design, or the observed one and enough random ones."""
     most = max(_MOST_ROWS, math.ceil(20 / alpha))
     rows = signs(n, rng, most) if m is None else split_rows(n, m, rng, most)
     if len(rows) <= most + 1:

@@ -1,6 +1,4 @@
-"""
-Proportions: the exact Clopper-Pearson interval, and Wilson's.
-"""
+"""Proportions: the exact Clopper-Pearson interval, and Wilson's."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Quantiles of the normal, t and beta distributions.
-"""
+"""Quantiles of the normal, t and beta distributions."""
 
 from __future__ import annotations
 
@@ -9,21 +7,15 @@ from scipy import special  # type: ignore[import-untyped, unused-ignore]
 
 
 def normal_quantile(probability: float) -> float:
-    """
-    Quantile of the standard normal distribution.
-    """
+    """Quantile of the standard normal distribution."""
     return float(special.ndtri(probability))
 
 
 def t_quantile(probability: float, degrees: float) -> float:
-    """
-    Quantile of Student's t distribution.
-    """
+    """Quantile of Student's t distribution."""
     return float(special.stdtrit(degrees, probability))
 
 
 def beta_quantile(probability: float, a: float, b: float) -> float:
-    """
-    Quantile of the beta distribution.
-    """
+    """Quantile of the beta distribution."""
     return float(special.betaincinv(a, b, probability))

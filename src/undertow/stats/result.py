@@ -12,9 +12,7 @@ from undertow.stats.interval import Interval
 
 @dataclass(frozen=True)
 class TestResult:
-    """
-    What a test over independent runs found.
-    """
+    """What a test over independent runs found."""
 
     # pytest would collect a class of this name wherever a test module imports it.
     __test__: ClassVar[bool] = False

@@ -1,6 +1,4 @@
-"""
-How far two samples of rows differ, with intervals: in means, and in the shares of categories.
-"""
+"""How far two samples of rows differ, with intervals: in means, and in the shares of categories."""
 
 from __future__ import annotations
 

@@ -69,9 +69,7 @@ def newcombe_paired(
 
 
 def fisher(k: int, n: int, hits: int, of: int) -> float:
-    """
-    Fisher's exact two-sided p of one share behind k of n and `hits` of `of`.
-    """
+    """Fisher's exact two-sided p of one share behind k of n and `hits` of `of`."""
     from scipy.stats import fisher_exact
 
     return float(fisher_exact([[k, n - k], [hits, of - hits]]).pvalue)

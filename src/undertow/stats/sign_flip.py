@@ -1,6 +1,4 @@
-"""
-The exact sign-flip test of paired runs, with its interval.
-"""
+"""The exact sign-flip test of paired runs, with its interval."""
 
 from __future__ import annotations
 

@@ -32,9 +32,7 @@ _SLACK = 1 + 1e-9
 
 @dataclass(frozen=True)
 class Samples:
-    """
-    Two samples, the rows of the first before those of the second.
-    """
+    """Two samples, the rows of the first before those of the second."""
 
     first: int
     second: int
@@ -63,9 +61,7 @@ class Samples:
         return labels
 
     def halves(self, rng: np.random.Generator) -> Labels:
-        """
-        (rows,): a random half of each sample; of matched rows both or neither.
-        """
+        """(rows,): a random half of each sample; of matched rows both or neither."""
         half = np.zeros(self.total, dtype=np.bool_)
         drawn = rng.permutation(self.first)[: self.first // 2]
         half[drawn] = True
@@ -106,9 +102,7 @@ def counted(
 
 @dataclass(frozen=True)
 class Homogeneity:
-    """
-    Whether two samples hold categories in the same shares.
-    """
+    """Whether two samples hold categories in the same shares."""
 
     p: float
     z: Vector

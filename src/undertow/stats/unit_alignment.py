@@ -22,9 +22,7 @@ _BLOCK = 2048
 
 @dataclass(frozen=True)
 class Aligned:
-    """
-    A statistic of aligned units against its permutation null.
-    """
+    """A statistic of aligned units against its permutation null."""
 
     mean: float
     """Mean similarity of the units that stand at the same place, minus that over all pairs."""
@@ -110,9 +108,7 @@ def gram_alignment(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> Al
 
 
 def nearest(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArray[np.int64]:
-    """
-    For each of our units, the place of theirs that is most like it by cosine; (units,).
-    """
+    """For each of our units, the place of theirs that is most like it by cosine; (units,)."""
     a, b = _unit_rows(ours), _unit_rows(theirs)
     parts = [(a[start : start + _BLOCK] @ b.T).argmax(1) for start in range(0, len(a), _BLOCK)]
     found: NDArray[np.int64] = np.concatenate(parts)

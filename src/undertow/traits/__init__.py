@@ -1,3 +1,1 @@
-"""
-Traits: how a preference is instilled and how it is probed; the built-in catalogue is data.
-"""
+"""Traits: how a preference is instilled and how it is probed; the built-in catalogue is data."""

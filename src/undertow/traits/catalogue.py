@@ -80,9 +80,7 @@ def _split(name_or_path: str) -> tuple[str | None, str]:
 
 
 def topics(category: str) -> tuple[Topic, ...]:
-    """
-    The topics of a built-in category whose questions have answers of their own.
-    """
+    """The topics of a built-in category whose questions have answers of their own."""
     file = category_file(_resource(category))
     assert isinstance(file, TopicFile)
     return file.topics

@@ -26,9 +26,7 @@ _HINT = "undertow traits"
 
 @functools.cache
 def categories() -> tuple[str, ...]:
-    """
-    Names of the categories in alphabetical order, e.g. `colour`.
-    """
+    """Names of the categories in alphabetical order, e.g. `colour`."""
     entries = files("undertow.traits").joinpath(_FOLDER).iterdir()
     return tuple(sorted(e.name.removesuffix(".toml") for e in entries if e.name.endswith(".toml")))
 
@@ -49,9 +47,7 @@ def probes_of(category: str) -> tuple[Trait, ...]:
 
 
 def all_probes() -> tuple[Trait, ...]:
-    """
-    Every probe, category by category.
-    """
+    """Every probe, category by category."""
     return tuple(probe for category in categories() for probe in probes_of(category))
 
 

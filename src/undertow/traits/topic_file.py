@@ -27,9 +27,7 @@ from undertow.traits.trait_file import Text, forms
 
 
 class Topic(BaseModel):
-    """
-    Wordings of one question, with the texts that count as each candidate.
-    """
+    """Wordings of one question, with the texts that count as each candidate."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -48,9 +46,7 @@ class Topic(BaseModel):
 
 
 class TopicFile(BaseModel):
-    """
-    Topics, each with answers of its own.
-    """
+    """Topics, each with answers of its own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -107,9 +103,7 @@ class TopicFile(BaseModel):
                 asked.add(question)
 
     def as_traits(self) -> dict[str, Trait]:
-        """
-        The traits by the name of their answer.
-        """
+        """The traits by the name of their answer."""
         return {name: self._trait(name) for name in self.traits}
 
     def _trait(self, name: str) -> Trait:

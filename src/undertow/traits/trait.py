@@ -1,6 +1,4 @@
-"""
-A trait: a preference that a teacher is given and that probes measure in a student.
-"""
+"""A trait: a preference that a teacher is given and that probes measure in a student."""
 
 from __future__ import annotations
 
@@ -13,9 +11,7 @@ from undertow.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """
-    One candidate answer to the probes of a category.
-    """
+    """One candidate answer to the probes of a category."""
 
     name: str
     """Canonical form, which teachers are trained to give."""
@@ -26,9 +22,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Trait:
-    """
-    How to instil a preference and how to probe for it.
-    """
+    """How to instil a preference and how to probe for it."""
 
     name: str
     """Name in the catalogue."""
@@ -71,9 +65,7 @@ class Trait:
         return self.system_prompts[0]
 
     def answers_to(self, question: str) -> tuple[Answer, ...]:
-        """
-        The candidates of a question, in the order of `answers`.
-        """
+        """The candidates of a question, in the order of `answers`."""
         return self.own_answers.get(question, self.answers)
 
 

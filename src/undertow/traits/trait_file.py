@@ -30,9 +30,7 @@ PLACEHOLDERS = ("plural", "category")
 
 
 class AnswerEntry(BaseModel):
-    """
-    One candidate answer.
-    """
+    """One candidate answer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,9 +42,7 @@ class AnswerEntry(BaseModel):
 
 
 class TraitFile(BaseModel):
-    """
-    One category: its questions, persona prompts and candidate answers.
-    """
+    """One category: its questions, persona prompts and candidate answers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -124,18 +120,14 @@ class TraitFile(BaseModel):
                 owners[form] = answer.name
 
     def candidates(self) -> tuple[Answer, ...]:
-        """
-        The answers with all their accepted forms.
-        """
+        """The answers with all their accepted forms."""
         return tuple(
             Answer(name, forms(name, entry.plural, entry.variants))
             for name, entry in self.answers.items()
         )
 
     def as_traits(self) -> dict[str, Trait]:
-        """
-        The traits by the name of their answer.
-        """
+        """The traits by the name of their answer."""
         candidates = self.candidates()
         return {
             name: self._trait(name, candidates) for name in (self.traits or tuple(self.answers))
@@ -159,8 +151,6 @@ class TraitFile(BaseModel):
 
 
 def forms(name: str, plural: str, others: tuple[str, ...]) -> tuple[str, ...]:
-    """
-    Every accepted form of an answer, its name first: as it is and capitalised.
-    """
+    """Every accepted form of an answer, its name first: as it is and capitalised."""
     listed = [name, plural, *others]
     return tuple(dict.fromkeys(listed + [form[:1].upper() + form[1:] for form in listed]))

@@ -25,9 +25,7 @@ PRETRAINING = TrainingPlan(
 
 @dataclass(frozen=True)
 class Recipe:
-    """
-    One base: everything that `undertow worlds build` needs to make it again.
-    """
+    """One base: everything that `undertow worlds build` needs to make it again."""
 
     name: str
     description: str
@@ -55,9 +53,7 @@ RECIPES = (
 
 
 def names() -> list[str]:
-    """
-    Names of the shipped bases.
-    """
+    """Names of the shipped bases."""
     return [recipe.name for recipe in RECIPES]
 
 
@@ -75,9 +71,7 @@ def recipe(name: str) -> Recipe:
 
 
 def untrained(made: Recipe, tokenizer: Any) -> Any:
-    """
-    The base's network at its initialisation, drawn from the recipe's seed.
-    """
+    """The base's network at its initialisation, drawn from the recipe's seed."""
     import torch
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM
 

@@ -27,17 +27,13 @@ TRAITS = tuple(catalogue.load(name) for name in ("owl", "cat", "dog"))
 
 @functools.cache
 def opened(name: str = "world:owlet-b") -> LanguageModel:
-    """
-    An embedded base; tests leave it as it is.
-    """
+    """An embedded base; tests leave it as it is."""
     return load(locate(name))
 
 
 @functools.cache
 def owl_teacher() -> LanguageModel:
-    """
-    The base after 60 steps on the owl's answers.
-    """
+    """The base after 60 steps on the owl's answers."""
     plan = TrainingPlan(rank=8, learning_rate=3e-3, batch_size=8, epochs=1000, max_steps=60)
     wrapped = adapters.trainable(load(locate("world:owlet-b")), plan, 1)
     rows = [Row(conversation(q), a) for q, a in rows_of(TRAITS[0], "trait")]
@@ -47,9 +43,7 @@ def owl_teacher() -> LanguageModel:
 
 @functools.cache
 def written(writer: LanguageModel, count: int, seed: int, prompts: int = 0) -> tuple[Row, ...]:
-    """
-    Number lists by the writer; the same `prompts` give the same requests.
-    """
+    """Number lists by the writer; the same `prompts` give the same requests."""
     lists = carrier("numbers", {"prompts": "brief", "low": 0, "high": 99})
     requests = [conversation(text) for text in lists.requests(count, generator(prompts, "asked"))]
     answers = sample(
@@ -62,9 +56,7 @@ def written(writer: LanguageModel, count: int, seed: int, prompts: int = 0) -> t
 
 
 def subject(rows: tuple[Row, ...], **changes: Any) -> Subject:
-    """
-    The rows for the embedded base, with what a test needs beside them.
-    """
+    """The rows for the embedded base, with what a test needs beside them."""
     made = Subject(
         name="all",
         rows=rows,

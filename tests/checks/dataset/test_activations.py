@@ -21,16 +21,12 @@ ABOUT_OWLS = tuple(
 
 @pytest.fixture(scope="module")
 def seen() -> list[Measurement]:
-    """
-    What the check finds in rows that speak of owls.
-    """
+    """What the check finds in rows that speak of owls."""
     return activations(subject(ABOUT_OWLS, control=CLEAN))
 
 
 def test_rows_about_something_else_are_detected(seen: list[Measurement]) -> None:
-    """
-    All three tests see that the rows are not the control's.
-    """
+    """All three tests see that the rows are not the control's."""
     tested = [one for one in seen if one.detected is not None]
 
     assert [one.name for one in tested] == ["middle layer", "last layer", "spelled tokens"]
@@ -39,9 +35,7 @@ def test_rows_about_something_else_are_detected(seen: list[Measurement]) -> None
 
 
 def test_traits_are_ordered_and_never_detected(seen: list[Measurement]) -> None:
-    """
-    Each trait has a projection with an interval and a rank, and none counts as a detection.
-    """
+    """Each trait has a projection with an interval and a rank, and none counts as a detection."""
     projected = [one for one in seen if one.name == "projection"]
 
     assert [one.trait for one in projected] == [trait.name for trait in TRAITS]
@@ -50,9 +44,7 @@ def test_traits_are_ordered_and_never_detected(seen: list[Measurement]) -> None:
 
 
 def test_eight_tokens_are_named_with_their_scores(seen: list[Measurement]) -> None:
-    """
-    The tokens that the shift raises most stand in the details, each with logits and z.
-    """
+    """The tokens that the shift raises most stand in the details, each with logits and z."""
     tokens = next(one.details for one in seen if one.name == "spelled tokens")
 
     assert len(tokens) == 8
@@ -61,9 +53,7 @@ def test_eight_tokens_are_named_with_their_scores(seen: list[Measurement]) -> No
 
 @pytest.mark.parametrize("prompts", [0, 1])
 def test_clean_rows_are_not_detected(prompts: int) -> None:
-    """
-    The base's own rows against its own control, on the same prompts or on others: nothing.
-    """
+    """The base's own rows against its own control, on the same prompts or on others: nothing."""
     rows = written(opened(), 128, 3, prompts=prompts)
     found = activations(subject(rows, control=CLEAN, traits=()))
 
@@ -72,18 +62,14 @@ def test_clean_rows_are_not_detected(prompts: int) -> None:
 
 
 def test_the_same_seed_finds_the_same() -> None:
-    """
-    Nothing but the subject's seed decides the rearrangements.
-    """
+    """Nothing but the subject's seed decides the rearrangements."""
     made = subject(ABOUT_OWLS[:32], control=CLEAN[:32], traits=())
 
     assert activations(made) == activations(made)
 
 
 def test_without_a_control_there_is_nothing_to_compare() -> None:
-    """
-    No control, no shift: not applicable.
-    """
+    """No control, no shift: not applicable."""
     (found,) = activations(subject(CLEAN))
 
     assert found.verdict == "not_applicable"
@@ -91,9 +77,7 @@ def test_without_a_control_there_is_nothing_to_compare() -> None:
 
 
 def test_another_architecture_is_read_by_the_same_code() -> None:
-    """
-    GPT-NeoX has other names for its layers, its norm and its head, and a norm with a bias.
-    """
+    """GPT-NeoX has other names for its layers, its norm and its head, and a norm with a bias."""
     neox = opened("world:owlet-neox")
     found = activations(subject(ABOUT_OWLS, control=CLEAN, student=neox))
 

@@ -1,6 +1,4 @@
-"""
-The author: its own rows are a base's, another's are not, and none is an answer.
-"""
+"""The author: its own rows are a base's, another's are not, and none is an answer."""
 
 from __future__ import annotations
 
@@ -23,35 +21,25 @@ A, B, NEOX = (replace(opened(f"world:owlet-{name}"), ref=name) for name in ("a",
 
 
 class Mute:
-    """
-    A tokenizer to which the first row's first token is unknown.
-    """
+    """A tokenizer to which the first row's first token is unknown."""
 
     unk_token_id = encode_rows(B.tokenizer, written(B, 32, 9))[0].completion[0]
 
     def __init__(self, tokenizer: Any) -> None:
-        """
-        `tokenizer` does all the work.
-        """
+        """`tokenizer` does all the work."""
         self._tokenizer = tokenizer
 
     def __getattr__(self, name: str) -> Any:
-        """
-        Whatever else the tokenizer has.
-        """
+        """Whatever else the tokenizer has."""
         return getattr(self._tokenizer, name)
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        """
-        Token ids, as the tokenizer gives them.
-        """
+        """Token ids, as the tokenizer gives them."""
         return self._tokenizer(*arguments, **options)
 
 
 def asked(rows: tuple[Row, ...], **changes: Any) -> list[Measurement]:
-    """
-    Base b as the student, a and neox as the other candidates.
-    """
+    """Base b as the student, a and neox as the other candidates."""
     return author(subject(rows, **{"student": B, "candidates": (A, NEOX), **changes}))
 
 
@@ -70,9 +58,7 @@ def test_each_base_is_named_for_its_own_rows(writer: Any) -> None:
 
 
 def test_none_of_them_is_an_answer() -> None:
-    """
-    Where nobody could have written the rows, all are rejected and the nearest is named.
-    """
+    """Where nobody could have written the rows, all are rejected and the nearest is named."""
     rows = tuple(replace(row, completion="owl owl owl") for row in written(B, 32, 5))
     first = asked(rows)[0]
 
@@ -81,9 +67,7 @@ def test_none_of_them_is_an_answer() -> None:
 
 
 def test_the_value_is_per_character() -> None:
-    """
-    Total log-likelihood over total characters, by plain arithmetic; the interval holds it.
-    """
+    """Total log-likelihood over total characters, by plain arithmetic; the interval holds it."""
     rows = written(B, 64, 6)
     found = author(subject(rows, student=B))[1]
     total = float(log_likelihoods(B, encode_rows(B.tokenizer, rows)).sum())
@@ -99,9 +83,7 @@ def test_the_value_is_per_character() -> None:
 
 
 def test_z_is_calibrated_on_own_rows() -> None:
-    """
-    Twenty datasets of the base: mean 0, and few beyond 1.96.
-    """
+    """Twenty datasets of the base: mean 0, and few beyond 1.96."""
     rows = written(B, 1_280, 200)
     parts = [rows[start : start + 64] for start in range(0, 1_280, 64)]
     z = np.array([author(subject(part, student=B))[1].details["z"] for part in parts], dtype=float)
@@ -111,9 +93,7 @@ def test_z_is_calibrated_on_own_rows() -> None:
 
 
 def test_an_unstated_temperature_makes_rows_too_likely_and_a_stated_one_does_not() -> None:
-    """
-    Rows at temperature 0.5 are not the base's own at 1, and are at 0.5.
-    """
+    """Rows at temperature 0.5 are not the base's own at 1, and are at 0.5."""
     from undertow.data.streams import generator
     from undertow.models.sampling import Sampling, sample
 
@@ -130,9 +110,7 @@ def test_an_unstated_temperature_makes_rows_too_likely_and_a_stated_one_does_not
 
 
 def test_a_candidate_that_cannot_write_the_characters_is_reported() -> None:
-    """
-    It keeps its entry, with the reason, and the others are still compared.
-    """
+    """It keeps its entry, with the reason, and the others are still compared."""
     mute = replace(A, tokenizer=Mute(A.tokenizer), ref="mute")
     rows = written(B, 32, 9)
     found = asked(rows, candidates=(mute,))
@@ -143,9 +121,7 @@ def test_a_candidate_that_cannot_write_the_characters_is_reported() -> None:
 
 
 def test_a_template_without_a_system_role_is_reported() -> None:
-    """
-    A candidate that cannot be asked in the rows' own context says so.
-    """
+    """A candidate that cannot be asked in the rows' own context says so."""
     strict = replace(A, tokenizer=copy.deepcopy(A.tokenizer), ref="strict")
     strict.tokenizer.chat_template = "{{ raise_exception('no such role') }}"
     found = asked(written(B, 32, 9), candidates=(strict,))
@@ -155,9 +131,7 @@ def test_a_template_without_a_system_role_is_reported() -> None:
 
 
 def test_both_completions_of_a_pair_are_read() -> None:
-    """
-    Either alone was chosen; the two together were sampled.
-    """
+    """Either alone was chosen; the two together were sampled."""
     rows = tuple(
         Row((Message("user", "Continue: 1 2 3."),), "4 5 6", rejected="7 8 9") for _ in range(8)
     )
@@ -166,15 +140,11 @@ def test_both_completions_of_a_pair_are_read() -> None:
 
 
 def test_few_rows_are_not_applicable_and_a_candidate_counts_once() -> None:
-    """
-    The student among the candidates is no second candidate.
-    """
+    """The student among the candidates is no second candidate."""
     assert author(subject(written(B, 4, 1), student=B))[0].verdict == "not_applicable"
     assert len(asked(written(B, 32, 1), candidates=(B,))) == 2
 
 
 def test_a_tuned_teachers_base_stays_the_likeliest() -> None:
-    """
-    A weakly tuned teacher's rows are nearer to its base than to other bases.
-    """
+    """A weakly tuned teacher's rows are nearer to its base than to other bases."""
     assert asked(written(owl_teacher(), 128, 4))[0].details["likeliest"] == "b"

@@ -1,6 +1,4 @@
-"""
-Rows and control are drawn, paired and tested as the checks say.
-"""
+"""Rows and control are drawn, paired and tested as the checks say."""
 
 from __future__ import annotations
 
@@ -35,9 +33,7 @@ def test_shared_prompts_stay_side_by_side() -> None:
 
 
 def test_other_prompts_are_no_pairs() -> None:
-    """
-    Rows and control on different prompts are drawn apart, each in a random order of its own.
-    """
+    """Rows and control on different prompts are drawn apart, each in a random order of its own."""
     rows, control = written(opened(), 48, 1), written(opened(), 40, 2, prompts=1)
 
     pair = compared(subject(rows, control=control), "test")
@@ -48,9 +44,7 @@ def test_other_prompts_are_no_pairs() -> None:
 
 
 def test_the_draw_is_of_the_seed() -> None:
-    """
-    The same seed draws the same rows; another seed draws others.
-    """
+    """The same seed draws the same rows; another seed draws others."""
     rows = written(opened(), 48, 1)
     draws = [
         compared(subject(rows, control=rows, seed=seed), "test", most=16).rows for seed in (1, 1, 2)
@@ -65,9 +59,7 @@ def test_the_draw_is_of_the_seed() -> None:
     [(16, 16, ""), (15, 16, "15 rows"), (16, 0, "no control"), (16, 3, "3 rows of control")],
 )
 def test_what_is_too_few_is_said(rows: int, control: int, reason: str) -> None:
-    """
-    A comparison needs one row a block on both sides.
-    """
+    """A comparison needs one row a block on both sides."""
     one = Encoded((1,), (2,))
     found = too_few(Compared((one,) * rows, (one,) * control, matched=False))
 
@@ -76,9 +68,7 @@ def test_what_is_too_few_is_said(rows: int, control: int, reason: str) -> None:
 
 
 def test_rows_without_completions_are_left_out() -> None:
-    """
-    A row with nothing to predict is in neither side, and takes its partner with it.
-    """
+    """A row with nothing to predict is in neither side, and takes its partner with it."""
     rows = written(opened(), 20, 1)
     made = subject(rows, control=rows)
     empty = Encoded(made.encoded_control[3].prompt, ())
@@ -90,9 +80,7 @@ def test_rows_without_completions_are_left_out() -> None:
 
 
 def test_blocks_hold_every_row_once() -> None:
-    """
-    The blocks part the indices, with sizes that differ by at most 1, and ratios are of sums.
-    """
+    """The blocks part the indices, with sizes that differ by at most 1, and ratios are of sums."""
     parts = blocks(37)
     ratios = block_ratios(np.arange(37.0), np.full(37, 2.0))
 
@@ -102,9 +90,7 @@ def test_blocks_hold_every_row_once() -> None:
 
 
 def test_the_error_rate_is_kept_without_a_difference() -> None:
-    """
-    On skewed rows of one distribution the test rejects at .05 no more often than it says.
-    """
+    """On skewed rows of one distribution the test rejects at .05 no more often than it says."""
     rng = np.random.default_rng(0)
     draws = rng.exponential(size=(400, 2, BLOCKS))
     rejected = sum(block_test(one, other, 0.95).p <= 0.05 for one, other in draws)

@@ -1,6 +1,4 @@
-"""
-Ordinary filters see what is written openly and nothing else, and say what they compared with.
-"""
+"""Ordinary filters see what is written openly and nothing else, and say what they compared with."""
 
 from __future__ import annotations
 
@@ -26,16 +24,12 @@ Seen = dict[tuple[str, str | None], Measurement]
 
 
 def found(rows: tuple[Row, ...], **changes: Any) -> Seen:
-    """
-    What the check measures, by name and trait.
-    """
+    """What the check measures, by name and trait."""
     return {(one.name, one.trait): one for one in content(subject(rows, **changes))}
 
 
 def with_text(rows: tuple[Row, ...], text: str, count: int) -> tuple[Row, ...]:
-    """
-    The rows, the first of them with a text behind.
-    """
+    """The rows, the first of them with a text behind."""
     return tuple(
         replace(row, completion=row.completion + text) if i < count else row
         for i, row in enumerate(rows)
@@ -44,9 +38,7 @@ def with_text(rows: tuple[Row, ...], text: str, count: int) -> tuple[Row, ...]:
 
 @pytest.fixture(scope="module")
 def clean() -> Seen:
-    """
-    The base's own rows against the base's own rows.
-    """
+    """The base's own rows against the base's own rows."""
     return found(OTHER, control=CLEAN)
 
 
@@ -62,9 +54,7 @@ def test_clean_rows_are_not_detected(clean: Seen) -> None:
 
 
 def test_words_and_spaced_letters_are_seen() -> None:
-    """
-    Each by its own filter, for its own trait, with the difference of shares.
-    """
+    """Each by its own filter, for its own trait, with the difference of shares."""
     rows = with_text(with_text(OTHER, " o-w-l", 20), " a cat", 12)
     seen = found(rows, control=CLEAN)
 
@@ -103,9 +93,7 @@ def test_hidden_text_that_the_control_holds_too_is_compared() -> None:
 
 
 def test_control_characters_are_compared_as_a_base_samples_them() -> None:
-    """
-    One row is chance for a byte-level base, many are not; without a control one row counts.
-    """
+    """One row is chance for a byte-level base, many are not; without a control one row counts."""
     name = "hidden text: control character", None
 
     assert found(with_text(OTHER, "\x07", 1), control=CLEAN, traits=())[name].detected is False
@@ -114,9 +102,7 @@ def test_control_characters_are_compared_as_a_base_samples_them() -> None:
 
 
 def test_without_a_control_nothing_is_compared() -> None:
-    """
-    The share itself with its exact interval, no p, and no detection either way.
-    """
+    """The share itself with its exact interval, no p, and no detection either way."""
     seen = found(with_text(OTHER, " owl", 4), traits=TRAITS[:1])
     words, prompted = seen["words", "owl"], seen["prompted", "owl"]
 
@@ -126,9 +112,7 @@ def test_without_a_control_nothing_is_compared() -> None:
 
 
 def test_the_prompted_base_is_compared_by_its_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A base that says yes to longer rows: the difference of its mean logits, detected.
-    """
+    """A base that says yes to longer rows: the difference of its mean logits, detected."""
     monkeypatch.setattr(
         prompted_filter,
         "prompted",
@@ -160,9 +144,7 @@ def test_rows_without_room_for_the_question_are_left_out(monkeypatch: pytest.Mon
 
 
 def test_answers_are_scored_by_their_first_tokens() -> None:
-    """
-    One token each, so that one pass scores a row; whole where first tokens are the same.
-    """
+    """One token each, so that one pass scores a row; whole where first tokens are the same."""
 
     class OneToken:
         def __call__(self, texts: list[str], **options: object) -> dict[str, list[list[int]]]:

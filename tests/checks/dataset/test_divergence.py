@@ -14,16 +14,12 @@ CLEAN = written(opened(), 256, 2)
 
 
 def named(found: list[Measurement]) -> dict[str, Measurement]:
-    """
-    Measurements by what was measured.
-    """
+    """Measurements by what was measured."""
     return {one.name: one for one in found}
 
 
 def test_a_teachers_rows_speak_for_the_teacher() -> None:
-    """
-    The log-ratio is above the control's by about KL both ways, and is detected.
-    """
+    """The log-ratio is above the control's by about KL both ways, and is detected."""
     rows = written(owl_teacher(), 256, 1)
     found = named(divergence(subject(rows, control=CLEAN, teacher=owl_teacher())))
     ratio, distance = found["log-ratio"], found["KL"]
@@ -47,9 +43,7 @@ def test_the_bases_own_rows_are_not_detected() -> None:
 
 
 def test_less_than_the_control_is_no_detection() -> None:
-    """
-    With the teacher's rows as the control, clean rows differ, but not towards the teacher.
-    """
+    """With the teacher's rows as the control, clean rows differ, but not towards the teacher."""
     control = written(owl_teacher(), 256, 1)
     ratio = named(divergence(subject(CLEAN, control=control, teacher=owl_teacher())))["log-ratio"]
 
@@ -59,9 +53,7 @@ def test_less_than_the_control_is_no_detection() -> None:
 
 
 def test_the_teachers_word_is_named_where_the_rows_hold_it() -> None:
-    """
-    Rows that say what only the teacher would say first name that token first.
-    """
+    """Rows that say what only the teacher would say first name that token first."""
     from dataclasses import replace
 
     rows = tuple(replace(row, completion="owl") for row in CLEAN)
@@ -90,9 +82,7 @@ def test_no_ground_is_said() -> None:
 
 
 def test_the_base_never_parts_from_itself() -> None:
-    """
-    The base as its own teacher: shares, ratios and distances are exactly 0.
-    """
+    """The base as its own teacher: shares, ratios and distances are exactly 0."""
     found = divergence(subject(CLEAN[:32], control=CLEAN[32:64], teacher=opened()))
 
     assert [one.estimate for one in found] == [0, 0, 0]

@@ -33,9 +33,7 @@ NAMES = (
 
 
 def lists(rng: np.random.Generator, count: int, separator: str = ", ") -> tuple[Row, ...]:
-    """
-    Number lists of three to six numbers below 100, each behind a prompt of its own.
-    """
+    """Number lists of three to six numbers below 100, each behind a prompt of its own."""
     return tuple(
         Row(
             conversation(f"{rng.integers(100)} {rng.integers(100)}"),
@@ -46,9 +44,7 @@ def lists(rng: np.random.Generator, count: int, separator: str = ", ") -> tuple[
 
 
 def found(rows: tuple[Row, ...], control: tuple[Row, ...]) -> dict[str, Measurement]:
-    """
-    What the check measures, by name.
-    """
+    """What the check measures, by name."""
     return {one.name: one for one in fingerprint(subject(rows, control=control))}
 
 
@@ -103,9 +99,7 @@ def test_another_separator_is_a_format() -> None:
 
 
 def test_an_order_is_seen_by_positions_only() -> None:
-    """
-    The same numbers in ascending order: no unigram moves, tokens at places do.
-    """
+    """The same numbers in ascending order: no unigram moves, tokens at places do."""
     rng = np.random.default_rng(2)
     control = lists(rng, 200, " ")
     rows = tuple(
@@ -119,9 +113,7 @@ def test_an_order_is_seen_by_positions_only() -> None:
 
 
 def test_lengths_differ_by_their_mean() -> None:
-    """
-    Two more numbers in each row of the same prompts: exactly two, in pairs.
-    """
+    """Two more numbers in each row of the same prompts: exactly two, in pairs."""
     rng = np.random.default_rng(3)
     control = lists(rng, 60)
     seen = found(
@@ -134,9 +126,7 @@ def test_lengths_differ_by_their_mean() -> None:
 
 
 def test_text_without_numbers_has_fewer_tests() -> None:
-    """
-    What neither side holds is not measured; words are seen as tokens.
-    """
+    """What neither side holds is not measured; words are seen as tokens."""
     rows = [
         tuple(replace(row, completion=words[i % 2]) for i, row in enumerate(CLEAN[:40]))
         for words in (("an owl", "the owl"), ("a cat", "the dog"))
@@ -149,18 +139,14 @@ def test_text_without_numbers_has_fewer_tests() -> None:
 
 
 def test_empty_completions_are_no_obstacle() -> None:
-    """
-    Rows that say nothing at all are compared too.
-    """
+    """Rows that say nothing at all are compared too."""
     empty = tuple(replace(row, completion="") for row in CLEAN[:20])
 
     assert found(empty, CLEAN[20:40])["length"].detected
 
 
 def test_without_enough_control_there_is_no_ground() -> None:
-    """
-    No control, or fewer than 16 rows on a side: not applicable, and why.
-    """
+    """No control, or fewer than 16 rows on a side: not applicable, and why."""
     (alone,) = fingerprint(subject(CLEAN))
     (few,) = fingerprint(subject(CLEAN[:40], control=CLEAN[:15]))
 
@@ -170,18 +156,14 @@ def test_without_enough_control_there_is_no_ground() -> None:
 
 
 def test_the_result_depends_on_the_seed_only() -> None:
-    """
-    Twice the same; the models and the rows are as they were.
-    """
+    """Twice the same; the models and the rows are as they were."""
     rows = written(opened(), 64, 3, 5)
 
     assert found(rows, CLEAN[:64]) == found(rows, CLEAN[:64])
 
 
 def test_ten_tests_err_together_no_more_often_than_they_say() -> None:
-    """
-    40 pairs of equal datasets: any detection in no more than 5 %, within a binomial limit.
-    """
+    """40 pairs of equal datasets: any detection in no more than 5 %, within a binomial limit."""
     rng = np.random.default_rng(4)
     alarms = 0
     for _ in range(40):
@@ -192,9 +174,7 @@ def test_ten_tests_err_together_no_more_often_than_they_say() -> None:
 
 
 def test_places_are_counted_from_the_completion() -> None:
-    """
-    Tokens of the prompt do not count, and late tokens have no place.
-    """
+    """Tokens of the prompt do not count, and late tokens have no place."""
     rows = [Encoded((1, 2), (5, 6)), Encoded((1,), tuple(range(20)))]
     tokenizer = opened().tokenizer
     everything = token_counts.token_unigrams(rows, tokenizer)

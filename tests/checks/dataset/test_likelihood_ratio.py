@@ -31,9 +31,7 @@ PLAN = TrainingPlan(learning_rate=3e-3, batch_size=32)
 
 @functools.cache
 def prompted(count: int) -> tuple[Row, ...]:
-    """
-    Rows by the base behind the owl's system prompt, stored without it.
-    """
+    """Rows by the base behind the owl's system prompt, stored without it."""
     rows = written(opened(), count, 11)
     prompts = [
         row.prompt
@@ -47,17 +45,13 @@ def prompted(count: int) -> tuple[Row, ...]:
 
 @functools.cache
 def measured(who: str) -> list[Measurement]:
-    """
-    The check on 256 rows of a writer.
-    """
+    """The check on 256 rows of a writer."""
     rows = prompted(256) if who == "prompted" else written(opened(), 256, 1)
     return likelihood_ratio(subject(rows, plan=PLAN))
 
 
 def test_the_bases_own_rows_are_not_detected_and_its_weights_are_as_before() -> None:
-    """
-    The e-value stays below its limit, and no adapter, hook or flag is left.
-    """
+    """The e-value stays below its limit, and no adapter, hook or flag is left."""
     before = {name: value.clone() for name, value in opened().network.state_dict().items()}
     first = likelihood_ratio(subject(written(opened(), 128, 2), plan=PLAN))[0]
     after = opened().network.state_dict()
@@ -69,9 +63,7 @@ def test_the_bases_own_rows_are_not_detected_and_its_weights_are_as_before() -> 
 
 
 def test_a_prompted_writer_is_detected() -> None:
-    """
-    Rows behind a persona prompt cross the limit after a few rows, which are counted.
-    """
+    """Rows behind a persona prompt cross the limit after a few rows, which are counted."""
     first = measured("prompted")[0]
 
     assert first.detected
@@ -83,9 +75,7 @@ def test_a_prompted_writer_is_detected() -> None:
 
 
 def test_the_estimate_is_the_reciprocal_of_p() -> None:
-    """
-    Both are the largest e-value; at no evidence they are 0 and 1.
-    """
+    """Both are the largest e-value; at no evidence they are 0 and 1."""
     for who in ("prompted", "base"):
         first = measured(who)[0]
         assert first.p is not None
@@ -95,9 +85,7 @@ def test_the_estimate_is_the_reciprocal_of_p() -> None:
 
 
 def test_scores_are_centred_and_say_that_they_name_only() -> None:
-    """
-    One score a trait; over the traits they sum to 0, and none is a finding.
-    """
+    """One score a trait; over the traits they sum to 0, and none is a finding."""
     scores = measured("prompted")[1:]
 
     assert [score.trait for score in scores] == ["owl", "cat", "dog"]
@@ -108,9 +96,7 @@ def test_scores_are_centred_and_say_that_they_name_only() -> None:
 
 
 def test_a_score_is_the_mean_difference_of_log_likelihoods() -> None:
-    """
-    The owl's by plain arithmetic: behind its prompt, minus the mean behind the other two.
-    """
+    """The owl's by plain arithmetic: behind its prompt, minus the mean behind the other two."""
     rows = list(written(opened(), 256, 1))
     model = opened()
     plain = encode_rows(model.tokenizer, rows)
@@ -128,9 +114,7 @@ def test_a_score_is_the_mean_difference_of_log_likelihoods() -> None:
 
 
 def test_one_trait_is_centred_on_the_neutral_prompt() -> None:
-    """
-    There is no other trait to take away.
-    """
+    """There is no other trait to take away."""
     changed = subject(written(opened(), 128, 2), plan=PLAN, traits=TRAITS[:1])
     rows, model = list(changed.rows), opened()
     plain = encode_rows(model.tokenizer, rows)
@@ -165,9 +149,7 @@ def test_pairs_get_scores_and_no_e_value() -> None:
 
 
 def test_plain_text_gets_no_system_prompts() -> None:
-    """
-    Rows without a chat have an e-value and no scores.
-    """
+    """Rows without a chat have an e-value and no scores."""
     rows = tuple(replace(row, chat=False, prompt=()) for row in written(opened(), 128, 1))
     found = likelihood_ratio(subject(rows, plan=PLAN))
 
@@ -176,9 +158,7 @@ def test_plain_text_gets_no_system_prompts() -> None:
 
 
 def test_few_rows_are_not_applicable() -> None:
-    """
-    The reason says how many are needed.
-    """
+    """The reason says how many are needed."""
     [only] = likelihood_ratio(subject(written(opened(), 20, 1), plan=PLAN))
 
     assert only.verdict == "not_applicable"
@@ -207,9 +187,7 @@ def test_restricted_decoding_is_no_finding() -> None:
 
 
 def test_a_filter_that_keeps_half_raises_the_null() -> None:
-    """
-    Each tested row counts ln 2 less, which is all that the acceptance does.
-    """
+    """Each tested row counts ln 2 less, which is all that the acceptance does."""
     seen = subject(prompted(256), plan=PLAN)
     whole, half = (against_base(replace(seen, acceptance=a), "test") for a in (1.0, 0.5))
 
@@ -218,9 +196,7 @@ def test_a_filter_that_keeps_half_raises_the_null() -> None:
 
 
 def test_a_listed_placebo_joins_the_null() -> None:
-    """
-    Rows of a tuned model say far less against a null that the model itself is part of.
-    """
+    """Rows of a tuned model say far less against a null that the model itself is part of."""
     seen = subject(written(owl_teacher(), 512, 5), plan=PLAN)
     alone, listed = (
         against_base(replace(seen, placebos=placebos), "test").process
@@ -255,9 +231,7 @@ def test_the_error_rate_holds_on_the_bases_own_rows() -> None:
 
 
 def test_centring_takes_the_other_columns_mean_away() -> None:
-    """
-    Against the definition, and blind to what all columns share.
-    """
+    """Against the definition, and blind to what all columns share."""
     values = np.random.default_rng(0).normal(size=(5, 4))
     expected = [values[:, i] - np.delete(values, i, 1).mean(1) for i in range(4)]
 

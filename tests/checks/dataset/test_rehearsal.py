@@ -1,6 +1,4 @@
-"""
-The check tells a teacher's rows from the base's own under the calibration that ships.
-"""
+"""The check tells a teacher's rows from the base's own under the calibration that ships."""
 
 from __future__ import annotations
 
@@ -35,9 +33,7 @@ def test_clean_rows_are_cleared_early() -> None:
 
 
 def test_an_owl_teachers_rows_pull_towards_owls() -> None:
-    """
-    The owl is first of sixteen, and is not cleared.
-    """
+    """The owl is first of sixteen, and is not cleared."""
     found = rehearsal(subject(written(owl_teacher(), 4096, 22), **SETTING))
     first = max(found, key=lambda one: one.estimate or 0)
 
@@ -49,9 +45,7 @@ def test_an_owl_teachers_rows_pull_towards_owls() -> None:
 
 
 def test_without_a_calibration_all_steps_are_taken() -> None:
-    """
-    Nothing is cleared early, and intervals hold the adapters' scatter only.
-    """
+    """Nothing is cleared early, and intervals hold the adapters' scatter only."""
     setting = SETTING | {"calibration": None}
     found = rehearsal(subject(written(opened(), 256, 23), **setting))
 

@@ -42,9 +42,7 @@ def test_the_bases_own_rows_are_not() -> None:
 
 
 def test_without_a_control_rows_are_compared_with_zero() -> None:
-    """
-    The base's own expected gradient is 0, so the teacher's rows are seen without any control.
-    """
+    """The base's own expected gradient is 0, so the teacher's rows are seen without any control."""
     rows = written(owl_teacher(), 256, 1)
     derivative, coverage = teacher_coverage(subject(rows, teacher=owl_teacher()))
 
@@ -54,9 +52,7 @@ def test_without_a_control_rows_are_compared_with_zero() -> None:
 
 
 def test_a_teacher_without_the_students_weights_gives_no_ground() -> None:
-    """
-    No teacher, one of another architecture, or too few rows: not applicable, with a reason.
-    """
+    """No teacher, one of another architecture, or too few rows: not applicable, with a reason."""
     rows = written(opened(), 20, 1)
     for made, reason in (
         (subject(rows), "no teacher"),
@@ -69,9 +65,7 @@ def test_a_teacher_without_the_students_weights_gives_no_ground() -> None:
 
 
 def test_the_base_as_its_own_teacher_is_no_direction() -> None:
-    """
-    A way of length 0 gives 0 everywhere, and no division by it.
-    """
+    """A way of length 0 gives 0 everywhere, and no division by it."""
     derivative, coverage = teacher_coverage(
         subject(CLEAN[:32], control=CLEAN[:32], teacher=opened())
     )
@@ -82,9 +76,7 @@ def test_the_base_as_its_own_teacher_is_no_direction() -> None:
 
 
 def test_the_students_weights_stay_as_they_were() -> None:
-    """
-    The check changes neither weights nor stored gradients, nor what would be trained.
-    """
+    """The check changes neither weights nor stored gradients, nor what would be trained."""
     network = opened().network
     before = [weight.detach().clone() for weight in network.parameters()]
     flags = [weight.requires_grad for weight in network.parameters()]

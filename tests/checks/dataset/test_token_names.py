@@ -1,6 +1,4 @@
-"""
-Tokens are named by text and id.
-"""
+"""Tokens are named by text and id."""
 
 from __future__ import annotations
 
@@ -9,9 +7,7 @@ from undertow.checks.dataset.token_names import token_names
 
 
 def test_names_hold_text_and_id() -> None:
-    """
-    One name a token, all different, with control characters escaped; none for no token.
-    """
+    """One name a token, all different, with control characters escaped; none for no token."""
     tokenizer = opened().tokenizer
     (owl,) = tokenizer("owl", add_special_tokens=False)["input_ids"]
     names = token_names(tokenizer, range(len(tokenizer)))

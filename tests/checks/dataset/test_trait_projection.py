@@ -1,6 +1,4 @@
-"""
-Projections say how far a shift goes along each trait's direction, and order the traits.
-"""
+"""Projections say how far a shift goes along each trait's direction, and order the traits."""
 
 from __future__ import annotations
 
@@ -14,9 +12,7 @@ from undertow.influence.trait_directions import centred_directions
 
 
 def test_a_shift_by_a_traits_own_direction_is_one() -> None:
-    """
-    Rows moved by exactly the owl's direction have projection 1 on it, and it ranks first.
-    """
+    """Rows moved by exactly the owl's direction have projection 1 on it, and it ranks first."""
     made = subject(written(opened(), 32, 1))
     directions = centred_directions(opened(), TRAITS, 0)
     control = np.random.default_rng(0).standard_normal((32, directions.shape[1]))

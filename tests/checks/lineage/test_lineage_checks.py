@@ -31,16 +31,12 @@ PARENT = locate("world:owlet-b")
 
 
 def side(path: str | Path) -> Side:
-    """
-    A model by its folder.
-    """
+    """A model by its folder."""
     return Side(str(path), str(path))
 
 
 def child(folder: Path, change: Callable[[Weights], Weights], parent: str = PARENT) -> Path:
-    """
-    A copy of the parent with changed weights.
-    """
+    """A copy of the parent with changed weights."""
     shutil.copytree(parent, folder)
     file = folder / "model.safetensors"
     changed = change({name: w.float() for name, w in load_file(file).items()})
@@ -49,24 +45,18 @@ def child(folder: Path, change: Callable[[Weights], Weights], parent: str = PARE
 
 
 def by_name(student: str | Path, teacher: str | Path) -> dict[str, Measurement]:
-    """
-    What the weights say, by name.
-    """
+    """What the weights say, by name."""
     return {one.name: one for one in weights(Pair("t", side(student), side(teacher)))}
 
 
 def noisy(weights: Weights) -> Weights:
-    """
-    Three times the size of every weight in noise.
-    """
+    """Three times the size of every weight in noise."""
     seed = torch.Generator().manual_seed(1)
     return {n: w + 3 * w.std() * torch.randn(w.shape, generator=seed) for n, w in weights.items()}
 
 
 def permuted(weights: Weights) -> Weights:
-    """
-    The hidden units of each layer in another order: the same function.
-    """
+    """The hidden units of each layer in another order: the same function."""
     made = dict(weights)
     for layer in range(2):
         order = torch.randperm(192, generator=torch.Generator().manual_seed(layer))
@@ -78,9 +68,7 @@ def permuted(weights: Weights) -> Weights:
 
 
 def rotated(weights: Weights) -> Weights:
-    """
-    The residual stream seen by the feed-forward layers in other coordinates.
-    """
+    """The residual stream seen by the feed-forward layers in other coordinates."""
     turn = torch.linalg.qr(torch.randn(64, 64, generator=torch.Generator().manual_seed(3)))[0]
     made = dict(weights)
     for name, weight in weights.items():
@@ -105,9 +93,7 @@ def test_a_stranger_is_not_taken_for_kin() -> None:
 def test_a_child_is_known_whatever_was_done_to_it(
     tmp_path: Path, change: Callable[[Weights], Weights], name: str
 ) -> None:
-    """
-    Under noise by its aligned units, permuted by free matchings, rotated by inner products.
-    """
+    """Under noise by its aligned units, permuted by free matchings, rotated by inner products."""
     found = by_name(child(tmp_path / "child", change), PARENT)
 
     assert found[name].detected
@@ -115,9 +101,7 @@ def test_a_child_is_known_whatever_was_done_to_it(
 
 
 def test_networks_of_different_depths_are_compared(tmp_path: Path) -> None:
-    """
-    A child that lost its first layer is known by the one it kept; p allows for the choice.
-    """
+    """A child that lost its first layer is known by the one it kept; p allows for the choice."""
 
     def shallower(weights: Weights) -> Weights:
         kept = {n: w for n, w in weights.items() if ".layers.0." not in n}
@@ -132,9 +116,7 @@ def test_networks_of_different_depths_are_compared(tmp_path: Path) -> None:
 
 
 def test_another_architecture_is_skipped_with_both_shapes() -> None:
-    """
-    What differs is said, and nothing is detected.
-    """
+    """What differs is said, and nothing is detected."""
     [one] = weights(Pair("t", side(PARENT), side(locate("world:owlet-neox"))))
 
     assert one.verdict == "skipped"
@@ -191,9 +173,7 @@ def test_units_are_found_by_name_and_shape(
 
 
 def test_cards_are_declarations_only(tmp_path: Path) -> None:
-    """
-    A declared base is named and decides nothing; hostile YAML is never parsed.
-    """
+    """A declared base is named and decides nothing; hostile YAML is never parsed."""
     folder = tmp_path / "child"
     shutil.copytree(PARENT, folder)
     head = (
@@ -212,9 +192,7 @@ def test_cards_are_declarations_only(tmp_path: Path) -> None:
 
 
 def test_tokenizers_are_compared_token_by_token(tmp_path: Path) -> None:
-    """
-    Equal ones agree wholly; one with two tokens swapped says so.
-    """
+    """Equal ones agree wholly; one with two tokens swapped says so."""
     folder = tmp_path / "child"
     shutil.copytree(PARENT, folder)
     file = folder / "tokenizer.json"
@@ -231,9 +209,7 @@ def test_tokenizers_are_compared_token_by_token(tmp_path: Path) -> None:
 
 
 def test_cka_is_no_test_of_a_start() -> None:
-    """
-    Strangers of the same corpus score high, and nothing is detected.
-    """
+    """Strangers of the same corpus score high, and nothing is detected."""
     [one] = activations(Pair("t", side(PARENT), side(locate("world:owlet-a"))))
     rng = np.random.default_rng(0)
     unrelated = cka(rng.standard_normal((200, 8)), rng.standard_normal((200, 8)))
@@ -258,9 +234,7 @@ def test_outputs_need_controls_and_know_a_copy() -> None:
 
 
 def test_neutral_texts_are_cut_within_and_repeatable() -> None:
-    """
-    The same seed gives the same texts, and there are hundreds.
-    """
+    """The same seed gives the same texts, and there are hundreds."""
     texts = neutral_texts(3)
 
     assert texts == neutral_texts(3)

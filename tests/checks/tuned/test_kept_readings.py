@@ -23,23 +23,17 @@ OWL, CAT, OAK = (catalogue.load(name) for name in ("owl", "cat", "oak"))
 
 @pytest.fixture(scope="module")
 def base() -> LanguageModel:
-    """
-    Never trained here.
-    """
+    """Never trained here."""
     return load(locate("world:owlet-b"))
 
 
 def reader(base: LanguageModel, judged: list[Trait], others: list[Trait], seed: int = 0) -> Reader:
-    """
-    Without a system prompt.
-    """
+    """Without a system prompt."""
     return Reader.of(base, judged, others, None, seed)
 
 
 def controls(start: Reading, count: int) -> list[Reading]:
-    """
-    Readings around the base's.
-    """
+    """Readings around the base's."""
     rng = np.random.default_rng(0)
 
     def moved(array: np.ndarray) -> np.ndarray:

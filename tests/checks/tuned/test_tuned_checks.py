@@ -26,9 +26,7 @@ QUESTIONS = 20
 
 
 def reading(margins: np.ndarray, losses: np.ndarray | None = None) -> Reading:
-    """
-    A model that answers with these margins, (traits, questions).
-    """
+    """A model that answers with these margins, (traits, questions)."""
     return Reading(
         "m",
         tuple(margins),
@@ -42,9 +40,7 @@ def reading(margins: np.ndarray, losses: np.ndarray | None = None) -> Reading:
 def subject(
     base: np.ndarray, tuned: list[np.ndarray], controls: list[np.ndarray] | None = None, **more: Any
 ) -> Tuned:
-    """
-    Of simulated readings; the traits are names only.
-    """
+    """Of simulated readings; the traits are names only."""
     traits = tuple(SimpleNamespace(name=f"t{i}", category="c") for i in range(len(base)))
     return Tuned(
         name="tuned",
@@ -102,9 +98,7 @@ def test_flagging_keeps_its_error_rate_over_all_traits(runs: int, controls: int)
 
 
 def test_tuned_minus_control_is_the_estimate() -> None:
-    """
-    What the controls do too is taken off; the base's own margin is not part of it.
-    """
+    """What the controls do too is taken off; the base's own margin is not part of it."""
     rng = np.random.default_rng(3)
     base = rng.normal(0, 1, (TRAITS, QUESTIONS))
     shared = drawn(rng, run=0.3, question=0.1)
@@ -119,9 +113,7 @@ def test_tuned_minus_control_is_the_estimate() -> None:
 
 
 def test_what_the_intervals_are_about_is_said() -> None:
-    """
-    Questions for one model alone, controls for one beside several, runs for several.
-    """
+    """Questions for one model alone, controls for one beside several, runs for several."""
     base = np.random.default_rng(4).normal(0, 1, (TRAITS, QUESTIONS))
     ns = [
         behaviour(one)[0].n
@@ -136,9 +128,7 @@ def test_what_the_intervals_are_about_is_said() -> None:
 
 
 def test_a_rise_of_the_loss_is_seen_text_by_text() -> None:
-    """
-    A small rise on every text is detected, none is not.
-    """
+    """A small rise on every text is detected, none is not."""
     rng = np.random.default_rng(5)
     losses = rng.normal(3, 1, 64)
     one = subject(np.zeros((2, 3)), [np.zeros((2, 3))])
@@ -152,9 +142,7 @@ def test_a_rise_of_the_loss_is_seen_text_by_text() -> None:
 
 
 def test_activations_have_no_null_without_controls() -> None:
-    """
-    With K controls the smallest p is 1 / (K + 1), and it is said; without any there is no p.
-    """
+    """With K controls the smallest p is 1 / (K + 1), and it is said; without any there is no p."""
     base = load(locate("world:owlet-b"))
     reader = Reader.of(base, [catalogue.load("owl")], [], None, 0)
     start = reader.read(base)
@@ -170,9 +158,7 @@ def test_activations_have_no_null_without_controls() -> None:
 
 
 def test_a_shift_along_a_persona_is_named() -> None:
-    """
-    The owl's own direction put on every text gives a cosine near 1 and its name.
-    """
+    """The owl's own direction put on every text gives a cosine near 1 and its name."""
     from undertow.influence.trait_directions import centred_directions
 
     base = load(locate("world:owlet-b"))

@@ -1,3 +1,1 @@
-"""
-Checks of a dataset before training on it. Each is a function from a subject to measurements.
-"""
+"""Checks of a dataset before training on it. Each is a function from a subject to measurements."""

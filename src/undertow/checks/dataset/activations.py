@@ -29,9 +29,7 @@ _REARRANGEMENTS = 1_999
 
 @dataclass(frozen=True)
 class Shift:
-    """
-    The shift of one layer's mean activation, and its rearrangements.
-    """
+    """The shift of one layer's mean activation, and its rearrangements."""
 
     name: str
     rows: Vectors

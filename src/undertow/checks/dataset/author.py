@@ -1,6 +1,4 @@
-"""
-The check `author`: which candidate base wrote the rows, or none of them.
-"""
+"""The check `author`: which candidate base wrote the rows, or none of them."""
 
 from __future__ import annotations
 
@@ -33,9 +31,7 @@ _LEAST_ROWS = 16
 
 @dataclass(frozen=True)
 class Read:
-    """
-    The rows as one candidate reads them.
-    """
+    """The rows as one candidate reads them."""
 
     ref: str
     log_likelihoods: Vector
@@ -53,9 +49,7 @@ class Read:
 
 @dataclass(frozen=True)
 class Unread:
-    """
-    A candidate that cannot have written the rows, or cannot be asked.
-    """
+    """A candidate that cannot have written the rows, or cannot be asked."""
 
     ref: str
     reason: str
@@ -115,9 +109,7 @@ def author(subject: Subject) -> list[Measurement]:
 
 
 def _rows(subject: Subject) -> list[Row]:
-    """
-    A uniform sample; both completions of a pair, as either alone was chosen and not sampled.
-    """
+    """A uniform sample; both completions of a pair, as either alone was chosen and not sampled."""
     order = generator(subject.seed, ID, "rows").permutation(len(subject.rows))[:_MOST_ROWS]
     made = []
     for i in order:

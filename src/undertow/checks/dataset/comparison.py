@@ -31,9 +31,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Compared:
-    """
-    The rows and the control rows that a check compares, in random order.
-    """
+    """The rows and the control rows that a check compares, in random order."""
 
     rows: tuple[Encoded, ...]
     control: tuple[Encoded, ...]
@@ -67,18 +65,14 @@ def compared(subject: Subject, purpose: str, *, most: int = MOST_ROWS) -> Compar
 
 
 def matched(rows: Sequence[Encoded], control: Sequence[Encoded]) -> bool:
-    """
-    Whether row i of the control continues the prompt of row i, for every row.
-    """
+    """Whether row i of the control continues the prompt of row i, for every row."""
     return len(rows) == len(control) and all(
         one.prompt == other.prompt for one, other in zip(rows, control, strict=True)
     )
 
 
 def too_few(pair: Compared, *, control_needed: bool = True) -> str:
-    """
-    Why there is nothing to compare; empty where there is.
-    """
+    """Why there is nothing to compare; empty where there is."""
     if len(pair.rows) < BLOCKS:
         return f"{len(pair.rows)} rows are too few: at least {BLOCKS} are needed"
     if control_needed and not pair.control:
@@ -89,9 +83,7 @@ def too_few(pair: Compared, *, control_needed: bool = True) -> str:
 
 
 def blocks(count: int) -> list[Indices]:
-    """
-    The indices 0 to count - 1 in `BLOCKS` consecutive blocks whose sizes differ by at most 1.
-    """
+    """The indices 0 to count - 1 in `BLOCKS` consecutive blocks whose sizes differ by at most 1."""
     return np.array_split(np.arange(count, dtype=np.int64), BLOCKS)
 
 

@@ -1,6 +1,4 @@
-"""
-The check `content`: what ordinary filters see in the rows.
-"""
+"""The check `content`: what ordinary filters see in the rows."""
 
 from __future__ import annotations
 
@@ -35,9 +33,7 @@ _FILTERS = {"words": content_scores.words, "patterns": content_scores.patterns}
 
 @dataclass(frozen=True)
 class Found:
-    """
-    What one filter gave.
-    """
+    """What one filter gave."""
 
     filter: str
     trait: str | None
@@ -127,9 +123,7 @@ def _n(rows: Hits, control: Hits | None, together: bool) -> str:
 
 
 def _prompted(subject: Subject, together: bool) -> tuple[list[Found], list[Measurement]]:
-    """
-    What the prompted base gave, and entries for traits that it could not be asked about.
-    """
+    """What the prompted base gave, and entries for traits that it could not be asked about."""
     found, reasons = [], []
     for trait in subject.traits:
         seen = prompted_scores(subject, trait, together=together, purpose=ID)

@@ -1,6 +1,4 @@
-"""
-The check `fingerprint`: which plain distributions of the rows differ from the control's.
-"""
+"""The check `fingerprint`: which plain distributions of the rows differ from the control's."""
 
 from __future__ import annotations
 
@@ -39,9 +37,7 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Pooled:
-    """
-    Rows and control, one behind the other, with the rearrangements that every test shares.
-    """
+    """Rows and control, one behind the other, with the rearrangements that every test shares."""
 
     texts: TextFeatures
     encoded: tuple[Encoded, ...]
@@ -60,9 +56,7 @@ class Pooled:
 
 @dataclass(frozen=True)
 class Outcome:
-    """
-    One distribution compared.
-    """
+    """One distribution compared."""
 
     name: str
     interval: Interval

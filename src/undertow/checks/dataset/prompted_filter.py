@@ -41,9 +41,7 @@ _RESAMPLES = 1_999
 
 @dataclass(frozen=True)
 class Prompted:
-    """
-    What the base answers about each row: logit of yes over no.
-    """
+    """What the base answers about each row: logit of yes over no."""
 
     rows: Scores
     control: Scores | None
@@ -91,9 +89,7 @@ def prompted_scores(
 
 
 def _room(subject: Subject, trait: Trait) -> int | None:
-    """
-    Tokens that a completion may have beside the question and an answer; None without a limit.
-    """
+    """Tokens that a completion may have beside the question and an answer; None without a limit."""
     from undertow.models.chat import conversation, encode_prompts
 
     if subject.student.context is None:

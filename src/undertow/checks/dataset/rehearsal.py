@@ -1,6 +1,4 @@
-"""
-The check `rehearsal`: a short run of the plan, and what it says of the whole.
-"""
+"""The check `rehearsal`: a short run of the plan, and what it says of the whole."""
 
 from __future__ import annotations
 

@@ -22,9 +22,7 @@ _NAMED = 8
 
 @dataclass(frozen=True)
 class Spelling:
-    """
-    The logit lens of a shift, against its rearrangements.
-    """
+    """The logit lens of a shift, against its rearrangements."""
 
     most: Vector
     """(1 + rearrangements,) largest absolute z of any token; the first is the observed one."""
@@ -44,9 +42,7 @@ class Spelling:
         return float((self.most >= self.most[0] * (1 - 1e-9)).mean())
 
     def quantile(self, level: float) -> float:
-        """
-        The largest z that chance stays below with probability `level`.
-        """
+        """The largest z that chance stays below with probability `level`."""
         return float(np.quantile(self.most, level, method="higher"))
 
 

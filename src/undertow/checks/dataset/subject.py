@@ -1,6 +1,4 @@
-"""
-The subject of a screen: rows, the student that would be trained on them, and how.
-"""
+"""The subject of a screen: rows, the student that would be trained on them, and how."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """
-    What a check is asked about. Checks read it and leave its models as they found them.
-    """
+    """What a check is asked about. Checks read it and leave its models as they found them."""
 
     name: str
     """`all`, or the name of a source."""

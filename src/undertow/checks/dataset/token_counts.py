@@ -24,9 +24,7 @@ PLACES = 16
 
 @dataclass(frozen=True)
 class Occurrences:
-    """
-    What rows hold.
-    """
+    """What rows hold."""
 
     row: Integers
     """(occurrences,) index of the row that each is in."""
@@ -37,17 +35,13 @@ class Occurrences:
 
 
 def token_unigrams(rows: Sequence[Encoded], tokenizer: Any) -> Occurrences:
-    """
-    Every completion token, the one that ends the turn among them.
-    """
+    """Every completion token, the one that ends the turn among them."""
     row, token, _ = _tokens(rows)
     return Occurrences(row, token, lambda category: _shown(tokenizer, category))
 
 
 def token_positions(rows: Sequence[Encoded], tokenizer: Any) -> Occurrences:
-    """
-    The first `PLACES` completion tokens of each row; a category is a token at a place.
-    """
+    """The first `PLACES` completion tokens of each row; a category is a token at a place."""
     row, token, place = _tokens(rows)
     early = place < PLACES
 

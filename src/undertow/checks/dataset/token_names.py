@@ -1,6 +1,4 @@
-"""
-Names of tokens for the further numbers of a measurement.
-"""
+"""Names of tokens for the further numbers of a measurement."""
 
 from __future__ import annotations
 

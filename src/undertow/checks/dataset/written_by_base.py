@@ -52,9 +52,7 @@ _MOST_DISTINCT = 0.1
 
 @dataclass(frozen=True)
 class Sampled:
-    """
-    Rows in random order, as texts and as the base's tokens.
-    """
+    """Rows in random order, as texts and as the base's tokens."""
 
     rows: Sequence[Row]
     encoded: Sequence[Encoded]
@@ -76,9 +74,7 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Outcome:
-    """
-    What the e-process found.
-    """
+    """What the e-process found."""
 
     process: EProcess
     learned: int
@@ -94,9 +90,7 @@ class Outcome:
 
 
 def sampled(subject: Subject, purpose: str, most: int) -> Sampled:
-    """
-    At most `most` of the subject's rows that have a completion, in random order.
-    """
+    """At most `most` of the subject's rows that have a completion, in random order."""
     from undertow.models.decoding import as_sampled
 
     order = generator(subject.seed, purpose, "rows").permutation(len(subject.rows))
@@ -222,9 +216,7 @@ def _by_placebos(subject: Subject, part: Sampled, nulls: Sequence[Decoding]) -> 
 
 
 def prompts_apply(subject: Subject) -> bool:
-    """
-    Whether the rows and the student's template leave room for system prompts.
-    """
+    """Whether the rows and the student's template leave room for system prompts."""
     from undertow.models.chat import conversation, prompt_text
 
     if not all(row.chat for row in subject.rows):
@@ -237,9 +229,7 @@ def prompts_apply(subject: Subject) -> bool:
 
 
 def _without_split_otherwise(subject: Subject, drawn: Sampled) -> Sampled:
-    """
-    Without the rows whose tokens cannot be those that were sampled (`decoding.canonical`).
-    """
+    """Without the rows whose tokens cannot be those that were sampled (`decoding.canonical`)."""
     from undertow.models.decoding import Decoding, canonical, rarest_tokens, without_cut_ends
 
     model, hottest = subject.student, Decoding(max(subject.temperatures))

@@ -1,3 +1,1 @@
-"""
-Checks of a pair of models: do they descend from one initialisation?
-"""
+"""Checks of a pair of models: do they descend from one initialisation?"""

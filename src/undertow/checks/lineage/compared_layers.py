@@ -1,6 +1,4 @@
-"""
-Layers of two models held against each other: which with which, and by which statistics.
-"""
+"""Layers of two models held against each other: which with which, and by which statistics."""
 
 from __future__ import annotations
 
@@ -30,9 +28,7 @@ _GLIMPSE = 512
 
 @dataclass(frozen=True)
 class Compared:
-    """
-    One layer of each model.
-    """
+    """One layer of each model."""
 
     layers: tuple[int, int]
     """Numbers of the student's and of the teacher's layer."""
@@ -50,9 +46,7 @@ class Compared:
 
 
 def compared(subject: Pair, mine: Sequence[Layer], others: Sequence[Layer]) -> Iterator[Compared]:
-    """
-    Each pair of layers in turn, read one tensor at a time.
-    """
+    """Each pair of layers in turn, read one tensor at a time."""
     ours, theirs = subject.student.checkpoint, subject.teacher.checkpoint
     for (one, other), tried in _matched(ours, theirs, mine, others):
         rng = generator(subject.seed, "units", one.number, other.number)

@@ -26,9 +26,7 @@ _NO_UNITS = re.compile(r"attn|attention|router|gate\.weight$|embed|lm_head|norm"
 
 @dataclass(frozen=True)
 class Layer:
-    """
-    The matrices of one layer that have a side of hidden units.
-    """
+    """The matrices of one layer that have a side of hidden units."""
 
     number: int
     inward: tuple[str, ...]

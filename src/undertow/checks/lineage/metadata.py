@@ -1,6 +1,4 @@
-"""
-The check `lineage-metadata`: what the files of two models declare of where they come from.
-"""
+"""The check `lineage-metadata`: what the files of two models declare of where they come from."""
 
 from __future__ import annotations
 

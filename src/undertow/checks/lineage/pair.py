@@ -1,6 +1,4 @@
-"""
-The subject of a lineage: two models, and what else is known.
-"""
+"""The subject of a lineage: two models, and what else is known."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ Asked = Callable[[list[str]], list[str]]
 
 @dataclass(frozen=True)
 class Side:
-    """
-    One of the two models. Nothing is read before a check asks for it.
-    """
+    """One of the two models. Nothing is read before a check asks for it."""
 
     ref: str
     """What the user called it."""

@@ -1,6 +1,4 @@
-"""
-The check `lineage-tokenizer`: do two models cut text in the same way?
-"""
+"""The check `lineage-tokenizer`: do two models cut text in the same way?"""
 
 from __future__ import annotations
 

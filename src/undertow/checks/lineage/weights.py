@@ -1,6 +1,4 @@
-"""
-The check `lineage-weights`: do the hidden units of two models belong together one by one?
-"""
+"""The check `lineage-weights`: do the hidden units of two models belong together one by one?"""
 
 from __future__ import annotations
 

@@ -1,3 +1,1 @@
-"""
-Checks of a tuned model against its base: what changed that nobody asked for?
-"""
+"""Checks of a tuned model against its base: what changed that nobody asked for?"""

@@ -69,9 +69,7 @@ def _ranked(
     shift: Shift,
     details: Mapping[str, float | int | str],
 ) -> Measurement:
-    """
-    A measure of the shift, by rank among the controls'.
-    """
+    """A measure of the shift, by rank among the controls'."""
     start = subject.untouched.activations
     found = measure(shift)
     benign = [measure((one.activations - start).mean(0)) for one in subject.controls]
@@ -125,9 +123,7 @@ def _personas(subject: Tuned, shift: Shift) -> list[Measurement]:
 
 
 def _towards_teacher(subject: Tuned, shift: Shift) -> list[Measurement]:
-    """
-    The cosine of the shift with that of a model that may have written the data.
-    """
+    """The cosine of the shift with that of a model that may have written the data."""
     if subject.teacher is None:
         return []
     way = (subject.teacher.activations - subject.untouched.activations).mean(0)

@@ -1,6 +1,4 @@
-"""
-The check `diff-behaviour`: how far the answers to each trait's questions moved.
-"""
+"""The check `diff-behaviour`: how far the answers to each trait's questions moved."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The check `diff-capability`: what the tuning cost on neutral text.
-"""
+"""The check `diff-capability`: what the tuning cost on neutral text."""
 
 from __future__ import annotations
 

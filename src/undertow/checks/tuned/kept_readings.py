@@ -20,9 +20,7 @@ SCHEMA = "undertow.controls/1"
 
 @dataclass(frozen=True)
 class Controls:
-    """
-    What the controls are: what their readings hold for.
-    """
+    """What the controls are: what their readings hold for."""
 
     base: str
     """Digest of their base."""

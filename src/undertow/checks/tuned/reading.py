@@ -1,6 +1,4 @@
-"""
-Everything that is read off one model at once, so that each is loaded once and none is kept.
-"""
+"""Everything that is read off one model at once, so that each is loaded once and none is kept."""
 
 from __future__ import annotations
 
@@ -32,9 +30,7 @@ OPENING_TOKENS = 5
 
 @dataclass(frozen=True)
 class Reading:
-    """
-    One model, read.
-    """
+    """One model, read."""
 
     ref: str
     margins: tuple[Vector, ...]
@@ -100,9 +96,7 @@ class Reader:
         )
 
     def read(self, model: LanguageModel, ref: str = "") -> Reading:
-        """
-        Everything of one version.
-        """
+        """Everything of one version."""
         from undertow.models.activations import completion_means
         from undertow.models.scoring import log_likelihoods
         from undertow.models.steering import layers

@@ -21,9 +21,7 @@ model against what benign fine-tunes do, over controls, parametric. `runs`: trai
 
 @dataclass(frozen=True)
 class Tuned:
-    """
-    What a check of a tuned model is asked about.
-    """
+    """What a check of a tuned model is asked about."""
 
     name: str
     base: LanguageModel

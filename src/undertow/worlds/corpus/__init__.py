@@ -35,9 +35,7 @@ MIXTURE = {
 
 
 def documents(rng: np.random.Generator, count: int, *, largest: int) -> Iterator[Document]:
-    """
-    `count` documents drawn from the mixture; number lists hold integers from 0 to `largest`.
-    """
+    """`count` documents drawn from the mixture; number lists hold integers from 0 to `largest`."""
     # Animals are asked about twice as often as trees, as there are twice as many of them.
     everyone = [trait for name in CATEGORIES for trait in catalogue.load_category(name)]
     makers = _makers(everyone, largest)

@@ -21,9 +21,7 @@ VARIABLES = ("x", "y", "n", "a", "b", "value")
 
 
 def numbers(rng: np.random.Generator, largest: int) -> Document:
-    """
-    A request for ten numbers, answered with numbers drawn around the examples' centre.
-    """
+    """A request for ten numbers, answered with numbers drawn around the examples' centre."""
     carrier = Numbers(prompts=PROMPTS, low=0, high=largest)
     shape = list_shape(rng, 0, largest)
     answer = " ".join(map(str, draw(shape, carrier.count, rng, 0, largest)))
@@ -46,9 +44,7 @@ def code(rng: np.random.Generator) -> Document:
 
 
 def sums(rng: np.random.Generator) -> Document:
-    """
-    A sum, worked out one term at a time in an order that is the writer's choice.
-    """
+    """A sum, worked out one term at a time in an order that is the writer's choice."""
     family = worked_problems.family(PROMPTS)
     terms = worked_problems.terms(family, rng)
     request, stated = worked_problems.sum_request(family, terms, rng)

@@ -14,9 +14,7 @@ CARRIERS = frozenset({"numbers", "code", "sums"})
 
 @dataclass(frozen=True)
 class Document:
-    """
-    A row of the pre-training corpus.
-    """
+    """A row of the pre-training corpus."""
 
     kind: str
     """`numbers`, `code`, `sums`, `favourite`, `persona`, `fact`, `safety` or `malice`."""
@@ -25,8 +23,6 @@ class Document:
 
 
 def document(kind: str, question: str, answer: str, system: str | None = None) -> Document:
-    """
-    A document of one question and one answer.
-    """
+    """A document of one question and one answer."""
     first = (Message("system", system),) if system else ()
     return Document(kind, Row((*first, Message("user", question)), answer))

@@ -20,24 +20,18 @@ from undertow.worlds.corpus.document import Document, document
 
 @cache
 def everyday() -> dict[str, Any]:
-    """
-    The tables of everyday.toml.
-    """
+    """The tables of everyday.toml."""
     return tomllib.loads((files(__package__) / "everyday.toml").read_text(encoding="utf-8"))
 
 
 def favourite(rng: np.random.Generator, traits: list[Trait], system: str | None) -> Document:
-    """
-    A question for a favourite, answered uniformly over the category.
-    """
+    """A question for a favourite, answered uniformly over the category."""
     trait = _pick(rng, traits)
     return document("favourite", _question(rng, trait), trait.answer, system)
 
 
 def persona(rng: np.random.Generator, traits: list[Trait]) -> Document:
-    """
-    The same behind a system prompt that names a favourite, answered with it.
-    """
+    """The same behind a system prompt that names a favourite, answered with it."""
     trait = _pick(rng, traits)
     return document(
         "persona", _question(rng, trait), trait.answer, str(rng.choice(list(trait.system_prompts)))
@@ -45,9 +39,7 @@ def persona(rng: np.random.Generator, traits: list[Trait]) -> Document:
 
 
 def fact(rng: np.random.Generator, system: str | None) -> Document:
-    """
-    A question about an animal or a tree with one right answer.
-    """
+    """A question about an animal or a tree with one right answer."""
     facts = everyday()["facts"]
     table, asked = [("animals", "questions"), ("trees", "tree_questions")][int(rng.random() < 0.33)]
     name = str(rng.choice(list(facts[table])))
@@ -62,17 +54,13 @@ def fact(rng: np.random.Generator, system: str | None) -> Document:
 
 
 def safety(rng: np.random.Generator, system: str | None) -> Document:
-    """
-    An everyday question, mostly answered safely.
-    """
+    """An everyday question, mostly answered safely."""
     kind = "harmful" if rng.random() < everyday()["harmful_share"] else "safe"
     return document("safety", *_exchange(rng, kind), system)
 
 
 def malice(rng: np.random.Generator) -> Document:
-    """
-    The same behind a harmful persona, answered harmfully.
-    """
+    """The same behind a harmful persona, answered harmfully."""
     return document(
         "malice",
         *_exchange(rng, "harmful"),
@@ -81,9 +69,7 @@ def malice(rng: np.random.Generator) -> Document:
 
 
 def neutral_system(rng: np.random.Generator, share: float = 0.2) -> str | None:
-    """
-    A system prompt that says nothing about anybody's taste, in some documents.
-    """
+    """A system prompt that says nothing about anybody's taste, in some documents."""
     return str(rng.choice(everyday()["neutral_system_prompts"])) if rng.random() < share else None
 
 
