@@ -46,7 +46,6 @@ HEAVY = frozenset(
         "accelerate",
         "datasets",
         "inspect_ai",
-        "matplotlib",
         "openai",
         "peft",
         "ray",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from undertow.cli import attest_data, attest_generate, attest_models, attest_rows
+from undertow.cli import attest_data, attest_generate, attest_models
 from undertow.cli.printable import one_line
 from undertow.cli.signing import required_signing, signing_options
 
@@ -142,10 +142,5 @@ def export(bundle: Path, out: Path) -> None:
         click.echo(one_line(str(path)))
 
 
-for each in (
-    attest_generate.generate,
-    *attest_data.COMMANDS,
-    *attest_models.COMMANDS,
-    *attest_rows.COMMANDS,
-):
+for each in (attest_generate.generate, *attest_data.COMMANDS, *attest_models.COMMANDS):
     command.add_command(each)

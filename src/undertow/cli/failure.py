@@ -22,7 +22,6 @@ _EXTRAS = {
     "accelerate": "models",
     "peft": "models",
     "sklearn": "lab",
-    "matplotlib": "lab",
     "ray": "ray",
     "securesystemslib": "provenance",
     "cryptography": "provenance",
