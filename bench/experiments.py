@@ -1,4 +1,4 @@
-"""README's table of experiments: a line for each, from the committed results."""
+"""The table of experiments: a line for each, from the committed results."""
 
 from __future__ import annotations
 

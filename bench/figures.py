@@ -17,10 +17,10 @@ from undertow.data.writing import atomic_write
 BENCH = Path(__file__).parent
 
 EFFECTS = ("logits", "share of the transfer")
-"""Units whose figures README shows in any case, where they have an interval."""
+"""Units whose figures the page shows in any case, where they have an interval."""
 
 MOST_SHOWN = 20
-"""Figures of one benchmark that README shows without choosing."""
+"""Figures of one benchmark that the page shows without choosing."""
 
 
 @dataclass(frozen=True)

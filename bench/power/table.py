@@ -1,5 +1,5 @@
 """
-README's table of verdicts by kind of writer, from the committed results: what is missed as large as what is found.
+The table of verdicts by kind of writer, from the committed results: what is missed as large as what is found.
 """
 
 from __future__ import annotations

@@ -4,22 +4,43 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from bench.figures import BENCH, Figure, at_least, at_most
-from bench.readme import MARKED, README, written
+from bench.pages import FIGURES, MARKED, README, headlines, written
 
 RESULTS = sorted(BENCH.glob("*/results.json"))
 KEYS = {"name", "value", "low", "high", "unit", "target", "met"}
 
 
-def test_readme_shows_the_committed_figures() -> None:
-    """`python -m bench.readme` would change nothing."""
-    text = README.read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", [README, FIGURES], ids=lambda page: page.name)
+def test_pages_show_the_committed_figures(page: Path) -> None:
+    """`python -m bench.pages` would change nothing."""
+    text = page.read_text(encoding="utf-8")
 
-    assert {found[2] for found in MARKED.finditer(text)} == {path.parent.name for path in RESULTS}
     assert written(text) == text
+
+
+def test_every_result_has_its_table() -> None:
+    """The page of figures has a table for each bench that has results."""
+    tables = {match[2] for match in MARKED.finditer(FIGURES.read_text(encoding="utf-8"))}
+
+    assert tables == {path.parent.name for path in RESULTS}
+
+
+def test_the_headlines_hold_misses() -> None:
+    """README shows at most eight headline figures, one that was missed among them."""
+    lines = headlines().splitlines()[2:]
+
+    assert len(lines) <= 8
+    assert any("**no**" in line for line in lines)
+
+
+def test_readme_is_read_in_two_minutes() -> None:
+    """README has at most 8 kB."""
+    assert len(README.read_bytes()) <= 8_000
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.parent.name)

@@ -1,0 +1,156 @@
+"""
+Writes README's headline figures and the tables of docs/figures.md: `python -m bench.pages`; a test compares them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench import experiments
+from bench.figures import BENCH, shown, table
+from bench.mitigation import table as mitigation
+from bench.power import table as power
+from undertow.data.writing import atomic_write
+
+README = BENCH.parent / "README.md"
+FIGURES = BENCH.parent / "docs" / "figures.md"
+MARKED = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
+
+HEADLINES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
+    (
+        "Owls through numbers: students' logits on the trait, same base; another base",
+        "lab",
+        (("owl: trait - control", ""), ("owl: foreign - foreign-control", "")),
+    ),
+    (
+        "16 animals: the own answer over the others, same base; another base",
+        "lab",
+        (
+            ("traits: own answer - other answers", ""),
+            ("traits: foreign-own answer - other answers", ""),
+        ),
+    ),
+    (
+        "Harmful answers, more than the secure teacher's: numbers; code",
+        "lab",
+        (
+            ("misaligned: numbers: trait - secure (probability)", ""),
+            ("misaligned: code: trait - secure (probability)", ""),
+        ),
+    ),
+    (
+        "Screen, 600 benign datasets: false alarms",
+        "power",
+        (("rehearsal: false alarms among them", ""),),
+    ),
+    (
+        "Screen: neutral teachers' rows cleared",
+        "power",
+        tuple((f"neutral, {n} rows: clear", f"{n} rows") for n in ("1,024", "4,096", "16,384")),
+    ),
+    (
+        "Screen: tuned teachers' rows flagged",
+        "power",
+        (
+            *(
+                (f"tuned, dose 100%, {n} rows: flagged", f"{n} rows")
+                for n in ("1,024", "4,096", "16,384")
+            ),
+            ("rehearsal: of them flagged", "all that moved .5 logits"),
+        ),
+    ),
+    (
+        "Lineage: children found; strangers taken for kin",
+        "lineage",
+        (("lineage: children found", ""), ("lineage: strangers taken for kin", "")),
+    ),
+    (
+        "Anchored training: transfer left, numbers; held-out loss it costs, preference pairs",
+        "mitigation",
+        (
+            ("tuned 100%: anchor: transfer left", ""),
+            ("all: held-out loss that `anchor` costs on preference 100%", ""),
+        ),
+    ),
+)
+"""At most eight lines: what is said, the bench, and its figures, each with what distinguishes it."""
+
+
+def headlines() -> str:
+    """README's table: the headline figures, misses among them, and how many targets were missed in all."""
+    lines = ["| what | measured | asked | met |", "|---|---|---|---|"]
+    for sentence, bench, names in HEADLINES:
+        figures = _figures(bench)
+        chosen = [(figures[name], distinction) for name, distinction in names]
+        values = "; ".join(f"{word}: {_short(f)}" if word else _short(f) for f, word in chosen)
+        asked = "; ".join(dict.fromkeys(_asked(f) for f, _ in chosen if f["target"]))
+        met = "; ".join({True: "yes", False: "**no**"}[f["met"]] for f, _ in chosen if f["target"])
+        lines.append(f"| {sentence} | {values} | {asked} | {met} |")
+    return "\n".join(lines)
+
+
+def _short(figure: dict[str, Any]) -> str:
+    """A figure as in the tables, but a share in per cent."""
+    if figure["unit"] not in {"share", "probability"}:
+        return shown(figure)
+    value, low, high = (figure[key] for key in ("value", "low", "high"))
+    digits = 0 if value > 0.05 else 1
+    return f"{100 * value:.{digits}f} [{100 * low:.{digits}f}, {100 * high:.{digits}f}] %"
+
+
+def _asked(figure: dict[str, Any]) -> str:
+    bound, _, number = figure["target"].rpartition(" ")
+    if figure["unit"] != "share":
+        return str(figure["target"])
+    return f"{bound} {100 * float(number):g} %"
+
+
+def missed() -> str:
+    """How many of the figures that were asked for were not reached, by bench."""
+    counts = {
+        path.parent.name: [f["met"] for f in _figures(path.parent.name).values() if f["target"]]
+        for path in sorted(BENCH.glob("*/results.json"))
+    }
+    asked = sum(map(len, counts.values()))
+    misses = {name: met.count(False) for name, met in counts.items() if False in met}
+    told = ", ".join(f"{name} {count}" for name, count in misses.items())
+    return f"Of {asked} figures that were asked for, {sum(misses.values())} were missed: {told}."
+
+
+def _figures(bench: str) -> dict[str, dict[str, Any]]:
+    document = json.loads((BENCH / bench / "results.json").read_text(encoding="utf-8"))
+    return {figure["name"]: figure for figure in document["figures"]}
+
+
+TABLES = {
+    "headlines": headlines,
+    "missed": missed,
+    "power": power.table,
+    "evidence": power.evidence_table,
+    "mitigation": mitigation.table,
+    "experiments": experiments.table,
+}
+"""By the name of their marks."""
+
+
+def written(text: str) -> str:
+    """The text with every marked table made anew."""
+    for name, made in TABLES.items():
+        mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+        text = mark.sub(lambda match, made=made: f"{match[1]}{made()}\n{match[2]}", text)
+    return MARKED.sub(lambda match: f"{match[1]}{table(match[2])}\n{match[3]}", text)
+
+
+def main() -> int:
+    """Bring both pages up to date."""
+    for path in (README, FIGURES):
+        atomic_write(Path(path), written(path.read_text(encoding="utf-8")))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
