@@ -1,6 +1,4 @@
-"""
-The table of countermeasures and what it recommends by situation, from the committed results.
-"""
+"""The table of countermeasures and what it recommends by situation, from the committed results."""
 
 from __future__ import annotations
 

@@ -1,0 +1,73 @@
+"""
+What is taken out of a document before it is kept: how long it took, on what, and with which versions.
+
+Each is replaced by a constant, so that what is left is still a document that every renderer takes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+CONSTANTS: dict[str, Any] = {
+    "packages": {"undertow": "0"},
+    "hardware": {"machine": "golden"},
+    "git_revision": "0" * 12,
+    "wall_seconds": 1.0,
+    "peak_memory_mb": 1.0,
+    "seconds": 1.0,
+    "tokens_per_second": 1.0,
+}
+"""By key, wherever it stands."""
+
+_COST = re.compile(r"\b(?:\d+ h )?(?:\d+ min )?[\d.]+ (?:s|h|min), [\d.,]+ [MG]B\b")
+
+
+def scrubbed(value: Any) -> Any:
+    """
+    The same with the constants in place; what is not known stays so.
+
+    >>> scrubbed({"seconds": 3.2, "arms": [{"seconds": None, "rows": 8}]})
+    {'seconds': 1.0, 'arms': [{'seconds': None, 'rows': 8}]}
+    """
+    if isinstance(value, list):
+        return [scrubbed(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: CONSTANTS[key] if key in CONSTANTS and one is not None else scrubbed(one)
+        for key, one in value.items()
+    }
+
+
+def scrubbed_text(text: str, version: str) -> str:
+    """
+    The same for what was printed: its cost in time and memory, and undertow's own version.
+
+    >>> scrubbed_text("seed 0, 1.4 s, 309 MB", "0.1.0")
+    'seed 0, 1.0 s, 1 MB'
+    """
+    return _COST.sub("1.0 s, 1 MB", text).replace(version, "0")
+
+
+def compact(value: Any, depth: int = 2) -> str:
+    """
+    JSON with a line for each entry of the outer levels only: small, and differences still have a line of their own.
+
+    >>> print(compact({"rows": [1, 2], "name": "owl"}, depth=1), end="")
+    {
+    "rows": [1,2],
+    "name": "owl"
+    }
+    """
+    return _lines(value, depth) + "\n"
+
+
+def _lines(value: Any, depth: int) -> str:
+    if depth and value and isinstance(value, dict):
+        entries = [f"{json.dumps(key)}: {_lines(one, depth - 1)}" for key, one in value.items()]
+        return "{\n" + ",\n".join(entries) + "\n}"
+    if depth and value and isinstance(value, list):
+        return "[\n" + ",\n".join(_lines(one, depth - 1) for one in value) + "\n]"
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
