@@ -11,7 +11,7 @@ import pytest
 
 from undertow.lab import load_experiment, run_experiment
 from undertow.models.digest import model_digest
-from undertow.policy.policy_file import load_policy
+from undertow.policy.rules import load_policy
 from undertow.provenance.keys import make_key
 from undertow.provenance.trust import read_trust
 from undertow.results.store import read_run

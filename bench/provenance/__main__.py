@@ -19,8 +19,8 @@ from bench.figures import Figure, at_least, at_most, write
 from tests.provenance.attacks import ATTACKS
 from tests.provenance.scene import BASE, NOW, Scene, signer, signing
 from undertow.errors import InputError
-from undertow.policy.gate import decide, opened
-from undertow.policy.policy_file import load_policy
+from undertow.policy.gate import compiled_rules, decide
+from undertow.policy.rules import load_policy
 from undertow.provenance.attesting import dataset, sign_into
 from undertow.provenance.bundle import bundle_path
 from undertow.provenance.envelope import read_envelope, sealed, verified_by
@@ -206,7 +206,7 @@ def _chain(folder: Path) -> list[Figure]:
     def decided() -> None:
         trust = read_trust(trust_file, now=NOW)
         found = verify(VerifyRequest(scene.data, BASE), trust, NOW + timedelta(minutes=1))
-        document = decide(load_policy("default"), opened(loaded), found)
+        document = decide(load_policy("default"), compiled_rules(loaded), found)
         assert document.decision == "allowed", document.conclusion
         assert len(found.links) == STEPS, len(found.links)
 

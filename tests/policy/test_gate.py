@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from tests.provenance.scene import BASE, Scene, pem, signer, signing
 from undertow.policy.decisions import answer
-from undertow.policy.gate import decide, opened
-from undertow.policy.policy_file import load_policy
+from undertow.policy.gate import compiled_rules, decide, sign_summary
 from undertow.policy.rules import (
     AnyRule,
     AuditorDiffers,
@@ -26,8 +25,8 @@ from undertow.policy.rules import (
     RefuseUnvetted,
     RequireAudit,
     RequireProvenance,
+    load_policy,
 )
-from undertow.policy.summary import sign_summary
 from undertow.provenance.envelope import read_envelope, verified_by
 from undertow.results.provenance import AuditFact, Facts, TeacherFact
 
@@ -252,7 +251,7 @@ def test_the_gate_is_asked_once_for_each_policy(tmp_path: Path) -> None:
     checked = Scene(tmp_path).ask().verification
     loaded = load_policy("default")
 
-    assert decide(loaded, opened(loaded), checked) == decide(loaded, {}, checked)
+    assert decide(loaded, compiled_rules(loaded), checked) == decide(loaded, {}, checked)
     assert pem("gate").startswith("-----BEGIN PUBLIC KEY")
 
 

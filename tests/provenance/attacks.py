@@ -23,7 +23,7 @@ from tests.provenance.scene import (
     teacher,
     write_rows,
 )
-from undertow.policy.summary import sign_summary
+from undertow.policy.gate import sign_summary
 from undertow.provenance.attesting import dataset, used
 from undertow.provenance.bundle import bundle_path
 from undertow.provenance.generating import Lineage

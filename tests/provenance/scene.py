@@ -15,8 +15,8 @@ from typing import Any
 
 from securesystemslib.signer import CryptoSigner
 
-from undertow.policy.gate import decide, opened
-from undertow.policy.policy_file import load_policy
+from undertow.policy.gate import compiled_rules, decide
+from undertow.policy.rules import load_policy
 from undertow.provenance.attesting import (
     Signing,
     dataset,
@@ -248,7 +248,7 @@ class Scene:
         loaded = load_policy(self.policy)
         trust = read_trust(self.trust_file(), now=self.now)
         found = verify(VerifyRequest(self.data, self.student), trust, self.now)
-        return decide(loaded, opened(loaded), found)
+        return decide(loaded, compiled_rules(loaded), found)
 
     def trust_file(self) -> Path:
         """The trust file of the scene, as a draft."""

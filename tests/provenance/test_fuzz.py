@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from tests.provenance.scene import Scene, raw_line
 from undertow.errors import InputError
-from undertow.policy.policy_file import load_policy
+from undertow.policy.rules import load_policy
 from undertow.provenance.bundle import read_line
 from undertow.provenance.envelope import read_envelope
 from undertow.provenance.ledger import read_leaf_ledger

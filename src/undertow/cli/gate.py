@@ -73,15 +73,14 @@ def command(
     """
     from undertow.cli.storing import made_folder
     from undertow.data.writing import atomic_write
-    from undertow.policy.gate import decide, opened
-    from undertow.policy.policy_file import load_policy
-    from undertow.policy.summary import SUFFIX, sign_summary
+    from undertow.policy.gate import SUFFIX, compiled_rules, decide, sign_summary
+    from undertow.policy.rules import load_policy
     from undertow.report import render
     from undertow.results.store import write_result
 
     # Whatever is wrong with the request is found before the data is read.
     loaded = load_policy(policy)
-    custom = opened(loaded)
+    custom = compiled_rules(loaded)
     who = signing(keys, public_key)
     if out is not None:
         made_folder(out)

@@ -1,4 +1,4 @@
-"""What each built-in rule says of the facts; nothing is taken for true because it is not known."""
+"""What each rule says of the facts, built in or in CEL; nothing is taken for true because it is not known."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from undertow.errors import ConfigError, MissingExtraError
 from undertow.policy.rules import (
     AnyRule,
     AuditorDiffers,
+    Custom,
     LargestAge,
     LargestDose,
     LeastFamilies,
@@ -23,9 +25,12 @@ from undertow.results.provenance import AuditFact, Facts
 EVIDENCE = ("none", "declared", "attested", "measured")
 """From the weakest to the strongest."""
 
+Decide = Callable[[Facts], tuple[bool, str]]
+"""Whether a custom rule is exactly true, and what it was otherwise."""
+
 
 @dataclass(frozen=True)
-class Answered:
+class RuleAnswer:
     """A rule's outcome, why, and what to do."""
 
     outcome: Literal["passed", "refused", "not_matched"]
@@ -33,41 +38,41 @@ class Answered:
     todo: str = ""
 
 
-def answer(rule: AnyRule, facts: Facts) -> Answered:
+def answer(rule: AnyRule, facts: Facts) -> RuleAnswer:
     """What a built-in rule says of the facts."""
     return _ANSWERS[type(rule)](rule, facts)
 
 
-def _provenance(rule: RequireProvenance, facts: Facts) -> Answered:
+def _provenance(rule: RequireProvenance, facts: Facts) -> RuleAnswer:
     whole = rule.scope == "whole"
     if not (facts.provenance_complete if whole else facts.data_complete):
         what = "every dataset and model behind it" if whole else "the data up to its writers"
         ids = ", ".join(facts.problems) or "incomplete"
-        return Answered(
+        return RuleAnswer(
             "refused",
             f"trusted keys do not vouch for {what} ({ids})",
             "undertow verify DATA shows which link",
         )
     if rule.all_teachers_named and not facts.teachers_complete:
-        return Answered(
+        return RuleAnswer(
             "refused",
             "a signer does not claim to have named every model that wrote rows",
             "ask the producer for a complete statement (completeness.teachers)",
         )
     if rule.filters_proved and not facts.filters_proved:
-        return Answered(
+        return RuleAnswer(
             "refused",
             "a filter's ledger is not at hand, so what it removed is not proved",
             "put the ledger beside the bundle",
         )
-    return Answered("passed", "trusted keys say how the data was made, link by link")
+    return RuleAnswer("passed", "trusted keys say how the data was made, link by link")
 
 
-def _audit(rule: RequireAudit, facts: Facts) -> Answered:
+def _audit(rule: RequireAudit, facts: Facts) -> RuleAnswer:
     shared = facts.shared_initialisation
     believed = EVIDENCE.index(facts.shared_evidence) >= EVIDENCE.index(rule.least_evidence)
     if rule.when == "shared-or-unknown" and shared == "no" and believed:
-        return Answered(
+        return RuleAnswer(
             "not_matched",
             f"no teacher shares the student's initialisation ({facts.shared_evidence})",
         )
@@ -77,13 +82,13 @@ def _audit(rule: RequireAudit, facts: Facts) -> Answered:
         "unknown": "whether a teacher shares the student's initialisation is unknown, which counts as shared",
         "no": "an audit is required in any case" if rule.when == "always" else no,
     }[shared]
-    found = [audit for audit in facts.audits if audit.counts and audit.verdict == "passed"]
-    fitting = [audit for audit in found if _strong(rule, audit)]
+    passed = [audit for audit in facts.audits if audit.counts and audit.verdict == "passed"]
+    fitting = [audit for audit in passed if _strong(rule, audit)]
     if fitting:
-        return Answered("passed", f"{why}; {_named(fitting)} passed")
-    return Answered(
+        return RuleAnswer("passed", f"{why}; {_named(fitting)} passed")
+    return RuleAnswer(
         "refused",
-        f"{why}, and {_lacking(rule, facts, found)}",
+        f"{why}, and {_lacking(rule, facts, passed)}",
         "undertow scan DATA --student MODEL --sign KEY, by an auditor",
     )
 
@@ -119,71 +124,71 @@ def _lacking(rule: RequireAudit, facts: Facts, passed: Sequence[AuditFact]) -> s
     return "there is no audit of this dataset"
 
 
-def _no_failed(rule: NoFailedAudit, facts: Facts) -> Answered:
+def _no_failed(rule: NoFailedAudit, facts: Facts) -> RuleAnswer:
     failed = [audit for audit in facts.audits if audit.counts and audit.verdict == "failed"]
     if failed:
-        return Answered(
+        return RuleAnswer(
             "refused",
             f"{_named(failed)} failed",
             "undertow clean DATA --scan SCAN.json, or leave the data out",
         )
-    return Answered("passed", "no audit that counts has failed")
+    return RuleAnswer("passed", "no audit that counts has failed")
 
 
-def _unvetted(rule: RefuseUnvetted, facts: Facts) -> Answered:
+def _unvetted(rule: RefuseUnvetted, facts: Facts) -> RuleAnswer:
     named = {domain.strip().casefold() for domain in rule.domains}
     hit = sorted(named & set(facts.domains))
     known = facts.data_complete and bool(facts.domains)
     if known and not hit:
-        return Answered("not_matched", f"the data is of {', '.join(facts.domains)}")
+        return RuleAnswer("not_matched", f"the data is of {', '.join(facts.domains)}")
     if facts.model_written_known and facts.model_written == 0 and known:
-        return Answered("passed", "no row of it was written by a model")
+        return RuleAnswer("passed", "no row of it was written by a model")
     vetted = [a for a in facts.audits if a.counts and a.verdict == "passed" and a.independent]
     where = f"in the domain {', '.join(hit)}" if hit else "in a domain that is not known"
     if vetted and known:
-        return Answered("passed", f"model-written rows {where}, and {_named(vetted)} passed")
-    return Answered(
+        return RuleAnswer("passed", f"model-written rows {where}, and {_named(vetted)} passed")
+    return RuleAnswer(
         "refused",
         f"rows that a model wrote, or may have written, {where} and no independent auditor has passed them",
         "have it audited by somebody else: undertow scan DATA --student MODEL --sign KEY",
     )
 
 
-def _families(rule: LeastFamilies, facts: Facts) -> Answered:
+def _families(rule: LeastFamilies, facts: Facts) -> RuleAnswer:
     if _nothing_written(facts):
-        return Answered("not_matched", "no row was written by a model")
+        return RuleAnswer("not_matched", "no row was written by a model")
     known = facts.families
     if len(known) >= rule.families:
-        return Answered(
+        return RuleAnswer(
             "passed", f"families of the teachers: {', '.join(_short(name) for name in known)}"
         )
-    return Answered(
+    return RuleAnswer(
         "refused",
         f"{len(known)} known {'family' if len(known) == 1 else 'families'} of teachers, and {rule.families} are asked for",
         "add rows by teachers of other families, or prove the families of those there are",
     )
 
 
-def _differs(rule: AuditorDiffers, facts: Facts) -> Answered:
+def _differs(rule: AuditorDiffers, facts: Facts) -> RuleAnswer:
     counting = [audit for audit in facts.audits if audit.counts and audit.verdict == "passed"]
     if not counting:
-        return Answered("not_matched", "no passed audit counts")
+        return RuleAnswer("not_matched", "no passed audit counts")
     independent = [audit for audit in counting if audit.independent]
     if independent:
-        return Answered("passed", f"{_named(independent)} is independent of the producer")
-    return Answered(
+        return RuleAnswer("passed", f"{_named(independent)} is independent of the producer")
+    return RuleAnswer(
         "refused",
         f"{_named(counting)} is by the producer, or by the producer's organisation",
         "have it audited by somebody else",
     )
 
 
-def _age(rule: LargestAge, facts: Facts) -> Answered:
+def _age(rule: LargestAge, facts: Facts) -> RuleAnswer:
     if rule.of in ("data", "both"):
         if facts.oldest_days is None or not facts.data_complete:
-            return Answered("refused", "the age of the data is not known", "undertow verify DATA")
+            return RuleAnswer("refused", "the age of the data is not known", "undertow verify DATA")
         if facts.oldest_days > rule.days:
-            return Answered(
+            return RuleAnswer(
                 "refused",
                 f"the oldest step is {facts.oldest_days:.0f} days old; allowed: {rule.days:g}",
                 "make the data again",
@@ -192,48 +197,48 @@ def _age(rule: LargestAge, facts: Facts) -> Answered:
     if rule.of in ("audits", "both") and counting:
         youngest = min(audit.age_days for audit in counting)
         if youngest > rule.days:
-            return Answered(
+            return RuleAnswer(
                 "refused",
                 f"the newest audit is {youngest:.0f} days old; allowed: {rule.days:g}",
                 "audit it again: undertow scan",
             )
     if rule.of == "audits" and not counting:
-        return Answered("not_matched", "no passed audit counts")
-    return Answered("passed", f"nothing that counts is older than {rule.days:g} days")
+        return RuleAnswer("not_matched", "no passed audit counts")
+    return RuleAnswer("passed", f"nothing that counts is older than {rule.days:g} days")
 
 
-def _dose(rule: LargestDose, facts: Facts) -> Answered:
+def _dose(rule: LargestDose, facts: Facts) -> RuleAnswer:
     if not facts.model_written_known or not facts.data_complete:
-        return Answered(
+        return RuleAnswer(
             "refused",
             "the share of model-written rows is not known",
             "undertow verify DATA shows which link",
         )
     if facts.model_written > rule.share:
-        return Answered(
+        return RuleAnswer(
             "refused",
             f"up to {100 * facts.model_written:.3g} % of rows were written by models; allowed: {100 * rule.share:.3g} %",
             "mix in rows that people wrote: undertow attest mix",
         )
-    return Answered(
+    return RuleAnswer(
         "passed", f"at most {100 * facts.model_written:.3g} % of rows were written by models"
     )
 
 
-def _measured(rule: LineageMeasured, facts: Facts) -> Answered:
+def _measured(rule: LineageMeasured, facts: Facts) -> RuleAnswer:
     if _nothing_written(facts):
-        return Answered("not_matched", "no row was written by a model")
+        return RuleAnswer("not_matched", "no row was written by a model")
     if not facts.teachers or not facts.data_complete:
-        return Answered("refused", "the teachers are not known", "undertow verify DATA")
+        return RuleAnswer("refused", "the teachers are not known", "undertow verify DATA")
     without = [teacher for teacher in facts.teachers if not teacher.measured]
     if without:
         names = ", ".join(teacher.name for teacher in without)
-        return Answered(
+        return RuleAnswer(
             "refused",
             f"the lineage of {names} was not measured against this student",
             "undertow lineage STUDENT --teachers TEACHER, signed by an auditor",
         )
-    return Answered("passed", "auditors measured the lineage of every teacher")
+    return RuleAnswer("passed", "auditors measured the lineage of every teacher")
 
 
 def _nothing_written(facts: Facts) -> bool:
@@ -254,7 +259,7 @@ def _short(name: str) -> str:
     return name if len(name) <= 32 else f"{name[:12]}…"
 
 
-_ANSWERS: dict[type[AnyRule], Callable[[Any, Facts], Answered]] = {
+_ANSWERS: dict[type[AnyRule], Callable[[Any, Facts], RuleAnswer]] = {
     RequireProvenance: _provenance,
     RequireAudit: _audit,
     NoFailedAudit: _no_failed,
@@ -265,3 +270,54 @@ _ANSWERS: dict[type[AnyRule], Callable[[Any, Facts], Answered]] = {
     LargestDose: _dose,
     LineageMeasured: _measured,
 }
+
+
+def compiled(rule: Custom, where: str) -> Decide:
+    """
+    A custom rule, ready to be asked.
+
+    Raises:
+        ConfigError: the expression is no CEL, or cannot be a truth value.
+        MissingExtraError: the evaluator is not installed.
+    """
+    cel = _cel()
+    # `facts` is the one name that an expression can see.
+    env = cel.NewEnv(variables={"facts": cel.Type.Map(cel.Type.STRING, cel.Type.DYN)})
+    try:
+        expression = env.compile(rule.expression)
+    except RuntimeError as error:
+        told = _short_text(error)
+        raise ConfigError(
+            f"{where}, rule '{rule.id}': the expression is not valid CEL: {told}"
+        ) from error
+    if expression.return_type() not in (cel.Type.BOOL, cel.Type.DYN):
+        raise ConfigError(
+            f"{where}, rule '{rule.id}': the expression gives {expression.return_type()}; allowed: BOOL"
+        )
+
+    def decide(facts: Facts) -> tuple[bool, str]:
+        try:
+            value = expression.eval(data={"facts": facts.model_dump(mode="json")})
+            plain = value.plain_value() if value.type() == cel.Type.BOOL else None
+        except (RuntimeError, TypeError, ValueError) as error:
+            return False, f"it could not be evaluated: {_short_text(error)}"
+        if plain is True:
+            return True, "true"
+        if plain is False:
+            return False, "it is false"
+        return False, f"it gives {value.type()} and no truth value ({_short_text(value.value())})"
+
+    return decide
+
+
+def _cel() -> Any:
+    try:
+        from cel_expr_python import cel
+    except ImportError as error:
+        raise MissingExtraError("cel-expr-python", "cel", purpose="a rule in CEL") from error
+    return cel
+
+
+def _short_text(told: object) -> str:
+    text = " ".join(str(told).split())
+    return text if len(text) <= 240 else text[:237] + "..."

@@ -1,19 +1,28 @@
-"""The gate: facts and a policy in, a decision with every rule's reason out."""
+"""
+The gate: facts and a policy in; a decision with every rule's reason out, and its signed summary for whoever relies on it.
+
+Source of the summary: SLSA, "Verification Summary Attestation", version 1.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from undertow.policy.custom import Decide, compiled
-from undertow.policy.decisions import Answered, answer
-from undertow.policy.policy_file import LoadedPolicy
-from undertow.policy.rules import Custom
+from undertow import __version__
+from undertow.data.writing import atomic_write
+from undertow.policy.decisions import Decide, RuleAnswer, answer, compiled
+from undertow.policy.rules import Custom, LoadedPolicy
+from undertow.provenance.attesting import Signing, signed, statement
+from undertow.provenance.statement import SUMMARY, Subject
+from undertow.provenance.verdicts import Input, Policy, Summary, Verifier
 from undertow.results.provenance import Facts, GateDocument, RuleResult, VerifyDocument
 
-ALLOWED, REFUSED = "allowed", "refused"
+SUFFIX = ".vsa.intoto.jsonl"
+"""Of the file beside the dataset; never read as evidence."""
 
 
-def opened(loaded: LoadedPolicy) -> dict[str, Decide]:
+def compiled_rules(loaded: LoadedPolicy) -> dict[str, Decide]:
     """
     The policy's custom rules, compiled before any data is read.
 
@@ -38,7 +47,7 @@ def decide(
     Decide by the policy whether the data may be trained on.
 
     Args:
-        custom: what `opened` gives.
+        custom: what `compiled_rules` gives.
     """
     rules = tuple(
         _result(loaded, custom, index, verification.facts)
@@ -65,6 +74,33 @@ def decide(
     )
 
 
+def sign_summary(document: GateDocument, path: Path, signing: Signing) -> None:
+    """
+    Sign the decision into a file of its own.
+
+    Raises:
+        ProvenanceError: the key service refuses.
+    """
+    verification = document.verification
+    allowed = document.decision == "allowed"
+    summary = Summary(
+        verifier=Verifier(id="urn:undertow:gate/v1", version={"undertow": __version__}),
+        time_verified=document.at,
+        resource_uri=f"urn:sha256:{verification.facts.digest}",
+        policy=Policy(uri=document.policy, digest={"sha256": document.policy_digest}),
+        input_attestations=tuple(
+            Input(digest={"sha256": digest})
+            for digest in dict.fromkeys(link.attestation for link in verification.links)
+        ),
+        verification_result="PASSED" if allowed else "FAILED",
+        verified_levels=(_level(document) if allowed else "FAILED",),
+    )
+    subject = Subject(
+        name=Path(verification.data).name, digest={"sha256": verification.facts.digest}
+    )
+    atomic_write(path, signed(statement(SUMMARY, [subject], summary), signing).line())
+
+
 def _result(
     loaded: LoadedPolicy, custom: dict[str, Decide], index: int, facts: Facts
 ) -> RuleResult:
@@ -73,17 +109,19 @@ def _result(
         reason = (
             f"the data is of {_words(facts.domains)}, and it is for {_words(rule.only_domains)}"
         )
-        answered = Answered("not_matched", reason)
+        answered = RuleAnswer("not_matched", reason)
     elif isinstance(rule, Custom) and not (facts.data_complete or rule.even_if_incomplete):
         todo = "undertow verify DATA shows which link"
-        answered = Answered(
+        answered = RuleAnswer(
             "refused", "the chain is incomplete, so the facts are not all known", todo
         )
     elif isinstance(rule, Custom):
         true, told = custom[rule.id](facts)
-        said = rule.refusal or f"the expression must be true, and {told}"
+        refusal = rule.refusal or f"the expression must be true, and {told}"
         answered = (
-            Answered("passed", "the expression is true") if true else Answered("refused", said)
+            RuleAnswer("passed", "the expression is true")
+            if true
+            else RuleAnswer("refused", refusal)
         )
     else:
         answered = answer(rule, facts)
@@ -124,3 +162,8 @@ def _conclusion(rules: Sequence[RuleResult], *, allowed: bool) -> str:
 
 def _words(names: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
+
+
+def _level(document: GateDocument) -> str:
+    name = Path(document.policy).stem.upper()
+    return "UNDERTOW_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in name)

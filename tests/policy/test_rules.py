@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from undertow.errors import InputError
-from undertow.policy.gate import opened
-from undertow.policy.policy_file import STARTERS, load_policy
-from undertow.policy.rules import KINDS, Custom
+from undertow.policy.gate import compiled_rules
+from undertow.policy.rules import KINDS, STARTERS, Custom, load_policy
 
 RULE = '[[rules]]\nid = "a"\n'
 HEAD = 'title = "T"\n'
@@ -120,7 +119,7 @@ def test_expressions_are_compiled_before_any_data(
     path.write_text(HEAD + RULE + f'kind = "cel"\nexpression = "{expression}"')
 
     with pytest.raises(InputError, match=message):
-        opened(load_policy(str(path)))
+        compiled_rules(load_policy(str(path)))
 
 
 def test_every_kind_is_one_of_the_listed() -> None:
