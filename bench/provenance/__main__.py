@@ -21,13 +21,13 @@ from tests.provenance.scene import BASE, NOW, Scene, signer, signing
 from undertow.errors import InputError
 from undertow.policy.gate import compiled_rules, decide
 from undertow.policy.rules import load_policy
-from undertow.provenance.attesting import dataset, sign_into
 from undertow.provenance.bundle import bundle_path
 from undertow.provenance.envelope import read_envelope, sealed, verified_by
+from undertow.provenance.model_weights import weights_digest
+from undertow.provenance.signed_steps import dataset, sign_into
 from undertow.provenance.statement import Subject
 from undertow.provenance.trust import read_trust
 from undertow.provenance.verify import VerifyRequest, verify
-from undertow.provenance.weights import weights_digest
 
 ROWS = 1_000_000
 SIGNATURES = 2_000
@@ -41,7 +41,7 @@ IDENTIFY = """
 import json, resource, sys, time
 from pathlib import Path
 if __name__ == "__main__":
-    from undertow.provenance.merkle import root
+    from undertow.provenance.row_leaves import root
     from undertow.provenance.row_leaves import leaves_of
     started = time.perf_counter()
     leaves = leaves_of(Path(sys.argv[1]))

@@ -15,9 +15,9 @@ from undertow.lab import run_experiment
 from undertow.lab.attesting import attest_run
 from undertow.lab.experiment import Experiment
 from undertow.lab.sampling_data import TRAINING_ROWS
+from undertow.provenance.model_weights import weights_digest
 from undertow.provenance.trust import read_trust
 from undertow.provenance.verify import VerifyRequest, verify
-from undertow.provenance.weights import weights_digest
 from undertow.results.provenance import VerifyDocument
 
 Maker = Callable[..., Experiment]

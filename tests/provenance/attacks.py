@@ -24,11 +24,11 @@ from tests.provenance.scene import (
     write_rows,
 )
 from undertow.policy.gate import sign_summary
-from undertow.provenance.attesting import dataset, used
 from undertow.provenance.bundle import bundle_path
 from undertow.provenance.generating import Lineage
-from undertow.provenance.manifest import Entry, checked
-from undertow.provenance.statement import Subject, spelled
+from undertow.provenance.manifest import Entry, ordered_manifest
+from undertow.provenance.signed_steps import dataset, used
+from undertow.provenance.statement import Subject, time_text
 from undertow.provenance.verdicts import Against, Claim
 
 Tamper = Callable[[Scene], object]
@@ -134,7 +134,7 @@ def linked_dataset(scene: Scene) -> None:
 @attack("error leads out")
 def path_traversal(scene: Scene) -> None:
     """A manifest with a path that leads out."""
-    checked([Entry("../../etc/passwd", 1, BASE)], "manifest")
+    ordered_manifest([Entry("../../etc/passwd", 1, BASE)], "manifest")
 
 
 @attack("error same name")
@@ -380,19 +380,19 @@ def auditor_signs_generation(scene: Scene) -> None:
 @attack("problem expired-key")
 def expired_key(scene: Scene) -> None:
     """A key past its end."""
-    scene.keys["producer"]["not_after"] = spelled(NOW - timedelta(hours=1))
+    scene.keys["producer"]["not_after"] = time_text(NOW - timedelta(hours=1))
 
 
 @attack("problem key-not-yet-valid")
 def early_statement(scene: Scene) -> None:
     """A statement from before its key's beginning."""
-    scene.keys["producer"]["not_before"] = spelled(NOW - timedelta(hours=1))
+    scene.keys["producer"]["not_before"] = time_text(NOW - timedelta(hours=1))
 
 
 @attack("problem revoked-key")
 def revoked_key(scene: Scene) -> None:
     """A revoked key, and a statement dated before the revocation."""
-    scene.keys["producer"]["revoked_at"] = spelled(NOW)
+    scene.keys["producer"]["revoked_at"] = time_text(NOW)
 
 
 @attack("problem time")
@@ -466,9 +466,9 @@ def audit_of_other_data(scene: Scene) -> None:
 @attack("rule audited-if-related")
 def replayed_old_audit(scene: Scene) -> None:
     """An audit is shown after its validity."""
-    old = spelled(NOW - timedelta(days=1))
+    old = time_text(NOW - timedelta(days=1))
     scene.replace(
-        "audit", scene.audited(valid_until=old, evaluated_at=spelled(NOW - timedelta(days=9)))
+        "audit", scene.audited(valid_until=old, evaluated_at=time_text(NOW - timedelta(days=9)))
     )
 
 
@@ -477,7 +477,7 @@ def replayed_passed_audit(scene: Scene) -> None:
     """An older passed audit beside a later failed one."""
     failed = (Claim(metric="transfer", comparator="<", threshold="0.2", passed=False),)
     later = scene.audited(
-        verdict="failed", claims=failed, evaluated_at=spelled(NOW - timedelta(hours=1))
+        verdict="failed", claims=failed, evaluated_at=time_text(NOW - timedelta(hours=1))
     )
     scene.statements["later"] = (later, ("auditor",))
 
@@ -687,7 +687,7 @@ def tuned_on_nothing(scene: Scene) -> None:
 def old_data(scene: Scene) -> None:
     """Data a year old."""
     scene.now = NOW + timedelta(days=400)
-    scene.replace("audit", scene.audited(valid_until=spelled(NOW + timedelta(days=900))))
+    scene.replace("audit", scene.audited(valid_until=time_text(NOW + timedelta(days=900))))
 
 
 @attack("error lines")

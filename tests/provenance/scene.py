@@ -17,16 +17,7 @@ from securesystemslib.signer import CryptoSigner
 
 from undertow.policy.gate import compiled_rules, decide
 from undertow.policy.rules import load_policy
-from undertow.provenance.attesting import (
-    Signing,
-    dataset,
-    sign_into,
-    statement,
-    step_statement,
-    used,
-)
 from undertow.provenance.bundle import bundle_path
-from undertow.provenance.derived_rows import sign_filter
 from undertow.provenance.envelope import STATEMENT_TYPE, authenticated
 from undertow.provenance.generating import (
     Completeness,
@@ -37,15 +28,24 @@ from undertow.provenance.generating import (
 )
 from undertow.provenance.manifest import manifest_of
 from undertow.provenance.row_leaves import leaves_of
-from undertow.provenance.statement import AUDIT, Statement, Subject, payload_of, spelled
+from undertow.provenance.signed_steps import (
+    Signing,
+    dataset,
+    sign_filter,
+    sign_into,
+    statement,
+    step_statement,
+    used,
+)
+from undertow.provenance.statement import AUDIT, Statement, Subject, payload_of, time_text
 from undertow.provenance.steps import Collect, FineTune, Mix, Source
 from undertow.provenance.trust import TrustFile, read_trust
 from undertow.provenance.verdicts import (
     Against,
     AuditResult,
     Claim,
-    Evidence,
     Power,
+    StoredEvidence,
     Tool,
     Verifier,
 )
@@ -190,15 +190,15 @@ class Scene:
         """That the filtered rows passed an audit for the base."""
         fields: dict[str, Any] = {
             "verifier": Verifier(id="house"),
-            "evaluated_at": spelled(NOW - timedelta(hours=3)),
-            "valid_until": spelled(NOW + timedelta(days=90)),
+            "evaluated_at": time_text(NOW - timedelta(hours=3)),
+            "valid_until": time_text(NOW + timedelta(days=90)),
             "suite": Tool(name="undertow.scan", version="1"),
             "verdict": "passed",
             "claims": (Claim(metric="transfer", comparator="<", threshold="0.2", passed=True),),
             "sample_size": "36",
             "against": Against(student_init=BASE),
             "power": Power(value="0.9", at="0.67"),
-            "evidence": Evidence(digest={"sha256": "e" * 64}),
+            "evidence": StoredEvidence(digest={"sha256": "e" * 64}),
         }
         subject = Subject(
             name="rows.jsonl", digest={"sha256": digest or manifest_of(self.data).digest}

@@ -15,13 +15,12 @@ import pytest
 
 from tests.provenance.scene import OTHER, Scene, rows, signing, write_rows
 from undertow.errors import ProvenanceError
-from undertow.provenance.attesting import dataset
 from undertow.provenance.bundle import bundle_path
-from undertow.provenance.derived_rows import sign_edit
 from undertow.provenance.ledger import Entries, Ledger, read_leaf_ledger, write_entries
 from undertow.provenance.row_leaves import leaf
+from undertow.provenance.signed_steps import dataset, sign_edit
 from undertow.provenance.statement import Statement
-from undertow.provenance.steps import Change, Edit
+from undertow.provenance.steps import Edit, RowChange
 
 LEDGER = "rows.jsonl.ledger.jsonl"
 
@@ -186,7 +185,7 @@ def test_an_entry_that_is_none_is_named(tmp_path: Path, line: dict[str, Any]) ->
 def test_numbers_that_do_not_add_up_are_no_edit() -> None:
     """Rows that went are counted by rule, and no more rows change than there are."""
     sound = {
-        "changes": (Change(id="masked", rows="2"),),
+        "changes": (RowChange(id="masked", rows="2"),),
         "rows_in": "3",
         "rows_out": "3",
         "input_set": "0" * 64,
@@ -194,8 +193,8 @@ def test_numbers_that_do_not_add_up_are_no_edit() -> None:
     Edit.model_validate(sound)
     for wrong in (
         {"rows_out": "2"},
-        {"changes": (Change(id="masked", rows="4"),)},
-        {"changes": (Change(id="masked", rows="1"), Change(id="masked", rows="1"))},
+        {"changes": (RowChange(id="masked", rows="4"),)},
+        {"changes": (RowChange(id="masked", rows="1"), RowChange(id="masked", rows="1"))},
         {"changes": ()},
     ):
         with pytest.raises(ValueError, match=r"twice|rowsOut|more rows|at least 1"):

@@ -25,8 +25,7 @@ from undertow.policy.rules import load_policy
 from undertow.provenance.bundle import read_line
 from undertow.provenance.envelope import read_envelope
 from undertow.provenance.ledger import read_leaf_ledger
-from undertow.provenance.statement import as_said
-from undertow.provenance.strict import canonical, parsed
+from undertow.provenance.statement import canonical, read_as, signed_json
 from undertow.provenance.trust import TrustFile
 
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
@@ -59,7 +58,7 @@ def readers(folder: Path) -> list[Callable[[bytes], object]]:
     return [
         lambda content: read_line(content, "x"),
         lambda content: read_line(raw_line(content, ["stranger"]), "x"),
-        lambda content: as_said(TrustFile, parsed(content, "x"), "x"),
+        lambda content: read_as(TrustFile, signed_json(content, "x"), "x"),
         stored("ledger", read_leaf_ledger),
         stored("p.toml", lambda path: load_policy(str(path))),
         stored("p.yaml", lambda path: load_policy(str(path))),
@@ -100,8 +99,8 @@ def test_what_is_canonical_reads_back(table: dict[str, object]) -> None:
         return
     content = canonical(table)
 
-    assert parsed(content, "x") == table
-    assert canonical(parsed(content, "x")) == content
+    assert signed_json(content, "x") == table
+    assert canonical(signed_json(content, "x")) == content
 
 
 @given(st.data())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from undertow.errors import DataError
-from undertow.provenance.manifest import Entry, checked, manifest_of
+from undertow.provenance.manifest import Entry, manifest_of, ordered_manifest
 
 
 def test_names_contents_and_places_are_bound(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_the_digest_is_the_published_rule() -> None:
     second = f'{{"path":"b","sha256":"{"1" * 64}","size":1}}'
     text = f"[{first},{second}]"
 
-    assert checked(entries, "x").digest == hashlib.sha256(text.encode()).hexdigest()
+    assert ordered_manifest(entries, "x").digest == hashlib.sha256(text.encode()).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_the_digest_is_the_published_rule() -> None:
 def test_bad_paths_are_refused(path: str, message: str) -> None:
     """Each is named with what is wrong."""
     with pytest.raises(DataError, match=message):
-        checked([Entry(path, 1, "0" * 64)], "x")
+        ordered_manifest([Entry(path, 1, "0" * 64)], "x")
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.provenance.scene import NOW, Scene, pem, signed_trust
 from undertow.errors import InputError, ProvenanceError
-from undertow.provenance.statement import spelled
+from undertow.provenance.statement import time_text
 from undertow.provenance.trust import TrustFile, draft, read_trust
 
 
@@ -23,7 +23,7 @@ def root(folder: Path, name: str = "gate") -> Path:
 def test_a_signed_file_is_what_its_draft_said(tmp_path: Path) -> None:
     """Signed by the root, it reads back with its keys."""
     file = draft(Scene(tmp_path).trust_file()).model_copy(
-        update={"expires": spelled(NOW + timedelta(days=1))}
+        update={"expires": time_text(NOW + timedelta(days=1))}
     )
     path = tmp_path / "trust.json"
     path.write_bytes(signed_trust(file, "gate"))
@@ -46,7 +46,7 @@ def test_a_file_that_cannot_be_relied_on_is_refused(
     signer: str, expires: int | None, version: int, message: str, tmp_path: Path
 ) -> None:
     """Another root, an end that has passed or is missing, and an old version shown again."""
-    until = None if expires is None else spelled(NOW + timedelta(days=expires))
+    until = None if expires is None else time_text(NOW + timedelta(days=expires))
     path = tmp_path / "trust.json"
     path.write_bytes(signed_trust(TrustFile(version=1, expires=until), signer))
 
@@ -57,7 +57,7 @@ def test_a_file_that_cannot_be_relied_on_is_refused(
 def test_a_signed_file_needs_its_root_and_a_draft_has_none(tmp_path: Path) -> None:
     """Each is refused the other way round."""
     path = tmp_path / "trust.json"
-    path.write_bytes(signed_trust(TrustFile(version=1, expires=spelled(NOW)), "gate"))
+    path.write_bytes(signed_trust(TrustFile(version=1, expires=time_text(NOW)), "gate"))
     with pytest.raises(ProvenanceError, match="no root key was given"):
         read_trust(path, now=NOW)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.provenance.scene import BASE, OTHER, Scene, rows, signing, teacher, write_rows
-from undertow.provenance.attesting import dataset
 from undertow.provenance.bundle import bundle_path
-from undertow.provenance.by_products import sign_lineage
 from undertow.provenance.generating import GeneratingModel, Lineage
+from undertow.provenance.signed_results import sign_lineage
+from undertow.provenance.signed_steps import dataset
 from undertow.provenance.statement import Statement, Subject
 from undertow.results.provenance import Facts
 

@@ -44,13 +44,13 @@ def collect(
 
     They came from people, instruments or templates, as far as you know.
     """
-    from undertow.provenance.attesting import dataset, sign_beside, step_statement
-    from undertow.provenance.by_products import decimal
-    from undertow.provenance.statement import as_said
+    from undertow.provenance.signed_results import decimal
+    from undertow.provenance.signed_steps import dataset, sign_beside, step_statement
+    from undertow.provenance.statement import read_as
     from undertow.provenance.steps import DECLARED, Collect
 
     who = required_signing(keys, public_key)
-    said = as_said(
+    said = read_as(
         Collect,
         {"origin": origin, "domain": domain, "modelWritten": decimal(model_written)}
         | ({"licence": licence} if licence else {}),
@@ -91,13 +91,11 @@ def filter_(
     Leaves DATA.ledger.jsonl beside it, which proves that kept and removed rows together are the input.
     """
     from undertow.errors import DataError
-    from undertow.provenance.at_hand import Rows
-    from undertow.provenance.attesting import dataset, used
     from undertow.provenance.bundle import carry
-    from undertow.provenance.derived_rows import sign_filter
     from undertow.provenance.drafts import model_named
     from undertow.provenance.ledger import leaf_counts
-    from undertow.provenance.row_leaves import leaves_of
+    from undertow.provenance.row_leaves import Rows, leaves_of
+    from undertow.provenance.signed_steps import dataset, sign_filter, used
 
     who = required_signing(keys, public_key)
     before = Rows(leaves_of(source))
@@ -137,8 +135,8 @@ def mix(
 ) -> None:
     """Datasets that were put together."""
     from undertow.errors import DataError
-    from undertow.provenance.attesting import dataset, sign_beside, step_statement, used
     from undertow.provenance.bundle import carry
+    from undertow.provenance.signed_steps import dataset, sign_beside, step_statement, used
     from undertow.provenance.steps import DECLARED, Mix, Source
 
     who = required_signing(keys, public_key)
@@ -184,7 +182,7 @@ def audit(scan: Path, valid_days: int, keys: tuple[str, ...], public_key: str | 
     import hashlib
     from datetime import timedelta
 
-    from undertow.provenance.by_products import sign_scan
+    from undertow.provenance.signed_results import sign_scan
     from undertow.results.store import SCAN_FILE, read_scan
 
     who = required_signing(keys, public_key)

@@ -97,9 +97,9 @@ def generate(
 
     Give a TOML file, flags, or answer in a terminal. Without a digest of the weights, say why there is none.
     """
-    from undertow.provenance.attesting import dataset, sign_beside, step_statement
     from undertow.provenance.bundle import carry
     from undertow.provenance.drafts import generation, read_draft
+    from undertow.provenance.signed_steps import dataset, sign_beside, step_statement
     from undertow.provenance.steps import DECLARED
 
     who = required_signing(keys, public_key)

@@ -52,9 +52,9 @@ def finetune(
 
     MODEL is a folder, or base+adapter.
     """
-    from undertow.provenance.attesting import used
     from undertow.provenance.bundle import carry
     from undertow.provenance.manifest import manifest_of
+    from undertow.provenance.signed_steps import used
     from undertow.provenance.steps import FineTune
 
     dependencies = [_weights("init-weights", base)]
@@ -147,7 +147,7 @@ def import_(model: Path, signature: Path, public_key: Path) -> None:
     """
     import json
 
-    from undertow.provenance.model_signing import signed_model
+    from undertow.provenance.model_weights import signed_model
 
     found = signed_model(model, signature, public_key)
     click.echo(f"all {found.files} signed files are as they were signed", err=True)
@@ -160,7 +160,7 @@ COMMANDS = (finetune, merge, quantize, import_)
 
 
 def _weights(role: str, model: str) -> Resource:
-    from undertow.provenance.attesting import used
+    from undertow.provenance.signed_steps import used
 
     return used(role, model, _digest(model))
 
@@ -187,8 +187,8 @@ def _signed(
     keys: tuple[str, ...],
     public_key: str | None,
 ) -> Path:
-    from undertow.provenance.attesting import sign_into, step_statement
     from undertow.provenance.bundle import bundle_path
+    from undertow.provenance.signed_steps import sign_into, step_statement
     from undertow.provenance.statement import Subject
     from undertow.provenance.steps import DECLARED
 

@@ -12,8 +12,8 @@ from undertow.cli.signing import signing, signing_options
 
 if TYPE_CHECKING:
     from undertow.mitigate.cleaning import Cleaned, Cleaning
-    from undertow.provenance.attesting import Signing
     from undertow.provenance.ledger import Ledger
+    from undertow.provenance.signed_steps import Signing
 
 METHODS = (
     "drop-sources",
@@ -153,10 +153,9 @@ def command(
 
 def _sign(cleaning: Cleaning, done: Cleaned, ledger: Ledger, who: Signing) -> None:
     from undertow.mitigate.cleaning import CHANGING
-    from undertow.provenance.attesting import dataset, sign_beside
     from undertow.provenance.bundle import carry
-    from undertow.provenance.derived_rows import filter_statement, sign_edit
     from undertow.provenance.ledger import SUFFIX
+    from undertow.provenance.signed_steps import dataset, filter_statement, sign_beside, sign_edit
 
     out, source = cleaning.output, dataset(cleaning.data)
     if cleaning.method in CHANGING:

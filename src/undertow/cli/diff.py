@@ -107,7 +107,7 @@ def command(
     from undertow.audit.diff_document import DiffRequest
     from undertow.audit.eval_logs import diff_logs, is_log
     from undertow.audit.plans import load_plan
-    from undertow.provenance.model_audits import sign_diff
+    from undertow.provenance.signed_results import sign_diff
     from undertow.report import render
 
     who = ready(keys, public_key, out)

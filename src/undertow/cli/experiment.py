@@ -15,7 +15,7 @@ from undertow.cli.progress import shown_progress
 from undertow.cli.session import Session
 
 if TYPE_CHECKING:
-    from undertow.provenance.attesting import Signing
+    from undertow.provenance.signed_steps import Signing
     from undertow.results.run import Note, RunDocument
 
 ENGINES = ("inprocess", "processes", "ray")

@@ -74,7 +74,7 @@ def command(
     Models are folders, folder+adapter, world:NAME, or http(s)://HOST/PATH#MODEL for one that can only be asked.
     """
     from undertow.audit.lineage import LineageRequest, lineage
-    from undertow.provenance.model_audits import sign_lineages
+    from undertow.provenance.signed_results import sign_lineages
     from undertow.report import render
 
     who = ready(keys, public_key, out)

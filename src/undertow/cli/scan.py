@@ -165,7 +165,7 @@ def command(
         from dataclasses import replace
 
         from undertow.cli.signing import now
-        from undertow.provenance.by_products import sign_scan
+        from undertow.provenance.signed_results import sign_scan
 
         bundle = sign_scan(document, evidence, replace(who, now=now()))
         click.echo(f"\nsigned: {one_line(str(bundle))}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from undertow.provenance.attesting import Signing
+    from undertow.provenance.signed_steps import Signing
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -52,8 +52,8 @@ def signing(keys: Sequence[str], public_key: str | None) -> Signing | None:
     named = list(keys) or [key for key in [os.environ.get(KEY, "")] if key]
     if not named:
         return None
-    from undertow.provenance.attesting import Signing
     from undertow.provenance.keys import open_signer
+    from undertow.provenance.signed_steps import Signing
 
     signers = tuple(open_signer(key, public=public_key, passphrase=passphrase) for key in named)
     return Signing(signers, now())

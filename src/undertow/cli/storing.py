@@ -16,7 +16,7 @@ from undertow.cli.printable import one_line
 from undertow.cli.signing import now, signing
 
 if TYPE_CHECKING:
-    from undertow.provenance.attesting import Signing
+    from undertow.provenance.signed_steps import Signing
     from undertow.results.diff import DiffDocument
     from undertow.results.lineage import LineageDocument
     from undertow.results.store import Result

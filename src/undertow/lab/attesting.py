@@ -17,32 +17,31 @@ from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import DataJob, StudentJob, TeacherJob
 from undertow.lab.sampling_data import HELD_OUT_ROWS, LEDGER, TRAINING_ROWS
 from undertow.lab.teaching import STEERING, open_carrier, writer_folder
-from undertow.provenance.at_hand import Rows
-from undertow.provenance.attesting import (
-    Signing,
-    loose_rows,
-    prompt_said,
-    sign_beside,
-    step_statement,
-    used,
-)
 from undertow.provenance.bundle import bundle_path, carry
-from undertow.provenance.by_products import decimal
-from undertow.provenance.derived_rows import sign_filter
 from undertow.provenance.generating import (
     Completeness,
     Generate,
     GeneratingModel,
-    Intervention,
+    ModelIntervention,
     PromptSet,
     SamplingSettings,
     SystemPrompt,
 )
 from undertow.provenance.manifest import manifest_of
-from undertow.provenance.row_leaves import leaf, leaves_of
+from undertow.provenance.model_weights import weights_digest
+from undertow.provenance.row_leaves import Rows, leaf, leaves_of
+from undertow.provenance.signed_results import decimal
+from undertow.provenance.signed_steps import (
+    Signing,
+    loose_rows,
+    prompt_said,
+    sign_beside,
+    sign_filter,
+    step_statement,
+    used,
+)
 from undertow.provenance.statement import Resource, Statement, Subject
 from undertow.provenance.steps import Collect, FineTune
-from undertow.provenance.weights import weights_digest
 from undertow.traits import catalogue
 from undertow.traits.trait import rows_of
 from undertow.worlds import locate
@@ -197,18 +196,18 @@ def _system_prompt(experiment: Experiment, job: DataJob) -> SystemPrompt | None:
 
 def _interventions(
     experiment: Experiment, directory: Path, job: DataJob
-) -> tuple[Intervention, ...]:
-    found: list[Intervention] = []
+) -> tuple[ModelIntervention, ...]:
+    found: list[ModelIntervention] = []
     if isinstance(job.writer, TeacherJob) and experiment.teacher.kind == "steered":
         content = (writer_folder(directory, job.writer) / STEERING).read_bytes()
         found.append(
-            Intervention(kind="steering-vector", digest=hashlib.sha256(content).hexdigest())
+            ModelIntervention(kind="steering-vector", digest=hashlib.sha256(content).hexdigest())
         )
     if experiment.sampling.restricted:
         carrier = open_carrier(experiment, job.writer.carrier)
         digest = hashlib.sha256(carrier.token.pattern.encode()).hexdigest()
         note = f"only tokens of the carrier {job.writer.carrier}; the digest is of their pattern"
-        found.append(Intervention(kind="constrained-decoding", digest=digest, note=note))
+        found.append(ModelIntervention(kind="constrained-decoding", digest=digest, note=note))
     return tuple(found)
 
 

@@ -13,9 +13,9 @@ from undertow import __version__
 from undertow.data.writing import atomic_write
 from undertow.policy.decisions import Decide, RuleAnswer, answer, compiled
 from undertow.policy.rules import Custom, LoadedPolicy
-from undertow.provenance.attesting import Signing, signed, statement
+from undertow.provenance.signed_steps import Signing, signed, statement
 from undertow.provenance.statement import SUMMARY, Subject
-from undertow.provenance.verdicts import Input, Policy, Summary, Verifier
+from undertow.provenance.verdicts import Summary, SummaryInput, SummaryPolicy, Verifier
 from undertow.results.provenance import Facts, GateDocument, RuleResult, VerifyDocument
 
 SUFFIX = ".vsa.intoto.jsonl"
@@ -87,9 +87,9 @@ def sign_summary(document: GateDocument, path: Path, signing: Signing) -> None:
         verifier=Verifier(id="urn:undertow:gate/v1", version={"undertow": __version__}),
         time_verified=document.at,
         resource_uri=f"urn:sha256:{verification.facts.digest}",
-        policy=Policy(uri=document.policy, digest={"sha256": document.policy_digest}),
+        policy=SummaryPolicy(uri=document.policy, digest={"sha256": document.policy_digest}),
         input_attestations=tuple(
-            Input(digest={"sha256": digest})
+            SummaryInput(digest={"sha256": digest})
             for digest in dict.fromkeys(link.attestation for link in verification.links)
         ),
         verification_result="PASSED" if allowed else "FAILED",

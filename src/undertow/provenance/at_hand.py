@@ -6,38 +6,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from undertow.provenance.ledger import MEDIA_TYPE, ROLE, read_leaf_ledger, refuse_unbalanced
 from undertow.provenance.manifest import Manifest, manifest_of
-from undertow.provenance.merkle import SIZE, root
-from undertow.provenance.row_leaves import leaves_of, row_set, rows_files
+from undertow.provenance.row_leaves import Rows, leaves_of, rows_files
 from undertow.provenance.statement import Resource
 from undertow.provenance.steps import Edit, Filter
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The rows of a dataset by their leaves."""
-
-    leaves: bytes
-
-    @cached_property
-    def count(self) -> int:
-        """How many there are."""
-        return len(self.leaves) // SIZE
-
-    @cached_property
-    def merkle(self) -> str:
-        """Root over them in their order, in hex."""
-        return root(self.leaves).hex()
-
-    @cached_property
-    def set(self) -> str:
-        """Their row set, in hex."""
-        return row_set(self.leaves)
 
 
 class AtHand:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Literal
 
 from undertow.provenance.chain import Chain
-from undertow.provenance.found import DataFound
+from undertow.provenance.found import DataOrigin
 from undertow.provenance.signers import Accepted
 from undertow.provenance.statement import moment
 from undertow.provenance.verdicts import AuditResult, LineageResult
@@ -27,7 +27,7 @@ class _Seen:
 
 
 def audit_facts(
-    chain: Chain, digest: str, student: str | None, data: DataFound
+    chain: Chain, digest: str, student: str | None, data: DataOrigin
 ) -> tuple[AuditFact, ...]:
     """Every accepted audit of the dataset, and whether it counts."""
     seen = []
@@ -98,7 +98,7 @@ def _order(each: _Seen) -> tuple[datetime, int]:
     return moment(each.result.evaluated_at), -_WORSE[each.result.verdict]
 
 
-def _fact(each: _Seen, data: DataFound, now: datetime) -> AuditFact:
+def _fact(each: _Seen, data: DataOrigin, now: datetime) -> AuditFact:
     result = each.result
     same = frozenset(each.one.signers) & data.producers
     allied = each.one.organisations & data.organisations

@@ -19,9 +19,9 @@ from undertow.provenance.statement import (
     AUDIT,
     LINEAGE,
     PROVENANCE,
-    Said,
+    Signable,
     Statement,
-    as_said,
+    read_as,
     read_statement,
 )
 from undertow.provenance.steps import BUILD_TYPES, STEPS, Provenance, Step
@@ -103,23 +103,23 @@ def read_line(line: bytes, where: str) -> Attestation:
     statement = read_statement(envelope.payload, where)
     kind, table = statement.predicate_type, statement.predicate
     if kind == AUDIT:
-        audit = as_said(AuditResult, table, where)
+        audit = read_as(AuditResult, table, where)
         return Attestation(where, envelope, statement, "audit", audit=audit)
     if kind == LINEAGE:
-        lineage = as_said(LineageResult, table, where)
+        lineage = read_as(LineageResult, table, where)
         return Attestation(where, envelope, statement, "lineage", lineage=lineage)
     if kind != PROVENANCE:
         raise ProvenanceError(
             f"{where}: a statement of the kind {kind!r} proves nothing here; known: {PROVENANCE}, {AUDIT}, {LINEAGE}"
         )
-    provenance = as_said(Provenance, table, where)
+    provenance = read_as(Provenance, table, where)
     build = provenance.build_definition
     step = BUILD_TYPES.get(build.build_type)
     if step is None:
         allowed = ", ".join(BUILD_TYPES)
         raise ProvenanceError(f"{where}: unknown buildType {build.build_type!r}; known: {allowed}")
-    model: type[Said] = STEPS[step]
-    parameters = as_said(model, build.external_parameters, f"{where}, externalParameters")
+    model: type[Signable] = STEPS[step]
+    parameters = read_as(model, build.external_parameters, f"{where}, externalParameters")
     return Attestation(where, envelope, statement, step, provenance, parameters)  # type: ignore[arg-type]
 
 

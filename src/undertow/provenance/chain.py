@@ -11,7 +11,7 @@ from datetime import datetime
 
 from undertow.provenance.at_hand import AtHand
 from undertow.provenance.bundle import Attestation
-from undertow.provenance.found import DataFound, ModelFound, Writer
+from undertow.provenance.found import DataOrigin, ModelOrigin, RowWriter
 from undertow.provenance.signers import Accepted, accepted
 from undertow.provenance.statement import Resource
 from undertow.provenance.trust import Trust
@@ -39,27 +39,27 @@ class Chain:
         self.problems: list[Problem] = []
         self.by_digest: dict[str, list[Accepted]] = defaultdict(list)
         self._refused: dict[str, list[Problem]] = defaultdict(list)
-        self._data: dict[str, DataFound] = {}
-        self._models: dict[str, ModelFound] = {}
+        self._data: dict[str, DataOrigin] = {}
+        self._models: dict[str, ModelOrigin] = {}
         self._path: list[str] = []
         for attestation in attestations:
             self._take(attestation)
 
-    def data(self, digest: str | None, name: str, *, row_set: str | None = None) -> DataFound:
+    def data(self, digest: str | None, name: str, *, row_set: str | None = None) -> DataOrigin:
         """What is known of a dataset; `row_set` is what a step that used it says of its rows."""
         from undertow.provenance.data_steps import data_found
 
         if digest is None:
             self.block("no-digest", f"'{name}'", "a step used a dataset without naming its digest")
-            return DataFound()
+            return DataOrigin()
         if digest not in self._data:
             with self._entered(digest, name) as free:
                 if not free:
-                    return DataFound()
+                    return DataOrigin()
                 self._data[digest] = data_found(self, digest, name)
         return self._data[digest]
 
-    def model(self, digest: str | None, name: str, *, quiet: bool = False) -> ModelFound:
+    def model(self, digest: str | None, name: str, *, quiet: bool = False) -> ModelOrigin:
         """
         What is known of a model; nothing for one without a digest.
 
@@ -75,13 +75,13 @@ class Chain:
             self.roots[trusted.digest] = Input(
                 role="trusted model", name=trusted.name, digest=trusted.digest
             )
-            return ModelFound(frozenset([init]), frozenset([family]), known=True, complete=True)
+            return ModelOrigin(frozenset([init]), frozenset([family]), known=True, complete=True)
         if digest is None:
-            return ModelFound()
+            return ModelOrigin()
         if digest not in self._models:
             with self._entered(digest, name) as free:
                 if not free:
-                    return ModelFound()
+                    return ModelOrigin()
                 self._models[digest] = model_found(self, digest, name, quiet=quiet)
         return self._models[digest]
 
@@ -152,7 +152,7 @@ class Chain:
             )
         )
 
-    def upstream(self, found: DataFound) -> tuple[Writer, ...]:
+    def upstream(self, found: DataOrigin) -> tuple[RowWriter, ...]:
         """The writers of a dataset that a model was trained on, seen from that model's own data."""
         return tuple(writer.upstream() for writer in found.writers)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from undertow.provenance.chain import DATA_STEPS, with_role
 from undertow.provenance.derived_steps import derived, judge
-from undertow.provenance.found import DataFound, Writer, together
+from undertow.provenance.found import DataOrigin, RowWriter, together
 from undertow.provenance.generating import Completeness, Generate, GeneratingModel
 from undertow.provenance.signers import Accepted
 from undertow.provenance.stated import agree, stated_rows, stated_set
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from undertow.provenance.chain import Chain
 
 
-def data_found(chain: Chain, digest: str, name: str) -> DataFound:
+def data_found(chain: Chain, digest: str, name: str) -> DataOrigin:
     """
     What all accepted statements about a dataset say together: where they differ, the worse counts.
     """
-    found: DataFound | None = None
+    found: DataOrigin | None = None
     for one in chain.steps(digest, DATA_STEPS):
         subject = next(s for s in one.attestation.statement.subject if s.digest["sha256"] == digest)
         made = replace(
@@ -33,11 +33,11 @@ def data_found(chain: Chain, digest: str, name: str) -> DataFound:
         found = made if found is None else found.joined(made)
     if found is None:
         chain.missing(digest, name, "dataset")
-        return DataFound()
+        return DataOrigin()
     return found
 
 
-def _step(chain: Chain, one: Accepted, subject: Subject) -> DataFound:
+def _step(chain: Chain, one: Accepted, subject: Subject) -> DataOrigin:
     parameters = one.attestation.parameters
     if isinstance(parameters, Generate):
         return _generated(chain, one, subject, parameters)
@@ -49,7 +49,7 @@ def _step(chain: Chain, one: Accepted, subject: Subject) -> DataFound:
     return _mixed(chain, one, subject, parameters)
 
 
-def _signed(found: DataFound, one: Accepted) -> DataFound:
+def _signed(found: DataOrigin, one: Accepted) -> DataOrigin:
     return replace(
         found,
         producers=found.producers | frozenset(one.signers),
@@ -58,7 +58,7 @@ def _signed(found: DataFound, one: Accepted) -> DataFound:
     )
 
 
-def _generated(chain: Chain, one: Accepted, subject: Subject, said: Generate) -> DataFound:
+def _generated(chain: Chain, one: Accepted, subject: Subject, said: Generate) -> DataOrigin:
     about = {
         "teachers": ", ".join(model.model_id for model in said.teachers),
         "domain": said.prompt_set.domain,
@@ -74,7 +74,7 @@ def _generated(chain: Chain, one: Accepted, subject: Subject, said: Generate) ->
         judge(chain, each.model_based, None) for each in said.filters if each.model_based
     )
     upstream = tuple(each for writer in writers for each in writer.found.writers)
-    return DataFound(
+    return DataOrigin(
         complete=consistent,
         whole=consistent and all(writer.found.complete for writer in writers),
         written_known=True,
@@ -86,7 +86,7 @@ def _generated(chain: Chain, one: Accepted, subject: Subject, said: Generate) ->
     )
 
 
-def _writer(chain: Chain, model: GeneratingModel) -> Writer:
+def _writer(chain: Chain, model: GeneratingModel) -> RowWriter:
     found = chain.model(model.weights_digest, model.name, quiet=model.weights_digest is None)
     for adapter in model.adapters:
         # An adapter has the base's initialisation; what it was trained on is behind it.
@@ -96,7 +96,7 @@ def _writer(chain: Chain, model: GeneratingModel) -> Writer:
             complete=found.complete and trained.complete,
             writers=(*found.writers, *trained.writers),
         )
-    return Writer(model, found, "teacher")
+    return RowWriter(model, found, "teacher")
 
 
 def _named_in_parameters(chain: Chain, one: Accepted, subject: Subject, said: Generate) -> bool:
@@ -117,12 +117,12 @@ def _named_in_parameters(chain: Chain, one: Accepted, subject: Subject, said: Ge
     return not hidden
 
 
-def _collected(chain: Chain, one: Accepted, subject: Subject, said: Collect) -> DataFound:
+def _collected(chain: Chain, one: Accepted, subject: Subject, said: Collect) -> DataOrigin:
     share = float(said.model_written)
     known = said.origin != "unknown" and 0 <= share <= 1
     about = {"origin": said.origin, "domain": said.domain, "model-written": said.model_written}
     chain.link(one, subject.digest["sha256"], about)
-    return DataFound(
+    return DataOrigin(
         complete=True,
         whole=True,
         written=share if known else 1.0,
@@ -133,7 +133,7 @@ def _collected(chain: Chain, one: Accepted, subject: Subject, said: Collect) -> 
     )
 
 
-def _mixed(chain: Chain, one: Accepted, subject: Subject, said: Mix) -> DataFound:
+def _mixed(chain: Chain, one: Accepted, subject: Subject, said: Mix) -> DataOrigin:
     link = f"mix of '{subject.name}'"
     resources = {each.name: each for each in with_role(one, "input-data")}
     total = stated_rows(subject)

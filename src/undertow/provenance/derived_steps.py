@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from undertow.errors import ProvenanceError
 from undertow.provenance.chain import with_role
-from undertow.provenance.found import DataFound, Writer
+from undertow.provenance.found import DataOrigin, RowWriter
 from undertow.provenance.generating import GeneratingModel
 from undertow.provenance.signers import Accepted
 from undertow.provenance.stated import agree, stated_rows, stated_set
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from undertow.provenance.chain import Chain
 
 
-def derived(chain: Chain, one: Accepted, subject: Subject, said: Filter | Edit) -> DataFound:
+def derived(chain: Chain, one: Accepted, subject: Subject, said: Filter | Edit) -> DataOrigin:
     """
     What a filter left of its input, or an edit made of it: whoever wrote the input still wrote what is there now.
     """
@@ -32,7 +32,7 @@ def derived(chain: Chain, one: Accepted, subject: Subject, said: Filter | Edit) 
         chain.block(
             "inconsistent", link, f"a step of kind {kind} has one input", found=str(len(inputs))
         )
-        return DataFound()
+        return DataOrigin()
     source = chain.data(inputs[0].sha256, inputs[0].name)
     # Where nothing is known of the input, that is the problem, and is named already.
     agreed = not source.complete or agree(chain, link, "rows read", said.rows_in, source.rows)
@@ -70,7 +70,7 @@ def _about(said: Filter | Edit) -> dict[str, str]:
 
 
 def _proof(
-    chain: Chain, one: Accepted, subject: Subject, said: Filter | Edit, source: DataFound
+    chain: Chain, one: Accepted, subject: Subject, said: Filter | Edit, source: DataOrigin
 ) -> str | None:
     """
     What was recomputed of the step: a sentence, nothing where the ledger is not at hand, None where it is wrong.
@@ -133,7 +133,7 @@ def _named_in_parameters(
     return found
 
 
-def _judges(chain: Chain, one: Accepted, said: Filter | Edit) -> tuple[Writer, ...]:
+def _judges(chain: Chain, one: Accepted, said: Filter | Edit) -> tuple[RowWriter, ...]:
     """Models that decided what stays, or wrote what is new: sources of their own."""
     rules = {rule.model_based for rule in said.rules}
     changes = {change.model_based for change in said.changes}
@@ -142,12 +142,12 @@ def _judges(chain: Chain, one: Accepted, said: Filter | Edit) -> tuple[Writer, .
     return (*chose, *(replace(writer, role="teacher") for writer in wrote))
 
 
-def _named(chain: Chain, one: Accepted, role: str, names: set[str | None]) -> tuple[Writer, ...]:
+def _named(chain: Chain, one: Accepted, role: str, names: set[str | None]) -> tuple[RowWriter, ...]:
     resources = {each.name: each for each in with_role(one, role)}
     return tuple(judge(chain, name, resources.get(name)) for name in sorted(filter(None, names)))
 
 
-def judge(chain: Chain, name: str, resource: Resource | None) -> Writer:
+def judge(chain: Chain, name: str, resource: Resource | None) -> RowWriter:
     """A model that decided what stays, with what is known of it."""
     digest = resource.sha256 if resource and is_digest(resource.sha256) else None
     model = GeneratingModel(
@@ -157,4 +157,4 @@ def judge(chain: Chain, name: str, resource: Resource | None) -> Writer:
         weights_digest=digest,
         why_null=None if digest else "the step's statement has none",
     )
-    return Writer(model, chain.model(digest, name, quiet=digest is None), "filter")
+    return RowWriter(model, chain.model(digest, name, quiet=digest is None), "filter")

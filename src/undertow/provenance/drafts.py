@@ -12,21 +12,21 @@ from pydantic import Field
 
 from undertow.data.configuration import parse, read_toml
 from undertow.errors import ConfigError, ProvenanceError
-from undertow.provenance.attesting import prompt_said, used
-from undertow.provenance.by_products import decimal
 from undertow.provenance.generating import (
     Completeness,
     DeclaredFilter,
     Generate,
     GeneratingModel,
-    Intervention,
     Lineage,
+    ModelIntervention,
     PromptSet,
     SamplingSettings,
     SystemPrompt,
 )
+from undertow.provenance.model_weights import weights_digest
+from undertow.provenance.signed_results import decimal
+from undertow.provenance.signed_steps import prompt_said, used
 from undertow.provenance.statement import Resource, is_digest
-from undertow.provenance.weights import weights_digest
 from undertow.results.stored import Stored
 from undertow.worlds import locate
 
@@ -119,7 +119,7 @@ def generation(
         ConfigError: a setting of the sampling is not known, or is no number.
     """
     teachers = tuple(_teacher(each) for each in draft.teachers)
-    kinds = Intervention.model_fields["kind"].annotation
+    kinds = ModelIntervention.model_fields["kind"].annotation
     parameters = Generate(
         teachers=teachers,
         system_prompt=_prompt(draft.system_prompt, folder, salt),
@@ -209,13 +209,13 @@ def _prompt(draft: PromptDraft | None, folder: Path, salt: bytes | None) -> Syst
     return prompt_said(text or "", salt=salt if draft.secret else None)
 
 
-def _intervention(draft: InterventionDraft, folder: Path, kinds: object) -> Intervention:
+def _intervention(draft: InterventionDraft, folder: Path, kinds: object) -> ModelIntervention:
     allowed = getattr(kinds, "__args__", ())
     if draft.kind not in allowed:
         raise ConfigError(f"unknown intervention '{draft.kind}'; allowed: {', '.join(allowed)}")
     digest = hashlib.sha256(_bytes(folder / draft.file)).hexdigest()
     kind: Literal["lora"] = draft.kind  # type: ignore[assignment]  # any of them, as was just checked
-    return Intervention(kind=kind, digest=digest, note=draft.note)
+    return ModelIntervention(kind=kind, digest=digest, note=draft.note)
 
 
 def _sampling(table: dict[str, str | int | float | list[str]]) -> SamplingSettings:

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from undertow.errors import ProvenanceError
-from undertow.provenance.strict import canonical, parsed
+from undertow.provenance.statement import canonical, signed_json
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Key, Signer
@@ -78,7 +78,7 @@ def sigstore_bundle(envelope: Envelope) -> bytes:
     content = {
         "mediaType": SIGSTORE_BUNDLE,
         "verificationMaterial": material,
-        "dsseEnvelope": parsed(single.line(), "the envelope"),
+        "dsseEnvelope": signed_json(single.line(), "the envelope"),
     }
     return canonical(content) + b"\n"
 
@@ -114,7 +114,7 @@ def read_envelope(content: bytes, where: str) -> Envelope:
     Raises:
         ProvenanceError: it is no strict JSON, lacks a field, has one that is unknown, is not base64, or has no signature.
     """
-    table = parsed(content, where)
+    table = signed_json(content, where)
     _refuse_keys(table, ("payload", "payloadType", "signatures"), where)
     entries = table["signatures"]
     if not isinstance(entries, list) or not 1 <= len(entries) <= MOST_SIGNATURES:

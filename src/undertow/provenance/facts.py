@@ -7,7 +7,7 @@ from typing import Literal
 
 from undertow.provenance.audits import audit_facts, measured_lineage
 from undertow.provenance.chain import Chain
-from undertow.provenance.found import DataFound, ModelFound, Writer
+from undertow.provenance.found import DataOrigin, ModelOrigin, RowWriter
 from undertow.results.provenance import Answer, Facts, TeacherFact
 
 Evidence = Literal["measured", "attested", "declared", "none"]
@@ -16,7 +16,7 @@ _STRENGTH: tuple[Evidence, ...] = ("none", "declared", "attested", "measured")
 
 
 def facts_of(
-    chain: Chain, digest: str, data: DataFound, *, student: str | None, sound: bool
+    chain: Chain, digest: str, data: DataOrigin, *, student: str | None, sound: bool
 ) -> Facts:
     """
     The facts about a dataset and a student.
@@ -56,7 +56,7 @@ def facts_of(
     )
 
 
-def _student(chain: Chain, digest: str | None) -> ModelFound:
+def _student(chain: Chain, digest: str | None) -> ModelOrigin:
     """What is known of the student; gaps in its own chain are no gaps in the data's."""
     known = list(chain.problems)
     found = chain.model(digest, "student", quiet=True)
@@ -67,7 +67,7 @@ def _student(chain: Chain, digest: str | None) -> ModelFound:
     return found
 
 
-def _teacher(chain: Chain, writer: Writer, student: str | None, own: ModelFound) -> TeacherFact:
+def _teacher(chain: Chain, writer: RowWriter, student: str | None, own: ModelOrigin) -> TeacherFact:
     model, found = writer.model, writer.found
     measured = measured_lineage(chain, model.weights_digest, student)
     declared = () if model.lineage.init == "unknown" else (model.lineage.init,)
@@ -90,10 +90,10 @@ def _teacher(chain: Chain, writer: Writer, student: str | None, own: ModelFound)
 
 
 def _shared(
-    found: ModelFound,
+    found: ModelOrigin,
     measured: Literal["shared", "distinct"] | None,
     declared: tuple[str, ...],
-    own: ModelFound,
+    own: ModelOrigin,
     teacher: str | None,
     student: str | None,
 ) -> tuple[Answer, Evidence]:
@@ -118,7 +118,7 @@ def _shared(
     return ("no", "declared") if declared and not found.inits else ("unknown", "none")
 
 
-def _overall(teachers: Sequence[TeacherFact], data: DataFound) -> tuple[Answer, Evidence]:
+def _overall(teachers: Sequence[TeacherFact], data: DataOrigin) -> tuple[Answer, Evidence]:
     if any(one.shared == "yes" for one in teachers):
         return "yes", _strongest([one.evidence for one in teachers if one.shared == "yes"])
     if (

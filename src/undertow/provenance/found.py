@@ -13,7 +13,7 @@ from undertow.provenance.generating import GeneratingModel
 
 
 @dataclass(frozen=True)
-class ModelFound:
+class ModelOrigin:
     """A model at the end of its own chain."""
 
     inits: frozenset[str] = frozenset()
@@ -23,12 +23,12 @@ class ModelFound:
     """Whether these are all of them."""
     complete: bool = False
     """Whether every step and every dataset behind it is attested."""
-    writers: tuple[Writer, ...] = ()
+    writers: tuple[RowWriter, ...] = ()
     """Models that wrote what it was trained on."""
 
-    def joined(self, other: ModelFound) -> ModelFound:
+    def joined(self, other: ModelOrigin) -> ModelOrigin:
         """What holds of a model made of both."""
-        return ModelFound(
+        return ModelOrigin(
             self.inits | other.inits,
             self.families | other.families,
             self.known and other.known,
@@ -38,20 +38,20 @@ class ModelFound:
 
 
 @dataclass(frozen=True)
-class Writer:
+class RowWriter:
     """A model that wrote rows, or judged them."""
 
     model: GeneratingModel
-    found: ModelFound
+    found: ModelOrigin
     role: Literal["teacher", "filter", "upstream"]
 
-    def upstream(self) -> Writer:
+    def upstream(self) -> RowWriter:
         """The same, one model further away."""
         return replace(self, role="upstream")
 
 
 @dataclass(frozen=True)
-class DataFound:
+class DataOrigin:
     """A dataset at the end of its own chain."""
 
     complete: bool = False
@@ -64,7 +64,7 @@ class DataFound:
     """Largest share of model-written rows."""
     written_known: bool = False
     domains: frozenset[str] = frozenset()
-    writers: tuple[Writer, ...] = ()
+    writers: tuple[RowWriter, ...] = ()
     named_all: bool = False
     """Whether the signers claim to have named all models."""
     producers: frozenset[str] = frozenset()
@@ -74,7 +74,7 @@ class DataFound:
     """Whether each filter's ledger was checked."""
     times: tuple[datetime, ...] = field(default=())
 
-    def joined(self, other: DataFound) -> DataFound:
+    def joined(self, other: DataOrigin) -> DataOrigin:
         """What holds where two statements speak of one dataset: the worse of both."""
         return replace(
             together((self, other)),
@@ -84,10 +84,10 @@ class DataFound:
         )
 
 
-def together(parts: Iterable[DataFound]) -> DataFound:
+def together(parts: Iterable[DataOrigin]) -> DataOrigin:
     """What holds of rows taken from all the parts; rows and shares are left to the caller."""
     found = tuple(parts)
-    return DataFound(
+    return DataOrigin(
         complete=bool(found) and all(part.complete for part in found),
         whole=bool(found) and all(part.whole for part in found),
         written_known=bool(found) and all(part.written_known for part in found),

@@ -8,17 +8,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from undertow.provenance.statement import Count, Digest, Number, Said, Text
+from undertow.provenance.statement import Count, Digest, Number, Signable, Text
 
 
-class Parent(Said):
+class Parent(Signable):
     """A model that another was made of."""
 
     digest: Digest
     relation: Literal["finetune", "adapter", "merge", "quantized", "distilled"]
 
 
-class Lineage(Said):
+class Lineage(Signable):
     """What is known of a model's initialisation."""
 
     init: Digest | Literal["unknown"] = "unknown"
@@ -26,7 +26,7 @@ class Lineage(Said):
     evidence: Literal["declared", "attested", "fingerprint"] = "declared"
 
 
-class GeneratingModel(Said):
+class GeneratingModel(Signable):
     """One model that wrote rows."""
 
     name: Text
@@ -55,7 +55,7 @@ class GeneratingModel(Said):
         return self
 
 
-class Commitment(Said):
+class Commitment(Signable):
     """A digest of a secret text behind a salt, so that guesses cannot be tried without it."""
 
     alg: Literal["sha256"] = "sha256"
@@ -63,7 +63,7 @@ class Commitment(Said):
     salted: Literal[True] = True
 
 
-class SystemPrompt(Said):
+class SystemPrompt(Signable):
     """The system prompt of a generation: its digest, or a salted commitment; never its text."""
 
     disclosed: bool
@@ -84,7 +84,7 @@ class SystemPrompt(Said):
         return self
 
 
-class Intervention(Said):
+class ModelIntervention(Signable):
     """What was done to a model while it wrote; an empty list claims that nothing was."""
 
     kind: Literal[
@@ -99,7 +99,7 @@ class Intervention(Said):
     note: Text | None = None
 
 
-class SamplingSettings(Said):
+class SamplingSettings(Signable):
     """How the rows were sampled."""
 
     temperature: Number | None = None
@@ -115,7 +115,7 @@ class SamplingSettings(Said):
     dtype: Text | None = None
 
 
-class PromptSet(Said):
+class PromptSet(Signable):
     """What the models were asked."""
 
     name: Text
@@ -126,13 +126,13 @@ class PromptSet(Said):
     """Of few-shot or per-turn prefixes."""
 
 
-class Completeness(Said):
+class Completeness(Signable):
     """Whether every model is named."""
 
     teachers: Literal["complete", "best-effort"]
 
 
-class DeclaredFilter(Said):
+class DeclaredFilter(Signable):
     """A filter that rows went through and that left no ledger: known by hearsay."""
 
     id: Text
@@ -142,12 +142,12 @@ class DeclaredFilter(Said):
     """Name of the model that judged; null for a rule without one."""
 
 
-class Generate(Said):
+class Generate(Signable):
     """Models wrote rows."""
 
     teachers: Annotated[tuple[GeneratingModel, ...], Field(min_length=1)]
     system_prompt: SystemPrompt | None = None
-    interventions: tuple[Intervention, ...]
+    interventions: tuple[ModelIntervention, ...]
     sampling: SamplingSettings = Field(default_factory=SamplingSettings)
     prompt_set: PromptSet
     completeness: Completeness

@@ -13,11 +13,9 @@ from pathlib import Path
 
 from undertow.data.writing import atomic_file
 from undertow.errors import ProvenanceError
-from undertow.provenance.merkle import SIZE
-from undertow.provenance.row_leaves import row_set
-from undertow.provenance.statement import is_digest
+from undertow.provenance.row_leaves import SIZE, row_set
+from undertow.provenance.statement import canonical, is_digest, signed_json
 from undertow.provenance.steps import Edit, Filter
-from undertow.provenance.strict import canonical, parsed
 
 MEDIA_TYPE = "application/vnd.undertow.row-ledger+jsonl"
 SUFFIX = ".ledger.jsonl"
@@ -201,7 +199,7 @@ def _entry(line: bytes, path: Path, number: int) -> tuple[bytes, bytes, str]:
             bytes.fromhex(now.decode("ascii")),
             rule.decode("ascii"),
         )
-    entry = parsed(line, f"'{path}', line {number}")
+    entry = signed_json(line, f"'{path}', line {number}")
     parts = [entry.pop(key, None) for key in ("leaf", "now", "rule")]
     leaf_text, now_text, rule_text = parts
     named = isinstance(rule_text, str) and rule_text

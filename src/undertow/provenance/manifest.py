@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from undertow.errors import DataError
-from undertow.provenance.strict import canonical
+from undertow.provenance.statement import canonical
 
 MANIFEST = "sha256-manifest/v1"
 """Name of the rule by which a digest is made: SHA-256 over the canonical JSON of [{path, sha256, size}]."""
@@ -70,10 +70,10 @@ def manifest_of(path: str | Path) -> Manifest:
         raise DataError(f"cannot read '{path}': {error.strerror or error}") from error
     if not entries:
         raise DataError(f"'{path}' holds no file")
-    return checked(entries, str(path))
+    return ordered_manifest(entries, str(path))
 
 
-def checked(entries: Iterable[Entry], where: str) -> Manifest:
+def ordered_manifest(entries: Iterable[Entry], where: str) -> Manifest:
     """
     The entries as a manifest, in order.
 

@@ -8,16 +8,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from undertow.provenance.chain import MODEL_STEPS, with_role
-from undertow.provenance.found import ModelFound
+from undertow.provenance.found import ModelOrigin
 from undertow.provenance.signers import Accepted
 
 if TYPE_CHECKING:
     from undertow.provenance.chain import Chain
 
 
-def model_found(chain: Chain, digest: str, name: str, *, quiet: bool) -> ModelFound:
+def model_found(chain: Chain, digest: str, name: str, *, quiet: bool) -> ModelOrigin:
     """What all accepted statements about a model say together: where they differ, both count."""
-    found: ModelFound | None = None
+    found: ModelOrigin | None = None
     for one in chain.steps(digest, MODEL_STEPS):
         made = (
             _trained(chain, one, digest)
@@ -28,11 +28,11 @@ def model_found(chain: Chain, digest: str, name: str, *, quiet: bool) -> ModelFo
     if found is None:
         if not quiet:
             chain.missing(digest, name, "model")
-        return ModelFound()
+        return ModelOrigin()
     return found
 
 
-def _trained(chain: Chain, one: Accepted, digest: str) -> ModelFound:
+def _trained(chain: Chain, one: Accepted, digest: str) -> ModelOrigin:
     inits, data = with_role(one, "init-weights"), with_role(one, "train-data")
     chain.link(one, digest, {"data": ", ".join(each.name for each in data) or "none named"})
     base = _bases(chain, one, [(each.sha256, each.name) for each in inits])
@@ -49,16 +49,16 @@ def _trained(chain: Chain, one: Accepted, digest: str) -> ModelFound:
     return base
 
 
-def _remade(chain: Chain, one: Accepted, digest: str) -> ModelFound:
+def _remade(chain: Chain, one: Accepted, digest: str) -> ModelOrigin:
     inputs = with_role(one, "input-weights")
     chain.link(one, digest, {"of": ", ".join(each.name for each in inputs) or "none named"})
     return _bases(chain, one, [(each.sha256, each.name) for each in inputs])
 
 
-def _bases(chain: Chain, one: Accepted, named: list[tuple[str | None, str]]) -> ModelFound:
+def _bases(chain: Chain, one: Accepted, named: list[tuple[str | None, str]]) -> ModelOrigin:
     if not named:
         chain.block("inconsistent", _said(one), "the step names no weights that it began from")
-        return ModelFound()
+        return ModelOrigin()
     found = [chain.model(digest, name) for digest, name in named]
     joined = found[0]
     for each in found[1:]:

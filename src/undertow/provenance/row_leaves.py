@@ -1,5 +1,7 @@
 """
 One leaf a row: the digest of a record's canonical JSON, the same from JSON Lines and from any encoding of Parquet.
+
+Roots over leaves have the shape of RFC 6962, section 2.1, without its leaf hash, which is made here.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,15 @@ from undertow.data.lines import LineError, parsed
 from undertow.data.opening import SUFFIXES, opened
 from undertow.engines.choice import choose
 from undertow.errors import DataError
-from undertow.provenance.merkle import SIZE
+
+SIZE = 32
+"""Bytes of a leaf and of a root."""
+
+EMPTY = sha256(b"").digest()
+"""Root over no leaves."""
+
+_NODE = b"\x01"
+
 
 CANON = "json-sorted/v1"
 """Name of the spelling: sorted keys, no spaces, ASCII; keys whose value is null are left out."""
@@ -54,12 +64,52 @@ def leaf(record: object) -> bytes:
     return sha256(_LEAF + text.encode("ascii")).digest()
 
 
+def root(leaves: bytes) -> bytes:
+    """
+    The root over leaves of 32 bytes, one behind the other.
+
+    >>> root(b"").hex()[:8]
+    'e3b0c442'
+    """
+    level = memoryview(leaves)
+    while len(level) > SIZE:
+        pairs = len(level) - len(level) % (2 * SIZE)
+        above = [
+            sha256(_NODE + level[at : at + 2 * SIZE]).digest() for at in range(0, pairs, 2 * SIZE)
+        ]
+        # The last of an odd number rises as it is, which gives RFC 6962's tree.
+        level = memoryview(b"".join(above) + bytes(level[pairs:]))
+    return bytes(level) or EMPTY
+
+
 def row_set(leaves: bytes) -> str:
     """
     SHA-256 in hex over the leaves in their own order: the same for the same rows in any order.
     """
     ordered = sorted(leaves[at : at + SIZE] for at in range(0, len(leaves), SIZE))
     return sha256(_SET + b"".join(ordered)).hexdigest()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a dataset by their leaves."""
+
+    leaves: bytes
+
+    @cached_property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.leaves) // SIZE
+
+    @cached_property
+    def merkle(self) -> str:
+        """Root over them in their order, in hex."""
+        return root(self.leaves).hex()
+
+    @cached_property
+    def set(self) -> str:
+        """Their row set, in hex."""
+        return row_set(self.leaves)
 
 
 def leaves_of(path: str | Path, *, jobs: int | None = None) -> bytes:

@@ -1,22 +1,35 @@
 """
 The in-toto statement: what is spoken of, by digest, and what is said of it; every shape closed.
 
+Its JSON is read so that every reader sees the same: no key twice, no number that readers round.
 Source: in-toto, "Statement layer specification", version 1. Unlike it, unknown fields are refused, not passed over.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 
 from undertow.data.configuration import sentence
-from undertow.errors import ProvenanceError
-from undertow.provenance.strict import canonical, parsed
+from undertow.errors import InputError, ProvenanceError
 from undertow.results.stored import Stored
+from undertow.results.strict_json import tables_of
+
+LARGEST = 1 << 24
+"""Bytes of one signed document, at most."""
+
+DEEPEST = 32
+"""Levels of nesting, at most."""
+
+EXACT = 2**53 - 1
+"""The largest whole number that every reader of JSON keeps (RFC 8259, section 6)."""
+
 
 PROVENANCE = "https://slsa.dev/provenance/v1"
 SUMMARY = "https://slsa.dev/verification_summary/v1"
@@ -41,16 +54,16 @@ DigestSet = dict[Text, Text]
 """Digests by algorithm, e.g. `sha256` or `gitCommit`."""
 
 
-class Said(Stored):
+class Signable(Stored):
     """Base of everything signed: closed, and spelled in camelCase as in-toto and SLSA do."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
-S = TypeVar("S", bound=Said)
+S = TypeVar("S", bound=Signable)
 
 
-class Subject(Said):
+class Subject(Signable):
     """What a statement speaks of."""
 
     name: Text
@@ -59,7 +72,7 @@ class Subject(Said):
     """Of a dataset: `manifest`, `rows`, `rowMerkle`, `rowSet`, `rowCanon`."""
 
 
-class Resource(Said):
+class Resource(Signable):
     """Something that a step used or made (in-toto's ResourceDescriptor)."""
 
     name: Text
@@ -80,7 +93,7 @@ class Resource(Said):
         return self.digest.get("sha256")
 
 
-class Statement(Said):
+class Statement(Signable):
     """A statement with its predicate not looked into yet."""
 
     type_: Literal["https://in-toto.io/Statement/v1"] = Field(
@@ -95,7 +108,7 @@ class Statement(Said):
         return payload_of(self)
 
 
-def payload_of(document: Said) -> bytes:
+def payload_of(document: Signable) -> bytes:
     """The canonical JSON of a document, without the fields that are not set."""
     return canonical(document.model_dump(mode="json", by_alias=True, exclude_none=True))
 
@@ -107,7 +120,7 @@ def read_statement(payload: bytes, where: str) -> Statement:
     Raises:
         ProvenanceError: naming the field, if it is none.
     """
-    statement = as_said(Statement, parsed(payload, where), where)
+    statement = read_as(Statement, signed_json(payload, where), where)
     for subject in statement.subject:
         if not is_digest(subject.digest.get("sha256")):
             raise ProvenanceError(
@@ -116,7 +129,7 @@ def read_statement(payload: bytes, where: str) -> Statement:
     return statement
 
 
-def as_said(model: type[S], table: Mapping[str, Any], where: str) -> S:
+def read_as(model: type[S], table: Mapping[str, Any], where: str) -> S:
     """
     The table as a closed document.
 
@@ -132,12 +145,71 @@ def as_said(model: type[S], table: Mapping[str, Any], where: str) -> S:
         raise ProvenanceError(sentence(error, model, where)) from error
 
 
+def signed_json(content: bytes, where: str) -> dict[str, Any]:
+    """
+    The JSON object that the bytes hold; `where` names them in the error.
+
+    Raises:
+        ProvenanceError: it is too large, no UTF-8, no JSON object, has a key twice, is nested too deeply, or holds a
+            fraction, a number beyond 2^53 or half a surrogate pair.
+    """
+    if len(content) > LARGEST:
+        raise ProvenanceError(f"{where} has {len(content)} bytes; allowed: at most {LARGEST}")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ProvenanceError(f"{where} is not UTF-8 (byte {error.start})") from error
+    try:
+        table: dict[str, Any] = tables_of(text, Path(where.strip("'")), again="")
+    except InputError as error:
+        raise ProvenanceError(error.message) from error
+    _refuse_inexact(table, where, 1)
+    return table
+
+
+def canonical(value: object) -> bytes:
+    """
+    The one spelling of a value that is signed and hashed: sorted keys, no spaces, ASCII.
+
+    >>> canonical({"b": ["é"], "a": 1})
+    b'{"a":1,"b":["\\\\u00e9"]}'
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def _refuse_inexact(value: object, where: str, depth: int) -> None:
+    if depth > DEEPEST:
+        raise ProvenanceError(f"{where} is nested more than {DEEPEST} levels deep")
+    if isinstance(value, float):
+        raise ProvenanceError(
+            f'{where} holds the number {value!r}; allowed: fractions as strings, e.g. "0.7"'
+        )
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > EXACT:
+        raise ProvenanceError(
+            f"{where} holds the number {value}, which other readers would round; allowed: a string"
+        )
+    if isinstance(value, str):
+        _refuse_surrogate(value, where)
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            _refuse_surrogate(key, where)
+            _refuse_inexact(entry, where, depth + 1)
+    elif isinstance(value, list):
+        for entry in value:
+            _refuse_inexact(entry, where, depth + 1)
+
+
+def _refuse_surrogate(text: str, where: str) -> None:
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise ProvenanceError(f"{where} holds half a surrogate pair, which no encoding can write")
+
+
 def is_digest(text: object) -> bool:
     """Whether it is a SHA-256 in lower-case hex."""
     return isinstance(text, str) and len(text) == 64 and set(text) <= set("0123456789abcdef")
 
 
-def spelled(moment: datetime) -> str:
+def time_text(moment: datetime) -> str:
     """A moment as statements write it."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 

@@ -11,15 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from undertow.provenance.generating import Generate
-from undertow.provenance.statement import (
-    Count,
-    Digest,
-    Number,
-    Resource,
-    Said,
-    Text,
-    Time,
-)
+from undertow.provenance.statement import Count, Digest, Number, Resource, Signable, Text, Time
 
 BUILD = "urn:undertow:build:"
 BUILDER = "urn:undertow:builder/v1"
@@ -29,7 +21,7 @@ DECLARED = "urn:undertow:builder:declared/v1"
 """Who carried out a step that somebody describes with `undertow attest`: it is known by hearsay."""
 
 
-class Rule(Said):
+class Rule(Signable):
     """One rule of a filter."""
 
     id: Text
@@ -41,7 +33,7 @@ class Rule(Said):
     """Name of the model that judged, which is then a source of its own; null for a rule without one."""
 
 
-class Collect(Said):
+class Collect(Signable):
     """
     Rows came from people, instruments or templates; no model wrote them, as far as the signer says.
     """
@@ -53,7 +45,7 @@ class Collect(Said):
     """Largest share of rows that a model may have written, in [0, 1]."""
 
 
-class Filter(Said):
+class Filter(Signable):
     """Rows were removed."""
 
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
@@ -63,7 +55,7 @@ class Filter(Said):
     """Row set of the input: kept and removed leaves together have it."""
 
     @property
-    def changes(self) -> tuple[Change, ...]:
+    def changes(self) -> tuple[RowChange, ...]:
         """None: what a filter leaves is as it was."""
         return ()
 
@@ -81,7 +73,7 @@ class Filter(Said):
         return self
 
 
-class Change(Said):
+class RowChange(Signable):
     """One kind of change to rows."""
 
     id: Text
@@ -91,10 +83,10 @@ class Change(Said):
     """Name of the model that chose or wrote, which is then a source of its own; null for a change without one."""
 
 
-class Edit(Said):
+class Edit(Signable):
     """Rows were changed; some may have been removed."""
 
-    changes: Annotated[tuple[Change, ...], Field(min_length=1)]
+    changes: Annotated[tuple[RowChange, ...], Field(min_length=1)]
     rules: tuple[Rule, ...] = ()
     """Of what was removed."""
     rows_in: Count
@@ -114,7 +106,7 @@ class Edit(Said):
         return self
 
 
-class Source(Said):
+class Source(Signable):
     """One dataset of a mix."""
 
     name: Text
@@ -122,14 +114,14 @@ class Source(Said):
     """Rows taken from it."""
 
 
-class Mix(Said):
+class Mix(Signable):
     """Datasets were put together."""
 
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     seed: Number | None = None
 
 
-class FineTune(Said):
+class FineTune(Signable):
     """A model was trained on data."""
 
     method: Text
@@ -137,14 +129,14 @@ class FineTune(Said):
     seed: Number | None = None
 
 
-class Merge(Said):
+class Merge(Signable):
     """Models were merged."""
 
     method: Text
     weights: dict[Text, Number] = Field(default_factory=dict)
 
 
-class Quantize(Said):
+class Quantize(Signable):
     """A model's weights were stored with fewer bits."""
 
     method: Text
@@ -169,14 +161,14 @@ BUILD_TYPES = {f"{BUILD}{'llm-' if name == 'generate' else ''}{name}/v1": name f
 """The name of each build type's step."""
 
 
-class Builder(Said):
+class Builder(Signable):
     """Who carried a step out."""
 
     id: Text
     version: dict[Text, Text] = Field(default_factory=dict)
 
 
-class Metadata(Said):
+class Metadata(Signable):
     """When a step ran."""
 
     invocation_id: Text | None = None
@@ -184,7 +176,7 @@ class Metadata(Said):
     finished_on: Time
 
 
-class RunDetails(Said):
+class RunDetails(Signable):
     """How a step was carried out."""
 
     builder: Builder
@@ -192,7 +184,7 @@ class RunDetails(Said):
     byproducts: tuple[Resource, ...] = ()
 
 
-class BuildDefinition(Said):
+class BuildDefinition(Signable):
     """What a step was asked, and what it used."""
 
     build_type: Text
@@ -201,7 +193,7 @@ class BuildDefinition(Said):
     resolved_dependencies: tuple[Resource, ...] = ()
 
 
-class Provenance(Said):
+class Provenance(Signable):
     """SLSA's provenance predicate, version 1."""
 
     build_definition: BuildDefinition

@@ -17,8 +17,17 @@ from undertow.data.configuration import read_toml
 from undertow.errors import ProvenanceError
 from undertow.provenance.envelope import Envelope, read_envelope, verified_by
 from undertow.provenance.keys import public_key, read_public_key
-from undertow.provenance.statement import Digest, Said, Text, Time, as_said, moment, spelled
-from undertow.provenance.strict import canonical, parsed
+from undertow.provenance.statement import (
+    Digest,
+    Signable,
+    Text,
+    Time,
+    canonical,
+    moment,
+    read_as,
+    signed_json,
+    time_text,
+)
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Key
@@ -32,7 +41,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 """Of a key: plain ASCII, so that no two look alike."""
 
 
-class TrustedKey(Said):
+class TrustedKey(Signable):
     """One key and what it may sign."""
 
     id: Name
@@ -51,7 +60,7 @@ class TrustedKey(Said):
     """Nothing that it signed is accepted any more, whenever it says it was: a thief can date as he likes."""
 
 
-class TrustedModel(Said):
+class TrustedModel(Signable):
     """
     An initial checkpoint that needs no provenance, or a model whose initialisation is known for certain.
     """
@@ -69,7 +78,7 @@ class TrustedModel(Said):
         return self.init or self.digest
 
 
-class Thresholds(Said):
+class Thresholds(Signable):
     """Signatures by different keys that a statement needs, by role."""
 
     producer: Annotated[int, Field(ge=1, le=16)] = 1
@@ -77,7 +86,7 @@ class Thresholds(Said):
     gate: Annotated[int, Field(ge=1, le=16)] = 1
 
 
-class TrustFile(Said):
+class TrustFile(Signable):
     """Everything that is trusted; what is not in here is not."""
 
     schema_: Literal["undertow.trust/1"] = Field(default="undertow.trust/1", alias="schema")
@@ -177,7 +186,7 @@ def draft(path: Path) -> TrustFile:
         pem = key.get("pem") if isinstance(key, dict) else None
         if isinstance(pem, str) and "BEGIN" not in pem:
             key["pem"] = _content(path.parent / pem).decode("ascii", "replace")
-    return as_said(TrustFile, _camel(tables), f"'{path}'")
+    return read_as(TrustFile, _camel(tables), f"'{path}'")
 
 
 def allowed_subject(key: TrustedKey, name: str) -> bool:
@@ -203,7 +212,7 @@ def _signed(content: bytes, path: Path, root: str | Path | None) -> TrustFile:
         )
     if not verified_by(envelope, {"root": read_public_key(root)}):
         raise ProvenanceError(f"'{path}' is not signed by the root key '{root}'")
-    file = as_said(TrustFile, parsed(envelope.payload, f"'{path}'"), f"'{path}'")
+    file = read_as(TrustFile, signed_json(envelope.payload, f"'{path}'"), f"'{path}'")
     if file.expires is None:
         raise ProvenanceError(
             f"'{path}' is signed and has no 'expires', so an old one could be shown for ever"
@@ -242,4 +251,4 @@ def _camel(value: Any) -> Any:
         return {to_camel(key): _camel(entry) for key, entry in value.items()}
     if isinstance(value, list):
         return [_camel(entry) for entry in value]
-    return spelled(value) if isinstance(value, datetime) else value
+    return time_text(value) if isinstance(value, datetime) else value

@@ -11,17 +11,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from undertow.provenance.statement import Count, Digest, DigestSet, Number, Said, Text, Time
+from undertow.provenance.statement import Count, Digest, DigestSet, Number, Signable, Text, Time
 
 
-class Verifier(Said):
+class Verifier(Signable):
     """Who looked."""
 
     id: Text
     version: dict[Text, Text] = Field(default_factory=dict)
 
 
-class Tool(Said):
+class Tool(Signable):
     """What was looked with."""
 
     name: Text
@@ -29,7 +29,7 @@ class Tool(Said):
     digest: Digest | None = None
 
 
-class Claim(Said):
+class Claim(Signable):
     """One number that was compared with a threshold."""
 
     metric: Text
@@ -39,7 +39,7 @@ class Claim(Said):
     passed: bool
 
 
-class Against(Said):
+class Against(Signable):
     """The student that an audit holds for, and the models that wrote the data."""
 
     student_init: Digest
@@ -50,7 +50,7 @@ Share = Annotated[str, StringConstraints(pattern=r"^(0(\.\d{1,30})?|1(\.0{1,30})
 """A share in [0, 1] as a decimal string."""
 
 
-class Power(Said):
+class Power(Signable):
     """How often the audit sees what it looks for."""
 
     value: Share
@@ -60,14 +60,14 @@ class Power(Said):
     level: Number | None = None
 
 
-class Evidence(Said):
+class StoredEvidence(Signable):
     """The stored result behind a verdict."""
 
     name: Text | None = None
     digest: DigestSet
 
 
-class AuditResult(Said):
+class AuditResult(Signable):
     """What an audit of a dataset found, for one student base."""
 
     verifier: Verifier
@@ -82,7 +82,7 @@ class AuditResult(Said):
     power: Power | None = None
     pre_registration: Digest | None = None
     assurance_level: Text | None = None
-    evidence: Evidence
+    evidence: StoredEvidence
 
     @model_validator(mode="after")
     def _passed_means_all(self) -> Self:
@@ -91,7 +91,7 @@ class AuditResult(Said):
         return self
 
 
-class LineageResult(Said):
+class LineageResult(Signable):
     """What a measurement found of the initialisation of two models; the subject is the teacher."""
 
     verifier: Verifier
@@ -100,30 +100,30 @@ class LineageResult(Said):
     student: Digest
     verdict: Literal["shared", "distinct", "unknown"]
     methods: Annotated[tuple[Text, ...], Field(min_length=1)]
-    evidence: Evidence
+    evidence: StoredEvidence
 
 
-class Policy(Said):
+class SummaryPolicy(Signable):
     """The policy of a summary."""
 
     uri: Text
     digest: DigestSet
 
 
-class Input(Said):
+class SummaryInput(Signable):
     """An attestation that a decision rests on, by the digest of its payload."""
 
     digest: DigestSet
 
 
-class Summary(Said):
+class Summary(Signable):
     """SLSA's verification summary, version 1."""
 
     verifier: Verifier
     time_verified: Time
     resource_uri: Text
-    policy: Policy
-    input_attestations: tuple[Input, ...]
+    policy: SummaryPolicy
+    input_attestations: tuple[SummaryInput, ...]
     verification_result: Literal["PASSED", "FAILED"]
     verified_levels: tuple[Text, ...]
     slsa_version: Text | None = None

@@ -15,9 +15,9 @@ from undertow.provenance.at_hand import AtHand
 from undertow.provenance.bundle import Attestation, bundle_path, read_bundles
 from undertow.provenance.chain import DATA_STEPS, Chain
 from undertow.provenance.facts import facts_of
-from undertow.provenance.statement import spelled
+from undertow.provenance.model_weights import weights_digest
+from undertow.provenance.statement import time_text
 from undertow.provenance.trust import Trust
-from undertow.provenance.weights import weights_digest
 from undertow.results.provenance import Facts, Link, Problem, VerifyDocument
 from undertow.worlds import locate
 
@@ -70,7 +70,7 @@ def verify(request: VerifyRequest, trust: Trust, now: datetime) -> VerifyDocumen
         trust_digest=trust.digest,
         trust_version=trust.file.version,
         attestations=tuple(map(str, paths)),
-        at=spelled(now),
+        at=time_text(now),
         command=request.command,
     )
 

@@ -1,8 +1,8 @@
 """
-Signatures of third parties on model folders (OpenSSF Model Signing), read and checked against the files here.
+The digest of a model's weights, and signatures of third parties on model folders, checked against the files here.
 
-Source: OpenSSF, "Model Signing Specification", version 1.0, with keys of elliptic curves. The digest that it gives a
-model does not bind file names, so chains are never built on it: what comes out of here is undertow's own.
+Source of the signatures: OpenSSF, "Model Signing Specification", version 1.0, with keys of elliptic curves. The digest
+that it gives a model does not bind file names, so chains are never built on it: what comes out of here is undertow's.
 """
 
 from __future__ import annotations
@@ -16,19 +16,73 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from undertow.errors import ProvenanceError
+from undertow.errors import ModelError, ProvenanceError
+from undertow.models.digest import model_digest
 from undertow.provenance.envelope import SIGSTORE_BUNDLE, STATEMENT_TYPE, read_envelope, verified_by
 from undertow.provenance.keys import read_public_key
 from undertow.provenance.manifest import manifest_of
-from undertow.provenance.statement import Digest
-from undertow.provenance.strict import canonical, parsed
-from undertow.provenance.weights import weights_digest
-
-SIGNATURE = "https://model_signing/signature/v1.0"
-"""Predicate type."""
+from undertow.provenance.statement import Digest, canonical, signed_json
 
 SCHEMES = ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ed25519")
-"""Of keys that are accepted for these signatures."""
+"""Of keys that are accepted for third parties' signatures."""
+
+_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
+_LONGEST_HEADER = 100_000_000
+"""Bytes, the limit of the format's own readers."""
+
+
+def weights_digest(path: str | Path) -> str | None:
+    """
+    SHA-256 in hex as `models.digest` makes it; None for a model that is not here.
+
+    Raises:
+        ModelError: a folder without safetensors, with pickled weights beside them, or with a file that is cut off.
+    """
+    base, plus, adapter = str(path).partition("+")
+    if not Path(base).is_dir():
+        return None
+    for folder in [Path(base), Path(adapter)] if plus else [Path(base)]:
+        _refuse_partial(folder)
+    return model_digest(path)
+
+
+def _refuse_partial(folder: Path) -> None:
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise ModelError(f"'{folder}' holds no .safetensors, so its weights have no digest")
+    pickled = sorted(file.name for pattern in _PICKLED for file in folder.glob(pattern))
+    if pickled:
+        raise ModelError(
+            f"'{folder}' holds '{pickled[0]}' beside its .safetensors, which a digest of these does not cover",
+            hint="remove the weights that are not safetensors",
+        )
+    for file in files:
+        _refuse_cut_off(file)
+
+
+def _refuse_cut_off(file: Path) -> None:
+    """
+    Compare a file's size with what its header promises.
+
+    Source of the format: safetensors, "Format": 8 bytes of length, a JSON header, then the tensors without gaps.
+    """
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if not 2 <= length <= min(size - 8, _LONGEST_HEADER):
+            raise ModelError(f"'{file}' is no safetensors file, or is cut off in its header")
+        try:
+            header = json.loads(stream.read(length))
+            ends = [
+                tensor["data_offsets"][1]
+                for name, tensor in header.items()
+                if name != "__metadata__"
+            ]
+            promised = 8 + length + max(map(int, ends), default=0)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+            raise ModelError(f"'{file}' has no readable safetensors header") from error
+    if promised != size:
+        raise ModelError(f"'{file}' has {size} bytes; its header promises {promised}")
 
 
 class _Foreign(BaseModel):
@@ -54,14 +108,14 @@ class _Predicate(_Foreign):
     resources: Annotated[tuple[_Resource, ...], Field(min_length=1, max_length=100_000)]
 
 
-class _Subject(_Foreign):
+class _ModelSubject(_Foreign):
     name: str
     digest: dict[str, str]
 
 
 class _Statement(_Foreign):
     predicate_type: Literal["https://model_signing/signature/v1.0"] = Field(alias="predicateType")
-    subject: Annotated[tuple[_Subject, ...], Field(min_length=1, max_length=1)]
+    subject: Annotated[tuple[_ModelSubject, ...], Field(min_length=1, max_length=1)]
     predicate: _Predicate
 
 
@@ -100,7 +154,7 @@ def signed_model(folder: Path, signature: Path, key: Path) -> SignedModel:
 
 
 def _envelope(content: bytes, where: str) -> Any:
-    table = parsed(content, where)
+    table = signed_json(content, where)
     if table.get("mediaType") != SIGSTORE_BUNDLE:
         raise ProvenanceError(
             f"{where} is no Sigstore bundle of version 0.3: {table.get('mediaType')!r}"
@@ -115,7 +169,7 @@ def _envelope(content: bytes, where: str) -> Any:
 
 
 def _statement(payload: bytes, where: str) -> _Statement:
-    table = parsed(payload, where)
+    table = signed_json(payload, where)
     try:
         return _Statement.model_validate_json(json.dumps(table), strict=True)
     except ValidationError as error:

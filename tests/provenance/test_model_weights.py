@@ -9,7 +9,7 @@ import pytest
 
 from undertow.errors import ModelError
 from undertow.models.digest import model_digest
-from undertow.provenance.weights import weights_digest
+from undertow.provenance.model_weights import weights_digest
 from undertow.worlds import folder
 
 

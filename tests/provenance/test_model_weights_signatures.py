@@ -16,8 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from undertow.errors import InputError
 from undertow.provenance.envelope import authenticated
-from undertow.provenance.model_signing import signed_model
-from undertow.provenance.weights import weights_digest
+from undertow.provenance.model_weights import signed_model, weights_digest
 from undertow.worlds import folder
 
 KIND = "application/vnd.in-toto+json"
