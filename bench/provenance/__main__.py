@@ -25,7 +25,7 @@ from undertow.provenance.bundle import bundle_path
 from undertow.provenance.envelope import read_envelope, sealed, verified_by
 from undertow.provenance.model_weights import weights_digest
 from undertow.provenance.signed_steps import dataset, sign_into
-from undertow.provenance.statement import Subject
+from undertow.provenance.statement import StatementSubject
 from undertow.provenance.trust import read_trust
 from undertow.provenance.verify import VerifyRequest, verify
 
@@ -180,7 +180,7 @@ def _chain(folder: Path) -> list[Figure]:
     place.mkdir()
     scene = Scene(place)
     made = scene.statements.pop("filter")[0]
-    first = Subject(name="first", digest={"sha256": "1" * 64}, annotations={"rows": "36"})
+    first = StatementSubject(name="first", digest={"sha256": "1" * 64}, annotations={"rows": "36"})
     scene.statements["filter"] = (
         made.model_copy(
             update={"subject": (made.subject[0].model_copy(update={"digest": first.digest}),)}
@@ -191,7 +191,9 @@ def _chain(folder: Path) -> list[Figure]:
     for number in range(2, STEPS - 4):
         digest = f"{number:064x}"
         mixed = scene.mixed({"part": "36"}, {"part": before})
-        subject = Subject(name="part", digest={"sha256": digest}, annotations={"rows": "36"})
+        subject = StatementSubject(
+            name="part", digest={"sha256": digest}, annotations={"rows": "36"}
+        )
         scene.statements[f"mix {number}"] = (
             mixed.model_copy(update={"subject": (subject,)}),
             ("producer",),

@@ -25,11 +25,11 @@ from tests.provenance.scene import (
 )
 from undertow.policy.gate import sign_summary
 from undertow.provenance.bundle import bundle_path
-from undertow.provenance.generating import Lineage
 from undertow.provenance.manifest import Entry, ordered_manifest
 from undertow.provenance.signed_steps import dataset, used
-from undertow.provenance.statement import Subject, time_text
-from undertow.provenance.verdicts import Against, Claim
+from undertow.provenance.signed_verdicts import Against, Claim
+from undertow.provenance.statement import StatementSubject, time_text
+from undertow.provenance.steps import Lineage
 
 Tamper = Callable[[Scene], object]
 
@@ -551,7 +551,7 @@ def endless_chain(scene: Scene) -> None:
     scene.replace("filter", last)
     for number in range(250):
         made = scene.mixed({f"step {number + 1}": "36"}, {f"step {number + 1}": digest(number + 1)})
-        subject = Subject(
+        subject = StatementSubject(
             name=f"step {number}", digest={"sha256": digest(number)}, annotations={"rows": "36"}
         )
         scene.statements[f"step {number}"] = (
@@ -598,7 +598,7 @@ def two_row_sets(scene: Scene) -> None:
     """Rows in no file, named by one row set and annotated with another."""
     rows_set = scene.statements["raw"][0].subject[0].annotations["rowSet"]
     about = {"manifest": "row-set/v1", "rows": "40", "rowSet": rows_set}
-    other = Subject(name="raw.jsonl", digest={"sha256": "9" * 64}, annotations=about)
+    other = StatementSubject(name="raw.jsonl", digest={"sha256": "9" * 64}, annotations=about)
     scene.replace("raw", scene.generated(subject=other))
     scene.changed(
         "filter",

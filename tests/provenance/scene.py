@@ -18,15 +18,18 @@ from securesystemslib.signer import CryptoSigner
 from undertow.policy.gate import compiled_rules, decide
 from undertow.policy.rules import load_policy
 from undertow.provenance.bundle import bundle_path
-from undertow.provenance.envelope import STATEMENT_TYPE, authenticated
-from undertow.provenance.generating import (
+from undertow.provenance.data_steps import (
+    Collect,
     Completeness,
     Generate,
-    GeneratingModel,
+    Mix,
     PromptSet,
     SamplingSettings,
+    Source,
 )
+from undertow.provenance.envelope import STATEMENT_TYPE, authenticated
 from undertow.provenance.manifest import manifest_of
+from undertow.provenance.model_steps import FineTune
 from undertow.provenance.row_leaves import leaves_of
 from undertow.provenance.signed_steps import (
     Signing,
@@ -37,10 +40,8 @@ from undertow.provenance.signed_steps import (
     step_statement,
     used,
 )
-from undertow.provenance.statement import AUDIT, Statement, Subject, payload_of, time_text
-from undertow.provenance.steps import Collect, FineTune, Mix, Source
-from undertow.provenance.trust import TrustFile, read_trust
-from undertow.provenance.verdicts import (
+from undertow.provenance.signed_verdicts import (
+    AUDIT,
     Against,
     AuditResult,
     Claim,
@@ -49,6 +50,9 @@ from undertow.provenance.verdicts import (
     Tool,
     Verifier,
 )
+from undertow.provenance.statement import Statement, StatementSubject, payload_of, time_text
+from undertow.provenance.steps import GeneratingModel
+from undertow.provenance.trust import TrustFile, read_trust
 from undertow.provenance.verify import VerifyRequest, verify
 from undertow.results.provenance import GateDocument
 
@@ -126,7 +130,7 @@ class Scene:
         self.models = [{"name": "base-a", "digest": BASE}, {"name": "base-b", "digest": OTHER}]
         self.raw = write_rows(self.folder / "raw.jsonl", rows(40))
         self.data = write_rows(self.folder / "rows.jsonl", rows(40)[:36])
-        self.lessons = Subject(
+        self.lessons = StatementSubject(
             name="lessons", digest={"sha256": "c" * 64}, annotations={"rows": "9"}
         )
         self.statements = {
@@ -147,14 +151,14 @@ class Scene:
         bundle.unlink()
         self.statements["filter"] = (Statement.model_validate(payload), ("producer",))
 
-    def collected(self, subject: Subject, **changes: Any) -> Statement:
+    def collected(self, subject: StatementSubject, **changes: Any) -> Statement:
         """That people wrote something."""
         said = Collect(**({"origin": "people", "domain": "numbers"} | changes))
         return step_statement("collect", [subject], said, finished=NOW - timedelta(days=3))
 
     def tuned(self, base: str = BASE) -> Statement:
         """That the teacher was tuned on a base."""
-        subject = Subject(name="teacher", digest={"sha256": TEACHER})
+        subject = StatementSubject(name="teacher", digest={"sha256": TEACHER})
         parts = [used("init-weights", "base", base), used("train-data", "lessons", "c" * 64)]
         return step_statement(
             "finetune", [subject], FineTune(method="lora"), parts, finished=NOW - timedelta(days=2)
@@ -165,7 +169,7 @@ class Scene:
         *models: GeneratingModel,
         domain: str = "numbers",
         named: str = "complete",
-        subject: Subject | None = None,
+        subject: StatementSubject | None = None,
         further: Sequence[Any] = (),
     ) -> Statement:
         """That the teacher, or these models, wrote the raw rows."""
@@ -200,7 +204,7 @@ class Scene:
             "power": Power(value="0.9", at="0.67"),
             "evidence": StoredEvidence(digest={"sha256": "e" * 64}),
         }
-        subject = Subject(
+        subject = StatementSubject(
             name="rows.jsonl", digest={"sha256": digest or manifest_of(self.data).digest}
         )
         return statement(AUDIT, [subject], AuditResult(**(fields | changes)))

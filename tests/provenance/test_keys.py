@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives.serialization import (
 
 from undertow.errors import ProvenanceError
 from undertow.provenance.envelope import sealed, verified_by
-from undertow.provenance.keys import KINDS, make_key, open_signer, public_key, read_public_key
+from undertow.provenance.keys import make_key, open_signer, public_key, read_public_key
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["ed25519", "p256"])
 @pytest.mark.parametrize("passphrase", ["", "correct horse"])
 def test_a_key_that_was_made_signs(kind: str, passphrase: str, tmp_path: Path) -> None:
     """The private file is its owner's alone; the public one verifies what it signs."""

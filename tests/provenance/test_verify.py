@@ -8,10 +8,10 @@ import pytest
 
 from tests.provenance.scene import BASE, OTHER, Scene, rows, signing, teacher, write_rows
 from undertow.provenance.bundle import bundle_path
-from undertow.provenance.generating import GeneratingModel, Lineage
 from undertow.provenance.signed_results import sign_lineage
 from undertow.provenance.signed_steps import dataset
-from undertow.provenance.statement import Statement, Subject
+from undertow.provenance.statement import Statement, StatementSubject
+from undertow.provenance.steps import GeneratingModel, Lineage
 from undertow.results.provenance import Facts
 
 
@@ -184,7 +184,7 @@ def test_a_gap_in_the_students_own_chain_is_only_a_remark(tmp_path: Path) -> Non
     """The data is as well proved as before; the student counts as related to every teacher."""
     scene = Scene(tmp_path, student="5" * 64)
     table = scene.tuned("6" * 64).model_copy(
-        update={"subject": (Subject(name="student", digest={"sha256": "5" * 64}),)}
+        update={"subject": (StatementSubject(name="student", digest={"sha256": "5" * 64}),)}
     )
     scene.statements["student"] = (table, ("producer",))
     document = scene.ask().verification

@@ -44,10 +44,10 @@ def collect(
 
     They came from people, instruments or templates, as far as you know.
     """
+    from undertow.provenance.data_steps import Collect
     from undertow.provenance.signed_results import decimal
-    from undertow.provenance.signed_steps import dataset, sign_beside, step_statement
+    from undertow.provenance.signed_steps import DECLARED, dataset, sign_beside, step_statement
     from undertow.provenance.statement import read_as
-    from undertow.provenance.steps import DECLARED, Collect
 
     who = required_signing(keys, public_key)
     said = read_as(
@@ -136,8 +136,14 @@ def mix(
     """Datasets that were put together."""
     from undertow.errors import DataError
     from undertow.provenance.bundle import carry
-    from undertow.provenance.signed_steps import dataset, sign_beside, step_statement, used
-    from undertow.provenance.steps import DECLARED, Mix, Source
+    from undertow.provenance.data_steps import Mix, Source
+    from undertow.provenance.signed_steps import (
+        DECLARED,
+        dataset,
+        sign_beside,
+        step_statement,
+        used,
+    )
 
     who = required_signing(keys, public_key)
     parts, dependencies, paths = [], [], []

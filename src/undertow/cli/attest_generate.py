@@ -99,8 +99,7 @@ def generate(
     """
     from undertow.provenance.bundle import carry
     from undertow.provenance.drafts import generation, read_draft
-    from undertow.provenance.signed_steps import dataset, sign_beside, step_statement
-    from undertow.provenance.steps import DECLARED
+    from undertow.provenance.signed_steps import DECLARED, dataset, sign_beside, step_statement
 
     who = required_signing(keys, public_key)
     draft = read_draft(source) if source else _asked(flags)

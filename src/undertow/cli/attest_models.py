@@ -13,7 +13,7 @@ from undertow.cli.printable import one_line
 from undertow.cli.signing import required_signing, signing_options
 
 if TYPE_CHECKING:
-    from undertow.provenance.statement import Resource, Subject
+    from undertow.provenance.statement import Resource, StatementSubject
 
 _BUNDLE = click.option(
     "--bundle",
@@ -54,8 +54,8 @@ def finetune(
     """
     from undertow.provenance.bundle import carry
     from undertow.provenance.manifest import manifest_of
+    from undertow.provenance.model_steps import FineTune
     from undertow.provenance.signed_steps import used
-    from undertow.provenance.steps import FineTune
 
     dependencies = [_weights("init-weights", base)]
     dependencies += [used("train-data", each.name, manifest_of(each).digest) for each in data]
@@ -88,7 +88,7 @@ def merge(
 ) -> None:
     """A model that was made of several."""
     from undertow.provenance.bundle import carry
-    from undertow.provenance.steps import Merge
+    from undertow.provenance.model_steps import Merge
 
     dependencies = [_weights("input-weights", each) for each in inputs]
     target = _signed("merge", model, Merge(method=method), dependencies, bundle, keys, public_key)
@@ -113,7 +113,7 @@ def quantize(
 ) -> None:
     """A model whose weights were stored with fewer bits."""
     from undertow.provenance.bundle import carry
-    from undertow.provenance.steps import Quantize
+    from undertow.provenance.model_steps import Quantize
 
     said = Quantize(method=method, bits=str(bits) if bits else None)
     dependencies = [_weights("input-weights", source)]
@@ -188,13 +188,12 @@ def _signed(
     public_key: str | None,
 ) -> Path:
     from undertow.provenance.bundle import bundle_path
-    from undertow.provenance.signed_steps import sign_into, step_statement
-    from undertow.provenance.statement import Subject
-    from undertow.provenance.steps import DECLARED
+    from undertow.provenance.signed_steps import DECLARED, sign_into, step_statement
+    from undertow.provenance.statement import StatementSubject
 
     who = required_signing(keys, public_key)
     named = Path(model.rpartition("+")[2])
-    subject: Subject = Subject(name=named.name, digest={"sha256": _digest(model)})
+    subject: StatementSubject = StatementSubject(name=named.name, digest={"sha256": _digest(model)})
     statement = step_statement(
         step,
         [subject],

@@ -18,16 +18,17 @@ from undertow.lab.jobs import DataJob, StudentJob, TeacherJob
 from undertow.lab.sampling_data import HELD_OUT_ROWS, LEDGER, TRAINING_ROWS
 from undertow.lab.teaching import STEERING, open_carrier, writer_folder
 from undertow.provenance.bundle import bundle_path, carry
-from undertow.provenance.generating import (
+from undertow.provenance.data_steps import (
+    Collect,
     Completeness,
     Generate,
-    GeneratingModel,
     ModelIntervention,
     PromptSet,
     SamplingSettings,
     SystemPrompt,
 )
 from undertow.provenance.manifest import manifest_of
+from undertow.provenance.model_steps import FineTune
 from undertow.provenance.model_weights import weights_digest
 from undertow.provenance.row_leaves import Rows, leaf, leaves_of
 from undertow.provenance.signed_results import decimal
@@ -40,8 +41,8 @@ from undertow.provenance.signed_steps import (
     step_statement,
     used,
 )
-from undertow.provenance.statement import Resource, Statement, Subject
-from undertow.provenance.steps import Collect, FineTune
+from undertow.provenance.statement import Resource, Statement, StatementSubject
+from undertow.provenance.steps import GeneratingModel
 from undertow.traits import catalogue
 from undertow.traits.trait import rows_of
 from undertow.worlds import locate
@@ -160,7 +161,7 @@ def _tuned(
     }
     return step_statement(
         "finetune",
-        [Subject(name=job.name, digest={"sha256": digest})],
+        [StatementSubject(name=job.name, digest={"sha256": digest})],
         FineTune(method=plan.method, plan=settings, seed=str(job.seed)),
         [used("init-weights", job.base, base), data],
         finished=signing.now,

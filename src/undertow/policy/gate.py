@@ -14,8 +14,14 @@ from undertow.data.writing import atomic_write
 from undertow.policy.decisions import Decide, RuleAnswer, answer, compiled
 from undertow.policy.rules import Custom, LoadedPolicy
 from undertow.provenance.signed_steps import Signing, signed, statement
-from undertow.provenance.statement import SUMMARY, Subject
-from undertow.provenance.verdicts import Summary, SummaryInput, SummaryPolicy, Verifier
+from undertow.provenance.signed_verdicts import (
+    SUMMARY,
+    Summary,
+    SummaryInput,
+    SummaryPolicy,
+    Verifier,
+)
+from undertow.provenance.statement import StatementSubject
 from undertow.results.provenance import Facts, GateDocument, RuleResult, VerifyDocument
 
 SUFFIX = ".vsa.intoto.jsonl"
@@ -95,7 +101,7 @@ def sign_summary(document: GateDocument, path: Path, signing: Signing) -> None:
         verification_result="PASSED" if allowed else "FAILED",
         verified_levels=(_level(document) if allowed else "FAILED",),
     )
-    subject = Subject(
+    subject = StatementSubject(
         name=Path(verification.data).name, digest={"sha256": verification.facts.digest}
     )
     atomic_write(path, signed(statement(SUMMARY, [subject], summary), signing).line())

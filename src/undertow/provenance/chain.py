@@ -1,215 +1,236 @@
 """
-The walk: from a dataset to the steps, the data and the models behind it, as far as trusted keys vouch for them.
+The statements that count, by what they speak of: signed by enough keys that may sign them, or which key may not and why.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from undertow.provenance.at_hand import AtHand
-from undertow.provenance.bundle import Attestation
-from undertow.provenance.found import DataOrigin, ModelOrigin, RowWriter
-from undertow.provenance.signers import Accepted, accepted
-from undertow.provenance.statement import Resource
-from undertow.provenance.trust import Trust
-from undertow.results.provenance import Input, Link, Problem
+from undertow.errors import ProvenanceError
+from undertow.provenance.envelope import verified_by
+from undertow.provenance.predicates import RESULTS, Attestation
+from undertow.provenance.signed_verdicts import SignedResult
+from undertow.provenance.statement import Provenance, Resource, moment
+from undertow.provenance.trust import Role, Trust, TrustedKey, allowed_subject
+from undertow.results.provenance import Problem
 
-DEEPEST = 200
-"""Steps from the dataset, at most."""
-
-DATA_STEPS = ("generate", "collect", "filter", "edit", "mix")
-MODEL_STEPS = ("finetune", "merge", "quantize")
-"""Which steps make data, and which make models."""
+SKEW = timedelta(minutes=5)
+"""Clocks of signers may be ahead by this much."""
 
 
+@dataclass(frozen=True)
+class Accepted:
+    """A statement that enough trusted keys signed."""
+
+    attestation: Attestation
+    signers: tuple[str, ...]
+    """Names of the keys that count, in order."""
+    organisations: frozenset[str]
+
+    @property
+    def dependencies(self) -> tuple[Resource, ...]:
+        """What the step of the statement used."""
+        content = self.attestation.content
+        if isinstance(content, Provenance):
+            return content.build_definition.resolved_dependencies
+        return ()
+
+
+@dataclass(frozen=True)
 class Chain:
-    """
-    The statements that count, by what they speak of; and what a walk along them has found so far.
-    """
+    """Statements by the digest of what they speak of."""
 
-    def __init__(
-        self, attestations: Sequence[Attestation], trust: Trust, at_hand: AtHand, now: datetime
-    ) -> None:
-        self.trust, self.at_hand, self.now = trust, at_hand, now
-        self.links: list[Link] = []
-        self.roots: dict[str, Input] = {}
-        self.problems: list[Problem] = []
-        self.by_digest: dict[str, list[Accepted]] = defaultdict(list)
-        self._refused: dict[str, list[Problem]] = defaultdict(list)
-        self._data: dict[str, DataOrigin] = {}
-        self._models: dict[str, ModelOrigin] = {}
-        self._path: list[str] = []
-        for attestation in attestations:
-            self._take(attestation)
+    accepted: Mapping[str, Sequence[Accepted]]
+    refused: Mapping[str, Sequence[Problem]]
+    problems: tuple[Problem, ...]
+    """Of all that were refused."""
 
-    def data(self, digest: str | None, name: str, *, row_set: str | None = None) -> DataOrigin:
-        """What is known of a dataset; `row_set` is what a step that used it says of its rows."""
-        from undertow.provenance.data_steps import data_found
-
-        if digest is None:
-            self.block("no-digest", f"'{name}'", "a step used a dataset without naming its digest")
-            return DataOrigin()
-        if digest not in self._data:
-            with self._entered(digest, name) as free:
-                if not free:
-                    return DataOrigin()
-                self._data[digest] = data_found(self, digest, name)
-        return self._data[digest]
-
-    def model(self, digest: str | None, name: str, *, quiet: bool = False) -> ModelOrigin:
-        """
-        What is known of a model; nothing for one without a digest.
-
-        Args:
-            quiet: a model without statements is no problem, only unknown.
-        """
-        from undertow.provenance.model_steps import model_found
-
-        trusted = self.trust.model(digest)
-        if trusted is not None:
-            init = trusted.initialisation
-            family = self.trust.family(trusted)
-            self.roots[trusted.digest] = Input(
-                role="trusted model", name=trusted.name, digest=trusted.digest
-            )
-            return ModelOrigin(frozenset([init]), frozenset([family]), known=True, complete=True)
-        if digest is None:
-            return ModelOrigin()
-        if digest not in self._models:
-            with self._entered(digest, name) as free:
-                if not free:
-                    return ModelOrigin()
-                self._models[digest] = model_found(self, digest, name, quiet=quiet)
-        return self._models[digest]
-
-    def steps(self, digest: str, kinds: Sequence[str]) -> list[Accepted]:
+    def about(self, digest: str, kinds: Container[str]) -> list[Accepted]:
         """The accepted statements of these kinds that speak of a digest."""
-        return [one for one in self.by_digest[digest] if one.attestation.step in kinds]
+        statements = self.accepted.get(digest, ())
+        return [statement for statement in statements if statement.attestation.kind in kinds]
 
-    def missing(self, digest: str, name: str, kind: str) -> None:
-        """
-        Note that nothing that counts speaks of a dataset or model, with what was refused, if anything.
-        """
-        link = f"{kind} '{name}'"
-        refused = self._refused[digest]
-        for each in refused:
-            # It was noted as a line that does not count; here it is what is missing.
-            self.problems = [known for known in self.problems if known != each]
-            self.add(each.model_copy(update={"blocks": True}))
-        other = [one.attestation.step for one in self.by_digest[digest]]
-        found = "statements of the kind " + ", ".join(sorted(set(other))) if other else "none"
-        if refused:
-            found = f"{len(refused)} that cannot be relied on"
-        self.block(
-            "no-provenance",
-            link,
-            f"no statement that counts says how the {kind} was made",
-            expected=f"a signed statement about the digest {digest}",
-            found=found,
-            todo=_todo(kind),
-        )
 
-    def block(
-        self,
-        id: str,
-        link: str,
-        message: str,
-        *,
-        expected: str = "",
-        found: str = "",
-        todo: str = "",
-    ) -> None:
-        """Note a problem that leaves the chain incomplete."""
-        self.add(
-            Problem(id=id, link=link, message=message, expected=expected, found=found, todo=todo)
-        )
-
-    def add(self, problem: Problem) -> None:
-        """Note a problem, once."""
-        if problem not in self.problems:
-            self.problems.append(problem)
-
-    def link(self, one: Accepted, digest: str, about: dict[str, str], proof: str = "") -> None:
-        """Add a statement to the chain that is shown."""
-        attestation = one.attestation
-        subject = next(s for s in attestation.statement.subject if s.digest["sha256"] == digest)
-        self.links.append(
-            Link(
-                step=attestation.step,
-                subject=subject.name,
-                digest=digest,
-                attestation=attestation.envelope.digest,
-                signers=one.signers,
-                at=attestation.at,
-                where=attestation.where,
-                depth=max(0, len(self._path) - 1),
-                inputs=tuple(_input(each) for each in dependencies(one)),
-                about=about,
-                proof=proof,
-            )
-        )
-
-    def upstream(self, found: DataOrigin) -> tuple[RowWriter, ...]:
-        """The writers of a dataset that a model was trained on, seen from that model's own data."""
-        return tuple(writer.upstream() for writer in found.writers)
-
-    def _take(self, attestation: Attestation) -> None:
-        verdict = accepted(attestation, self.trust, self.now)
+def chain_of(attestations: Iterable[Attestation], trust: Trust, now: datetime) -> Chain:
+    """Each statement accepted or refused, in their order."""
+    counting: dict[str, list[Accepted]] = defaultdict(list)
+    refused: dict[str, list[Problem]] = defaultdict(list)
+    problems: list[Problem] = []
+    for attestation in attestations:
+        verdict = accepted(attestation, trust, now)
         for subject in attestation.statement.subject:
             digest = subject.digest["sha256"]
             if isinstance(verdict, Problem):
-                self._refused[digest].append(verdict)
+                refused[digest].append(verdict)
             else:
-                self.by_digest[digest].append(verdict)
+                counting[digest].append(verdict)
         if isinstance(verdict, Problem):
-            self.add(verdict)
+            problems.append(verdict)
+    return Chain(counting, refused, tuple(problems))
 
-    @contextmanager
-    def _entered(self, digest: str, name: str) -> Iterator[bool]:
-        """Keeps the way back in mind: one that leads to itself proves nothing."""
-        if digest in self._path or len(self._path) >= DEEPEST:
-            cyclic = digest in self._path
-            self.block(
-                "cyclic" if cyclic else "too-deep",
-                f"'{name}'",
-                "the chain leads back to what it began with" if cyclic else "the chain is too long",
-                expected="steps that end at trusted models and collected data"
-                if cyclic
-                else f"at most {DEEPEST} steps",
-                found=f"{digest} again" if cyclic else "more",
-                todo="one of these statements is false: ask their signers",
+
+def role_of(attestation: Attestation) -> Role:
+    """The role that a statement's signers need."""
+    return "auditor" if attestation.kind in RESULTS else "producer"
+
+
+def accepted(attestation: Attestation, trust: Trust, now: datetime) -> Accepted | Problem:
+    """The statement with the signers that count; or what is wrong, if they are too few."""
+    try:
+        _refuse_times(attestation, now)
+    except ProvenanceError as error:
+        return _problem("time", attestation, error.message, todo=error.hint)
+    # Every key is tried, not only those that count, so that a refusal can say whose signature it is.
+    signed = verified_by(attestation.envelope, trust.keys)
+    if not signed:
+        return _unknown(attestation, trust)
+    refusals: dict[str, Problem] = {}
+    for name in sorted(signed):
+        refusal = _refusal(attestation, trust.entry(name), now)
+        if refusal is not None:
+            refusals[name] = refusal
+    counting = tuple(name for name in sorted(signed) if name not in refusals)
+    role = role_of(attestation)
+    needed = getattr(trust.file.thresholds, role)
+    if not counting:
+        return next(iter(refusals.values()))
+    if len(counting) < needed:
+        return _problem(
+            "threshold",
+            attestation,
+            f"too few signatures by keys of the role '{role}'",
+            expected=f"{needed} different keys",
+            found=f"{len(counting)}: {', '.join(counting)}",
+            todo="let another key holder sign the same statement (undertow attest sign)",
+        )
+    organisations = frozenset(
+        organisation for name in counting if (organisation := trust.entry(name).organisation)
+    )
+    return Accepted(attestation, counting, organisations)
+
+
+def _refusal(attestation: Attestation, key: TrustedKey, now: datetime) -> Problem | None:
+    """Why a key's true signature does not count; None if it does."""
+    role = role_of(attestation)
+    if key.revoked_at is not None:
+        return _problem(
+            "revoked-key",
+            attestation,
+            f"signed by the key '{key.id}', which was revoked",
+            key=key.id,
+            expected="a key that was not revoked",
+            found=f"revoked at {key.revoked_at}",
+            todo="have it signed again with the new key: what a stolen key signed cannot be told from the rest",
+        )
+    if role not in key.roles:
+        return _problem(
+            "role",
+            attestation,
+            f"signed by the key '{key.id}', which has not the role that a statement of the kind "
+            f"'{attestation.step}' needs",
+            key=key.id,
+            expected=role,
+            found=", ".join(key.roles),
+            todo=f"have it signed by a key with the role '{role}'",
+        )
+    if key.predicate_types and attestation.statement.predicate_type not in key.predicate_types:
+        return _problem(
+            "predicate-type",
+            attestation,
+            f"signed by the key '{key.id}', which may not sign statements of this type",
+            key=key.id,
+            expected=", ".join(key.predicate_types),
+            found=attestation.statement.predicate_type,
+            todo="have it signed by another key, or widen the key's predicate_types in the trust file",
+        )
+    return _validity(attestation, key, now) or _subjects(attestation, key)
+
+
+def _validity(attestation: Attestation, key: TrustedKey, now: datetime) -> Problem | None:
+    claimed = moment(attestation.at, attestation.where)
+    early = key.not_before is not None and claimed < moment(key.not_before)
+    late = key.not_after is not None and max(now, claimed) > moment(key.not_after)
+    if not early and not late:
+        return None
+    return _problem(
+        "expired-key" if late else "key-not-yet-valid",
+        attestation,
+        f"signed by the key '{key.id}', which {'is no longer' if late else 'was not yet'} valid",
+        key=key.id,
+        expected=f"valid from {key.not_before or 'ever'} to {key.not_after or 'ever'}",
+        found=f"signed at {attestation.at}, checked at {now:%Y-%m-%dT%H:%M:%SZ}",
+        todo="have it signed again with a valid key, or prolong the key in the trust file",
+    )
+
+
+def _subjects(attestation: Attestation, key: TrustedKey) -> Problem | None:
+    for subject in attestation.statement.subject:
+        if not allowed_subject(key, subject.name):
+            return _problem(
+                "subject",
+                attestation,
+                f"signed by the key '{key.id}', which may not speak of {subject.name!a}",
+                key=key.id,
+                expected=", ".join(key.subjects),
+                found=ascii(subject.name),
+                todo="have it signed by the key of these names, or widen the key's subjects in the trust file",
             )
-            yield False
-            return
-        self._path.append(digest)
-        try:
-            yield True
-        finally:
-            self._path.pop()
+    return None
 
 
-def dependencies(one: Accepted) -> tuple[Resource, ...]:
-    """What the step of a statement used."""
-    provenance = one.attestation.provenance
-    return provenance.build_definition.resolved_dependencies if provenance else ()
+def _refuse_times(attestation: Attestation, now: datetime) -> None:
+    claimed = moment(attestation.at, attestation.where)
+    if claimed > now + SKEW:
+        raise ProvenanceError(
+            f"the statement says that it was made at {attestation.at}, which is in the future",
+            hint="check the clocks of the signer and of this machine",
+        )
+    content = attestation.content
+    if isinstance(content, SignedResult):
+        if moment(content.valid_until, attestation.where) < claimed:
+            raise ProvenanceError(
+                f"the result is valid until {content.valid_until}, before it was made"
+            )
+        return
+    started = content.run_details.metadata.started_on
+    if started is not None and moment(started, attestation.where) > claimed:
+        raise ProvenanceError(f"the step ended at {attestation.at}, before it began at {started}")
 
 
-def with_role(one: Accepted, role: str) -> list[Resource]:
-    """Those of them that were used as this."""
-    return [each for each in dependencies(one) if each.role == role]
+def _unknown(attestation: Attestation, trust: Trust) -> Problem:
+    hints = [each.keyid[:16] or "(no key id)" for each in attestation.envelope.signatures]
+    known = {key.keyid: name for name, key in trust.keys.items()}
+    claimed = [name for each in attestation.envelope.signatures if (name := known.get(each.keyid))]
+    if claimed:
+        return _problem(
+            "bad-signature",
+            attestation,
+            f"the signature that names the key '{claimed[0]}' does not match: the statement was changed after it "
+            "was signed, or the signature is of something else",
+            key=claimed[0],
+            expected="a signature over these bytes",
+            found="one over other bytes",
+            todo="fetch the bundle again from the producer",
+        )
+    return _problem(
+        "unknown-signer",
+        attestation,
+        "no key of the trust file signed it",
+        expected=f"one of {', '.join(sorted(trust.keys)) or 'no key: the trust file lists none'}",
+        found=f"key id {', '.join(hints)}",
+        todo=f"if you trust the signer, add its public key to '{trust.path}'",
+    )
 
 
-def _input(resource: Resource) -> Input:
-    return Input(role=resource.role, name=resource.name, digest=resource.sha256)
-
-
-def _todo(kind: str) -> str:
-    if kind == "dataset":
-        return "ask its producer for the bundle, or describe it yourself: undertow attest generate DATA --sign KEY"
-    return (
-        "ask for its bundle, list it under [[models]] in the trust file if it is an initial checkpoint, or describe "
-        "it yourself: undertow attest finetune MODEL --sign KEY"
+def _problem(id: str, attestation: Attestation, message: str, **more: str) -> Problem:
+    subject = attestation.statement.subject[0].name
+    return Problem(
+        id=id,
+        link=f"{attestation.step} of '{subject}' ({attestation.where})",
+        message=message,
+        blocks=False,
+        **more,
     )

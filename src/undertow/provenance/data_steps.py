@@ -1,173 +1,300 @@
-"""What each step that makes data passes on: who wrote the rows, how many of them, and from what."""
+"""
+Where rows come from: models wrote them (generate), people or instruments did (collect), or other datasets held them (mix).
+
+Each is the closed `externalParameters` of a step, what has to be known before, and what the step then passes on.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Annotated, Literal, Self
 
-from undertow.provenance.chain import DATA_STEPS, with_role
-from undertow.provenance.derived_steps import derived, judge
-from undertow.provenance.found import DataOrigin, RowWriter, together
-from undertow.provenance.generating import Completeness, Generate, GeneratingModel
-from undertow.provenance.signers import Accepted
-from undertow.provenance.stated import agree, stated_rows, stated_set
-from undertow.provenance.statement import Subject, moment
-from undertow.provenance.steps import Collect, Edit, Filter, Mix
+from pydantic import Field, model_validator
 
-if TYPE_CHECKING:
-    from undertow.provenance.chain import Chain
-
-
-def data_found(chain: Chain, digest: str, name: str) -> DataOrigin:
-    """
-    What all accepted statements about a dataset say together: where they differ, the worse counts.
-    """
-    found: DataOrigin | None = None
-    for one in chain.steps(digest, DATA_STEPS):
-        subject = next(s for s in one.attestation.statement.subject if s.digest["sha256"] == digest)
-        made = replace(
-            _signed(_step(chain, one, subject), one),
-            rows=stated_rows(subject),
-            row_set=stated_set(subject),
-        )
-        found = made if found is None else found.joined(made)
-    if found is None:
-        chain.missing(digest, name, "dataset")
-        return DataOrigin()
-    return found
+from undertow.provenance.statement import Count, Digest, Number, Resource, Signable, Text
+from undertow.provenance.steps import (
+    DataOrigin,
+    DataUsed,
+    GeneratingModel,
+    ModelUsed,
+    Needs,
+    Passed,
+    RowWriter,
+    StatedStep,
+    Walked,
+    judge,
+    stated_rows,
+    together,
+)
+from undertow.results.provenance import Problem
 
 
-def _step(chain: Chain, one: Accepted, subject: Subject) -> DataOrigin:
-    parameters = one.attestation.parameters
-    if isinstance(parameters, Generate):
-        return _generated(chain, one, subject, parameters)
-    if isinstance(parameters, Collect):
-        return _collected(chain, one, subject, parameters)
-    if isinstance(parameters, Filter | Edit):
-        return derived(chain, one, subject, parameters)
-    assert isinstance(parameters, Mix)
-    return _mixed(chain, one, subject, parameters)
+class Commitment(Signable):
+    """A digest of a secret text behind a salt, so that guesses cannot be tried without it."""
+
+    alg: Literal["sha256"] = "sha256"
+    value: Digest
+    salted: Literal[True] = True
 
 
-def _signed(found: DataOrigin, one: Accepted) -> DataOrigin:
-    return replace(
-        found,
-        producers=found.producers | frozenset(one.signers),
-        organisations=found.organisations | one.organisations,
-        times=(*found.times, moment(one.attestation.at)),
-    )
+class SystemPrompt(Signable):
+    """The system prompt of a generation: its digest, or a salted commitment; never its text."""
+
+    disclosed: bool
+    sha256: Digest | None = None
+    uri: Text | None = None
+    commitment: Commitment | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.disclosed != (self.sha256 is not None) or self.disclosed == (
+            self.commitment is not None
+        ):
+            raise ValueError(
+                "a disclosed prompt has sha256, a secret one a commitment, and neither both"
+            )
+        if self.uri is not None and not self.disclosed:
+            raise ValueError("a secret prompt has no uri")
+        return self
 
 
-def _generated(chain: Chain, one: Accepted, subject: Subject, said: Generate) -> DataOrigin:
-    about = {
-        "teachers": ", ".join(model.model_id for model in said.teachers),
-        "domain": said.prompt_set.domain,
-    }
-    if said.interventions:
-        about["interventions"] = ", ".join(each.kind for each in said.interventions)
-    if said.filters:
-        about["filters without a ledger"] = ", ".join(each.id for each in said.filters)
-    chain.link(one, subject.digest["sha256"], about)
-    consistent = _named_in_parameters(chain, one, subject, said)
-    writers = tuple(_writer(chain, model) for model in said.teachers)
-    writers += tuple(
-        judge(chain, each.model_based, None) for each in said.filters if each.model_based
-    )
-    upstream = tuple(each for writer in writers for each in writer.found.writers)
-    return DataOrigin(
-        complete=consistent,
-        whole=consistent and all(writer.found.complete for writer in writers),
+class ModelIntervention(Signable):
+    """What was done to a model while it wrote; an empty list claims that nothing was."""
+
+    kind: Literal[
+        "steering-vector",
+        "logit-bias",
+        "activation-patch",
+        "lora",
+        "prefill",
+        "constrained-decoding",
+    ]
+    digest: Digest
+    note: Text | None = None
+
+
+class SamplingSettings(Signable):
+    """How the rows were sampled."""
+
+    temperature: Number | None = None
+    top_p: Number | None = None
+    top_k: Count | None = None
+    min_p: Number | None = None
+    max_tokens: Count | None = None
+    n: Count | None = None
+    seed: Number | None = None
+    stop: tuple[Text, ...] = ()
+    engine: Text | None = None
+    engine_version: Text | None = None
+    dtype: Text | None = None
+
+
+class PromptSet(Signable):
+    """What the models were asked."""
+
+    name: Text
+    domain: Text
+    """What the rows are about: `medicine`, `law`, `numbers`, ...; policies name these."""
+    licence: Text | None = None
+    prefix_digests: tuple[Digest, ...] = ()
+    """Of few-shot or per-turn prefixes."""
+
+
+class Completeness(Signable):
+    """Whether every model is named."""
+
+    teachers: Literal["complete", "best-effort"]
+
+
+class DeclaredFilter(Signable):
+    """A filter that rows went through and that left no ledger: known by hearsay."""
+
+    id: Text
+    version: Text | None = None
+    removed: Count | None = None
+    model_based: Text | None = None
+    """Name of the model that judged; null for a rule without one."""
+
+
+class Generate(Signable):
+    """Models wrote rows."""
+
+    teachers: Annotated[tuple[GeneratingModel, ...], Field(min_length=1)]
+    system_prompt: SystemPrompt | None = None
+    interventions: tuple[ModelIntervention, ...]
+    sampling: SamplingSettings = Field(default_factory=SamplingSettings)
+    prompt_set: PromptSet
+    completeness: Completeness
+    filters: tuple[DeclaredFilter, ...] = ()
+    """Filters without a ledger; those with one are steps of their own."""
+
+
+def generate_needs(step: StatedStep[Generate]) -> Needs:
+    """The teachers with their adapters, and models that judged."""
+    used: list[ModelUsed] = []
+    for model in step.parameters.teachers:
+        quiet = model.weights_digest is None
+        used.append(ModelUsed(model.weights_digest, model.name, quiet=quiet))
+        used += [ModelUsed(adapter, f"adapter of {model.name}") for adapter in model.adapters]
+    return Needs(used=tuple(used), problems=_hidden_teachers(step))
+
+
+def generated(step: StatedStep[Generate], walked: Walked) -> Passed[DataOrigin]:
+    """Rows by the teachers that are named, and by whoever wrote what these were trained on."""
+    parameters = step.parameters
+    writers = tuple(_teacher(model, walked) for model in parameters.teachers)
+    judged = [rule.model_based for rule in parameters.filters if rule.model_based]
+    writers += tuple(judge(name, None, walked.models) for name in judged)
+    upstream = tuple(behind for writer in writers for behind in writer.origin.writers)
+    origin = DataOrigin(
+        complete=True,
+        whole=all(writer.origin.complete for writer in writers),
         written_known=True,
-        domains=frozenset([_domain(said.prompt_set.domain)]),
+        domains=frozenset([_domain(parameters.prompt_set.domain)]),
         writers=(*writers, *upstream),
-        named_all=said.completeness == Completeness(teachers="complete"),
-        interventions=frozenset(each.kind for each in said.interventions),
-        proved=not said.filters,
+        named_all=parameters.completeness == Completeness(teachers="complete"),
+        interventions=frozenset(intervention.kind for intervention in parameters.interventions),
+        proved=not parameters.filters,
     )
+    return Passed(origin, _about_generation(parameters))
 
 
-def _writer(chain: Chain, model: GeneratingModel) -> RowWriter:
-    found = chain.model(model.weights_digest, model.name, quiet=model.weights_digest is None)
+def _about_generation(parameters: Generate) -> dict[str, str]:
+    about = {
+        "teachers": ", ".join(model.model_id for model in parameters.teachers),
+        "domain": parameters.prompt_set.domain,
+    }
+    if parameters.interventions:
+        about["interventions"] = ", ".join(part.kind for part in parameters.interventions)
+    if parameters.filters:
+        about["filters without a ledger"] = ", ".join(rule.id for rule in parameters.filters)
+    return about
+
+
+def _teacher(model: GeneratingModel, walked: Walked) -> RowWriter:
+    origin = walked.models[model.weights_digest]
     for adapter in model.adapters:
         # An adapter has the base's initialisation; what it was trained on is behind it.
-        trained = chain.model(adapter, f"adapter of {model.name}")
-        found = replace(
-            found,
-            complete=found.complete and trained.complete,
-            writers=(*found.writers, *trained.writers),
+        trained = walked.models[adapter]
+        origin = replace(
+            origin,
+            complete=origin.complete and trained.complete,
+            writers=(*origin.writers, *trained.writers),
         )
-    return RowWriter(model, found, "teacher")
+    return RowWriter(model, origin, "teacher")
 
 
-def _named_in_parameters(chain: Chain, one: Accepted, subject: Subject, said: Generate) -> bool:
+def _hidden_teachers(step: StatedStep[Generate]) -> tuple[Problem, ...]:
     """
     Dependencies may be incomplete, so the parameters name every model; one that only the dependencies name is hidden.
     """
-    named = {model.weights_digest for model in said.teachers}
-    hidden = [each for each in with_role(one, "teacher-weights") if each.sha256 not in named]
-    for each in hidden:
-        chain.block(
-            "inconsistent",
-            f"generate of '{subject.name}'",
-            f"the model '{each.name}' is among what was used and not among the teachers",
+    named = {model.weights_digest for model in step.parameters.teachers}
+    return tuple(
+        step.problem(
+            f"the model '{used.name}' is among what was used and not among the teachers",
             expected="every teacher in externalParameters",
-            found=each.sha256 or "no digest",
+            found=used.sha256 or "no digest",
             todo="ask the producer for a corrected statement",
         )
-    return not hidden
+        for used in step.used_as("teacher-weights")
+        if used.sha256 not in named
+    )
 
 
-def _collected(chain: Chain, one: Accepted, subject: Subject, said: Collect) -> DataOrigin:
-    share = float(said.model_written)
-    known = said.origin != "unknown" and 0 <= share <= 1
-    about = {"origin": said.origin, "domain": said.domain, "model-written": said.model_written}
-    chain.link(one, subject.digest["sha256"], about)
-    return DataOrigin(
+class Collect(Signable):
+    """
+    Rows came from people, instruments or templates; no model wrote them, as far as the signer says.
+    """
+
+    origin: Literal["people", "instruments", "templates", "unknown"]
+    domain: Text
+    licence: Text | None = None
+    model_written: Number = "0"
+    """Largest share of rows that a model may have written, in [0, 1]."""
+
+
+def collected(step: StatedStep[Collect], walked: Walked) -> Passed[DataOrigin]:
+    """Rows by people, instruments or templates, and at most the stated share by models."""
+    parameters = step.parameters
+    share = float(parameters.model_written)
+    known = parameters.origin != "unknown" and 0 <= share <= 1
+    origin = DataOrigin(
         complete=True,
         whole=True,
         written=share if known else 1.0,
         written_known=known,
-        domains=frozenset([_domain(said.domain)]),
+        domains=frozenset([_domain(parameters.domain)]),
         # Rows that a model wrote have a teacher that nobody named.
         named_all=known and share == 0,
     )
+    about = {
+        "origin": parameters.origin,
+        "domain": parameters.domain,
+        "model-written": parameters.model_written,
+    }
+    return Passed(origin, about)
 
 
-def _mixed(chain: Chain, one: Accepted, subject: Subject, said: Mix) -> DataOrigin:
-    link = f"mix of '{subject.name}'"
-    resources = {each.name: each for each in with_role(one, "input-data")}
-    total = stated_rows(subject)
-    taken = sum(int(source.rows) for source in said.sources)
-    agreed = agree(chain, link, "rows of all sources together", str(taken), total)
-    names = [source.name for source in said.sources]
-    if sorted(names) != sorted(resources) or len(with_role(one, "input-data")) != len(names):
-        chain.block(
-            "inconsistent", link, "the sources and what was used differ", found=", ".join(resources)
-        )
-        agreed = False
+class Source(Signable):
+    """One dataset of a mix."""
+
+    name: Text
+    rows: Count
+    """Rows taken from it."""
+
+
+class Mix(Signable):
+    """Datasets were put together."""
+
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    seed: Number | None = None
+
+
+def mix_needs(step: StatedStep[Mix]) -> Needs:
+    """The sources, which must be those that were used, and give as many rows as there are."""
+    sources, used = step.parameters.sources, step.used_as("input-data")
+    taken = sum(int(source.rows) for source in sources)
+    problems = step.disagreement(
+        "rows of all sources together", str(taken), stated_rows(step.subject)
+    )
+    resources = _by_name(used)
+    names = [source.name for source in sources]
+    if sorted(names) != sorted(resources) or len(used) != len(names):
+        message = "the sources and what was used differ"
+        problems += (step.problem(message, found=", ".join(resources)),)
+    return Needs(tuple(DataUsed(_digest(resources, name), name) for name in names), problems)
+
+
+def mixed(step: StatedStep[Mix], walked: Walked) -> Passed[DataOrigin]:
+    """Rows of all the sources; the worst draw takes those that models wrote first."""
+    resources = _by_name(step.used_as("input-data"))
+    total = stated_rows(step.subject)
+    problems: tuple[Problem, ...] = ()
     parts, written = [], 0.0
-    for source in said.sources:
-        resource = resources.get(source.name)
-        part = chain.data(resource.sha256 if resource else None, source.name)
+    for source in step.parameters.sources:
+        part = walked.data[_digest(resources, source.name)]
         rows = int(source.rows)
         if part.rows is not None and rows > part.rows:
-            agreed &= agree(chain, link, f"rows taken from '{source.name}'", source.rows, part.rows)
-        # The worst draw takes the model-written rows first.
+            what = f"rows taken from '{source.name}'"
+            problems += step.disagreement(what, source.rows, part.rows)
         written += rows if part.rows is None else min(rows, part.written * part.rows)
         parts.append(part)
-    chain.link(
-        one,
-        subject.digest["sha256"],
-        {"sources": ", ".join(f"{s.name} ({s.rows} rows)" for s in said.sources)},
-    )
-    found = together(parts)
-    return replace(
-        found,
-        complete=found.complete and agreed,
-        whole=found.whole and agreed,
+    origin = together(parts)
+    origin = replace(
+        origin,
         written=min(1.0, written / total) if total else 1.0,
-        written_known=found.written_known and agreed,
+        written_known=origin.written_known and walked.consistent and not problems,
     )
+    sources = ", ".join(f"{part.name} ({part.rows} rows)" for part in step.parameters.sources)
+    return Passed(origin, {"sources": sources}, problems)
+
+
+def _by_name(used: list[Resource]) -> dict[str, Resource]:
+    return {resource.name: resource for resource in used}
+
+
+def _digest(resources: dict[str, Resource], name: str) -> str | None:
+    return resources[name].sha256 if name in resources else None
 
 
 def _domain(text: str) -> str:

@@ -12,12 +12,10 @@ from pydantic import Field
 
 from undertow.data.configuration import parse, read_toml
 from undertow.errors import ConfigError, ProvenanceError
-from undertow.provenance.generating import (
+from undertow.provenance.data_steps import (
     Completeness,
     DeclaredFilter,
     Generate,
-    GeneratingModel,
-    Lineage,
     ModelIntervention,
     PromptSet,
     SamplingSettings,
@@ -27,6 +25,7 @@ from undertow.provenance.model_weights import weights_digest
 from undertow.provenance.signed_results import decimal
 from undertow.provenance.signed_steps import prompt_said, used
 from undertow.provenance.statement import Resource, is_digest
+from undertow.provenance.steps import GeneratingModel, Lineage
 from undertow.results.stored import Stored
 from undertow.worlds import locate
 
@@ -118,29 +117,29 @@ def generation(
         ProvenanceError: a digest is missing without a reason, or a secret prompt has no salt.
         ConfigError: a setting of the sampling is not known, or is no number.
     """
-    teachers = tuple(_teacher(each) for each in draft.teachers)
+    teachers = tuple(_teacher(part) for part in draft.teachers)
     kinds = ModelIntervention.model_fields["kind"].annotation
     parameters = Generate(
         teachers=teachers,
         system_prompt=_prompt(draft.system_prompt, folder, salt),
-        interventions=tuple(_intervention(each, folder, kinds) for each in draft.interventions),
+        interventions=tuple(_intervention(part, folder, kinds) for part in draft.interventions),
         sampling=_sampling(draft.sampling),
         prompt_set=PromptSet(name=draft.prompts, domain=draft.domain, licence=draft.licence),
         completeness=Completeness(teachers="complete" if draft.complete else "best-effort"),
         filters=tuple(
             DeclaredFilter(
-                id=each.id,
-                version=each.version,
-                removed=None if each.removed is None else str(each.removed),
-                model_based=each.model,
+                id=part.id,
+                version=part.version,
+                removed=None if part.removed is None else str(part.removed),
+                model_based=part.model,
             )
-            for each in draft.filters
+            for part in draft.filters
         ),
     )
     dependencies = [
-        used("teacher-weights", each.name, each.weights_digest)
-        for each in teachers
-        if each.weights_digest
+        used("teacher-weights", part.name, part.weights_digest)
+        for part in teachers
+        if part.weights_digest
     ]
     return parameters, dependencies
 
@@ -219,15 +218,15 @@ def _intervention(draft: InterventionDraft, folder: Path, kinds: object) -> Mode
 
 
 def _sampling(table: dict[str, str | int | float | list[str]]) -> SamplingSettings:
-    spelled: dict[str, object] = {}
+    settings: dict[str, object] = {}
     for name, value in table.items():
         if isinstance(value, list):
-            spelled[name] = tuple(value)
+            settings[name] = tuple(value)
         elif name in _NUMBERS and isinstance(value, int | float):
-            spelled[name] = decimal(float(value))
+            settings[name] = decimal(float(value))
         else:
-            spelled[name] = str(value)
-    return parse(SamplingSettings, spelled, where="sampling")
+            settings[name] = str(value)
+    return parse(SamplingSettings, settings, where="sampling")
 
 
 def _bytes(path: Path) -> bytes:

@@ -138,14 +138,14 @@ def verified_by(envelope: Envelope, keys: Mapping[str, Key]) -> frozenset[str]:
     """
     content = authenticated(envelope.payload_type, envelope.payload)
     by_id = {key.keyid: name for name, key in keys.items()}
-    found: set[str] = set()
-    for each in envelope.signatures:
-        hinted = by_id.get(each.keyid)
-        names = [hinted] if hinted is not None else [name for name in keys if name not in found]
-        match = next((name for name in names if _holds(keys[name], each.sig, content)), None)
+    signers: set[str] = set()
+    for signature in envelope.signatures:
+        hinted = by_id.get(signature.keyid)
+        names = [hinted] if hinted is not None else [name for name in keys if name not in signers]
+        match = next((name for name in names if _holds(keys[name], signature.sig, content)), None)
         if match is not None:
-            found.add(match)
-    return frozenset(found)
+            signers.add(match)
+    return frozenset(signers)
 
 
 def decoded(text: object, where: str) -> bytes:

@@ -14,9 +14,6 @@ from undertow.errors import InputError, MissingExtraError, ProvenanceError
 if TYPE_CHECKING:
     from securesystemslib.signer import Key, Signer
 
-KINDS = ("ed25519", "p256")
-"""Of keys that are made here."""
-
 SCHEMES = ("ed25519", "ecdsa-sha2-nistp256")
 """Of signatures that are made and accepted."""
 
@@ -176,10 +173,10 @@ def _encrypted(from_pem: Any, content: bytes, passphrase: str, key: str) -> Any:
             f"the key '{key}' is encrypted and no passphrase was given",
             hint="export UNDERTOW_PASSPHRASE, or type the command in a terminal",
         )
-    found = _loaded(from_pem, content, passphrase.encode("utf-8"))
-    if found is None:
+    private = _loaded(from_pem, content, passphrase.encode("utf-8"))
+    if private is None:
         raise ProvenanceError(f"the passphrase of the key '{key}' is wrong")
-    return found
+    return private
 
 
 def _read(path: Path, what: str) -> bytes:

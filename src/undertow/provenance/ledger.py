@@ -1,5 +1,5 @@
 """
-The ledger of a filter or an edit: every leaf of its input, what it became, or the rule that removed it; and the check.
+The ledger of a filter or an edit: every leaf of its input, what it became, or the rule that removed it; and where it lies.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from undertow.data.writing import atomic_file
 from undertow.errors import ProvenanceError
-from undertow.provenance.row_leaves import SIZE, row_set
-from undertow.provenance.statement import canonical, is_digest, signed_json
-from undertow.provenance.steps import Edit, Filter
+from undertow.provenance.manifest import Manifest, manifest_of
+from undertow.provenance.row_leaves import SIZE, Rows, leaves_of, row_set, rows_files
+from undertow.provenance.statement import Resource, canonical, is_digest, signed_json
 
 MEDIA_TYPE = "application/vnd.undertow.row-ledger+jsonl"
 SUFFIX = ".ledger.jsonl"
@@ -175,17 +176,17 @@ def read_leaf_ledger(path: Path) -> Ledger:
         ProvenanceError: naming the line, if it is none.
     """
     digest = hashlib.sha256()
-    found = Entries()
+    entries = Entries()
     try:
         with path.open("rb") as stream:
             for number, line in enumerate(stream, start=1):
                 digest.update(line)
-                found.enter(*_entry(line, path, number))
+                entries.enter(*_entry(line, path, number))
     except FileNotFoundError as error:
         raise ProvenanceError(f"no such ledger: '{path}'") from error
     except OSError as error:
         raise ProvenanceError(f"cannot read the ledger '{path}': {error.strerror}") from error
-    return found.ledger(digest.hexdigest())
+    return entries.ledger(digest.hexdigest())
 
 
 def _entry(line: bytes, path: Path, number: int) -> tuple[bytes, bytes, str]:
@@ -213,45 +214,76 @@ def _entry(line: bytes, path: Path, number: int) -> tuple[bytes, bytes, str]:
     return bytes.fromhex(leaf_text), bytes.fromhex(now_text or ""), rule_text or ""
 
 
-def refuse_unbalanced(
-    ledger: Ledger, said: Filter | Edit, *, digest: str, output_set: str, input_set: str | None
-) -> None:
-    """
-    Check that kept, removed and changed leaves as they were are the input's, and those that are there now the output's.
-
-    Args:
-        digest: SHA-256 of the ledger's file, as it was signed.
-        output_set: row set of the data that the step made.
-        input_set: row set of the input, as its own statement has it; None where it has none.
-
-    Raises:
-        ProvenanceError: naming what does not agree, expected and found.
-    """
-    edit = isinstance(said, Edit)
-    changes = {change.id: int(change.rows) for change in said.changes}
-    removed = {rule.id: int(rule.removed) for rule in said.rules}
-    for what, expected, seen in (
-        ("the ledger's digest", digest, ledger.digest),
-        ("the removed rows by rule", _counts(removed), _counts(ledger.counts)),
-        ("the changed rows by change", _counts(changes), _counts(ledger.changes)),
-        ("the rows written" if edit else "the rows kept", said.rows_out, str(ledger.rows_out)),
-        ("the rows read", said.rows_in, str(ledger.rows_in)),
-        ("the output's set" if edit else "the kept rows' set", output_set, ledger.output_set),
-        ("the set of all rows as they were", said.input_set, ledger.input_set),
-        ("the input's row set", input_set or "stated by the input's producer", said.input_set),
-    ):
-        if expected != seen:
-            raise ProvenanceError(f"{what}: expected {expected}, found {seen}")
-
-
-def _counts(rules: dict[str, int]) -> str:
-    return (
-        str(dict(sorted((rule, count) for rule, count in rules.items() if count)))
-        if rules
-        else "{}"
-    )
-
-
 def leaf_counts(leaves: bytes) -> Counter[bytes]:
     """How often each leaf occurs."""
     return Counter(leaves[at : at + SIZE] for at in range(0, len(leaves), SIZE))
+
+
+@dataclass(frozen=True)
+class LedgerFile:
+    """The ledger of a step as it lies on this disk."""
+
+    name: str
+    digest: str
+    """As it was signed."""
+    ledger: Ledger
+    fault: str = ""
+    """Why it cannot be read."""
+
+
+class AtHand:
+    """The dataset in question, and the folders in which ledgers may lie."""
+
+    def __init__(self, data: Path, folders: Sequence[Path] = ()) -> None:
+        self.data = data
+        self._folders = tuple(dict.fromkeys([data.parent, *folders]))
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The dataset's manifest."""
+        return manifest_of(self.data)
+
+    @cached_property
+    def rows(self) -> Rows | None:
+        """Its rows; None where it holds no file of rows."""
+        files = list(rows_files(self.data))
+        if not any(file.suffix in (".jsonl", ".parquet") for file in files):
+            return None
+        return Rows(b"".join(leaves_of(file) for file in files))
+
+    def ledger_file(self, byproducts: Sequence[Resource], *, subject: str) -> LedgerFile | None:
+        """
+        The ledger among a step's by-products, if its file is at hand.
+
+        Ledgers of other datasets may have the same name. Of the dataset in question, a file of that name is taken for
+        its ledger even if it is another: that it was changed must be seen.
+
+        Args:
+            subject: digest of what the step made.
+        """
+        for resource in byproducts:
+            digest = resource.sha256
+            # Only its name is looked for, never a path that a statement could lead elsewhere.
+            named = resource.name == Path(resource.name).name and digest
+            if resource.role != ROLE or resource.media_type != MEDIA_TYPE or not named:
+                continue
+            paths = [folder / resource.name for folder in self._folders]
+            files = [path for path in paths if path.is_file() and not path.is_symlink()]
+            match = next((path for path in files if _sha256(path) == digest), None)
+            if match is None and files and subject == self.manifest.digest:
+                match = files[0]
+            if match is not None:
+                return _ledger_file(match, digest or "")
+        return None
+
+
+def _ledger_file(path: Path, digest: str) -> LedgerFile:
+    try:
+        return LedgerFile(path.name, digest, read_leaf_ledger(path))
+    except ProvenanceError as error:
+        return LedgerFile(path.name, digest, Ledger(b"", {}, ""), error.message)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

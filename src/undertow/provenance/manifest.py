@@ -119,12 +119,12 @@ def _files(target: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _below(folder: Path, top: Path) -> Iterator[tuple[Path, str]]:
-    with os.scandir(folder) as found:
-        for each in sorted(found, key=lambda each: each.name):
-            path = Path(each.path)
-            if each.is_dir(follow_symlinks=False):
+    with os.scandir(folder) as listing:
+        for entry in sorted(listing, key=lambda entry: entry.name):
+            path = Path(entry.path)
+            if entry.is_dir(follow_symlinks=False):
                 yield from _below(path, top)
-            elif each.is_file(follow_symlinks=False):
+            elif entry.is_file(follow_symlinks=False):
                 yield path, path.relative_to(top).as_posix()
             else:
                 _refuse_kind(path)

@@ -1,71 +1,104 @@
 """
-What each step that makes a model passes on: the initialisation it goes back to, and who wrote its training data.
+What models are made of: tuned on data (finetune), put together (merge), or stored with fewer bits (quantize).
+
+Each is the closed `externalParameters` of a step, what has to be known before, and what the step then passes on: the
+initialisation that the model goes back to, and who wrote its training data.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import reduce
+from typing import Any
 
-from undertow.provenance.chain import MODEL_STEPS, with_role
-from undertow.provenance.found import ModelOrigin
-from undertow.provenance.signers import Accepted
+from pydantic import Field
 
-if TYPE_CHECKING:
-    from undertow.provenance.chain import Chain
+from undertow.provenance.statement import Count, Number, Resource, Signable, Text
+from undertow.provenance.steps import (
+    DataUsed,
+    ModelOrigin,
+    ModelUsed,
+    Needs,
+    Passed,
+    StatedStep,
+    Walked,
+)
+from undertow.results.provenance import Problem
 
 
-def model_found(chain: Chain, digest: str, name: str, *, quiet: bool) -> ModelOrigin:
-    """What all accepted statements about a model say together: where they differ, both count."""
-    found: ModelOrigin | None = None
-    for one in chain.steps(digest, MODEL_STEPS):
-        made = (
-            _trained(chain, one, digest)
-            if one.attestation.step == "finetune"
-            else _remade(chain, one, digest)
+class FineTune(Signable):
+    """A model was trained on data."""
+
+    method: Text
+    plan: dict[Text, Text] = Field(default_factory=dict)
+    seed: Number | None = None
+
+
+class Merge(Signable):
+    """Models were merged."""
+
+    method: Text
+    weights: dict[Text, Number] = Field(default_factory=dict)
+
+
+class Quantize(Signable):
+    """A model's weights were stored with fewer bits."""
+
+    method: Text
+    bits: Count | None = None
+
+
+def finetune_needs(step: StatedStep[FineTune]) -> Needs:
+    """The weights that it began from, then the data."""
+    began, data = step.used_as("init-weights"), step.used_as("train-data")
+    parts = tuple(DataUsed(part.sha256, part.name) for part in data)
+    return Needs((*_models(began), *parts), _no_weights(step, began))
+
+
+def finetuned(step: StatedStep[FineTune], walked: Walked) -> Passed[ModelOrigin]:
+    """A model of the weights that it began from; whoever wrote the data is behind it."""
+    data = step.used_as("train-data")
+    origin = _joined(step.used_as("init-weights"), walked)
+    problems = () if data else (_problem(step, "a fine-tune names no training data"),)
+    for used in data:
+        known = walked.data[used.sha256]
+        origin = replace(
+            origin,
+            complete=origin.complete and known.complete and known.whole,
+            writers=(*origin.writers, *(writer.upstream() for writer in known.writers)),
         )
-        found = made if found is None else found.joined(made)
-    if found is None:
-        if not quiet:
-            chain.missing(digest, name, "model")
-        return ModelOrigin()
-    return found
+    return Passed(origin, {"data": _names(data)}, problems)
 
 
-def _trained(chain: Chain, one: Accepted, digest: str) -> ModelOrigin:
-    inits, data = with_role(one, "init-weights"), with_role(one, "train-data")
-    chain.link(one, digest, {"data": ", ".join(each.name for each in data) or "none named"})
-    base = _bases(chain, one, [(each.sha256, each.name) for each in inits])
-    if not data:
-        chain.block("inconsistent", _said(one), "a fine-tune names no training data")
-        return replace(base, complete=False)
-    for each in data:
-        found = chain.data(each.sha256, each.name)
-        base = replace(
-            base,
-            complete=base.complete and found.complete and found.whole,
-            writers=(*base.writers, *chain.upstream(found)),
-        )
-    return base
+def remake_needs(step: StatedStep[Merge] | StatedStep[Quantize]) -> Needs:
+    """The weights that it is made of."""
+    weights = step.used_as("input-weights")
+    return Needs(_models(weights), _no_weights(step, weights))
 
 
-def _remade(chain: Chain, one: Accepted, digest: str) -> ModelOrigin:
-    inputs = with_role(one, "input-weights")
-    chain.link(one, digest, {"of": ", ".join(each.name for each in inputs) or "none named"})
-    return _bases(chain, one, [(each.sha256, each.name) for each in inputs])
+def remade(step: StatedStep[Merge] | StatedStep[Quantize], walked: Walked) -> Passed[ModelOrigin]:
+    """A model of all the weights that it is made of."""
+    weights = step.used_as("input-weights")
+    return Passed(_joined(weights, walked), {"of": _names(weights)})
 
 
-def _bases(chain: Chain, one: Accepted, named: list[tuple[str | None, str]]) -> ModelOrigin:
-    if not named:
-        chain.block("inconsistent", _said(one), "the step names no weights that it began from")
-        return ModelOrigin()
-    found = [chain.model(digest, name) for digest, name in named]
-    joined = found[0]
-    for each in found[1:]:
-        joined = joined.joined(each)
-    return joined
+def _models(used: list[Resource]) -> tuple[ModelUsed, ...]:
+    return tuple(ModelUsed(weights.sha256, weights.name) for weights in used)
 
 
-def _said(one: Accepted) -> str:
-    attestation = one.attestation
-    return f"{attestation.step} of '{attestation.statement.subject[0].name}' ({attestation.where})"
+def _joined(used: list[Resource], walked: Walked) -> ModelOrigin:
+    origins = [walked.models[weights.sha256] for weights in used]
+    return reduce(ModelOrigin.joined, origins) if origins else ModelOrigin()
+
+
+def _names(used: list[Resource]) -> str:
+    return ", ".join(resource.name for resource in used) or "none named"
+
+
+def _no_weights(step: StatedStep[Any], began: list[Resource]) -> tuple[Problem, ...]:
+    return () if began else (_problem(step, "the step names no weights that it began from"),)
+
+
+def _problem(step: StatedStep[Any], message: str) -> Problem:
+    link = f"{step.kind} of '{step.statement.subject[0].name}' ({step.where})"
+    return Problem(id="inconsistent", link=link, message=message)

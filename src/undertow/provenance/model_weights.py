@@ -145,12 +145,12 @@ def signed_model(folder: Path, signature: Path, key: Path) -> SignedModel:
             f"{where} is not signed by the key '{key}'",
             hint="ask the model's maker for the right public key",
         )
-    said = _statement(envelope.payload, where)
-    _refuse_other_files(folder, signature, said, where)
+    statement = _statement(envelope.payload, where)
+    _refuse_other_files(folder, signature, statement, where)
     digest = weights_digest(folder)
     if digest is None:
         raise ProvenanceError(f"no such model folder: '{folder}'")
-    return SignedModel(said.subject[0].name, digest, len(said.predicate.resources))
+    return SignedModel(statement.subject[0].name, digest, len(statement.predicate.resources))
 
 
 def _envelope(content: bytes, where: str) -> Any:
@@ -180,22 +180,22 @@ def _statement(payload: bytes, where: str) -> _Statement:
         ) from error
 
 
-def _refuse_other_files(folder: Path, signature: Path, said: _Statement, where: str) -> None:
-    resources = {each.name: each.digest for each in said.predicate.resources}
-    if len(resources) < len(said.predicate.resources):
+def _refuse_other_files(folder: Path, signature: Path, statement: _Statement, where: str) -> None:
+    resources = {each.name: each.digest for each in statement.predicate.resources}
+    if len(resources) < len(statement.predicate.resources):
         raise ProvenanceError(f"{where} lists a file twice")
     root = hashlib.sha256(b"".join(bytes.fromhex(resources[name]) for name in sorted(resources)))
-    if said.subject[0].digest.get("sha256") != root.hexdigest():
+    if statement.subject[0].digest.get("sha256") != root.hexdigest():
         raise ProvenanceError(f"{where}: the subject's digest is not that of the files it lists")
-    found = {entry.path: entry.sha256 for entry in manifest_of(folder).entries}
-    ignored = {path.strip("/") for path in said.predicate.serialization.ignore_paths}
+    present = {entry.path: entry.sha256 for entry in manifest_of(folder).entries}
+    ignored = {path.strip("/") for path in statement.predicate.serialization.ignore_paths}
     ignored |= {signature.name} if signature.parent == folder else set()
-    extra = [path for path in found if path not in resources and not _under(path, ignored)]
+    extra = [path for path in present if path not in resources and not _under(path, ignored)]
     for what, names in (
-        ("is missing", [name for name in resources if name not in found]),
+        ("is missing", [name for name in resources if name not in present]),
         (
             "is not what was signed",
-            [n for n in resources if n in found and found[n] != resources[n]],
+            [n for n in resources if n in present and present[n] != resources[n]],
         ),
         ("was not signed", extra),
     ):

@@ -158,7 +158,7 @@ def _lines_parts(path: str | Path, size: int) -> list[tuple[int, int]]:
 
 
 def _lines_leaves(path: str, start: int, stop: int) -> bytes:
-    found = bytearray()
+    leaves = bytearray()
     with opened(path) as stream:
         if start:
             stream.seek(start - 1)
@@ -166,13 +166,13 @@ def _lines_leaves(path: str, start: int, stop: int) -> bytes:
         at = stream.tell()
         for number, line in enumerate(_until(stream, at, stop), start=1):
             try:
-                one = _line_leaf(line, first=start == 0 and number == 1)
+                row_leaf = _line_leaf(line, first=start == 0 and number == 1)
             except LineError as error:
                 where = f"row {number}" if not start else f"row {number} behind byte {at}"
                 raise DataError(f"'{path}', {where}: {error}") from error
-            if one is not None:
-                found += one
-    return bytes(found)
+            if row_leaf is not None:
+                leaves += row_leaf
+    return bytes(leaves)
 
 
 def _until(stream: Any, at: int, stop: int) -> Iterator[bytes]:
@@ -246,14 +246,14 @@ def _group_parts(path: str | Path) -> list[tuple[int, int]]:
 def _group_leaves(path: str, start: int, stop: int) -> bytes:
     from pyarrow import ArrowException, parquet
 
-    found = bytearray()
+    leaves = bytearray()
     try:
         with opened(path) as stream:
             file = parquet.ParquetFile(stream, buffer_size=1 << 20)
             for batch in file.iter_batches(batch_size=4096, row_groups=list(range(start, stop))):
                 for record in batch.to_pylist():
-                    found += leaf(record)
+                    leaves += leaf(record)
     except (ArrowException, OSError, ValueError) as error:
-        row = len(found) // SIZE + 1
+        row = len(leaves) // SIZE + 1
         raise DataError(f"'{path}', row group {start + 1}, row {row}: {error}") from error
-    return bytes(found)
+    return bytes(leaves)

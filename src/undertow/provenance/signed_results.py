@@ -12,8 +12,9 @@ from undertow import __version__
 from undertow.errors import ProvenanceError
 from undertow.provenance.manifest import manifest_of
 from undertow.provenance.signed_steps import Signing, sign_beside, sign_into, statement
-from undertow.provenance.statement import AUDIT, LINEAGE, Subject, time_text
-from undertow.provenance.verdicts import (
+from undertow.provenance.signed_verdicts import (
+    AUDIT,
+    LINEAGE,
     Against,
     AuditResult,
     Claim,
@@ -23,6 +24,7 @@ from undertow.provenance.verdicts import (
     Tool,
     Verifier,
 )
+from undertow.provenance.statement import StatementSubject, time_text
 from undertow.results.diff import DiffDocument
 from undertow.results.lineage import LineageDocument, Relation
 from undertow.results.scan import ScanDocument
@@ -60,10 +62,10 @@ def sign_scan(
             f"the student '{document.student}' has no digest, and an audit holds for one student base",
             hint="scan with the model's folder as --student",
         )
-    found = manifest_of(path).entries
-    if [entry.sha256 for entry in found] != [document.data.digest]:
+    entries = manifest_of(path).entries
+    if [entry.sha256 for entry in entries] != [document.data.digest]:
         raise ProvenanceError(f"'{path}' is not what was scanned: it changed since")
-    said = AuditResult(
+    result = AuditResult(
         verifier=Verifier(id=signing.verifier, version={"undertow": __version__}),
         evaluated_at=time_text(signing.now),
         valid_until=time_text(signing.now + valid),
@@ -77,8 +79,8 @@ def sign_scan(
         evidence=StoredEvidence(name="scan.json", digest={"sha256": evidence}),
     )
     # Without the rows' roots, which rows that the scan left out may not have.
-    subject = Subject(name=path.name, digest={"sha256": manifest_of(path).digest})
-    return sign_beside(path, [statement(AUDIT, [subject], said)], signing)
+    subject = StatementSubject(name=path.name, digest={"sha256": manifest_of(path).digest})
+    return sign_beside(path, [statement(AUDIT, [subject], result)], signing)
 
 
 def sign_lineage(
@@ -100,7 +102,7 @@ def sign_lineage(
         student: digest of the student's weights.
         evidence: SHA-256 of the stored result.
     """
-    said = LineageResult(
+    result = LineageResult(
         verifier=Verifier(id=signing.verifier, version={"undertow": __version__}),
         evaluated_at=time_text(signing.now),
         valid_until=time_text(signing.now + valid),
@@ -111,13 +113,15 @@ def sign_lineage(
     )
     name, digest = teacher
     sign_into(
-        bundle, [statement(LINEAGE, [Subject(name=name, digest={"sha256": digest})], said)], signing
+        bundle,
+        [statement(LINEAGE, [StatementSubject(name=name, digest={"sha256": digest})], result)],
+        signing,
     )
 
 
 def sign_audit(
     bundle: Path,
-    subject: Subject,
+    subject: StatementSubject,
     result: AuditResult,
     signing: Signing,
 ) -> None:
@@ -190,18 +194,18 @@ def sign_lineages(
         ProvenanceError: one of the models has no digest.
     """
     student = document.student_digest
-    for one in document.teachers:
-        if student is None or one.digest is None:
+    for teacher in document.teachers:
+        if student is None or teacher.digest is None:
             raise ProvenanceError(
-                f"'{document.student if student is None else one.teacher}' has no digest, and a statement is about weights",
+                f"'{document.student if student is None else teacher.teacher}' has no digest, and a statement is about weights",
                 hint="compare folders of safetensors, or leave --sign out",
             )
-        methods = {m.check for m in document.measurements if m.subject == one.teacher}
+        methods = {m.check for m in document.measurements if m.subject == teacher.teacher}
         sign_lineage(
             bundle,
-            teacher=(one.teacher, one.digest),
+            teacher=(teacher.teacher, teacher.digest),
             student=student,
-            verdict=_LINEAGE[one.relation],
+            verdict=_LINEAGE[teacher.relation],
             methods=sorted(methods),
             evidence=evidence,
             signing=signing,
@@ -234,7 +238,7 @@ def sign_diff(
         )
     if not document.changes:
         raise ProvenanceError("nothing was compared, so there is nothing to sign")
-    said = AuditResult(
+    result = AuditResult(
         verifier=Verifier(id=signing.verifier, version={"undertow": __version__}),
         evaluated_at=time_text(signing.now),
         valid_until=time_text(signing.now + valid),
@@ -247,18 +251,25 @@ def sign_diff(
         evidence=StoredEvidence(name="diff.json", digest={"sha256": evidence}),
     )
     for name, digest in zip(document.tuned, digests, strict=True):
-        sign_audit(bundle, Subject(name=Path(name).name, digest={"sha256": digest}), said, signing)
+        sign_audit(
+            bundle,
+            StatementSubject(name=Path(name).name, digest={"sha256": digest}),
+            result,
+            signing,
+        )
 
 
 def _change_claims(document: DiffDocument) -> tuple[Claim, ...]:
-    unasked = [one for one in document.changes if not one.intended] or list(document.changes)
+    unasked = [change for change in document.changes if not change.intended] or list(
+        document.changes
+    )
     return tuple(
         Claim(
-            metric=f"absolute change of {one.trait}"[:4000],
+            metric=f"absolute change of {change.trait}"[:4000],
             comparator="<",
             threshold=decimal(document.limit),
-            observed=decimal(abs(one.estimate)) if math.isfinite(one.estimate) else None,
-            passed=one.verdict == "clear",
+            observed=decimal(abs(change.estimate)) if math.isfinite(change.estimate) else None,
+            passed=change.verdict == "clear",
         )
-        for one in unasked
+        for change in unasked
     )

@@ -16,38 +16,38 @@ from typing import TYPE_CHECKING
 from undertow import __version__
 from undertow.errors import ProvenanceError
 from undertow.provenance.bundle import add_lines, bundle_path, read_line
+from undertow.provenance.data_steps import Commitment, SystemPrompt
+from undertow.provenance.derived_steps import Edit, Filter, RowChange, Rule
 from undertow.provenance.envelope import Envelope, sealed
-from undertow.provenance.generating import Commitment, SystemPrompt
 from undertow.provenance.ledger import MEDIA_TYPE, ROLE, SUFFIX, Ledger, write_leaf_ledger
 from undertow.provenance.manifest import MANIFEST, manifest_of
+from undertow.provenance.predicates import STEPS
 from undertow.provenance.row_leaves import CANON, ROW_SET, Rows, leaves_of, rows_files
 from undertow.provenance.statement import (
     PROVENANCE,
-    DigestSet,
-    Resource,
-    Signable,
-    Statement,
-    Subject,
-    payload_of,
-    time_text,
-)
-from undertow.provenance.steps import (
-    BUILD_TYPES,
-    BUILDER,
     BuildDefinition,
     Builder,
-    Edit,
-    Filter,
+    DigestSet,
     Metadata,
     Provenance,
-    RowChange,
-    Rule,
+    Resource,
     RunDetails,
-    Step,
+    Signable,
+    Statement,
+    StatementSubject,
+    payload_of,
+    time_text,
 )
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer
+
+
+BUILDER = "urn:undertow:builder/v1"
+"""Who carried out a step that undertow carried out itself."""
+
+DECLARED = "urn:undertow:builder:declared/v1"
+"""Who carried out a step that somebody describes with `undertow attest`: it is known by hearsay."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Signing:
     """How an auditor calls itself."""
 
 
-def dataset(path: str | Path, *, rows: Rows | None = None) -> Subject:
+def dataset(path: str | Path, *, rows: Rows | None = None) -> StatementSubject:
     """
     A dataset on disk as a subject: the digest of its manifest, and its rows' roots.
 
@@ -83,10 +83,10 @@ def dataset(path: str | Path, *, rows: Rows | None = None) -> Subject:
             "rowSet": rows.set,
             "rowCanon": CANON,
         }
-    return Subject(name=target.name, digest={"sha256": digest}, annotations=about)
+    return StatementSubject(name=target.name, digest={"sha256": digest}, annotations=about)
 
 
-def loose_rows(name: str, rows: Rows) -> Subject:
+def loose_rows(name: str, rows: Rows) -> StatementSubject:
     """Rows that are in no file as a subject: their row set is their digest."""
     about = {
         "manifest": ROW_SET,
@@ -94,7 +94,7 @@ def loose_rows(name: str, rows: Rows) -> Subject:
         "rowSet": rows.set,
         "rowCanon": CANON,
     }
-    return Subject(name=name, digest={"sha256": rows.set}, annotations=about)
+    return StatementSubject(name=name, digest={"sha256": rows.set}, annotations=about)
 
 
 def used(role: str, name: str, digest: str | DigestSet | None = None, **more: str) -> Resource:
@@ -105,8 +105,8 @@ def used(role: str, name: str, digest: str | DigestSet | None = None, **more: st
 
 def step_statement(
     step: str,
-    subjects: Sequence[Subject],
-    parameters: Step,
+    subjects: Sequence[StatementSubject],
+    parameters: Signable,
     dependencies: Sequence[Resource] = (),
     *,
     finished: datetime,
@@ -116,7 +116,7 @@ def step_statement(
     internal: Mapping[str, str] | None = None,
 ) -> Statement:
     """The statement that a step made the subjects."""
-    build_type = next(uri for uri, name in BUILD_TYPES.items() if name == step)
+    build_type = next(uri for uri, kind in STEPS.items() if kind.name == step)
     predicate = Provenance(
         build_definition=BuildDefinition(
             build_type=build_type,
@@ -135,7 +135,7 @@ def step_statement(
     return statement(PROVENANCE, subjects, predicate)
 
 
-def statement(kind: str, subjects: Sequence[Subject], predicate: Signable) -> Statement:
+def statement(kind: str, subjects: Sequence[StatementSubject], predicate: Signable) -> Statement:
     """A statement with its predicate."""
     return Statement(subject=tuple(subjects), predicate_type=kind, predicate=_dumped(predicate))
 
@@ -202,7 +202,7 @@ def _dumped(document: Signable) -> dict[str, object]:
 
 def sign_filter(
     output: Path,
-    source: Subject,
+    source: StatementSubject,
     removed: Sequence[tuple[bytes, str]],
     signing: Signing,
     *,
@@ -230,8 +230,8 @@ def sign_filter(
 
 
 def filter_statement(
-    subject: Subject,
-    source: Subject,
+    subject: StatementSubject,
+    source: StatementSubject,
     ledger: Ledger,
     ledger_name: str,
     signing: Signing,
@@ -242,7 +242,7 @@ def filter_statement(
     judges, versions = judges or {}, versions or {}
     # A filter that removed nothing is still a step, and says so.
     counts = ledger.counts or {"nothing-removed": 0}
-    said = Filter(
+    parameters = Filter(
         rules=tuple(
             Rule(
                 id=rule,
@@ -260,7 +260,7 @@ def filter_statement(
     return step_statement(
         "filter",
         [subject],
-        said,
+        parameters,
         [
             used("input-data", source.name, source.digest["sha256"]),
             *(used("filter-model", name, dict(digest)) for name, digest in models),
@@ -272,7 +272,7 @@ def filter_statement(
 
 def sign_edit(
     output: Path,
-    source: Subject,
+    source: StatementSubject,
     ledger: Ledger,
     signing: Signing,
     *,
@@ -288,7 +288,7 @@ def sign_edit(
         params: how, the same for all changes.
         model: name and digest of the model that chose or wrote what is new.
     """
-    said = Edit(
+    parameters = Edit(
         changes=tuple(
             RowChange(
                 id=what,
@@ -306,7 +306,7 @@ def sign_edit(
     made = step_statement(
         "edit",
         [dataset(output)],
-        said,
+        parameters,
         [
             used("input-data", source.name, source.digest["sha256"]),
             *([used("edit-model", *model)] if model else []),

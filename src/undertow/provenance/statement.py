@@ -3,6 +3,7 @@ The in-toto statement: what is spoken of, by digest, and what is said of it; eve
 
 Its JSON is read so that every reader sees the same: no key twice, no number that readers round.
 Source: in-toto, "Statement layer specification", version 1. Unlike it, unknown fields are refused, not passed over.
+Steps are stated with SLSA's provenance predicate, version 1.
 """
 
 from __future__ import annotations
@@ -32,9 +33,7 @@ EXACT = 2**53 - 1
 
 
 PROVENANCE = "https://slsa.dev/provenance/v1"
-SUMMARY = "https://slsa.dev/verification_summary/v1"
-AUDIT = "urn:undertow:attestation:audit-result/v1"
-LINEAGE = "urn:undertow:attestation:lineage-result/v1"
+"""Type of the predicate that states steps."""
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256 in lower-case hex."""
@@ -63,7 +62,7 @@ class Signable(Stored):
 S = TypeVar("S", bound=Signable)
 
 
-class Subject(Signable):
+class StatementSubject(Signable):
     """What a statement speaks of."""
 
     name: Text
@@ -99,7 +98,7 @@ class Statement(Signable):
     type_: Literal["https://in-toto.io/Statement/v1"] = Field(
         default="https://in-toto.io/Statement/v1", alias="_type"
     )
-    subject: Annotated[tuple[Subject, ...], Field(min_length=1, max_length=1024)]
+    subject: Annotated[tuple[StatementSubject, ...], Field(min_length=1, max_length=1024)]
     predicate_type: Text
     predicate: dict[str, Any]
 
@@ -111,6 +110,45 @@ class Statement(Signable):
 def payload_of(document: Signable) -> bytes:
     """The canonical JSON of a document, without the fields that are not set."""
     return canonical(document.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+class Builder(Signable):
+    """Who carried a step out."""
+
+    id: Text
+    version: dict[Text, Text] = Field(default_factory=dict)
+
+
+class Metadata(Signable):
+    """When a step ran."""
+
+    invocation_id: Text | None = None
+    started_on: Time | None = None
+    finished_on: Time
+
+
+class RunDetails(Signable):
+    """How a step was carried out."""
+
+    builder: Builder
+    metadata: Metadata
+    byproducts: tuple[Resource, ...] = ()
+
+
+class BuildDefinition(Signable):
+    """What a step was asked, and what it used."""
+
+    build_type: Text
+    external_parameters: dict[str, Any]
+    internal_parameters: dict[Text, Text] = Field(default_factory=dict)
+    resolved_dependencies: tuple[Resource, ...] = ()
+
+
+class Provenance(Signable):
+    """SLSA's provenance predicate, version 1."""
+
+    build_definition: BuildDefinition
+    run_details: RunDetails
 
 
 def read_statement(payload: bytes, where: str) -> Statement:

@@ -1,200 +1,315 @@
 """
-What a derivation step says of itself: generate, collect, filter, edit, mix, fine-tune, merge, quantise.
+What a step's function gets and gives: the step, what is known of all that it used, and what it passes on.
 
-Each is a `buildType` of SLSA's provenance predicate, version 1, with its closed `externalParameters`.
+These functions are pure: the walk has been through everything that a step used before it asks what came of it. Where a
+step or its list of what was used has a problem, the walk sees to it that nothing of it counts as complete.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Generic, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from undertow.provenance.generating import Generate
-from undertow.provenance.statement import Count, Digest, Number, Resource, Signable, Text, Time
+from undertow.provenance.ledger import LedgerFile
+from undertow.provenance.row_leaves import ROW_SET
+from undertow.provenance.statement import (
+    Digest,
+    Provenance,
+    Resource,
+    Signable,
+    Statement,
+    StatementSubject,
+    Text,
+    is_digest,
+)
+from undertow.results.provenance import Problem
 
-BUILD = "urn:undertow:build:"
-BUILDER = "urn:undertow:builder/v1"
-"""Who carried out a step that undertow carried out itself."""
-
-DECLARED = "urn:undertow:builder:declared/v1"
-"""Who carried out a step that somebody describes with `undertow attest`: it is known by hearsay."""
-
-
-class Rule(Signable):
-    """One rule of a filter."""
-
-    id: Text
-    version: Text | None = None
-    code_ref: Text | None = None
-    params: dict[Text, Text] = Field(default_factory=dict)
-    removed: Count
-    model_based: Text | None = None
-    """Name of the model that judged, which is then a source of its own; null for a rule without one."""
+P = TypeVar("P", bound=Signable)
+Origin = TypeVar("Origin", "DataOrigin", "ModelOrigin")
 
 
-class Collect(Signable):
-    """
-    Rows came from people, instruments or templates; no model wrote them, as far as the signer says.
-    """
+@dataclass(frozen=True)
+class StatedStep(Generic[P]):
+    """One signed statement that a step made a dataset or a model."""
 
-    origin: Literal["people", "instruments", "templates", "unknown"]
-    domain: Text
-    licence: Text | None = None
-    model_written: Number = "0"
-    """Largest share of rows that a model may have written, in [0, 1]."""
-
-
-class Filter(Signable):
-    """Rows were removed."""
-
-    rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
-    rows_in: Count
-    rows_out: Count
-    subset_proof: Digest
-    """Row set of the input: kept and removed leaves together have it."""
+    kind: str
+    """Its name in documents, e.g. `generate`."""
+    where: str
+    """Bundle and line."""
+    statement: Statement
+    subject: StatementSubject
+    """The dataset or model in question."""
+    provenance: Provenance
+    parameters: P
 
     @property
-    def changes(self) -> tuple[RowChange, ...]:
-        """None: what a filter leaves is as it was."""
-        return ()
+    def label(self) -> str:
+        """What messages call it."""
+        return f"{self.kind} of '{self.subject.name}'"
 
-    @property
-    def input_set(self) -> str:
-        """As an edit names it."""
-        return self.subset_proof
+    def used_as(self, role: str) -> list[Resource]:
+        """What it used as this."""
+        used = self.provenance.build_definition.resolved_dependencies
+        return [resource for resource in used if resource.role == role]
 
-    @model_validator(mode="after")
-    def _rules_once(self) -> Self:
-        if len({rule.id for rule in self.rules}) < len(self.rules):
-            raise ValueError("a rule is listed twice")
-        if sum(int(rule.removed) for rule in self.rules) != int(self.rows_in) - int(self.rows_out):
-            raise ValueError("rowsIn less the removed rows is not rowsOut")
-        return self
+    def problem(
+        self, message: str, *, expected: str = "", found: str = "", todo: str = ""
+    ) -> Problem:
+        """That the statement does not agree with itself, or with those about what it used."""
+        return Problem(
+            id="inconsistent",
+            link=self.label,
+            message=message,
+            expected=expected,
+            found=found,
+            todo=todo,
+        )
 
-
-class RowChange(Signable):
-    """One kind of change to rows."""
-
-    id: Text
-    rows: Count
-    params: dict[Text, Text] = Field(default_factory=dict)
-    model_based: Text | None = None
-    """Name of the model that chose or wrote, which is then a source of its own; null for a change without one."""
-
-
-class Edit(Signable):
-    """Rows were changed; some may have been removed."""
-
-    changes: Annotated[tuple[RowChange, ...], Field(min_length=1)]
-    rules: tuple[Rule, ...] = ()
-    """Of what was removed."""
-    rows_in: Count
-    rows_out: Count
-    input_set: Digest
-    """Row set of the input: kept and removed leaves, and changed ones as they were, together have it."""
-
-    @model_validator(mode="after")
-    def _adds_up(self) -> Self:
-        names = [change.id for change in self.changes] + [rule.id for rule in self.rules]
-        if len(set(names)) < len(names):
-            raise ValueError("a change or a rule is listed twice")
-        if sum(int(rule.removed) for rule in self.rules) != int(self.rows_in) - int(self.rows_out):
-            raise ValueError("rowsIn less the removed rows is not rowsOut")
-        if sum(int(change.rows) for change in self.changes) > int(self.rows_out):
-            raise ValueError("more rows were changed than there are")
-        return self
+    def disagreement(self, what: str, stated: str, known: int | None) -> tuple[Problem, ...]:
+        """A problem unless the number that the step states is the one that the data's own statement has."""
+        if known is not None and int(stated) == known:
+            return ()
+        return (
+            self.problem(
+                f"{what}: the step and the data's own statement differ",
+                expected=stated,
+                found="not stated" if known is None else str(known),
+                todo="ask the producer for a corrected statement",
+            ),
+        )
 
 
-class Source(Signable):
-    """One dataset of a mix."""
+@dataclass(frozen=True)
+class DataUsed:
+    """A dataset that a step used."""
+
+    digest: str | None
+    name: str
+
+
+@dataclass(frozen=True)
+class ModelUsed:
+    """A model that a step used."""
+
+    digest: str | None
+    name: str
+    quiet: bool = False
+    """Whether a model without statements is no problem, only unknown."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What has to be known before a step's function is asked."""
+
+    used: tuple[DataUsed | ModelUsed, ...] = ()
+    """Is walked, in this order."""
+    problems: tuple[Problem, ...] = ()
+    """What is wrong with the list of what was used."""
+    ledger: bool = False
+    """Whether the step's ledger is read, where it is at hand."""
+
+
+@dataclass(frozen=True)
+class Walked:
+    """What is known of everything that a step needs."""
+
+    data: Mapping[str | None, DataOrigin]
+    """By digest."""
+    models: Mapping[str | None, ModelOrigin]
+    consistent: bool
+    """Whether nothing was wrong with the list of what was used."""
+    ledger: LedgerFile | None = None
+    """None where it is not at hand."""
+
+
+@dataclass(frozen=True)
+class Passed(Generic[Origin]):
+    """What a step passes on, and what a reader should know of it."""
+
+    origin: Origin
+    about: dict[str, str]
+    """Words for the chain that is shown."""
+    problems: tuple[Problem, ...] = ()
+    proof: str = ""
+    """What was recomputed, in words."""
+
+
+class Parent(Signable):
+    """A model that another was made of."""
+
+    digest: Digest
+    relation: Literal["finetune", "adapter", "merge", "quantized", "distilled"]
+
+
+class Lineage(Signable):
+    """What is known of a model's initialisation."""
+
+    init: Digest | Literal["unknown"] = "unknown"
+    parents: tuple[Parent, ...] = ()
+    evidence: Literal["declared", "attested", "fingerprint"] = "declared"
+
+
+class GeneratingModel(Signable):
+    """One model that wrote rows."""
 
     name: Text
-    rows: Count
-    """Rows taken from it."""
+    access: Literal["weights", "api"]
+    provider: Text | None = None
+    model_id: Text
+    revision: Text | None = None
+    """Commit of the model's repository."""
+    api_snapshot: Text | None = None
+    system_fingerprints: tuple[Text, ...] = ()
+    weights_digest: Digest | None = None
+    why_null: Text | None = None
+    """Why there is no digest of the weights, e.g. that they are behind an API."""
+    adapters: tuple[Digest, ...] = ()
+    quantization: Text | None = None
+    tokenizer: Digest | None = None
+    chat_template: Digest | None = None
+    lineage: Lineage = Field(default_factory=Lineage)
+
+    @model_validator(mode="after")
+    def _digest_or_reason(self) -> Self:
+        if (self.weights_digest is None) == (self.why_null is None):
+            raise ValueError(
+                f"the model '{self.name}' needs weightsDigest, or whyNull that says why there is none; not both"
+            )
+        return self
 
 
-class Mix(Signable):
-    """Datasets were put together."""
+@dataclass(frozen=True)
+class ModelOrigin:
+    """A model at the end of its own chain."""
 
-    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
-    seed: Number | None = None
+    inits: frozenset[str] = frozenset()
+    """Checkpoints that it goes back to."""
+    families: frozenset[str] = frozenset()
+    known: bool = False
+    """Whether these are all of them."""
+    complete: bool = False
+    """Whether every step and every dataset behind it is attested."""
+    writers: tuple[RowWriter, ...] = ()
+    """Models that wrote what it was trained on."""
 
+    def incomplete(self) -> ModelOrigin:
+        """The same, with a gap in its chain."""
+        return replace(self, complete=False)
 
-class FineTune(Signable):
-    """A model was trained on data."""
-
-    method: Text
-    plan: dict[Text, Text] = Field(default_factory=dict)
-    seed: Number | None = None
-
-
-class Merge(Signable):
-    """Models were merged."""
-
-    method: Text
-    weights: dict[Text, Number] = Field(default_factory=dict)
-
-
-class Quantize(Signable):
-    """A model's weights were stored with fewer bits."""
-
-    method: Text
-    bits: Count | None = None
-
-
-Step = Generate | Collect | Filter | Edit | Mix | FineTune | Merge | Quantize
-
-STEPS: dict[str, type[Step]] = {
-    "generate": Generate,
-    "collect": Collect,
-    "filter": Filter,
-    "edit": Edit,
-    "mix": Mix,
-    "finetune": FineTune,
-    "merge": Merge,
-    "quantize": Quantize,
-}
-"""By the name that commands and documents use."""
-
-BUILD_TYPES = {f"{BUILD}{'llm-' if name == 'generate' else ''}{name}/v1": name for name in STEPS}
-"""The name of each build type's step."""
+    def joined(self, other: ModelOrigin) -> ModelOrigin:
+        """What holds of a model made of both."""
+        return ModelOrigin(
+            self.inits | other.inits,
+            self.families | other.families,
+            self.known and other.known,
+            self.complete and other.complete,
+            (*self.writers, *other.writers),
+        )
 
 
-class Builder(Signable):
-    """Who carried a step out."""
+@dataclass(frozen=True)
+class RowWriter:
+    """A model that wrote rows, or judged them."""
 
-    id: Text
-    version: dict[Text, Text] = Field(default_factory=dict)
+    model: GeneratingModel
+    origin: ModelOrigin
+    role: Literal["teacher", "filter", "upstream"]
 
-
-class Metadata(Signable):
-    """When a step ran."""
-
-    invocation_id: Text | None = None
-    started_on: Time | None = None
-    finished_on: Time
+    def upstream(self) -> RowWriter:
+        """The same, one model further away."""
+        return replace(self, role="upstream")
 
 
-class RunDetails(Signable):
-    """How a step was carried out."""
+@dataclass(frozen=True)
+class DataOrigin:
+    """A dataset at the end of its own chain."""
 
-    builder: Builder
-    metadata: Metadata
-    byproducts: tuple[Resource, ...] = ()
+    complete: bool = False
+    """Whether every step up to the writers is attested."""
+    whole: bool = False
+    """Whether the writers' own chains are complete as well."""
+    rows: int | None = None
+    row_set: str | None = None
+    written: float = 1.0
+    """Largest share of model-written rows."""
+    written_known: bool = False
+    domains: frozenset[str] = frozenset()
+    writers: tuple[RowWriter, ...] = ()
+    named_all: bool = False
+    """Whether the signers claim to have named all models."""
+    producers: frozenset[str] = frozenset()
+    organisations: frozenset[str] = frozenset()
+    interventions: frozenset[str] = frozenset()
+    proved: bool = True
+    """Whether each filter's ledger was checked."""
+    times: tuple[datetime, ...] = ()
+
+    def incomplete(self) -> DataOrigin:
+        """The same, with a gap in its chain."""
+        return replace(self, complete=False, whole=False)
+
+    def joined(self, other: DataOrigin) -> DataOrigin:
+        """What holds where two statements speak of one dataset: the worse of both."""
+        return replace(
+            together((self, other)),
+            rows=self.rows if self.rows == other.rows else None,
+            row_set=self.row_set if self.row_set == other.row_set else None,
+            written=max(self.written, other.written),
+        )
 
 
-class BuildDefinition(Signable):
-    """What a step was asked, and what it used."""
+def together(parts: Iterable[DataOrigin]) -> DataOrigin:
+    """What holds of rows taken from all the parts; rows and shares are left to the caller."""
+    parts = tuple(parts)
+    return DataOrigin(
+        complete=bool(parts) and all(part.complete for part in parts),
+        whole=bool(parts) and all(part.whole for part in parts),
+        written_known=bool(parts) and all(part.written_known for part in parts),
+        domains=frozenset().union(*(part.domains for part in parts)),
+        writers=tuple(writer for part in parts for writer in part.writers),
+        named_all=bool(parts) and all(part.named_all for part in parts),
+        producers=frozenset().union(*(part.producers for part in parts)),
+        organisations=frozenset().union(*(part.organisations for part in parts)),
+        interventions=frozenset().union(*(part.interventions for part in parts)),
+        proved=all(part.proved for part in parts),
+        times=tuple(time for part in parts for time in part.times),
+    )
 
-    build_type: Text
-    external_parameters: dict[str, Any]
-    internal_parameters: dict[Text, Text] = Field(default_factory=dict)
-    resolved_dependencies: tuple[Resource, ...] = ()
+
+def judge(
+    name: str, resource: Resource | None, models: Mapping[str | None, ModelOrigin]
+) -> RowWriter:
+    """A model that decided what stays, with what is known of it."""
+    digest = judge_digest(resource)
+    model = GeneratingModel(
+        name=name,
+        access="weights" if digest else "api",
+        model_id=name,
+        weights_digest=digest,
+        why_null=None if digest else "the step's statement has none",
+    )
+    return RowWriter(model, models.get(digest, ModelOrigin()), "filter")
 
 
-class Provenance(Signable):
-    """SLSA's provenance predicate, version 1."""
+def judge_digest(resource: Resource | None) -> str | None:
+    """The digest that a step states of such a model."""
+    return resource.sha256 if resource and is_digest(resource.sha256) else None
 
-    build_definition: BuildDefinition
-    run_details: RunDetails
+
+def stated_rows(subject: StatementSubject) -> int | None:
+    """The number of rows that a statement has of a dataset."""
+    text = subject.annotations.get("rows", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+
+
+def stated_set(subject: StatementSubject) -> str | None:
+    """The row set that a statement has of a dataset."""
+    text = subject.annotations.get("rowSet")
+    if subject.annotations.get("manifest") == ROW_SET and text != subject.digest["sha256"]:
+        # Rows in no file are named by their set: another one beside it is a contradiction.
+        return None
+    return text if is_digest(text) else None

@@ -5,19 +5,21 @@ From paths to the document of a walk: the dataset on disk, its bundles, the trus
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from undertow.errors import InputError, ProvenanceError
-from undertow.provenance.at_hand import AtHand
-from undertow.provenance.bundle import Attestation, bundle_path, read_bundles
-from undertow.provenance.chain import DATA_STEPS, Chain
+from undertow.provenance.bundle import bundle_path, read_bundles
+from undertow.provenance.chain import chain_of
 from undertow.provenance.facts import facts_of
+from undertow.provenance.ledger import AtHand
 from undertow.provenance.model_weights import weights_digest
+from undertow.provenance.predicates import DATA_STEPS, Attestation
 from undertow.provenance.statement import time_text
 from undertow.provenance.trust import Trust
+from undertow.provenance.walk import Walk
 from undertow.results.provenance import Facts, Link, Problem, VerifyDocument
 from undertow.worlds import locate
 
@@ -45,26 +47,25 @@ def verify(request: VerifyRequest, trust: Trust, now: datetime) -> VerifyDocumen
     paths = _bundles(request)
     at_hand = AtHand(request.data, [path.parent for path in paths])
     attestations, problems = read_bundles(paths)
-    chain = Chain(attestations, trust, at_hand, now)
+    walk = Walk(chain_of(attestations, trust, now), trust, at_hand, now)
     digest = at_hand.manifest.digest
     student = student_digest(request.student)
-    found = chain.data(digest, request.data.name)
-    sound = _sound(chain, at_hand, digest)
+    data = walk.data(digest, request.data.name)
+    sound = _sound(walk, digest)
     if (other := _other_digest(at_hand, attestations)) is not None:
-        chain.problems.insert(0, other)
-    facts = facts_of(chain, digest, found, student=student, sound=sound)
-    _explain_student(chain, request.student, student)
-    for problem in problems:
-        chain.add(problem)
+        walk.problems.insert(0, other)
+    facts = facts_of(walk, digest, data, student=student, sound=sound)
+    _explain_student(walk, request.student, student)
+    walk.add(*problems)
     return VerifyDocument(
         verdict="verified" if facts.provenance_complete else "refused",
-        conclusion=conclusion(facts, chain.problems),
+        conclusion=conclusion(facts, walk.problems),
         data=str(request.data),
         files=len(at_hand.manifest.entries),
         student=request.student,
-        links=tuple(sorted(_once(chain), key=lambda link: link.depth)),
-        roots=tuple(chain.roots.values()),
-        problems=tuple(sorted(chain.problems, key=lambda problem: not problem.blocks)),
+        links=tuple(sorted(_once(walk.links), key=lambda link: link.depth)),
+        roots=tuple(walk.roots.values()),
+        problems=tuple(sorted(walk.problems, key=lambda problem: not problem.blocks)),
         facts=facts,
         trust=trust.path,
         trust_digest=trust.digest,
@@ -99,7 +100,7 @@ def conclusion(facts: Facts, problems: Sequence[Problem]) -> str:
     """What came of a walk, in a sentence or two."""
     blocking = [problem for problem in problems if problem.blocks]
     if facts.provenance_complete:
-        names = ", ".join(dict.fromkeys(one.model for one in facts.teachers)) or "no model"
+        names = ", ".join(dict.fromkeys(teacher.model for teacher in facts.teachers)) or "no model"
         return (
             f"verified: every step is attested by trusted keys; written by {names}, at most "
             f"{100 * facts.model_written:.3g} % of rows by models."
@@ -113,41 +114,44 @@ def conclusion(facts: Facts, problems: Sequence[Problem]) -> str:
 
 def _bundles(request: VerifyRequest) -> list[Path]:
     beside = bundle_path(request.data)
-    found = [beside] if beside.is_file() else []
+    bundles = [beside] if beside.is_file() else []
     for path in request.bundles:
         if path.is_dir():
-            found += sorted(path.glob("*.intoto.jsonl"))
+            bundles += sorted(path.glob("*.intoto.jsonl"))
         elif path.is_file():
-            found.append(path)
+            bundles.append(path)
         else:
             raise ProvenanceError(f"no such bundle: '{path}'")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(bundles))
 
 
-def _sound(chain: Chain, at_hand: AtHand, digest: str) -> bool:
+def _sound(walk: Walk, digest: str) -> bool:
     """Compare the rows on disk with what the statements about them say."""
     sound = True
-    for one in chain.steps(digest, DATA_STEPS):
-        subject = next(s for s in one.attestation.statement.subject if s.digest["sha256"] == digest)
-        said = {
+    for statement in walk.chain.about(digest, DATA_STEPS):
+        subjects = statement.attestation.statement.subject
+        subject = next(part for part in subjects if part.digest["sha256"] == digest)
+        stated = {
             name: subject.annotations[name]
             for name in ("rows", "rowMerkle", "rowSet")
             if name in subject.annotations
         }
-        rows = at_hand.rows if said else None
+        rows = walk.at_hand.rows if stated else None
         if rows is None:
             continue
-        found = {"rows": str(rows.count), "rowMerkle": rows.merkle, "rowSet": rows.set}
-        for name, value in said.items():
-            if found[name] != value:
+        actual = {"rows": str(rows.count), "rowMerkle": rows.merkle, "rowSet": rows.set}
+        for name, value in stated.items():
+            if actual[name] != value:
                 sound = False
-                chain.block(
-                    "rows",
-                    f"dataset '{subject.name}'",
-                    f"the statement's {name} is not that of the rows on disk",
-                    expected=value,
-                    found=found[name],
-                    todo="ask the producer for a corrected statement",
+                walk.add(
+                    Problem(
+                        id="rows",
+                        link=f"dataset '{subject.name}'",
+                        message=f"the statement's {name} is not that of the rows on disk",
+                        expected=value,
+                        found=actual[name],
+                        todo="ask the producer for a corrected statement",
+                    )
                 )
     return sound
 
@@ -157,9 +161,9 @@ def _other_digest(at_hand: AtHand, attestations: Sequence[Attestation]) -> Probl
     digest, name = at_hand.manifest.digest, at_hand.data.name
     subjects = [
         subject
-        for one in attestations
-        if one.step in DATA_STEPS
-        for subject in one.statement.subject
+        for attestation in attestations
+        if attestation.kind in DATA_STEPS
+        for subject in attestation.statement.subject
     ]
     if any(subject.digest["sha256"] == digest for subject in subjects):
         return None
@@ -187,7 +191,7 @@ def _other_digest(at_hand: AtHand, attestations: Sequence[Attestation]) -> Probl
     )
 
 
-def _explain_student(chain: Chain, student: str | None, digest: str | None) -> None:
+def _explain_student(walk: Walk, student: str | None, digest: str | None) -> None:
     """
     Say why a student counts as related to every teacher, where that is because nothing is known of it.
     """
@@ -198,14 +202,14 @@ def _explain_student(chain: Chain, student: str | None, digest: str | None) -> N
             "its weights are not here, so it has no digest; every teacher counts as related to it"
         )
         todo = "name its folder, or the digest of its weights"
-    elif not chain.model(digest, student, quiet=True).known:
+    elif not walk.model(digest, student, quiet=True).known:
         message = "its initialisation is not known; every teacher counts as related to it"
         todo = (
-            f'list its base in \'{chain.trust.path}\': [[models]], name = "…", digest = "{digest}"'
+            f'list its base in \'{walk.trust.path}\': [[models]], name = "…", digest = "{digest}"'
         )
     else:
         return
-    chain.add(
+    walk.add(
         Problem(
             id="student-unknown",
             link=f"student '{student}'",
@@ -218,8 +222,8 @@ def _explain_student(chain: Chain, student: str | None, digest: str | None) -> N
     )
 
 
-def _once(chain: Chain) -> list[Link]:
+def _once(links: Iterable[Link]) -> list[Link]:
     seen: dict[tuple[str, str], Link] = {}
-    for link in chain.links:
+    for link in links:
         seen.setdefault((link.attestation, link.digest), link)
     return list(seen.values())

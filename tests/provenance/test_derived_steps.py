@@ -16,11 +16,11 @@ import pytest
 from tests.provenance.scene import OTHER, Scene, rows, signing, write_rows
 from undertow.errors import ProvenanceError
 from undertow.provenance.bundle import bundle_path
+from undertow.provenance.derived_steps import Edit, RowChange
 from undertow.provenance.ledger import Entries, Ledger, read_leaf_ledger, write_entries
 from undertow.provenance.row_leaves import leaf
 from undertow.provenance.signed_steps import dataset, sign_edit
 from undertow.provenance.statement import Statement
-from undertow.provenance.steps import Edit, RowChange
 
 LEDGER = "rows.jsonl.ledger.jsonl"
 

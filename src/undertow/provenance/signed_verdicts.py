@@ -13,6 +13,11 @@ from pydantic import Field, StringConstraints, model_validator
 
 from undertow.provenance.statement import Count, Digest, DigestSet, Number, Signable, Text, Time
 
+AUDIT = "urn:undertow:attestation:audit-result/v1"
+LINEAGE = "urn:undertow:attestation:lineage-result/v1"
+SUMMARY = "https://slsa.dev/verification_summary/v1"
+"""Predicate types."""
+
 
 class Verifier(Signable):
     """Who looked."""
@@ -67,12 +72,17 @@ class StoredEvidence(Signable):
     digest: DigestSet
 
 
-class AuditResult(Signable):
-    """What an audit of a dataset found, for one student base."""
+class SignedResult(Signable):
+    """What every result that somebody signs has."""
 
     verifier: Verifier
     evaluated_at: Time
     valid_until: Time
+
+
+class AuditResult(SignedResult):
+    """What an audit of a dataset found, for one student base."""
+
     suite: Tool
     verdict: Literal["passed", "failed", "undecided"]
     claims: Annotated[tuple[Claim, ...], Field(min_length=1)]
@@ -91,12 +101,9 @@ class AuditResult(Signable):
         return self
 
 
-class LineageResult(Signable):
+class LineageResult(SignedResult):
     """What a measurement found of the initialisation of two models; the subject is the teacher."""
 
-    verifier: Verifier
-    evaluated_at: Time
-    valid_until: Time
     student: Digest
     verdict: Literal["shared", "distinct", "unknown"]
     methods: Annotated[tuple[Text, ...], Field(min_length=1)]
