@@ -20,10 +20,8 @@ from undertow.policy.rules import (
     RequireAudit,
     RequireProvenance,
 )
+from undertow.provenance.facts import EVIDENCE
 from undertow.results.provenance import AuditFact, Facts
-
-EVIDENCE = ("none", "declared", "attested", "measured")
-"""From the weakest to the strongest."""
 
 Decide = Callable[[Facts], tuple[bool, str]]
 """Whether a custom rule is exactly true, and what it was otherwise."""
