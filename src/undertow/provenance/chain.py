@@ -94,7 +94,7 @@ def accepted(attestation: Attestation, trust: Trust, now: datetime) -> Accepted 
             refusals[name] = refusal
     counting = tuple(name for name in sorted(signed) if name not in refusals)
     role = role_of(attestation)
-    needed = getattr(trust.file.thresholds, role)
+    needed = trust.file.thresholds.of(role)
     if not counting:
         return next(iter(refusals.values()))
     if len(counting) < needed:

@@ -40,7 +40,7 @@ def open_signer(
     scheme, colon, _ = key.partition(":")
     if colon and scheme in SERVICES:
         return _service(key, public)
-    from_pem = _crypto("load_pem_private_key")
+    from_pem = _serialization().load_pem_private_key
     content = _read(Path(key), "private key")
     try:
         private = _loaded(from_pem, content, None)
@@ -67,7 +67,7 @@ def public_key(pem: str | bytes, where: str, *, schemes: Sequence[str] = SCHEMES
         ProvenanceError: it holds none, or one of another kind.
         MissingExtraError: securesystemslib is not installed.
     """
-    from_pem = _crypto("load_pem_public_key")
+    from_pem = _serialization().load_pem_public_key
     content = pem.encode("utf-8", "replace") if isinstance(pem, str) else pem
     if b"PRIVATE KEY" in content:
         raise ProvenanceError(
@@ -210,8 +210,8 @@ def _signers() -> Any:
     return signer
 
 
-def _crypto(name: str) -> Any:
+def _serialization() -> Any:
     _signers()
     from cryptography.hazmat.primitives import serialization
 
-    return getattr(serialization, name)
+    return serialization

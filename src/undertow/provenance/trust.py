@@ -85,6 +85,10 @@ class Thresholds(Signable):
     auditor: Annotated[int, Field(ge=1, le=16)] = 1
     gate: Annotated[int, Field(ge=1, le=16)] = 1
 
+    def of(self, role: Role) -> int:
+        """How many a role needs."""
+        return {"producer": self.producer, "auditor": self.auditor, "gate": self.gate}[role]
+
 
 class TrustFile(Signable):
     """Everything that is trusted; what is not in here is not."""
