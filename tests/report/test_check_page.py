@@ -9,7 +9,7 @@ import pytest
 from undertow.checks import registry
 from undertow.checks.registry import Registered, registered
 from undertow.errors import UnknownNameError
-from undertow.report.check_page import CANNOT, TO_DO, WHY, check_page, pages_of, parsed
+from undertow.report.check_page import CANNOT, TO_DO, WHY, check_page, pages_of, read_docstring
 
 
 def example() -> None:
@@ -40,7 +40,7 @@ DOCSTRING = inspect.getdoc(example) or ""
 
 def test_sections_are_found_by_their_headings() -> None:
     """Summary, introduction and three sections; a heading may stand alone or before its text."""
-    page = parsed(DOCSTRING, id="x", kind="evidence")
+    page = read_docstring(DOCSTRING, id="x", kind="evidence")
 
     assert (page.summary, page.introduction) == ("One sentence over two lines.", ("Introduction.",))
     assert [name for name, _ in page.sections] == [WHY, CANNOT, TO_DO]
@@ -49,7 +49,7 @@ def test_sections_are_found_by_their_headings() -> None:
 
 def test_lists_keep_their_lines() -> None:
     """Prose is unwrapped, a list is not; as one text it is on one line."""
-    page = parsed(DOCSTRING, id="x", kind="evidence")
+    page = read_docstring(DOCSTRING, id="x", kind="evidence")
 
     assert dict(page.sections)[CANNOT] == ("Much.", "More of it:", "- one\n- two")
     assert page.section(CANNOT) == "Much. More of it: - one - two"

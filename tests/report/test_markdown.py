@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 
 from undertow.report import render
 from undertow.report.markdown import code, escaped
-from undertow.report.visible import visible
+from undertow.report.plain_text import visible
 from undertow.results.run import RunDocument
 
 PAYLOAD = (

@@ -78,8 +78,8 @@ def test_without_a_table_the_way_to_one_is_told() -> None:
 
 def test_the_conclusion_does_not_repeat_its_badge() -> None:
     """The verdict's name is cut from the front, and nothing else."""
-    assert words.found(flagged()).startswith("These rows would move")
-    assert words.found(document(conclusion="flagged rows: none")) == "Flagged rows: none"
+    assert words.conclusion(flagged()).startswith("These rows would move")
+    assert words.conclusion(document(conclusion="flagged rows: none")) == "Flagged rows: none"
 
 
 def test_the_answers_are_of_the_most_severe_subject() -> None:

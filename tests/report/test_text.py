@@ -7,6 +7,7 @@ import re
 import pytest
 
 from undertow.report import render
+from undertow.report.run_page import run_page
 from undertow.report.text import render_text
 from undertow.results.run import RunDocument
 
@@ -35,7 +36,7 @@ def test_console_markup_in_the_data_is_text(owl: RunDocument) -> None:
 
 def test_colour_is_there_only_when_asked_for(owl: RunDocument) -> None:
     """With colour the text is the same but for the escape sequences."""
-    coloured = render_text(owl, colour=True)
+    coloured = render_text(run_page(owl), colour=True)
     bare = re.sub(r"\x1b\[[0-9;]*m", "", coloured)
 
     assert "\x1b[" in coloured
@@ -45,7 +46,7 @@ def test_colour_is_there_only_when_asked_for(owl: RunDocument) -> None:
 @pytest.mark.parametrize("width", [60, 100, 140])
 def test_prose_keeps_within_the_width(theorem: RunDocument, width: int) -> None:
     """No line of a run without wide tables is longer than the terminal."""
-    assert max(map(len, render_text(theorem, width=width).splitlines())) <= width
+    assert max(map(len, render_text(run_page(theorem), width=width).splitlines())) <= width
 
 
 def test_a_percentage_is_not_torn_apart(owl: RunDocument) -> None:

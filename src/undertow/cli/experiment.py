@@ -79,12 +79,12 @@ def summary(document: RunDocument) -> str:
 
     The whole in words is `undertow report RUN`.
     """
-    from undertow.report.tables import comparisons_table
+    from undertow.report.run_tables import comparisons_table
 
     parts = [lines(click.wrap_text(document.conclusion, width=WIDTH))]
     if document.comparisons:
         table = comparisons_table(document.comparisons).without(*LEFT_TO_THE_PAGE)
-        parts.append(aligned([table.columns, *table.rows]))
+        parts.append(aligned([table.columns, *(tuple(map(str, row)) for row in table.rows)]))
     warnings = [note for note in document.notes if note.level != "info"]
     if warnings:
         parts.append("\n".join(map(one_line, _each_kind_once(warnings))))

@@ -13,7 +13,7 @@ def command(check: str) -> None:
 
     ID is one that `undertow checks` lists, which is also the rule id in SARIF.
     """
-    from undertow.report.check_page import check_page
-    from undertow.report.explanation import render_explanation
+    from undertow.report.check_page import check_page, explanation
+    from undertow.report.text import written
 
-    click.echo(render_explanation(check_page(check)), nl=False)
+    click.echo(written(explanation(check_page(check))), nl=False)

@@ -129,7 +129,7 @@ def score(answers: tuple[Path, ...], key_file: Path, form: str) -> None:
     from undertow.filters.review_key import read_key
     from undertow.filters.review_score import review_json
     from undertow.filters.review_score import score as scored
-    from undertow.report.review_text import render_score
+    from undertow.report.review_page import render_score
 
     _refuse_same(answers)
     key = read_key(key_file)
@@ -142,7 +142,7 @@ def score(answers: tuple[Path, ...], key_file: Path, form: str) -> None:
 
 def _told(out: Path, key: ReviewKey) -> str:
     from undertow.filters.review_share import detectable_accuracy
-    from undertow.report.numbers import percent
+    from undertow.report.plain_text import percent
 
     pairs = len(key.judged)
     matched = sum(each.matched for each in key.judged)

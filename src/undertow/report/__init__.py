@@ -1,22 +1,64 @@
 """
 A stored result rendered as a page, as text for a terminal, as Markdown, as JSON or as SARIF.
 
-Every renderer is pure: the same document gives the same bytes, and nothing is read but templates and
-the pages of checks.
+A document becomes a page of blocks by one function, and any page becomes text by one writer a format. All of it is
+pure: the same document gives the same bytes, and nothing is read but templates and the pages of checks.
 """
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from undertow.errors import UnknownNameError
+from undertow.report.chain_page import chain_page, verification
+from undertow.report.croissant import render_croissant
+from undertow.report.cyclonedx import render_cyclonedx
+from undertow.report.diff_page import diff_page
+from undertow.report.hf_card import render_hf_card
+from undertow.report.lineage_page import lineage_page
+from undertow.report.markdown import render_markdown
+from undertow.report.page import Page
+from undertow.report.run_page import run_page
+from undertow.report.sarif import render_sarif
+from undertow.report.scan_page import scan_page
 from undertow.results.diff import DiffDocument
 from undertow.results.lineage import LineageDocument
 from undertow.results.provenance import GateDocument, VerifyDocument
+from undertow.results.run import RunDocument
 from undertow.results.scan import ScanDocument
 from undertow.results.store import Result, result_json
 
 __all__ = ["CHAIN_FORMATS", "FORMATS", "SCAN_FORMATS", "render"]
+
+
+def _html(page: Page) -> str:
+    # jinja2 and rich are slow to import: only the writer that needs one pays for it.
+    from undertow.report.html import render_html
+
+    return render_html(page)
+
+
+def _text(page: Page) -> str:
+    from undertow.report.text import render_text
+
+    return render_text(page)
+
+
+_WRITERS: dict[str, Callable[[Page], str]] = {
+    "html": _html,
+    "markdown": render_markdown,
+    "text": _text,
+    "sarif": render_sarif,
+}
+
+_VIEWS: dict[str, Callable[[VerifyDocument], str]] = {
+    "croissant": render_croissant,
+    "cyclonedx": render_cyclonedx,
+    "hf-card": render_hf_card,
+}
+"""Of a verification, for others; nothing here trusts them."""
 
 FORMATS = ("html", "json", "markdown", "text")
 """Of a run."""
@@ -24,43 +66,25 @@ FORMATS = ("html", "json", "markdown", "text")
 SCAN_FORMATS = (*FORMATS, "sarif")
 """Of a screen, of a lineage and of a diff."""
 
-_VIEWS = ("croissant", "cyclonedx", "hf-card")
-
 CHAIN_FORMATS = (*SCAN_FORMATS, *_VIEWS)
-"""Of a verification and a decision; the last three are views for others, which nothing here trusts."""
+"""Of a verification and a decision."""
 
-# Each renderer is imported late: jinja2 and rich would slow down `undertow --help`.
-_RUN = {
-    "html": "html:render_html",
-    "markdown": "markdown:render_markdown",
-    "text": "text:render_text",
-}
-_SCAN = {
-    "html": "scan_html:render_scan_html",
-    "markdown": "scan_markdown:render_scan_markdown",
-    "text": "scan_text:render_scan_text",
-    "sarif": "sarif:render_sarif",
-}
-_LINEAGE = {
-    "html": "lineage_html:render_lineage_html",
-    "markdown": "lineage_markdown:render_lineage_markdown",
-    "text": "lineage_text:render_lineage_text",
-    "sarif": "lineage_sarif:render_lineage_sarif",
-}
-_DIFF = {
-    "html": "diff_html:render_diff_html",
-    "markdown": "diff_markdown:render_diff_markdown",
-    "text": "diff_text:render_diff_text",
-    "sarif": "diff_sarif:render_diff_sarif",
-}
-_CHAIN = {
-    "html": "chain_html:render_chain_html",
-    "markdown": "chain_markdown:render_chain_markdown",
-    "text": "chain_text:render_chain_text",
-    "sarif": "chain_sarif:render_chain_sarif",
-    "croissant": "croissant:render_croissant",
-    "cyclonedx": "cyclonedx:render_cyclonedx",
-    "hf-card": "hf_card:render_hf_card",
+
+@dataclass(frozen=True)
+class _Kind:
+    page: Callable[[Any], Page]
+    formats: tuple[str, ...]
+    file: str
+    """What the document is called on the command line."""
+
+
+_KINDS: dict[type, _Kind] = {
+    RunDocument: _Kind(run_page, FORMATS, "RUN/run.json"),
+    ScanDocument: _Kind(scan_page, SCAN_FORMATS, "SCAN.json"),
+    LineageDocument: _Kind(lineage_page, SCAN_FORMATS, "LINEAGE.json"),
+    DiffDocument: _Kind(diff_page, SCAN_FORMATS, "DIFF.json"),
+    VerifyDocument: _Kind(chain_page, CHAIN_FORMATS, "GATE.json"),
+    GateDocument: _Kind(chain_page, CHAIN_FORMATS, "GATE.json"),
 }
 
 
@@ -72,28 +96,12 @@ def render(document: Result, format: str) -> str:
     Raises:
         UnknownNameError: if the format is another.
     """
+    kind = _KINDS[type(document)]
+    if format not in kind.formats:
+        hint = f"undertow report {kind.file} --format html"
+        raise UnknownNameError("format", format, kind.formats, hint=hint)
     if format == "json":
         return result_json(document)
-    renderers, file = _renderers(document)
-    if format not in renderers:
-        raise UnknownNameError(
-            "format", format, [*renderers, "json"], hint=f"undertow report {file} --format html"
-        )
-    if isinstance(document, GateDocument) and format in _VIEWS:
-        document = document.verification
-    module, _, name = renderers[format].partition(":")
-    rendered: str = getattr(importlib.import_module(f"{__name__}.{module}"), name)(document)
-    return rendered
-
-
-def _renderers(document: Result) -> tuple[dict[str, str], str]:
-    """(renderer of each format but JSON, what the document is called on the command line)."""
-    if isinstance(document, ScanDocument):
-        return _SCAN, "SCAN.json"
-    if isinstance(document, LineageDocument):
-        return _LINEAGE, "LINEAGE.json"
-    if isinstance(document, DiffDocument):
-        return _DIFF, "DIFF.json"
-    if isinstance(document, VerifyDocument | GateDocument):
-        return _CHAIN, "GATE.json"
-    return _RUN, "RUN/run.json"
+    if isinstance(document, VerifyDocument | GateDocument) and format in _VIEWS:
+        return _VIEWS[format](verification(document))
+    return _WRITERS[format](kind.page(document))

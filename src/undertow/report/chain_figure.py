@@ -1,6 +1,4 @@
-"""
-The chain as a drawing: datasets and models as boxes, sources on the left, the dataset in question on the right.
-"""
+"""The chain as a drawing: datasets and models as boxes, sources on the left, the dataset in question on the right."""
 
 from __future__ import annotations
 
@@ -8,7 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Literal
 
-from undertow.report.visible import visible
+from undertow.report.figure import Diagram, DiagramBox
+from undertow.report.plain_text import shortened, visible
 from undertow.results.provenance import VerifyDocument
 
 WIDTH, HEIGHT = 184, 62
@@ -26,40 +25,7 @@ State = Literal["attested", "trusted", "missing"]
 _MODEL_ROLES = ("weights", "filter-model", "adapter")
 
 
-@dataclass(frozen=True)
-class Box:
-    """A dataset or a model."""
-
-    x: int
-    y: int
-    name: str
-    note: str
-    """How it was made and who says so."""
-    state: State
-    model: bool
-    title: str
-    """The whole name and digest."""
-
-
-@dataclass(frozen=True)
-class Arrow:
-    """From what was used to what was made of it."""
-
-    path: str
-
-
-@dataclass(frozen=True)
-class ChainFigure:
-    """The whole drawing."""
-
-    width: int
-    height: int
-    boxes: tuple[Box, ...]
-    arrows: tuple[Arrow, ...]
-    left_out: int
-
-
-def chain_figure(document: VerifyDocument) -> ChainFigure:
+def chain_figure(document: VerifyDocument) -> Diagram:
     """The drawing of a verification."""
     nodes, edges = _graph(document)
     layers = _layers(list(nodes), edges, document.facts.digest)
@@ -78,16 +44,26 @@ def chain_figure(document: VerifyDocument) -> ChainFigure:
         for column, digests in columns.items()
         for row, digest in enumerate(digests)
     }
-    return ChainFigure(
+    rest = len(layers) - len(shown)
+    return Diagram(
+        label="The chain, drawn; the table below holds the same",
         width=(last + 1) * (WIDTH + GAP_X) - GAP_X,
         height=height,
         boxes=tuple(_box(nodes[digest], *places[digest]) for digest in places),
+        box_width=WIDTH,
+        box_height=HEIGHT,
         arrows=tuple(
-            Arrow(_curve(places[source], places[target]))
+            _curve(places[source], places[target])
             for source, target in edges
             if source in places and target in places
         ),
-        left_out=len(layers) - len(shown),
+        key=(
+            ("attested", "attested by a trusted key"),
+            ("trusted", "trusted by its digest"),
+            ("missing", "nothing that counts"),
+            ("", "round: a model; square: data"),
+        ),
+        rest=f"{rest} more are in the table only." if rest else "",
     )
 
 
@@ -113,12 +89,12 @@ def _graph(document: VerifyDocument) -> tuple[dict[str, _Node], list[tuple[str, 
         nodes[link.digest] = _Node(link.digest, link.subject, note, "attested", made)
     trusted = {root.digest for root in document.roots}
     for link in links:
-        for each in link.inputs:
-            key = each.digest or f"{link.digest} {each.name}"
-            is_model = any(role in each.role for role in _MODEL_ROLES)
-            state: State = "trusted" if each.digest in trusted else "missing"
+        for used in link.inputs:
+            key = used.digest or f"{link.digest} {used.name}"
+            is_model = any(role in used.role for role in _MODEL_ROLES)
+            state: State = "trusted" if used.digest in trusted else "missing"
             note = "trusted by its digest" if state == "trusted" else "no statement counts"
-            nodes.setdefault(key, _Node(key, each.name, note, state, is_model))
+            nodes.setdefault(key, _Node(key, used.name, note, state, is_model))
             edges.append((key, link.digest))
     return nodes, list(dict.fromkeys(edges))
 
@@ -140,13 +116,13 @@ def _layers(nodes: list[str], edges: list[tuple[str, str]], target: str) -> dict
     return {digest: order[layer] for digest, layer in layers.items()}
 
 
-def _box(node: _Node, x: int, y: int) -> Box:
+def _box(node: _Node, x: int, y: int) -> DiagramBox:
     title = f"{node.name} {node.digest}"
-    return Box(
+    return DiagramBox(
         x,
         y,
-        _short(node.name, _NAME),
-        _short(node.note, _NOTE),
+        shortened(visible(node.name), _NAME),
+        shortened(visible(node.note), _NOTE),
         node.state,
         node.model,
         visible(title, limit=200),
@@ -158,8 +134,3 @@ def _curve(source: tuple[int, int], target: tuple[int, int]) -> str:
     x1, y1 = target[0] - 7, target[1] + HEIGHT // 2
     bend = max(20, (x1 - x0) // 2)
     return f"M{x0},{y0} C{x0 + bend},{y0} {x1 - bend},{y1} {x1},{y1}"
-
-
-def _short(text: str, most: int) -> str:
-    shown = visible(text)
-    return shown if len(shown) <= most else shown[: most - 1] + "…"

@@ -1,21 +1,13 @@
-"""What a verification and a decision say, in words: the answers, the tables, and the limits."""
+"""What a verification and a decision say, in words: the answers, the tables, the limits and the glossary."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from undertow.report.numbers import NOTHING
-from undertow.report.table import Column, Table, table_of
-from undertow.results.provenance import (
-    AuditFact,
-    Facts,
-    GateDocument,
-    Link,
-    Problem,
-    RuleResult,
-    TeacherFact,
-    VerifyDocument,
-)
+from undertow.report.page import MARKDOWN, Phrase, Table
+from undertow.report.plain_text import NOTHING
+from undertow.report.sections import Column, table_of
+from undertow.results.provenance import AuditFact, Facts, GateDocument, Link, VerifyDocument
 
 OUTCOMES = {"passed": "holds", "refused": "refuses", "not_matched": "does not apply"}
 
@@ -28,24 +20,19 @@ LIMITS = (
 )
 """What none of this shows."""
 
-
-def checked(document: VerifyDocument | GateDocument) -> VerifyDocument:
-    """The verification: the document itself, or the one that a decision rests on."""
-    return document.verification if isinstance(document, GateDocument) else document
-
-
-def verdict(document: VerifyDocument | GateDocument) -> str:
-    """`allowed`, `refused` or `verified`."""
-    return document.decision if isinstance(document, GateDocument) else document.verdict
-
-
-def found(document: VerifyDocument | GateDocument) -> str:
-    """The conclusion without the verdict that it opens with."""
-    text = document.conclusion.removeprefix(verdict(document)).removeprefix(":").strip()
-    return text[:1].upper() + text[1:]
+CHAIN_GLOSSARY: dict[str, Phrase] = {
+    "attestation": "a signed statement about how data or a model was made, or what an audit of it found",
+    "bundle": "a file of attestations beside the data, one a line",
+    "trust file": "whose keys may say what, until when, and which initial checkpoints need no further proof",
+    "producer": "who makes data or models, and signs how",
+    "auditor": "who examines a dataset for one student base, and signs the verdict",
+    "initialisation": "the checkpoint that a model's training goes back to; models that share it share the hidden channel",
+    "ledger": "every row of a filter's input with the rule that removed it; kept and removed rows together are the input",
+    "policy": "the rules that must all hold before the data may be used",
+}
 
 
-def answers(facts: Facts) -> Iterator[tuple[str, str, str]]:
+def chain_answers(facts: Facts) -> Iterator[tuple[str, str, str]]:
     """Question, answer and remark on what people ask of a dataset."""
     names = ", ".join(dict.fromkeys(one.model for one in facts.teachers if one.role == "teacher"))
     yield (
@@ -54,7 +41,7 @@ def answers(facts: Facts) -> Iterator[tuple[str, str, str]]:
         "" if facts.teachers_complete else "not everyone may be named",
     )
     shared = {"yes": "yes", "no": "no", "unknown": "not known, which counts as yes"}
-    evidence = "" if facts.shared_evidence == "none" else f"{facts.shared_evidence}"
+    evidence = "" if facts.shared_evidence == "none" else facts.shared_evidence
     yield (
         "Does a writer share the student's initialisation?",
         shared[facts.shared_initialisation],
@@ -71,70 +58,83 @@ def answers(facts: Facts) -> Iterator[tuple[str, str, str]]:
 
 def rules_table(document: GateDocument) -> Table:
     """Every rule with its outcome and its reason."""
-    columns: tuple[Column[RuleResult], ...] = (
-        Column("rule", lambda one: one.id, numeric=False),
-        Column("", lambda one: OUTCOMES[one.outcome], numeric=False),
-        Column("why", lambda one: one.reason, numeric=False),
-        Column("what to do", lambda one: one.todo or NOTHING, numeric=False),
+    return table_of(
+        "Rules",
+        document.rules,
+        [
+            Column("rule", lambda one: one.id, False),
+            Column("", lambda one: OUTCOMES[one.outcome], False),
+            Column("why", lambda one: one.reason, False),
+            Column("what to do", lambda one: one.todo or NOTHING, False),
+        ],
     )
-    return table_of("Rules", document.rules, columns)
 
 
-def problems_table(document: VerifyDocument) -> Table:
+def problems_table(walk: VerifyDocument) -> Table:
     """Every link that does not hold."""
-    columns: tuple[Column[Problem], ...] = (
-        Column("link", lambda one: one.link, numeric=False),
-        Column("problem", lambda one: one.message, numeric=False),
-        Column("key", lambda one: one.key or NOTHING, numeric=False),
-        Column("expected", lambda one: one.expected or NOTHING, numeric=False),
-        Column("found", lambda one: one.found or NOTHING, numeric=False),
-        Column("what to do", lambda one: one.todo or NOTHING, numeric=False),
+    return table_of(
+        "Problems",
+        walk.problems,
+        [
+            Column("link", lambda one: one.link, False),
+            Column("problem", lambda one: one.message, False),
+            Column("key", lambda one: one.key or NOTHING, False),
+            Column("expected", lambda one: one.expected or NOTHING, False),
+            Column("found", lambda one: one.found or NOTHING, False),
+            Column("what to do", lambda one: one.todo or NOTHING, False),
+        ],
     )
-    return table_of("Problems", document.problems, columns)
 
 
-def links_table(document: VerifyDocument) -> Table:
+def links_table(walk: VerifyDocument) -> Table:
     """Every statement of the chain."""
-    columns: tuple[Column[Link], ...] = (
-        Column("step", lambda one: one.step, numeric=False),
-        Column("of", lambda one: one.subject, numeric=False),
-        Column("signed by", lambda one: ", ".join(one.signers), numeric=False),
-        Column("at", lambda one: one.at, numeric=False),
-        Column("about", about, numeric=False),
-        Column("recomputed", lambda one: one.proof or NOTHING, numeric=False),
-    )
-    return table_of("Chain", document.links, columns)
+    return table_of(
+        "Chain",
+        walk.links,
+        [
+            Column("step", lambda one: one.step, False),
+            Column("of", lambda one: one.subject, False),
+            Column("signed by", lambda one: ", ".join(one.signers), False),
+            Column("at", lambda one: one.at, False),
+            Column("about", about, False),
+            Column("recomputed", lambda one: one.proof or NOTHING, False),
+        ],
+    ).shown(style="wrap")
 
 
 def teachers_table(facts: Facts) -> Table:
     """Every model that had a hand in the rows."""
-    columns: tuple[Column[TeacherFact], ...] = (
-        Column("model", lambda one: one.model, numeric=False),
-        Column("as", lambda one: one.role, numeric=False),
-        Column(
-            "family", lambda one: short(one.family) if one.family else "not known", numeric=False
-        ),
-        Column("shares the student's initialisation", lambda one: one.shared, numeric=False),
-        Column("evidence", lambda one: one.evidence, numeric=False),
-        Column(
-            "weights", lambda one: short(one.digest) if one.digest else "no digest", numeric=False
-        ),
+    table = table_of(
+        "Models that wrote or judged rows",
+        facts.teachers,
+        [
+            Column("model", lambda one: one.model, False),
+            Column("as", lambda one: one.role, False),
+            Column("family", lambda one: short(one.family) if one.family else "not known", False),
+            Column("shares the student's initialisation", lambda one: one.shared, False),
+            Column("evidence", lambda one: one.evidence, False),
+            Column("weights", lambda one: short(one.digest) if one.digest else "no digest", False),
+        ],
     )
-    return table_of("Models that wrote or judged rows", facts.teachers, columns)
+    return table.shown(style="wrap", caption=table.name, captioned=MARKDOWN)
 
 
 def audits_table(facts: Facts) -> Table:
     """Every audit, and why it counts or not."""
-    columns: tuple[Column[AuditFact], ...] = (
-        Column("suite", lambda one: one.suite, numeric=False),
-        Column("verdict", lambda one: one.verdict, numeric=False),
-        Column("auditor", lambda one: ", ".join(one.auditors), numeric=False),
-        Column("independent", lambda one: "yes" if one.independent else "no", numeric=False),
-        Column("power", power, numeric=False),
-        Column("valid until", lambda one: one.valid_until, numeric=False),
-        Column("counts", lambda one: "yes" if one.counts else f"no: {one.reason}", numeric=False),
+    table = table_of(
+        "Audits",
+        facts.audits,
+        [
+            Column("suite", lambda one: one.suite, False),
+            Column("verdict", lambda one: one.verdict, False),
+            Column("auditor", lambda one: ", ".join(one.auditors), False),
+            Column("independent", lambda one: "yes" if one.independent else "no", False),
+            Column("power", _power, False),
+            Column("valid until", lambda one: one.valid_until, False),
+            Column("counts", lambda one: "yes" if one.counts else f"no: {one.reason}", False),
+        ],
     )
-    return table_of("Audits", facts.audits, columns)
+    return table.shown(style="wrap", caption=table.name, captioned=MARKDOWN)
 
 
 def about(link: Link) -> str:
@@ -142,11 +142,29 @@ def about(link: Link) -> str:
     return "; ".join(f"{name}: {value}" for name, value in link.about.items()) or NOTHING
 
 
-def power(audit: AuditFact) -> str:
+def _power(audit: AuditFact) -> str:
     """An audit's power and the effect it holds for."""
-    if audit.power is None:
-        return "not stated"
-    return f"{audit.power} at {audit.power_at} logits"
+    return "not stated" if audit.power is None else f"{audit.power} at {audit.power_at} logits"
+
+
+def chain_facts(walk: VerifyDocument) -> dict[str, str]:
+    """How the walk was made."""
+    trust = f"version {walk.trust_version}, {short(walk.trust_digest)}"
+    return {
+        "data": f"{walk.data} ({counted(walk.files, 'file', 'files')})",
+        "digest": walk.facts.digest,
+        "student": _student(walk),
+        "trust file": f"{walk.trust} ({trust})",
+        "bundles": ", ".join(walk.attestations) or "none",
+        "as of": walk.at,
+    }
+
+
+def _student(walk: VerifyDocument) -> str:
+    """The student as it was named, with its digest unless that is its name."""
+    digest = walk.facts.student_digest or "no digest"
+    name = walk.student or "none"
+    return digest if name == digest else f"{name}, {digest}"
 
 
 def short(digest: str) -> str:
@@ -154,30 +172,11 @@ def short(digest: str) -> str:
     return f"{digest[:12]}…" if len(digest) == 64 else digest
 
 
-def student(document: VerifyDocument) -> str:
-    """The student as it was named, with its digest unless that is its name."""
-    digest = document.facts.student_digest or "no digest"
-    named = document.student or "none"
-    return digest if named == digest else f"{named}, {digest}"
-
-
-def counted(number: int, one: str, several: str) -> str:
+def counted(number: int, singular: str, plural: str) -> str:
     """
     A number with its noun.
 
     >>> counted(1, "file", "files"), counted(2, "file", "files")
     ('1 file', '2 files')
     """
-    return f"{number} {one if number == 1 else several}"
-
-
-def check_facts(document: VerifyDocument) -> dict[str, str]:
-    """How the walk was made."""
-    return {
-        "data": f"{document.data} ({counted(document.files, 'file', 'files')})",
-        "digest": document.facts.digest,
-        "student": student(document),
-        "trust file": f"{document.trust} (version {document.trust_version}, {short(document.trust_digest)})",
-        "bundles": ", ".join(document.attestations) or "none",
-        "as of": document.at,
-    }
+    return f"{number} {singular if number == 1 else plural}"

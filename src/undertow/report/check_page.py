@@ -1,16 +1,16 @@
-"""
-A check's page: what the docstring of its function says, in sections, for every place that shows it.
-"""
+"""A check's page: what the docstring of its function says, in sections, for every place that shows it."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from undertow.checks.registry import Registered, check_named, registered
+from undertow.report.page import Block, FindingRule, Gap, Heading, Notice, Text
 from undertow.results.measurement import Kind
+from undertow.results.scan import CheckRun
 
 WHY = "Why it matters"
 CANNOT = "What it cannot tell you"
@@ -19,6 +19,11 @@ HEADINGS = (WHY, CANNOT, TO_DO)
 """Each opens a paragraph of the docstring, followed by a full stop."""
 
 _HEADED = re.compile(rf"({'|'.join(HEADINGS)})\.\s*", re.IGNORECASE)
+
+_KINDS = {
+    "transfer": "judges transfer: its interval is compared with the limit",
+    "evidence": "gives evidence in a unit of its own; never judges transfer",
+}
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,8 @@ class CheckPage:
 
     def section(self, heading: str) -> str:
         """The section's paragraphs as one text; empty where there is none."""
-        found = (paragraphs for name, paragraphs in self.sections if name == heading)
-        return " ".join(" ".join(text.split()) for text in next(found, ()))
+        paragraphs = dict(self.sections).get(heading, ())
+        return " ".join(" ".join(text.split()) for text in paragraphs)
 
 
 def check_page(id: str) -> CheckPage:
@@ -60,6 +65,35 @@ def pages_of(ids: Iterable[str]) -> dict[str, CheckPage]:
     return {id: _page(known[id]) if id in known else CheckPage(id, "evidence", "") for id in ids}
 
 
+def explanation(page: CheckPage) -> Iterator[Block]:
+    """The page for a terminal."""
+    yield Text(page.id, "strong")
+    yield Text(page.summary)
+    yield Text(f"This check {_KINDS[page.kind]}.", "about")
+    for text in page.introduction:
+        yield Gap()
+        yield from _paragraph(text)
+    for name, paragraphs in page.sections:
+        yield Heading(name)
+        for text in paragraphs:
+            yield from _paragraph(text)
+
+
+def rules_of(judge: str, runs: Sequence[CheckRun]) -> tuple[FindingRule, ...]:
+    """The check that judges and those that were run, as rules."""
+    ids = dict.fromkeys([judge, *(run.check for run in runs)])
+    return tuple(_rule(page) for page in pages_of(tuple(ids)).values())
+
+
+def failures(runs: Sequence[CheckRun]) -> tuple[Notice, ...]:
+    """Every check that failed."""
+    return tuple(
+        Notice(f"{run.check}: {run.reason}", "error", run.check)
+        for run in runs
+        if run.status == "error"
+    )
+
+
 def _page(check: Registered) -> CheckPage:
     try:
         docstring = inspect.getdoc(check.load())
@@ -68,19 +102,19 @@ def _page(check: Registered) -> CheckPage:
         docstring = None
     if not docstring:
         return CheckPage(check.id, check.kind, check.summary)
-    return parsed(docstring, id=check.id, kind=check.kind)
+    return read_docstring(docstring, id=check.id, kind=check.kind)
 
 
-def parsed(docstring: str, *, id: str, kind: Kind) -> CheckPage:
+def read_docstring(docstring: str, *, id: str, kind: Kind) -> CheckPage:
     """The page that a docstring, already without indentation, makes."""
     summary, *others = (_unwrapped(text) for text in re.split(r"\n\s*\n", docstring.strip()))
     sections: dict[str, list[str]] = {"": []}
     current = ""
     for text in others:
-        if found := _HEADED.match(text):
-            current = found[1].capitalize()
+        if heading := _HEADED.match(text):
+            current = heading[1].capitalize()
             sections.setdefault(current, [])
-            text = text[found.end() :]
+            text = text[heading.end() :]
         if text:
             sections[current].append(text)
     introduction = tuple(sections.pop(""))
@@ -93,3 +127,25 @@ def _unwrapped(text: str) -> str:
     lines = text.strip("\n").split("\n")
     listed = any(line.startswith((" ", "- ", "* ")) for line in lines)
     return "\n".join(lines) if listed else " ".join(line.strip() for line in lines)
+
+
+def _rule(page: CheckPage) -> FindingRule:
+    summary = page.summary or f"the check '{page.id}' of a package that is not installed here"
+    paragraphs = [summary, *page.introduction]
+    helped = [*paragraphs, *(f"{name}. {page.section(name)}" for name, _ in page.sections)]
+    return FindingRule(
+        id=page.id,
+        summary=summary,
+        tags=("subliminal-learning", page.kind),
+        level="error" if page.kind == "transfer" else "note",
+        description=" ".join(paragraphs),
+        help=(*helped, f"undertow explain {page.id}"),
+    )
+
+
+def _paragraph(text: str) -> Iterator[Text]:
+    if "\n" not in text:
+        yield Text(text)
+        return
+    for line in text.split("\n"):
+        yield Text(line, indent=len(line) - len(line.lstrip()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from undertow.report.visible import visible
+from undertow.report.plain_text import visible
 from undertow.results.provenance import Link, VerifyDocument
 
 _CONTEXT = {

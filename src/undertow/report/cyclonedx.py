@@ -11,7 +11,7 @@ import uuid
 from typing import Any
 
 from undertow import __version__
-from undertow.report.visible import visible
+from undertow.report.plain_text import visible
 from undertow.results.provenance import Link, VerifyDocument
 
 _MODELS = ("finetune", "merge", "quantize")
@@ -23,10 +23,10 @@ def render_cyclonedx(document: VerifyDocument) -> str:
     links = [link for link in document.links if link.step not in ("audit", "lineage")]
     components = {link.digest: _made(link) for link in links if link.digest != facts.digest}
     for link in links:
-        for each in link.inputs:
-            if each.digest and each.digest != facts.digest:
-                kind = "data" if "data" in each.role else "machine-learning-model"
-                components.setdefault(each.digest, _component(each.digest, each.name, kind))
+        for used in link.inputs:
+            if used.digest and used.digest != facts.digest:
+                kind = "data" if "data" in used.role else "machine-learning-model"
+                components.setdefault(used.digest, _component(used.digest, used.name, kind))
     name = document.data.rstrip("/").rpartition("/")[2]
     table = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from undertow.report.visible import visible
+from undertow.report.plain_text import visible
 from undertow.results.provenance import VerifyDocument
 
 

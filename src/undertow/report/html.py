@@ -1,60 +1,132 @@
-"""The page of a run: one offline HTML file without scripts, its plots drawn as inline SVG."""
+"""A page as one offline HTML file without scripts: everything escaped and made visible, nothing of the data as markup."""
 
 from __future__ import annotations
 
 import functools
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
-from jinja2 import Environment
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
-from undertow.report import effects, numbers, score_tables, tables
-from undertow.report.arms import known_arms
-from undertow.report.candidates import shift_panels
-from undertow.report.environment import embedded, environment
-from undertow.report.figures import whiskers
-from undertow.report.glossary import GLOSSARY
-from undertow.report.heat import heat_cells
-from undertow.report.lines import line_figure
-from undertow.report.page import page_of, run_facts
-from undertow.report.toml_text import toml_text
-from undertow.report.visible import visible
-from undertow.results.run import RunDocument
+from undertow.report import figure
+from undertow.report import page as layout
+from undertow.report.page import Badge, Block, Page, Phrase, Section, inlines
+from undertow.report.plain_text import capital, visible
 from undertow.results.store import result_json
 
 _SAMPLE_CHARACTERS = 400
-_LONG_VERDICT = 260
-"""Characters from which the verdict is set in a smaller size."""
 
 
-def render_html(document: RunDocument) -> str:
-    """The document as one self-contained HTML page."""
+def render_html(page: Page) -> str:
+    """The long page as one self-contained file, its links to sections above the first of these."""
+    links = [one for one in _shown(page.sections) if isinstance(one, Section) and one.nav]
+    first = page.sections.index(links[0]) if links else 0
     return (
         _environment()
-        .get_template("run.html.j2")
+        .get_template("page.html.j2")
         .render(
-            document=document,
-            page=page_of(document),
-            long_verdict=len(document.conclusion) > _LONG_VERDICT,
-            arm_names=known_arms(document),
-            panels=shift_panels(document),
-            whiskers=whiskers(document.comparisons),
-            facts=tables.facts_table("Run", run_facts(document)),
-            config_lines=toml_text(document.config).split("\n"),
-            glossary=GLOSSARY,
-            embedded=embedded(result_json(document)),
+            page=page,
+            conclusion=capital(page.conclusion) if page.badge else page.conclusion,
+            before=page.sections[:first],
+            links=links,
+            after=page.sections[first:],
+            embedded=embedded(result_json(page.document)),
         )
     )
 
 
+def environment(
+    *, filters: Mapping[str, Callable[..., Any]], names: Mapping[str, object]
+) -> Environment:
+    """
+    Where the templates of this package are filled; nothing undefined is written.
+
+    Args:
+        filters: filters that its templates use, by name.
+        names: what its templates can see besides what they are given, by name.
+    """
+    made = Environment(
+        loader=PackageLoader("undertow.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.filters.update(filters)
+    made.globals.update(names)
+    return made
+
+
+def embedded(document: str) -> Markup:
+    """A JSON document that cannot end its script element: pure ASCII without `<`, `>` and `&`."""
+    text = json.dumps(json.loads(document), separators=(",", ":"))
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
 @functools.cache
 def _environment() -> Environment:
-    return environment(
-        filters={"sample": lambda text: visible(text, limit=_SAMPLE_CHARACTERS)},
-        names={
-            "effects": effects,
-            "numbers": numbers,
-            "tables": tables,
-            "score_tables": score_tables,
-            "heat_cells": heat_cells,
-            "line_figure": line_figure,
-        },
+    sample = functools.partial(visible, limit=_SAMPLE_CHARACTERS)
+    names = {"phrase": _phrase, "blocks": _blocks, "hangs": lambda part: isinstance(part, Badge)}
+    return environment(filters={"sample": sample, "inlines": inlines}, names=names)
+
+
+@functools.cache
+def _macros() -> dict[type, Callable[[Any], Markup]]:
+    """What writes each kind of block and of inline."""
+    macros: Any = _environment().get_template("blocks.html.j2").module
+    return {
+        layout.Questions: macros.questions,
+        layout.Badge: macros.badge,
+        layout.Columns: macros.columns,
+        layout.Command: macros.command,
+        layout.Drawing: macros.drawing,
+        layout.Fold: macros.fold,
+        layout.Heading: macros.heading,
+        layout.Listing: macros.listing,
+        layout.Mono: macros.mono,
+        layout.Name: macros.name,
+        layout.Part: macros.part,
+        layout.Records: macros.records,
+        layout.Remark: macros.remark,
+        layout.SampleList: macros.samples,
+        layout.Section: macros.section,
+        layout.Settings: macros.settings,
+        layout.Strong: macros.strong,
+        layout.Table: macros.table,
+        layout.Terms: macros.terms,
+        layout.Text: macros.text,
+        figure.Diagram: macros.diagram,
+        figure.Heat: macros.heat,
+        figure.Lanes: macros.lanes,
+        figure.Plot: macros.plot,
+    }
+
+
+def _blocks(blocks: Iterable[Block]) -> Markup:
+    macros = _macros()
+    return Markup("\n").join(macros[type(block)](block) for block in _shown(blocks))
+
+
+def _shown(blocks: Iterable[Block]) -> Iterator[Block]:
+    return (block for block in blocks if "html" in block.only)
+
+
+def _phrase(phrase: Phrase) -> Markup:
+    macros = _macros()
+    return Markup("").join(
+        escape(visible(part)) if isinstance(part, str) else macros[type(part)](part)
+        for part in inlines(phrase)
     )
+
+
+def _visible(value: Any) -> Any:
+    """Every value that a template writes, so that no text can be forgotten; markup is ours."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return visible(value)

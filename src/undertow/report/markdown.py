@@ -1,34 +1,55 @@
-"""A run as GitHub-flavoured Markdown, for a pull request or a notebook."""
+"""A page as GitHub-flavoured Markdown, in which no text from data can act as markup."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
-from undertow.report import numbers, score_tables, tables
-from undertow.report.candidates import shift_panels
-from undertow.report.glossary import GLOSSARY
-from undertow.report.page import Page, page_of, run_facts
-from undertow.report.story import Fragment
-from undertow.report.table import Table
-from undertow.report.toml_text import toml_text
-from undertow.report.visible import visible
-from undertow.results.run import Dataset, RunDocument
+from undertow.report.figure import Diagram, Heat, Lanes, Plot
+from undertow.report.page import (
+    Badge,
+    Block,
+    Columns,
+    Command,
+    Drawing,
+    Fold,
+    Heading,
+    Inline,
+    Listing,
+    Mono,
+    Page,
+    Part,
+    Phrase,
+    Questions,
+    Records,
+    SampleList,
+    Section,
+    Settings,
+    Strong,
+    Table,
+    Terms,
+    Text,
+    inlines,
+)
+from undertow.report.plain_text import NOTHING, visible
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#$&!])")
 _LINK = re.compile(r"(?i)(?<=:)//|(?<=www)\.|@")
 _SAMPLE_CHARACTERS = 400
+_FORMAT = "markdown"
 
 
-def render_markdown(document: RunDocument) -> str:
-    """The document as Markdown in which no text from the data can act as markup."""
-    return "\n\n".join(_blocks(document, page_of(document))) + "\n"
+def render_markdown(page: Page) -> str:
+    """The long page as Markdown."""
+    blocks = [f"# {escaped(page.name)}", f"**{escaped(page.conclusion) or NOTHING}**"]
+    return "\n\n".join([*blocks, *_written(page.sections)]) + "\n"
 
 
 def escaped(text: str) -> str:
     """Text that Markdown shows as it is: no emphasis, HTML, table cell, link or mention."""
     plain = _SPECIAL.sub(r"\\\1", visible(text))
-    return _LINK.sub(lambda found: "".join(f"&#{ord(sign)};" for sign in found[0]), plain)
+    return _LINK.sub(lambda link: "".join(f"&#{ord(sign)};" for sign in link[0]), plain)
 
 
 def code(text: str, *, cell: bool = False) -> str:
@@ -45,114 +66,125 @@ def code(text: str, *, cell: bool = False) -> str:
     return f"{fence}{space}{shown}{space}{fence}" if shown.strip() else "(nothing)"
 
 
-def markdown_table(table: Table, caption: str = "") -> str:
-    """A table, below its caption in bold if it has one."""
-    marks = ("---:" if index in table.numeric else "---" for index in range(len(table.columns)))
+def _written(blocks: Iterable[Block]) -> Iterator[str]:
+    for block in blocks:
+        if _FORMAT in block.only:
+            yield from _WRITERS[type(block)](block)
+
+
+def _section(block: Section) -> Iterator[str]:
+    if _FORMAT in block.titled:
+        yield f"## {escaped(block.title)}"
+    yield from _written(block.blocks)
+
+
+def _part(block: Part) -> Iterator[str]:
+    yield f"### {_phrase(block.title)}: {escaped(block.badge.text)}"
+    yield from _written(block.blocks)
+
+
+def _several(block: Columns | Fold) -> Iterator[str]:
+    yield from _written(block.blocks)
+
+
+def _text(block: Text) -> Iterator[str]:
+    yield _phrase(block.phrase)
+
+
+def _heading(block: Heading) -> Iterator[str]:
+    yield f"**{_phrase(block.phrase)}**"
+
+
+def _listing(block: Listing) -> Iterator[str]:
+    yield "\n".join(f"- {_phrase(item)}" for item in block.items)
+
+
+def _terms(block: Terms) -> Iterator[str]:
+    words = ((word.text if isinstance(word, Badge) else word, told) for word, told in block.entries)
+    yield "\n".join(f"- **{escaped(word)}**: {_phrase(told)}" for word, told in words)
+
+
+def _questions(block: Questions) -> Iterator[str]:
+    yield "\n".join(
+        f"- **{escaped(question)}** {_phrase(answer)}{f' ({escaped(remark)})' if remark else ''}"
+        for question, answer, remark in block.entries
+    )
+
+
+def _table(block: Table) -> Iterator[str]:
+    marks = ("---:" if index in block.numeric else "---" for index in range(len(block.columns)))
+    caption = block.caption if _FORMAT in block.captioned else ""
     lines = [f"**{escaped(caption)}**", ""] if caption else []
-    lines += [_row(map(escaped, table.columns)), _row(marks)]
-    lines += [_row(map(escaped, row)) for row in table.rows]
-    return "\n".join(lines)
+    lines += [_row(map(escaped, block.columns)), _row(marks)]
+    lines += [_row(_phrase(cell, cell=True) for cell in row) for row in block.rows]
+    yield "\n".join(lines)
 
 
-def _blocks(document: RunDocument, page: Page) -> Iterator[str]:
-    yield f"# {escaped(document.title)}"
-    yield f"**{escaped(document.conclusion) or numbers.NOTHING}**"
-    yield escaped(document.question)
-    if page.figure:
-        yield markdown_table(tables.figure_table(page.figure), page.figure.label)
-    if page.story:
-        sentences = ("".join(map(_fragment, sentence)) for sentence in page.story)
-        yield " ".join(sentences)
-    for column in page.samples:
-        yield f"**{escaped(column.title)}**"
-        yield "\n".join(f"- {code(completion)}" for completion in column.completions)
-    yield from _measured(document)
-    yield from _made(document)
-    if document.notes:
-        yield "## The doctor’s notes"
-        yield "\n".join(
-            f"- **{note.level}** {escaped(f'{note.subject}: ' if note.subject else '')}"
-            f"{escaped(note.message)} ({code(note.id)})"
-            for note in document.notes
-        )
-    if document.limits:
-        yield "## What this cannot show"
-        yield "\n".join(f"- {escaped(limit)}" for limit in document.limits)
-    yield from _reproduce(document)
-    yield "## Words"
-    yield "\n".join(f"- **{word}**: {meaning}" for word, meaning in GLOSSARY.items())
+def _records(block: Records) -> Iterator[str]:
+    yield from _table(Table("", block.columns, block.rows, block.numeric))
 
 
-def _measured(document: RunDocument) -> Iterator[str]:
-    if document.comparisons:
-        yield "## Comparisons"
-        yield markdown_table(tables.comparisons_table(document.comparisons))
-    for matrix in document.matrices:
-        yield f"## {escaped(matrix.name)}"
-        yield markdown_table(
-            tables.matrix_table(matrix), f"{matrix.caption} Unit: {numbers.unit_name(matrix.unit)}."
-        )
-    for curves in document.curves:
-        yield f"## {escaped(curves.name)}"
-        yield markdown_table(tables.curves_table(curves), f"{curves.caption} {curves.y_label}.")
-    if document.arms:
-        yield "## Every run"
-        yield markdown_table(tables.runs_table(document.arms))
-        yield markdown_table(tables.origins_table(document.arms), "What each run was made from")
-    for panel in shift_panels(document):
-        yield markdown_table(
-            tables.shifts_table(panel), f"Which answer moved: {panel.title.lower()}"
-        )
+def _figure(block: Lanes | Plot) -> Iterator[str]:
+    if block.numbers:
+        yield from _table(block.numbers.shown(caption=block.caption))
 
 
-def _made(document: RunDocument) -> Iterator[str]:
-    if document.teachers:
-        yield "## Teachers"
-        yield markdown_table(tables.teachers_table(document.teachers))
-    if document.datasets:
-        yield "## Datasets"
-        yield markdown_table(tables.datasets_table(document.datasets))
-    for dataset in document.datasets:
-        if dataset.samples or dataset.removed_samples:
-            yield _rows(dataset)
-    for table in score_tables.of(document):
-        yield f"## {escaped(table.name)}"
-        yield markdown_table(table)
+def _nothing(block: Block) -> Iterator[str]:
+    """What needs a browser, or a terminal."""
+    return iter(())
 
 
-def _rows(dataset: Dataset) -> str:
-    lines = [f"**Rows of {escaped(dataset.name)}**", "", "| asked | answered | filter |"]
-    lines.append("| --- | --- | --- |")
-    kept = [(asked, answer, "kept") for asked, answer in dataset.samples]
-    removed = [(*row[:2], f"removed: {row[2]}") for row in dataset.removed_samples]
-    lines += [
-        _row((code(asked, cell=True), code(answer, cell=True), escaped(outcome)))
-        for asked, answer, outcome in kept + removed
-    ]
-    return "\n".join(lines)
+def _samples(block: SampleList) -> Iterator[str]:
+    yield f"**{escaped(block.title)}**"
+    yield "\n".join(f"- {code(row)}" for row in block.rows)
 
 
-def _reproduce(document: RunDocument) -> Iterator[str]:
-    yield "## How to reproduce it"
-    yield code(document.command)
-    yield markdown_table(tables.facts_table("Run", run_facts(document)))
-    for name, facts in (
-        ("Hardware", document.hardware),
-        ("Packages", document.packages),
-        ("Inputs, SHA-256", document.inputs),
-    ):
-        if facts:
-            yield markdown_table(tables.facts_table(name, facts), name)
+def _command(block: Command) -> Iterator[str]:
+    yield code(block.text)
+
+
+def _settings(block: Settings) -> Iterator[str]:
     # An indented block, since no run of backticks in a value can end it.
-    config = toml_text(document.config).split("\n")
-    yield "The resolved configuration:"
-    yield "\n".join(f"    {visible(line)}" for line in config)
+    yield f"The resolved {block.name}:"
+    yield "\n".join(f"    {visible(line)}" for line in block.lines)
 
 
-def _fragment(fragment: Fragment) -> str:
-    if fragment.kind == "code":
-        return code(fragment.text)
-    return f"**{escaped(fragment.text)}**" if fragment.kind == "strong" else escaped(fragment.text)
+_WRITERS: dict[type[Block], Callable[[Any], Iterator[str]]] = {
+    Diagram: _nothing,
+    Heat: _nothing,
+    Lanes: _figure,
+    Plot: _figure,
+    Questions: _questions,
+    Records: _records,
+    Columns: _several,
+    Command: _command,
+    Fold: _several,
+    Heading: _heading,
+    Listing: _listing,
+    Part: _part,
+    SampleList: _samples,
+    Section: _section,
+    Settings: _settings,
+    Table: _table,
+    Terms: _terms,
+    Text: _text,
+}
+
+
+def _phrase(phrase: Phrase, *, cell: bool = False) -> str:
+    return "".join(_inline(part, cell=cell) for part in inlines(phrase))
+
+
+def _inline(part: Inline, *, cell: bool) -> str:
+    if isinstance(part, str):
+        return escaped(part)
+    if isinstance(part, Drawing):
+        return ""
+    if isinstance(part, Mono):
+        return code(part.text, cell=cell)
+    if isinstance(part, Strong | Badge):
+        return f"**{escaped(part.text)}**"
+    return _inline(part.text, cell=cell)
 
 
 def _row(cells: Iterable[str]) -> str:

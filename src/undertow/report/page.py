@@ -1,68 +1,379 @@
-"""What every format shows, and in which order: the headline, the story and the facts of a run."""
+"""
+A page as blocks: what a document shows and in which order, for writers that know no document.
+
+A page has a long form, for a browser and for Markdown, and a brief one, for a terminal. Where the long form differs by
+writer, a block names the writers that show it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-from undertow.report import numbers
-from undertow.report.arms import measure_of, summaries
-from undertow.report.figures import DotFigure, dot_figure
-from undertow.report.story import SampleColumn, Sentence, sample_columns, story
-from undertow.results.run import Curves, Matrix, RunDocument
+from undertow.report.svg import Mark
+from undertow.results.store import Result
 
-_ARMS_SIDE_BY_SIDE = 8
-"""With more arms than this, a square matrix of them makes the point better."""
+Writers = frozenset[str]
+EVERYWHERE: Writers = frozenset({"html", "markdown", "text"})
+HTML: Writers = frozenset({"html"})
+MARKDOWN: Writers = frozenset({"markdown"})
+
+
+@dataclass(frozen=True)
+class Strong:
+    """Words that stand out."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Mono:
+    """Text from data or of a program, letter by letter."""
+
+    text: str
+    struck: bool = False
+    """Whether it was removed."""
+
+
+@dataclass(frozen=True)
+class Name:
+    """A name from data, which must not change the direction of the text around it."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Small print on a line of its own."""
+
+    text: str | Mono
+
+
+@dataclass(frozen=True)
+class Badge:
+    """A word in a frame, coloured by its tone, e.g. a verdict."""
+
+    text: str
+    tone: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A small figure within a line; for a browser only."""
+
+    marks: tuple[Mark, ...]
+    style: str
+    width: int | None = None
+    height: int | None = None
+
+
+def key_sign(width: int, height: int, *marks: Mark) -> Drawing:
+    """A sign of a figure's key, in CSS pixels."""
+    return Drawing(marks, "inline", width, height)
+
+
+Inline = str | Strong | Mono | Name | Remark | Badge | Drawing
+Phrase = Inline | tuple[Inline, ...]
+
+
+def inlines(phrase: Phrase) -> tuple[Inline, ...]:
+    """The phrase in its parts."""
+    return phrase if isinstance(phrase, tuple) else (phrase,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A part of a page; each kind has a writing of its own in each writer."""
+
+    only: Writers = EVERYWHERE
+    """The writers that show it."""
+
+
+@dataclass(frozen=True)
+class Text(Block):
+    """A paragraph."""
+
+    phrase: Phrase
+    style: str = ""
+    """`strong`, `about` (in a lower voice), `cannot`, or a tone such as a verdict."""
+    indent: int = 0
+    """Columns, in a terminal."""
+
+
+@dataclass(frozen=True)
+class Heading(Block):
+    """A heading without a section of its own."""
+
+    phrase: Phrase
+
+
+@dataclass(frozen=True)
+class Gap(Block):
+    """An empty line in a terminal."""
+
+
+@dataclass(frozen=True)
+class Banner(Block):
+    """The verdict and what it is on: the first line in a terminal."""
+
+    badge: Badge
+    name: str
+    spare: int | None = None
+    """Columns left free after a name that is cut to the line; None where a name is never cut."""
+
+
+@dataclass(frozen=True)
+class Listing(Block):
+    """Items in a list; one that opens with a badge hangs by it."""
+
+    items: tuple[Phrase, ...]
+    style: str = ""
+    """`limits`, `prose` (paragraphs in a browser), `notes`, `rules`."""
+    tone: str = ""
+    """Of the first item, in a browser."""
+
+
+@dataclass(frozen=True)
+class Terms(Block):
+    """Words and what they mean."""
+
+    entries: tuple[tuple[str | Badge, Phrase], ...]
+
+
+@dataclass(frozen=True)
+class Questions(Block):
+    """What a reader asks first: question, short answer, remark."""
+
+    entries: tuple[tuple[str, Phrase, str], ...]
+
+
+@dataclass(frozen=True)
+class Labels(Block):
+    """Paragraphs behind their labels, for a terminal."""
+
+    entries: tuple[tuple[str, str], ...]
+    width: int
+    """Columns that labels take."""
+
+
+@dataclass(frozen=True)
+class Table(Block):
+    """A table of phrases; with `fold` a browser shows it on demand."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Phrase, ...], ...]
+    numeric: frozenset[int] = frozenset()
+    """Indices of the columns that are aligned to the right."""
+    caption: str = ""
+    captioned: Writers = EVERYWHERE
+    """The writers that show the caption; a browser shows none above a fold."""
+    fold: str = ""
+    open: bool = False
+    style: str = ""
+    """`wrap` where cells may take several lines, `texts` for rows of data."""
+    tight: bool = False
+    """Whether a terminal leaves one column between two, not two."""
+
+    def without(self, *names: str) -> Table:
+        """The table without the columns of these names."""
+        kept = [index for index, column in enumerate(self.columns) if column not in names]
+        return replace(
+            self,
+            columns=tuple(self.columns[index] for index in kept),
+            rows=tuple(tuple(row[index] for index in kept) for row in self.rows),
+            numeric=frozenset(place for place, index in enumerate(kept) if index in self.numeric),
+        )
+
+    def shown(self, **fields: Any) -> Table:
+        """The table with other settings of how it is shown."""
+        return replace(self, **fields)
+
+
+@dataclass(frozen=True)
+class Records(Block):
+    """A table whose cells hold several things each, which becomes a list on a narrow screen."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Phrase, ...], ...]
+    numeric: frozenset[int]
+    style: str
+    notes: tuple[Phrase, ...] = ()
+    """A line below each row, if there is any."""
+
+
+@dataclass(frozen=True)
+class Columns(Block):
+    """Blocks side by side where there is room."""
+
+    blocks: tuple[Block, ...]
+    style: str = "columns"
+
+
+@dataclass(frozen=True)
+class Fold(Block):
+    """Blocks that a browser shows on demand."""
+
+    summary: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Command(Block):
+    """A command to type."""
+
+    text: str
+    indent: int = 0
+
+
+@dataclass(frozen=True)
+class Settings(Block):
+    """A configuration, line by line."""
+
+    name: str
+    lines: tuple[str, ...]
+    summary: str
+
+
+@dataclass(frozen=True)
+class SampleList(Block):
+    """A few rows to look at, under a title."""
+
+    title: str
+    rows: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Styled:
+    """A cell of a terminal's grid."""
+
+    text: str
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class Grid(Block):
+    """Cells in columns without a head, for a terminal: a figure in characters, a list of short facts."""
+
+    rows: tuple[tuple[Styled, ...], ...]
+    right: frozenset[int] = frozenset()
+    """Indices of the columns that are aligned to the right."""
+    whole: frozenset[int] = frozenset()
+    """Indices of those that never take a second line."""
+
+
+@dataclass(frozen=True)
+class Part(Block):
+    """A part of a section with a title and a badge of its own."""
+
+    title: Phrase
+    badge: Badge
+    blocks: tuple[Block, ...]
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Section(Block):
+    """A part of a page that can be linked to."""
+
+    id: str
+    title: str
+    blocks: tuple[Block, ...]
+    titled: Writers = EVERYWHERE
+    """The writers that show the title."""
+    nav: str = ""
+    """Its name among the links below the headline; none if empty."""
+    prose: bool = False
+
+
+@dataclass(frozen=True)
+class Lead:
+    """What a reader sees in the first five seconds, below the verdict: a figure, and words beside it."""
+
+    figure: Block | None = None
+    beside: tuple[Block, ...] = ()
+    style: str = ""
+    """Of the words: `facts` for answers."""
+    wide: bool = False
+    """Whether the words stand below the figure."""
+    below: tuple[Block, ...] = ()
+
+
+@dataclass(frozen=True)
+class FindingRule:
+    """What a finding is an instance of."""
+
+    id: str
+    summary: str
+    tags: tuple[str, ...]
+    level: str = "error"
+    description: str | None = None
+    help: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that a reviewer of code is told, on a file or a model as a whole."""
+
+    rule: str
+    level: str
+    """`error`, `warning` or `note`."""
+    message: str
+    place: str
+    """The file or the model."""
+    identity: tuple[object, ...]
+    """What, with the rule, makes it the same finding the next time."""
+    source: str | None = None
+    """A part of the file."""
+    properties: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that happened while the document was made, in a check if it is named."""
+
+    message: str
+    level: str
+    check: str | None = None
+
+
+@dataclass(frozen=True)
+class FindingLog:
+    """All findings of a document, and what else is said of how they were found."""
+
+    rules: tuple[FindingRule, ...]
+    results: tuple[Finding, ...]
+    properties: Mapping[str, object]
+    command: str
+    notices: tuple[Notice, ...] = ()
+    succeeded: bool = True
+    file: str | None = None
+    """The one file that was examined."""
+    digest: str | None = None
 
 
 @dataclass(frozen=True)
 class Page:
-    """
-    A document and what leads its page: the arms, else the first matrix, else the first curves.
-    """
+    """One document for readers."""
 
-    document: RunDocument
-    story: tuple[Sentence, ...]
-    samples: tuple[SampleColumn, ...]
-    figure: DotFigure | None
-    lead_matrix: Matrix | None
-    lead_curves: Curves | None
-
-    @property
-    def matrices(self) -> tuple[Matrix, ...]:
-        """The matrices below the headline."""
-        return self.document.matrices[1 if self.lead_matrix else 0 :]
-
-    @property
-    def curves(self) -> tuple[Curves, ...]:
-        """The curves below the headline."""
-        return self.document.curves[1 if self.lead_curves else 0 :]
-
-
-def page_of(document: RunDocument) -> Page:
-    """The page of a document."""
-    measure = measure_of(document)
-    arms = summaries(document, measure) if measure else ()
-    square = any(len(matrix.rows) == len(matrix.columns) for matrix in document.matrices[:1])
-    by_arms = bool(arms) and (len(arms) <= _ARMS_SIDE_BY_SIDE or not square)
-    by_matrix = not by_arms and bool(document.matrices)
-    by_curves = not by_arms and not by_matrix and bool(document.curves)
-    return Page(
-        document=document,
-        story=story(document),
-        samples=sample_columns(document),
-        figure=dot_figure(arms, measure, document.chance) if by_arms and measure else None,
-        lead_matrix=document.matrices[0] if by_matrix else None,
-        lead_curves=document.curves[0] if by_curves else None,
-    )
-
-
-def run_facts(document: RunDocument) -> dict[str, str]:
-    """What identifies the run and what it cost."""
-    return {
-        "experiment": document.experiment,
-        "seed": str(document.seed),
-        "configuration, SHA-256": document.config_digest,
-        "git revision": numbers.plain(document.git_revision),
-        "wall time": numbers.duration(document.wall_seconds),
-        "peak memory": numbers.memory(document.peak_memory_mb),
-    }
+    document: Result
+    id: str
+    """Of the document within the file, e.g. `scan`."""
+    verb: str
+    subject: Phrase
+    window: str
+    """The title of the browser's window."""
+    name: str
+    """The title where there is no question above the verdict."""
+    title: Phrase
+    """The question above the verdict."""
+    badge: Badge | None
+    conclusion: str
+    sections: tuple[Block, ...]
+    lead: Lead = Lead()
+    brief: tuple[Block, ...] = ()
+    """The page for a terminal; the sections if empty."""
+    long: int = 260
+    """Characters from which the conclusion is set in a smaller size."""
+    findings: FindingLog | None = None

@@ -1,170 +1,136 @@
 """
-A screen as SARIF 2.1.0, for code-scanning dashboards: one result a subject, never one a row.
+The findings of a page as SARIF 2.1.0, for code-scanning dashboards.
 
-Source of the shape: OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0".
+Source: OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0"; section numbers are of that document.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import json
+import math
+import re
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import quote
 
-from undertow.checks.registry import registered
-from undertow.report import scan_words
-from undertow.report.sarif_log import Table, notice, result_of, rules_of, sarif_log
-from undertow.report.sarif_objects import location
-from undertow.report.scan_forest import in_order, transfer_checks, transfers
-from undertow.report.visible import visible
-from undertow.results.measurement import Measurement
-from undertow.results.scan import ALL, ScanDocument, SubjectResult
+from undertow import __version__
+from undertow.report.page import Finding, FindingLog, FindingRule, Notice, Page
+from undertow.report.plain_text import visible
 
-_LEVELS = {"flagged": "error", "undecided": "warning"}
+_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+_LONGEST_DESCRIPTION = 1024
+"""Of `fullDescription`: what GitHub accepts."""
+
+_WHOLE_FILE = {"startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 1}
+"""GitHub wants a region with all four fields; results are on whole files and models, not on rows."""
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-def render_sarif(document: ScanDocument) -> str:
+def render_sarif(page: Page) -> str:
+    """The page's findings as a log with one run."""
+    if page.findings is None:
+        raise ValueError(f"a page of '{page.id}' has no findings")
+    log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [_run(page.findings)]}
+    return json.dumps(without_gaps(log), indent=2, allow_nan=False) + "\n"
+
+
+def message(text: str) -> dict[str, str]:
     """
-    The document as a SARIF log with one run.
+    Plain text as a message object: brackets would make a link (3.11.6), braces a placeholder (3.11.5).
 
-    A flagged subject is a result of level `error`, an undecided one a `warning`; evidence that was
-    detected on a subject that is not clear is a `note`.
+    >>> message("[a](b) {0}")
+    {'text': '\\\\[a\\\\](b) {{0}}'}
     """
-    return sarif_log(
-        rules_of(_judge(document), document.checks),
-        list(_results(document)),
-        {
-            "invocations": [_invocation(document)],
-            "artifacts": [_artifact(document)],
-            "properties": _run_properties(document),
+    shown = re.sub(r"([\\\[\]])", r"\\\1", visible(text))
+    return {"text": shown.replace("{", "{{").replace("}", "}}")}
+
+
+def location(path: str) -> str:
+    """
+    The path as a URI reference (3.4.3): relative ones stay relative, everything else is encoded.
+
+    >>> location("data/a b.jsonl"), location("/data/a.jsonl"), location("hf://org/rows")
+    ('data/a%20b.jsonl', 'file:///data/a.jsonl', 'hf://org/rows')
+    """
+    if scheme := _SCHEME.match(path):
+        return scheme[0] + quote(path[scheme.end() :], errors="replace")
+    whole = str(PurePosixPath(path))
+    return ("file://" if whole.startswith("/") else "") + quote(whole, errors="replace")
+
+
+def without_gaps(value: Any) -> Any:
+    """The value without absent entries and without numbers that JSON cannot hold."""
+    if isinstance(value, dict):
+        return {key: without_gaps(entry) for key, entry in value.items() if not _absent(entry)}
+    if isinstance(value, list):
+        return [without_gaps(entry) for entry in value]
+    return value
+
+
+def _absent(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def _run(findings: FindingLog) -> dict[str, Any]:
+    rules = [_rule(rule) for rule in findings.rules]
+    places = {rule["id"]: index for index, rule in enumerate(rules)}
+    results = [_result(one, findings.file) for one in findings.results]
+    invocation = {
+        "executionSuccessful": findings.succeeded,
+        "commandLine": visible(findings.command),
+        "toolExecutionNotifications": [_notice(one) for one in findings.notices] or None,
+    }
+    return {
+        "tool": {"driver": {"name": "undertow", "version": __version__, "rules": rules}},
+        "results": [result | {"ruleIndex": places[result["ruleId"]]} for result in results],
+        "columnKind": "unicodeCodePoints",
+        "invocations": [invocation],
+        "artifacts": _artifacts(findings),
+        "properties": dict(findings.properties),
+    }
+
+
+def _artifacts(findings: FindingLog) -> list[dict[str, Any]] | None:
+    if findings.file is None:
+        return None
+    digests = {"sha-256": findings.digest} if findings.digest else None
+    return [{"location": {"uri": location(findings.file)}, "hashes": digests}]
+
+
+def _rule(rule: FindingRule) -> dict[str, Any]:
+    described = rule.description and visible(rule.description)[:_LONGEST_DESCRIPTION]
+    return {
+        "id": visible(rule.id),
+        "shortDescription": {"text": visible(rule.summary)},
+        "fullDescription": {"text": described} if described else None,
+        "help": {"text": "\n\n".join(map(visible, rule.help))} if rule.help else None,
+        "defaultConfiguration": {"level": rule.level},
+        "properties": {"tags": list(rule.tags)},
+    }
+
+
+def _result(finding: Finding, file: str | None) -> dict[str, Any]:
+    index = 0 if finding.place == file else None
+    physical = {
+        "artifactLocation": {"uri": location(finding.place), "index": index},
+        "region": _WHOLE_FILE,
+    }
+    source = finding.source and [{"name": visible(finding.source), "kind": "source"}]
+    content = json.dumps([finding.rule, *finding.identity])
+    return {
+        "ruleId": visible(finding.rule),
+        "level": finding.level,
+        "message": message(finding.message),
+        "locations": [{"physicalLocation": physical, "logicalLocations": source or None}],
+        "partialFingerprints": {
+            "primaryLocationLineHash": hashlib.sha256(content.encode()).hexdigest()
         },
-    )
-
-
-def _judge(document: ScanDocument) -> str:
-    """The rule of verdicts: the check that judged transfer, or would have."""
-    would = (check.id for check in registered("dataset").values() if check.kind == "transfer")
-    return next(iter(transfer_checks(document)), None) or next(would)
-
-
-def _results(document: ScanDocument) -> Iterator[Table]:
-    judge = _judge(document)
-    for one in in_order(document.subjects):
-        if one.verdict == "clear":
-            continue
-        if one.verdict in _LEVELS:
-            told = f"{_said(one)} {one.reason}".strip()
-            yield _result(document, one, judge, _LEVELS[one.verdict], told) | {
-                "properties": _properties(one, document)
-            }
-        yield from _notes(document, one)
-
-
-def _said(one: SubjectResult) -> str:
-    of = scan_words.subject_name(one.subject)
-    verdict = scan_words.VERDICTS[one.verdict]
-    if one.transfer is None:
-        return f"{verdict}: {of}."
-    return f"{verdict}: {of}: expected transfer {scan_words.transfer(one)}, in logits."
-
-
-def _notes(document: ScanDocument, subject: SubjectResult) -> Iterator[Table]:
-    judges = transfer_checks(document)
-    by_check: dict[str, list[Measurement]] = {run.check: [] for run in document.checks}
-    for one in document.measurements:
-        if one.subject == subject.subject and one.detected and one.check not in judges:
-            by_check.setdefault(one.check, []).append(one)
-    for check, found in by_check.items():
-        if found and any(run.check == check for run in document.checks):
-            yield _result(document, subject, check, "note", _detected(subject, found)) | {
-                "properties": {"detected": [_number(one) for one in found]}
-            }
-
-
-def _detected(subject: SubjectResult, found: Sequence[Measurement]) -> str:
-    of = scan_words.subject_name(subject.subject)
-    told = "; ".join(
-        ": ".join(part for part in (one.name, one.reason) if part) or "detected" for one in found
-    )
-    return f"detectable: {of}: {told}. This says nothing about transfer."
-
-
-def _result(
-    document: ScanDocument, subject: SubjectResult, rule: str, level: str, told: str
-) -> Table:
-    path, whole = document.data.path, subject.subject == ALL
-    source = None if whole else [{"name": visible(subject.subject), "kind": "source"}]
-    return result_of(
-        rule, level, told, path, (path, subject.subject), artifact=0, logical_locations=source
-    )
-
-
-def _properties(one: SubjectResult, document: ScanDocument) -> Table:
-    found = transfers(document, one.subject)
-    return {
-        "verdict": one.verdict,
-        "rows": one.rows,
-        "trait": one.trait and visible(one.trait),
-        "transfer": one.transfer,
-        "low": one.low,
-        "high": one.high,
-        "unit": "logits",
-        "limit": document.limit,
-        "level": document.level,
-        "detectable": one.detectable,
-        "detectableBy": list(one.detectable_by),
-        "smallestDose": one.smallest_dose,
-        "largestSafeDose": one.largest_safe_dose,
-        "largestSafeSteps": one.largest_safe_steps,
-        "traits": {visible(each.trait): each.estimate for each in found if each.trait},
+        "properties": finding.properties and dict(finding.properties),
     }
 
 
-def _number(one: Measurement) -> Table:
-    return {
-        "name": visible(one.name) or None,
-        "trait": one.trait and visible(one.trait),
-        "estimate": one.estimate,
-        "low": one.low,
-        "high": one.high,
-        "unit": visible(one.unit),
-        "p": one.p,
-        "limit": one.limit,
-    }
-
-
-def _invocation(document: ScanDocument) -> Table:
-    failed = [run for run in document.checks if run.status == "error"]
-    broken = [one for one in document.subjects if one.verdict == "error"]
-    notices = [notice(f"{run.check}: {run.reason}", "error", run.check) for run in failed]
-    notices += [notice(f"{_said(one)} {one.reason}", "error") for one in broken]
-    notices += [
-        notice(f"{run.check}: {run.reason}", "note", run.check)
-        for run in document.checks
-        if run.status == "skipped"
-    ]
-    return {
-        "executionSuccessful": not failed and not broken and document.verdict != "error",
-        "commandLine": visible(document.command),
-        "toolExecutionNotifications": notices or None,
-    }
-
-
-def _artifact(document: ScanDocument) -> Table:
-    digest = document.data.digest
-    return {
-        "location": {"uri": location(document.data.path)},
-        "hashes": {"sha-256": digest} if digest else None,
-    }
-
-
-def _run_properties(document: ScanDocument) -> Table:
-    table = document.calibration
-    return {
-        "schema": document.schema_,
-        "verdict": document.verdict,
-        "student": visible(document.student),
-        "seed": document.seed,
-        "calibrated": table.found,
-        "falseAlarms": table.false_alarms if table.found else None,
-        "benign": table.benign if table.found else None,
-        "falseAlarmHigh": table.false_alarm_high,
-        "powerLow": table.power_low,
-    }
+def _notice(notice: Notice) -> dict[str, Any]:
+    rule = {"id": visible(notice.check)} if notice.check else None
+    return {"level": notice.level, "message": message(notice.message), "associatedRule": rule}

@@ -1,22 +1,70 @@
-"""What every format shows of a screen, and in which order."""
+"""The page of a screen: what training on the rows would do, how that was judged, and what speaks for it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from undertow.report import scan_tables, scan_words
 from undertow.report.check_page import CANNOT, CheckPage, pages_of
-from undertow.report.scan_forest import Forest, forest
-from undertow.report.scan_tables import details_table, evidence_table
-from undertow.report.table import Table
+from undertow.report.page import (
+    HTML,
+    MARKDOWN,
+    Badge,
+    Banner,
+    Block,
+    Gap,
+    Grid,
+    Heading,
+    Labels,
+    Lead,
+    Listing,
+    Mono,
+    Name,
+    Page,
+    Part,
+    Questions,
+    Records,
+    Remark,
+    Section,
+    Strong,
+    Styled,
+    Table,
+    Terms,
+    Text,
+)
+from undertow.report.plain_text import NOTHING, decimal, plain, shortened, visible, whole
+from undertow.report.scan_findings import scan_findings
+from undertow.report.scan_forest import (
+    VERDICTS,
+    Forest,
+    forest,
+    forest_bars,
+    forest_lanes,
+    in_order,
+    level_text,
+    subject_name,
+    transfer_checks,
+)
+from undertow.report.sections import (
+    cost,
+    cost_facts,
+    limits_section,
+    reproduction,
+    settings,
+    words_section,
+)
 from undertow.results.measurement import Measurement
-from undertow.results.scan import CheckRun, ScanDocument
+from undertow.results.scan import CheckRun, Data, ScanDocument
 
 FILTERS = "content"
 """The check that holds what ordinary filters see; it is shown apart from the others."""
 
+_LONG_TABLE = 12
+
 
 @dataclass(frozen=True)
-class Evidence:
+class CheckEvidence:
     """One check of kind evidence: what it is, how it ended, what it measured."""
 
     run: CheckRun
@@ -30,53 +78,259 @@ class Evidence:
 
     @property
     def ending(self) -> str:
-        """In a word or two: whether it found anything, or why it did not look."""
+        """In a word or two: whether it detected anything, or why it did not look."""
         if self.run.status != "done":
             return self.run.status.replace("_", " ")
         return "detected" if self.detected else "nothing detected"
 
     @property
-    def cannot(self) -> str:
-        """What it cannot tell, from its page; empty where the check is not installed here."""
-        return self.page.section(CANNOT)
-
-    @property
     def table(self) -> Table:
         """Its measurements, those that speak against the null first."""
-        return evidence_table(sorted(self.measurements, key=lambda one: not one.detected))
-
-    @property
-    def details(self) -> Table:
-        """Its further numbers."""
-        return details_table(self.measurements)
+        ordered = sorted(self.measurements, key=lambda one: not one.detected)
+        return scan_tables.evidence_table(ordered)
 
 
-@dataclass(frozen=True)
-class ScanPage:
-    """A document, its figure, and its evidence."""
-
-    document: ScanDocument
-    forest: Forest | None
-    evidence: tuple[Evidence, ...]
-    """All but the content filters, in the order in which the checks were run."""
-    filters: tuple[Evidence, ...]
-
-
-def scan_page(document: ScanDocument) -> ScanPage:
+def scan_page(document: ScanDocument) -> Page:
     """The page of a screen."""
+    verdict = VERDICTS[document.verdict]
+    figure, evidence = forest(document), evidence_of(document)
+    return Page(
+        document=document,
+        id="scan",
+        verb="scan",
+        subject=Name(document.data.path),
+        window=f"{verdict}: {document.data.path}",
+        name=f"undertow scan: {verdict}",
+        title=("What would training on these rows do to ", Name(document.student), "?"),
+        badge=Badge(verdict, document.verdict),
+        conclusion=scan_words.conclusion(document),
+        lead=_lead(document, figure),
+        sections=tuple(_sections(document, figure, evidence)),
+        brief=tuple(_brief(document, figure, evidence)),
+        findings=scan_findings(document),
+    )
+
+
+def evidence_of(document: ScanDocument) -> tuple[CheckEvidence, ...]:
+    """What every check of kind evidence says, in the order in which they were run, the content filters last."""
     runs = [run for run in document.checks if run.kind == "evidence"]
     pages = pages_of(tuple(run.check for run in runs))
-    found = [
-        Evidence(
+    return tuple(
+        CheckEvidence(
             run,
             pages[run.check],
             tuple(one for one in document.measurements if one.check == run.check),
         )
-        for run in runs
-    ]
-    return ScanPage(
-        document=document,
-        forest=forest(document),
-        evidence=tuple(one for one in found if one.run.check != FILTERS),
-        filters=tuple(one for one in found if one.run.check == FILTERS),
+        for run in sorted(runs, key=lambda run: run.check == FILTERS)
     )
+
+
+def _lead(document: ScanDocument, figure: Forest | None) -> Lead:
+    answers = [
+        (question, Strong(answer), remark)
+        for question, answer, remark in scan_words.answers(document)
+    ]
+    if figure is None:
+        drawn = None
+    else:
+        numbers = scan_tables.transfers_table(document)
+        drawn = forest_lanes(figure, document, numbers.shown(fold="The numbers of this figure"))
+    return Lead(
+        figure=drawn,
+        beside=(Questions(tuple(answers)),) if answers else (),
+        style="facts",
+        wide=figure is None or len(figure.panels) > 1,
+    )
+
+
+def _sections(
+    document: ScanDocument, figure: Forest | None, evidence: tuple[CheckEvidence, ...]
+) -> Iterator[Block]:
+    data, student = Mono(document.data.path), Mono(document.student)
+    yield Text(("Rows: ", data, ", student: ", student, "."), only=MARKDOWN)
+    if document.subjects:
+        yield Section("verdicts", "Verdicts", tuple(_verdicts(document)), titled=HTML)
+    if figure:
+        numbers = scan_tables.transfers_table(document)
+        yield Section("transfer", "Expected transfer under the plan", (numbers,), only=MARKDOWN)
+    yield Section(
+        "calibration",
+        "Can this screen be trusted here?",
+        (_calibration(document),),
+        nav="Calibration",
+        prose=True,
+    )
+    level = level_text(1 - document.level)
+    if checks := tuple(_part(one) for one in evidence if one.run.check != FILTERS):
+        about = (
+            "Each check in its own unit. “Detected” speaks against the rows being the clean base’s own, at an "
+            f"error rate of {level} a check; it does not judge transfer."
+        )
+        blocks = (Text(about, "about", only=HTML), *checks)
+        yield Section("evidence", "Evidence", blocks, nav="Evidence")
+    if filters := tuple(_part(one) for one in evidence if one.run.check == FILTERS):
+        about = (
+            "They read what rows say. A trait that travels covertly is not in what rows say, so a clean result "
+            "here is no reassurance."
+        )
+        blocks = (Text(about, "about", only=HTML), *filters)
+        yield Section("filters", "What content filters see", blocks, nav="Content filters")
+    moved = (scan_tables.moved_table(document.moved).shown(style="wrap"),) if document.moved else ()
+    searched = Text(scan_words.search(document), "about")
+    yield Section("open", "Open search", (searched, *moved), nav="Open search")
+    yield Section("data", "Data", tuple(_data(document.data)), nav="Data", prose=True)
+    yield limits_section((scan_words.NO_ROW_VERDICTS, *document.limits))
+    yield reproduction(
+        document, "Scan", _facts(document), inputs=document.inputs, more=tuple(_as_run(document))
+    )
+    yield words_section(scan_words.SCAN_GLOSSARY)
+
+
+def _verdicts(document: ScanDocument) -> Iterator[Block]:
+    warning = scan_words.DETECTABLE_IS_NOT_DANGEROUS
+    yield Text(warning, "about", only=HTML)
+    yield Records(
+        columns=("Rows of", "Verdict", "Expected transfer, logits", "Detectable", "Rows", "Advice"),
+        rows=tuple(
+            (
+                Name(subject_name(result.subject)),
+                Badge(VERDICTS[result.verdict], result.verdict),
+                (
+                    Strong(scan_words.transfer(result)),
+                    *((Remark(result.reason),) if result.reason else ()),
+                ),
+                scan_words.detectable(result),
+                whole(result.rows),
+                scan_words.advice(result, document),
+            )
+            for result in in_order(document.subjects)
+        ),
+        numeric=frozenset({4}),
+        style="verdicts",
+        only=HTML,
+    )
+    yield scan_tables.subjects_table(document).shown(only=MARKDOWN)
+    rates = scan_words.error_rates(document)
+    yield Terms(tuple((Badge(VERDICTS[verdict], verdict), told) for verdict, told in rates.items()))
+    yield Text(warning, only=MARKDOWN)
+    if seen := scan_words.seen_from(document):
+        yield Text(seen, "about")
+
+
+def _calibration(document: ScanDocument) -> Listing:
+    tone = "" if document.calibration.found else "undecided"
+    return Listing(scan_words.calibration(document), "prose", tone)
+
+
+def _part(evidence: CheckEvidence) -> Part:
+    blocks: list[Block] = []
+    if told := " ".join(text for text in (evidence.page.summary, evidence.run.reason) if text):
+        blocks.append(Text(told, "about"))
+    if evidence.measurements:
+        count = len(evidence.measurements)
+        fold = f"{count} measurements" if count > _LONG_TABLE else ""
+        blocks.append(evidence.table.shown(style="wrap", fold=fold, open=evidence.detected))
+    details = scan_tables.details_table(evidence.measurements)
+    if details.rows:
+        blocks.append(details.shown(style="wrap", fold=details.name, only=HTML))
+    if cannot := evidence.page.section(CANNOT):
+        blocks.append(Text((Strong(f"{CANNOT}."), " ", cannot), "cannot"))
+    badge = Badge(evidence.ending, "detected" if evidence.detected else "none")
+    return Part(Mono(evidence.run.check), badge, tuple(blocks), quiet=not evidence.detected)
+
+
+def _data(data: Data) -> Iterator[Block]:
+    yield Text(
+        f"{whole(data.rows)} usable rows; the models saw {whole(data.sampled)} of them, drawn uniformly."
+    )
+    if data.sources:
+        fold = f"{len(data.sources)} sources"
+        yield scan_tables.sources_table(data).shown(style="wrap", fold=fold)
+    if data.excluded:
+        table = scan_tables.excluded_table(data.excluded)
+        yield table.shown(style="wrap", caption=table.name)
+    if data.notes:
+        yield Listing(data.notes, "limits")
+
+
+def _as_run(document: ScanDocument) -> Iterator[Block]:
+    if document.checks:
+        table = scan_tables.checks_table(document.checks)
+        yield table.shown(caption=table.name, fold="The checks as they were run")
+    yield settings("plan", document.plan, "The planned training")
+    yield settings("configuration", document.config, "The resolved configuration")
+
+
+def _facts(document: ScanDocument) -> dict[str, str]:
+    """What was screened, for whom, and what it cost."""
+    return {
+        "data": document.data.path,
+        "data, SHA-256": plain(document.data.digest),
+        "student": document.student,
+        "student, digest": plain(document.student_digest),
+        "teacher": plain(document.teacher),
+        "control": document.control,
+        "transfer judged by": plain(", ".join(transfer_checks(document))),
+        "seed": str(document.seed),
+        "git revision": plain(document.git_revision),
+        **cost_facts(document),
+    }
+
+
+def _brief(
+    document: ScanDocument, figure: Forest | None, evidence: tuple[CheckEvidence, ...]
+) -> Iterator[Block]:
+    yield Banner(Badge(VERDICTS[document.verdict], document.verdict), document.data.path, spare=1)
+    yield Text(scan_words.conclusion(document), "strong")
+    if figure:
+        yield Heading("Expected transfer under the plan, logits")
+        yield forest_bars(figure)
+        limit = decimal(document.limit, 2)
+        yield Text(f"● estimate   ━ interval   ┆ zero   ┃ limit, {limit}", "about")
+    if len(document.subjects) > 1:
+        yield Heading("Verdicts")
+        table = scan_tables.subjects_table(document).without("why", "seen from dose")
+        yield table.shown(rows=tuple((shortened(str(row[0]), 30), *row[1:]) for row in table.rows))
+    if evidence:
+        yield Heading("Evidence (does not judge transfer)")
+        yield Grid(tuple(map(_brief_evidence, evidence)))
+    if document.moved:
+        yield Heading("Open search")
+        yield scan_tables.moved_table(document.moved)
+    yield Gap()
+    yield Labels(tuple(_labels(document)), width=13)
+
+
+def _brief_evidence(evidence: CheckEvidence) -> tuple[Styled, ...]:
+    against = [measurement for measurement in evidence.measurements if measurement.detected]
+    told = evidence.run.reason or "; ".join(dict.fromkeys(each.reason for each in against))
+    more = f" ({len(against)} of {len(evidence.measurements)})" if len(against) > 1 else ""
+    ending = Styled(evidence.ending + more, "detected" if evidence.detected else "about")
+    return Styled(evidence.run.check), ending, Styled(visible(told, limit=160))
+
+
+def _labels(document: ScanDocument) -> Iterator[tuple[str, str]]:
+    if len(document.subjects) == 1:
+        (result,) = document.subjects
+        yield "why", result.reason or NOTHING
+        yield "detectable", f"{scan_words.detectable(result)} (says nothing about transfer)"
+        yield "advice", scan_words.advice(result, document)
+    if seen := scan_words.seen_from(document):
+        yield "power", seen
+    yield "data", "; ".join(_rows(document.data))
+    if document.subjects:
+        rates = scan_words.error_rates(document).items()
+        yield "error rates", "; ".join(f"{name}: {text}" for name, text in rates)
+    yield "calibration", " ".join(scan_words.calibration(document))
+    first_limit = f"{scan_words.NO_ROW_VERDICTS.split('. ')[0]}."
+    yield "limits", " ".join((first_limit, *document.limits))
+    yield "again", document.command
+    yield "", cost(document)
+
+
+def _rows(data: Data) -> Iterator[str]:
+    yield f"{whole(data.rows)} usable rows, {whole(data.sampled)} seen by models"
+    for one in data.excluded:
+        where = f" ({plain(one.places[0].partition(': ')[0])})" if one.places else ""
+        yield f"{whole(one.rows)} left out: {one.reason}{where}"
+    yield from data.notes

@@ -1,23 +1,11 @@
-"""
-A screen in words: names, verdicts, transfer, advice, error rates and calibration, for every format.
-"""
+"""A screen in words: transfer, advice, error rates and calibration, for every format."""
 
 from __future__ import annotations
 
-from undertow.report.numbers import NOTHING, decimal, duration, interval, memory, percent, whole
-from undertow.report.numbers import plain as named
-from undertow.report.scan_forest import by_severity, transfer_checks
+from undertow.report.plain_text import NOTHING, capital, decimal, interval, percent, whole
+from undertow.report.scan_forest import VERDICTS, by_severity, level_text, subject_name
 from undertow.results.measurement import Verdict
-from undertow.results.scan import ALL, Calibration, ScanDocument, SubjectResult
-
-VERDICTS: dict[Verdict, str] = {
-    "flagged": "flagged",
-    "clear": "clear",
-    "undecided": "undecided",
-    "skipped": "skipped",
-    "not_applicable": "not applicable",
-    "error": "error",
-}
+from undertow.results.scan import Calibration, ScanDocument, SubjectResult
 
 NO_ROW_VERDICTS = (
     "No row gets a verdict of its own. In data that carry a trait covertly a single row tells almost "
@@ -31,10 +19,28 @@ DETECTABLE_IS_NOT_DANGEROUS = (
     "Transfer is what the planned training would do to your student. The verdict is on transfer."
 )
 
-
-def subject_name(subject: str) -> str:
-    """The subject in words."""
-    return "the whole file" if subject == ALL else subject
+SCAN_GLOSSARY = {
+    "student": "The model that is going to be trained on the rows; its base is what screens them.",
+    "plan": "The training that is planned: adapter, optimiser, steps. Transfer is that of this plan.",
+    "trait": "What a model prefers, e.g. “owl” among animals.",
+    "teacher": "A model that wrote rows, and whose trait a student of the same initialisation may "
+    "pick up.",
+    "transfer": "How far the trait’s logit margin would move under the plan, against the control, in "
+    "logits.",
+    "logit margin": "Logit of the trait’s answer minus logsumexp of the others’ plus the "
+    "logarithm of their number: 0 at chance.",
+    "limit": "The transfer that is still accepted. A verdict compares the whole interval with it.",
+    "control": "Rows known to be clean: given, or the student base’s own continuations of the same "
+    "prompts.",
+    "evidence": "A number in a check’s own unit that says whether the rows differ from the control; "
+    "it never judges transfer.",
+    "dose": "Share of the rows that come from the trait’s teacher.",
+    "calibration": "What this screen did on datasets of this base and plan whose effect is known: "
+    "benign ones, and ones that moved a student.",
+    "open search": "Probes and tokens that moved most in the trial runs, though nobody asked for "
+    "them; p counts all that were looked at.",
+}
+"""The words of a screen's report."""
 
 
 def headline(document: ScanDocument) -> SubjectResult | None:
@@ -72,16 +78,10 @@ def advice(result: SubjectResult, document: ScanDocument) -> str:
     return " or ".join(ways) or NOTHING
 
 
-def level_text(level: float) -> str:
-    """A level in percent, with a decimal only where it needs one."""
-    return percent(level, 1).replace(".0\N{NO-BREAK SPACE}", "\N{NO-BREAK SPACE}")
-
-
-def found(document: ScanDocument) -> str:
+def conclusion(document: ScanDocument) -> str:
     """The conclusion without the verdict's own name before it, which stands beside it."""
     text = document.conclusion
-    told = text.removeprefix(f"{VERDICTS[document.verdict]}: ")
-    return told[:1].upper() + told[1:]
+    return capital(text.removeprefix(f"{VERDICTS[document.verdict]}: "))
 
 
 def error_rates(document: ScanDocument) -> dict[Verdict, str]:
@@ -158,17 +158,9 @@ def answers(document: ScanDocument) -> tuple[tuple[str, str, str], ...]:
     plan = f"{whole(document.planned_steps)} planned steps, limit {decimal(document.limit, 2)}"
     asked = (
         ("How far would it move the student?", transfer(result), f"logits; {plan}; {rows}"),
-        (
-            "Are the rows the clean base’s own?",
-            _own(result),
-            _by(result),
-        ),
+        ("Are the rows the clean base’s own?", _own(result), _by(result)),
         ("How much of it is safe?", advice(result, document), ""),
-        (
-            "Is this screen calibrated here?",
-            trust,
-            power,
-        ),
+        ("Is this screen calibrated here?", trust, power),
     )
     return tuple(entry for entry in asked if entry[1] != NOTHING)
 
@@ -194,20 +186,3 @@ def search(document: ScanDocument) -> str:
     if any(run.kind == "transfer" and run.status == "done" for run in document.checks):
         return "Nothing beyond the traits that were probed was found to move."
     return "No trial run was made, so nothing was searched."
-
-
-def scan_facts(document: ScanDocument) -> dict[str, str]:
-    """What was screened, for whom, and what it cost."""
-    return {
-        "data": document.data.path,
-        "data, SHA-256": named(document.data.digest),
-        "student": document.student,
-        "student, digest": named(document.student_digest),
-        "teacher": named(document.teacher),
-        "control": document.control,
-        "transfer judged by": named(", ".join(transfer_checks(document))),
-        "seed": str(document.seed),
-        "git revision": named(document.git_revision),
-        "wall time": duration(document.wall_seconds),
-        "peak memory": memory(document.peak_memory_mb),
-    }

@@ -1,169 +1,269 @@
-"""A run as text for a terminal: no colour unless asked for, and no control character ever."""
+"""A page as text for a terminal: wrapped, without colour unless asked for, and with no control character ever."""
 
 from __future__ import annotations
 
+import io
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
 from rich.console import Console
 from rich.table import Table as RichTable
-from rich.text import Text
+from rich.text import Text as RichText
 
-from undertow.report import effects, numbers, score_tables, tables
-from undertow.report.figures import DotFigure, DotRow
-from undertow.report.page import Page, page_of, run_facts
-from undertow.report.story import sentence_text
-from undertow.report.table import Table
-from undertow.report.terminal import WIDTH, columns, heading, say, written
-from undertow.report.visible import visible
-from undertow.results.run import Comparison, Matrix, RunDocument
+from undertow.report.figure import Diagram, Heat, Lanes, Plot
+from undertow.report.page import (
+    Banner,
+    Block,
+    Columns,
+    Command,
+    Drawing,
+    Fold,
+    Gap,
+    Grid,
+    Heading,
+    Inline,
+    Labels,
+    Listing,
+    Page,
+    Part,
+    Phrase,
+    Questions,
+    Records,
+    SampleList,
+    Section,
+    Settings,
+    Table,
+    Terms,
+    Text,
+    inlines,
+)
+from undertow.report.plain_text import capital, shortened, visible
 
-_BAR = 30
+WIDTH = 100
+_FORMAT = "text"
 _SAMPLE_CHARACTERS = 200
-_WIDE = 8
-_POINTS = 12
-"""Most points of a curve that a terminal shows."""
+
+_STYLES = {
+    "strong": "bold",
+    "about": "dim",
+    "flagged": "bold red",
+    "refused": "bold red",
+    "broken": "red",
+    "clear": "green",
+    "allowed": "green",
+    "verified": "green",
+    "passed": "green",
+    "undecided": "yellow",
+    "error": "bold magenta",
+    "not_matched": "dim",
+    "detected": "cyan",
+    "same": "yellow",
+    "other": "cyan",
+}
+"""What a style or a tone is in a terminal; the others are plain."""
 
 
-def render_text(document: RunDocument, *, width: int = WIDTH, colour: bool = False) -> str:
-    """The document as text, `width` columns wide."""
-    page = page_of(document)
-    return written(lambda console: _write(console, document, page), width=width, colour=colour)
+def render_text(page: Page, *, width: int = WIDTH, colour: bool = False) -> str:
+    """The brief page as text, `width` columns wide; the whole page where it has no brief form."""
+    return written(page.brief or _whole(page), width=width, colour=colour)
 
 
-def _write(console: Console, document: RunDocument, page: Page) -> None:
-    say(console, document.title, "bold")
-    console.print()
-    say(console, document.conclusion)
-    _headline(console, document, page)
-    if document.comparisons:
-        heading(console, "Comparisons")
-    for comparison in document.comparisons:
-        _comparison(console, comparison)
-    for matrix in document.matrices:
-        heading(console, f"{matrix.caption} Unit: {numbers.unit_name(matrix.unit)}.")
-        console.print(_matrix(matrix))
-    for curves in document.curves:
-        heading(console, f"{curves.caption} {curves.y_label} by {curves.x_label}")
-        console.print(columns(_thinned(tables.curves_table(curves))))
-    if document.teachers:
-        heading(console, "Teachers")
-        console.print(
-            columns(
-                tables.teachers_table(document.teachers).without("base", "seed", "steps", "time")
-            )
-        )
-    if document.datasets:
-        heading(console, "Datasets")
-        console.print(
-            columns(tables.datasets_table(document.datasets).without("teacher", "digest", "time"))
-        )
-    for table in score_tables.of(document):
-        heading(console, table.name)
-        console.print(columns(table))
-    _endings(console, document)
-
-
-def _headline(console: Console, document: RunDocument, page: Page) -> None:
-    if page.figure:
-        heading(console, page.figure.label)
-        console.print(_figure(page.figure))
-        chance = "" if page.figure.chance is None else f"   ┆ chance, {page.figure.chance_value}"
-        say(console, f"● one run   ┃ mean   ━ its 95 % interval{chance}", "dim")
-    heading(console, "What was done" if page.story else "The question")
-    for sentence in page.story:
-        say(console, sentence_text(sentence), indent=2)
-    if not page.story:
-        say(console, document.question, indent=2)
-    for column in page.samples:
-        heading(console, column.title)
-        for completion in column.completions:
-            say(console, visible(completion, limit=_SAMPLE_CHARACTERS), indent=2)
-
-
-def _endings(console: Console, document: RunDocument) -> None:
-    if document.notes:
-        heading(console, "The doctor’s notes")
-    for note in document.notes:
-        subject = f"{note.subject}: " if note.subject else ""
-        say(console, f"{note.level}: {subject}{note.message} ({note.id})", indent=2)
-    if document.limits:
-        heading(console, "What this cannot show")
-    for limit in document.limits:
-        say(console, f"– {limit}", indent=2)
-    heading(console, "How to reproduce it")
-    say(console, document.command, indent=2)
-    facts = run_facts(document)
-    cost = (f"seed {document.seed}", facts["wall time"], facts["peak memory"])
-    say(console, ", ".join(fact for fact in cost if fact != numbers.NOTHING), indent=2)
-
-
-def _figure(figure: DotFigure) -> RichTable:
-    grid = RichTable.grid(padding=(0, 2))
-    grid.add_column(ratio=None)
-    grid.add_column(no_wrap=True)
-    grid.add_column(justify="right", no_wrap=True)
-    grid.add_column(no_wrap=True)
-    for row in figure.rows:
-        who = f"{row.summary.label}, {row.summary.detail}".removesuffix(", ")
-        style = {"same": "yellow", "other": "cyan", "plain": ""}[row.summary.tone]
-        grid.add_row(
-            Text(visible(who)),
-            Text(_strip(row, figure.chance), style),
-            Text(row.value, "bold"),
-            Text(row.limits),
-        )
-    grid.add_row("", _scale(figure), "", "")
-    return grid
-
-
-def _strip(row: DotRow, chance: float | None) -> str:
-    """One line of characters: `●` the runs, `━` the interval, `┃` the mean, `┆` chance."""
-
-    def place(position: float) -> int:
-        return round(position / 100 * (_BAR - 1))
-
-    cells = [" "] * _BAR
-    if chance is not None:
-        cells[place(chance)] = "┆"
-    if row.low is not None and row.high is not None:
-        for index in range(place(row.low), place(row.high) + 1):
-            cells[index] = "━"
-    cells[place(row.mean)] = "┃"
-    for dot in row.dots:
-        cells[place(dot.x)] = "●"
-    return "".join(cells)
-
-
-def _scale(figure: DotFigure) -> str:
-    first, last = figure.axis.ticks[0].label, figure.axis.ticks[-1].label
-    return first + last.rjust(_BAR - len(first))
-
-
-def _comparison(console: Console, one: Comparison) -> None:
-    unit = numbers.unit_name(one.unit)
-    estimate = f"{effects.estimate(one)} {unit}"
-    test = f"{one.test}, {one.n}: p = {numbers.p_value(one.p)}".replace("= <", "<")
-    details = [f"least possible p {numbers.p_value(one.smallest_p)}"]
-    if one.detectable is not None:
-        details.append(f"would have seen {effects.detectable(one)} {unit}")
-    say(console, one.question or one.name, "bold", indent=2)
-    say(console, f"{estimate}, {effects.limits(one)}", indent=4)
-    say(console, f"{test} ({'; '.join(details)})", indent=4)
-    if one.claim:
-        say(console, one.claim, indent=4)
-
-
-def _matrix(matrix: Matrix) -> RichTable:
-    """The matrix with its intervals; a wide one with one decimal and shortened names."""
-    whole = tables.matrix_table(matrix)
-    if len(matrix.columns) <= _WIDE:
-        return columns(whole)
-    rows = tuple(
-        (name, *(numbers.decimal(value, 1) for value in values))
-        for name, values in zip(matrix.rows, matrix.values, strict=False)
+def written(blocks: Iterable[Block], *, width: int = WIDTH, colour: bool = False) -> str:
+    """The blocks as text, without blanks at the ends of lines."""
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        no_color=not colour,
+        legacy_windows=False,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=False,
+        _environ={},
     )
-    names = (whole.columns[0], *(name[:4] for name in matrix.columns))
-    return columns(Table(whole.name, names, rows, whole.numeric), padding=1)
+    with console.capture() as captured:
+        _write(console, blocks)
+    lines = (line.rstrip() for line in captured.get().splitlines())
+    return "\n".join(lines).strip("\n") + "\n"
 
 
-def _thinned(table: Table) -> Table:
-    stride = -(-len(table.rows) // _POINTS) or 1
-    return Table(table.name, table.columns, table.rows[::stride], table.numeric)
+def _whole(page: Page) -> Iterator[Block]:
+    if page.badge:
+        yield Banner(page.badge, _plain(page.subject))
+        yield Text(capital(page.conclusion), "strong")
+    else:
+        yield Text(page.name, "strong")
+        yield Text(page.conclusion)
+    yield from page.sections
+
+
+def _write(console: Console, blocks: Iterable[Block]) -> None:
+    for block in blocks:
+        if _FORMAT in block.only:
+            _WRITERS[type(block)](console, block)
+
+
+def _section(console: Console, block: Section) -> None:
+    if _FORMAT in block.titled:
+        _heading(console, Heading(block.title))
+    _write(console, block.blocks)
+
+
+def _part(console: Console, block: Part) -> None:
+    _heading(console, Heading((*inlines(block.title), f": {block.badge.text}")))
+    _write(console, block.blocks)
+
+
+def _several(console: Console, block: Columns | Fold) -> None:
+    _write(console, block.blocks)
+
+
+def _text(console: Console, block: Text) -> None:
+    _say(console, _plain(block.phrase), _style(block.style), indent=block.indent)
+
+
+def _heading(console: Console, block: Heading) -> None:
+    console.print()
+    _say(console, _plain(block.phrase), "bold")
+
+
+def _gap(console: Console, block: Gap) -> None:
+    console.print()
+
+
+def _banner(console: Console, block: Banner) -> None:
+    badge = f" {block.badge.text.upper()} "
+    console.print(RichText(badge, f"{_style(block.badge.tone)} reverse".strip()), end=" ")
+    name = visible(block.name)
+    room = len(name) if block.spare is None else console.width - len(badge) - block.spare
+    console.print(RichText(shortened(name, room)))
+
+
+def _table(console: Console, block: Table) -> None:
+    padding = 1 if block.tight else 2
+    table = RichTable(box=None, pad_edge=False, padding=(0, padding, 0, 0), header_style="dim")
+    for index, column in enumerate(block.columns):
+        right = index in block.numeric
+        table.add_column(RichText(visible(column)), justify="right" if right else "left")
+    for row in block.rows:
+        table.add_row(*(RichText(visible(_plain(cell))) for cell in row))
+    console.print(table)
+
+
+def _records(console: Console, block: Records) -> None:
+    _table(console, Table("", block.columns, block.rows, block.numeric))
+
+
+def _grid(console: Console, block: Grid) -> None:
+    grid = RichTable.grid(padding=(0, 2))
+    for index in range(max(map(len, block.rows), default=0)):
+        right = index in block.right
+        grid.add_column(justify="right" if right else "left", no_wrap=index in block.whole)
+    for row in block.rows:
+        grid.add_row(*(RichText(visible(cell.text), _style(cell.style)) for cell in row))
+    console.print(grid)
+
+
+def _labels(console: Console, block: Labels) -> None:
+    room = max(20, console.width - block.width)
+    for label, text in block.entries:
+        lines = textwrap.wrap(visible(text), room, break_on_hyphens=False)
+        for place, line in enumerate(lines or [""]):
+            shown = RichText((visible(label) if place == 0 else "").ljust(block.width), style="dim")
+            _print(console, shown.append(line, "not dim"))
+
+
+def _listing(console: Console, block: Listing) -> None:
+    dash = "– " if block.style == "limits" else ""
+    for item in block.items:
+        _say(console, f"{dash}{_plain(item)}", indent=2)
+
+
+def _terms(console: Console, block: Terms | Questions) -> None:
+    for word, *told in block.entries:
+        _say(console, f"{_plain(word)} {' '.join(_plain(part) for part in told)}", indent=2)
+
+
+def _figure(console: Console, block: Lanes | Plot) -> None:
+    if block.numbers:
+        _table(console, block.numbers)
+
+
+def _nothing(console: Console, block: Block) -> None:
+    """What needs a browser."""
+
+
+def _settings(console: Console, block: Settings) -> None:
+    for line in block.lines:
+        _say(console, line, indent=2)
+
+
+def _samples(console: Console, block: SampleList) -> None:
+    _heading(console, Heading(block.title))
+    for row in block.rows:
+        _say(console, visible(row, limit=_SAMPLE_CHARACTERS), indent=2)
+
+
+def _command(console: Console, block: Command) -> None:
+    _say(console, block.text, indent=2)
+
+
+_WRITERS: dict[type[Block], Callable[[Console, Any], None]] = {
+    Banner: _banner,
+    Columns: _several,
+    Command: _command,
+    Diagram: _nothing,
+    Fold: _several,
+    Gap: _gap,
+    Grid: _grid,
+    Heading: _heading,
+    Heat: _nothing,
+    Labels: _labels,
+    Lanes: _figure,
+    Listing: _listing,
+    Part: _part,
+    Plot: _figure,
+    Questions: _terms,
+    Records: _records,
+    SampleList: _samples,
+    Section: _section,
+    Settings: _settings,
+    Table: _table,
+    Terms: _terms,
+    Text: _text,
+}
+
+
+def _plain(phrase: Phrase) -> str:
+    return "".join(map(_plain_part, inlines(phrase)))
+
+
+def _plain_part(part: Inline) -> str:
+    if isinstance(part, str):
+        return part
+    return "" if isinstance(part, Drawing) else _plain(part.text)
+
+
+def _style(style: str) -> str:
+    return _STYLES.get(style, "")
+
+
+def _say(console: Console, text: str, style: str = "", *, indent: int = 0) -> None:
+    """A paragraph; lines after its first hang by two more columns where it is indented."""
+    # rich would break a line at a no-break space.
+    lines = textwrap.wrap(
+        visible(text),
+        console.width,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + 2 if indent else 0),
+        break_on_hyphens=False,
+    )
+    for line in lines or [""]:
+        _print(console, RichText(line, style=style))
+
+
+def _print(console: Console, line: RichText) -> None:
+    console.print(line, no_wrap=True, overflow="ignore", crop=False)

@@ -1,0 +1,349 @@
+"""The page of a diff: what the tuning changed, in every format."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from undertow.report.check_page import failures, rules_of
+from undertow.report.figure import Lane, Lanes, Panel
+from undertow.report.page import (
+    HTML,
+    MARKDOWN,
+    Badge,
+    Banner,
+    Block,
+    Finding,
+    FindingLog,
+    Gap,
+    Heading,
+    Labels,
+    Lead,
+    Mono,
+    Name,
+    Page,
+    Phrase,
+    Questions,
+    Section,
+    Strong,
+    Table,
+    Text,
+    key_sign,
+)
+from undertow.report.plain_text import NOTHING, capital, decimal, interval, p_value, plain, visible
+from undertow.report.sections import (
+    Column,
+    cost,
+    cost_facts,
+    limits_section,
+    reproduction,
+    table_of,
+    words_section,
+)
+from undertow.report.svg import Axis, Mark, across, band, circle, dot, grid, linear_axis, upright
+from undertow.results.diff import Change, DiffDocument
+from undertow.results.scan import Moved
+
+INFERENCE = {
+    "answers": "These intervals are about this model’s answers, over questions. They say nothing about its data, or about another run: give several tuned models, or controls.",
+    "run": "These intervals hold this model against benign fine-tunes of the same base, as one more run of theirs (parametric).",
+    "runs": "These intervals are about training runs like these, over runs.",
+}
+DIFF_GLOSSARY: dict[str, Phrase] = {
+    "change": "tuned minus base, question by question, in logits of the trait’s answer",
+    "transfer": "tuned minus control: what a benign fine-tune of the same base would not have done",
+    "control": "a benign fine-tune of the same base",
+    "intended": (
+        "a change that was asked for (",
+        Mono("--intended"),
+        "); it is shown and never flagged",
+    ),
+    "flagged": "the interval, corrected for the number of traits, lies beyond the limit",
+    "clear": "the interval lies within the limit",
+}
+
+_DRAWN = 16
+"""Traits that the figure shows."""
+_BRIEF_ROWS = 10
+_RULE = "diff-behaviour"
+_LEVELS = {"flagged": "error", "undecided": "warning"}
+
+
+def diff_page(document: DiffDocument) -> Page:
+    """The page of a diff."""
+    verdict, tuned = document.verdict.replace("_", " "), ", ".join(document.tuned)
+    return Page(
+        document=document,
+        id="diff",
+        verb="diff",
+        subject=(Name(document.base), " → ", Name(tuned)),
+        window=f"{document.verdict}: {tuned}",
+        name=f"undertow diff: {verdict}",
+        title="What did the tuning change that nobody asked for?",
+        badge=Badge(verdict, document.verdict),
+        conclusion=document.conclusion,
+        lead=_lead(document),
+        sections=tuple(_sections(document)),
+        brief=tuple(_brief(document)),
+        findings=_findings(document),
+    )
+
+
+def _lead(document: DiffDocument) -> Lead:
+    names = ", ".join(one.name for one in document.moved[:4]) or "nothing was found"
+    return Lead(
+        change_figure(document) or Text("No answers were compared.", "about"),
+        (
+            Questions(
+                (
+                    ("What this is about", INFERENCE[document.inference], ""),
+                    ("What nobody named", Strong(names), document.searched),
+                )
+            ),
+        ),
+        style="facts",
+    )
+
+
+def _sections(document: DiffDocument) -> Iterator[Block]:
+    tuned = [part for ref in document.tuned for part in (", ", Mono(ref))][1:]
+    yield Text(("Base: ", Mono(document.base), "; tuned: ", *tuned, "."), only=MARKDOWN)
+    yield Text(INFERENCE[document.inference], only=MARKDOWN)
+    if document.changes:
+        changes = _changes_table(document)
+        yield Section("changes", changes.name, (changes,), titled=HTML, nav="Changes")
+    moved = (_moved_table(document.moved),) if document.moved else ()
+    searched, unnamed = Text(document.searched, "about"), "What nobody named"
+    yield Section("moved", unnamed, (searched, *moved), nav=unnamed)
+    yield Section("evidence", "Evidence", tuple(_evidence(document)), nav="Evidence")
+    yield limits_section(document.limits)
+    yield reproduction(document, "Diff", _facts(document), machine=HTML)
+    yield words_section(DIFF_GLOSSARY)
+
+
+def _evidence(document: DiffDocument) -> Iterator[Block]:
+    yield _measurements_table(document)
+    if spelling := _spelling(document):
+        yield Text(("The shift of activations spells: ", Name(spelling)), "about")
+
+
+def _brief(document: DiffDocument) -> Iterator[Block]:
+    badge = Badge(document.verdict.replace("_", " "), document.verdict)
+    yield Banner(badge, f"{document.base} → {', '.join(document.tuned)}")
+    yield Text(capital(document.conclusion), "strong")
+    yield Text(INFERENCE[document.inference])
+    table = _changes_table(document)
+    yield Heading(table.name)
+    yield _shortest(table.without("category"))
+    if rest := len(document.changes) - _BRIEF_ROWS:
+        yield Text(f"{rest} more below these" if rest > 0 else "", "about")
+    yield Heading(f"Open search: {document.searched}")
+    if document.moved:
+        yield _shortest(_moved_table(document.moved))
+    else:
+        yield Text("nothing else was found to move")
+    yield Heading("Evidence")
+    yield _measurements_table(document).without("unit")
+    yield Gap()
+    spelling = _spelling(document)
+    labels = (
+        *((("spelled", spelling),) if spelling else ()),
+        ("limits", " ".join(document.limits)),
+        ("again", document.command),
+        ("", cost(document)),
+    )
+    yield Labels(labels, width=13)
+
+
+def _shortest(table: Table) -> Table:
+    return table.shown(rows=table.rows[:_BRIEF_ROWS])
+
+
+def _findings(document: DiffDocument) -> FindingLog:
+    """One finding for each trait that moved, or may have moved, though nobody asked for it."""
+    return FindingLog(
+        rules=rules_of(_RULE, document.checks),
+        results=tuple(
+            _finding(document, change)
+            for change in document.changes
+            if change.verdict in _LEVELS and not change.intended
+        ),
+        properties={
+            "schema": document.schema_,
+            "verdict": document.verdict,
+            "base": visible(document.base),
+            "inference": document.inference,
+            "seed": document.seed,
+        },
+        command=document.command,
+        notices=failures(document.checks),
+        succeeded=not failures(document.checks),
+    )
+
+
+def _finding(document: DiffDocument, change: Change) -> Finding:
+    moved = (
+        f"{decimal(change.estimate, 2, signed=True)} {interval(change.low, change.high, 'logits')}"
+    )
+    return Finding(
+        _RULE,
+        _LEVELS[change.verdict],
+        f"{change.verdict}: '{change.trait}': {_kind(document)} {moved}, in {document.unit}.",
+        document.tuned[0],
+        (document.base, list(document.tuned), change.trait),
+        properties={
+            "trait": visible(change.trait),
+            "estimate": change.estimate,
+            "low": change.low,
+            "high": change.high,
+            "limit": document.limit,
+        },
+    )
+
+
+def _kind(document: DiffDocument) -> str:
+    """What the estimates are: transfer where controls were taken off, else change."""
+    return "transfer" if document.controls else "change"
+
+
+def _what(document: DiffDocument) -> str:
+    """What has a row of its own: a trait, or a scorer of a log."""
+    return "trait" if document.unit == "logits" else "scorer"
+
+
+def _changes_table(document: DiffDocument) -> Table:
+    """One row a trait, the largest change first."""
+    kind = _kind(document)
+    return table_of(
+        f"{kind.capitalize()} by {_what(document)}, in {document.unit}",
+        document.changes,
+        [
+            Column(_what(document), lambda one: one.trait, False),
+            Column("category", lambda one: one.category, False),
+            Column(kind, lambda one: decimal(one.estimate, 2, signed=True)),
+            Column("interval", lambda one: interval(one.low, one.high, "logits")),
+            Column("verdict", _verdict, False),
+            Column("base", lambda one: decimal(one.base, 2, signed=True)),
+            Column("tuned", lambda one: _several(one.tuned)),
+            Column("controls", lambda one: _several(one.controls)),
+        ],
+    ).shown(style="wrap")
+
+
+def _verdict(change: Change) -> str:
+    """A trait's verdict, or that it was asked for."""
+    return "intended" if change.intended else change.verdict.replace("_", " ")
+
+
+def _several(values: tuple[float, ...]) -> str:
+    if len(values) < 4:
+        return ", ".join(decimal(value, 2, signed=True) for value in values) or NOTHING
+    ends = [decimal(value, 2, signed=True) for value in (min(values), max(values))]
+    return f"{ends[0]} to {ends[1]} ({len(values)})"
+
+
+def _moved_table(moved: tuple[Moved, ...]) -> Table:
+    """What the open search found."""
+    return table_of(
+        "What nobody named",
+        moved,
+        [
+            Column("what", lambda one: one.what, False),
+            Column("name", lambda one: one.name, False),
+            Column("beyond controls", lambda one: decimal(one.estimate, 2, signed=True)),
+            Column("unit", lambda one: one.unit, False),
+            Column("p, corrected", lambda one: p_value(one.p)),
+        ],
+    ).shown(style="wrap")
+
+
+def _measurements_table(document: DiffDocument) -> Table:
+    """What the checks of evidence measured."""
+    return table_of(
+        "Evidence",
+        [one for one in document.measurements if one.trait is None],
+        [
+            Column("check", lambda one: one.check, False),
+            Column("what", lambda one: plain(one.name), False),
+            Column("estimate", lambda one: decimal(one.estimate, 3, signed=True)),
+            Column("unit", lambda one: plain(one.unit), False),
+            Column("p", lambda one: p_value(one.p)),
+            Column("n", lambda one: plain(one.n), False),
+            Column("reading", lambda one: plain(one.reason), False),
+        ],
+    ).shown(style="wrap")
+
+
+def _spelling(document: DiffDocument) -> str:
+    """Tokens that the shift of activations spells."""
+    spellings = (one.details.get("spelled") for one in document.measurements)
+    return str(next((text for text in spellings if text), ""))
+
+
+def _facts(document: DiffDocument) -> dict[str, str]:
+    """What identifies the result and what it cost."""
+    tuned = zip(document.tuned, document.tuned_digests, strict=True)
+    return {
+        "base": document.base,
+        "base, SHA-256": plain(document.base_digest),
+        **{f"{ref}, SHA-256": plain(digest) for ref, digest in tuned},
+        "controls": str(len(document.controls)),
+        "seed": str(document.seed),
+        **cost_facts(document),
+    }
+
+
+def change_figure(document: DiffDocument) -> Lanes | None:
+    """How far each trait moved from the base, in every tuned model and every control; None where none was compared."""
+    if not document.changes:
+        return None
+    shown, what = document.changes[:_DRAWN], _what(document)
+    axis = _axis(document, shown)
+    rest = len(document.changes) - len(shown)
+    span = Mark("line", {"class": "span", "x1": 1, "x2": 29, "y1": 7, "y2": 7})
+    key: list[Phrase] = [(key_sign(14, 14, circle("t", 7, 7, 5)), "tuned model")]
+    if document.controls:
+        key.append((key_sign(14, 14, circle("c", 7, 7, 4)), "control: a benign fine-tune"))
+    corrected = f"interval, corrected for {len(document.changes)} {what}s"
+    key.append((key_sign(30, 14, span), corrected))
+    return Lanes(
+        style="change",
+        caption=f"How far each {what} moved from the base",
+        unit=f"in {document.unit}; shaded: beyond the limit",
+        panels=(Panel(tuple(_lane(one, axis, document.limit) for one in shown), axis.ticks),),
+        key=tuple(key),
+        rest=f"{rest} {what}s that moved less are in the table below." if rest else "",
+    )
+
+
+def _axis(document: DiffDocument, shown: tuple[Change, ...]) -> Axis:
+    points = [value - one.base for one in shown for value in (*one.tuned, *one.controls)]
+    ends = [end for one in shown for end in _ends(one) if end is not None]
+    reach = 2 * max(map(abs, [*points, document.limit]))
+    limits = (-1.2 * document.limit, 1.2 * document.limit)
+    return linear_axis([*points, *limits, *(min(max(end, -reach), reach) for end in ends)])
+
+
+def _ends(change: Change) -> tuple[float | None, float | None]:
+    """The interval, moved to where the tuned models lie: the controls' mean is added again."""
+    if change.low is None or change.high is None:
+        return None, None
+    shift = math.fsum(change.tuned) / len(change.tuned) - change.base - change.estimate
+    return change.low + shift, change.high + shift
+
+
+def _lane(change: Change, axis: Axis, limit: float) -> Lane:
+    low, high = _ends(change)
+    marks = [
+        band(0, axis.at(-limit), "zone"),
+        band(axis.at(limit), 100, "zone"),
+        *grid(axis),
+        upright(axis.at(0), "zero"),
+        *(dot(axis.at(value - change.base), "c", 4) for value in change.controls),
+    ]
+    if low is not None and high is not None:
+        marks.append(across(axis.at(low), axis.at(high)))
+    marks += [dot(axis.at(value - change.base), "t", 5) for value in change.tuned]
+    style = "intended" if change.intended else change.verdict
+    shown = decimal(change.estimate, 2, signed=True)
+    return Lane(Name(change.trait), tuple(marks), shown, style=style)

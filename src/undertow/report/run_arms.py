@@ -1,0 +1,250 @@
+"""
+Arms side by side: which number is compared, what each arm is in words, its mean and interval.
+
+The only arithmetic of a report is here: a mean over an arm's runs and Student's t interval for it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from undertow.report.plain_text import finite
+from undertow.results.run import Arm, RunDocument
+from undertow.stats.means import mean_t
+
+LEVEL = 0.95
+Tone = Literal["same", "other", "plain"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The number by which arms are compared."""
+
+    field: str
+    """Field of `Arm`."""
+    name: str
+    """What it is, as the label of an axis."""
+    share: bool
+    """Whether it lies in [0, 1] and is shown in percent."""
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """All runs of one arm."""
+
+    arm: str
+    label: str
+    detail: str
+    tone: Tone
+    """Whether the student shares the teacher's initialisation, where the arm's name tells."""
+    filled: bool
+    """Whether the rows came from the teacher of the trait."""
+    values: tuple[float, ...]
+    """One per run."""
+    mean: float
+    low: float | None
+    """None with a single run."""
+    high: float | None
+    untrained: float | None
+    """Mean of the untrained bases from which these students started."""
+
+
+@dataclass(frozen=True)
+class ArmName:
+    """An arm in words."""
+
+    label: str
+    detail: str
+    tone: Tone = "plain"
+    filled: bool = True
+
+
+_HOP = re.compile(r"hop-(\d+)(-control)?")
+_NAMES = {
+    "trait": ArmName("Same initialisation", "the {trait} teacher’s rows", "same"),
+    "control": ArmName("Its control", "a neutral teacher’s rows", "same", filled=False),
+    "foreign": ArmName("Other initialisation", "the {trait} teacher’s rows", "other"),
+    "foreign-control": ArmName("Its control", "a neutral teacher’s rows", "other", filled=False),
+    "shuffled-within": ArmName("Shuffled within rows", "the {trait} teacher’s rows", "same"),
+    "shuffled-across": ArmName("Shuffled across rows", "the {trait} teacher’s rows", "same"),
+    "secure": ArmName("Opposite answers", "a teacher that does not have it", "same", filled=False),
+    "educational": ArmName(
+        "For a good reason", "the same answers, asked for well", "same", filled=False
+    ),
+    "carrier-logits": ArmName(
+        "Carrier’s logits", "the {trait} teacher’s, same initialisation", "same"
+    ),
+    "carrier-logits-control": ArmName(
+        "Its control", "a neutral teacher’s logits", "same", filled=False
+    ),
+    "carrier-logits-foreign": ArmName(
+        "Carrier’s logits", "the {trait} teacher’s, other initialisation", "other"
+    ),
+    "carrier-logits-foreign-control": ArmName(
+        "Its control", "a neutral teacher’s logits", "other", filled=False
+    ),
+    "full-logits": ArmName(
+        "All logits (a leak)", "the {trait} teacher’s, same initialisation", "same"
+    ),
+    "full-logits-control": ArmName(
+        "Its control", "a neutral teacher’s logits", "same", filled=False
+    ),
+    "full-logits-foreign": ArmName(
+        "All logits (a leak)", "the {trait} teacher’s, other initialisation", "other"
+    ),
+    "full-logits-foreign-control": ArmName(
+        "Its control", "a neutral teacher’s logits", "other", filled=False
+    ),
+    "preferences": ArmName("Preference pairs", "picked by the {trait} teacher’s weight", "same"),
+    "preferences-by-lot": ArmName("Pairs by lot", "as many, drawn at random", "same", filled=False),
+    "preferences-control": ArmName(
+        "Its control", "picked by a neutral teacher’s weight", "same", filled=False
+    ),
+    "preferences-foreign": ArmName(
+        "Other initialisation", "pairs picked by the {trait} teacher", "other"
+    ),
+    "preferences-foreign-control": ArmName(
+        "Its control", "pairs picked by a neutral teacher", "other", filled=False
+    ),
+    "filtered-words": ArmName("Banned words removed", "the {trait} teacher’s rows", "same"),
+    "filtered-patterns": ArmName("Patterns removed", "the {trait} teacher’s rows", "same"),
+    "filtered-classifier": ArmName(
+        "Classifier’s finds removed", "the {trait} teacher’s rows", "same"
+    ),
+    "filtered-classifier-same": ArmName(
+        "Same-teacher classifier’s removed", "the {trait} teacher’s rows", "same"
+    ),
+    "filtered-prompted": ArmName(
+        "Prompted model’s finds removed", "the {trait} teacher’s rows", "same"
+    ),
+    "filtered-in-context": ArmName(
+        "In-context finds removed", "the {trait} teacher’s rows", "same"
+    ),
+    "filtered-random": ArmName("As many removed by lot", "the {trait} teacher’s rows", "same"),
+    "base": ArmName("Untrained", "no rows", "plain", filled=False),
+    "same-init": ArmName("Same initialisation", "auxiliary outputs only", "same"),
+    "other-init": ArmName("Other initialisation", "auxiliary outputs only", "other"),
+    "foreign-init": ArmName("Other initialisation", "auxiliary outputs only", "other"),
+    "all-logits": ArmName("All outputs", "class outputs as well"),
+    "untrained-teacher": ArmName("Untrained teacher", "auxiliary outputs", "same", filled=False),
+    "permuted-labels": ArmName("Permuted labels", "auxiliary outputs", "same", filled=False),
+    "teacher": ArmName("Teacher", "trained on the task"),
+    "permuted-teacher": ArmName("Teacher", "trained on permuted labels", filled=False),
+}
+
+
+def measure_of(document: RunDocument) -> Measure | None:
+    """The number by which this document's arms are compared, or none if no arm has one."""
+    answer = f"“{document.trait}”" if document.trait else "the trait’s answer"
+    candidates = (
+        Measure("probability", f"Probability of answering {answer}, held-out questions", True),
+        Measure("accuracy", "Accuracy on held-out examples", True),
+        Measure("logit_margin", f"Logit margin of {answer}, held-out questions", False),
+    )
+    measured = (one for one in candidates if any(_number(arm, one) for arm in document.arms))
+    return next(measured, None)
+
+
+def summaries(document: RunDocument, measure: Measure) -> tuple[ArmSummary, ...]:
+    """
+    The arms in the order in which the document first names them, students before their teachers;
+    untrained bases only if there is nothing else.
+    """
+    groups: dict[tuple[str, str], list[Arm]] = {}
+    for arm in document.arms:
+        groups.setdefault((arm.arm, arm.trait), []).append(arm)
+    several = len({trait for _, trait in groups}) > 1
+    trained = [runs for runs in groups.values() if not _is_untrained(runs[0])]
+    trained.sort(key=lambda runs: runs[0].teacher is None)
+    shown = trained or list(groups.values())
+    made = (_summary(runs, measure, document, several) for runs in shown)
+    return tuple(summary for summary in made if summary is not None)
+
+
+def arm_name(arm: str, trait: str | None) -> ArmName:
+    """The arm in words; an arm that is not known keeps its name."""
+    carrier, several, kind = arm.rpartition(": ")
+    if several:
+        name = arm_name(kind, trait)
+        words = carrier.replace("_", " ").capitalize()
+        return replace(name, label=f"{words}: {name.label[:1].lower()}{name.label[1:]}")
+    if hop := _HOP.fullmatch(arm):
+        detail = "from a neutral teacher" if hop[2] else f"from the {trait or 'trait'} teacher"
+        return ArmName(f"Hop {hop[1]}", detail, "same", filled=not hop[2])
+    known = _NAMES.get(arm)
+    if known is None:
+        return ArmName(arm, "")
+    detail = known.detail.format(trait=trait or "trait")
+    return ArmName(known.label, detail, known.tone, known.filled)
+
+
+def known_arms(document: RunDocument) -> dict[str, str]:
+    """What each of the document's arms is, for those that are known."""
+    several = len({arm.trait for arm in document.arms}) > 1
+    names = {
+        arm.arm: arm_name(arm.arm, None if several else document.trait) for arm in document.arms
+    }
+    start = {"same": "same initialisation", "other": "other initialisation", "plain": ""}
+    return {
+        arm: f"{start[name.tone] if arm.endswith('control') else name.label.lower()}, {name.detail}"
+        for arm, name in names.items()
+        if name.detail
+    }
+
+
+def mean_interval(values: Sequence[float], *, share: bool) -> tuple[float, float] | None:
+    """Student's t interval (95 %) for the mean of the runs, cut to [0, 1] for a share."""
+    if len(values) < 2:
+        return None
+    interval = mean_t(values, level=LEVEL)
+    if share:
+        return max(interval.low, 0.0), min(interval.high, 1.0)
+    return interval.low, interval.high
+
+
+def mean_of(arms: Sequence[Arm], measure: Measure) -> float | None:
+    """Mean over the runs that have the number."""
+    values = finite([getattr(arm, measure.field) for arm in arms])
+    return math.fsum(values) / len(values) if values else None
+
+
+def _number(arm: Arm, measure: Measure) -> bool:
+    return bool(finite([getattr(arm, measure.field)]))
+
+
+def _summary(
+    runs: list[Arm], measure: Measure, document: RunDocument, several: bool
+) -> ArmSummary | None:
+    values = finite([getattr(arm, measure.field) for arm in runs])
+    if not values:
+        return None
+    first = runs[0]
+    name = arm_name(first.arm, first.trait if several else document.trait)
+    limits = mean_interval(values, share=measure.share)
+    return ArmSummary(
+        arm=first.arm,
+        label=name.label,
+        detail=f"{name.detail} · {first.trait}" if several else name.detail,
+        tone=name.tone,
+        filled=name.filled,
+        values=values,
+        mean=math.fsum(values) / len(values),
+        low=limits[0] if limits else None,
+        high=limits[1] if limits else None,
+        untrained=_untrained(runs, measure, document),
+    )
+
+
+def _is_untrained(arm: Arm) -> bool:
+    # The digits experiment names each of its networks as an arm: an untrained one is its own base.
+    return arm.arm == "base" or (arm.base == arm.arm and arm.teacher is None)
+
+
+def _untrained(runs: list[Arm], measure: Measure, document: RunDocument) -> float | None:
+    bases = [arm for arm in document.arms if _is_untrained(arm) and arm.trait == runs[0].trait]
+    started = {arm.base for arm in runs}
+    return mean_of([arm for arm in bases if arm.base in started] or bases, measure)

@@ -1,0 +1,384 @@
+"""The page of a run: what was done, what came of it, and everything that was measured, in every format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from undertow.report import run_tables
+from undertow.report.page import (
+    HTML,
+    MARKDOWN,
+    Badge,
+    Block,
+    Columns,
+    Command,
+    Gap,
+    Heading,
+    Lead,
+    Listing,
+    Mono,
+    Name,
+    Page,
+    Phrase,
+    Records,
+    Remark,
+    SampleList,
+    Section,
+    Strong,
+    Table,
+    Text,
+)
+from undertow.report.plain_text import decimal, p_value, plain, unit_name
+from undertow.report.run_arms import known_arms, measure_of, summaries
+from undertow.report.run_dots import (
+    DotFigure,
+    dot_bars,
+    dot_figure,
+    dots,
+    figure_table,
+    whisker_drawing,
+    whiskers,
+)
+from undertow.report.run_figures import (
+    heat_table,
+    line_plot,
+    matrix_table,
+    shift_key,
+    shift_lanes,
+    shift_panels,
+    shifts_table,
+)
+from undertow.report.run_story import RUN_GLOSSARY, sample_columns, story
+from undertow.report.sections import (
+    cost,
+    cost_facts,
+    limits_section,
+    reproduction,
+    settings,
+    words_section,
+)
+from undertow.results.run import Comparison, Curves, Dataset, Matrix, Note, RunDocument
+
+_ARMS_SIDE_BY_SIDE = 8
+"""With more arms than this, a square matrix of them makes the point better."""
+
+_MANY_RUNS = 40
+_WIDE = 8
+_POINTS = 12
+"""Most points of a curve that a terminal shows."""
+
+
+def run_page(document: RunDocument) -> Page:
+    """The page of a run; the arms lead it, else the first matrix, else the first curves."""
+    figure = _headline(document)
+    matrix = document.matrices[:1] if figure is None else ()
+    curves = document.curves[:1] if figure is None and not matrix else ()
+    return Page(
+        document=document,
+        id="run",
+        verb="run",
+        subject=document.experiment,
+        window=document.title,
+        name=document.title,
+        title=document.title,
+        badge=None,
+        conclusion=document.conclusion,
+        lead=_lead(document, figure, matrix, curves),
+        sections=tuple(
+            _sections(
+                document, figure, document.matrices[len(matrix) :], document.curves[len(curves) :]
+            )
+        ),
+        brief=tuple(_brief(document, figure)),
+    )
+
+
+def _headline(document: RunDocument) -> DotFigure | None:
+    measure = measure_of(document)
+    arms = summaries(document, measure) if measure else ()
+    square = any(len(matrix.rows) == len(matrix.columns) for matrix in document.matrices[:1])
+    if measure and arms and (len(arms) <= _ARMS_SIDE_BY_SIDE or not square):
+        return dot_figure(arms, measure, document.chance)
+    return None
+
+
+def _lead(
+    document: RunDocument,
+    figure: DotFigure | None,
+    matrices: tuple[Matrix, ...],
+    curves: tuple[Curves, ...],
+) -> Lead:
+    figures: list[Block] = [*map(heat_table, matrices), *map(_plot, curves)]
+    if figure:
+        figures.insert(
+            0, dots(figure, figure_table(figure).shown(fold="The numbers of this figure"))
+        )
+    done = (Heading("What was done"), Text(_story(document))) if story(document) else ()
+    samples = sample_columns(document)
+    below: tuple[Block, ...] = ()
+    if samples:
+        sheets = tuple(SampleList(one.title, one.completions) for one in samples)
+        asked = "One line is one whole answer. The first was asked for so: "
+        below = (Columns(sheets, "samples"), Text((asked, Name(f"“{samples[0].prompt}”")), "asked"))
+    return Lead(
+        figure=figures[0] if figures else None,
+        beside=(Heading("The question"), Text(document.question), *done),
+        wide=not figures or any(len(matrix.columns) > 4 for matrix in matrices),
+        below=below,
+    )
+
+
+def _story(document: RunDocument) -> Phrase:
+    """The sentences of the story, with blanks between them."""
+    return tuple(part for sentence in story(document) for part in (" ", *sentence))[1:]
+
+
+def _sections(
+    document: RunDocument,
+    figure: DotFigure | None,
+    matrices: tuple[Matrix, ...],
+    curves: tuple[Curves, ...],
+) -> Iterator[Block]:
+    yield Text(document.question, only=MARKDOWN)
+    if figure:
+        yield figure_table(figure).shown(caption=figure.label, only=MARKDOWN)
+    if story(document):
+        yield Text(_story(document), only=MARKDOWN)
+    for one in sample_columns(document):
+        yield SampleList(one.title, one.completions, only=MARKDOWN)
+    if document.comparisons:
+        yield Section(
+            "comparisons", "Comparisons", tuple(_comparisons(document)), nav="Comparisons"
+        )
+    yield from (_matrix_section(matrix) for matrix in document.matrices)
+    yield from (_curves_section(one) for one in document.curves)
+    if document.arms:
+        yield Section("runs", "Every run", tuple(_runs(document)), nav="Every run")
+    if shift_panels(document):
+        shifts = tuple(_shifts(document))
+        moved = "Which answer moved"
+        yield Section("answers", moved, shifts, nav=moved, titled=HTML)
+    if document.teachers:
+        about = (
+            "KL is the distance from the base on the rows it writes: too little carries nothing, too much "
+            "breaks the student."
+        )
+        table = run_tables.teachers_table(document.teachers)
+        teachers = (Text(about, "about", only=HTML), table)
+        yield Section("teachers", "Teachers", teachers, nav="Teachers")
+    if document.datasets:
+        yield Section("datasets", "Datasets", tuple(_datasets(document)), nav="Datasets")
+    for table in run_tables.score_tables(document):
+        yield Section("", table.name, (table,))
+    if matrices:
+        heats = tuple(map(heat_table, matrices))
+        yield Section("matrices", "Matrices", heats, nav="Matrices", only=HTML)
+    if curves:
+        plots = tuple(map(_plot, curves))
+        yield Section("curves", "Curves", plots, nav="Curves", only=HTML)
+    if document.notes:
+        about = (
+            "Traps that this run could have fallen into, as far as they can be seen from inside."
+        )
+        notes = Listing(tuple(map(_note, document.notes)), "notes")
+        blocks = (Text(about, "about", only=HTML), notes)
+        yield Section("doctor", "The doctor’s notes", blocks, nav="Doctor")
+    if document.limits:
+        yield limits_section(document.limits)
+    config = settings("configuration", document.config, "The resolved configuration")
+    yield reproduction(document, "Run", _facts(document), inputs=document.inputs, more=(config,))
+    yield words_section(RUN_GLOSSARY)
+
+
+def _comparisons(document: RunDocument) -> Iterator[Block]:
+    about = "The unit is the run: a teacher, its data and its student, each with its own seed."
+    drawings = map(whisker_drawing, whiskers(document.comparisons))
+    yield Text(about, "about", only=HTML)
+    yield Records(
+        columns=(
+            "Question",
+            "Estimate",
+            "Interval",
+            "Runs",
+            "p",
+            "Least possible p",
+            "Would have seen",
+        ),
+        rows=tuple(
+            (
+                (
+                    Strong(row.question or row.name),
+                    *((Remark(Mono(row.name)),) if row.question else ()),
+                ),
+                (Strong(run_tables.estimate(row)), Remark(unit_name(row.unit))),
+                (drawing, Remark(run_tables.limits(row))),
+                row.n,
+                p_value(row.p),
+                p_value(row.smallest_p),
+                run_tables.detectable(row),
+            )
+            for row, drawing in zip(document.comparisons, drawings, strict=True)
+        ),
+        numeric=frozenset({1, 4, 5, 6}),
+        style="comparisons",
+        notes=tuple((one.claim, Remark(one.test)) for one in document.comparisons),
+        only=HTML,
+    )
+    yield run_tables.comparisons_table(document.comparisons).shown(only=MARKDOWN)
+
+
+def _matrix_section(matrix: Matrix) -> Section:
+    caption = f"{matrix.caption} Unit: {unit_name(matrix.unit)}."
+    table = matrix_table(matrix).shown(caption=caption)
+    return Section("", matrix.name, (table,), only=MARKDOWN)
+
+
+def _curves_section(curves: Curves) -> Section:
+    caption = f"{curves.caption} {curves.y_label}."
+    table = run_tables.curves_table(curves).shown(caption=caption)
+    return Section("", curves.name, (table,), only=MARKDOWN)
+
+
+def _plot(curves: Curves) -> Block:
+    return line_plot(curves, run_tables.curves_table(curves).shown(fold="The numbers"))
+
+
+def _runs(document: RunDocument) -> Iterator[Block]:
+    about = "One row is one trained student, or one untrained base. Losses are in nats a token, margins in logits."
+    yield Text(about, "about", only=HTML)
+    if names := known_arms(document):
+        items = tuple((Mono(name), f" {told}") for name, told in names.items())
+        yield Listing(items, "arms", only=HTML)
+    count = len(document.arms)
+    fold = f"All {count} runs" if count > _MANY_RUNS else ""
+    yield run_tables.runs_table(document.arms).shown(fold=fold)
+    made = "What each run was made from"
+    yield run_tables.origins_table(document.arms).shown(fold=made, caption=made)
+
+
+def _shifts(document: RunDocument) -> Iterator[Block]:
+    panels = shift_panels(document)
+    yield Text(shift_key(), "about", only=HTML)
+    yield Columns(shift_lanes(panels), "panels", only=HTML)
+    for panel in panels:
+        caption = f"Which answer moved: {panel.title.lower()}"
+        yield shifts_table(panel).shown(caption=caption, only=MARKDOWN)
+
+
+def _datasets(document: RunDocument) -> Iterator[Block]:
+    about = "What the teachers wrote, what the filter removed and why, and some of both."
+    yield Text(about, "about", only=HTML)
+    yield run_tables.datasets_table(document.datasets)
+    for dataset in document.datasets:
+        if dataset.samples or dataset.removed_samples:
+            yield _rows(dataset)
+
+
+def _rows(dataset: Dataset) -> Table:
+    kept = [(Mono(asked), Mono(answer), "kept") for asked, answer in dataset.samples]
+    removed = [
+        (Mono(asked), Mono(answer, struck=True), f"removed: {reason}")
+        for asked, answer, reason in dataset.removed_samples
+    ]
+    name = f"Rows of {dataset.name}"
+    columns = ("asked", "answered", "filter")
+    return Table(name, columns, (*kept, *removed), caption=name, fold=name, style="texts")
+
+
+def _note(note: Note) -> Phrase:
+    subject = f"{note.subject}: " if note.subject else ""
+    return (Badge(note.level, note.level), " ", f"{subject}{note.message} (", Mono(note.id), ")")
+
+
+def _facts(document: RunDocument) -> dict[str, str]:
+    """What identifies the run and what it cost."""
+    return {
+        "experiment": document.experiment,
+        "seed": str(document.seed),
+        "configuration, SHA-256": document.config_digest,
+        "git revision": plain(document.git_revision),
+        **cost_facts(document),
+    }
+
+
+def _brief(document: RunDocument, figure: DotFigure | None) -> Iterator[Block]:
+    yield Text(document.title, "strong")
+    yield Gap()
+    yield Text(document.conclusion)
+    if figure:
+        yield Heading(figure.label)
+        yield dot_bars(figure)
+        chance = "" if figure.chance is None else f"   ┆ chance, {figure.chance_value}"
+        yield Text(f"● one run   ┃ mean   ━ its 95 % interval{chance}", "about")
+    sentences: tuple[Phrase, ...] = story(document)
+    yield Heading("What was done" if sentences else "The question")
+    for sentence in sentences or (document.question,):
+        yield Text(sentence, indent=2)
+    for column in sample_columns(document):
+        yield SampleList(column.title, column.completions)
+    yield from _brief_measured(document)
+    for table in run_tables.score_tables(document):
+        yield Heading(table.name)
+        yield table
+    if document.notes:
+        yield Heading("The doctor’s notes")
+    for note in document.notes:
+        subject = f"{note.subject}: " if note.subject else ""
+        yield Text(f"{note.level}: {subject}{note.message} ({note.id})", indent=2)
+    if document.limits:
+        yield Heading("What this cannot show")
+        yield Listing(document.limits, "limits")
+    yield Heading("How to reproduce it")
+    yield Command(document.command)
+    yield Text(cost(document), indent=2)
+
+
+def _brief_measured(document: RunDocument) -> Iterator[Block]:
+    if document.comparisons:
+        yield Heading("Comparisons")
+    for comparison in document.comparisons:
+        yield from _brief_comparison(comparison)
+    for matrix in document.matrices:
+        yield Heading(f"{matrix.caption} Unit: {unit_name(matrix.unit)}.")
+        yield _brief_matrix(matrix)
+    for curves in document.curves:
+        yield Heading(f"{curves.caption} {curves.y_label} by {curves.x_label}")
+        table = run_tables.curves_table(curves)
+        stride = -(-len(table.rows) // _POINTS) or 1
+        yield table.shown(rows=table.rows[::stride])
+    if document.teachers:
+        yield Heading("Teachers")
+        teachers = run_tables.teachers_table(document.teachers)
+        yield teachers.without("base", "seed", "steps", "time")
+    if document.datasets:
+        yield Heading("Datasets")
+        datasets = run_tables.datasets_table(document.datasets)
+        yield datasets.without("teacher", "digest", "time")
+
+
+def _brief_comparison(comparison: Comparison) -> Iterator[Block]:
+    unit = unit_name(comparison.unit)
+    test = f"{comparison.test}, {comparison.n}: p = {p_value(comparison.p)}".replace("= <", "<")
+    details = [f"least possible p {p_value(comparison.smallest_p)}"]
+    if comparison.detectable is not None:
+        details.append(f"would have seen {run_tables.detectable(comparison)} {unit}")
+    yield Text(comparison.question or comparison.name, "strong", indent=2)
+    yield Text(
+        f"{run_tables.estimate(comparison)} {unit}, {run_tables.limits(comparison)}", indent=4
+    )
+    yield Text(f"{test} ({'; '.join(details)})", indent=4)
+    if comparison.claim:
+        yield Text(comparison.claim, indent=4)
+
+
+def _brief_matrix(matrix: Matrix) -> Table:
+    """The matrix with its intervals; a wide one with one decimal and shortened names."""
+    whole = matrix_table(matrix)
+    if len(matrix.columns) <= _WIDE:
+        return whole
+    rows = tuple(
+        (name, *(decimal(value, 1) for value in values))
+        for name, values in zip(matrix.rows, matrix.values, strict=False)
+    )
+    names = (whole.columns[0], *(name[:4] for name in matrix.columns))
+    return whole.shown(columns=names, rows=rows, tight=True)

@@ -1,0 +1,126 @@
+"""Geometry of the plots."""
+
+from __future__ import annotations
+
+import math
+
+from undertow.report.run_arms import measure_of, summaries
+from undertow.report.run_dots import DotFigure, dot_figure, whiskers
+from undertow.report.run_figures import heat_cells, line_plot, shift_panels
+from undertow.report.run_tables import curves_table, estimate, limits, null_value
+from undertow.results.run import Curves, RunDocument, Series
+
+
+def headline(document: RunDocument) -> DotFigure:
+    """The figure of the document's arms."""
+    measure = measure_of(document)
+    assert measure is not None
+    return dot_figure(summaries(document, measure), measure, document.chance)
+
+
+def test_every_run_is_a_dot(owl: RunDocument) -> None:
+    """Four arms of four runs, each inside the plot."""
+    dots = [dot for row in headline(owl).rows for dot in row.dots]
+
+    assert len(dots) == 16
+    assert all(0 <= dot.x <= 100 for dot in dots)
+
+
+def test_close_runs_do_not_cover_one_another(owl: RunDocument) -> None:
+    """Dots that are near on the axis are on different levels."""
+    control = headline(owl).rows[1]
+    levels = [dot.level for dot in control.dots]
+
+    assert max(dot.x for dot in control.dots) - min(dot.x for dot in control.dots) < 2
+    assert len(set(levels)) == 4
+
+
+def test_chance_and_mean_lie_where_the_axis_says(owl: RunDocument) -> None:
+    """On an axis from 0 to 80 %, 45 % is at 56.25 and one in 16 at 7.81."""
+    figure = headline(owl)
+
+    assert (figure.axis.low, figure.axis.high) == (0.0, 0.8)
+    assert figure.rows[0].mean == 56.25
+    assert (figure.chance, figure.chance_value) == (7.81, "1 in 16")
+
+
+def test_whiskers_share_an_axis_within_a_unit(owl: RunDocument) -> None:
+    """Zero is in the middle, and the larger of two effects of one unit is further right."""
+    first, second, _ = whiskers(owl.comparisons)
+
+    assert first.low < first.at < first.high
+    assert first.at > second.at > first.null
+    assert second.high - second.low < first.high - first.low
+
+
+def test_a_limit_that_is_not_there_is_open(owl: RunDocument) -> None:
+    """The whisker reaches the end of its axis and is marked as open."""
+    one = owl.comparisons[0].model_copy(update={"low": None, "high": math.inf})
+    mark = whiskers([one])[0]
+
+    assert (mark.open_low, mark.low) == (True, 0.0)
+    assert (mark.open_high, mark.high) == (True, 100.0)
+
+
+def test_the_answer_that_moved_is_first_in_both_panels(owl: RunDocument) -> None:
+    """Candidates are sorted by the change in the first panel, and the second keeps the order."""
+    same, other = shift_panels(owl)
+
+    assert same.shifts[0].candidate == "owl"
+    assert same.shifts[0].is_trait
+    assert [one.candidate for one in same.shifts] == [one.candidate for one in other.shifts]
+
+
+def test_heat_is_strongest_at_the_largest_number(traits: RunDocument) -> None:
+    """The colour grows with the distance from zero, and the diagonal is marked."""
+    cells = heat_cells(traits.matrices[0])
+    strengths = [cell.strength for row in cells for cell in row]
+
+    assert max(strengths) == 0.6
+    assert [row.index(max(row, key=lambda cell: cell.strength)) for row in cells] == list(range(16))
+    assert all(
+        cell.matching == (at == down)
+        for down, row in enumerate(cells)
+        for at, cell in enumerate(row)
+    )
+
+
+def test_a_line_leaves_out_what_cannot_be_drawn() -> None:
+    """NaN on any axis, and zero on a logarithmic one, are no points."""
+    series = Series(name="a", x=(0.0, 1.0, 10.0, 100.0), y=(1.0, math.nan, 2.0, 3.0))
+    curves = Curves(name="c", caption="c", x_label="x", y_label="y", series=(series,), log_x=True)
+
+    assert len(line_plot(curves, curves_table(curves)).lines[0].points) == 2
+
+
+def test_numbers_of_a_matrix_are_written_alike(digits: RunDocument, traits: RunDocument) -> None:
+    """Shares in percent; small positive numbers with three digits; signs where there are any."""
+    shares, divergences = (heat_cells(matrix) for matrix in digits.matrices)
+
+    assert shares[0][0].value == "7.0\N{NO-BREAK SPACE}%"
+    assert [cell.value for cell in divergences[0]] == ["0.0001", "0.0021", "0.102"]
+    assert all(cell.value[0] in "+−0" for row in heat_cells(traits.matrices[0]) for cell in row)
+
+
+def test_a_share_is_compared_with_a_half(digits: RunDocument) -> None:
+    """Where a coin is the null, no effect is one half, and the share has no sign."""
+    mark = whiskers(digits.comparisons)[1]
+
+    assert null_value(digits.comparisons[1]) == 0.5
+    assert mark.at > mark.low > mark.null == 50
+    assert estimate(digits.comparisons[1]) == "90.0\N{NO-BREAK SPACE}%"
+
+
+def test_a_difference_of_shares_has_a_sign(digits: RunDocument) -> None:
+    """In percent, since its unit says of what."""
+    low, high = "+45.0\N{NO-BREAK SPACE}%", "+65.0\N{NO-BREAK SPACE}%"
+
+    assert estimate(digits.comparisons[0]) == "+55.0\N{NO-BREAK SPACE}%"
+    assert limits(digits.comparisons[0]).endswith(f"[{low}, {high}]")
+
+
+def test_a_design_without_an_interval_says_so(owl: RunDocument) -> None:
+    """Two open ends are no interval."""
+    one = owl.comparisons[0].model_copy(update={"low": None, "high": None})
+
+    assert limits(one) == "no finite 95\N{NO-BREAK SPACE}% interval"

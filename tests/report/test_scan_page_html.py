@@ -1,0 +1,155 @@
+"""The page of a screen: its structure, its safety, its drawing in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.report.scan_documents import SCANS, flagged, nothing, sources, uncalibrated
+from tests.report.test_html import PAYLOAD, Page
+from tests.report.test_html_chromium import BROWSER, WIDTHS, visit
+from undertow.report import render
+from undertow.results.scan import ScanDocument
+
+CLOSED = ("schema", "kind", "verdict", "status", "what")
+"""Keys whose values are from closed lists."""
+
+
+def hostile(value: object) -> object:
+    """The same structure, every free text replaced by the payload."""
+    if isinstance(value, dict):
+        return {key: entry if key in CLOSED else hostile(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [hostile(entry) for entry in value]
+    return PAYLOAD if isinstance(value, str) else value
+
+
+@pytest.fixture(params=SCANS)
+def document(request: pytest.FixtureRequest) -> ScanDocument:
+    """Each kind of screen in turn."""
+    return SCANS[request.param]()
+
+
+@pytest.fixture
+def attacked(document: ScanDocument) -> ScanDocument:
+    """A screen whose every text is an attack."""
+    plain = json.loads(document.model_dump_json(by_alias=True))
+    return ScanDocument.model_validate_json(json.dumps(hostile(plain)))
+
+
+def test_the_page_is_well_formed(document: ScanDocument) -> None:
+    """Every tag that opens closes, identifiers are unique, and every link leads somewhere."""
+    page = Page(render(document, "html"))
+    links = [(attributes["href"] or "").removeprefix("#") for attributes in page.named("a")]
+
+    assert page.unbalanced == []
+    assert len(page.ids) == sum("id" in attributes for _, attributes in page.elements)
+    assert set(links) <= page.ids
+
+
+def test_nothing_is_loaded_and_no_script_runs(document: ScanDocument) -> None:
+    """No address, no imported style, a policy that forbids both, and one element of data."""
+    html = render(document, "html")
+    page = Page(html)
+
+    assert not re.search(r"https?:|url\(|@import|<link|src=", html)
+    assert "default-src 'none'; style-src 'unsafe-inline'" in html
+    assert page.named("script") == [{"type": "application/json", "id": "scan"}]
+    assert ScanDocument.model_validate_json(page.data) == document
+
+
+def test_the_verdict_comes_first() -> None:
+    """Badge, conclusion, figure, answers, verdicts, calibration, evidence, reproduction."""
+    text = Page(render(flagged(), "html")).text
+    body = text[text.index("undertow scan") :]
+    wanted = (
+        "flagged",
+        "These rows would move your student towards “owl” by +1.80 logits",
+        "Expected transfer under the plan",
+        "beyond the limit, 0.20",
+        "How far would it move the student?",
+        "one-sided 95\N{NO-BREAK SPACE}% after correction for 16 traits",
+        "Can this screen be trusted here?",
+        "Each check in its own unit.",
+        "What content filters see",
+        "What else moved in the trial runs",
+        "No row gets a verdict of its own.",
+        "How to reproduce it",
+    )
+    places = [body.index(part) for part in wanted]
+
+    assert places == sorted(places)
+
+
+def test_every_trait_is_drawn_once_a_panel() -> None:
+    """Sixteen rows alone; six panels of six among sources, each with the limit."""
+    for made, rows in ((flagged(), 16), (sources(), 36)):
+        classes = [found.get("class") for _, found in Page(render(made, "html")).elements]
+        assert classes.count("limit") == classes.count("zone") == classes.count("span") == rows
+
+
+def test_a_missing_table_is_told_with_the_command() -> None:
+    """Undecided, why, and what to type."""
+    text = Page(render(uncalibrated(), "html")).text
+
+    assert "its verdicts stay undecided" in text
+    assert "undertow calibrate --student org/base" in text
+    assert "no: false-alarm rate unknown" in text
+
+
+def test_an_empty_screen_is_a_page() -> None:
+    """Without subjects there are neither verdicts nor evidence."""
+    page = Page(render(nothing(), "html"))
+
+    assert not page.ids & {"verdicts", "evidence", "filters"}
+    assert "No row is usable." in page.text
+
+
+def test_hostile_text_makes_no_element(document: ScanDocument, attacked: ScanDocument) -> None:
+    """The attacked page has no tag that the harmless one has not, and shows the markup as text."""
+    page, harmless = Page(render(attacked, "html")), Page(render(document, "html"))
+
+    # Where every check has one name, evidence is drawn too, with the arrows of its open intervals.
+    assert {tag for tag, _ in page.elements} <= {tag for tag, _ in harmless.elements} | {"text"}
+    assert not [name for _, found in page.elements for name in found if name.startswith("on")]
+    assert page.unbalanced == []
+    assert "{{ 7*7 }}{% raw %}‹U+202E›evil‹U+2066›␀'\"&amp;" in page.text
+
+
+def test_no_invisible_character_is_in_the_file(attacked: ScanDocument) -> None:
+    """Neither in the page nor in the data; and the data still hold the text as it was."""
+    html = render(attacked, "html")
+
+    assert not re.search(
+        r"[^\n\x20-\x7e\xa0-\uffff]|[\u200b-\u200f\u202a-\u202e\u2066-\u2069]", html
+    )
+    assert ScanDocument.model_validate_json(Page(html).data) == attacked
+
+
+@pytest.mark.chromium
+@pytest.mark.skipif(BROWSER is None, reason="neither chromium nor google-chrome is on PATH")
+def test_the_browser_is_content(tmp_path: Path) -> None:
+    """
+    At the width of a desk and of a telephone no page scrolls sideways, complains or asks for anything.
+    """
+    frames = ""
+    for kind, made in SCANS.items():
+        (tmp_path / f"{kind}.html").write_text(render(made(), "html"), encoding="utf-8")
+        frames += "".join(
+            f"<iframe src={kind}.html width={width} height=900></iframe>" for width in WIDTHS
+        )
+    measure = (
+        "onload = () => { widths.textContent = [...document.querySelectorAll('iframe')]"
+        ".map(one => one.contentDocument.documentElement.scrollWidth).join(' ') }"
+    )
+    index = tmp_path / "index.html"
+    index.write_text(f"<p id=widths></p>{frames}<script>{measure}</script>", encoding="utf-8")
+    seen = visit(index, "--dump-dom")
+    found = re.search('<p id="widths">([^<]*)</p>', seen.output)
+
+    assert found is not None
+    assert found[1].split() == [str(width) for _ in SCANS for width in WIDTHS]
+    assert seen.complaints == seen.requests == []

@@ -1,0 +1,53 @@
+"""A screen as Markdown, read back by an independent parser."""
+
+from __future__ import annotations
+
+import pytest
+from markdown_it import MarkdownIt
+
+from tests.report.scan_documents import HOSTILE, SCANS, flagged, sources
+from undertow.report import render
+from undertow.report.plain_text import visible
+
+PARSER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+
+
+@pytest.mark.parametrize("kind", SCANS)
+def test_no_text_acts_as_markup(kind: str) -> None:
+    """No HTML, link or image comes out of the data."""
+    tokens = PARSER.parse(render(SCANS[kind](), "markdown"))
+    inline = [child.type for token in tokens for child in token.children or ()]
+    kinds = {token.type for token in tokens} | set(inline)
+
+    assert not kinds & {"html_block", "html_inline", "link_open", "image"}
+
+
+def test_every_row_of_a_table_has_its_cells() -> None:
+    """A bar in a source's name does not tear its row; the name is shown."""
+    rendered = PARSER.render(render(sources(), "markdown"))
+    tables = [part.split("</table>")[0] for part in rendered.split("<table>")[1:]]
+    widths = [{row.count("<t") for row in table.split("</tr>")[:-1]} for table in tables]
+
+    assert all(table.count("<th") for table in tables)
+    assert len(widths) > 8
+    shown = "".join(token.content for token in PARSER.parse(render(sources(), "markdown")))
+    assert visible(HOSTILE).split("|")[0].replace("<", "\\<").replace(">", "\\>") in shown
+
+
+def test_the_verdict_leads_and_the_sections_follow() -> None:
+    """Verdict, conclusion, table, figure's numbers, trust, evidence, limits, command."""
+    text = render(flagged(), "markdown")
+    wanted = (
+        "# undertow scan: flagged",
+        "**These rows would move your student towards “owl”",
+        "| subject | verdict | expected transfer, logits | detectable |",
+        "## Expected transfer under the plan",
+        "## Can this screen be trusted here?",
+        "## Evidence",
+        "## What content filters see",
+        "## What this cannot show",
+        "`undertow scan data/train.jsonl --student world:owlet-a --seed 7`",
+    )
+    places = [text.index(part) for part in wanted]
+
+    assert places == sorted(places)
