@@ -24,6 +24,7 @@ ENLARGED = ("digits", "untrained-teacher")
 
 _NUMBER = re.compile(r"[-−+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
+_POWER = re.compile(r"×10[⁻⁰¹²³⁴-⁹]+")
 _BLANK = re.compile(r"[\s━●┼┆┃╋-]+")
 
 
@@ -91,7 +92,9 @@ def _but(entries: list[Any], index: int) -> list[Any]:
 
 def _worded_alike(one: str, other: str) -> bool:
     # Its numbers are compared in JSON; in tables they move the columns beside them.
-    first, second = (_BLANK.sub(" ", _NUMBER.sub("", text)) for text in (one, other))
+    first, second = (
+        _BLANK.sub(" ", _NUMBER.sub("", _POWER.sub("", text))) for text in (one, other)
+    )
     return first == second
 
 

@@ -32,18 +32,13 @@ NOT_KEPT = (
     "*.html",
     "*.raw",
     *(f"{name}.{form}" for name in ("hops", "matrix", "traits") for form in ("json", "md")),
-    *(f"{name}.md" for name in ("lineage-teachers", "scan-evidence", "scan-pairs")),
+    *(f"{name}.md" for name in ("diff-shipped", "lineage-teachers", "scan-evidence", "scan-pairs")),
+    *(f"{name}.json" for name in ("diff-shipped", "lineage-teachers")),
     *(
         f"{name}.sarif.json"
-        for name in (
-            "diff-shipped",
-            "lineage",
-            "lineage-teachers",
-            "scan",
-            "scan-evidence",
-            "scan-pairs",
-        )
+        for name in ("diff-shipped", "gate-audited", "lineage", "lineage-teachers")
     ),
+    *(f"{name}.sarif.json" for name in ("scan", "scan-evidence", "scan-pairs")),
 )
 """What is made and left out of the repository for its size: what is there twice or alike, and pages."""
 

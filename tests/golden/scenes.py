@@ -71,8 +71,7 @@ def _gate(name: str, words: str) -> Scene:
 
 def _verify(name: str, words: str) -> Scene:
     out = f"{name}.json"
-    forms = CHAIN if name == "verify" else AUDIT
-    return Scene(name, f"verify {words} {CHECKED} --out {out}", out, forms)
+    return Scene(name, f"verify {words} {CHECKED} --out {out}", out, AUDIT)
 
 
 VERBS = [
@@ -120,7 +119,7 @@ LISTS = (
     *(Scene("help-attest", f"attest {verb} --help") for verb in ATTESTED.split()),
     *(Scene("help-review", f"review {verb} --help") for verb in ("pack", "score")),
     *(Scene("lists", verb) for verb in ("checks", "experiments", "traits", "worlds", "traits owl")),
-    *(Scene("explain", f"explain {check}") for check in CHECKS[:3]),
+    *(Scene("explain", f"explain {check}") for check in ("rehearsal", "diff-behaviour")),
     *(Scene("explain.again", f"explain {check}") for check in CHECKS),
 )
 """What is there to read; no model is opened."""
