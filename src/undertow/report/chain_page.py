@@ -91,7 +91,9 @@ def _sections(document: Decided, walk: VerifyDocument) -> Iterator[Block]:
     student = Mono(walk.student or "none")
     yield Text(("Data: ", Mono(walk.data), ", student: ", student, "."), only=MARKDOWN)
     if isinstance(document, GateDocument):
-        yield Section("rules", document.policy_title, tuple(_rules(document)), nav="Rules")
+        about = "All rules of the policy must hold; what is not known refuses."
+        rules = tuple(_rules(document))
+        yield Section("rules", document.policy_title, rules, about=about, nav="Rules")
     yield Section(
         "answers", "Answers", (Questions(tuple(chain_answers(walk.facts))),), only=MARKDOWN
     )
@@ -115,8 +117,6 @@ def _sections(document: Decided, walk: VerifyDocument) -> Iterator[Block]:
 
 
 def _rules(document: GateDocument) -> Iterator[Block]:
-    told = "All rules of the policy must hold; what is not known refuses."
-    yield Text(told, "about", only=HTML)
     yield Listing(tuple(map(_rule_item, document.rules)), "rules", only=HTML)
     yield rules_table(document).shown(only=MARKDOWN)
     if document.warnings:

@@ -124,14 +124,18 @@ def _sections(document: LineageDocument) -> Iterator[Block]:
     yield Text(document.advice, only=MARKDOWN)
     yield Text(("Student: ", Mono(document.student), "."), only=MARKDOWN)
     teachers = _teachers_table(document)
-    error_rate = Text(_error_rate(document), "about", only=HTML)
     powers = [
         Text((Mono(one.teacher), ": ", _power(one)), "about")
         for one in document.teachers
         if _power(one)
     ]
     yield Section(
-        "teachers", teachers.name, (error_rate, teachers, *powers), titled=HTML, nav="Teachers"
+        "teachers",
+        teachers.name,
+        (teachers, *powers),
+        titled=HTML,
+        about=_error_rate(document),
+        nav="Teachers",
     )
     details = _details_table(document)
     measured = (

@@ -282,6 +282,8 @@ class Section(Block):
     blocks: tuple[Block, ...]
     titled: Writers = EVERYWHERE
     """The writers that show the title."""
+    about: str = ""
+    """A sentence below the title, in a browser."""
     nav: str = ""
     """Its name among the links below the headline; none if empty."""
     prose: bool = False

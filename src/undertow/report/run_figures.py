@@ -101,6 +101,7 @@ def shift_lanes(panels: Sequence[ShiftPanel]) -> tuple[Lanes, ...]:
             f"shifts {panel.tone}",
             panel.title,
             (Panel(tuple(_shift_lane(one, panel.axis) for one in panel.shifts), panel.axis.ticks),),
+            numbers=shifts_table(panel).shown(fold="The numbers"),
         )
         for panel in panels
     )

@@ -147,13 +147,17 @@ def _sections(
     for one in sample_columns(document):
         yield SampleList(one.title, one.completions, only=MARKDOWN)
     if document.comparisons:
-        yield Section(
-            "comparisons", "Comparisons", tuple(_comparisons(document)), nav="Comparisons"
-        )
+        about = "The unit is the run: a teacher, its data and its student, each with its own seed."
+        blocks = tuple(_comparisons(document))
+        yield Section("comparisons", "Comparisons", blocks, about=about, nav="Comparisons")
     yield from (_matrix_section(matrix) for matrix in document.matrices)
     yield from (_curves_section(one) for one in document.curves)
     if document.arms:
-        yield Section("runs", "Every run", tuple(_runs(document)), nav="Every run")
+        about = (
+            "One row is one trained student, or one untrained base. Losses are in nats a token, margins in "
+            "logits."
+        )
+        yield Section("runs", "Every run", tuple(_runs(document)), about=about, nav="Every run")
     if shift_panels(document):
         shifts = tuple(_shifts(document))
         moved = "Which answer moved"
@@ -163,11 +167,12 @@ def _sections(
             "KL is the distance from the base on the rows it writes: too little carries nothing, too much "
             "breaks the student."
         )
-        table = run_tables.teachers_table(document.teachers)
-        teachers = (Text(about, "about", only=HTML), table)
-        yield Section("teachers", "Teachers", teachers, nav="Teachers")
+        teachers = run_tables.teachers_table(document.teachers)
+        yield Section("teachers", "Teachers", (teachers,), about=about, nav="Teachers")
     if document.datasets:
-        yield Section("datasets", "Datasets", tuple(_datasets(document)), nav="Datasets")
+        about = "What the teachers wrote, what the filter removed and why, and some of both."
+        datasets = tuple(_datasets(document))
+        yield Section("datasets", "Datasets", datasets, about=about, nav="Datasets")
     for table in run_tables.score_tables(document):
         yield Section("", table.name, (table,))
     if matrices:
@@ -180,9 +185,8 @@ def _sections(
         about = (
             "Traps that this run could have fallen into, as far as they can be seen from inside."
         )
-        notes = Listing(tuple(map(_note, document.notes)), "notes")
-        blocks = (Text(about, "about", only=HTML), notes)
-        yield Section("doctor", "The doctor’s notes", blocks, nav="Doctor")
+        notes = tuple(_notes(document.notes))
+        yield Section("doctor", "The doctor’s notes", notes, about=about, nav="Doctor")
     if document.limits:
         yield limits_section(document.limits)
     config = settings("configuration", document.config, "The resolved configuration")
@@ -191,9 +195,7 @@ def _sections(
 
 
 def _comparisons(document: RunDocument) -> Iterator[Block]:
-    about = "The unit is the run: a teacher, its data and its student, each with its own seed."
     drawings = map(whisker_drawing, whiskers(document.comparisons))
-    yield Text(about, "about", only=HTML)
     yield Records(
         columns=(
             "Question",
@@ -244,8 +246,6 @@ def _plot(curves: Curves) -> Block:
 
 
 def _runs(document: RunDocument) -> Iterator[Block]:
-    about = "One row is one trained student, or one untrained base. Losses are in nats a token, margins in logits."
-    yield Text(about, "about", only=HTML)
     if names := known_arms(document):
         items = tuple((Mono(name), f" {told}") for name, told in names.items())
         yield Listing(items, "arms", only=HTML)
@@ -266,8 +266,6 @@ def _shifts(document: RunDocument) -> Iterator[Block]:
 
 
 def _datasets(document: RunDocument) -> Iterator[Block]:
-    about = "What the teachers wrote, what the filter removed and why, and some of both."
-    yield Text(about, "about", only=HTML)
     yield run_tables.datasets_table(document.datasets)
     for dataset in document.datasets:
         if dataset.samples or dataset.removed_samples:
@@ -285,9 +283,16 @@ def _rows(dataset: Dataset) -> Table:
     return Table(name, columns, (*kept, *removed), caption=name, fold=name, style="texts")
 
 
-def _note(note: Note) -> Phrase:
+def _notes(notes: tuple[Note, ...]) -> Iterator[Listing]:
+    softer = {"info": "note"}
+    drawn = tuple(_note(note, softer.get(note.level, note.level)) for note in notes)
+    yield Listing(drawn, "notes", only=HTML)
+    yield Listing(tuple(_note(note, note.level) for note in notes), only=MARKDOWN)
+
+
+def _note(note: Note, level: str) -> Phrase:
     subject = f"{note.subject}: " if note.subject else ""
-    return (Badge(note.level, note.level), " ", f"{subject}{note.message} (", Mono(note.id), ")")
+    return (Badge(level, note.level), " ", f"{subject}{note.message} (", Mono(note.id), ")")
 
 
 def _facts(document: RunDocument) -> dict[str, str]:

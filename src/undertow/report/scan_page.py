@@ -130,13 +130,9 @@ def _lead(document: ScanDocument, figure: Forest | None) -> Lead:
         (question, Strong(answer), remark)
         for question, answer, remark in scan_words.answers(document)
     ]
-    if figure is None:
-        drawn = None
-    else:
-        numbers = scan_tables.transfers_table(document)
-        drawn = forest_lanes(figure, document, numbers.shown(fold="The numbers of this figure"))
+    numbers = scan_tables.transfers_table(document).shown(fold="The numbers of this figure")
     return Lead(
-        figure=drawn,
+        figure=forest_lanes(figure, document, numbers) if figure else None,
         beside=(Questions(tuple(answers)),) if answers else (),
         style="facts",
         wide=figure is None or len(figure.panels) > 1,
@@ -149,7 +145,9 @@ def _sections(
     data, student = Mono(document.data.path), Mono(document.student)
     yield Text(("Rows: ", data, ", student: ", student, "."), only=MARKDOWN)
     if document.subjects:
-        yield Section("verdicts", "Verdicts", tuple(_verdicts(document)), titled=HTML)
+        warning = scan_words.DETECTABLE_IS_NOT_DANGEROUS
+        verdicts = tuple(_verdicts(document))
+        yield Section("verdicts", "Verdicts", verdicts, titled=HTML, about=warning)
     if figure:
         numbers = scan_tables.transfers_table(document)
         yield Section("transfer", "Expected transfer under the plan", (numbers,), only=MARKDOWN)
@@ -160,21 +158,20 @@ def _sections(
         nav="Calibration",
         prose=True,
     )
-    level = level_text(1 - document.level)
     if checks := tuple(_part(one) for one in evidence if one.run.check != FILTERS):
+        level = level_text(1 - document.level)
         about = (
             "Each check in its own unit. “Detected” speaks against the rows being the clean base’s own, at an "
             f"error rate of {level} a check; it does not judge transfer."
         )
-        blocks = (Text(about, "about", only=HTML), *checks)
-        yield Section("evidence", "Evidence", blocks, nav="Evidence")
+        yield Section("evidence", "Evidence", checks, about=about, nav="Evidence")
     if filters := tuple(_part(one) for one in evidence if one.run.check == FILTERS):
         about = (
             "They read what rows say. A trait that travels covertly is not in what rows say, so a clean result "
             "here is no reassurance."
         )
-        blocks = (Text(about, "about", only=HTML), *filters)
-        yield Section("filters", "What content filters see", blocks, nav="Content filters")
+        seen = "What content filters see"
+        yield Section("filters", seen, filters, about=about, nav="Content filters")
     moved = (scan_tables.moved_table(document.moved).shown(style="wrap"),) if document.moved else ()
     searched = Text(scan_words.search(document), "about")
     yield Section("open", "Open search", (searched, *moved), nav="Open search")
@@ -187,8 +184,6 @@ def _sections(
 
 
 def _verdicts(document: ScanDocument) -> Iterator[Block]:
-    warning = scan_words.DETECTABLE_IS_NOT_DANGEROUS
-    yield Text(warning, "about", only=HTML)
     yield Records(
         columns=("Rows of", "Verdict", "Expected transfer, logits", "Detectable", "Rows", "Advice"),
         rows=tuple(
@@ -212,7 +207,7 @@ def _verdicts(document: ScanDocument) -> Iterator[Block]:
     yield scan_tables.subjects_table(document).shown(only=MARKDOWN)
     rates = scan_words.error_rates(document)
     yield Terms(tuple((Badge(VERDICTS[verdict], verdict), told) for verdict, told in rates.items()))
-    yield Text(warning, only=MARKDOWN)
+    yield Text(scan_words.DETECTABLE_IS_NOT_DANGEROUS, only=MARKDOWN)
     if seen := scan_words.seen_from(document):
         yield Text(seen, "about")
 
