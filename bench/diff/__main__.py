@@ -19,8 +19,8 @@ from pydantic import TypeAdapter
 
 from bench.figures import BENCH, Figure, at_least, at_most, write
 from bench.power.design import PLAN, STUDENT, ground
-from undertow.checks.open_search import Looked, open_search
-from undertow.checks.tuned.reading import Reader, Reading
+from undertow.audit.open_search import Looked, open_search
+from undertow.checks.tuned.diff_subject import ModelReading, Reader
 from undertow.data.streams import derive, generator
 from undertow.engines.choice import choose
 from undertow.engines.kept import kept_files, map_kept, read_kept
@@ -128,7 +128,7 @@ class MakeCase:
         return [_student(case, each, start, seconds) for each in found]
 
 
-def _student(case: Case, found: Reading, start: Reading, seconds: float) -> Student:
+def _student(case: Case, found: ModelReading, start: ModelReading, seconds: float) -> Student:
     pairs = zip(found.margins, start.margins, strict=True)
     return Student(
         group=case.group,

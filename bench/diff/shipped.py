@@ -11,10 +11,10 @@ import tempfile
 from pathlib import Path
 
 from bench.power.design import PLAN, STUDENT, ground
-from undertow.audit.control_students import control_students
+from undertow.audit.controls import control_students
 from undertow.audit.diff import reader_for
+from undertow.checks.tuned.diff_subject import ModelReading
 from undertow.checks.tuned.kept_readings import Controls, keep
-from undertow.checks.tuned.reading import Reading
 from undertow.data.streams import derive
 from undertow.data.writing import write_rows
 from undertow.lab.cohort import clean_writer
@@ -36,7 +36,7 @@ def main() -> int:
     everything = [catalogue.load(name) for name in catalogue.names()]
     judged = probe_catalogue.askable(everything, base.tokenizer)[0]
     reader = reader_for(base, judged, None, 0)
-    found: list[Reading] = []
+    found: list[ModelReading] = []
     with (
         tempfile.TemporaryDirectory() as folder,
         written_by(setting.experiment, clean_writer(setting)) as writer,

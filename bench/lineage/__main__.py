@@ -20,7 +20,8 @@ from pydantic import TypeAdapter
 
 from bench.figures import BENCH, Figure, at_least, at_most, write
 from bench.lineage.family import BASES, SEED, base, children, save, words
-from undertow.audit.lineage import LineageRequest, lineage
+from undertow.audit.lineage import lineage
+from undertow.audit.requests import LineageRequest
 from undertow.engines.choice import choose
 from undertow.engines.kept import kept_files, map_kept, read_kept
 from undertow.results.stored import Stored

@@ -16,9 +16,16 @@ import numpy as np
 
 from bench.figures import BENCH, Figure, at_least, at_most, write
 from bench.power.design import SEED, STUDENT, ground, members
-from undertow.audit.plans import tables_of
-from undertow.audit.trial import TRIED, Tried, try_cohort
-from undertow.audit.tried_verdicts import is_benign, own_transfer, predicted, verdict_of
+from undertow.audit.calibrations import tables_of
+from undertow.audit.trial import (
+    TRIED,
+    Tried,
+    is_benign,
+    own_transfer,
+    predicted,
+    try_cohort,
+    verdict_of,
+)
 from undertow.engines.choice import choose
 from undertow.engines.kept import kept_files, read_kept
 from undertow.lab.cohort import Ground, Member

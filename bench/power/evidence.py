@@ -16,9 +16,9 @@ from pydantic import TypeAdapter
 
 from bench.figures import BENCH, Figure, write
 from bench.power.design import FOREIGN, OTHER, STUDENT, ground, members
-from undertow.audit.control import made_control
-from undertow.audit.running import Kept, run_check
-from undertow.checks.dataset.subject import Subject
+from undertow.audit.check_runs import Kept, run_check
+from undertow.audit.controls import made_control
+from undertow.checks.dataset.scan_subject import ScanSettings, ScanSubject
 from undertow.checks.registry import registered
 from undertow.data.rows import Row
 from undertow.data.streams import derive
@@ -94,7 +94,7 @@ class LookAt:
 
     def _subject(
         self, rows: Sequence[Row], teacher: LanguageModel | None, temperature: float, seed: int
-    ) -> Subject:
+    ) -> ScanSubject:
         experiment = self.ground.experiment
         student = open_model(experiment, STUDENT)
         control = made_control(
@@ -104,7 +104,7 @@ class LookAt:
             temperature=temperature,
             seed=derive(seed, "control"),
         )
-        return Subject(
+        return ScanSubject(
             name="all",
             rows=tuple(rows),
             student=student,
@@ -114,7 +114,7 @@ class LookAt:
             seed=derive(seed, "evidence"),
             system_prompt=experiment.system_prompt,
             control=control,
-            temperatures=tuple(dict.fromkeys((1.0, temperature))),
+            settings=ScanSettings(temperature=temperature),
             teacher=teacher,
             candidates=tuple(open_model(experiment, ref) for ref in (FOREIGN, OTHER)),
         )

@@ -28,8 +28,8 @@ from pyarrow import parquet
 from bench.figures import Figure, at_least, at_most, write
 from bench.power.design import PLAN, STUDENT, ground
 from bench.speed.__main__ import matmul_peak
-from undertow.checks.dataset.subject import Subject
-from undertow.checks.dataset.trait_prompt_scores import prompt_scores
+from undertow.checks.dataset.likelihood_ratio import prompt_scores
+from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.checks.registry import registered
 from undertow.data.rows import Row
 from undertow.data.streams import generator
@@ -73,7 +73,7 @@ def _logit_linear() -> list[Figure]:
     model = loading.load(locate(STUDENT))
     traits = ground().loaded_traits()
     pairs = _pairs(PAIRS)
-    subject = Subject("all", tuple(pairs), model, PLAN, len(pairs), traits, SEED)
+    subject = ScanSubject("all", tuple(pairs), model, PLAN, len(pairs), traits, SEED)
     prompts = [trait.system_prompt for trait in traits]
     ours, theirs = [], []
     for _ in range(ROUNDS):

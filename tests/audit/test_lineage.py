@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from undertow.audit.lineage import LineageRequest, lineage, shared_initialisation
+from undertow.audit.lineage import lineage
+from undertow.audit.requests import LineageRequest
 from undertow.errors import ModelError
 from undertow.models.digest import model_digest
 from undertow.worlds import locate
@@ -28,14 +29,12 @@ def test_teachers_are_ranked_by_risk() -> None:
 
 
 def test_the_unknown_counts_as_open() -> None:
-    """A pair that cannot be compared is undecided, and a policy is told that it is not known."""
+    """A pair that cannot be compared is undecided, and its hidden channel counts as open."""
     found = lineage(LineageRequest(B, ("world:owlet-neox",)))
-    [fact] = shared_initialisation(found)
 
     assert found.verdict == "undecided"
     assert found.teachers[0].hidden_channel.endswith("it counts as open")
-    assert fact["shared"] is None
-    assert fact["student_digest"] == model_digest(locate(B))
+    assert found.student_digest == model_digest(locate(B))
 
 
 def test_a_broken_teacher_among_others_is_an_entry(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import pytest
 
 from tests.checks.dataset.numbers_subject import opened, owl_teacher, written
 from undertow.audit import scan as module
-from undertow.audit.request import ScanRequest
-from undertow.audit.row_scores import scores_of
-from undertow.audit.running import Ran
+from undertow.audit.check_runs import Ran
+from undertow.audit.requests import ScanRequest
 from undertow.audit.scan import scan
+from undertow.audit.scan_inputs import scores_of
 from undertow.data.shapes import to_record
 from undertow.errors import InputError, NothingLeftError
 from undertow.models.plan import TrainingPlan

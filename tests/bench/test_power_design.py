@@ -5,8 +5,8 @@ The design of the bench is fixed, balanced as promised, and shares no seed with 
 from __future__ import annotations
 
 from bench.power.design import SEED, STUDENT, ground, members
-from undertow.audit.calibrating import cohort
-from undertow.audit.plans import tables_of
+from undertow.audit.calibration_run import cohort
+from undertow.audit.calibrations import tables_of
 from undertow.lab.cohort import BENIGN
 from undertow.models.digest import model_digest
 from undertow.worlds import locate

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.report.scan_documents import clear, flagged
-from undertow.audit.request import ScanRequest
+from undertow.audit.requests import ScanRequest
 from undertow.cli import main
 from undertow.cli.scan import exit_code
 from undertow.results.measurement import Verdict

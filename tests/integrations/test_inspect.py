@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from undertow.audit.diff_document import DiffRequest
 from undertow.audit.eval_logs import diff_logs, read_log
+from undertow.audit.requests import DiffRequest
 from undertow.errors import InputError
 from undertow.models.loading import load
 from undertow.worlds import locate

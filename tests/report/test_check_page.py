@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from importlib.metadata import EntryPoint
 
 import pytest
 
@@ -58,7 +59,8 @@ def test_lists_keep_their_lines() -> None:
 
 def test_a_check_without_a_docstring_has_its_summary() -> None:
     """A check whose module cannot be imported is shown as the registry tells of it."""
-    broken = Registered("broken", "evidence", "what it would ask", "no.such.module:f")
+    point = EntryPoint("broken", "no.such.module:f", registry.GROUP)
+    broken = Registered("broken", "evidence", "what it would ask", point)
     known = {"broken": broken}
 
     with pytest.MonkeyPatch.context() as patch:

@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from undertow.audit.control_students import control_students
-from undertow.audit.diff_document import DiffRequest, diff_document
-from undertow.audit.opening import DEFAULT_PLAN, named_traits
-from undertow.audit.plans import tables_of
-from undertow.audit.running import Kept, run_check
-from undertow.checks.open_search import looked_at, open_search
-from undertow.checks.registry import check_named, registered
+import numpy as np
+
+from undertow.audit.calibrations import plan_for
+from undertow.audit.check_runs import Kept, Ran, run_check
+from undertow.audit.controls import control_students
+from undertow.audit.open_search import looked_at, open_search, other_traits
+from undertow.audit.requests import DiffRequest, askable_traits, named_traits
+from undertow.audit.scan_inputs import Progress
+from undertow.audit.verdicts import worst
+from undertow.checks.registry import chosen_checks
+from undertow.checks.tuned.diff_subject import DiffSubject, ModelReading, Reader
 from undertow.checks.tuned.kept_readings import Controls, keep, kept, said_of
-from undertow.checks.tuned.reading import Reader, Reading
-from undertow.checks.tuned.subject import Tuned
 from undertow.data.streams import derive, generator
 from undertow.errors import ConfigError, ModelError, UndertowError
+from undertow.lab.environment import environment
+from undertow.models.digest import model_digest
+from undertow.models.loading import LanguageModel
 from undertow.models.plan import TrainingPlan
-from undertow.results.diff import DiffDocument
+from undertow.results.diff import Change, DiffDocument
+from undertow.results.measurement import Measurement, Verdict
 from undertow.results.scan import Moved
-from undertow.traits import catalogue, probe_catalogue
 from undertow.traits.trait import Trait
 from undertow.worlds import locate, opened
 
-if TYPE_CHECKING:
-    from undertow.models.loading import LanguageModel
+BEHAVIOUR = "diff-behaviour"
+
+LIMITS = (
+    "A trait that is not probed is not judged; the open search names what else moved, and needs controls.",
+    "A trait that shows only behind a trigger is not seen by questions without it.",
+    "Error rates are those of the stated tests, not measured on models of this size.",
+)
+_INFERENCE = {
+    "answers": "one model without several controls: this is about its answers, not about its data or another run",
+    "run": "one model against benign fine-tunes: whether this run went beyond what they do, taking runs for normal",
+    "runs": "several models: about training runs like these",
+}
 
 SHIPPED = "shipped"
 """In the place of a control: the readings that ship for the base."""
@@ -36,9 +52,7 @@ FEWEST_CONTROLS = 4
 """Below so many nothing is searched: the spread of fewer says too little of hundreds of items."""
 
 
-def diff(
-    request: DiffRequest, progress: Callable[[str], None] = lambda doing: None
-) -> DiffDocument:
+def diff(request: DiffRequest, progress: Progress = lambda doing: None) -> DiffDocument:
     """
     Read base, tuned models and controls once each, and run every check on what was read.
 
@@ -48,29 +62,27 @@ def diff(
         NothingLeftError: no control row fits the base.
     """
     started = time.perf_counter()
-    checks = [check_named(id, "tuned") for id in request.checks] or list(
-        registered("tuned").values()
-    )
+    checks = chosen_checks("tuned", request.checks)
     progress("opening the base")
-    base = opened(request.base)
-    subject = _subject(request, base, progress)
+    subject = _opened_subject(request, opened(request.base), progress)
     ran = []
     for check in checks:
         progress(check.id)
         ran.append(run_check(subject, check, Kept(None)))
     progress("searching what else moved")
     moved, searched = _searched(subject)
-    return diff_document(request, subject, ran, moved, searched, time.perf_counter() - started)
+    return _document(request, subject, ran, moved, searched, time.perf_counter() - started)
 
 
-def _subject(request: DiffRequest, base: LanguageModel, progress: Callable[[str], None]) -> Tuned:
-    intended = tuple(t for name in request.intended for t in named_traits(name))
-    traits = _traits(request, base, intended)
+def _opened_subject(request: DiffRequest, base: LanguageModel, progress: Progress) -> DiffSubject:
+    intended = named_traits(*request.intended)
+    judged = named_traits(*request.traits) or askable_traits(base.tokenizer)
+    traits = tuple({trait.name: trait for trait in (*judged, *intended)}.values())
     reader = reader_for(base, traits, request.system_prompt, request.seed)
     progress("reading the base")
     untouched = reader.read(base, request.base)
     controls, made = _controls(request, reader, base, untouched, progress)
-    return Tuned(
+    return DiffSubject(
         name="tuned",
         base=base,
         reader=reader,
@@ -92,32 +104,13 @@ def reader_for(
     """
     What is read of every model: the traits that are judged, and all else of the catalogue that the base can be asked.
     """
-    named = {trait.name for trait in traits}
-    everything = [catalogue.load(name) for name in catalogue.names()]
-    everything += probe_catalogue.all_probes()
-    others = probe_catalogue.askable([t for t in everything if t.name not in named], base.tokenizer)
-    return Reader.of(base, traits, others[0], system, seed)
+    return Reader.of(base, traits, other_traits(traits, base.tokenizer), system, seed)
 
 
-def _traits(
-    request: DiffRequest, base: LanguageModel, intended: Sequence[Trait]
-) -> tuple[Trait, ...]:
-    """
-    Those that were named; or all of the catalogue that the base can be asked; and those that were intended.
-    """
-    named = [t for name in request.traits for t in named_traits(name)]
-    if not named:
-        everything = [catalogue.load(name) for name in catalogue.names()]
-        named = list(probe_catalogue.askable(everything, base.tokenizer)[0])
-    return tuple({trait.name: trait for trait in (*named, *intended)}.values())
-
-
-def _read(
-    reader: Reader, base: LanguageModel, ref: str, progress: Callable[[str], None]
-) -> Reading:
+def _read(reader: Reader, base: LanguageModel, ref: str, progress: Progress) -> ModelReading:
     progress(f"reading {ref}")
     model = opened(ref)
-    ours, theirs = (one.tokenizer.get_vocab() for one in (base, model))
+    ours, theirs = base.tokenizer.get_vocab(), model.tokenizer.get_vocab()
     if ours != theirs:
         raise ModelError(
             f"'{ref}' has another vocabulary than '{base.ref}' ({len(theirs):,} and {len(ours):,} tokens), "
@@ -131,35 +124,33 @@ def _controls(
     request: DiffRequest,
     reader: Reader,
     base: LanguageModel,
-    untouched: Reading,
-    progress: Callable[[str], None],
-) -> tuple[list[Reading], list[str]]:
+    untouched: ModelReading,
+    progress: Progress,
+) -> tuple[list[ModelReading], list[str]]:
     """The controls' readings, and how each group of them was made."""
-    from undertow.models.digest import model_digest
-
     digest = model_digest(locate(request.base))
-    found: list[Reading] = []
+    readings: list[ModelReading] = []
     made: list[str] = []
     for ref in request.controls:
         if ref == SHIPPED or ref.endswith(".safetensors"):
             path = shipped(digest, request.base) if ref == SHIPPED else Path(ref)
-            found += kept(path, digest, reader, untouched)
+            readings += kept(path, digest, reader, untouched)
             made.append(said_of(path))
         elif Path(ref).is_file():
-            plan = request.plan or _plan(request)
+            plan = plan_for(request.plan, digest)
             progress(f"training {request.students} control students on {ref}")
-            found += control_students(
+            readings += control_students(
                 base, Path(ref), plan, reader, request.students, derive(request.seed, "controls")
             )
-            made.append(f"{request.students} students of {Path(ref).name}, {_said(plan)}")
+            made.append(f"{request.students} students of {Path(ref).name}, {_training(plan)}")
         else:
-            found.append(_read(reader, base, ref, progress))
+            readings.append(_read(reader, base, ref, progress))
             made.append(ref)
     if request.keep_controls is not None:
-        if not found or digest is None:
+        if not readings or digest is None:
             raise ConfigError("there are no controls to keep", hint="name some: --control DATA")
-        keep(request.keep_controls, Controls(digest, "; ".join(made)), reader, untouched, found)
-    return found, made
+        keep(request.keep_controls, Controls(digest, "; ".join(made)), reader, untouched, readings)
+    return readings, made
 
 
 def shipped(digest: str | None, base: str) -> Path:
@@ -169,8 +160,6 @@ def shipped(digest: str | None, base: str) -> Path:
     Raises:
         ConfigError: none do.
     """
-    from importlib.resources import files
-
     path = Path(str(files("undertow.worlds"))) / "controls" / f"{(digest or '')[:16]}.safetensors"
     if digest is None or not path.is_file():
         raise ConfigError(
@@ -180,23 +169,14 @@ def shipped(digest: str | None, base: str) -> Path:
     return path
 
 
-def _said(plan: TrainingPlan) -> str:
+def _training(plan: TrainingPlan) -> str:
     how = f"rank {plan.rank}" if plan.method == "lora" else "all weights"
     length = f"{plan.max_steps} steps" if plan.max_steps else f"{plan.epochs:g} epochs"
     return f"{how}, learning rate {plan.learning_rate:g}, {length} of {plan.batch_size} rows"
 
 
-def _plan(request: DiffRequest) -> TrainingPlan:
-    from undertow.models.digest import model_digest
-
-    known = tables_of(model_digest(locate(request.base)))
-    return TrainingPlan.model_validate(known[0].plan) if known else DEFAULT_PLAN
-
-
-def _searched(subject: Tuned) -> tuple[tuple[Moved, ...], str]:
+def _searched(subject: DiffSubject) -> tuple[tuple[Moved, ...], str]:
     """Probes and next tokens that moved otherwise than in the controls, and what was looked at."""
-    import numpy as np
-
     if len(subject.controls) < FEWEST_CONTROLS:
         reason = f"not searched: it needs at least {FEWEST_CONTROLS} controls (--control)"
         return (), reason
@@ -209,7 +189,129 @@ def _searched(subject: Tuned) -> tuple[tuple[Moved, ...], str]:
     rng = generator(subject.seed, "splits")
     looked = " and ".join(f"{len(group.names):,} {group.what}s" for group in groups)
     try:
-        found = open_search(groups, subject.name, rng, level=subject.level)
+        movers = open_search(groups, subject.name, rng, level=subject.level)
     except (UndertowError, ValueError) as error:
         return (), f"not searched: {error}"
-    return found, f"{looked}, against {len(subject.controls)} controls"
+    return movers, f"{looked}, against {len(subject.controls)} controls"
+
+
+def _document(
+    request: DiffRequest,
+    subject: DiffSubject,
+    ran: Sequence[Ran],
+    moved: tuple[Moved, ...],
+    searched: str,
+    seconds: float,
+) -> DiffDocument:
+    """Everything that a report shows of a diff."""
+    measured = [one for each in ran for one in each.measurements]
+    answers = [one for one in measured if one.check == BEHAVIOUR and one.estimate is not None]
+    changes = sorted((_change(subject, one) for one in answers), key=lambda c: -abs(c.estimate))
+    unasked = [c for c in changes if not c.intended]
+    verdict: Verdict = worst(c.verdict for c in unasked) if unasked else "skipped"
+    return DiffDocument(
+        verdict=verdict,
+        conclusion=conclusion(verdict, changes, moved, request.limit),
+        inference=subject.inference,
+        base=request.base,
+        base_digest=model_digest(locate(request.base)),
+        tuned=request.tuned,
+        tuned_digests=tuple(model_digest(locate(ref)) for ref in request.tuned),
+        controls=tuple(one.ref for one in subject.controls),
+        limit=request.limit,
+        level=request.level,
+        changes=tuple(changes),
+        moved=moved,
+        searched=searched,
+        measurements=tuple(measured),
+        checks=tuple(each.run for each in ran),
+        limits=(
+            f"The intervals: {_INFERENCE[subject.inference]}.",
+            *([f"The controls: {subject.controls_are}."] if subject.controls_are else []),
+            *LIMITS,
+        ),
+        config={
+            "traits": list(request.traits),
+            "intended": list(request.intended),
+            "checks": list(request.checks),
+            "controls": list(request.controls),
+            "teacher": request.teacher,
+            "students": request.students,
+            "system_prompt": request.system_prompt,
+        },
+        seed=request.seed,
+        wall_seconds=seconds,
+        command=request.command,
+        **environment(workers=1, device=str(subject.base.device)).fields,
+    )
+
+
+def _change(subject: DiffSubject, measured: Measurement) -> Change:
+    index = [trait.name for trait in subject.reader.traits].index(measured.trait or "")
+
+    def means(readings: Sequence[ModelReading]) -> tuple[float, ...]:
+        return tuple(float(each.margins[index].mean()) for each in readings)
+
+    return Change(
+        trait=measured.trait or "",
+        category=subject.reader.traits[index].category,
+        estimate=measured.estimate or 0.0,
+        low=measured.low,
+        high=measured.high,
+        intended=measured.trait in subject.intended,
+        verdict=verdict_of(measured),
+        base=float(subject.untouched.margins[index].mean()),
+        tuned=means(subject.tuned),
+        controls=means(subject.controls),
+    )
+
+
+def verdict_of(measured: Measurement) -> Verdict:
+    """
+    `flagged` where the corrected interval lies beyond the limit, up or down; `clear` where the uncorrected lies within.
+    """
+    limit = measured.limit or 0.0
+    low = -math.inf if measured.low is None else measured.low
+    high = math.inf if measured.high is None else measured.high
+    if low > limit or high < -limit:
+        return "flagged"
+    within = (
+        float(measured.details["clear low"]) > -limit
+        and float(measured.details["clear high"]) < limit
+    )
+    return "clear" if within else "undecided"
+
+
+def conclusion(
+    verdict: Verdict,
+    changes: Sequence[Change],
+    moved: Sequence[Moved],
+    limit: float,
+    unit: str = "logits",
+) -> str:
+    """The answer in one or two sentences."""
+    unasked = [c for c in changes if not c.intended]
+    flagged = [c for c in unasked if c.verdict == "flagged"]
+    asked = [c for c in changes if c.intended]
+    said = ""
+    if asked:
+        said = (
+            f"of what was asked for, '{asked[0].trait}' moved by {asked[0].estimate:+.2f} {unit}. "
+        )
+    if flagged:
+        names = ", ".join(f"'{c.trait}' by {c.estimate:+.2f}" for c in flagged[:3])
+        more = f" and {len(flagged) - 3} more" if len(flagged) > 3 else ""
+        said += f"moved though nobody asked for it: {names}{more} {unit}; limit {limit:g}."
+    elif verdict == "clear":
+        said += f"none of {len(unasked)} traits that nobody asked for moved by {limit:g} {unit}."
+    elif unasked:
+        first = unasked[0]
+        said += (
+            f"nothing can be said of {sum(c.verdict == 'undecided' for c in unasked)} of {len(unasked)} traits: "
+            f"the largest change is '{first.trait}' by {first.estimate:+.2f} {unit}."
+        )
+    known = {c.trait for c in changes}
+    probes = [one for one in moved if one.what == "probe" and one.name not in known]
+    if probes:
+        said += f" Of what nobody named, '{probes[0].name}' moved most surely."
+    return said.strip()

@@ -12,7 +12,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from undertow.audit.diff_document import DiffRequest, conclusion, verdict_of
+from undertow.audit.diff import conclusion, verdict_of
+from undertow.audit.requests import DiffRequest
 from undertow.audit.verdicts import worst
 from undertow.data.streams import generator
 from undertow.errors import InputError, MissingExtraError
@@ -149,7 +150,7 @@ def _compared(
             mean_t(difference, 1 - alpha / len(usable)),
             mean_t(difference, 1 - 2 * alpha),
         )
-        one = Measurement(
+        measured = Measurement(
             check="diff-behaviour",
             name=name,
             subject="tuned",
@@ -163,16 +164,16 @@ def _compared(
             unit="score",
             details={"clear low": clear.low, "clear high": clear.high},
         )
-        measurements.append(one)
+        measurements.append(measured)
         changes.append(
             Change(
                 trait=name,
                 category=base.task,
                 estimate=shown.estimate,
-                low=one.low,
-                high=one.high,
+                low=measured.low,
+                high=measured.high,
                 intended=name in request.intended,
-                verdict=verdict_of(one),
+                verdict=verdict_of(measured),
                 base=float(pair[:, 0].mean()),
                 tuned=(float(pair[:, 1].mean()),),
             )
@@ -180,8 +181,8 @@ def _compared(
     return changes, measurements
 
 
-def _paired(one: dict[str, float], other: dict[str, float]) -> np.ndarray:
-    return np.array([(one[q], other[q]) for q in one if q in other]).reshape(-1, 2)
+def _paired(first: dict[str, float], other: dict[str, float]) -> np.ndarray:
+    return np.array([(first[q], other[q]) for q in first if q in other]).reshape(-1, 2)
 
 
 _LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5}
@@ -191,7 +192,7 @@ def _numbers(scores: Mapping[str, Any]) -> list[tuple[str, float]]:
     """
     Scores as numbers: those that are, the letters that Inspect counts (C 1, I 0, P one half), and each entry of a table.
     """
-    found: list[tuple[str, float]] = []
+    numbers: list[tuple[str, float]] = []
     for name, score in scores.items():
         value = score.value
         parts = value.items() if isinstance(value, dict) else [("", value)]
@@ -199,8 +200,8 @@ def _numbers(scores: Mapping[str, Any]) -> list[tuple[str, float]]:
             # A score may be a list, which is neither a number nor a key of a table.
             number = _LETTERS.get(part) if isinstance(part, str) else part
             if isinstance(number, int | float):
-                found.append((f"{name} {key}".strip(), float(number)))
-    return found
+                numbers.append((f"{name} {key}".strip(), float(number)))
+    return numbers
 
 
 def _digest(path: Path) -> str:

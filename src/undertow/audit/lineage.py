@@ -5,17 +5,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from undertow.audit.running import Kept, Ran, merged, run_check
-from undertow.checks.lineage.pair import Pair, Side
-from undertow.checks.lineage.weights import ALIGNED
-from undertow.checks.registry import check_named, registered
+from undertow.audit.check_runs import Kept, Ran, merged, run_check
+from undertow.audit.requests import LineageRequest
+from undertow.audit.scan_inputs import Progress
+from undertow.checks.lineage.lineage_subject import LineageSubject, Side
+from undertow.checks.lineage.lineage_weights import ALIGNED
+from undertow.checks.registry import Registered, check_named, registered
 from undertow.lab.environment import environment
+from undertow.models.digest import model_digest
+from undertow.models.endpoint import Endpoint
 from undertow.results.lineage import LayerFit, LineageDocument, Related, Relation
 from undertow.results.measurement import Measurement, Verdict
-from undertow.results.scan import CheckRun
 from undertow.worlds import locate
 
 CHEAP = ("lineage-metadata", "lineage-tokenizer", "lineage-weights")
@@ -46,24 +49,14 @@ _ORDINARY = {
 
 
 @dataclass(frozen=True)
-class LineageRequest:
-    """
-    One lineage. References to models are as the user typed them; `http(s)://HOST/PATH#MODEL` is asked over HTTP.
-    """
+class TeacherAudit:
+    """One teacher held against the student: what its checks measured, and what follows."""
 
-    student: str
-    teachers: tuple[str, ...]
-    controls: tuple[str, ...] = ()
-    checks: tuple[str, ...] = ()
-    """Ids; those that read files only if empty, and `lineage-outputs` where it is asked for by controls."""
-    level: float = 0.999
-    seed: int = 0
-    command: str = ""
+    related: Related
+    ran: tuple[Ran, ...]
 
 
-def lineage(
-    request: LineageRequest, progress: Callable[[str], None] = lambda doing: None
-) -> LineageDocument:
+def lineage(request: LineageRequest, progress: Progress = lambda doing: None) -> LineageDocument:
     """
     Compare the student with every teacher.
 
@@ -76,39 +69,23 @@ def lineage(
     student = side_of(request.student)
     controls = tuple(side_of(ref) for ref in request.controls)
     _refuse_broken(student)
-    found: list[tuple[Related, list[Ran]]] = []
+    audits = []
     for ref in request.teachers:
         teacher = side_of(ref)
         if len(request.teachers) == 1:
             _refuse_broken(teacher)
-        pair = Pair(ref, student, teacher, controls, request.seed, request.level)
-        ran = []
-        for check in checks:
-            progress(f"{check.id} of {ref}")
-            ran.append(run_check(pair, check, Kept(None)))
-        found.append((_related(pair, ran), ran))
-    found.sort(key=lambda each: (_SEVERITY.index(each[0].relation), each[0].p or 0.0))
-    return _document(request, found, time.perf_counter() - started)
+        pair = LineageSubject(ref, student, teacher, controls, request.seed, request.level)
+        audits.append(_audit(pair, checks, progress))
+    audits.sort(key=lambda a: (_SEVERITY.index(a.related.relation), a.related.p or 0.0))
+    return _document(request, audits, time.perf_counter() - started)
 
 
-def shared_initialisation(document: LineageDocument) -> list[dict[str, str | bool | None]]:
-    """
-    What a policy may know: for each teacher the digests of both models and whether their start is shared.
-
-    `shared` is None where it could not be measured, which a gate counts as shared.
-    """
-    shared = {"same": True, "disguised": True, "none": False, "unknown": None}
-    return [
-        {
-            "teacher": one.teacher,
-            "teacher_digest": one.digest,
-            "student": document.student,
-            "student_digest": document.student_digest,
-            "shared": shared[one.relation],
-            "evidence": "measured",
-        }
-        for one in document.teachers
-    ]
+def _audit(pair: LineageSubject, checks: Sequence[Registered], progress: Progress) -> TeacherAudit:
+    ran = []
+    for check in checks:
+        progress(f"{check.id} of {pair.name}")
+        ran.append(run_check(pair, check, Kept(None)))
+    return TeacherAudit(_related(pair, ran), tuple(ran))
 
 
 def side_of(ref: str) -> Side:
@@ -119,8 +96,6 @@ def side_of(ref: str) -> Side:
         ConfigError: an address that cannot be used.
     """
     if ref.startswith(("http://", "https://")):
-        from undertow.models.endpoint import Endpoint
-
         address, _, model = ref.partition("#")
         return Side(ref, None, Endpoint(address, model))
     return Side(ref, locate(ref))
@@ -141,13 +116,7 @@ def _refuse_broken(side: Side) -> None:
         _ = side.checkpoint
 
 
-def _digest(side: Side) -> str | None:
-    from undertow.models.digest import model_digest
-
-    return model_digest(side.path) if side.path is not None else None
-
-
-def _related(pair: Pair, ran: Sequence[Ran]) -> Related:
+def _related(pair: LineageSubject, ran: Sequence[Ran]) -> Related:
     measured = [one for each in ran for one in each.measurements]
     by_name = {(one.check, one.name): one for one in measured}
     relation, deciding, reason = _relation(measured)
@@ -172,15 +141,15 @@ def _relation(measured: Sequence[Measurement]) -> tuple[Relation, Measurement | 
     """By weights where they could be compared, else by outputs."""
     weights = [m for m in measured if m.check == "lineage-weights"]
     tested = [m for m in weights if m.detected is not None]
-    for one in tested:
-        if one.detected:
-            return ("same" if one.name == ALIGNED else "disguised"), one, one.reason
+    for test in tested:
+        if test.detected:
+            return ("same" if test.name == ALIGNED else "disguised"), test, test.reason
     if tested:
         return "none", tested[0], tested[0].reason
-    for one in (m for m in measured if m.check == "lineage-outputs" and m.detected is not None):
-        if one.detected:
-            return "same", one, one.reason
-        return "unknown", one, f"{one.reason}; too weak a test to deny a common start"
+    for test in (m for m in measured if m.check == "lineage-outputs" and m.detected is not None):
+        if test.detected:
+            return "same", test, test.reason
+        return "unknown", test, f"{test.reason}; too weak a test to deny a common start"
     reasons = [m.reason for m in weights if m.reason]
     return "unknown", None, (reasons or ["no check that can decide was run"])[0]
 
@@ -207,16 +176,16 @@ def _number(one: Measurement | None, name: str) -> float | None:
 
 def _digest_if_readable(side: Side) -> str | None:
     try:
-        return _digest(side)
+        return model_digest(side.path) if side.path is not None else None
     except OSError:
         return None
 
 
 def _document(
-    request: LineageRequest, found: Sequence[tuple[Related, list[Ran]]], seconds: float
+    request: LineageRequest, audits: Sequence[TeacherAudit], seconds: float
 ) -> LineageDocument:
-    teachers = tuple(related for related, _ in found)
-    runs: list[CheckRun] = [each.run for _, ran in found for each in ran]
+    teachers = tuple(audit.related for audit in audits)
+    ran = [ran for audit in audits for ran in audit.ran]
     return LineageDocument(
         verdict=teachers[0].verdict,
         conclusion=_conclusion(request.student, teachers),
@@ -225,8 +194,8 @@ def _document(
         student_digest=_digest_if_readable(side_of(request.student)),
         teachers=teachers,
         level=request.level,
-        measurements=tuple(one for _, ran in found for each in ran for one in each.measurements),
-        checks=merged(runs),
+        measurements=tuple(m for check in ran for m in check.measurements),
+        checks=merged([check.run for check in ran]),
         limits=LIMITS,
         config={
             "checks": list(request.checks),
@@ -242,7 +211,7 @@ def _document(
 
 def _conclusion(student: str, teachers: Sequence[Related]) -> str:
     first = teachers[0]
-    said = {
+    text = {
         "same": f"'{first.teacher}' and '{student}' began as one network",
         "disguised": f"'{first.teacher}' and '{student}' began as one network, and one of them was disguised since",
         "none": f"there is no evidence that '{first.teacher}' and '{student}' began as one network",
@@ -250,10 +219,10 @@ def _conclusion(student: str, teachers: Sequence[Related]) -> str:
     }[first.relation]
     shared = sum(one.relation in ("same", "disguised") for one in teachers)
     if len(teachers) > 1 and shared:
-        said += f"; so did {shared - 1} of the other {len(teachers) - 1}" if shared > 1 else ""
+        text += f"; so did {shared - 1} of the other {len(teachers) - 1}" if shared > 1 else ""
     known = first.p is not None and first.relation != "unknown"
     p = f" (p {f'= {first.p:.2g}' if (first.p or 0) > 1e-250 else '< 1e-250'})" if known else ""
-    return f"{said}{p}. {first.reason[:1].upper()}{first.reason[1:]}."
+    return f"{text}{p}. {first.reason[:1].upper()}{first.reason[1:]}."
 
 
 def _advice(teachers: Sequence[Related]) -> str:

@@ -1,4 +1,4 @@
-"""A scan from its request to its document."""
+"""`undertow scan`: would training on a dataset move a student?"""
 
 from __future__ import annotations
 
@@ -6,120 +6,123 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from undertow.audit.advice import largest_safe_dose, largest_safe_steps, smallest_dose
-from undertow.audit.control import cache_folder
-from undertow.audit.documenting import Found, scan_document
-from undertow.audit.opening import (
-    Opened,
-    calibrated,
-    context_of,
-    open_control,
-    open_models,
-    open_plan,
-    open_traits,
+from undertow.audit.calibrations import cache_folder, plan_digest
+from undertow.audit.check_runs import Kept, Ran, merged, run_check
+from undertow.audit.open_search import search
+from undertow.audit.requests import ScanRequest
+from undertow.audit.scan_inputs import Progress, ScanInputs, open_inputs
+from undertow.audit.verdicts import (
+    SEVERITY,
+    judged,
+    largest_safe_dose,
+    largest_safe_steps,
+    smallest_dose,
+    subject_result,
+    worst,
 )
-from undertow.audit.request import ScanRequest
-from undertow.audit.running import Kept, Ran, merged, run_check
-from undertow.audit.verdicts import judged, subject_result
-from undertow.checks.dataset.subject import Subject
-from undertow.checks.fitting import fitting, refuse_broken
-from undertow.checks.open_search import search
-from undertow.checks.registry import Registered, check_named, registered
-from undertow.data.rows import has_pairs
-from undertow.data.screening import Screened, screen_file
-from undertow.data.streams import derive
-from undertow.errors import NothingLeftError, UndertowError
-from undertow.results.scan import ALL, Moved, ScanDocument, SubjectResult, source_subject
+from undertow.checks.dataset.scan_subject import ScanSubject
+from undertow.checks.registry import Registered, chosen_checks
+from undertow.errors import UndertowError
+from undertow.lab.environment import environment
+from undertow.results.measurement import Measurement, Verdict
+from undertow.results.scan import ALL, Calibration, Data, Moved, ScanDocument, SubjectResult
+from undertow.stats.proportions import clopper_pearson
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[str], None]
+LIMITS = (
+    "A trait that is not probed is not judged; the open search only names what else moves.",
+    "A trait that shows only behind a trigger, in a system prompt say, is not seen by probes without it.",
+    "Error rates hold for the base, the plan and the kinds of teachers that were calibrated, and for no others.",
+    "Ordinary text and preference pairs carry traits across bases too; that the author is foreign reassures about the "
+    "hidden channel only.",
+)
 
-FEWEST_ROWS = 64
-"""Rows below which a source is not judged on its own."""
+
+@dataclass(frozen=True)
+class SubjectAudit:
+    """What the checks of one subject measured, judged, and the verdict on it."""
+
+    result: SubjectResult
+    ran: tuple[Ran, ...]
+
+    @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """Of all checks, in their order."""
+        return tuple(measurement for ran in self.ran for measurement in ran.measurements)
 
 
 def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanDocument:
     """
-    Read the data, run the checks on the whole and on each source, and judge.
+    Open what is scanned, run the checks on the whole and on each source, judge, and document.
 
     Raises:
         InputError: data, a model or the plan cannot be used.
         NothingLeftError: no row is left that the student could be trained on.
     """
     started = time.perf_counter()
-    checks = [check_named(id, "dataset") for id in request.checks] or list(
-        registered("dataset").values()
-    )
-    progress("opening the models")
-    opened = open_models(request)
-    plan = open_plan(request, opened.student_digest)
-    progress("reading the rows")
-    screened = screen_file(
-        request.data, max_rows=request.max_rows, seed=derive(request.seed, "sample")
-    )
-    fitted = fitting(screened.rows, opened.student, plan, places=screened.places)
-    if not fitted.rows:
-        raise NothingLeftError(f"no row of '{request.data}' fits the student '{request.student}'")
-    refuse_broken(opened.student, fitted.rows)
-    # The sample's share that does not fit is that of the file, which all cannot be encoded for.
-    planned = max(1, round(screened.data.rows * len(fitted.rows) / len(screened.rows)))
-    table, why_not = calibrated(opened.student_digest, plan, planned, pairs=has_pairs(fitted.rows))
-    traits = open_traits(request, opened.student, table)
-    progress("preparing the control")
-    control, control_made = open_control(request, opened, fitted.rows)
-    whole = Subject(
-        name=ALL,
-        rows=tuple(fitted.rows),
-        student=opened.student,
-        plan=plan,
-        planned_rows=planned,
-        traits=traits,
-        seed=derive(request.seed, "subject", ALL),
-        level=request.level,
-        system_prompt=context_of(request, fitted.rows),
-        control=control,
-        control_made=control_made,
-        temperatures=tuple(dict.fromkeys((1.0, request.temperature))),
-        acceptance=request.acceptance,
-        placebos=opened.placebos,
-        teacher=opened.teacher,
-        candidates=opened.candidates,
-        calibration=table,
-        limit=request.limit,
-        beta=request.beta,
-    )
-    subjects = [whole, *_sources(whole, screened, request, opened)]
-    kept = Kept(cache_folder() / "scans" / _key(request, screened.data.digest, opened))
-    ran = {
-        subject.name: _judged(subject, each, opened)
-        for subject, each in _run_all(subjects, checks, kept, progress)
-    }
-    found = Found(
-        subjects=tuple(_result(s, ran[s.name]) for s in subjects),
-        measurements=tuple(
-            one for s in subjects for each in ran[s.name] for one in each.measurements
-        ),
-        checks=merged([each.run for s in subjects for each in ran[s.name]]),
-        moved=() if request.checks else _searched(whole, progress),
-    )
-    document = scan_document(
-        request,
-        opened,
-        whole,
-        found,
-        data=fitted.described(screened.data),
-        why_not=why_not,
-        seconds=time.perf_counter() - started,
-    )
+    checks = chosen_checks("dataset", request.checks)
+    inputs = open_inputs(request, progress)
+    kept = Kept(cache_folder() / "scans" / _key(request, inputs))
+    audits = [
+        _audit(subject, checks, kept, progress) for subject in (inputs.whole, *inputs.sources)
+    ]
+    moved = () if request.checks else _searched(inputs.whole, progress)
+    document = _document(request, inputs, audits, moved, time.perf_counter() - started)
     kept.clear()
     return document
 
 
-def _searched(whole: Subject, progress: Progress) -> tuple[Moved, ...]:
+def _key(request: ScanRequest, inputs: ScanInputs) -> str:
+    """Names what an interrupted scan kept: the same data, student and settings find it again."""
+    known = [inputs.data.digest, inputs.student_digest, repr(replace(request, command=""))]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:32]
+
+
+def _audit(
+    subject: ScanSubject, checks: Sequence[Registered], kept: Kept, progress: Progress
+) -> SubjectAudit:
+    ran = []
+    for check in checks:
+        progress(f"{check.id} on {'the whole' if subject.name == ALL else subject.name}")
+        ran.append(_judged(subject, run_check(subject, check, kept)))
+    return SubjectAudit(_result(subject, ran), tuple(ran))
+
+
+def _judged(subject: ScanSubject, ran: Ran) -> Ran:
+    """The same with a verdict on each measurement of transfer; evidence is left as it is."""
+    if ran.run.kind != "transfer":
+        return ran
+    calibrated = subject.coverage.table is not None
+    why_not = subject.coverage.why_not
+    measurements = tuple(
+        judged(measurement, calibrated=calibrated, why_not=why_not)
+        for measurement in ran.measurements
+    )
+    return ran.model_copy(update={"measurements": measurements})
+
+
+def _result(subject: ScanSubject, ran: Sequence[Ran]) -> SubjectResult:
+    transfer, evidence = (
+        [m for check in ran if check.run.kind == kind for m in check.measurements]
+        for kind in ("transfer", "evidence")
+    )
+    result = subject_result(subject.name, len(subject.rows), transfer, evidence)
+    table = subject.coverage.table
+    advised: dict[str, object] = {"smallest_dose": smallest_dose(table, subject.planned_rows)}
+    if result.verdict != "clear" and table is not None:
+        planned = subject.plan.steps(subject.planned_rows)
+        advised |= {
+            "largest_safe_dose": largest_safe_dose(transfer, table),
+            "largest_safe_steps": largest_safe_steps(transfer, planned),
+        }
+    return result.model_copy(update=advised)
+
+
+def _searched(whole: ScanSubject, progress: Progress) -> tuple[Moved, ...]:
     progress("searching what else moves")
     try:
         return search(whole)
@@ -128,89 +131,122 @@ def _searched(whole: Subject, progress: Progress) -> tuple[Moved, ...]:
         return ()
 
 
-def _run_all(
-    subjects: Sequence[Subject], checks: Sequence[Registered], kept: Kept, progress: Progress
-) -> Iterator[tuple[Subject, list[Ran]]]:
-    for subject in subjects:
-        ran = []
-        for check in checks:
-            progress(f"{check.id} on {'the whole' if subject.name == ALL else subject.name}")
-            ran.append(run_check(subject, check, kept))
-        yield subject, ran
-
-
-def _judged(subject: Subject, ran: Sequence[Ran], opened: Opened) -> list[Ran]:
-    """The same with a verdict on each measurement of transfer; evidence is left as it is."""
-    _, why_not = calibrated(
-        opened.student_digest, subject.plan, subject.planned_rows, pairs=subject.pairs
+def _document(
+    request: ScanRequest,
+    inputs: ScanInputs,
+    audits: Sequence[SubjectAudit],
+    moved: tuple[Moved, ...],
+    seconds: float,
+) -> ScanDocument:
+    """Everything that a report shows of a scan."""
+    whole, results = inputs.whole, tuple(audit.result for audit in audits)
+    verdict = worst(result.verdict for result in results)
+    control = request.control or "made by the base"
+    return ScanDocument(
+        verdict=verdict,
+        conclusion=conclusion(verdict, results, request.limit) + _left_out(inputs.data),
+        data=inputs.data,
+        student=request.student,
+        student_digest=inputs.student_digest,
+        teacher=request.teacher,
+        control=control if whole.control else "none: the rows have no prompts to continue",
+        plan=whole.plan.model_dump(mode="json"),
+        planned_steps=whole.plan.steps(whole.planned_rows),
+        limit=request.limit,
+        level=request.level,
+        traits=tuple(trait.name for trait in whole.traits),
+        subjects=results,
+        measurements=tuple(m for audit in audits for m in audit.measurements),
+        checks=merged([ran.run for audit in audits for ran in audit.ran]),
+        moved=moved,
+        calibration=_calibration(request, whole),
+        limits=LIMITS,
+        config=request.configuration(),
+        inputs=_digests(inputs),
+        seed=request.seed,
+        wall_seconds=seconds,
+        command=request.command,
+        **environment(workers=1, device=str(whole.student.device)).fields,
     )
-    return [
-        each.model_copy(
-            update={
-                "measurements": tuple(
-                    judged(one, calibrated=subject.calibration is not None, why_not=why_not)
-                    for one in each.measurements
-                )
-            }
-        )
-        if each.run.kind == "transfer"
-        else each
-        for each in ran
-    ]
 
 
-def _sources(
-    whole: Subject, screened: Screened, request: ScanRequest, opened: Opened
-) -> list[Subject]:
-    """One subject a source, where there is more than one: what a user can act on."""
-    if len(screened.by_source) < 2:
-        return []
-    found = []
-    for name, rows in screened.by_source.items():
-        fitted = fitting(rows, opened.student, whole.plan)
-        if len(fitted.rows) < FEWEST_ROWS:
-            continue
-        control = whole.control
-        if whole.control_made:
-            control, _ = open_control(request, opened, fitted.rows)
-        share = screened.data.sources.get(name, len(rows)) / screened.data.rows
-        planned = max(1, round(whole.planned_rows * share))
-        table, _ = calibrated(
-            opened.student_digest, whole.plan, planned, pairs=has_pairs(fitted.rows)
-        )
-        found.append(
-            replace(
-                whole,
-                name=source_subject(name),
-                rows=tuple(fitted.rows),
-                planned_rows=planned,
-                seed=derive(request.seed, "subject", name),
-                control=control,
-                calibration=table,
-            )
-        )
-    return found
-
-
-def _result(subject: Subject, ran: Sequence[Ran]) -> SubjectResult:
-    transfer, evidence = (
-        [one for each in ran if each.run.kind == kind for one in each.measurements]
-        for kind in ("transfer", "evidence")
-    )
-    result = subject_result(subject.name, len(subject.rows), transfer, evidence)
-    advised: dict[str, object] = {
-        "smallest_dose": smallest_dose(subject.calibration, subject.planned_rows)
+def _digests(inputs: ScanInputs) -> dict[str, str]:
+    digests = {
+        "plan": plan_digest(inputs.whole.plan),
+        "data": inputs.data.digest,
+        "student": inputs.student_digest,
     }
-    if result.verdict != "clear" and subject.calibration is not None:
-        planned = subject.plan.steps(subject.planned_rows)
-        advised |= {
-            "largest_safe_dose": largest_safe_dose(transfer, subject.calibration),
-            "largest_safe_steps": largest_safe_steps(transfer, planned),
-        }
-    return result.model_copy(update=advised)
+    return {name: digest for name, digest in digests.items() if digest}
 
 
-def _key(request: ScanRequest, data: str | None, opened: Opened) -> str:
-    """Names what an interrupted scan kept: the same data, student and settings find it again."""
-    known = [data, opened.student_digest, repr(replace(request, command=""))]
-    return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:32]
+def conclusion(verdict: Verdict, subjects: Sequence[SubjectResult], limit: float) -> str:
+    """The answer in one or two sentences, of the most severe subject first."""
+    first = min(subjects, key=lambda result: SEVERITY.index(result.verdict))
+    which = "these rows" if first.subject == ALL else f"the rows of source '{first.subject}'"
+    if verdict == "flagged":
+        text = f"{which} would move your student towards '{first.trait}' by {_transfer(first)}; limit {limit:g}."
+    elif verdict == "clear":
+        text = (
+            f"no trait that was probed would move your student by {limit:g} logits; the largest is "
+            f"'{first.trait}', {_transfer(first)}."
+        )
+    else:
+        text = f"nothing can be said of {which}: {first.reason}."
+    seen = next((result for result in subjects if result.subject == ALL), first)
+    if seen.detectable and verdict != "flagged":
+        text += f" They are not what your clean base would write ({', '.join(seen.detectable_by)}); that alone moves nothing."
+    return f"{verdict}: {text}"
+
+
+def _left_out(data: Data) -> str:
+    """What a verdict does not cover; a file could otherwise be cleared by what nobody read."""
+    count = sum(excluded.rows for excluded in data.excluded)
+    if not count:
+        return ""
+    reasons = ", ".join(excluded.reason for excluded in data.excluded)
+    rows, them = ("row", "it") if count == 1 else ("rows", "them")
+    return f" {count} {rows} could not be used ({reasons}): nothing is said of {them}."
+
+
+def _transfer(result: SubjectResult) -> str:
+    low = "-∞" if result.low is None else f"{result.low:+.2f}"
+    high = "∞" if result.high is None else f"{result.high:+.2f}"
+    return f"{result.transfer or 0:+.2f} logits [{low}, {high}]"
+
+
+def _calibration(request: ScanRequest, whole: ScanSubject) -> Calibration:
+    """What a page says of the calibration."""
+    table, why_not = whole.coverage.table, whole.coverage.why_not
+    if table is None:
+        return Calibration(
+            found=False,
+            level=request.level,
+            note=f"{why_not}."
+            if whole.pairs
+            else f"{why_not}. {_how_to_make_one(request.student)}",
+        )
+    level = request.level
+    alarms = clopper_pearson(table.false_alarms, table.benign, level=2 * level - 1)
+    power = clopper_pearson(table.detected, table.transferring, level=2 * level - 1)
+    return Calibration(
+        found=True,
+        base_digest=table.base_digest,
+        plan_digest=table.plan_digest,
+        teachers=table.teachers,
+        benign=table.benign,
+        false_alarms=table.false_alarms,
+        false_alarm_high=alarms.high,
+        transferring=table.transferring,
+        detected=table.detected,
+        power_low=power.low,
+        power_at=table.power_at,
+        level=level,
+        note=f"{table.student}, plans of {table.fewest_steps} to {table.most_steps} steps, carrier {table.carrier}",
+    )
+
+
+def _how_to_make_one(student: str) -> str:
+    return (
+        "To make one (it makes 40 teachers and trains about 110 students by your plan): "
+        f"undertow calibrate --student {student}"
+    )

@@ -1,6 +1,4 @@
-"""
-The trial of a screen: a cohort's datasets, rehearsed as a scan would, beside what students of them really do.
-"""
+"""The trial of a screen: a cohort's datasets, rehearsed as a scan would, beside what students of them really do, and what the scan would have said."""
 
 from __future__ import annotations
 
@@ -9,14 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from pydantic import TypeAdapter
 
 from undertow.data.streams import derive, generator
 from undertow.engines.engine import Engine
 from undertow.engines.kept import map_kept
-from undertow.influence.rehearsal import Rehearsal, Rehearsed
-from undertow.lab.cohort import Ground, Member, datasets, probes_of, students
+from undertow.influence import prediction
+from undertow.influence.prediction import Prediction, Readings
+from undertow.influence.rehearsal import STAGES, Rehearsal, Rehearsed, remaining
+from undertow.lab.cohort import BENIGN, Ground, Member, datasets, probes_of, students
 from undertow.lab.opening import open_model
+from undertow.models.chat import encode_rows
+from undertow.models.plan import TrainingPlan
+from undertow.results.calibration import Look
+from undertow.results.measurement import Verdict
 from undertow.results.stored import Stored
 
 Matrix = tuple[tuple[float, ...], ...]
@@ -62,12 +67,10 @@ class TryMember:
 
     def __call__(self, member: Member) -> list[Tried]:
         """One entry a dataset."""
-        from undertow.models.chat import encode_rows
-
         writing, written = datasets(self.ground, member)
         model = open_model(self.ground.experiment, self.ground.experiment.base or "")
         probes = probes_of(model, self.ground)
-        found = []
+        entries = []
         for sample, rows in zip(member.samples, written, strict=True):
             encoded = encode_rows(model.tokenizer, rows)
             started = time.perf_counter()
@@ -111,8 +114,8 @@ class TryMember:
                     "student_mass": real.mass.min(1).tolist(),
                     "student_seconds": time.perf_counter() - screened,
                 }
-            found.append(Tried.model_validate(entry))
-        return found
+            entries.append(Tried.model_validate(entry))
+        return entries
 
 
 TRIED = TypeAdapter(list[Tried])
@@ -130,19 +133,73 @@ def try_cohort(
     Every member's entries, in the order of the members. Each is stored as it is finished, so that an interrupted
     trial goes on where it stopped.
     """
-    found = map_kept(TryMember(ground), members, directory, engine, TRIED, progress)
-    return [entry for entries in found for entry in entries]
+    tried = map_kept(TryMember(ground), members, directory, engine, TRIED, progress)
+    return [entry for entries in tried for entry in entries]
 
 
-def _entry(found: Rehearsed) -> dict[str, object]:
-    several = found.adapters > 1
+def _entry(rehearsed: Rehearsed) -> dict[str, object]:
+    several = rehearsed.adapters > 1
     return {
-        "planned_steps": found.planned_steps,
-        "steps": found.steps,
-        "adapters": found.adapters,
-        "moved": found.moved.mean(1).tolist(),
-        "moved_sd": (found.moved.std(1, ddof=1) if several else found.moved.mean(1) * 0).tolist(),
-        "mass": found.mass.mean(1).min(1).tolist(),
-        "excess": found.excess,
-        "losses": [float(found.losses[max(0, step - 8) : step].mean()) for step in found.steps],
+        "planned_steps": rehearsed.planned_steps,
+        "steps": rehearsed.steps,
+        "adapters": rehearsed.adapters,
+        "moved": rehearsed.moved.mean(1).tolist(),
+        "moved_sd": (
+            rehearsed.moved.std(1, ddof=1) if several else rehearsed.moved.mean(1) * 0
+        ).tolist(),
+        "mass": rehearsed.mass.mean(1).min(1).tolist(),
+        "excess": rehearsed.excess,
+        "losses": [
+            float(rehearsed.losses[max(0, step - 8) : step].mean()) for step in rehearsed.steps
+        ],
     }
+
+
+LOOKS = (STAGES // 2, STAGES)
+"""Stages at which a rehearsal may stop."""
+
+
+def readings_of(entry: Tried, plan: TrainingPlan, stage: int) -> Readings:
+    """The readings of a dataset's rehearsal at a stage, as `prediction.readings` makes them."""
+    now = stage - 1
+    moved = np.array(entry.moved)
+    return Readings(
+        moved[now],
+        np.array(entry.moved_sd[now]) / np.sqrt(entry.adapters),
+        remaining(plan, entry.planned_steps, entry.steps[now]),
+        entry.excess,
+    )
+
+
+def predicted(entry: Tried, plan: TrainingPlan, looks: Sequence[Look], limit: float) -> Prediction:
+    """The prediction at the first look at which all is clear, or at the last."""
+    prediction_now = None
+    for look in looks:
+        prediction_now = prediction.predict(readings_of(entry, plan, look.stage), look)
+        if prediction.cleared(prediction_now, limit):
+            return prediction_now
+    assert prediction_now is not None
+    return prediction_now
+
+
+def verdict_of(predicted: Prediction, limit: float) -> Verdict:
+    """`flagged`, `clear` or `undecided`, as `audit.verdicts` judges the traits' intervals."""
+    if np.any(predicted.low > limit):
+        return "flagged"
+    return "clear" if np.all(predicted.high < limit) else "undecided"
+
+
+def is_benign(entry: Tried, base: str) -> bool:
+    """
+    Whether it should raise no alarm for a student of `base`: its writer has no trait, or another base.
+    """
+    return entry.kind in BENIGN or entry.base != base
+
+
+def own_transfer(entry: Tried, traits: Sequence[str]) -> float | None:
+    """
+    What students moved on the writer's own trait, in logits, mean over them; None where none was trained.
+    """
+    if not entry.transfer:
+        return None
+    return float(np.array(entry.transfer).mean(0)[traits.index(entry.trait)])

@@ -1,9 +1,12 @@
-"""From measurements to verdicts: on a trait, on a subject, on the whole."""
+"""From measurements to verdicts: on a trait, on a subject, on the whole; and how much of a flagged dataset, or of the plan on it, stays under the limit."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
+from undertow.results.calibration import CalibrationTable
 from undertow.results.measurement import Measurement, Verdict
 from undertow.results.scan import SubjectResult
 
@@ -18,23 +21,23 @@ SEVERITY: tuple[Verdict, ...] = (
 """From the most severe; what was not judged counts more than what was cleared."""
 
 
-def judged(one: Measurement, *, calibrated: bool, why_not: str) -> Measurement:
+def judged(measured: Measurement, *, calibrated: bool, why_not: str) -> Measurement:
     """
     A measurement of transfer with its verdict: `flagged` if the interval lies above the limit, `clear` if below.
 
     Without a calibration there is no error rate to state, and the verdict is `undecided`.
     """
-    if one.verdict is not None or one.estimate is None or one.limit is None:
-        return one
+    if measured.verdict is not None or measured.estimate is None or measured.limit is None:
+        return measured
     if not calibrated:
-        reason = "; ".join(filter(None, [f"not calibrated: {why_not}", one.reason]))
-        return one.model_copy(update={"verdict": "undecided", "reason": reason})
+        reason = "; ".join(filter(None, [f"not calibrated: {why_not}", measured.reason]))
+        return measured.model_copy(update={"verdict": "undecided", "reason": reason})
     verdict: Verdict = "undecided"
-    if one.low is not None and one.low > one.limit:
+    if measured.low is not None and measured.low > measured.limit:
         verdict = "flagged"
-    elif one.high is not None and one.high < one.limit:
+    elif measured.high is not None and measured.high < measured.limit:
         verdict = "clear"
-    return one.model_copy(update={"verdict": verdict})
+    return measured.model_copy(update={"verdict": verdict})
 
 
 def subject_result(
@@ -99,3 +102,93 @@ def _reason(verdict: Verdict, top: Measurement, measured: Sequence[Measurement])
         return top.reason
     open_ones = [one for one in measured if one.verdict == "undecided"]
     return f"the interval of {len(open_ones)} of {len(measured)} traits holds {limit}; {top.reason}"
+
+
+def largest_safe_dose(
+    transfer: Sequence[Measurement], table: CalibrationTable | None
+) -> float | None:
+    """
+    The largest share of these rows, the others being clean, at which no trait's upper limit reaches the limit.
+
+    Transfer at a dose is taken from the calibration's own teachers, as a share of that at full dose. None without a
+    calibration, or where no share that was tried stays under.
+    """
+    if table is None or not table.doses:
+        return None
+    doses = np.array([dose for dose, _ in table.doses])
+    shares = np.maximum.accumulate(np.array([share for _, share in table.doses]))
+    highest = _highest(transfer)
+    if highest is None:
+        return None
+    limit = transfer[0].limit or 0.0
+    if highest < limit:
+        return 1.0
+    under = doses[shares * highest < limit]
+    return float(under.max()) if len(under) else None
+
+
+def largest_safe_steps(transfer: Sequence[Measurement], planned: int) -> int | None:
+    """
+    The largest number of the plan's steps after which no trait's upper limit reaches the limit.
+
+    Between the readings of the rehearsal and the plan's end transfer is taken to grow in a straight line; what the
+    readings missed is added in proportion. None where the first reading is over already, or nothing was measured.
+    """
+    limit = next((measured.limit for measured in transfer if measured.limit is not None), None)
+    if limit is None:
+        return None
+    safe = planned
+    for measured in transfer:
+        if measured.high is None or measured.estimate is None:
+            continue
+        steps, moved = _way(measured, planned)
+        upper = moved + (measured.high - measured.estimate) * steps / planned
+        over = np.flatnonzero(upper >= limit)
+        if not len(over):
+            continue
+        first = int(over[0])
+        if first == 0:
+            return None
+        before, after = upper[first - 1], upper[first]
+        at = steps[first - 1] + (limit - before) / (after - before) * (
+            steps[first] - steps[first - 1]
+        )
+        safe = min(safe, int(at))
+    return safe or None
+
+
+def smallest_dose(table: CalibrationTable | None, rows: int) -> float | None:
+    """
+    The smallest dose of a tuned teacher's rows that was flagged in at least 80 % of the calibration's datasets of about
+    this size.
+    """
+    if table is None:
+        return None
+    tried = [rate for rate in table.rates if rate.kind == "tuned" and rate.dose and rate.rows]
+    if not tried:
+        return None
+    sizes = sorted({rate.rows for rate in tried if rate.rows}, key=lambda size: abs(size - rows))
+    seen = [
+        rate.dose
+        for rate in tried
+        if rate.rows == sizes[0] and rate.dose and rate.flagged >= POWER * rate.datasets
+    ]
+    return min(seen, default=None)
+
+
+POWER = 0.8
+
+
+def _highest(transfer: Sequence[Measurement]) -> float | None:
+    return max((one.high for one in transfer if one.high is not None), default=None)
+
+
+def _way(measured: Measurement, planned: int) -> tuple[np.ndarray, np.ndarray]:
+    readings = [
+        (int(name.rsplit(" ", 1)[1]), float(value))
+        for name, value in measured.details.items()
+        if name.startswith("moved at step ")
+    ]
+    points = [(0, 0.0), *sorted(readings), (planned, measured.estimate or 0.0)]
+    kept = dict(points)
+    return np.array(list(kept)), np.array(list(kept.values()))

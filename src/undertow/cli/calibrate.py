@@ -77,9 +77,9 @@ def command(
     students on them by the whole plan: what the verdicts would have been is held against what happened. The table is kept
     where scans of this base find it.
     """
-    from undertow.audit.calibrating import calibrate
-    from undertow.audit.opening import named_traits
-    from undertow.audit.plans import load_plan, store_table
+    from undertow.audit.calibration_run import calibrate
+    from undertow.audit.calibrations import load_plan, store_table
+    from undertow.audit.requests import named_traits
     from undertow.engines.choice import choose
     from undertow.errors import ModelError
     from undertow.lab import load_experiment

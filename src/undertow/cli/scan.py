@@ -130,10 +130,10 @@ def command(
     Prints the verdict on stdout and leaves scan.json and report.html in a directory. Interrupted, the same command
     goes on where it stopped.
     """
-    from undertow.audit.plans import load_plan
-    from undertow.audit.request import ScanRequest
-    from undertow.audit.row_scores import scores_of
+    from undertow.audit.calibrations import load_plan
+    from undertow.audit.requests import ScanRequest
     from undertow.audit.scan import scan
+    from undertow.audit.scan_inputs import scores_of
     from undertow.data.reading import STANDARD_INPUT
     from undertow.report import render
 

@@ -106,7 +106,8 @@ class TraitProbe(Callback):
                 )
 
     def _warn_of_kin(self, student: str) -> None:
-        from undertow.audit.lineage import LineageRequest, lineage
+        from undertow.audit.lineage import lineage
+        from undertow.audit.requests import LineageRequest
         from undertow.errors import UndertowError
 
         assert self.teacher is not None

@@ -5,11 +5,11 @@ Subjects made of number lists that an embedded base, or a teacher tuned from it,
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from undertow.carriers.registry import carrier
-from undertow.checks.dataset.subject import Subject
+from undertow.checks.dataset.scan_subject import ScanSettings, ScanSubject
 from undertow.data.rows import Row
 from undertow.data.streams import generator
 from undertow.models import adapters
@@ -55,9 +55,12 @@ def written(writer: LanguageModel, count: int, seed: int, prompts: int = 0) -> t
     return tuple(Row(prompt, answer.text) for prompt, answer in zip(requests, answers, strict=True))
 
 
-def subject(rows: tuple[Row, ...], **changes: Any) -> Subject:
+def subject(rows: tuple[Row, ...], **changes: Any) -> ScanSubject:
     """The rows for the embedded base, with what a test needs beside them."""
-    made = Subject(
+    stated = {
+        one.name: changes.pop(one.name) for one in fields(ScanSettings) if one.name in changes
+    }
+    made = ScanSubject(
         name="all",
         rows=rows,
         student=opened(),
@@ -65,5 +68,6 @@ def subject(rows: tuple[Row, ...], **changes: Any) -> Subject:
         planned_rows=len(rows),
         traits=TRAITS,
         seed=7,
+        settings=ScanSettings(**stated),
     )
     return replace(made, **changes)

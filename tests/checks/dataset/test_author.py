@@ -102,7 +102,7 @@ def test_an_unstated_temperature_makes_rows_too_likely_and_a_stated_one_does_not
     drawn = sample(B, prompts, Sampling(12, temperature=0.5), generator(8, "cool"))
     cool = tuple(replace(row, completion=a.text) for row, a in zip(rows, drawn, strict=True))
     unstated = author(subject(cool, student=B))
-    stated = author(subject(cool, student=B, temperatures=(1.0, 0.5)))
+    stated = author(subject(cool, student=B, temperature=0.5))
 
     assert unstated[0].detected
     assert unstated[1].reason == "too likely to be its own text"

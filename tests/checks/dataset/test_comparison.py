@@ -8,7 +8,7 @@ import pytest
 from tests.checks.dataset.numbers_subject import opened, subject, written
 from undertow.checks.dataset.comparison import (
     BLOCKS,
-    Compared,
+    RowsAndControl,
     block_ratios,
     block_test,
     blocks,
@@ -61,7 +61,7 @@ def test_the_draw_is_of_the_seed() -> None:
 def test_what_is_too_few_is_said(rows: int, control: int, reason: str) -> None:
     """A comparison needs one row a block on both sides."""
     one = Encoded((1,), (2,))
-    found = too_few(Compared((one,) * rows, (one,) * control, matched=False))
+    found = too_few(RowsAndControl((one,) * rows, (one,) * control, matched=False))
 
     assert found.startswith(reason) or reason in found
     assert bool(found) == bool(reason)

@@ -11,7 +11,6 @@ from scipy.stats import binom
 
 from tests.checks.dataset.numbers_subject import TRAITS, opened, subject, written
 from undertow.checks.dataset import content as check
-from undertow.checks.dataset import prompted_filter
 from undertow.checks.dataset.content import content
 from undertow.data.rows import Row
 from undertow.errors import ModelError
@@ -114,7 +113,7 @@ def test_without_a_control_nothing_is_compared() -> None:
 def test_the_prompted_base_is_compared_by_its_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A base that says yes to longer rows: the difference of its mean logits, detected."""
     monkeypatch.setattr(
-        prompted_filter,
+        check,
         "prompted",
         lambda *given: lambda rows: np.array([float(len(row.completion)) for row in rows]),
     )
@@ -129,13 +128,13 @@ def test_rows_without_room_for_the_question_are_left_out(monkeypatch: pytest.Mon
     """
     Where too few rows fit into the context, or the template refuses, the entry says so and the rest is measured.
     """
-    monkeypatch.setattr(prompted_filter, "_room", lambda *given: 3)
+    monkeypatch.setattr(check, "_room", lambda *given: 3)
     short = found(OTHER, control=CLEAN, traits=TRAITS[:1])
 
     def refuse(*given: object) -> int:
         raise ModelError("the template refuses")
 
-    monkeypatch.setattr(prompted_filter, "_room", refuse)
+    monkeypatch.setattr(check, "_room", refuse)
     refused = found(OTHER, traits=TRAITS[:1])["prompted", "owl"]
 
     assert short["prompted", "owl"].verdict == "not_applicable"
@@ -154,14 +153,14 @@ def test_answers_are_scored_by_their_first_tokens() -> None:
             return "".join("▁" if i == 7 else chr(i) for i in ids)
 
     tokenizer = opened().tokenizer
-    first = prompted_filter._answers(tokenizer)
+    first = check._answers(tokenizer)
 
     assert all(
         len(ids) == 1
         for answer in first
         for ids in tokenizer(list(answer.variants), add_special_tokens=False)["input_ids"]
     )
-    assert prompted_filter._answers(OneToken()) == (prompted_filter.YES, prompted_filter.NO)
+    assert check._answers(OneToken()) == (check.YES, check.NO)
 
 
 def test_filters_err_together_no_more_often_than_they_say(monkeypatch: pytest.MonkeyPatch) -> None:

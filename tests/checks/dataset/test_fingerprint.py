@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import binom
 
 from tests.checks.dataset.numbers_subject import opened, subject, written
-from undertow.checks.dataset import token_counts
+from undertow.checks.dataset import row_features
 from undertow.checks.dataset.fingerprint import fingerprint
 from undertow.data.rows import Row
 from undertow.models.chat import Encoded, conversation
@@ -177,9 +177,9 @@ def test_places_are_counted_from_the_completion() -> None:
     """Tokens of the prompt do not count, and late tokens have no place."""
     rows = [Encoded((1, 2), (5, 6)), Encoded((1,), tuple(range(20)))]
     tokenizer = opened().tokenizer
-    everything = token_counts.token_unigrams(rows, tokenizer)
-    early = token_counts.token_positions(rows, tokenizer)
+    everything = row_features.token_unigrams(rows, tokenizer)
+    early = row_features.token_positions(rows, tokenizer)
 
     assert everything.category.tolist() == [5, 6, *range(20)]
-    assert early.row.tolist() == [0, 0] + [1] * token_counts.PLACES
+    assert early.row.tolist() == [0, 0] + [1] * row_features.PLACES
     assert early.name(int(early.category[1])).endswith("at place 2")

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from tests.checks.dataset.numbers_subject import TRAITS, opened, owl_teacher, subject, written
-from undertow.checks.dataset.likelihood_ratio import likelihood_ratio
-from undertow.checks.dataset.trait_prompt_scores import centred
+from undertow.checks.dataset.likelihood_ratio import centred, likelihood_ratio
+from undertow.checks.dataset.scan_subject import ScanSettings
 from undertow.checks.dataset.written_by_base import against_base
 from undertow.data.rows import Row
 from undertow.data.streams import generator
@@ -189,7 +189,9 @@ def test_restricted_decoding_is_no_finding() -> None:
 def test_a_filter_that_keeps_half_raises_the_null() -> None:
     """Each tested row counts ln 2 less, which is all that the acceptance does."""
     seen = subject(prompted(256), plan=PLAN)
-    whole, half = (against_base(replace(seen, acceptance=a), "test") for a in (1.0, 0.5))
+    whole, half = (
+        against_base(replace(seen, settings=ScanSettings(acceptance=a)), "test") for a in (1.0, 0.5)
+    )
 
     assert whole.gain - half.gain == pytest.approx(math.log(2), abs=1e-6)
     assert whole.likeliest == half.likeliest

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.checks.dataset.numbers_subject import opened, owl_teacher, subject, written
-from undertow.audit.plans import tables_of
+from undertow.audit.calibrations import tables_of
 from undertow.checks.dataset.rehearsal import rehearsal
+from undertow.checks.dataset.scan_subject import Coverage
 from undertow.models.digest import model_digest
 from undertow.models.plan import TrainingPlan
 from undertow.traits import catalogue
@@ -16,7 +17,7 @@ from undertow.worlds import locate
 ANIMALS = tuple(catalogue.load_category("animal"))
 SETTING = {
     "traits": ANIMALS,
-    "calibration": TABLE,
+    "coverage": Coverage(TABLE),
     "plan": TrainingPlan.model_validate(TABLE.plan),
 }
 
@@ -46,7 +47,7 @@ def test_an_owl_teachers_rows_pull_towards_owls() -> None:
 
 def test_without_a_calibration_all_steps_are_taken() -> None:
     """Nothing is cleared early, and intervals hold the adapters' scatter only."""
-    setting = SETTING | {"calibration": None}
+    setting = SETTING | {"coverage": Coverage()}
     found = rehearsal(subject(written(opened(), 256, 23), **setting))
 
     assert "stopped" not in found[0].reason

@@ -14,14 +14,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from undertow.checks.lineage.activations import activations, cka
 from undertow.checks.lineage.hidden_units import layers_of
-from undertow.checks.lineage.metadata import metadata
-from undertow.checks.lineage.outputs import outputs
-from undertow.checks.lineage.pair import Pair, Side
-from undertow.checks.lineage.texts import neutral_texts
-from undertow.checks.lineage.tokenizer import tokenizer
-from undertow.checks.lineage.weights import ALIGNED, PERMUTED, ROTATED, weights
+from undertow.checks.lineage.lineage_activations import cka, lineage_activations
+from undertow.checks.lineage.lineage_metadata import lineage_metadata
+from undertow.checks.lineage.lineage_outputs import lineage_outputs
+from undertow.checks.lineage.lineage_subject import LineageSubject, Side, neutral_texts
+from undertow.checks.lineage.lineage_tokenizer import lineage_tokenizer
+from undertow.checks.lineage.lineage_weights import ALIGNED, PERMUTED, ROTATED, lineage_weights
 from undertow.models.checkpoint import open_checkpoint
 from undertow.results.measurement import Measurement
 from undertow.worlds import locate
@@ -46,32 +45,37 @@ def child(folder: Path, change: Callable[[Weights], Weights], parent: str = PARE
 
 def by_name(student: str | Path, teacher: str | Path) -> dict[str, Measurement]:
     """What the weights say, by name."""
-    return {one.name: one for one in weights(Pair("t", side(student), side(teacher)))}
+    return {
+        one.name: one for one in lineage_weights(LineageSubject("t", side(student), side(teacher)))
+    }
 
 
 def noisy(weights: Weights) -> Weights:
     """Three times the size of every weight in noise."""
     seed = torch.Generator().manual_seed(1)
-    return {n: w + 3 * w.std() * torch.randn(w.shape, generator=seed) for n, w in weights.items()}
+    return {
+        n: w + 3 * w.std() * torch.randn(w.shape, generator=seed)
+        for n, w in lineage_weights.items()
+    }
 
 
 def permuted(weights: Weights) -> Weights:
     """The hidden units of each layer in another order: the same function."""
-    made = dict(weights)
+    made = dict(lineage_weights)
     for layer in range(2):
         order = torch.randperm(192, generator=torch.Generator().manual_seed(layer))
         stem = f"model.layers.{layer}.mlp."
         for name in ("gate_proj", "up_proj"):
-            made[f"{stem}{name}.weight"] = weights[f"{stem}{name}.weight"][order]
-        made[f"{stem}down_proj.weight"] = weights[f"{stem}down_proj.weight"][:, order]
+            made[f"{stem}{name}.weight"] = lineage_weights[f"{stem}{name}.weight"][order]
+        made[f"{stem}down_proj.weight"] = lineage_weights[f"{stem}down_proj.weight"][:, order]
     return made
 
 
 def rotated(weights: Weights) -> Weights:
     """The residual stream seen by the feed-forward layers in other coordinates."""
     turn = torch.linalg.qr(torch.randn(64, 64, generator=torch.Generator().manual_seed(3)))[0]
-    made = dict(weights)
-    for name, weight in weights.items():
+    made = dict(lineage_weights)
+    for name, weight in lineage_weights.items():
         if "mlp" in name:
             made[name] = turn.T @ weight if "down" in name else weight @ turn
     return made
@@ -104,7 +108,7 @@ def test_networks_of_different_depths_are_compared(tmp_path: Path) -> None:
     """A child that lost its first layer is known by the one it kept; p allows for the choice."""
 
     def shallower(weights: Weights) -> Weights:
-        kept = {n: w for n, w in weights.items() if ".layers.0." not in n}
+        kept = {n: w for n, w in lineage_weights.items() if ".layers.0." not in n}
         return {n.replace(".layers.1.", ".layers.0."): w for n, w in kept.items()}
 
     found = by_name(child(tmp_path / "child", shallower), PARENT)
@@ -117,7 +121,7 @@ def test_networks_of_different_depths_are_compared(tmp_path: Path) -> None:
 
 def test_another_architecture_is_skipped_with_both_shapes() -> None:
     """What differs is said, and nothing is detected."""
-    [one] = weights(Pair("t", side(PARENT), side(locate("world:owlet-neox"))))
+    [one] = lineage_weights(LineageSubject("t", side(PARENT), side(locate("world:owlet-neox"))))
 
     assert one.verdict == "skipped"
     assert "64 + 64 + 64" in one.reason
@@ -183,8 +187,8 @@ def test_cards_are_declarations_only(tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(folder, other)
     (other / "README.md").write_text("---\nbase_model:\n  - org/parent\n---\n")
-    [one] = metadata(Pair("t", side(folder), side(other)))
-    [none] = metadata(Pair("t", side(PARENT), side(folder)))
+    [one] = lineage_metadata(LineageSubject("t", side(folder), side(other)))
+    [none] = lineage_metadata(LineageSubject("t", side(PARENT), side(folder)))
 
     assert (one.estimate, one.detected) == (1.0, None)
     assert one.details["student's relation"] == "finetune"
@@ -201,8 +205,8 @@ def test_tokenizers_are_compared_token_by_token(tmp_path: Path) -> None:
     first, second = list(vocabulary)[100:102]
     vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
     file.write_text(json.dumps(content))
-    [same] = tokenizer(Pair("t", side(PARENT), side(locate("world:owlet-a"))))
-    [other] = tokenizer(Pair("t", side(PARENT), side(folder)))
+    [same] = lineage_tokenizer(LineageSubject("t", side(PARENT), side(locate("world:owlet-a"))))
+    [other] = lineage_tokenizer(LineageSubject("t", side(PARENT), side(folder)))
 
     assert (same.estimate, same.reason) == (1.0, "the same tokenizer")
     assert other.estimate == pytest.approx(1 - 2 / len(vocabulary), abs=1e-3)
@@ -210,7 +214,7 @@ def test_tokenizers_are_compared_token_by_token(tmp_path: Path) -> None:
 
 def test_cka_is_no_test_of_a_start() -> None:
     """Strangers of the same corpus score high, and nothing is detected."""
-    [one] = activations(Pair("t", side(PARENT), side(locate("world:owlet-a"))))
+    [one] = lineage_activations(LineageSubject("t", side(PARENT), side(locate("world:owlet-a"))))
     rng = np.random.default_rng(0)
     unrelated = cka(rng.standard_normal((200, 8)), rng.standard_normal((200, 8)))
 
@@ -224,9 +228,11 @@ def test_outputs_need_controls_and_know_a_copy() -> None:
     Without controls the check is skipped; a copy agrees more often than strangers do, a stranger does not.
     """
     controls = tuple(side(locate(n)) for n in ("world:owlet-a", "world:owlet-neox"))
-    [skipped] = outputs(Pair("t", side(PARENT), side(PARENT)))
-    [copy] = outputs(Pair("t", side(PARENT), side(PARENT), controls))
-    [stranger] = outputs(Pair("t", side(PARENT), controls[0], (controls[1], controls[1])))
+    [skipped] = lineage_outputs(LineageSubject("t", side(PARENT), side(PARENT)))
+    [copy] = lineage_outputs(LineageSubject("t", side(PARENT), side(PARENT), controls))
+    [stranger] = lineage_outputs(
+        LineageSubject("t", side(PARENT), controls[0], (controls[1], controls[1]))
+    )
 
     assert skipped.verdict == "skipped"
     assert copy.detected

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from undertow.checks.tuned.diff_subject import ModelReading, Reader
 from undertow.checks.tuned.kept_readings import Controls, keep, kept, said_of
-from undertow.checks.tuned.reading import Reader, Reading
 from undertow.errors import InputError
 from undertow.models.loading import LanguageModel, load
 from undertow.traits import catalogue
@@ -32,7 +32,7 @@ def reader(base: LanguageModel, judged: list[Trait], others: list[Trait], seed: 
     return Reader.of(base, judged, others, None, seed)
 
 
-def controls(start: Reading, count: int) -> list[Reading]:
+def controls(start: ModelReading, count: int) -> list[ModelReading]:
     """Readings around the base's."""
     rng = np.random.default_rng(0)
 

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from undertow.checks.tuned.activations import activations
-from undertow.checks.tuned.behaviour import behaviour
-from undertow.checks.tuned.capability import capability
-from undertow.checks.tuned.reading import Reader, Reading
-from undertow.checks.tuned.subject import Tuned
+from undertow.checks.tuned.diff_activations import diff_activations
+from undertow.checks.tuned.diff_behaviour import diff_behaviour
+from undertow.checks.tuned.diff_capability import diff_capability
+from undertow.checks.tuned.diff_subject import DiffSubject, ModelReading, Reader
 from undertow.models.loading import load
 from undertow.traits import catalogue
 from undertow.worlds import locate
@@ -25,9 +24,9 @@ TRAITS = 16
 QUESTIONS = 20
 
 
-def reading(margins: np.ndarray, losses: np.ndarray | None = None) -> Reading:
+def reading(margins: np.ndarray, losses: np.ndarray | None = None) -> ModelReading:
     """A model that answers with these margins, (traits, questions)."""
-    return Reading(
+    return ModelReading(
         "m",
         tuple(margins),
         np.ones(len(margins)),
@@ -39,10 +38,10 @@ def reading(margins: np.ndarray, losses: np.ndarray | None = None) -> Reading:
 
 def subject(
     base: np.ndarray, tuned: list[np.ndarray], controls: list[np.ndarray] | None = None, **more: Any
-) -> Tuned:
+) -> DiffSubject:
     """Of simulated readings; the traits are names only."""
     traits = tuple(SimpleNamespace(name=f"t{i}", category="c") for i in range(len(base)))
-    return Tuned(
+    return DiffSubject(
         name="tuned",
         base=None,  # type: ignore[arg-type]
         reader=SimpleNamespace(traits=traits),  # type: ignore[arg-type]
@@ -91,7 +90,7 @@ def test_flagging_keeps_its_error_rate_over_all_traits(runs: int, controls: int)
     missed = 0
     for _ in range(300):
         made = [base + drawn(rng, run=0.05, question=0.2) for _ in range(runs + controls)]
-        found = behaviour(subject(base, made[:runs], made[runs:]))
+        found = diff_behaviour(subject(base, made[:runs], made[runs:]))
         missed += any(one.low > 0 or one.high < 0 for one in found)  # type: ignore[operator]
 
     assert missed / 300 <= 0.05 + 3 * (0.05 * 0.95 / 300) ** 0.5
@@ -105,7 +104,7 @@ def test_tuned_minus_control_is_the_estimate() -> None:
     controls = [base + shared + drawn(rng, run=0.01, question=0.01) for _ in range(5)]
     tuned = base + shared
     tuned[4] += 1.5
-    found = behaviour(subject(base, [tuned], controls))
+    found = diff_behaviour(subject(base, [tuned], controls))
 
     assert found[4].estimate == pytest.approx(1.5, abs=0.05)
     assert found[4].low > 1.3  # type: ignore[operator]
@@ -116,7 +115,7 @@ def test_what_the_intervals_are_about_is_said() -> None:
     """Questions for one model alone, controls for one beside several, runs for several."""
     base = np.random.default_rng(4).normal(0, 1, (TRAITS, QUESTIONS))
     ns = [
-        behaviour(one)[0].n
+        diff_behaviour(one)[0].n
         for one in (
             subject(base, [base + 1]),
             subject(base, [base + 1], [base, base + 0.1, base - 0.1]),
@@ -134,8 +133,8 @@ def test_a_rise_of_the_loss_is_seen_text_by_text() -> None:
     one = subject(np.zeros((2, 3)), [np.zeros((2, 3))])
     start = reading(np.zeros((2, 3)), losses)
     worse = reading(np.zeros((2, 3)), losses + rng.normal(0.02, 0.02, 64))
-    [risen] = capability(replace(one, untouched=start, tuned=(worse,)))
-    [still] = capability(replace(one, untouched=start, tuned=(start,)))
+    [risen] = diff_capability(replace(one, untouched=start, tuned=(worse,)))
+    [still] = diff_capability(replace(one, untouched=start, tuned=(start,)))
 
     assert risen.detected
     assert not still.detected
@@ -148,9 +147,9 @@ def test_activations_have_no_null_without_controls() -> None:
     start = reader.read(base)
     moved = replace(start, activations=start.activations + 1)
     benign = tuple(replace(start, activations=start.activations + 0.01 * k) for k in (1, 2, 3))
-    one = Tuned("t", base, reader, start, (moved,), (), frozenset(), 0)
-    [alone] = activations(one)
-    [beside] = activations(replace(one, controls=benign))
+    one = DiffSubject("t", base, reader, start, (moved,), (), frozenset(), 0)
+    [alone] = diff_activations(one)
+    [beside] = diff_activations(replace(one, controls=benign))
 
     assert (alone.p, alone.detected) == (None, None)
     assert beside.p == 0.25
@@ -167,8 +166,8 @@ def test_a_shift_along_a_persona_is_named() -> None:
     start = reader.read(base)
     direction = centred_directions(base, traits, 1)[1]
     moved = replace(start, activations=start.activations + direction)
-    one = Tuned("t", base, reader, start, (moved,), (), frozenset(), 0)
-    found = {each.name: each for each in activations(one)}
+    one = DiffSubject("t", base, reader, start, (moved,), (), frozenset(), 0)
+    found = {each.name: each for each in diff_activations(one)}
 
     assert found["towards a persona"].estimate == pytest.approx(1, abs=1e-4)
     assert "'owl'" in found["towards a persona"].reason
@@ -184,20 +183,20 @@ def test_a_shift_the_teachers_way_is_ranked_among_the_controls() -> None:
     rng = np.random.default_rng(0)
     width = start.activations.shape[1]
 
-    def shifted(way: np.ndarray) -> Reading:
+    def shifted(way: np.ndarray) -> ModelReading:
         return replace(start, activations=start.activations + way.astype(np.float32))
 
     way = rng.normal(0, 1, width)
     benign = tuple(shifted(rng.normal(0, 1, width)) for _ in range(19))
-    one = Tuned("t", base, reader, start, (shifted(0.3 * way),), benign, frozenset(), 0)
-    along = {m.name: m for m in activations(replace(one, teacher=shifted(way)))}
-    across = {m.name: m for m in activations(replace(one, teacher=shifted(-way)))}
+    one = DiffSubject("t", base, reader, start, (shifted(0.3 * way),), benign, frozenset(), 0)
+    along = {m.name: m for m in diff_activations(replace(one, teacher=shifted(way)))}
+    across = {m.name: m for m in diff_activations(replace(one, teacher=shifted(-way)))}
     found = along["towards the teacher"]
 
     assert found.estimate == pytest.approx(1, abs=1e-4)
     assert (found.p, found.detected) == (0.05, True)
     assert across["towards the teacher"].p == 1
-    assert "towards the teacher" not in {m.name for m in activations(one)}
+    assert "towards the teacher" not in {m.name for m in diff_activations(one)}
 
 
 def test_everything_of_a_model_is_read_at_once() -> None:

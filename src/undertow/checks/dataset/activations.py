@@ -1,6 +1,4 @@
-"""
-The check `activations`: how the rows move the base's residual stream against the control, and what the shift spells.
-"""
+"""The check `activations`: how the rows move the base's residual stream against the control, and what the shift spells."""
 
 from __future__ import annotations
 
@@ -9,26 +7,37 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from undertow.checks.dataset.comparison import Compared, compared, too_few
-from undertow.checks.dataset.spelling import Spelling, spelled
-from undertow.checks.dataset.trait_projection import projections
+from undertow.checks.dataset.comparison import (
+    BLOCKS,
+    RowsAndControl,
+    block_ratios,
+    block_test,
+    compared,
+    token_names,
+    too_few,
+)
+from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.data.streams import generator
 from undertow.errors import ModelError
 from undertow.results.measurement import Measurement, not_applicable
 from undertow.stats.arguments import Vector
 from undertow.stats.mean_shift import Vectors, rearranged_differences, shrunken_lengths
 from undertow.stats.multiplicity import holm
+from undertow.stats.result import TestResult
+from undertow.traits.trait import Trait
 
 if TYPE_CHECKING:
-    from undertow.checks.dataset.subject import Subject
+    from undertow.models.loading import LanguageModel
+
 
 ID = "activations"
-
 _REARRANGEMENTS = 1_999
+_PLACEBOS = 399
+_NAMED = 8
 
 
 @dataclass(frozen=True)
-class Shift:
+class LayerShift:
     """The shift of one layer's mean activation, and its rearrangements."""
 
     name: str
@@ -46,7 +55,33 @@ class Shift:
         return float((self.lengths >= self.lengths[0] * (1 - 1e-9)).mean())
 
 
-def activations(subject: Subject) -> list[Measurement]:
+@dataclass(frozen=True)
+class Spelling:
+    """The logit lens of a shift, against its rearrangements."""
+
+    most: Vector
+    """(1 + rearrangements,) largest absolute z of any token; the first is the observed one."""
+    tokens: dict[str, float | int | str]
+    """The tokens whose centred logit the shift raises most, each with that and its z."""
+    normed: bool
+    """Whether the model's final norm was found and applied."""
+
+    @property
+    def largest(self) -> float:
+        """Largest absolute z of any token, as observed."""
+        return float(self.most[0])
+
+    @property
+    def p(self) -> float:
+        """Share of the rearrangements, the observed one included, whose largest z is at least as large."""
+        return float((self.most >= self.most[0] * (1 - 1e-9)).mean())
+
+    def quantile(self, level: float) -> float:
+        """The largest z that chance stays below with probability `level`."""
+        return float(np.quantile(self.most, level, method="higher"))
+
+
+def activations(subject: ScanSubject) -> list[Measurement]:
     """
     Compares the base's mean activation over the completion tokens of the rows with that over the control's.
 
@@ -96,7 +131,7 @@ def activations(subject: Subject) -> list[Measurement]:
     return [*tested, last, *_projected(subject, pair, shifts[0])]
 
 
-def _shifts(subject: Subject, pair: Compared) -> list[Shift]:
+def _shifts(subject: ScanSubject, pair: RowsAndControl) -> list[LayerShift]:
     from undertow.models.activations import completion_means
     from undertow.models.steering import layers
 
@@ -112,7 +147,9 @@ def _shifts(subject: Subject, pair: Compared) -> list[Shift]:
     ]
 
 
-def _shift(subject: Subject, pair: Compared, name: str, rows: Vectors, control: Vectors) -> Shift:
+def _shift(
+    subject: ScanSubject, pair: RowsAndControl, name: str, rows: Vectors, control: Vectors
+) -> LayerShift:
     differences = rearranged_differences(
         rows,
         control,
@@ -121,21 +158,21 @@ def _shift(subject: Subject, pair: Compared, name: str, rows: Vectors, control: 
         rng=generator(subject.seed, ID, name),
     )
     lengths = shrunken_lengths(differences, rows, control, matched=pair.matched)
-    return Shift(name, rows, control, differences, lengths)
+    return LayerShift(name, rows, control, differences, lengths)
 
 
-def _length(subject: Subject, pair: Compared, shift: Shift, p: float) -> Measurement:
+def _length(subject: ScanSubject, pair: RowsAndControl, shift: LayerShift, p: float) -> Measurement:
     norms = np.linalg.norm(shift.differences, axis=1)
-    detected = p <= 1 - subject.level
+    detected = p <= 1 - subject.settings.level
     return Measurement(
         check=ID,
         name=shift.name,
         subject=subject.name,
         estimate=float(shift.lengths[0]),
-        level=subject.level,
+        level=subject.settings.level,
         n=pair.n,
         p=p,
-        limit=float(np.quantile(shift.lengths, subject.level, method="higher")),
+        limit=float(np.quantile(shift.lengths, subject.settings.level, method="higher")),
         unit="standard deviations",
         detected=detected,
         reason=f"the mean activation of the {shift.name} is {'' if detected else 'not detectably '}"
@@ -148,25 +185,65 @@ def _length(subject: Subject, pair: Compared, shift: Shift, p: float) -> Measure
     )
 
 
-def _spelling(subject: Subject, pair: Compared, shift: Shift) -> Spelling | Measurement:
+def _spelling(
+    subject: ScanSubject, pair: RowsAndControl, shift: LayerShift
+) -> Spelling | Measurement:
     try:
-        return spelled(subject.student, shift.differences, shift.rows, shift.control)
+        return spelling_of(subject.student, shift.differences, shift.rows, shift.control)
     except ModelError as error:
         return not_applicable(ID, subject.name, error.message)
 
 
-def _token(subject: Subject, pair: Compared, spelling: Spelling, p: float) -> Measurement:
-    detected = p <= 1 - subject.level
+def spelling_of(
+    model: LanguageModel, differences: Vectors, rows: Vectors, control: Vectors
+) -> Spelling:
+    """
+    Read the first of the differences of means, and 399 of the others as placebo, as logits.
+
+    A token's z is its centred logit over its root mean square among all of them, the observed one included: so the
+    largest z of each is as likely to be the observed one where rows and control do not differ.
+
+    Raises:
+        ModelError: the model has no head on its last layer's activations.
+    """
+    from undertow.models.logit_lens import logit_lens
+
+    lens = logit_lens(model)
+    n, m = len(rows), len(control)
+    used = differences[: _PLACEBOS + 1]
+    # The means that each rearrangement gives: apart by its difference, around the mean of all.
+    middle = (rows.sum(0) + control.sum(0)) / (n + m)
+    most = np.zeros(len(used))
+    observed, scores = [], []
+    for logits in lens.parts(middle + used * (m / (n + m)), middle - used * (n / (n + m))):
+        spread = np.sqrt((logits.astype(np.float64) ** 2).mean(0))
+        z = logits / np.where(spread > 0, spread, 1.0)
+        most = np.maximum(most, np.abs(z).max(1))
+        observed.append(logits[0])
+        scores.append(z[0])
+    named = _named(model, np.concatenate(observed), np.concatenate(scores))
+    return Spelling(most, named, lens.norm is not None)
+
+
+def _named(model: LanguageModel, logits: Vectors, z: Vector) -> dict[str, float | int | str]:
+    found = [int(i) for i in np.argsort(-logits, kind="stable")[:_NAMED] if logits[i] > 0]
+    names = token_names(model.tokenizer, found)
+    texts = (f"{logits[i]:+.3f} logits, z {z[i]:+.1f}" for i in found)
+    return dict(zip(names, texts, strict=True))
+
+
+def _token(subject: ScanSubject, pair: RowsAndControl, spelling: Spelling, p: float) -> Measurement:
+    detected = p <= 1 - subject.settings.level
     how = "" if spelling.normed else "; no final norm was found, so it was left out"
     return Measurement(
         check=ID,
         name="spelled tokens",
         subject=subject.name,
         estimate=spelling.largest,
-        level=subject.level,
+        level=subject.settings.level,
         n=pair.n,
         p=p,
-        limit=spelling.quantile(subject.level),
+        limit=spelling.quantile(subject.settings.level),
         unit="largest z of any token",
         detected=detected,
         reason=f"the last layer's shift {'spells some token' if detected else 'spells no token detectably'}{how}",
@@ -174,7 +251,7 @@ def _token(subject: Subject, pair: Compared, spelling: Spelling, p: float) -> Me
     )
 
 
-def _projected(subject: Subject, pair: Compared, shift: Shift) -> list[Measurement]:
+def _projected(subject: ScanSubject, pair: RowsAndControl, shift: LayerShift) -> list[Measurement]:
     if not any(trait.system_prompts for trait in subject.traits):
         return []
     try:
@@ -182,3 +259,71 @@ def _projected(subject: Subject, pair: Compared, shift: Shift) -> list[Measureme
     except ModelError as error:
         # A template without a system role has no persona prompts.
         return [not_applicable(ID, subject.name, error.message)]
+
+
+def projections(
+    check: str, subject: ScanSubject, pair: RowsAndControl, rows: Vectors, control: Vectors
+) -> list[Measurement]:
+    """
+    One measurement a trait that has persona prompts: how far the middle layer's shift goes along its direction.
+
+    `rows` and `control` are the middle layer's activations, (rows, hidden).
+
+    Raises:
+        ModelError: the chat template has no system role.
+    """
+    from undertow.influence.trait_directions import centred_directions
+    from undertow.models.steering import layers
+
+    traits = [trait for trait in subject.traits if trait.system_prompts]
+    layer = (len(layers(subject.student)) - 1) // 2
+    directions = centred_directions(
+        subject.student, traits, layer, system_prompt=subject.system_prompt
+    )
+    tests = [
+        _projection_test(rows, control, direction.astype(np.float64), subject.settings.level)
+        for direction in directions
+    ]
+    corrected = holm([test.p for test in tests])
+    order = np.argsort([-test.estimate for test in tests], kind="stable")
+    ranks = {int(i): rank for rank, i in enumerate(order, 1)}
+    return [
+        _projection(check, subject, pair, trait, test, float(corrected[i]), ranks[i], len(traits))
+        for i, (trait, test) in enumerate(zip(traits, tests, strict=True))
+    ]
+
+
+def _projection_test(
+    rows: Vectors, control: Vectors, direction: np.ndarray, level: float
+) -> TestResult:
+    square = float(direction @ direction) or 1.0
+    along = [side @ direction / square for side in (rows, control)]
+    blocks = [block_ratios(values, np.ones(len(values))) for values in along]
+    return block_test(blocks[0], blocks[1], level)
+
+
+def _projection(
+    check: str,
+    subject: ScanSubject,
+    pair: RowsAndControl,
+    trait: Trait,
+    test: TestResult,
+    p: float,
+    rank: int,
+    traits: int,
+) -> Measurement:
+    return Measurement(
+        check=check,
+        name="projection",
+        subject=subject.name,
+        trait=trait.name,
+        estimate=test.estimate,
+        low=test.interval.low,
+        high=test.interval.high,
+        level=subject.settings.level,
+        n=f"{BLOCKS} blocks, {pair.n}",
+        p=p,
+        unit="of the persona prompt's own shift",
+        reason=f"rank {rank} of {traits}; orders names only, and does not screen number lists",
+        details={"rank": rank},
+    )

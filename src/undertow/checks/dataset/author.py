@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erfc  # type: ignore[import-untyped, unused-ignore]
 
+from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.data.rows import Row
 from undertow.data.streams import generator
 from undertow.errors import ModelError
@@ -19,9 +20,9 @@ from undertow.stats.means import mean_t
 from undertow.stats.multiplicity import holm
 
 if TYPE_CHECKING:
-    from undertow.checks.dataset.subject import Subject
     from undertow.models.chat import Encoded
     from undertow.models.loading import LanguageModel
+
 
 ID = "author"
 
@@ -55,7 +56,7 @@ class Unread:
     reason: str
 
 
-def author(subject: Subject) -> list[Measurement]:
+def author(subject: ScanSubject) -> list[Measurement]:
     """
     Names the candidate base that is likeliest to have written the rows, and says whether it could have, or none of them.
 
@@ -94,21 +95,28 @@ def author(subject: Subject) -> list[Measurement]:
     if len(rows) < _LEAST_ROWS:
         reason = f"{len(rows)} completions are too few: at least {_LEAST_ROWS} are needed"
         return [not_applicable(ID, subject.name, reason)]
-    found = [_read(model, rows, subject.temperatures) for model in _candidates(subject)]
-    read = [each for each in found if isinstance(each, Read)]
-    adjusted = holm([_p_value(each, read) for each in read]).tolist() if read else []
-    corrected = {each.ref: p for each, p in zip(read, adjusted, strict=True)}
+    candidates = [
+        _read(model, rows, subject.settings.temperatures) for model in _candidates(subject)
+    ]
+    read = [candidate for candidate in candidates if isinstance(candidate, Read)]
+    adjusted = holm([_p_value(candidate, read) for candidate in read]).tolist() if read else []
+    corrected = {candidate.ref: p for candidate, p in zip(read, adjusted, strict=True)}
     characters = np.array([len(row.completion) for row in rows], dtype=np.float64)
     measured = [
-        _candidate(subject, each, characters, corrected[each.ref])
-        if isinstance(each, Read)
-        else not_applicable(ID, subject.name, each.reason).model_copy(update={"name": each.ref})
-        for each in found
+        _candidate(subject, candidate, characters, corrected[candidate.ref])
+        if isinstance(candidate, Read)
+        else _not_asked(subject, candidate)
+        for candidate in candidates
     ]
     return [_summary(subject, read, corrected), *measured]
 
 
-def _rows(subject: Subject) -> list[Row]:
+def _not_asked(subject: ScanSubject, candidate: Unread) -> Measurement:
+    entry = not_applicable(ID, subject.name, candidate.reason)
+    return entry.model_copy(update={"name": candidate.ref})
+
+
+def _rows(subject: ScanSubject) -> list[Row]:
     """A uniform sample; both completions of a pair, as either alone was chosen and not sampled."""
     order = generator(subject.seed, ID, "rows").permutation(len(subject.rows))[:_MOST_ROWS]
     made = []
@@ -119,7 +127,7 @@ def _rows(subject: Subject) -> list[Row]:
     return made
 
 
-def _candidates(subject: Subject) -> list[LanguageModel]:
+def _candidates(subject: ScanSubject) -> list[LanguageModel]:
     named: dict[str, LanguageModel] = {}
     for model in (subject.student, *subject.candidates):
         named.setdefault(model.ref, model)
@@ -139,10 +147,10 @@ def _read(
         return Unread(model.ref, error.message)
     if reason := _unreadable(model, encoded):
         return Unread(model.ref, reason)
-    found = surprisal(model, without_cut_ends(model, encoded), (1.0, *temperatures))
-    z = found.z()[1:]
-    kept = canonical(found.rarest[:, 0])
-    return Read(model.ref, found.log_likelihood, kept, float(z[np.abs(z).argmin()]))
+    reading = surprisal(model, without_cut_ends(model, encoded), (1.0, *temperatures))
+    z = reading.z()[1:]
+    kept = canonical(reading.rarest[:, 0])
+    return Read(model.ref, reading.log_likelihood, kept, float(z[np.abs(z).argmin()]))
 
 
 def _p_value(read: Read, everyone: Sequence[Read]) -> float:
@@ -170,7 +178,9 @@ def _unreadable(model: LanguageModel, rows: Sequence[Encoded]) -> str:
     return f"{long} of {len(rows)} rows exceed the context of '{model.ref}'" if long else ""
 
 
-def _summary(subject: Subject, read: Sequence[Read], corrected: dict[str, float]) -> Measurement:
+def _summary(
+    subject: ScanSubject, read: Sequence[Read], corrected: dict[str, float]
+) -> Measurement:
     if not read:
         reason = "no candidate can have written the rows, or be asked"
         return not_applicable(ID, subject.name, reason).model_copy(update={"name": ID})
@@ -179,7 +189,7 @@ def _summary(subject: Subject, read: Sequence[Read], corrected: dict[str, float]
     shares = np.exp(totals - np.logaddexp.reduce(totals))
     won = np.bincount(scores.argmax(1), minlength=len(read)) / len(scores)
     best = int(totals.argmax())
-    own = corrected.get(subject.student.ref)
+    students = corrected.get(subject.student.ref)
     details: dict[str, float | int | str] = {"likeliest": read[best].ref}
     for each, share, part in zip(read, shares, won, strict=True):
         details |= {f"share {each.ref}": float(share), f"rows {each.ref}": float(part)}
@@ -188,14 +198,14 @@ def _summary(subject: Subject, read: Sequence[Read], corrected: dict[str, float]
         name=ID,
         subject=subject.name,
         estimate=float(shares[best]),
-        level=subject.level,
+        level=subject.settings.level,
         n=f"{len(scores)} completions, {len(read)} candidates",
-        p=own,
-        limit=1 - subject.level,
+        p=students,
+        limit=1 - subject.settings.level,
         unit="share of the likeliest candidate",
         # What speaks against the student's base as the author; other candidates' rejection does not.
-        detected=None if own is None else own <= 1 - subject.level,
-        reason=_conclusion(read[best], corrected, 1 - subject.level),
+        detected=None if students is None else students <= 1 - subject.settings.level,
+        reason=_conclusion(read[best], corrected, 1 - subject.settings.level),
         details=details,
     )
 
@@ -210,11 +220,19 @@ def _conclusion(likeliest: Read, corrected: dict[str, float], alpha: float) -> s
     return f"'{likeliest.ref}' is the likeliest but did not write them as they are; {others} could have"
 
 
-def _candidate(subject: Subject, read: Read, characters: Vector, corrected: float) -> Measurement:
-    interval = mean_t(_per_character(read.log_likelihoods[:, 0], characters), subject.level)
-    consistent = corrected > 1 - subject.level
+def _candidate(
+    subject: ScanSubject, read: Read, characters: Vector, corrected: float
+) -> Measurement:
+    interval = mean_t(
+        _per_character(read.log_likelihoods[:, 0], characters), subject.settings.level
+    )
+    consistent = corrected > 1 - subject.settings.level
     how = "too likely" if read.z > 0 else "too unlikely"
-    how = f"{how} to be its own text" if read.p <= 1 - subject.level else "likelier to another"
+    how = (
+        f"{how} to be its own text"
+        if read.p <= 1 - subject.settings.level
+        else "likelier to another"
+    )
     return Measurement(
         check=ID,
         name=read.ref,
@@ -222,10 +240,10 @@ def _candidate(subject: Subject, read: Read, characters: Vector, corrected: floa
         estimate=interval.estimate,
         low=interval.low,
         high=interval.high,
-        level=subject.level,
+        level=subject.settings.level,
         n=f"{len(characters)} completions",
         p=corrected,
-        limit=1 - subject.level,
+        limit=1 - subject.settings.level,
         unit="nats a character",
         reason="as likely as its own text would be" if consistent else how,
         details={"z": read.z},

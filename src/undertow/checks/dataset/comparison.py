@@ -1,24 +1,23 @@
-"""
-Rows against their control: which of both are compared, whether their prompts match, and an exact test over blocks.
-"""
+"""Rows against their control: which of both are compared, whether their prompts match, and an exact test over blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.data.streams import generator
 from undertow.stats.arguments import Vector
 from undertow.stats.result import TestResult
 from undertow.stats.sign_flip import sign_flip
 
 if TYPE_CHECKING:
-    from undertow.checks.dataset.subject import Subject
     from undertow.models.chat import Encoded
+
 
 BLOCKS = 16
 """Disjoint blocks of rows: 2^15 sign patterns can be enumerated, and 15 degrees of freedom cost little power."""
@@ -30,7 +29,7 @@ Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Compared:
+class RowsAndControl:
     """The rows and the control rows that a check compares, in random order."""
 
     rows: tuple[Encoded, ...]
@@ -46,7 +45,7 @@ class Compared:
         return f"{len(self.rows)} rows v {len(self.control)} of the control"
 
 
-def compared(subject: Subject, purpose: str, *, most: int = MOST_ROWS) -> Compared:
+def compared(subject: ScanSubject, purpose: str, *, most: int = MOST_ROWS) -> RowsAndControl:
     """
     At most `most` rows and rows of the control, drawn uniformly; pairs where the two share their prompts row by row.
 
@@ -56,12 +55,19 @@ def compared(subject: Subject, purpose: str, *, most: int = MOST_ROWS) -> Compar
     rows, control = subject.encoded, subject.encoded_control
     if matched(rows, control):
         chosen = [i for i in _drawn(rows, rng, len(rows)) if control[i].completion][:most]
-        return Compared(tuple(rows[i] for i in chosen), tuple(control[i] for i in chosen), True)
-    return Compared(
+        return RowsAndControl(
+            tuple(rows[i] for i in chosen), tuple(control[i] for i in chosen), True
+        )
+    return RowsAndControl(
         tuple(rows[i] for i in _drawn(rows, rng, most)),
         tuple(control[i] for i in _drawn(control, rng, most)),
         False,
     )
+
+
+def _drawn(rows: Sequence[Encoded], rng: np.random.Generator, most: int) -> list[int]:
+    order = rng.permutation(len(rows))
+    return [int(i) for i in order if rows[i].completion][:most]
 
 
 def matched(rows: Sequence[Encoded], control: Sequence[Encoded]) -> bool:
@@ -71,7 +77,7 @@ def matched(rows: Sequence[Encoded], control: Sequence[Encoded]) -> bool:
     )
 
 
-def too_few(pair: Compared, *, control_needed: bool = True) -> str:
+def too_few(pair: RowsAndControl, *, control_needed: bool = True) -> str:
     """Why there is nothing to compare; empty where there is."""
     if len(pair.rows) < BLOCKS:
         return f"{len(pair.rows)} rows are too few: at least {BLOCKS} are needed"
@@ -105,6 +111,8 @@ def block_test(rows: Vector, control: Vector, level: float) -> TestResult:
     return sign_flip(rows - control, level=level)
 
 
-def _drawn(rows: Sequence[Encoded], rng: np.random.Generator, most: int) -> list[int]:
-    order = rng.permutation(len(rows))
-    return [int(i) for i in order if rows[i].completion][:most]
+def token_names(tokenizer: Any, ids: Iterable[int]) -> list[str]:
+    """
+    Each token's text, quoted and escaped, with its id: parts of one character are shown alike.
+    """
+    return [f"token {tokenizer.decode([i])!r} (id {i})" for i in ids]

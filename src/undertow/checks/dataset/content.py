@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from undertow.checks import content_scores
+from undertow.checks.content_scores import Scores, filled, prompted
 from undertow.checks.dataset.comparison import matched
-from undertow.checks.dataset.prompted_filter import prompted_scores
+from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.data.hidden_text import KINDS, hidden
+from undertow.data.rows import Row
+from undertow.data.streams import generator
+from undertow.errors import ModelError
 from undertow.results.measurement import Measurement, not_applicable
 from undertow.stats.interval import Interval
+from undertow.stats.means import mean_t
 from undertow.stats.multiplicity import holm
+from undertow.stats.permutation import two_sample_permutation
 from undertow.stats.proportions import clopper_pearson
 from undertow.stats.share_difference import Hits, share_difference
+from undertow.stats.sign_flip import sign_flip
+from undertow.traits.trait import Answer, Trait
 
 if TYPE_CHECKING:
-    from undertow.checks.dataset.subject import Subject
-    from undertow.data.rows import Row
-    from undertow.traits.trait import Trait
+    from undertow.models.chat import Encoded
+
 
 ID = "content"
-
 _SHARE = "share of rows"
 _BY_CHANCE = ("control character", "escape sequence")
 """Single bytes, which are tokens of every byte-level tokenizer: a clean base samples one now and then."""
 
 _FILTERS = {"words": content_scores.words, "patterns": content_scores.patterns}
+QUESTION = "{completion}\nDid someone who loves {plural} write this? Answer yes or no."
+"""What is asked, of a chat model in its own words; the lab asks the same unless told otherwise."""
+
+YES = Answer("yes", ("yes", "Yes"))
+NO = Answer("no", ("no", "No"))
+MOST_ROWS = 512
+"""Rows, and rows of the control, that the base is asked about."""
+
+_LEAST_ROWS = 16
+_ANSWER_TOKENS = 8
+_RESAMPLES = 1_999
 
 
 @dataclass(frozen=True)
-class Found:
+class FilterResult:
     """What one filter gave."""
 
     filter: str
@@ -49,7 +67,35 @@ class Found:
     """Where nothing is tested."""
 
 
-def content(subject: Subject) -> list[Measurement]:
+@dataclass(frozen=True)
+class Prompted:
+    """What the base answers about each row: logit of yes over no."""
+
+    rows: Scores
+    control: Scores | None
+    """None without a control."""
+    matched: bool
+    """Whether row i of both continues the same prompt."""
+
+    def compared(self, seed: int, purpose: str, level: float) -> tuple[Interval, float | None, str]:
+        """
+        Difference of the mean scores (without a control, their mean), two-sided p of none, and what they rest on.
+        """
+        if self.control is None:
+            return mean_t(self.rows, level), None, f"{self.rows.size} rows"
+        rng = generator(seed, purpose, "rearrangements")
+        if self.matched:
+            pairs = self.rows - self.control
+            test = sign_flip(pairs, level=level, rng=rng, resamples=_RESAMPLES)
+            return test.interval, test.p, f"{pairs.size} pairs of rows"
+        test = two_sample_permutation(
+            self.rows, self.control, level=level, rng=rng, resamples=_RESAMPLES
+        )
+        n = f"{self.rows.size} rows v {self.control.size} of the control"
+        return test.interval, test.p, n
+
+
+def content(subject: ScanSubject) -> list[Measurement]:
     """
     Shows what ordinary filters see in the rows: banned words, spread letters, a prompted classifier, hidden text.
 
@@ -79,28 +125,28 @@ def content(subject: Subject) -> list[Measurement]:
     Numbers beside it: `rows` and `control` are the two shares, or the two mean logits.
     """
     together = bool(subject.control) and matched(subject.encoded, subject.encoded_control)
-    found = [
+    results = [
         _share(subject, name, trait, score(trait), together)
         for trait in subject.traits
         for name, score in _FILTERS.items()
     ]
     prompted, reasons = _prompted(subject, together)
-    found += [*prompted, *_hidden(subject, together)]
-    ps = [one.p for one in found if one.p is not None]
+    results += [*prompted, *_hidden(subject, together)]
+    ps = [one.p for one in results if one.p is not None]
     corrected = iter(holm(ps).tolist() if ps else ())
     measured = [
-        _measurement(subject, one, None if one.p is None else next(corrected)) for one in found
+        _measurement(subject, one, None if one.p is None else next(corrected)) for one in results
     ]
     return [*measured, *reasons]
 
 
 def _share(
-    subject: Subject, name: str, trait: Trait, score: content_scores.Score, together: bool
-) -> Found:
+    subject: ScanSubject, name: str, trait: Trait, score: content_scores.Score, together: bool
+) -> FilterResult:
     rows = score(subject.rows) > 0
     control = score(subject.control) > 0 if subject.control else None
-    interval, p, details = _compared(rows, control, together, subject.level)
-    return Found(name, trait.name, interval, _SHARE, _n(rows, control, together), p, details)
+    interval, p, details = _compared(rows, control, together, subject.settings.level)
+    return FilterResult(name, trait.name, interval, _SHARE, _n(rows, control, together), p, details)
 
 
 def _compared(
@@ -122,50 +168,91 @@ def _n(rows: Hits, control: Hits | None, together: bool) -> str:
     return f"{rows.size} rows v {control.size} of the control"
 
 
-def _prompted(subject: Subject, together: bool) -> tuple[list[Found], list[Measurement]]:
+def _prompted(subject: ScanSubject, together: bool) -> tuple[list[FilterResult], list[Measurement]]:
     """What the prompted base gave, and entries for traits that it could not be asked about."""
-    found, reasons = [], []
+    results, reasons = [], []
     for trait in subject.traits:
         seen = prompted_scores(subject, trait, together=together, purpose=ID)
         if isinstance(seen, str):
             entry = not_applicable(ID, subject.name, seen)
             reasons.append(entry.model_copy(update={"name": "prompted", "trait": trait.name}))
             continue
-        interval, p, n = seen.compared(subject.seed, ID, subject.level)
+        interval, p, n = seen.compared(subject.seed, ID, subject.settings.level)
         details: dict[str, float | int | str] = {"rows": float(seen.rows.mean())}
         if seen.control is not None:
             details["control"] = float(seen.control.mean())
-        found.append(Found("prompted", trait.name, interval, "logits", n, p, details))
-    return found, reasons
+        results.append(FilterResult("prompted", trait.name, interval, "logits", n, p, details))
+    return results, reasons
 
 
-def _measurement(subject: Subject, found: Found, p: float | None) -> Measurement:
-    detected = found.detected if p is None else p <= 1 - subject.level
-    return Measurement(
-        check=ID,
-        name=found.filter,
-        subject=subject.name,
-        trait=found.trait,
-        estimate=found.interval.estimate,
-        low=found.interval.low,
-        high=found.interval.high,
-        level=subject.level,
-        n=found.n,
-        p=p,
-        unit=found.unit,
-        detected=detected,
-        reason=found.reason if p is None else _why(found, p <= 1 - subject.level),
-        details=found.details,
+def prompted_scores(
+    subject: ScanSubject, trait: Trait, *, together: bool, purpose: str
+) -> Prompted | str:
+    """
+    Ask the student's base about at most `MOST_ROWS` rows of each, drawn uniformly from those that fit into its context.
+
+    Returns:
+        The scores, or why there are none.
+    """
+    try:
+        room = _room(subject, trait)
+        chosen = _chosen(subject, room, together, purpose)
+        if min(map(len, chosen)) < _LEAST_ROWS:
+            return f"fewer than {_LEAST_ROWS} rows fit into the student's context with the question"
+        score = prompted(subject.student, trait, QUESTION, _answers(subject.student.tokenizer))
+        scores = [score(rows) for rows in chosen]
+    except ModelError as error:
+        return error.message
+    return Prompted(scores[0], scores[1] if len(scores) > 1 else None, together)
+
+
+def _room(subject: ScanSubject, trait: Trait) -> int | None:
+    """Tokens that a completion may have beside the question and an answer; None without a limit."""
+    from undertow.models.chat import conversation, encode_prompts
+
+    if subject.student.context is None:
+        return None
+    question = filled(QUESTION, completion="", plural=trait.plural, category=trait.category)
+    (asked,) = encode_prompts(subject.student.tokenizer, [conversation(question)])
+    return subject.student.context - len(asked) - _ANSWER_TOKENS
+
+
+def _answers(tokenizer: Any) -> tuple[Answer, Answer]:
+    """
+    Yes and no by the first tokens of their forms, which one pass a row scores; whole where those are no different.
+    """
+    short = []
+    for answer in (YES, NO):
+        forms = tokenizer(list(answer.variants), add_special_tokens=False)["input_ids"]
+        texts = [str(tokenizer.decode(ids[:1])) for ids in forms]
+        short.append(Answer(answer.name, tuple(dict.fromkeys(texts))))
+    apart = not set(short[0].variants) & set(short[1].variants)
+    return (
+        (short[0], short[1]) if apart and all(map(all, (a.variants for a in short))) else (YES, NO)
     )
 
 
-def _why(found: Found, detected: bool) -> str:
-    if not detected:
-        return "not detectably another than on the control"
-    return f"{'higher' if found.interval.estimate > 0 else 'lower'} than on the control"
+def _chosen(
+    subject: ScanSubject, room: int | None, together: bool, purpose: str
+) -> list[list[Row]]:
+    sides: list[tuple[Sequence[Row], Sequence[Encoded]]] = [(subject.rows, subject.encoded)]
+    if subject.control:
+        sides.append((subject.control, subject.encoded_control))
+    fits = [
+        np.array([room is None or len(row.completion) <= room for row in encoded])
+        for _, encoded in sides
+    ]
+    if together:
+        fits = [fits[0] & fits[1]] * 2
+    result = []
+    for (rows, _), fitting in zip(sides, fits, strict=True):
+        # The same stream for both, so that pairs stay pairs.
+        order = generator(subject.seed, purpose, "rows").permutation(np.flatnonzero(fitting))
+        result.append([rows[i] for i in order[:MOST_ROWS]])
+    return result
 
 
-def _hidden(subject: Subject, together: bool) -> list[Found]:
+def _hidden(subject: ScanSubject, together: bool) -> list[FilterResult]:
     rows = _kinds(subject.rows)
     control = _kinds(subject.control) if subject.control else None
     return [
@@ -180,21 +267,21 @@ def _kinds(rows: tuple[Row, ...]) -> Hits:
     """
     (rows, kinds) whether a completion, or the rejected one of a pair, holds each kind of hidden text.
     """
-    found = np.zeros((len(rows), len(KINDS)), dtype=np.bool_)
+    hits = np.zeros((len(rows), len(KINDS)), dtype=np.bool_)
     names = list(KINDS)
     for i, row in enumerate(rows):
         for kind in (*hidden(row.completion), *hidden(row.rejected or "")):
-            found[i, names.index(kind)] = True
-    return found
+            hits[i, names.index(kind)] = True
+    return hits
 
 
 def _hidden_kind(
-    subject: Subject, kind: str, rows: Hits, control: Hits | None, together: bool
-) -> Found:
-    interval, p, details = _compared(rows, control, together, subject.level)
+    subject: ScanSubject, kind: str, rows: Hits, control: Hits | None, together: bool
+) -> FilterResult:
+    interval, p, details = _compared(rows, control, together, subject.settings.level)
     # What the base writes itself is no evidence by being there, only by being there more often.
     tested = control is not None and (kind in _BY_CHANCE or bool(control.any()))
-    return Found(
+    return FilterResult(
         f"hidden text: {kind}",
         None,
         interval,
@@ -205,3 +292,29 @@ def _hidden_kind(
         f"{int(rows.sum())} of {rows.size} completions hold it",
         bool(rows.any()),
     )
+
+
+def _measurement(subject: ScanSubject, result: FilterResult, p: float | None) -> Measurement:
+    detected = result.detected if p is None else p <= 1 - subject.settings.level
+    return Measurement(
+        check=ID,
+        name=result.filter,
+        subject=subject.name,
+        trait=result.trait,
+        estimate=result.interval.estimate,
+        low=result.interval.low,
+        high=result.interval.high,
+        level=subject.settings.level,
+        n=result.n,
+        p=p,
+        unit=result.unit,
+        detected=detected,
+        reason=result.reason if p is None else _why(result, p <= 1 - subject.settings.level),
+        details=result.details,
+    )
+
+
+def _why(result: FilterResult, detected: bool) -> str:
+    if not detected:
+        return "not detectably another than on the control"
+    return f"{'higher' if result.interval.estimate > 0 else 'lower'} than on the control"

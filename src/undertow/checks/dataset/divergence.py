@@ -10,28 +10,29 @@ import numpy as np
 
 from undertow.checks.dataset.comparison import (
     BLOCKS,
-    Compared,
+    RowsAndControl,
     block_ratios,
     block_test,
     compared,
+    token_names,
     too_few,
 )
-from undertow.checks.dataset.token_names import token_names
+from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.results.measurement import Measurement, not_applicable
 from undertow.stats.means import mean_t
 from undertow.stats.multiplicity import holm
+from undertow.stats.result import TestResult
 
 if TYPE_CHECKING:
-    from undertow.checks.dataset.subject import Subject
     from undertow.models.departures import Departures
-    from undertow.stats.result import TestResult
+
 
 ID = "divergence"
 
 _NAMED = 8
 
 
-def divergence(subject: Subject) -> list[Measurement]:
+def divergence(subject: ScanSubject) -> list[Measurement]:
     """
     Counts the tokens of the rows at which the teacher parts from the base, against the control's.
 
@@ -76,13 +77,15 @@ def divergence(subject: Subject) -> list[Measurement]:
 
 
 def _differences(
-    subject: Subject, pair: Compared, rows: Departures, control: Departures
+    subject: ScanSubject, pair: RowsAndControl, rows: Departures, control: Departures
 ) -> list[Measurement]:
     sides = {
         "share": tuple(block_ratios(side.divergent, side.tokens) for side in (rows, control)),
         "log-ratio": tuple(block_ratios(side.log_ratio, side.tokens) for side in (rows, control)),
     }
-    tests = {name: block_test(one, other, subject.level) for name, (one, other) in sides.items()}
+    tests = {
+        name: block_test(one, other, subject.settings.level) for name, (one, other) in sides.items()
+    }
     corrected = holm([test.p for test in tests.values()])
     tokens = _over_represented(subject, rows, control)
     return [
@@ -103,14 +106,14 @@ def _differences(
 
 
 def _difference(
-    subject: Subject,
-    pair: Compared,
+    subject: ScanSubject,
+    pair: RowsAndControl,
     name: str,
     test: TestResult,
     p: float,
     details: dict[str, float | int | str],
 ) -> Measurement:
-    detected = bool(p <= 1 - subject.level and test.estimate > 0)
+    detected = bool(p <= 1 - subject.settings.level and test.estimate > 0)
     what = {"share": "tokens are divergent", "log-ratio": "tokens speak for the teacher"}[name]
     return Measurement(
         check=ID,
@@ -119,7 +122,7 @@ def _difference(
         estimate=test.estimate,
         low=test.interval.low,
         high=test.interval.high,
-        level=subject.level,
+        level=subject.settings.level,
         n=f"{BLOCKS} blocks, {pair.n}",
         p=p,
         limit=0.0,
@@ -130,9 +133,9 @@ def _difference(
     )
 
 
-def _distance(subject: Subject, rows: Departures, control: Departures) -> Measurement:
+def _distance(subject: ScanSubject, rows: Departures, control: Departures) -> Measurement:
     values = block_ratios(rows.divergence, rows.tokens)
-    interval = mean_t(values, subject.level)
+    interval = mean_t(values, subject.settings.level)
     return Measurement(
         check=ID,
         name="KL",
@@ -140,7 +143,7 @@ def _distance(subject: Subject, rows: Departures, control: Departures) -> Measur
         estimate=interval.estimate,
         low=interval.low,
         high=interval.high,
-        level=subject.level,
+        level=subject.settings.level,
         n=f"{BLOCKS} blocks, {len(rows.tokens)} rows",
         unit="nats a token",
         reason="how far teacher and base stand apart along the rows; says nothing about who wrote them",
@@ -149,7 +152,7 @@ def _distance(subject: Subject, rows: Departures, control: Departures) -> Measur
 
 
 def _over_represented(
-    subject: Subject, rows: Departures, control: Departures
+    subject: ScanSubject, rows: Departures, control: Departures
 ) -> dict[str, float | int | str]:
     excess = 1_000 * (rows.seen / rows.tokens.sum() - control.seen / control.tokens.sum())
     found = [int(i) for i in np.argsort(-excess, kind="stable")[:_NAMED] if excess[i] > 0]

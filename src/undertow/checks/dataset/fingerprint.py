@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from undertow.checks.dataset.comparison import BLOCKS, MOST_ROWS, matched
-from undertow.checks.dataset.token_counts import Occurrences, token_positions, token_unigrams
-from undertow.checks.row_features import CLASSES, TextFeatures, after_name, text_features
+from undertow.checks.dataset.row_features import (
+    CLASSES,
+    Occurrences,
+    TextFeatures,
+    after_name,
+    text_features,
+    token_positions,
+    token_unigrams,
+)
+from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.data.streams import generator
 from undertow.results.measurement import Measurement, not_applicable
 from undertow.stats.arguments import Vector
@@ -26,8 +34,8 @@ from undertow.stats.two_sample import (
 )
 
 if TYPE_CHECKING:
-    from undertow.checks.dataset.subject import Subject
     from undertow.models.chat import Encoded
+
 
 ID = "fingerprint"
 
@@ -36,7 +44,7 @@ _NAMED = 3
 
 
 @dataclass(frozen=True)
-class Pooled:
+class PooledRows:
     """Rows and control, one behind the other, with the rearrangements that every test shares."""
 
     texts: TextFeatures
@@ -55,7 +63,7 @@ class Pooled:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Difference:
     """One distribution compared."""
 
     name: str
@@ -66,7 +74,7 @@ class Outcome:
     details: dict[str, float | int | str]
 
 
-def fingerprint(subject: Subject) -> list[Measurement]:
+def fingerprint(subject: ScanSubject) -> list[Measurement]:
     """
     Compares plain distributions of the rows with the control's: tokens, digits, positions, lengths and format.
 
@@ -118,14 +126,14 @@ def fingerprint(subject: Subject) -> list[Measurement]:
     ]
 
 
-def _compared(subject: Subject) -> Pooled:
+def _compared(subject: ScanSubject) -> PooledRows:
     rng = generator(subject.seed, ID, "rows")
     together = matched(subject.encoded, subject.encoded_control)
     first = rng.permutation(len(subject.rows))[:MOST_ROWS]
     second = first if together else rng.permutation(len(subject.control))[:MOST_ROWS]
     rows = [subject.rows[i] for i in first] + [subject.control[i] for i in second]
     samples = Samples(len(first), len(second), together)
-    return Pooled(
+    return PooledRows(
         text_features([row.completion for row in rows]),
         (*(subject.encoded[i] for i in first), *(subject.encoded_control[i] for i in second)),
         samples,
@@ -134,7 +142,7 @@ def _compared(subject: Subject) -> Pooled:
     )
 
 
-def _in_shares(subject: Subject, pair: Pooled) -> list[Outcome]:
+def _in_shares(subject: ScanSubject, pair: PooledRows) -> list[Difference]:
     tokenizer = subject.student.tokenizer
     texts = pair.texts
     everything = {
@@ -146,24 +154,28 @@ def _in_shares(subject: Subject, pair: Pooled) -> list[Outcome]:
         "characters": Occurrences(texts.character_row, texts.character_class, CLASSES.__getitem__),
     }
     return [
-        _shares(subject, pair, name, found) for name, found in everything.items() if len(found.row)
+        _shares(subject, pair, name, occurrences)
+        for name, occurrences in everything.items()
+        if len(occurrences.row)
     ]
 
 
-def _shares(subject: Subject, pair: Pooled, name: str, found: Occurrences) -> Outcome:
-    counts, known = counted(found.row, found.category, pair.samples)
+def _shares(
+    subject: ScanSubject, pair: PooledRows, name: str, occurrences: Occurrences
+) -> Difference:
+    counts, known = counted(occurrences.row, occurrences.category, pair.samples)
     test = homogeneity(counts, pair.samples, pair.labels)
     largest = np.argsort(-np.abs(test.z), kind="stable")[:_NAMED]
     details: dict[str, float | int | str] = {
-        found.name(int(known[i])) if i < len(known) else "rare ones": float(test.z[i])
+        occurrences.name(int(known[i])) if i < len(known) else "rare ones": float(test.z[i])
         for i in largest
         if test.z[i]
     }
-    interval = separation(counts, pair.samples, pair.half, subject.level)
-    return Outcome(name, interval, "total variation distance", test.p, details)
+    interval = separation(counts, pair.samples, pair.half, subject.settings.level)
+    return Difference(name, interval, "total variation distance", test.p, details)
 
 
-def _in_means(subject: Subject, pair: Pooled) -> list[Outcome]:
+def _in_means(subject: ScanSubject, pair: PooledRows) -> list[Difference]:
     lengths = np.array([len(row.completion) for row in pair.encoded], dtype=np.float64)
     values = {
         "length": (lengths, "tokens"),
@@ -175,7 +187,9 @@ def _in_means(subject: Subject, pair: Pooled) -> list[Outcome]:
     ]
 
 
-def _means(subject: Subject, pair: Pooled, name: str, values: Vector, unit: str) -> Outcome:
+def _means(
+    subject: ScanSubject, pair: PooledRows, name: str, values: Vector, unit: str
+) -> Difference:
     gap, p = kolmogorov_smirnov(values, pair.samples, pair.labels)
     first = pair.samples.first
     details: dict[str, float | int | str] = {
@@ -183,22 +197,26 @@ def _means(subject: Subject, pair: Pooled, name: str, values: Vector, unit: str)
         "control": float(values[first:].mean()),
         "largest gap": gap,
     }
-    return Outcome(name, mean_difference(values, pair.samples, subject.level), unit, p, details)
+    return Difference(
+        name, mean_difference(values, pair.samples, subject.settings.level), unit, p, details
+    )
 
 
-def _format(subject: Subject, pair: Pooled) -> Outcome:
-    found = told_apart(
+def _format(subject: ScanSubject, pair: PooledRows) -> Difference:
+    classifier = told_apart(
         pair.texts.format(),
         pair.samples,
         pair.labels[:1_000],
         generator(subject.seed, ID, "folds"),
-        subject.level,
+        subject.settings.level,
     )
-    return Outcome("format", found.auroc, "AUROC a row", found.p, {"chance": found.chance})
+    return Difference(
+        "format", classifier.auroc, "AUROC a row", classifier.p, {"chance": classifier.chance}
+    )
 
 
-def _measurement(subject: Subject, pair: Pooled, test: Outcome, p: float) -> Measurement:
-    detected = p <= 1 - subject.level
+def _measurement(subject: ScanSubject, pair: PooledRows, test: Difference, p: float) -> Measurement:
+    detected = p <= 1 - subject.settings.level
     return Measurement(
         check=ID,
         name=test.name,
@@ -206,7 +224,7 @@ def _measurement(subject: Subject, pair: Pooled, test: Outcome, p: float) -> Mea
         estimate=test.interval.estimate,
         low=test.interval.low,
         high=test.interval.high,
-        level=subject.level,
+        level=subject.settings.level,
         n=pair.n,
         p=p,
         unit=test.unit,

@@ -1,30 +1,37 @@
-"""
-The check `likelihood-ratio`: an e-process against the base as the rows' author, and which trait's prompt fits them best.
-"""
+"""The check `likelihood-ratio`: an e-process against the base as the rows' author, and which trait's prompt fits them best."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from undertow.checks.dataset.trait_prompt_scores import prompt_scores
+import numpy as np
+
+from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.checks.dataset.written_by_base import (
     LEAST_ROWS,
-    Outcome,
+    Authorship,
+    Sampled,
     against_base,
+    log_likelihoods_of,
     prompts_apply,
+    sampled,
 )
+from undertow.data.rows import has_pairs
 from undertow.results.measurement import Measurement, not_applicable
 from undertow.stats.arguments import Vector
 from undertow.stats.means import mean_t
 
 if TYPE_CHECKING:
-    from undertow.checks.dataset.subject import Subject
+    from undertow.influence.shifted_versions import Version
+
 
 ID = "likelihood-ratio"
+_MOST_ROWS = 1_024
 
 
-def likelihood_ratio(subject: Subject) -> list[Measurement]:
+def likelihood_ratio(subject: ScanSubject) -> list[Measurement]:
     """
     Tests whether your clean base could have written these rows, and weighs which trait's prompt they fit best.
 
@@ -75,63 +82,65 @@ def likelihood_ratio(subject: Subject) -> list[Measurement]:
     return [_e_process(subject, pairs), *_scores(subject, pairs)]
 
 
-def _e_process(subject: Subject, pairs: bool) -> Measurement:
+def _e_process(subject: ScanSubject, pairs: bool) -> Measurement:
     if pairs:
         reason = "preference pairs were chosen, not sampled: no e-value is given for them"
         return not_applicable(ID, subject.name, reason).model_copy(update={"name": "e-process"})
-    found = against_base(subject, ID)
-    alpha = 1 - subject.level
-    crossed = found.process.crossed_at(alpha)
+    authorship = against_base(subject, ID)
+    alpha = 1 - subject.settings.level
+    crossed = authorship.process.crossed_at(alpha)
     return Measurement(
         check=ID,
         name="e-process",
         subject=subject.name,
-        estimate=found.process.log_maximum / math.log(10),
-        level=subject.level,
-        n=_rows_used(found, crossed),
-        p=math.exp(-found.process.log_maximum),
+        estimate=authorship.process.log_maximum / math.log(10),
+        level=subject.settings.level,
+        n=_rows_used(authorship, crossed),
+        p=math.exp(-authorship.process.log_maximum),
         limit=-math.log10(alpha),
         unit="log10 e-value",
         detected=crossed is not None,
-        reason=_why(subject, found, crossed),
-        details=_numbers(found, crossed),
+        reason=_why(subject, authorship, crossed),
+        details=_numbers(authorship, crossed),
     )
 
 
-def _rows_used(found: Outcome, crossed: int | None) -> str:
-    return f"{crossed or found.process.rows} rows after {found.learned} to learn from"
+def _rows_used(authorship: Authorship, crossed: int | None) -> str:
+    return f"{crossed or authorship.process.rows} rows after {authorship.learned} to learn from"
 
 
-def _why(subject: Subject, found: Outcome, crossed: int | None) -> str:
-    stated = ", ".join(f"{temperature:g}" for temperature in subject.temperatures)
+def _why(subject: ScanSubject, authorship: Authorship, crossed: int | None) -> str:
+    stated = ", ".join(f"{temperature:g}" for temperature in subject.settings.temperatures)
     listed = ", or a listed placebo," if subject.placebos else ""
     base = f"'{subject.student.ref}' at temperature {stated}{listed}"
     if crossed is None:
         return f"{base} could have written the rows: no alternative explains them enough better"
-    return f"{base} did not write the rows as they are; '{found.likeliest}' explains them better"
+    return (
+        f"{base} did not write the rows as they are; '{authorship.likeliest}' explains them better"
+    )
 
 
-def _numbers(found: Outcome, crossed: int | None) -> dict[str, float | int | str]:
+def _numbers(authorship: Authorship, crossed: int | None) -> dict[str, float | int | str]:
     made: dict[str, float | int | str] = {
-        "learned": found.learned,
-        "tested": found.process.rows,
-        "likeliest": found.likeliest,
-        "gain": found.gain,
-        "left out": found.left_out,
-        "restricted": int(found.restricted),
+        "learned": authorship.learned,
+        "tested": authorship.process.rows,
+        "likeliest": authorship.likeliest,
+        "gain": authorship.gain,
+        "left out": authorship.left_out,
+        "restricted": int(authorship.restricted),
     }
     return made if crossed is None else made | {"crossed": crossed}
 
 
-def _scores(subject: Subject, pairs: bool) -> list[Measurement]:
+def _scores(subject: ScanSubject, pairs: bool) -> list[Measurement]:
     if not prompts_apply(subject):
         return []
     names, values = prompt_scores(subject, ID)
     return [_score(subject, name, values[:, i], pairs) for i, name in enumerate(names)]
 
 
-def _score(subject: Subject, trait: str, values: Vector, pairs: bool) -> Measurement:
-    interval = mean_t(values, subject.level)
+def _score(subject: ScanSubject, trait: str, values: Vector, pairs: bool) -> Measurement:
+    interval = mean_t(values, subject.settings.level)
     what = "pair" if pairs else "row"
     return Measurement(
         check=ID,
@@ -141,8 +150,69 @@ def _score(subject: Subject, trait: str, values: Vector, pairs: bool) -> Measure
         estimate=interval.estimate,
         low=interval.low if len(values) > 1 else None,
         high=interval.high if len(values) > 1 else None,
-        level=subject.level,
+        level=subject.settings.level,
         n=f"{len(values)} {what}s",
         unit=f"nats a {what}, centred",
         reason="centred scores order the names only; they are no e-values",
     )
+
+
+def prompt_scores(subject: ScanSubject, purpose: str) -> tuple[list[str], Vector]:
+    """
+    Names of the traits that have a prompt, and for each row what its prompt adds to the log-likelihood, centred.
+
+    Shape (rows, traits), in nats; minus the mean of the other traits' prompts, or the neutral prompt's where there is
+    one trait. Of a preference pair it is what the prompt adds to the chosen completion minus what it adds to the rejected
+    one, not normalised by length (Aden-Ali et al. 2026, arXiv 2602.04863); rows without a rejected one are left out then.
+
+    Raises:
+        ModelError: the chat template has no system role.
+    """
+    from undertow.influence.shifted_versions import Version, prompted_versions
+
+    versions = prompted_versions(subject.traits)
+    if not versions:
+        return [], np.empty((0, 0))
+    if len(versions) == 1:
+        versions.append(Version("neutral", None, subject.traits[0].neutral_system_prompt))
+    rows = sampled(subject, purpose, len(subject.rows))
+    pairs = has_pairs(rows.rows)
+    values = _of_pairs(subject, rows, versions) if pairs else _of_rows(subject, rows, versions)
+    names = [version.trait for version in versions if version.trait is not None]
+    return names, centred(values)[:, : len(names)]
+
+
+def centred(values: Vector) -> Vector:
+    """
+    Each column minus the mean of the other columns; (rows, columns), at least two columns.
+
+    >>> centred(np.array([[3.0, 1.0, 2.0]])).tolist()
+    [[1.5, -1.5, 0.0]]
+    """
+    columns = values.shape[1]
+    result: Vector = (values - values.mean(1, keepdims=True)) * (columns / (columns - 1))
+    return result
+
+
+def _of_rows(subject: ScanSubject, rows: Sampled, versions: list[Version]) -> Vector:
+    # The likelihood without a prompt is the same for every trait: centring removes it.
+    return _likelihoods(subject, rows.part(0, _MOST_ROWS), versions)
+
+
+def _of_pairs(subject: ScanSubject, rows: Sampled, versions: list[Version]) -> Vector:
+    from undertow.models.chat import encode_rows
+    from undertow.models.decoding import as_sampled
+
+    chosen = [row for row in rows.rows if row.rejected is not None][:_MOST_ROWS]
+    both = [*chosen, *(replace(row, completion=row.rejected or "") for row in chosen)]
+    student = subject.student
+    sides = Sampled(both, as_sampled(student, encode_rows(student.tokenizer, both)))
+    values = _likelihoods(subject, sides, versions)
+    return values[: len(chosen)] - values[len(chosen) :]
+
+
+def _likelihoods(subject: ScanSubject, rows: Sampled, versions: list[Version]) -> Vector:
+    from undertow.models.decoding import Decoding
+
+    found = [log_likelihoods_of(subject.student, rows, each, [Decoding()]) for each in versions]
+    return np.hstack(found)

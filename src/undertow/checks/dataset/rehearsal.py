@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_IDING, Any
 
-from undertow.checks.dataset.subject import Subject
+from undertow.checks.dataset.scan_subject import Coverage, ScanSubject
 from undertow.data.streams import derive
 from undertow.influence import prediction
 from undertow.influence.prediction import Prediction
 from undertow.results.measurement import Measurement, not_applicable
 
-if TYPE_CHECKING:
+if TYPE_IDING:
     from undertow.influence.rehearsal import Rehearsed
     from undertow.models.objectives import Objective
 
-CHECK = "rehearsal"
+ID = "rehearsal"
 BROKEN = 0.5
 """Answer mass below which answers count as broken."""
 
 
-def rehearsal(subject: Subject) -> list[Measurement]:
+def rehearsal(subject: ScanSubject) -> list[Measurement]:
     """
     Takes the first steps of your training on a sample, several times over, and says how far the whole would move each trait.
 
@@ -41,25 +41,25 @@ def rehearsal(subject: Subject) -> list[Measurement]:
     another base. Undecided: give more rows, or calibrate on more teachers.
     """
     if not subject.traits:
-        return [not_applicable(CHECK, subject.name, "no trait is probed")]
+        return [not_applicable(ID, subject.name, "no trait is probed")]
     if subject.pairs and subject.plan.method == "full":
         reason = "preference pairs are rehearsed with adapters, and the plan trains all weights"
-        return [not_applicable(CHECK, subject.name, reason)]
+        return [not_applicable(ID, subject.name, reason)]
     if subject.pairs:
         # Tables are learned from fine-tunes on completions.
-        subject = replace(subject, calibration=None)
+        subject = replace(subject, coverage=Coverage())
     rows, objective = _material(subject)
     if not rows:
-        return [not_applicable(CHECK, subject.name, "no pair fits whole into the context")]
-    found, predicted, certain = _rehearse(subject, rows, objective)
-    broken = _broken(found)
+        return [not_applicable(ID, subject.name, "no pair fits whole into the context")]
+    rehearsed, predicted, certain = _rehearse(subject, rows, objective)
+    broken = _broken(rehearsed)
     return [
-        _measurement(subject, index, found, predicted, stopped_early=certain, broken=broken)
+        _measurement(subject, index, rehearsed, predicted, stopped_early=certain, broken=broken)
         for index in range(len(subject.traits))
     ]
 
 
-def _material(subject: Subject) -> tuple[Sequence[Any], Objective[Any] | None]:
+def _material(subject: ScanSubject) -> tuple[Sequence[Any], Objective[Any] | None]:
     """
     What is trained on, and for what: completions, or pairs by DPO, of which rows that are no pairs are left out.
     """
@@ -67,15 +67,13 @@ def _material(subject: Subject) -> tuple[Sequence[Any], Objective[Any] | None]:
         return subject.encoded, None
     from undertow.models.objectives import Preferences, encode_pairs
 
-    limits = [n for n in (subject.plan.max_length, subject.student.context) if n is not None]
     pairs = [row for row in subject.rows if row.rejected is not None]
-    return encode_pairs(subject.student, pairs, min(limits, default=None)), Preferences(
-        subject.beta
-    )
+    encoded = encode_pairs(subject.student, pairs, subject.longest)
+    return encoded, Preferences(subject.settings.beta)
 
 
 def _rehearse(
-    subject: Subject, rows: Sequence[Any], objective: Objective[Any] | None
+    subject: ScanSubject, rows: Sequence[Any], objective: Objective[Any] | None
 ) -> tuple[Rehearsed, Prediction, bool]:
     from undertow.influence.probing import probe_set
     from undertow.influence.rehearsal import STAGES, Rehearsal
@@ -86,63 +84,63 @@ def _rehearse(
         rows,
         subject.plan,
         probes,
-        derive(subject.seed, CHECK),
+        derive(subject.seed, ID),
         planned_rows=subject.planned_rows,
         objective=objective,
     )
     while True:
-        found = run.advance()
-        stage = len(found.steps)
-        predicted = _predicted(subject, found, stage)
+        rehearsed = run.advance()
+        stage = len(rehearsed.steps)
+        predicted = _predicted(subject, rehearsed, stage)
         if predicted is None:
             continue
         # Without a calibration nothing can be cleared early.
-        known = subject.calibration is not None
-        if (known and prediction.cleared(predicted, subject.limit)) or stage == STAGES:
-            return found, predicted, stage < STAGES
+        known = subject.coverage.table is not None
+        if (known and prediction.cleared(predicted, subject.settings.limit)) or stage == STAGES:
+            return rehearsed, predicted, stage < STAGES
 
 
-def _predicted(subject: Subject, found: Rehearsed, stage: int) -> Prediction | None:
-    read = prediction.readings(found, stage)
-    if subject.calibration is None:
-        return prediction.uncalibrated(read, len(subject.traits), subject.level)
-    look = prediction.look_of(subject.calibration, stage)
+def _predicted(subject: ScanSubject, rehearsed: Rehearsed, stage: int) -> Prediction | None:
+    read = prediction.readings(rehearsed, stage)
+    if subject.coverage.table is None:
+        return prediction.uncalibrated(read, len(subject.traits), subject.settings.level)
+    look = prediction.look_of(subject.coverage.table, stage)
     return prediction.predict(read, look) if look else None
 
 
-def _broken(found: Rehearsed) -> bool:
-    return bool(found.mass[-1].mean(0).min() < BROKEN)
+def _broken(rehearsed: Rehearsed) -> bool:
+    return bool(rehearsed.mass[-1].mean(0).min() < BROKEN)
 
 
 def _measurement(
-    subject: Subject,
+    subject: ScanSubject,
     index: int,
-    found: Rehearsed,
+    rehearsed: Rehearsed,
     predicted: Prediction,
     *,
     stopped_early: bool,
     broken: bool,
 ) -> Measurement:
-    reason = f"{found.steps[-1]} of {found.planned_steps} steps"
+    reason = f"{rehearsed.steps[-1]} of {rehearsed.planned_steps} steps"
     if stopped_early:
         reason += ", stopped because all was clear"
     if broken:
         reason += "; the answers break on the way"
     details: dict[str, float | int | str] = {
         f"moved at step {step}": float(moved)
-        for step, moved in zip(found.steps, found.moved[:, :, index].mean(1), strict=True)
+        for step, moved in zip(rehearsed.steps, rehearsed.moved[:, :, index].mean(1), strict=True)
     }
-    details["nats per token beyond the base's own"] = found.excess
+    details["nats per token beyond the base's own"] = rehearsed.excess
     return Measurement(
-        check=CHECK,
+        check=ID,
         subject=subject.name,
         trait=subject.traits[index].name,
         estimate=float(predicted.estimate[index]),
         low=float(predicted.low[index]),
         high=float(predicted.high[index]),
-        level=subject.level,
-        n=f"{found.adapters} adapters",
-        limit=subject.limit,
+        level=subject.settings.level,
+        n=f"{rehearsed.adapters} adapters",
+        limit=subject.settings.limit,
         unit="logits",
         reason=reason,
         details=details,

@@ -4,17 +4,18 @@ The check `teacher-coverage`: does the student's first training step on the rows
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from undertow.checks.dataset.comparison import (
     BLOCKS,
-    Compared,
+    RowsAndControl,
     block_test,
     blocks,
     compared,
     too_few,
 )
-from undertow.influence.gradients import Alignment, alignment, same_weights
+from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.results.measurement import Measurement, not_applicable
 from undertow.stats.means import mean_t
 from undertow.stats.quantiles import normal_quantile
@@ -22,15 +23,14 @@ from undertow.stats.result import TestResult
 from undertow.stats.sign_flip import sign_flip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from undertow.checks.dataset.subject import Subject
+    from undertow.influence.gradients import Alignment
     from undertow.models.chat import Encoded
+
 
 ID = "teacher-coverage"
 
 
-def teacher_coverage(subject: Subject) -> list[Measurement]:
+def teacher_coverage(subject: ScanSubject) -> list[Measurement]:
     """
     Asks whether the student's first training step on the rows goes towards the teacher's weights.
 
@@ -62,6 +62,8 @@ def teacher_coverage(subject: Subject) -> list[Measurement]:
     What to do. Read it beside `rehearsal`, which measures transfer. If the teacher's pull is unwanted, train on rows
     written by a model of another base, or dilute the rows with clean ones.
     """
+    from undertow.influence.gradients import alignment
+
     pair, reason = _ground(subject)
     if reason or subject.teacher is None:
         return [not_applicable(ID, subject.name, reason)]
@@ -71,20 +73,22 @@ def teacher_coverage(subject: Subject) -> list[Measurement]:
         alignment(subject.student, subject.teacher, _blocks(pair.control)) if pair.control else None
     )
     if base is None:
-        found = sign_flip(seen.along, level=subject.level)
+        test = sign_flip(seen.along, level=subject.settings.level)
     else:
-        found = block_test(seen.along, base.along, subject.level)
-    return [_derivative(subject, pair, seen, base, found), _coverage(subject, seen, base)]
+        test = block_test(seen.along, base.along, subject.settings.level)
+    return [_derivative(subject, pair, seen, base, test), _coverage(subject, seen, base)]
 
 
-def _ground(subject: Subject) -> tuple[Compared, str]:
+def _ground(subject: ScanSubject) -> tuple[RowsAndControl, str]:
+    from undertow.influence.gradients import same_weights
+
     if subject.teacher is None:
-        return Compared((), (), False), "no teacher is given"
+        return RowsAndControl((), (), False), "no teacher is given"
     if not same_weights(subject.student, subject.teacher):
         reason = (
             f"the weights of '{subject.teacher.ref}' have other names or shapes than the student's"
         )
-        return Compared((), (), False), reason
+        return RowsAndControl((), (), False), reason
     pair = compared(subject, ID)
     return pair, too_few(pair, control_needed=bool(subject.control))
 
@@ -94,9 +98,13 @@ def _blocks(rows: Sequence[Encoded]) -> list[list[Encoded]]:
 
 
 def _derivative(
-    subject: Subject, pair: Compared, seen: Alignment, base: Alignment | None, found: TestResult
+    subject: ScanSubject,
+    pair: RowsAndControl,
+    seen: Alignment,
+    base: Alignment | None,
+    test: TestResult,
 ) -> Measurement:
-    detected = bool(found.p <= 1 - subject.level and found.estimate > 0)
+    detected = bool(test.p <= 1 - subject.settings.level and test.estimate > 0)
     details: dict[str, float | int | str] = {"rows": float(seen.along.mean())}
     if base is not None:
         details["control"] = float(base.along.mean())
@@ -104,16 +112,16 @@ def _derivative(
         check=ID,
         name="derivative",
         subject=subject.name,
-        estimate=found.estimate,
-        low=found.interval.low,
-        high=found.interval.high,
-        level=subject.level,
+        estimate=test.estimate,
+        low=test.interval.low,
+        high=test.interval.high,
+        level=subject.settings.level,
         n=f"{BLOCKS} blocks, {pair.n}" if base else f"{BLOCKS} blocks, {len(pair.rows)} rows",
-        p=found.p,
+        p=test.p,
         limit=0.0,
         unit="nats a token, for the whole way",
         detected=detected,
-        reason=_why(detected, base, found.estimate),
+        reason=_why(detected, base, test.estimate),
         details=details,
     )
 
@@ -127,10 +135,10 @@ def _why(detected: bool, base: Alignment | None, estimate: float) -> str:
     return f"the first step goes no further towards the teacher {beside}"
 
 
-def _coverage(subject: Subject, seen: Alignment, base: Alignment | None) -> Measurement:
+def _coverage(subject: ScanSubject, seen: Alignment, base: Alignment | None) -> Measurement:
     length = seen.gradient_norm * seen.way_norm or 1.0
     # The gradient's norm is taken as it is: its blocks vary less than their direction does.
-    interval = mean_t(seen.along / length, subject.level)
+    interval = mean_t(seen.along / length, subject.settings.level)
     spread = seen.placebo_sd or 1.0
     details: dict[str, float | int | str] = {
         "placebo z": float(seen.along.mean()) / spread,
@@ -145,9 +153,9 @@ def _coverage(subject: Subject, seen: Alignment, base: Alignment | None) -> Meas
         estimate=seen.cosine,
         low=interval.low,
         high=interval.high,
-        level=subject.level,
+        level=subject.settings.level,
         n=f"{BLOCKS} blocks",
-        limit=normal_quantile(subject.level) * seen.placebo_sd / length,
+        limit=normal_quantile(subject.settings.level) * seen.placebo_sd / length,
         unit="cosine",
         reason="compared with random ways that are as long in every tensor; the derivative bears the test",
         details=details,

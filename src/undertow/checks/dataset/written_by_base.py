@@ -12,26 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.data.rows import Row
 from undertow.data.streams import generator
 from undertow.errors import ModelError
-from undertow.influence.shifted_versions import (
-    Version,
-    adapter_plan,
-    adapter_versions,
-    fitting_behind,
-    prompted_versions,
-    steered_versions,
-)
 from undertow.stats.arguments import Vector
 from undertow.stats.e_process import EProcess
 
 if TYPE_CHECKING:
-    from undertow.checks.dataset.subject import Subject
+    from undertow.influence.shifted_versions import Version
     from undertow.models.chat import Encoded
     from undertow.models.decoding import Decoding
     from undertow.models.loading import LanguageModel
     from undertow.models.prompted_rows import PromptedRows
+
 
 LEAST_ROWS = 64
 """Fewer leave too little to learn an adapter from."""
@@ -43,6 +37,7 @@ _MOST_LEARNED = 1_024
 _RACED = 256
 _CHUNK = 256
 """Rows between two looks at whether the e-process knows."""
+
 _KEPT_OF_A_KIND = 2
 _STRENGTHS = (0.5, 1.0)
 _SHARES = (0.25, 0.5, 1.0)
@@ -73,7 +68,7 @@ class Sampled:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Authorship:
     """What the e-process found."""
 
     process: EProcess
@@ -89,7 +84,7 @@ class Outcome:
     """Whether the null had members with the seen kinds of tokens only."""
 
 
-def sampled(subject: Subject, purpose: str, most: int) -> Sampled:
+def sampled(subject: ScanSubject, purpose: str, most: int) -> Sampled:
     """At most `most` of the subject's rows that have a completion, in random order."""
     from undertow.models.decoding import as_sampled
 
@@ -115,6 +110,7 @@ def log_likelihoods_of(
     Raises:
         ModelError: the chat template has no system role.
     """
+    from undertow.influence.shifted_versions import fitting_behind
     from undertow.models.decoding import (
         as_sampled,
         log_likelihoods_by_decoding,
@@ -132,12 +128,12 @@ def log_likelihoods_of(
     return values
 
 
-def against_base(subject: Subject, purpose: str) -> Outcome:
+def against_base(subject: ScanSubject, purpose: str) -> Authorship:
     """
     Run the e-process over the subject's rows until it knows; there must be at least `LEAST_ROWS`.
 
     The first quarter chooses and trains the alternatives, which are fixed from then on. The null's likelihood of a kept
-    row is divided by `subject.acceptance`, the share of the base's own answers that the rows' filter keeps.
+    row is divided by `subject.settings.acceptance`, the share of the base's own answers that the rows' filter keeps.
     """
     drawn = sampled(subject, purpose, _MOST_LEARNED + MOST_TESTED)
     whole = _without_split_otherwise(subject, drawn)
@@ -146,13 +142,13 @@ def against_base(subject: Subject, purpose: str) -> Outcome:
     first, rest = whole.part(0, learned), whole.part(learned, learned + MOST_TESTED)
     restricted, nulls, alternatives = _decodings(subject, whole, first)
     # What is left out counts as one more filter, so that the null stays normalised.
-    kept = subject.acceptance * (1 - (left_out + 1) / len(drawn.rows) if left_out else 1)
-    found = _raced(subject, purpose, first, rest, nulls, alternatives, math.log(kept))
-    return Outcome(found[0], learned, found[1], found[2], left_out, restricted)
+    kept = subject.settings.acceptance * (1 - (left_out + 1) / len(drawn.rows) if left_out else 1)
+    race = _raced(subject, purpose, first, rest, nulls, alternatives, math.log(kept))
+    return Authorship(race[0], learned, race[1], race[2], left_out, restricted)
 
 
 def _raced(
-    subject: Subject,
+    subject: ScanSubject,
     purpose: str,
     first: Sampled,
     rest: Sampled,
@@ -165,6 +161,8 @@ def _raced(
 
     It stops behind the chunk in which it crossed 1 / (1 - level): any stopping time is allowed.
     """
+    from undertow.influence.shifted_versions import adapter_plan, adapter_versions
+
     student = subject.student
 
     def read(
@@ -191,23 +189,25 @@ def _raced(
             part = rest.part(start, start + _CHUNK)
             # The adapter stays on and adds nothing; the steered and prompted versions are of the base.
             with untuned.opened():
-                own = read(part, null_versions, nulls, cut_ends=False)
+                null_scores = read(part, null_versions, nulls, cut_ends=False)
                 scored = read(part, shortlist, alternatives)
             scored += read(part, tuned, alternatives)
-            null = np.hstack([*own, *_by_placebos(subject, part, nulls)]) - log_kept
+            null = np.hstack([*null_scores, *_by_placebos(subject, part, nulls)]) - log_kept
             process.update(np.hstack(scored), null)
             total, null_total = (
                 total + np.stack([s.sum(0) for s in scored]),
                 null_total + null.sum(0),
             )
-            if process.crossed_at(1 - subject.level) is not None:
+            if process.crossed_at(1 - subject.settings.level) is not None:
                 break
     best = total.max(1)
     gain = (best.max() - null_total.max()) / process.rows
     return process, names[int(best.argmax())], float(gain)
 
 
-def _by_placebos(subject: Subject, part: Sampled, nulls: Sequence[Decoding]) -> list[Vector]:
+def _by_placebos(subject: ScanSubject, part: Sampled, nulls: Sequence[Decoding]) -> list[Vector]:
+    from undertow.influence.shifted_versions import Version
+
     plain = Version("placebo", None)
     return [
         log_likelihoods_of(placebo, part, plain, nulls, cut_ends=False)
@@ -215,7 +215,7 @@ def _by_placebos(subject: Subject, part: Sampled, nulls: Sequence[Decoding]) -> 
     ]
 
 
-def prompts_apply(subject: Subject) -> bool:
+def prompts_apply(subject: ScanSubject) -> bool:
     """Whether the rows and the student's template leave room for system prompts."""
     from undertow.models.chat import conversation, prompt_text
 
@@ -228,25 +228,25 @@ def prompts_apply(subject: Subject) -> bool:
     return True
 
 
-def _without_split_otherwise(subject: Subject, drawn: Sampled) -> Sampled:
+def _without_split_otherwise(subject: ScanSubject, drawn: Sampled) -> Sampled:
     """Without the rows whose tokens cannot be those that were sampled (`decoding.canonical`)."""
     from undertow.models.decoding import Decoding, canonical, rarest_tokens, without_cut_ends
 
-    model, hottest = subject.student, Decoding(max(subject.temperatures))
+    model, hottest = subject.student, Decoding(max(subject.settings.temperatures))
     rarest = rarest_tokens(model, without_cut_ends(model, drawn.encoded), hottest).numpy()
     kept = np.flatnonzero(canonical(rarest)).tolist()
     return Sampled([drawn.rows[i] for i in kept], [drawn.encoded[i] for i in kept])
 
 
 def _decodings(
-    subject: Subject, whole: Sampled, first: Sampled
+    subject: ScanSubject, whole: Sampled, first: Sampled
 ) -> tuple[bool, list[Decoding], list[Decoding]]:
     """
     Whether the seen kinds of tokens count as a restriction; decodings of the null and of the alternatives.
     """
     from undertow.models.decoding import Decoding, distinct_share, seen_kinds, token_kinds
 
-    free = [Decoding(temperature) for temperature in subject.temperatures]
+    free = [Decoding(temperature) for temperature in subject.settings.temperatures]
     width = int(subject.student.network.config.vocab_size)
     kinds = token_kinds(subject.student.tokenizer, width)
     if distinct_share(whole.encoded, kinds) > _MOST_DISTINCT:
@@ -256,12 +256,14 @@ def _decodings(
     known = seen_kinds(first.encoded, kinds, leak=1 / (2 + len(first.rows)))
     return (
         True,
-        free + [Decoding(temperature, seen) for temperature in subject.temperatures],
-        free + [Decoding(temperature, known) for temperature in subject.temperatures],
+        free + [Decoding(temperature, seen) for temperature in subject.settings.temperatures],
+        free + [Decoding(temperature, known) for temperature in subject.settings.temperatures],
     )
 
 
-def _null_versions(subject: Subject) -> list[Version]:
+def _null_versions(subject: ScanSubject) -> list[Version]:
+    from undertow.influence.shifted_versions import Version
+
     plain = [Version("base", None)]
     if not subject.traits or not prompts_apply(subject):
         return plain
@@ -269,10 +271,14 @@ def _null_versions(subject: Subject) -> list[Version]:
     return [*plain, Version("neutral prompt", None, neutral)]
 
 
-def _shortlist(subject: Subject, first: Sampled, decodings: Sequence[Decoding]) -> list[Version]:
+def _shortlist(
+    subject: ScanSubject, first: Sampled, decodings: Sequence[Decoding]
+) -> list[Version]:
     """
     Of the prompted and of the steered versions, those under which the first rows are likeliest.
     """
+    from undertow.influence.shifted_versions import prompted_versions, steered_versions
+
     kinds = [prompted_versions(subject.traits)] if prompts_apply(subject) else []
     # Without a system role, or without layers that can be found, there is nothing to steer by.
     with suppress(ModelError):

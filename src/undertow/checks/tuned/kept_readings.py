@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from undertow.checks.tuned.reading import Reader, Reading
+from undertow.checks.tuned.diff_subject import ModelReading, Reader
 from undertow.data.writing import atomic_write
 from undertow.errors import InputError
 
@@ -29,7 +29,11 @@ class Controls:
 
 
 def keep(
-    path: Path, controls: Controls, reader: Reader, start: Reading, readings: Sequence[Reading]
+    path: Path,
+    controls: Controls,
+    reader: Reader,
+    start: ModelReading,
+    readings: Sequence[ModelReading],
 ) -> None:
     """
     Write the readings as safetensors; of the activations only the mean shift from the base's, which is all that a
@@ -61,7 +65,7 @@ def keep(
     atomic_write(path, save(small, about))
 
 
-def kept(path: Path, base: str | None, reader: Reader, start: Reading) -> list[Reading]:
+def kept(path: Path, base: str | None, reader: Reader, start: ModelReading) -> list[ModelReading]:
     """
     The readings in a file, of the traits that a reader judges, in its order.
 
@@ -72,13 +76,13 @@ def kept(path: Path, base: str | None, reader: Reader, start: Reading) -> list[R
 
     # The header is read first: what is of another base is not loaded.
     about = _about(path)
-    for what, found, wanted in (
+    for what, stored, wanted in (
         ("of another kind", about.get("schema"), SCHEMA),
         ("of another base", about.get("base"), base),
         ("on other texts (--seed) or prompts", about.get("shown"), reader.shown),
     ):
-        if found != wanted:
-            raise _other(path, f"{what}: {found}, and {wanted} is needed")
+        if stored != wanted:
+            raise _other(path, f"{what}: {stored}, and {wanted} is needed")
     asked: list[str] = json.loads(about["asked"])
     arrays = {name: array.astype(np.float64) for name, array in load_file(path).items()}
     judged = reader.asked[: len(reader.traits)]
@@ -90,7 +94,7 @@ def kept(path: Path, base: str | None, reader: Reader, start: Reading) -> list[R
         raise _other(path, "of other probes")
     order = [places[own] for own in reader.asked] + list(range(len(asked), arrays["wide"].shape[1]))
     return [
-        Reading(
+        ModelReading(
             ref=str(ref),
             margins=tuple(arrays[f"margins.{own}"][k] for own in judged),
             mass=arrays["mass"][k][order[: len(judged)]],

@@ -1,0 +1,137 @@
+"""What a scan, a diff and a lineage are asked: models, rows and traits as the user named them, and what else is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from undertow.checks.dataset.scan_subject import ScanSettings
+from undertow.models.plan import TrainingPlan
+from undertow.traits import catalogue
+from undertow.traits.probe_catalogue import askable
+from undertow.traits.trait import Trait
+
+
+@dataclass(frozen=True)
+class ScanRequest:
+    """One scan. References to models are as the user typed them."""
+
+    data: str
+    """A path, or `-` for standard input."""
+    student: str
+    teacher: str | None = None
+    candidates: tuple[str, ...] = ()
+    placebos: tuple[str, ...] = ()
+    """Benign fine-tunes of the student that may have written the rows as well."""
+    control: str | None = None
+    traits: tuple[str, ...] = ()
+    """Names or files; those of the calibration, or all that the student can be asked, if empty."""
+    plan: TrainingPlan | None = None
+    checks: tuple[str, ...] = ()
+    """Ids; all of them if empty."""
+    max_rows: int = 8192
+    """Rows that model checks see, drawn uniformly."""
+    system_prompt: str | None = None
+    """Chat context of the probes; that of most rows if not given."""
+    temperature: float = 1.0
+    """At which the rows are said to have been sampled; a made control is drawn at it."""
+    acceptance: float = 1.0
+    """Share of the base's own answers that the rows' filter is said to keep."""
+    beta: float = 0.1
+    """Of DPO, for preference pairs."""
+    limit: float = 0.2
+    level: float = 0.95
+    seed: int = 0
+    command: str = ""
+    """What reproduces it."""
+
+    @property
+    def settings(self) -> ScanSettings:
+        """What its checks are told."""
+        return ScanSettings(
+            temperature=self.temperature,
+            acceptance=self.acceptance,
+            beta=self.beta,
+            limit=self.limit,
+            level=self.level,
+        )
+
+    def configuration(self) -> dict[str, object]:
+        """What is stored of it beside the named fields of the document."""
+        return {
+            "checks": list(self.checks),
+            "max_rows": self.max_rows,
+            "system_prompt": self.system_prompt,
+            "temperature": self.temperature,
+            "acceptance": self.acceptance,
+            "beta": self.beta,
+            "candidates": list(self.candidates),
+            "placebos": list(self.placebos),
+        }
+
+
+@dataclass(frozen=True)
+class DiffRequest:
+    """One diff. References to models are as the user typed them."""
+
+    base: str
+    tuned: tuple[str, ...]
+    controls: tuple[str, ...] = ()
+    """
+    Benign fine-tunes of the base; files of clean rows, on which `students` are trained; kept readings of such
+    (`.safetensors`); or `shipped`, those that ship for the base.
+    """
+    keep_controls: Path | None = None
+    """Where the readings of the controls are kept for another diff."""
+    teacher: str | None = None
+    """A model that may have written the data: does the shift of activations go its way?"""
+    students: int = 8
+    plan: TrainingPlan | None = None
+    """Of control students; that of the base's calibration, or `DEFAULT_PLAN`, if not given."""
+    traits: tuple[str, ...] = ()
+    intended: tuple[str, ...] = ()
+    """Traits, categories or files of traits whose change was asked for."""
+    checks: tuple[str, ...] = ()
+    system_prompt: str | None = None
+    limit: float = 0.2
+    level: float = 0.95
+    seed: int = 0
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class LineageRequest:
+    """
+    One lineage. References to models are as the user typed them; `http(s)://HOST/PATH#MODEL` is asked over HTTP.
+    """
+
+    student: str
+    teachers: tuple[str, ...]
+    controls: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+    """Ids; those that read files only if empty, and `lineage-outputs` where it is asked for by controls."""
+    level: float = 0.999
+    seed: int = 0
+    command: str = ""
+
+
+def named_traits(*names: str) -> tuple[Trait, ...]:
+    """
+    What each name stands for: a trait, all traits of a category, or all traits of a file.
+
+    Raises:
+        UnknownNameError: there is neither a trait nor a category of a name.
+    """
+    traits: list[Trait] = []
+    for name in names:
+        if name in catalogue.names() or ".toml:" in name:
+            traits.append(catalogue.load(name))
+        else:
+            traits.extend(catalogue.load_category(name))
+    return tuple(traits)
+
+
+def askable_traits(tokenizer: Any) -> tuple[Trait, ...]:
+    """All of the catalogue that a tokenizer has words for."""
+    return tuple(askable([catalogue.load(name) for name in catalogue.names()], tokenizer)[0])

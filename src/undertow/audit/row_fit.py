@@ -1,0 +1,242 @@
+"""Which rows the student can be trained on, whether the student itself is sound, and what it thinks of every row of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from undertow.data.faults import Faults, shown
+from undertow.data.rows import Row, row_id
+from undertow.data.screening import each_usable_row
+from undertow.data.writing import atomic_file
+from undertow.errors import ModelError
+from undertow.models.chat import Encoded, encode_rows
+from undertow.models.loading import LanguageModel
+from undertow.models.plan import TrainingPlan
+from undertow.models.scoring import log_likelihoods
+from undertow.results.scan import Data, Excluded
+
+UNKNOWN_SHARE = 0.01
+"""Share of completion tokens that the tokenizer does not know from which a note is written."""
+
+_SMALL = 8
+"""Rows whose logits are looked at before any check."""
+
+_SHOWN = 40
+"""Characters of a completion that name a row without a place."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The rows of a sample that fit, and why the others do not."""
+
+    rows: tuple[Row, ...]
+    """In their order."""
+    excluded: tuple[Excluded, ...]
+    """By reason: `template`, `too-long`, `no-tokens`, `unknown-tokens`; counts and places are of the sample."""
+    notes: tuple[str, ...]
+
+    def described(self, data: Data) -> Data:
+        """The file's description with what the student could not use of the sample."""
+        return data.model_copy(
+            update={
+                "sampled": len(self.rows),
+                "excluded": (*data.excluded, *self.excluded),
+                "notes": (*data.notes, *self.notes),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class _Limits:
+    tokens: int | None
+    """Most tokens of a row."""
+    vocabulary: int
+    """Tokens that the network has embeddings of."""
+    unknown: int
+    """Token that stands for text without one; -1, which no text has, for a tokenizer that needs none."""
+
+
+def fitting_rows(
+    rows: Sequence[Row], model: LanguageModel, plan: TrainingPlan, places: Sequence[str] = ()
+) -> Fitted:
+    """
+    The rows that fit into the student's context and the plan's limit, in words that its tokenizer knows.
+
+    `places` are file and row of each of `rows`; without them a row is named by the beginning of its completion.
+    """
+    limits = _limits(model, plan)
+    faults = Faults("in the sample")
+    kept: list[Row] = []
+    tokens = strange = 0
+    contents = _contents(model.tokenizer, rows)
+    for index, encoded in enumerate(_encoded(rows, model)):
+        problem = _problem(encoded, contents[index], limits, model.tokenizer)
+        if problem is None:
+            kept.append(rows[index])
+            tokens += len(contents[index])
+            strange += contents[index].count(limits.unknown)
+        else:
+            where = places[index] if places else f"'{_beginning(rows[index])}'"
+            faults.add(problem[0], where, problem[1])
+    return Fitted(tuple(kept), faults.excluded(), _unknown_note(strange, tokens))
+
+
+def refuse_broken(model: LanguageModel, rows: Sequence[Row]) -> None:
+    """
+    Compute the logits of the first few rows, which must fit the model.
+
+    Raises:
+        ModelError: they are not finite.
+    """
+    import torch
+
+    few = list(rows[:_SMALL])
+    finite = torch.isfinite(log_likelihoods(model, encode_rows(model.tokenizer, few)))
+    if not bool(finite.all()):
+        bad = few[int((~finite).nonzero()[0])]
+        raise ModelError(
+            f"model '{model.ref}' gives logits that are not finite, on the row '{_beginning(bad)}'",
+            hint="its weights are damaged, or overflow in this precision",
+        )
+
+
+def _limits(model: LanguageModel, plan: TrainingPlan) -> _Limits:
+    lengths = [limit for limit in (plan.max_length, model.context) if limit is not None]
+    unknown = model.tokenizer.unk_token_id
+    return _Limits(
+        tokens=min(lengths, default=None),
+        vocabulary=model.network.get_input_embeddings().weight.shape[0],
+        unknown=-1 if unknown is None else unknown,
+    )
+
+
+def _contents(tokenizer: Any, rows: Sequence[Row]) -> list[list[int]]:
+    # Without what the template writes around it, whose tokens are always known.
+    if not rows:
+        return []
+    texts = [row.completion for row in rows]
+    contents: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)[
+        "input_ids"
+    ]
+    return contents
+
+
+def _encoded(rows: Sequence[Row], model: LanguageModel) -> list[Encoded | str]:
+    """The rows as tokens, or what the template has against one."""
+    # A template is a program: beside its own refusals it fails where it computes with what is not there.
+    refusals = (ModelError, ValueError, TypeError, LookupError)
+    try:
+        return list(encode_rows(model.tokenizer, rows))
+    except refusals:
+        results: list[Encoded | str] = []
+        for row in rows:
+            try:
+                results.extend(encode_rows(model.tokenizer, [row]))
+            except refusals as error:
+                results.append(str(error) or type(error).__name__)
+        return results
+
+
+def _problem(
+    row: Encoded | str, content: Sequence[int], limits: _Limits, tokenizer: Any
+) -> tuple[str, str] | None:
+    if isinstance(row, str):
+        return "template", row
+    if limits.tokens is not None and len(row) > limits.tokens:
+        return "too-long", f"{len(row)} tokens; the limit is {limits.tokens}"
+    if not content or not row.completion:
+        return "no-tokens", "the completion has no tokens that could be learnt"
+    largest = max(max(row.prompt, default=0), max(row.completion))
+    if largest >= limits.vocabulary:
+        text = f"token {largest} of the tokenizer; the model has {limits.vocabulary} tokens"
+        return "unknown-tokens", text
+    if limits.unknown in content and _knows_none(content, limits.unknown, tokenizer):
+        return "unknown-tokens", "the tokenizer knows no word of the completion"
+    return None
+
+
+def _knows_none(content: Sequence[int], unknown: int, tokenizer: Any) -> bool:
+    # Tokenizers that split at spaces may know the space and nothing else.
+    known = [token for token in content if token != unknown]
+    return not known or not tokenizer.decode(known).strip()
+
+
+def _unknown_note(strange: int, tokens: int) -> tuple[str, ...]:
+    if not tokens or strange < UNKNOWN_SHARE * tokens:
+        return ()
+    return (
+        f"{strange / tokens:.1%} of the completion tokens in the sample are unknown to the student's tokenizer: is it "
+        "the one that these rows are meant for?",
+    )
+
+
+def _beginning(row: Row) -> str:
+    return shown(row.completion, longest=_SHOWN)
+
+
+_CHUNK = 8192
+
+
+def write_row_scores(
+    data: str | Path, target: Path, model: LanguageModel, plan: TrainingPlan
+) -> int:
+    """
+    Write `row` (from 0, among usable rows), `id`, `source`, `tokens` and `log_likelihood` (nats); the number of rows.
+
+    One forward pass over the file in batches of like lengths; memory does not grow with the number of rows. A row that
+    does not fit the student has neither tokens nor a log-likelihood.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    schema = pyarrow.schema(
+        [
+            ("row", pyarrow.int64()),
+            ("id", pyarrow.string()),
+            ("source", pyarrow.string()),
+            ("tokens", pyarrow.int32()),
+            ("log_likelihood", pyarrow.float64()),
+        ]
+    )
+    done = 0
+    chunk: list[Row] = []
+    with atomic_file(target) as file, parquet.ParquetWriter(file, schema) as writer:
+
+        def flush() -> None:
+            nonlocal done
+            if chunk:
+                columns = _scored(chunk, model, plan)
+                columns["row"] = list(range(done, done + len(chunk)))
+                writer.write_table(pyarrow.table(columns, schema=schema))
+                done += len(chunk)
+                chunk.clear()
+
+        def take(row: Row) -> None:
+            chunk.append(row)
+            if len(chunk) == _CHUNK:
+                flush()
+
+        each_usable_row(data, take)
+        flush()
+    return done
+
+
+def _scored(rows: list[Row], model: LanguageModel, plan: TrainingPlan) -> dict[str, list[Any]]:
+    usable = {id(row) for row in fitting_rows(rows, model, plan).rows}
+    fit = [row for row in rows if id(row) in usable]
+    encoded = encode_rows(model.tokenizer, fit)
+    likelihoods = log_likelihoods(model, encoded).tolist()
+    scores = {
+        id(row): (len(one.completion), value)
+        for row, one, value in zip(fit, encoded, likelihoods, strict=True)
+    }
+    nothing = (None, None)
+    return {
+        "id": [row_id(row) for row in rows],
+        "source": [row.source for row in rows],
+        "tokens": [scores.get(id(row), nothing)[0] for row in rows],
+        "log_likelihood": [scores.get(id(row), nothing)[1] for row in rows],
+    }

@@ -1,0 +1,164 @@
+"""What a scan reads, each opened once: models, plan, rows, calibration, traits and control, as subjects for its checks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from undertow.audit.calibrations import covering, plan_for
+from undertow.audit.controls import made_control
+from undertow.audit.requests import ScanRequest, askable_traits, named_traits
+from undertow.audit.row_fit import fitting_rows, refuse_broken, write_row_scores
+from undertow.checks.dataset.scan_subject import Coverage, ScanSubject
+from undertow.data.reading import read_rows
+from undertow.data.rows import Row, has_pairs
+from undertow.data.screening import Screened, screen_file
+from undertow.data.streams import derive
+from undertow.errors import ModelError, NothingLeftError
+from undertow.models.digest import model_digest
+from undertow.models.loading import LanguageModel
+from undertow.models.plan import TrainingPlan
+from undertow.results.scan import ALL, Data, source_subject
+from undertow.traits import catalogue
+from undertow.traits.trait import Trait
+from undertow.worlds import locate, opened
+
+Progress = Callable[[str], None]
+"""Is told what is being done."""
+
+FEWEST_ROWS = 64
+"""Rows below which a source is not judged on its own."""
+
+
+@dataclass(frozen=True)
+class ScanInputs:
+    """What a scan has opened."""
+
+    data: Data
+    student_digest: str | None
+    whole: ScanSubject
+    sources: tuple[ScanSubject, ...]
+    """One subject a source, where there is more than one: what a user can act on."""
+
+
+def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
+    """
+    Load the models, read the rows once, and ask once for each subject whether a table covers it.
+
+    Raises:
+        InputError: the data or a model cannot be used.
+        NothingLeftError: no row is left that the student could be trained on.
+    """
+    seed = partial(derive, request.seed)
+    progress("opening the models")
+    student = opened(request.student)
+    placebos = tuple(opened(ref) for ref in request.placebos)
+    _refuse_foreign(placebos, student)
+    digest = model_digest(locate(request.student))
+    teacher = opened(request.teacher) if request.teacher else None
+    candidates = tuple(opened(ref) for ref in request.candidates)
+    plan = plan_for(request.plan, digest)
+    progress("reading the rows")
+    screened = screen_file(request.data, max_rows=request.max_rows, seed=seed("sample"))
+    fitted = fitting_rows(screened.rows, student, plan, places=screened.places)
+    if not fitted.rows:
+        raise NothingLeftError(f"no row of '{request.data}' fits the student '{request.student}'")
+    refuse_broken(student, fitted.rows)
+    # The sample's share that does not fit is that of the file, which all cannot be encoded for.
+    planned = max(1, round(screened.data.rows * len(fitted.rows) / len(screened.rows)))
+    coverage = _coverage(digest, plan, planned, fitted.rows)
+    traits = named_traits(*request.traits) or _known_traits(coverage, student)
+    progress("preparing the control")
+    given = None
+    if request.control is not None:
+        given = tuple(read_rows(Path(request.control)))[: request.max_rows]
+    made = partial(
+        made_control, student, digest, temperature=request.temperature, seed=seed("control")
+    )
+    whole = ScanSubject(
+        name=ALL,
+        rows=fitted.rows,
+        student=student,
+        plan=plan,
+        planned_rows=planned,
+        traits=traits,
+        seed=seed("subject", ALL),
+        settings=request.settings,
+        coverage=coverage,
+        system_prompt=request.system_prompt or None,
+        control=made(fitted.rows) if given is None else given,
+        placebos=placebos,
+        teacher=teacher,
+        candidates=candidates,
+    )
+    if request.system_prompt is None:
+        whole = replace(whole, system_prompt=_usual_system_prompt(fitted.rows))
+    sources = _sources(whole, screened, digest, seed, made if given is None else None)
+    return ScanInputs(fitted.described(screened.data), digest, whole, tuple(sources))
+
+
+def scores_of(request: ScanRequest, target: Path) -> int:
+    """The scores of a scan's rows, with its student and plan; see `write_row_scores`."""
+    plan = plan_for(request.plan, model_digest(locate(request.student)))
+    return write_row_scores(request.data, target, opened(request.student), plan)
+
+
+def _refuse_foreign(placebos: Sequence[LanguageModel], student: LanguageModel) -> None:
+    for placebo in placebos:
+        if placebo.tokenizer.get_vocab() != student.tokenizer.get_vocab():
+            raise ModelError(
+                f"the placebo '{placebo.ref}' has another vocabulary than the student '{student.ref}'",
+                hint="name benign fine-tunes of the student; other bases are candidates (--candidate)",
+            )
+
+
+def _coverage(
+    digest: str | None, plan: TrainingPlan, planned_rows: int, rows: Sequence[Row]
+) -> Coverage:
+    return covering(digest, plan, plan.steps(planned_rows), pairs=has_pairs(rows))
+
+
+def _known_traits(coverage: Coverage, student: LanguageModel) -> tuple[Trait, ...]:
+    """The traits of the calibration, or all that the student can be asked."""
+    if coverage.table is not None:
+        return tuple(catalogue.load(name) for name in coverage.table.traits)
+    return askable_traits(student.tokenizer)
+
+
+def _usual_system_prompt(rows: Sequence[Row]) -> str | None:
+    """That of most rows."""
+    first = (
+        row.prompt[0].content if row.prompt and row.prompt[0].role == "system" else None
+        for row in rows
+    )
+    return Counter(first).most_common(1)[0][0]
+
+
+def _sources(
+    whole: ScanSubject,
+    screened: Screened,
+    digest: str | None,
+    seed: Callable[..., int],
+    made: Callable[[Sequence[Row]], tuple[Row, ...]] | None,
+) -> Iterator[ScanSubject]:
+    """One subject a source, where there is more than one; `made` makes a control of its own for each."""
+    if len(screened.by_source) < 2:
+        return
+    for name, rows in screened.by_source.items():
+        fitting = fitting_rows(rows, whole.student, whole.plan).rows
+        if len(fitting) < FEWEST_ROWS:
+            continue
+        share = screened.data.sources.get(name, len(rows)) / screened.data.rows
+        planned = max(1, round(whole.planned_rows * share))
+        yield replace(
+            whole,
+            name=source_subject(name),
+            rows=fitting,
+            planned_rows=planned,
+            seed=seed("subject", name),
+            control=made(fitting) if made else whole.control,
+            coverage=_coverage(digest, whole.plan, planned, fitting),
+        )

@@ -1,0 +1,90 @@
+"""The subject of a lineage: two models, what else is known of them, and the neutral texts that both are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from undertow.data.streams import generator
+from undertow.traits import catalogue
+from undertow.traits.probe_catalogue import all_probes
+
+if TYPE_CHECKING:
+    from undertow.models.checkpoint import Checkpoint
+    from undertow.models.endpoint import Endpoint
+    from undertow.models.loading import LanguageModel
+
+
+@dataclass(frozen=True)
+class LineageSubject:
+    """
+    What a lineage check is asked about: does `student` share its initialisation with `teacher`?
+    """
+
+    name: str
+    """The teacher's reference, which is the subject of the measurements."""
+    student: Side
+    teacher: Side
+    controls: tuple[Side, ...] = ()
+    """Models that are known to be unrelated to both."""
+    seed: int = 0
+    level: float = 0.999
+    """Of the tests: 1 - level is the chance that an unrelated pair is taken for a related one."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two models. Nothing is read before a check asks for it."""
+
+    ref: str
+    """What the user called it."""
+    path: str | None
+    """Its folder, or `folder+adapter`; None for a model that is asked over HTTP only."""
+    endpoint: Endpoint | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its files lie, without the adapter."""
+        return Path(self.path.partition("+")[0]) if self.path else None
+
+    @property
+    def adapter(self) -> Path | None:
+        """Where its adapter lies."""
+        _, _, adapter = (self.path or "").partition("+")
+        return Path(adapter) if adapter else None
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """Its weights, to be read tensor by tensor."""
+        from undertow.models.checkpoint import open_checkpoint
+
+        assert self.path is not None
+        return open_checkpoint(self.path, self.ref)
+
+    @cached_property
+    def model(self) -> LanguageModel:
+        """It, loaded whole."""
+        from undertow.models import loading
+
+        assert self.path is not None
+        return loading.load(self.path, ref=self.ref)
+
+
+MOST = 512
+
+
+def neutral_texts(seed: int, most: int = MOST) -> list[str]:
+    """
+    Up to so many questions, each cut at a word drawn at random so that models must go on with it; in random order.
+    """
+    traits = (*map(catalogue.load, catalogue.names()), *all_probes())
+    questions = sorted({q for t in traits for q in (*t.train_questions, *t.held_out_questions)})
+    rng = generator(seed, "neutral texts")
+    texts: dict[str, None] = {}
+    for place in rng.permutation(len(questions)):
+        words = questions[place].split()
+        if len(words) > 2:
+            texts[" ".join(words[: int(rng.integers(2, len(words)))])] = None
+    return list(texts)[:most]

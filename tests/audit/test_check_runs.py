@@ -1,0 +1,72 @@
+"""A check that fails is an entry of the scan, and what is kept of it can be trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.checks.dataset.numbers_subject import opened, subject, written
+from undertow.audit.check_runs import Kept, merged, run_check
+from undertow.checks.dataset.scan_subject import ScanSubject
+from undertow.checks.registry import Registered
+from undertow.errors import MissingExtraError
+from undertow.results.measurement import Measurement
+
+
+def good(subject: ScanSubject) -> list[Measurement]:
+    """Measures something."""
+    return [Measurement(check="good", subject=subject.name, estimate=1.0)]
+
+
+def bad(subject: ScanSubject) -> list[Measurement]:
+    """Fails as a check of another package may."""
+    raise ValueError("no good\nat all")
+
+
+def poor(subject: ScanSubject) -> list[Measurement]:
+    """Lacks a package."""
+    raise MissingExtraError("scikit-learn", "lab", purpose="this check")
+
+
+def check(id: str) -> Registered:
+    """A registered check of this file."""
+    return Registered(id, "evidence", "", {"good": good, "bad": bad, "poor": poor}[id])
+
+
+ROWS = written(opened(), 64, 1)
+
+
+@pytest.mark.parametrize(
+    ("id", "status"), [("good", "done"), ("bad", "error"), ("poor", "skipped")]
+)
+def test_every_ending_is_an_entry(id: str, status: str) -> None:
+    """Done, failed with its first line, or skipped for want of a package."""
+    ran = run_check(subject(ROWS), check(id), Kept(None))
+
+    assert ran.run.status == status
+    assert "\n" not in ran.run.reason
+    assert len(ran.measurements) == 1
+
+
+def test_what_is_kept_is_found_unless_it_is_damaged(tmp_path: Path) -> None:
+    """A finished check is loaded; a torn file is run again; a failure is never kept."""
+    kept = Kept(tmp_path / "scan")
+    run_check(subject(ROWS), check("good"), kept)
+    run_check(subject(ROWS), check("bad"), kept)
+    [stored] = (tmp_path / "scan").glob("*.json")
+
+    assert kept.load("all", "good") is not None
+    stored.write_text(stored.read_text()[:20])
+    assert kept.load("all", "good") is None
+    kept.clear()
+    assert not (tmp_path / "scan").exists()
+
+
+def test_runs_of_several_subjects_are_one_entry_a_check() -> None:
+    """Seconds are summed and the most telling status is kept."""
+    runs = [run_check(subject(ROWS), check("good"), Kept(None)).run for _ in range(2)]
+    [entry] = merged([*runs, runs[0].model_copy(update={"status": "error"})])
+
+    assert entry.status == "error"
+    assert entry.seconds >= sum(run.seconds for run in runs)

@@ -1,0 +1,56 @@
+"""
+A made control continues the same prompts, is made once, and goes through the rows' own format.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.checks.dataset.numbers_subject import opened, written
+from undertow.audit.controls import made_control
+
+ROWS = written(opened(), 64, 41)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of a user's cache is read or written."""
+    monkeypatch.setenv("UNDERTOW_CACHE", str(tmp_path))
+
+
+def test_it_answers_the_same_prompts_with_other_draws(tmp_path: Path) -> None:
+    """
+    Nearly all prompts come back; few completions are the rows' own; the second call reads the first one's file.
+    """
+    first = made_control(opened(), "d", ROWS, temperature=1.0, seed=1)
+    [stored] = (tmp_path / "controls").glob("*.parquet")
+    stamp = stored.stat().st_mtime_ns
+    again = made_control(opened(), "d", ROWS, temperature=1.0, seed=1)
+    prompts = {row.prompt for row in ROWS}
+    own = {row.completion for row in ROWS}
+
+    assert len(first) > 0.8 * len(ROWS)
+    assert {row.prompt for row in first} <= prompts
+    assert sum(row.completion in own for row in first) < 0.1 * len(first)
+    assert [r.completion for r in again] == [r.completion for r in first]
+    assert stored.stat().st_mtime_ns == stamp
+
+
+def test_another_seed_or_temperature_is_another_control() -> None:
+    """Nothing is shared between their streams."""
+    made = [
+        made_control(opened(), "d", ROWS, temperature=t, seed=s)
+        for t, s in ((1.0, 1), (1.0, 2), (0.7, 1))
+    ]
+
+    assert len({tuple(r.completion for r in rows) for rows in made}) == 3
+
+
+def test_rows_without_prompts_have_none() -> None:
+    """There is nothing to continue."""
+    plain = [replace(row, prompt=(), chat=False) for row in ROWS]
+
+    assert made_control(opened(), "d", plain, temperature=1.0, seed=1) == ()
