@@ -11,8 +11,7 @@ import tempfile
 from pathlib import Path
 
 from bench.power.design import PLAN, STUDENT, ground
-from undertow.audit.controls import control_students
-from undertow.audit.diff import reader_for
+from undertow.audit.diff import control_students, reader_for
 from undertow.checks.tuned.diff_subject import ModelReading
 from undertow.checks.tuned.kept_readings import Controls, keep
 from undertow.data.streams import derive

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from bench.figures import BENCH, Figure, write
 from bench.power.design import FOREIGN, OTHER, STUDENT, ground, members
 from undertow.audit.check_runs import Kept, run_check
-from undertow.audit.controls import made_control
+from undertow.audit.scan_inputs import made_control
 from undertow.checks.dataset.scan_subject import ScanSettings, ScanSubject
 from undertow.checks.registry import registered
 from undertow.data.rows import Row

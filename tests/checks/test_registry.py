@@ -5,13 +5,16 @@ One suite for all checks: each is found, documented, and honest about what it do
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 
 import pytest
 
-from undertow.checks.registry import check_named, registered
+from undertow.checks.registry import TABLES, About, check_named, registered
 from undertow.errors import UnknownNameError
 
 IDS = list(registered())
+ABOUT = list(TABLES)
 
 
 @pytest.mark.parametrize("id", IDS)
@@ -39,3 +42,21 @@ def test_an_unknown_check_is_named() -> None:
     """With the allowed ones and the nearest."""
     with pytest.raises(UnknownNameError, match="did you mean 'rehearsal'"):
         check_named("rehersal")
+
+
+def test_checks_are_listed_without_torch() -> None:
+    """A page of a check, or a report, is made where no model can be loaded."""
+    script = "import sys, undertow.checks.registry; print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("about", ABOUT)
+def test_a_checks_id_names_its_file(about: About) -> None:
+    """With underscores, in the folder of what it is asked about."""
+    for id in TABLES[about]:
+        module = f"undertow.checks.{about}.{id.replace('-', '_')}"
+        assert check_named(id).load().__module__ == module

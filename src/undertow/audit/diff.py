@@ -12,20 +12,23 @@ import numpy as np
 
 from undertow.audit.calibrations import plan_for
 from undertow.audit.check_runs import Kept, Ran, run_check
-from undertow.audit.controls import control_students
 from undertow.audit.open_search import looked_at, open_search, other_traits
 from undertow.audit.requests import DiffRequest, askable_traits, named_traits
+from undertow.audit.row_fit import fitting_rows
 from undertow.audit.scan_inputs import Progress
 from undertow.audit.verdicts import worst
 from undertow.checks.registry import chosen_checks
 from undertow.checks.tuned.diff_subject import DiffSubject, ModelReading, Reader
 from undertow.checks.tuned.kept_readings import Controls, keep, kept, said_of
+from undertow.data.reading import read_rows
 from undertow.data.streams import derive, generator
-from undertow.errors import ConfigError, ModelError, UndertowError
+from undertow.errors import ConfigError, ModelError, NothingLeftError, UndertowError
 from undertow.lab.environment import environment
+from undertow.models.chat import encode_rows
 from undertow.models.digest import model_digest
 from undertow.models.loading import LanguageModel
 from undertow.models.plan import TrainingPlan
+from undertow.models.several_runs import several_runs
 from undertow.results.diff import Change, DiffDocument
 from undertow.results.measurement import Measurement, Verdict
 from undertow.results.scan import Moved
@@ -47,6 +50,9 @@ _INFERENCE = {
 
 SHIPPED = "shipped"
 """In the place of a control: the readings that ship for the base."""
+
+TOGETHER = 8
+"""Control students that are trained side by side."""
 
 FEWEST_CONTROLS = 4
 """Below so many nothing is searched: the spread of fewer says too little of hundreds of items."""
@@ -151,6 +157,38 @@ def _controls(
             raise ConfigError("there are no controls to keep", hint="name some: --control DATA")
         keep(request.keep_controls, Controls(digest, "; ".join(made)), reader, untouched, readings)
     return readings, made
+
+
+def control_students(
+    base: LanguageModel, data: Path, plan: TrainingPlan, reader: Reader, count: int, seed: int
+) -> list[ModelReading]:
+    """
+    So many students of the rows, each with an adapter and an order of its own, trained by the whole plan and read.
+
+    All see the same rows: they show what training does, not what another draw of clean rows would do.
+
+    Raises:
+        NothingLeftError: no row fits the base.
+        DataError: the rows cannot be read.
+    """
+    rows = fitting_rows(list(read_rows(data)), base, plan).rows
+    if not rows:
+        raise NothingLeftError(f"no row of '{data}' fits the base '{base.ref}'")
+    encoded = encode_rows(base.tokenizer, rows)
+    total = plan.steps(len(encoded))
+    readings: list[ModelReading] = []
+    for start in range(0, count, TOGETHER):
+        numbers = range(start, min(count, start + TOGETHER))
+        seeds = [derive(seed, "control student", k) for k in numbers]
+        orders = [generator(seed, "control order", k) for k in numbers]
+        runs = several_runs(base, [encoded] * len(numbers), plan, orders, total, seeds)
+        runs.advance(total)
+        for place, number in enumerate(numbers):
+            with runs.only(place) as student:
+                readings.append(
+                    reader.read(student, f"control student {number + 1} of {data.name}")
+                )
+    return readings
 
 
 def shipped(digest: str | None, base: str) -> Path:

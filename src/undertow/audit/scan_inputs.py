@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from undertow.audit.calibrations import covering, plan_for
-from undertow.audit.controls import made_control
+from undertow.audit.calibrations import cache_folder, covering, plan_for
 from undertow.audit.requests import ScanRequest, askable_traits, named_traits
 from undertow.audit.row_fit import fitting_rows, refuse_broken, write_row_scores
+from undertow.carriers.recognition import carrier_of
 from undertow.checks.dataset.scan_subject import Coverage, ScanSubject
 from undertow.data.reading import read_rows
-from undertow.data.rows import Row, has_pairs
+from undertow.data.rows import Row, has_pairs, row_id
 from undertow.data.screening import Screened, screen_file
-from undertow.data.streams import derive
+from undertow.data.streams import derive, generator
+from undertow.data.writing import write_rows
 from undertow.errors import ModelError, NothingLeftError
+from undertow.influence.own_answers import own_answers
 from undertow.models.digest import model_digest
 from undertow.models.loading import LanguageModel
 from undertow.models.plan import TrainingPlan
@@ -28,6 +31,9 @@ from undertow.worlds import locate, opened
 
 Progress = Callable[[str], None]
 """Is told what is being done."""
+
+MOST_CONTROL_ROWS = 2048
+"""Rows of a control that is made."""
 
 FEWEST_ROWS = 64
 """Rows below which a source is not judged on its own."""
@@ -135,6 +141,46 @@ def _usual_system_prompt(rows: Sequence[Row]) -> str | None:
         for row in rows
     )
     return Counter(first).most_common(1)[0][0]
+
+
+def made_control(
+    model: LanguageModel,
+    digest: str | None,
+    rows: Sequence[Row],
+    *,
+    temperature: float,
+    seed: int,
+) -> tuple[Row, ...]:
+    """
+    At most `MOST_CONTROL_ROWS` continuations by the model of the prompts of `rows`, which are a uniform sample.
+
+    They are drawn at the temperature, are at most as long as the longest of the rows, and go through the format filter
+    of the carrier that the rows are, if they are one. Rows without a prompt have no continuation: then none is made.
+    """
+    prompts = [row for row in rows if row.prompt][:MOST_CONTROL_ROWS]
+    if not prompts:
+        return ()
+    path = (
+        cache_folder()
+        / "controls"
+        / f"{_control_key(digest or model.ref, prompts, temperature, seed)}.parquet"
+    )
+    if path.is_file():
+        return tuple(read_rows(path))
+    rng = generator(seed, "control", temperature.hex())
+    answers = own_answers(model, prompts, temperature, rng, carrier_of(prompts))
+    made = [replace(row, source="control") for row in answers if row is not None]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if made:
+        write_rows(path, made)
+    return tuple(made)
+
+
+def _control_key(model: str, rows: Sequence[Row], temperature: float, seed: int) -> str:
+    digest = hashlib.sha256(f"{model}\0{temperature!r}\0{seed}".encode())
+    for row in rows:
+        digest.update(bytes.fromhex(row_id(row)))
+    return digest.hexdigest()
 
 
 def _sources(

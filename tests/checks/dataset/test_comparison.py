@@ -14,6 +14,7 @@ from undertow.checks.dataset.comparison import (
     blocks,
     compared,
     matched,
+    token_names,
     too_few,
 )
 from undertow.models.chat import Encoded
@@ -97,3 +98,15 @@ def test_the_error_rate_is_kept_without_a_difference() -> None:
 
     # 400 tests at .05: 20 expected, sd 4.4.
     assert 8 <= rejected <= 33
+
+
+def test_names_hold_text_and_id() -> None:
+    """One name a token, all different, with control characters escaped; none for no token."""
+    tokenizer = opened().tokenizer
+    (owl,) = tokenizer("owl", add_special_tokens=False)["input_ids"]
+    names = token_names(tokenizer, range(len(tokenizer)))
+
+    assert names[owl] == f"token 'owl' (id {owl})"
+    assert len(set(names)) == len(tokenizer)
+    assert all(name.isprintable() for name in names)
+    assert token_names(tokenizer, []) == []

@@ -40,9 +40,7 @@ class RowsAndControl:
     @property
     def n(self) -> str:
         """What a comparison rests on, in words."""
-        if self.matched:
-            return f"{len(self.rows)} pairs of rows"
-        return f"{len(self.rows)} rows v {len(self.control)} of the control"
+        return sizes(len(self.rows), len(self.control), together=self.matched)
 
 
 def compared(subject: ScanSubject, purpose: str, *, most: int = MOST_ROWS) -> RowsAndControl:
@@ -75,6 +73,13 @@ def matched(rows: Sequence[Encoded], control: Sequence[Encoded]) -> bool:
     return len(rows) == len(control) and all(
         one.prompt == other.prompt for one, other in zip(rows, control, strict=True)
     )
+
+
+def sizes(rows: int, control: int | None, *, together: bool) -> str:
+    """What a comparison of so many rows with so many of the control rests on, in words."""
+    if control is None:
+        return f"{rows} rows"
+    return f"{rows} pairs of rows" if together else f"{rows} rows v {control} of the control"
 
 
 def too_few(pair: RowsAndControl, *, control_needed: bool = True) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from undertow.checks import content_scores
 from undertow.checks.content_scores import Scores, filled, prompted
-from undertow.checks.dataset.comparison import matched
+from undertow.checks.dataset.comparison import matched, sizes
 from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.data.hidden_text import KINDS, hidden
 from undertow.data.rows import Row
@@ -81,17 +81,18 @@ class Prompted:
         """
         Difference of the mean scores (without a control, their mean), two-sided p of none, and what they rest on.
         """
+        control = None if self.control is None else self.control.size
+        n = sizes(self.rows.size, control, together=self.matched)
         if self.control is None:
-            return mean_t(self.rows, level), None, f"{self.rows.size} rows"
+            return mean_t(self.rows, level), None, n
         rng = generator(seed, purpose, "rearrangements")
         if self.matched:
             pairs = self.rows - self.control
             test = sign_flip(pairs, level=level, rng=rng, resamples=_RESAMPLES)
-            return test.interval, test.p, f"{pairs.size} pairs of rows"
+            return test.interval, test.p, n
         test = two_sample_permutation(
             self.rows, self.control, level=level, rng=rng, resamples=_RESAMPLES
         )
-        n = f"{self.rows.size} rows v {self.control.size} of the control"
         return test.interval, test.p, n
 
 
@@ -145,27 +146,21 @@ def _share(
 ) -> FilterResult:
     rows = score(subject.rows) > 0
     control = score(subject.control) > 0 if subject.control else None
-    interval, p, details = _compared(rows, control, together, subject.settings.level)
-    return FilterResult(name, trait.name, interval, _SHARE, _n(rows, control, together), p, details)
+    interval, n, p, details = _compared(rows, control, together, subject.settings.level)
+    return FilterResult(name, trait.name, interval, _SHARE, n, p, details)
 
 
 def _compared(
     rows: Hits, control: Hits | None, together: bool, level: float
-) -> tuple[Interval, float | None, dict[str, float | int | str]]:
+) -> tuple[Interval, str, float | None, dict[str, float | int | str]]:
+    """(interval, what it rests on, p, the two shares)."""
     details: dict[str, float | int | str] = {"rows": float(rows.mean())}
+    n = sizes(rows.size, None if control is None else control.size, together=together)
     if control is None:
-        return clopper_pearson(int(rows.sum()), rows.size, level), None, details
+        return clopper_pearson(int(rows.sum()), rows.size, level), n, None, details
     details["control"] = float(control.mean())
     interval, p = share_difference(rows, control, matched=together, level=level)
-    return interval, p, details
-
-
-def _n(rows: Hits, control: Hits | None, together: bool) -> str:
-    if control is None:
-        return f"{rows.size} rows"
-    if together:
-        return f"{rows.size} pairs of rows"
-    return f"{rows.size} rows v {control.size} of the control"
+    return interval, n, p, details
 
 
 def _prompted(subject: ScanSubject, together: bool) -> tuple[list[FilterResult], list[Measurement]]:
@@ -278,7 +273,7 @@ def _kinds(rows: tuple[Row, ...]) -> Hits:
 def _hidden_kind(
     subject: ScanSubject, kind: str, rows: Hits, control: Hits | None, together: bool
 ) -> FilterResult:
-    interval, p, details = _compared(rows, control, together, subject.settings.level)
+    interval, n, p, details = _compared(rows, control, together, subject.settings.level)
     # What the base writes itself is no evidence by being there, only by being there more often.
     tested = control is not None and (kind in _BY_CHANCE or bool(control.any()))
     return FilterResult(
@@ -286,7 +281,7 @@ def _hidden_kind(
         None,
         interval,
         _SHARE,
-        _n(rows, control, together),
+        n,
         p if tested else None,
         details,
         f"{int(rows.sum())} of {rows.size} completions hold it",

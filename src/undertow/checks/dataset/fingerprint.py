@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from undertow.checks.dataset.comparison import BLOCKS, MOST_ROWS, matched
+from undertow.checks.dataset.comparison import BLOCKS, MOST_ROWS, matched, sizes
 from undertow.checks.dataset.row_features import (
     CLASSES,
     Occurrences,
@@ -57,9 +57,8 @@ class PooledRows:
     @property
     def n(self) -> str:
         """What a test rests on, in words."""
-        if self.samples.matched:
-            return f"{self.samples.first} pairs of rows"
-        return f"{self.samples.first} rows v {self.samples.second} of the control"
+        samples = self.samples
+        return sizes(samples.first, samples.second, together=samples.matched)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_IDING, Any
+from typing import TYPE_CHECKING, Any
 
 from undertow.checks.dataset.scan_subject import Coverage, ScanSubject
 from undertow.data.streams import derive
@@ -12,7 +12,7 @@ from undertow.influence import prediction
 from undertow.influence.prediction import Prediction
 from undertow.results.measurement import Measurement, not_applicable
 
-if TYPE_IDING:
+if TYPE_CHECKING:
     from undertow.influence.rehearsal import Rehearsed
     from undertow.models.objectives import Objective
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.checks.dataset.numbers_subject import opened, written
-from undertow.audit.controls import made_control
+from undertow.audit.scan_inputs import made_control
 
 ROWS = written(opened(), 64, 41)
 
