@@ -77,6 +77,9 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
     planned = max(1, round(screened.data.rows * len(fitted.rows) / len(screened.rows)))
     coverage = _coverage(digest, plan, planned, fitted.rows)
     traits = named_traits(*request.traits) or _known_traits(coverage, student)
+    context = request.system_prompt or None
+    if request.system_prompt is None:
+        context = _usual_system_prompt(fitted.rows)
     progress("preparing the control")
     given = None
     if request.control is not None:
@@ -94,14 +97,12 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
         seed=seed("subject", ALL),
         settings=request.settings,
         coverage=coverage,
-        system_prompt=request.system_prompt or None,
+        system_prompt=context,
         control=made(fitted.rows) if given is None else given,
         placebos=placebos,
         teacher=teacher,
         candidates=candidates,
     )
-    if request.system_prompt is None:
-        whole = replace(whole, system_prompt=_usual_system_prompt(fitted.rows))
     sources = _sources(whole, screened, digest, seed, made if given is None else None)
     return ScanInputs(fitted.described(screened.data), digest, whole, tuple(sources))
 
