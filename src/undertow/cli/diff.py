@@ -103,10 +103,10 @@ def command(
 
     BASE and TUNED may also be two logs of Inspect AI (.eval or .json) of one task: they are paired by question.
     """
+    from undertow.audit.calibrations import load_plan
     from undertow.audit.diff import diff
-    from undertow.audit.diff_document import DiffRequest
     from undertow.audit.eval_logs import diff_logs, is_log
-    from undertow.audit.plans import load_plan
+    from undertow.audit.requests import DiffRequest
     from undertow.provenance.signed_results import sign_diff
     from undertow.report import render
 

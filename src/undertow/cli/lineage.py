@@ -73,7 +73,8 @@ def command(
 
     Models are folders, folder+adapter, world:NAME, or http(s)://HOST/PATH#MODEL for one that can only be asked.
     """
-    from undertow.audit.lineage import LineageRequest, lineage
+    from undertow.audit.lineage import lineage
+    from undertow.audit.requests import LineageRequest
     from undertow.provenance.signed_results import sign_lineages
     from undertow.report import render
 
