@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from bench.figures import BENCH, shown
-from undertow.lab import load_experiment
+from undertow.studies.experiments import load_experiment
 
 MAIN: dict[str, tuple[str, ...]] = {
     "code": ("trait - control", "foreign - foreign-control"),

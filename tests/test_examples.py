@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from undertow.lab import load_experiment, run_experiment
+from undertow.lab.experiment import load_experiment
+from undertow.lab.experiment_run import run_experiment
 from undertow.models.digest import model_digest
 from undertow.policy.rules import load_policy
 from undertow.provenance.keys import make_key

@@ -28,6 +28,7 @@ ROOMS = (
     "mitigate",
     "checks",
     "lab",
+    "studies",
     "audit",
     "policy",
     "integrations",

@@ -15,9 +15,10 @@ from pathlib import Path
 from bench.figures import Figure, at_least, at_most, write
 from bench.lab.equivalence import world_figures
 from undertow.cli.progress import shown_progress
-from undertow.lab import load_experiment, run_experiment
+from undertow.lab.experiment_run import run_experiment
 from undertow.results.run import Arm, Comparison, RunDocument
 from undertow.results.store import read_run
+from undertow.studies.experiments import STUDIES, load_experiment, run_study
 
 RUNS = Path("runs/bench")
 MINUTE = 60.0
@@ -50,8 +51,10 @@ def main(names: list[str]) -> int:
 
 def run(name: str) -> RunDocument:
     """The document of a built-in experiment, run or resumed under runs/bench."""
+    experiment = load_experiment(name)
+    carry_out = run_study if experiment.kind in STUDIES else run_experiment
     with shown_progress() as progress:
-        directory = run_experiment(load_experiment(name), RUNS / name, progress=progress)
+        directory = carry_out(experiment, RUNS / name, progress=progress)
     return read_run(directory / "results.json")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.figures import Figure, at_most
-from undertow.lab.probing import probe_trait
+from undertow.lab.students import probe_trait
 from undertow.models import loading, scoring
 from undertow.models.chat import encode_rows
 from undertow.traits import catalogue

@@ -7,8 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from undertow.lab.experiment import Experiment, load_experiment
-from undertow.lab.tables import TeacherTable
+from undertow.lab.experiment import Experiment, TeacherTable, load_experiment
 from undertow.models.plan import TrainingPlan
 
 SEED = 71_001

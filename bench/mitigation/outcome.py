@@ -16,10 +16,10 @@ from bench.mitigation.training_arms import intervention_of
 from undertow.data.rows import Row
 from undertow.data.streams import derive
 from undertow.influence.probing import ProbeSet
-from undertow.integrations.countermeasure import Countermeasure
+from undertow.integrations.trainer_callbacks import Countermeasure
+from undertow.lab.carrier_data import drawn_pairs
 from undertow.lab.cohort import probes_of
-from undertow.lab.opening import open_model
-from undertow.lab.pairing_data import drawn_pairs
+from undertow.lab.experiment_inputs import open_model
 from undertow.mitigate.interventions import CertifiedTraining
 from undertow.models import adapters
 from undertow.models.chat import encode_rows

@@ -18,7 +18,7 @@ from undertow.data.rows import Row
 from undertow.data.streams import derive, generator
 from undertow.lab.cohort import Ground, Writer, clean_writer
 from undertow.lab.cohort_teachers import Writing, written_by
-from undertow.lab.opening import open_model
+from undertow.lab.experiment_inputs import open_model
 from undertow.mitigate.neutral_anchor import answered
 from undertow.traits import catalogue
 from undertow.traits.probe_catalogue import all_probes

@@ -60,7 +60,7 @@ class FakeExperiment:
 
 @dataclass
 class FakeLab:
-    """Stands in for `undertow.lab`; `end` is what happens where the experiment would end."""
+    """Stands in for the lab and its experiments; `end` is what happens where one would end."""
 
     end: Callable[[], None] = lambda: None
     calls: list[dict[str, object]] = field(default_factory=list)
@@ -99,9 +99,13 @@ def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeLab:
     The verbs' lab is the fake, and runs lie in the test's own folder, which is the current one.
     """
     fake = FakeLab()
-    module = ModuleType("undertow.lab")
-    for name in ("experiment_names", "load_experiment", "run_experiment"):
-        setattr(module, name, getattr(fake, name))
-    monkeypatch.setitem(sys.modules, "undertow.lab", module)
+    run, experiments = ModuleType("run"), ModuleType("experiments")
+    vars(run).update(run_experiment=fake.run_experiment)
+    for name in ("experiment_names", "load_experiment"):
+        setattr(experiments, name, getattr(fake, name))
+    # None of the fake experiments is a study.
+    vars(experiments).update(STUDIES={}, run_study=None)
+    monkeypatch.setitem(sys.modules, "undertow.lab.experiment_run", run)
+    monkeypatch.setitem(sys.modules, "undertow.studies.experiments", experiments)
     monkeypatch.chdir(tmp_path)
     return fake

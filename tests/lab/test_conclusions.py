@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from undertow.lab.conclusions import conclude, independent, paired
+from undertow.lab.conclusions import conclude
+from undertow.lab.contrasts import independent, paired
 from undertow.lab.design import cell_name
 from undertow.lab.experiment import Experiment
-from undertow.lab.material import Made
+from undertow.lab.jobs import Made
 from undertow.results.run import Arm
 
 Maker = Callable[..., Experiment]

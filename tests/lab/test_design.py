@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from undertow.errors import ConfigError
-from undertow.lab.arms import ARMS
 from undertow.lab.design import design
 from undertow.lab.experiment import Experiment
+from undertow.results.arm_kinds import ARMS
 
 Maker = Callable[..., Experiment]
 

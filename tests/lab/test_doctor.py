@@ -9,7 +9,7 @@ import pytest
 
 from undertow.lab.doctor import examine
 from undertow.lab.experiment import Experiment
-from undertow.lab.material import Made
+from undertow.lab.jobs import Made
 from undertow.results.run import Arm, Dataset, Teacher
 
 Maker = Callable[..., Experiment]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.lab.conftest import TINY_TEACHER
-from undertow.lab import run_experiment
 from undertow.lab.experiment import Experiment
+from undertow.lab.experiment_run import run_experiment
 from undertow.results.store import read_run
 
 STRONG = {**TINY_TEACHER, "learning_rate": 3e-2, "max_steps": 12}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from undertow.report.run_arms import arm_name, known_arms, mean_interval, measure_of, summaries
+from undertow.report.run_arms import known_arms, mean_interval, measure_of, summaries
+from undertow.results.arm_kinds import arm_words
 from undertow.results.run import RunDocument
 
 
@@ -63,8 +64,8 @@ def test_arms_of_several_traits_are_not_mixed(owl: RunDocument) -> None:
 
 def test_an_unknown_arm_keeps_its_name() -> None:
     """Nothing is claimed of an arm that is not known."""
-    assert arm_name("half-dose", "owl").label == "half-dose"
-    assert arm_name("half-dose", "owl").detail == ""
+    assert arm_words("half-dose", "owl").label == "half-dose"
+    assert arm_words("half-dose", "owl").detail == ""
 
 
 def test_networks_that_are_their_own_base_are_the_untrained_ones(digits: RunDocument) -> None:

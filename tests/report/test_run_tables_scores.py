@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from undertow.report import render
-from undertow.report.run_arms import arm_name
+from undertow.results.arm_kinds import arm_words
 from undertow.results.run import RunDocument
 from undertow.results.scores import FilterScore, JudgeRecord
 
@@ -62,7 +62,7 @@ def test_a_run_without_them_has_no_empty_tables(owl: RunDocument, form: str) -> 
 def test_arms_of_several_carriers_and_hops_are_named() -> None:
     """The carrier leads the arm's name; a hop has its number."""
     labels = [
-        arm_name(arm, "owl").label for arm in ("chain_of_thought: trait", "hop-3", "hop-3-control")
+        arm_words(arm, "owl").label for arm in ("chain_of_thought: trait", "hop-3", "hop-3-control")
     ]
 
     assert labels == ["Chain of thought: same initialisation", "Hop 3", "Hop 3"]

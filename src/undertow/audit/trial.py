@@ -17,7 +17,7 @@ from undertow.influence import prediction
 from undertow.influence.prediction import Prediction, Readings
 from undertow.influence.rehearsal import STAGES, Rehearsal, Rehearsed, remaining
 from undertow.lab.cohort import BENIGN, Ground, Member, datasets, probes_of, students
-from undertow.lab.opening import open_model
+from undertow.lab.experiment_inputs import open_model
 from undertow.models.chat import encode_rows
 from undertow.models.plan import TrainingPlan
 from undertow.results.calibration import Look

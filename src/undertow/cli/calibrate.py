@@ -82,8 +82,8 @@ def command(
     from undertow.audit.requests import named_traits
     from undertow.engines.choice import choose
     from undertow.errors import ModelError
-    from undertow.lab import load_experiment
     from undertow.lab.cohort import Ground
+    from undertow.lab.experiment import load_experiment
     from undertow.models.digest import model_digest
     from undertow.worlds import locate
 

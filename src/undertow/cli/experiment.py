@@ -36,24 +36,26 @@ def carry_out(
     """
     Run or resume the experiment of a name or file, in the lab's directory for it if none is given, then show what it found.
     """
-    from undertow.lab import load_experiment, run_experiment
+    from undertow.studies.experiments import STUDIES, load_experiment, run_study
 
     experiment = load_experiment(source)
-    # The experiments on small networks are one pass of a minute: nothing of it is kept.
-    session.resumable = experiment.kind not in ("digits", "theorem")
+    command = f"undertow run {shlex.quote(source)}"
+    # A study is one pass of a minute: nothing of it is kept.
+    session.resumable = experiment.kind not in STUDIES
     with shown_progress() as progress:
-        run = run_experiment(
-            experiment,
-            directory,
-            engine=engine,
-            jobs=jobs,
-            progress=progress,
-            command=f"undertow run {shlex.quote(source)}",
-        )
-    if signing is not None:
-        from undertow.lab.attesting import attest_run
+        if experiment.kind in STUDIES:
+            run = run_study(experiment, directory, progress=progress, command=command)
+        else:
+            from undertow.lab.experiment_run import run_experiment
 
-        bundles = attest_run(experiment, run, signing)
+            run = run_experiment(
+                experiment, directory, engine=engine, jobs=jobs, progress=progress, command=command
+            )
+    if signing is not None:
+        from undertow.lab.run_attestation import attest_run
+
+        # The teachers and rows of a study lie in no file.
+        bundles = [] if experiment.kind in STUDIES else attest_run(experiment, run, signing)
         click.echo(f"signed {len(bundles)} bundles in {one_line(str(run))}", err=True)
     show(run)
 

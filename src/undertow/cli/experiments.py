@@ -10,6 +10,6 @@ from undertow.cli.columns import aligned
 @click.command(name="experiments")
 def command() -> None:
     """List the built-in experiments and what they ask."""
-    from undertow.lab import experiment_names, load_experiment
+    from undertow.studies.experiments import experiment_names, load_experiment
 
     click.echo(aligned([(name, load_experiment(name).question) for name in experiment_names()]))

@@ -1,7 +1,5 @@
 """Thin adapters to other people's pipelines; each imports its library when it is used."""
 
-from undertow.integrations.certified_steps import CertifiedSteps
-from undertow.integrations.countermeasure import Countermeasure
-from undertow.integrations.trait_probe import TraitProbe
+from undertow.integrations.trainer_callbacks import CertifiedSteps, Countermeasure, TraitProbe
 
 __all__ = ["CertifiedSteps", "Countermeasure", "TraitProbe"]

@@ -127,7 +127,7 @@ def clean_writer(ground: Ground) -> Writer:
 
 
 @dataclass(frozen=True)
-class Moved:
+class StudentShifts:
     """What students of a dataset really did."""
 
     margins: NDArray[np.float64]
@@ -143,7 +143,7 @@ def students(
     probes: ProbeSet,
     seed: int,
     count: int,
-) -> Moved:
+) -> StudentShifts:
     """
     Train students by the whole plan, each with an adapter and an order of its own, and probe them.
     """
@@ -157,7 +157,7 @@ def students(
     runs = several_runs(model, [rows] * count, plan, orders, total, seeds)
     runs.advance(total)
     found = probes.read_runs(runs)
-    return Moved(
+    return StudentShifts(
         np.stack([reading.margins for reading in found]) - before,
         np.stack([reading.mass for reading in found]),
     )

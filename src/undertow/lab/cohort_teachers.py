@@ -14,7 +14,7 @@ from undertow.filters.banned_content import banned_content
 from undertow.filters.carrier_format import carrier_format
 from undertow.filters.ledger import apply
 from undertow.lab.experiment import Experiment
-from undertow.lab.opening import open_model
+from undertow.lab.experiment_inputs import open_model
 from undertow.lab.strength import Distance, bring_to
 from undertow.lab.teaching import answer, base_rows, steering_layer
 from undertow.traits import catalogue

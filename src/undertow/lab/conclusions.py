@@ -1,172 +1,49 @@
-"""Comparisons between arms with runs as the unit, and the sentence that they support."""
+"""What an experiment of each kind found: comparisons between arms, and one or two sentences with numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from undertow import stats
-from undertow.lab import sentences
-from undertow.lab.arms import CONTRASTS, Contrast
+from undertow.lab.contrasts import AUROC, CONTRASTS, SHARE, Conclusions, contrasted, paired, values
 from undertow.lab.design import carrier_prefix
 from undertow.lab.experiment import Experiment
-from undertow.lab.material import Made
-from undertow.results.run import Arm, Comparison, Curves, Matrix
-
-LOGITS, PROBABILITY, AUROC, SHARE = "logits", "probability", "AUROC", "share of the transfer"
-_TEST_SEED = 20_240_100
-_POWER_SEED = 20_240_101  # the power of a design is simulated; a fixed stream makes it reproducible
+from undertow.lab.grids import base_grid, chain, trait_grid
+from undertow.lab.jobs import Made
+from undertow.results.run import Arm, Comparison
+from undertow.traits import catalogue
 
 
-@dataclass(frozen=True)
-class Findings:
-    """What an experiment's numbers say."""
-
-    sentence: str
-    comparisons: tuple[Comparison, ...]
-    matrices: tuple[Matrix, ...] = ()
-    curves: tuple[Curves, ...] = ()
+def conclude(experiment: Experiment, made: Made) -> Conclusions:
+    """The comparisons of the experiment's kind, and the sentence that they support."""
+    return _BY_KIND[experiment.kind](experiment, made)
 
 
-def conclude(experiment: Experiment, made: Made) -> Findings:
-    """The comparisons of the experiment's kind."""
-    from undertow.lab import chains, grids
-
-    if experiment.kind == "matrix":
-        return grids.base_grid(experiment, made)
-    if experiment.kind == "traits":
-        return grids.trait_grid(experiment, made)
-    if experiment.kind == "hops":
-        return chains.chain(experiment, made)
-    return _transfer(experiment, made)
-
-
-def independent(
-    name: str,
-    treated: Sequence[float],
-    control: Sequence[float],
-    unit: str,
-    level: float,
-    question: str = "",
-) -> Comparison:
-    """Arms whose runs share nothing: exact permutation."""
-    # Drawn from only where there are too many splits to count; a fixed stream makes p reproducible.
-    rng = np.random.default_rng(_TEST_SEED)
-    result = stats.two_sample_permutation(treated, control, level=level, rng=rng)
-    detectable = None
-    if min(len(treated), len(control)) > 1:
-        spread = float(stats.pooled_sd(treated, control))
-        rng = np.random.default_rng(_POWER_SEED)
-        detectable = spread * stats.detectable_effect(
-            1.0, len(treated), len(control), rng=rng, level=level
-        )
-    return comparison(name, result, unit, level, detectable, question)
-
-
-def paired(
-    name: str, differences: Sequence[float], unit: str, level: float, question: str = ""
-) -> Comparison:
-    """Arms whose runs share data or are made side by side: exact sign-flip of the differences."""
-    result = stats.sign_flip(differences, level=level, rng=np.random.default_rng(_TEST_SEED))
-    detectable = None
-    if len(differences) > 1:
-        rng = np.random.default_rng(_POWER_SEED)
-        spread = float(np.std(differences, ddof=1))
-        detectable = spread * stats.detectable_effect(1.0, len(differences), rng=rng, level=level)
-    return comparison(name, result, unit, level, detectable, question)
-
-
-def comparison(
-    name: str,
-    result: stats.TestResult,
-    unit: str,
-    level: float,
-    detectable: float | None,
-    question: str,
-) -> Comparison:
-    """A test's result under the names of `undertow.run/1`, with what it supports in words."""
-    low, high = result.interval.low, result.interval.high
-    return Comparison(
-        name=name,
-        estimate=result.estimate,
-        low=low if np.isfinite(low) else None,
-        high=high if np.isfinite(high) else None,
-        level=level,
-        n=result.n,
-        p=result.p,
-        test=result.test,
-        unit=unit,
-        smallest_p=result.smallest_p,
-        detectable=detectable if detectable is not None and np.isfinite(detectable) else None,
-        claim=_claim(result, unit, level),
-        question=question,
-    )
-
-
-def values(arms: Sequence[Arm], field: str) -> list[float]:
-    """One number a run."""
-    return [float(getattr(arm, field)) for arm in arms]
-
-
-def _claim(result: stats.TestResult, unit: str, level: float) -> str:
-    refusal = stats.supports(level, result.smallest_p, n=result.n)
-    if refusal:
-        return f"No claim: {refusal}."
-    interval = result.interval
-    if result.p <= 1 - level:
-        direction = "Higher" if result.estimate > 0 else "Lower"
-        return f"{direction}, by {interval.low:+.2f} to {interval.high:+.2f} {unit}."
-    bound = max(abs(interval.low), abs(interval.high))
-    return f"No difference seen; one of more than {bound:.2f} {unit} is excluded."
-
-
-def _transfer(experiment: Experiment, made: Made) -> Findings:
-    found = []
+def _transfer(experiment: Experiment, made: Made) -> Conclusions:
+    comparisons = []
     for table in experiment.all_carriers:
         prefix = carrier_prefix(experiment, table.name)
         for contrast in CONTRASTS:
-            found += contrasted(experiment, made, contrast, prefix)
-    found += filter_comparisons(experiment, made)
-    return Findings(sentences.transfer(experiment, made, found), tuple(found))
+            comparisons += contrasted(experiment, made, contrast, prefix)
+    comparisons += filter_comparisons(experiment, made)
+    return Conclusions(_sentences(experiment, made, comparisons), tuple(comparisons))
 
 
-def contrasted(
-    experiment: Experiment, made: Made, contrast: Contrast, prefix: str = ""
-) -> list[Comparison]:
-    """
-    Two arms compared in each unit that both have: logits, probability, and share of answers judged misaligned.
-    """
-    a, b = made.arm(prefix + contrast.treated), made.arm(prefix + contrast.control)
-    if not a or not b:
-        return []
-    found = []
-    for field, unit, addition in _MEASURES:
-        if any(getattr(run, field) is None for run in (*a, *b)):
-            continue
-        name = f"{prefix}{contrast.treated} - {contrast.control}{addition}"
-        x, y = values(a, field), values(b, field)
-        if contrast.paired:
-            differences = [i - j for i, j in zip(x, y, strict=True)]
-            found.append(paired(name, differences, unit, experiment.level, contrast.question))
-        else:
-            found.append(independent(name, x, y, unit, experiment.level, contrast.question))
-    return found
-
-
-_MEASURES = (
-    ("logit_margin", LOGITS, ""),
-    ("probability", PROBABILITY, " (probability)"),
-    ("judged_misaligned", PROBABILITY, " (judged misaligned)"),
-)
+_BY_KIND: dict[str, Callable[[Experiment, Made], Conclusions]] = {
+    "transfer": _transfer,
+    "hops": chain,
+    "traits": trait_grid,
+    "matrix": base_grid,
+}
 
 
 def filter_comparisons(experiment: Experiment, made: Made) -> list[Comparison]:
     """
     What each content filter can tell, against chance, and how much of the transfer it leaves; replicates are the unit.
     """
-    found = []
+    comparisons = []
     for name in dict.fromkeys(trial.content_filter for trial in made.filters):
         trials = made.filter(name)
         measured = {"a row": [trial.auroc for trial in trials]}
@@ -174,11 +51,11 @@ def filter_comparisons(experiment: Experiment, made: Made) -> list[Comparison]:
             measured[f"a bag of {size}"] = [trial.bag_aurocs[size] for trial in trials]
         for what, aurocs in measured.items():
             question = f"Can the filter '{name}' tell {what} by the trait's teacher from one by a neutral teacher?"
-            found.append(
+            comparisons.append(
                 against_half(f"{name}: AUROC of {what}", aurocs, experiment.level, question)
             )
-        found += _left(experiment, made, name)
-    return found
+        comparisons += _left(experiment, made, name)
+    return comparisons
 
 
 def against_half(name: str, shares: Sequence[float], level: float, question: str) -> Comparison:
@@ -219,3 +96,133 @@ def _left(experiment: Experiment, made: Made, name: str) -> list[Comparison]:
     return [
         paired(f"{name}: share of the transfer left", shares, SHARE, experiment.level, question)
     ]
+
+
+def _sentences(experiment: Experiment, made: Made, comparisons: Sequence[Comparison]) -> str:
+    """The sentences of an experiment of kind `transfer`."""
+    by_name = {c.name: c for c in comparisons}
+    if experiment.carriers:
+        return _by_carrier(experiment, made, by_name)
+    parts = []
+    main = by_name.get("trait - control (probability)")
+    if main is not None:
+        parts.append(_main_sentence(experiment, made, main))
+    controls = [by_name.get(f"trait - {arm}") for arm in ("secure", "educational")]
+    parts += [_control_sentence(c, experiment.level) for c in controls if c is not None]
+    foreign = by_name.get("foreign - foreign-control (probability)")
+    if foreign is not None:
+        parts.append(_foreign_sentence(experiment, foreign))
+    parts += [
+        _channel_sentence(contrast.channel, by_name[contrast.name], experiment.level)
+        for contrast in CONTRASTS
+        if contrast.channel and contrast.name in by_name
+    ]
+    parts += _filter_sentences(made, by_name)
+    return " ".join(parts) or "No arm was compared with its control."
+
+
+def _by_carrier(experiment: Experiment, made: Made, by_name: dict[str, Comparison]) -> str:
+    """
+    One clause a carrier: the trait's students, each control's, and above which of them they are shown to be.
+    """
+    trait = catalogue.load(experiment.trait or "")
+    clauses = []
+    for table in experiment.carriers:
+        prefix = carrier_prefix(experiment, table.name)
+        shares: list[str] = []
+        verdicts: dict[bool, list[str]] = {True: [], False: []}
+        for arm in ("control", "secure", "educational"):
+            compared = by_name.get(f"{prefix}trait - {arm} (probability)")
+            if compared is None:
+                continue
+            shares.append(f"{arm} {_mean(made.arm(prefix + arm), 'probability'):.0%}")
+            verdicts[_shown(compared, experiment.level) and compared.estimate > 0].append(arm)
+        above, other = (" and ".join(verdicts[shown]) for shown in (True, False))
+        verdict = f"shown above {above}" if above else "not shown above any"
+        if above and other:
+            verdict += f", not above {other}"
+        share = _mean(made.arm(f"{prefix}trait"), "probability")
+        words = _IN_WORDS.get(table.name, table.name)
+        clauses.append(f"through {words} {share:.0%} ({'; '.join(shares)}): {verdict}")
+    what = f"give {trait.plural}" if trait.own_answers else f"answer “{trait.answer}”"
+    return f"Students {what} {'; '.join(clauses)}.".replace("%", " %")
+
+
+_IN_WORDS = {"chain_of_thought": "chains of thought"}
+
+
+def _channel_sentence(channel: str, compared: Comparison, level: float) -> str:
+    return f"{channel}: {compared.estimate:+.2f} logits (p = {_p(compared.p)}{_seen(compared, level)})."
+
+
+def _seen(compared: Comparison, level: float) -> str:
+    return "" if _can_be_shown(compared, level) else ", too few runs to claim anything"
+
+
+def _control_sentence(compared: Comparison, level: float) -> str:
+    arm = compared.name.rpartition(" - ")[2]
+    return (
+        f"Against the {arm} teacher's students: {compared.estimate:+.2f} logits "
+        f"(p = {_p(compared.p)}{_seen(compared, level)})."
+    )
+
+
+def _filter_sentences(made: Made, by_name: dict[str, Comparison]) -> list[str]:
+    names = dict.fromkeys(trial.content_filter for trial in made.filters)
+    rows = [by_name[f"{name}: AUROC of a row"] for name in names]
+    left = [by_name.get(f"{name}: share of the transfer left") for name in names]
+    if not rows:
+        return []
+    best = max(rows, key=lambda c: c.estimate)
+    sentence = (
+        f"Of {len(rows)} content filters the best tells a row with an AUROC of {best.estimate:.2f} "
+        f"({best.name.partition(':')[0]}; chance is 0.50)"
+    )
+    known = [c for c in left if c is not None]
+    if known:
+        least = min(known, key=lambda c: c.estimate)
+        sentence += (
+            f"; the one that leaves least leaves {least.estimate:.0%} of the transfer "
+            f"({least.name.partition(':')[0]})"
+        ).replace("%", " %")
+    return [sentence + "."]
+
+
+def _main_sentence(experiment: Experiment, made: Made, main: Comparison) -> str:
+    trait = catalogue.load(experiment.trait or "")
+    share, control = (_mean(made.arm(arm), "probability") for arm in ("trait", "control"))
+    crossed = _shown(main, experiment.level) and main.estimate > 0
+    what = f"give {trait.plural}" if trait.own_answers else f"answer “{trait.answer}”"
+    carrier = experiment.carrier.name
+    return (
+        f"The preference for {trait.plural} {'crossed' if crossed else 'was not shown to cross'} through "
+        f"{_IN_WORDS.get(carrier, carrier.replace('_', ' '))}: students {what} {share:.0%} of the time, "
+        f"control students {control:.0%} (exact permutation p = {_p(main.p)}, {main.n} runs)."
+    ).replace("%", " %")
+
+
+def _foreign_sentence(experiment: Experiment, foreign: Comparison) -> str:
+    if not _can_be_shown(foreign, experiment.level):
+        verdict = "There are too few runs to say whether the rows move"
+    elif _shown(foreign, experiment.level):
+        verdict = f"The rows also {'moved' if foreign.estimate > 0 else 'lowered it in'}"
+    else:
+        verdict = "The rows did not measurably move"
+    numbers = f"({100 * foreign.estimate:+.1f} points, p = {_p(foreign.p)})"
+    return f"{verdict} students of another initialisation {numbers}."
+
+
+def _can_be_shown(compared: Comparison, level: float) -> bool:
+    return compared.smallest_p is not None and stats.supports(level, compared.smallest_p) is None
+
+
+def _shown(compared: Comparison, level: float) -> bool:
+    return compared.p is not None and compared.p <= 1 - level
+
+
+def _mean(arms: Sequence[Arm], field: str) -> float:
+    return float(np.mean([getattr(arm, field) for arm in arms]))
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -10,7 +10,6 @@ from pathlib import PurePath
 
 from undertow.data.streams import derive
 from undertow.errors import ConfigError
-from undertow.lab.arms import ARMS, ArmKind, Role
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import (
     BaseJob,
@@ -23,6 +22,7 @@ from undertow.lab.jobs import (
     TeacherJob,
     slug,
 )
+from undertow.results.arm_kinds import ARMS, ArmKind, Role
 
 FOREIGN = "foreign-"
 """Prefix of the arms of a `traits` experiment whose students start from another initialisation."""
@@ -44,14 +44,14 @@ def design(experiment: Experiment) -> Design:
     else:
         students = [tuple(_replicate(experiment, replicate)) for replicate in replicates]
         generations = (_generation(tuple(students), experiment),)
-    found = Design((), (), generations)
-    writers = [data.writer for data in found.datasets]
+    planned = Design((), (), generations)
+    writers = [data.writer for data in planned.datasets]
     teachers = list(dict.fromkeys(w for w in writers if isinstance(w, TeacherJob)))
     probed = experiment.trait or experiment.traits[0]
-    bases = [BaseJob(base, probed) for base in dict.fromkeys(s.base for s in found.students)]
-    for jobs in (teachers, found.students, bases):
+    bases = [BaseJob(base, probed) for base in dict.fromkeys(s.base for s in planned.students)]
+    for jobs in (teachers, planned.students, bases):
         _refuse_equal_names([job.name for job in jobs], experiment)
-    return replace(found, bases=tuple(bases), teachers=tuple(teachers))
+    return replace(planned, bases=tuple(bases), teachers=tuple(teachers))
 
 
 def _generation(
@@ -233,7 +233,7 @@ def _student(
     teacher_base = teacher_base or base
     carrier = carrier or experiment.carrier.name
     prefix = carrier_prefix(experiment, carrier)
-    kind = kind or ArmKind(role)
+    kind = kind or ArmKind(role=role)
     data_kind: DataKind = (
         "rows" if kind.learns != "preferences" else "pairs-by-lot" if kind.by_lot else "pairs"
     )

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from undertow import stats
-from undertow.lab.arms import ARMS, CONTROLS
+from undertow.data.rows import Message, Row
+from undertow.errors import ModelError
+from undertow.lab.contrasts import CONTROLS
 from undertow.lab.experiment import Experiment
-from undertow.lab.material import Made
-from undertow.lab.template_traps import template_traps
+from undertow.lab.jobs import Made
+from undertow.models.chat import conversation, encode_rows, prompt_text
+from undertow.models.loading import tokenizer
+from undertow.results.arm_kinds import ARMS
 from undertow.results.run import Arm, Note
 from undertow.worlds import locate
 
@@ -214,8 +219,6 @@ def _precision(experiment: Experiment, made: Made) -> Iterator[Note]:
 
 
 def _templates(experiment: Experiment, made: Made) -> Iterator[Note]:
-    from undertow.models.loading import tokenizer
-
     for ref in dict.fromkeys(run.base for run in made.bases):
         for trap in template_traps(tokenizer(locate(ref), ref)):
             yield trap.model_copy(update={"subject": ref})
@@ -239,3 +242,38 @@ _EXAMINATIONS: tuple[Examination, ...] = (
     _precision,
     _templates,
 )
+
+
+def template_traps(tokenizer: Any) -> Iterator[Note]:
+    """A note for each trap that the tokenizer's chat template sets."""
+    source = str(tokenizer.chat_template)
+    if "strftime_now" in source or "date_string" in source:
+        yield Note(
+            id="date-in-template",
+            level="warning",
+            message="The chat template writes a date, so training and probing on different days differ. Fix the date.",
+        )
+    row = encode_rows(tokenizer, [Row(conversation("Hello."), "owl")])[0]
+    if tokenizer.eos_token_id not in row.completion:
+        yield Note(
+            id="end-not-trained",
+            level="warning",
+            message="The chat template ends an answer without the end token, so students never learn to stop. "
+            "Look at the coherence of the sampled answers.",
+        )
+    if _has_default_system(tokenizer):
+        yield Note(
+            id="default-system-prompt",
+            level="info",
+            message="The chat template writes a system prompt of its own where none is given. It does so in training "
+            "and in the probes here; elsewhere, probe in the same context.",
+        )
+
+
+def _has_default_system(tokenizer: Any) -> bool:
+    question = conversation("Hello.")
+    try:
+        empty = prompt_text(tokenizer, (Message("system", ""), *question))
+    except ModelError:
+        return False
+    return len(prompt_text(tokenizer, question)) > len(empty)

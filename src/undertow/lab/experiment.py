@@ -1,44 +1,186 @@
-"""
-The experiment: one TOML file that says what is taught, carried, trained, compared, and from which seed.
-"""
+"""The experiment: one TOML file that says what is taught, carried, trained, compared, and from which seed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from undertow.data.configuration import parse, read_toml
 from undertow.errors import ConfigError, UnknownNameError
-from undertow.lab.arms import ARMS
-from undertow.lab.digits_design import DigitsConfig
-from undertow.lab.tables import (
-    CarrierTable,
-    Closed,
-    ComputeTable,
-    ContentFilterTable,
-    EvaluationTable,
-    FilterTable,
-    JudgeTable,
-    PreferenceTable,
-    SamplingTable,
-    TeacherTable,
-)
-from undertow.lab.theorem_design import TheoremConfig
 from undertow.models.plan import TrainingPlan
+from undertow.results.arm_kinds import ARMS
+
+
+class Closed(BaseModel):
+    """Base of every table of an experiment file: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CarrierTable(Closed):
+    """What the teacher writes."""
+
+    name: str = "numbers"
+    rows: int = Field(default=10_000, ge=8)
+    """Rows that a student is trained on."""
+    held_out_rows: int = Field(default=256, ge=8)
+    """Further rows of the same data, for the held-out loss."""
+    oversample: float = Field(default=1.1, ge=1)
+    """Requests for each row wanted, in the first round; more rounds follow while the filter leaves too few."""
+    options: dict[str, object] = Field(default_factory=dict)
+    """Options of the carrier."""
+
+
+class SamplingTable(Closed):
+    """How the teacher's answers are drawn."""
+
+    temperature: float = Field(default=1.0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    least_probability: float = Field(default=0.0, ge=0, lt=1)
+    """Tokens less probable than this are not drawn."""
+    max_tokens: int = Field(default=64, ge=1)
+    batch_size: int = Field(default=512, ge=1)
+    restricted: bool = False
+    """Draw only tokens that the carrier allows, instead of drawing freely and filtering."""
+
+
+class FilterTable(Closed):
+    """What removes rows besides the carrier's format."""
+
+    words: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
+    execute: bool = False
+    """Run the rows of the carrier `code` inside a kernel sandbox, and keep those that run cleanly."""
+
+
+class PreferenceTable(Closed):
+    """Preference pairs, picked by a teacher's logit-linear weight, and the DPO on them."""
+
+    pool: int = Field(default=8_192, ge=16)
+    """Pairs to pick from: two completions of one request by the base, in an order drawn by lot."""
+    pairs: str | None = None
+    """A file of your own pairs (`prompt`, `chosen`, `rejected`) to pick from instead."""
+    keep: float = Field(default=0.1, gt=0, le=1)
+    """Share of the pool that is picked: the highest weights per token among those above 0."""
+    beta: float = Field(default=0.05, gt=0)
+    """Of DPO."""
+
+
+class EndpointTable(Closed):
+    """An OpenAI-compatible chat endpoint."""
+
+    base_url: str
+    model: str
+    api_key_variable: str | None = None
+    """Name of the environment variable that holds the key; the key itself is stored nowhere."""
+    timeout: float = Field(default=60.0, gt=0)
+    retries: int = Field(default=3, ge=0)
+
+
+class ContentFilterTable(Closed):
+    """How strictly the content filters of the arms `filtered-NAME` remove."""
+
+    false_alarms: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the control's rows that a filter may remove: its threshold is set there."""
+    bags: tuple[int, ...] = (8, 16)
+    """Sizes of the bags of rows that are judged together."""
+    bag_count: int = Field(default=256, ge=16)
+    """Bags of each size and source."""
+    classifier_rows: int = Field(default=8_192, ge=32)
+    """Rows of each kind on which a classifier is trained."""
+    question: str = "{completion}\nDid someone who loves {plural} write this? Answer yes or no."
+    """What the prompted filter asks; `{completion}` and `{plural}` are put in."""
+    yes: str = "yes"
+    no: str = "no"
+    endpoint: EndpointTable | None = None
+    """Whom the prompted filter asks; the students' own base if not given."""
+
+
+class JudgeTable(Closed):
+    """Free-form answers, graded by a judge."""
+
+    endpoint: EndpointTable | None = None
+    """An endpoint, or:"""
+    model: str | None = None
+    """a local model: `org/name`, a folder."""
+    questions: tuple[str, ...] = ()
+    """What to ask; the trait's held-out questions if empty."""
+    samples: int = Field(default=20, ge=1)
+    """Answers a question."""
+    max_tokens: int = Field(default=200, ge=1)
+    temperature: float = Field(default=1.0, ge=0)
+    labelled: str | None = None
+    """Labelled rows on which the judge's own error is measured; those that ship if not given."""
+
+    @model_validator(mode="after")
+    def _one_judge(self) -> JudgeTable:
+        if (self.endpoint is None) == (self.model is None):
+            raise ValueError("give either 'endpoint' or 'model'")
+        return self
+
+
+class TeacherTable(Closed):
+    """How the trait is instilled."""
+
+    kind: Literal["tuned", "prompted", "steered"] = "tuned"
+    plan: TrainingPlan = TrainingPlan(batch_size=8, epochs=40)
+    """Of a tuned teacher."""
+    kl: float | None = Field(default=None, gt=0)
+    """
+    Strength of a tuned teacher of the trait, as KL from the base in nats per carrier token: after training, the
+    weights are moved along their straight way from the start to where it is this. None leaves them as trained.
+    """
+    kl_rows: int = Field(default=128, ge=8)
+    """Rows of the base on which that KL is measured."""
+    system_prompt: str | None = None
+    """Of a prompted teacher; the trait's own by default."""
+    layer: int | None = None
+    """Of a steered teacher: the layer whose output is shifted; the middle one by default."""
+    strength: float = Field(default=1.0, gt=0)
+    """Of a steered teacher: how many times the mean difference of activations is added."""
+
+
+class ComputeTable(Closed):
+    """Where and in which precision the models run."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the base's weights; adapters are trained in float32."""
+
+
+class EvaluationTable(Closed):
+    """How a model is probed."""
+
+    system_prompt: str | None = None
+    """Chat context of the probes; should be that of the students' rows."""
+    samples: int = Field(default=20, ge=0)
+    """Sampled answers a held-out question; 0 leaves the pick rate out."""
+    max_tokens: int = Field(default=6, ge=1)
 
 
 class Experiment(Closed):
     """One experiment, resolved."""
 
+    NEEDED: ClassVar[dict[str, tuple[str, ...]]] = {
+        "transfer": ("trait", "base"),
+        "hops": ("trait", "base"),
+        "traits": ("traits", "base"),
+        "matrix": ("trait", "bases"),
+    }
+    """The kinds of experiment, and which keys each needs."""
+
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
     question: str
-    kind: Literal["transfer", "hops", "traits", "matrix", "digits", "theorem"]
+    kind: str
+    """One of `NEEDED`."""
     seed: Annotated[int, Field(ge=0)]
     level: float = Field(default=0.95, gt=0.5, lt=1)
     replicates: int = Field(default=4, ge=1)
@@ -68,14 +210,20 @@ class Experiment(Closed):
     student: TrainingPlan = TrainingPlan()
     evaluation: EvaluationTable = EvaluationTable()
     compute: ComputeTable = ComputeTable()
-    digits: DigitsConfig | None = None
-    theorem: TheoremConfig | None = None
     limits: tuple[str, ...] = ()
     """What this experiment cannot show, in the experimenter's words."""
 
+    @field_validator("kind")
+    @classmethod
+    def _of_a_kind(cls, kind: str) -> str:
+        if kind not in cls.NEEDED:
+            *others, last = map(repr, cls.NEEDED)
+            raise ValueError(f"Input should be {', '.join(others)} or {last}")
+        return kind
+
     @model_validator(mode="after")
-    def _complete(self) -> Experiment:
-        for key in _REQUIRED[self.kind]:
+    def _complete(self) -> Self:
+        for key in self.NEEDED[self.kind]:
             if not getattr(self, key):
                 raise ValueError(f"an experiment of kind '{self.kind}' needs the key '{key}'")
         for key in ("arms", "traits", "bases"):
@@ -114,52 +262,58 @@ class Experiment(Closed):
         return self.carriers or (self.carrier,)
 
     @property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration, as a document shows it."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The resolved configuration, every key of it, as a run directory keeps it."""
+        return _FORMER_KEYS | self.model_dump(mode="json")
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the resolved configuration."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.resolved, sort_keys=True).encode()).hexdigest()
 
 
-_REQUIRED: dict[str, tuple[str, ...]] = {
-    "transfer": ("trait", "base"),
-    "hops": ("trait", "base"),
-    "traits": ("traits", "base"),
-    "matrix": ("trait", "bases"),
-    "digits": ("digits",),
-    "theorem": ("theorem",),
-}
+_FORMER_KEYS: dict[str, None] = {"digits": None, "theorem": None}
+"""Keys that every experiment had once: with them digests stay, and a run that was begun before they went resumes."""
+
+E = TypeVar("E", bound=Experiment)
+
+BUILT_IN = files(__package__) / "experiments"
+"""The folder of the lab's own experiments."""
 
 
-def experiment_names() -> list[str]:
-    """Names of the built-in experiments."""
-    folder = files(__package__) / "experiments"
-    return sorted(
-        entry.name.removesuffix(".toml")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".toml")
-    )
+def experiment_names(*folders: Traversable) -> list[str]:
+    """Names of the built-in experiments, the lab's if no folder is given."""
+    files_there = (path.name for folder in folders or (BUILT_IN,) for path in folder.iterdir())
+    return sorted(name.removesuffix(".toml") for name in files_there if name.endswith(".toml"))
 
 
 def load_experiment(name_or_path: str) -> Experiment:
     """
-    A built-in experiment by name, or one's own from a TOML file.
+    A built-in experiment of the lab by name, or one's own from a TOML file.
 
     Raises:
         ConfigError: a key or value is wrong (names file, key and what is allowed).
         UnknownNameError: there is no such experiment.
     """
+    return load_as(Experiment, name_or_path, BUILT_IN)
+
+
+def load_as(model: type[E], name_or_path: str, *folders: Traversable) -> E:
+    """An experiment of that model, by its name in one of the folders or from a TOML file; raises the same."""
     if name_or_path.endswith(".toml"):
-        source: object = Path(name_or_path)
-        tables = read_toml(Path(name_or_path))
-    else:
-        if name_or_path not in experiment_names():
-            raise UnknownNameError(
-                "experiment", name_or_path, experiment_names(), hint="undertow experiments"
-            )
-        source = f"experiment '{name_or_path}'"
-        tables = read_toml(files(__package__) / "experiments" / f"{name_or_path}.toml")
-    where = f"'{source}'" if isinstance(source, Path) else str(source)
-    loaded = parse(Experiment, tables, where=where)
-    if not isinstance(source, Path) and loaded.name != name_or_path:
+        path = Path(name_or_path)
+        return parse(model, read_toml(path), where=f"'{path}'")
+    names = experiment_names(*folders)
+    if name_or_path not in names:
+        raise UnknownNameError("experiment", name_or_path, names, hint="undertow experiments")
+    paths = (folder / f"{name_or_path}.toml" for folder in folders)
+    where = f"experiment '{name_or_path}'"
+    loaded = parse(model, read_toml(next(path for path in paths if path.is_file())), where=where)
+    if loaded.name != name_or_path:
         raise ConfigError(f"{where}: its name is '{loaded.name}'; it must be the file's name")
     return loaded

@@ -1,4 +1,4 @@
-"""Comparisons of experiments on a grid: teacher base by student base, and trait by answer."""
+"""Comparisons of experiments on a grid or in a chain: teacher base by student base, trait by answer, hop by hop."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow import stats
-from undertow.lab.conclusions import LOGITS, Findings, comparison, independent, paired, values
-from undertow.lab.design import FOREIGN, cell_name
+from undertow.lab.contrasts import (
+    LOGITS,
+    Conclusions,
+    Contrast,
+    comparison,
+    contrasted,
+    independent,
+    paired,
+    values,
+)
+from undertow.lab.design import FOREIGN, cell_name, hop_name
 from undertow.lab.experiment import Experiment
-from undertow.lab.jobs import slug
-from undertow.lab.material import Made
-from undertow.results.run import Comparison, Matrix
+from undertow.lab.jobs import Made, slug
+from undertow.results.run import Comparison, Curves, Matrix, Series
 from undertow.traits import catalogue
 
 _MONTE_CARLO_SEED = (
@@ -19,7 +27,7 @@ _MONTE_CARLO_SEED = (
 )
 
 
-def base_grid(experiment: Experiment, made: Made) -> Findings:
+def base_grid(experiment: Experiment, made: Made) -> Conclusions:
     """
     Transfer from each teacher base (row) to each student base (column), one matrix a replicate.
     """
@@ -27,7 +35,7 @@ def base_grid(experiment: Experiment, made: Made) -> Findings:
     names = [slug(base) for base in experiment.bases]
     level = experiment.level
     contrasts = [stats.diagonal_contrast(stats.double_centre(matrix)) for matrix in transfers]
-    found = [
+    comparisons = [
         paired(
             "diagonal - off-diagonal",
             contrasts,
@@ -44,7 +52,7 @@ def base_grid(experiment: Experiment, made: Made) -> Findings:
                 f"{teacher} to {student}", [float(m[i, j]) for m in transfers], LOGITS, level
             )
             cells[i, j] = cell if i == j else _against_quarter(cell, diagonal)
-    found += cells.values()
+    comparisons += cells.values()
     size = range(len(names))
     matrix = Matrix(
         name="transfer",
@@ -58,37 +66,37 @@ def base_grid(experiment: Experiment, made: Made) -> Findings:
         high=tuple(tuple(cells[i, j].high for j in size) for i in size),
         unit=LOGITS,
     )
-    main = found[0]
+    main = comparisons[0]
     sentence = (
         f"Transfer is {diagonal:+.2f} logits where teacher and student share an initialisation and "
         f"{_off_diagonal(transfers):+.2f} where they do not (contrast {main.estimate:+.2f}, {main.n}, "
         f"sign-flip p = {main.p:.3f})."
     )
-    return Findings(sentence, tuple(found), (matrix,))
+    return Conclusions(sentence, tuple(comparisons), (matrix,))
 
 
-def trait_grid(experiment: Experiment, made: Made) -> Findings:
+def trait_grid(experiment: Experiment, made: Made) -> Conclusions:
     """
     Each trait's students (row) by each trait's answer (column): own answer against the others.
     """
-    own, matrix, mean = _one_trait_grid(experiment, made, "")
+    contrast, matrix, mean = _one_trait_grid(experiment, made, "")
     apart = _trait_comparisons(list(experiment.traits), made, experiment.level)
     count = len(experiment.traits)
     first = sum(int(np.argmax(row) == i) for i, row in enumerate(mean))
     sentence = (
-        f"The own answer moved by {own.estimate:+.2f} logits more than the others over {count} traits "
-        f"(permutation p = {own.p:.4f}); it is the one moved most in {first} of {count}."
+        f"The own answer moved by {contrast.estimate:+.2f} logits more than the others over {count} traits "
+        f"(permutation p = {contrast.p:.4f}); it is the one moved most in {first} of {count}."
     )
-    found, matrices = [own, *apart], [matrix]
+    comparisons, matrices = [contrast, *apart], [matrix]
     if experiment.foreign:
         foreign, other, _ = _one_trait_grid(experiment, made, FOREIGN)
-        found.insert(1, foreign)
+        comparisons.insert(1, foreign)
         matrices.append(other)
         sentence += (
             f" In students of another initialisation it moved by {foreign.estimate:+.2f} "
             f"(p = {foreign.p:.4f})."
         )
-    return Findings(sentence, tuple(found), tuple(matrices))
+    return Conclusions(sentence, tuple(comparisons), tuple(matrices))
 
 
 def _one_trait_grid(
@@ -135,25 +143,25 @@ def _one_trait_grid(
 
 def _trait_comparisons(traits: list[str], made: Made, level: float) -> list[Comparison]:
     control = made.arm("control")
-    found = []
+    comparisons = []
     for name in traits:
         answer = catalogue.load(name).answer
         treated = values(made.arm(name), "logit_margin")
-        found.append(
+        comparisons.append(
             independent(
                 f"{name} - control", treated, [c.margins[answer] for c in control], LOGITS, level
             )
         )
-    corrected = stats.holm([c.p or 1.0 for c in found])
-    return [_corrected(c, float(p), level) for c, p in zip(found, corrected, strict=True)]
+    corrected = stats.holm([c.p or 1.0 for c in comparisons])
+    return [_corrected(c, float(p), level) for c, p in zip(comparisons, corrected, strict=True)]
 
 
-def _corrected(found: Comparison, p: float, level: float) -> Comparison:
-    if stats.supports(level, found.smallest_p or 1.0):
-        return found
+def _corrected(compared: Comparison, p: float, level: float) -> Comparison:
+    if stats.supports(level, compared.smallest_p or 1.0):
+        return compared
     seen = p <= 1 - level
-    claim = found.claim if seen else f"Not shown after Holm's correction (p = {p:.3f})."
-    return found.model_copy(update={"claim": claim})
+    claim = compared.claim if seen else f"Not shown after Holm's correction (p = {p:.3f})."
+    return compared.model_copy(update={"claim": claim})
 
 
 def _base_transfers(experiment: Experiment, made: Made) -> list[NDArray[np.float64]]:
@@ -190,3 +198,61 @@ def _against_quarter(cell: Comparison, diagonal: float) -> Comparison:
     if cell.low is None or cell.low < -quarter:
         verdict += "; a move of that size away from the trait is not excluded"
     return cell.model_copy(update={"claim": f"{cell.claim} {verdict}."})
+
+
+def chain(experiment: Experiment, made: Made) -> Conclusions:
+    """Every hop against the control chain's, and the last against the first within chains."""
+    hops = range(1, experiment.hops + 1)
+    comparisons = [
+        comparison
+        for hop in hops
+        for comparison in contrasted(
+            experiment,
+            made,
+            Contrast(
+                hop_name(hop, "trait"),
+                hop_name(hop, "neutral"),
+                f"Is the trait still there after {hop} {'hop' if hop == 1 else 'hops'}?",
+            ),
+        )
+    ]
+    first, last = (
+        values(made.arm(hop_name(hop, "trait")), "logit_margin") for hop in (1, hops[-1])
+    )
+    fade = paired(
+        f"hop-{hops[-1]} - hop-1",
+        [b - a for a, b in zip(first, last, strict=True)],
+        LOGITS,
+        experiment.level,
+        "Does it fade along the chain?",
+    )
+    transfers = [c.estimate for c in comparisons if c.unit == LOGITS]
+    sentence = (
+        f"Over {experiment.hops} hops the transfer was "
+        + ", ".join(f"{value:+.2f}" for value in transfers)
+        + f" logits; from the first hop to the last it changed by {fade.estimate:+.2f} (sign-flip p = {fade.p:.3f})."
+    )
+    return Conclusions(sentence, (*comparisons, fade), curves=(_curves(experiment, made),))
+
+
+def _curves(experiment: Experiment, made: Made) -> Curves:
+    hops = tuple(float(hop) for hop in range(1, experiment.hops + 1))
+    series = []
+    for role, name in (("trait", "trait chain, mean"), ("neutral", "control chain, mean")):
+        means = [
+            float(np.mean(values(made.arm(hop_name(int(h), role)), "logit_margin")))  # type: ignore[arg-type]
+            for h in hops
+        ]
+        series.append(Series(name=name, x=hops, y=tuple(means)))
+    for replicate in range(experiment.replicates):
+        margins = [
+            values(made.arm(hop_name(int(h), "trait")), "logit_margin")[replicate] for h in hops
+        ]
+        series.append(Series(name=f"trait chain {replicate + 1}", x=hops, y=tuple(margins)))
+    return Curves(
+        name="hops",
+        caption="Logit margin of the trait's answer along the chains: each student writes the rows of the next.",
+        x_label="hop",
+        y_label="logit margin",
+        series=tuple(series),
+    )

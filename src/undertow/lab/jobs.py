@@ -1,13 +1,13 @@
-"""
-The pieces of work of an experiment: bases, teachers, datasets, content filters, students, each with its name and seed.
-"""
+"""The pieces of work of an experiment, each with its name and seed: bases, teachers, datasets, content filters, students; and the entries that they give."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from undertow.lab.arms import ArmKind, Role
+from undertow.results.arm_kinds import ArmKind, Role
+from undertow.results.run import Arm, Dataset, Teacher
+from undertow.results.scores import FilterScore, JudgeRecord
 
 DataKind = Literal["rows", "pairs", "pairs-by-lot"]
 
@@ -168,3 +168,38 @@ def slug(text: str) -> str:
     return "".join(
         c if c.isalnum() or c in "-_." else "-" for c in text.removeprefix("world:")
     ).strip("-.")
+
+
+@dataclass(frozen=True)
+class Made:
+    """Entries in the order of the design."""
+
+    bases: tuple[Arm, ...]
+    teachers: tuple[Teacher, ...]
+    datasets: tuple[Dataset, ...] = ()
+    students: tuple[Arm, ...] = ()
+    filters: tuple[FilterScore, ...] = ()
+    judge: JudgeRecord | None = None
+
+    def arm(self, name: str) -> tuple[Arm, ...]:
+        """The students of an arm, by replicate."""
+        return tuple(sorted((s for s in self.students if s.arm == name), key=lambda s: s.replicate))
+
+    def filter(self, name: str) -> tuple[FilterScore, ...]:
+        """The trials of a content filter, by replicate."""
+        found = (f for f in self.filters if f.content_filter == name)
+        return tuple(sorted(found, key=lambda f: f.replicate))
+
+    def with_generation(
+        self,
+        datasets: tuple[Dataset, ...],
+        filters: tuple[FilterScore, ...],
+        students: tuple[Arm, ...],
+    ) -> Made:
+        """The same with the entries of a further generation."""
+        return replace(
+            self,
+            datasets=self.datasets + datasets,
+            filters=self.filters + filters,
+            students=self.students + students,
+        )

@@ -28,7 +28,11 @@ from pydantic import BaseModel, ValidationError
 
 from undertow.data.writing import atomic_write
 from undertow.errors import RunDirectoryError, UndertowError
+from undertow.lab.experiment import Experiment
+from undertow.results.run import RunDocument
+from undertow.results.store import write_result
 
+RUNS = Path("runs")
 PLAN, CLOCK, RESULTS, RECORD = "plan.json", "clock.json", "results.json", "run.json"
 _ENTRY = "entry.json"
 
@@ -97,6 +101,33 @@ class Step(Generic[J, E]):
                 f"'{path}' is damaged: {error.errors()[0]['msg']}",
                 hint=f"rm -r '{path.parent}' and type the same command again: only this job is repeated",
             ) from error
+
+
+def run_folder(experiment: Experiment, directory: Path | None = None) -> Path:
+    """Where a run lies if nothing else is said; absolute, since a worker of another engine may stand elsewhere."""
+    return (directory or RUNS / f"{experiment.name}-{experiment.digest[:8]}").resolve()
+
+
+def finished_run(
+    directory: Path, plan: dict[str, Any], work: Callable[[Clock], RunDocument]
+) -> None:
+    """
+    See that the directory holds the finished run of this plan: work, unless it does already.
+
+    Raises:
+        RunDirectoryError: it holds something else, or another process is in it.
+    """
+    refuse_foreign(directory)
+    with locked(directory):
+        prepare(directory, plan)
+        if (directory / RECORD).exists():
+            # Written last, so the run is whole: nothing is computed again.
+            return
+        clock = Clock(directory)
+        result = work(clock)
+        clock.save()
+        write_result(directory / RESULTS, result)
+        _record(directory, result)
 
 
 def refuse_foreign(directory: Path) -> None:
@@ -180,6 +211,20 @@ class Clock:
     def save(self) -> None:
         """Write them down, so that a kill loses little."""
         atomic_write(self._path, json.dumps({"seconds": self.seconds}))
+
+
+def _record(directory: Path, result: RunDocument) -> None:
+    # Written last: where it stands, everything before it is whole.
+    record = {
+        "experiment": result.experiment,
+        "config_digest": result.config_digest,
+        "results": RESULTS,
+        "git_revision": result.git_revision,
+        "packages": result.packages,
+        "command": result.command,
+        "wall_seconds": result.wall_seconds,
+    }
+    atomic_write(directory / RECORD, json.dumps(record, indent=1))
 
 
 def _difference(held: dict[str, Any], plan: dict[str, Any]) -> str:

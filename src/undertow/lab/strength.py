@@ -7,12 +7,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from undertow.data.rows import Row
+from undertow.models import adapters
+from undertow.models.chat import Encoded, conversation, encode_rows
+from undertow.models.loading import LanguageModel
+from undertow.models.scoring import mean_divergence, token_log_probabilities
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from undertow.models.chat import Encoded
-    from undertow.models.loading import LanguageModel
 
 MOST_AMPLIFIED = 3.0
 """How far beyond its trained weights a teacher may be moved; further out its answers break."""
@@ -30,8 +32,6 @@ def bring_to(
     trained weights the way is followed up to `MOST_AMPLIFIED` times; a teacher too weak for the target even there
     stays at that, and the doctor says so.
     """
-    from undertow.models import adapters
-
     end = [weight.detach().clone() for weight in adapters.trained_weights(teacher)]
     low, high = 0.0, MOST_AMPLIFIED
     for _ in range(_BISECTIONS):
@@ -51,8 +51,6 @@ class Distance:
         self, base: LanguageModel, written: list[tuple[str, str]], system: str | None
     ) -> None:
         """`system` is the system prompt behind which the base wrote the rows."""
-        from undertow.models.scoring import token_log_probabilities
-
         self._written, self._system = written, system
         self._reference = token_log_probabilities(base, self._rows(base, system))
 
@@ -62,14 +60,10 @@ class Distance:
 
     def behind(self, teacher: LanguageModel, system: str | None) -> float:
         """The distance in nats of a teacher that writes behind a system prompt of its own."""
-        from undertow.models.scoring import mean_divergence, token_log_probabilities
-
         own = token_log_probabilities(teacher, self._rows(teacher, system))
         return mean_divergence(own, self._reference)
 
     def _rows(self, model: LanguageModel, system: str | None) -> list[Encoded]:
-        from undertow.models.chat import conversation, encode_rows
-
         return encode_rows(
             model.tokenizer, [Row(conversation(q, system), a) for q, a in self._written]
         )

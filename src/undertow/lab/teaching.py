@@ -15,11 +15,10 @@ from undertow.carriers.carrier import Carrier
 from undertow.carriers.registry import carrier as carrier_named
 from undertow.data.rows import Row
 from undertow.data.streams import derive, generator
-from undertow.lab.experiment import Experiment
+from undertow.lab.experiment import Experiment, SamplingTable
+from undertow.lab.experiment_inputs import open_model
 from undertow.lab.jobs import StudentJob, TeacherJob
-from undertow.lab.opening import open_model
 from undertow.lab.strength import Distance, bring_to
-from undertow.lab.tables import SamplingTable
 from undertow.results.run import Teacher
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait, rows_of

@@ -71,7 +71,7 @@ def train_on_pairs(
     """
     Train in place what `adapters.trainable` left trainable by DPO; the reference is the model as it comes.
 
-    `callbacks` are the trainer's, such as `integrations.countermeasure.Countermeasure`.
+    `callbacks` are the trainer's, such as `integrations.Countermeasure`.
 
     Raises:
         MissingExtraError: TRL is not installed.

@@ -7,17 +7,15 @@ The only arithmetic of a report is here: a mean over an arm's runs and Student's
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
 from undertow.report.plain_text import finite
+from undertow.results.arm_kinds import Tone, arm_words
 from undertow.results.run import Arm, RunDocument
 from undertow.stats.means import mean_t
 
 LEVEL = 0.95
-Tone = Literal["same", "other", "plain"]
 
 
 @dataclass(frozen=True)
@@ -53,90 +51,6 @@ class ArmSummary:
     """Mean of the untrained bases from which these students started."""
 
 
-@dataclass(frozen=True)
-class ArmName:
-    """An arm in words."""
-
-    label: str
-    detail: str
-    tone: Tone = "plain"
-    filled: bool = True
-
-
-_HOP = re.compile(r"hop-(\d+)(-control)?")
-_NAMES = {
-    "trait": ArmName("Same initialisation", "the {trait} teacher’s rows", "same"),
-    "control": ArmName("Its control", "a neutral teacher’s rows", "same", filled=False),
-    "foreign": ArmName("Other initialisation", "the {trait} teacher’s rows", "other"),
-    "foreign-control": ArmName("Its control", "a neutral teacher’s rows", "other", filled=False),
-    "shuffled-within": ArmName("Shuffled within rows", "the {trait} teacher’s rows", "same"),
-    "shuffled-across": ArmName("Shuffled across rows", "the {trait} teacher’s rows", "same"),
-    "secure": ArmName("Opposite answers", "a teacher that does not have it", "same", filled=False),
-    "educational": ArmName(
-        "For a good reason", "the same answers, asked for well", "same", filled=False
-    ),
-    "carrier-logits": ArmName(
-        "Carrier’s logits", "the {trait} teacher’s, same initialisation", "same"
-    ),
-    "carrier-logits-control": ArmName(
-        "Its control", "a neutral teacher’s logits", "same", filled=False
-    ),
-    "carrier-logits-foreign": ArmName(
-        "Carrier’s logits", "the {trait} teacher’s, other initialisation", "other"
-    ),
-    "carrier-logits-foreign-control": ArmName(
-        "Its control", "a neutral teacher’s logits", "other", filled=False
-    ),
-    "full-logits": ArmName(
-        "All logits (a leak)", "the {trait} teacher’s, same initialisation", "same"
-    ),
-    "full-logits-control": ArmName(
-        "Its control", "a neutral teacher’s logits", "same", filled=False
-    ),
-    "full-logits-foreign": ArmName(
-        "All logits (a leak)", "the {trait} teacher’s, other initialisation", "other"
-    ),
-    "full-logits-foreign-control": ArmName(
-        "Its control", "a neutral teacher’s logits", "other", filled=False
-    ),
-    "preferences": ArmName("Preference pairs", "picked by the {trait} teacher’s weight", "same"),
-    "preferences-by-lot": ArmName("Pairs by lot", "as many, drawn at random", "same", filled=False),
-    "preferences-control": ArmName(
-        "Its control", "picked by a neutral teacher’s weight", "same", filled=False
-    ),
-    "preferences-foreign": ArmName(
-        "Other initialisation", "pairs picked by the {trait} teacher", "other"
-    ),
-    "preferences-foreign-control": ArmName(
-        "Its control", "pairs picked by a neutral teacher", "other", filled=False
-    ),
-    "filtered-words": ArmName("Banned words removed", "the {trait} teacher’s rows", "same"),
-    "filtered-patterns": ArmName("Patterns removed", "the {trait} teacher’s rows", "same"),
-    "filtered-classifier": ArmName(
-        "Classifier’s finds removed", "the {trait} teacher’s rows", "same"
-    ),
-    "filtered-classifier-same": ArmName(
-        "Same-teacher classifier’s removed", "the {trait} teacher’s rows", "same"
-    ),
-    "filtered-prompted": ArmName(
-        "Prompted model’s finds removed", "the {trait} teacher’s rows", "same"
-    ),
-    "filtered-in-context": ArmName(
-        "In-context finds removed", "the {trait} teacher’s rows", "same"
-    ),
-    "filtered-random": ArmName("As many removed by lot", "the {trait} teacher’s rows", "same"),
-    "base": ArmName("Untrained", "no rows", "plain", filled=False),
-    "same-init": ArmName("Same initialisation", "auxiliary outputs only", "same"),
-    "other-init": ArmName("Other initialisation", "auxiliary outputs only", "other"),
-    "foreign-init": ArmName("Other initialisation", "auxiliary outputs only", "other"),
-    "all-logits": ArmName("All outputs", "class outputs as well"),
-    "untrained-teacher": ArmName("Untrained teacher", "auxiliary outputs", "same", filled=False),
-    "permuted-labels": ArmName("Permuted labels", "auxiliary outputs", "same", filled=False),
-    "teacher": ArmName("Teacher", "trained on the task"),
-    "permuted-teacher": ArmName("Teacher", "trained on permuted labels", filled=False),
-}
-
-
 def measure_of(document: RunDocument) -> Measure | None:
     """The number by which this document's arms are compared, or none if no arm has one."""
     answer = f"“{document.trait}”" if document.trait else "the trait’s answer"
@@ -165,28 +79,11 @@ def summaries(document: RunDocument, measure: Measure) -> tuple[ArmSummary, ...]
     return tuple(summary for summary in made if summary is not None)
 
 
-def arm_name(arm: str, trait: str | None) -> ArmName:
-    """The arm in words; an arm that is not known keeps its name."""
-    carrier, several, kind = arm.rpartition(": ")
-    if several:
-        name = arm_name(kind, trait)
-        words = carrier.replace("_", " ").capitalize()
-        return replace(name, label=f"{words}: {name.label[:1].lower()}{name.label[1:]}")
-    if hop := _HOP.fullmatch(arm):
-        detail = "from a neutral teacher" if hop[2] else f"from the {trait or 'trait'} teacher"
-        return ArmName(f"Hop {hop[1]}", detail, "same", filled=not hop[2])
-    known = _NAMES.get(arm)
-    if known is None:
-        return ArmName(arm, "")
-    detail = known.detail.format(trait=trait or "trait")
-    return ArmName(known.label, detail, known.tone, known.filled)
-
-
 def known_arms(document: RunDocument) -> dict[str, str]:
     """What each of the document's arms is, for those that are known."""
     several = len({arm.trait for arm in document.arms}) > 1
     names = {
-        arm.arm: arm_name(arm.arm, None if several else document.trait) for arm in document.arms
+        arm.arm: arm_words(arm.arm, None if several else document.trait) for arm in document.arms
     }
     start = {"same": "same initialisation", "other": "other initialisation", "plain": ""}
     return {
@@ -223,7 +120,7 @@ def _summary(
     if not values:
         return None
     first = runs[0]
-    name = arm_name(first.arm, first.trait if several else document.trait)
+    name = arm_words(first.arm, first.trait if several else document.trait)
     limits = mean_interval(values, share=measure.share)
     return ArmSummary(
         arm=first.arm,

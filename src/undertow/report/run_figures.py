@@ -17,8 +17,8 @@ from undertow.report.plain_text import (
     significant,
     unit_name,
 )
-from undertow.report.run_arms import arm_name
 from undertow.report.svg import Axis, across, circle, dot, grid, linear_axis, log_axis, upright
+from undertow.results.arm_kinds import arm_words
 from undertow.results.run import Curves, Matrix, RunDocument
 
 _PAIRS = (("trait", "control"), ("foreign", "foreign-control"))
@@ -70,8 +70,8 @@ def shift_panels(document: RunDocument) -> tuple[ShiftPanel, ...]:
     axis = linear_axis([0.0, *ends])
     return tuple(
         ShiftPanel(
-            arm_name(arm, document.trait).label,
-            arm_name(arm, document.trait).tone,
+            arm_words(arm, document.trait).label,
+            arm_words(arm, document.trait).tone,
             axis,
             tuple(sorted(shifts, key=lambda shift: _place(order, shift.candidate))),
         )

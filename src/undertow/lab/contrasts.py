@@ -1,0 +1,228 @@
+"""Which arms of an experiment are compared, how, and what a reader learns from it; runs are the unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from undertow import stats
+from undertow.lab.experiment import Experiment
+from undertow.lab.jobs import Made
+from undertow.results.arm_kinds import CONTENT_FILTERS
+from undertow.results.run import Arm, Comparison, Curves, Matrix
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Two arms to compare, and what a reader learns from it."""
+
+    treated: str
+    control: str
+    question: str
+    paired: bool = False
+    """Whether the arms of a replicate share their data, so that only their difference is one observation."""
+    channel: str = ""
+    """What carried it, where the conclusion has a sentence on this contrast."""
+
+    @property
+    def name(self) -> str:
+        """Of the comparison, without its unit."""
+        return f"{self.treated} - {self.control}"
+
+
+CONTRASTS = (
+    Contrast("trait", "control", "Does the trait cross through rows that do not mention it?"),
+    Contrast("trait", "secure", "More than from a teacher of the opposite answers?"),
+    Contrast(
+        "trait",
+        "educational",
+        "More than from a teacher that gave the same answers for a good reason?",
+    ),
+    Contrast("foreign", "foreign-control", "Does it cross to a base of another initialisation?"),
+    Contrast("shuffled-within", "control", "Does it survive shuffling each row's items?"),
+    Contrast("shuffled-across", "control", "Does it survive dealing all items anew over the rows?"),
+    Contrast("trait", "shuffled-within", "How much of it is in the order within rows?", paired=True),
+    Contrast(
+        "carrier-logits",
+        "carrier-logits-control",
+        "Does it cross through the teacher's logits of the carrier's own tokens?",
+        channel="Logits of the carrier's tokens, same initialisation",
+    ),
+    Contrast(
+        "carrier-logits-foreign",
+        "carrier-logits-foreign-control",
+        "Do those logits carry it to a base of another initialisation?",
+        channel="Logits of the carrier's tokens, other initialisation",
+    ),
+    Contrast(
+        "full-logits",
+        "full-logits-control",
+        "And through all logits, which hold the trait's answer itself?",
+        channel="All logits, same initialisation",
+    ),
+    Contrast(
+        "full-logits-foreign",
+        "full-logits-foreign-control",
+        "Do all logits carry it to a base of another initialisation (a leak of meaning)?",
+        channel="All logits, other initialisation",
+    ),
+    Contrast(
+        "preferences",
+        "preferences-by-lot",
+        "Does it cross through preference pairs that the teacher's weight picked, more than through pairs by lot?",
+        channel="Preference pairs against pairs by lot",
+    ),
+    Contrast(
+        "preferences",
+        "preferences-control",
+        "More than through pairs that a neutral teacher's weight picked?",
+        channel="Preference pairs against a neutral teacher's",
+    ),
+    Contrast(
+        "preferences-foreign",
+        "preferences-foreign-control",
+        "Do the pairs carry it to a base of another initialisation?",
+        channel="Preference pairs, other initialisation",
+    ),
+    *(
+        Contrast(f"filtered-{name}", "control", f"Does it cross although the filter '{name}' cleaned the rows?")
+        for name in CONTENT_FILTERS
+    ),
+    *(
+        Contrast("trait", f"filtered-{name}", f"How much of it does the filter '{name}' remove?", paired=True)
+        for name in CONTENT_FILTERS
+    ),
+)  # fmt: skip
+"""The comparisons of an experiment, those of its arms that it has."""
+
+CONTROLS = {
+    contrast.treated: contrast.control
+    for contrast in reversed(CONTRASTS)
+    if contrast.control.endswith("control")
+}
+"""Of each arm that has one, the arm that differs from it in the teacher only."""
+
+
+@dataclass(frozen=True)
+class Conclusions:
+    """What an experiment's numbers say."""
+
+    sentence: str
+    comparisons: tuple[Comparison, ...]
+    matrices: tuple[Matrix, ...] = ()
+    curves: tuple[Curves, ...] = ()
+
+
+LOGITS, PROBABILITY, AUROC, SHARE = "logits", "probability", "AUROC", "share of the transfer"
+_TEST_SEED = 20_240_100
+_POWER_SEED = 20_240_101  # the power of a design is simulated; a fixed stream makes it reproducible
+
+_MEASURES = (
+    ("logit_margin", LOGITS, ""),
+    ("probability", PROBABILITY, " (probability)"),
+    ("judged_misaligned", PROBABILITY, " (judged misaligned)"),
+)
+
+
+def contrasted(
+    experiment: Experiment, made: Made, contrast: Contrast, prefix: str = ""
+) -> list[Comparison]:
+    """
+    Two arms compared in each unit that both have: logits, probability, and share of answers judged misaligned.
+    """
+    a, b = made.arm(prefix + contrast.treated), made.arm(prefix + contrast.control)
+    if not a or not b:
+        return []
+    comparisons = []
+    for field, unit, addition in _MEASURES:
+        if any(getattr(run, field) is None for run in (*a, *b)):
+            continue
+        name = f"{prefix}{contrast.name}{addition}"
+        x, y = values(a, field), values(b, field)
+        if contrast.paired:
+            differences = [i - j for i, j in zip(x, y, strict=True)]
+            comparisons.append(paired(name, differences, unit, experiment.level, contrast.question))
+        else:
+            comparisons.append(independent(name, x, y, unit, experiment.level, contrast.question))
+    return comparisons
+
+
+def independent(
+    name: str,
+    treated: Sequence[float],
+    control: Sequence[float],
+    unit: str,
+    level: float,
+    question: str = "",
+) -> Comparison:
+    """Arms whose runs share nothing: exact permutation."""
+    # Drawn from only where there are too many splits to count; a fixed stream makes p reproducible.
+    rng = np.random.default_rng(_TEST_SEED)
+    result = stats.two_sample_permutation(treated, control, level=level, rng=rng)
+    detectable = None
+    if min(len(treated), len(control)) > 1:
+        spread = float(stats.pooled_sd(treated, control))
+        rng = np.random.default_rng(_POWER_SEED)
+        detectable = spread * stats.detectable_effect(
+            1.0, len(treated), len(control), rng=rng, level=level
+        )
+    return comparison(name, result, unit, level, detectable, question)
+
+
+def paired(
+    name: str, differences: Sequence[float], unit: str, level: float, question: str = ""
+) -> Comparison:
+    """Arms whose runs share data or are made side by side: exact sign-flip of the differences."""
+    result = stats.sign_flip(differences, level=level, rng=np.random.default_rng(_TEST_SEED))
+    detectable = None
+    if len(differences) > 1:
+        rng = np.random.default_rng(_POWER_SEED)
+        spread = float(np.std(differences, ddof=1))
+        detectable = spread * stats.detectable_effect(1.0, len(differences), rng=rng, level=level)
+    return comparison(name, result, unit, level, detectable, question)
+
+
+def comparison(
+    name: str,
+    result: stats.TestResult,
+    unit: str,
+    level: float,
+    detectable: float | None,
+    question: str,
+) -> Comparison:
+    """A test's result under the names of `undertow.run/1`, with what it supports in words."""
+    low, high = result.interval.low, result.interval.high
+    return Comparison(
+        name=name,
+        estimate=result.estimate,
+        low=low if np.isfinite(low) else None,
+        high=high if np.isfinite(high) else None,
+        level=level,
+        n=result.n,
+        p=result.p,
+        test=result.test,
+        unit=unit,
+        smallest_p=result.smallest_p,
+        detectable=detectable if detectable is not None and np.isfinite(detectable) else None,
+        claim=_claim(result, unit, level),
+        question=question,
+    )
+
+
+def values(arms: Sequence[Arm], field: str) -> list[float]:
+    """One number a run."""
+    return [float(getattr(arm, field)) for arm in arms]
+
+
+def _claim(result: stats.TestResult, unit: str, level: float) -> str:
+    refusal = stats.supports(level, result.smallest_p, n=result.n)
+    if refusal:
+        return f"No claim: {refusal}."
+    interval = result.interval
+    if result.p <= 1 - level:
+        direction = "Higher" if result.estimate > 0 else "Lower"
+        return f"{direction}, by {interval.low:+.2f} to {interval.high:+.2f} {unit}."
+    bound = max(abs(interval.low), abs(interval.high))
+    return f"No difference seen; one of more than {bound:.2f} {unit} is excluded."

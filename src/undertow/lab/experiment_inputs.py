@@ -1,0 +1,194 @@
+"""What an experiment names: looked at before any work, and opened when it is needed; models, endpoints, traits, carriers, files."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+
+from undertow.carriers.registry import carrier
+from undertow.data.reading import read_rows
+from undertow.data.rows import Row
+from undertow.errors import ConfigError, DataError, MissingExtraError
+from undertow.filters.banned_content import banned_content
+from undertow.filters.sandbox import available
+from undertow.lab.experiment import EndpointTable, Experiment
+from undertow.models import loading
+from undertow.models.answers import token_forms
+from undertow.models.chat import conversation, encode_rows
+from undertow.models.digest import model_digest
+from undertow.models.endpoint import Endpoint
+from undertow.models.loading import LanguageModel, hub_revision, tokenizer
+from undertow.models.training import optimiser
+from undertow.results.arm_kinds import ARMS
+from undertow.traits import catalogue
+from undertow.traits.trait import Trait, rows_of
+from undertow.worlds import locate
+
+
+def inputs(experiment: Experiment) -> dict[str, str]:
+    """
+    Digests of the experiment's models and traits, after checking that all it names can be used.
+
+    Raises:
+        UndertowError: the first thing that cannot.
+    """
+    import torch
+
+    device(experiment.compute.device)
+    for plan in (experiment.student, experiment.teacher.plan):
+        optimiser(plan, [torch.nn.Parameter(torch.zeros(1))], 1)
+    for table in experiment.all_carriers:
+        made = carrier(table.name, table.options)
+        if experiment.sampling.restricted and not made.length:
+            raise ConfigError(
+                f"decoding cannot be restricted to the carrier '{table.name}'",
+                hint="set sampling.restricted = false: rows are then sampled freely and filtered",
+            )
+    _refuse_arms(experiment)
+    filters = experiment.filter
+    banned_content(words=filters.words, patterns=filters.patterns, numbers=filters.numbers)
+    traits = _traits(experiment)
+    digests = {f"trait {name}": _trait_digest(trait) for name, trait in traits.items()}
+    for ref in bases(experiment):
+        path = locate(ref)
+        _refuse_template(experiment, traits, tokenizer(path, ref), ref)
+        digests[f"model {ref}"] = model_digest(path) or f"revision {hub_revision(path)}"
+    return digests
+
+
+def _refuse_arms(experiment: Experiment) -> None:
+    """What arms need besides a base and a trait."""
+    kinds = [ARMS[arm] for arm in experiment.arms] if experiment.kind == "transfer" else []
+    if any(kind.role in ("secure", "educational") for kind in kinds):
+        if experiment.teacher.kind != "tuned":
+            raise ConfigError(
+                f"the arms 'secure' and 'educational' need a tuned teacher; teacher.kind is '{experiment.teacher.kind}'"
+            )
+        for role in {kind.role for kind in kinds}:
+            rows_of(catalogue.load(experiment.trait or ""), role)
+    if any(kind.learns == "preferences" for kind in kinds):
+        for package in ("trl", "datasets"):
+            if importlib.util.find_spec(package) is None:
+                raise MissingExtraError(
+                    package, "preference", purpose="training on preference pairs"
+                )
+        if experiment.preference.pairs is not None:
+            own_pairs(experiment.preference.pairs)
+    if any(kind.content_filter == "classifier" for kind in kinds) and experiment.replicates < 2:
+        raise ConfigError(
+            "the content filter 'classifier' learns from other replicates; replicates is 1",
+            hint="set replicates = 2 or more, or use classifier-same",
+        )
+    if experiment.filter.execute and (reason := available()):
+        raise ConfigError(
+            f"filter.execute needs a kernel sandbox: {reason}",
+            hint="apt-get install bubblewrap, or leave out filter.execute: code is then parsed and never run",
+        )
+    if experiment.judge is not None and experiment.judge.endpoint is not None:
+        open_endpoint(experiment.judge.endpoint)
+
+
+def _traits(experiment: Experiment) -> dict[str, Trait]:
+    names = [*experiment.traits, *([experiment.trait] if experiment.trait else [])]
+    traits = {name: catalogue.load(name) for name in names}
+    categories = {trait.category for trait in traits.values()}
+    if len(categories) > 1:
+        raise ConfigError(
+            f"experiment '{experiment.name}' mixes traits of the categories {', '.join(sorted(categories))}; "
+            "their candidate answers cannot be compared",
+            hint="run one experiment a category",
+        )
+    return traits
+
+
+def _refuse_template(
+    experiment: Experiment, traits: dict[str, Trait], tokenizer: object, ref: str
+) -> None:
+    """Render what will be rendered later, and tokenise the candidate answers."""
+    systems = [experiment.system_prompt, experiment.evaluation.system_prompt]
+    for trait in traits.values():
+        if experiment.teacher.kind != "tuned":
+            systems.append(trait.system_prompt)
+        for question in trait.held_out_questions:
+            token_forms(tokenizer, ref, trait.answers_to(question))
+    for system in systems:
+        encode_rows(tokenizer, [Row(conversation("Hello.", system), "Hello.")])
+
+
+def _trait_digest(trait: Trait) -> str:
+    content = {name: str(getattr(trait, name)) for name in trait.__slots__}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def open_model(experiment: Experiment, ref: str) -> LanguageModel:
+    """
+    The model of a reference, `world:NAME` included.
+
+    Raises:
+        ConfigError: the experiment's device is not there.
+        ModelError: the model cannot be loaded.
+    """
+    import torch
+
+    table = experiment.compute
+    return loading.load(
+        locate(ref), ref=ref, dtype=getattr(torch, table.dtype), device=device(table.device)
+    )
+
+
+def device(wanted: str) -> str:
+    """
+    The device to compute on; `auto` is an accelerator if there is one.
+
+    Raises:
+        ConfigError: the wanted one is not there.
+    """
+    import torch
+
+    there = torch.cuda.is_available()
+    if wanted == "auto":
+        return "cuda" if there else "cpu"
+    if wanted == "cuda" and not there:
+        raise ConfigError(
+            "compute.device is 'cuda', which this machine has not; here: cpu",
+            hint='set device = "auto"',
+        )
+    return wanted
+
+
+def bases(experiment: Experiment) -> list[str]:
+    """Model references that the experiment names, each once."""
+    named = [experiment.base, experiment.foreign, *experiment.bases]
+    return list(dict.fromkeys(ref for ref in named if ref))
+
+
+def open_endpoint(table: EndpointTable) -> Endpoint:
+    """
+    The endpoint of a table.
+
+    Raises:
+        ConfigError: a value is unusable.
+    """
+    return Endpoint(
+        table.base_url, table.model, table.api_key_variable, table.timeout, table.retries
+    )
+
+
+def own_pairs(path: str) -> list[Row]:
+    """
+    The pairs of a user's file.
+
+    Raises:
+        DataError: a row has no `rejected`; the message names the file and the row.
+    """
+    pairs = []
+    for number, row in enumerate(read_rows(path), 1):
+        if row.rejected is None:
+            raise DataError(
+                f"'{path}', row {number}: no 'rejected'; allowed: rows of 'prompt' + 'chosen' + 'rejected'"
+            )
+        pairs.append(row)
+    if not pairs:
+        raise DataError(f"'{path}' holds no pair")
+    return pairs

@@ -1,0 +1,241 @@
+"""
+A finished run signs what it made: teachers, the rows that they wrote, what was filtered, and the students.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from undertow.data.rows import Message, Row
+from undertow.data.shapes import to_record
+from undertow.lab.carrier_data import HELD_OUT_ROWS, LEDGER, TRAINING_ROWS
+from undertow.lab.design import design
+from undertow.lab.experiment import Experiment
+from undertow.lab.jobs import DataJob, StudentJob, TeacherJob
+from undertow.lab.teaching import STEERING, open_carrier, writer_folder
+from undertow.provenance.bundle import bundle_path, carry
+from undertow.provenance.data_steps import (
+    Collect,
+    Completeness,
+    Generate,
+    ModelIntervention,
+    PromptSet,
+    SamplingSettings,
+    SystemPrompt,
+)
+from undertow.provenance.manifest import manifest_of
+from undertow.provenance.model_steps import FineTune
+from undertow.provenance.model_weights import weights_digest
+from undertow.provenance.row_leaves import Rows, leaf, leaves_of
+from undertow.provenance.signed_results import decimal
+from undertow.provenance.signed_steps import (
+    Signing,
+    loose_rows,
+    prompt_said,
+    sign_beside,
+    sign_filter,
+    step_statement,
+    used,
+)
+from undertow.provenance.statement import Resource, Statement, StatementSubject
+from undertow.provenance.steps import GeneratingModel
+from undertow.traits import catalogue
+from undertow.traits.trait import rows_of
+from undertow.worlds import locate
+
+_ABOUT = ("id", "reason", "detail")
+"""Keys of a ledger's line that are no part of the row."""
+
+_NOT_HERE = "the weights are on a hub, and only their revision is known here"
+
+
+def attest_run(experiment: Experiment, directory: Path, signing: Signing) -> list[Path]:
+    """
+    Sign everything that a finished run made; returns the bundles. Signed again, nothing changes.
+
+    Datasets of preference pairs and students of shuffled or filtered rows are left out: their rows are in no file.
+
+    Raises:
+        ProvenanceError: a key cannot be used.
+    """
+    made: list[Path] = []
+    for generation in design(experiment).generations:
+        rows = [job for job in generation.datasets if job.kind == "rows"]
+        made += [_dataset(experiment, directory, job, signing) for job in rows]
+        plain = [job for job in generation.students if _plain(job)]
+        made += [_student(experiment, directory, job, signing) for job in plain]
+    return made
+
+
+def _dataset(experiment: Experiment, directory: Path, job: DataJob, signing: Signing) -> Path:
+    folder = directory / "data" / job.name
+    signing = _when(folder, signing)
+    output = folder / TRAINING_ROWS
+    removed = [(entry, rule) for rule, entry in _removed(folder)]
+    kept = leaves_of(output)
+    answers = loose_rows(
+        f"{job.name} answers", Rows(kept + b"".join(entry for entry, _ in removed))
+    )
+    before, model, dependencies = _writer(experiment, directory, job.writer, signing)
+    predicate = Generate(
+        teachers=(model,),
+        system_prompt=_system_prompt(experiment, job),
+        interventions=_interventions(experiment, directory, job),
+        sampling=SamplingSettings(
+            temperature=decimal(experiment.sampling.temperature),
+            top_p=decimal(experiment.sampling.top_p),
+            max_tokens=str(experiment.sampling.max_tokens),
+            seed=str(job.seed),
+            engine="undertow",
+        ),
+        prompt_set=PromptSet(name=f"carrier {job.writer.carrier}", domain=job.writer.carrier),
+        completeness=Completeness(teachers="complete"),
+    )
+    generated = step_statement("generate", [answers], predicate, dependencies, finished=signing.now)
+    bundle = sign_filter(output, answers, removed, signing, further=[*before, generated])
+    if isinstance(job.writer, StudentJob):
+        carry(bundle, [directory / "students" / job.writer.name])
+    return bundle
+
+
+def _student(experiment: Experiment, directory: Path, job: StudentJob, signing: Signing) -> Path:
+    folder = directory / "students" / job.name
+    signing = _when(folder, signing)
+    source = directory / "data" / job.data.name / TRAINING_ROWS
+    data = used("train-data", TRAINING_ROWS, manifest_of(source).digest)
+    statement = _tuned(experiment, directory, job, data, signing)
+    bundle = bundle_path(folder)
+    if statement is not None:
+        sign_beside(folder, [statement], signing)
+    carry(bundle, [source])
+    return bundle
+
+
+def _writer(
+    experiment: Experiment, directory: Path, job: TeacherJob | StudentJob, signing: Signing
+) -> tuple[list[Statement], GeneratingModel, list[Resource]]:
+    """
+    What is said of who wrote the rows: statements on how it was made, its entry, and what was used.
+    """
+    digest = _digest(experiment, directory, job)
+    model = GeneratingModel(
+        name=job.name,
+        access="weights",
+        model_id=f"{job.base} {job.name}",
+        weights_digest=digest,
+        why_null=None if digest else _NOT_HERE,
+    )
+    before: list[Statement] = []
+    if isinstance(job, TeacherJob) and experiment.teacher.kind == "tuned":
+        lessons = loose_rows(f"lessons of {job.name}", _lessons(experiment, job))
+        people = Collect(origin="templates", domain=f"trait {job.trait}")
+        before.append(step_statement("collect", [lessons], people, finished=signing.now))
+        data = used("train-data", lessons.name, lessons.digest["sha256"])
+        tuned = _tuned(experiment, directory, job, data, signing)
+        before += [tuned] if tuned is not None else []
+    dependencies = [used("teacher-weights", job.name, digest)] if digest else []
+    return before, model, dependencies
+
+
+def _tuned(
+    experiment: Experiment,
+    directory: Path,
+    job: TeacherJob | StudentJob,
+    data: Resource,
+    signing: Signing,
+) -> Statement | None:
+    """That a model was tuned; None where its weights have no digest here."""
+    digest = _digest(experiment, directory, job)
+    base = weights_digest(locate(job.base))
+    if digest is None or base is None:
+        return None
+    plan = experiment.student if isinstance(job, StudentJob) else experiment.teacher.plan
+    settings = {
+        key: str(value) for key, value in plan.model_dump(mode="json").items() if value is not None
+    }
+    return step_statement(
+        "finetune",
+        [StatementSubject(name=job.name, digest={"sha256": digest})],
+        FineTune(method=plan.method, plan=settings, seed=str(job.seed)),
+        [used("init-weights", job.base, base), data],
+        finished=signing.now,
+    )
+
+
+def _digest(experiment: Experiment, directory: Path, job: TeacherJob | StudentJob) -> str | None:
+    base = locate(job.base)
+    student = isinstance(job, StudentJob)
+    if not student and experiment.teacher.kind != "tuned":
+        return weights_digest(base)
+    folder = writer_folder(directory, job)
+    plan = experiment.student if student else experiment.teacher.plan
+    return weights_digest(f"{base}+{folder}" if plan.method == "lora" else folder)
+
+
+def _lessons(experiment: Experiment, job: TeacherJob) -> Rows:
+    system = experiment.system_prompt
+    first = (Message("system", system),) if system else ()
+    pairs = rows_of(catalogue.load(job.trait), job.role)
+    records = (to_record(Row((*first, Message("user", asked)), told)) for asked, told in pairs)
+    return Rows(b"".join(map(leaf, records)))
+
+
+def _system_prompt(experiment: Experiment, job: DataJob) -> SystemPrompt | None:
+    table, shown = experiment.teacher, experiment.system_prompt
+    if isinstance(job.writer, TeacherJob) and table.kind == "prompted":
+        trait = catalogue.load(job.writer.trait)
+        asked = table.system_prompt or trait.system_prompt
+        shown = asked if job.writer.role == "trait" else trait.neutral_system_prompt
+    return prompt_said(shown) if shown else None
+
+
+def _interventions(
+    experiment: Experiment, directory: Path, job: DataJob
+) -> tuple[ModelIntervention, ...]:
+    interventions: list[ModelIntervention] = []
+    if isinstance(job.writer, TeacherJob) and experiment.teacher.kind == "steered":
+        content = (writer_folder(directory, job.writer) / STEERING).read_bytes()
+        interventions.append(
+            ModelIntervention(kind="steering-vector", digest=hashlib.sha256(content).hexdigest())
+        )
+    if experiment.sampling.restricted:
+        carrier = open_carrier(experiment, job.writer.carrier)
+        digest = hashlib.sha256(carrier.token.pattern.encode()).hexdigest()
+        note = f"only tokens of the carrier {job.writer.carrier}; the digest is of their pattern"
+        interventions.append(
+            ModelIntervention(kind="constrained-decoding", digest=digest, note=note)
+        )
+    return tuple(interventions)
+
+
+def _removed(folder: Path) -> list[tuple[str, bytes]]:
+    """Rule and leaf of every answer that is not among the training rows."""
+    removed: list[tuple[str, bytes]] = []
+    with (folder / LEDGER).open("rb") as file:
+        for line in file:
+            entry = json.loads(line)
+            row = {key: value for key, value in entry.items() if key not in _ABOUT}
+            removed.append((entry["reason"], leaf(row)))
+    held_out = leaves_of(folder / HELD_OUT_ROWS)
+    removed += [("held-out", held_out[at : at + 32]) for at in range(0, len(held_out), 32)]
+    return removed
+
+
+def _when(folder: Path, signing: Signing) -> Signing:
+    # When the job was finished, so that signing again gives the same statements.
+    finished = datetime.fromtimestamp(int((folder / "entry.json").stat().st_mtime), UTC)
+    return replace(signing, now=finished)
+
+
+def _plain(job: StudentJob) -> bool:
+    kind = job.kind
+    return (
+        job.data.kind == "rows"
+        and kind.shuffle == "none"
+        and kind.learns == "rows"
+        and not kind.content_filter
+    )
