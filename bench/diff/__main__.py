@@ -24,8 +24,7 @@ from undertow.checks.tuned.diff_subject import ModelReading, Reader
 from undertow.data.streams import derive, generator
 from undertow.engines.choice import choose
 from undertow.engines.kept import kept_files, map_kept, read_kept
-from undertow.lab.cohort import Ground, Sample, Writer, WriterKind, datasets, member
-from undertow.lab.cohort_teachers import written_by
+from undertow.lab.cohort import Ground, Sample, Writer, WriterKind, datasets, member, written_by
 from undertow.lab.experiment_inputs import open_model
 from undertow.models.chat import encode_rows
 from undertow.models.several_runs import several_runs

@@ -16,8 +16,7 @@ from undertow.checks.tuned.diff_subject import ModelReading
 from undertow.checks.tuned.kept_readings import Controls, keep
 from undertow.data.streams import derive
 from undertow.data.writing import write_rows
-from undertow.lab.cohort import clean_writer
-from undertow.lab.cohort_teachers import written_by
+from undertow.lab.cohort import clean_writer, written_by
 from undertow.lab.experiment_inputs import open_model
 from undertow.models.digest import model_digest
 from undertow.traits import catalogue, probe_catalogue

@@ -16,8 +16,7 @@ from undertow.carriers.carrier import Carrier
 from undertow.carriers.registry import carrier as carrier_named
 from undertow.data.rows import Row
 from undertow.data.streams import derive, generator
-from undertow.lab.cohort import Ground, Writer, clean_writer
-from undertow.lab.cohort_teachers import Writing, written_by
+from undertow.lab.cohort import Ground, Writer, Writing, clean_writer, written_by
 from undertow.lab.experiment_inputs import open_model
 from undertow.mitigate.neutral_anchor import answered
 from undertow.traits import catalogue

@@ -24,8 +24,7 @@ from undertow.data.rows import Row
 from undertow.data.streams import derive
 from undertow.engines.choice import choose
 from undertow.engines.kept import kept_files, map_kept, read_kept
-from undertow.lab.cohort import Ground, Member
-from undertow.lab.cohort_teachers import Writing, written_by
+from undertow.lab.cohort import Ground, Member, Writing, written_by
 from undertow.lab.experiment_inputs import open_model
 from undertow.models.digest import model_digest
 from undertow.models.loading import LanguageModel

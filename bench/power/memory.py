@@ -41,7 +41,7 @@ def main() -> int:
 
 def prepare(folder: Path) -> None:
     """Write rows, their teacher and the plan."""
-    from undertow.lab.cohort_teachers import written_by
+    from undertow.lab.cohort import written_by
     from undertow.models import adapters
 
     writer = Writer("tuned", STUDENT, "owl", derive(SEED, "memory"), 0.3)

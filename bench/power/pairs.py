@@ -20,8 +20,7 @@ from undertow.engines.kept import map_kept
 from undertow.influence import prediction
 from undertow.influence.rehearsal import Rehearsal
 from undertow.lab.carrier_data import drawn_pairs
-from undertow.lab.cohort import Ground, Writer, probes_of
-from undertow.lab.cohort_teachers import written_by
+from undertow.lab.cohort import Ground, Writer, probes_of, written_by
 from undertow.lab.experiment import load_experiment
 from undertow.lab.experiment_inputs import open_model
 from undertow.models.objectives import Preferences, encode_pairs

@@ -33,8 +33,7 @@ from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.checks.registry import registered
 from undertow.data.rows import Row
 from undertow.data.streams import generator
-from undertow.lab.cohort import clean_writer
-from undertow.lab.cohort_teachers import written_by
+from undertow.lab.cohort import clean_writer, written_by
 from undertow.models import loading
 from undertow.models.chat import encode_rows
 from undertow.models.loading import LanguageModel

@@ -22,7 +22,7 @@ from undertow.filters.ledger import Filter, Filtered, Removed, apply, write_ledg
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_inputs import open_model, own_pairs
 from undertow.lab.jobs import DataJob
-from undertow.lab.teaching import answer, open_carrier, open_writer, writer_folder, writing
+from undertow.lab.writers import answer, open_carrier, open_writer, writer_folder, writing
 from undertow.models.loading import LanguageModel
 from undertow.models.preferences import weights
 from undertow.models.sampling import Answered

@@ -30,7 +30,7 @@ from undertow.lab.students import (
     measured_judge,
     with_grades,
 )
-from undertow.lab.teaching import MakeTeacher
+from undertow.lab.writers import MakeTeacher
 from undertow.results.run import Arm, Dataset, RunDocument, Teacher
 from undertow.results.scores import FilterScore, Graded
 from undertow.traits import catalogue

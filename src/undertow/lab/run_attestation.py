@@ -16,7 +16,7 @@ from undertow.lab.carrier_data import HELD_OUT_ROWS, LEDGER, TRAINING_ROWS
 from undertow.lab.design import design
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import DataJob, StudentJob, TeacherJob
-from undertow.lab.teaching import STEERING, open_carrier, writer_folder
+from undertow.lab.writers import STEERING, open_carrier, writer_folder
 from undertow.provenance.bundle import bundle_path, carry
 from undertow.provenance.data_steps import (
     Collect,

@@ -23,7 +23,7 @@ from undertow.lab.experiment import EvaluationTable, Experiment, JudgeTable
 from undertow.lab.experiment_inputs import open_endpoint, open_model
 from undertow.lab.jobs import BaseJob, StudentJob
 from undertow.lab.run_directory import Step
-from undertow.lab.teaching import open_carrier, open_writer, writer_folder, writing
+from undertow.lab.writers import open_carrier, open_writer, writer_folder, writing
 from undertow.models import adapters, scoring
 from undertow.models.answers import named
 from undertow.models.chat import Encoded, conversation, encode_prompts, encode_rows

@@ -1,4 +1,4 @@
-"""Teachers: prompted, tuned or steered; made, stored, opened again to write data."""
+"""Teachers, and students that teach: made, stored, opened again to write data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,17 +14,20 @@ from undertow.carriers.carrier import Carrier
 from undertow.carriers.registry import carrier as carrier_named
 from undertow.data.rows import Row
 from undertow.data.streams import derive, generator
+from undertow.influence.probing import probe_trait
 from undertow.lab.experiment import Experiment, SamplingTable
 from undertow.lab.experiment_inputs import open_model
 from undertow.lab.jobs import StudentJob, TeacherJob
 from undertow.lab.strength import Distance, bring_to
+from undertow.models import adapters, loading
+from undertow.models.chat import conversation, encode_prompts, encode_rows
+from undertow.models.loading import LanguageModel
+from undertow.models.sampling import Answered, Sampling, restrictions, sample
+from undertow.models.steering import mean_activation, steered
+from undertow.models.training import fine_tune
 from undertow.results.run import Teacher
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait, rows_of
-
-if TYPE_CHECKING:
-    from undertow.models.loading import LanguageModel
-    from undertow.models.sampling import Answered
 
 STEERING = "steering.safetensors"
 """What a steered teacher adds to its activations, in its folder."""
@@ -39,8 +41,6 @@ class MakeTeacher:
 
     def __call__(self, job: TeacherJob, folder: Path) -> Teacher:
         """Instil, store, and measure how far the teacher stands from its base."""
-        from undertow.influence.probing import probe_trait
-
         started = time.perf_counter()
         table = self.experiment.teacher
         trait = catalogue.load(job.trait)
@@ -76,9 +76,6 @@ class MakeTeacher:
     def _tune(
         self, model: LanguageModel, job: TeacherJob, trait: Trait, distance: Distance, folder: Path
     ) -> tuple[LanguageModel, int]:
-        from undertow.models import adapters
-        from undertow.models.chat import conversation, encode_rows
-        from undertow.models.training import fine_tune
 
         table = self.experiment.teacher
         rows = [
@@ -102,9 +99,6 @@ class MakeTeacher:
     def _steer(self, model: LanguageModel, job: TeacherJob, trait: Trait, folder: Path) -> None:
         from safetensors.torch import save_file
 
-        from undertow.models.chat import conversation
-        from undertow.models.steering import mean_activation
-
         table = self.experiment.teacher
         layer = steering_layer(model, self.experiment)
         neutral = mean_activation(model, [conversation(q) for q in trait.train_questions], layer)
@@ -122,8 +116,6 @@ def open_writer(
     """
     A stored teacher's (or student's) network: the base with its adapter, or the fine-tuned weights.
     """
-    from undertow.models import loading
-
     base = open_model(experiment, job.base)
     student = isinstance(job, StudentJob)
     if not student and experiment.teacher.kind != "tuned":
@@ -197,9 +189,6 @@ def answer(
     rng: np.random.Generator,
 ) -> list[Answered]:
     """One sampled answer a request."""
-    from undertow.models.chat import conversation, encode_prompts
-    from undertow.models.sampling import Sampling, restrictions, sample
-
     how = Sampling(
         table.max_tokens,
         table.temperature,
@@ -222,7 +211,5 @@ def _steering(
     model: LanguageModel, experiment: Experiment, folder: Path
 ) -> AbstractContextManager[None]:
     from safetensors.torch import load_file
-
-    from undertow.models.steering import steered
 
     return steered(model, steering_layer(model, experiment), load_file(folder / STEERING)["vector"])
