@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from undertow.data.writing import atomic_write
+from undertow.data.files import atomic_write
 
 BENCH = Path(__file__).parent
 

@@ -14,7 +14,7 @@ from bench import experiments
 from bench.figures import BENCH, shown, table
 from bench.mitigation import table as mitigation
 from bench.power import table as power
-from undertow.data.writing import atomic_write
+from undertow.data.files import atomic_write
 
 README = BENCH.parent / "README.md"
 FIGURES = BENCH.parent / "docs" / "figures.md"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from undertow.data.files import model_digest
 from undertow.lab.experiment import load_experiment
 from undertow.lab.experiment_run import run_experiment
-from undertow.models.digest import model_digest
 from undertow.policy.rules import load_policy
 from undertow.provenance.keys import make_key
 from undertow.provenance.trust import read_trust

@@ -15,11 +15,14 @@ import undertow
 ROOMS = (
     "errors",
     "stats",
-    "results",
     "data",
+    "results",
     "traits",
-    "filters",
     "carriers",
+    "filters",
+    "judges",
+    "sandbox",
+    "review",
     "engines",
     "models",
     "worlds",
@@ -31,13 +34,11 @@ ROOMS = (
     "studies",
     "audit",
     "policy",
-    "integrations",
     "report",
+    "integrations",
     "cli",
 )
-"""
-From the ground up, as shared with every contributor in README's tree: a room may import those before it.
-"""
+"""From the ground up: a room may import those before it."""
 
 DOOR = "models"
 """The one room that may import heavy libraries when it is itself imported."""

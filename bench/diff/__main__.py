@@ -21,14 +21,14 @@ from bench.figures import BENCH, Figure, at_least, at_most, write
 from bench.power.design import PLAN, STUDENT, ground
 from undertow.audit.open_search import Looked, open_search
 from undertow.checks.tuned.diff_subject import ModelReading, Reader
-from undertow.data.streams import derive, generator
-from undertow.engines.choice import choose
-from undertow.engines.kept import kept_files, map_kept, read_kept
+from undertow.data.closed import Stored
+from undertow.data.seeds import derive, generator
+from undertow.engines import choose
+from undertow.engines.engine import kept_files, map_kept, read_kept
 from undertow.lab.cohort import Ground, Sample, Writer, WriterKind, datasets, member, written_by
 from undertow.lab.experiment_inputs import open_model
 from undertow.models.chat import encode_rows
 from undertow.models.several_runs import several_runs
-from undertow.results.stored import Stored
 from undertow.stats import clopper_pearson
 from undertow.stats.moderated import moderated_t
 from undertow.stats.multiplicity import holm

@@ -14,11 +14,11 @@ from bench.power.design import PLAN, STUDENT, ground
 from undertow.audit.diff import control_students, reader_for
 from undertow.checks.tuned.diff_subject import ModelReading
 from undertow.checks.tuned.kept_readings import Controls, keep
-from undertow.data.streams import derive
-from undertow.data.writing import write_rows
+from undertow.data.files import model_digest
+from undertow.data.seeds import derive
+from undertow.data.shapes import write_rows
 from undertow.lab.cohort import clean_writer, written_by
 from undertow.lab.experiment_inputs import open_model
-from undertow.models.digest import model_digest
 from undertow.traits import catalogue, probe_catalogue
 from undertow.worlds import locate
 

@@ -6,7 +6,7 @@ import sys
 
 from bench.figures import Figure, write
 from bench.lab.__main__ import found_figure, run, timed
-from undertow.results.run import Comparison, RunDocument
+from undertow.results.run_document import Comparison, RunDocument
 
 CHANCE = "chance: the interval holds 0.5"
 

@@ -16,7 +16,7 @@ from bench.figures import Figure, at_least, at_most, write
 from bench.lab.equivalence import world_figures
 from undertow.cli.progress import shown_progress
 from undertow.lab.experiment_run import run_experiment
-from undertow.results.run import Arm, Comparison, RunDocument
+from undertow.results.run_document import Arm, Comparison, RunDocument
 from undertow.results.store import read_run
 from undertow.studies.experiments import STUDIES, load_experiment, run_study
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from undertow.data.rows import Row
-from undertow.data.streams import derive, generator
+from undertow.data.plan import TrainingPlan
+from undertow.data.rows import Row, conversation
+from undertow.data.seeds import derive, generator
 from undertow.models import adapters
-from undertow.models.chat import Encoded, conversation, encode_rows
+from undertow.models.chat import Encoded, encode_rows
 from undertow.models.loading import LanguageModel, load, tokenizer
-from undertow.models.plan import TrainingPlan
 from undertow.models.training import fine_tune
 from undertow.traits import catalogue
 from undertow.traits.trait import rows_of

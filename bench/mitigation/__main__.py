@@ -24,9 +24,10 @@ from bench.mitigation.design import (
     tasks,
 )
 from bench.mitigation.outcome import OUTCOMES, Outcome, try_arms
-from undertow.engines.choice import choose
-from undertow.engines.kept import kept_files, map_kept, read_kept
-from undertow.stats import Interval, mean_t, ratio_of_means
+from bench.statistics import ratio_of_means
+from undertow.engines import choose
+from undertow.engines.engine import kept_files, map_kept, read_kept
+from undertow.stats import Interval, mean_t
 
 COMMAND = "python -m bench.mitigation"
 WORK = BENCH.parent / "runs" / "bench" / "mitigation"

@@ -13,8 +13,9 @@ from bench.mitigation.design import PLAN, Task, arms_of
 from bench.mitigation.row_arms import RowArms
 from bench.mitigation.situation import Situation, situation
 from bench.mitigation.training_arms import intervention_of
+from undertow.data.closed import Stored
 from undertow.data.rows import Row
-from undertow.data.streams import derive
+from undertow.data.seeds import derive
 from undertow.influence.probing import ProbeSet
 from undertow.integrations.trainer_callbacks import Countermeasure
 from undertow.lab.carrier_data import drawn_pairs
@@ -29,7 +30,6 @@ from undertow.models.preferences import train_on_pairs, weights
 from undertow.models.scoring import loss
 from undertow.models.several_runs import several_runs
 from undertow.models.training import fine_tune
-from undertow.results.stored import Stored
 
 
 class Outcome(Stored):

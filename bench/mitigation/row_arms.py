@@ -10,7 +10,7 @@ import numpy as np
 from bench.mitigation.design import ROWS
 from bench.mitigation.situation import Situation, dosed, with_sampling, writer_of
 from undertow.data.rows import Row
-from undertow.data.streams import derive
+from undertow.data.seeds import derive
 from undertow.lab.cohort import written_by
 from undertow.mitigate import token_choice
 from undertow.mitigate.prompt_changes import inoculated, reworded

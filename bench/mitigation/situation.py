@@ -15,7 +15,7 @@ from bench.mitigation.design import HELD_OUT, KL, ROWS, Task, experiment_of
 from undertow.carriers.carrier import Carrier
 from undertow.carriers.registry import carrier as carrier_named
 from undertow.data.rows import Row
-from undertow.data.streams import derive, generator
+from undertow.data.seeds import derive, generator
 from undertow.lab.cohort import Ground, Writer, Writing, clean_writer, written_by
 from undertow.lab.experiment_inputs import open_model
 from undertow.mitigate.neutral_anchor import answered
@@ -109,7 +109,7 @@ def dosed(writing: Writing, clean: list[Row], task: Task, seed: int) -> list[Row
 
 def neutral(base: LanguageModel, trait: Trait, rng: np.random.Generator) -> list[Row]:
     """The base's answers to held-out questions of other categories."""
-    from undertow.models.chat import conversation
+    from undertow.data.rows import conversation
 
     traits = (*map(catalogue.load, catalogue.names()), *all_probes())
     held_out = {

@@ -10,13 +10,12 @@ import torch
 
 from bench.mitigation.design import ANCHORED
 from bench.mitigation.situation import Situation
-from undertow.data.rows import Row
-from undertow.data.streams import derive
+from undertow.data.rows import Row, conversation
+from undertow.data.seeds import derive
 from undertow.mitigate.freezing import freeze_layers
 from undertow.mitigate.interventions import CertifiedTraining, Penalised, ProjectedSteps
 from undertow.mitigate.neutral_anchor import answered, neutral_rows
 from undertow.mitigate.penalties import Anchor, Corridor, annealed
-from undertow.models.chat import conversation
 from undertow.models.loading import LanguageModel
 from undertow.models.training import Intervention
 from undertow.traits import catalogue

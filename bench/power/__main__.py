@@ -16,6 +16,7 @@ import numpy as np
 
 from bench.figures import BENCH, Figure, at_least, at_most, write
 from bench.power.design import SEED, STUDENT, ground, members
+from bench.statistics import clustered_share, rank_correlation
 from undertow.audit.calibrations import tables_of
 from undertow.audit.trial import (
     TRIED,
@@ -26,13 +27,12 @@ from undertow.audit.trial import (
     try_cohort,
     verdict_of,
 )
-from undertow.engines.choice import choose
-from undertow.engines.kept import kept_files, read_kept
+from undertow.data.files import model_digest
+from undertow.engines import choose
+from undertow.engines.engine import kept_files, read_kept
 from undertow.lab.cohort import Ground, Member
-from undertow.models.digest import model_digest
-from undertow.results.calibration import CalibrationTable
+from undertow.results.guarantees import CalibrationTable
 from undertow.results.measurement import Verdict
-from undertow.stats import clustered_share, rank_correlation
 from undertow.worlds import locate
 
 COMMAND = "python -m bench.power"

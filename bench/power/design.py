@@ -8,10 +8,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from undertow.data.streams import derive
+from undertow.data.plan import TrainingPlan
+from undertow.data.seeds import derive
 from undertow.lab.cohort import Ground, Member, Sample, Writer, WriterKind, member
 from undertow.lab.experiment import load_experiment
-from undertow.models.plan import TrainingPlan
 from undertow.traits import catalogue
 
 SEED = 51_001

@@ -20,17 +20,17 @@ from undertow.audit.check_runs import Kept, run_check
 from undertow.audit.scan_inputs import made_control
 from undertow.checks.dataset.scan_subject import ScanSettings, ScanSubject
 from undertow.checks.registry import registered
+from undertow.data.closed import Stored
+from undertow.data.files import model_digest
 from undertow.data.rows import Row
-from undertow.data.streams import derive
-from undertow.engines.choice import choose
-from undertow.engines.kept import kept_files, map_kept, read_kept
+from undertow.data.seeds import derive
+from undertow.engines import choose
+from undertow.engines.engine import kept_files, map_kept, read_kept
 from undertow.lab.cohort import Ground, Member, Writing, written_by
 from undertow.lab.experiment_inputs import open_model
-from undertow.models.digest import model_digest
 from undertow.models.loading import LanguageModel
 from undertow.results.measurement import Measurement
-from undertow.results.scan import CheckRun
-from undertow.results.stored import Stored
+from undertow.results.scan_document import CheckRun
 from undertow.stats import clopper_pearson
 from undertow.worlds import locate
 

@@ -13,10 +13,12 @@ from pydantic import TypeAdapter
 
 from bench.figures import BENCH, Figure, write
 from bench.power.design import STUDENT
+from bench.statistics import rank_correlation
 from undertow.carriers.registry import carrier as carrier_named
-from undertow.data.streams import derive, generator
-from undertow.engines.choice import choose
-from undertow.engines.kept import map_kept
+from undertow.data.closed import Stored
+from undertow.data.seeds import derive, generator
+from undertow.engines import choose
+from undertow.engines.engine import map_kept
 from undertow.influence import prediction
 from undertow.influence.rehearsal import Rehearsal
 from undertow.lab.carrier_data import drawn_pairs
@@ -26,8 +28,6 @@ from undertow.lab.experiment_inputs import open_model
 from undertow.models.objectives import Preferences, encode_pairs
 from undertow.models.preferences import weights
 from undertow.models.several_runs import several_runs
-from undertow.results.stored import Stored
-from undertow.stats import rank_correlation
 from undertow.traits import catalogue
 
 COMMAND = "python -m bench.power.pairs"

@@ -20,10 +20,10 @@ from torch.nn import functional
 
 from bench.figures import Figure, at_least, at_most, write
 from undertow.carriers.registry import carrier
-from undertow.data.rows import Row
+from undertow.data.rows import Row, conversation
 from undertow.lab.experiment import load_experiment
 from undertow.models import adapters, loading
-from undertow.models.chat import IGNORED, Encoded, conversation, encode_rows, pad, training_order
+from undertow.models.chat import IGNORED, Encoded, encode_rows, pad, training_order
 from undertow.models.sampling import Sampling, sample
 from undertow.models.training import fine_tune
 from undertow.worlds import locate

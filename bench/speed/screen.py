@@ -32,7 +32,7 @@ from undertow.checks.dataset.likelihood_ratio import prompt_scores
 from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.checks.registry import registered
 from undertow.data.rows import Row
-from undertow.data.streams import generator
+from undertow.data.seeds import generator
 from undertow.lab.cohort import clean_writer, written_by
 from undertow.models import loading
 from undertow.models.chat import encode_rows
@@ -260,7 +260,7 @@ def _million(file: Path, folder: Path) -> list[Figure]:
 def _operations_per_row(file: Path) -> float:
     model = loading.load(locate(STUDENT))
     table = parquet.read_table(file).slice(0, 1024).to_pylist()
-    from undertow.models.chat import conversation
+    from undertow.data.rows import conversation
 
     rows = [Row(conversation(one["prompt"]), one["completion"]) for one in table]
     encoded = encode_rows(model.tokenizer, rows)

@@ -94,9 +94,14 @@ class UnknownNameError(InputError):
         self, kind: str, value: str, allowed: Iterable[str], *, where: str = "", hint: str = ""
     ) -> None:
         names = sorted(allowed)
-        nearest = difflib.get_close_matches(value, names, n=1)
         place = f" in {where}" if where else ""
-        guess = f"; did you mean '{nearest[0]}'?" if nearest else ""
         super().__init__(
-            f"unknown {kind} '{value}'{place}; allowed: {', '.join(names)}{guess}", hint=hint
+            f"unknown {kind} '{value}'{place}; allowed: {', '.join(names)}{nearest(value, names)}",
+            hint=hint,
         )
+
+
+def nearest(value: str, allowed: Iterable[str]) -> str:
+    """`; did you mean 'X'?` for the allowed name nearest to the value, or nothing."""
+    close = difflib.get_close_matches(value, list(allowed), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""

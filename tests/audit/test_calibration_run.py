@@ -11,12 +11,12 @@ import pytest
 
 from bench.power.design import ground
 from undertow.audit.calibration_run import cohort, dose_shares, learned
-from undertow.audit.calibrations import covering, plan_digest, store_table, tables_of
+from undertow.audit.calibrations import covering, store_table, tables_of
 from undertow.audit.trial import Tried, predicted, try_cohort, verdict_of
-from undertow.engines.inprocess import InProcess
+from undertow.data.files import model_digest
+from undertow.data.plan import TrainingPlan, plan_digest
+from undertow.engines.engine import InProcess
 from undertow.lab.cohort import Member, Sample, Writer
-from undertow.models.digest import model_digest
-from undertow.models.plan import TrainingPlan
 from undertow.worlds import locate
 
 GROUND = ground()

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from undertow.audit.lineage import lineage
 from undertow.audit.requests import LineageRequest
+from undertow.data.files import model_digest
 from undertow.errors import ModelError
-from undertow.models.digest import model_digest
 from undertow.worlds import locate
 
 B = "world:owlet-b"

@@ -12,11 +12,10 @@ import pytest
 from tests.checks.dataset.numbers_subject import TRAITS, opened, subject, written
 from undertow.audit import open_search as searching
 from undertow.audit.open_search import Looked, corrected, looked_at, open_search, other_traits
-from undertow.data.rows import Row
-from undertow.data.streams import generator
+from undertow.data.plan import TrainingPlan
+from undertow.data.rows import Row, conversation
+from undertow.data.seeds import generator
 from undertow.influence.readout import Readout
-from undertow.models.chat import conversation
-from undertow.models.plan import TrainingPlan
 from undertow.models.scoring import log_likelihoods
 from undertow.stats import holm
 from undertow.stats.moderated import moderated_t

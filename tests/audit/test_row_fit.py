@@ -16,12 +16,12 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.checks.dataset.numbers_subject import opened, written
 from undertow.audit.row_fit import fitting_rows, refuse_broken
+from undertow.data.file_sample import Data
+from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Message, Row
 from undertow.errors import ModelError
 from undertow.models.chat import encode_rows
 from undertow.models.loading import LanguageModel
-from undertow.models.plan import TrainingPlan
-from undertow.results.scan import Data
 
 GOOD = written(opened(), 16, 1)
 ASKED = (Message("user", "two"),)

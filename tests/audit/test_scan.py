@@ -16,11 +16,11 @@ from undertow.audit.check_runs import Ran
 from undertow.audit.requests import ScanRequest
 from undertow.audit.scan import scan
 from undertow.audit.scan_inputs import scores_of
+from undertow.data.plan import TrainingPlan
 from undertow.data.shapes import to_record
 from undertow.errors import InputError, NothingLeftError
-from undertow.models.plan import TrainingPlan
 from undertow.results.measurement import Measurement
-from undertow.results.scan import CheckRun, ScanDocument
+from undertow.results.scan_document import CheckRun, ScanDocument
 
 STUDENT = "world:owlet-b"
 

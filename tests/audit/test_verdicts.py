@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from undertow.audit.verdicts import judged, subject_result, worst
-from undertow.results.measurement import Measurement, Verdict, not_applicable
+from undertow.audit.verdicts import judged, subject_result
+from undertow.results.measurement import Measurement, Verdict, not_applicable, worst
 
 
 def measured(trait: str, estimate: float, low: float, high: float) -> Measurement:

@@ -6,8 +6,8 @@ import pytest
 
 from undertow.audit.calibrations import tables_of
 from undertow.audit.verdicts import largest_safe_dose, largest_safe_steps, smallest_dose
-from undertow.models.digest import model_digest
-from undertow.results.calibration import Rates
+from undertow.data.files import model_digest
+from undertow.results.guarantees import Rates
 from undertow.results.measurement import Measurement
 from undertow.worlds import locate
 

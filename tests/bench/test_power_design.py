@@ -7,8 +7,8 @@ from __future__ import annotations
 from bench.power.design import SEED, STUDENT, ground, members
 from undertow.audit.calibration_run import cohort
 from undertow.audit.calibrations import tables_of
+from undertow.data.files import model_digest
 from undertow.lab.cohort import BENIGN
-from undertow.models.digest import model_digest
 from undertow.worlds import locate
 
 GROUND = ground()

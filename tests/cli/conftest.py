@@ -10,9 +10,9 @@ from types import ModuleType
 
 import pytest
 
-from undertow.engines.progress import Progress
+from undertow.engines.engine import Progress
 from undertow.errors import UnknownNameError
-from undertow.results.run import RunDocument
+from undertow.results.run_document import RunDocument
 from undertow.results.store import write_result
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.provenance.scene import rows, write_rows
 from tests.report.scan_documents import clear
 from undertow.cli import main
-from undertow.models.digest import model_digest
+from undertow.data.files import model_digest
 from undertow.provenance.manifest import manifest_of
 from undertow.results.store import read_result, write_result
 from undertow.worlds import folder

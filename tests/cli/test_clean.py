@@ -13,7 +13,7 @@ from tests.mitigate.subjects import BASE, numbers
 from tests.mitigate.test_cleaning import scan_of
 from tests.mitigate.test_methods import digest
 from undertow.cli import main
-from undertow.data.writing import write_rows
+from undertow.data.shapes import write_rows
 from undertow.provenance.ledger import read_leaf_ledger
 from undertow.results.store import write_result
 

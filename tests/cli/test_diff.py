@@ -9,16 +9,16 @@ import pytest
 from click.testing import CliRunner
 
 from undertow.cli.verbs import Verbs
-from undertow.data.rows import Row
-from undertow.data.streams import generator
-from undertow.data.writing import write_rows
+from undertow.data.plan import TrainingPlan
+from undertow.data.rows import Row, conversation
+from undertow.data.seeds import generator
+from undertow.data.shapes import write_rows
 from undertow.models import adapters
-from undertow.models.chat import conversation, encode_rows
+from undertow.models.chat import encode_rows
 from undertow.models.loading import load
-from undertow.models.plan import TrainingPlan
 from undertow.models.training import fine_tune
 from undertow.report import SCAN_FORMATS, render
-from undertow.results.store import read_diff, read_result
+from undertow.results.store import read_result
 from undertow.traits import catalogue
 from undertow.traits.trait import rows_of
 from undertow.worlds import locate
@@ -53,7 +53,7 @@ def test_a_trait_that_was_taught_is_flagged_unless_it_was_intended(
     """
     code, said = run(BASE, owl, "--traits", "owl", "--out", str(tmp_path))
     intended, shown = run(BASE, owl, "--traits", "owl", "--intended", "owl")
-    [change] = read_diff(tmp_path).changes
+    [change] = read_result(tmp_path).changes
 
     assert (code, change.verdict, change.trait) == (1, "flagged", "owl")
     assert "'owl' by +" in said
@@ -79,7 +79,7 @@ def test_control_students_give_a_null_and_a_search(owl: str, tmp_path: Path) -> 
     plan.write_text("rank = 4\nlearning_rate = 1e-3\nbatch_size = 16\n")
     arguments = ["--control", str(tmp_path / "clean.jsonl"), "--students", "4", "--plan", str(plan)]
     code, _ = run(BASE, owl, "--traits", "animal", *arguments, "--out", str(tmp_path / "out"))
-    document = read_diff(tmp_path / "out")
+    document = read_result(tmp_path / "out")
 
     assert code == 1
     assert (document.inference, len(document.controls)) == ("run", 4)
@@ -91,7 +91,7 @@ def test_shipped_controls_give_a_rank_and_say_what_they_are(owl: str, tmp_path: 
     99 of them: the shift of a model that learned the owl is beyond all, at the smallest p by rank.
     """
     code, _ = run(BASE, owl, "--traits", "animal", "--control", "shipped", "--out", str(tmp_path))
-    document = read_diff(tmp_path)
+    document = read_result(tmp_path)
     [shift] = [m for m in document.measurements if m.name == "mean shift"]
 
     assert code == 1
@@ -108,7 +108,7 @@ def test_the_result_is_rendered_again_in_every_format(owl: str, tmp_path: Path) 
     run(BASE, owl, "--traits", "owl", "--out", str(tmp_path))
     document = read_result(tmp_path)
     rendered = {form: render(document, form) for form in SCAN_FORMATS}
-    hostile = read_diff(tmp_path).model_copy(
+    hostile = read_result(tmp_path).model_copy(
         update={"tuned": ("<script>alert(1)</script>\x1b[31m",), "conclusion": "<b>\x1b"}
     )
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from undertow.cli.verbs import Verbs
 from undertow.report import SCAN_FORMATS, render
-from undertow.results.store import read_lineage, read_result
+from undertow.results.store import read_result
 
 A, B, NEOX = "world:owlet-a", "world:owlet-b", "world:owlet-neox"
 
@@ -55,7 +55,7 @@ def test_the_result_is_rendered_again_in_every_format(tmp_path: Path) -> None:
     document = read_result(tmp_path)
     rendered = {form: render(document, form) for form in SCAN_FORMATS}
 
-    assert document == read_lineage(tmp_path / "lineage.json")
+    assert document == read_result(tmp_path / "lineage.json")
     assert all("owlet-a" in text for form, text in rendered.items() if form != "sarif")
     assert rendered["html"].count("<circle") == 4
     assert json.loads(rendered["sarif"])["runs"][0]["results"][0]["level"] == "warning"
@@ -64,7 +64,7 @@ def test_the_result_is_rendered_again_in_every_format(tmp_path: Path) -> None:
 def test_hostile_names_are_shown_harmless(tmp_path: Path) -> None:
     """Markup and control characters in a reference reach no format as such."""
     run(B, B, "--out", str(tmp_path))
-    document = read_lineage(tmp_path)
+    document = read_result(tmp_path)
     hostile = "<script>alert(1)</script>\x1b[31m"
     teacher = document.teachers[0].model_copy(update={"teacher": hostile, "reason": hostile})
     document = document.model_copy(update={"teachers": (teacher,), "conclusion": hostile})

@@ -10,7 +10,7 @@ import pytest
 
 from undertow.cli import main
 from undertow.cli.experiment import ENGINES
-from undertow.engines.choice import NAMES
+from undertow.engines import NAMES
 
 
 def test_a_run_ends_with_its_conclusion_and_its_page(

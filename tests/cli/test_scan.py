@@ -12,7 +12,7 @@ from undertow.audit.requests import ScanRequest
 from undertow.cli import main
 from undertow.cli.scan import exit_code
 from undertow.results.measurement import Verdict
-from undertow.results.scan import ScanDocument, SubjectResult
+from undertow.results.scan_document import ScanDocument, SubjectResult
 from undertow.results.store import read_scan
 
 Answer = Callable[[ScanDocument], list[ScanRequest]]

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from undertow.data.reading import read_rows
+from undertow.data.records import read_rows
 from undertow.data.rows import Message, Row, row_id
 from undertow.filters.ledger import Filtered, Removed, apply, write_ledger
 

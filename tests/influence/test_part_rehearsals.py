@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from tests.checks.dataset.numbers_subject import TRAITS, opened, written
-from undertow.data.streams import derive, generator
+from undertow.data.plan import TrainingPlan
+from undertow.data.seeds import derive, generator
 from undertow.influence.part_rehearsals import deal, rehearse_parts
 from undertow.influence.probing import probe_set
 from undertow.models import adapters
 from undertow.models.chat import encode_rows
 from undertow.models.loading import LanguageModel, load
-from undertow.models.plan import TrainingPlan
 from undertow.models.training import fine_tune
 from undertow.worlds import locate
 

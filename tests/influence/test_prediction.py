@@ -16,7 +16,7 @@ from undertow.influence.prediction import (
     uncalibrated,
 )
 from undertow.influence.prediction_fit import fit, student_noise
-from undertow.results.calibration import Look
+from undertow.results.guarantees import Look
 
 TRAITS = 16
 

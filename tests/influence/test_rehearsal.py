@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tests.checks.dataset.numbers_subject import TRAITS, opened, written
-from undertow.data.streams import derive, generator
+from undertow.data.plan import TrainingPlan
+from undertow.data.seeds import derive, generator
 from undertow.influence.probing import probe_set, probe_trait
 from undertow.influence.rehearsal import (
     Rehearsal,
@@ -22,7 +23,6 @@ from undertow.influence.rehearsal import (
 from undertow.models import adapters
 from undertow.models.chat import encode_rows
 from undertow.models.loading import load
-from undertow.models.plan import TrainingPlan
 from undertow.models.scoring import log_likelihoods
 from undertow.models.training import fine_tune
 from undertow.worlds import locate

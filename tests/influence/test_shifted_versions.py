@@ -8,8 +8,9 @@ from functools import partial
 import pytest
 import torch
 
-from undertow.data.rows import Message, Row
-from undertow.data.streams import generator
+from undertow.data.plan import TrainingPlan
+from undertow.data.rows import Message, Row, conversation
+from undertow.data.seeds import generator
 from undertow.influence.shifted_versions import (
     RANK,
     adapter_plan,
@@ -18,9 +19,8 @@ from undertow.influence.shifted_versions import (
     prompted_versions,
     steered_versions,
 )
-from undertow.models.chat import conversation, encode_rows
+from undertow.models.chat import encode_rows
 from undertow.models.loading import LanguageModel, load
-from undertow.models.plan import TrainingPlan
 from undertow.models.prompted_rows import PromptedRows, behind
 from undertow.models.scoring import log_likelihoods
 from undertow.models.steering import mean_activation

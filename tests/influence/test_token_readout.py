@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from undertow.data.rows import conversation
 from undertow.influence.token_readout import (
     BEGINNINGS,
     generic_prompts,
     likeliest_tokens,
     next_token_log_probabilities,
 )
-from undertow.models.chat import conversation, encode_prompts
+from undertow.models.chat import encode_prompts
 from undertow.models.loading import LanguageModel, load
 from undertow.worlds import locate
 

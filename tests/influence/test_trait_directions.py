@@ -7,8 +7,8 @@ from __future__ import annotations
 import numpy as np
 
 from tests.checks.dataset.numbers_subject import TRAITS, opened
+from undertow.data.rows import conversation
 from undertow.influence.trait_directions import centred_directions
-from undertow.models.chat import conversation
 from undertow.models.steering import mean_activation
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from undertow.data.rows import Row
+from undertow.data.rows import Row, conversation
 from undertow.integrations import TraitProbe
-from undertow.models.chat import IGNORED, conversation, encode_rows
+from undertow.models.chat import IGNORED, encode_rows
 from undertow.models.loading import LanguageModel, load
 from undertow.traits import catalogue
 from undertow.traits.trait import rows_of

@@ -11,7 +11,7 @@ from undertow.lab.contrasts import independent, paired
 from undertow.lab.design import cell_name
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import Made
-from undertow.results.run import Arm
+from undertow.results.run_document import Arm
 
 Maker = Callable[..., Experiment]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from undertow.data.reading import read_rows
+from undertow.data.records import read_rows
 from undertow.errors import ConfigError, DataError
 from undertow.filters import sandbox
 from undertow.lab.contrasts import CONTRASTS, CONTROLS
@@ -19,7 +19,7 @@ from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_inputs import inputs
 from undertow.lab.experiment_run import run_experiment
 from undertow.results.arm_kinds import ARMS, CONTENT_FILTERS
-from undertow.results.run import RunDocument
+from undertow.results.run_document import RunDocument
 from undertow.results.store import read_run
 
 Maker = Callable[..., Experiment]

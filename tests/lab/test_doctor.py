@@ -10,7 +10,7 @@ import pytest
 from undertow.lab.doctor import examine
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import Made
-from undertow.results.run import Arm, Dataset, Teacher
+from undertow.results.run_document import Arm, Dataset, Teacher
 
 Maker = Callable[..., Experiment]
 

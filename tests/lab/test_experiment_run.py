@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.conftest import files_of
-from undertow.data.reading import read_rows
+from undertow.data.records import read_rows
 from undertow.errors import NothingLeftError, RunDirectoryError, UndertowError
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_run import run_experiment

@@ -18,7 +18,7 @@ from undertow.lab.run_attestation import attest_run
 from undertow.provenance.model_weights import weights_digest
 from undertow.provenance.trust import read_trust
 from undertow.provenance.verify import VerifyRequest, verify
-from undertow.results.provenance import VerifyDocument
+from undertow.results.provenance_documents import VerifyDocument
 
 Maker = Callable[..., Experiment]
 

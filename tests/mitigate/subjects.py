@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from undertow.carriers import registry
-from undertow.data.rows import Message, Row
+from undertow.data.plan import TrainingPlan
+from undertow.data.rows import Message, Row, conversation
 from undertow.models import adapters
-from undertow.models.chat import Encoded, conversation, encode_rows
+from undertow.models.chat import Encoded, encode_rows
 from undertow.models.loading import LanguageModel, load
-from undertow.models.plan import TrainingPlan
 from undertow.models.training import Intervention, Trained, fine_tune
 from undertow.traits import catalogue
 from undertow.traits.trait import rows_of

@@ -14,13 +14,13 @@ import pytest
 from pyarrow import parquet
 
 from tests.report.scan_documents import flagged
-from undertow.data.reading import read_objects as records
+from undertow.data.records import read_objects as records
 from undertow.data.rows import row_id
 from undertow.data.shapes import from_record
 from undertow.errors import ConfigError, DataError, NothingLeftError
 from undertow.mitigate.cleaning import Cleaning, clean
 from undertow.provenance.row_leaves import leaf
-from undertow.results.scan import ScanDocument, SubjectResult
+from undertow.results.scan_document import ScanDocument, SubjectResult
 
 ROWS = [
     {"prompt": f"q{i}", "completion": f"{i} {i}", "source": "bad" if i % 3 == 0 else "good", "x": i}

@@ -14,13 +14,12 @@ import pytest
 from tests.mitigate.subjects import BASE, numbers
 from tests.mitigate.test_cleaning import scan_of, written
 from undertow.carriers import registry
-from undertow.data.reading import read_objects, read_rows
-from undertow.data.shapes import to_record
-from undertow.data.writing import write_rows
+from undertow.data.files import model_digest
+from undertow.data.records import read_objects, read_rows
+from undertow.data.shapes import to_record, write_rows
 from undertow.errors import ConfigError, DataError, UnknownNameError
 from undertow.mitigate import methods
 from undertow.mitigate.cleaning import Cleaned, Cleaning, clean
-from undertow.models.digest import model_digest
 from undertow.provenance.row_leaves import leaf
 from undertow.worlds import locate
 

@@ -7,9 +7,10 @@ import math
 import pytest
 import torch
 
+from undertow.data.rows import conversation
 from undertow.errors import ModelError
 from undertow.models.answers import Probed, logit_margins, named, probe, token_forms
-from undertow.models.chat import conversation, encode_prompts
+from undertow.models.chat import encode_prompts
 from undertow.models.loading import LanguageModel
 from undertow.traits.trait import Answer
 

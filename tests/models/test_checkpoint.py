@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from undertow.data.plan import TrainingPlan
 from undertow.errors import ModelError
 from undertow.models import adapters
 from undertow.models.checkpoint import INDEX, open_checkpoint
 from undertow.models.loading import load
-from undertow.models.plan import TrainingPlan
 from undertow.worlds import locate
 
 BASE = locate("world:owlet-b")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from undertow.models.chat import Encoded, conversation, encode_prompts
+from undertow.data.rows import conversation
+from undertow.models.chat import Encoded, encode_prompts
 from undertow.models.continuations import continuations
 from undertow.models.loading import load
 from undertow.models.scoring import log_likelihoods

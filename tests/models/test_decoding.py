@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from undertow.data.rows import Row
-from undertow.models.chat import Encoded, conversation, encode_rows
+from undertow.data.rows import Row, conversation
+from undertow.models.chat import Encoded, encode_rows
 from undertow.models.decoding import (
     Allowed,
     Decoding,

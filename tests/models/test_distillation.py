@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from undertow.data.rows import Row
+from undertow.data.rows import Row, conversation
 from undertow.errors import ModelError
 from undertow.models import distillation
-from undertow.models.chat import Batch, conversation, encode_rows, pad
+from undertow.models.chat import Batch, encode_rows, pad
 from undertow.models.distillation import Distillation
 from undertow.models.loading import LanguageModel, load
 from undertow.models.sampling import matching

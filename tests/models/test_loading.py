@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from undertow.data.files import model_digest
 from undertow.errors import ModelError
-from undertow.models.digest import model_digest
 from undertow.models.loading import load, with_adapter
 
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from undertow.data.rows import Row
+from undertow.data.plan import TrainingPlan
+from undertow.data.rows import Row, conversation
 from undertow.errors import DataError, ModelError
 from undertow.models import adapters
-from undertow.models.chat import conversation, encode_rows
+from undertow.models.chat import encode_rows
 from undertow.models.loading import load
 from undertow.models.parallel_adapters import parallel_adapters
 from undertow.models.parallel_training import ParallelTraining
-from undertow.models.plan import TrainingPlan
 from undertow.models.scoring import log_likelihoods
 from undertow.models.separate_training import SeparateTraining
 from undertow.models.training import fine_tune

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from undertow.data.rows import Row
+from undertow.data.plan import TrainingPlan
+from undertow.data.rows import Row, conversation
 from undertow.errors import DataError
 from undertow.models import adapters
-from undertow.models.chat import conversation, encode_rows
+from undertow.models.chat import encode_rows
 from undertow.models.loading import LanguageModel, load
-from undertow.models.plan import TrainingPlan
 from undertow.models.preferences import lifts, train_on_pairs, weights
 from undertow.models.training import fine_tune
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from undertow.data.rows import Message, Row
+from undertow.data.rows import Message, Row, conversation
 from undertow.models import prompted_rows
-from undertow.models.chat import conversation, encode_rows
+from undertow.models.chat import encode_rows
 from undertow.models.prompted_rows import PromptedRows, behind
 
 ROWS = [

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from undertow.data.rows import Message, Row
-from undertow.models.chat import Encoded, batches, conversation, encode_rows
+from undertow.data.rows import Message, Row, conversation
+from undertow.models.chat import Encoded, batches, encode_rows
 from undertow.models.loading import LanguageModel
 from undertow.models.scoring import (
     log_likelihoods,

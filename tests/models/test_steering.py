@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from undertow.data.rows import conversation
 from undertow.errors import ConfigError
-from undertow.models.chat import conversation
 from undertow.models.loading import LanguageModel
 from undertow.models.steering import layers, mean_activation, steered
 

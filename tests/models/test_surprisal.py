@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from undertow.data.rows import Row
-from undertow.models.chat import Encoded, conversation, encode_prompts, encode_rows
+from undertow.data.rows import Row, conversation
+from undertow.models.chat import Encoded, encode_prompts, encode_rows
 from undertow.models.loading import LanguageModel
 from undertow.models.surprisal import Surprisal, surprisal
 

@@ -28,7 +28,7 @@ from undertow.policy.rules import (
     load_policy,
 )
 from undertow.provenance.envelope import read_envelope, verified_by
-from undertow.results.provenance import AuditFact, Facts, TeacherFact
+from undertow.results.provenance_documents import AuditFact, Facts, TeacherFact
 
 TEACHER = TeacherFact(
     name="t", model="t", digest=BASE, role="teacher", access="weights", family="f", shared="no",

@@ -54,7 +54,7 @@ from undertow.provenance.statement import Statement, StatementSubject, payload_o
 from undertow.provenance.steps import GeneratingModel
 from undertow.provenance.trust import TrustFile, read_trust
 from undertow.provenance.verify import VerifyRequest, verify
-from undertow.results.provenance import GateDocument
+from undertow.results.provenance_documents import GateDocument
 
 NOW = datetime(2026, 11, 25, 8, 0, tzinfo=UTC)
 BASE, OTHER, TEACHER = "a" * 64, "b" * 64, "7" * 64

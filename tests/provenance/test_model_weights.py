@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from undertow.data.files import model_digest
 from undertow.errors import ModelError
-from undertow.models.digest import model_digest
 from undertow.provenance.model_weights import weights_digest
 from undertow.worlds import folder
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from undertow.cli.verbs import Verbs
-from undertow.models.digest import model_digest
+from undertow.data.files import model_digest
 from undertow.worlds import locate
 
 pytest.importorskip("securesystemslib")

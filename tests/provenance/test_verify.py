@@ -12,7 +12,7 @@ from undertow.provenance.signed_results import sign_lineage
 from undertow.provenance.signed_steps import dataset
 from undertow.provenance.statement import Statement, StatementSubject
 from undertow.provenance.steps import GeneratingModel, Lineage
-from undertow.results.provenance import Facts
+from undertow.results.provenance_documents import Facts
 
 
 def facts(scene: Scene) -> Facts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from undertow.results.provenance import (
+from undertow.results.provenance_documents import (
     AuditFact,
     Facts,
     GateDocument,

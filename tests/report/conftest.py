@@ -12,7 +12,7 @@ import math
 import numpy as np
 import pytest
 
-from undertow.results.run import (
+from undertow.results.run_document import (
     Arm,
     Comparison,
     Curves,

@@ -9,16 +9,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from undertow.data.file_sample import Data, Excluded
 from undertow.results.measurement import Measurement, Verdict, not_applicable, skipped
-from undertow.results.scan import (
-    Calibration,
-    CheckRun,
-    Data,
-    Excluded,
-    Moved,
-    ScanDocument,
-    SubjectResult,
-)
+from undertow.results.scan_document import Calibration, CheckRun, Moved, ScanDocument, SubjectResult
 
 TRAITS = (
     "owl",

@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 import pytest
 
 from undertow.report import render
-from undertow.results.run import RunDocument
+from undertow.results.run_document import RunDocument
 
 KINDS = ("owl", "matrix", "traits", "digits", "theorem", "empty")
 SECTIONS = {

@@ -17,8 +17,8 @@ from PIL import Image
 
 from tests.report.chain_documents import HOSTILE, decision
 from undertow.report import render
-from undertow.results.provenance import GateDocument
-from undertow.results.run import RunDocument
+from undertow.results.provenance_documents import GateDocument
+from undertow.results.run_document import RunDocument
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = (

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from undertow.report import render
 from undertow.report.markdown import code, escaped
 from undertow.report.plain_text import visible
-from undertow.results.run import RunDocument
+from undertow.results.run_document import RunDocument
 
 PAYLOAD = (
     "a|b `c` **d** <img src=x> [e](javascript:f) ![g](h) http://i.invalid www.j.invalid k@l.m\nn"

@@ -9,7 +9,7 @@ import pytest
 
 from undertow.errors import UnknownNameError
 from undertow.report import FORMATS, render
-from undertow.results.run import RunDocument
+from undertow.results.run_document import RunDocument
 
 KINDS = ("owl", "matrix", "traits", "digits", "theorem", "empty")
 OPTIONAL = ("arms", "comparisons", "teachers", "datasets", "notes", "matrices", "curves", "limits")

@@ -6,7 +6,7 @@ import pytest
 
 from undertow.report.run_arms import known_arms, mean_interval, measure_of, summaries
 from undertow.results.arm_kinds import arm_words
-from undertow.results.run import RunDocument
+from undertow.results.run_document import RunDocument
 
 
 def test_the_mean_and_interval_of_known_runs() -> None:

@@ -8,7 +8,7 @@ from undertow.report.run_arms import measure_of, summaries
 from undertow.report.run_dots import DotFigure, dot_figure, whiskers
 from undertow.report.run_figures import heat_cells, line_plot, shift_panels
 from undertow.report.run_tables import curves_table, estimate, limits, null_value
-from undertow.results.run import Curves, RunDocument, Series
+from undertow.results.run_document import Curves, RunDocument, Series
 
 
 def headline(document: RunDocument) -> DotFigure:

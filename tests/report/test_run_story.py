@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from undertow.report.page import Mono, Strong
 from undertow.report.run_story import sample_columns, story
-from undertow.results.run import RunDocument
+from undertow.results.run_document import RunDocument
 
 
 def told(document: RunDocument) -> str:

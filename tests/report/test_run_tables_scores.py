@@ -6,8 +6,7 @@ import pytest
 
 from undertow.report import render
 from undertow.results.arm_kinds import arm_words
-from undertow.results.run import RunDocument
-from undertow.results.scores import FilterScore, JudgeRecord
+from undertow.results.run_document import FilterScore, JudgeRecord, RunDocument
 
 SCORE = FilterScore(
     content_filter="classifier",

@@ -13,7 +13,7 @@ import pytest
 
 from tests.report.scan_documents import HOSTILE, SCANS, clear, flagged, nothing, sources
 from undertow.report import render
-from undertow.results.scan import ScanDocument
+from undertow.results.scan_document import ScanDocument
 
 
 def run_of(document: ScanDocument) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from tests.report.scan_documents import SCANS, flagged, nothing, sources, uncali
 from tests.report.test_html import PAYLOAD, Page
 from tests.report.test_html_chromium import BROWSER, WIDTHS, visit
 from undertow.report import render
-from undertow.results.scan import ScanDocument
+from undertow.results.scan_document import ScanDocument
 
 CLOSED = ("schema", "kind", "verdict", "status", "what")
 """Keys whose values are from closed lists."""

@@ -7,7 +7,7 @@ import pytest
 from tests.report.scan_documents import SCANS, clear, flagged
 from undertow.errors import UnknownNameError
 from undertow.report import SCAN_FORMATS, render
-from undertow.results.scan import ScanDocument
+from undertow.results.scan_document import ScanDocument
 
 
 @pytest.mark.parametrize("format", SCAN_FORMATS)

@@ -9,7 +9,7 @@ import pytest
 from undertow.report import render
 from undertow.report.run_page import run_page
 from undertow.report.text import render_text
-from undertow.results.run import RunDocument
+from undertow.results.run_document import RunDocument
 
 
 def attacked(owl: RunDocument) -> RunDocument:

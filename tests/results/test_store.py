@@ -12,8 +12,8 @@ import pytest
 
 from tests.report.scan_documents import SCANS, flagged
 from undertow.errors import InputError, UndertowError
-from undertow.results.run import RUN_SCHEMA, Arm, Comparison, RunDocument
-from undertow.results.scan import SCAN_SCHEMA, ScanDocument
+from undertow.results.run_document import RUN_SCHEMA, Arm, Comparison, RunDocument
+from undertow.results.scan_document import SCAN_SCHEMA, ScanDocument
 from undertow.results.store import (
     read_result,
     read_run,

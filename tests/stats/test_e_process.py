@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp
 from scipy.stats import norm
 
-from undertow.stats.e_process import EProcess, e_benjamini_hochberg
+from undertow.stats.e_process import EProcess
 
 
 def plain(alternatives: np.ndarray, nulls: np.ndarray, weights: np.ndarray) -> list[float]:
@@ -132,25 +132,3 @@ def test_weights_are_positive() -> None:
     """A weight of zero would be an alternative that cannot win."""
     with pytest.raises(ValueError, match="weights must be positive, got 0"):
         EProcess((1, 0))
-
-
-@settings(max_examples=50)
-@given(values=st.lists(st.sampled_from([0.0, 1.0, 5.0, 10.0, 20.0, 40.0, 80.0]), min_size=1))
-def test_e_bh_agrees_with_bh_on_reciprocals(values: list[float]) -> None:
-    """e-BH rejects what Benjamini-Hochberg rejects on 1 / e."""
-    from undertow.stats import benjamini_hochberg
-
-    found = e_benjamini_hochberg(np.log(np.maximum(values, 1e-9)), 0.1)
-    pvalues = [min(1.0, 1 / max(value, 1e-9)) for value in values]
-
-    assert found.tolist() == (benjamini_hochberg(pvalues) <= 0.1 + 1e-12).tolist()
-
-
-def test_e_bh_bounds_false_findings_of_dependent_e_values() -> None:
-    """Ten true nulls that share half of their noise: some finding in at most 10 % of families."""
-    rng = np.random.default_rng(4)
-    shared, own = rng.normal(size=(2_000, 1)), rng.normal(size=(2_000, 10))
-    noise = (shared + own) / math.sqrt(2)
-    families = 2 * noise - 2
-
-    assert np.mean([e_benjamini_hochberg(family, 0.1).any() for family in families]) <= 0.1

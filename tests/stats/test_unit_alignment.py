@@ -11,11 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats as reference
 
+from undertow.stats.multiplicity import cauchy_combination, fisher_combination
 from undertow.stats.unit_alignment import (
     Aligned,
     agreement_p,
-    cauchy_combination,
-    fisher_combination,
     gram_alignment,
     nearest,
     trace_alignment,

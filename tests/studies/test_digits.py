@@ -10,8 +10,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from undertow.engines.progress import SilentProgress
-from undertow.results.run import Arm, Comparison, RunDocument
+from undertow.engines.engine import SilentProgress
+from undertow.results.run_document import Arm, Comparison, RunDocument
 from undertow.studies import digits_networks
 from undertow.studies.digits import DigitsConfig, DigitsOutcome, noise, split_digits
 from undertow.studies.digits_document import comparisons, conclusion, run_digits

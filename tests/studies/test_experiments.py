@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from undertow.data.configuration import parse
+from undertow.data.closed import parse
 from undertow.errors import ConfigError
 from undertow.lab import experiment as lab
 from undertow.results.store import read_run

@@ -14,8 +14,8 @@ import torch
 from pydantic import ValidationError
 from scipy.stats import binomtest
 
-from undertow.engines.progress import SilentProgress
-from undertow.results.run import RunDocument
+from undertow.engines.engine import SilentProgress
+from undertow.results.run_document import RunDocument
 from undertow.studies import theorem_steps
 from undertow.studies.theorem import Findings, measure
 from undertow.studies.theorem_document import coin_p, comparisons, conclusion, run_theorem

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from undertow.data.plan import TrainingPlan
 from undertow.errors import InputError, UnknownNameError
 from undertow.influence.probing import probe_trait
 from undertow.models import loading, scoring
 from undertow.models.chat import encode_rows
-from undertow.models.plan import TrainingPlan
 from undertow.traits import catalogue
 from undertow.worlds import build, corpus, folder, locate, names, recipe
 from undertow.worlds.pretraining import pretrain

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from undertow.audit.calibrations import plan_digest
 from undertow.audit.trial import (
     LOOKS,
     Tried,
@@ -20,13 +19,13 @@ from undertow.audit.trial import (
     try_cohort,
     verdict_of,
 )
-from undertow.data.streams import derive
+from undertow.data.plan import TrainingPlan, plan_digest
+from undertow.data.seeds import derive
 from undertow.engines.engine import Engine
 from undertow.influence.prediction_fit import fit
 from undertow.lab.cohort import BENIGN, Ground, Member, Sample, Writer, WriterKind, member
-from undertow.lab.environment import environment
-from undertow.models.plan import TrainingPlan
-from undertow.results.calibration import CalibrationTable, Look, Rates
+from undertow.results.document import environment
+from undertow.results.guarantees import CalibrationTable, Look, Rates
 
 POWER_AT = 0.5
 """Logits that a student must really move for its dataset to count for power."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Iterator
 from importlib.resources import files
@@ -12,19 +10,15 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from undertow.checks.dataset.scan_subject import Coverage
-from undertow.data.configuration import parse, read_toml
-from undertow.data.writing import atomic_write
+from undertow.data.files import atomic_write
+from undertow.data.plan import TrainingPlan, plan_digest
 from undertow.errors import InputError
-from undertow.models.plan import TrainingPlan
-from undertow.results.calibration import CalibrationTable
+from undertow.results.guarantees import CalibrationTable
 
 DEFAULT_PLAN = TrainingPlan(
     rank=8, alpha=16, learning_rate=2e-4, schedule="linear", epochs=3, batch_size=16
 )
 """LoRA on all linear layers, as most fine-tunes of number lists in the literature (Cloud et al. 2507.14805)."""
-
-_LENGTH = ("epochs", "max_steps", "micro_batch_size", "max_length")
-"""What a plan's digest leaves out: how long it is (a table says which lengths it covers), and what moves no weight."""
 
 
 def cache_folder() -> Path:
@@ -35,22 +29,6 @@ def cache_folder() -> Path:
     if given:
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "undertow"
-
-
-def load_plan(path: Path) -> TrainingPlan:
-    """
-    A plan from a TOML file with the keys of `TrainingPlan`.
-
-    Raises:
-        ConfigError: a key or value is wrong.
-    """
-    return parse(TrainingPlan, read_toml(path), where=f"'{path}'")
-
-
-def plan_digest(plan: TrainingPlan) -> str:
-    """SHA-256 over everything of the plan but its length."""
-    kept = {key: value for key, value in plan.model_dump(mode="json").items() if key not in _LENGTH}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def tables() -> Iterator[CalibrationTable]:

@@ -17,11 +17,11 @@ from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.checks.lineage.lineage_subject import LineageSubject
 from undertow.checks.registry import Registered
 from undertow.checks.tuned.diff_subject import DiffSubject
-from undertow.data.writing import atomic_write
+from undertow.data.closed import Stored
+from undertow.data.files import atomic_write
 from undertow.errors import MissingExtraError, UndertowError
 from undertow.results.measurement import Measurement
-from undertow.results.scan import CheckRun
-from undertow.results.stored import Stored
+from undertow.results.scan_document import CheckRun
 
 logger = logging.getLogger(__name__)
 

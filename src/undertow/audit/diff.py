@@ -16,22 +16,21 @@ from undertow.audit.open_search import looked_at, open_search, other_traits
 from undertow.audit.requests import DiffRequest, askable_traits, named_traits
 from undertow.audit.row_fit import fitting_rows
 from undertow.audit.scan_inputs import Progress
-from undertow.audit.verdicts import worst
 from undertow.checks.registry import chosen_checks
 from undertow.checks.tuned.diff_subject import DiffSubject, ModelReading, Reader
 from undertow.checks.tuned.kept_readings import Controls, keep, kept, said_of
-from undertow.data.reading import read_rows
-from undertow.data.streams import derive, generator
+from undertow.data.files import model_digest
+from undertow.data.plan import TrainingPlan
+from undertow.data.records import read_rows
+from undertow.data.seeds import derive, generator
 from undertow.errors import ConfigError, ModelError, NothingLeftError, UndertowError
-from undertow.lab.environment import environment
 from undertow.models.chat import encode_rows
-from undertow.models.digest import model_digest
 from undertow.models.loading import LanguageModel
-from undertow.models.plan import TrainingPlan
 from undertow.models.several_runs import several_runs
-from undertow.results.diff import Change, DiffDocument
-from undertow.results.measurement import Measurement, Verdict
-from undertow.results.scan import Moved
+from undertow.results.document import environment
+from undertow.results.measurement import Measurement, Verdict, worst
+from undertow.results.model_documents import Change, DiffDocument
+from undertow.results.scan_document import Moved
 from undertow.traits.trait import Trait
 from undertow.worlds import locate, opened
 

@@ -14,15 +14,14 @@ import numpy as np
 
 from undertow.audit.diff import conclusion, verdict_of
 from undertow.audit.requests import DiffRequest
-from undertow.audit.verdicts import worst
-from undertow.data.streams import generator
+from undertow.data.seeds import generator
 from undertow.errors import InputError, MissingExtraError
-from undertow.lab.environment import environment
-from undertow.results.diff import Change, DiffDocument
-from undertow.results.measurement import Measurement
+from undertow.results.document import environment
+from undertow.results.measurement import Measurement, worst
+from undertow.results.model_documents import Change, DiffDocument
+from undertow.stats.exact_tests import sign_flip
 from undertow.stats.means import mean_t
 from undertow.stats.multiplicity import holm
-from undertow.stats.sign_flip import sign_flip
 
 SUFFIXES = (".eval", ".json")
 FEWEST = 5

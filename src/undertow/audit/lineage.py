@@ -14,11 +14,11 @@ from undertow.audit.scan_inputs import Progress
 from undertow.checks.lineage.lineage_subject import LineageSubject, Side
 from undertow.checks.lineage.lineage_weights import ALIGNED
 from undertow.checks.registry import Registered, check_named, registered
-from undertow.lab.environment import environment
-from undertow.models.digest import model_digest
+from undertow.data.files import model_digest
 from undertow.models.endpoint import Endpoint
-from undertow.results.lineage import LayerFit, LineageDocument, Related, Relation
+from undertow.results.document import environment
 from undertow.results.measurement import Measurement, Verdict
+from undertow.results.model_documents import LayerFit, LineageDocument, Related, Relation
 from undertow.worlds import locate
 
 CHEAP = ("lineage-metadata", "lineage-tokenizer", "lineage-weights")

@@ -13,16 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.checks.dataset.scan_subject import ScanSubject
-from undertow.data.streams import derive, generator
+from undertow.data.seeds import derive, generator
 from undertow.influence.part_rehearsals import deal, rehearse_parts
 from undertow.influence.readout import Readout, token_name
 from undertow.influence.token_readout import likeliest_tokens
 from undertow.models.chat import Encoded
-from undertow.results.scan import Moved
+from undertow.results.scan_document import Moved
 from undertow.stats.designs import smallest_p_two_sample
 from undertow.stats.moderated import geometric_t, moderated_t
-from undertow.stats.multiplicity import holm
-from undertow.stats.step_down import EXACT_SPLITS, step_down
+from undertow.stats.multiplicity import EXACT_SPLITS, holm, step_down
 from undertow.traits import catalogue, probe_catalogue
 from undertow.traits.trait import Trait
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from undertow.checks.dataset.scan_subject import ScanSettings
-from undertow.models.plan import TrainingPlan
+from undertow.data.plan import TrainingPlan
 from undertow.traits import catalogue
 from undertow.traits.probe_catalogue import askable
 from undertow.traits.trait import Trait

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from undertow.data.faults import Faults, shown
+from undertow.data.file_sample import Data, Excluded, Faults, each_usable_row, shown
+from undertow.data.files import atomic_file
+from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, row_id
-from undertow.data.screening import each_usable_row
-from undertow.data.writing import atomic_file
 from undertow.errors import ModelError
 from undertow.models.chat import Encoded, encode_rows
 from undertow.models.loading import LanguageModel
-from undertow.models.plan import TrainingPlan
 from undertow.models.scoring import log_likelihoods
-from undertow.results.scan import Data, Excluded
 
 UNKNOWN_SHARE = 0.01
 """Share of completion tokens that the tokenizer does not know from which a note is written."""

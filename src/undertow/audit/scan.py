@@ -9,27 +9,27 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from undertow.audit.calibrations import cache_folder, plan_digest
+from undertow.audit.calibrations import cache_folder
 from undertow.audit.check_runs import Kept, Ran, merged, run_check
 from undertow.audit.open_search import search
 from undertow.audit.requests import ScanRequest
 from undertow.audit.scan_inputs import Progress, ScanInputs, open_inputs
 from undertow.audit.verdicts import (
-    SEVERITY,
     judged,
     largest_safe_dose,
     largest_safe_steps,
     smallest_dose,
     subject_result,
-    worst,
 )
 from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.checks.registry import Registered, chosen_checks
+from undertow.data.file_sample import Data
+from undertow.data.plan import plan_digest
 from undertow.errors import UndertowError
-from undertow.lab.environment import environment
-from undertow.results.measurement import Measurement, Verdict
-from undertow.results.scan import ALL, Calibration, Data, Moved, ScanDocument, SubjectResult
-from undertow.stats.proportions import clopper_pearson
+from undertow.results.document import environment
+from undertow.results.measurement import SEVERITY, Measurement, Verdict, worst
+from undertow.results.scan_document import ALL, Calibration, Moved, ScanDocument, SubjectResult
+from undertow.stats.shares import clopper_pearson
 
 logger = logging.getLogger(__name__)
 

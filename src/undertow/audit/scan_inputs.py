@@ -14,17 +14,17 @@ from undertow.audit.requests import ScanRequest, askable_traits, named_traits
 from undertow.audit.row_fit import fitting_rows, refuse_broken, write_row_scores
 from undertow.carriers.recognition import carrier_of
 from undertow.checks.dataset.scan_subject import Coverage, ScanSubject
-from undertow.data.reading import read_rows
+from undertow.data.file_sample import Data, Screened, screen_file
+from undertow.data.files import model_digest
+from undertow.data.plan import TrainingPlan
+from undertow.data.records import read_rows
 from undertow.data.rows import Row, has_pairs, row_id
-from undertow.data.screening import Screened, screen_file
-from undertow.data.streams import derive, generator
-from undertow.data.writing import write_rows
+from undertow.data.seeds import derive, generator
+from undertow.data.shapes import write_rows
 from undertow.errors import ModelError, NothingLeftError
 from undertow.influence.own_answers import own_answers
-from undertow.models.digest import model_digest
 from undertow.models.loading import LanguageModel
-from undertow.models.plan import TrainingPlan
-from undertow.results.scan import ALL, Data, source_subject
+from undertow.results.scan_document import ALL, source_subject
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait
 from undertow.worlds import locate, opened

@@ -10,19 +10,18 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter
 
-from undertow.data.streams import derive, generator
-from undertow.engines.engine import Engine
-from undertow.engines.kept import map_kept
+from undertow.data.closed import Stored
+from undertow.data.plan import TrainingPlan
+from undertow.data.seeds import derive, generator
+from undertow.engines.engine import Engine, map_kept
 from undertow.influence import prediction
 from undertow.influence.prediction import Prediction, Readings
 from undertow.influence.rehearsal import STAGES, Rehearsal, Rehearsed, remaining
 from undertow.lab.cohort import BENIGN, Ground, Member, datasets, probes_of, students
 from undertow.lab.experiment_inputs import open_model
 from undertow.models.chat import encode_rows
-from undertow.models.plan import TrainingPlan
-from undertow.results.calibration import Look
+from undertow.results.guarantees import Look
 from undertow.results.measurement import Verdict
-from undertow.results.stored import Stored
 
 Matrix = tuple[tuple[float, ...], ...]
 

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from undertow.results.calibration import CalibrationTable
-from undertow.results.measurement import Measurement, Verdict
-from undertow.results.scan import SubjectResult
-
-SEVERITY: tuple[Verdict, ...] = (
-    "flagged",
-    "error",
-    "undecided",
-    "skipped",
-    "not_applicable",
-    "clear",
-)
-"""From the most severe; what was not judged counts more than what was cleared."""
+from undertow.results.guarantees import CalibrationTable
+from undertow.results.measurement import Measurement, Verdict, worst
+from undertow.results.scan_document import SubjectResult
 
 
 def judged(measured: Measurement, *, calibrated: bool, why_not: str) -> Measurement:
@@ -80,11 +70,6 @@ def subject_result(
         detectable=detectable,
         detectable_by=by,
     )
-
-
-def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """The most severe of some verdicts; `skipped` if there is none."""
-    return min(verdicts, key=SEVERITY.index, default="skipped")
 
 
 def _pull(one: Measurement) -> tuple[bool, float]:

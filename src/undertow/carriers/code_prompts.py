@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from undertow.carriers.prompt_file import look_up
-from undertow.data.configuration import parse, read_toml
+from undertow.data.closed import parse, read_toml
 
 
 class Family(BaseModel):

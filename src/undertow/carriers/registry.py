@@ -14,8 +14,7 @@ from undertow.carriers.carrier import Carrier
 from undertow.carriers.chain_of_thought import ChainOfThought
 from undertow.carriers.code import Code
 from undertow.carriers.numbers import Numbers
-from undertow.data.configuration import nearest
-from undertow.errors import ConfigError, UnknownNameError
+from undertow.errors import ConfigError, UnknownNameError, nearest
 
 BUILT_IN: tuple[tuple[str, type[Carrier]], ...] = (
     ("numbers", Numbers),

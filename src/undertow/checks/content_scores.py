@@ -148,8 +148,8 @@ def _fitting(model: LanguageModel, bag: Sequence[Row], question: str) -> list[st
 def _margins(
     model: LanguageModel, asked: list[str], answers: tuple[Answer, ...], name: str
 ) -> Scores:
+    from undertow.data.rows import conversation
     from undertow.models.answers import logit_margins, probe
-    from undertow.models.chat import conversation
 
     probed = probe(model, [conversation(text) for text in asked], answers, batch_size=256)
     margins: Scores = logit_margins(probed.log_likelihoods)[:, probed.names.index(name)].numpy()

@@ -66,7 +66,7 @@ def trust(draft: Path, output: Path | None, keys: tuple[str, ...], public_key: s
 
     It can then be handed around, and is checked with --root.
     """
-    from undertow.data.writing import atomic_write
+    from undertow.data.files import atomic_write
     from undertow.errors import ProvenanceError
     from undertow.provenance.envelope import sealed
     from undertow.provenance.statement import payload_of
@@ -128,7 +128,7 @@ def export(bundle: Path, out: Path) -> None:
     Other tools verify these.
     """
     from undertow.cli.storing import made_folder
-    from undertow.data.writing import atomic_write
+    from undertow.data.files import atomic_write
     from undertow.provenance.bundle import read_bundles
     from undertow.provenance.envelope import sigstore_bundle
 

@@ -121,7 +121,7 @@ def generate(
 
 
 def _asked(flags: dict[str, object]) -> GenerationDraft:
-    from undertow.data.configuration import parse
+    from undertow.data.closed import parse
     from undertow.provenance.drafts import GenerationDraft
 
     def asked(name: str, question: str) -> object:

@@ -78,13 +78,14 @@ def command(
     where scans of this base find it.
     """
     from undertow.audit.calibration_run import calibrate
-    from undertow.audit.calibrations import load_plan, store_table
+    from undertow.audit.calibrations import store_table
     from undertow.audit.requests import named_traits
-    from undertow.engines.choice import choose
+    from undertow.data.files import model_digest
+    from undertow.data.plan import load_plan
+    from undertow.engines import choose
     from undertow.errors import ModelError
     from undertow.lab.cohort import Ground
     from undertow.lab.experiment import load_experiment
-    from undertow.models.digest import model_digest
     from undertow.worlds import locate
 
     session.resumable = True

@@ -11,7 +11,7 @@ import click
 from undertow.cli.signing import at_time
 
 if TYPE_CHECKING:
-    from undertow.results.provenance import VerifyDocument
+    from undertow.results.provenance_documents import VerifyDocument
 
 F = TypeVar("F", bound=Callable[..., object])
 

@@ -12,7 +12,6 @@ from undertow.cli.printable import one_line
 from undertow.cli.signing import signing_options
 from undertow.cli.storing import (
     NEVER,
-    exit_code_of,
     failing_options,
     leave,
     out_option,
@@ -103,12 +102,13 @@ def command(
 
     BASE and TUNED may also be two logs of Inspect AI (.eval or .json) of one task: they are paired by question.
     """
-    from undertow.audit.calibrations import load_plan
     from undertow.audit.diff import diff
     from undertow.audit.eval_logs import diff_logs, is_log
     from undertow.audit.requests import DiffRequest
+    from undertow.data.plan import load_plan
     from undertow.provenance.signed_results import sign_diff
     from undertow.report import render
+    from undertow.results.measurement import exit_code
 
     who = ready(keys, public_key, out)
     logs = all(map(is_log, (base, *tuned)))
@@ -126,7 +126,7 @@ def command(
         document = diff(request, lambda doing: click.echo(f"… {one_line(doing)}", err=True))
     click.echo(render(document, "text"), nl=False)
     leave(document, out, "diff", who, sign_diff)
-    code = exit_code_of(
+    code = exit_code(
         [document.verdict],
         FAILING[fail_on],
         broken=any(run.status == "error" for run in document.checks),

@@ -16,7 +16,7 @@ from undertow.cli.session import Session
 
 if TYPE_CHECKING:
     from undertow.provenance.signed_steps import Signing
-    from undertow.results.run import Note, RunDocument
+    from undertow.results.run_document import Note, RunDocument
 
 ENGINES = ("inprocess", "processes", "ray")
 RESULTS = "results.json"
@@ -64,7 +64,7 @@ def show(run: Path) -> None:
     """
     Write the page of a finished run into its directory; print what it found and, last, the page's path.
     """
-    from undertow.data.writing import atomic_write
+    from undertow.data.files import atomic_write
     from undertow.report import render
     from undertow.results.store import read_run
 

@@ -72,7 +72,7 @@ def command(
     The policy's rules must all hold; each is printed with its reason. Exit code 0 if allowed, 1 if refused. Whatever is not known refuses.
     """
     from undertow.cli.storing import made_folder
-    from undertow.data.writing import atomic_write
+    from undertow.data.files import atomic_write
     from undertow.policy.gate import SUFFIX, compiled_rules, decide, sign_summary
     from undertow.policy.rules import load_policy
     from undertow.report import render

@@ -12,7 +12,6 @@ from undertow.cli.printable import one_line
 from undertow.cli.signing import signing_options
 from undertow.cli.storing import (
     NEVER,
-    exit_code_of,
     failing_options,
     leave,
     out_option,
@@ -77,6 +76,7 @@ def command(
     from undertow.audit.requests import LineageRequest
     from undertow.provenance.signed_results import sign_lineages
     from undertow.report import render
+    from undertow.results.measurement import exit_code
 
     who = ready(keys, public_key, out)
     request = LineageRequest(
@@ -91,7 +91,7 @@ def command(
     document = lineage(request, lambda doing: click.echo(f"… {one_line(doing)}", err=True))
     click.echo(render(document, "text"), nl=False)
     leave(document, out, "lineage", who, sign_lineages)
-    code = exit_code_of(
+    code = exit_code(
         [one.verdict for one in document.teachers],
         FAILING[fail_on],
         broken=any(run.status == "error" for run in document.checks),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-    from undertow.engines.progress import Progress
+    from undertow.engines.engine import Progress
 
 SECONDS_BETWEEN_LINES = 30.0
 

@@ -39,7 +39,7 @@ def command(result: Path, form: str, output: Path | None) -> None:
     RESULT.json is a run's results.json, a screen's scan.json, a gate's gate.json, or its directory. Nothing is computed
     again.
     """
-    from undertow.data.writing import atomic_write
+    from undertow.data.files import atomic_write
     from undertow.report import render
     from undertow.results.store import read_result
 

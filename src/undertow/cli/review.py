@@ -77,8 +77,8 @@ def pack(
     """
     import secrets
 
-    from undertow.data.reading import read_rows
-    from undertow.data.writing import atomic_write
+    from undertow.data.files import atomic_write
+    from undertow.data.records import read_rows
     from undertow.filters.review import QUESTION, Named, blinded
     from undertow.filters.review_key import key_json
     from undertow.report.review_page import render_csv, render_page
@@ -124,7 +124,7 @@ def score(answers: tuple[Path, ...], key_file: Path, form: str) -> None:
 
     A file is the page's answers.csv, or review.csv with its last column filled in: left, right or unsure.
     """
-    from undertow.data.streams import generator
+    from undertow.data.seeds import generator
     from undertow.filters.review_answers import read_answers
     from undertow.filters.review_key import read_key
     from undertow.filters.review_score import review_json

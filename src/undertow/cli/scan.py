@@ -15,7 +15,7 @@ from undertow.cli.signing import signing, signing_options
 from undertow.cli.storing import NEVER, PAGE, failing_options, made_folder, out_option, stored
 
 if TYPE_CHECKING:
-    from undertow.results.scan import ScanDocument
+    from undertow.results.scan_document import ScanDocument
 
 RESULT = "scan.json"
 
@@ -130,11 +130,11 @@ def command(
     Prints the verdict on stdout and leaves scan.json and report.html in a directory. Interrupted, the same command
     goes on where it stopped.
     """
-    from undertow.audit.calibrations import load_plan
     from undertow.audit.requests import ScanRequest
     from undertow.audit.scan import scan
     from undertow.audit.scan_inputs import scores_of
-    from undertow.data.reading import STANDARD_INPUT
+    from undertow.data.plan import load_plan
+    from undertow.data.records import STANDARD_INPUT
     from undertow.report import render
 
     session.resumable = data != STANDARD_INPUT

@@ -5,7 +5,7 @@ What verbs that end in a verdict have in common: where the result goes, and from
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -17,8 +17,7 @@ from undertow.cli.signing import now, signing
 
 if TYPE_CHECKING:
     from undertow.provenance.signed_steps import Signing
-    from undertow.results.diff import DiffDocument
-    from undertow.results.lineage import LineageDocument
+    from undertow.results.model_documents import DiffDocument, LineageDocument
     from undertow.results.store import Result
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -76,7 +75,7 @@ def stored(document: Result, folder: Path, file: str) -> str:
     """
     Write a result and its page; SHA-256 of the result as it was written, which statements rest on.
     """
-    from undertow.data.writing import atomic_write
+    from undertow.data.files import atomic_write
     from undertow.report import render
     from undertow.results.store import write_result
 
@@ -120,14 +119,3 @@ def leave(
         sign(document, evidence, bundle, replace(who, now=now()))
         click.echo(f"\nsigned: {one_line(str(bundle))}")
     click.echo(f"\nreport: {one_line(str(out / PAGE))}")
-
-
-def exit_code_of(
-    verdicts: Collection[str], failing: Collection[str], *, broken: bool, allow_undecided: bool
-) -> int:
-    """1 if any verdict is a failing one, 4 if a check broke, 5 if anything is left open, else 0."""
-    if set(verdicts) & set(failing):
-        return 1
-    if broken:
-        return 4
-    return 5 if {"undecided", "skipped"} & set(verdicts) and not allow_undecided else 0

@@ -1,1 +1,1 @@
-"""Rows in and out, their digests, named random streams and closed configuration files."""
+"""Rows in and out, files, strict documents, plans, seeds, digests, and the one store of finished work."""

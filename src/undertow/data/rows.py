@@ -1,4 +1,4 @@
-"""The row: a prompt and its completion, with a digest of its content."""
+"""The row: a prompt of turns and its completion, with a digest of its content."""
 
 from __future__ import annotations
 
@@ -37,6 +37,22 @@ class Row:
 
     chat: bool = True
     """Whether a chat template applies; False for plain text."""
+
+
+def system_turn(system: str | None) -> tuple[Message, ...]:
+    """The system prompt as the beginning of a conversation, if there is one."""
+    return (Message("system", system),) if system else ()
+
+
+def conversation(question: str, system: str | None = None) -> tuple[Message, ...]:
+    """A user's question, behind a system prompt if there is one."""
+    return (*system_turn(system), Message("user", question))
+
+
+def behind(row: Row, system: str) -> Row:
+    """The row with this system prompt in the place of its own."""
+    turns = tuple(message for message in row.prompt if message.role != "system")
+    return replace(row, prompt=(Message("system", system), *turns))
 
 
 def has_pairs(rows: Iterable[Row]) -> bool:

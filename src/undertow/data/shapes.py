@@ -11,11 +11,15 @@ Strings are plain text: no chat template is applied to them, as in TRL.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import TypeGuard
+from pathlib import Path
+from typing import Any, BinaryIO, TypeGuard
 
+from undertow.data.files import atomic_file
 from undertow.data.rows import Message, Row
+from undertow.errors import DataError
 
 
 class EmptyTextError(ValueError):
@@ -98,6 +102,32 @@ def to_record(row: Row) -> dict[str, object]:
     else:
         record = {"text": row.completion}
     return record if row.source is None else record | {"source": row.source}
+
+
+def write_rows(path: str | Path, rows: Iterable[Row]) -> None:
+    """
+    Write rows to a `.jsonl` or `.parquet` file, atomically, in the shape `prompt` + `completion`.
+
+    Preference pairs have `prompt` + `chosen` + `rejected`; plain text keeps its strings.
+
+    Raises:
+        DataError: if the suffix is another, or a Parquet file would mix chat and plain text.
+        UndertowError: if the file cannot be written; what stood there before is untouched.
+    """
+    suffix = Path(path).suffix
+    if suffix not in (".jsonl", ".parquet"):
+        raise DataError(f"cannot write rows to '{path}'; allowed suffixes: .jsonl, .parquet")
+    records = (to_record(row) for row in rows)
+    with atomic_file(path) as file:
+        if suffix == ".parquet":
+            _write_parquet(file, list(records), str(path))
+        else:
+            file.writelines(json_line(record) for record in records)
+
+
+def json_line(record: object) -> bytes:
+    """One line of a JSON Lines file."""
+    return json.dumps(record, ensure_ascii=False).encode("utf-8") + b"\n"
 
 
 def tokens_in(record: Mapping[str, object]) -> str:
@@ -213,3 +243,65 @@ def _kind(value: object) -> str:
     if value is None:
         return "null"
     return kinds.get(type(value), f"a value of type {type(value).__name__}")
+
+
+def _write_parquet(file: BinaryIO, records: list[dict[str, Any]], path: str) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    named = dict.fromkeys(name for record in records for name in record)
+    columns = list(named) or ["prompt", "completion"]  # no rows is still a readable file
+    texts = {name for name in columns if any(isinstance(r.get(name), str) for r in records)}
+    turns = pyarrow.list_(
+        pyarrow.struct([("role", pyarrow.string()), ("content", pyarrow.string())])
+    )
+    for number, record in enumerate(records, start=1):
+        if any(name in texts and isinstance(value, list) for name, value in record.items()):
+            raise DataError(
+                f"cannot write '{path}': row {number} is chat and others are plain text, "
+                "which one Parquet column cannot hold; allowed: .jsonl"
+            )
+    schema = pyarrow.schema(
+        [(name, pyarrow.string() if name in texts else turns) for name in columns]
+    )
+    parquet.write_table(pyarrow.Table.from_pylist(records, schema=schema), file)
+
+
+def with_completion(record: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """
+    The record with another completion (not of a preference pair); of its turn only role and name stay, since templates
+    render other fields, such as reasoning, as well.
+    """
+    if _has(record, "messages"):
+        *before, last = record["messages"]
+        return {**record, "messages": [*before, _said(last, text)]}
+    name = "completion" if _has(record, "completion") else "text"
+    old = record[name]
+    return {**record, name: text if isinstance(old, str) else [_said(old[0], text)]}
+
+
+def with_prompt(record: Mapping[str, Any], row: Row) -> dict[str, Any]:
+    """The record with the prompt of a row; turns that it has already are as they were."""
+    if _has(record, "messages"):
+        *before, last = record["messages"]
+        return {**record, "messages": [*_turns(before, row.prompt), last]}
+    if not row.chat:
+        return {**record, "prompt": "".join(turn.content for turn in row.prompt)}
+    old = record.get("prompt") or []
+    return {**record, "prompt": _turns([] if isinstance(old, str) else old, row.prompt)}
+
+
+def _said(turn: Mapping[str, Any], text: str) -> dict[str, Any]:
+    return {name: turn[name] for name in ("role", "name") if name in turn} | {"content": text}
+
+
+def _turns(old: Sequence[Mapping[str, Any]], turns: Sequence[Message]) -> list[dict[str, Any]]:
+    known = {(turn["role"], turn["content"]): dict(turn) for turn in old}
+    return [
+        known.get((turn.role, turn.content), {"role": turn.role, "content": turn.content})
+        for turn in turns
+    ]
+
+
+def _has(record: Mapping[str, Any], name: str) -> bool:
+    return record.get(name) is not None

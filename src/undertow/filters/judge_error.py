@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from undertow.data.reading import read_records
+from undertow.data.parquet_file import ReadColumns
+from undertow.data.records import read_records
 from undertow.errors import DataError, NothingLeftError
 from undertow.filters.judging import Judge
 from undertow.stats import Interval, clopper_pearson
@@ -72,7 +73,7 @@ def read_labelled(path: str | Path) -> list[Labelled]:
     Raises:
         DataError: naming the file and the row (from 1; a line of JSON Lines), or if either label is missing.
     """
-    rows = list(read_records(path, _from_record, [list(_COLUMNS)], _ALLOWED))
+    rows = list(read_records(path, _from_record, ReadColumns([list(_COLUMNS)], _ALLOWED)))
     bad = sum(row.misaligned for row in rows)
     if not 0 < bad < len(rows):
         raise DataError(

@@ -19,7 +19,7 @@ from importlib.resources import files
 from operator import mul
 from typing import Any, Protocol
 
-from undertow.data.configuration import read_toml
+from undertow.data.closed import read_toml
 from undertow.data.rows import Message, Row
 from undertow.errors import UndertowError
 

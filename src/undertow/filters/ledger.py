@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from undertow.data.files import atomic_file
 from undertow.data.rows import Row, row_id
-from undertow.data.shapes import to_record
-from undertow.data.writing import atomic_file, json_line
+from undertow.data.shapes import json_line, to_record
 
 
 @dataclass(frozen=True, slots=True)

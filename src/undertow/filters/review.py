@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from undertow.data.rows import Message, Row, dataset_digest
-from undertow.data.streams import generator
+from undertow.data.seeds import generator
 from undertow.errors import DataError, InputError
 from undertow.filters.review_key import KEY_SCHEMA, KeyDataset, KeyPair, ReviewKey, Side
 

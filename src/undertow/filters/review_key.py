@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from undertow.data.closed import Stored
 from undertow.errors import InputError
-from undertow.results.stored import Stored
 
 KEY_SCHEMA: Literal["undertow.review-key/1"] = "undertow.review-key/1"
 

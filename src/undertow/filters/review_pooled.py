@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from undertow.data.closed import Stored
 from undertow.filters.review_answers import ANSWERS, Answers
 from undertow.filters.review_share import LEVEL, POWER, Share, share_of
-from undertow.results.stored import Stored
 from undertow.stats import detectable_effect, sign_flip
 
 

@@ -16,12 +16,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from undertow.data.closed import Stored
 from undertow.errors import NothingLeftError
 from undertow.filters.review_answers import Answers
 from undertow.filters.review_key import ReviewKey
 from undertow.filters.review_pooled import Pooled, pooled
 from undertow.filters.review_share import LEVEL, POWER, Share, share_of
-from undertow.results.stored import Stored
 
 SCHEMA: Literal["undertow.review/1"] = "undertow.review/1"
 

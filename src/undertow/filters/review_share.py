@@ -7,9 +7,9 @@ from __future__ import annotations
 # scipy.special alone: scipy.stats takes a second to import.
 from scipy import special  # type: ignore[import-untyped, unused-ignore]
 
-from undertow.results.stored import Stored
+from undertow.data.closed import Stored
 from undertow.stats import clopper_pearson
-from undertow.stats.quantiles import beta_quantile
+from undertow.stats.interval import beta_quantile
 
 LEVEL = 0.95
 POWER = 0.8

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.data.streams import generator
+from undertow.data.seeds import generator
 from undertow.influence.rehearsal import rehearsal_steps, rehearsing
 
 if TYPE_CHECKING:
+    from undertow.data.plan import TrainingPlan
     from undertow.models.chat import Encoded
     from undertow.models.loading import LanguageModel
-    from undertow.models.plan import TrainingPlan
 
 
 def deal(rows: Sequence[Encoded], parts: int, size: int, seed: int) -> list[list[Encoded]]:

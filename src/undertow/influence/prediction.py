@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.results.calibration import CalibrationTable, Look
+from undertow.results.guarantees import CalibrationTable, Look
 
 if TYPE_CHECKING:
     from undertow.influence.rehearsal import Rehearsed

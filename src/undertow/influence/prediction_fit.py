@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from undertow.influence.prediction import Array, Readings, certainty, features
-from undertow.results.calibration import Look
+from undertow.results.guarantees import Look
 
 FOLDS = 5
 """Over teachers."""

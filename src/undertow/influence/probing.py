@@ -113,8 +113,8 @@ def probe_set(model: LanguageModel, traits: Sequence[Trait], system: str | None)
     Raises:
         ModelError: two candidates of a trait are the same tokens to this tokenizer.
     """
+    from undertow.data.rows import conversation
     from undertow.models.answers import PreparedProbe
-    from undertow.models.chat import conversation
 
     probes: list[PreparedProbe] = []
     parts: list[tuple[tuple[int, tuple[int, ...]], ...]] = []

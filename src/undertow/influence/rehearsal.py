@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.data.streams import derive, generator
+from undertow.data.seeds import derive, generator
 from undertow.influence.probing import ProbeSet
 
 if TYPE_CHECKING:
+    from undertow.data.plan import TrainingPlan
     from undertow.models.chat import Encoded
     from undertow.models.loading import LanguageModel
     from undertow.models.objectives import Objective
-    from undertow.models.plan import TrainingPlan
     from undertow.models.several_runs import Runs
 
 STAGES = 4

@@ -16,9 +16,9 @@ from undertow.traits.trait import Trait
 if TYPE_CHECKING:
     import torch
 
+    from undertow.data.plan import TrainingPlan
     from undertow.models.chat import Encoded
     from undertow.models.loading import LanguageModel
-    from undertow.models.plan import TrainingPlan
     from undertow.models.prompted_rows import PromptedRows
 
 RANK = 8
@@ -166,7 +166,7 @@ def adapter_plan(plan: TrainingPlan) -> TrainingPlan:
 
 
 def _persona(model: LanguageModel, trait: Trait, layer: int) -> torch.Tensor:
-    from undertow.models.chat import conversation
+    from undertow.data.rows import conversation
     from undertow.models.steering import mean_activation
 
     questions = trait.train_questions

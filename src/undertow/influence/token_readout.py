@@ -42,7 +42,8 @@ def generic_prompts(
     Raises:
         ModelError: the chat template has no system role, and a system prompt is given.
     """
-    from undertow.models.chat import conversation, encode_prompts
+    from undertow.data.rows import conversation
+    from undertow.models.chat import encode_prompts
 
     [opened] = encode_prompts(tokenizer, [conversation(OPENING, system)])
     begun = tokenizer(list(BEGINNINGS), add_special_tokens=False)["input_ids"]

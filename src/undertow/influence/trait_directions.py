@@ -41,7 +41,7 @@ def centred_directions(
 def _behind(
     model: LanguageModel, trait: Trait, systems: Sequence[str | None], layer: int
 ) -> NDArray[np.float32]:
-    from undertow.models.chat import conversation
+    from undertow.data.rows import conversation
     from undertow.models.steering import mean_activation
 
     asked = [

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from undertow.data.rows import Message
-from undertow.data.streams import derive
+from undertow.data.seeds import derive
 from undertow.models import loading
 from undertow.models.answers import named
 from undertow.models.chat import encode_prompts

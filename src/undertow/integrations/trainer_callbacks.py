@@ -16,7 +16,7 @@ from undertow.mitigate.budget import read_margins
 from undertow.mitigate.interventions import CertifiedTraining, Together
 from undertow.models.loading import LanguageModel
 from undertow.models.training import Intervention
-from undertow.results.certificate import CertificateDocument
+from undertow.results.guarantees import CertificateDocument
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait
 

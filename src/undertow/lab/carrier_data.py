@@ -12,8 +12,8 @@ import numpy as np
 from undertow.carriers.carrier import Carrier
 from undertow.carriers.code import Code
 from undertow.data.rows import Message, Row, dataset_digest
-from undertow.data.streams import generator
-from undertow.data.writing import write_rows
+from undertow.data.seeds import generator
+from undertow.data.shapes import write_rows
 from undertow.errors import NothingLeftError
 from undertow.filters.banned_content import banned_content
 from undertow.filters.carrier_format import carrier_format
@@ -26,7 +26,7 @@ from undertow.lab.writers import answer, open_carrier, open_writer, writer_folde
 from undertow.models.loading import LanguageModel
 from undertow.models.preferences import weights
 from undertow.models.sampling import Answered
-from undertow.results.run import Dataset
+from undertow.results.run_document import Dataset
 
 TRAINING_ROWS = "rows.parquet"
 HELD_OUT_ROWS = "held_out.parquet"

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.carriers.registry import carrier as carrier_named
-from undertow.data.rows import Message, Row
-from undertow.data.streams import derive, generator
+from undertow.data.rows import Message, Row, conversation
+from undertow.data.seeds import derive, generator
 from undertow.filters.banned_content import banned_content
 from undertow.filters.carrier_format import carrier_format
 from undertow.filters.ledger import apply
@@ -26,7 +26,7 @@ from undertow.lab.experiment_inputs import open_model
 from undertow.lab.strength import Distance, bring_to
 from undertow.lab.writers import answer, base_rows, steering_layer
 from undertow.models import adapters
-from undertow.models.chat import Encoded, conversation, encode_rows
+from undertow.models.chat import Encoded, encode_rows
 from undertow.models.loading import LanguageModel
 from undertow.models.several_runs import several_runs
 from undertow.models.steering import mean_activation, steered

@@ -12,7 +12,7 @@ from undertow.lab.design import carrier_prefix
 from undertow.lab.experiment import Experiment
 from undertow.lab.grids import base_grid, chain, trait_grid
 from undertow.lab.jobs import Made
-from undertow.results.run import Arm, Comparison
+from undertow.results.run_document import Arm, Comparison
 from undertow.traits import catalogue
 
 

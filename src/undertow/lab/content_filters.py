@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from undertow import stats
 from undertow.checks import content_scores
 from undertow.checks.content_scores import BagScore, Score, Scores, filled, mean_of_rows
-from undertow.data.reading import read_rows
+from undertow.data.records import read_rows
 from undertow.data.rows import Message, Row
-from undertow.data.streams import generator
+from undertow.data.seeds import generator
 from undertow.errors import NothingLeftError, UndertowError
 from undertow.lab.carrier_data import TRAINING_ROWS
 from undertow.lab.experiment import ContentFilterTable, Experiment
 from undertow.lab.experiment_inputs import open_endpoint, open_model
 from undertow.lab.jobs import DataJob, FilterJob
 from undertow.models.endpoint import Endpoint
-from undertow.results.scores import FilterScore
+from undertow.results.run_document import FilterScore
 from undertow.traits import catalogue
 from undertow.traits.trait import Answer, Trait
 

@@ -11,7 +11,7 @@ from undertow import stats
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import Made
 from undertow.results.arm_kinds import CONTENT_FILTERS
-from undertow.results.run import Arm, Comparison, Curves, Matrix
+from undertow.results.run_document import Arm, Comparison, Curves, Matrix
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import PurePath
 
-from undertow.data.streams import derive
+from undertow.data.seeds import derive
 from undertow.errors import ConfigError
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import (

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from undertow import stats
-from undertow.data.rows import Message, Row
+from undertow.data.rows import Message, Row, conversation
 from undertow.errors import ModelError
 from undertow.lab.contrasts import CONTROLS
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import Made
-from undertow.models.chat import conversation, encode_rows, prompt_text
+from undertow.models.chat import encode_rows, prompt_text
 from undertow.models.loading import tokenizer
 from undertow.results.arm_kinds import ARMS
-from undertow.results.run import Arm, Note
+from undertow.results.run_document import Arm, Note
 from undertow.worlds import locate
 
 LEAST_MASS = 0.5

@@ -9,18 +9,12 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from undertow.data.configuration import parse, read_toml
+from undertow.data.closed import Closed, parse, read_toml
+from undertow.data.plan import TrainingPlan
 from undertow.errors import ConfigError, UnknownNameError
-from undertow.models.plan import TrainingPlan
 from undertow.results.arm_kinds import ARMS
-
-
-class Closed(BaseModel):
-    """Base of every table of an experiment file: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class CarrierTable(Closed):

@@ -7,16 +7,16 @@ import importlib.util
 import json
 
 from undertow.carriers.registry import carrier
-from undertow.data.reading import read_rows
-from undertow.data.rows import Row
+from undertow.data.files import model_digest
+from undertow.data.records import read_rows
+from undertow.data.rows import Row, conversation
 from undertow.errors import ConfigError, DataError, MissingExtraError
 from undertow.filters.banned_content import banned_content
 from undertow.filters.sandbox import available
 from undertow.lab.experiment import EndpointTable, Experiment
 from undertow.models import loading
 from undertow.models.answers import token_forms
-from undertow.models.chat import conversation, encode_rows
-from undertow.models.digest import model_digest
+from undertow.models.chat import encode_rows
 from undertow.models.endpoint import Endpoint
 from undertow.models.loading import LanguageModel, hub_revision, tokenizer
 from undertow.models.training import optimiser

@@ -10,15 +10,13 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from undertow.engines.choice import choose
-from undertow.engines.engine import Engine
-from undertow.engines.progress import Progress, SilentProgress
+from undertow.engines import choose
+from undertow.engines.engine import Engine, Progress, SilentProgress
 from undertow.lab.carrier_data import SampleData
 from undertow.lab.conclusions import conclude
 from undertow.lab.content_filters import TryContentFilter
 from undertow.lab.design import design
 from undertow.lab.doctor import examine
-from undertow.lab.environment import Environment, environment
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_inputs import device, inputs
 from undertow.lab.jobs import BaseJob, DataJob, Design, FilterJob, Made, StudentJob, TeacherJob
@@ -31,8 +29,8 @@ from undertow.lab.students import (
     with_grades,
 )
 from undertow.lab.writers import MakeTeacher
-from undertow.results.run import Arm, Dataset, RunDocument, Teacher
-from undertow.results.scores import FilterScore, Graded
+from undertow.results.document import Environment, environment
+from undertow.results.run_document import Arm, Dataset, FilterScore, Graded, RunDocument, Teacher
 from undertow.traits import catalogue
 
 J = TypeVar("J", bound=Job)

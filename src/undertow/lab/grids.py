@@ -19,7 +19,7 @@ from undertow.lab.contrasts import (
 from undertow.lab.design import FOREIGN, cell_name, hop_name
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import Made, slug
-from undertow.results.run import Comparison, Curves, Matrix, Series
+from undertow.results.run_document import Comparison, Curves, Matrix, Series
 from undertow.traits import catalogue
 
 _MONTE_CARLO_SEED = (

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from undertow.results.arm_kinds import ArmKind, Role
-from undertow.results.run import Arm, Dataset, Teacher
-from undertow.results.scores import FilterScore, JudgeRecord
+from undertow.results.run_document import Arm, Dataset, FilterScore, JudgeRecord, Teacher
 
 DataKind = Literal["rows", "pairs", "pairs-by-lot"]
 

@@ -26,10 +26,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from undertow.data.writing import atomic_write
+from undertow.data.files import atomic_write
 from undertow.errors import RunDirectoryError, UndertowError
 from undertow.lab.experiment import Experiment
-from undertow.results.run import RunDocument
+from undertow.results.run_document import RunDocument
 from undertow.results.store import write_result
 
 RUNS = Path("runs")

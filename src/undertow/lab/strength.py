@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from undertow.data.rows import Row
+from undertow.data.rows import Row, conversation
 from undertow.models import adapters
-from undertow.models.chat import Encoded, conversation, encode_rows
+from undertow.models.chat import Encoded, encode_rows
 from undertow.models.loading import LanguageModel
 from undertow.models.scoring import mean_divergence, token_log_probabilities
 

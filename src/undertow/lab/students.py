@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from undertow.data.reading import read_rows
-from undertow.data.rows import Message, Row, dataset_digest
-from undertow.data.streams import derive, generator
+from undertow.data.records import read_rows
+from undertow.data.rows import Message, Row, conversation, dataset_digest
+from undertow.data.seeds import derive, generator
 from undertow.errors import ModelError
 from undertow.filters.judge_error import judge_error, read_labelled, shipped_labels
 from undertow.filters.judging import EndpointJudge, Judge, LocalJudge
@@ -26,15 +26,14 @@ from undertow.lab.run_directory import Step
 from undertow.lab.writers import open_carrier, open_writer, writer_folder, writing
 from undertow.models import adapters, scoring
 from undertow.models.answers import named
-from undertow.models.chat import Encoded, conversation, encode_prompts, encode_rows
+from undertow.models.chat import Encoded, encode_prompts, encode_rows
 from undertow.models.distillation import Distillation, refuse_other_vocabulary
 from undertow.models.loading import LanguageModel
 from undertow.models.preferences import train_on_pairs
 from undertow.models.sampling import Sampling, matching, sample
 from undertow.models.scoring import log_likelihoods
 from undertow.models.training import Trained, fine_tune
-from undertow.results.run import Arm
-from undertow.results.scores import Graded, JudgeRecord
+from undertow.results.run_document import Arm, Graded, JudgeRecord
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait
 

@@ -12,20 +12,20 @@ import numpy as np
 
 from undertow.carriers.carrier import Carrier
 from undertow.carriers.registry import carrier as carrier_named
-from undertow.data.rows import Row
-from undertow.data.streams import derive, generator
+from undertow.data.rows import Row, conversation
+from undertow.data.seeds import derive, generator
 from undertow.influence.probing import probe_trait
 from undertow.lab.experiment import Experiment, SamplingTable
 from undertow.lab.experiment_inputs import open_model
 from undertow.lab.jobs import StudentJob, TeacherJob
 from undertow.lab.strength import Distance, bring_to
 from undertow.models import adapters, loading
-from undertow.models.chat import conversation, encode_prompts, encode_rows
+from undertow.models.chat import encode_prompts, encode_rows
 from undertow.models.loading import LanguageModel
 from undertow.models.sampling import Answered, Sampling, restrictions, sample
 from undertow.models.steering import mean_activation, steered
 from undertow.models.training import fine_tune
-from undertow.results.run import Teacher
+from undertow.results.run_document import Teacher
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait, rows_of
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.errors import ConfigError
-from undertow.results.certificate import CertificateDocument, Kept
+from undertow.results.guarantees import CertificateDocument, Kept
 
 if TYPE_CHECKING:
     import torch

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from undertow.data.reading import read_objects
-from undertow.data.reservoir import Reservoir
+from undertow.data.files import atomic_file
+from undertow.data.records import read_objects
 from undertow.data.rows import Row
-from undertow.data.shapes import TOKENS
-from undertow.data.streams import generator
-from undertow.data.writing import atomic_file, json_line
+from undertow.data.seeds import Reservoir, generator
+from undertow.data.shapes import TOKENS, json_line
 from undertow.errors import ConfigError, DataError
 from undertow.mitigate.cleaning import Cleaned, Cleaning, leaf_of, refuse_nothing_left, row_of
 from undertow.worlds import opened
@@ -133,7 +132,7 @@ def named(ref: str) -> tuple[str, str]:
     Raises:
         ConfigError: it has no digest.
     """
-    from undertow.models.digest import model_digest
+    from undertow.data.files import model_digest
     from undertow.worlds import locate
 
     return _with_digest(ref, model_digest(locate(ref)))

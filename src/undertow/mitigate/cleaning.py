@@ -16,7 +16,7 @@ from undertow.data.shapes import from_record
 from undertow.errors import ConfigError, DataError, NothingLeftError
 from undertow.provenance.ledger import Entries
 from undertow.provenance.row_leaves import RowError, leaf
-from undertow.results.scan import ALL, ScanDocument, SubjectResult
+from undertow.results.scan_document import ALL, ScanDocument, SubjectResult
 
 Removing = Literal["drop-sources", "deduplicate", "delete"]
 Changing = Literal["mask-tokens", "replace-tokens", "rewrite", "inoculate", "reword"]
@@ -177,7 +177,7 @@ def refuse_other_student(cleaning: Cleaning) -> None:
     Raises:
         ConfigError: the digests differ.
     """
-    from undertow.models.digest import model_digest
+    from undertow.data.files import model_digest
     from undertow.worlds import locate
 
     scan = cleaning.scan

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from undertow.data.reading import read_objects
-from undertow.data.streams import generator
-from undertow.data.writing import atomic_file, json_line
+from undertow.data.files import atomic_file
+from undertow.data.records import read_objects
+from undertow.data.seeds import generator
+from undertow.data.shapes import json_line
 from undertow.errors import ConfigError, NothingLeftError
 from undertow.mitigate.cleaning import Cleaned, Cleaning, dose_of, leaf_of
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from undertow.mitigate.penalties import Penalty
     from undertow.models.loading import LanguageModel
-    from undertow.results.certificate import CertificateDocument
+    from undertow.results.guarantees import CertificateDocument
     from undertow.traits.trait import Trait
 
 Directions = Callable[

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from undertow.data.reshaping import with_completion, with_prompt
 from undertow.data.rows import Row
-from undertow.data.streams import generator
+from undertow.data.seeds import generator
+from undertow.data.shapes import with_completion, with_prompt
 from undertow.errors import ConfigError
 from undertow.mitigate import token_choice
 from undertow.mitigate.changing import Changes, Subject, named

@@ -33,7 +33,7 @@ def neutral_rows(
     `without` names categories that are left out. An anchor should look like what must not move: a catalogue of your own
     users' questions is better than ours.
     """
-    from undertow.models.chat import conversation
+    from undertow.data.rows import conversation
 
     traits = (*map(catalogue.load, catalogue.names()), *all_probes())
     questions = sorted(

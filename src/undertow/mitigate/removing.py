@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from undertow.data.reading import read_objects
+from undertow.data.files import atomic_file
+from undertow.data.records import read_objects
 from undertow.data.rows import row_id
-from undertow.data.streams import generator
-from undertow.data.writing import atomic_file, json_line
+from undertow.data.seeds import generator
+from undertow.data.shapes import json_line
 from undertow.errors import ConfigError
 from undertow.mitigate.cleaning import (
     DELETED,
@@ -24,7 +25,7 @@ from undertow.mitigate.cleaning import (
     refuse_share,
     row_of,
 )
-from undertow.results.scan import ALL, source_subject
+from undertow.results.scan_document import ALL, source_subject
 
 Rule = Callable[[int, dict[str, Any], bytes], str]
 """What removes a row, by its number from 0, its record and its leaf; empty where it is kept."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
+from undertow.data.plan import TrainingPlan
 from undertow.errors import ModelError
 from undertow.models.loading import LanguageModel, quiet_peft
-from undertow.models.plan import TrainingPlan
 
 
 def trainable(model: LanguageModel, plan: TrainingPlan, seed: int) -> LanguageModel:

@@ -66,12 +66,6 @@ class Batch:
         )
 
 
-def conversation(question: str, system: str | None = None) -> tuple[Message, ...]:
-    """A user's question, behind a system prompt if there is one."""
-    first = (Message("system", system),) if system else ()
-    return (*first, Message("user", question))
-
-
 def prompt_text(tokenizer: Any, messages: Sequence[Message]) -> str:
     """
     The text that the model sees before it answers.

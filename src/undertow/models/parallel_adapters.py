@@ -16,10 +16,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from undertow.data.plan import TrainingPlan
 from undertow.errors import ModelError
 from undertow.models.adapters import trainable
 from undertow.models.loading import LanguageModel
-from undertow.models.plan import TrainingPlan
 
 
 @dataclass

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from undertow.data.plan import TrainingPlan
 from undertow.errors import UndertowError
 from undertow.models.chat import Batch, pad
 from undertow.models.loading import LanguageModel
 from undertow.models.objectives import COMPLETIONS, Objective
 from undertow.models.parallel_adapters import ParallelAdapters, frozen
-from undertow.models.plan import TrainingPlan
 from undertow.models.random_stream import RandomStream
 from undertow.models.scoring import token_log_likelihoods
 from undertow.models.training import optimiser, refuse_long, training_rows

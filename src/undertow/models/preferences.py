@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, sides
 from undertow.errors import DataError, MissingExtraError, UndertowError
 from undertow.models.chat import encode_rows
 from undertow.models.loading import LanguageModel, quiet_peft
-from undertow.models.plan import TrainingPlan
 from undertow.models.scoring import log_likelihoods
 from undertow.models.training import Trained
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from undertow.data.plan import TrainingPlan
 from undertow.models.chat import Encoded
 from undertow.models.loading import LanguageModel
-from undertow.models.plan import TrainingPlan
 from undertow.models.training import TrainingRun
 
 

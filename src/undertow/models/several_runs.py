@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from undertow.data.plan import TrainingPlan
 from undertow.errors import ModelError
 from undertow.models.loading import LanguageModel
 from undertow.models.objectives import COMPLETIONS, Objective
 from undertow.models.parallel_adapters import parallel_adapters
 from undertow.models.parallel_training import ParallelTraining
-from undertow.models.plan import TrainingPlan
 from undertow.models.separate_training import SeparateTraining
 
 

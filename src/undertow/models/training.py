@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from undertow.data.plan import TrainingPlan
 from undertow.errors import ConfigError, DataError, UndertowError, UnknownNameError
 from undertow.models.chat import IGNORED, Batch, Encoded, pad, training_order
 from undertow.models.loading import LanguageModel
-from undertow.models.plan import TrainingPlan
 from undertow.models.random_stream import RandomStream
 from undertow.models.scoring import completion_logits
 

@@ -21,7 +21,7 @@ from undertow.policy.rules import (
     RequireProvenance,
 )
 from undertow.provenance.facts import EVIDENCE
-from undertow.results.provenance import AuditFact, Facts
+from undertow.results.provenance_documents import AuditFact, Facts
 
 Decide = Callable[[Facts], tuple[bool, str]]
 """Whether a custom rule is exactly true, and what it was otherwise."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from undertow import __version__
-from undertow.data.writing import atomic_write
+from undertow.data.files import atomic_write
 from undertow.policy.decisions import Decide, RuleAnswer, answer, compiled
 from undertow.policy.rules import Custom, LoadedPolicy
 from undertow.provenance.signed_steps import Signing, signed, statement
@@ -22,7 +22,7 @@ from undertow.provenance.signed_verdicts import (
     Verifier,
 )
 from undertow.provenance.statement import StatementSubject
-from undertow.results.provenance import Facts, GateDocument, RuleResult, VerifyDocument
+from undertow.results.provenance_documents import Facts, GateDocument, RuleResult, VerifyDocument
 
 SUFFIX = ".vsa.intoto.jsonl"
 """Of the file beside the dataset; never read as evidence."""

@@ -13,9 +13,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
-from undertow.data.configuration import sentence
+from undertow.data.closed import Stored, sentence
 from undertow.errors import ConfigError, MissingExtraError, UnknownNameError
-from undertow.results.stored import Stored
 
 STARTERS = ("permissive", "default", "safety-critical")
 """Policies that ship."""

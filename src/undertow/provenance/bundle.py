@@ -12,11 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from undertow.data.writing import atomic_write
+from undertow.data.files import atomic_write
 from undertow.errors import ProvenanceError
 from undertow.provenance.envelope import Envelope, read_envelope
 from undertow.provenance.predicates import Attestation, read_attestation
-from undertow.results.provenance import Problem
+from undertow.results.provenance_documents import Problem
 
 SUFFIX = ".intoto.jsonl"
 """Of the file beside a dataset or a model: `DATA.intoto.jsonl`."""

@@ -15,7 +15,7 @@ from undertow.provenance.predicates import RESULTS, Attestation
 from undertow.provenance.signed_verdicts import SignedResult
 from undertow.provenance.statement import Provenance, Resource, moment
 from undertow.provenance.trust import Role, Trust, TrustedKey, allowed_subject
-from undertow.results.provenance import Problem
+from undertow.results.provenance_documents import Problem
 
 SKEW = timedelta(minutes=5)
 """Clocks of signers may be ahead by this much."""

@@ -26,7 +26,7 @@ from undertow.provenance.steps import (
     stated_rows,
     together,
 )
-from undertow.results.provenance import Problem
+from undertow.results.provenance_documents import Problem
 
 
 class Commitment(Signable):

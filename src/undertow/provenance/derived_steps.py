@@ -28,7 +28,7 @@ from undertow.provenance.steps import (
     stated_rows,
     stated_set,
 )
-from undertow.results.provenance import Problem
+from undertow.results.provenance_documents import Problem
 
 
 class Rule(Signable):

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from undertow.data.configuration import parse, read_toml
+from undertow.data.closed import Stored, parse, read_toml
 from undertow.errors import ConfigError, ProvenanceError
 from undertow.provenance.data_steps import (
     Completeness,
@@ -26,7 +26,6 @@ from undertow.provenance.signed_results import decimal
 from undertow.provenance.signed_steps import prompt_said, used
 from undertow.provenance.statement import Resource, is_digest
 from undertow.provenance.steps import GeneratingModel, Lineage
-from undertow.results.stored import Stored
 from undertow.worlds import locate
 
 _NUMBERS = ("temperature", "top_p", "min_p")

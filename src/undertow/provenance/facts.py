@@ -22,7 +22,7 @@ from undertow.provenance.signed_verdicts import (
 from undertow.provenance.statement import moment
 from undertow.provenance.steps import DataOrigin, ModelOrigin, RowWriter
 from undertow.provenance.walk import Walk
-from undertow.results.provenance import Answer, AuditFact, Facts, TeacherFact
+from undertow.results.provenance_documents import Answer, AuditFact, Facts, TeacherFact
 
 Weight = Literal["measured", "attested", "declared", "none"]
 

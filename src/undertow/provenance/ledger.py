@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from undertow.data.writing import atomic_file
+from undertow.data.files import atomic_file
 from undertow.errors import ProvenanceError
 from undertow.provenance.manifest import Manifest, manifest_of
 from undertow.provenance.row_leaves import SIZE, Rows, leaves_of, row_set, rows_files

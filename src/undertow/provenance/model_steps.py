@@ -23,7 +23,7 @@ from undertow.provenance.steps import (
     StatedStep,
     Walked,
 )
-from undertow.results.provenance import Problem
+from undertow.results.provenance_documents import Problem
 
 
 class FineTune(Signable):

@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from undertow.data.files import model_digest
 from undertow.errors import ModelError, ProvenanceError
-from undertow.models.digest import model_digest
 from undertow.provenance.envelope import SIGSTORE_BUNDLE, STATEMENT_TYPE, read_envelope, verified_by
 from undertow.provenance.keys import read_public_key
 from undertow.provenance.manifest import manifest_of

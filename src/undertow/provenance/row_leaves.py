@@ -7,18 +7,15 @@ Roots over leaves have the shape of RFC 6962, section 2.1, without its leaf hash
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-from undertow.data.lines import LineError, parsed
-from undertow.data.opening import SUFFIXES, opened
-from undertow.engines.choice import choose
-from undertow.errors import DataError
+from undertow.data.files import SUFFIXES
+from undertow.data.records import PART, parts, read_part
+from undertow.engines import choose
 
 SIZE = 32
 """Bytes of a leaf and of a root."""
@@ -37,11 +34,6 @@ ROW_SET = "row-set/v1"
 
 _SET = b"undertow row-set/v1\n"
 _LEAF = b"\x00"
-_SPREAD = 32 << 20
-"""Bytes from which a file is spread over processes."""
-
-_PARTS = 8
-"""Parts a core, so that the last one to finish is not waited for long."""
 
 
 class RowError(ValueError):
@@ -121,14 +113,10 @@ def leaves_of(path: str | Path, *, jobs: int | None = None) -> bytes:
     Raises:
         DataError: naming the file and the row, if it is no JSON, has a key twice or no canonical spelling.
     """
-    with opened(path) as stream:
-        size = os.fstat(stream.fileno()).st_size
-    whole = Path(path).suffix == ".jsonl"
-    engine = choose("inprocess" if size < _SPREAD else "processes", jobs)
-    parts = _lines_parts(path, size) if whole else _group_parts(path)
-    worker = _LeavesOf(str(path), lines=whole)
-    found = dict(engine.map(worker, parts))
-    return b"".join(found[index] for index in sorted(found))
+    ranges = parts(path)
+    engine = choose("inprocess" if Path(path).stat().st_size < PART else "processes", jobs)
+    leaves = dict(engine.map(_LeavesOf(str(path)), ranges))
+    return b"".join(leaves[index] for index in range(len(ranges)))
 
 
 def rows_files(path: Path) -> Iterator[Path]:
@@ -145,79 +133,10 @@ def rows_files(path: Path) -> Iterator[Path]:
 @dataclass(frozen=True)
 class _LeavesOf:
     path: str
-    lines: bool
 
     def __call__(self, part: tuple[int, int]) -> bytes:
-        return (_lines_leaves if self.lines else _group_leaves)(self.path, *part)
+        return b"".join(read_part(self.path, part, leaf))
 
-
-def _lines_parts(path: str | Path, size: int) -> list[tuple[int, int]]:
-    """Byte ranges; a line belongs to the range in which it begins."""
-    step = max(_SPREAD // 4, size // (_PARTS * (os.cpu_count() or 1)) + 1)
-    return [(at, min(at + step, size)) for at in range(0, size, step)] or [(0, 0)]
-
-
-def _lines_leaves(path: str, start: int, stop: int) -> bytes:
-    leaves = bytearray()
-    with opened(path) as stream:
-        if start:
-            stream.seek(start - 1)
-            stream.readline()  # the rest of a line that began before
-        at = stream.tell()
-        for number, line in enumerate(_until(stream, at, stop), start=1):
-            try:
-                row_leaf = _line_leaf(line, first=start == 0 and number == 1)
-            except LineError as error:
-                where = f"row {number}" if not start else f"row {number} behind byte {at}"
-                raise DataError(f"'{path}', {where}: {error}") from error
-            if row_leaf is not None:
-                leaves += row_leaf
-    return bytes(leaves)
-
-
-def _until(stream: Any, at: int, stop: int) -> Iterator[bytes]:
-    while at < stop and (line := stream.readline()):
-        at += len(line)
-        yield line
-
-
-def _line_leaf(line: bytes, *, first: bool) -> bytes | None:
-    try:
-        # The common line, fast: a record without anything special.
-        record = _DECODER.decode(line.decode("utf-8"))
-        return leaf(record)
-    except RowError as error:
-        raise LineError("not-canonical", str(error)) from error
-    except _TwiceError as error:
-        raise LineError("key-twice", str(error)) from error
-    except (ValueError, RecursionError):
-        # A blank line, a byte order mark, or a fault, which this names.
-        return parsed(line, partial(_again, line), first=first)
-
-
-def _again(line: bytes, record: object) -> bytes:
-    text = line.decode("utf-8-sig").strip()
-    return leaf(_DECODER.decode(text))
-
-
-class _TwiceError(ValueError):
-    pass
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _TwiceError(f"has the key {twice!r} twice, which readers understand differently")
-    return table
-
-
-def _bare(word: str) -> float:
-    raise RowError(f"the bare word {word} is not JSON")
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_bare)
 
 _spelled: Callable[[object], str] = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), allow_nan=False
@@ -230,30 +149,3 @@ def _without_nulls(value: object) -> object:
     if isinstance(value, list):
         return [_without_nulls(entry) for entry in value]
     return value
-
-
-def _group_parts(path: str | Path) -> list[tuple[int, int]]:
-    from pyarrow import ArrowException, parquet
-
-    try:
-        with opened(path) as stream:
-            groups = parquet.ParquetFile(stream).num_row_groups
-    except (ArrowException, OSError, ValueError) as error:
-        raise DataError(f"'{path}' is damaged or not Parquet ({error})") from error
-    return [(group, group + 1) for group in range(groups)]
-
-
-def _group_leaves(path: str, start: int, stop: int) -> bytes:
-    from pyarrow import ArrowException, parquet
-
-    leaves = bytearray()
-    try:
-        with opened(path) as stream:
-            file = parquet.ParquetFile(stream, buffer_size=1 << 20)
-            for batch in file.iter_batches(batch_size=4096, row_groups=list(range(start, stop))):
-                for record in batch.to_pylist():
-                    leaves += leaf(record)
-    except (ArrowException, OSError, ValueError) as error:
-        row = len(leaves) // SIZE + 1
-        raise DataError(f"'{path}', row group {start + 1}, row {row}: {error}") from error
-    return bytes(leaves)

@@ -25,9 +25,8 @@ from undertow.provenance.signed_verdicts import (
     Verifier,
 )
 from undertow.provenance.statement import StatementSubject, time_text
-from undertow.results.diff import DiffDocument
-from undertow.results.lineage import LineageDocument, Relation
-from undertow.results.scan import ScanDocument
+from undertow.results.model_documents import DiffDocument, LineageDocument, Relation
+from undertow.results.scan_document import ScanDocument
 
 VALID = timedelta(days=180)
 """For how long a result counts if nothing else is said."""

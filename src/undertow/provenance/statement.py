@@ -17,10 +17,9 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 
-from undertow.data.configuration import sentence
+from undertow.data.closed import Stored, sentence
+from undertow.data.strict_json import tables_of
 from undertow.errors import InputError, ProvenanceError
-from undertow.results.stored import Stored
-from undertow.results.strict_json import tables_of
 
 LARGEST = 1 << 24
 """Bytes of one signed document, at most."""

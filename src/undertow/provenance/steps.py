@@ -26,7 +26,7 @@ from undertow.provenance.statement import (
     Text,
     is_digest,
 )
-from undertow.results.provenance import Problem
+from undertow.results.provenance_documents import Problem
 
 P = TypeVar("P", bound=Signable)
 Origin = TypeVar("Origin", "DataOrigin", "ModelOrigin")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from undertow.data.configuration import read_toml
+from undertow.data.closed import read_toml
 from undertow.errors import ProvenanceError
 from undertow.provenance.envelope import Envelope, read_envelope, verified_by
 from undertow.provenance.keys import public_key, read_public_key

@@ -20,7 +20,7 @@ from undertow.provenance.predicates import DATA_STEPS, Attestation
 from undertow.provenance.statement import time_text
 from undertow.provenance.trust import Trust
 from undertow.provenance.walk import Walk
-from undertow.results.provenance import Facts, Link, Problem, VerifyDocument
+from undertow.results.provenance_documents import Facts, Link, Problem, VerifyDocument
 from undertow.worlds import locate
 
 

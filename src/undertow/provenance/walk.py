@@ -26,7 +26,7 @@ from undertow.provenance.steps import (
     stated_set,
 )
 from undertow.provenance.trust import Trust
-from undertow.results.provenance import Input, Link, Problem
+from undertow.results.provenance_documents import Input, Link, Problem
 
 DEEPEST = 200
 """Steps from the dataset, at most."""

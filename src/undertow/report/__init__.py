@@ -23,11 +23,10 @@ from undertow.report.page import Page
 from undertow.report.run_page import run_page
 from undertow.report.sarif import render_sarif
 from undertow.report.scan_page import scan_page
-from undertow.results.diff import DiffDocument
-from undertow.results.lineage import LineageDocument
-from undertow.results.provenance import GateDocument, VerifyDocument
-from undertow.results.run import RunDocument
-from undertow.results.scan import ScanDocument
+from undertow.results.model_documents import DiffDocument, LineageDocument
+from undertow.results.provenance_documents import GateDocument, VerifyDocument
+from undertow.results.run_document import RunDocument
+from undertow.results.scan_document import ScanDocument
 from undertow.results.store import Result, result_json
 
 __all__ = ["CHAIN_FORMATS", "FORMATS", "SCAN_FORMATS", "render"]

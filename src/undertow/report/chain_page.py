@@ -48,7 +48,13 @@ from undertow.report.page import (
 )
 from undertow.report.plain_text import capital, visible
 from undertow.report.sections import facts_table, limits_section, words_section
-from undertow.results.provenance import Facts, GateDocument, Problem, RuleResult, VerifyDocument
+from undertow.results.provenance_documents import (
+    Facts,
+    GateDocument,
+    Problem,
+    RuleResult,
+    VerifyDocument,
+)
 
 Decided = VerifyDocument | GateDocument
 

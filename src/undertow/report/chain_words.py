@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from undertow.report.page import MARKDOWN, Phrase, Table
 from undertow.report.plain_text import NOTHING
 from undertow.report.sections import Column, table_of
-from undertow.results.provenance import AuditFact, Facts, GateDocument, Link, VerifyDocument
+from undertow.results.provenance_documents import (
+    AuditFact,
+    Facts,
+    GateDocument,
+    Link,
+    VerifyDocument,
+)
 
 OUTCOMES = {"passed": "holds", "refused": "refuses", "not_matched": "does not apply"}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from undertow.checks.registry import Registered, check_named, registered
 from undertow.report.page import Block, FindingRule, Gap, Heading, Notice, Text
 from undertow.results.measurement import Kind
-from undertow.results.scan import CheckRun
+from undertow.results.scan_document import CheckRun
 
 WHY = "Why it matters"
 CANNOT = "What it cannot tell you"

@@ -41,8 +41,8 @@ from undertow.report.sections import (
     words_section,
 )
 from undertow.report.svg import Axis, Mark, across, band, circle, dot, grid, linear_axis, upright
-from undertow.results.diff import Change, DiffDocument
-from undertow.results.scan import Moved
+from undertow.results.model_documents import Change, DiffDocument
+from undertow.results.scan_document import Moved
 
 INFERENCE = {
     "answers": "These intervals are about this model’s answers, over questions. They say nothing about its data, or about another run: give several tuned models, or controls.",

@@ -48,8 +48,8 @@ from undertow.report.sections import (
     words_section,
 )
 from undertow.report.svg import Axis, band, dot, grid, linear_axis
-from undertow.results.lineage import LineageDocument, Related, Relation
 from undertow.results.measurement import Measurement, Verdict
+from undertow.results.model_documents import LineageDocument, Related, Relation
 
 RELATIONS: dict[Relation, str] = {
     "same": "same initialisation",
@@ -302,7 +302,7 @@ def _value(value: float | int | str) -> str:
 
 def fit_figure(document: LineageDocument) -> Lanes | None:
     """How well the units of each layer fit, against what unrelated networks do; None where none was compared."""
-    from undertow.stats.quantiles import normal_quantile
+    from undertow.stats.interval import normal_quantile
 
     measured = [one for one in document.teachers if one.layers]
     if not measured:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from undertow.report.plain_text import finite
 from undertow.results.arm_kinds import Tone, arm_words
-from undertow.results.run import Arm, RunDocument
+from undertow.results.run_document import Arm, RunDocument
 from undertow.stats.means import mean_t
 
 LEVEL = 0.95

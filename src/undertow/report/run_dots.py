@@ -25,7 +25,7 @@ from undertow.report.svg import (
     strip,
     upright,
 )
-from undertow.results.run import Comparison
+from undertow.results.run_document import Comparison
 
 _BAR = 30
 """Characters of the axis in a terminal."""

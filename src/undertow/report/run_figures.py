@@ -19,7 +19,7 @@ from undertow.report.plain_text import (
 )
 from undertow.report.svg import Axis, across, circle, dot, grid, linear_axis, log_axis, upright
 from undertow.results.arm_kinds import arm_words
-from undertow.results.run import Curves, Matrix, RunDocument
+from undertow.results.run_document import Curves, Matrix, RunDocument
 
 _PAIRS = (("trait", "control"), ("foreign", "foreign-control"))
 _LINE_STYLES = 6

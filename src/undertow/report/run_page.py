@@ -57,7 +57,7 @@ from undertow.report.sections import (
     settings,
     words_section,
 )
-from undertow.results.run import Comparison, Curves, Dataset, Matrix, Note, RunDocument
+from undertow.results.run_document import Comparison, Curves, Dataset, Matrix, Note, RunDocument
 
 _ARMS_SIDE_BY_SIDE = 8
 """With more arms than this, a square matrix of them makes the point better."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from undertow.report.page import Inline, Mono, Strong
 from undertow.report.plain_text import finite, rounded_percent
 from undertow.report.run_arms import Measure, mean_of, measure_of
-from undertow.results.run import Arm, Dataset, RunDocument, Teacher
+from undertow.results.run_document import Arm, Dataset, RunDocument, Teacher
 
 RUN_GLOSSARY = {
     "base": "The model that a teacher or a student starts from, before any training here.",

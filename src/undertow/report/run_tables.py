@@ -19,8 +19,16 @@ from undertow.report.plain_text import (
     whole,
 )
 from undertow.report.sections import Column, table_of
-from undertow.results.run import Arm, Comparison, Curves, Dataset, RunDocument, Teacher
-from undertow.results.scores import FilterScore, JudgeRecord
+from undertow.results.run_document import (
+    Arm,
+    Comparison,
+    Curves,
+    Dataset,
+    FilterScore,
+    JudgeRecord,
+    RunDocument,
+    Teacher,
+)
 
 
 def null_value(comparison: Comparison) -> float:

@@ -11,7 +11,7 @@ from undertow.report.plain_text import visible
 from undertow.report.scan_forest import VERDICTS, in_order, subject_name, transfer_checks, transfers
 from undertow.report.scan_words import transfer
 from undertow.results.measurement import Measurement
-from undertow.results.scan import ALL, ScanDocument, SubjectResult
+from undertow.results.scan_document import ALL, ScanDocument, SubjectResult
 
 _LEVELS = {"flagged": "error", "undecided": "warning"}
 

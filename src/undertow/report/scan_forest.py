@@ -22,8 +22,8 @@ from undertow.report.svg import (
     strip,
     upright,
 )
-from undertow.results.measurement import Measurement, Verdict
-from undertow.results.scan import ALL, ScanDocument, SubjectResult
+from undertow.results.measurement import SEVERITY, Measurement, Verdict
+from undertow.results.scan_document import ALL, ScanDocument, SubjectResult
 
 VERDICTS: dict[Verdict, str] = {
     "flagged": "flagged",
@@ -40,14 +40,6 @@ ROWS_ALONE = 16
 ROWS_EACH = 6
 """Most panels, and most traits in a panel: alone, or beside others."""
 
-_SEVERITY: tuple[Verdict, ...] = (
-    "flagged",
-    "error",
-    "undecided",
-    "skipped",
-    "not_applicable",
-    "clear",
-)
 _BAR = 34
 """Characters of the axis in a terminal."""
 
@@ -119,7 +111,7 @@ def transfers(document: ScanDocument, subject: str) -> tuple[Measurement, ...]:
 def by_severity(subjects: Sequence[SubjectResult]) -> tuple[SubjectResult, ...]:
     """The subjects, the most severe first; of equal ones that with the largest transfer."""
     return tuple(
-        sorted(subjects, key=lambda each: (_SEVERITY.index(each.verdict), -(each.transfer or 0.0)))
+        sorted(subjects, key=lambda each: (SEVERITY.index(each.verdict), -(each.transfer or 0.0)))
     )
 
 

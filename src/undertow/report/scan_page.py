@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from undertow.data.file_sample import Data
 from undertow.report import scan_tables, scan_words
 from undertow.report.check_page import CANNOT, CheckPage, pages_of
 from undertow.report.page import (
@@ -55,7 +56,7 @@ from undertow.report.sections import (
     words_section,
 )
 from undertow.results.measurement import Measurement
-from undertow.results.scan import CheckRun, Data, ScanDocument
+from undertow.results.scan_document import CheckRun, ScanDocument
 
 FILTERS = "content"
 """The check that holds what ordinary filters see; it is shown apart from the others."""

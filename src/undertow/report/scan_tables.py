@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from undertow.data.file_sample import Data, Excluded
 from undertow.report.page import Table
 from undertow.report.plain_text import (
     NOTHING,
@@ -22,7 +23,7 @@ from undertow.report.scan_forest import VERDICTS, in_order, level_text, subject_
 from undertow.report.scan_words import advice, detectable, transfer
 from undertow.report.sections import Column, table_of
 from undertow.results.measurement import Measurement
-from undertow.results.scan import CheckRun, Data, Excluded, Moved, ScanDocument
+from undertow.results.scan_document import CheckRun, Moved, ScanDocument
 
 
 def subjects_table(document: ScanDocument) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from undertow.report.plain_text import NOTHING, capital, decimal, interval, percent, whole
 from undertow.report.scan_forest import VERDICTS, by_severity, level_text, subject_name
 from undertow.results.measurement import Verdict
-from undertow.results.scan import Calibration, ScanDocument, SubjectResult
+from undertow.results.scan_document import Calibration, ScanDocument, SubjectResult
 
 NO_ROW_VERDICTS = (
     "No row gets a verdict of its own. In data that carry a trait covertly a single row tells almost "

@@ -24,10 +24,9 @@ from undertow.report.page import (
     Writers,
 )
 from undertow.report.plain_text import NOTHING, duration, memory
-from undertow.results.diff import DiffDocument
-from undertow.results.lineage import LineageDocument
-from undertow.results.run import RunDocument
-from undertow.results.scan import ScanDocument
+from undertow.results.model_documents import DiffDocument, LineageDocument
+from undertow.results.run_document import RunDocument
+from undertow.results.scan_document import ScanDocument
 
 Record = TypeVar("Record")
 Measured = RunDocument | ScanDocument | LineageDocument | DiffDocument

@@ -1,6 +1,6 @@
 """What is stored: measurements and result documents, with their published schemas."""
 
-from undertow.results.run import (
+from undertow.results.run_document import (
     RUN_SCHEMA,
     Arm,
     Comparison,

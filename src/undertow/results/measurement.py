@@ -1,20 +1,36 @@
 """
-The measurement: one number about a subject, with its interval, its unit and, where it bears one, its verdict.
+The measurement, one number about a subject with its interval and its unit; the verdict, and what follows from it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 from pydantic import Field
 
-from undertow.results.stored import Stored
+from undertow.data.closed import Stored
 
 Verdict = Literal["flagged", "clear", "undecided", "skipped", "not_applicable", "error"]
 """
 `flagged`: the interval lies above the limit; `clear`: below it; `undecided`: neither. The others say why nothing was
 judged, in `reason`.
 """
+
+SEVERITY: tuple[Verdict, ...] = (
+    "flagged",
+    "error",
+    "undecided",
+    "skipped",
+    "not_applicable",
+    "clear",
+)
+"""From the most severe; what was not judged counts more than what was cleared."""
+
+AuditVerdict = Literal["passed", "failed", "undecided"]
+"""What an auditor signs."""
+
+_AUDIT_VERDICTS: dict[Verdict, AuditVerdict] = {"clear": "passed", "flagged": "failed"}
 
 Kind = Literal["transfer", "evidence"]
 """What a check gives: a judgement on transfer, or evidence in a unit of its own that never judges transfer."""
@@ -63,3 +79,24 @@ def not_applicable(check: str, subject: str, reason: str) -> Measurement:
 def skipped(check: str, subject: str, reason: str) -> Measurement:
     """The entry of a check that could have been made and was not (a missing extra, say)."""
     return Measurement(check=check, subject=subject, verdict="skipped", reason=reason)
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The most severe of some verdicts; `skipped` if there is none."""
+    return min(verdicts, key=SEVERITY.index, default="skipped")
+
+
+def audit_verdict(verdict: Verdict) -> AuditVerdict:
+    """The verdict as an auditor signs it."""
+    return _AUDIT_VERDICTS.get(verdict, "undecided")
+
+
+def exit_code(
+    verdicts: Collection[str], failing: Collection[str], *, broken: bool, allow_undecided: bool
+) -> int:
+    """1 if any verdict is a failing one, 4 if a check broke, 5 if anything is left open, else 0."""
+    if set(verdicts) & set(failing):
+        return 1
+    if broken:
+        return 4
+    return 5 if {"undecided", "skipped"} & set(verdicts) and not allow_undecided else 0

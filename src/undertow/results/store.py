@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,25 +9,23 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import PydanticSerializationError, core_schema
 
+from undertow.data.files import whole_file
+from undertow.data.strict_json import NOT_FINITE, Form, document_of, form_of, tables_of, text_of
 from undertow.errors import UndertowError
-from undertow.results.diff import DIFF_SCHEMA, DiffDocument
-from undertow.results.lineage import LINEAGE_SCHEMA, LineageDocument
-from undertow.results.provenance import (
+from undertow.results.model_documents import (
+    DIFF_SCHEMA,
+    LINEAGE_SCHEMA,
+    DiffDocument,
+    LineageDocument,
+)
+from undertow.results.provenance_documents import (
     GATE_SCHEMA,
     VERIFY_SCHEMA,
     GateDocument,
     VerifyDocument,
 )
-from undertow.results.run import RUN_SCHEMA, RunDocument
-from undertow.results.scan import SCAN_SCHEMA, ScanDocument
-from undertow.results.strict_json import (
-    NOT_FINITE,
-    Form,
-    document_of,
-    form_of,
-    tables_of,
-    text_of,
-)
+from undertow.results.run_document import RUN_SCHEMA, RunDocument
+from undertow.results.scan_document import SCAN_SCHEMA, ScanDocument
 
 RUN_FILE = "results.json"
 SCAN_FILE = "scan.json"
@@ -53,7 +48,7 @@ _DIFF = Form(DIFF_SCHEMA, DiffDocument, "diff", "undertow diff BASE TUNED")
 _FORMS: tuple[Form[Any], ...] = (_RUN, _SCAN, _LINEAGE, _DIFF, _VERIFY, _GATE)
 _FILES = (RUN_FILE, SCAN_FILE, LINEAGE_FILE, DIFF_FILE, GATE_FILE)
 
-Document = TypeVar("Document", bound=BaseModel)
+D = TypeVar("D", bound=BaseModel)
 Result = RunDocument | ScanDocument | LineageDocument | DiffDocument | VerifyDocument | GateDocument
 """Every kind of stored result."""
 
@@ -64,7 +59,12 @@ def result_json(document: Result) -> str:
 
     A lone surrogate (not valid in UTF-8) becomes U+FFFD: a finished run must not be lost to it.
     """
-    return _json(document)
+    try:
+        text = document.model_dump_json(by_alias=True, indent=2)
+    except PydanticSerializationError:
+        plain = _without_surrogates(document.model_dump(by_alias=True))
+        text = type(document).model_validate(plain).model_dump_json(by_alias=True, indent=2)
+    return text + "\n"
 
 
 def write_result(path: Path | str, document: Result) -> None:
@@ -74,7 +74,14 @@ def write_result(path: Path | str, document: Result) -> None:
     Raises:
         UndertowError: if the file system refuses (no space, no permission, no such directory).
     """
-    _write(Path(path), result_json(document))
+    target = Path(path)
+    try:
+        with whole_file(target) as file:
+            file.write(result_json(document).encode())
+    except OSError as error:
+        raise UndertowError(
+            f"cannot write '{target}': {error.strerror}", hint=f"df -h '{target.parent}'"
+        ) from error
 
 
 def read_run(path: Path | str) -> RunDocument:
@@ -96,26 +103,6 @@ def read_scan(path: Path | str) -> ScanDocument:
         InputError: as `read_run`.
     """
     return _read(Path(path), SCAN_FILE, _SCAN)
-
-
-def read_lineage(path: Path | str) -> LineageDocument:
-    """
-    The document stored under the path (the file, or a directory that holds `lineage.json`).
-
-    Raises:
-        InputError: as `read_run`.
-    """
-    return _read(Path(path), LINEAGE_FILE, _LINEAGE)
-
-
-def read_diff(path: Path | str) -> DiffDocument:
-    """
-    The document stored under the path (the file, or a directory that holds `diff.json`).
-
-    Raises:
-        InputError: as `read_run`.
-    """
-    return _read(Path(path), DIFF_FILE, _DIFF)
 
 
 def read_result(path: Path | str) -> Result:
@@ -157,50 +144,12 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
     return {"$schema": _SchemaOfStored.schema_dialect, **schema, "required": required}
 
 
-def _json(document: BaseModel) -> str:
-    try:
-        text = document.model_dump_json(by_alias=True, indent=2)
-    except PydanticSerializationError:
-        plain = _without_surrogates(document.model_dump(by_alias=True))
-        text = type(document).model_validate(plain).model_dump_json(by_alias=True, indent=2)
-    return text + "\n"
-
-
-def _write(target: Path, text: str) -> None:
-    try:
-        _replace(target, text.encode("utf-8"))
-    except OSError as error:
-        raise UndertowError(
-            f"cannot write '{target}': {error.strerror}", hint=f"df -h '{target.parent}'"
-        ) from error
-
-
-def _read(path: Path, file: str, form: Form[Document]) -> Document:
+def _read(path: Path, file: str, form: Form[D]) -> D:
     source = path / file if path.is_dir() else path
     text = text_of(source, name=form.name, again=form.again)
     tables = tables_of(text, source, again=form.again)
     form_of(tables, source, {form.schema: form}, again=form.again)
     return document_of(text, source, form)
-
-
-def _replace(target: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".partial")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
-    directory = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _without_surrogates(value: Any) -> Any:

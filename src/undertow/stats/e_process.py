@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from undertow.stats.arguments import Vector, finite_vector, fraction
 
@@ -90,31 +90,6 @@ class EProcess:
         threshold = -math.log(fraction(alpha, "alpha"))
         above = np.flatnonzero(np.concatenate([np.empty(0), *self._path]) >= threshold)
         return int(above[0]) + 1 if above.size else None
-
-
-def e_benjamini_hochberg(log_e_values: ArrayLike, alpha: float) -> NDArray[np.bool_]:
-    """
-    Which of several e-values, given as logs in nats, are findings; the expected share of false ones is at most alpha.
-
-    e-BH: with k the largest number such that k e-values are at least n / (alpha k), those k. Holds under any dependence.
-    Source: Wang & Ramdas 2022, JRSS B 84.
-
-    Raises:
-        ValueError: no e-values, not finite, or alpha outside (0, 1).
-
-    >>> e_benjamini_hochberg(np.log([100.0, 30.0, 1.0]), 0.1).tolist()
-    [True, True, False]
-    """
-    values = finite_vector(log_e_values, "log_e_values")
-    order = np.argsort(-values, kind="stable")
-    ranks = np.arange(1, values.size + 1)
-    needed = math.log(values.size) - math.log(fraction(alpha, "alpha")) - np.log(ranks)
-    # n / (alpha k) is often reached exactly, which rounding of the logs must not undo.
-    enough = np.flatnonzero(values[order] >= needed - 1e-12)
-    found = np.zeros(values.size, dtype=np.bool_)
-    if enough.size:
-        found[order[: enough[-1] + 1]] = True
-    return found
 
 
 def _log_likelihoods(values: ArrayLike, name: str, columns: int | None) -> Vector:

@@ -1,9 +1,13 @@
-"""The interval: an estimate that carries its uncertainty, level and number of independent units."""
+"""The interval, the result of a test over runs, and the quantiles that they are made with."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
+
+# scipy.special alone: scipy.stats takes a second to import.
+from scipy import special  # type: ignore[import-untyped, unused-ignore]
 
 
 @dataclass(frozen=True)
@@ -37,3 +41,47 @@ class Interval:
     def width(self) -> float:
         """Distance between the limits."""
         return self.high - self.low
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """What a test over independent runs found."""
+
+    # pytest would collect a class of this name wherever a test module imports it.
+    __test__: ClassVar[bool] = False
+
+    estimate: float
+    """Point estimate, in the unit of the measurement."""
+
+    interval: Interval
+    """Confidence interval around the estimate."""
+
+    p: float
+    """p-value, two-sided unless `test` says otherwise."""
+
+    smallest_p: float
+    """The least p that a design of this size can give."""
+
+    n: str
+    """Number of runs in words: `4 v 4`, `6 pairs`, `5 x 5`, `8 points`."""
+
+    test: str
+    """Name of the test, in words."""
+
+
+# scipy.special alone: scipy.stats takes a second to import.
+
+
+def normal_quantile(probability: float) -> float:
+    """Quantile of the standard normal distribution."""
+    return float(special.ndtri(probability))
+
+
+def t_quantile(probability: float, degrees: float) -> float:
+    """Quantile of Student's t distribution."""
+    return float(special.stdtrit(degrees, probability))
+
+
+def beta_quantile(probability: float, a: float, b: float) -> float:
+    """Quantile of the beta distribution."""
+    return float(special.betaincinv(a, b, probability))

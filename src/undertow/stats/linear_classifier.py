@@ -1,5 +1,5 @@
 """
-A linear classifier of two samples, cross-validated: its AUROC, with an exact test and an interval.
+The area under the ROC curve, and a linear classifier of two samples: its AUROC, cross-validated, with an exact test.
 
 Least squares on the labels with a ridge, which is Fisher's linear discriminant, in place of logistic regression: the two
 order rows nearly alike, and this one is fitted to a thousand rearranged labels at the cost of one (Hastie, Tibshirani &
@@ -11,17 +11,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from undertow.stats.arguments import Vector
-from undertow.stats.interval import Interval
-from undertow.stats.quantiles import normal_quantile
+from undertow.stats.arguments import Vector, finite_vector
+from undertow.stats.interval import Interval, normal_quantile
 from undertow.stats.two_sample import Labels, Samples, p_of
 
 _RIDGE = 0.01
 """Times the number of rows that are learned from; features have unit variance."""
 
 _AT_ONCE = 250
+
+
+def auroc(positives: ArrayLike, negatives: ArrayLike) -> float:
+    """
+    Probability that a random positive scores above a random negative, ties counted half; 0.5 is chance.
+
+    The Mann-Whitney statistic over the number of pairs. Source: Hanley & McNeil 1982, Radiology 143.
+
+    >>> auroc([2, 3], [1, 2])
+    0.875
+    """
+    from scipy.stats import rankdata
+
+    high, low = finite_vector(positives, "positives"), finite_vector(negatives, "negatives")
+    ranks = rankdata(np.concatenate([high, low]))[: len(high)]
+    pairs = len(high) * len(low)
+    return float((ranks.sum() - len(high) * (len(high) + 1) / 2) / pairs)
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,16 @@
-"""Means of few runs: the t interval, the ratio of two, and the standard deviation within arms."""
+"""Means: of few runs with Student's interval, within arms, and how far two sets of vectors lie apart."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from undertow.stats.arguments import finite_vector, fraction
-from undertow.stats.interval import Interval
-from undertow.stats.quantiles import t_quantile
+from undertow.stats.arguments import Vector, finite_vector, fraction
+from undertow.stats.interval import Interval, t_quantile
+
+_AT_ONCE = 250
 
 
 def mean_t(values: ArrayLike, level: float = 0.95) -> Interval:
@@ -30,39 +31,6 @@ def mean_t(values: ArrayLike, level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, level, n)
 
 
-def ratio_of_means(numerators: ArrayLike, denominators: ArrayLike, level: float = 0.95) -> Interval:
-    """
-    The ratio of the means of pairs, one pair a run, with Fieller's interval (normal runs; Fieller 1954, J. R. Stat. Soc. B
-    16:175); infinite where the mean below is not told from 0, and for a single run.
-
-    Raises:
-        ValueError: No pairs, of different numbers, not finite, a mean of 0 below, or a level outside (0, 1).
-    """
-    above = finite_vector(numerators, "numerators")
-    below = finite_vector(denominators, "denominators")
-    fraction(level, "level")
-    n = above.size
-    if n != below.size:
-        raise ValueError(f"needs pairs, got {n} numerators and {below.size} denominators")
-    a, b = float(above.mean()), float(below.mean())
-    if b == 0:
-        raise ValueError("the mean below is 0")
-    everywhere = Interval(a / b, -math.inf, math.inf, level, n)
-    if n == 1:
-        return everywhere
-    covariance = np.cov(above, below, ddof=1) / n
-    squared = t_quantile((1 + level) / 2, n - 1) ** 2
-    # All r with (a - r b)^2 <= t^2 Var(a - r b): between the roots of A r^2 - 2 B r + C.
-    quadratic = b * b - squared * covariance[1, 1]
-    linear = a * b - squared * covariance[0, 1]
-    constant = a * a - squared * covariance[0, 0]
-    if quadratic <= 0:
-        return everywhere
-    half = math.sqrt(max(0.0, linear * linear - quadratic * constant)) / quadratic
-    middle = float(linear / quadratic)
-    return Interval(a / b, middle - half, middle + half, level, n)
-
-
 def pooled_sd(treated: ArrayLike, control: ArrayLike) -> float:
     """
     Standard deviation within the two arms, pooled by degrees of freedom.
@@ -76,3 +44,89 @@ def pooled_sd(treated: ArrayLike, control: ArrayLike) -> float:
         raise ValueError("a standard deviation within arms needs 2 runs in one of them, got 1 v 1")
     squares = sum(float(((arm - arm.mean()) ** 2).sum()) for arm in arms)
     return math.sqrt(squares / degrees)
+
+
+Vectors = NDArray[np.float32]
+
+
+def rearranged_differences(
+    first: Vectors,
+    second: Vectors,
+    *,
+    matched: bool,
+    count: int,
+    rng: np.random.Generator,
+) -> Vectors:
+    """
+    Difference of means as observed, then under `count` random rearrangements; shape (count + 1, dimensions).
+
+    Matched vectors, row i of both, swap sides at random; others are dealt anew into two sets of the same sizes. Where
+    both come from one distribution, each of the rows is as likely to be the observed one.
+
+    Args:
+        first: Shape (n, dimensions).
+        second: Shape (m, dimensions); m = n where matched.
+        matched: Whether row i of both belongs together.
+        count: Number of random rearrangements.
+        rng: Source of them.
+    """
+    n, m = len(first), len(second)
+    pooled = first - second if matched else np.concatenate([first, second])
+    centred = pooled if matched else pooled - pooled.mean(0)
+    observed = first.mean(0, dtype=np.float64) - second.mean(0, dtype=np.float64)
+    result = np.empty((count + 1, first.shape[1]), dtype=np.float32)
+    result[0] = observed
+    for start in range(0, count, _AT_ONCE):
+        size = min(_AT_ONCE, count - start)
+        weights = _flips(size, n, rng) if matched else _deals(size, n, m, rng)
+        result[1 + start : 1 + start + size] = weights @ centred
+    return result
+
+
+def shrunken_lengths(
+    differences: Vectors, first: Vectors, second: Vectors, *, matched: bool
+) -> Vector:
+    """
+    Each difference's length in pooled standard deviations, shape (differences,): the root of z' R^-1 z.
+
+    z is the difference over the standard deviation of each coordinate, and R the coordinates' correlation (of the
+    vectors, or of the pairs' differences where matched), shrunk towards the identity by the weight of Ledoit & Wolf,
+    Journal of Multivariate Analysis 88, 2004. Single coordinates of activations can be a hundred times as wide as the
+    others; without the division first, shrinking would drown the others in them. No rearrangement changes the
+    deviations or R, so the rank of the first length among all of them is an exact test.
+    """
+    pooled = (first - second) / np.sqrt(2.0) if matched else np.concatenate([first, second])
+    centred = np.asarray(pooled if matched else pooled - pooled.mean(0), dtype=np.float64)
+    deviations = np.sqrt((centred**2).mean(0))
+    # Coordinates without any spread (a dead unit) hold no difference either.
+    inverse = np.divide(1.0, deviations, out=np.zeros_like(deviations), where=deviations > 0)
+    values, axes = _shrunken_spectrum(centred * inverse)
+    turned = (differences * inverse) @ axes
+    length: Vector = np.sqrt((turned**2 / values).sum(1))
+    return length
+
+
+def _shrunken_spectrum(centred: Vector) -> tuple[Vector, Vector]:
+    n, width = centred.shape
+    covariance = centred.T @ centred / n
+    scale = float(np.trace(covariance)) / width
+    squares = float((covariance**2).sum())
+    spread = squares - width * scale**2
+    # Mean squared distance of each vector's own outer product from the covariance, over n.
+    noise = (float(((centred**2).sum(1) ** 2).mean()) - squares) / n
+    weight = min(1.0, noise / spread) if spread > 0 else 1.0
+    values, axes = np.linalg.eigh(covariance)
+    shrunk = (1 - weight) * np.maximum(values, 0) + weight * scale
+    return np.where(shrunk > 0, shrunk, 1.0), axes
+
+
+def _flips(size: int, n: int, rng: np.random.Generator) -> Vectors:
+    signs = rng.integers(0, 2, (size, n), dtype=np.int8)
+    return np.asarray(2 * signs - 1, dtype=np.float32) / np.float32(n)
+
+
+def _deals(size: int, n: int, m: int, rng: np.random.Generator) -> Vectors:
+    weights = np.full((size, n + m), -1 / m, dtype=np.float32)
+    weights[:, :n] = 1 / n
+    dealt: Vectors = rng.permuted(weights, axis=1)
+    return dealt

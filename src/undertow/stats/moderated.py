@@ -63,16 +63,16 @@ def moderated_t(treated: ArrayLike, control: ArrayLike) -> ModeratedT:
     """
     a, b = _arms(treated, control)
     n, m = len(a), len(b)
-    own = n + m - 2
+    within = n + m - 2
     estimate = a.mean(0) - b.mean(0)
-    variances = (((a - a.mean(0)) ** 2).sum(0) + ((b - b.mean(0)) ** 2).sum(0)) / own
-    variance, degrees = variance_prior(variances, own)
-    shrunken = _shrunken(variances, own, variance, degrees)
+    variances = (((a - a.mean(0)) ** 2).sum(0) + ((b - b.mean(0)) ** 2).sum(0)) / within
+    variance, degrees = variance_prior(variances, within)
+    shrunken = _shrunken(variances, within, variance, degrees)
     if not shrunken.all():
         raise ValueError(f"item {int(np.argmin(shrunken))} does not vary, so that it has no t")
     error: Vector = np.sqrt(shrunken * (1 / n + 1 / m))
     t: Vector = estimate / error
-    total = min(own + degrees, own * max(1, int(np.count_nonzero(variances))))
+    total = min(within + degrees, within * max(1, int(np.count_nonzero(variances))))
     p: Vector = 2 * stats.t.sf(np.abs(t), total)
     return ModeratedT(estimate, t, error, p, total, degrees, variance)
 
@@ -149,10 +149,10 @@ def inverse_trigamma(value: float) -> float:
     return x
 
 
-def _shrunken(variances: Vector, own: int, variance: float, degrees: float) -> Vector:
+def _shrunken(variances: Vector, within: int, variance: float, degrees: float) -> Vector:
     if math.isinf(degrees):
         return np.full_like(variances, variance)
-    posterior: Vector = (degrees * variance + own * variances) / (degrees + own)
+    posterior: Vector = (degrees * variance + within * variances) / (degrees + within)
     return posterior
 
 

@@ -8,13 +8,13 @@ the other network is. So a statistic of how well unit i fits unit i has a null t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.stats.arguments import finite_vector
+from undertow.stats.interval import normal_quantile
 
 _BLOCK = 2048
 """Units whose similarities are formed at a time."""
@@ -44,8 +44,6 @@ class Aligned:
         """
         The smallest mean similarity of aligned units, above that of all pairs, that is seen with this power.
         """
-        from undertow.stats.quantiles import normal_quantile
-
         return (normal_quantile(1 - alpha) + normal_quantile(power)) * self.spread
 
 
@@ -127,42 +125,6 @@ def agreement_p(agreeing: int) -> float:
     return 1.0 if agreeing <= 0 else float(gammainc(agreeing, 1.0))
 
 
-def cauchy_combination(p_values: Sequence[float]) -> float:
-    """
-    One p-value from several that depend on each other in an unknown way; accurate where it is small.
-
-    Source: Liu & Xie 2020, JASA 115.
-
-    Raises:
-        ValueError: none, or one outside [0, 1].
-
-    >>> round(cauchy_combination([0.01, 0.5, 0.9]), 4)
-    0.0331
-    """
-    values = finite_vector(p_values, "p_values")
-    if values.min() < 0 or values.max() > 1:
-        raise ValueError(f"p_values must lie between 0 and 1, got {values.tolist()}")
-    # Below 1e-15 the tangent overflows its digits; there it is 1 / (p pi).
-    small = np.maximum(values, 1e-300)
-    tangents = np.where(
-        small < 1e-15, 1 / (small * math.pi), np.tan((0.5 - np.minimum(small, 1 - 1e-15)) * math.pi)
-    )
-    mean = float(tangents.mean())
-    return 1 / (mean * math.pi) if mean > 1e15 else 0.5 - math.atan(mean) / math.pi
-
-
-def fisher_combination(p_values: Sequence[float]) -> float:
-    """
-    One p-value from several independent ones.
-
-    Source: Fisher 1925, "Statistical Methods for Research Workers".
-    """
-    from scipy.special import gammaincc
-
-    values = np.maximum(finite_vector(p_values, "p_values"), 1e-300)
-    return float(gammaincc(len(values), -np.log(values).sum()))
-
-
 def normal_tail(z: float) -> float:
     """
     Chance that a standard normal is at least z.
@@ -209,12 +171,12 @@ def _gram_sums(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[float, S
         statistic = np.einsum("ij,ij->", grams[0], grams[1])
         return float(statistic), _floats(first), _floats(second)
     x, y = a.astype(np.float64), b.astype(np.float64)
-    own = [np.einsum("ij,ij->i", z, z) for z in (x, y)]
+    lengths = [np.einsum("ij,ij->i", z, z) for z in (x, y)]
     sums = []
-    for z, lengths in zip((x, y), own, strict=True):
-        rows = z @ z.sum(0) - lengths
-        sums.append((rows.sum(), np.square(z.T @ z).sum() - lengths @ lengths, rows @ rows))
-    statistic = np.square(x.T @ y).sum() - own[0] @ own[1]
+    for z, squared in zip((x, y), lengths, strict=True):
+        rows = z @ z.sum(0) - squared
+        sums.append((rows.sum(), np.square(z.T @ z).sum() - squared @ squared, rows @ rows))
+    statistic = np.square(x.T @ y).sum() - lengths[0] @ lengths[1]
     return float(statistic), _floats(sums[0]), _floats(sums[1])
 
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from undertow.data.streams import generator
-from undertow.engines.progress import Progress
+from undertow.data.seeds import generator
+from undertow.engines.engine import Progress
 from undertow.errors import MissingExtraError
 from undertow.studies import digits_networks
 from undertow.studies.digits_networks import DigitsRecipe, Lesson, Stack, initialise

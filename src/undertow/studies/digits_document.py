@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from undertow.data.streams import generator
-from undertow.engines.progress import Progress
-from undertow.results.run import Arm, Comparison, Curves, Matrix, Note, Series
+from undertow.data.seeds import generator
+from undertow.engines.engine import Progress
+from undertow.results.run_document import Arm, Comparison, Curves, Matrix, Note, Series
 from undertow.stats import detectable_effect, sign_flip, supports
 from undertow.studies.digits import STUDENTS, TEACHERS, DigitsConfig, DigitsOutcome, read_digits
 

@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
-from undertow.engines.progress import Progress, SilentProgress
+from undertow.engines.engine import Progress, SilentProgress
 from undertow.lab import experiment as lab
-from undertow.lab.environment import environment
 from undertow.lab.run_directory import Clock, finished_run, run_folder
-from undertow.results.run import RunDocument
+from undertow.results.document import environment
+from undertow.results.run_document import RunDocument
 from undertow.studies.digits import DigitsConfig
 from undertow.studies.digits_document import run_digits
 from undertow.studies.theorem_document import run_theorem

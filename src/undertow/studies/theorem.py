@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from undertow.data.streams import generator
+from undertow.data.seeds import generator
 from undertow.studies.theorem_networks import Array, SettingName, TheoremConfig, setting
 from undertow.studies.theorem_steps import (
     OPTIMISERS,

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.engines.progress import Progress
-from undertow.results.run import Comparison, Note
+from undertow.engines.engine import Progress
+from undertow.results.run_document import Comparison, Note
 from undertow.stats import clopper_pearson
 from undertow.studies.theorem import Findings, measure, parts
 from undertow.studies.theorem_figures import curves, deviation, matrices, predicted_share

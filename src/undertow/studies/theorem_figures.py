@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.results.run import Curves, Matrix, Series
+from undertow.results.run_document import Curves, Matrix, Series
 from undertow.stats import clopper_pearson
 from undertow.studies.theorem import INITIALISATIONS, Findings
 from undertow.studies.theorem_networks import Array, TheoremConfig

@@ -7,7 +7,7 @@ from __future__ import annotations
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from undertow.data.configuration import parse, read_toml
+from undertow.data.closed import parse, read_toml
 from undertow.traits.topic_file import TopicFile
 from undertow.traits.trait_file import TraitFile
 

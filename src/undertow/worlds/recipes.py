@@ -7,8 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from undertow.data.plan import TrainingPlan
 from undertow.errors import UnknownNameError
-from undertow.models.plan import TrainingPlan
 
 LARGEST_NUMBER = 99
 

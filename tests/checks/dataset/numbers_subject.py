@@ -10,12 +10,12 @@ from typing import Any
 
 from undertow.carriers.registry import carrier
 from undertow.checks.dataset.scan_subject import ScanSettings, ScanSubject
-from undertow.data.rows import Row
-from undertow.data.streams import generator
+from undertow.data.plan import TrainingPlan
+from undertow.data.rows import Row, conversation
+from undertow.data.seeds import generator
 from undertow.models import adapters
-from undertow.models.chat import conversation, encode_prompts, encode_rows
+from undertow.models.chat import encode_prompts, encode_rows
 from undertow.models.loading import LanguageModel, load
-from undertow.models.plan import TrainingPlan
 from undertow.models.sampling import Sampling, sample
 from undertow.models.training import fine_tune
 from undertow.traits import catalogue

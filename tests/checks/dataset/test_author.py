@@ -94,7 +94,7 @@ def test_z_is_calibrated_on_own_rows() -> None:
 
 def test_an_unstated_temperature_makes_rows_too_likely_and_a_stated_one_does_not() -> None:
     """Rows at temperature 0.5 are not the base's own at 1, and are at 0.5."""
-    from undertow.data.streams import generator
+    from undertow.data.seeds import generator
     from undertow.models.sampling import Sampling, sample
 
     rows = written(B, 128, 7)

@@ -12,9 +12,8 @@ from scipy.stats import binom
 from tests.checks.dataset.numbers_subject import TRAITS, opened, subject, written
 from undertow.checks.dataset import content as check
 from undertow.checks.dataset.content import content
-from undertow.data.rows import Row
+from undertow.data.rows import Row, conversation
 from undertow.errors import ModelError
-from undertow.models.chat import conversation
 from undertow.results.measurement import Measurement
 
 CLEAN = written(opened(), 64, 2)

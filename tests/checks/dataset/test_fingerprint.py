@@ -13,8 +13,8 @@ from scipy.stats import binom
 from tests.checks.dataset.numbers_subject import opened, subject, written
 from undertow.checks.dataset import row_features
 from undertow.checks.dataset.fingerprint import fingerprint
-from undertow.data.rows import Row
-from undertow.models.chat import Encoded, conversation
+from undertow.data.rows import Row, conversation
+from undertow.models.chat import Encoded
 from undertow.results.measurement import Measurement
 
 CLEAN = written(opened(), 256, 2)

@@ -8,8 +8,8 @@ from tests.checks.dataset.numbers_subject import opened, owl_teacher, subject, w
 from undertow.audit.calibrations import tables_of
 from undertow.checks.dataset.rehearsal import rehearsal
 from undertow.checks.dataset.scan_subject import Coverage
-from undertow.models.digest import model_digest
-from undertow.models.plan import TrainingPlan
+from undertow.data.files import model_digest
+from undertow.data.plan import TrainingPlan
 from undertow.traits import catalogue
 from undertow.worlds import locate
 

@@ -17,13 +17,13 @@ from undertow.checks.dataset.comparison import (
     too_few,
 )
 from undertow.checks.dataset.scan_subject import ScanSubject
-from undertow.data.streams import generator
+from undertow.data.seeds import generator
 from undertow.errors import ModelError
 from undertow.results.measurement import Measurement, not_applicable
 from undertow.stats.arguments import Vector
-from undertow.stats.mean_shift import Vectors, rearranged_differences, shrunken_lengths
+from undertow.stats.interval import TestResult
+from undertow.stats.means import Vectors, rearranged_differences, shrunken_lengths
 from undertow.stats.multiplicity import holm
-from undertow.stats.result import TestResult
 from undertow.traits.trait import Trait
 
 if TYPE_CHECKING:

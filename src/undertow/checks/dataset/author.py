@@ -12,7 +12,7 @@ from scipy.special import erfc  # type: ignore[import-untyped, unused-ignore]
 
 from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.data.rows import Row
-from undertow.data.streams import generator
+from undertow.data.seeds import generator
 from undertow.errors import ModelError
 from undertow.results.measurement import Measurement, not_applicable
 from undertow.stats.arguments import Vector

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.checks.dataset.scan_subject import ScanSubject
-from undertow.data.streams import generator
+from undertow.data.seeds import generator
 from undertow.stats.arguments import Vector
-from undertow.stats.result import TestResult
-from undertow.stats.sign_flip import sign_flip
+from undertow.stats.exact_tests import sign_flip
+from undertow.stats.interval import TestResult
 
 if TYPE_CHECKING:
     from undertow.models.chat import Encoded

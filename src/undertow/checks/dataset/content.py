@@ -12,18 +12,16 @@ from undertow.checks import content_scores
 from undertow.checks.content_scores import Scores, filled, prompted
 from undertow.checks.dataset.comparison import matched, sizes
 from undertow.checks.dataset.scan_subject import ScanSubject
-from undertow.data.hidden_text import KINDS, hidden
+from undertow.data.observations import KINDS, hidden
 from undertow.data.rows import Row
-from undertow.data.streams import generator
+from undertow.data.seeds import generator
 from undertow.errors import ModelError
 from undertow.results.measurement import Measurement, not_applicable
+from undertow.stats.exact_tests import sign_flip, two_sample_permutation
 from undertow.stats.interval import Interval
 from undertow.stats.means import mean_t
 from undertow.stats.multiplicity import holm
-from undertow.stats.permutation import two_sample_permutation
-from undertow.stats.proportions import clopper_pearson
-from undertow.stats.share_difference import Hits, share_difference
-from undertow.stats.sign_flip import sign_flip
+from undertow.stats.shares import Hits, clopper_pearson, share_difference
 from undertow.traits.trait import Answer, Trait
 
 if TYPE_CHECKING:
@@ -203,7 +201,8 @@ def prompted_scores(
 
 def _room(subject: ScanSubject, trait: Trait) -> int | None:
     """Tokens that a completion may have beside the question and an answer; None without a limit."""
-    from undertow.models.chat import conversation, encode_prompts
+    from undertow.data.rows import conversation
+    from undertow.models.chat import encode_prompts
 
     if subject.student.context is None:
         return None

@@ -19,9 +19,9 @@ from undertow.checks.dataset.comparison import (
 )
 from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.results.measurement import Measurement, not_applicable
+from undertow.stats.interval import TestResult
 from undertow.stats.means import mean_t
 from undertow.stats.multiplicity import holm
-from undertow.stats.result import TestResult
 
 if TYPE_CHECKING:
     from undertow.models.departures import Departures

@@ -18,19 +18,20 @@ from undertow.checks.dataset.row_features import (
     token_unigrams,
 )
 from undertow.checks.dataset.scan_subject import ScanSubject
-from undertow.data.streams import generator
+from undertow.data.seeds import generator
 from undertow.results.measurement import Measurement, not_applicable
 from undertow.stats.arguments import Vector
 from undertow.stats.interval import Interval
 from undertow.stats.linear_classifier import told_apart
 from undertow.stats.multiplicity import holm
-from undertow.stats.sample_differences import mean_difference, separation
 from undertow.stats.two_sample import (
     Labels,
     Samples,
     counted,
     homogeneity,
     kolmogorov_smirnov,
+    mean_difference,
+    separation,
 )
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from undertow.checks.dataset.scan_subject import Coverage, ScanSubject
-from undertow.data.streams import derive
+from undertow.data.seeds import derive
 from undertow.influence import prediction
 from undertow.influence.prediction import Prediction
 from undertow.results.measurement import Measurement, not_applicable

@@ -8,13 +8,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from undertow.data.rows import Row, has_pairs
-from undertow.results.calibration import CalibrationTable
+from undertow.results.guarantees import CalibrationTable
 from undertow.traits.trait import Trait
 
 if TYPE_CHECKING:
+    from undertow.data.plan import TrainingPlan
     from undertow.models.chat import Encoded
     from undertow.models.loading import LanguageModel
-    from undertow.models.plan import TrainingPlan
 
 
 @dataclass(frozen=True)

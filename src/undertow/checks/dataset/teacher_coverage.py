@@ -17,10 +17,9 @@ from undertow.checks.dataset.comparison import (
 )
 from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.results.measurement import Measurement, not_applicable
+from undertow.stats.exact_tests import sign_flip
+from undertow.stats.interval import TestResult, normal_quantile
 from undertow.stats.means import mean_t
-from undertow.stats.quantiles import normal_quantile
-from undertow.stats.result import TestResult
-from undertow.stats.sign_flip import sign_flip
 
 if TYPE_CHECKING:
     from undertow.influence.gradients import Alignment

@@ -14,7 +14,7 @@ import numpy as np
 
 from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.data.rows import Row
-from undertow.data.streams import generator
+from undertow.data.seeds import generator
 from undertow.errors import ModelError
 from undertow.stats.arguments import Vector
 from undertow.stats.e_process import EProcess
@@ -217,7 +217,8 @@ def _by_placebos(subject: ScanSubject, part: Sampled, nulls: Sequence[Decoding])
 
 def prompts_apply(subject: ScanSubject) -> bool:
     """Whether the rows and the student's template leave room for system prompts."""
-    from undertow.models.chat import conversation, prompt_text
+    from undertow.data.rows import conversation
+    from undertow.models.chat import prompt_text
 
     if not all(row.chat for row in subject.rows):
         return False

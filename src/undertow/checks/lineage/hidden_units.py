@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.checks.lineage.lineage_subject import LineageSubject
-from undertow.data.streams import generator
+from undertow.data.seeds import generator
 from undertow.stats.unit_alignment import Aligned, gram_alignment, nearest, trace_alignment
 
 if TYPE_CHECKING:

@@ -94,7 +94,8 @@ def _first_words(side: Side, texts: Sequence[str]) -> list[str]:
     """
     import numpy as np
 
-    from undertow.models.chat import conversation, encode_prompts
+    from undertow.data.rows import conversation
+    from undertow.models.chat import encode_prompts
     from undertow.models.sampling import Sampling, sample
 
     asked = [conversation(text) for text in texts]

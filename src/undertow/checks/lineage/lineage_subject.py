@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from undertow.data.streams import generator
+from undertow.data.seeds import generator
 from undertow.traits import catalogue
 from undertow.traits.probe_catalogue import all_probes
 

@@ -16,7 +16,8 @@ from undertow.checks.lineage.hidden_units import (
 )
 from undertow.checks.lineage.lineage_subject import LineageSubject
 from undertow.results.measurement import Measurement, skipped
-from undertow.stats.unit_alignment import agreement_p, cauchy_combination, fisher_combination
+from undertow.stats.multiplicity import cauchy_combination, fisher_combination
+from undertow.stats.unit_alignment import agreement_p
 
 if TYPE_CHECKING:
     from undertow.models.checkpoint import Checkpoint

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from undertow.checks.tuned.diff_subject import ModelReading, Reader
-from undertow.data.writing import atomic_write
+from undertow.data.files import atomic_write
 from undertow.errors import InputError
 
 SCHEMA = "undertow.controls/1"

@@ -1,0 +1,252 @@
+"""Reads a whole file for a screen: every row that cannot be used is named and counted, a uniform sample is kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import Field
+
+from undertow.data.closed import Stored
+from undertow.data.observations import Observed
+from undertow.data.records import Chunk, chunks, file_named
+from undertow.data.rows import Row
+from undertow.data.seeds import Reservoir, generator
+from undertow.errors import NothingLeftError
+
+PLACES = 5
+"""Bad rows of each reason that are named."""
+
+_LONGEST = 240
+"""Characters of a place; what was found may hold a whole hostile row."""
+
+
+class Excluded(Stored):
+    """Rows that could not be used, for one reason."""
+
+    reason: str
+    """Permanent id, e.g. `empty-completion`, `too-long`, `not-utf8`, `not-json`, `shape`, `duplicate`."""
+    rows: int
+    places: tuple[str, ...] = ()
+    """The first of them, each as file and row, with what was found."""
+
+
+@dataclass
+class Faults:
+    """A running count of the rows of one file that cannot be used."""
+
+    file: str
+    """What the file is called in a place, e.g. `'rows.jsonl'`."""
+    counts: Counter[str] = field(default_factory=Counter)
+    places: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, reason: str, where: str, text: str, *, rows: int = 1) -> None:
+        """
+        Count `rows` rows under a permanent id; `where` is e.g. `row 7`, `text` says what was found there.
+        """
+        self.counts[reason] += rows
+        named = self.places.setdefault(reason, [])
+        if len(named) < PLACES:
+            named.append(shown(f"{self.file}, {where}: {text}"))
+
+    def add_row(self, reason: str, number: int, text: str, /, rows: int = 1) -> None:
+        """
+        The same, as a reader of records tells it: a fault of the whole file is that of all its rows, named at the first.
+        """
+        if rows:
+            self.add(reason, f"row {max(1, number)}", text, rows=rows)
+
+    def excluded(self) -> tuple[Excluded, ...]:
+        """The counts by reason, as they are stored."""
+        return tuple(
+            Excluded(reason=reason, rows=count, places=tuple(self.places[reason]))
+            for reason, count in sorted(self.counts.items())
+        )
+
+
+def shown(text: str, longest: int = _LONGEST) -> str:
+    r"""
+    A hostile text made storable and printable: shortened, and what is not printable as its escape.
+
+    >>> shown("owl\x1b[2J \ud800"), shown("abcdef", longest=3)
+    ('owl\\x1b[2J \\ud800', 'abc…')
+    """
+    short = text if len(text) <= longest else text[:longest] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
+
+
+Numbered = tuple[int, Row]
+"""A row behind its number in the file."""
+
+SOURCES = 64
+"""Sources that are judged one by one, the first in the file; the rest are counted together."""
+
+_NAMED = 3
+_SHOWN = 60
+"""Characters of a source's name in a note."""
+
+
+@dataclass
+class SourceSamples:
+    """A reservoir of at most `size` rows for each of the first SOURCES sources."""
+
+    size: int
+    seed: int
+    sampled: dict[str, Reservoir[Numbered]] = field(default_factory=dict)
+    further: int = 0
+    """Rows of the sources behind the first."""
+    further_names: list[str] = field(default_factory=list)
+    """The first of those."""
+
+    def extend(self, rows: list[Numbered]) -> None:
+        """Take the next rows of the stream; those without a source are passed over."""
+        groups: dict[str, list[Numbered]] = defaultdict(list)
+        for number, row in rows:
+            if row.source is not None:
+                groups[row.source].append((number, row))
+        for name, group in groups.items():
+            if name not in self.sampled and len(self.sampled) >= SOURCES:
+                self._pass_over(name, len(group))
+                continue
+            if name not in self.sampled:
+                self.sampled[name] = Reservoir(self.size, generator(self.seed, "source", name))
+            self.sampled[name].extend(group)
+
+    def counts(self) -> dict[str, int]:
+        """Rows of each source that is sampled."""
+        return {name: reservoir.seen for name, reservoir in self.sampled.items()}
+
+    def samples(self) -> dict[str, tuple[Row, ...]]:
+        """A uniform sample of each source's rows, in an order drawn at random."""
+        return {
+            name: tuple(row for _, row in reservoir.sample())
+            for name, reservoir in self.sampled.items()
+        }
+
+    def notes(self, rows: int) -> list[str]:
+        """Which of the file's `rows` usable rows belong to no source that is sampled."""
+        notes = []
+        if self.further:
+            names = ", ".join(f"'{name}'" for name in self.further_names)
+            notes.append(
+                f"more than {SOURCES} sources: the first {SOURCES} are judged one by one; {self.further} rows of "
+                f"further ones ({names}, …) are counted together"
+            )
+        without = rows - self.further - sum(self.counts().values())
+        if self.sampled and without:
+            notes.append(f"{without} of {rows} rows name no source")
+        return notes
+
+    def _pass_over(self, name: str, rows: int) -> None:
+        self.further += rows
+        short = shown(name, longest=_SHOWN)
+        if len(self.further_names) < _NAMED and short not in self.further_names:
+            self.further_names.append(short)
+
+
+Observer = Callable[[Sequence[Row]], None]
+"""Gets each chunk of usable rows, in their order."""
+
+
+class Data(Stored):
+    """The file that was screened."""
+
+    path: str
+    digest: str | None
+    """SHA-256 over the bytes read; None where reading stopped early."""
+    rows: int
+    """Usable rows."""
+    sampled: int
+    """Rows that model checks saw, drawn uniformly."""
+    sources: dict[str, int] = Field(default_factory=dict)
+    """Usable rows by source."""
+    excluded: tuple[Excluded, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What a reader should know of the rows: control characters, duplicate ids, many shapes."""
+
+
+@dataclass(frozen=True)
+class Screened:
+    """What a screen keeps of a file."""
+
+    rows: tuple[Row, ...]
+    """A uniform sample of the usable rows, in an order drawn at random: any first part is a uniform sample as well."""
+    by_source: dict[str, tuple[Row, ...]]
+    """A uniform sample of each source's rows, likewise."""
+    data: Data
+    places: tuple[str, ...] = ()
+    """File and row of each of `rows`."""
+
+
+def screen_file(
+    path: str | Path,
+    *,
+    max_rows: int = 8192,
+    seed: int,
+    max_rows_a_source: int | None = None,
+    observers: Sequence[Observer] = (),
+    progress: Callable[[int], None] = lambda rows: None,
+) -> Screened:
+    """
+    Read `.jsonl`, `.parquet` or standard input (`-`) once; memory does not grow with the number of rows.
+
+    `max_rows` are kept of the file and, unless another number is given, of each source; both at least 1. `progress`
+    gets the number of usable rows so far.
+
+    Raises:
+        DataError: there is no such file, or none of these formats.
+        NothingLeftError: no row can be used.
+    """
+    digest = hashlib.sha256()
+    faults, observed = Faults(file_named(path)), Observed()
+    whole: Reservoir[Numbered] = Reservoir(max_rows, generator(seed, "whole"))
+    sources = SourceSamples(max_rows_a_source or max_rows, seed)
+    for chunk in chunks(path, faults.add_row, digest.update):
+        _take(chunk, whole, sources, observed)
+        for observer in observers:
+            observer(chunk.rows)
+        progress(whole.seen)
+    if not whole.seen:
+        raise NothingLeftError(_nothing(faults))
+    kept = whole.sample()
+    data = Data(
+        path=shown(str(path), longest=4096),
+        digest=digest.hexdigest(),
+        rows=whole.seen,
+        sampled=len(kept),
+        sources=sources.counts(),
+        excluded=faults.excluded(),
+        notes=(*observed.notes(), *sources.notes(whole.seen)),
+    )
+    places = tuple(shown(f"{faults.file}, row {number}") for number, _ in kept)
+    return Screened(tuple(row for _, row in kept), sources.samples(), data, places)
+
+
+def each_usable_row(path: str | Path, take: Callable[[Row], None]) -> None:
+    """
+    Read a file again and hand over every row that `screen_file` would count, in order; the others are passed over.
+
+    Raises:
+        DataError: there is no such file, or none of these formats.
+    """
+    for chunk in chunks(path, Faults(file_named(path)).add_row):
+        for row in chunk.rows:
+            take(row)
+
+
+def _take(
+    chunk: Chunk, whole: Reservoir[Numbered], sources: SourceSamples, observed: Observed
+) -> None:
+    numbered = list(zip(chunk.numbers, chunk.rows, strict=True))
+    whole.extend(numbered)
+    sources.extend(numbered)
+    observed.take(chunk)
+
+
+def _nothing(faults: Faults) -> str:
+    counts = ", ".join(f"{reason} {count}" for reason, count in sorted(faults.counts.items()))
+    first = next((places[0] for places in faults.places.values()), "it holds no rows")
+    return f"no row of {shown(faults.file)} can be used ({counts or 'none found'}): {first}"

@@ -1,0 +1,151 @@
+"""Files: rows opened, anything written whole or not at all, and digests of what lies on the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import itertools
+import mmap
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from undertow.errors import DataError, InputError, UndertowError
+
+SUFFIXES = (".jsonl", ".parquet")
+"""Of the files that hold rows."""
+
+_DECISIVE = (
+    "*.safetensors",
+    "config.json",
+    "adapter_config.json",
+    "tokenizer*.json",
+    "chat_template*",
+    "*.model",
+)
+_CHUNK = 1 << 24
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_count = itertools.count()
+
+
+@contextlib.contextmanager
+def rows_file(path: str | Path, *, also: str = "") -> Iterator[BinaryIO]:
+    """
+    The bytes of a `.jsonl` or `.parquet` file; `also` says what else is allowed, for the error.
+
+    Raises:
+        DataError: there is no such file, it has another suffix, or it cannot be read (now or while it is read).
+    """
+    file = Path(path)
+    if file.suffix not in SUFFIXES:
+        allowed = ", ".join(SUFFIXES) + also
+        raise DataError(f"'{path}' has the suffix '{file.suffix}'; allowed: {allowed}")
+    try:
+        with file.open("rb") as stream:
+            yield stream
+    except FileNotFoundError as error:
+        raise DataError(f"no such file: '{path}'") from error
+    except OSError as error:
+        raise DataError(f"cannot read '{path}': {error.strerror or error}") from error
+
+
+def atomic_write(path: str | Path, content: bytes | str) -> None:
+    """
+    Write a file so that a reader, at any time, sees its old content or all of the new.
+
+    Raises:
+        UndertowError: if there is no space left.
+        InputError: if the place cannot be written to.
+    """
+    with atomic_file(path) as file:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
+    """
+    A file to write to that takes its name only when the block ends without an exception.
+
+    Raises:
+        UndertowError: if there is no space left.
+        InputError: if the place cannot be written to.
+    """
+    try:
+        with whole_file(Path(path)) as file:
+            yield file
+    except OSError as error:
+        if error.errno in _FULL:
+            raise UndertowError(
+                f"no space left for '{path}'; nothing was overwritten",
+                hint=f"free some space in '{Path(path).parent}' and run the same command again",
+            ) from error
+        raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def whole_file(target: Path) -> Iterator[BinaryIO]:
+    """
+    The same, for whoever has words of its own for what the system refuses.
+
+    Raises:
+        OSError: there is no space left, or the place cannot be written to.
+    """
+    partial = target.with_name(f".{target.name}.{os.getpid()}.{next(_count)}.partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+        _sync_directory(target.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def model_digest(path: str | Path) -> str | None:
+    """
+    SHA-256 over names, sizes and contents of the weights, configuration, tokenizer and template, in name order.
+
+    None for a model that is no folder here (on a hub, its revision identifies it).
+    """
+    base, plus, adapter = str(path).partition("+")
+    folder = Path(base)
+    if not folder.is_dir():
+        return None
+    digest = hashlib.sha256()
+    for part in [folder, Path(adapter)] if plus else [folder]:
+        for file in sorted({file for pattern in _DECISIVE for file in part.glob(pattern)}):
+            digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+            for part_of_file in _mapped(file):
+                digest.update(part_of_file)
+    return digest.hexdigest()
+
+
+def _sync_directory(directory: Path) -> None:
+    # Without this the new name may be lost in a power cut. Some file systems refuse it.
+    with contextlib.suppress(OSError):
+        handle = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _mapped(file: Path) -> Iterator[memoryview]:
+    """
+    The content in parts, mapped and not copied: copying costs a tenth of the time that hashing takes.
+    """
+    with file.open("rb") as stream:
+        if not os.fstat(stream.fileno()).st_size:
+            return
+        with (
+            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
+            memoryview(content) as whole,
+        ):
+            for at in range(0, len(whole), _CHUNK):
+                with whole[at : at + _CHUNK] as part:
+                    yield part

@@ -1,0 +1,123 @@
+"""
+The one store of finished work: what was interrupted goes on where it stopped.
+
+A piece of work has a name, under which its result stands in a folder as JSON, whole or not at all.
+
+    Finished(folder, adapter)         results alone: FOLDER/NAME.json
+    FinishedFolders(folder, model)    results beside the files that the work made: FOLDER/NAME/entry.json
+
+A result that does not parse is a ValueError: whether that is an error or work to be done again, its user says.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from undertow.data.files import atomic_write
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+R = TypeVar("R")
+E = TypeVar("E", bound=BaseModel)
+
+ENTRY = "entry.json"
+"""The result in a folder of its own."""
+
+
+@dataclass(frozen=True)
+class Finished(Generic[R]):
+    """Results alone, one file each."""
+
+    folder: Path | None
+    """None where nothing is kept."""
+    adapter: TypeAdapter[R]
+
+    def path(self, name: str) -> Path | None:
+        """Where a result stands, or will."""
+        return None if self.folder is None else self.folder / f"{name}.json"
+
+    def result(self, name: str) -> R | None:
+        """
+        The result of finished work; None of what is still to do.
+
+        Raises:
+            ValueError: what stands there is no such result.
+        """
+        path = self.path(name)
+        if path is None or not path.is_file():
+            return None
+        return self.adapter.validate_json(path.read_bytes())
+
+    def keep(self, name: str, result: R) -> None:
+        """
+        Store a result.
+
+        Raises:
+            UndertowError: no space is left, or the place cannot be written to.
+        """
+        path = self.path(name)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(path, self.adapter.dump_json(result))
+
+    def has(self, name: str) -> bool:
+        """Whether the work is finished."""
+        path = self.path(name)
+        return path is not None and path.is_file()
+
+    def clear(self) -> None:
+        """Forget all results, which nobody needs any more."""
+        if self.folder is not None and self.folder.is_dir():
+            for path in self.folder.glob("*.json"):
+                path.unlink(missing_ok=True)
+            self.folder.rmdir()
+
+
+@dataclass(frozen=True)
+class FinishedFolders(Generic[E]):
+    """Results beside the files that the work made, one folder each."""
+
+    folder: Path
+    model: type[E]
+
+    def path(self, name: str) -> Path:
+        """Where a result stands, or will."""
+        return self.folder / name / ENTRY
+
+    def result(self, name: str) -> E | None:
+        """
+        The result of finished work; None of what is still to do.
+
+        Raises:
+            ValidationError: what stands there is no such result.
+        """
+        try:
+            return self.model.model_validate_json(self.path(name).read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def make(self, name: str, work: Callable[[Path], E]) -> E:
+        """
+        Work in a folder that takes its name only when the result is in it; nothing stays of work that raises.
+
+        Raises:
+            UndertowError: no space is left, or the place cannot be written to; and what the work raises.
+        """
+        partial = self.folder / f"{name}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            result = work(partial)
+            atomic_write(partial / ENTRY, result.model_dump_json(indent=1))
+        except Exception:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        partial.rename(self.folder / name)
+        return result

@@ -1,0 +1,124 @@
+"""The records of a Parquet file in batches; of what is damaged the reader is told, and it goes on behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Protocol
+
+CHUNK = 1024
+"""Rows that are held at a time, at most."""
+
+_BUFFER = 1 << 20
+"""Bytes; without a buffer, a whole column of a row group is held at once."""
+
+Batch = list[tuple[int, dict[str, object]]]
+"""Records, each behind its number in the file, from 1."""
+
+
+class OnFault(Protocol):
+    """Takes what is wrong with a row: it raises, or counts and lets the reading go on."""
+
+    def __call__(self, reason: str, number: int, text: str, /, rows: int = 1) -> None:
+        """
+        `reason` is a permanent id, `number` the row's, or 0 where the whole file is meant; `rows` are lost in all.
+        """
+
+
+@dataclass(frozen=True)
+class ReadColumns:
+    """Which columns of a Parquet file are read."""
+
+    shapes: Sequence[Sequence[str]]
+    """A file must have all columns of one of them."""
+    allowed: str
+    """The shapes in words, for the error."""
+    further: tuple[str, ...] = ("source",)
+
+
+def parquet_batches(
+    stream: BinaryIO,
+    columns: ReadColumns | None,
+    fault: OnFault,
+    groups: Sequence[int] | None = None,
+) -> Iterator[Batch]:
+    """
+    The numbered records of a Parquet file, of some of its row groups or of all.
+
+    Of a row group that cannot be read, the rows from the batch on that cannot are a fault, and the next one is read.
+    """
+    file, names, rows = _file(stream, fault)
+    wanted = None
+    if columns is not None and file is not None:
+        if not any(set(shape) <= set(names) for shape in columns.shapes):
+            listed = ", ".join(f"'{name}'" for name in names)
+            fault("shape", 0, f"found the columns {listed}; allowed: {columns.allowed}", sum(rows))
+            return
+        known = {name for shape in columns.shapes for name in shape} | set(columns.further)
+        wanted = [name for name in dict.fromkeys(names) if name in known]
+    for group in range(len(rows)) if groups is None else groups:
+        yield from _group(file, group, rows[group], sum(rows[:group]), wanted, fault)
+
+
+def row_groups(stream: BinaryIO, fault: OnFault) -> int:
+    """How many row groups a Parquet file has."""
+    return len(_file(stream, fault)[2])
+
+
+def _file(stream: BinaryIO, fault: OnFault) -> tuple[Any, list[str], list[int]]:
+    """The file, the names of its columns and the rows of each row group; none of a damaged one."""
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        file = parquet.ParquetFile(stream, buffer_size=_BUFFER)
+        rows = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+        return file, file.schema_arrow.names, rows
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        fault("damaged", 0, f"damaged or not Parquet ({_first_line(error)})")
+        return None, [], []
+
+
+def _group(
+    file: Any, group: int, count: int, before: int, columns: list[str] | None, fault: OnFault
+) -> Iterator[Batch]:
+    import pyarrow
+
+    done = 0
+    try:
+        for batch in file.iter_batches(batch_size=CHUNK, row_groups=[group], columns=columns):
+            yield _batch_records(batch, before + done, fault)
+            done += batch.num_rows
+    except (pyarrow.ArrowException, OSError) as error:
+        text = f"damaged to the end of row group {group + 1} ({_first_line(error)})"
+        fault("damaged", before + done + 1, text, max(1, count - done))
+
+
+def _batch_records(batch: Any, before: int, fault: OnFault) -> Batch:
+    names = batch.schema.names
+    try:
+        columns = [column.to_pylist() for column in batch.columns]
+    except (ValueError, OverflowError):
+        # Arrow does not look at the bytes of its strings before they become text: find the rows, one by one.
+        return list(_by_row(batch, before, fault))
+    records = (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
+    return list(enumerate(records, start=before + 1))
+
+
+def _by_row(batch: Any, before: int, fault: OnFault) -> Iterator[tuple[int, dict[str, object]]]:
+    names = batch.schema.names
+    for index in range(batch.num_rows):
+        number = before + index + 1
+        try:
+            values = [column[index].as_py() for column in batch.columns]
+        except UnicodeDecodeError:
+            fault("not-utf8", number, "text that is not UTF-8")
+        except (ValueError, OverflowError) as error:
+            fault("shape", number, _first_line(error))
+        else:
+            yield number, dict(zip(names, values, strict=True))
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,80 @@
+"""Named random streams, one seed for each purpose, and a uniform sample of a stream of unknown length."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import numpy as np
+
+
+def derive(seed: int, *names: str | int) -> int:
+    """
+    The seed of a purpose: the top 63 bits of SHA-256 over the canonical JSON of the arguments.
+
+    The names are what the purpose is, e.g. `derive(7, "trait", 0, "sampling")`.
+    """
+    text = json.dumps([seed, *names], separators=(",", ":"))
+    digest = hashlib.sha256(text.encode("ascii")).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def generator(seed: int, *names: str | int) -> np.random.Generator:
+    """A generator for a purpose, seeded by `derive`."""
+    return np.random.default_rng(derive(seed, *names))
+
+
+T = TypeVar("T")
+
+_LEAST = 1e-300
+"""An exponential draw of exactly 0 would make the weight 1, and the gap that follows 0 / 0."""
+
+
+@dataclass
+class Reservoir(Generic[T]):
+    """
+    At most `size` items, each set of that size equally likely (Algorithm L; Li, Reservoir-sampling algorithms of time
+    complexity O(n(1 + log(N/n))), ACM TOMS 20, 1994).
+
+    Random numbers are drawn for the items that are taken, not for those that are passed over.
+    """
+
+    size: int
+    """At least 1."""
+    generator: np.random.Generator
+    seen: int = 0
+    _items: list[T] = field(default_factory=list)
+    _log_weight: float = 0.0
+    _next: int = 0
+    """Number, from 0, of the next item that is taken once the reservoir is full."""
+
+    def extend(self, items: Sequence[T]) -> None:
+        """Take or pass over the next items of the stream."""
+        start, self.seen = self.seen, self.seen + len(items)
+        room = self.size - len(self._items)
+        if room > 0:
+            self._items.extend(items[:room])
+            if len(self._items) < self.size:
+                return
+            if len(items) >= room:
+                self._skip(start + room - 1)
+        while self._next < self.seen:
+            self._items[int(self.generator.integers(self.size))] = items[self._next - start]
+            self._skip(self._next)
+
+    def sample(self) -> list[T]:
+        """
+        What is held, in an order drawn by a child of the generator: any first part of it is a uniform sample as well.
+        """
+        order = self.generator.spawn(1)[0].permutation(len(self._items))
+        return [self._items[i] for i in order]
+
+    def _skip(self, last: int) -> None:
+        drawn = self.generator.standard_exponential(2)
+        self._log_weight -= max(float(drawn[0]), _LEAST) / self.size
+        weight = min(math.exp(self._log_weight), 1 - 2**-53)
+        self._next = last + 1 + math.floor(float(drawn[1]) / -math.log1p(-weight))

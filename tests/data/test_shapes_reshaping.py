@@ -1,0 +1,49 @@
+"""A changed record keeps its shape and every other column."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from undertow.data.rows import Message
+from undertow.data.shapes import from_record, with_completion, with_prompt
+
+TURN = {"role": "user", "content": "q", "name": "me"}
+ANSWER = {"role": "assistant", "content": "old", "weight": 2}
+RECORDS: list[dict[str, Any]] = [
+    {"messages": [TURN, ANSWER], "x": 1},
+    {"prompt": [TURN], "completion": [ANSWER], "x": 1},
+    {"prompt": "q", "completion": "old", "x": 1},
+    {"prompt": None, "messages": [TURN, ANSWER], "x": 1},
+]
+
+
+@pytest.mark.parametrize("record", [*RECORDS, {"text": "old", "x": 1}])
+def test_another_completion_is_read_back(record: dict[str, Any]) -> None:
+    """Only the completion differs; the record that was given is as it was."""
+    before = repr(record)
+    made = with_completion(record, "new")
+
+    assert from_record(made) == replace(from_record(record), completion="new")
+    assert made["x"] == 1
+    assert list(made) == list(record)
+    assert repr(record) == before
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_another_prompt_is_read_back_and_known_turns_keep_their_keys(
+    record: dict[str, Any],
+) -> None:
+    """A system prompt goes before what is there."""
+    row = from_record(record)
+    wanted = replace(row, prompt=(Message("system", "s"), *row.prompt))
+    made = with_prompt(record, wanted)
+
+    if row.chat:
+        assert from_record(made) == wanted
+        assert "me" in repr(made)
+    else:
+        assert made["prompt"] == "sq"
+    assert made["x"] == 1
