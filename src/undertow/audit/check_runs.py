@@ -4,11 +4,11 @@ Runs checks on a subject: one that fails is an entry, never the end of the scan;
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -18,7 +18,7 @@ from undertow.checks.lineage.lineage_subject import LineageSubject
 from undertow.checks.registry import Registered
 from undertow.checks.tuned.diff_subject import DiffSubject
 from undertow.data.closed import Stored
-from undertow.data.files import atomic_write
+from undertow.data.finished import Finished
 from undertow.errors import MissingExtraError, UndertowError
 from undertow.results.measurement import Measurement
 from undertow.results.scan_document import CheckRun
@@ -33,52 +33,19 @@ class Ran(Stored):
     measurements: tuple[Measurement, ...]
 
 
-@dataclass(frozen=True)
-class Kept:
-    """Where finished checks of an interrupted scan are found again."""
-
-    folder: Path | None
-
-    def load(self, subject: str, check: str) -> Ran | None:
-        """A finished check, if it is there and whole."""
-        path = self._path(subject, check)
-        if path is None or not path.is_file():
-            return None
-        try:
-            return _RAN.validate_json(path.read_bytes())
-        except ValueError:
-            return None
-
-    def store(self, subject: str, check: str, ran: Ran) -> None:
-        """Keep a finished check."""
-        path = self._path(subject, check)
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            atomic_write(path, _RAN.dump_json(ran).decode())
-
-    def clear(self) -> None:
-        """Forget all of the scan, which is finished."""
-        if self.folder is not None and self.folder.is_dir():
-            for path in self.folder.glob("*.json"):
-                path.unlink(missing_ok=True)
-            self.folder.rmdir()
-
-    def _path(self, subject: str, check: str) -> Path | None:
-        # A source's name is hostile text: only its digest names a file.
-        digest = hashlib.sha256(subject.encode()).hexdigest()[:16]
-        return None if self.folder is None else self.folder / f"{check}-{digest}.json"
-
-
-_RAN = TypeAdapter(Ran)
+def finished_checks(folder: Path | None) -> Finished[Ran]:
+    """Where finished checks of an interrupted scan are found again; None keeps nothing."""
+    return Finished(folder, TypeAdapter(Ran))
 
 
 def run_check(
-    subject: ScanSubject | LineageSubject | DiffSubject, check: Registered, kept: Kept
+    subject: ScanSubject | LineageSubject | DiffSubject, check: Registered, kept: Finished[Ran]
 ) -> Ran:
     """The check's measurements on the subject, or why there are none."""
-    finished = kept.load(subject.name, check.id)
-    if finished is not None:
-        return finished
+    name = _name(subject.name, check.id)
+    with contextlib.suppress(ValueError):  # a torn file is no finished check
+        if (finished := kept.result(name)) is not None:
+            return finished
     started = time.perf_counter()
     status, reason = "done", ""
     measurements: Sequence[Measurement] = ()
@@ -111,7 +78,7 @@ def run_check(
     )
     ran = Ran(run=run, measurements=tuple(measurements))
     if status != "error":
-        kept.store(subject.name, check.id, ran)
+        kept.keep(name, ran)
     return ran
 
 
@@ -129,3 +96,8 @@ def merged(runs: Sequence[CheckRun]) -> tuple[CheckRun, ...]:
             update={"seconds": before.seconds + run.seconds, "rows": max(before.rows, run.rows)}
         )
     return tuple(entries.values())
+
+
+def _name(subject: str, check: str) -> str:
+    # A source's name is hostile text: only its digest names a file.
+    return f"{check}-{hashlib.sha256(subject.encode()).hexdigest()[:16]}"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from undertow.audit.calibrations import plan_for
-from undertow.audit.check_runs import Kept, Ran, run_check
+from undertow.audit.check_runs import Ran, finished_checks, run_check
 from undertow.audit.open_search import looked_at, open_search, other_traits
 from undertow.audit.requests import DiffRequest, askable_traits, named_traits
 from undertow.audit.row_fit import fitting_rows
@@ -73,7 +73,7 @@ def diff(request: DiffRequest, progress: Progress = lambda doing: None) -> DiffD
     ran = []
     for check in checks:
         progress(check.id)
-        ran.append(run_check(subject, check, Kept(None)))
+        ran.append(run_check(subject, check, finished_checks(None)))
     progress("searching what else moved")
     moved, searched = _searched(subject)
     return _document(request, subject, ran, moved, searched, time.perf_counter() - started)

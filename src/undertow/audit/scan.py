@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from undertow.audit.calibrations import cache_folder
-from undertow.audit.check_runs import Kept, Ran, merged, run_check
+from undertow.audit.check_runs import Ran, finished_checks, merged, run_check
 from undertow.audit.open_search import search
 from undertow.audit.requests import ScanRequest
 from undertow.audit.scan_inputs import Progress, ScanInputs, open_inputs
@@ -24,6 +24,7 @@ from undertow.audit.verdicts import (
 from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.checks.registry import Registered, chosen_checks
 from undertow.data.file_sample import Data
+from undertow.data.finished import Finished
 from undertow.data.plan import plan_digest
 from undertow.errors import UndertowError
 from undertow.results.document import environment
@@ -66,7 +67,7 @@ def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanD
     started = time.perf_counter()
     checks = chosen_checks("dataset", request.checks)
     inputs = open_inputs(request, progress)
-    kept = Kept(cache_folder() / "scans" / _key(request, inputs))
+    kept = finished_checks(cache_folder() / "scans" / _key(request, inputs))
     audits = [
         _audit(subject, checks, kept, progress) for subject in (inputs.whole, *inputs.sources)
     ]
@@ -83,7 +84,7 @@ def _key(request: ScanRequest, inputs: ScanInputs) -> str:
 
 
 def _audit(
-    subject: ScanSubject, checks: Sequence[Registered], kept: Kept, progress: Progress
+    subject: ScanSubject, checks: Sequence[Registered], kept: Finished[Ran], progress: Progress
 ) -> SubjectAudit:
     ran = []
     for check in checks:

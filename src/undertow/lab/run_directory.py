@@ -16,17 +16,18 @@ import errno
 import fcntl
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from undertow.data.files import atomic_write
+from undertow.data.finished import FinishedFolders
 from undertow.errors import RunDirectoryError, UndertowError
 from undertow.lab.experiment import Experiment
 from undertow.results.run_document import RunDocument
@@ -34,7 +35,6 @@ from undertow.results.store import write_result
 
 RUNS = Path("runs")
 PLAN, CLOCK, RESULTS, RECORD = "plan.json", "clock.json", "results.json", "run.json"
-_ENTRY = "entry.json"
 
 
 class Job(Protocol):
@@ -67,14 +67,9 @@ class Step(Generic[J, E]):
         found = self.finished(job)
         if found is not None:
             return found
-        partial = self.folder / f"{job.name}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
         try:
-            entry = self.work(job, partial)
-            atomic_write(partial / _ENTRY, entry.model_dump_json(indent=1))
+            return self._kept.make(job.name, partial(self.work, job))
         except Exception as error:
-            shutil.rmtree(partial, ignore_errors=True)
             if _no_space(error):
                 raise UndertowError(
                     f"no space left in '{self.folder}' while making '{job.name}'; finished work is kept",
@@ -86,21 +81,21 @@ class Step(Generic[J, E]):
                     hint="lower sampling.batch_size and student.micro_batch_size, or set compute.dtype",
                 ) from error
             raise
-        partial.rename(self.folder / job.name)
-        return entry
 
     def finished(self, job: J) -> E | None:
         """The entry of a finished job; none if it is still to do."""
-        path = self.folder / job.name / _ENTRY
         try:
-            return self.entry.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            return None
+            return self._kept.result(job.name)
         except ValidationError as error:
+            path = self._kept.path(job.name)
             raise RunDirectoryError(
                 f"'{path}' is damaged: {error.errors()[0]['msg']}",
                 hint=f"rm -r '{path.parent}' and type the same command again: only this job is repeated",
             ) from error
+
+    @property
+    def _kept(self) -> FinishedFolders[E]:
+        return FinishedFolders(self.folder, self.entry)
 
 
 def run_folder(experiment: Experiment, directory: Path | None = None) -> Path:

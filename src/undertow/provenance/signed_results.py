@@ -25,16 +25,12 @@ from undertow.provenance.signed_verdicts import (
     Verifier,
 )
 from undertow.provenance.statement import StatementSubject, time_text
+from undertow.results.measurement import audit_verdict
 from undertow.results.model_documents import DiffDocument, LineageDocument, Relation
 from undertow.results.scan_document import ScanDocument
 
 VALID = timedelta(days=180)
 """For how long a result counts if nothing else is said."""
-
-_VERDICTS: dict[str, Literal["passed", "failed", "undecided"]] = {
-    "clear": "passed",
-    "flagged": "failed",
-}
 
 
 def sign_scan(
@@ -69,7 +65,7 @@ def sign_scan(
         evaluated_at=time_text(signing.now),
         valid_until=time_text(signing.now + valid),
         suite=Tool(name="undertow.scan", version=__version__),
-        verdict=_VERDICTS.get(document.verdict, "undecided"),
+        verdict=audit_verdict(document.verdict),
         claims=_claims(document),
         sample_size=str(document.data.sampled),
         against=Against(student_init=document.student_digest, teacher=tuple(teachers)),
@@ -242,7 +238,7 @@ def sign_diff(
         evaluated_at=time_text(signing.now),
         valid_until=time_text(signing.now + valid),
         suite=Tool(name="undertow.diff", version=__version__),
-        verdict=_VERDICTS.get(document.verdict, "undecided"),
+        verdict=audit_verdict(document.verdict),
         claims=_change_claims(document),
         sample_size=str(len(document.tuned)),
         against=Against(student_init=document.base_digest),

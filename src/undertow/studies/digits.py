@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from undertow.data.closed import Closed
 from undertow.data.seeds import generator
 from undertow.engines.engine import Progress
 from undertow.errors import MissingExtraError
@@ -35,10 +36,8 @@ _FRESH_IMAGES = 1_000
 """Noise images that no student is trained on, for its divergence from its teacher."""
 
 
-class DigitsConfig(BaseModel):
+class DigitsConfig(Closed):
     """The table `[digits]` of an experiment file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     replicates: int = Field(default=5, ge=2, le=64)
     """Each renews the split, the initialisations, the teachers, the noise and the orders."""

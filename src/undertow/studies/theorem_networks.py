@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from undertow.data.closed import Closed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -118,10 +120,8 @@ _WORDS = 16
 _LENGTH = 8
 
 
-class TheoremConfig(BaseModel):
+class TheoremConfig(Closed):
     """The table `[theorem]` of an experiment file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     replicates: int = Field(default=100, ge=2, le=10_000)
     """Each renews task, data, noise and both initialisations."""
