@@ -1,4 +1,14 @@
-"""The training plan: what a fine-tune changes, with which optimiser, how far."""
+"""
+The training plan: what a fine-tune changes, with which optimiser, how far; and the file that holds one.
+
+    method = "lora"
+    rank = 16
+    learning_rate = 1e-4
+    epochs = 3
+    batch_size = 32
+
+What a file leaves out has its default.
+"""
 
 from __future__ import annotations
 
