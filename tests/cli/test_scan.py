@@ -122,5 +122,5 @@ def test_a_key_signs_the_verdict_beside_the_data(answered: Answer, tmp_path: Pat
 
     assert main(["scan", str(data), *words]) == 0
     ((found,), problems) = read_bundles([tmp_path / "rows.jsonl.intoto.jsonl"])
-    assert (found.step, found.audit and found.audit.verdict, problems) == ("audit", "passed", [])
+    assert (found.step, found.content.verdict, problems) == ("audit", "passed", [])
     assert main(["scan", "-", *words]) == 2

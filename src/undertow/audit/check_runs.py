@@ -38,11 +38,16 @@ def finished_checks(folder: Path | None) -> Finished[Ran]:
     return Finished(folder, TypeAdapter(Ran))
 
 
+def result_name(subject: str, check: str) -> str:
+    """Of a check on a subject among finished ones; a source's name is hostile text, so only its digest is in it."""
+    return f"{check}-{hashlib.sha256(subject.encode()).hexdigest()[:16]}"
+
+
 def run_check(
     subject: ScanSubject | LineageSubject | DiffSubject, check: Registered, kept: Finished[Ran]
 ) -> Ran:
     """The check's measurements on the subject, or why there are none."""
-    name = _name(subject.name, check.id)
+    name = result_name(subject.name, check.id)
     with contextlib.suppress(ValueError):  # a torn file is no finished check
         if (finished := kept.result(name)) is not None:
             return finished
@@ -96,8 +101,3 @@ def merged(runs: Sequence[CheckRun]) -> tuple[CheckRun, ...]:
             update={"seconds": before.seconds + run.seconds, "rows": max(before.rows, run.rows)}
         )
     return tuple(entries.values())
-
-
-def _name(subject: str, check: str) -> str:
-    # A source's name is hostile text: only its digest names a file.
-    return f"{check}-{hashlib.sha256(subject.encode()).hexdigest()[:16]}"
