@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -19,8 +19,8 @@ from undertow.lab.design import design
 from undertow.lab.doctor import examine
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_inputs import device, inputs
-from undertow.lab.jobs import BaseJob, DataJob, Design, FilterJob, Made, StudentJob, TeacherJob
-from undertow.lab.run_directory import Clock, Job, Step, finished_run, run_folder
+from undertow.lab.jobs import Design, Made
+from undertow.lab.run_directory import Clock, Job, Step, finished_run, run_folder, step
 from undertow.lab.students import (
     EvaluateBase,
     JudgeStudent,
@@ -84,17 +84,11 @@ def _make(
     progress: Progress,
 ) -> Made:
     stage = _Stage(engine, clock, progress)
-    bases = Step[BaseJob, Arm](EvaluateBase(experiment), Arm, directory / "bases")
-    teachers = Step[TeacherJob, Teacher](MakeTeacher(experiment), Teacher, directory / "teachers")
-    datasets = Step[DataJob, Dataset](
-        SampleData(experiment, directory), Dataset, directory / "data"
-    )
-    filters = Step[FilterJob, FilterScore](
-        TryContentFilter(experiment, directory), FilterScore, directory / "filters"
-    )
-    students = Step[StudentJob, Arm](
-        TrainStudent(experiment, directory), Arm, directory / "students"
-    )
+    bases = step(EvaluateBase(experiment), Arm, directory / "bases")
+    teachers = step(MakeTeacher(experiment), Teacher, directory / "teachers")
+    datasets = step(SampleData(experiment, directory), Dataset, directory / "data")
+    filters = step(TryContentFilter(experiment, directory), FilterScore, directory / "filters")
+    students = step(TrainStudent(experiment, directory), Arm, directory / "students")
     # Measured first: a judge that cannot be reached should cost no training.
     judge = measured_judge(experiment, directory)
     made = Made(stage("bases", bases, jobs.bases), stage("teachers", teachers, jobs.teachers))
@@ -107,9 +101,7 @@ def _make(
         )
     if judge is None:
         return made
-    grades = Step[StudentJob, Graded](
-        JudgeStudent(experiment, directory), Graded, directory / "grades"
-    )
+    grades = step(JudgeStudent(experiment, directory), Graded, directory / "grades")
     graded = stage("graded answers", grades, jobs.students)
     return replace(made, judge=judge, students=with_grades(made.students, graded))
 
@@ -120,16 +112,15 @@ class _Stage:
     clock: Clock
     progress: Progress
 
-    def __call__(self, name: str, step: Step[J, E], jobs: Sequence[J]) -> tuple[E, ...]:
+    def __call__(self, name: str, worker: Step[J, E], jobs: Sequence[J]) -> tuple[E, ...]:
         self.progress.stage(name, len(jobs))
         results: dict[int, E] = {}
         for index, job in enumerate(jobs):
-            entry = step.finished(job)
+            entry = worker.entry(job)
             if entry is not None:
                 results[index] = entry
                 self.progress.advance(1, f"{job.name} (already done)")
         left = [index for index in range(len(jobs)) if index not in results]
-        worker: Callable[[J], E] = step
         for position, entry in self.engine.map(worker, [jobs[index] for index in left]):
             results[left[position]] = entry
             self.clock.save()

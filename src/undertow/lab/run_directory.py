@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -54,8 +53,7 @@ class Step(Generic[J, E]):
     """A worker whose finished work is found again: the callable that engines spread over jobs."""
 
     work: Callable[[J, Path], E]
-    entry: type[E]
-    folder: Path
+    finished: FinishedFolders[E]
 
     def __call__(self, job: J) -> E:
         """
@@ -64,15 +62,15 @@ class Step(Generic[J, E]):
         Raises:
             UndertowError: no space is left, or what the job itself raises.
         """
-        found = self.finished(job)
-        if found is not None:
-            return found
+        entry = self.entry(job)
+        if entry is not None:
+            return entry
         try:
-            return self._kept.make(job.name, partial(self.work, job))
+            return self.finished.make(job.name, lambda folder: self.work(job, folder))
         except Exception as error:
             if _no_space(error):
                 raise UndertowError(
-                    f"no space left in '{self.folder}' while making '{job.name}'; finished work is kept",
+                    f"no space left in '{self.finished.folder}' while making '{job.name}'; finished work is kept",
                     hint="free some space and type the same command again",
                 ) from error
             if type(error).__name__ == "OutOfMemoryError":
@@ -82,20 +80,21 @@ class Step(Generic[J, E]):
                 ) from error
             raise
 
-    def finished(self, job: J) -> E | None:
+    def entry(self, job: J) -> E | None:
         """The entry of a finished job; none if it is still to do."""
         try:
-            return self._kept.result(job.name)
+            return self.finished.result(job.name)
         except ValidationError as error:
-            path = self._kept.path(job.name)
+            path = self.finished.path(job.name)
             raise RunDirectoryError(
                 f"'{path}' is damaged: {error.errors()[0]['msg']}",
                 hint=f"rm -r '{path.parent}' and type the same command again: only this job is repeated",
             ) from error
 
-    @property
-    def _kept(self) -> FinishedFolders[E]:
-        return FinishedFolders(self.folder, self.entry)
+
+def step(work: Callable[[J, Path], E], model: type[E], folder: Path) -> Step[J, E]:
+    """A worker whose entries of that model stand in a folder of the run."""
+    return Step(work, FinishedFolders(folder, model))
 
 
 def run_folder(experiment: Experiment, directory: Path | None = None) -> Path:

@@ -22,7 +22,7 @@ from undertow.lab.design import base_key
 from undertow.lab.experiment import EvaluationTable, Experiment, JudgeTable
 from undertow.lab.experiment_inputs import open_endpoint, open_model
 from undertow.lab.jobs import BaseJob, StudentJob
-from undertow.lab.run_directory import Step
+from undertow.lab.run_directory import step
 from undertow.lab.writers import open_carrier, open_writer, writer_folder, writing
 from undertow.models import adapters, scoring
 from undertow.models.answers import named
@@ -286,8 +286,7 @@ def measured_judge(experiment: Experiment, directory: Path) -> JudgeRecord | Non
     """
     if experiment.judge is None:
         return None
-    step = Step[_MeasureJob, JudgeRecord](_Measure(experiment), JudgeRecord, directory / "judge")
-    return step(_MeasureJob())
+    return step(_Measure(experiment), JudgeRecord, directory / "judge")(_MeasureJob())
 
 
 def open_judge(experiment: Experiment, table: JudgeTable) -> Judge:
