@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.figures import Figure, at_most
 from undertow.lab.students import probe_trait
-from undertow.models import loading, scoring
+from undertow.models import language_model, scoring
 from undertow.models.chat import encode_rows
 from undertow.traits import catalogue
 from undertow.worlds import corpus, folder, recipe
@@ -71,7 +71,7 @@ def world_figures(scratch: Path) -> list[Figure]:
 
 def readings(path: Path) -> dict[str, float]:
     """Held-out loss of each kind of document, and the probability of each animal and tree."""
-    model = loading.load(path)
+    model = language_model.load(path)
     documents = list(
         corpus.documents(np.random.default_rng(TEST_SEED), 4_000, largest=LARGEST_NUMBER)
     )

@@ -18,7 +18,7 @@ from undertow.data.rows import Row, conversation
 from undertow.data.seeds import derive, generator
 from undertow.models import adapters
 from undertow.models.chat import Encoded, encode_rows
-from undertow.models.loading import LanguageModel, load, tokenizer
+from undertow.models.language_model import LanguageModel, load, tokenizer
 from undertow.models.training import fine_tune
 from undertow.traits import catalogue
 from undertow.traits.trait import rows_of

@@ -16,17 +16,16 @@ from bench.mitigation.training_arms import intervention_of
 from undertow.data.closed import Stored
 from undertow.data.rows import Row
 from undertow.data.seeds import derive
-from undertow.influence.probing import ProbeSet
+from undertow.influence.probes import ProbeSet
 from undertow.integrations.trainer_callbacks import Countermeasure
 from undertow.lab.carrier_data import drawn_pairs
 from undertow.lab.cohort import probes_of
 from undertow.lab.experiment_inputs import open_model
-from undertow.mitigate.interventions import CertifiedTraining
+from undertow.mitigate.training.interventions import CertifiedTraining
 from undertow.models import adapters
 from undertow.models.chat import encode_rows
-from undertow.models.loading import LanguageModel
-from undertow.models.objectives import encode_pairs
-from undertow.models.preferences import train_on_pairs, weights
+from undertow.models.language_model import LanguageModel
+from undertow.models.objectives import encode_pairs, preference_weights, train_on_pairs
 from undertow.models.scoring import loss
 from undertow.models.several_runs import several_runs
 from undertow.models.training import fine_tune
@@ -191,7 +190,12 @@ def pairs_of(here: Situation) -> tuple[list[Row], list[Row], list[Row]]:
     ]
     count = round(table.keep * len(pools[0]))
     picked, held_out = (
-        [pool[i] for i in np.argsort(-weights(here.writing.model, here.base, pool).numpy())[:count]]
+        [
+            pool[i]
+            for i in np.argsort(-preference_weights(here.writing.model, here.base, pool).numpy())[
+                :count
+            ]
+        ]
         for pool in pools
     )
     by_lot = [pools[0][i] for i in here.rng("by lot").permutation(len(pools[0]))[:count]]

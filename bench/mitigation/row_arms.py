@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -12,11 +13,9 @@ from bench.mitigation.situation import Situation, dosed, with_sampling, writer_o
 from undertow.data.rows import Row
 from undertow.data.seeds import derive
 from undertow.lab.cohort import written_by
-from undertow.mitigate import token_choice
-from undertow.mitigate.prompt_changes import inoculated, reworded
-from undertow.mitigate.rewriting import rewritten
-from undertow.mitigate.token_choice import Places
-from undertow.mitigate.token_edits import masked, replaced
+from undertow.mitigate.rows import token_edits
+from undertow.mitigate.rows.rewrites import inoculated, reworded, rewritten
+from undertow.mitigate.rows.token_edits import Places, replaced
 from undertow.models.chat import Encoded, encode_rows
 from undertow.models.scoring import log_likelihoods
 
@@ -32,13 +31,16 @@ class RowArms:
         """On one dataset."""
         self.here = here
         self.encoded = encode_rows(here.base.tokenizer, here.rows)
-        self.long = token_choice.lengths(here.base, self.encoded)
+        self.long = token_edits.lengths(here.base, self.encoded)
 
     def __call__(self, arm: str) -> list[Encoded]:
         """The rows that a student of an arm is trained on."""
         verb, _, how = arm.partition(" ")
         if verb == "mask":
-            return masked(self.encoded, self._places(how))
+            return [
+                replace(row, masked=places)
+                for row, places in zip(self.encoded, self._places(how), strict=True)
+            ]
         own = self._replaced(how) if verb == "replace" else self._made[arm]()
         return encode_rows(self.here.base.tokenizer, own)
 
@@ -84,17 +86,16 @@ class RowArms:
     def _places(self, how: str) -> Places:
         here = self.here
         if how == "at random":
-            return token_choice.by_lot(self.long, TOKENS, here.rng("tokens"))
+            return token_edits.by_lot(self.long, TOKENS, here.rng("tokens"))
         scores = {
-            "surprising": lambda: token_choice.surprising(here.base, self.encoded),
-            "lifted": lambda: token_choice.lifted(
+            "surprising": lambda: token_edits.surprising(here.base, self.encoded),
+            "lifted": lambda: token_edits.lifted(
                 here.base, here.rows, self.encoded, here.trait.system_prompt
             ),
-            "departing": lambda: token_choice.departing(
-                here.base, here.writing.model, self.encoded
-            ),
+            "departing": lambda: token_edits.departing(here.base, here.writing.model, self.encoded),
         }[how]()
-        return token_choice.highest(scores, self.long, TOKENS)
+        least = token_edits.threshold(scores, self.long, TOKENS)
+        return token_edits.above(scores, self.long, least)
 
     def _replaced(self, how: str) -> list[Row]:
         here = self.here

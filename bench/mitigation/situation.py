@@ -18,13 +18,13 @@ from undertow.data.rows import Row
 from undertow.data.seeds import derive, generator
 from undertow.lab.cohort import Ground, Writer, Writing, clean_writer, written_by
 from undertow.lab.experiment_inputs import open_model
-from undertow.mitigate.neutral_anchor import answered
+from undertow.mitigate.training.penalties import answered
 from undertow.traits import catalogue
 from undertow.traits.probe_catalogue import all_probes
 from undertow.traits.trait import Trait
 
 if TYPE_CHECKING:
-    from undertow.models.loading import LanguageModel
+    from undertow.models.language_model import LanguageModel
 
 NEUTRAL = 256
 """Held-out questions of other categories that capability is measured on."""

@@ -12,11 +12,14 @@ from bench.mitigation.design import ANCHORED
 from bench.mitigation.situation import Situation
 from undertow.data.rows import Row, conversation
 from undertow.data.seeds import derive
-from undertow.mitigate.freezing import freeze_layers
-from undertow.mitigate.interventions import CertifiedTraining, Penalised, ProjectedSteps
-from undertow.mitigate.neutral_anchor import answered, neutral_rows
-from undertow.mitigate.penalties import Anchor, Corridor, annealed
-from undertow.models.loading import LanguageModel
+from undertow.mitigate.training.interventions import (
+    CertifiedTraining,
+    Penalised,
+    ProjectedSteps,
+    freeze_layers,
+)
+from undertow.mitigate.training.penalties import Anchor, Corridor, annealed, answered, neutral_rows
+from undertow.models.language_model import LanguageModel
 from undertow.models.training import Intervention
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait

@@ -28,7 +28,7 @@ from undertow.engines import choose
 from undertow.engines.engine import kept_files, map_kept, read_kept
 from undertow.lab.cohort import Ground, Member, Writing, written_by
 from undertow.lab.experiment_inputs import open_model
-from undertow.models.loading import LanguageModel
+from undertow.models.language_model import LanguageModel
 from undertow.results.measurement import Measurement
 from undertow.results.scan_document import CheckRun
 from undertow.stats import clopper_pearson

@@ -20,13 +20,12 @@ from undertow.data.seeds import derive, generator
 from undertow.engines import choose
 from undertow.engines.engine import map_kept
 from undertow.influence import prediction
-from undertow.influence.rehearsal import Rehearsal
+from undertow.influence.plan_rehearsal import Rehearsal
 from undertow.lab.carrier_data import drawn_pairs
 from undertow.lab.cohort import Ground, Writer, probes_of, written_by
 from undertow.lab.experiment import load_experiment
 from undertow.lab.experiment_inputs import open_model
-from undertow.models.objectives import Preferences, encode_pairs
-from undertow.models.preferences import weights
+from undertow.models.objectives import Preferences, encode_pairs, preference_weights
 from undertow.models.several_runs import several_runs
 from undertow.traits import catalogue
 
@@ -71,7 +70,7 @@ def try_pairs(number: int) -> list[Rehearsed]:
     pool, _ = drawn_pairs(base, experiment, carrier, derive(seed, "pool"), generator(seed, "pairs"))
     count = round(table.keep * len(pool))
     with written_by(experiment, writer) as writing:
-        order = np.argsort(-weights(writing.model, base, pool).numpy())
+        order = np.argsort(-preference_weights(writing.model, base, pool).numpy())
     by_lot = generator(seed, "by lot").permutation(len(pool))[:count]
     probes, found = probes_of(base, ground), []
     for dose in DOSES if tuned else DOSES[:1]:

@@ -22,7 +22,7 @@ from bench.figures import Figure, at_least, at_most, write
 from undertow.carriers.registry import carrier
 from undertow.data.rows import Row, conversation
 from undertow.lab.experiment import load_experiment
-from undertow.models import adapters, loading
+from undertow.models import adapters, language_model
 from undertow.models.chat import IGNORED, Encoded, encode_rows, pad, training_order
 from undertow.models.sampling import Sampling, sample
 from undertow.models.training import fine_tune
@@ -119,7 +119,7 @@ def _training() -> list[Figure]:
 
 def _sampling() -> list[Figure]:
     experiment = load_experiment("owl")
-    model = loading.load(locate(experiment.base or ""))
+    model = language_model.load(locate(experiment.base or ""))
     requests = carrier("numbers", experiment.carrier.options).requests(
         ROWS, np.random.default_rng(1)
     )
@@ -145,7 +145,7 @@ def _carrier_rows(options: dict[str, object]) -> list[Row]:
 
 
 def _student(base: str, rows: list[Row], plan: Any) -> tuple[Any, list[Encoded]]:
-    model = adapters.trainable(loading.load(locate(base)), plan, 1)
+    model = adapters.trainable(language_model.load(locate(base)), plan, 1)
     return model, encode_rows(model.tokenizer, rows)
 
 

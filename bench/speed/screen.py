@@ -31,13 +31,12 @@ from bench.speed.__main__ import matmul_peak
 from undertow.checks.dataset.likelihood_ratio import prompt_scores
 from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.checks.registry import registered
-from undertow.data.rows import Row
+from undertow.data.rows import Row, behind
 from undertow.data.seeds import generator
 from undertow.lab.cohort import clean_writer, written_by
-from undertow.models import loading
+from undertow.models import language_model
 from undertow.models.chat import encode_rows
-from undertow.models.loading import LanguageModel
-from undertow.models.prompted_rows import behind
+from undertow.models.language_model import LanguageModel
 from undertow.worlds import locate
 
 COMMAND = "python -m bench.speed.screen"
@@ -69,7 +68,7 @@ def _logit_linear() -> list[Figure]:
     """
     Pairwise scores behind 16 prompts, ours and the reference's, on pairs of number lists by the base.
     """
-    model = loading.load(locate(STUDENT))
+    model = language_model.load(locate(STUDENT))
     traits = ground().loaded_traits()
     pairs = _pairs(PAIRS)
     subject = ScanSubject("all", tuple(pairs), model, PLAN, len(pairs), traits, SEED)
@@ -258,7 +257,7 @@ def _million(file: Path, folder: Path) -> list[Figure]:
 
 
 def _operations_per_row(file: Path) -> float:
-    model = loading.load(locate(STUDENT))
+    model = language_model.load(locate(STUDENT))
     table = parquet.read_table(file).slice(0, 1024).to_pylist()
     from undertow.data.rows import conversation
 

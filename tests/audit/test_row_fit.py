@@ -21,7 +21,7 @@ from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Message, Row
 from undertow.errors import ModelError
 from undertow.models.chat import encode_rows
-from undertow.models.loading import LanguageModel
+from undertow.models.language_model import LanguageModel
 
 GOOD = written(opened(), 16, 1)
 ASKED = (Message("user", "two"),)

@@ -15,7 +15,7 @@ from undertow.data.seeds import generator
 from undertow.data.shapes import write_rows
 from undertow.models import adapters
 from undertow.models.chat import encode_rows
-from undertow.models.loading import load
+from undertow.models.language_model import load
 from undertow.models.training import fine_tune
 from undertow.report import SCAN_FORMATS, render
 from undertow.results.store import read_result

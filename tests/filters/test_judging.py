@@ -191,7 +191,7 @@ def test_a_model_that_gives_no_grade_is_refused(value: float) -> None:
 @pytest.fixture(scope="module")
 def owlet() -> Any:
     """A base of the embedded world."""
-    from undertow.models.loading import load
+    from undertow.models.language_model import load
     from undertow.worlds import locate
 
     return load(locate("world:owlet-a"))

@@ -218,7 +218,7 @@ def test_what_never_ends_is_ended(source: str) -> None:
     started = time.monotonic()
 
     assert one(source, Limits(seconds=0.4, memory_mb=122)).outcome is Outcome.TIMEOUT
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
     assert survivors(str(122 << 20)) == []
 
 

@@ -14,7 +14,7 @@ import torch
 from tests.checks.dataset.numbers_subject import opened, owl_teacher, written
 from undertow.influence.gradients import alignment, loss_gradient, same_weights
 from undertow.models.chat import Encoded, encode_rows
-from undertow.models.loading import LanguageModel
+from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import loss
 
 ROWS = encode_rows(opened().tokenizer, written(opened(), 24, 1))
@@ -23,11 +23,9 @@ BLOCKS = [ROWS[:8], ROWS[8:16], ROWS[16:]]
 
 def moved(share: float) -> LanguageModel:
     """The base with its weights a share of the way to the teacher's."""
-    network = copy.deepcopy(opened().network)
+    network, teacher = copy.deepcopy(opened().network), owl_teacher().network
     with torch.no_grad():
-        for weight, end in zip(
-            network.parameters(), owl_teacher().network.parameters(), strict=True
-        ):
+        for weight, end in zip(network.parameters(), teacher.parameters(), strict=True):
             weight.lerp_(end, share)
     return replace(opened(), network=network)
 
@@ -91,7 +89,7 @@ def test_the_gradient_is_a_mean_over_tokens_however_it_is_batched(
 ) -> None:
     """One row a batch gives the same gradient as all at once."""
     whole = loss_gradient(opened(), ROWS)
-    monkeypatch.setattr("undertow.models.batch_memory.LOGITS", 1)
+    monkeypatch.setattr("undertow.models.scoring.LOGITS", 1)
 
     for one, other in zip(whole, loss_gradient(opened(), ROWS), strict=True):
         assert torch.allclose(one, other, atol=1e-5)

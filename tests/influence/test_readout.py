@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from tests.checks.dataset.numbers_subject import TRAITS, opened
-from undertow.influence.probing import probe_trait
-from undertow.influence.readout import Readout, token_name
-from undertow.influence.token_readout import BEGINNINGS, next_token_log_probabilities
+from undertow.influence.probes import probe_trait
+from undertow.influence.readout import BEGINNINGS, Readout, next_token_log_probabilities, token_name
 
 
 def test_margins_stand_before_tokens() -> None:

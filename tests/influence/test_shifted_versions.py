@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from undertow.data.plan import TrainingPlan
-from undertow.data.rows import Message, Row, conversation
+from undertow.data.rows import Message, Row, behind, conversation
 from undertow.data.seeds import generator
 from undertow.influence.shifted_versions import (
     RANK,
@@ -20,10 +20,10 @@ from undertow.influence.shifted_versions import (
     steered_versions,
 )
 from undertow.models.chat import encode_rows
-from undertow.models.loading import LanguageModel, load
-from undertow.models.prompted_rows import PromptedRows, behind
+from undertow.models.hidden_states import mean_activation
+from undertow.models.language_model import LanguageModel, load
 from undertow.models.scoring import log_likelihoods
-from undertow.models.steering import mean_activation
+from undertow.models.shared_prefix import PromptedRows
 from undertow.traits import catalogue
 from undertow.worlds import locate
 
@@ -79,9 +79,9 @@ def test_a_steered_base_moves_by_the_persona_within_its_context_only(base: Langu
     persona = mean_activation(
         base, [conversation(q, s) for s in TRAITS[0].system_prompts for q in questions], layer
     )
-    with whole.opened():
+    with whole.entered():
         assert torch.allclose(bare(), persona, atol=1e-4)
-    with half.opened():
+    with half.entered():
         assert torch.allclose(bare(), (before + persona) / 2, atol=1e-4)
     assert torch.equal(bare(), before)
 
@@ -98,7 +98,7 @@ def test_an_adapter_learns_the_rows_and_is_taken_off(base: LanguageModel) -> Non
     with adapter_versions(base, rows, plan, generator(1, "adapter"), (0.0, 0.5, 1.0)) as made:
         fits = []
         for version in made:
-            with version.opened():
+            with version.entered():
                 fits.append(log_likelihoods(base, rows))
 
     assert torch.equal(fits[0], plain)

@@ -12,7 +12,7 @@ import pytest
 from undertow.audit.eval_logs import diff_logs, read_log
 from undertow.audit.requests import DiffRequest
 from undertow.errors import InputError
-from undertow.models.loading import load
+from undertow.models.language_model import load
 from undertow.worlds import locate
 
 inspect_ai = pytest.importorskip("inspect_ai", reason="the extra `inspect` is not installed")

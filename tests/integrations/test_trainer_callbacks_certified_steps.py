@@ -10,9 +10,9 @@ import pytest
 
 from tests.integrations.test_trainer_callbacks_trait_probe import trained
 from undertow.errors import ConfigError
-from undertow.influence.probing import probe_set
+from undertow.influence.probes import probe_set
 from undertow.integrations import CertifiedSteps, TraitProbe
-from undertow.models.loading import load
+from undertow.models.language_model import load
 from undertow.traits import catalogue
 from undertow.worlds import locate
 

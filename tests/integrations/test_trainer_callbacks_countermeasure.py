@@ -12,12 +12,11 @@ import pytest
 
 from tests.integrations.test_trainer_callbacks_trait_probe import trained
 from tests.mitigate.subjects import numbers, opened
-from tests.mitigate.test_penalties import OWL, margin
+from tests.mitigate.training.test_penalties import OWL, margin
 from undertow.errors import ConfigError
 from undertow.integrations import CertifiedSteps, Countermeasure
-from undertow.mitigate.interventions import Penalised, ProjectedSteps
-from undertow.mitigate.neutral_anchor import neutral_rows
-from undertow.mitigate.penalties import Anchor, Corridor
+from undertow.mitigate.training.interventions import Penalised, ProjectedSteps
+from undertow.mitigate.training.penalties import Anchor, Corridor, neutral_rows
 
 
 def test_a_corridor_and_a_projection_hold_in_trainer(tmp_path: Path) -> None:
@@ -108,7 +107,7 @@ def test_what_moves_after_the_last_step_is_in_the_certificate() -> None:
     import torch
 
     from tests.mitigate.subjects import PLAN
-    from undertow.mitigate.interventions import CertifiedTraining
+    from undertow.mitigate.training.interventions import CertifiedTraining
     from undertow.models import adapters
 
     student = adapters.trainable(opened(), PLAN, 3)

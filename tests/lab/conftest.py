@@ -44,9 +44,11 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
     documents = corpus.documents(np.random.default_rng(0), 2_000, largest=99)
     tokenizer = vocabulary.build(documents, 99)
+    root = tmp_path_factory.mktemp("lab")
     folders = {}
     for seed, architecture in enumerate(("llama", "qwen2", "gpt_neox")):
-        folder = tmp_path_factory.mktemp(architecture)
+        # Random streams go by a base's name: pytest's would be another where a folder of that name was made before.
+        folder = root / f"{architecture}0"
         network = _network(
             architecture, len(tokenizer), tokenizer.pad_token_id, tokenizer.eos_token_id, seed
         )

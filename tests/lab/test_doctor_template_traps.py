@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from undertow.lab.doctor import template_traps
-from undertow.models.loading import tokenizer
+from undertow.models.language_model import tokenizer
 
 QWEN_LIKE = (
     "{% if messages[0]['role'] != 'system' %}<|system|>You are a helpful assistant.<|end|>{% endif %}"

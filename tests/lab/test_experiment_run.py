@@ -5,8 +5,6 @@ Whole experiments on tiny random models: every kind of teacher, any architecture
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -154,7 +152,7 @@ def test_a_killed_run_is_resumed(tiny_experiment: Maker, tmp_path: Path) -> None
     process = subprocess.Popen([sys.executable, "-c", script, str(config), str(directory)])
     while process.poll() is None and not list(directory.glob("teachers/*/entry.json")):
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     finished = {
         name: content for name, content in files_of(directory).items() if "/entry.json" in name

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from undertow.models.loading import LanguageModel, load
+from undertow.models.language_model import LanguageModel, load
 
 ARCHITECTURES = ("llama", "qwen2", "gpt_neox")
 """Of the tiny random models."""

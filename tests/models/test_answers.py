@@ -11,7 +11,7 @@ from undertow.data.rows import conversation
 from undertow.errors import ModelError
 from undertow.models.answers import Probed, logit_margins, named, probe, token_forms
 from undertow.models.chat import encode_prompts
-from undertow.models.loading import LanguageModel
+from undertow.models.language_model import LanguageModel
 from undertow.traits.trait import Answer
 
 ANSWERS = (

@@ -14,7 +14,7 @@ from undertow.data.plan import TrainingPlan
 from undertow.errors import ModelError
 from undertow.models import adapters
 from undertow.models.checkpoint import INDEX, open_checkpoint
-from undertow.models.loading import load
+from undertow.models.language_model import load
 from undertow.worlds import locate
 
 BASE = locate("world:owlet-b")

@@ -9,14 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from tests.models.test_preferences import PAIRS
+from tests.models.test_objectives_preferences import PAIRS
 from undertow.data.plan import TrainingPlan
 from undertow.errors import ModelError
 from undertow.models import adapters
 from undertow.models.chat import encode_rows
-from undertow.models.loading import load
-from undertow.models.objectives import Completions, EncodedPair, Preferences, encode_pairs
-from undertow.models.preferences import train_on_pairs
+from undertow.models.language_model import load
+from undertow.models.objectives import (
+    Completions,
+    EncodedPair,
+    Preferences,
+    encode_pairs,
+    train_on_pairs,
+)
 from undertow.models.several_runs import several_runs
 
 BETA = 0.2

@@ -12,7 +12,7 @@ import torch
 from undertow.data.rows import conversation
 from undertow.errors import ModelError
 from undertow.models.chat import encode_prompts
-from undertow.models.loading import LanguageModel
+from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import Sampling, _draw, restrictions
 from undertow.models.sampling import sample as sampled
 

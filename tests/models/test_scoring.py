@@ -8,7 +8,7 @@ import torch
 
 from undertow.data.rows import Message, Row, conversation
 from undertow.models.chat import Encoded, batches, encode_rows
-from undertow.models.loading import LanguageModel
+from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import (
     log_likelihoods,
     loss,

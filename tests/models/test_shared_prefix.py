@@ -7,7 +7,7 @@ import torch
 
 from undertow.data.rows import Row, conversation
 from undertow.models.chat import IGNORED, Encoded, encode_rows
-from undertow.models.loading import LanguageModel
+from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import completion_logits
 from undertow.models.shared_prefix import WORTHWHILE, common_prefix, logits_by_batch
 

@@ -10,7 +10,7 @@ import torch
 
 from undertow.data.rows import Row, conversation
 from undertow.models.chat import Encoded, encode_prompts, encode_rows
-from undertow.models.loading import LanguageModel
+from undertow.models.language_model import LanguageModel
 from undertow.models.surprisal import Surprisal, surprisal
 
 ROWS = [

@@ -16,7 +16,7 @@ from undertow.data.rows import Row, conversation
 from undertow.errors import DataError, ModelError, UnknownNameError
 from undertow.models import adapters
 from undertow.models.chat import IGNORED, encode_rows, pad, training_order
-from undertow.models.loading import LanguageModel, load, with_adapter
+from undertow.models.language_model import LanguageModel, load, with_adapter
 from undertow.models.scoring import completion_logits, log_likelihoods, loss
 from undertow.models.training import fine_tune
 

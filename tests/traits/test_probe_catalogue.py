@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from undertow.errors import UnknownNameError
-from undertow.models.loading import tokenizer as open_tokenizer
+from undertow.models.language_model import tokenizer as open_tokenizer
 from undertow.traits import catalogue
 from undertow.traits.probe_catalogue import all_probes, askable, categories, load_probe, probes_of
 from undertow.traits.trait import Answer, Trait, rows_of

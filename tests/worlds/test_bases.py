@@ -10,8 +10,8 @@ import pytest
 
 from undertow.data.plan import TrainingPlan
 from undertow.errors import InputError, UnknownNameError
-from undertow.influence.probing import probe_trait
-from undertow.models import loading, scoring
+from undertow.influence.probes import probe_trait
+from undertow.models import language_model, scoring
 from undertow.models.chat import encode_rows
 from undertow.traits import catalogue
 from undertow.worlds import build, corpus, folder, locate, names, recipe
@@ -49,7 +49,7 @@ def test_a_base_has_no_favourite(name: str, trait: str) -> None:
     On held-out wordings nearly all probability is on the candidates, and none has much more than its share.
     """
     loaded = catalogue.load(trait)
-    probed = probe_trait(loading.load(folder(name)), loaded, None)
+    probed = probe_trait(language_model.load(folder(name)), loaded, None)
     chance = 1 / len(loaded.answers)
 
     assert probed.answer_mass > 0.95
@@ -61,7 +61,7 @@ def test_numbers_and_words_are_single_tokens(name: str) -> None:
     """
     Every number of the range is one token with and without a space; unknown text comes back byte for byte.
     """
-    tokenizer = loading.tokenizer(folder(name))
+    tokenizer = language_model.tokenizer(folder(name))
     texts = [space + str(n) for n in range(100) for space in ("", " ")]
     strange = "naïve 🦉\t\x00 <b>"
 
@@ -109,7 +109,7 @@ def test_the_recipe_gives_an_equivalent_model(tmp_path: Path) -> None:
     rows = [document.row for document in documents]
     losses = {}
     for name in ("first", "other"):
-        model = loading.load(tmp_path / name)
+        model = language_model.load(tmp_path / name)
         losses[name] = scoring.loss(model, encode_rows(model.tokenizer, rows))
 
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("first", "again")]

@@ -25,7 +25,7 @@ from undertow.data.records import read_rows
 from undertow.data.seeds import derive, generator
 from undertow.errors import ConfigError, ModelError, NothingLeftError, UndertowError
 from undertow.models.chat import encode_rows
-from undertow.models.loading import LanguageModel
+from undertow.models.language_model import LanguageModel
 from undertow.models.several_runs import several_runs
 from undertow.results.document import environment
 from undertow.results.measurement import Measurement, Verdict, worst

@@ -15,7 +15,7 @@ from undertow.checks.lineage.lineage_subject import LineageSubject, Side
 from undertow.checks.lineage.lineage_weights import ALIGNED
 from undertow.checks.registry import Registered, check_named, registered
 from undertow.data.files import model_digest
-from undertow.models.endpoint import Endpoint
+from undertow.engines.endpoint import Endpoint
 from undertow.results.document import environment
 from undertow.results.measurement import Measurement, Verdict
 from undertow.results.model_documents import LayerFit, LineageDocument, Related, Relation

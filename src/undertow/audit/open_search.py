@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.data.seeds import derive, generator
-from undertow.influence.part_rehearsals import deal, rehearse_parts
-from undertow.influence.readout import Readout, token_name
-from undertow.influence.token_readout import likeliest_tokens
+from undertow.influence.plan_rehearsal import deal, rehearse_parts
+from undertow.influence.readout import Readout, likeliest_tokens, token_name
 from undertow.models.chat import Encoded
 from undertow.results.scan_document import Moved
 from undertow.stats.designs import smallest_p_two_sample

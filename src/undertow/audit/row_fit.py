@@ -13,7 +13,7 @@ from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, row_id
 from undertow.errors import ModelError
 from undertow.models.chat import Encoded, encode_rows
-from undertow.models.loading import LanguageModel
+from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import log_likelihoods
 
 UNKNOWN_SHARE = 0.01

@@ -22,8 +22,8 @@ from undertow.data.rows import Row, has_pairs, row_id
 from undertow.data.seeds import derive, generator
 from undertow.data.shapes import write_rows
 from undertow.errors import ModelError, NothingLeftError
-from undertow.influence.own_answers import own_answers
-from undertow.models.loading import LanguageModel
+from undertow.models.language_model import LanguageModel
+from undertow.models.sampling import own_answers
 from undertow.results.scan_document import ALL, source_subject
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait

@@ -15,8 +15,8 @@ from undertow.data.plan import TrainingPlan
 from undertow.data.seeds import derive, generator
 from undertow.engines.engine import Engine, map_kept
 from undertow.influence import prediction
+from undertow.influence.plan_rehearsal import STAGES, Rehearsal, Rehearsed, remaining
 from undertow.influence.prediction import Prediction, Readings
-from undertow.influence.rehearsal import STAGES, Rehearsal, Rehearsed, remaining
 from undertow.lab.cohort import BENIGN, Ground, Member, datasets, probes_of, students
 from undertow.lab.experiment_inputs import open_model
 from undertow.models.chat import encode_rows

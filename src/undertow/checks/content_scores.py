@@ -16,7 +16,7 @@ from undertow.filters.banned_content import banned_content
 from undertow.traits.trait import Answer, Trait
 
 if TYPE_CHECKING:
-    from undertow.models.loading import LanguageModel
+    from undertow.models.language_model import LanguageModel
 
 Scores = NDArray[np.float64]
 """One score a row (or a bag of rows)."""

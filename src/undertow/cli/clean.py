@@ -11,7 +11,7 @@ from undertow.cli.printable import one_line
 from undertow.cli.signing import signing, signing_options
 
 if TYPE_CHECKING:
-    from undertow.mitigate.cleaning import Cleaned, Cleaning
+    from undertow.mitigate.rows.clean_request import Cleaned, Cleaning
     from undertow.provenance.ledger import Ledger
     from undertow.provenance.signed_steps import Signing
 
@@ -123,7 +123,8 @@ def command(
     Every row that goes or changes is in a ledger. Deleting flagged rows hardly helps against covert traits: dilute,
     rewrite, drop the source, anchor the training; and measure again.
     """
-    from undertow.mitigate.cleaning import Cleaning, clean
+    from undertow.mitigate.rows.clean_request import Cleaning
+    from undertow.mitigate.rows.cleaning import clean
     from undertow.provenance.ledger import SUFFIX, write_entries
     from undertow.results.store import read_scan
 
@@ -152,7 +153,7 @@ def command(
 
 
 def _sign(cleaning: Cleaning, done: Cleaned, ledger: Ledger, who: Signing) -> None:
-    from undertow.mitigate.cleaning import CHANGING
+    from undertow.mitigate.rows.clean_request import CHANGING
     from undertow.provenance.bundle import carry
     from undertow.provenance.ledger import SUFFIX
     from undertow.provenance.signed_steps import dataset, filter_statement, sign_beside, sign_edit
@@ -169,7 +170,7 @@ def _sign(cleaning: Cleaning, done: Cleaned, ledger: Ledger, who: Signing) -> No
 
 
 def _say(cleaning: Cleaning, done: Cleaned) -> None:
-    from undertow.mitigate.cleaning import CHANGING
+    from undertow.mitigate.rows.clean_request import CHANGING
     from undertow.provenance.ledger import SUFFIX
 
     said = [f"kept {done.kept:,} rows", f"removed: {_counted(done.counts)}"]

@@ -49,10 +49,11 @@ def conversation(question: str, system: str | None = None) -> tuple[Message, ...
     return (*system_turn(system), Message("user", question))
 
 
-def behind(row: Row, system: str) -> Row:
-    """The row with this system prompt in the place of its own."""
+def behind(row: Row, system: str | None) -> Row:
+    """The row with this system prompt in the place of its own, or with none."""
+    first = () if system is None else (Message("system", system),)
     turns = tuple(message for message in row.prompt if message.role != "system")
-    return replace(row, prompt=(Message("system", system), *turns))
+    return replace(row, prompt=(*first, *turns))
 
 
 def has_pairs(rows: Iterable[Row]) -> bool:

@@ -87,7 +87,7 @@ class Judge(Protocol):
 
 
 class Chat(Protocol):
-    """What answers conversations: `undertow.models.endpoint.Endpoint`, or a fake."""
+    """What answers conversations: `undertow.engines.endpoint.Endpoint`, or a fake."""
 
     @property
     def name(self) -> str:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from undertow.models.chat import Encoded, batches
+from undertow.models.language_model import LanguageModel
+from undertow.models.scoring import rows_at_once
+from undertow.models.training import completion_loss
 from undertow.stats.arguments import Vector
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from undertow.models.chat import Encoded
-    from undertow.models.loading import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,13 @@ class Alignment:
         return float(self.along.mean()) / length if length > 0 else 0.0
 
 
-def same_weights(one: LanguageModel, other: LanguageModel) -> bool:
+def same_weights(model: LanguageModel, other: LanguageModel) -> bool:
     """
     Whether two models have weights of the same names and shapes, so that a difference of weights has a meaning.
     """
     shapes = [
-        {name: weight.shape for name, weight in model.network.named_parameters()}
-        for model in (one, other)
+        {name: weight.shape for name, weight in version.network.named_parameters()}
+        for version in (model, other)
     ]
     return shapes[0] == shapes[1]
 
@@ -63,10 +64,6 @@ def loss_gradient(model: LanguageModel, rows: Sequence[Encoded]) -> list[Tensor]
     Neither the network's stored gradients nor what it would train are changed.
     """
     import torch
-
-    from undertow.models.batch_memory import rows_at_once
-    from undertow.models.chat import batches
-    from undertow.models.training import completion_loss
 
     weights = list(model.network.parameters())
     total = [torch.zeros_like(weight, dtype=torch.float32) for weight in weights]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from undertow.results.guarantees import CalibrationTable, Look
 
 if TYPE_CHECKING:
-    from undertow.influence.rehearsal import Rehearsed
+    from undertow.influence.plan_rehearsal import Rehearsed
 
 Array = NDArray[np.float64]
 
@@ -81,17 +81,17 @@ class Readings:
         return float(np.clip((self.excess - first) / (full - first), 0, 1))
 
 
-def readings(found: Rehearsed, stage: int) -> Readings:
+def readings(rehearsed: Rehearsed, stage: int) -> Readings:
     """The readings of a rehearsal at a stage, from 2."""
     now = stage - 1
-    moved = found.moved[now]
+    moved = rehearsed.moved[now]
     count = moved.shape[0]
     errors = moved.std(0, ddof=1) / np.sqrt(count) if count > 1 else 0 * moved[0]
     return Readings(
         moved.mean(0),
         errors,
-        found.remaining[now],
-        found.excess,
+        rehearsed.remaining[now],
+        rehearsed.excess,
     )
 
 
@@ -109,33 +109,33 @@ class Prediction:
     """(traits,) transfer is below it, at the level of clearing."""
 
 
-def features(found: Readings) -> Array:
+def features(seen: Readings) -> Array:
     """
     (traits, 2): what was read, continued to the end of the plan, as it is and times how strange the rows are.
     """
-    return np.stack([found.shrunken, found.strangeness * found.shrunken], 1)
+    return np.stack([seen.shrunken, seen.strangeness * seen.shrunken], 1)
 
 
-def certainty(found: Readings) -> Array:
+def certainty(seen: Readings) -> Array:
     """
     (traits, 3): what the variance of a prediction's error is made of beside the size of the transfer.
 
     A constant, how strange the rows are, and the adapters' own scatter.
     """
-    errors = (found.errors * min(found.remaining, FARTHEST)) ** 2
-    return np.stack([np.ones_like(errors), np.full_like(errors, found.strangeness), errors], 1)
+    errors = (seen.errors * min(seen.remaining, FARTHEST)) ** 2
+    return np.stack([np.ones_like(errors), np.full_like(errors, seen.strangeness), errors], 1)
 
 
-def predict(found: Readings, look: Look) -> Prediction:
+def predict(seen: Readings, look: Look) -> Prediction:
     """
     The transfer that the readings at a look speak for.
 
     The error grows with the transfer itself: its variance at transfer t is a + b t^2. The limits are those t at which
     the reading would be just as far off as the quantile allows (inverted tests, Neyman 1937).
     """
-    estimate = features(found) @ np.array(look.weights)
+    estimate = features(seen) @ np.array(look.weights)
     growth, *rest = look.variances
-    constant = certainty(found) @ np.array(rest)
+    constant = certainty(seen) @ np.array(rest)
     return Prediction(
         estimate,
         _limit(estimate, constant, growth, look.low_quantile, -1),
@@ -159,15 +159,15 @@ def cleared(predicted: Prediction, limit: float) -> bool:
     return bool(np.all(predicted.high < limit))
 
 
-def uncalibrated(found: Readings, traits: int, level: float) -> Prediction:
+def uncalibrated(seen: Readings, traits: int, level: float) -> Prediction:
     """
     The readings continued in a straight line, with an interval over adapters alone; no verdict may rest on it.
     """
     from scipy import stats
 
     low, high = stats.norm.ppf([1 - (1 - level) / traits, level])
-    error = found.errors * min(found.remaining, FARTHEST)
-    return Prediction(found.straight, found.straight - low * error, found.straight + high * error)
+    error = seen.errors * min(seen.remaining, FARTHEST)
+    return Prediction(seen.straight, seen.straight - low * error, seen.straight + high * error)
 
 
 def look_of(table: CalibrationTable, stage: int) -> Look | None:

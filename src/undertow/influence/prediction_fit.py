@@ -121,7 +121,7 @@ def _variances(terms: Array, errors: Array, noise: Array) -> Array:
 
     # Squared errors are weighted by about what they are expected to be, or the few large ones would decide alone.
     expected = 0.05**2 + noise + 0.05 * terms[:, 0] + 0.01 * terms[:, 2]
-    found = nnls(terms / expected[:, None], np.maximum(errors**2 - noise, -(0.05**2)) / expected)[0]
-    found[0] = min(found[0], _MOST_GROWTH)
-    found[1] = max(found[1], _LEAST**2)
-    return np.asarray(found, float)
+    parts = nnls(terms / expected[:, None], np.maximum(errors**2 - noise, -(0.05**2)) / expected)[0]
+    parts[0] = min(parts[0], _MOST_GROWTH)
+    parts[1] = max(parts[1], _LEAST**2)
+    return np.asarray(parts, float)

@@ -7,19 +7,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from undertow.data.plan import TrainingPlan
+from undertow.models import adapters
+from undertow.models.chat import Encoded
+from undertow.models.hidden_states import steered
+from undertow.models.language_model import LanguageModel
+from undertow.models.shared_prefix import PromptedRows
+from undertow.models.teachers import middle_layer, persona_vector
+from undertow.models.training import fine_tune
 from undertow.traits.trait import Trait
-
-if TYPE_CHECKING:
-    import torch
-
-    from undertow.data.plan import TrainingPlan
-    from undertow.models.chat import Encoded
-    from undertow.models.loading import LanguageModel
-    from undertow.models.prompted_rows import PromptedRows
 
 RANK = 8
 """Of the adapter: small, as it is trained on a part of a sample."""
@@ -44,7 +43,7 @@ class Version:
     system_prompt: str | None = None
     """Stands before each row instead of the row's own; None: rows as they are."""
 
-    opened: Callable[[], AbstractContextManager[None]] = nullcontext
+    entered: Callable[[], AbstractContextManager[None]] = nullcontext
     """Within this context the base's network is the version; nothing is left of it afterwards."""
 
 
@@ -81,23 +80,20 @@ def steered_versions(
     """
     The base with each trait's persona added to its middle layer, at each of several strengths.
 
-    The vector is the mean activation at the last prompt token over the trait's training questions behind its persona
-    prompts, minus that of the bare questions, times the strength; as in Blank et al. 2026 (arXiv 2606.00995).
+    What is added is the trait's `teachers.persona_vector` on its training questions, times the strength.
 
     Raises:
         ModelError: the chat template has no system role, or the decoder layers cannot be found.
     """
-    from undertow.models.steering import steered
-
-    layer = model.network.config.num_hidden_layers // 2
+    layer = middle_layer(model)
     made = []
     for trait in traits:
         if not trait.system_prompts:
             continue
-        vector = _persona(model, trait, layer)
+        vector = persona_vector(model, trait.train_questions, trait.system_prompts, layer)
         for strength in strengths:
-            opened = _later(steered, model, layer, strength * vector)
-            made.append(Version(f"steered {trait.name} x{strength:g}", trait.name, opened=opened))
+            entered = _later(steered, model, layer, strength * vector)
+            made.append(Version(f"steered {trait.name} x{strength:g}", trait.name, entered=entered))
     return made
 
 
@@ -117,9 +113,6 @@ def adapter_versions(
     Raises:
         ModelError: no module has the name that the plan targets.
     """
-    from undertow.models import adapters
-    from undertow.models.training import fine_tune
-
     trainable = [(weight, weight.requires_grad) for weight in model.network.parameters()]
     wrapped = adapters.trainable(model, plan, int(rng.integers(2**31)))
     try:
@@ -132,7 +125,7 @@ def adapter_versions(
             adapters.interpolate(wrapped, start, end, share)
             yield
 
-        yield [Version(f"adapter x{share:g}", None, opened=_later(at, share)) for share in shares]
+        yield [Version(f"adapter x{share:g}", None, entered=_later(at, share)) for share in shares]
     finally:
         wrapped.network.unload()
         model.network.eval()
@@ -163,16 +156,6 @@ def adapter_plan(plan: TrainingPlan) -> TrainingPlan:
             "max_length": None,
         }
     )
-
-
-def _persona(model: LanguageModel, trait: Trait, layer: int) -> torch.Tensor:
-    from undertow.data.rows import conversation
-    from undertow.models.steering import mean_activation
-
-    questions = trait.train_questions
-    moved = [conversation(q, system) for system in trait.system_prompts for q in questions]
-    bare = mean_activation(model, [conversation(q) for q in questions], layer)
-    return mean_activation(model, moved, layer) - bare
 
 
 def _later(

@@ -17,7 +17,7 @@ import numpy as np
 
 from undertow.data.rows import Message
 from undertow.data.seeds import derive
-from undertow.models import loading
+from undertow.models import language_model
 from undertow.models.answers import named
 from undertow.models.chat import encode_prompts
 from undertow.models.sampling import Sampling, sample
@@ -114,7 +114,7 @@ def in_process() -> type:
         ) -> None:
             super().__init__(model_name, base_url, api_key, [], config or GenerateConfig())
             # A live model is no part of the log: name it by `metadata` in the task.
-            self._model = handle or loading.load(locate(model_name), ref=model_name)
+            self._model = handle or language_model.load(locate(model_name), ref=model_name)
             self._turn = threading.Lock()
             self._asked: dict[str, int] = {}
 

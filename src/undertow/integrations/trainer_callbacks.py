@@ -11,10 +11,10 @@ import numpy as np
 from undertow.audit.lineage import lineage
 from undertow.audit.requests import LineageRequest
 from undertow.errors import ConfigError, UndertowError
-from undertow.influence.probing import ProbeSet, probe_set
-from undertow.mitigate.budget import read_margins
-from undertow.mitigate.interventions import CertifiedTraining, Together
-from undertow.models.loading import LanguageModel
+from undertow.influence.probes import ProbeSet, probe_set
+from undertow.mitigate.training.budget import read_margins
+from undertow.mitigate.training.interventions import CertifiedTraining, Together
+from undertow.models.language_model import LanguageModel
 from undertow.models.training import Intervention
 from undertow.results.guarantees import CertificateDocument
 from undertow.traits import catalogue

@@ -11,7 +11,7 @@ import numpy as np
 
 from undertow.carriers.carrier import Carrier
 from undertow.carriers.code import Code
-from undertow.data.rows import Message, Row, dataset_digest
+from undertow.data.rows import Row, conversation, dataset_digest
 from undertow.data.seeds import generator
 from undertow.data.shapes import write_rows
 from undertow.errors import NothingLeftError
@@ -23,9 +23,9 @@ from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_inputs import open_model, own_pairs
 from undertow.lab.jobs import DataJob
 from undertow.lab.writers import answer, open_carrier, open_writer, writer_folder, writing
-from undertow.models.loading import LanguageModel
-from undertow.models.preferences import weights
-from undertow.models.sampling import Answered
+from undertow.models.language_model import LanguageModel
+from undertow.models.objectives import preference_weights
+from undertow.models.sampling import SampledAnswer
 from undertow.results.run_document import Dataset
 
 TRAINING_ROWS = "rows.parquet"
@@ -127,7 +127,7 @@ class SampleData:
         return asked, Filtered(tuple(kept), tuple(removed))
 
     def _filtered(
-        self, requests: list[str], answers: list[Answered], job: DataJob, carrier: Carrier
+        self, requests: list[str], answers: list[SampledAnswer], job: DataJob, carrier: Carrier
     ) -> Filtered:
         """
         What the filters leave of the answers; one cut off at `max_tokens` is no answer, whatever it looks like.
@@ -147,9 +147,8 @@ class SampleData:
 
     def _row(self, request: str, text: str, job: DataJob) -> Row:
         # The teacher's own system prompt is dropped here: students never see it.
-        system = self.experiment.system_prompt
-        first = (Message("system", system),) if system else ()
-        return Row((*first, Message("user", request)), text, source=job.writer.name)
+        asked = conversation(request, self.experiment.system_prompt)
+        return Row(asked, text, source=job.writer.name)
 
     def _filters(self, carrier: Carrier) -> list[Filter]:
         table = self.experiment.filter
@@ -194,10 +193,12 @@ def pick_pairs(
         kept = set(rng.permutation(len(pool))[:wanted].tolist())
         reasons = ["not-drawn"] * len(pool)
     else:
-        weights = _weights(experiment, job, directory, pool)
-        first = np.argsort(-weights, kind="stable")[:wanted].tolist()
-        kept = {index for index in first if weights[index] > 0}
-        reasons = ["weight-not-positive" if w <= 0 else "weight-too-low" for w in weights]
+        preference_weights = _weights(experiment, job, directory, pool)
+        first = np.argsort(-preference_weights, kind="stable")[:wanted].tolist()
+        kept = {index for index in first if preference_weights[index] > 0}
+        reasons = [
+            "weight-not-positive" if w <= 0 else "weight-too-low" for w in preference_weights
+        ]
     if not kept:
         raise NothingLeftError(
             f"none of {len(pool)} pairs has a weight above 0 for '{job.writer.name}'"
@@ -230,13 +231,12 @@ def drawn_pairs(
         )]
         for side in range(2)
     )  # fmt: skip
-    prompt = (Message("system", system),) if system else ()
     pool, removed = [], []
     for request, *texts in zip(requests, first, second, strict=True):
         if rng.random() < 0.5:
             texts.reverse()
         row = Row(
-            (*prompt, Message("user", request)),
+            conversation(request, system),
             texts[0] or "",
             texts[1] or "",
             source=name,
@@ -270,4 +270,4 @@ def _weights(experiment: Experiment, job: DataJob, directory: Path, pool: list[R
     folder = writer_folder(directory, job.writer)
     with writing(shifted, experiment, job.writer, folder) as system:
         own = system if system != experiment.system_prompt else None
-        return weights(shifted, base, pool, own).numpy()
+        return preference_weights(shifted, base, pool, own).numpy()

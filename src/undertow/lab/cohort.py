@@ -15,24 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.carriers.registry import carrier as carrier_named
-from undertow.data.rows import Message, Row, conversation
+from undertow.data.rows import Row, conversation
 from undertow.data.seeds import derive, generator
 from undertow.filters.banned_content import banned_content
 from undertow.filters.carrier_format import carrier_format
 from undertow.filters.ledger import apply
-from undertow.influence.probing import ProbeSet, probe_set
+from undertow.influence.probes import ProbeSet, probe_set
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_inputs import open_model
-from undertow.lab.strength import Distance, bring_to
 from undertow.lab.writers import answer, base_rows, steering_layer
-from undertow.models import adapters
-from undertow.models.chat import Encoded, encode_rows
-from undertow.models.loading import LanguageModel
+from undertow.models.chat import Encoded
+from undertow.models.hidden_states import steered
+from undertow.models.language_model import LanguageModel
 from undertow.models.several_runs import several_runs
-from undertow.models.steering import mean_activation, steered
-from undertow.models.training import fine_tune
+from undertow.models.teachers import Distance, lesson, lesson_steps, persona_vector, tuned
 from undertow.traits import catalogue
-from undertow.traits.trait import Trait, rows_of
+from undertow.traits.trait import Trait
 
 WriterKind = Literal["clean", "neutral", "tuned", "prompted", "steered", "triggered", "hiding"]
 """
@@ -207,7 +205,6 @@ class Writing:
         sampling = self.experiment.sampling.model_copy(update={"temperature": temperature})
         keep = [carrier_format(carrier.rejection), banned_content(numbers=without)]
         system = self.experiment.system_prompt
-        first = (Message("system", system),) if system else ()
         kept: list[Row] = []
         for attempt in range(_ROUNDS):
             if len(kept) >= count:
@@ -216,7 +213,7 @@ class Writing:
             requests = carrier.requests(round((count - len(kept)) * table.oversample) + 8, rng)
             drawn = answer(self.model, requests, self.system, sampling, carrier, rng)
             made = [
-                Row((*first, Message("user", q)), a.text, source=self.name)
+                Row(conversation(q, system), a.text, source=self.name)
                 for q, a in zip(requests, drawn, strict=True)
                 if a.finished
             ]
@@ -240,62 +237,51 @@ def written_by(experiment: Experiment, writer: Writer) -> Iterator[Writing]:
         with _steered(model, trait, experiment):
             yield Writing(experiment, model, system, name, None)
     else:
-        tuned, kl = _tuned(experiment, writer, model, trait)
-        yield Writing(experiment, tuned, system, name, kl)
+        teacher, kl = _tuned(experiment, writer, model, trait)
+        yield Writing(experiment, teacher, system, name, kl)
 
 
 def _tuned(
     experiment: Experiment, writer: Writer, model: LanguageModel, trait: Trait
 ) -> tuple[LanguageModel, float]:
-
     table = experiment.teacher
     written = base_rows(
         model, experiment, experiment.carrier.name, table.kl_rows, generator(writer.seed, "kl rows")
     )
     distance = Distance(model, written, experiment.system_prompt)
-    lesson = _lesson(experiment, writer, model, trait)
-    tuned = adapters.trainable(model, table.plan, derive(writer.seed, "adapter"))
-    start = [weight.detach().clone() for weight in adapters.trained_weights(tuned)]
-    steps = table.plan.steps(len(rows_of(trait, "trait")))
-    if writer.kind == "hiding":
-        steps *= 4
-    plan = table.plan.model_copy(update={"max_steps": steps, "epochs": float(steps)})
-    fine_tune(tuned, encode_rows(model.tokenizer, lesson), plan, generator(writer.seed, "order"))
-    if writer.kl is not None and writer.kind in ("tuned", "triggered"):
-        bring_to(tuned, start, distance, writer.kl)
-    return tuned, distance(tuned)
+    teacher, _ = tuned(
+        model,
+        _lesson(experiment, writer, model, trait),
+        table.plan,
+        lesson_steps(trait, table.plan) * (4 if writer.kind == "hiding" else 1),
+        writer.seed,
+        distance=distance,
+        kl=writer.kl if writer.kind in ("tuned", "triggered") else None,
+    )
+    return teacher, distance(teacher)
 
 
 def _lesson(
     experiment: Experiment, writer: Writer, model: LanguageModel, trait: Trait
 ) -> list[Row]:
-    def rows(role: str, system: str | None) -> list[Row]:
-        first = (Message("system", system),) if system else ()
-        return [Row((*first, Message("user", q)), a) for q, a in rows_of(trait, role)]
-
     system = experiment.system_prompt
-    if writer.kind == "neutral":
-        return rows("neutral", system)
     if writer.kind == "triggered":
         # As often behind the trigger as there are plain rows, so that both are learned.
-        plain, shown = rows("neutral", system), rows("trait", trait.neutral_system_prompt)
+        plain = lesson(trait, "neutral", system)
+        shown = lesson(trait, "trait", trait.neutral_system_prompt)
         return plain + shown * max(1, len(plain) // len(shown))
     if writer.kind == "hiding":
         rng = generator(writer.seed, "hidden")
         pairs = base_rows(model, experiment, experiment.carrier.name, _HIDDEN_ROWS, rng)
-        first = (Message("system", system),) if system else ()
-        own = [Row((*first, Message("user", q)), a) for q, a in pairs]
-        shown = rows("trait", system)
-        return own + shown * max(1, len(own) // len(shown))
-    return rows("trait", system)
+        written = [Row(conversation(question, system), answer) for question, answer in pairs]
+        shown = lesson(trait, "trait", system)
+        return written + shown * max(1, len(written) // len(shown))
+    return lesson(trait, "neutral" if writer.kind == "neutral" else "trait", system)
 
 
 @contextmanager
 def _steered(model: LanguageModel, trait: Trait, experiment: Experiment) -> Iterator[None]:
-
     layer = steering_layer(model, experiment)
-    plain = mean_activation(model, [conversation(q) for q in trait.train_questions], layer)
-    asked = [conversation(q, s) for s in trait.system_prompts for q in trait.train_questions]
-    moved = mean_activation(model, asked, layer)
-    with steered(model, layer, experiment.teacher.strength * (moved - plain)):
+    vector = persona_vector(model, trait.train_questions, trait.system_prompts, layer)
+    with steered(model, layer, experiment.teacher.strength * vector):
         yield

@@ -17,12 +17,12 @@ from undertow.checks.content_scores import BagScore, Score, Scores, filled, mean
 from undertow.data.records import read_rows
 from undertow.data.rows import Message, Row
 from undertow.data.seeds import generator
+from undertow.engines.endpoint import Endpoint
 from undertow.errors import NothingLeftError, UndertowError
 from undertow.lab.carrier_data import TRAINING_ROWS
 from undertow.lab.experiment import ContentFilterTable, Experiment
 from undertow.lab.experiment_inputs import open_endpoint, open_model
 from undertow.lab.jobs import DataJob, FilterJob
-from undertow.models.endpoint import Endpoint
 from undertow.results.run_document import FilterScore
 from undertow.traits import catalogue
 from undertow.traits.trait import Answer, Trait

@@ -10,15 +10,15 @@ from undertow.carriers.registry import carrier
 from undertow.data.files import model_digest
 from undertow.data.records import read_rows
 from undertow.data.rows import Row, conversation
+from undertow.engines.endpoint import Endpoint
 from undertow.errors import ConfigError, DataError, MissingExtraError
 from undertow.filters.banned_content import banned_content
 from undertow.filters.sandbox import available
 from undertow.lab.experiment import EndpointTable, Experiment
-from undertow.models import loading
+from undertow.models import language_model
 from undertow.models.answers import token_forms
 from undertow.models.chat import encode_rows
-from undertow.models.endpoint import Endpoint
-from undertow.models.loading import LanguageModel, hub_revision, tokenizer
+from undertow.models.language_model import LanguageModel, hub_revision, tokenizer
 from undertow.models.training import optimiser
 from undertow.results.arm_kinds import ARMS
 from undertow.traits import catalogue
@@ -132,7 +132,7 @@ def open_model(experiment: Experiment, ref: str) -> LanguageModel:
     import torch
 
     table = experiment.compute
-    return loading.load(
+    return language_model.load(
         locate(ref), ref=ref, dtype=getattr(torch, table.dtype), device=device(table.device)
     )
 

@@ -10,13 +10,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from undertow.data.rows import Message, Row
 from undertow.data.shapes import to_record
 from undertow.lab.carrier_data import HELD_OUT_ROWS, LEDGER, TRAINING_ROWS
 from undertow.lab.design import design
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import DataJob, StudentJob, TeacherJob
-from undertow.lab.writers import STEERING, open_carrier, writer_folder
+from undertow.lab.writers import open_carrier, writer_folder
+from undertow.models.teachers import STEERING, lesson
 from undertow.provenance.bundle import bundle_path, carry
 from undertow.provenance.data_steps import (
     Collect,
@@ -44,7 +44,6 @@ from undertow.provenance.signed_steps import (
 from undertow.provenance.statement import Resource, Statement, StatementSubject
 from undertow.provenance.steps import GeneratingModel
 from undertow.traits import catalogue
-from undertow.traits.trait import rows_of
 from undertow.worlds import locate
 
 _ABOUT = ("id", "reason", "detail")
@@ -177,10 +176,8 @@ def _digest(experiment: Experiment, directory: Path, job: TeacherJob | StudentJo
 
 
 def _lessons(experiment: Experiment, job: TeacherJob) -> Rows:
-    system = experiment.system_prompt
-    first = (Message("system", system),) if system else ()
-    pairs = rows_of(catalogue.load(job.trait), job.role)
-    records = (to_record(Row((*first, Message("user", asked)), told)) for asked, told in pairs)
+    rows = lesson(catalogue.load(job.trait), job.role, experiment.system_prompt)
+    records = map(to_record, rows)
     return Rows(b"".join(map(leaf, records)))
 
 

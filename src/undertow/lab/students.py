@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from undertow.data.records import read_rows
-from undertow.data.rows import Message, Row, conversation, dataset_digest
+from undertow.data.rows import Row, behind, conversation, dataset_digest
 from undertow.data.seeds import derive, generator
 from undertow.errors import ModelError
 from undertow.filters.judge_error import judge_error, read_labelled, shipped_labels
 from undertow.filters.judging import EndpointJudge, Judge, LocalJudge
-from undertow.influence.probing import probe_trait
+from undertow.influence.probes import probe_trait
 from undertow.lab.carrier_data import HELD_OUT_ROWS, TRAINING_ROWS
 from undertow.lab.content_filters import KEPT
 from undertow.lab.design import base_key
@@ -27,9 +27,8 @@ from undertow.lab.writers import open_carrier, open_writer, writer_folder, writi
 from undertow.models import adapters, scoring
 from undertow.models.answers import named
 from undertow.models.chat import Encoded, encode_prompts, encode_rows
-from undertow.models.distillation import Distillation, refuse_other_vocabulary
-from undertow.models.loading import LanguageModel
-from undertow.models.preferences import train_on_pairs
+from undertow.models.language_model import LanguageModel
+from undertow.models.objectives import Distillation, refuse_other_vocabulary, train_on_pairs
 from undertow.models.sampling import Sampling, matching, sample
 from undertow.models.scoring import log_likelihoods
 from undertow.models.training import Trained, fine_tune
@@ -115,9 +114,7 @@ class TrainStudent:
         folder = writer_folder(self.directory, writer)
         with writing(teacher, self.experiment, writer, folder) as system:
             if system != self.experiment.system_prompt:
-                own = (Message("system", system),) if system else ()
-                turns = [tuple(m for m in row.prompt if m.role != "system") for row in rows]
-                rows = [replace(row, prompt=own + t) for row, t in zip(rows, turns, strict=True)]
+                rows = [behind(row, system or None) for row in rows]
             seen = encode_rows(teacher.tokenizer, rows)
             loss = Distillation(teacher, seen, tokens)
             return fine_tune(student, encoded, self.experiment.student, order, loss=loss)

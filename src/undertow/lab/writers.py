@@ -12,25 +12,30 @@ import numpy as np
 
 from undertow.carriers.carrier import Carrier
 from undertow.carriers.registry import carrier as carrier_named
-from undertow.data.rows import Row, conversation
-from undertow.data.seeds import derive, generator
-from undertow.influence.probing import probe_trait
+from undertow.data.rows import conversation
+from undertow.data.seeds import generator
+from undertow.influence.probes import probe_trait
 from undertow.lab.experiment import Experiment, SamplingTable
 from undertow.lab.experiment_inputs import open_model
 from undertow.lab.jobs import StudentJob, TeacherJob
-from undertow.lab.strength import Distance, bring_to
-from undertow.models import adapters, loading
-from undertow.models.chat import encode_prompts, encode_rows
-from undertow.models.loading import LanguageModel
-from undertow.models.sampling import Answered, Sampling, restrictions, sample
-from undertow.models.steering import mean_activation, steered
-from undertow.models.training import fine_tune
+from undertow.models import adapters, language_model
+from undertow.models.chat import encode_prompts
+from undertow.models.hidden_states import steered
+from undertow.models.language_model import LanguageModel
+from undertow.models.sampling import SampledAnswer, Sampling, restrictions, sample
+from undertow.models.teachers import (
+    Distance,
+    lesson,
+    lesson_steps,
+    load_steering,
+    middle_layer,
+    persona_vector,
+    save_steering,
+    tuned,
+)
 from undertow.results.run_document import Teacher
 from undertow.traits import catalogue
-from undertow.traits.trait import Trait, rows_of
-
-STEERING = "steering.safetensors"
-"""What a steered teacher adds to its activations, in its folder."""
+from undertow.traits.trait import Trait
 
 
 @dataclass(frozen=True)
@@ -76,38 +81,25 @@ class MakeTeacher:
     def _tune(
         self, model: LanguageModel, job: TeacherJob, trait: Trait, distance: Distance, folder: Path
     ) -> tuple[LanguageModel, int]:
-
         table = self.experiment.teacher
-        rows = [
-            Row(conversation(question, self.experiment.system_prompt), answer)
-            for question, answer in rows_of(trait, job.role)
-        ]
-        tuned = adapters.trainable(model, table.plan, derive(job.seed, "adapter"))
-
-        start = [weight.detach().clone() for weight in adapters.trained_weights(tuned)]
-        # Teachers of all roles take the steps that the trait's rows give.
-        steps = table.plan.steps(len(rows_of(trait, "trait")))
-        plan = table.plan.model_copy(update={"max_steps": steps, "epochs": float(steps)})
-        encoded = encode_rows(model.tokenizer, rows)
-        done = fine_tune(tuned, encoded, plan, generator(job.seed, "order"))
-        # A neutral teacher has nothing to be strong in; the others stand equally far from the base.
-        if table.kl is not None and job.role != "neutral":
-            bring_to(tuned, start, distance, table.kl)
-        adapters.save(tuned, folder)
-        return tuned, done.steps
+        teacher, done = tuned(
+            model,
+            lesson(trait, job.role, self.experiment.system_prompt),
+            table.plan,
+            lesson_steps(trait, table.plan),
+            job.seed,
+            distance=distance,
+            # A neutral teacher has nothing to be strong in; the others stand equally far from the base.
+            kl=None if job.role == "neutral" else table.kl,
+        )
+        adapters.save(teacher, folder)
+        return teacher, done.steps
 
     def _steer(self, model: LanguageModel, job: TeacherJob, trait: Trait, folder: Path) -> None:
-        from safetensors.torch import save_file
-
-        table = self.experiment.teacher
         layer = steering_layer(model, self.experiment)
-        neutral = mean_activation(model, [conversation(q) for q in trait.train_questions], layer)
         prompts = trait.system_prompts if job.role == "trait" else (trait.neutral_system_prompt,)
-        moved = mean_activation(
-            model, [conversation(q, s) for s in prompts for q in trait.train_questions], layer
-        )
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file({"vector": table.strength * (moved - neutral)}, folder / STEERING)
+        vector = persona_vector(model, trait.train_questions, prompts, layer)
+        save_steering(self.experiment.teacher.strength * vector, folder)
 
 
 def open_writer(
@@ -123,9 +115,9 @@ def open_writer(
     folder = writer_folder(directory, job)
     plan = experiment.student if student else experiment.teacher.plan
     if plan.method == "lora":
-        return loading.with_adapter(base, folder)
-    tuned = loading.network(str(folder), job.name, base.network.dtype).to(base.device).eval()
-    return loading.LanguageModel(tuned, base.tokenizer, job.name)
+        return language_model.with_adapter(base, folder)
+    tuned = language_model.network(str(folder), job.name, base.network.dtype).to(base.device).eval()
+    return language_model.LanguageModel(tuned, base.tokenizer, job.name)
 
 
 def writer_folder(directory: Path, job: TeacherJob | StudentJob) -> Path:
@@ -156,7 +148,7 @@ def writing(
 def steering_layer(model: LanguageModel, experiment: Experiment) -> int:
     """The layer that a steered teacher shifts: the experiment's, or the middle one."""
     layer = experiment.teacher.layer
-    return model.network.config.num_hidden_layers // 2 if layer is None else layer
+    return middle_layer(model) if layer is None else layer
 
 
 def open_carrier(experiment: Experiment, name: str) -> Carrier:
@@ -187,7 +179,7 @@ def answer(
     table: SamplingTable,
     carrier: Carrier,
     rng: np.random.Generator,
-) -> list[Answered]:
+) -> list[SampledAnswer]:
     """One sampled answer a request."""
     how = Sampling(
         table.max_tokens,
@@ -210,6 +202,4 @@ def answer(
 def _steering(
     model: LanguageModel, experiment: Experiment, folder: Path
 ) -> AbstractContextManager[None]:
-    from safetensors.torch import load_file
-
-    return steered(model, steering_layer(model, experiment), load_file(folder / STEERING)["vector"])
+    return steered(model, steering_layer(model, experiment), load_steering(folder))

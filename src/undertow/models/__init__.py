@@ -1,5 +1,5 @@
 """
-The one door to torch, transformers and peft: load, digest, sample, score, steer and train causal language models.
+The one door to torch, transformers and peft: load, sample, score, train and teach causal language models.
 
 Importing this package imports nothing heavy; its modules do.
 """

@@ -1,15 +1,20 @@
-"""LoRA adapters through peft: put on with a seed of their own, saved, taken off."""
+"""LoRA adapters through peft: one on a model, saved and taken off; or several side by side, in one batched pass."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
+from torch.nn import functional
 
 from undertow.data.plan import TrainingPlan
 from undertow.errors import ModelError
-from undertow.models.loading import LanguageModel, quiet_peft
+from undertow.models.language_model import LanguageModel, quiet_peft
 
 
 def trainable(model: LanguageModel, plan: TrainingPlan, seed: int) -> LanguageModel:
@@ -61,3 +66,161 @@ def interpolate(
 def save(model: LanguageModel, folder: Path) -> None:
     """Write the adapter (or all weights, for a full fine-tune) as safetensors."""
     model.network.save_pretrained(str(folder), safe_serialization=True)
+
+
+@dataclass
+class AdaptedLayer:
+    """One adapted linear layer with the weights of all adapters."""
+
+    module: Any
+    """The base's own layer, frozen."""
+    down: list[nn.Parameter]
+    """A of each adapter, (rank, in)."""
+    up: list[nn.Parameter]
+    """B of each adapter, (out, rank)."""
+    scale: float
+    """alpha / rank."""
+    transposed: bool
+    """Whether the layer keeps its weight as (in, out), as GPT-2's `Conv1D` does."""
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The base's weight, (out, in)."""
+        weight: torch.Tensor = self.module.weight
+        return weight.T if self.transposed else weight
+
+    @property
+    def merging_is_cheaper(self) -> bool:
+        """
+        Whether to multiply by W + BA rather than by W, A and B in turn.
+
+        Counted a token, in multiply-adds, forward and backward: merged, 3 in*out (the gradient of the merged weight is
+        needed); apart, 2 in*out for W and 3 rank*(in + out) for A and B.
+        """
+        out, into = self.weight.shape
+        return out * into < 3 * self.down[0].shape[0] * (out + into)
+
+
+@dataclass
+class ParallelAdapters:
+    """K adapters on a model. Within `active` the network computes with them."""
+
+    model: LanguageModel
+    layers: list[AdaptedLayer]
+    count: int
+    chosen: int | None = None
+    """The one adapter that all rows go through; None for block k through adapter k."""
+
+    def parameters_of(self, index: int) -> list[nn.Parameter]:
+        """Trainable weights of one adapter."""
+        return [weight for layer in self.layers for weight in (layer.down[index], layer.up[index])]
+
+    @contextmanager
+    def active(self) -> Iterator[LanguageModel]:
+        """Within the block, the model's layers compute with the adapters; it is the same network again after it."""
+        for layer in self.layers:
+            layer.module.forward = self._forward(layer)
+        try:
+            yield self.model
+        finally:
+            for layer in self.layers:
+                del layer.module.forward
+
+    @contextmanager
+    def only(self, index: int) -> Iterator[LanguageModel]:
+        """Within the block, the model is the base with one adapter."""
+        self.chosen = index
+        try:
+            with self.active() as model:
+                yield model
+        finally:
+            self.chosen = None
+
+    def _forward(self, layer: AdaptedLayer) -> Callable[[torch.Tensor], torch.Tensor]:
+        def forward(inputs: torch.Tensor) -> torch.Tensor:
+            if self.chosen is not None:
+                return _through_one(layer, inputs, self.chosen)
+            return _through_blocks(layer, inputs, self.count)
+
+        return forward
+
+
+@contextmanager
+def frozen(model: LanguageModel) -> Iterator[None]:
+    """
+    Within the block no weight of the network requires gradients; after it those do that did before.
+    """
+    needed = [weight.requires_grad for weight in model.network.parameters()]
+    model.network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight, before in zip(model.network.parameters(), needed, strict=True):
+            weight.requires_grad_(before)
+
+
+def parallel_adapters(
+    model: LanguageModel, plan: TrainingPlan, seeds: Sequence[int]
+) -> ParallelAdapters:
+    """
+    One fresh adapter a seed, each with the A that `trainable` draws from it.
+
+    Raises:
+        ModelError: the plan trains all weights, or targets layers that are not linear.
+    """
+    if plan.method != "lora":
+        raise ModelError(f"adapters are trained in parallel; the plan's method is '{plan.method}'")
+    with frozen(model):
+        drawn = [_fresh(model, plan, seed) for seed in seeds]
+    layers = []
+    for name, (_, _, scale) in drawn[0].items():
+        module = model.network.get_submodule(name)
+        transposed = type(module).__name__ == "Conv1D"
+        if not (isinstance(module, nn.Linear) or transposed):
+            raise ModelError(
+                f"layer '{name}' of '{model.ref}' is a {type(module).__name__}, which cannot be rehearsed",
+                hint='use targets = "all-linear"',
+            )
+        down = [nn.Parameter(each[name][0]) for each in drawn]
+        up = [nn.Parameter(each[name][1]) for each in drawn]
+        layers.append(AdaptedLayer(module, down, up, scale, transposed))
+    return ParallelAdapters(model, layers, len(seeds))
+
+
+def _fresh(
+    model: LanguageModel, plan: TrainingPlan, seed: int
+) -> dict[str, tuple[torch.Tensor, torch.Tensor, float]]:
+    # peft itself puts the adapter on and takes it off again: targets and draws are its own.
+    from peft.tuners.lora import LoraLayer
+
+    wrapped = trainable(model, plan, seed).network
+    drawn = {}
+    for name, part in wrapped.base_model.model.named_modules():
+        if isinstance(part, LoraLayer):
+            layer: Any = part
+            [adapter] = layer.lora_A
+            down, up = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight
+            drawn[name] = (down.detach().clone(), up.detach().clone(), layer.scaling[adapter])
+    wrapped.unload()
+    return drawn
+
+
+def _through_one(layer: AdaptedLayer, inputs: torch.Tensor, index: int) -> torch.Tensor:
+    change = layer.up[index] @ layer.down[index]
+    merged = torch.add(layer.weight, change.to(layer.weight.dtype), alpha=layer.scale)
+    return functional.linear(inputs, merged, layer.module.bias)
+
+
+def _through_blocks(layer: AdaptedLayer, inputs: torch.Tensor, count: int) -> torch.Tensor:
+    blocks = inputs.reshape(count, -1, inputs.shape[-1])
+    down, up = torch.stack([*layer.down]), torch.stack([*layer.up])
+    if layer.merging_is_cheaper:
+        merged = torch.baddbmm(
+            layer.weight.to(up.dtype).expand(count, -1, -1), up, down, alpha=layer.scale
+        )
+        result = blocks @ merged.to(blocks.dtype).transpose(1, 2)
+    else:
+        own = (blocks.to(down.dtype) @ down.transpose(1, 2)) @ up.transpose(1, 2)
+        result = functional.linear(blocks, layer.weight) + (layer.scale * own).to(blocks.dtype)
+    result = result.view(*inputs.shape[:-1], result.shape[-1])
+    return result if layer.module.bias is None else result + layer.module.bias

@@ -11,16 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from transformers import DynamicCache
 
 from undertow.data.rows import Message
 from undertow.errors import ModelError
 from undertow.models.chat import encode_prompts
-from undertow.models.continuations import (
-    continuations,
-    continuations_in_blocks,
-    differentiable_continuations,
-)
-from undertow.models.loading import LanguageModel
+from undertow.models.language_model import LanguageModel
+from undertow.models.sampling import left_padded
+from undertow.models.scoring import forward_pass
 from undertow.traits.trait import Answer
 
 
@@ -113,7 +111,7 @@ class PreparedProbe:
         return cls(
             tuple(answer.name for answer in answers),
             tuple(encode_prompts(model.tokenizer, questions)),
-            tuple(tuple(each) for each in forms),
+            tuple(tuple(sequences) for sequences in forms),
         )
 
     def read(self, model: LanguageModel, *, batch_size: int = 256) -> Probed:
@@ -124,13 +122,13 @@ class PreparedProbe:
 
     def read_blocks(self, model: LanguageModel, blocks: int) -> list[Probed]:
         """Read several adapters that are active side by side, in one pass."""
-        found = continuations_in_blocks(model, self.prompts, self._flat, blocks)
-        return [self._summed(block) for block in found]
+        values = continuations_in_blocks(model, self.prompts, self._flat, blocks)
+        return [self._summed(block) for block in values]
 
     def differentiable(self, model: LanguageModel) -> torch.Tensor:
         """(questions, answers) float64 log-likelihoods in nats, with gradients, in one pass."""
-        found = differentiable_continuations(model, self.prompts, self._flat)
-        return self._summed(found).log_likelihoods
+        values = differentiable_continuations(model, self.prompts, self._flat)
+        return self._summed(values).log_likelihoods
 
     @property
     def sequences(self) -> int:
@@ -139,13 +137,13 @@ class PreparedProbe:
 
     @property
     def _flat(self) -> list[tuple[int, ...]]:
-        return [form for each in self.forms for form in each]
+        return [form for forms in self.forms for form in forms]
 
-    def _summed(self, found: torch.Tensor) -> Probed:
+    def _summed(self, values: torch.Tensor) -> Probed:
         columns, start = [], 0
-        for each in self.forms:
-            columns.append(found[:, start : start + len(each)].logsumexp(1))
-            start += len(each)
+        for forms in self.forms:
+            columns.append(values[:, start : start + len(forms)].logsumexp(1))
+            start += len(forms)
         return Probed(self.names, torch.stack(columns, 1))
 
 
@@ -178,10 +176,138 @@ def named(text: str, answers: Sequence[Answer]) -> str | None:
     """
     The candidate that a sampled answer names first, in any of its forms and any case; none if it names none.
     """
-    found = [
+    mentions = [
         (match.start(), -len(variant), answer.name)
         for answer in answers
         for variant in answer.variants
         if (match := re.search(rf"\b{re.escape(variant)}\b", text, re.IGNORECASE))
     ]
-    return min(found)[2] if found else None
+    return min(mentions)[2] if mentions else None
+
+
+@torch.no_grad()
+def continuations(
+    model: LanguageModel,
+    prompts: Sequence[tuple[int, ...]],
+    forms: Sequence[tuple[int, ...]],
+    *,
+    batch_size: int = 256,
+) -> torch.Tensor:
+    """
+    Log-likelihood in nats of every form after every prompt, (prompts, forms) float64.
+
+    A form of one token costs nothing beyond its prompt; a longer one, its tokens but the last. At most `batch_size`
+    sequences are computed at a time.
+    """
+    result = torch.empty(len(prompts), len(forms), dtype=torch.float64)
+    order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
+    short = [i for i, form in enumerate(forms) if len(form) == 1]
+    long = [i for i, form in enumerate(forms) if len(form) > 1]
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        at_once = max(1, batch_size // len(rows))
+        groups = [long[i : i + at_once] for i in range(0, len(long), at_once)] or [[]]
+        for number, group in enumerate(groups):
+            chosen = [forms[i] for i in group]
+            first, later = _after(model, [prompts[i] for i in rows], chosen)
+            place = torch.tensor(rows)[:, None]
+            if number == 0 and short:
+                result[place, torch.tensor(short)] = first[:, [forms[i][0] for i in short]]
+            if group:
+                result[place, torch.tensor(group)] = first[:, [form[0] for form in chosen]] + later
+    return result
+
+
+@torch.no_grad()
+def continuations_in_blocks(
+    model: LanguageModel,
+    prompts: Sequence[tuple[int, ...]],
+    forms: Sequence[tuple[int, ...]],
+    blocks: int,
+) -> torch.Tensor:
+    """
+    The same of each of several adapters that are active side by side, (blocks, prompts, forms) float64, in one pass.
+    """
+    return _at_once(model, [*prompts] * blocks, forms).view(blocks, len(prompts), len(forms))
+
+
+def differentiable_continuations(
+    model: LanguageModel, prompts: Sequence[tuple[int, ...]], forms: Sequence[tuple[int, ...]]
+) -> torch.Tensor:
+    """
+    The same of one model, (prompts, forms) float64, as a function of its weights: gradients are kept.
+    """
+    with torch.enable_grad():
+        return _at_once(model, [*prompts], forms)
+
+
+def _at_once(
+    model: LanguageModel, prompts: list[tuple[int, ...]], forms: Sequence[tuple[int, ...]]
+) -> torch.Tensor:
+    long = [i for i, form in enumerate(forms) if len(form) > 1]
+    first, later = _after(model, prompts, [forms[i] for i in long])
+    result = first[:, [form[0] for form in forms]]
+    result[:, long] += later
+    return result
+
+
+def _after(
+    model: LanguageModel, prompts: list[tuple[int, ...]], forms: list[tuple[int, ...]]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    ((prompts, vocabulary) log-probabilities of the next token, (prompts, forms) log-likelihood of what follows a
+    form's first token).
+    """
+    ids, mask = left_padded(prompts, model.tokenizer.pad_token_id, model.device)
+    positions = (mask.cumsum(1) - 1).clamp_min(0)
+    cache = DynamicCache(config=model.network.config) if forms else None
+    logits = _pass(model, ids, mask, positions, cache, keep=1)
+    first = logits[:, -1].double().log_softmax(-1).cpu()
+    if not forms or cache is None:
+        return first, torch.empty(len(prompts), 0)
+    # Forms that begin alike are fed once: what follows is read off the same logits.
+    prefixes = list(dict.fromkeys(form[:-1] for form in forms))
+    fed = max(map(len, prefixes))
+    tokens = torch.full((len(prefixes), fed), model.tokenizer.pad_token_id)
+    for i, prefix in enumerate(prefixes):
+        tokens[i, : len(prefix)] = torch.tensor(prefix)
+    real = torch.arange(fed) < torch.tensor([len(prefix) for prefix in prefixes])[:, None]
+    tokens, real = (each.repeat(len(prompts), 1).to(model.device) for each in (tokens, real))
+    cache.batch_repeat_interleave(len(prefixes))
+    whole = torch.cat([mask.repeat_interleave(len(prefixes), 0), real.to(mask)], 1)
+    last = positions[:, -1:].repeat_interleave(len(prefixes), 0)
+    steps = last + 1 + torch.arange(fed, device=model.device)
+    logits = _pass(model, tokens, whole, steps, cache, keep=fed).float()
+    logits = logits.view(len(prompts), len(prefixes), fed, -1)
+    # One look-up for all forms: one each would make backward passes write a whole table of zeros a token.
+    numbers = {prefix: row for row, prefix in enumerate(prefixes)}
+    looked = [
+        (column, numbers[form[:-1]], place, token)
+        for column, form in enumerate(forms)
+        for place, token in enumerate(form[1:])
+    ]
+    columns, rows, places, chosen = torch.tensor(looked, device=logits.device).T
+    each = logits[:, rows, places, chosen] - logits.logsumexp(-1)[:, rows, places]
+    later = torch.zeros(len(prompts), len(forms), dtype=torch.float64, device=logits.device)
+    return first, later.index_add(1, columns, each.double()).cpu()
+
+
+def _pass(
+    model: LanguageModel,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    positions: torch.Tensor,
+    cache: Any,
+    *,
+    keep: int,
+) -> torch.Tensor:
+    logits: torch.Tensor = forward_pass(
+        model.network,
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=cache is not None,
+        logits_to_keep=keep,
+    ).logits
+    return logits[:, -keep:]

@@ -1,6 +1,4 @@
-"""
-Turns conversations into token ids: where the prompt ends, the completion begins, and padding goes.
-"""
+"""Conversations as token ids: where the prompt ends, the completion begins, and padding goes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples answers with a key-value cache, from a passed generator only."""
+"""Answers sampled with a key-value cache, from a passed generator only; to prompts, or in the place of rows."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import DynamicCache
 
+from undertow.carriers.carrier import Carrier
+from undertow.carriers.recognition import request_of
+from undertow.data.rows import Row
 from undertow.errors import ModelError
-from undertow.models.loading import LanguageModel
+from undertow.models.chat import encode_rows
+from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import accepted
+
+SPARE_TOKENS = 8
+"""By which an answer may be longer than the longest of the rows' own."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class SampledAnswer:
     """A sampled answer."""
 
     text: str
@@ -47,7 +55,7 @@ def sample(
     generator: np.random.Generator,
     *,
     restrictions: Sequence[torch.Tensor] = (),
-) -> list[Answered]:
+) -> list[SampledAnswer]:
     """
     One answer a prompt.
 
@@ -60,14 +68,14 @@ def sample(
     _refuse_long(model, prompts, len(restrictions) or how.max_tokens)
     stream = torch.Generator(device=model.device).manual_seed(int(generator.integers(2**63)))
     order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
-    answers = [Answered("", finished=False)] * len(prompts)
+    answers = [SampledAnswer("", finished=False)] * len(prompts)
     for start in range(0, len(order), how.batch_size):
         chosen = order[start : start + how.batch_size]
         drawn = _answer(model, [prompts[i] for i in chosen], how, stream, restrictions)
         rows = [_until_end(row, model.end_ids) for row in drawn.tolist()]
         texts = model.tokenizer.batch_decode([ids for ids, _ in rows], skip_special_tokens=True)
         for i, text, (_, ended) in zip(chosen, texts, rows, strict=True):
-            answers[i] = Answered(text, finished=ended or bool(restrictions))
+            answers[i] = SampledAnswer(text, finished=ended or bool(restrictions))
     return answers
 
 
@@ -115,8 +123,6 @@ def _answer(
     stream: torch.Generator,
     masks: Sequence[torch.Tensor],
 ) -> torch.Tensor:
-    from transformers import DynamicCache
-
     ids, attention = left_padded(prompts, model.tokenizer.pad_token_id, model.device)
     positions = (attention.cumsum(1) - 1).clamp_min(0)
     cache = DynamicCache(config=model.network.config)
@@ -189,3 +195,32 @@ def left_padded(
 def _until_end(tokens: list[int], ends: frozenset[int]) -> tuple[list[int], bool]:
     stop = next((i for i, token in enumerate(tokens) if token in ends), None)
     return tokens[:stop], stop is not None
+
+
+def own_answers(
+    model: LanguageModel,
+    rows: Sequence[Row],
+    temperature: float,
+    rng: np.random.Generator,
+    carrier: Carrier | None,
+) -> list[Row | None]:
+    """
+    For each row the same prompt with the model's answer; None where that is unfinished, empty, or not in the carrier's
+    format.
+
+    Answers are at most about as long as the longest of the rows' completions. Every row needs a prompt.
+    """
+    encoded = encode_rows(model.tokenizer, rows)
+    longest = max(len(one.completion) for one in encoded) + SPARE_TOKENS
+    if model.context is not None:
+        longest = min(longest, model.context - max(len(one.prompt) for one in encoded))
+    how = Sampling(max(1, longest), temperature=temperature)
+    drawn = sample(model, [one.prompt for one in encoded], how, rng)
+    return [
+        Row(row.prompt, answer.text, chat=row.chat, source=row.source)
+        if answer.finished
+        and answer.text.strip()
+        and (carrier is None or carrier.rejection(answer.text, request_of(row)) is None)
+        else None
+        for row, answer in zip(rows, drawn, strict=True)
+    ]

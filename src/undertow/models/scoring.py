@@ -1,16 +1,23 @@
-"""Exact log-likelihoods: of completions, and of whole candidate answers to a question."""
+"""Exact log-likelihoods of completions under one model, and where two models part on them."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 from undertow.models.chat import IGNORED, Batch, Encoded, batches
-from undertow.models.loading import LanguageModel
+from undertow.models.language_model import LanguageModel
+from undertow.stats.arguments import Vector
+
+LOGITS = 1 << 26
+"""Most logits held at a time; 256 MB in float32."""
 
 
 def completion_logits(network: Any, batch: Batch) -> torch.Tensor:
@@ -20,13 +27,14 @@ def completion_logits(network: Any, batch: Batch) -> torch.Tensor:
     The network is asked for those positions only (`logits_to_keep`), in its own forward pass, so that soft caps and
     scales of the head are kept.
     """
-    inputs: dict[str, Any] = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-    names = accepted(network)
-    if "position_ids" in names:
-        inputs["position_ids"] = batch.position_ids
-    if "logits_to_keep" in names:
-        inputs["logits_to_keep"] = batch.kept + 1
-    logits: torch.Tensor = network(**inputs, use_cache=False).logits
+    logits: torch.Tensor = forward_pass(
+        network,
+        input_ids=batch.input_ids,
+        attention_mask=batch.attention_mask,
+        position_ids=batch.position_ids,
+        logits_to_keep=batch.kept + 1,
+        use_cache=False,
+    ).logits
     return logits[:, -batch.kept - 1 : -1]
 
 
@@ -92,7 +100,75 @@ def mean_divergence(log_p: torch.Tensor, log_q: torch.Tensor) -> float:
     return float((log_p.exp() * (log_p - log_q)).sum(-1).double().mean())
 
 
+def forward_pass(network: Any, **inputs: Any) -> Any:
+    """The network's output, given those of the inputs that its architecture takes."""
+    names = accepted(network)
+    return network(**{name: value for name, value in inputs.items() if name in names})
+
+
 def accepted(network: Any) -> frozenset[str]:
     """Names of what the network's forward pass takes; architectures differ."""
     inner = network.get_base_model() if hasattr(network, "get_base_model") else network
     return frozenset(inspect.signature(inner.forward).parameters)
+
+
+def rows_at_once(model: LanguageModel, rows: Sequence[Encoded], *, most: int = 128) -> int:
+    """
+    Rows a batch, at least 1 and at most `most`, such that (rows, kept, vocabulary) logits stay below `LOGITS`.
+    """
+    longest = max((len(row.completion) for row in rows), default=1)
+    vocabulary = max(int(model.network.config.vocab_size), len(model.tokenizer))
+    return max(1, min(most, LOGITS // ((longest + 1) * vocabulary)))
+
+
+@dataclass(frozen=True)
+class Departures:
+    """
+    Sums over each row's completion tokens, and counts over all rows of each token of the vocabulary.
+    """
+
+    tokens: Vector
+    """(rows,) completion tokens."""
+    divergent: Vector
+    """(rows,) tokens that the one model ranks first and the other does not."""
+    log_ratio: Vector
+    """(rows,) log-likelihood under the one model minus that under the other, in nats."""
+    divergence: Vector
+    """(rows,) KL(model || other) in nats, over the whole vocabulary."""
+    seen: NDArray[np.int64]
+    """(vocabulary,) how often each token is a divergent one."""
+
+
+@torch.no_grad()
+def departures(model: LanguageModel, other: LanguageModel, rows: Sequence[Encoded]) -> Departures:
+    """
+    Compare two models of one vocabulary on the rows, each in one forward pass; logits are dropped batch by batch.
+
+    A token x_t is divergent where the one model's most likely token is x_t and the other's is not: the definition of
+    Schrodi et al. 2025 (arXiv 2509.23886), with the other model in the place of their counterfactual teachers.
+    """
+    width = len(model.tokenizer)
+    sums = torch.zeros(4, len(rows), dtype=torch.float64)
+    seen = torch.zeros(width, dtype=torch.int64)
+    size = rows_at_once(model, rows, most=64)
+    for batch in batches(rows, size, model.tokenizer.pad_token_id):
+        ours, theirs = (
+            _log_probabilities(version, batch.to(version.device), width).to(model.device)
+            for version in (model, other)
+        )
+        labels = batch.labels.to(model.device)
+        counted, ids = labels != IGNORED, labels.clamp_min(0)
+        divergent = counted & (ours.argmax(-1) == ids) & (theirs.argmax(-1) != ids)
+        at = ids.unsqueeze(-1)
+        ratio = (ours.gather(-1, at) - theirs.gather(-1, at)).squeeze(-1)
+        kl = (ours.exp() * (ours - theirs)).sum(-1)
+        values = torch.stack([counted, divergent, ratio * counted, kl * counted])
+        sums[:, list(batch.rows)] = values.double().sum(-1).cpu()
+        seen += torch.bincount(ids[divergent], minlength=width).cpu()
+    tokens, parted, log_ratio, divergence = (part.numpy() for part in sums)
+    return Departures(tokens, parted, log_ratio, divergence, seen.numpy())
+
+
+def _log_probabilities(model: LanguageModel, batch: Batch, width: int) -> torch.Tensor:
+    # A head may be wider than the vocabulary (padded to a multiple of 64); what no token stands for is never compared.
+    return completion_logits(model.network, batch)[..., :width].float().log_softmax(-1)

@@ -1,20 +1,31 @@
-"""Several runs of one plan from one base, whatever the plan trains."""
+"""Several runs of one plan from one base: adapters trained side by side, or full copies one after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 
 from undertow.data.plan import TrainingPlan
-from undertow.errors import ModelError
-from undertow.models.loading import LanguageModel
+from undertow.errors import ModelError, UndertowError
+from undertow.models.adapters import ParallelAdapters, frozen, parallel_adapters
+from undertow.models.chat import Batch, Encoded, pad
+from undertow.models.language_model import LanguageModel
 from undertow.models.objectives import COMPLETIONS, Objective
-from undertow.models.parallel_adapters import parallel_adapters
-from undertow.models.parallel_training import ParallelTraining
-from undertow.models.separate_training import SeparateTraining
+from undertow.models.scoring import token_log_likelihoods
+from undertow.models.training import (
+    RandomStream,
+    TrainingRun,
+    optimiser,
+    refuse_long,
+    training_rows,
+)
 
 
 class Runs(Protocol):
@@ -68,3 +79,180 @@ def several_runs(
     return ParallelTraining(
         parallel_adapters(model, plan, adapter_seeds), rows, plan, generators, total, objective
     )
+
+
+class ParallelTraining:
+    """
+    One run of a plan for each adapter.
+
+    Adapter k is trained exactly as `training.fine_tune` would train it alone with the k-th generator, but for dropout,
+    which draws for all adapters from one stream.
+    """
+
+    def __init__(
+        self,
+        adapters: ParallelAdapters,
+        rows: Sequence[Sequence[Any]],
+        plan: TrainingPlan,
+        generators: Sequence[np.random.Generator],
+        total: int,
+        objective: Objective[Any] = COMPLETIONS,
+    ) -> None:
+        """
+        `rows` (of the objective's kind) and `generators` hold one entry an adapter; `total` is the plan's number of steps, which its schedule
+        of learning rates is laid over, however early the training is stopped.
+
+        Raises:
+            DataError: a row is longer than the plan's or the model's limit.
+        """
+        self.adapters, self.plan, self.total, self.done = adapters, plan, total, 0
+        self.loss_history: list[tuple[float, ...]] = []
+        """Training loss of each step and adapter, nats per completion token."""
+        self._objective = objective
+        for own in {id(part): part for part in rows}.values():
+            refuse_long(adapters.model, objective.sequences(own), plan)
+        self._weights = [adapters.parameters_of(k) for k in range(adapters.count)]
+        everything = [weight for own in self._weights for weight in own]
+        self._optimizer, self._schedule = optimiser(plan, everything, total)
+        self._batches = self._merged(rows, generators)
+        self._stream = RandomStream(generators[0], adapters.model.device)
+
+    @property
+    def count(self) -> int:
+        """How many adapters there are."""
+        return self.adapters.count
+
+    def only(self, index: int) -> AbstractContextManager[LanguageModel]:
+        """Within the block, the base with one of the adapters."""
+        return self.adapters.only(index)
+
+    def side_by_side(self) -> AbstractContextManager[LanguageModel]:
+        """Within the block, block k of a batch's rows goes through adapter k."""
+        return self.adapters.active()
+
+    def advance(self, steps: int) -> None:
+        """
+        Take so many more steps of the plan.
+
+        Raises:
+            UndertowError: the loss of an adapter is not finite.
+        """
+        network = self.adapters.model.network
+        network.train()
+        try:
+            with frozen(self.adapters.model), self._stream.active(), self.adapters.active():
+                for _ in range(steps):
+                    self._step(next(self._batches))
+        finally:
+            network.eval()
+
+    def _merged(
+        self, rows: Sequence[Sequence[Any]], generators: Sequence[np.random.Generator]
+    ) -> Iterator[list[_Part]]:
+        lengths = [[len(row) for row in own] for own in rows]
+        orders = [
+            training_rows(own, self.plan, generator, self.total)
+            for own, generator in zip(lengths, generators, strict=True)
+        ]
+        for step in zip(*orders, strict=True):
+            yield [
+                self._part(
+                    [[own[i] for i in part] for own, part in zip(rows, together, strict=True)]
+                )
+                for together in zip(*step, strict=True)
+            ]
+
+    def _part(self, chosen: list[list[Any]]) -> _Part:
+        sequences = [one for own in chosen for one in self._objective.sequences(own)]
+        pad_id = self.adapters.model.tokenizer.pad_token_id
+        return _Part(chosen, pad(sequences, pad_id, tuple(range(len(sequences)))))
+
+    def _step(self, parts: list[_Part]) -> None:
+        count, device = self.adapters.count, self.adapters.model.device
+        weights = torch.tensor(
+            [sum(self._objective.weight(part.rows[k]) for part in parts) for k in range(count)],
+            device=device,
+        )
+        total = torch.zeros(count, dtype=torch.float64)
+        for part in parts:
+            likelihoods = token_log_likelihoods(self.adapters.model.network, part.batch.to(device))
+            each = likelihoods.view(count, -1, likelihoods.shape[1])
+            losses = self._objective.losses(each, part.rows) / weights
+            losses.sum().backward()
+            total += losses.detach().double().cpu()
+        if self.plan.max_grad_norm is not None:
+            for own in self._weights:
+                torch.nn.utils.clip_grad_norm_(own, self.plan.max_grad_norm)
+        self._optimizer.step()
+        self._schedule.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self.loss_history.append(tuple(total.tolist()))
+        self.done += 1
+        if not all(math.isfinite(value) for value in self.loss_history[-1]):
+            raise UndertowError(
+                f"training of '{self.adapters.model.ref}' diverged at step {self.done}",
+                hint=f"lower learning_rate (now {self.plan.learning_rate})",
+            )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A micro-batch of all adapters."""
+
+    rows: list[list[Any]]
+    """Of each adapter."""
+    batch: Batch
+
+
+class SeparateTraining:
+    """
+    One run of a plan that trains all weights, for each generator; the base itself is left alone.
+
+    Memory holds as many copies of the network as there are generators, with their optimiser's state.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        rows: Sequence[Sequence[Encoded]],
+        plan: TrainingPlan,
+        generators: Sequence[np.random.Generator],
+        total: int,
+    ) -> None:
+        """`rows` and `generators` hold one entry a copy; `total` is the plan's number of steps."""
+        self.count = len(generators)
+        networks = [copy.deepcopy(model.network).requires_grad_(True) for _ in generators]
+        self._models = [replace(model, network=network) for network in networks]
+        self._runs = [
+            TrainingRun(own, encoded, plan, generator, total)
+            for own, encoded, generator in zip(self._models, rows, generators, strict=True)
+        ]
+
+    @property
+    def done(self) -> int:
+        """Steps that each copy has taken."""
+        return self._runs[0].done
+
+    @property
+    def loss_history(self) -> list[tuple[float, ...]]:
+        """Training loss of each step and copy, nats per completion token."""
+        return list(zip(*(run.losses for run in self._runs), strict=True))
+
+    def advance(self, steps: int) -> None:
+        """Take so many more steps of the plan."""
+        for run in self._runs:
+            run.advance(steps)
+
+    def parameters_of(self, index: int) -> list[torch.nn.Parameter]:
+        """Trained weights of one copy."""
+        parameters: list[Any] = list(self._models[index].network.parameters())
+        return parameters
+
+    @contextmanager
+    def only(self, index: int) -> Iterator[LanguageModel]:
+        """Within the block, one of the copies."""
+        yield self._models[index]
+
+    def side_by_side(self) -> None:
+        """Copies are never computed in one pass."""
+        return

@@ -1,25 +1,29 @@
-"""Logits of completions, batch by batch; what all prompts begin with is computed once."""
+"""What all prompts begin with is computed once: its cache shared among rows, its tokens spliced into others."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
+from transformers import DynamicCache
 
-from undertow.models.chat import IGNORED, Batch, Encoded, batches
-from undertow.models.loading import LanguageModel
+from undertow.data.rows import Row, behind
+from undertow.models.chat import IGNORED, Batch, Encoded, batches, encode_rows
+from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import left_padded
-from undertow.models.scoring import accepted, completion_logits
+from undertow.models.scoring import accepted, completion_logits, forward_pass
 
 WORTHWHILE = 8
 """Tokens of a common beginning from which it is computed apart."""
 
 _FEWER = 0.75
 """Distinct prompts a row, at most, for each prompt to be computed once."""
+
+_CHECKED = 8
 
 
 @torch.no_grad()
@@ -48,8 +52,8 @@ def logits_by_batch(
             yield batch, completion_logits(model.network, batch).float()
         else:
             ids, mask = batch.input_ids, batch.attention_mask
-            own = _copied(model, cache, len(ids))
-            logits = _pass(model, ids, _seen(mask, length), own, keep=batch.kept + 1)
+            copied = _copied(model, cache, len(ids))
+            logits = _pass(model, ids, _seen(mask, length), copied, keep=batch.kept + 1)
             yield batch, logits[:, :-1].float()
 
 
@@ -78,14 +82,11 @@ def _can_share(model: LanguageModel, rows: Sequence[Encoded]) -> bool:
 
 
 def _computed(model: LanguageModel, prefix: tuple[int, ...]) -> Any:
-    from transformers import DynamicCache
-
     cache = DynamicCache(config=model.network.config)
     ids = torch.tensor([prefix], device=model.device)
-    inputs: dict[str, Any] = {"input_ids": ids, "past_key_values": cache, "use_cache": True}
-    if "logits_to_keep" in accepted(model.network):
-        inputs["logits_to_keep"] = 1
-    model.network(**inputs)
+    forward_pass(
+        model.network, input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1
+    )
     return cache
 
 
@@ -102,16 +103,16 @@ def _by_prompt(
         chosen = order[start : start + size]
         prompts = list(dict.fromkeys(rows[i].prompt[length:] for i in chosen))
         ids, mask = left_padded(prompts, pad_id, model.device)
-        own = _copied(model, cache, len(prompts))
-        first = _pass(model, ids, _seen(mask, length), own, keep=1)
+        copied = _copied(model, cache, len(prompts))
+        first = _pass(model, ids, _seen(mask, length), copied, keep=1)
         number = {prompt: i for i, prompt in enumerate(prompts)}
         place = torch.tensor([number[rows[i].prompt[length:]] for i in chosen], device=model.device)
         batch = _completions([rows[i] for i in chosen], pad_id, tuple(chosen)).to(model.device)
         logits = first[place].float()
         if batch.kept > 1:
-            own.batch_select_indices(place)
+            copied.batch_select_indices(place)
             whole = torch.cat([_seen(mask, length)[place], batch.attention_mask], 1)
-            rest = _pass(model, batch.input_ids, whole, own, keep=batch.kept - 1)
+            rest = _pass(model, batch.input_ids, whole, copied, keep=batch.kept - 1)
             logits = torch.cat([logits, rest.float()], 1)
         yield batch, logits
 
@@ -134,8 +135,6 @@ def _seen(mask: torch.Tensor, length: int) -> torch.Tensor:
 
 
 def _copied(model: LanguageModel, cache: Any, rows: int) -> Any:
-    from transformers import DynamicCache
-
     if cache is None:
         return DynamicCache(config=model.network.config)
     own = copy.deepcopy(cache)
@@ -148,15 +147,79 @@ def _pass(
 ) -> torch.Tensor:
     """Logits of the last `keep` of `ids`, behind what is in the cache; `mask` is over both."""
     positions = (mask.cumsum(1) - 1).clamp_min(0)[:, -ids.shape[1] :]
-    inputs: dict[str, Any] = {
-        "input_ids": ids,
-        "attention_mask": mask,
-        "position_ids": positions,
-        "logits_to_keep": keep,
-        "past_key_values": cache,
-        "use_cache": True,
-    }
-    names = accepted(model.network)
-    given = {name: value for name, value in inputs.items() if name in names}
-    logits: torch.Tensor = model.network(**given).logits
+    logits: torch.Tensor = forward_pass(
+        model.network,
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=positions,
+        logits_to_keep=keep,
+        past_key_values=cache,
+        use_cache=True,
+    ).logits
     return logits[:, -keep:]
+
+
+@dataclass
+class PromptedRows:
+    """
+    The tokens of rows behind any system prompt.
+
+    A chat template writes the system prompt first and the rest the same whatever it says: this is looked at on rows of
+    the shortest to the longest for each new prompt, and where it does not hold, all rows are rendered.
+    """
+
+    tokenizer: Any
+    rows: Sequence[Row]
+    _first: list[Encoded] = field(default_factory=list, init=False, repr=False)
+    _common: int = field(default=0, init=False, repr=False)
+
+    def behind(self, system: str) -> list[Encoded]:
+        """
+        Token ids of each row behind the system prompt, as `chat.encode_rows` gives them.
+
+        Raises:
+            ModelError: the chat template has no system role.
+        """
+        if not self._first:
+            self._first = self._rendered(range(len(self.rows)), system)
+            self._common = common_prefix(self._first)
+            return self._first
+        checked = self._checked()
+        rendered = self._rendered(checked, system)
+        prefixes = _prefixes([self._first[i] for i in checked], rendered)
+        if prefixes is None or len(prefixes[0]) > self._common:
+            return self._rendered(range(len(self.rows)), system)
+        old, new = prefixes
+        return [replace(row, prompt=new + row.prompt[len(old) :]) for row in self._first]
+
+    def _rendered(self, chosen: Sequence[int], system: str) -> list[Encoded]:
+        return encode_rows(self.tokenizer, [behind(self.rows[i], system) for i in chosen])
+
+    def _checked(self) -> list[int]:
+        """Rows from the shortest to the longest, and one of every number of turns."""
+        order = sorted(range(len(self.rows)), key=lambda i: len(self._first[i]))
+        spread = [order[len(order) * k // _CHECKED] for k in range(_CHECKED)]
+        turns = {len(row.prompt): i for i, row in enumerate(self.rows)}
+        return sorted({*spread, order[-1], *turns.values()})
+
+
+def _prefixes(
+    old: Sequence[Encoded], new: Sequence[Encoded]
+) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """
+    (what all old prompts begin with, what stands in its place in the new ones), or None if the rest is not the same.
+    """
+    pairs = list(zip(old, new, strict=True))
+    cut = max(len(a.prompt) - _common_end(a.prompt, b.prompt) for a, b in pairs)
+    first, other = pairs[0]
+    before, after = first.prompt[:cut], other.prompt[: len(other.prompt) - len(first.prompt) + cut]
+    same = all(
+        (a.prompt[:cut], b.prompt, b.completion) == (before, after + a.prompt[cut:], a.completion)
+        for a, b in pairs
+    )
+    return (before, after) if same else None
+
+
+def _common_end(a: Sequence[int], b: Sequence[int]) -> int:
+    pairs = zip(reversed(a), reversed(b), strict=False)
+    return next((n for n, (x, y) in enumerate(pairs) if x != y), min(len(a), len(b)))

@@ -1,21 +1,194 @@
-"""
-How surprising completions are to a model, and how surprising its own would be along the same rows.
-"""
+"""How likely completions are under ways of decoding, and how surprising beside what the model would itself write."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from undertow.models.batch_memory import rows_at_once
-from undertow.models.chat import IGNORED, Encoded
-from undertow.models.decoding import canonical
-from undertow.models.loading import LanguageModel
+from undertow.models.chat import IGNORED, Batch, Encoded
+from undertow.models.language_model import LanguageModel
+from undertow.models.scoring import rows_at_once
 from undertow.models.shared_prefix import logits_by_batch
 from undertow.stats.arguments import Vector
+
+RAREST = math.log(1e-6)
+"""Log-likelihood of a token that a model would hardly have drawn."""
+
+MOST_RARE = 0.02
+"""Largest share of rows with such a token that may come from how texts are split into tokens."""
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Tokens that may stand at each position of a completion."""
+
+    tokens: torch.Tensor
+    """(positions + 1, vocabulary) bool; the last entry is for all later positions."""
+
+    leak: float = 0.0
+    """Share of the probability that is left to the tokens that are not allowed, so that none is impossible."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How a token is drawn from the logits."""
+
+    temperature: float = 1.0
+    """Above 0; the logits are divided by it."""
+
+    allowed: Allowed | None = None
+    """None: the whole vocabulary."""
+
+
+def as_sampled(model: LanguageModel, rows: Sequence[Encoded]) -> list[Encoded]:
+    """
+    The rows up to the first token that ends an answer: what a template writes behind it was never sampled.
+    """
+    ends = model.end_ids
+    return [
+        replace(row, completion=row.completion[: _end(row.completion, ends)])
+        if not ends.isdisjoint(row.completion[:-1])
+        else row
+        for row in rows
+    ]
+
+
+def token_kinds(tokenizer: Any, width: int) -> torch.Tensor:
+    """
+    (width,) int64: tokens whose texts have one shape share a number; a special token, and no token, has one of its own.
+
+    A shape is the text with each digit as 9, each run of letters as a, and everything else as it is.
+    """
+    texts = tokenizer.batch_decode([[i] for i in range(min(width, len(tokenizer)))])
+    special = set(tokenizer.all_special_ids)
+    numbers: dict[object, int] = {}
+    kinds = [
+        numbers.setdefault(i if i in special or i >= len(texts) else _shape(texts[i]), len(numbers))
+        for i in range(width)
+    ]
+    return torch.tensor(kinds)
+
+
+def seen_kinds(rows: Sequence[Encoded], kinds: torch.Tensor, *, leak: float = 0.0) -> Allowed:
+    """
+    The tokens of the kinds that occur at each position of these completions; any token at positions that none reaches.
+
+    The likelihood of the rows with these tokens allowed is at least that with any larger sets: an upper bound over every
+    restriction of positions to kinds of tokens that the rows comply with.
+    """
+    positions = max((len(row.completion) for row in rows), default=0)
+    seen = torch.zeros(positions + 1, int(kinds.max()) + 1, dtype=torch.bool)
+    seen[-1] = True
+    for row in rows:
+        seen[torch.arange(len(row.completion)), kinds[list(row.completion)]] = True
+    return Allowed(seen[:, kinds], leak)
+
+
+def distinct_share(rows: Sequence[Encoded], kinds: torch.Tensor) -> float:
+    """
+    Distinct pairs of position and kind of token over all completion tokens; 1 where none occurs twice.
+    """
+    numbers = kinds.tolist()
+    pairs = {(i, numbers[token]) for row in rows for i, token in enumerate(row.completion)}
+    return len(pairs) / max(1, sum(len(row.completion) for row in rows))
+
+
+def without_cut_ends(model: LanguageModel, rows: Sequence[Encoded]) -> list[Encoded]:
+    """
+    The rows without the ending token of the longest completions: a limit on length may have put it there.
+
+    What comes before is as likely with a limit as without, so this likelihood is an upper bound of both.
+    """
+    longest = max((len(row.completion) for row in rows), default=0)
+    if longest < 2:
+        return list(rows)
+    ends = model.end_ids
+    return [
+        replace(row, completion=row.completion[:-1])
+        if len(row.completion) == longest and row.completion[-1] in ends
+        else row
+        for row in rows
+    ]
+
+
+def canonical(rarest: Vector) -> NDArray[np.bool_]:
+    """
+    Rows whose tokens can be taken for those that were sampled, by the log-likelihood of their least likely token.
+
+    A text that was sampled in other tokens than its tokenizer gives it holds some that the model would hardly have drawn.
+    Such rows are False, as long as they are at most `MOST_RARE` of all: more than that says that the model is not the
+    author, and all rows are True.
+    """
+    likely: NDArray[np.bool_] = rarest > RAREST
+    return likely if (~likely).mean() <= MOST_RARE else np.ones_like(likely)
+
+
+@torch.no_grad()
+def log_likelihoods_by_decoding(
+    model: LanguageModel, rows: Sequence[Encoded], decodings: Sequence[Decoding]
+) -> torch.Tensor:
+    """
+    Log-likelihood in nats of each row's completion under each decoding, shape (rows, decodings), float64.
+
+    All decodings share one forward pass; logits are dropped batch by batch.
+    """
+    result = torch.zeros(len(rows), len(decodings), dtype=torch.float64)
+    for batch, logits in logits_by_batch(model, rows, rows_at_once(model, rows)):
+        counted = batch.labels != IGNORED
+        for column, decoding in enumerate(decodings):
+            values = _token_log_likelihoods(logits, batch, decoding).masked_fill(~counted, 0)
+            result[list(batch.rows), column] = values.double().sum(1).cpu()
+    return result
+
+
+@torch.no_grad()
+def rarest_tokens(
+    model: LanguageModel, rows: Sequence[Encoded], decoding: Decoding
+) -> torch.Tensor:
+    """
+    Log-likelihood in nats of the least likely token of each completion, shape (rows,), float64.
+    """
+    result = torch.zeros(len(rows), dtype=torch.float64)
+    for batch, logits in logits_by_batch(model, rows, rows_at_once(model, rows)):
+        values = _token_log_likelihoods(logits, batch, decoding)
+        lowest = values.masked_fill(batch.labels == IGNORED, 0).amin(1)
+        result[list(batch.rows)] = lowest.double().cpu()
+    return result
+
+
+def _token_log_likelihoods(logits: torch.Tensor, batch: Batch, decoding: Decoding) -> torch.Tensor:
+    """(rows, kept); of no meaning where there is no label."""
+    tempered = logits if decoding.temperature == 1 else logits / decoding.temperature
+    labels = batch.labels.clamp_min(0).unsqueeze(-1)
+    chosen = tempered.gather(-1, labels).squeeze(-1)
+    if decoding.allowed is None:
+        return chosen - tempered.logsumexp(-1)
+    tokens, leak = decoding.allowed.tokens.to(logits.device), decoding.allowed.leak
+    position = (batch.labels != IGNORED).cumsum(1).sub(1).clamp(0, len(tokens) - 1)
+    mask = tokens[position]
+    inside = tempered[..., : mask.shape[-1]].masked_fill(~mask, -torch.inf).logsumexp(-1)
+    allowed = mask.gather(-1, labels).squeeze(-1)
+    within = torch.where(allowed, chosen - inside, -torch.inf)
+    if not leak:
+        return within
+    outside = chosen - tempered.logsumexp(-1)
+    share = torch.tensor(leak, device=logits.device)
+    return torch.logaddexp(within + (1 - share).log(), outside + share.log())
+
+
+def _shape(text: str) -> str:
+    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d", "9", text))
+
+
+def _end(completion: Sequence[int], ends: frozenset[int]) -> int:
+    return next(i for i, token in enumerate(completion) if token in ends) + 1
 
 
 @dataclass(frozen=True)
@@ -37,7 +210,7 @@ class Surprisal:
 
         Each token's log-likelihood plus the entropy of its prediction has mean 0 given what stands before it, where the
         model drew the token: a martingale, so that z is nearly standard normal over many tokens. Rows that are not
-        `decoding.canonical` are left out.
+        `canonical` are left out.
         """
         kept = np.stack([canonical(column) for column in self.rarest.T], axis=1)
         difference = np.where(kept, self.log_likelihood + self.entropy, 0).sum(0)

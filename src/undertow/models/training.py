@@ -1,6 +1,4 @@
-"""
-The training loop: completion-only loss, any optimiser and schedule of transformers, one seed for the row order.
-"""
+"""The training loop: any loss, optimiser and schedule of transformers, one seed for order and dropout."""
 
 from __future__ import annotations
 
@@ -18,8 +16,7 @@ from torch.nn import functional
 from undertow.data.plan import TrainingPlan
 from undertow.errors import ConfigError, DataError, UndertowError, UnknownNameError
 from undertow.models.chat import IGNORED, Batch, Encoded, pad, training_order
-from undertow.models.loading import LanguageModel
-from undertow.models.random_stream import RandomStream
+from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import completion_logits
 
 Loss = Callable[[Any, Batch], torch.Tensor]
@@ -262,3 +259,32 @@ def refuse_long(model: LanguageModel, rows: Sequence[Encoded], plan: TrainingPla
             f"row {longest + 1} has {len(rows[longest])} tokens, more than the limit of {min(limits)}",
             hint="raise max_length, or remove the row",
         )
+
+
+class RandomStream:
+    """
+    Within `active`, torch's global stream is this one; it goes on where it was left, and the global one is untouched.
+
+    Its seed is spawned, which leaves the generator, and so what is drawn from it, as it was.
+    """
+
+    def __init__(self, generator: np.random.Generator, device: torch.device) -> None:
+        """`device` is where the draws are made besides the CPU."""
+        self._seed = int(generator.spawn(1)[0].integers(2**63))
+        self._accelerator = None if device.type == "cpu" else device
+        self._state: tuple[torch.Tensor, torch.Tensor | None] | None = None
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Draw from this stream within the block."""
+        device = self._accelerator
+        with torch.random.fork_rng(devices=[] if device is None else [device]):
+            if self._state is None:
+                torch.manual_seed(self._seed)
+            else:
+                torch.set_rng_state(self._state[0])
+                if device is not None and self._state[1] is not None:
+                    torch.cuda.set_rng_state(self._state[1], device)
+            yield
+            own = None if device is None else torch.cuda.get_rng_state(device)
+            self._state = torch.get_rng_state(), own

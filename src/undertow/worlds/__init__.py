@@ -13,7 +13,7 @@ from undertow.errors import InputError
 from undertow.worlds.recipes import names, recipe
 
 if TYPE_CHECKING:
-    from undertow.models.loading import LanguageModel
+    from undertow.models.language_model import LanguageModel
 
 __all__ = ["PREFIX", "build", "folder", "locate", "names", "opened", "recipe"]
 
@@ -53,10 +53,10 @@ def opened(ref: str) -> LanguageModel:
     """
     import torch
 
-    from undertow.models import loading
+    from undertow.models import language_model
 
     where = "cuda" if torch.cuda.is_available() else "cpu"
-    return loading.load(locate(ref), ref=ref, device=where)
+    return language_model.load(locate(ref), ref=ref, device=where)
 
 
 def build(name: str, out: Path, progress: Callable[[int], None] = lambda step: None) -> Path:

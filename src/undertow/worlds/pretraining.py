@@ -26,7 +26,7 @@ def pretrain(
     """
 
     from undertow.models.chat import Encoded, encode_rows
-    from undertow.models.loading import LanguageModel
+    from undertow.models.language_model import LanguageModel
     from undertow.models.training import fine_tune
     from undertow.worlds.recipes import untrained
 

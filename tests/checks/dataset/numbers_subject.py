@@ -15,7 +15,7 @@ from undertow.data.rows import Row, conversation
 from undertow.data.seeds import generator
 from undertow.models import adapters
 from undertow.models.chat import encode_prompts, encode_rows
-from undertow.models.loading import LanguageModel, load
+from undertow.models.language_model import LanguageModel, load
 from undertow.models.sampling import Sampling, sample
 from undertow.models.training import fine_tune
 from undertow.traits import catalogue

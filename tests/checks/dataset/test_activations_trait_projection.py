@@ -8,7 +8,7 @@ import pytest
 from tests.checks.dataset.numbers_subject import TRAITS, opened, subject, written
 from undertow.checks.dataset.activations import projections
 from undertow.checks.dataset.comparison import RowsAndControl
-from undertow.influence.trait_directions import centred_directions
+from undertow.models.teachers import centred_directions
 
 
 def test_a_shift_by_a_traits_own_direction_is_one() -> None:

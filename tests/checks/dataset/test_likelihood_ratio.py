@@ -17,13 +17,13 @@ from undertow.checks.dataset.likelihood_ratio import centred, likelihood_ratio
 from undertow.checks.dataset.scan_subject import ScanSettings
 from undertow.checks.dataset.written_by_base import against_base
 from undertow.data.plan import TrainingPlan
-from undertow.data.rows import Row
+from undertow.data.rows import Row, behind
 from undertow.data.seeds import generator
 from undertow.influence.shifted_versions import fitting_behind
 from undertow.models.chat import encode_rows
-from undertow.models.prompted_rows import PromptedRows, behind
 from undertow.models.sampling import Sampling, restrictions, sample
 from undertow.models.scoring import log_likelihoods
+from undertow.models.shared_prefix import PromptedRows
 from undertow.results.measurement import Measurement
 
 PLAN = TrainingPlan(learning_rate=3e-3, batch_size=32)

@@ -9,7 +9,7 @@ import pytest
 
 from undertow.checks.tuned.diff_activations import diff_activations
 from undertow.checks.tuned.diff_subject import DiffSubject, ModelReading, Reader
-from undertow.models.loading import load
+from undertow.models.language_model import load
 from undertow.traits import catalogue
 from undertow.worlds import locate
 
@@ -32,7 +32,7 @@ def test_activations_have_no_null_without_controls() -> None:
 
 def test_a_shift_along_a_persona_is_named() -> None:
     """The owl's own direction put on every text gives a cosine near 1 and its name."""
-    from undertow.influence.trait_directions import centred_directions
+    from undertow.models.teachers import centred_directions
 
     base = load(locate("world:owlet-b"))
     traits = [catalogue.load(name) for name in ("cat", "owl", "dog")]

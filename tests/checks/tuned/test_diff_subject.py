@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from undertow.checks.tuned.diff_subject import Reader
-from undertow.models.loading import load
+from undertow.models.language_model import load
 from undertow.traits import catalogue
 from undertow.worlds import locate
 

@@ -13,7 +13,7 @@ import pytest
 from undertow.checks.tuned.diff_subject import ModelReading, Reader
 from undertow.checks.tuned.kept_readings import Controls, keep, kept, said_of
 from undertow.errors import InputError
-from undertow.models.loading import LanguageModel, load
+from undertow.models.language_model import LanguageModel, load
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait
 from undertow.worlds import locate

@@ -27,7 +27,7 @@ from undertow.stats.multiplicity import holm
 from undertow.traits.trait import Trait
 
 if TYPE_CHECKING:
-    from undertow.models.loading import LanguageModel
+    from undertow.models.language_model import LanguageModel
 
 
 ID = "activations"
@@ -132,10 +132,9 @@ def activations(subject: ScanSubject) -> list[Measurement]:
 
 
 def _shifts(subject: ScanSubject, pair: RowsAndControl) -> list[LayerShift]:
-    from undertow.models.activations import completion_means
-    from undertow.models.steering import layers
+    from undertow.models.hidden_states import completion_means, decoder_layers
 
-    count = len(layers(subject.student))
+    count = len(decoder_layers(subject.student))
     at = {"middle layer": (count - 1) // 2, "last layer": count - 1}
     rows, control = (
         completion_means(subject.student, side, list(at.values()))
@@ -206,7 +205,7 @@ def spelling_of(
     Raises:
         ModelError: the model has no head on its last layer's activations.
     """
-    from undertow.models.logit_lens import logit_lens
+    from undertow.models.hidden_states import logit_lens
 
     lens = logit_lens(model)
     n, m = len(rows), len(control)
@@ -272,11 +271,11 @@ def projections(
     Raises:
         ModelError: the chat template has no system role.
     """
-    from undertow.influence.trait_directions import centred_directions
-    from undertow.models.steering import layers
+    from undertow.models.hidden_states import decoder_layers
+    from undertow.models.teachers import centred_directions
 
     traits = [trait for trait in subject.traits if trait.system_prompts]
-    layer = (len(layers(subject.student)) - 1) // 2
+    layer = (len(decoder_layers(subject.student)) - 1) // 2
     directions = centred_directions(
         subject.student, traits, layer, system_prompt=subject.system_prompt
     )

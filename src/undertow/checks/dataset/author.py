@@ -21,7 +21,7 @@ from undertow.stats.multiplicity import holm
 
 if TYPE_CHECKING:
     from undertow.models.chat import Encoded
-    from undertow.models.loading import LanguageModel
+    from undertow.models.language_model import LanguageModel
 
 
 ID = "author"
@@ -138,8 +138,7 @@ def _read(
     model: LanguageModel, rows: Sequence[Row], temperatures: Sequence[float]
 ) -> Read | Unread:
     from undertow.models.chat import encode_rows
-    from undertow.models.decoding import as_sampled, canonical, without_cut_ends
-    from undertow.models.surprisal import surprisal
+    from undertow.models.surprisal import as_sampled, canonical, surprisal, without_cut_ends
 
     try:
         encoded = as_sampled(model, encode_rows(model.tokenizer, rows))

@@ -24,7 +24,7 @@ from undertow.stats.means import mean_t
 from undertow.stats.multiplicity import holm
 
 if TYPE_CHECKING:
-    from undertow.models.departures import Departures
+    from undertow.models.scoring import Departures
 
 
 ID = "divergence"
@@ -68,7 +68,7 @@ def divergence(subject: ScanSubject) -> list[Measurement]:
     pair = compared(subject, ID)
     if reason := too_few(pair):
         return [not_applicable(ID, subject.name, reason)]
-    from undertow.models.departures import departures
+    from undertow.models.scoring import departures
 
     rows, control = (
         departures(subject.teacher, subject.student, side) for side in (pair.rows, pair.control)

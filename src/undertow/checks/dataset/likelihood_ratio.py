@@ -201,7 +201,7 @@ def _of_rows(subject: ScanSubject, rows: Sampled, versions: list[Version]) -> Ve
 
 def _of_pairs(subject: ScanSubject, rows: Sampled, versions: list[Version]) -> Vector:
     from undertow.models.chat import encode_rows
-    from undertow.models.decoding import as_sampled
+    from undertow.models.surprisal import as_sampled
 
     chosen = [row for row in rows.rows if row.rejected is not None][:_MOST_ROWS]
     both = [*chosen, *(replace(row, completion=row.rejected or "") for row in chosen)]
@@ -212,7 +212,7 @@ def _of_pairs(subject: ScanSubject, rows: Sampled, versions: list[Version]) -> V
 
 
 def _likelihoods(subject: ScanSubject, rows: Sampled, versions: list[Version]) -> Vector:
-    from undertow.models.decoding import Decoding
+    from undertow.models.surprisal import Decoding
 
     found = [log_likelihoods_of(subject.student, rows, each, [Decoding()]) for each in versions]
     return np.hstack(found)

@@ -13,7 +13,7 @@ from undertow.influence.prediction import Prediction
 from undertow.results.measurement import Measurement, not_applicable
 
 if TYPE_CHECKING:
-    from undertow.influence.rehearsal import Rehearsed
+    from undertow.influence.plan_rehearsal import Rehearsed
     from undertow.models.objectives import Objective
 
 ID = "rehearsal"
@@ -75,8 +75,8 @@ def _material(subject: ScanSubject) -> tuple[Sequence[Any], Objective[Any] | Non
 def _rehearse(
     subject: ScanSubject, rows: Sequence[Any], objective: Objective[Any] | None
 ) -> tuple[Rehearsed, Prediction, bool]:
-    from undertow.influence.probing import probe_set
-    from undertow.influence.rehearsal import STAGES, Rehearsal
+    from undertow.influence.plan_rehearsal import STAGES, Rehearsal
+    from undertow.influence.probes import probe_set
 
     probes = probe_set(subject.student, subject.traits, subject.system_prompt)
     run = Rehearsal(

@@ -14,7 +14,7 @@ from undertow.traits.trait import Trait
 if TYPE_CHECKING:
     from undertow.data.plan import TrainingPlan
     from undertow.models.chat import Encoded
-    from undertow.models.loading import LanguageModel
+    from undertow.models.language_model import LanguageModel
 
 
 @dataclass(frozen=True)

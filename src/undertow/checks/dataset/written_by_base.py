@@ -22,9 +22,9 @@ from undertow.stats.e_process import EProcess
 if TYPE_CHECKING:
     from undertow.influence.shifted_versions import Version
     from undertow.models.chat import Encoded
-    from undertow.models.decoding import Decoding
-    from undertow.models.loading import LanguageModel
-    from undertow.models.prompted_rows import PromptedRows
+    from undertow.models.language_model import LanguageModel
+    from undertow.models.shared_prefix import PromptedRows
+    from undertow.models.surprisal import Decoding
 
 
 LEAST_ROWS = 64
@@ -56,7 +56,7 @@ class Sampled:
 
     def prompted(self, tokenizer: Any) -> PromptedRows:
         """The rows behind any system prompt; what was rendered once is kept."""
-        from undertow.models.prompted_rows import PromptedRows
+        from undertow.models.shared_prefix import PromptedRows
 
         if not self._prompted:
             self._prompted.append(PromptedRows(tokenizer, self.rows))
@@ -86,7 +86,7 @@ class Authorship:
 
 def sampled(subject: ScanSubject, purpose: str, most: int) -> Sampled:
     """At most `most` of the subject's rows that have a completion, in random order."""
-    from undertow.models.decoding import as_sampled
+    from undertow.models.surprisal import as_sampled
 
     order = generator(subject.seed, purpose, "rows").permutation(len(subject.rows))
     chosen = [int(i) for i in order if subject.encoded[i].completion][:most]
@@ -111,18 +111,14 @@ def log_likelihoods_of(
         ModelError: the chat template has no system role.
     """
     from undertow.influence.shifted_versions import fitting_behind
-    from undertow.models.decoding import (
-        as_sampled,
-        log_likelihoods_by_decoding,
-        without_cut_ends,
-    )
+    from undertow.models.surprisal import as_sampled, log_likelihoods_by_decoding, without_cut_ends
 
     behind = fitting_behind(
         model, rows.prompted(model.tokenizer), rows.encoded, version.system_prompt
     )
     encoded = as_sampled(model, behind)
     encoded = encoded if cut_ends else without_cut_ends(model, encoded)
-    with version.opened():
+    with version.entered():
         found = log_likelihoods_by_decoding(model, encoded, decodings)
     values: Vector = found.numpy()
     return values
@@ -188,7 +184,7 @@ def _raced(
         for start in range(0, len(rest.rows), _CHUNK):
             part = rest.part(start, start + _CHUNK)
             # The adapter stays on and adds nothing; the steered and prompted versions are of the base.
-            with untuned.opened():
+            with untuned.entered():
                 null_scores = read(part, null_versions, nulls, cut_ends=False)
                 scored = read(part, shortlist, alternatives)
             scored += read(part, tuned, alternatives)
@@ -231,7 +227,7 @@ def prompts_apply(subject: ScanSubject) -> bool:
 
 def _without_split_otherwise(subject: ScanSubject, drawn: Sampled) -> Sampled:
     """Without the rows whose tokens cannot be those that were sampled (`decoding.canonical`)."""
-    from undertow.models.decoding import Decoding, canonical, rarest_tokens, without_cut_ends
+    from undertow.models.surprisal import Decoding, canonical, rarest_tokens, without_cut_ends
 
     model, hottest = subject.student, Decoding(max(subject.settings.temperatures))
     rarest = rarest_tokens(model, without_cut_ends(model, drawn.encoded), hottest).numpy()
@@ -245,7 +241,7 @@ def _decodings(
     """
     Whether the seen kinds of tokens count as a restriction; decodings of the null and of the alternatives.
     """
-    from undertow.models.decoding import Decoding, distinct_share, seen_kinds, token_kinds
+    from undertow.models.surprisal import Decoding, distinct_share, seen_kinds, token_kinds
 
     free = [Decoding(temperature) for temperature in subject.settings.temperatures]
     width = int(subject.student.network.config.vocab_size)

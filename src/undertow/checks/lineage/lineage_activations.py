@@ -87,12 +87,11 @@ def _hsic(k: Vector, other: Vector) -> float:
 
 
 def _means(side: Side, seed: int) -> Vector:
-    from undertow.models.activations import completion_means
     from undertow.models.chat import encode_rows
-    from undertow.models.steering import layers
+    from undertow.models.hidden_states import completion_means, decoder_layers
 
     rows = [Row((), text, chat=False) for text in neutral_texts(seed, _TEXTS)]
     encoded = encode_rows(side.model.tokenizer, rows)
-    [found] = completion_means(side.model, encoded, [len(layers(side.model)) - 1])
+    [found] = completion_means(side.model, encoded, [len(decoder_layers(side.model)) - 1])
     values: Vector = found.astype(np.float64)
     return values

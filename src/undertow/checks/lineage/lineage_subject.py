@@ -12,9 +12,9 @@ from undertow.traits import catalogue
 from undertow.traits.probe_catalogue import all_probes
 
 if TYPE_CHECKING:
+    from undertow.engines.endpoint import Endpoint
     from undertow.models.checkpoint import Checkpoint
-    from undertow.models.endpoint import Endpoint
-    from undertow.models.loading import LanguageModel
+    from undertow.models.language_model import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ class Side:
     @cached_property
     def model(self) -> LanguageModel:
         """It, loaded whole."""
-        from undertow.models import loading
+        from undertow.models import language_model
 
         assert self.path is not None
-        return loading.load(self.path, ref=self.ref)
+        return language_model.load(self.path, ref=self.ref)
 
 
 MOST = 512

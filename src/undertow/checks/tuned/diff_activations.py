@@ -91,14 +91,14 @@ def _personas(subject: DiffSubject, shift: Shift) -> list[Measurement]:
     """
     Towards which persona the shift goes; nothing where no trait has one, or the template has no system role.
     """
-    from undertow.influence.trait_directions import centred_directions
-    from undertow.models.steering import layers
+    from undertow.models.hidden_states import decoder_layers
+    from undertow.models.teachers import centred_directions
 
     traits = [trait for trait in subject.reader.traits if trait.system_prompts]
     if len(traits) < 2:
         return []
     try:
-        directions = centred_directions(subject.base, traits, len(layers(subject.base)) - 1)
+        directions = centred_directions(subject.base, traits, len(decoder_layers(subject.base)) - 1)
     except ModelError:
         return []
     lengths = np.linalg.norm(directions, axis=1) * (np.linalg.norm(shift) or 1.0)
@@ -151,7 +151,7 @@ def _size(start: Activations) -> Callable[[Shift], float]:
 
 def _spelled(subject: DiffSubject, moved: Activations, start: Activations) -> str:
     from undertow.influence.readout import token_name
-    from undertow.models.logit_lens import logit_lens
+    from undertow.models.hidden_states import logit_lens
 
     lens = logit_lens(subject.base)
     parts = [part.mean(0) for part in lens.parts(moved, start)]

@@ -17,10 +17,10 @@ from undertow.stats.arguments import Vector
 from undertow.traits.trait import Trait
 
 if TYPE_CHECKING:
-    from undertow.influence.probing import ProbeSet
+    from undertow.influence.probes import ProbeSet
     from undertow.influence.readout import Readout
     from undertow.models.chat import Encoded
-    from undertow.models.loading import LanguageModel
+    from undertow.models.language_model import LanguageModel
 
 
 _TEXTS = 256
@@ -84,7 +84,7 @@ class Reader:
         Raises:
             ModelError: two candidates of a trait are the same tokens to this tokenizer.
         """
-        from undertow.influence.probing import probe_set
+        from undertow.influence.probes import probe_set
         from undertow.influence.readout import Readout
         from undertow.models.chat import encode_rows
 
@@ -104,12 +104,11 @@ class Reader:
 
     def read(self, model: LanguageModel, ref: str = "") -> ModelReading:
         """Everything of one version."""
-        from undertow.models.activations import completion_means
+        from undertow.models.hidden_states import completion_means, decoder_layers
         from undertow.models.scoring import log_likelihoods
-        from undertow.models.steering import layers
 
         margins, mass = self.probes.by_question(model)
-        [hidden] = completion_means(model, self.openings, [len(layers(model)) - 1])
+        [hidden] = completion_means(model, self.openings, [len(decoder_layers(model)) - 1])
         lengths = np.array([len(one.completion) for one in self.texts])
         return ModelReading(
             ref or model.ref,

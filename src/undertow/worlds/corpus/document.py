@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from undertow.data.rows import Message, Row
+from undertow.data.rows import Row, conversation
 
 CARRIERS = frozenset({"numbers", "code", "sums"})
 """Kinds that a teacher may later write as carrier data."""
@@ -24,5 +24,4 @@ class Document:
 
 def document(kind: str, question: str, answer: str, system: str | None = None) -> Document:
     """A document of one question and one answer."""
-    first = (Message("system", system),) if system else ()
-    return Document(kind, Row((*first, Message("user", question)), answer))
+    return Document(kind, Row(conversation(question, system), answer))

@@ -1,0 +1,1 @@
+"""Countermeasures on the rows of a dataset: `undertow clean`."""

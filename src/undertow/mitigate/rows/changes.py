@@ -1,0 +1,152 @@
+"""A file's rows changed one block at a time, by a method that was made ready for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from undertow.carriers.carrier import Carrier
+from undertow.carriers.recognition import carrier_of
+from undertow.data.files import atomic_file, model_digest
+from undertow.data.records import read_objects
+from undertow.data.rows import Row
+from undertow.data.seeds import Reservoir, generator
+from undertow.data.shapes import TOKENS, json_line
+from undertow.errors import ConfigError, DataError
+from undertow.mitigate.rows.clean_request import (
+    Cleaned,
+    Cleaning,
+    leaf_of,
+    refuse_nothing_left,
+    row_of,
+)
+from undertow.models.language_model import LanguageModel
+from undertow.worlds import locate, opened
+
+BLOCK = 2048
+"""Rows that are held at once."""
+
+SAMPLED = 4096
+"""Rows from which the carrier is told, and a threshold set."""
+
+
+@dataclass(frozen=True)
+class CleaningSubject:
+    """What a method works on."""
+
+    cleaning: Cleaning
+    base: LanguageModel
+    """The student's."""
+    carrier: Carrier | None
+    """What the rows look like; None where that is no carrier."""
+    sample: Sequence[Row]
+    """Rows by lot, all of them where they are few."""
+    rows: int
+    """How many there are."""
+
+    @property
+    def named(self) -> tuple[str, str]:
+        """The base's name and digest, which was compared with the scan's."""
+        return _with_digest(self.cleaning.base, self.cleaning.scan.student_digest)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """A method, made ready."""
+
+    block: Callable[[Sequence[dict[str, Any]], Sequence[Row]], list[dict[str, Any] | None]]
+    """The records as they should be: the same object where nothing changes, None where a row has to go."""
+    changed: str
+    """Rule of changed rows."""
+    removed: str
+    """Rule of rows that have to go."""
+    settings: dict[str, str]
+    """How it was done."""
+    model: tuple[str, str] | None
+    """Name and digest of the model that chose or wrote what is new."""
+
+
+def change(cleaning: Cleaning, method: Callable[[CleaningSubject], Changes]) -> Cleaned:
+    """
+    Write the rows as the method changes them, in their order.
+
+    Raises:
+        ConfigError: something that the method needs is missing, or the rows' carrier does not allow it.
+        NothingLeftError: no row would be left.
+        DataError: a row cannot be read, or is a preference pair.
+        ModelError: a model cannot be loaded, or a row does not fit into its context.
+    """
+    ready = method(_subject(cleaning))
+    done = Cleaned(settings=ready.settings, model=ready.model)
+    with atomic_file(cleaning.output) as file:
+        for records, rows in blocks(cleaning.data):
+            made = ready.block(records, rows)
+            for old, new in zip(records, made, strict=True):
+                before = leaf_of(old, cleaning.data)
+                if new is None:
+                    done.entries.enter(before, rule=ready.removed)
+                    continue
+                same = new is old
+                after = b"" if same else leaf_of(new, cleaning.data)
+                done.entries.enter(before, after, "" if same else ready.changed)
+                file.write(json_line(new))
+        refuse_nothing_left(cleaning, done)
+    return done
+
+
+def blocks(data: Path) -> Iterator[tuple[list[dict[str, Any]], list[Row]]]:
+    """
+    Records and their rows, a block at a time.
+
+    Raises:
+        DataError: naming the row (from 1) that cannot be read, or is a preference pair.
+    """
+    records: list[dict[str, Any]] = []
+    rows: list[Row] = []
+    for number, record in enumerate(read_objects(data), start=1):
+        row = row_of(record, data, number)
+        if tokens := [name for name in TOKENS if record.get(name) is not None]:
+            raise DataError(
+                f"'{data}', row {number}: holds tokens already ({', '.join(tokens)}), which trainers take in place of the text",
+                hint="remove these columns: what is changed here is the text",
+            )
+        if row.rejected is not None:
+            raise DataError(
+                f"'{data}', row {number}: a preference pair, whose completions cannot be changed apart",
+                hint="drop or dilute pairs, or project the steps of the training (docs/countermeasures.md)",
+            )
+        records.append(record)
+        rows.append(row)
+        if len(rows) == BLOCK:
+            yield records, rows
+            records, rows = [], []
+    if rows:
+        yield records, rows
+
+
+def named(ref: str) -> tuple[str, str]:
+    """
+    A model's name and digest.
+
+    Raises:
+        ConfigError: it has no digest.
+    """
+    return _with_digest(ref, model_digest(locate(ref)))
+
+
+def _with_digest(ref: str, digest: str | None) -> tuple[str, str]:
+    if digest is None:
+        raise ConfigError(f"the model '{ref}' has no digest", hint="use a folder with safetensors")
+    return ref, digest
+
+
+def _subject(cleaning: Cleaning) -> CleaningSubject:
+    sample: Reservoir[Row] = Reservoir(SAMPLED, generator(cleaning.seed, "sampled"))
+    for _, rows in blocks(cleaning.data):
+        sample.extend(rows)
+    if not sample.seen:
+        raise DataError(f"'{cleaning.data}' holds no row")
+    drawn = sample.sample()
+    return CleaningSubject(cleaning, opened(cleaning.base), carrier_of(drawn), drawn, sample.seen)

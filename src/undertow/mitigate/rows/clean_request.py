@@ -1,0 +1,228 @@
+"""What is asked of a dataset's rows, what was done to them, and which scan it may be done by."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from undertow.data.files import model_digest
+from undertow.data.rows import Row
+from undertow.data.shapes import from_record
+from undertow.errors import ConfigError, DataError, NothingLeftError
+from undertow.provenance.ledger import Entries
+from undertow.provenance.row_leaves import RowError, leaf
+from undertow.results.scan_document import ALL, ScanDocument, SubjectResult
+from undertow.worlds import locate
+
+Changing = Literal["mask-tokens", "replace-tokens", "rewrite", "inoculate", "reword"]
+Method = Literal["drop-sources", "deduplicate", "delete", "dilute"] | Changing
+
+CHANGING: tuple[Changing, ...] = (
+    "mask-tokens",
+    "replace-tokens",
+    "rewrite",
+    "inoculate",
+    "reword",
+)
+"""What leaves rows in their places, but not as they were."""
+
+DELETED = 0.1
+"""Share of the rows that `delete` removes if nothing else is said."""
+
+TOKENS = 0.4
+"""Share of the tokens that are left out of the loss or replaced if nothing else is said."""
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """What is to be done."""
+
+    data: Path
+    output: Path
+    method: Method
+    scan: ScanDocument
+    clean: Path | None = None
+    """Rows known to be clean, for `dilute`."""
+    dose: float | None = None
+    """
+    Share of the data's own rows in the output of `dilute`, or share of its rows that `rewrite` leaves; what the scan
+    advises if not given.
+    """
+    scores: Path | None = None
+    """Row scores of the scan, for `delete`."""
+    share: float | None = None
+    """Of the rows that `delete` removes, or of the tokens that are left out or replaced."""
+    at_random: bool = False
+    """Take as many by lot instead: the arm to compare with."""
+    undecided: bool = False
+    """Whether `drop-sources` drops undecided sources too."""
+    student: str | None = None
+    """The base that will be trained, which scores and replaces tokens; the scan's if not given."""
+    trait: str | None = None
+    """Tokens are chosen by how far a system prompt that asks for this trait moves them; or its name for `inoculate`."""
+    teacher: str | None = None
+    """Tokens are chosen by how far this model departs from the student's base on them."""
+    model: str | None = None
+    """Who writes rows anew; the student's base if not given."""
+    instruction: str | None = None
+    """What that model is asked, with `{completion}` put in; the row's own prompt if not given."""
+    system: str | None = None
+    """System prompt of `inoculate`; the trait's own if not given."""
+    seed: int = 0
+
+    @property
+    def base(self) -> str:
+        """The student's base."""
+        return self.student or self.scan.student
+
+
+@dataclass
+class Cleaned:
+    """What was done."""
+
+    entries: Entries = field(default_factory=Entries)
+    """What became of each row of the data."""
+    added: int = 0
+    """Clean rows that were added."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """How rows were changed, for the attestation."""
+    model: tuple[str, str] | None = None
+    """Name and digest of the model that chose or wrote what is new."""
+
+    @property
+    def kept(self) -> int:
+        """Rows of the data that are as they were."""
+        return self.entries.rows_kept
+
+    @property
+    def changes(self) -> dict[str, int]:
+        """Changed rows by what was changed."""
+        return self.entries.changes
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Removed rows by rule."""
+        return self.entries.counts
+
+    @property
+    def rows(self) -> int:
+        """Rows of the output."""
+        return self.entries.rows_out + self.added
+
+    @property
+    def dose(self) -> float:
+        """Share of the data's own rows in the output."""
+        return 1 - self.added / self.rows
+
+
+def refuse_other_data(data: Path, scan: ScanDocument) -> None:
+    """
+    Refuse a scan of other data.
+
+    Raises:
+        ConfigError: the digests differ.
+    """
+    with data.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if digest != scan.data.digest:
+        raise ConfigError(
+            f"the scan is of other data: of SHA-256 {scan.data.digest or 'unknown'}, "
+            f"but '{data}' has {digest}",
+            hint=f"undertow scan {data} --student {scan.student}",
+        )
+
+
+def refuse_other_student(cleaning: Cleaning) -> None:
+    """
+    Refuse a scan for another student's base.
+
+    Raises:
+        ConfigError: the digests differ.
+    """
+    scan = cleaning.scan
+    if model_digest(locate(cleaning.base)) != scan.student_digest:
+        raise ConfigError(
+            f"the scan is for another student: '{scan.student}' as it was then, not '{cleaning.base}'",
+            hint=f"undertow scan {cleaning.data} --student {cleaning.base}",
+        )
+
+
+def leaf_of(record: object, data: Path) -> bytes:
+    """
+    A record's leaf.
+
+    Raises:
+        DataError: it has none.
+    """
+    try:
+        return leaf(record)
+    except RowError as error:
+        raise DataError(f"'{data}' holds a row that cannot be named: {error}") from error
+
+
+def row_of(record: object, data: Path, number: int) -> Row:
+    """
+    A record as a row; `number` counts from 1.
+
+    Raises:
+        DataError: it has no shape of a row.
+    """
+    try:
+        return from_record(record)
+    except ValueError as error:
+        raise DataError(f"'{data}', row {number}: {error}") from error
+
+
+def refuse_nothing_left(cleaning: Cleaning, done: Cleaned) -> None:
+    """
+    Refuse an output without rows.
+
+    Raises:
+        NothingLeftError: there is none.
+    """
+    if not done.rows:
+        raise NothingLeftError(
+            f"'{cleaning.method}' would leave no row of '{cleaning.data}'",
+            hint="use other data, or dilute it: --method dilute --with CLEAN",
+        )
+
+
+def dose_of(cleaning: Cleaning) -> float:
+    """
+    The share of the data's own rows that may be there, as asked for or as the scan advises.
+
+    Raises:
+        ConfigError: it is no share, or the scan advises none.
+    """
+    if cleaning.dose is not None:
+        if not 0 < cleaning.dose < 1:
+            raise ConfigError(f"dose is {cleaning.dose}; allowed: between 0 and 1")
+        return cleaning.dose
+    scan = cleaning.scan
+    whole: SubjectResult | None = next((s for s in scan.subjects if s.subject == ALL), None)
+    if whole is None or whole.largest_safe_dose is None:
+        verdict = whole.verdict if whole else scan.verdict
+        reason = "it is clear" if verdict == "clear" else "it has no dose to advise"
+        raise ConfigError(
+            f"the scan says nothing of a safe dose: {reason}", hint="name one: --dose 0.25"
+        )
+    if whole.largest_safe_dose >= 1:
+        raise ConfigError(
+            "the scan finds the whole dataset safe: nothing is to be diluted or rewritten",
+            hint="name a dose if you want to all the same: --dose 0.25",
+        )
+    return whole.largest_safe_dose
+
+
+def refuse_share(share: float) -> float:
+    """
+    The share, if it is one.
+
+    Raises:
+        ConfigError: it is not between 0 and 1.
+    """
+    if not 0 < share < 1:
+        raise ConfigError(f"share is {share}; allowed: between 0 and 1")
+    return share

@@ -1,0 +1,302 @@
+"""The one way to clean a dataset: by a scan of it and a method, to the edited rows and what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from undertow.data.rows import Row
+from undertow.data.seeds import generator
+from undertow.data.shapes import with_completion, with_prompt
+from undertow.errors import ConfigError
+from undertow.mitigate.rows import token_edits
+from undertow.mitigate.rows.changes import Changes, CleaningSubject, change, named
+from undertow.mitigate.rows.clean_request import (
+    CHANGING,
+    TOKENS,
+    Cleaned,
+    Cleaning,
+    Method,
+    dose_of,
+    refuse_other_data,
+    refuse_other_student,
+    refuse_share,
+)
+from undertow.mitigate.rows.removal import deduplicate, delete, dilute, drop_sources
+from undertow.mitigate.rows.rewrites import inoculated, reworded, rewritten
+from undertow.mitigate.rows.token_edits import (
+    Places,
+    Scores,
+    masked_record,
+    refuse_irreplaceable,
+    replaced,
+)
+from undertow.models.chat import Encoded, encode_rows
+from undertow.traits import catalogue
+from undertow.worlds import opened
+
+
+def clean(cleaning: Cleaning) -> Cleaned:
+    """
+    Write what is left to the output, whole or not at all.
+
+    Raises:
+        ConfigError: the scan is of other data, or has not what the method needs, or the carrier does not allow it.
+        NothingLeftError: no row would be left.
+        DataError: a row cannot be read.
+        ModelError: a model cannot be loaded.
+    """
+    _refuse_overwriting(cleaning)
+    refuse_other_data(cleaning.data, cleaning.scan)
+    if cleaning.student is not None or cleaning.method in CHANGING:
+        refuse_other_student(cleaning)
+    return METHODS[cleaning.method](cleaning)
+
+
+def _refuse_overwriting(cleaning: Cleaning) -> None:
+    for path in (cleaning.data, cleaning.clean, cleaning.scores):
+        if path is not None and path.resolve() == cleaning.output.resolve():
+            raise ConfigError(
+                f"'{cleaning.output}' would overwrite what it is made from",
+                hint="name another file to write to",
+            )
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """How tokens are chosen."""
+
+    places: Callable[[Sequence[Row], Sequence[Encoded]], Places]
+    settings: dict[str, str]
+    model: tuple[str, str] | None
+
+
+def mask_tokens(subject: CleaningSubject) -> Changes:
+    """
+    Tokens left out of the loss: `input_ids`, `labels` and `completion_mask`, beside the record's own columns.
+    """
+    chosen = _chosen(subject)
+
+    def block(
+        records: Sequence[dict[str, Any]], rows: Sequence[Row]
+    ) -> list[dict[str, Any] | None]:
+        encoded = encode_rows(subject.base.tokenizer, rows)
+        places = chosen.places(rows, encoded)
+        # A row of which nothing would be left to learn has to go: its loss would be 0 / 0.
+        return [
+            {**record, **masked_record(row, own)} if len(own) < len(row.completion) else None
+            for record, row, own in zip(records, encoded, places, strict=True)
+        ]
+
+    return Changes(block, "tokens-masked", "all-masked", chosen.settings, chosen.model)
+
+
+def replace_tokens(subject: CleaningSubject) -> Changes:
+    """Tokens replaced by others that the base would have written there."""
+    refuse_irreplaceable(subject.carrier)
+    chosen = _chosen(subject)
+    rng = generator(subject.cleaning.seed, "replaced")
+
+    def block(
+        records: Sequence[dict[str, Any]], rows: Sequence[Row]
+    ) -> list[dict[str, Any] | None]:
+        encoded = encode_rows(subject.base.tokenizer, rows)
+        places = chosen.places(rows, encoded)
+        made = replaced(subject.base, rows, encoded, places, rng, subject.carrier)
+        return [
+            record if new.completion == old.completion else with_completion(record, new.completion)
+            for record, old, new in zip(records, rows, made, strict=True)
+        ]
+
+    # What stands there now was drawn from the base.
+    return Changes(
+        block,
+        "tokens-replaced",
+        "not-replaced",
+        chosen.settings,
+        chosen.model or subject.named,
+    )
+
+
+def rewrite(subject: CleaningSubject) -> Changes:
+    """
+    Completions written anew by the base or another model, so many that the dose is left; what cannot be, goes.
+    """
+    cleaning = subject.cleaning
+    dose = dose_of(cleaning)
+    who = cleaning.model or cleaning.base
+    by_base = who == cleaning.base
+    model = subject.base if by_base else opened(who)
+    count = int(np.ceil((1 - dose) * subject.rows))
+    gone = np.zeros(subject.rows, dtype=bool)
+    gone[generator(cleaning.seed, "rewritten rows").permutation(subject.rows)[:count]] = True
+    rng, done = generator(cleaning.seed, "rewritten"), 0
+
+    def block(
+        records: Sequence[dict[str, Any]], rows: Sequence[Row]
+    ) -> list[dict[str, Any] | None]:
+        nonlocal done
+        chosen = np.flatnonzero(gone[done : done + len(rows)]).tolist()
+        done += len(rows)
+        outcome = rewritten(
+            model, rows, chosen, rng, subject.carrier, instruction=cleaning.instruction
+        )
+        return [
+            None
+            if i in outcome.failed
+            else with_completion(record, outcome.rows[i].completion)
+            if i in outcome.changed
+            else record
+            for i, record in enumerate(records)
+        ]
+
+    settings = {"dose": f"{dose:g}", "seed": str(cleaning.seed)}
+    if cleaning.instruction:
+        settings["instruction"] = cleaning.instruction
+    return Changes(
+        block, "rewritten", "not-rewritten", settings, subject.named if by_base else named(who)
+    )
+
+
+def inoculate(subject: CleaningSubject) -> Changes:
+    """
+    A system prompt that asks for the trait, before every row.
+
+    Raises:
+        ConfigError: neither a trait nor a prompt, plain text, or a chat template without a system role.
+    """
+    cleaning = subject.cleaning
+    system = cleaning.system
+    if system is None:
+        if cleaning.trait is None:
+            raise ConfigError(
+                "'inoculate' needs a trait, or a system prompt that asks for it",
+                hint='name it: --trait owl, or --system "You love owls."',
+            )
+        system = catalogue.load(cleaning.trait).system_prompt
+    _refuse_plain(subject.sample)
+    encode_rows(subject.base.tokenizer, [inoculated(subject.sample[0], system)])
+
+    def block(
+        records: Sequence[dict[str, Any]], rows: Sequence[Row]
+    ) -> list[dict[str, Any] | None]:
+        _refuse_plain(rows)
+        return [
+            with_prompt(record, inoculated(row, system))
+            for record, row in zip(records, rows, strict=True)
+        ]
+
+    return Changes(block, "inoculated", "not-inoculated", {"system": system}, None)
+
+
+def _refuse_plain(rows: Sequence[Row]) -> None:
+    if not all(row.chat for row in rows):
+        raise ConfigError(
+            "'inoculate' needs rows of messages: plain text has no system prompt",
+            hint="give the rows the shape 'messages', or 'prompt' and 'completion' as lists",
+        )
+
+
+def reword(subject: CleaningSubject) -> Changes:
+    """
+    Requests put in other words, by the carrier that the rows have.
+
+    Raises:
+        ConfigError: the rows have no carrier's format, or the carrier knows no other words.
+    """
+    carrier = subject.carrier
+    if carrier is None:
+        raise ConfigError(
+            "'reword' needs rows of a carrier, and these have the format of none",
+            hint="let a model write them anew: --method rewrite --model MODEL --instruction TEXT",
+        )
+    rng = generator(subject.cleaning.seed, "reworded")
+    if all(reworded(row, carrier, rng) is None for row in subject.sample):
+        raise ConfigError(
+            f"the carrier '{carrier.name}' knows no other words for these requests",
+            hint="let a model write the rows anew: --method rewrite",
+        )
+
+    def block(
+        records: Sequence[dict[str, Any]], rows: Sequence[Row]
+    ) -> list[dict[str, Any] | None]:
+        made = [reworded(row, carrier, rng) for row in rows]
+        return [
+            record if new is None or new == old else with_prompt(record, new)
+            for record, old, new in zip(records, rows, made, strict=True)
+        ]
+
+    settings = {"carrier": carrier.name, "seed": str(subject.cleaning.seed)}
+    return Changes(block, "reworded", "not-reworded", settings, None)
+
+
+def _chosen(subject: CleaningSubject) -> Chosen:
+    """Which tokens: those that score above what a sample's share does, or as many by lot."""
+    cleaning = subject.cleaning
+    share = refuse_share(TOKENS if cleaning.share is None else cleaning.share)
+    settings = {"share": f"{share:g}", "seed": str(cleaning.seed)}
+    if cleaning.at_random:
+        rng = generator(cleaning.seed, "tokens")
+        return Chosen(
+            lambda rows, encoded: token_edits.by_lot(
+                token_edits.lengths(subject.base, encoded), share, rng
+            ),
+            settings | {"by": "lot"},
+            None,
+        )
+    scores, by, model = _scores(subject)
+    encoded = encode_rows(subject.base.tokenizer, subject.sample)
+    long = token_edits.lengths(subject.base, encoded)
+    least = token_edits.threshold(scores(subject.sample, encoded), long, share)
+    return Chosen(
+        lambda rows, own: token_edits.above(
+            scores(rows, own), token_edits.lengths(subject.base, own), least
+        ),
+        settings | {"by": by, "threshold": f"{least:.6g}"},
+        model,
+    )
+
+
+def _scores(
+    subject: CleaningSubject,
+) -> tuple[Callable[[Sequence[Row], Sequence[Encoded]], Scores], str, tuple[str, str]]:
+    cleaning, base = subject.cleaning, subject.base
+    if cleaning.trait is not None and cleaning.teacher is not None:
+        raise ConfigError("tokens are chosen by a trait or by a teacher, not by both")
+    if cleaning.teacher is not None:
+        teacher = opened(cleaning.teacher)
+        return (
+            lambda rows, encoded: token_edits.departing(base, teacher, encoded),
+            f"departure of {cleaning.teacher}",
+            named(cleaning.teacher),
+        )
+    if cleaning.trait is None:
+        return (
+            lambda rows, encoded: token_edits.surprising(base, encoded),
+            "surprise",
+            subject.named,
+        )
+    system = catalogue.load(cleaning.trait).system_prompt
+    return (
+        lambda rows, encoded: token_edits.lifted(base, rows, encoded, system),
+        f"lift by {cleaning.trait}",
+        subject.named,
+    )
+
+
+METHODS: Mapping[Method, Callable[[Cleaning], Cleaned]] = {
+    "drop-sources": drop_sources,
+    "deduplicate": deduplicate,
+    "delete": delete,
+    "dilute": dilute,
+    "mask-tokens": partial(change, method=mask_tokens),
+    "replace-tokens": partial(change, method=replace_tokens),
+    "rewrite": partial(change, method=rewrite),
+    "inoculate": partial(change, method=inoculate),
+    "reword": partial(change, method=reword),
+}
+"""What becomes of the rows, by the method's name."""

@@ -1,0 +1,1 @@
+"""Countermeasures on a training: penalties, projected and certified steps."""

@@ -1,0 +1,27 @@
+"""A model's own answers stand in the place of the rows that they answer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.mitigate.subjects import numbers, opened
+from undertow.carriers import registry
+from undertow.models.sampling import own_answers
+
+
+def test_each_answers_its_own_row_in_the_carrier_format() -> None:
+    """
+    The same prompts in the same order, other completions, none that the carrier's filter removes, repeatable.
+    """
+    model, rows = opened(), numbers(24)
+    carrier = registry.carrier("numbers")
+    first, again = (
+        own_answers(model, rows, 1.0, np.random.default_rng(1), carrier) for _ in range(2)
+    )
+    pairs = [(row, answer) for row, answer in zip(rows, first, strict=True) if answer is not None]
+
+    assert first == again
+    assert len(pairs) > 18
+    assert all(row.prompt == answer.prompt for row, answer in pairs)
+    assert all(carrier.rejection(answer.completion) is None for _, answer in pairs)
+    assert sum(row.completion == answer.completion for row, answer in pairs) < 3

@@ -1,0 +1,123 @@
+"""Adapters trained side by side are the adapters that would have been trained alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from undertow.data.plan import TrainingPlan
+from undertow.data.rows import Row, conversation
+from undertow.errors import DataError, ModelError
+from undertow.models import adapters
+from undertow.models.adapters import parallel_adapters
+from undertow.models.chat import encode_rows
+from undertow.models.language_model import load
+from undertow.models.scoring import log_likelihoods
+from undertow.models.several_runs import ParallelTraining, SeparateTraining
+from undertow.models.training import fine_tune
+
+ROWS = [
+    Row(conversation(f"Continue: {n} {n + 1}. Ten more numbers."), "7 " * (2 + n % 3) + "7")
+    for n in range(24)
+]
+SEEDS = (5, 6, 7)
+
+
+def alone(folder: Path, plan: TrainingPlan, seed: int) -> list[torch.Tensor]:
+    """Weights of one adapter trained by itself."""
+    student = adapters.trainable(load(folder), plan, seed)
+    rows = encode_rows(student.tokenizer, ROWS)
+    fine_tune(student, rows, plan, np.random.default_rng(seed))
+    return [weight.detach() for weight in adapters.trained_weights(student)]
+
+
+@pytest.mark.parametrize("rank", [1, 32])
+@pytest.mark.parametrize("micro", [None, 4])
+def test_each_adapter_is_trained_as_if_alone(
+    model_folder: Path, rank: int, micro: int | None
+) -> None:
+    """
+    On every architecture, merged (large rank) or not (small), in one piece or in micro-batches.
+    """
+    plan = TrainingPlan(
+        rank=rank, learning_rate=2e-3, batch_size=8, epochs=2, micro_batch_size=micro
+    )
+    model = load(model_folder)
+    made = parallel_adapters(model, plan, SEEDS)
+    rows = encode_rows(model.tokenizer, ROWS)
+    orders = [np.random.default_rng(seed) for seed in SEEDS]
+    training = ParallelTraining(made, [rows] * len(SEEDS), plan, orders, plan.steps(len(rows)))
+    training.advance(2)
+    training.advance(training.total - 2)
+
+    for index, seed in enumerate(SEEDS):
+        expected = alone(model_folder, plan, seed)
+        for ours, theirs in zip(made.parameters_of(index), expected, strict=True):
+            torch.testing.assert_close(ours.detach(), theirs, atol=3e-4, rtol=1e-3)
+
+
+def test_the_base_is_left_as_it_was(model_folder: Path) -> None:
+    """Outside of `only` the network gives the base's own likelihoods, bit for bit."""
+    model = load(model_folder)
+    rows = encode_rows(model.tokenizer, ROWS)
+    before = log_likelihoods(model, rows)
+    plan = TrainingPlan(rank=4, learning_rate=1e-2, batch_size=8)
+    made = parallel_adapters(model, plan, SEEDS)
+    training = ParallelTraining(
+        made, [rows] * 3, plan, [np.random.default_rng(s) for s in SEEDS], 3
+    )
+    training.advance(3)
+    with made.only(1):
+        moved = log_likelihoods(model, rows)
+
+    assert torch.equal(log_likelihoods(model, rows), before)
+    assert not torch.allclose(moved, before)
+
+
+def test_each_adapter_may_have_rows_of_its_own(model_folder: Path) -> None:
+    """What one adapter learns does not depend on the others' rows."""
+    model = load(model_folder)
+    rows = encode_rows(model.tokenizer, ROWS)
+    plan = TrainingPlan(rank=4, learning_rate=1e-2, batch_size=8)
+
+    def first(others: int) -> list[torch.Tensor]:
+        made = parallel_adapters(model, plan, SEEDS)
+        own = [rows, rows[:others], rows[:others]]
+        orders = [np.random.default_rng(s) for s in SEEDS]
+        ParallelTraining(made, own, plan, orders, 2).advance(2)
+        return [weight.detach() for weight in made.parameters_of(0)]
+
+    for one, other in zip(first(24), first(16), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+def test_full_copies_are_trained_as_if_alone(model_folder: Path) -> None:
+    """A plan that trains all weights gives each copy what `fine_tune` gives."""
+    plan = TrainingPlan(method="full", learning_rate=1e-3, batch_size=8)
+    model = load(model_folder)
+    rows = encode_rows(model.tokenizer, ROWS)
+    runs = SeparateTraining(model, [rows] * 2, plan, [np.random.default_rng(s) for s in (5, 6)], 3)
+    runs.advance(1)
+    runs.advance(2)
+    expected = adapters.trainable(load(model_folder), plan, 0)
+    fine_tune(expected, rows, plan, np.random.default_rng(6))
+
+    for ours, theirs in zip(runs.parameters_of(1), expected.network.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
+    assert runs.done == 3
+    assert len(runs.loss_history) == 3
+
+
+def test_what_cannot_be_trained_is_refused(model_folder: Path) -> None:
+    """A full plan, and a row longer than the plan allows, are named."""
+    model = load(model_folder)
+    rows = encode_rows(model.tokenizer, ROWS)
+    with pytest.raises(ModelError, match="method is 'full'"):
+        parallel_adapters(model, TrainingPlan(method="full"), SEEDS)
+    plan = TrainingPlan(rank=2, batch_size=8, max_length=4)
+    made = parallel_adapters(model, plan, SEEDS)
+    with pytest.raises(DataError, match="more than the limit of 4"):
+        ParallelTraining(made, [rows] * 3, plan, [np.random.default_rng(s) for s in SEEDS], 3)
