@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 
 from bench.figures import BENCH, Figure, write
 from bench.power.design import FOREIGN, OTHER, STUDENT, ground, members
-from undertow.audit.check_runs import finished_checks, run_check
+from undertow.audit.check_runs import run_check
 from undertow.audit.scan_inputs import made_control
 from undertow.checks.dataset.scan_subject import ScanSettings, ScanSubject
 from undertow.checks.registry import registered
@@ -77,7 +77,7 @@ class LookAt:
             teacher = _teacher(member, writing)
         subject = self._subject(rows, teacher, sample.temperature, sample.seed)
         ran = [
-            run_check(subject, check, finished_checks(None))
+            run_check(subject, check)
             for check in registered("dataset").values()
             if check.kind == "evidence"
         ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.checks.dataset.numbers_subject import opened, subject, written
-from undertow.audit.check_runs import finished_checks, merged, run_check
+from undertow.audit.check_runs import finished_check, finished_checks, merged, run_check
 from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.checks.registry import Registered
 from undertow.errors import MissingExtraError
@@ -42,7 +42,7 @@ ROWS = written(opened(), 64, 1)
 )
 def test_every_ending_is_an_entry(id: str, status: str) -> None:
     """Done, failed with its first line, or skipped for want of a package."""
-    ran = run_check(subject(ROWS), check(id), finished_checks(None))
+    ran = run_check(subject(ROWS), check(id))
 
     assert ran.run.status == status
     assert "\n" not in ran.run.reason
@@ -51,22 +51,21 @@ def test_every_ending_is_an_entry(id: str, status: str) -> None:
 
 def test_what_is_kept_is_found_unless_it_is_damaged(tmp_path: Path) -> None:
     """A finished check is loaded; a torn file is run again; a failure is never kept."""
-    kept = finished_checks(tmp_path / "scan")
-    run_check(subject(ROWS), check("good"), kept)
-    run_check(subject(ROWS), check("bad"), kept)
+    finished = finished_checks(tmp_path / "scan")
+    run_check(subject(ROWS), check("good"), finished)
+    run_check(subject(ROWS), check("bad"), finished)
     [stored] = (tmp_path / "scan").glob("*.json")
 
-    assert kept.result(stored.stem) is not None
+    assert finished_check(finished, "all", "good") is not None
     stored.write_text(stored.read_text()[:20])
-    run_check(subject(ROWS), check("good"), kept)
-    assert kept.result(stored.stem) is not None
-    kept.clear()
+    assert finished_check(finished, "all", "good") is None
+    finished.clear()
     assert not (tmp_path / "scan").exists()
 
 
 def test_runs_of_several_subjects_are_one_entry_a_check() -> None:
     """Seconds are summed and the most telling status is kept."""
-    runs = [run_check(subject(ROWS), check("good"), finished_checks(None)).run for _ in range(2)]
+    runs = [run_check(subject(ROWS), check("good")).run for _ in range(2)]
     [entry] = merged([*runs, runs[0].model_copy(update={"status": "error"})])
 
     assert entry.status == "error"

@@ -12,7 +12,7 @@ import pytest
 
 from tests.checks.dataset.numbers_subject import opened, owl_teacher, written
 from undertow.audit import scan as module
-from undertow.audit.check_runs import Ran, result_name
+from undertow.audit.check_runs import Ran, finished_check
 from undertow.audit.requests import ScanRequest
 from undertow.audit.scan import scan
 from undertow.audit.scan_inputs import scores_of
@@ -92,15 +92,15 @@ def test_an_interrupted_scan_goes_on(mixed: Path, monkeypatch: pytest.MonkeyPatc
     ran: list[str] = []
     real = module.run_check
 
-    def stopping(subject, check, kept):  # type: ignore[no-untyped-def]
+    def stopping(subject, check, finished):  # type: ignore[no-untyped-def]
         if subject.name == "ours" and len(ran) < 2:
             raise KeyboardInterrupt
-        return real(subject, check, kept)
+        return real(subject, check, finished)
 
-    def counted(subject, check, kept):  # type: ignore[no-untyped-def]
-        if not kept.has(result_name(subject.name, check.id)):
+    def counted(subject, check, finished):  # type: ignore[no-untyped-def]
+        if finished_check(finished, subject.name, check.id) is None:
             ran.append(subject.name)
-        return real(subject, check, kept)
+        return real(subject, check, finished)
 
     monkeypatch.setattr(module, "run_check", stopping)
     with pytest.raises(KeyboardInterrupt):
@@ -117,7 +117,7 @@ def test_evidence_is_never_judged(mixed: Path, monkeypatch: pytest.MonkeyPatch) 
     A measurement of a check of evidence keeps no verdict, whatever limit it was compared with.
     """
 
-    def measured(subject, check, kept):  # type: ignore[no-untyped-def]
+    def measured(subject, check, finished):  # type: ignore[no-untyped-def]
         one = Measurement(
             check=check.id, subject=subject.name, estimate=9.0, low=8.0, limit=1.3, detected=True
         )

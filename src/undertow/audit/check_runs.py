@@ -4,7 +4,6 @@ Runs checks on a subject: one that fails is an entry, never the end of the scan;
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import time
@@ -33,24 +32,33 @@ class Ran(Stored):
     measurements: tuple[Measurement, ...]
 
 
-def finished_checks(folder: Path | None) -> Finished[Ran]:
-    """Where finished checks of an interrupted scan are found again; None keeps nothing."""
+def finished_checks(folder: Path) -> Finished[Ran]:
+    """Where the finished checks of an interrupted scan are found again."""
     return Finished(folder, TypeAdapter(Ran))
 
 
-def result_name(subject: str, check: str) -> str:
-    """Of a check on a subject among finished ones; a source's name is hostile text, so only its digest is in it."""
+def finished_check(finished: Finished[Ran], subject: str, check: str) -> Ran | None:
+    """A finished check, if it is there and whole."""
+    try:
+        return finished.result(_name(subject, check))
+    except ValueError:
+        return None
+
+
+def _name(subject: str, check: str) -> str:
+    # A source's name is hostile text: only its digest names a file.
     return f"{check}-{hashlib.sha256(subject.encode()).hexdigest()[:16]}"
 
 
 def run_check(
-    subject: ScanSubject | LineageSubject | DiffSubject, check: Registered, kept: Finished[Ran]
+    subject: ScanSubject | LineageSubject | DiffSubject,
+    check: Registered,
+    finished: Finished[Ran] | None = None,
 ) -> Ran:
     """The check's measurements on the subject, or why there are none."""
-    name = result_name(subject.name, check.id)
-    with contextlib.suppress(ValueError):  # a torn file is no finished check
-        if (finished := kept.result(name)) is not None:
-            return finished
+    before = None if finished is None else finished_check(finished, subject.name, check.id)
+    if before is not None:
+        return before
     started = time.perf_counter()
     status, reason = "done", ""
     measurements: Sequence[Measurement] = ()
@@ -82,8 +90,8 @@ def run_check(
         }
     )
     ran = Ran(run=run, measurements=tuple(measurements))
-    if status != "error":
-        kept.keep(name, ran)
+    if finished is not None and status != "error":
+        finished.keep(_name(subject.name, check.id), ran)
     return ran
 
 

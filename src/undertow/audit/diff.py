@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from undertow.audit.calibrations import plan_for
-from undertow.audit.check_runs import Ran, finished_checks, run_check
+from undertow.audit.check_runs import Ran, run_check
 from undertow.audit.open_search import looked_at, open_search, other_traits
-from undertow.audit.requests import DiffRequest, askable_traits, named_traits
+from undertow.audit.requests import DiffRequest, Progress, askable_traits, named_traits
 from undertow.audit.row_fit import fitting_rows
-from undertow.audit.scan_inputs import Progress
 from undertow.checks.registry import chosen_checks
 from undertow.checks.tuned.diff_subject import DiffSubject, ModelReading, Reader
-from undertow.checks.tuned.kept_readings import Controls, keep, kept, said_of
+from undertow.checks.tuned.kept_readings import Controls, how_made, keep, kept
 from undertow.data.files import model_digest
 from undertow.data.plan import TrainingPlan
 from undertow.data.records import read_rows
@@ -73,7 +72,7 @@ def diff(request: DiffRequest, progress: Progress = lambda doing: None) -> DiffD
     ran = []
     for check in checks:
         progress(check.id)
-        ran.append(run_check(subject, check, finished_checks(None)))
+        ran.append(run_check(subject, check))
     progress("searching what else moved")
     moved, searched = _searched(subject)
     return _document(request, subject, ran, moved, searched, time.perf_counter() - started)
@@ -140,7 +139,7 @@ def _controls(
         if ref == SHIPPED or ref.endswith(".safetensors"):
             path = shipped(digest, request.base) if ref == SHIPPED else Path(ref)
             readings += kept(path, digest, reader, untouched)
-            made.append(said_of(path))
+            made.append(how_made(path))
         elif Path(ref).is_file():
             plan = plan_for(request.plan, digest)
             progress(f"training {request.students} control students on {ref}")

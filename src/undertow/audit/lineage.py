@@ -8,9 +8,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from undertow.audit.check_runs import Ran, finished_checks, merged, run_check
-from undertow.audit.requests import LineageRequest
-from undertow.audit.scan_inputs import Progress
+from undertow.audit.check_runs import Ran, merged, run_check
+from undertow.audit.requests import LineageRequest, Progress
 from undertow.checks.lineage.lineage_subject import LineageSubject, Side
 from undertow.checks.lineage.lineage_weights import ALIGNED
 from undertow.checks.registry import Registered, check_named, registered
@@ -84,7 +83,7 @@ def _audit(pair: LineageSubject, checks: Sequence[Registered], progress: Progres
     ran = []
     for check in checks:
         progress(f"{check.id} of {pair.name}")
-        ran.append(run_check(pair, check, finished_checks(None)))
+        ran.append(run_check(pair, check))
     return TeacherAudit(_related(pair, ran), tuple(ran))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from undertow.data.plan import TrainingPlan
 from undertow.traits import catalogue
 from undertow.traits.probe_catalogue import askable
 from undertow.traits.trait import Trait
+
+Progress = Callable[[str], None]
+"""Is told what is being done."""
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from undertow.audit.calibrations import cache_folder
 from undertow.audit.check_runs import Ran, finished_checks, merged, run_check
 from undertow.audit.open_search import search
-from undertow.audit.requests import ScanRequest
-from undertow.audit.scan_inputs import Progress, ScanInputs, open_inputs
+from undertow.audit.requests import Progress, ScanRequest
+from undertow.audit.scan_inputs import ScanInputs, open_inputs
 from undertow.audit.verdicts import (
     judged,
     largest_safe_dose,
@@ -67,13 +67,13 @@ def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanD
     started = time.perf_counter()
     checks = chosen_checks("dataset", request.checks)
     inputs = open_inputs(request, progress)
-    kept = finished_checks(cache_folder() / "scans" / _key(request, inputs))
+    finished = finished_checks(cache_folder() / "scans" / _key(request, inputs))
     audits = [
-        _audit(subject, checks, kept, progress) for subject in (inputs.whole, *inputs.sources)
+        _audit(subject, checks, finished, progress) for subject in (inputs.whole, *inputs.sources)
     ]
     moved = () if request.checks else _searched(inputs.whole, progress)
     document = _document(request, inputs, audits, moved, time.perf_counter() - started)
-    kept.clear()
+    finished.clear()
     return document
 
 
@@ -84,12 +84,12 @@ def _key(request: ScanRequest, inputs: ScanInputs) -> str:
 
 
 def _audit(
-    subject: ScanSubject, checks: Sequence[Registered], kept: Finished[Ran], progress: Progress
+    subject: ScanSubject, checks: Sequence[Registered], finished: Finished[Ran], progress: Progress
 ) -> SubjectAudit:
     ran = []
     for check in checks:
         progress(f"{check.id} on {'the whole' if subject.name == ALL else subject.name}")
-        ran.append(_judged(subject, run_check(subject, check, kept)))
+        ran.append(_judged(subject, run_check(subject, check, finished)))
     return SubjectAudit(_result(subject, ran), tuple(ran))
 
 

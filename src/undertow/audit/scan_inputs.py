@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from undertow.audit.calibrations import cache_folder, covering, plan_for
-from undertow.audit.requests import ScanRequest, askable_traits, named_traits
+from undertow.audit.requests import Progress, ScanRequest, askable_traits, named_traits
 from undertow.audit.row_fit import fitting_rows, refuse_broken, write_row_scores
 from undertow.carriers.recognition import carrier_of
 from undertow.checks.dataset.scan_subject import Coverage, ScanSubject
@@ -28,9 +28,6 @@ from undertow.results.scan_document import ALL, source_subject
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait
 from undertow.worlds import locate, opened
-
-Progress = Callable[[str], None]
-"""Is told what is being done."""
 
 MOST_CONTROL_ROWS = 2048
 """Rows of a control that is made."""

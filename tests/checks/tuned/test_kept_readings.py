@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from undertow.checks.tuned.diff_subject import ModelReading, Reader
-from undertow.checks.tuned.kept_readings import Controls, keep, kept, said_of
+from undertow.checks.tuned.kept_readings import Controls, how_made, keep, kept
 from undertow.errors import InputError
 from undertow.models.language_model import LanguageModel, load
 from undertow.traits import catalogue
@@ -65,7 +65,7 @@ def test_they_are_read_back_in_another_order_of_traits(base: LanguageModel, tmp_
     other = reader(base, [CAT], [OAK, OWL])
     again = kept(path, "digest", other, other.read(base))
 
-    assert said_of(path) == "three of them"
+    assert how_made(path) == "three of them"
     for was, now in zip(found, again, strict=True):
         assert now.ref == was.ref
         assert now.margins[0] == pytest.approx(was.margins[1], rel=1e-5)

@@ -113,7 +113,7 @@ def _other(path: Path, said: str) -> InputError:
     )
 
 
-def said_of(path: Path) -> str:
+def how_made(path: Path) -> str:
     """
     How the controls in a file were made.
 
