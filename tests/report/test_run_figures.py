@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from undertow.report.page import Drawing
 from undertow.report.run_arms import measure_of, summaries
 from undertow.report.run_dots import DotFigure, dot_figure, whiskers
 from undertow.report.run_figures import heat_cells, line_plot, shift_panels
@@ -16,6 +17,13 @@ def headline(document: RunDocument) -> DotFigure:
     measure = measure_of(document)
     assert measure is not None
     return dot_figure(summaries(document, measure), measure, document.chance)
+
+
+def ends(whisker: Drawing) -> dict[str, float]:
+    """Where a whisker is drawn, in percent of its axis."""
+    null, span, *_, dot = (mark.attributes for mark in whisker.marks)
+    places = {"null": null["x1"], "low": span["x1"], "high": span["x2"], "at": dot["cx"]}
+    return {name: float(str(place).rstrip("%")) for name, place in places.items()}
 
 
 def test_every_run_is_a_dot(owl: RunDocument) -> None:
@@ -46,20 +54,21 @@ def test_chance_and_mean_lie_where_the_axis_says(owl: RunDocument) -> None:
 
 def test_whiskers_share_an_axis_within_a_unit(owl: RunDocument) -> None:
     """Zero is in the middle, and the larger of two effects of one unit is further right."""
-    first, second, _ = whiskers(owl.comparisons)
+    first, second, _ = map(ends, whiskers(owl.comparisons))
 
-    assert first.low < first.at < first.high
-    assert first.at > second.at > first.null
-    assert second.high - second.low < first.high - first.low
+    assert first["low"] < first["at"] < first["high"]
+    assert first["at"] > second["at"] > first["null"] == 50
+    assert second["high"] - second["low"] < first["high"] - first["low"]
 
 
 def test_a_limit_that_is_not_there_is_open(owl: RunDocument) -> None:
     """The whisker reaches the end of its axis and is marked as open."""
     one = owl.comparisons[0].model_copy(update={"low": None, "high": math.inf})
-    mark = whiskers([one])[0]
+    (drawing,) = whiskers([one])
+    span = ends(drawing)
 
-    assert (mark.open_low, mark.low) == (True, 0.0)
-    assert (mark.open_high, mark.high) == (True, 100.0)
+    assert (span["low"], span["high"]) == (0.0, 100.0)
+    assert [mark.text for mark in drawing.marks if mark.tag == "text"] == ["◂", "▸"]
 
 
 def test_the_answer_that_moved_is_first_in_both_panels(owl: RunDocument) -> None:
@@ -104,10 +113,10 @@ def test_numbers_of_a_matrix_are_written_alike(digits: RunDocument, traits: RunD
 
 def test_a_share_is_compared_with_a_half(digits: RunDocument) -> None:
     """Where a coin is the null, no effect is one half, and the share has no sign."""
-    mark = whiskers(digits.comparisons)[1]
+    span = ends(whiskers(digits.comparisons)[1])
 
     assert null_value(digits.comparisons[1]) == 0.5
-    assert mark.at > mark.low > mark.null == 50
+    assert span["at"] > span["low"] > span["null"] == 50
     assert estimate(digits.comparisons[1]) == "90.0\N{NO-BREAK SPACE}%"
 
 

@@ -24,7 +24,6 @@ from undertow.report.page import (
     HTML,
     MARKDOWN,
     Badge,
-    Banner,
     Block,
     Command,
     Finding,
@@ -83,6 +82,7 @@ def chain_page(document: Decided) -> Page:
         lead=Lead(None, (Questions(answers),), style="facts", wide=True),
         sections=tuple(_sections(document, walk)),
         brief=tuple(_brief(document, walk)),
+        spare=2,
         long=200,
         findings=_findings(document, walk),
     )
@@ -184,9 +184,6 @@ def _models(facts: Facts) -> Iterator[Block]:
 
 
 def _brief(document: Decided, walk: VerifyDocument) -> Iterator[Block]:
-    verdict = _verdict(document)
-    yield Banner(Badge(verdict, verdict), walk.data, spare=2)
-    yield Text(_conclusion(document), "strong")
     if isinstance(document, GateDocument):
         yield Heading(document.policy_title)
         for rule in document.rules:

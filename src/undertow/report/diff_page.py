@@ -11,7 +11,6 @@ from undertow.report.page import (
     HTML,
     MARKDOWN,
     Badge,
-    Banner,
     Block,
     Finding,
     FindingLog,
@@ -30,7 +29,15 @@ from undertow.report.page import (
     Text,
     key_sign,
 )
-from undertow.report.plain_text import NOTHING, capital, decimal, interval, p_value, plain, visible
+from undertow.report.plain_text import (
+    NOTHING,
+    decimal,
+    in_words,
+    interval,
+    p_value,
+    plain,
+    visible,
+)
 from undertow.report.sections import (
     Column,
     cost,
@@ -71,7 +78,7 @@ _LEVELS = {"flagged": "error", "undecided": "warning"}
 
 def diff_page(document: DiffDocument) -> Page:
     """The page of a diff."""
-    verdict, tuned = document.verdict.replace("_", " "), ", ".join(document.tuned)
+    verdict, tuned = in_words(document.verdict), ", ".join(document.tuned)
     return Page(
         document=document,
         id="diff",
@@ -128,9 +135,6 @@ def _evidence(document: DiffDocument) -> Iterator[Block]:
 
 
 def _brief(document: DiffDocument) -> Iterator[Block]:
-    badge = Badge(document.verdict.replace("_", " "), document.verdict)
-    yield Banner(badge, f"{document.base} → {', '.join(document.tuned)}")
-    yield Text(capital(document.conclusion), "strong")
     yield Text(INFERENCE[document.inference])
     table = _changes_table(document)
     yield Heading(table.name)
@@ -232,7 +236,7 @@ def _changes_table(document: DiffDocument) -> Table:
 
 def _verdict(change: Change) -> str:
     """A trait's verdict, or that it was asked for."""
-    return "intended" if change.intended else change.verdict.replace("_", " ")
+    return "intended" if change.intended else in_words(change.verdict)
 
 
 def _several(values: tuple[float, ...]) -> str:

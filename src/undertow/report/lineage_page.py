@@ -10,7 +10,6 @@ from undertow.report.page import (
     HTML,
     MARKDOWN,
     Badge,
-    Banner,
     Block,
     Finding,
     FindingLog,
@@ -30,7 +29,6 @@ from undertow.report.page import (
     Text,
 )
 from undertow.report.plain_text import (
-    capital,
     decimal,
     p_value,
     percent,
@@ -151,8 +149,6 @@ def _sections(document: LineageDocument) -> Iterator[Block]:
 
 def _brief(document: LineageDocument) -> Iterator[Block]:
     first = document.teachers[0]
-    yield Banner(Badge(BADGES[document.verdict], document.verdict), document.student)
-    yield Text(capital(document.conclusion), "strong")
     yield Text(document.advice)
     if len(document.teachers) > 1:
         teachers = _teachers_table(document)

@@ -114,16 +114,6 @@ class Gap(Block):
 
 
 @dataclass(frozen=True)
-class Banner(Block):
-    """The verdict and what it is on: the first line in a terminal."""
-
-    badge: Badge
-    name: str
-    spare: int | None = None
-    """Columns left free after a name that is cut to the line; None where a name is never cut."""
-
-
-@dataclass(frozen=True)
 class Listing(Block):
     """Items in a list; one that opens with a badge hangs by it."""
 
@@ -375,7 +365,9 @@ class Page:
     sections: tuple[Block, ...]
     lead: Lead = Lead()
     brief: tuple[Block, ...] = ()
-    """The page for a terminal; the sections if empty."""
+    """What a terminal shows below verdict and conclusion; the sections if empty."""
+    spare: int | None = None
+    """Columns left free behind a subject that is cut to the terminal's first line; None where it is never cut."""
     long: int = 260
     """Characters from which the conclusion is set in a smaller size."""
     findings: FindingLog | None = None

@@ -164,6 +164,11 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def in_words(name: str) -> str:
+    """A verdict, a status or another name of a closed list, in words."""
+    return name.replace("_", " ")
+
+
 def capital(text: str) -> str:
     """The text, opening with a capital letter."""
     return text[:1].upper() + text[1:]

@@ -82,19 +82,6 @@ class DotFigure:
     chance_value: str
 
 
-@dataclass(frozen=True)
-class Whisker:
-    """An estimate with its interval over an axis shared by all comparisons of its unit."""
-
-    null: float
-    """Where there is no effect."""
-    at: float
-    low: float
-    high: float
-    open_low: bool
-    open_high: bool
-
-
 def dot_figure(arms: Sequence[ArmSummary], measure: Measure, chance: float | None) -> DotFigure:
     """The headline figure."""
     limit = chance if measure.share else None
@@ -110,8 +97,8 @@ def dot_figure(arms: Sequence[ArmSummary], measure: Measure, chance: float | Non
     )
 
 
-def whiskers(comparisons: Sequence[Comparison]) -> tuple[Whisker, ...]:
-    """One whisker a comparison."""
+def whiskers(comparisons: Sequence[Comparison]) -> tuple[Drawing, ...]:
+    """Each estimate with its interval, over an axis shared by all comparisons of its unit; no effect is in the middle."""
     axes = {}
     for unit in {one.unit for one in comparisons}:
         reach = max(_reach(one) for one in comparisons if one.unit == unit) or 1.0
@@ -164,18 +151,6 @@ def dot_bars(figure: DotFigure) -> Grid:
     return Grid(tuple(rows), right=frozenset({2}), whole=frozenset({1, 2, 3}))
 
 
-def whisker_drawing(whisker: Whisker) -> Drawing:
-    """An estimate with its interval, to stand in a line."""
-    marks = [upright(whisker.null, "zero"), across(whisker.low, whisker.high)]
-    for open_end, at, character, dx in (
-        (whisker.open_low, whisker.low, "◂", -3),
-        (whisker.open_high, whisker.high, "▸", -5),
-    ):
-        end = sign(character, at, dx, y="15", dy=0) if open_end else upright(at, "span", "7", "17")
-        marks.append(end)
-    return Drawing((*marks, dot(whisker.at, "estimate", 5)), "whisker")
-
-
 def _dot_row(arm: ArmSummary, axis: Axis, measure: Measure) -> DotRow:
     return DotRow(
         summary=arm,
@@ -210,17 +185,20 @@ def _reach(comparison: Comparison) -> float:
     return max((abs(end - null_value(comparison)) for end in ends), default=1.0)
 
 
-def _whisker(comparison: Comparison, axis: Axis) -> Whisker:
-    low, high, null = comparison.low, comparison.high, null_value(comparison)
-    known = math.isfinite(comparison.estimate)
-    return Whisker(
-        null=50.0,
-        at=axis.at(comparison.estimate - null) if known else 50.0,
-        low=0.0 if low is None or not math.isfinite(low) else axis.at(low - null),
-        high=100.0 if high is None or not math.isfinite(high) else axis.at(high - null),
-        open_low=low is None or not math.isfinite(low),
-        open_high=high is None or not math.isfinite(high),
+def _whisker(comparison: Comparison, axis: Axis) -> Drawing:
+    null = null_value(comparison)
+    low, at, high = (
+        axis.at(value - null) if value is not None and math.isfinite(value) else None
+        for value in (comparison.low, comparison.estimate, comparison.high)
     )
+    marks = (
+        upright(50.0, "zero"),
+        across(0.0 if low is None else low, 100.0 if high is None else high),
+        sign("◂", 0, -3, y="15", dy=0) if low is None else upright(low, "span", "7", "17"),
+        sign("▸", 100, -5, y="15", dy=0) if high is None else upright(high, "span", "7", "17"),
+        dot(50.0 if at is None else at, "estimate", 5),
+    )
+    return Drawing(marks, "whisker")
 
 
 def _dot_lane(row: DotRow, figure: DotFigure) -> Lane:

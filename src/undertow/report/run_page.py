@@ -12,7 +12,6 @@ from undertow.report.page import (
     Block,
     Columns,
     Command,
-    Gap,
     Heading,
     Lead,
     Listing,
@@ -36,7 +35,6 @@ from undertow.report.run_dots import (
     dot_figure,
     dots,
     figure_table,
-    whisker_drawing,
     whiskers,
 )
 from undertow.report.run_figures import (
@@ -195,7 +193,7 @@ def _sections(
 
 
 def _comparisons(document: RunDocument) -> Iterator[Block]:
-    drawings = map(whisker_drawing, whiskers(document.comparisons))
+    drawings = whiskers(document.comparisons)
     yield Records(
         columns=(
             "Question",
@@ -307,9 +305,6 @@ def _facts(document: RunDocument) -> dict[str, str]:
 
 
 def _brief(document: RunDocument, figure: DotFigure | None) -> Iterator[Block]:
-    yield Text(document.title, "strong")
-    yield Gap()
-    yield Text(document.conclusion)
     if figure:
         yield Heading(figure.label)
         yield dot_bars(figure)

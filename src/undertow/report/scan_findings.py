@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from undertow.checks.registry import registered
 from undertow.report.check_page import failures, rules_of
 from undertow.report.page import Finding, FindingLog, Notice
-from undertow.report.plain_text import visible
-from undertow.report.scan_forest import VERDICTS, in_order, subject_name, transfer_checks, transfers
+from undertow.report.plain_text import in_words, visible
+from undertow.report.scan_forest import in_order, subject_name, transfer_checks, transfers
 from undertow.report.scan_words import transfer
 from undertow.results.measurement import Measurement
 from undertow.results.scan_document import ALL, ScanDocument, SubjectResult
@@ -73,7 +73,7 @@ def _results(document: ScanDocument) -> Iterator[Finding]:
 
 
 def _told(result: SubjectResult) -> str:
-    told = f"{VERDICTS[result.verdict]}: {subject_name(result.subject)}"
+    told = f"{in_words(result.verdict)}: {subject_name(result.subject)}"
     if result.transfer is None:
         return f"{told}."
     return f"{told}: expected transfer {transfer(result)}, in logits."

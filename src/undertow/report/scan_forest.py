@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 from undertow.report.figure import Lane, Lanes, Panel, Pointer
 from undertow.report.page import Badge, Grid, Name, Phrase, Styled, Table
-from undertow.report.plain_text import decimal, finite, interval, percent, shortened, visible
+from undertow.report.plain_text import (
+    decimal,
+    finite,
+    in_words,
+    interval,
+    percent,
+    shortened,
+    visible,
+)
 from undertow.report.svg import (
     Axis,
     Mark,
@@ -24,16 +32,6 @@ from undertow.report.svg import (
 )
 from undertow.results.measurement import SEVERITY, Measurement, Verdict
 from undertow.results.scan_document import ALL, ScanDocument, SubjectResult
-
-VERDICTS: dict[Verdict, str] = {
-    "flagged": "flagged",
-    "clear": "clear",
-    "undecided": "undecided",
-    "skipped": "skipped",
-    "not_applicable": "not applicable",
-    "error": "error",
-}
-"""Verdicts in words."""
 
 PANELS = 6
 ROWS_ALONE = 16
@@ -210,7 +208,7 @@ def _row(measurement: Measurement, axis: Axis) -> ForestRow:
 
 def _panel(panel: ForestPanel, figure: Forest, document: ScanDocument, *, alone: bool) -> Panel:
     verdict = panel.result.verdict
-    badge = Badge(VERDICTS[verdict], verdict)
+    badge = Badge(in_words(verdict), verdict)
     title: Phrase = "" if alone else (Name(subject_name(panel.result.subject)), " ", badge)
     zero = (
         [Pointer(figure.zero, "no transfer" if alone else "0", "none")] if figure.zero > 4 else []

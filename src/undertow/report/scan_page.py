@@ -12,7 +12,6 @@ from undertow.report.page import (
     HTML,
     MARKDOWN,
     Badge,
-    Banner,
     Block,
     Gap,
     Grid,
@@ -34,10 +33,9 @@ from undertow.report.page import (
     Terms,
     Text,
 )
-from undertow.report.plain_text import NOTHING, decimal, plain, shortened, visible, whole
+from undertow.report.plain_text import NOTHING, decimal, in_words, plain, shortened, visible, whole
 from undertow.report.scan_findings import scan_findings
 from undertow.report.scan_forest import (
-    VERDICTS,
     Forest,
     forest,
     forest_bars,
@@ -81,7 +79,7 @@ class CheckEvidence:
     def ending(self) -> str:
         """In a word or two: whether it detected anything, or why it did not look."""
         if self.run.status != "done":
-            return self.run.status.replace("_", " ")
+            return in_words(self.run.status)
         return "detected" if self.detected else "nothing detected"
 
     @property
@@ -93,7 +91,7 @@ class CheckEvidence:
 
 def scan_page(document: ScanDocument) -> Page:
     """The page of a screen."""
-    verdict = VERDICTS[document.verdict]
+    verdict = in_words(document.verdict)
     figure, evidence = forest(document), evidence_of(document)
     return Page(
         document=document,
@@ -108,6 +106,7 @@ def scan_page(document: ScanDocument) -> Page:
         lead=_lead(document, figure),
         sections=tuple(_sections(document, figure, evidence)),
         brief=tuple(_brief(document, figure, evidence)),
+        spare=1,
         findings=scan_findings(document),
     )
 
@@ -190,7 +189,7 @@ def _verdicts(document: ScanDocument) -> Iterator[Block]:
         rows=tuple(
             (
                 Name(subject_name(result.subject)),
-                Badge(VERDICTS[result.verdict], result.verdict),
+                Badge(in_words(result.verdict), result.verdict),
                 (
                     Strong(scan_words.transfer(result)),
                     *((Remark(result.reason),) if result.reason else ()),
@@ -207,7 +206,7 @@ def _verdicts(document: ScanDocument) -> Iterator[Block]:
     )
     yield scan_tables.subjects_table(document).shown(only=MARKDOWN)
     rates = scan_words.error_rates(document)
-    yield Terms(tuple((Badge(VERDICTS[verdict], verdict), told) for verdict, told in rates.items()))
+    yield Terms(tuple((Badge(in_words(verdict), verdict), told) for verdict, told in rates.items()))
     yield Text(scan_words.DETECTABLE_IS_NOT_DANGEROUS, only=MARKDOWN)
     if seen := scan_words.seen_from(document):
         yield Text(seen, "about")
@@ -276,8 +275,6 @@ def _facts(document: ScanDocument) -> dict[str, str]:
 def _brief(
     document: ScanDocument, figure: Forest | None, evidence: tuple[CheckEvidence, ...]
 ) -> Iterator[Block]:
-    yield Banner(Badge(VERDICTS[document.verdict], document.verdict), document.data.path, spare=1)
-    yield Text(scan_words.conclusion(document), "strong")
     if figure:
         yield Heading("Expected transfer under the plan, logits")
         yield forest_bars(figure)

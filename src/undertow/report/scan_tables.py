@@ -10,6 +10,7 @@ from undertow.report.plain_text import (
     NOTHING,
     decimal,
     duration,
+    in_words,
     interval,
     is_share,
     p_value,
@@ -19,7 +20,7 @@ from undertow.report.plain_text import (
     significant,
     whole,
 )
-from undertow.report.scan_forest import VERDICTS, in_order, level_text, subject_name, transfers
+from undertow.report.scan_forest import in_order, level_text, subject_name, transfers
 from undertow.report.scan_words import advice, detectable, transfer
 from undertow.report.sections import Column, table_of
 from undertow.results.measurement import Measurement
@@ -33,7 +34,7 @@ def subjects_table(document: ScanDocument) -> Table:
         in_order(document.subjects),
         [
             Column("subject", lambda one: subject_name(one.subject), False),
-            Column("verdict", lambda one: VERDICTS[one.verdict], False),
+            Column("verdict", lambda one: in_words(one.verdict), False),
             Column("expected transfer, logits", transfer, False),
             Column("detectable", detectable, False),
             Column("rows", lambda one: whole(one.rows)),
@@ -147,7 +148,7 @@ def checks_table(checks: Sequence[CheckRun]) -> Table:
         [
             Column("check", lambda one: one.check, False),
             Column("kind", lambda one: one.kind, False),
-            Column("status", lambda one: one.status.replace("_", " "), False),
+            Column("status", lambda one: in_words(one.status), False),
             Column("rows", lambda one: whole(one.rows)),
             Column("time", lambda one: duration(one.seconds)),
             Column("why", lambda one: plain(one.reason), False),
@@ -197,7 +198,7 @@ def _detected(measurement: Measurement) -> str:
 
 
 def _verdict(measurement: Measurement) -> str:
-    return VERDICTS[measurement.verdict] if measurement.verdict else NOTHING
+    return in_words(measurement.verdict) if measurement.verdict else NOTHING
 
 
 def _detail(value: float | int | str) -> str:

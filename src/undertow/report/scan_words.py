@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from undertow.report.plain_text import NOTHING, capital, decimal, interval, percent, whole
-from undertow.report.scan_forest import VERDICTS, by_severity, level_text, subject_name
+from undertow.report.plain_text import NOTHING, capital, decimal, in_words, interval, percent, whole
+from undertow.report.scan_forest import by_severity, level_text, subject_name
 from undertow.results.measurement import Verdict
 from undertow.results.scan_document import Calibration, ScanDocument, SubjectResult
 
@@ -81,7 +81,7 @@ def advice(result: SubjectResult, document: ScanDocument) -> str:
 def conclusion(document: ScanDocument) -> str:
     """The conclusion without the verdict's own name before it, which stands beside it."""
     text = document.conclusion
-    return capital(text.removeprefix(f"{VERDICTS[document.verdict]}: "))
+    return capital(text.removeprefix(f"{in_words(document.verdict)}: "))
 
 
 def error_rates(document: ScanDocument) -> dict[Verdict, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rich.console import Console
@@ -13,7 +13,6 @@ from rich.text import Text as RichText
 
 from undertow.report.figure import Diagram, Heat, Lanes, Plot
 from undertow.report.page import (
-    Banner,
     Block,
     Columns,
     Command,
@@ -66,11 +65,21 @@ _STYLES = {
 
 def render_text(page: Page, *, width: int = WIDTH, colour: bool = False) -> str:
     """The brief page as text, `width` columns wide; the whole page where it has no brief form."""
-    return written(page.brief or _whole(page), width=width, colour=colour)
+
+    def write(console: Console) -> None:
+        _head(console, page)
+        _write(console, page.brief or page.sections)
+
+    return _captured(write, width=width, colour=colour)
 
 
 def written(blocks: Iterable[Block], *, width: int = WIDTH, colour: bool = False) -> str:
-    """The blocks as text, without blanks at the ends of lines."""
+    """The blocks as text."""
+    return _captured(lambda console: _write(console, blocks), width=width, colour=colour)
+
+
+def _captured(write: Callable[[Console], None], *, width: int, colour: bool) -> str:
+    """What is written to a console of the width, without blanks at the ends of lines."""
     console = Console(
         file=io.StringIO(),
         width=width,
@@ -85,19 +94,21 @@ def written(blocks: Iterable[Block], *, width: int = WIDTH, colour: bool = False
         _environ={},
     )
     with console.capture() as captured:
-        _write(console, blocks)
+        write(console)
     lines = (line.rstrip() for line in captured.get().splitlines())
     return "\n".join(lines).strip("\n") + "\n"
 
 
-def _whole(page: Page) -> Iterator[Block]:
-    if page.badge:
-        yield Banner(page.badge, _plain(page.subject))
-        yield Text(capital(page.conclusion), "strong")
-    else:
-        yield Text(page.name, "strong")
-        yield Text(page.conclusion)
-    yield from page.sections
+def _head(console: Console, page: Page) -> None:
+    """The verdict and what it is on, in one line, then the conclusion."""
+    if page.badge is None:
+        _write(console, (Text(page.name, "strong"), Gap(), Text(page.conclusion)))
+        return
+    badge, name = f" {page.badge.text.upper()} ", visible(_plain(page.subject))
+    console.print(RichText(badge, f"{_style(page.badge.tone)} reverse".strip()), end=" ")
+    room = len(name) if page.spare is None else console.width - len(badge) - page.spare
+    console.print(RichText(shortened(name, room)))
+    _say(console, capital(page.conclusion), "bold")
 
 
 def _write(console: Console, blocks: Iterable[Block]) -> None:
@@ -132,14 +143,6 @@ def _heading(console: Console, block: Heading) -> None:
 
 def _gap(console: Console, block: Gap) -> None:
     console.print()
-
-
-def _banner(console: Console, block: Banner) -> None:
-    badge = f" {block.badge.text.upper()} "
-    console.print(RichText(badge, f"{_style(block.badge.tone)} reverse".strip()), end=" ")
-    name = visible(block.name)
-    room = len(name) if block.spare is None else console.width - len(badge) - block.spare
-    console.print(RichText(shortened(name, room)))
 
 
 def _table(console: Console, block: Table) -> None:
@@ -212,7 +215,6 @@ def _command(console: Console, block: Command) -> None:
 
 
 _WRITERS: dict[type[Block], Callable[[Console, Any], None]] = {
-    Banner: _banner,
     Columns: _several,
     Command: _command,
     Diagram: _nothing,
