@@ -5,7 +5,20 @@ from __future__ import annotations
 import pytest
 
 from tests.report.scan_documents import HOSTILE, clear, flagged, nothing, rehearsed, sources
+from undertow.report.figure import Lane
+from undertow.report.page import Name, inlines
 from undertow.report.scan_forest import PANELS, ROWS_EACH, by_severity, forest, in_order, transfers
+
+
+def place(lane: Lane, style: str, attribute: str) -> float:
+    """Where a mark of this style is drawn, in percent of the axis."""
+    (mark,) = (mark for mark in lane.marks if mark.attributes["class"] == style)
+    return float(str(mark.attributes[attribute]).rstrip("%"))
+
+
+def arrows(lane: Lane) -> list[str]:
+    """The signs of ends beyond the axis."""
+    return [mark.text for mark in lane.marks if mark.tag == "text"]
 
 
 def test_traits_are_sorted_by_their_transfer() -> None:
@@ -13,20 +26,24 @@ def test_traits_are_sorted_by_their_transfer() -> None:
     figure = forest(flagged())
 
     assert figure is not None
-    assert [row.name for row in figure.panels[0].rows][:2] == ["owl", "eagle"]
-    assert (len(figure.panels[0].rows), figure.panels[0].left_out) == (16, 0)
+    assert [lane.who for lane in figure.panels[0].lanes][:2] == [Name("owl"), Name("eagle")]
+    assert (len(figure.panels[0].lanes), figure.panels[0].left_out) == (16, 0)
 
 
 def test_positions_are_those_of_the_axis() -> None:
     """Zero, limit, estimates and intervals stand in the order of their numbers."""
     figure = forest(flagged())
     assert figure is not None
-    owl = figure.panels[0].rows[0]
+    owl = figure.panels[0].lanes[0]
+    ticks = {float(tick.label.replace("−", "-")): tick.at for tick in figure.panels[0].ticks}
+    wanted = ticks[1] + 0.80 * (ticks[2] - ticks[1])
 
-    assert owl.low is not None
-    assert owl.at is not None
-    assert 0 < figure.zero < figure.limit < owl.low < owl.at
-    assert owl.at == figure.axis.at(1.80)
+    zero, limit, low, at = (
+        place(owl, style, name)
+        for style, name in (("zero", "x1"), ("limit", "x1"), ("span", "x1"), ("estimate", "cx"))
+    )
+    assert 0 < zero < limit < low < at
+    assert at == pytest.approx(wanted, abs=0.02)
 
 
 def test_the_whole_file_leads_and_the_worst_source_follows() -> None:
@@ -34,9 +51,13 @@ def test_the_whole_file_leads_and_the_worst_source_follows() -> None:
     figure = forest(sources())
 
     assert figure is not None
-    assert [panel.result.subject for panel in figure.panels][:3] == ["all", HOSTILE, "vendor-b"]
-    assert (len(figure.panels), figure.others) == (PANELS, 1)
-    assert {(len(panel.rows), panel.left_out) for panel in figure.panels} == {(ROWS_EACH, 10)}
+    assert [inlines(panel.title)[0] for panel in figure.panels][:3] == [
+        Name("the whole file"),
+        Name(HOSTILE),
+        Name("vendor-b"),
+    ]
+    assert (len(figure.panels), figure.rest) == (PANELS, "1 more in the table below.")
+    assert {(len(panel.lanes), panel.left_out) for panel in figure.panels} == {(ROWS_EACH, 10)}
 
 
 def test_severity_comes_before_transfer() -> None:
@@ -54,9 +75,8 @@ def test_one_wide_interval_does_not_shrink_the_others() -> None:
     figure = forest(document)
     assert figure is not None
 
-    assert figure.axis.high < 5
-    assert figure.panels[0].rows[0].open_high
-    assert not figure.panels[0].rows[0].open_low
+    assert float(figure.panels[0].ticks[-1].label) < 5
+    assert arrows(figure.panels[0].lanes[0]) == ["▸"]
 
 
 @pytest.mark.parametrize("end", [None, float("inf"), float("nan")])
@@ -69,7 +89,8 @@ def test_an_open_interval_reaches_the_edge(end: float | None) -> None:
     figure = forest(document)
     assert figure is not None
 
-    assert (figure.panels[0].rows[0].high, figure.panels[0].rows[0].open_high) == (100.0, True)
+    owl = figure.panels[0].lanes[0]
+    assert (place(owl, "span", "x2"), arrows(owl)) == (100.0, ["▸"])
 
 
 def test_an_estimate_that_is_none_is_last_and_not_drawn() -> None:
@@ -80,7 +101,7 @@ def test_an_estimate_that_is_none_is_last_and_not_drawn() -> None:
     assert transfers(document, "all")[-1].trait == "owl"
     figure = forest(document)
     assert figure is not None
-    assert figure.panels[0].rows[-1].at is None
+    assert "estimate" not in [mark.attributes["class"] for mark in figure.panels[0].lanes[-1].marks]
 
 
 def test_without_transfer_there_is_no_figure() -> None:

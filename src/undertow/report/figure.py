@@ -17,6 +17,8 @@ class Lane:
     value: Phrase = ""
     limits: str = ""
     style: str = ""
+    strip: str = ""
+    """The same in characters."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,10 @@ class Panel:
     pointers: tuple[Pointer, ...] = ()
     unit: str = ""
     """Beside the axis."""
+    left_out: int = 0
+    """Lanes that are only in the table."""
     rest: str = ""
-    """What was left out."""
+    """The same in words."""
     style: str = ""
 
 
@@ -54,9 +58,13 @@ class Lanes(Block):
     panels: tuple[Panel, ...]
     unit: str = ""
     key: tuple[Phrase, ...] = ()
+    legend: str = ""
+    """The key in a terminal."""
     rest: str = ""
     numbers: Table | None = None
     """The values behind it."""
+    indented: bool = False
+    """Whether a terminal keeps a column for the titles of panels."""
 
 
 @dataclass(frozen=True)

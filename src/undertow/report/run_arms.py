@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from undertow.report.plain_text import finite
+from undertow.report.plain_text import decimal, finite, percent
 from undertow.results.arm_kinds import Tone, arm_words
 from undertow.results.run_document import Arm, RunDocument
 from undertow.stats.means import mean_t
@@ -28,6 +28,10 @@ class Measure:
     """What it is, as the label of an axis."""
     share: bool
     """Whether it lies in [0, 1] and is shown in percent."""
+
+    def text(self, value: float | None) -> str:
+        """A value in its unit."""
+        return percent(value) if self.share else decimal(value, 2, signed=True)
 
 
 @dataclass(frozen=True)

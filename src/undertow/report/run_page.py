@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from undertow.report import run_tables
+from undertow.report.figure import Lanes
 from undertow.report.page import (
     HTML,
     MARKDOWN,
@@ -28,15 +29,8 @@ from undertow.report.page import (
     Text,
 )
 from undertow.report.plain_text import decimal, p_value, plain, unit_name
-from undertow.report.run_arms import known_arms, measure_of, summaries
-from undertow.report.run_dots import (
-    DotFigure,
-    dot_bars,
-    dot_figure,
-    dots,
-    figure_table,
-    whiskers,
-)
+from undertow.report.run_arms import ArmSummary, Measure, known_arms, measure_of, summaries
+from undertow.report.run_dots import arms_table, dot_figure, whiskers
 from undertow.report.run_figures import (
     heat_table,
     line_plot,
@@ -91,26 +85,30 @@ def run_page(document: RunDocument) -> Page:
     )
 
 
-def _headline(document: RunDocument) -> DotFigure | None:
+def _arms(document: RunDocument) -> tuple[tuple[ArmSummary, ...], Measure] | None:
+    """The arms that lead the page and the number by which they are compared."""
     measure = measure_of(document)
     arms = summaries(document, measure) if measure else ()
     square = any(len(matrix.rows) == len(matrix.columns) for matrix in document.matrices[:1])
     if measure and arms and (len(arms) <= _ARMS_SIDE_BY_SIDE or not square):
-        return dot_figure(arms, measure, document.chance)
+        return arms, measure
+    return None
+
+
+def _headline(document: RunDocument) -> Lanes | None:
+    if led := _arms(document):
+        numbers = arms_table(*led).shown(fold="The numbers of this figure")
+        return dot_figure(*led, document.chance, numbers)
     return None
 
 
 def _lead(
     document: RunDocument,
-    figure: DotFigure | None,
+    figure: Lanes | None,
     matrices: tuple[Matrix, ...],
     curves: tuple[Curves, ...],
 ) -> Lead:
-    figures: list[Block] = [*map(heat_table, matrices), *map(_plot, curves)]
-    if figure:
-        figures.insert(
-            0, dots(figure, figure_table(figure).shown(fold="The numbers of this figure"))
-        )
+    figures = [*([figure] if figure else []), *map(heat_table, matrices), *map(_plot, curves)]
     done = (Heading("What was done"), Text(_story(document))) if story(document) else ()
     samples = sample_columns(document)
     below: tuple[Block, ...] = ()
@@ -133,13 +131,13 @@ def _story(document: RunDocument) -> Phrase:
 
 def _sections(
     document: RunDocument,
-    figure: DotFigure | None,
+    figure: Lanes | None,
     matrices: tuple[Matrix, ...],
     curves: tuple[Curves, ...],
 ) -> Iterator[Block]:
     yield Text(document.question, only=MARKDOWN)
-    if figure:
-        yield figure_table(figure).shown(caption=figure.label, only=MARKDOWN)
+    if led := _arms(document):
+        yield arms_table(*led).shown(caption=led[1].name, only=MARKDOWN)
     if story(document):
         yield Text(_story(document), only=MARKDOWN)
     for one in sample_columns(document):
@@ -304,12 +302,10 @@ def _facts(document: RunDocument) -> dict[str, str]:
     }
 
 
-def _brief(document: RunDocument, figure: DotFigure | None) -> Iterator[Block]:
+def _brief(document: RunDocument, figure: Lanes | None) -> Iterator[Block]:
     if figure:
-        yield Heading(figure.label)
-        yield dot_bars(figure)
-        chance = "" if figure.chance is None else f"   ┆ chance, {figure.chance_value}"
-        yield Text(f"● one run   ┃ mean   ━ its 95 % interval{chance}", "about")
+        yield Heading(figure.caption)
+        yield figure
     sentences: tuple[Phrase, ...] = story(document)
     yield Heading("What was done" if sentences else "The question")
     for sentence in sentences or (document.question,):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from undertow.report.figure import Lane, Lanes, Panel, Pointer
-from undertow.report.page import Badge, Grid, Name, Phrase, Styled, Table
+from undertow.report.page import Badge, Name, Phrase, Strong, Table, inlines
 from undertow.report.plain_text import (
     decimal,
     finite,
@@ -19,13 +19,11 @@ from undertow.report.plain_text import (
 )
 from undertow.report.svg import (
     Axis,
-    Mark,
     across,
     band,
     dot,
     grid,
     linear_axis,
-    scale,
     sign,
     strip,
     upright,
@@ -47,47 +45,6 @@ _TRAITS_ALONE, _TRAITS_EACH = 5, 2
 _REACH = 4.0
 """An interval is drawn up to this many times the largest estimate, or the limit: one wide interval
 must not shrink all others to dots."""
-
-
-@dataclass(frozen=True)
-class ForestRow:
-    """One trait: positions in percent of the axis."""
-
-    name: str
-    verdict: Verdict | None
-    at: float | None
-    low: float | None
-    high: float | None
-    open_low: bool
-    """Whether the interval goes on beyond the axis."""
-    open_high: bool
-    estimate: str
-    limits: str
-
-
-@dataclass(frozen=True)
-class ForestPanel:
-    """One subject: the traits that it pulls towards most."""
-
-    result: SubjectResult
-    rows: tuple[ForestRow, ...]
-    left_out: int
-    """Traits with smaller estimates, which are only in the table."""
-
-
-@dataclass(frozen=True)
-class Forest:
-    """All panels over one axis, in logits."""
-
-    axis: Axis
-    zero: float
-    limit: float
-    """Positions of no transfer and of the limit, in percent of the axis."""
-    panels: tuple[ForestPanel, ...]
-    others: int
-    """Subjects beyond the panels."""
-    level: float | None
-    """Of the intervals, if it is one for all."""
 
 
 def transfer_checks(document: ScanDocument) -> tuple[str, ...]:
@@ -118,51 +75,43 @@ def in_order(subjects: Sequence[SubjectResult]) -> tuple[SubjectResult, ...]:
     return tuple(sorted(by_severity(subjects), key=lambda one: one.subject != ALL))
 
 
-def forest(document: ScanDocument) -> Forest | None:
-    """The figure; None where no transfer was measured."""
+def forest(document: ScanDocument, numbers: Table | None = None) -> Lanes | None:
+    """
+    The figure; None where no transfer was measured.
+
+    Args:
+        numbers: the table of what is drawn.
+    """
     all_rows = [(one, transfers(document, one.subject)) for one in in_order(document.subjects)]
     measured = [(one, rows) for one, rows in all_rows if rows]
     if not measured:
         return None
     most = ROWS_ALONE if len(measured) == 1 else ROWS_EACH
     shown = [(one, rows[:most], len(rows[most:])) for one, rows in measured[:PANELS]]
-    axis = _axis([row for _, rows, _ in shown for row in rows], document.limit)
-    levels = {row.level for _, rows, _ in shown for row in rows}
-    return Forest(
-        axis=axis,
-        zero=axis.at(0),
-        limit=axis.at(document.limit),
-        panels=tuple(
-            ForestPanel(one, tuple(_row(row, axis) for row in rows), left_out)
-            for one, rows, left_out in shown
-        ),
-        others=len(measured) - len(shown),
-        level=levels.pop() if len(levels) == 1 else None,
-    )
-
-
-def forest_lanes(figure: Forest, document: ScanDocument, numbers: Table) -> Lanes:
-    """The figure as it is drawn."""
-    alone = len(figure.panels) == 1
-    level = "" if figure.level is None else f"; bars are {level_text(figure.level)} intervals"
+    rows = [row for _, rows, _ in shown for row in rows]
+    axis, levels = _axis(rows, document.limit), {row.level for row in rows}
+    level = levels.pop() if len(levels) == 1 else None
+    others = len(measured) - len(shown)
     return Lanes(
         style="forest",
         caption="Expected transfer under the plan",
-        unit=f"by trait, in logits{level}",
-        panels=tuple(_panel(panel, figure, document, alone=alone) for panel in figure.panels),
-        rest=f"{figure.others} more in the table below." if figure.others else "",
+        unit="by trait, in logits"
+        + ("" if level is None else f"; bars are {level_text(level)} intervals"),
+        panels=tuple(
+            _panel(one, rows, left_out, axis, document.limit, alone=len(shown) == 1)
+            for one, rows, left_out in shown
+        ),
+        legend=f"● estimate   ━ interval   ┆ zero   ┃ limit, {decimal(document.limit, 2)}",
+        rest=f"{others} more in the table below." if others else "",
         numbers=numbers,
+        indented=True,
     )
 
 
-def forest_bars(figure: Forest) -> Grid:
-    """The figure in characters."""
+def brief_forest(figure: Lanes) -> Lanes:
+    """The figure for a terminal: the first traits of each panel, names cut to their columns."""
     alone = len(figure.panels) == 1
-    rows = [row for panel in figure.panels for row in _bars(panel, figure, alone=alone)]
-    rows.append(
-        tuple(map(Styled, ("", "", scale(figure.axis, _BAR), "", ""), ("", "", "about", "", "")))
-    )
-    return Grid(tuple(rows), right=frozenset({3}), whole=frozenset(range(5)))
+    return replace(figure, panels=tuple(_brief_panel(one, alone) for one in figure.panels))
 
 
 def level_text(level: float) -> str:
@@ -189,87 +138,78 @@ def _axis(rows: Sequence[Measurement], limit: float) -> Axis:
     return linear_axis([0.0, 1.5 * limit, *estimates, *kept])
 
 
-def _row(measurement: Measurement, axis: Axis) -> ForestRow:
-    at = finite([measurement.estimate])
-    has_interval = measurement.low is not None or measurement.high is not None
-    low, high = finite([measurement.low]), finite([measurement.high])
-    return ForestRow(
-        name=measurement.trait or measurement.name or measurement.check,
-        verdict=measurement.verdict,
-        at=axis.at(at[0]) if at else None,
-        low=(axis.at(low[0]) if low else 0.0) if has_interval else None,
-        high=(axis.at(high[0]) if high else 100.0) if has_interval else None,
-        open_low=has_interval and (not low or low[0] < axis.low),
-        open_high=has_interval and (not high or high[0] > axis.high),
-        estimate=decimal(measurement.estimate, 2, signed=True),
-        limits=interval(measurement.low, measurement.high, "logits") if has_interval else "",
-    )
-
-
-def _panel(panel: ForestPanel, figure: Forest, document: ScanDocument, *, alone: bool) -> Panel:
-    verdict = panel.result.verdict
-    badge = Badge(in_words(verdict), verdict)
-    title: Phrase = "" if alone else (Name(subject_name(panel.result.subject)), " ", badge)
-    zero = (
-        [Pointer(figure.zero, "no transfer" if alone else "0", "none")] if figure.zero > 4 else []
-    )
-    limit = f"limit, {decimal(document.limit, 2)} →" if alone else "limit →"
-    ends = (figure.axis.ticks[0].at, figure.axis.ticks[-1].at, figure.zero)
+def _panel(
+    result: SubjectResult,
+    rows: Sequence[Measurement],
+    left_out: int,
+    axis: Axis,
+    limit: float,
+    *,
+    alone: bool,
+) -> Panel:
+    badge = Badge(in_words(result.verdict), result.verdict)
+    zero, end = axis.at(0), axis.at(limit)
+    limit_text = f"limit, {decimal(limit, 2)} →" if alone else "limit →"
+    opening = "beyond the " if alone else ""
+    pointers = [Pointer(zero, "no transfer" if alone else "0", "none")] if zero > 4 else []
+    pointers.append(Pointer(end, limit_text, "beyond", opening))
+    labelled = (axis.ticks[0].at, axis.ticks[-1].at, zero)
     return Panel(
-        lanes=tuple(_lane(row, figure, alone, lead=row is panel.rows[0]) for row in panel.rows),
-        ticks=tuple(tick for tick in figure.axis.ticks if alone or tick.at in ends),
-        title=title,
-        pointers=(*zero, Pointer(figure.limit, limit, "beyond", "beyond the " if alone else "")),
+        lanes=tuple(_lane(row, axis, limit, alone, lead=row is rows[0]) for row in rows),
+        ticks=tuple(tick for tick in axis.ticks if alone or tick.at in labelled),
+        title="" if alone else (Name(subject_name(result.subject)), " ", badge),
+        pointers=tuple(pointers),
         unit="logits",
-        rest=f"and {panel.left_out} traits below these" if panel.left_out else "",
+        left_out=left_out,
+        rest=f"and {left_out} traits below these" if left_out else "",
     )
 
 
-def _lane(row: ForestRow, figure: Forest, alone: bool, *, lead: bool) -> Lane:
-    marks: list[Mark] = [
-        band(figure.limit, 100, "zone"),
-        *grid(figure.axis),
-        upright(figure.zero, "zero"),
-        upright(figure.limit, "limit"),
-    ]
-    if row.low is not None and row.high is not None:
-        marks.append(across(row.low, row.high))
-    marks += [sign("◂", 0, -2)] if row.open_low else []
-    marks += [sign("▸", 100, -8)] if row.open_high else []
-    marks += [] if row.at is None else [dot(row.at, "estimate", 5 if alone else 4)]
-    style = f"{row.verdict or 'none'}{' lead-row' if lead else ''}"
-    return Lane(Name(row.name), tuple(marks), row.estimate, row.limits, style)
-
-
-def _bars(panel: ForestPanel, figure: Forest, *, alone: bool) -> list[tuple[Styled, ...]]:
-    shown = panel.rows[: _TRAITS_ALONE if alone else _TRAITS_EACH]
-    rows: list[tuple[Styled, ...]] = [
-        (
-            Styled(_cut("" if alone or place else subject_name(panel.result.subject), 20)),
-            Styled(_cut(row.name, 12)),
-            Styled(_bar(row, figure), row.verdict or ""),
-            Styled(row.estimate, "" if place else "strong"),
-            Styled(row.limits),
-        )
-        for place, row in enumerate(shown)
-    ]
-    rest = len(panel.rows) - len(shown) + panel.left_out
-    if alone and rest:
-        told = (Styled(f"{rest} more", "about"), Styled("below these", "about"))
-        rows.append((Styled(""), *told, Styled(""), Styled("")))
-    return rows
-
-
-def _cut(name: str, most: int) -> str:
-    return shortened(visible(name), most)
-
-
-def _bar(row: ForestRow, figure: Forest) -> str:
+def _lane(measurement: Measurement, axis: Axis, limit: float, alone: bool, *, lead: bool) -> Lane:
+    at, low, high = (
+        axis.at(value) if value is not None and math.isfinite(value) else None
+        for value in (measurement.estimate, measurement.low, measurement.high)
+    )
+    zero, end = axis.at(0), axis.at(limit)
+    marks = [band(end, 100, "zone"), *grid(axis), upright(zero, "zero"), upright(end, "limit")]
     strokes: list[tuple[float, float, str]] = []
-    if row.low is not None and row.high is not None:
-        strokes.append((row.low, row.high, "━"))
-        strokes += [(row.low, row.low, "◂")] if row.open_low else []
-        strokes += [(row.high, row.high, "▸")] if row.open_high else []
-    strokes += [(figure.zero, figure.zero, "┆┼"), (figure.limit, figure.limit, "┃╋")]
-    strokes += [] if row.at is None else [(row.at, row.at, "●")]
-    return strip(_BAR, strokes)
+    bounded = measurement.low is not None or measurement.high is not None
+    if bounded:
+        left, right = low if low is not None else 0.0, high if high is not None else 100.0
+        marks.append(across(left, right))
+        strokes.append((left, right, "━"))
+        # An interval may go on beyond the axis.
+        if low is None or (measurement.low or 0.0) < axis.low:
+            marks.append(sign("◂", 0, -2))
+            strokes.append((left, left, "◂"))
+        if high is None or (measurement.high or 0.0) > axis.high:
+            marks.append(sign("▸", 100, -8))
+            strokes.append((right, right, "▸"))
+    strokes += [(zero, zero, "┆┼"), (end, end, "┃╋")]
+    if at is not None:
+        marks.append(dot(at, "estimate", 5 if alone else 4))
+        strokes.append((at, at, "●"))
+    estimate = decimal(measurement.estimate, 2, signed=True)
+    return Lane(
+        who=Name(measurement.trait or measurement.name or measurement.check),
+        marks=tuple(marks),
+        value=Strong(estimate) if lead else estimate,
+        limits=interval(measurement.low, measurement.high, "logits") if bounded else "",
+        style=f"{measurement.verdict or 'none'}{' lead-row' if lead else ''}",
+        strip=strip(_BAR, strokes),
+    )
+
+
+def _brief_panel(panel: Panel, alone: bool) -> Panel:
+    shown = panel.lanes[: _TRAITS_ALONE if alone else _TRAITS_EACH]
+    lanes = [replace(lane, who=_cut(lane.who, 12)) for lane in shown]
+    title = "" if alone else _cut(inlines(panel.title)[0], 20)
+    rest = len(panel.lanes) - len(shown) + panel.left_out
+    if alone and rest:
+        lanes.append(Lane(f"{rest} more", (), style="about", strip="below these"))
+    return replace(panel, lanes=tuple(lanes), title=title)
+
+
+def _cut(name: Phrase, most: int) -> Name:
+    (part,) = inlines(name)
+    return Name(shortened(visible(part.text if isinstance(part, Name) else str(part)), most))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from undertow.data.file_sample import Data
 from undertow.report import scan_tables, scan_words
 from undertow.report.check_page import CANNOT, CheckPage, pages_of
+from undertow.report.figure import Lanes
 from undertow.report.page import (
     HTML,
     MARKDOWN,
@@ -33,13 +34,11 @@ from undertow.report.page import (
     Terms,
     Text,
 )
-from undertow.report.plain_text import NOTHING, decimal, in_words, plain, shortened, visible, whole
+from undertow.report.plain_text import NOTHING, in_words, plain, shortened, visible, whole
 from undertow.report.scan_findings import scan_findings
 from undertow.report.scan_forest import (
-    Forest,
+    brief_forest,
     forest,
-    forest_bars,
-    forest_lanes,
     in_order,
     level_text,
     subject_name,
@@ -92,7 +91,8 @@ class CheckEvidence:
 def scan_page(document: ScanDocument) -> Page:
     """The page of a screen."""
     verdict = in_words(document.verdict)
-    figure, evidence = forest(document), evidence_of(document)
+    numbers = scan_tables.transfers_table(document).shown(fold="The numbers of this figure")
+    figure, evidence = forest(document, numbers), evidence_of(document)
     return Page(
         document=document,
         id="scan",
@@ -125,14 +125,13 @@ def evidence_of(document: ScanDocument) -> tuple[CheckEvidence, ...]:
     )
 
 
-def _lead(document: ScanDocument, figure: Forest | None) -> Lead:
+def _lead(document: ScanDocument, figure: Lanes | None) -> Lead:
     answers = [
         (question, Strong(answer), remark)
         for question, answer, remark in scan_words.answers(document)
     ]
-    numbers = scan_tables.transfers_table(document).shown(fold="The numbers of this figure")
     return Lead(
-        figure=forest_lanes(figure, document, numbers) if figure else None,
+        figure=figure,
         beside=(Questions(tuple(answers)),) if answers else (),
         style="facts",
         wide=figure is None or len(figure.panels) > 1,
@@ -140,7 +139,7 @@ def _lead(document: ScanDocument, figure: Forest | None) -> Lead:
 
 
 def _sections(
-    document: ScanDocument, figure: Forest | None, evidence: tuple[CheckEvidence, ...]
+    document: ScanDocument, figure: Lanes | None, evidence: tuple[CheckEvidence, ...]
 ) -> Iterator[Block]:
     data, student = Mono(document.data.path), Mono(document.student)
     yield Text(("Rows: ", data, ", student: ", student, "."), only=MARKDOWN)
@@ -273,13 +272,11 @@ def _facts(document: ScanDocument) -> dict[str, str]:
 
 
 def _brief(
-    document: ScanDocument, figure: Forest | None, evidence: tuple[CheckEvidence, ...]
+    document: ScanDocument, figure: Lanes | None, evidence: tuple[CheckEvidence, ...]
 ) -> Iterator[Block]:
     if figure:
         yield Heading("Expected transfer under the plan, logits")
-        yield forest_bars(figure)
-        limit = decimal(document.limit, 2)
-        yield Text(f"● estimate   ━ interval   ┆ zero   ┃ limit, {limit}", "about")
+        yield brief_forest(figure)
     if len(document.subjects) > 1:
         yield Heading("Verdicts")
         table = scan_tables.subjects_table(document).without("why", "seen from dose")

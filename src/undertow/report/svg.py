@@ -138,12 +138,6 @@ def strip(length: int, strokes: Iterable[tuple[float, float, str]]) -> str:
     return "".join(cells)
 
 
-def scale(axis: Axis, length: int) -> str:
-    """The ends of an axis in characters."""
-    first, last = axis.ticks[0].label, axis.ticks[-1].label
-    return first + last.rjust(length - len(first))
-
-
 def _cell(position: float, length: int) -> int:
     return round(position / 100 * (length - 1))
 

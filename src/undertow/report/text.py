@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
-from undertow.report.figure import Diagram, Heat, Lanes, Plot
+from undertow.report.figure import Diagram, Heat, Lane, Lanes, Plot
 from undertow.report.page import (
     Block,
     Columns,
@@ -29,9 +29,11 @@ from undertow.report.page import (
     Phrase,
     Questions,
     Records,
+    Remark,
     SampleList,
     Section,
     Settings,
+    Strong,
     Table,
     Terms,
     Text,
@@ -190,9 +192,42 @@ def _terms(console: Console, block: Terms | Questions) -> None:
         _say(console, f"{_plain(word)} {' '.join(_plain(part) for part in told)}", indent=2)
 
 
-def _figure(console: Console, block: Lanes | Plot) -> None:
-    if block.numbers:
-        _table(console, block.numbers)
+def _lanes(console: Console, block: Lanes) -> None:
+    grid = RichTable.grid(padding=(0, 2))
+    if block.indented:
+        grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=block.indented)
+    for justify in ("left", "right", "left"):
+        grid.add_column(justify=justify, no_wrap=True)
+    for panel in block.panels:
+        for place, lane in enumerate(panel.lanes):
+            title = panel.title if place == 0 else ""
+            grid.add_row(*_cells(block, title, lane))
+    ticks, length = block.panels[-1].ticks, max(len(lane.strip) for lane in block.panels[0].lanes)
+    first, last = ticks[0].label, ticks[-1].label
+    grid.add_row(
+        *_cells(
+            block, "", Lane("", (), style="about", strip=first + last.rjust(length - len(first)))
+        )
+    )
+    console.print(grid)
+    if block.legend:
+        _say(console, block.legend, "dim")
+
+
+def _cells(block: Lanes, title: Phrase, lane: Lane) -> Iterator[RichText]:
+    style = _style(lane.style.partition(" ")[0])
+    bold = isinstance(inlines(lane.value)[0], Strong)
+    if block.indented:
+        yield RichText(visible(_plain(title)))
+    yield RichText(visible(_plain(lane.who)), style if lane.who and not lane.marks else "")
+    yield RichText(lane.strip, style)
+    yield RichText(visible(_plain(lane.value)), "bold" if bold else "")
+    yield RichText(lane.limits)
+
+
+def _plot(console: Console, block: Plot) -> None:
+    _table(console, block.numbers)
 
 
 def _nothing(console: Console, block: Block) -> None:
@@ -224,10 +259,10 @@ _WRITERS: dict[type[Block], Callable[[Console, Any], None]] = {
     Heading: _heading,
     Heat: _nothing,
     Labels: _labels,
-    Lanes: _figure,
+    Lanes: _lanes,
     Listing: _listing,
     Part: _part,
-    Plot: _figure,
+    Plot: _plot,
     Questions: _terms,
     Records: _records,
     SampleList: _samples,
@@ -246,7 +281,9 @@ def _plain(phrase: Phrase) -> str:
 def _plain_part(part: Inline) -> str:
     if isinstance(part, str):
         return part
-    return "" if isinstance(part, Drawing) else _plain(part.text)
+    if isinstance(part, Drawing):
+        return ""
+    return f", {_plain(part.text)}" if isinstance(part, Remark) else _plain(part.text)
 
 
 def _style(style: str) -> str:
