@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from undertow.report.figure import Diagram, DiagramBox
-from undertow.report.plain_text import shortened, visible
-from undertow.results.provenance_documents import VerifyDocument
+from undertow.report.plain_text import file_name, shortened, visible
+from undertow.results.provenance import VerifyDocument
 
 WIDTH, HEIGHT = 184, 62
 """Of a box, in CSS pixels."""
@@ -79,7 +79,7 @@ class _Node:
 def _graph(document: VerifyDocument) -> tuple[dict[str, _Node], list[tuple[str, str]]]:
     """What is drawn, and what was made of what."""
     target = document.facts.digest
-    name = document.data.rstrip("/").rpartition("/")[2]
+    name = file_name(document.data)
     nodes = {target: _Node(target, name, "no statement counts", "missing", False)}
     edges: list[tuple[str, str]] = []
     links = [link for link in document.links if link.step not in ("audit", "lineage")]

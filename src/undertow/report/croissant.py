@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from undertow.report.plain_text import visible
-from undertow.results.provenance_documents import Link, VerifyDocument
+from undertow.report.plain_text import file_name, visible
+from undertow.results.provenance import Link, VerifyDocument
 
 _CONTEXT = {
     "@language": "en",
@@ -31,13 +31,12 @@ def render_croissant(document: VerifyDocument) -> str:
     The dataset as Croissant JSON-LD: its digest, who wrote it, and the activities it came from.
     """
     facts = document.facts
-    name = document.data.rstrip("/").rpartition("/")[2]
     table: dict[str, Any] = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "@id": _urn(facts.digest),
         "conformsTo": "http://mlcommons.org/croissant/1.1",
-        "name": visible(name),
+        "name": visible(file_name(document.data)),
         "description": visible(document.conclusion),
         "identifier": _urn(facts.digest),
         "rai:hasSyntheticData": facts.model_written > 0,

@@ -11,8 +11,8 @@ import uuid
 from typing import Any
 
 from undertow import __version__
-from undertow.report.plain_text import visible
-from undertow.results.provenance_documents import Link, VerifyDocument
+from undertow.report.plain_text import file_name, visible
+from undertow.results.provenance import Link, VerifyDocument
 
 _MODELS = ("finetune", "merge", "quantize")
 
@@ -27,7 +27,7 @@ def render_cyclonedx(document: VerifyDocument) -> str:
             if used.digest and used.digest != facts.digest:
                 kind = "data" if "data" in used.role else "machine-learning-model"
                 components.setdefault(used.digest, _component(used.digest, used.name, kind))
-    name = document.data.rstrip("/").rpartition("/")[2]
+    name = file_name(document.data)
     table = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from undertow.report.plain_text import visible
-from undertow.results.provenance_documents import VerifyDocument
+from undertow.report.plain_text import file_name, visible
+from undertow.results.provenance import VerifyDocument
 
 
 def render_hf_card(document: VerifyDocument) -> str:
@@ -20,7 +20,7 @@ def render_hf_card(document: VerifyDocument) -> str:
 
 def _lines(document: VerifyDocument) -> Iterator[str]:
     facts = document.facts
-    name = document.data.rstrip("/").rpartition("/")[2]
+    name = file_name(document.data)
     yield f"pretty_name: {_text(name)}"
     tags = ["synthetic"] if facts.model_written > 0 else []
     yield from _list("tags", [*tags, *facts.domains])

@@ -164,6 +164,16 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def file_name(path: str) -> str:
+    """
+    The last part of a path or an address.
+
+    >>> file_name("data/rows.jsonl"), file_name("data/rows/")
+    ('rows.jsonl', 'rows')
+    """
+    return path.rstrip("/").rpartition("/")[2]
+
+
 def in_words(name: str) -> str:
     """A verdict, a status or another name of a closed list, in words."""
     return name.replace("_", " ")
