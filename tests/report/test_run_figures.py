@@ -7,8 +7,8 @@ import math
 from undertow.report.figure import Lane, Lanes
 from undertow.report.page import Drawing
 from undertow.report.run_arms import measure_of, summaries
-from undertow.report.run_dots import dot_figure, whiskers
-from undertow.report.run_figures import heat_cells, line_plot, shift_panels
+from undertow.report.run_dots import dot_figure
+from undertow.report.run_figures import heat_cells, line_plot, shift_panels, whiskers
 from undertow.report.run_tables import curves_table, estimate, limits, null_value
 from undertow.results.run_document import Curves, RunDocument, Series
 

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from undertow.report.figure import Lane, Lanes, Panel
-from undertow.report.page import Drawing, Phrase, Remark, Strong, Table, key_sign
+from undertow.report.page import Phrase, Remark, Strong, Table, key_sign
 from undertow.report.plain_text import NOTHING, decimal, finite, percent, plain
 from undertow.report.run_arms import ArmSummary, Measure
-from undertow.report.run_tables import null_value
 from undertow.report.svg import (
     Axis,
     Mark,
-    across,
     band,
     circle,
     dot,
     grid,
     linear_axis,
-    sign,
     strip,
     upright,
 )
-from undertow.results.run_document import Comparison
 
 _BAR = 30
 """Characters of the axis in a terminal."""
@@ -84,15 +79,6 @@ def odds(share: float | None) -> str:
     return f"1 in {one_in}" if abs(share * one_in - 1) < 1e-6 else percent(share)
 
 
-def whiskers(comparisons: Sequence[Comparison]) -> tuple[Drawing, ...]:
-    """Each estimate with its interval, over an axis shared by all comparisons of its unit; no effect is in the middle."""
-    axes = {}
-    for unit in {one.unit for one in comparisons}:
-        reach = max(_reach(one) for one in comparisons if one.unit == unit) or 1.0
-        axes[unit] = Axis(-1.05 * reach, 1.05 * reach, ())
-    return tuple(_whisker(one, axes[one.unit]) for one in comparisons)
-
-
 def _lane(arm: ArmSummary, measure: Measure, axis: Axis, chance: float | None) -> Lane:
     mean, places = axis.at(arm.mean), sorted(map(axis.at, arm.values))
     marks, strokes = list(grid(axis)), []
@@ -140,27 +126,6 @@ def apart(places: Sequence[float]) -> tuple[int, ...]:
         }
         levels.append(next((level for level in (0, -1, 1, -2, 2) if level not in near), 0))
     return tuple(levels)
-
-
-def _reach(comparison: Comparison) -> float:
-    ends = finite([comparison.estimate, comparison.low, comparison.high])
-    return max((abs(end - null_value(comparison)) for end in ends), default=1.0)
-
-
-def _whisker(comparison: Comparison, axis: Axis) -> Drawing:
-    null = null_value(comparison)
-    low, at, high = (
-        axis.at(value - null) if value is not None and math.isfinite(value) else None
-        for value in (comparison.low, comparison.estimate, comparison.high)
-    )
-    marks = (
-        upright(50.0, "zero"),
-        across(0.0 if low is None else low, 100.0 if high is None else high),
-        sign("◂", 0, -3, y="15", dy=0) if low is None else upright(low, "span", "7", "17"),
-        sign("▸", 100, -5, y="15", dy=0) if high is None else upright(high, "span", "7", "17"),
-        dot(50.0 if at is None else at, "estimate", 5),
-    )
-    return Drawing(marks, "whisker")
 
 
 def _line(style: str, x: int, top: int, bottom: int) -> Mark:

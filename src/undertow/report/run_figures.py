@@ -1,4 +1,4 @@
-"""Further figures of a run: which answer moved, matrices as heat, and curves."""
+"""Further figures of a run: whiskers of comparisons, which answer moved, matrices as heat, and curves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from undertow.report.figure import Heat, HeatCell, Lane, Lanes, Panel, Plot, PlotLine
-from undertow.report.page import Name, Phrase, Table, key_sign
+from undertow.report.page import Drawing, Name, Phrase, Table, key_sign
 from undertow.report.plain_text import (
     NOTHING,
     decimal,
@@ -19,7 +19,7 @@ from undertow.report.plain_text import (
 )
 from undertow.report.svg import Axis, across, circle, dot, grid, linear_axis, log_axis, upright
 from undertow.results.arm_kinds import arm_words
-from undertow.results.run_document import Curves, Matrix, RunDocument
+from undertow.results.run import Comparison, Curves, Matrix, RunDocument
 
 _PAIRS = (("trait", "control"), ("foreign", "foreign-control"))
 _LINE_STYLES = 6
@@ -55,6 +55,15 @@ class ShiftPanel:
     tone: str
     axis: Axis
     shifts: tuple[AnswerShift, ...]
+
+
+def whiskers(comparisons: Sequence[Comparison]) -> tuple[Drawing, ...]:
+    """Each estimate with its interval, over an axis shared by all comparisons of its unit; no effect is in the middle."""
+    axes = {}
+    for unit in {one.unit for one in comparisons}:
+        reach = max(_reach(one) for one in comparisons if one.unit == unit) or 1.0
+        axes[unit] = Axis(-1.05 * reach, 1.05 * reach, ())
+    return tuple(_whisker(one, axes[one.unit]) for one in comparisons)
 
 
 def shift_panels(document: RunDocument) -> tuple[ShiftPanel, ...]:
@@ -254,3 +263,24 @@ def _at(limits: tuple[tuple[float | None, ...], ...] | None, row: int, column: i
 
 def _shown(value: float, log: bool) -> bool:
     return math.isfinite(value) and (value > 0 or not log)
+
+
+def _reach(comparison: Comparison) -> float:
+    ends = finite([comparison.estimate, comparison.low, comparison.high])
+    return max((abs(end - null_value(comparison)) for end in ends), default=1.0)
+
+
+def _whisker(comparison: Comparison, axis: Axis) -> Drawing:
+    null = null_value(comparison)
+    low, at, high = (
+        axis.at(value - null) if value is not None and math.isfinite(value) else None
+        for value in (comparison.low, comparison.estimate, comparison.high)
+    )
+    marks = (
+        upright(50.0, "zero"),
+        across(0.0 if low is None else low, 100.0 if high is None else high),
+        sign("◂", 0, -3, y="15", dy=0) if low is None else upright(low, "span", "7", "17"),
+        sign("▸", 100, -5, y="15", dy=0) if high is None else upright(high, "span", "7", "17"),
+        dot(50.0 if at is None else at, "estimate", 5),
+    )
+    return Drawing(marks, "whisker")

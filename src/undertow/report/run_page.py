@@ -30,7 +30,7 @@ from undertow.report.page import (
 )
 from undertow.report.plain_text import decimal, p_value, plain, unit_name
 from undertow.report.run_arms import ArmSummary, Measure, known_arms, measure_of, summaries
-from undertow.report.run_dots import arms_table, dot_figure, whiskers
+from undertow.report.run_dots import arms_table, dot_figure
 from undertow.report.run_figures import (
     heat_table,
     line_plot,
@@ -39,6 +39,7 @@ from undertow.report.run_figures import (
     shift_lanes,
     shift_panels,
     shifts_table,
+    whiskers,
 )
 from undertow.report.run_story import RUN_GLOSSARY, sample_columns, story
 from undertow.report.sections import (
