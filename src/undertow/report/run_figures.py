@@ -17,7 +17,18 @@ from undertow.report.plain_text import (
     significant,
     unit_name,
 )
-from undertow.report.svg import Axis, across, circle, dot, grid, linear_axis, log_axis, upright
+from undertow.report.run_tables import null_value
+from undertow.report.svg import (
+    Axis,
+    across,
+    circle,
+    dot,
+    grid,
+    linear_axis,
+    log_axis,
+    sign,
+    upright,
+)
 from undertow.results.arm_kinds import arm_words
 from undertow.results.run import Comparison, Curves, Matrix, RunDocument
 

@@ -29,8 +29,15 @@ from undertow.report.page import (
     Text,
 )
 from undertow.report.plain_text import decimal, p_value, plain, unit_name
-from undertow.report.run_arms import ArmSummary, Measure, known_arms, measure_of, summaries
-from undertow.report.run_dots import arms_table, dot_figure
+from undertow.report.run_arms import (
+    ArmSummary,
+    Measure,
+    arms_table,
+    dot_figure,
+    known_arms,
+    measure_of,
+    summaries,
+)
 from undertow.report.run_figures import (
     heat_table,
     line_plot,
