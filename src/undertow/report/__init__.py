@@ -3,6 +3,8 @@ A stored result rendered as a page, as text for a terminal, as Markdown, as JSON
 
 A document becomes a page of blocks by one function, and any page becomes text by one writer a format. All of it is
 pure: the same document gives the same bytes, and nothing is read but templates and the pages of checks.
+
+A new document is one page function and its entry in `_KINDS`; a new format is one writer and its entry in `_WRITERS`.
 """
 
 from __future__ import annotations
