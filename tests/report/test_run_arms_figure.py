@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from undertow.report.figure import Lane, Lanes
 from undertow.report.run_arms import dot_figure, measure_of, summaries
-from undertow.results.run import RunDocument
+from undertow.results.run_document import RunDocument
 
 
 def headline(document: RunDocument) -> Lanes:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from undertow.report.figure import Diagram, DiagramBox
 from undertow.report.plain_text import file_name, shortened, visible
-from undertow.results.provenance import VerifyDocument
+from undertow.results.provenance_documents import VerifyDocument
 
 WIDTH, HEIGHT = 184, 62
 """Of a box, in CSS pixels."""

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from undertow.report.plain_text import file_name, visible
-from undertow.results.provenance import Link, VerifyDocument
+from undertow.results.provenance_documents import Link, VerifyDocument
 
 _CONTEXT = {
     "@language": "en",

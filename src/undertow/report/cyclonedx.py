@@ -12,7 +12,7 @@ from typing import Any
 
 from undertow import __version__
 from undertow.report.plain_text import file_name, visible
-from undertow.results.provenance import Link, VerifyDocument
+from undertow.results.provenance_documents import Link, VerifyDocument
 
 _MODELS = ("finetune", "merge", "quantize")
 

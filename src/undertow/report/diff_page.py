@@ -154,7 +154,7 @@ def _brief(document: DiffDocument) -> Iterator[Block]:
         *((("spelled", spelling),) if spelling else ()),
         ("limits", " ".join(document.limits)),
         ("again", document.command),
-        ("", cost(document)),
+        ("", cost(document, document.seed)),
     )
     yield Labels(labels, width=13)
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 
 from undertow.report.plain_text import file_name, visible
-from undertow.results.provenance import VerifyDocument
+from undertow.results.provenance_documents import VerifyDocument
 
 
 def render_hf_card(document: VerifyDocument) -> str:

@@ -165,7 +165,7 @@ def _brief(document: LineageDocument) -> Iterator[Block]:
         ("error rate", _error_rate(document)),
         ("limits", " ".join(document.limits)),
         ("again", document.command),
-        ("", cost(document)),
+        ("", cost(document, document.seed)),
     )
     yield Labels(labels, width=17)
 

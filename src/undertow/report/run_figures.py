@@ -30,7 +30,7 @@ from undertow.report.svg import (
     upright,
 )
 from undertow.results.arm_kinds import arm_words
-from undertow.results.run import Comparison, Curves, Matrix, RunDocument
+from undertow.results.run_document import Comparison, Curves, Matrix, RunDocument
 
 _PAIRS = (("trait", "control"), ("foreign", "foreign-control"))
 _LINE_STYLES = 6

@@ -334,7 +334,7 @@ def _brief(document: RunDocument, figure: Lanes | None) -> Iterator[Block]:
         yield Listing(document.limits, "limits")
     yield Heading("How to reproduce it")
     yield Command(document.command)
-    yield Text(cost(document), indent=2)
+    yield Text(cost(document, document.seed), indent=2)
 
 
 def _brief_measured(document: RunDocument) -> Iterator[Block]:

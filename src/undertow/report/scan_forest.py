@@ -28,7 +28,7 @@ from undertow.report.svg import (
     strip,
     upright,
 )
-from undertow.results.measurement import SEVERITY, Measurement, Verdict
+from undertow.results.measurement import SEVERITY, Measurement
 from undertow.results.scan_document import ALL, ScanDocument, SubjectResult
 
 PANELS = 6

@@ -315,7 +315,7 @@ def _labels(document: ScanDocument) -> Iterator[tuple[str, str]]:
     first_limit = f"{scan_words.NO_ROW_VERDICTS.split('. ')[0]}."
     yield "limits", " ".join((first_limit, *document.limits))
     yield "again", document.command
-    yield "", cost(document)
+    yield "", cost(document, document.seed)
 
 
 def _rows(data: Data) -> Iterator[str]:

@@ -24,13 +24,9 @@ from undertow.report.page import (
     Writers,
 )
 from undertow.report.plain_text import NOTHING, duration, memory
-from undertow.results.model_documents import DiffDocument, LineageDocument
-from undertow.results.run_document import RunDocument
-from undertow.results.scan_document import ScanDocument
+from undertow.results.document import Document
 
 Record = TypeVar("Record")
-Measured = RunDocument | ScanDocument | LineageDocument | DiffDocument
-"""What ran models, on some machine and for some time."""
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -72,7 +68,7 @@ def words_section(glossary: Mapping[str, Phrase], *, only: Writers = EVERYWHERE)
 
 
 def reproduction(
-    document: Measured,
+    document: Document,
     name: str,
     facts: Mapping[str, str],
     *,
@@ -104,7 +100,7 @@ def toml_text(config: Mapping[str, object]) -> str:
     return "\n".join(_lines(config, ())).strip("\n")
 
 
-def cost_facts(document: Measured) -> dict[str, str]:
+def cost_facts(document: Document) -> dict[str, str]:
     """What the document cost."""
     return {
         "wall time": duration(document.wall_seconds),
@@ -112,9 +108,9 @@ def cost_facts(document: Measured) -> dict[str, str]:
     }
 
 
-def cost(document: Measured) -> str:
+def cost(document: Document, seed: int) -> str:
     """The seed and what the document cost, in one line."""
-    told = (f"seed {document.seed}", *cost_facts(document).values())
+    told = (f"seed {seed}", *cost_facts(document).values())
     return ", ".join(fact for fact in told if fact != NOTHING)
 
 
