@@ -110,6 +110,16 @@ RESULTS: dict[str, ResultKind] = {
 """What somebody found of a dataset or a model; `facts` says what it counts for."""
 
 
+def makes_model(name: str) -> bool:
+    """Whether a kind of this name is a step that makes models."""
+    return any(kind.name == name for kind in MODEL_STEPS.values())
+
+
+def is_result(name: str) -> bool:
+    """Whether a kind of this name is a result, and no step."""
+    return any(kind.name == name for kind in RESULTS.values())
+
+
 @dataclass(frozen=True)
 class Attestation:
     """A statement of a kind that is understood; its signatures are not looked at yet."""

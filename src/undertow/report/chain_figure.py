@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Literal
 
+from undertow.provenance.predicates import is_result, makes_model
 from undertow.report.figure import Diagram, DiagramBox
 from undertow.report.plain_text import file_name, shortened, visible
 from undertow.results.provenance_documents import VerifyDocument
@@ -82,9 +83,9 @@ def _graph(document: VerifyDocument) -> tuple[dict[str, _Node], list[tuple[str, 
     name = file_name(document.data)
     nodes = {target: _Node(target, name, "no statement counts", "missing", False)}
     edges: list[tuple[str, str]] = []
-    links = [link for link in document.links if link.step not in ("audit", "lineage")]
+    links = [link for link in document.links if not is_result(link.step)]
     for link in links:
-        made = "finetune" in link.step or link.step in ("merge", "quantize")
+        made = makes_model(link.step)
         note = f"{link.step} · {', '.join(link.signers)}"
         nodes[link.digest] = _Node(link.digest, link.subject, note, "attested", made)
     trusted = {root.digest for root in document.roots}

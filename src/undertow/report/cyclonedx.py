@@ -11,16 +11,15 @@ import uuid
 from typing import Any
 
 from undertow import __version__
+from undertow.provenance.predicates import is_result, makes_model
 from undertow.report.plain_text import file_name, visible
 from undertow.results.provenance_documents import Link, VerifyDocument
-
-_MODELS = ("finetune", "merge", "quantize")
 
 
 def render_cyclonedx(document: VerifyDocument) -> str:
     """The dataset, what it was made of and the models that wrote it, with their digests."""
     facts = document.facts
-    links = [link for link in document.links if link.step not in ("audit", "lineage")]
+    links = [link for link in document.links if not is_result(link.step)]
     components = {link.digest: _made(link) for link in links if link.digest != facts.digest}
     for link in links:
         for used in link.inputs:
@@ -55,7 +54,7 @@ def render_cyclonedx(document: VerifyDocument) -> str:
 
 
 def _made(link: Link) -> dict[str, Any]:
-    kind = "machine-learning-model" if link.step in _MODELS else "data"
+    kind = "machine-learning-model" if makes_model(link.step) else "data"
     return _component(link.digest, link.subject, kind) | {
         "properties": [
             {"name": f"undertow:{key}", "value": visible(value)}
