@@ -193,7 +193,7 @@ def _hidden_teachers(step: StatedStep[Generate]) -> tuple[Problem, ...]:
         step.problem(
             f"the model '{used.name}' is among what was used and not among the teachers",
             expected="every teacher in externalParameters",
-            found=used.sha256 or "no digest",
+            actual=used.sha256 or "no digest",
             todo="ask the producer for a corrected statement",
         )
         for used in step.used_as("teacher-weights")
@@ -261,7 +261,7 @@ def mix_needs(step: StatedStep[Mix]) -> Needs:
     names = [source.name for source in sources]
     if sorted(names) != sorted(resources) or len(used) != len(names):
         message = "the sources and what was used differ"
-        problems += (step.problem(message, found=", ".join(resources)),)
+        problems += (step.problem(message, actual=", ".join(resources)),)
     return Needs(tuple(DataUsed(_digest(resources, name), name) for name in names), problems)
 
 

@@ -115,7 +115,7 @@ def derived_needs(step: StatedStep[Derivation]) -> Needs:
     inputs = step.used_as("input-data")
     if len(inputs) != 1:
         message = f"a step of kind {step.kind} has one input"
-        return Needs(problems=(step.problem(message, found=str(len(inputs))),))
+        return Needs(problems=(step.problem(message, actual=str(len(inputs))),))
     models = [(name, judge_digest(used)) for role in _ROLES for name, used in _named(step, role)]
     return Needs(
         used=(
@@ -266,7 +266,7 @@ def _unnamed_models(step: StatedStep[Derivation]) -> tuple[Problem, ...]:
             step.problem(
                 f"the model '{name}' was used and is not named once in the parameters",
                 expected="every model in externalParameters, each under a name of its own",
-                found=name,
+                actual=name,
                 todo="ask the producer for a corrected statement",
             )
             for name in used

@@ -42,7 +42,9 @@ def facts_of(
         sound: whether the dataset on disk is what its statements speak of.
     """
     base = walk.student(student)
-    teachers = _distinct([_teacher(walk, writer, student, base) for writer in data.writers])
+    teachers = tuple(
+        dict.fromkeys(_teacher(walk, writer, student, base) for writer in data.writers)
+    )
     shared, evidence = _overall(teachers, data)
     ages = [(walk.now - time).total_seconds() / 86400 for time in data.times]
     blocking = [problem.id for problem in walk.problems if problem.blocks]
@@ -125,8 +127,9 @@ def _shared(
 
 
 def _overall(teachers: Sequence[TeacherFact], data: DataOrigin) -> tuple[Answer, Weight]:
-    if any(who.shared == "yes" for who in teachers):
-        return "yes", _strongest([who.evidence for who in teachers if who.shared == "yes"])
+    sharing = [who.evidence for who in teachers if who.shared == "yes"]
+    if sharing:
+        return "yes", max(sharing, key=EVIDENCE.index)
     if (
         data.written_known
         and data.written == 0
@@ -139,14 +142,6 @@ def _overall(teachers: Sequence[TeacherFact], data: DataOrigin) -> tuple[Answer,
     if not all_known or not data.named_all or not data.complete:
         return "unknown", "none"
     return "no", min((who.evidence for who in teachers), key=EVIDENCE.index)
-
-
-def _strongest(evidence: Sequence[Weight]) -> Weight:
-    return max(evidence, key=EVIDENCE.index)
-
-
-def _distinct(teachers: Sequence[TeacherFact]) -> tuple[TeacherFact, ...]:
-    return tuple(dict.fromkeys(teachers))
 
 
 @dataclass(frozen=True)

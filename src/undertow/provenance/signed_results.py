@@ -32,6 +32,13 @@ from undertow.results.scan_document import ScanDocument
 VALID = timedelta(days=180)
 """For how long a result counts if nothing else is said."""
 
+_LINEAGE: dict[Relation, Literal["shared", "distinct", "unknown"]] = {
+    "same": "shared",
+    "disguised": "shared",
+    "none": "distinct",
+    "unknown": "unknown",
+}
+
 
 def sign_scan(
     document: ScanDocument,
@@ -106,22 +113,7 @@ def sign_lineage(
         methods=tuple(methods),
         evidence=StoredEvidence(digest={"sha256": evidence}),
     )
-    name, digest = teacher
-    sign_into(
-        bundle,
-        [statement(LINEAGE, [StatementSubject(name=name, digest={"sha256": digest})], result)],
-        signing,
-    )
-
-
-def sign_audit(
-    bundle: Path,
-    subject: StatementSubject,
-    result: AuditResult,
-    signing: Signing,
-) -> None:
-    """Attest any other audit, such as that of a tuned model against its base, into a bundle."""
-    sign_into(bundle, [statement(AUDIT, [subject], result)], signing)
+    sign_into(bundle, [statement(LINEAGE, [_model(*teacher)], result)], signing)
 
 
 def _claims(document: ScanDocument) -> tuple[Claim, ...]:
@@ -159,14 +151,6 @@ def decimal(value: float) -> str:
     """
     text = f"{value:.6f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
-
-
-_LINEAGE: dict[Relation, Literal["shared", "distinct", "unknown"]] = {
-    "same": "shared",
-    "disguised": "shared",
-    "none": "distinct",
-    "unknown": "unknown",
-}
 
 
 def sign_lineages(
@@ -245,13 +229,15 @@ def sign_diff(
         harness=Tool(name="undertow", version=__version__),
         evidence=StoredEvidence(name="diff.json", digest={"sha256": evidence}),
     )
-    for name, digest in zip(document.tuned, digests, strict=True):
-        sign_audit(
-            bundle,
-            StatementSubject(name=Path(name).name, digest={"sha256": digest}),
-            result,
-            signing,
-        )
+    statements = [
+        statement(AUDIT, [_model(Path(name).name, digest)], result)
+        for name, digest in zip(document.tuned, digests, strict=True)
+    ]
+    sign_into(bundle, statements, signing)
+
+
+def _model(name: str, digest: str) -> StatementSubject:
+    return StatementSubject(name=name, digest={"sha256": digest})
 
 
 def _change_claims(document: DiffDocument) -> tuple[Claim, ...]:

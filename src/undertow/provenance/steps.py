@@ -57,7 +57,7 @@ class StatedStep(Generic[P]):
         return [resource for resource in used if resource.role == role]
 
     def problem(
-        self, message: str, *, expected: str = "", found: str = "", todo: str = ""
+        self, message: str, *, expected: str = "", actual: str = "", todo: str = ""
     ) -> Problem:
         """That the statement does not agree with itself, or with those about what it used."""
         return Problem(
@@ -65,7 +65,7 @@ class StatedStep(Generic[P]):
             link=self.label,
             message=message,
             expected=expected,
-            found=found,
+            found=actual,
             todo=todo,
         )
 
@@ -77,7 +77,7 @@ class StatedStep(Generic[P]):
             self.problem(
                 f"{what}: the step and the data's own statement differ",
                 expected=stated,
-                found="not stated" if known is None else str(known),
+                actual="not stated" if known is None else str(known),
                 todo="ask the producer for a corrected statement",
             ),
         )
