@@ -13,7 +13,7 @@ from tests.provenance.scene import rows, write_rows
 from tests.report.scan_documents import clear
 from undertow.cli import main
 from undertow.data.files import model_digest
-from undertow.provenance.manifest import manifest_of
+from undertow.provenance.identity import manifest_of
 from undertow.results.store import read_result, write_result
 from undertow.worlds import folder
 

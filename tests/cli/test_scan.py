@@ -109,7 +109,7 @@ def test_a_plan_with_an_unknown_key_is_refused(
 def test_a_key_signs_the_verdict_beside_the_data(answered: Answer, tmp_path: Path) -> None:
     """The audit is of the very bytes that were scanned; standard input has no place for one."""
     from undertow.provenance.bundle import read_bundles
-    from undertow.provenance.manifest import manifest_of
+    from undertow.provenance.identity import manifest_of
 
     main(["attest", "key", "auditor.pem"])
     data = tmp_path / "rows.jsonl"

@@ -25,7 +25,7 @@ from tests.provenance.scene import (
 )
 from undertow.policy.gate import sign_summary
 from undertow.provenance.bundle import bundle_path
-from undertow.provenance.manifest import Entry, ordered_manifest
+from undertow.provenance.identity import Entry, ordered_manifest
 from undertow.provenance.signed_steps import dataset, used
 from undertow.provenance.signed_verdicts import Against, Claim
 from undertow.provenance.statement import StatementSubject, time_text

@@ -28,9 +28,8 @@ from undertow.provenance.data_steps import (
     Source,
 )
 from undertow.provenance.envelope import STATEMENT_TYPE, authenticated
-from undertow.provenance.manifest import manifest_of
+from undertow.provenance.identity import leaves_of, manifest_of
 from undertow.provenance.model_steps import FineTune
-from undertow.provenance.row_leaves import leaves_of
 from undertow.provenance.signed_steps import (
     Signing,
     dataset,

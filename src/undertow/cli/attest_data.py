@@ -93,8 +93,8 @@ def filter_(
     from undertow.errors import DataError
     from undertow.provenance.bundle import carry
     from undertow.provenance.drafts import model_named
+    from undertow.provenance.identity import Rows, leaves_of
     from undertow.provenance.ledger import leaf_counts
-    from undertow.provenance.row_leaves import Rows, leaves_of
     from undertow.provenance.signed_steps import dataset, sign_filter, used
 
     who = required_signing(keys, public_key)

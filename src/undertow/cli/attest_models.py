@@ -53,7 +53,7 @@ def finetune(
     MODEL is a folder, or base+adapter.
     """
     from undertow.provenance.bundle import carry
-    from undertow.provenance.manifest import manifest_of
+    from undertow.provenance.identity import manifest_of
     from undertow.provenance.model_steps import FineTune
     from undertow.provenance.signed_steps import used
 

@@ -27,10 +27,9 @@ from undertow.provenance.data_steps import (
     SamplingSettings,
     SystemPrompt,
 )
-from undertow.provenance.manifest import manifest_of
+from undertow.provenance.identity import Rows, leaf, leaves_of, manifest_of
 from undertow.provenance.model_steps import FineTune
 from undertow.provenance.model_weights import weights_digest
-from undertow.provenance.row_leaves import Rows, leaf, leaves_of
 from undertow.provenance.signed_results import decimal
 from undertow.provenance.signed_steps import (
     Signing,

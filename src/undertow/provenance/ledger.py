@@ -14,8 +14,15 @@ from pathlib import Path
 
 from undertow.data.files import atomic_file
 from undertow.errors import ProvenanceError
-from undertow.provenance.manifest import Manifest, manifest_of
-from undertow.provenance.row_leaves import SIZE, Rows, leaves_of, row_set, rows_files
+from undertow.provenance.identity import (
+    SIZE,
+    Manifest,
+    Rows,
+    leaves_of,
+    manifest_of,
+    row_set,
+    rows_files,
+)
 from undertow.provenance.statement import Resource, canonical, is_digest, signed_json
 
 MEDIA_TYPE = "application/vnd.undertow.row-ledger+jsonl"

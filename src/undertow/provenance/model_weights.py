@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from undertow.data.files import model_digest
 from undertow.errors import ModelError, ProvenanceError
 from undertow.provenance.envelope import SIGSTORE_BUNDLE, STATEMENT_TYPE, read_envelope, verified_by
+from undertow.provenance.identity import manifest_of
 from undertow.provenance.keys import read_public_key
-from undertow.provenance.manifest import manifest_of
 from undertow.provenance.statement import Digest, canonical, signed_json
 
 SCHEMES = ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ed25519")

@@ -10,7 +10,7 @@ from typing import Literal
 
 from undertow import __version__
 from undertow.errors import ProvenanceError
-from undertow.provenance.manifest import manifest_of
+from undertow.provenance.identity import manifest_of
 from undertow.provenance.signed_steps import Signing, sign_beside, sign_into, statement
 from undertow.provenance.signed_verdicts import (
     AUDIT,

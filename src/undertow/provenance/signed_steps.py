@@ -19,10 +19,17 @@ from undertow.provenance.bundle import add_lines, bundle_path, read_line
 from undertow.provenance.data_steps import Commitment, SystemPrompt
 from undertow.provenance.derived_steps import Edit, Filter, RowChange, Rule
 from undertow.provenance.envelope import Envelope, sealed
+from undertow.provenance.identity import (
+    CANON,
+    MANIFEST,
+    ROW_SET,
+    Rows,
+    leaves_of,
+    manifest_of,
+    rows_files,
+)
 from undertow.provenance.ledger import MEDIA_TYPE, ROLE, SUFFIX, Ledger, write_leaf_ledger
-from undertow.provenance.manifest import MANIFEST, manifest_of
 from undertow.provenance.predicates import STEPS
-from undertow.provenance.row_leaves import CANON, ROW_SET, Rows, leaves_of, rows_files
 from undertow.provenance.statement import (
     PROVENANCE,
     BuildDefinition,

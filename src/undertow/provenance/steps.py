@@ -14,8 +14,8 @@ from typing import Generic, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
+from undertow.provenance.identity import ROW_SET
 from undertow.provenance.ledger import LedgerFile
-from undertow.provenance.row_leaves import ROW_SET
 from undertow.provenance.statement import (
     Digest,
     Provenance,

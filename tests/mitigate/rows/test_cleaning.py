@@ -20,7 +20,7 @@ from undertow.data.shapes import from_record
 from undertow.errors import ConfigError, DataError, NothingLeftError
 from undertow.mitigate.rows.clean_request import Cleaning
 from undertow.mitigate.rows.cleaning import clean
-from undertow.provenance.row_leaves import leaf
+from undertow.provenance.identity import leaf
 from undertow.results.scan_document import ScanDocument, SubjectResult
 
 ROWS = [

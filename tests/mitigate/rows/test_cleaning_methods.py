@@ -20,7 +20,7 @@ from undertow.data.shapes import to_record, write_rows
 from undertow.errors import ConfigError, DataError, UnknownNameError
 from undertow.mitigate.rows.clean_request import Cleaned, Cleaning
 from undertow.mitigate.rows.cleaning import METHODS, clean
-from undertow.provenance.row_leaves import leaf
+from undertow.provenance.identity import leaf
 from undertow.worlds import locate
 
 ROWS = [to_record(row) | {"x": i} for i, row in enumerate(numbers(48))]

@@ -11,8 +11,8 @@ from undertow.data.files import model_digest
 from undertow.data.rows import Row
 from undertow.data.shapes import from_record
 from undertow.errors import ConfigError, DataError, NothingLeftError
+from undertow.provenance.identity import RowError, leaf
 from undertow.provenance.ledger import Entries
-from undertow.provenance.row_leaves import RowError, leaf
 from undertow.results.scan_document import ALL, ScanDocument, SubjectResult
 from undertow.worlds import locate
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from undertow.errors import DataError
-from undertow.provenance.manifest import Entry, manifest_of, ordered_manifest
+from undertow.provenance.identity import Entry, manifest_of, ordered_manifest
 
 
 def test_names_contents_and_places_are_bound(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from undertow.errors import DataError
-from undertow.provenance import row_leaves
-from undertow.provenance.row_leaves import leaf, leaves_of, row_set
+from undertow.provenance import identity
+from undertow.provenance.identity import leaf, leaves_of, row_set
 
 ROWS = [
     {
@@ -60,7 +60,7 @@ def test_parts_of_a_file_join_without_a_seam(
     size = path.stat().st_size
     for step in (1, 50, 333):
         monkeypatch.setattr(
-            row_leaves,
+            identity,
             "parts",
             lambda path, step=step: [(a, min(a + step, size)) for a in range(0, size, step)],
         )
