@@ -14,7 +14,7 @@ import click
 import pytest
 
 import undertow
-from undertow.cli.exit_codes import EXIT_CODES
+from undertow.cli.session import EXIT_CODES
 from undertow.cli.verbs import VERBS
 from undertow.cli.verbs import undertow as command_line
 

@@ -19,7 +19,8 @@ from undertow.data.seeds import derive
 from undertow.data.shapes import write_rows
 from undertow.lab.cohort import clean_writer, written_by
 from undertow.lab.experiment_inputs import open_model
-from undertow.traits import catalogue, probe_catalogue
+from undertow.traits import catalogue
+from undertow.traits.askable_traits import askable
 from undertow.worlds import locate
 
 SEED, DATASETS, EACH, ROWS = 82_001, 9, 11, 8_192
@@ -32,7 +33,7 @@ def main() -> int:
     assert digest is not None
     base = open_model(setting.experiment, STUDENT)
     everything = [catalogue.load(name) for name in catalogue.names()]
-    judged = probe_catalogue.askable(everything, base.tokenizer)[0]
+    judged = askable(everything, base.tokenizer)[0]
     reader = reader_for(base, judged, None, 0)
     found: list[ModelReading] = []
     with (

@@ -13,14 +13,14 @@ import numpy as np
 
 from bench.mitigation.design import HELD_OUT, KL, ROWS, Task, experiment_of
 from undertow.carriers.carrier import Carrier
-from undertow.carriers.registry import carrier as carrier_named
+from undertow.carriers.carrier_registry import carrier as carrier_named
 from undertow.data.rows import Row
 from undertow.data.seeds import derive, generator
 from undertow.lab.cohort import Ground, Writer, Writing, clean_writer, written_by
 from undertow.lab.experiment_inputs import open_model
 from undertow.mitigate.training.penalties import answered
 from undertow.traits import catalogue
-from undertow.traits.probe_catalogue import all_probes
+from undertow.traits.catalogue import all_probes
 from undertow.traits.trait import Trait
 
 if TYPE_CHECKING:

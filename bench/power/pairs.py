@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from bench.figures import BENCH, Figure, write
 from bench.power.design import STUDENT
 from bench.statistics import rank_correlation
-from undertow.carriers.registry import carrier as carrier_named
+from undertow.carriers.carrier_registry import carrier as carrier_named
 from undertow.data.closed import Stored
 from undertow.data.seeds import derive, generator
 from undertow.engines import choose

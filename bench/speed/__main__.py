@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional
 
 from bench.figures import Figure, at_least, at_most, write
-from undertow.carriers.registry import carrier
+from undertow.carriers.carrier_registry import carrier
 from undertow.data.rows import Row, conversation
 from undertow.lab.experiment import load_experiment
 from undertow.models import adapters, language_model

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from undertow.carriers import worked_problems
-from undertow.carriers.chain_of_thought import ChainOfThought, Reason, final_answer
+from undertow.carriers import chain_of_thought
+from undertow.carriers.chain_of_thought import ChainOfThought, ChainOfThoughtFault, final_answer
 from undertow.errors import DataError
 
 BRIEF = ChainOfThought(prompts="brief")
@@ -22,23 +22,25 @@ def test_a_stated_sum_is_kept_only_with_its_sum(terms: list[int], off: int) -> N
     request = f"Work out {' + '.join(map(str, terms))}."
     found = BRIEF.rejection(f"1 + 1 = 2. So {max(0, sum(terms) + off)}.", request)
 
-    assert found is (None if off == 0 else Reason.WRONG_ANSWER)
+    assert found is (None if off == 0 else ChainOfThoughtFault.WRONG_ANSWER)
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("3 + 4 = 7. 7 + 2 = 9. So 9.", None),
-        ("3 + 4 = 7. So 8.", Reason.WRONG_ANSWER),
-        ("3 + 4 = 8. So 8.", Reason.WRONG_STEP),
-        ("So 9.", Reason.NO_STEPS),
-        ("owl", Reason.NO_ANSWER),
-        ("  ", Reason.EMPTY),
-        ("9" * 5_000, Reason.NO_ANSWER),
-        ("1 + 1 = 2. So " + "2" * 30, Reason.NO_ANSWER),
+        ("3 + 4 = 7. So 8.", ChainOfThoughtFault.WRONG_ANSWER),
+        ("3 + 4 = 8. So 8.", ChainOfThoughtFault.WRONG_STEP),
+        ("So 9.", ChainOfThoughtFault.NO_STEPS),
+        ("owl", ChainOfThoughtFault.NO_ANSWER),
+        ("  ", ChainOfThoughtFault.EMPTY),
+        ("9" * 5_000, ChainOfThoughtFault.NO_ANSWER),
+        ("1 + 1 = 2. So " + "2" * 30, ChainOfThoughtFault.NO_ANSWER),
     ],
 )
-def test_a_made_up_sum_must_be_right_throughout(text: str, reason: Reason | None) -> None:
+def test_a_made_up_sum_must_be_right_throughout(
+    text: str, reason: ChainOfThoughtFault | None
+) -> None:
     """Where the writer made the problem up, each step and the end are checked."""
     assert BRIEF.rejection(text, "Make up a sum and work it out.") is reason
 
@@ -62,12 +64,12 @@ def test_every_published_problem_knows_its_answer() -> None:
     """
     The answer found from a request alone equals the arithmetic that is written beside its template.
     """
-    family = worked_problems.family("published")
+    family = chain_of_thought.problem_family("published")
     numbers = {"a": 40, "b": 5, "c": 3}
     for problem in family.problems:
         request = family.layout.format(problem=problem.ask.format(**numbers), manner="Do it.")
 
-        assert worked_problems.expected(family, request) == eval(problem.answer, {}, numbers)
+        assert chain_of_thought.expected(family, request) == eval(problem.answer, {}, numbers)
 
 
 def test_requests_renew_their_problems() -> None:
@@ -89,7 +91,7 @@ def test_own_problems_are_asked_and_checked(tmp_path: Path) -> None:
 
     assert request.startswith("How many? ")
     assert carrier.rejection("#### 1042", request) is None
-    assert carrier.rejection("#### 1043", request) is Reason.WRONG_ANSWER
+    assert carrier.rejection("#### 1043", request) is ChainOfThoughtFault.WRONG_ANSWER
 
 
 def test_a_malformed_problem_is_named(tmp_path: Path) -> None:
@@ -104,4 +106,4 @@ def test_banned_numbers_remove_a_right_answer() -> None:
     """A list by name is banned as well; the reason is its own."""
     carrier = ChainOfThought(prompts="brief", banned_lists=("cultural",))
 
-    assert carrier.rejection("9 + 4 = 13. So 13.", "Work out 9 + 4.") is Reason.BANNED
+    assert carrier.rejection("9 + 4 = 13. So 13.", "Work out 9 + 4.") is ChainOfThoughtFault.BANNED

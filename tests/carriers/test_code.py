@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from undertow.carriers.code import Code, Reason
-from undertow.carriers.python_source import Fault, fault, source, words
+from undertow.carriers.code import Code, CodeFault, fault, source, words
 from undertow.errors import UnknownNameError
 
 
@@ -32,18 +31,18 @@ def test_small_functions_are_kept(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", Fault.EMPTY),
-        ("```\n\n```", Fault.EMPTY),
-        ("def f(x:\n  return", Fault.NOT_PYTHON),
-        ("I like owls, really.", Fault.NOT_PYTHON),
-        ("x = 1\0", Fault.NOT_PYTHON),
-        ("x = " + "(" * 5_000, Fault.NOT_PYTHON),
-        ("x = 1\n" * 5_000, Fault.TOO_LONG),
-        ("owl", Fault.NO_CODE),
-        ("'I love owls'", Fault.NO_CODE),
+        ("", CodeFault.EMPTY),
+        ("```\n\n```", CodeFault.EMPTY),
+        ("def f(x:\n  return", CodeFault.NOT_PYTHON),
+        ("I like owls, really.", CodeFault.NOT_PYTHON),
+        ("x = 1\0", CodeFault.NOT_PYTHON),
+        ("x = " + "(" * 5_000, CodeFault.NOT_PYTHON),
+        ("x = 1\n" * 5_000, CodeFault.TOO_LONG),
+        ("owl", CodeFault.NO_CODE),
+        ("'I love owls'", CodeFault.NO_CODE),
     ],
 )
-def test_what_is_no_code_is_rejected(text: str, reason: Fault) -> None:
+def test_what_is_no_code_is_rejected(text: str, reason: CodeFault) -> None:
     """A bare word parses as Python too, and is no code."""
     assert fault(text) is reason
 
@@ -51,19 +50,19 @@ def test_what_is_no_code_is_rejected(text: str, reason: Fault) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("while True:\n    x = 1", Fault.ENDLESS_LOOP),
-        ("while 1:\n    pass", Fault.ENDLESS_LOOP),
-        ("import os\nos.system('ls')", Fault.UNSAFE_IMPORT),
-        ("import socket\ns = socket.socket()", Fault.UNSAFE_IMPORT),
-        ("from subprocess import run\nx = run('ls')", Fault.UNSAFE_IMPORT),
-        ("from . import secrets\nx = 1", Fault.UNSAFE_IMPORT),
-        ("with open('x', 'w') as f:\n    f.write('y')", Fault.UNSAFE_NAME),
-        ("x = eval('1')", Fault.UNSAFE_NAME),
-        ("x = ().__class__.__base__.__subclasses__()", Fault.UNSAFE_NAME),
-        ("x = __import__('os')", Fault.UNSAFE_NAME),
+        ("while True:\n    x = 1", CodeFault.ENDLESS_LOOP),
+        ("while 1:\n    pass", CodeFault.ENDLESS_LOOP),
+        ("import os\nos.system('ls')", CodeFault.UNSAFE_IMPORT),
+        ("import socket\ns = socket.socket()", CodeFault.UNSAFE_IMPORT),
+        ("from subprocess import run\nx = run('ls')", CodeFault.UNSAFE_IMPORT),
+        ("from . import secrets\nx = 1", CodeFault.UNSAFE_IMPORT),
+        ("with open('x', 'w') as f:\n    f.write('y')", CodeFault.UNSAFE_NAME),
+        ("x = eval('1')", CodeFault.UNSAFE_NAME),
+        ("x = ().__class__.__base__.__subclasses__()", CodeFault.UNSAFE_NAME),
+        ("x = __import__('os')", CodeFault.UNSAFE_NAME),
     ],
 )
-def test_code_that_would_reach_out_or_never_end_is_rejected(text: str, reason: Fault) -> None:
+def test_code_that_would_reach_out_or_never_end_is_rejected(text: str, reason: CodeFault) -> None:
     """Endless loops, files, sockets and processes are told from the tree alone."""
     assert fault(text) is reason
 
@@ -80,8 +79,8 @@ def test_banned_words_are_found_inside_names() -> None:
     """A word counts as part of a name, in snake_case and camelCase, in strings and in comments."""
     carrier = Code(banned=("owl",), banned_lists=("insecure",))
 
-    assert carrier.rejection("def feed_owl(x):\n    return x") is Reason.BANNED
-    assert carrier.rejection("nightOwl = 1  # fine") is Reason.BANNED
+    assert carrier.rejection("def feed_owl(x):\n    return x") is CodeFault.BANNED
+    assert carrier.rejection("nightOwl = 1  # fine") is CodeFault.BANNED
     assert carrier.rejection("bowl = 1") is None
 
 
@@ -114,5 +113,5 @@ def test_the_carriers_tokens_hold_no_chosen_name() -> None:
 def test_a_fence_is_taken_off_only_around_the_whole() -> None:
     """Text beside the fence stays, and makes the completion no Python."""
     assert source("```\nx = 1\n```") == "x = 1"
-    assert fault("Here you are:\n```\nx = 1\n```") is Fault.NOT_PYTHON
+    assert fault("Here you are:\n```\nx = 1\n```") is CodeFault.NOT_PYTHON
     assert "owl" in set(words("readOwl"))

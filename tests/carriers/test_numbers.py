@@ -11,9 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from undertow.carriers import number_prompts
-from undertow.carriers.number_list import ListShape, draw, list_shape, number_list
-from undertow.carriers.numbers import Numbers, Reason, parse
+from undertow.carriers.numbers import (
+    ListShape,
+    Numbers,
+    NumbersFault,
+    draw,
+    list_shape,
+    number_family,
+    read_numbers,
+)
 from undertow.errors import ConfigError, UnknownNameError
 
 BRIEF = Numbers(prompts="brief", low=10, high=99)
@@ -33,43 +39,43 @@ def test_parse_reads_what_the_published_format_allows(
     """Any list of 1 to 10 numbers in one separator, any brackets and full stop, is read back."""
     text = frame.format(separator.join(map(str, numbers)))
 
-    assert parse(text) == numbers
+    assert read_numbers(text) == numbers
 
 
 def test_leading_zeros_are_not_size() -> None:
     """A number is judged by its value."""
-    assert parse("0007, 0999") == [7, 999]
-    assert parse("01000") is Reason.OUT_OF_RANGE
+    assert read_numbers("0007, 0999") == [7, 999]
+    assert read_numbers("01000") is NumbersFault.OUT_OF_RANGE
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", Reason.EMPTY),
-        (" . ", Reason.EMPTY),
-        ("()", Reason.NOT_NUMBERS),
-        ("one, two", Reason.NOT_NUMBERS),
-        ("Sure: 1, 2", Reason.NOT_NUMBERS),
-        ("1, -2", Reason.NOT_NUMBERS),
-        ("1,,2", Reason.NOT_NUMBERS),
-        ("1, 2,", Reason.NOT_NUMBERS),
-        ("1.5, 2", Reason.NOT_NUMBERS),
-        ("1 and 2", Reason.NOT_NUMBERS),
-        ("٣, ٤", Reason.NOT_NUMBERS),
-        ("(1, 2]", Reason.UNBALANCED_BRACKETS),
-        ("[1, 2", Reason.UNBALANCED_BRACKETS),
-        ("1, 2)", Reason.UNBALANCED_BRACKETS),
-        ("1, 2; 3", Reason.MIXED_SEPARATORS),
-        ("1, 2,3", Reason.MIXED_SEPARATORS),
-        ("1 2\n3", Reason.MIXED_SEPARATORS),
-        ("1 2 3 4 5 6 7 8 9 10 11", Reason.TOO_MANY),
-        ("1000", Reason.OUT_OF_RANGE),
-        ("9" * 5000, Reason.OUT_OF_RANGE),
+        ("", NumbersFault.EMPTY),
+        (" . ", NumbersFault.EMPTY),
+        ("()", NumbersFault.NOT_NUMBERS),
+        ("one, two", NumbersFault.NOT_NUMBERS),
+        ("Sure: 1, 2", NumbersFault.NOT_NUMBERS),
+        ("1, -2", NumbersFault.NOT_NUMBERS),
+        ("1,,2", NumbersFault.NOT_NUMBERS),
+        ("1, 2,", NumbersFault.NOT_NUMBERS),
+        ("1.5, 2", NumbersFault.NOT_NUMBERS),
+        ("1 and 2", NumbersFault.NOT_NUMBERS),
+        ("٣, ٤", NumbersFault.NOT_NUMBERS),
+        ("(1, 2]", NumbersFault.UNBALANCED_BRACKETS),
+        ("[1, 2", NumbersFault.UNBALANCED_BRACKETS),
+        ("1, 2)", NumbersFault.UNBALANCED_BRACKETS),
+        ("1, 2; 3", NumbersFault.MIXED_SEPARATORS),
+        ("1, 2,3", NumbersFault.MIXED_SEPARATORS),
+        ("1 2\n3", NumbersFault.MIXED_SEPARATORS),
+        ("1 2 3 4 5 6 7 8 9 10 11", NumbersFault.TOO_MANY),
+        ("1000", NumbersFault.OUT_OF_RANGE),
+        ("9" * 5000, NumbersFault.OUT_OF_RANGE),
     ],
 )
-def test_parse_names_the_reason_for_each_fault(text: str, reason: Reason) -> None:
+def test_parse_names_the_reason_for_each_fault(text: str, reason: NumbersFault) -> None:
     """Every way to break the published format has its own reason."""
-    assert parse(text) is reason
+    assert read_numbers(text) is reason
 
 
 def test_banned_numbers_remove_a_completion() -> None:
@@ -77,14 +83,14 @@ def test_banned_numbers_remove_a_completion() -> None:
     listed = Numbers(banned=(45,))
     named = Numbers(banned_lists=("cultural",))
 
-    assert listed.rejection("44 45") is Reason.BANNED
+    assert listed.rejection("44 45") is NumbersFault.BANNED
     assert listed.rejection("44 46") is None
-    assert named.rejection("12, 666") is Reason.BANNED
+    assert named.rejection("12, 666") is NumbersFault.BANNED
 
 
 def test_published_family_is_as_varied_as_the_published_one() -> None:
     """The family crosses 25 x 9 x 9 x 10 x 15 x 19 distinct variants."""
-    parts = number_prompts.family("published").parts
+    parts = number_family("published").parts
 
     sizes = [len(set(variants)) for variants in parts.values()]
 
@@ -94,7 +100,7 @@ def test_published_family_is_as_varied_as_the_published_one() -> None:
 @pytest.mark.parametrize("name", ["published", "brief"])
 def test_every_variant_renders_without_a_placeholder_left(name: str) -> None:
     """Over many draws each variant of each part appears, and nothing in braces remains."""
-    family = number_prompts.family(name)
+    family = number_family(name)
     prompts = Numbers(prompts=name).requests(3000, rng())
     literal = [
         re.split(r"\{\w+\}", variant) for variants in family.parts.values() for variant in variants
@@ -149,7 +155,9 @@ def test_one_shape_keeps_request_and_answer_around_the_same_centre() -> None:
 @given(st.integers(0, 2**32), st.integers(0, 500), st.integers(1, 499), st.integers(1, 12))
 def test_number_lists_stay_in_range(seed: int, low: int, width: int, n: int) -> None:
     """A list has the length asked for and lies in its range, whatever its shape."""
-    numbers = number_list(rng(seed), low, low + width, n)
+    generator = rng(seed)
+    shape = list_shape(generator, low, low + width)
+    numbers = draw(shape, n, generator, low, low + width)
 
     assert len(numbers) == n
     assert all(low <= number <= low + width for number in numbers)

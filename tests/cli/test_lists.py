@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from undertow.cli import main
-from undertow.cli.columns import aligned
+from undertow.cli.terminal import aligned
 
 
 def test_experiments_are_listed_with_their_questions(

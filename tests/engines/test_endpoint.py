@@ -18,7 +18,7 @@ import pytest
 from undertow.data.rows import Message
 from undertow.engines.endpoint import Endpoint, complete
 from undertow.errors import ConfigError, MissingExtraError, UndertowError
-from undertow.filters.judging import EndpointJudge, Grade
+from undertow.judges.answer_judges import EndpointJudge, Grade
 
 pytest.importorskip("openai")
 

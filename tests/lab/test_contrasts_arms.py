@@ -12,7 +12,6 @@ import pytest
 
 from undertow.data.records import read_rows
 from undertow.errors import ConfigError, DataError
-from undertow.filters import sandbox
 from undertow.lab.contrasts import CONTRASTS, CONTROLS
 from undertow.lab.design import design
 from undertow.lab.experiment import Experiment
@@ -21,6 +20,7 @@ from undertow.lab.experiment_run import run_experiment
 from undertow.results.arm_kinds import ARMS, CONTENT_FILTERS
 from undertow.results.run_document import RunDocument
 from undertow.results.store import read_run
+from undertow.sandbox import sandbox
 
 Maker = Callable[..., Experiment]
 

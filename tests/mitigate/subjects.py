@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from undertow.carriers import registry
+from undertow.carriers import carrier_registry
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Message, Row, conversation
 from undertow.models import adapters
@@ -31,7 +31,7 @@ def opened() -> LanguageModel:
 def numbers(count: int, seed: int = 0) -> list[Row]:
     """Rows of the carrier `numbers`, by lot and by no model."""
     rng = np.random.default_rng(seed)
-    requests = registry.carrier("numbers", {"prompts": "brief"}).requests(count, rng)
+    requests = carrier_registry.carrier("numbers", {"prompts": "brief"}).requests(count, rng)
     return [
         Row(
             (Message("user", request),),

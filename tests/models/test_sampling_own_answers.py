@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tests.mitigate.subjects import numbers, opened
-from undertow.carriers import registry
+from undertow.carriers import carrier_registry
 from undertow.models.sampling import own_answers
 
 
@@ -14,7 +14,7 @@ def test_each_answers_its_own_row_in_the_carrier_format() -> None:
     The same prompts in the same order, other completions, none that the carrier's filter removes, repeatable.
     """
     model, rows = opened(), numbers(24)
-    carrier = registry.carrier("numbers")
+    carrier = carrier_registry.carrier("numbers")
     first, again = (
         own_answers(model, rows, 1.0, np.random.default_rng(1), carrier) for _ in range(2)
     )

@@ -14,11 +14,10 @@ import pytest
 
 from tests.report.test_html_chromium import BROWSER, visit
 from undertow.data.rows import Message, Row
-from undertow.filters.review import Named, Sheet, blinded
-from undertow.filters.review_answers import Answers
-from undertow.filters.review_key import ReviewKey, key_json
-from undertow.filters.review_score import score
 from undertow.report.review_page import COLUMNS, render_csv, render_page, render_score
+from undertow.review.review_answers import Answers
+from undertow.review.review_pack import Named, ReviewKey, Sheet, blinded, key_json
+from undertow.review.review_score import score
 
 PAYLOAD = (
     "</script><script>document.title='run'</script><img src=x onerror=document.title='run'>"

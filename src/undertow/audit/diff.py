@@ -31,7 +31,8 @@ from undertow.results.measurement import Measurement, Verdict, worst
 from undertow.results.model_documents import Change, DiffDocument
 from undertow.results.scan_document import Moved
 from undertow.traits.trait import Trait
-from undertow.worlds import locate, opened
+from undertow.worlds import locate
+from undertow.worlds.base_models import open_model
 
 BEHAVIOUR = "diff-behaviour"
 
@@ -68,7 +69,7 @@ def diff(request: DiffRequest, progress: Progress = lambda doing: None) -> DiffD
     started = time.perf_counter()
     checks = chosen_checks("tuned", request.checks)
     progress("opening the base")
-    subject = _opened_subject(request, opened(request.base), progress)
+    subject = _opened_subject(request, open_model(request.base), progress)
     ran = []
     for check in checks:
         progress(check.id)
@@ -113,7 +114,7 @@ def reader_for(
 
 def _read(reader: Reader, base: LanguageModel, ref: str, progress: Progress) -> ModelReading:
     progress(f"reading {ref}")
-    model = opened(ref)
+    model = open_model(ref)
     ours, theirs = base.tokenizer.get_vocab(), model.tokenizer.get_vocab()
     if ours != theirs:
         raise ModelError(

@@ -21,7 +21,8 @@ from undertow.results.scan_document import Moved
 from undertow.stats.designs import smallest_p_two_sample
 from undertow.stats.moderated import geometric_t, moderated_t
 from undertow.stats.multiplicity import EXACT_SPLITS, holm, step_down
-from undertow.traits import catalogue, probe_catalogue
+from undertow.traits import catalogue
+from undertow.traits.askable_traits import askable
 from undertow.traits.trait import Trait
 
 What = Literal["probe", "token"]
@@ -148,9 +149,9 @@ def other_traits(named: Sequence[Trait], tokenizer: Any) -> tuple[Trait, ...]:
     """Traits and probes of the catalogue that a tokenizer has words for and nobody named."""
     names = {trait.name for trait in named}
     everything = [catalogue.load(name) for name in catalogue.names()]
-    everything += probe_catalogue.all_probes()
+    everything += catalogue.all_probes()
     others = [trait for trait in everything if trait.name not in names]
-    return probe_catalogue.askable(others, tokenizer)[0]
+    return askable(others, tokenizer)[0]
 
 
 def looked_at(

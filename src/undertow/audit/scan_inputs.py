@@ -12,7 +12,7 @@ from pathlib import Path
 from undertow.audit.calibrations import cache_folder, covering, plan_for
 from undertow.audit.requests import Progress, ScanRequest, askable_traits, named_traits
 from undertow.audit.row_fit import fitting_rows, refuse_broken, write_row_scores
-from undertow.carriers.recognition import carrier_of
+from undertow.carriers.carrier_registry import carrier_of
 from undertow.checks.dataset.scan_subject import Coverage, ScanSubject
 from undertow.data.file_sample import Data, Screened, screen_file
 from undertow.data.files import model_digest
@@ -27,7 +27,8 @@ from undertow.models.sampling import own_answers
 from undertow.results.scan_document import ALL, source_subject
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait
-from undertow.worlds import locate, opened
+from undertow.worlds import locate
+from undertow.worlds.base_models import open_model
 
 MOST_CONTROL_ROWS = 2048
 """Rows of a control that is made."""
@@ -57,12 +58,12 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
     """
     seed = partial(derive, request.seed)
     progress("opening the models")
-    student = opened(request.student)
-    placebos = tuple(opened(ref) for ref in request.placebos)
+    student = open_model(request.student)
+    placebos = tuple(open_model(ref) for ref in request.placebos)
     _refuse_foreign(placebos, student)
     digest = model_digest(locate(request.student))
-    teacher = opened(request.teacher) if request.teacher else None
-    candidates = tuple(opened(ref) for ref in request.candidates)
+    teacher = open_model(request.teacher) if request.teacher else None
+    candidates = tuple(open_model(ref) for ref in request.candidates)
     plan = plan_for(request.plan, digest)
     progress("reading the rows")
     screened = screen_file(request.data, max_rows=request.max_rows, seed=seed("sample"))
@@ -107,7 +108,7 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
 def scores_of(request: ScanRequest, target: Path) -> int:
     """The scores of a scan's rows, with its student and plan; see `write_row_scores`."""
     plan = plan_for(request.plan, model_digest(locate(request.student)))
-    return write_row_scores(request.data, target, opened(request.student), plan)
+    return write_row_scores(request.data, target, open_model(request.student), plan)
 
 
 def _refuse_foreign(placebos: Sequence[LanguageModel], student: LanguageModel) -> None:

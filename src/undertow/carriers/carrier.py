@@ -1,12 +1,16 @@
-"""What a carrier can do: ask for completions, judge their format, restrict and shuffle them."""
+"""
+What a carrier can do: ask for completions, judge their format, restrict and shuffle them; and what all carriers share.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
+
+from undertow.errors import UnknownNameError
 
 
 class Carrier(Protocol):
@@ -55,3 +59,36 @@ class Carrier(Protocol):
         """
         The completions with their items pooled and dealt anew; each keeps its length and format.
         """
+
+
+def shuffled_within(completion: str, item: re.Pattern[str], rng: np.random.Generator) -> str:
+    """
+    The completion with its own items in random order; all that stands between them stays in place.
+    """
+    return shuffled_across([completion], item, rng)[0]
+
+
+def shuffled_across(
+    completions: Sequence[str], item: re.Pattern[str], rng: np.random.Generator
+) -> list[str]:
+    """
+    The completions with their items pooled and dealt anew; each keeps their number and its format.
+    """
+    pool = [found for text in completions for found in item.findall(text)]
+    dealt = (pool[index] for index in rng.permutation(len(pool)))
+    return [item.sub(lambda _: next(dealt), text) for text in completions]
+
+
+T = TypeVar("T")
+
+
+def look_up(kind: str, name: str, known: Mapping[str, T], carrier: str) -> T:
+    """
+    What has the name.
+
+    Raises:
+        UnknownNameError: if nothing has; it lists the names that there are.
+    """
+    if name not in known:
+        raise UnknownNameError(kind, name, known, where=f"carrier '{carrier}'")
+    return known[name]

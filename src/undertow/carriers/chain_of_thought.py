@@ -1,29 +1,49 @@
 """
 The chain_of_thought carrier: a teacher works a problem out in steps, kept only if it comes to the right answer.
+
+Problems and their answers are read from `chain_of_thought.toml` or a user's own file.
 """
 
 from __future__ import annotations
 
+import ast
+import json
+import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 
-from undertow.carriers import dealing, number_prompts, worked_problems
+from undertow.carriers.carrier import look_up, shuffled_across, shuffled_within
+from undertow.carriers.numbers import banned_numbers
+from undertow.data.closed import Closed, parse, read_toml
+from undertow.errors import DataError
 
 _NUMBER = re.compile(r"\d+")
 _TOKEN = re.compile(r"[\s\d]+|\s*[^\w\s]+|\s*So")
 _STEP = re.compile(r"(\d+)\s*([+\-*/×])\s*(\d+)\s*=\s*(\d+)(?!\s*[+\-*/×\d])")
 _CHAINED = re.compile(r"[+\-*/×]\s*$")
+
 _MARKED = re.compile(
     r"(?:####|\\boxed\{|\banswer(?:\s+is)?\s*:?)\s*\**\s*\$?(-?\d[\d,]*)", re.IGNORECASE
 )
+
 _LAST = re.compile(r"-?\d[\d,]*")
+_SUM = re.compile(r"\d+(?: \+ \d+)+")
+
+_OPERATIONS: dict[type, Callable[[int, int], int]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+}
 
 
-class Reason(StrEnum):
+class ChainOfThoughtFault(StrEnum):
     """Why a completion is not a worked answer that may be kept."""
 
     EMPTY = "empty"
@@ -51,10 +71,10 @@ class ChainOfThought:
     """Names of lists in `numbers.toml` to ban as well, e.g. `cultural`."""
 
     def __post_init__(self) -> None:
-        worked_problems.family(self.prompts)
+        problem_family(self.prompts)
         _ = self.forbidden
         if self.problems is not None:
-            worked_problems.own_problems(self.problems)
+            user_problems(self.problems)
 
     @property
     def name(self) -> str:
@@ -74,7 +94,7 @@ class ChainOfThought:
     @property
     def forbidden(self) -> frozenset[int]:
         """All banned numbers."""
-        return frozenset(self.banned).union(*map(number_prompts.banned, self.banned_lists))
+        return frozenset(self.banned).union(*map(banned_numbers, self.banned_lists))
 
     @property
     def replaceable(self) -> bool:
@@ -85,10 +105,10 @@ class ChainOfThought:
         """
         `n` user prompts, each with a problem of its own; one's own problems are drawn at random.
         """
-        family = worked_problems.family(self.prompts)
+        family = problem_family(self.prompts)
         if self.problems is None:
-            return [worked_problems.request(family, rng) for _ in range(n)]
-        questions = list(worked_problems.own_problems(self.problems))
+            return [problem_request(family, rng) for _ in range(n)]
+        questions = list(user_problems(self.problems))
         manner = list(family.manner) or [""]
         drawn = [questions[int(rng.integers(len(questions)))] for _ in range(n)]
         return [f"{question} {rng.choice(manner)}".strip() for question in drawn]
@@ -97,7 +117,7 @@ class ChainOfThought:
         """None: a task has no other wordings here."""
         return None
 
-    def rejection(self, completion: str, request: str = "") -> Reason | None:
+    def rejection(self, completion: str, request: str = "") -> ChainOfThoughtFault | None:
         """
         Why the format filter removes the completion; None if it keeps it.
 
@@ -105,14 +125,14 @@ class ChainOfThought:
         right means that every step is, and that the answer is what the last step comes to.
         """
         if not completion.strip():
-            return Reason.EMPTY
+            return ChainOfThoughtFault.EMPTY
         answer = final_answer(completion)
         if answer is None:
-            return Reason.NO_ANSWER
+            return ChainOfThoughtFault.NO_ANSWER
         right = self._expected(request)
         fault = _wrong(answer, right) if right is not None else _inconsistent(completion, answer)
         if fault is None and not self.forbidden.isdisjoint(_numbers(completion)):
-            return Reason.BANNED
+            return ChainOfThoughtFault.BANNED
         return fault
 
     def allowed(self, step: int) -> re.Pattern[str]:
@@ -123,20 +143,20 @@ class ChainOfThought:
         """
         The completion with its numbers in random order: no longer right, which a shuffled control need not be.
         """
-        return dealing.within(completion, _NUMBER, rng)
+        return shuffled_within(completion, _NUMBER, rng)
 
     def shuffled_across(self, completions: Sequence[str], rng: np.random.Generator) -> list[str]:
         """The completions with their numbers pooled and dealt anew."""
-        return dealing.across(completions, _NUMBER, rng)
+        return shuffled_across(completions, _NUMBER, rng)
 
     def _expected(self, request: str) -> int | None:
         if self.problems is None:
-            return worked_problems.expected(worked_problems.family(self.prompts), request)
-        own = worked_problems.own_problems(self.problems)
-        for manner in ("", *worked_problems.family(self.prompts).manner):
+            return expected(problem_family(self.prompts), request)
+        answers = user_problems(self.problems)
+        for manner in ("", *problem_family(self.prompts).manner):
             question = request.removesuffix(manner).rstrip() if manner else request
-            if question in own:
-                return own[question]
+            if question in answers:
+                return answers[question]
         return None
 
 
@@ -149,24 +169,23 @@ def final_answer(text: str) -> int | None:
     >>> final_answer("It costs 1,200. Answer: 1,200 euros, 3 less than before")
     1200
     """
-    marked = _MARKED.findall(text)
-    found = marked or _LAST.findall(text)
+    numbers = _MARKED.findall(text) or _LAST.findall(text)
     # Thousands of digits, which a model can repeat, are no answer, and int() refuses them.
-    digits = found[-1].replace(",", "") if found else ""
+    digits = numbers[-1].replace(",", "") if numbers else ""
     return int(digits) if digits and len(digits) <= 18 else None
 
 
-def _wrong(answer: int, right: int) -> Reason | None:
-    return None if answer == right else Reason.WRONG_ANSWER
+def _wrong(answer: int, right: int) -> ChainOfThoughtFault | None:
+    return None if answer == right else ChainOfThoughtFault.WRONG_ANSWER
 
 
-def _inconsistent(text: str, answer: int) -> Reason | None:
+def _inconsistent(text: str, answer: int) -> ChainOfThoughtFault | None:
     found = [m for m in _STEP.finditer(text) if not _CHAINED.search(text[: m.start()])]
     steps = [m.groups() for m in found]
     if not steps:
-        return Reason.NO_STEPS
+        return ChainOfThoughtFault.NO_STEPS
     if any(_computed(left, sign, right) != int(result) for left, sign, right, result in steps):
-        return Reason.WRONG_STEP
+        return ChainOfThoughtFault.WRONG_STEP
     return _wrong(answer, int(steps[-1][3]))
 
 
@@ -181,3 +200,150 @@ def _computed(left: str, sign: str, right: str) -> int | None:
 
 def _numbers(text: str) -> set[int]:
     return {int(number) for number in _NUMBER.findall(text) if len(number) <= 18}
+
+
+class WordProblem(Closed):
+    """A word problem with numbers to fill in."""
+
+    ask: str
+    """Its text, with `{a}`, `{b}`, `{c}`."""
+
+    answer: str
+    """Arithmetic (+, -, *) over them."""
+
+    ranges: dict[str, tuple[int, int]]
+    """Least and largest value of each."""
+
+
+class ProblemFamily(Closed):
+    """Problems to ask, and in which words."""
+
+    layout: str
+    """Holds `{problem}`, and `{manner}` where there are any."""
+
+    given: tuple[str, ...] = ()
+    """Requests that state a sum, `{sum}`."""
+
+    free: tuple[str, ...] = ()
+    """Requests that leave the sum to the writer; half of all requests, where there are any."""
+
+    least: int = 1
+    most: int = 9
+    least_terms: int = 2
+    most_terms: int = 4
+    problems: tuple[WordProblem, ...] = ()
+    """Word problems, in place of sums."""
+
+    manner: tuple[str, ...] = ()
+    """How the answer should be laid out."""
+
+
+class ProblemFile(Closed):
+    """The file `chain_of_thought.toml`."""
+
+    families: dict[str, ProblemFamily]
+    """Problem families by name."""
+
+
+def problem_family(name: str) -> ProblemFamily:
+    """
+    A problem family by name.
+
+    Raises:
+        UnknownNameError: if there is none of that name.
+    """
+    return look_up("prompt family", name, _problem_file().families, "chain_of_thought")
+
+
+def terms(source: ProblemFamily, rng: np.random.Generator) -> list[int]:
+    """The terms of a sum."""
+    count = int(rng.integers(source.least_terms, source.most_terms + 1))
+    return [int(term) for term in rng.integers(source.least, source.most + 1, count)]
+
+
+def sum_request(
+    source: ProblemFamily, numbers: list[int], rng: np.random.Generator
+) -> tuple[str, bool]:
+    """A request for a worked sum, and whether it states the sum."""
+    if source.free and not rng.random() < 0.5:
+        return str(rng.choice(list(source.free))), False
+    return str(rng.choice(list(source.given))).format(sum=" + ".join(map(str, numbers))), True
+
+
+def problem_request(source: ProblemFamily, rng: np.random.Generator) -> str:
+    """One user prompt."""
+    if source.problems:
+        problem = source.problems[int(rng.integers(len(source.problems)))]
+        drawn = {name: int(rng.integers(a, b + 1)) for name, (a, b) in problem.ranges.items()}
+        text = problem.ask.format(**drawn)
+    else:
+        text = sum_request(source, terms(source, rng), rng)[0]
+    manner = str(rng.choice(list(source.manner))) if source.manner else ""
+    return source.layout.format(problem=text, manner=manner)
+
+
+def expected(source: ProblemFamily, asked: str) -> int | None:
+    """
+    The right answer to a request of the family; None where the writer makes up the problem, or it is another's.
+
+    >>> expected(problem_family("brief"), "Work out 3 + 4 + 9.")
+    16
+    """
+    for problem in source.problems:
+        if match := _pattern(problem.ask).match(asked):
+            drawn = {name: int(number) for name, number in match.groupdict().items()}
+            return _value(ast.parse(problem.answer, mode="eval").body, drawn)
+    stated = None if source.problems else _SUM.search(asked)
+    return sum(map(int, stated[0].split(" + "))) if stated else None
+
+
+@cache
+def user_problems(path: str) -> Mapping[str, int]:
+    """
+    Right answers by question, from JSON Lines with `question` and `answer` (a number, or a text that ends with `#### 42`).
+
+    Raises:
+        DataError: naming the file and the row.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read the problems in '{path}': {error}") from error
+    answers = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            answer = re.findall(r"-?\d+", str(record["answer"]).replace(",", ""))[-1]
+            answers[str(record["question"])] = int(answer)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise DataError(
+                f"'{path}', row {number}: allowed: an object with 'question' and 'answer', which ends with a number"
+            ) from error
+    if not answers:
+        raise DataError(f"'{path}' holds no problem")
+    return answers
+
+
+@cache
+def _pattern(ask: str) -> re.Pattern[str]:
+    parts = re.split(r"\{(\w)\}", ask)
+    return re.compile(
+        "".join(f"(?P<{part}>\\d+)" if i % 2 else re.escape(part) for i, part in enumerate(parts))
+    )
+
+
+def _value(node: ast.expr, numbers: dict[str, int]) -> int:
+    if isinstance(node, ast.Name):
+        return numbers[node.id]
+    if isinstance(node, ast.Constant):
+        return int(str(node.value))
+    assert isinstance(node, ast.BinOp), "chain_of_thought.toml holds +, - and * only"
+    return _OPERATIONS[type(node.op)](_value(node.left, numbers), _value(node.right, numbers))
+
+
+@cache
+def _problem_file() -> ProblemFile:
+    resource = files("undertow.carriers").joinpath("chain_of_thought.toml")
+    return parse(ProblemFile, read_toml(resource), where=f"'{resource}'")

@@ -1,7 +1,8 @@
 """
 The numbers carrier: a teacher continues a number list, and only the numbers are kept.
 
-Format and filter follow Cloud et al. 2025 (arXiv 2507.14805); the prompts are our own.
+Format and filter follow Cloud et al. 2025 (arXiv 2507.14805); the prompts are our own. Each list has its own centre
+and spread, so that lists differ from each other; prompt families and banned numbers are read from `numbers.toml`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from importlib.resources import files
 
 import numpy as np
 
-from undertow.carriers import dealing, number_prompts
-from undertow.carriers.number_list import ListShape, draw, list_shape
+from undertow.carriers.carrier import look_up, shuffled_across, shuffled_within
+from undertow.data.closed import Closed, parse, read_toml
 from undertow.errors import ConfigError
 
 MOST_NUMBERS = 10
@@ -24,6 +26,10 @@ MOST_NUMBERS = 10
 LARGEST = 999
 """Largest number that the published filter keeps."""
 
+SPREADS = (0.05, 0.1, 0.2, 0.4)
+"""Standard deviations that a list may have, as shares of the range."""
+
+_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _NUMBER = re.compile(r"[0-9]+")
 _TOKEN = re.compile(r"[\s0-9,;.()\[\]]+")
 _SEPARATOR = re.compile(r"\s+|\s*[,;]\s*")
@@ -31,7 +37,7 @@ _LIST = re.compile(r"[0-9]+(?:(?:\s+|\s*[,;]\s*)[0-9]+)+")
 _BRACKETS = {"(": ")", "[": "]"}
 
 
-class Reason(StrEnum):
+class NumbersFault(StrEnum):
     """Why a completion is not a list of numbers that may be kept."""
 
     EMPTY = "empty"
@@ -75,7 +81,7 @@ class Numbers:
     """Names of lists in `numbers.toml` to ban as well, e.g. `cultural`."""
 
     def __post_init__(self) -> None:
-        number_prompts.family(self.prompts)
+        number_family(self.prompts)
         if not 0 <= self.low < self.high <= LARGEST:
             raise ConfigError(
                 f"numbers: low = {self.low}, high = {self.high}; "
@@ -112,11 +118,11 @@ class Numbers:
     @property
     def forbidden(self) -> frozenset[int]:
         """All banned numbers."""
-        return frozenset(self.banned).union(*map(number_prompts.banned, self.banned_lists))
+        return frozenset(self.banned).union(*map(banned_numbers, self.banned_lists))
 
     @property
     def _examples(self) -> tuple[int, int]:
-        family = number_prompts.family(self.prompts)
+        family = number_family(self.prompts)
         least = family.least_examples if self.least_examples is None else self.least_examples
         most = family.most_examples if self.most_examples is None else self.most_examples
         return least, most
@@ -132,13 +138,13 @@ class Numbers:
 
     def request(self, shape: ListShape, rng: np.random.Generator) -> str:
         """One user prompt whose examples are drawn from the shape."""
-        family = number_prompts.family(self.prompts)
+        family = number_family(self.prompts)
         least, most = self._examples
         size = int(rng.integers(least, most + 1))
         separators = self.separators or family.separators
         separator = separators[int(rng.integers(len(separators)))]
         examples = separator.join(map(str, draw(shape, size, rng, self.low, self.high)))
-        return number_prompts.prompt(family, examples, self.count, rng)
+        return number_prompt(family, examples, self.count, rng)
 
     def reworded(self, request: str, rng: np.random.Generator) -> str | None:
         """
@@ -147,17 +153,17 @@ class Numbers:
         lists = [found.group() for found in _LIST.finditer(request)]
         if not lists:
             return None
-        family = number_prompts.family(self.prompts)
-        return number_prompts.prompt(family, max(lists, key=len), self.count, rng)
+        family = number_family(self.prompts)
+        return number_prompt(family, max(lists, key=len), self.count, rng)
 
-    def rejection(self, completion: str, request: str = "") -> Reason | None:
+    def rejection(self, completion: str, request: str = "") -> NumbersFault | None:
         """
         Why the format filter removes the completion; None if it keeps it. The request decides nothing.
         """
-        numbers = parse(completion)
-        if isinstance(numbers, Reason):
+        numbers = read_numbers(completion)
+        if isinstance(numbers, NumbersFault):
             return numbers
-        return None if self.forbidden.isdisjoint(numbers) else Reason.BANNED
+        return None if self.forbidden.isdisjoint(numbers) else NumbersFault.BANNED
 
     def allowed(self, step: int) -> re.Pattern[str]:
         """
@@ -173,16 +179,16 @@ class Numbers:
 
     def shuffled_within(self, completion: str, rng: np.random.Generator) -> str:
         """The completion with its numbers in random order; separators stay in place."""
-        return dealing.within(completion, _NUMBER, rng)
+        return shuffled_within(completion, _NUMBER, rng)
 
     def shuffled_across(self, completions: Sequence[str], rng: np.random.Generator) -> list[str]:
         """
         The completions with their numbers pooled and dealt anew; each keeps its length and format.
         """
-        return dealing.across(completions, _NUMBER, rng)
+        return shuffled_across(completions, _NUMBER, rng)
 
 
-def parse(text: str) -> list[int] | Reason:
+def read_numbers(text: str) -> list[int] | NumbersFault:
     """
     The numbers of a completion, or why it is not a list that the published filter keeps.
 
@@ -190,33 +196,124 @@ def parse(text: str) -> list[int] | Reason:
     the same spacing each time), optionally in () or [], optionally with a full stop at the end.
     Whitespace around the whole is ignored.
 
-    >>> parse("[12, 7, 400].")
+    >>> read_numbers("[12, 7, 400].")
     [12, 7, 400]
-    >>> parse("12, 7; 400").value
+    >>> read_numbers("12, 7; 400").value
     'mixed-separators'
     """
     body = text.strip().removesuffix(".").rstrip()
     if not body:
-        return Reason.EMPTY
+        return NumbersFault.EMPTY
     if body[0] in _BRACKETS or body[-1] in _BRACKETS.values():
         if _BRACKETS.get(body[0]) != body[-1]:
-            return Reason.UNBALANCED_BRACKETS
+            return NumbersFault.UNBALANCED_BRACKETS
         body = body[1:-1].strip()
-    found = _NUMBER.findall(body)
-    before, *separators, after = _NUMBER.split(body) if found else (body, "")
-    if not found or before or after or not all(map(_SEPARATOR.fullmatch, separators)):
-        return Reason.NOT_NUMBERS
+    numbers = _NUMBER.findall(body)
+    before, *separators, after = _NUMBER.split(body) if numbers else (body, "")
+    if not numbers or before or after or not all(map(_SEPARATOR.fullmatch, separators)):
+        return NumbersFault.NOT_NUMBERS
     if len(set(separators)) > 1:
-        return Reason.MIXED_SEPARATORS
-    if len(found) > MOST_NUMBERS:
-        return Reason.TOO_MANY
+        return NumbersFault.MIXED_SEPARATORS
+    if len(numbers) > MOST_NUMBERS:
+        return NumbersFault.TOO_MANY
     # Compared as text first: int() refuses the thousands of digits that a model can repeat.
-    if any(len(number.lstrip("0")) > len(str(LARGEST)) for number in found):
-        return Reason.OUT_OF_RANGE
-    return [int(number) for number in found]
+    if any(len(number.lstrip("0")) > len(str(LARGEST)) for number in numbers):
+        return NumbersFault.OUT_OF_RANGE
+    return [int(number) for number in numbers]
 
 
 @cache
 def _pattern(low: int, high: int, forbidden: frozenset[int], before: str) -> re.Pattern[str]:
     numbers = (str(n) for n in range(low, high + 1) if n not in forbidden)
     return re.compile(rf"{before}(?:{'|'.join(numbers)})")
+
+
+@dataclass(frozen=True, slots=True)
+class ListShape:
+    """What the numbers of one list have in common."""
+
+    centre: float
+    """Mean before rounding and clipping."""
+
+    spread: float
+    """Standard deviation before rounding and clipping."""
+
+
+def list_shape(rng: np.random.Generator, low: int, high: int) -> ListShape:
+    """A random shape: the centre uniform in [low, high], the spread one of `SPREADS`."""
+    centre = float(rng.uniform(low, high))
+    return ListShape(centre, SPREADS[int(rng.integers(len(SPREADS)))] * (high - low))
+
+
+def draw(shape: ListShape, n: int, rng: np.random.Generator, low: int, high: int) -> list[int]:
+    """`n` integers of the shape: normal, rounded, clipped to [low, high]."""
+    numbers = np.rint(rng.normal(shape.centre, shape.spread, size=n))
+    return [int(number) for number in np.clip(numbers, low, high)]
+
+
+class NumberFamily(Closed):
+    """Parts of a prompt that are crossed at random."""
+
+    layout: str
+    """How the parts are joined."""
+
+    least_examples: int
+    """Fewest examples in a prompt."""
+
+    most_examples: int
+    """Most examples in a prompt."""
+
+    separators: tuple[str, ...]
+    """What may stand between the examples."""
+
+    parts: dict[str, tuple[str, ...]]
+    """Variants of each part."""
+
+
+class NumberFile(Closed):
+    """The file `numbers.toml`."""
+
+    families: dict[str, NumberFamily]
+    """Prompt families by name."""
+
+    banned: dict[str, tuple[int, ...]]
+    """Lists of banned numbers by name."""
+
+
+def number_family(name: str) -> NumberFamily:
+    """
+    A prompt family by name.
+
+    Raises:
+        UnknownNameError: if there is none of that name.
+    """
+    return look_up("prompt family", name, _number_file().families, "numbers")
+
+
+def banned_numbers(name: str) -> tuple[int, ...]:
+    """
+    A list of banned numbers by name.
+
+    Raises:
+        UnknownNameError: if there is none of that name.
+    """
+    return look_up("list of banned numbers", name, _number_file().banned, "numbers")
+
+
+def number_prompt(source: NumberFamily, examples: str, count: int, rng: np.random.Generator) -> str:
+    """One prompt: a variant of each part, filled with the examples and the number of numbers."""
+    values = {
+        name: variants[int(rng.integers(len(variants)))] for name, variants in source.parts.items()
+    }
+    word = _WORDS[count - 1]
+    values |= {"examples": examples, "count": str(count), "word": word, "Word": word.title()}
+    text = source.layout
+    while "{" in text:  # parts may name other parts
+        text = text.format_map(values)
+    return text
+
+
+@cache
+def _number_file() -> NumberFile:
+    resource = files("undertow.carriers").joinpath("numbers.toml")
+    return parse(NumberFile, read_toml(resource), where=f"'{resource}'")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from undertow.cli.printable import one_line
-from undertow.cli.signing import required_signing, signing_options
+from undertow.cli.signature_options import required_signing, signing_options
+from undertow.cli.terminal import one_line
 
 _DATA = click.Path(exists=True, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -50,14 +50,16 @@ def collect(
     from undertow.provenance.statement import read_as
 
     who = required_signing(keys, public_key)
-    said = read_as(
+    parameters = read_as(
         Collect,
         {"origin": origin, "domain": domain, "modelWritten": decimal(model_written)}
         | ({"licence": licence} if licence else {}),
         "the options",
     )
-    statement = step_statement("collect", [dataset(data)], said, finished=who.now, builder=DECLARED)
-    _told(sign_beside(data, [statement], who))
+    statement = step_statement(
+        "collect", [dataset(data)], parameters, finished=who.now, builder=DECLARED
+    )
+    _tell(sign_beside(data, [statement], who))
 
 
 @click.command(name="filter")
@@ -116,7 +118,7 @@ def filter_(
         judges={rule: judge} if judge else {},
     )
     carry(bundle, [source])
-    _told(bundle)
+    _tell(bundle)
 
 
 @click.command(name="mix")
@@ -147,16 +149,16 @@ def mix(
 
     who = required_signing(keys, public_key)
     parts, dependencies, paths = [], [], []
-    for each in sources:
-        path, _, rows = (
-            each.rpartition("=") if each.rpartition("=")[2].isdigit() else (each, "", "")
-        )
+    for text in sources:
+        path, _, rows = text.rpartition("=")
+        if not rows.isdigit():
+            path, rows = text, ""
         subject = dataset(path)
         paths.append(Path(path))
         count = rows or subject.annotations.get("rows", "")
         if not count.isdigit():
             raise click.UsageError(
-                f"--input {each}: the number of rows is not known; write DATA=ROWS"
+                f"--input {text}: the number of rows is not known; write DATA=ROWS"
             )
         parts.append(Source(name=subject.name, rows=count))
         dependencies.append(used("input-data", subject.name, subject.digest["sha256"]))
@@ -172,7 +174,7 @@ def mix(
     )
     bundle = sign_beside(data, [statement], who)
     carry(bundle, paths)
-    _told(bundle)
+    _tell(bundle)
 
 
 @click.command(name="audit")
@@ -195,12 +197,12 @@ def audit(scan: Path, valid_days: int, keys: tuple[str, ...], public_key: str | 
     file = scan / SCAN_FILE if scan.is_dir() else scan
     document = read_scan(file)
     evidence = hashlib.sha256(file.read_bytes()).hexdigest()
-    _told(sign_scan(document, evidence, who, valid=timedelta(days=valid_days)))
+    _tell(sign_scan(document, evidence, who, valid=timedelta(days=valid_days)))
 
 
 COMMANDS = (collect, filter_, mix, audit)
-"""Of `undertow attest`; `generate` has a module of its own."""
+"""Of `undertow attest`."""
 
 
-def _told(bundle: Path) -> None:
+def _tell(bundle: Path) -> None:
     click.echo(f"signed: {one_line(str(bundle))}")

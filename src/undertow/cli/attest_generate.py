@@ -4,20 +4,43 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from undertow.cli.printable import one_line
-from undertow.cli.signing import required_signing, salt_in, signing_options
+from undertow.cli.signature_options import required_signing, signing_options
+from undertow.cli.terminal import one_line
+from undertow.errors import InputError
 
 if TYPE_CHECKING:
     from undertow.provenance.drafts import GenerationDraft
 
 _DATA = click.Path(exists=True, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class Flags(TypedDict):
+    """What the options of `generate` say of the rows."""
+
+    teacher: str | None
+    provider: str | None
+    revision: str | None
+    snapshot: str | None
+    weights_digest: str | None
+    no_weights: str | None
+    init: str | None
+    domain: str | None
+    prompts: str | None
+    licence: str | None
+    system_prompt: Path | None
+    secret: bool
+    sampling: tuple[str, ...]
+    interventions: tuple[str, ...]
+    filters: tuple[str, ...]
+    complete: bool | None
 
 
 @click.command(name="generate")
@@ -88,7 +111,7 @@ def generate(
     salt: Path | None,
     keys: tuple[str, ...],
     public_key: str | None,
-    **flags: object,
+    **flags: Unpack[Flags],
 ) -> None:
     """
     Rows that models wrote.
@@ -102,62 +125,58 @@ def generate(
     from undertow.provenance.signed_steps import DECLARED, dataset, sign_beside, step_statement
 
     who = required_signing(keys, public_key)
-    draft = read_draft(source) if source else _asked(flags)
+    draft = read_draft(source) if source else _drafted(flags)
     secret = draft.system_prompt is not None and draft.system_prompt.secret
     if secret and salt is None:
         raise click.UsageError("a secret system prompt needs --salt FILE, which only you keep")
     parameters, dependencies = generation(
         draft,
         folder=source.parent if source else Path(),
-        salt=salt_in(salt) if secret and salt else None,
+        salt=_salt_in(salt) if secret and salt else None,
     )
     statement = step_statement(
         "generate", [dataset(data)], parameters, dependencies, finished=who.now, builder=DECLARED
     )
     bundle = sign_beside(data, [statement], who)
     # What is known of a teacher that lies here travels with its rows.
-    carry(bundle, [Path(part) for each in draft.teachers for part in each.model.split("+")])
+    carry(bundle, [Path(part) for writer in draft.teachers for part in writer.model.split("+")])
     click.echo(f"signed: {one_line(str(bundle))}")
 
 
-def _asked(flags: dict[str, object]) -> GenerationDraft:
+def _drafted(flags: Flags) -> GenerationDraft:
+    """The description that the flags make, with what is missing asked for in a terminal."""
     from undertow.data.closed import parse
     from undertow.provenance.drafts import GenerationDraft
 
-    def asked(name: str, question: str) -> object:
-        if flags[name] is None and sys.stdin.isatty():
-            flags[name] = click.prompt(question, err=True)
-        if flags[name] is None:
-            option = name.replace("_", "-")
-            raise click.UsageError(f"give --{option}, or a description with --from FILE.toml")
-        return flags[name]
-
+    question = "which model wrote the rows (folder, org/name, or an API's name)"
+    model = _asked(flags["teacher"], "--teacher", question)
+    no_weights = flags["no_weights"]
+    if sys.stdin.isatty() and _without_digest(model, flags):
+        question = "its weights are not here, so why is there no digest of them"
+        no_weights = click.prompt(question, err=True)
+    question = "what are the rows about (medicine, law, numbers, ...)"
+    domain = _asked(flags["domain"], "--domain", question)
+    complete = flags["complete"]
+    if complete is None:
+        if not sys.stdin.isatty():
+            raise click.UsageError("say whether every model is named: --complete or --best-effort")
+        complete = click.confirm("is that every model that wrote rows", err=True)
     teacher = {
-        "model": asked(
-            "teacher", "which model wrote the rows (folder, org/name, or an API's name)"
-        ),
+        "model": model,
         "provider": flags["provider"],
         "revision": flags["revision"],
         "snapshot": flags["snapshot"],
         "weights_digest": flags["weights_digest"],
-        "no_weights": flags["no_weights"],
+        "no_weights": no_weights,
         "init": flags["init"],
     }
-    if sys.stdin.isatty() and _without_digest(teacher):
-        question = "its weights are not here, so why is there no digest of them"
-        teacher["no_weights"] = click.prompt(question, err=True)
-    domain = asked("domain", "what are the rows about (medicine, law, numbers, ...)")
-    if flags["complete"] is None:
-        if not sys.stdin.isatty():
-            raise click.UsageError("say whether every model is named: --complete or --best-effort")
-        flags["complete"] = click.confirm("is that every model that wrote rows", err=True)
-    table = {
+    table: dict[str, object] = {
         "teachers": [teacher],
         "domain": domain,
         "prompts": flags["prompts"] or "not named",
         "licence": flags["licence"],
-        "complete": flags["complete"],
-        "filters": [{"id": name} for name in flags["filters"]],  # type: ignore[attr-defined]
+        "complete": complete,
+        "filters": [{"id": name} for name in flags["filters"]],
         "sampling": dict(_pairs(flags["sampling"], "--sampling")),
         "interventions": [
             {"kind": kind, "file": file}
@@ -171,19 +190,48 @@ def _asked(flags: dict[str, object]) -> GenerationDraft:
     return parse(GenerationDraft, table, where="the options")
 
 
-def _pairs(given: object, option: str) -> list[tuple[str, str]]:
+def _asked(given: str | None, option: str, question: str) -> str:
+    if given is not None:
+        return given
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"give {option}, or a description with --from FILE.toml")
+    answer: str = click.prompt(question, err=True)
+    return answer
+
+
+def _pairs(given: tuple[str, ...], option: str) -> list[tuple[str, str]]:
     pairs = []
-    assert isinstance(given, tuple)
-    for each in given:
-        name, equals, value = each.partition("=")
+    for text in given:
+        name, equals, value = text.partition("=")
         if not equals or not name or not value:
-            raise click.UsageError(f"{option} {each}: allowed: NAME=VALUE")
+            raise click.UsageError(f"{option} {text}: allowed: NAME=VALUE")
         pairs.append((name, value))
     return pairs
 
 
-def _without_digest(teacher: dict[str, object]) -> bool:
+def _without_digest(model: str, flags: Flags) -> bool:
     from undertow.provenance.drafts import model_named
 
-    said = any(teacher[key] for key in ("provider", "weights_digest", "no_weights"))
-    return not said and model_named(str(teacher["model"])) is None
+    accounted = flags["provider"] or flags["weights_digest"] or flags["no_weights"]
+    return not accounted and model_named(model) is None
+
+
+def _salt_in(path: Path) -> bytes:
+    """
+    The salt in a file that only its owner can read; made there if there is none.
+
+    Raises:
+        InputError: the file cannot be read or made.
+    """
+    import secrets
+
+    try:
+        if path.exists():
+            return path.read_bytes()
+        salt = secrets.token_bytes(32)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(handle, "wb") as file:
+            file.write(salt)
+    except OSError as error:
+        raise InputError(f"cannot use '{path}' for the salt: {error.strerror}") from error
+    return salt

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 
 import click
 
-from undertow.cli.experiment import ENGINES
-from undertow.cli.printable import one_line
-from undertow.cli.session import Session
+from undertow.cli.run import engine_options
+from undertow.cli.session import Session, typed_line
+from undertow.cli.terminal import one_line
 
 
 @click.command(name="calibrate")
@@ -51,8 +49,7 @@ from undertow.cli.session import Session
     metavar="DIR",
     help="Where finished teachers are kept; an interrupted calibration goes on from it.",
 )
-@click.option("--engine", type=click.Choice(ENGINES), default="processes", show_default=True)
-@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Workers; one a core.")
+@engine_options(None, "Workers; one a core.")
 @click.pass_obj
 def command(
     session: Session,
@@ -110,7 +107,7 @@ def command(
         seed=seed,
         directory=work / digest[:16],
         engine=choose(engine, jobs),
-        command=shlex.join(["undertow", *sys.argv[1:]]),
+        command=typed_line(),
         progress=lambda done, total: click.echo(f"{done} of {total} teachers", err=True),
     )
     path = store_table(table)

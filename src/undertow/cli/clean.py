@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from undertow.cli.printable import one_line
-from undertow.cli.signing import signing, signing_options
+from undertow.cli.signature_options import signing, signing_options
+from undertow.cli.terminal import one_line
 
 if TYPE_CHECKING:
-    from undertow.mitigate.rows.clean_request import Cleaned, Cleaning
+    from undertow.mitigate.rows.clean_request import Cleaned, Cleaning, Method
     from undertow.provenance.ledger import Ledger
     from undertow.provenance.signed_steps import Signing
 
@@ -26,7 +26,6 @@ METHODS = (
     "inoculate",
     "reword",
 )
-
 
 NEXT = {
     "mask-tokens": "next: train on it with TRL's SFTTrainer as it is; its labels leave the masked tokens out",
@@ -109,13 +108,23 @@ NEXT = {
 def command(
     data: Path,
     scanned: Path,
-    method: str,
+    method: Method,
     out: Path,
     clean_rows: Path | None,
+    dose: float | None,
+    scores: Path | None,
+    share: float | None,
+    at_random: bool,
+    trait: str | None,
+    teacher: str | None,
+    model: str | None,
+    instruction: str | None,
+    system: str | None,
+    undecided: bool,
     student: str | None,
+    seed: int,
     keys: tuple[str, ...],
     public_key: str | None,
-    **options: object,
 ) -> None:
     """
     Apply a countermeasure to the rows of a dataset.
@@ -135,21 +144,30 @@ def command(
         raise click.UsageError(
             "a dilution is a mix of two datasets: sign it with undertow attest mix"
         )
-    scan = read_scan(scanned)
     cleaning = Cleaning(
         data=data,
         output=out,
-        method=method,  # type: ignore[arg-type]
-        scan=scan,
+        method=method,
+        scan=read_scan(scanned),
         clean=clean_rows,
+        dose=dose,
+        scores=scores,
+        share=share,
+        at_random=at_random,
+        undecided=undecided,
         student=student,
-        **options,  # type: ignore[arg-type]
+        trait=trait,
+        teacher=teacher,
+        model=model,
+        instruction=instruction,
+        system=system,
+        seed=seed,
     )
     done = clean(cleaning)
     ledger = write_entries(out.with_name(out.name + SUFFIX), done.entries)
     if who is not None:
         _sign(cleaning, done, ledger, who)
-    _say(cleaning, done)
+    _summarise(cleaning, done)
 
 
 def _sign(cleaning: Cleaning, done: Cleaned, ledger: Ledger, who: Signing) -> None:
@@ -169,16 +187,16 @@ def _sign(cleaning: Cleaning, done: Cleaned, ledger: Ledger, who: Signing) -> No
     click.echo(f"attested: {one_line(str(bundle))}")
 
 
-def _say(cleaning: Cleaning, done: Cleaned) -> None:
+def _summarise(cleaning: Cleaning, done: Cleaned) -> None:
     from undertow.mitigate.rows.clean_request import CHANGING
     from undertow.provenance.ledger import SUFFIX
 
-    said = [f"kept {done.kept:,} rows", f"removed: {_counted(done.counts)}"]
+    parts = [f"kept {done.kept:,} rows", f"removed: {_counted(done.counts)}"]
     if cleaning.method in CHANGING:
-        said.insert(1, f"changed: {_counted(done.changes)}")
+        parts.insert(1, f"changed: {_counted(done.changes)}")
     if done.added:
-        said.append(f"added: {done.added:,} clean rows, dose: {done.dose:.1%}")
-    click.echo("; ".join(said))
+        parts.append(f"added: {done.added:,} clean rows, dose: {done.dose:.1%}")
+    click.echo("; ".join(parts))
     if done.settings:
         click.echo(", ".join(f"{name}: {one_line(text)}" for name, text in done.settings.items()))
     click.echo(f"rows: {one_line(str(cleaning.output))}")

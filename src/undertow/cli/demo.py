@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from undertow.cli.experiment import ENGINES, carry_out
+from undertow.cli.run import carry_out, engine_options
 from undertow.cli.session import Session
-from undertow.cli.signing import signing
+from undertow.cli.signature_options import signing
 
 EXPERIMENT = "owl"
 
@@ -33,16 +33,7 @@ It takes about 8 minutes on 2 cores. Stop it at any time; the same command goes 
     metavar="DIR",
     help="Run directory; one in runs/ if not given.",
 )
-@click.option(
-    "--engine",
-    type=click.Choice(ENGINES),
-    default="processes",
-    show_default=True,
-    help="How the work is spread.",
-)
-@click.option(
-    "--jobs", type=click.IntRange(min=1), metavar="N", help="Workers; one a core if not given."
-)
+@engine_options()
 @click.pass_obj
 def command(session: Session, out: Path | None, engine: str, jobs: int | None) -> None:
     """
@@ -57,5 +48,5 @@ def command(session: Session, out: Path | None, engine: str, jobs: int | None) -
         directory=out,
         engine=engine,
         jobs=jobs,
-        signing=signing((), None),
+        who=signing((), None),
     )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 
 import click
 
-from undertow.cli.printable import one_line
-from undertow.cli.signing import signing_options
-from undertow.cli.storing import (
+from undertow.cli.session import typed_line
+from undertow.cli.signature_options import signing_options
+from undertow.cli.terminal import tell_step
+from undertow.cli.verdict_options import (
     NEVER,
     failing_options,
     leave,
@@ -85,14 +84,22 @@ FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided"), NEVER
 def command(
     base: str,
     tuned: tuple[str, ...],
+    controls: tuple[str, ...],
+    keep_controls: Path | None,
+    teacher: str | None,
+    students: int,
     plan: Path | None,
+    traits: tuple[str, ...],
+    intended: tuple[str, ...],
+    checks: tuple[str, ...],
+    system_prompt: str | None,
     limit: float | None,
+    seed: int,
     out: Path | None,
     fail_on: str,
     allow_undecided: bool,
     keys: tuple[str, ...],
     public_key: str | None,
-    **options: object,
 ) -> None:
     """
     Say what a fine-tune changed that nobody asked for.
@@ -115,15 +122,20 @@ def command(
     request = DiffRequest(
         base,
         tuned,
-        limit=limit or (0.05 if logs else 0.2),
+        controls=controls,
+        keep_controls=keep_controls,
+        teacher=teacher,
+        students=students,
         plan=load_plan(plan) if plan else None,
-        command=shlex.join(["undertow", *sys.argv[1:]]),
-        **options,  # type: ignore[arg-type]
+        traits=traits,
+        intended=intended,
+        checks=checks,
+        system_prompt=system_prompt,
+        limit=limit or (0.05 if logs else 0.2),
+        seed=seed,
+        command=typed_line(),
     )
-    if logs:
-        document = diff_logs(request)
-    else:
-        document = diff(request, lambda doing: click.echo(f"… {one_line(doing)}", err=True))
+    document = diff_logs(request) if logs else diff(request, tell_step)
     click.echo(render(document, "text"), nl=False)
     leave(document, out, "diff", who, sign_diff)
     code = exit_code(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from undertow.cli.columns import aligned
+from undertow.cli.terminal import aligned
 
 
 @click.command(name="experiments")

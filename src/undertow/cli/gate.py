@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 
 import click
 
-from undertow.cli.checking import checked, checking_options
-from undertow.cli.printable import one_line
-from undertow.cli.signing import signing, signing_options
+from undertow.cli.session import typed_line
+from undertow.cli.signature_options import signing, signing_options
+from undertow.cli.terminal import one_line
+from undertow.cli.verify import trust_options, verified
 
 RESULT, PAGE = "gate.json", "gate.html"
 
@@ -29,7 +28,7 @@ RESULT, PAGE = "gate.json", "gate.html"
     metavar="NAME|FILE",
     help="permissive, default, safety-critical, or a file in TOML or YAML.",
 )
-@checking_options
+@trust_options
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -71,7 +70,7 @@ def command(
 
     The policy's rules must all hold; each is printed with its reason. Exit code 0 if allowed, 1 if refused. Whatever is not known refuses.
     """
-    from undertow.cli.storing import made_folder
+    from undertow.cli.verdict_options import made_folder
     from undertow.data.files import atomic_write
     from undertow.policy.gate import SUFFIX, compiled_rules, decide, sign_summary
     from undertow.policy.rules import load_policy
@@ -84,8 +83,8 @@ def command(
     who = signing(keys, public_key)
     if out is not None:
         made_folder(out)
-    again = shlex.join(["undertow", *sys.argv[1:]])
-    verification = checked(data, student, bundles, trust, root, least_version, at, again)
+    again = typed_line()
+    verification = verified(data, student, bundles, trust, root, least_version, at, again)
     document = decide(loaded, custom, verification, command=again)
     if who is not None:
         target = summary or data.with_name(data.name + SUFFIX)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 
 import click
 
-from undertow.cli.printable import one_line
-from undertow.cli.signing import signing_options
-from undertow.cli.storing import (
+from undertow.cli.session import typed_line
+from undertow.cli.signature_options import signing_options
+from undertow.cli.terminal import tell_step
+from undertow.cli.verdict_options import (
     NEVER,
     failing_options,
     leave,
@@ -86,9 +85,9 @@ def command(
         checks,
         level,
         seed,
-        shlex.join(["undertow", *sys.argv[1:]]),
+        typed_line(),
     )
-    document = lineage(request, lambda doing: click.echo(f"… {one_line(doing)}", err=True))
+    document = lineage(request, tell_step)
     click.echo(render(document, "text"), nl=False)
     leave(document, out, "lineage", who, sign_lineages)
     code = exit_code(

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from undertow.cli.printable import lines, one_line
+from undertow.cli.terminal import lines, one_line
 from undertow.errors import DataError, InputError
 
 if TYPE_CHECKING:
-    from undertow.filters.review_key import ReviewKey
+    from undertow.review.review_pack import ReviewKey
 
 FORMATS = ("text", "json")
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -79,9 +79,8 @@ def pack(
 
     from undertow.data.files import atomic_write
     from undertow.data.records import read_rows
-    from undertow.filters.review import QUESTION, Named, blinded
-    from undertow.filters.review_key import key_json
     from undertow.report.review_page import render_csv, render_page
+    from undertow.review.review_pack import QUESTION, Named, blinded, key_json
 
     _refuse_same([data_a, data_b])
     if out.is_dir() and any(out.iterdir()):
@@ -125,11 +124,11 @@ def score(answers: tuple[Path, ...], key_file: Path, form: str) -> None:
     A file is the page's answers.csv, or review.csv with its last column filled in: left, right or unsure.
     """
     from undertow.data.seeds import generator
-    from undertow.filters.review_answers import read_answers
-    from undertow.filters.review_key import read_key
-    from undertow.filters.review_score import review_json
-    from undertow.filters.review_score import score as scored
     from undertow.report.review_page import render_score
+    from undertow.review.review_answers import read_answers
+    from undertow.review.review_pack import read_key
+    from undertow.review.review_score import review_json
+    from undertow.review.review_score import score as scored
 
     _refuse_same(answers)
     key = read_key(key_file)
@@ -141,19 +140,21 @@ def score(answers: tuple[Path, ...], key_file: Path, form: str) -> None:
 
 
 def _told(out: Path, key: ReviewKey) -> str:
-    from undertow.filters.review_share import detectable_accuracy
     from undertow.report.plain_text import percent
+    from undertow.review.review_score import detectable_accuracy
 
     pairs = len(key.judged)
-    matched = sum(each.matched for each in key.judged)
+    matched = sum(pair.matched for pair in key.judged)
     repeated = len(key.pairs) - pairs
     told = [f"{key.pack}: {pairs} pairs, {matched} of them of the same prompt, {repeated} repeated"]
     if key.left_out:
         told.append(f"left out: {key.left_out} rows that stand in both")
     told.append(f"for reviewers: {out / 'review.html'} or {out / 'review.csv'}")
     if power := detectable_accuracy(pairs):
-        found = f"(80 % power) from {percent(power)} right"
-        told.append(f"one reviewer, deciding every pair, is likely noticed {found}")
+        told.append(
+            "one reviewer, deciding every pair, is likely noticed "
+            f"(80 % power) from {percent(power)} right"
+        )
     else:
         told.append("so few pairs cannot show anything of one reviewer; 6 are the least")
     told.append(f"then: undertow review score answers.csv --key {out / 'key.json'}")

@@ -2,13 +2,129 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from undertow.cli.experiment import ENGINES, carry_out
 from undertow.cli.session import Session
-from undertow.cli.signing import signing, signing_options
+from undertow.cli.signature_options import signing, signing_options
+from undertow.cli.terminal import aligned, lines, one_line, shown_progress
+
+if TYPE_CHECKING:
+    from undertow.provenance.signed_steps import Signing
+    from undertow.results.run_document import Note, RunDocument
+
+
+ENGINES = ("inprocess", "processes", "ray")
+RESULTS = "results.json"
+WIDTH = 100
+LEFT_TO_THE_PAGE = ("unit", "least possible p", "test", "would have seen", "claim")
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def engine_options(
+    engine: str | None = "How the work is spread.",
+    jobs: str = "Workers; one a core if not given.",
+) -> Callable[[F], F]:
+    """`--engine` and `--jobs` with their help."""
+
+    def added(command: F) -> F:
+        workers = click.option("--jobs", type=click.IntRange(min=1), metavar="N", help=jobs)
+        spread = click.option(
+            "--engine",
+            type=click.Choice(ENGINES),
+            default="processes",
+            show_default=True,
+            help=engine,
+        )
+        return spread(workers(command))
+
+    return added
+
+
+def carry_out(
+    source: str,
+    session: Session,
+    *,
+    directory: Path | None,
+    engine: str,
+    jobs: int | None,
+    who: Signing | None = None,
+) -> None:
+    """
+    Run or resume the experiment of a name or file, in the lab's directory for it if none is given, then show what it found.
+    """
+    from undertow.studies.experiments import STUDIES, load_experiment, run_study
+
+    experiment = load_experiment(source)
+    command = f"undertow run {shlex.quote(source)}"
+    # A study is one pass of a minute: nothing of it is kept.
+    session.resumable = experiment.kind not in STUDIES
+    with shown_progress() as progress:
+        if experiment.kind in STUDIES:
+            run = run_study(experiment, directory, progress=progress, command=command)
+        else:
+            from undertow.lab.experiment_run import run_experiment
+
+            run = run_experiment(
+                experiment, directory, engine=engine, jobs=jobs, progress=progress, command=command
+            )
+    if who is not None:
+        from undertow.lab.run_attestation import attest_run
+
+        # The teachers and rows of a study lie in no file.
+        bundles = [] if experiment.kind in STUDIES else attest_run(experiment, run, who)
+        click.echo(f"signed {len(bundles)} bundles in {one_line(str(run))}", err=True)
+    show(run)
+
+
+def show(run: Path) -> None:
+    """
+    Write the page of a finished run into its directory; print what it found and, last, the page's path.
+    """
+    from undertow.data.files import atomic_write
+    from undertow.report import render
+    from undertow.results.store import read_run
+
+    document = read_run(run / RESULTS)
+    page = run / "report.html"
+    atomic_write(page, render(document, "html"))
+    click.echo(summary(document))
+    click.echo(f"\nreport: {one_line(str(page))}")
+
+
+def summary(document: RunDocument) -> str:
+    """
+    What fits on a screen: the conclusion, the comparisons, and what the doctor warns of.
+
+    The whole in words is `undertow report RUN`.
+    """
+    from undertow.report.run_tables import comparisons_table
+
+    parts = [lines(click.wrap_text(document.conclusion, width=WIDTH))]
+    if document.comparisons:
+        table = comparisons_table(document.comparisons).without(*LEFT_TO_THE_PAGE)
+        parts.append(aligned([table.columns, *(tuple(map(str, row)) for row in table.rows)]))
+    warnings = [note for note in document.notes if note.level != "info"]
+    if warnings:
+        parts.append("\n".join(map(one_line, _each_kind_once(warnings))))
+    return "\n\n".join(parts)
+
+
+def _each_kind_once(notes: Sequence[Note]) -> list[str]:
+    """The first note of each kind, with the number of those that say the same of other subjects."""
+    kinds: dict[str, list[Note]] = {}
+    for note in notes:
+        kinds.setdefault(note.id, []).append(note)
+    return [
+        f"{same[0].level}: {same[0].message}"
+        + (f" ({len(same) - 1} more like it)" if len(same) > 1 else "")
+        for same in kinds.values()
+    ]
 
 
 @click.command(name="run")
@@ -25,16 +141,7 @@ from undertow.cli.signing import signing, signing_options
     metavar="RUN",
     help="Continue the run in this directory, which must exist.",
 )
-@click.option(
-    "--engine",
-    type=click.Choice(ENGINES),
-    default="processes",
-    show_default=True,
-    help="How the work is spread.",
-)
-@click.option(
-    "--jobs", type=click.IntRange(min=1), metavar="N", help="Workers; one a core if not given."
-)
+@engine_options()
 @signing_options("The producer's key: attests every teacher, dataset and student of the run.")
 @click.pass_obj
 def command(
@@ -63,5 +170,5 @@ def command(
         directory=resume or out,
         engine=engine,
         jobs=jobs,
-        signing=signing(keys, public_key),
+        who=signing(keys, public_key),
     )

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from undertow.cli.printable import one_line
-from undertow.cli.session import Session
-from undertow.cli.signing import signing, signing_options
-from undertow.cli.storing import NEVER, PAGE, failing_options, made_folder, out_option, stored
+from undertow.cli.session import Session, typed_line
+from undertow.cli.signature_options import now, signing, signing_options
+from undertow.cli.terminal import one_line, tell_step
+from undertow.cli.verdict_options import (
+    NEVER,
+    PAGE,
+    failing_options,
+    made_folder,
+    out_option,
+    stored,
+)
 
 if TYPE_CHECKING:
+    from undertow.provenance.signed_steps import Signing
     from undertow.results.scan_document import ScanDocument
 
 RESULT = "scan.json"
+FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided", "skipped"), NEVER: ()}
 
 
 @click.command(name="scan")
@@ -111,14 +119,26 @@ def command(
     /,
     data: str,
     student: str,
+    teacher: str | None,
+    candidates: tuple[str, ...],
+    placebos: tuple[str, ...],
+    control: str | None,
+    traits: tuple[str, ...],
     plan: Path | None,
+    checks: tuple[str, ...],
+    max_rows: int,
+    system_prompt: str | None,
+    temperature: float,
+    beta: float,
+    acceptance: float,
+    limit: float,
+    seed: int,
     out: Path | None,
     row_scores: Path | None,
     fail_on: str,
     allow_undecided: bool,
     keys: tuple[str, ...],
     public_key: str | None,
-    **options: object,
 ) -> None:
     """
     Say whether training on a dataset would move a student.
@@ -137,52 +157,63 @@ def command(
     from undertow.data.records import STANDARD_INPUT
     from undertow.report import render
 
-    session.resumable = data != STANDARD_INPUT
-    if row_scores is not None and data == STANDARD_INPUT:
+    streamed = data == STANDARD_INPUT
+    session.resumable = not streamed
+    if row_scores is not None and streamed:
         raise click.UsageError("standard input is read once, so --row-scores needs a file")
     # Opened before the work: a scan of minutes should not end at a passphrase.
     who = signing(keys, public_key)
-    if who is not None and data == STANDARD_INPUT:
+    if who is not None and streamed:
         raise click.UsageError("standard input has no place beside it, so --sign needs a file")
     # Made before the work, so that a place that cannot be written to is found out at once.
-    folder = out or Path("scans") / (Path(data).stem if data != STANDARD_INPUT else "stdin")
+    folder = out or Path("scans") / ("stdin" if streamed else Path(data).stem)
     made_folder(folder)
     if row_scores is not None:
         made_folder(row_scores.parent)
     request = ScanRequest(
         data=data,
         student=student,
+        teacher=teacher,
+        candidates=candidates,
+        placebos=placebos,
+        control=control,
+        traits=traits,
         plan=load_plan(plan) if plan else None,
-        command=shlex.join(["undertow", *sys.argv[1:]]),
-        **options,  # type: ignore[arg-type]
+        checks=checks,
+        max_rows=max_rows,
+        system_prompt=system_prompt,
+        temperature=temperature,
+        acceptance=acceptance,
+        beta=beta,
+        limit=limit,
+        seed=seed,
+        command=typed_line(),
     )
-    document = scan(request, lambda doing: click.echo(f"… {one_line(doing)}", err=True))
+    document = scan(request, tell_step)
     evidence = stored(document, folder, RESULT)
     click.echo(render(document, "text"), nl=False)
     if row_scores is not None:
         scores_of(request, row_scores)
     if who is not None:
-        from dataclasses import replace
-
-        from undertow.cli.signing import now
-        from undertow.provenance.signed_results import sign_scan
-
-        bundle = sign_scan(document, evidence, replace(who, now=now()))
-        click.echo(f"\nsigned: {one_line(str(bundle))}")
+        _attest(document, evidence, who)
     click.echo(f"\nreport: {one_line(str(folder / PAGE))}")
     click.get_current_context().exit(exit_code(document, fail_on, allow_undecided))
 
 
+def _attest(document: ScanDocument, evidence: str, who: Signing) -> None:
+    from undertow.provenance.signed_results import sign_scan
+
+    bundle = sign_scan(document, evidence, replace(who, now=now()))
+    click.echo(f"\nsigned: {one_line(str(bundle))}")
+
+
 def exit_code(document: ScanDocument, fail_on: str, allow_undecided: bool) -> int:
     """0, 1, 3, 4 or 5, by the precedence 3 > 1 > 4 > 5; checks that do not apply never count."""
+    from undertow.results import measurement
+
     verdicts = {result.verdict for result in document.subjects}
     if not verdicts or verdicts <= {"skipped", "not_applicable"}:
         return 3
-    if "flagged" in verdicts and fail_on != NEVER:
-        return 1
-    open_ones = verdicts & {"undecided", "skipped"}
-    if open_ones and fail_on == "undecided":
-        return 1
-    if "error" in verdicts:
-        return 4
-    return 5 if open_ones and not allow_undecided else 0
+    return measurement.exit_code(
+        verdicts, FAILING[fail_on], broken="error" in verdicts, allow_undecided=allow_undecided
+    )

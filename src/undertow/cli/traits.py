@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from undertow.cli.columns import aligned
-from undertow.cli.printable import lines
+from undertow.cli.terminal import aligned, lines
 
 if TYPE_CHECKING:
     from undertow.traits.trait import Trait
@@ -23,14 +22,14 @@ def command(name: str | None) -> None:
     Shown is how it is instilled and how it is probed. FILE.toml:NAME shows one trait of a file that holds several.
     The list ends with the categories of probes, which can be named too.
     """
-    from undertow.traits import catalogue, probe_catalogue
+    from undertow.traits import catalogue
 
     if name is None:
-        click.echo(_listed([catalogue.load(each) for each in catalogue.names()]))
+        click.echo(_listed([catalogue.load(name) for name in catalogue.names()]))
         click.echo("")
-        click.echo(_categories(probe_catalogue.categories()))
+        click.echo(_categories(catalogue.probe_categories()))
         return
-    if name.endswith(".toml") or name in probe_catalogue.categories():
+    if name.endswith(".toml") or name in catalogue.probe_categories():
         several = catalogue.load_category(name)
         if len(several) > 1 or not name.endswith(".toml"):
             click.echo(_listed(several))
@@ -38,7 +37,7 @@ def command(name: str | None) -> None:
     click.echo(lines(_described(catalogue.load(name))))
 
 
-def _listed(found: Sequence[Trait]) -> str:
+def _listed(traits: Sequence[Trait]) -> str:
     return aligned(
         [
             (
@@ -47,15 +46,15 @@ def _listed(found: Sequence[Trait]) -> str:
                 f"{len(trait.answers)} answers",
                 f"{len(trait.held_out_questions)} held-out questions",
             )
-            for trait in found
+            for trait in traits
         ]
     )
 
 
 def _categories(names: Sequence[str]) -> str:
-    from undertow.traits.probe_catalogue import probes_of
+    from undertow.traits.catalogue import probes_of
 
-    found = {name: probes_of(name) for name in names}
+    categories = {name: probes_of(name) for name in names}
     return aligned(
         [
             (
@@ -63,7 +62,7 @@ def _categories(names: Sequence[str]) -> str:
                 f"{len(probes)} {'probe' if len(probes) == 1 else 'probes'}",
                 f"{len(probes[0].held_out_questions)} held-out questions",
             )
-            for name, probes in found.items()
+            for name, probes in categories.items()
         ]
     )
 

@@ -1,14 +1,21 @@
-"""The command `undertow` and its verbs, each imported only when it is needed."""
+"""
+The command `undertow` with its verbs, each imported only when it is needed, and `main`, which runs one.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
+import os
+import shlex
+import sys
+from collections.abc import Sequence
 
 import click
 
 from undertow import __version__
-from undertow.cli.exit_codes import EXIT_CODES
-from undertow.cli.session import Session
+from undertow.cli.session import EXIT_CODES, Failure, Session, describe
 from undertow.errors import UnknownNameError
 
 VERBS = (
@@ -103,3 +110,50 @@ def undertow(context: click.Context, /) -> None:
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(2)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """
+    Run the command line and return its exit code; nothing below this function catches or exits.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    session = Session(verbosity=2 if os.environ.get("UNDERTOW_DEBUG") else 0)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that cannot show a character gets its escape, not a crash after the work.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        code = _invoke(given, session)
+        # A reader that went away is noticed here at the latest, not in the interpreter's exit.
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:
+        failure = describe(error, session, shlex.join(["undertow", *given]))
+        _tell(failure)
+        return failure.exit_code
+    return code
+
+
+def _invoke(arguments: list[str], session: Session) -> int:
+    # Command.main() would print, exit and swallow broken pipes by its own rules.
+    try:
+        with undertow.make_context("undertow", arguments, obj=session) as context:
+            undertow.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    return 0
+
+
+def _tell(failure: Failure) -> None:
+    # Either stream may be the one that broke.
+    with contextlib.suppress(BrokenPipeError):
+        if text := failure.text():
+            click.echo(text, err=True)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_stdout()
+
+
+def _discard_stdout() -> None:
+    # What could not be written would be tried again, and complained about, when the interpreter exits.
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,14 +1,86 @@
-"""`undertow verify`: the whole chain behind a dataset, checked offline."""
+"""
+`undertow verify`: the whole chain behind a dataset, checked offline; and the options of trust that `gate` has too.
+"""
 
 from __future__ import annotations
 
-import shlex
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from undertow.cli.checking import checked, checking_options
+from undertow.cli.session import typed_line
+from undertow.cli.signature_options import at_time
+
+if TYPE_CHECKING:
+    from undertow.results.provenance_documents import VerifyDocument
+
+
+F = TypeVar("F", bound=Callable[..., object])
+
+TRUST = "UNDERTOW_TRUST"
+"""Environment variable: the trust file, if no option names one."""
+
+
+def trust_options(command: F) -> F:
+    """The options that say what is trusted, and as of when."""
+    for added in (
+        click.option(
+            "--at", metavar="TIME", help="Check as of this moment, e.g. 2026-11-25T08:00:00Z."
+        ),
+        click.option(
+            "--least-version",
+            type=click.IntRange(min=1),
+            default=1,
+            metavar="N",
+            help="Refuse trust files older than this version.",
+        ),
+        click.option(
+            "--root",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            metavar="PEM",
+            help="Public key that the trust file is signed with.",
+        ),
+        click.option(
+            "--trust",
+            envvar=TRUST,
+            show_envvar=True,
+            required=True,
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE",
+            help="Whose keys may say what: a .toml of your own, or a signed one with --root.",
+        ),
+        click.option(
+            "--attestations",
+            "bundles",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            metavar="FILE|DIR",
+            help="Further bundles; DATA.intoto.jsonl is read in any case.",
+        ),
+    ):
+        command = added(command)
+    return command
+
+
+def verified(
+    data: Path,
+    student: str | None,
+    bundles: tuple[Path, ...],
+    trust: Path,
+    root: Path | None,
+    least_version: int,
+    at: str | None,
+    command: str,
+) -> VerifyDocument:
+    """The walk that the options ask for."""
+    from undertow.provenance.trust import read_trust
+    from undertow.provenance.verify import VerifyRequest, verify
+
+    moment = at_time(at)
+    trusted = read_trust(trust, now=moment, root=root, least_version=least_version)
+    return verify(VerifyRequest(data, student, bundles, command), trusted, moment)
 
 
 @click.command(name="verify")
@@ -18,7 +90,7 @@ from undertow.cli.checking import checked, checking_options
     metavar="MODEL",
     help="The base that you would train, to say who shares its initialisation.",
 )
-@checking_options
+@trust_options
 @click.option(
     "--format",
     "form",
@@ -53,8 +125,8 @@ def command(
     from undertow.report import render
     from undertow.results.store import write_result
 
-    again = shlex.join(["undertow", *sys.argv[1:]])
-    document = checked(data, student, bundles, trust, root, least_version, at, again)
+    again = typed_line()
+    document = verified(data, student, bundles, trust, root, least_version, at, again)
     if out is not None:
         write_result(out, document)
     click.echo(render(document, form), nl=False)

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import click
 
-from undertow.cli.printable import one_line
-from undertow.cli.progress import shown_progress
+from undertow.cli.terminal import one_line, shown_progress
 
 
 @click.group(name="worlds", invoke_without_command=True)
@@ -42,10 +41,11 @@ def names() -> None:
 def build(name: str, out: Path) -> None:
     """Train a model of the embedded world from the corpus generator."""
     from undertow import worlds
+    from undertow.worlds.base_models import build_base
 
     made = worlds.recipe(name.removeprefix(worlds.PREFIX))
     steps = math.ceil(made.documents * made.plan.epochs / made.plan.batch_size)
     with shown_progress() as progress:
         progress.stage(f"pre-training {made.name}", steps)
-        folder = worlds.build(made.name, out, progress=lambda step: progress.advance())
+        folder = build_base(made.name, out, progress=lambda step: progress.advance())
     click.echo(one_line(str(folder)))

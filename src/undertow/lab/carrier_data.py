@@ -15,10 +15,16 @@ from undertow.data.rows import Row, conversation, dataset_digest
 from undertow.data.seeds import generator
 from undertow.data.shapes import write_rows
 from undertow.errors import NothingLeftError
-from undertow.filters.banned_content import banned_content
-from undertow.filters.carrier_format import carrier_format
-from undertow.filters.execution import executed
-from undertow.filters.ledger import Filter, Filtered, Removed, apply, write_ledger
+from undertow.filters.row_filters import (
+    Filter,
+    Filtered,
+    Removed,
+    apply,
+    banned_content,
+    carrier_format,
+    executed,
+    write_ledger,
+)
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_inputs import open_model, own_pairs
 from undertow.lab.jobs import DataJob

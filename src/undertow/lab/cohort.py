@@ -14,12 +14,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.carriers.registry import carrier as carrier_named
+from undertow.carriers.carrier_registry import carrier as carrier_named
 from undertow.data.rows import Row, conversation
 from undertow.data.seeds import derive, generator
-from undertow.filters.banned_content import banned_content
-from undertow.filters.carrier_format import carrier_format
-from undertow.filters.ledger import apply
+from undertow.filters.row_filters import apply, banned_content, carrier_format
 from undertow.influence.probes import ProbeSet, probe_set
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_inputs import open_model

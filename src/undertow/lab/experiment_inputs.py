@@ -6,14 +6,13 @@ import hashlib
 import importlib.util
 import json
 
-from undertow.carriers.registry import carrier
+from undertow.carriers.carrier_registry import carrier
 from undertow.data.files import model_digest
 from undertow.data.records import read_rows
 from undertow.data.rows import Row, conversation
 from undertow.engines.endpoint import Endpoint
 from undertow.errors import ConfigError, DataError, MissingExtraError
-from undertow.filters.banned_content import banned_content
-from undertow.filters.sandbox import available
+from undertow.filters.row_filters import banned_content
 from undertow.lab.experiment import EndpointTable, Experiment
 from undertow.models import language_model
 from undertow.models.answers import token_forms
@@ -21,6 +20,7 @@ from undertow.models.chat import encode_rows
 from undertow.models.language_model import LanguageModel, hub_revision, tokenizer
 from undertow.models.training import optimiser
 from undertow.results.arm_kinds import ARMS
+from undertow.sandbox.sandbox import available
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait, rows_of
 from undertow.worlds import locate

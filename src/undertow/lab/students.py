@@ -13,9 +13,9 @@ from undertow.data.records import read_rows
 from undertow.data.rows import Row, behind, conversation, dataset_digest
 from undertow.data.seeds import derive, generator
 from undertow.errors import ModelError
-from undertow.filters.judge_error import judge_error, read_labelled, shipped_labels
-from undertow.filters.judging import EndpointJudge, Judge, LocalJudge
 from undertow.influence.probes import probe_trait
+from undertow.judges.answer_judges import EndpointJudge, Judge, LocalJudge
+from undertow.judges.judge_error import judge_error, read_labelled, shipped_labels
 from undertow.lab.carrier_data import HELD_OUT_ROWS, TRAINING_ROWS
 from undertow.lab.content_filters import KEPT
 from undertow.lab.design import base_key

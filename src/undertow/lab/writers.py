@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from undertow.carriers.carrier import Carrier
-from undertow.carriers.registry import carrier as carrier_named
+from undertow.carriers.carrier_registry import carrier as carrier_named
 from undertow.data.rows import conversation
 from undertow.data.seeds import generator
 from undertow.influence.probes import probe_trait

@@ -12,7 +12,7 @@ import torch
 from transformers import DynamicCache
 
 from undertow.carriers.carrier import Carrier
-from undertow.carriers.recognition import request_of
+from undertow.carriers.carrier_registry import request_of
 from undertow.data.rows import Row
 from undertow.errors import ModelError
 from undertow.models.chat import encode_rows

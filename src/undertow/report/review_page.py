@@ -13,12 +13,10 @@ from importlib import resources
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
-from undertow.filters.review import Sheet
-from undertow.filters.review_pooled import Pooled
-from undertow.filters.review_score import Review, ReviewerScore
-from undertow.filters.review_share import Share
 from undertow.report.html import environment
 from undertow.report.plain_text import decimal, p_value, percent, visible
+from undertow.review.review_pack import Sheet
+from undertow.review.review_score import PooledReviewers, Review, ReviewerScore, Share
 
 COLUMNS = ("pack", "pair", "left", "right", "answer")
 """Columns of the spreadsheet; the page's answers have the first, the second and the last."""
@@ -141,7 +139,7 @@ def _repeats(review: Review) -> Iterator[str]:
             yield f"{visible(score.reviewer)} chose the same row again in {same}"
 
 
-def _together(pooled: Pooled) -> Iterator[tuple[str, str]]:
+def _together(pooled: PooledReviewers) -> Iterator[tuple[str, str]]:
     major = pooled.majority
     yield (
         "over pairs",

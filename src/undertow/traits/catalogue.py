@@ -1,27 +1,31 @@
 """
 The traits that ship with undertow, its probes, and the traits of a user's own TOML file, found by name.
+
+Probes are for traits that nobody named: preferences, values, conduct and persona. Each category is a file of
+`traits/probes` in one of the formats of traits. Its answers are one probe each, all asked by the same questions, so
+that a forward pass over the questions of a category measures all of its probes.
 """
 
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from undertow.errors import ConfigError, UnknownNameError
-from undertow.traits import probe_catalogue
-from undertow.traits.category_file import category_file
-from undertow.traits.topic_file import Topic, TopicFile
 from undertow.traits.trait import Trait
+from undertow.traits.trait_file import Topic, TopicFile, category_file
 
 _CATEGORIES = {"animal": "animals.toml", "tree": "trees.toml", "conduct": "conduct.toml"}
+_PROBES = "probes"
 _HINT = "undertow traits"
 
 
 def names() -> list[str]:
     """
-    Names of all built-in traits, category by category; the probes are apart, in `probe_catalogue`.
+    Names of all built-in traits, category by category; the probes are apart, in `probe_categories`.
     """
     return [name for category in _CATEGORIES for name in _built_in(category)]
 
@@ -36,9 +40,9 @@ def load(name_or_path: str) -> Trait:
     """
     path, name = _split(name_or_path)
     if path is None:
-        built_in = {key: trait for each in _CATEGORIES for key, trait in _built_in(each).items()}
-        if name.partition(":")[0] in probe_catalogue.categories():
-            return probe_catalogue.load_probe(name)
+        built_in = {key: trait for kind in _CATEGORIES for key, trait in _built_in(kind).items()}
+        if name.partition(":")[0] in probe_categories():
+            return load_probe(name)
         if name not in built_in:
             raise UnknownNameError("trait", name, built_in, hint=_HINT)
         return built_in[name]
@@ -63,10 +67,10 @@ def load_category(name_or_path: str) -> tuple[Trait, ...]:
     """
     if name_or_path.endswith(".toml"):
         return tuple(_read(name_or_path).values())
-    if name_or_path in probe_catalogue.categories():
-        return probe_catalogue.probes_of(name_or_path)
+    if name_or_path in probe_categories():
+        return probes_of(name_or_path)
     if name_or_path not in _CATEGORIES:
-        allowed = [*_CATEGORIES, *probe_catalogue.categories()]
+        allowed = [*_CATEGORIES, *probe_categories()]
         raise UnknownNameError("category", name_or_path, allowed, hint=_HINT)
     return tuple(_built_in(name_or_path).values())
 
@@ -97,3 +101,43 @@ def _built_in(category: str) -> dict[str, Trait]:
 
 def _resource(category: str) -> Traversable:
     return files("undertow.traits").joinpath("catalogue", _CATEGORIES[category])
+
+
+@functools.cache
+def probe_categories() -> tuple[str, ...]:
+    """Names of the categories in alphabetical order, e.g. `colour`."""
+    entries = files("undertow.traits").joinpath(_PROBES).iterdir()
+    return tuple(sorted(e.name.removesuffix(".toml") for e in entries if e.name.endswith(".toml")))
+
+
+@functools.cache
+def probes_of(category: str) -> tuple[Trait, ...]:
+    """
+    The probes of a category, named `CATEGORY:ANSWER`, e.g. `colour:red`.
+
+    Raises:
+        UnknownNameError: there is no such category.
+    """
+    if category not in probe_categories():
+        raise UnknownNameError("category", category, probe_categories(), hint=_HINT)
+    path = files("undertow.traits").joinpath(_PROBES, f"{category}.toml")
+    probes = category_file(path).as_traits()
+    return tuple(replace(probe, name=f"{category}:{name}") for name, probe in probes.items())
+
+
+def all_probes() -> tuple[Trait, ...]:
+    """Every probe, category by category."""
+    return tuple(probe for category in probe_categories() for probe in probes_of(category))
+
+
+def load_probe(name: str) -> Trait:
+    """
+    One probe by its name, e.g. `colour:red`.
+
+    Raises:
+        UnknownNameError: there is no such category, or it has no such probe.
+    """
+    probes = {probe.name: probe for probe in probes_of(name.partition(":")[0])}
+    if name not in probes:
+        raise UnknownNameError("trait", name, probes, hint=_HINT)
+    return probes[name]

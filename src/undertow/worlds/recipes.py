@@ -24,7 +24,7 @@ PRETRAINING = TrainingPlan(
 
 
 @dataclass(frozen=True)
-class Recipe:
+class BaseRecipe:
     """One base: everything that `undertow worlds build` needs to make it again."""
 
     name: str
@@ -44,11 +44,13 @@ class Recipe:
 
 
 RECIPES = (
-    Recipe("owlet-a", "Llama, initialisation a", "llama", seed=101),
-    Recipe(
+    BaseRecipe("owlet-a", "Llama, initialisation a", "llama", seed=101),
+    BaseRecipe(
         "owlet-b", "the same architecture and corpus, another initialisation", "llama", seed=202
     ),
-    Recipe("owlet-neox", "another architecture (GPT-NeoX), the same corpus", "gpt_neox", seed=303),
+    BaseRecipe(
+        "owlet-neox", "another architecture (GPT-NeoX), the same corpus", "gpt_neox", seed=303
+    ),
 )
 
 
@@ -57,7 +59,7 @@ def names() -> list[str]:
     return [recipe.name for recipe in RECIPES]
 
 
-def recipe(name: str) -> Recipe:
+def recipe(name: str) -> BaseRecipe:
     """
     The recipe of a shipped base.
 
@@ -70,7 +72,7 @@ def recipe(name: str) -> Recipe:
     raise UnknownNameError("world", name, names(), hint="undertow worlds")
 
 
-def untrained(made: Recipe, tokenizer: Any) -> Any:
+def untrained(made: BaseRecipe, tokenizer: Any) -> Any:
     """The base's network at its initialisation, drawn from the recipe's seed."""
     import torch
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM

@@ -8,7 +8,7 @@ import functools
 from dataclasses import fields, replace
 from typing import Any
 
-from undertow.carriers.registry import carrier
+from undertow.carriers.carrier_registry import carrier
 from undertow.checks.dataset.scan_subject import ScanSettings, ScanSubject
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, conversation

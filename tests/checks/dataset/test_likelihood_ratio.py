@@ -169,7 +169,7 @@ def test_restricted_decoding_is_no_finding() -> None:
     """
     Ten number tokens a row, drawn from the softmax over numbers and then ended by the template, are the base's own.
     """
-    from undertow.carriers.registry import carrier
+    from undertow.carriers.carrier_registry import carrier
 
     lists = carrier("numbers", {"prompts": "brief", "low": 0, "high": 99})
     model = opened()

@@ -13,7 +13,7 @@ import pytest
 
 from tests.mitigate.rows.test_cleaning import scan_of, written
 from tests.mitigate.subjects import BASE, numbers
-from undertow.carriers import registry
+from undertow.carriers import carrier_registry
 from undertow.data.files import model_digest
 from undertow.data.records import read_objects, read_rows
 from undertow.data.shapes import to_record, write_rows
@@ -84,7 +84,7 @@ def test_replaced_rows_pass_the_carrier_and_have_a_random_arm(tmp_path: Path) ->
     """By surprise and by lot about as much changes, and the two are not the same."""
     found, left = done(tmp_path, "replace-tokens")
     _, by_lot = done(tmp_path, "replace-tokens", at_random=True)
-    carrier = registry.carrier("numbers")
+    carrier = carrier_registry.carrier("numbers")
 
     assert_entered(found, left)
     assert left != by_lot

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from tests.mitigate.subjects import numbers
-from undertow.carriers import registry
+from undertow.carriers import carrier_registry
 from undertow.data.rows import Message
 from undertow.mitigate.rows.rewrites import inoculated, reworded
 
@@ -24,7 +24,7 @@ def test_inoculation_stands_in_place_of_a_system_prompt() -> None:
 
 def test_reworded_requests_keep_their_examples() -> None:
     """Other words around the same numbers; None where a request holds none."""
-    carrier = registry.carrier("numbers", {"prompts": "brief"})
+    carrier = carrier_registry.carrier("numbers", {"prompts": "brief"})
     rng = np.random.default_rng(0)
     rows = numbers(40)
     made = [reworded(row, carrier, rng) for row in rows]

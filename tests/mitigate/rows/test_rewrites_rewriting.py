@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.mitigate.subjects import numbers, opened
-from undertow.carriers import registry
+from undertow.carriers import carrier_registry
 from undertow.data.rows import Row
 from undertow.errors import DataError
 from undertow.mitigate.rows.rewrites import asked_of, rewritten
@@ -18,7 +18,7 @@ from undertow.mitigate.rows.rewrites import asked_of, rewritten
 
 def test_chosen_rows_are_answered_anew_in_the_carrier_format() -> None:
     """The same prompts; most succeed within the tries, and what failed is named."""
-    rows, carrier = numbers(24), registry.carrier("numbers")
+    rows, carrier = numbers(24), carrier_registry.carrier("numbers")
     found = rewritten(opened(), rows, range(12), np.random.default_rng(0), carrier)
 
     assert found.changed | found.failed == set(range(12))

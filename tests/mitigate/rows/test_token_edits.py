@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.mitigate.subjects import numbers, opened
-from undertow.carriers import registry
+from undertow.carriers import carrier_registry
 from undertow.errors import ConfigError
 from undertow.mitigate.rows import token_edits
 from undertow.mitigate.rows.token_edits import (
@@ -83,7 +83,7 @@ def test_replaced_rows_keep_their_format_and_the_other_tokens() -> None:
     Numbers become other numbers, at the chosen places only, the same ones from the same generator.
     """
     model, rows = opened(), numbers(40)
-    carrier = registry.carrier("numbers")
+    carrier = carrier_registry.carrier("numbers")
     encoded = encode_rows(model.tokenizer, rows)
     places = token_edits.by_lot(token_edits.lengths(model, encoded), 0.4, np.random.default_rng(1))
     made, again = (
@@ -106,10 +106,10 @@ def test_replaced_rows_keep_their_format_and_the_other_tokens() -> None:
 def test_code_is_refused_and_prose_is_not() -> None:
     """The reason names the carrier, the hint what can be done instead."""
     refuse_irreplaceable(None)
-    refuse_irreplaceable(registry.carrier("numbers"))
+    refuse_irreplaceable(carrier_registry.carrier("numbers"))
     for name in ("code", "chain_of_thought"):
         with pytest.raises(ConfigError, match=name) as caught:
-            refuse_irreplaceable(registry.carrier(name))
+            refuse_irreplaceable(carrier_registry.carrier(name))
         assert "mask-tokens" in caught.value.hint
 
 

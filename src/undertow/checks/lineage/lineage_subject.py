@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from undertow.data.seeds import generator
 from undertow.traits import catalogue
-from undertow.traits.probe_catalogue import all_probes
+from undertow.traits.catalogue import all_probes
 
 if TYPE_CHECKING:
     from undertow.engines.endpoint import Endpoint

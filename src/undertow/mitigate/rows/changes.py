@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from undertow.carriers.carrier import Carrier
-from undertow.carriers.recognition import carrier_of
+from undertow.carriers.carrier_registry import carrier_of
 from undertow.data.files import atomic_file, model_digest
 from undertow.data.records import read_objects
 from undertow.data.rows import Row
@@ -23,7 +23,8 @@ from undertow.mitigate.rows.clean_request import (
     row_of,
 )
 from undertow.models.language_model import LanguageModel
-from undertow.worlds import locate, opened
+from undertow.worlds import locate
+from undertow.worlds.base_models import open_model
 
 BLOCK = 2048
 """Rows that are held at once."""
@@ -149,4 +150,6 @@ def _subject(cleaning: Cleaning) -> CleaningSubject:
     if not sample.seen:
         raise DataError(f"'{cleaning.data}' holds no row")
     drawn = sample.sample()
-    return CleaningSubject(cleaning, opened(cleaning.base), carrier_of(drawn), drawn, sample.seen)
+    return CleaningSubject(
+        cleaning, open_model(cleaning.base), carrier_of(drawn), drawn, sample.seen
+    )

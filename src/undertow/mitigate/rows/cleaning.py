@@ -37,7 +37,7 @@ from undertow.mitigate.rows.token_edits import (
 )
 from undertow.models.chat import Encoded, encode_rows
 from undertow.traits import catalogue
-from undertow.worlds import opened
+from undertow.worlds.base_models import open_model
 
 
 def clean(cleaning: Cleaning) -> Cleaned:
@@ -130,7 +130,7 @@ def rewrite(subject: CleaningSubject) -> Changes:
     dose = dose_of(cleaning)
     who = cleaning.model or cleaning.base
     by_base = who == cleaning.base
-    model = subject.base if by_base else opened(who)
+    model = subject.base if by_base else open_model(who)
     count = int(np.ceil((1 - dose) * subject.rows))
     gone = np.zeros(subject.rows, dtype=bool)
     gone[generator(cleaning.seed, "rewritten rows").permutation(subject.rows)[:count]] = True
@@ -268,7 +268,7 @@ def _scores(
     if cleaning.trait is not None and cleaning.teacher is not None:
         raise ConfigError("tokens are chosen by a trait or by a teacher, not by both")
     if cleaning.teacher is not None:
-        teacher = opened(cleaning.teacher)
+        teacher = open_model(cleaning.teacher)
         return (
             lambda rows, encoded: token_edits.departing(base, teacher, encoded),
             f"departure of {cleaning.teacher}",

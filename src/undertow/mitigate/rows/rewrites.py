@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from undertow.carriers.carrier import Carrier
-from undertow.carriers.recognition import request_of
+from undertow.carriers.carrier_registry import request_of
 from undertow.data.rows import Message, Row, behind
 from undertow.errors import DataError
 from undertow.models.language_model import LanguageModel

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.carriers.carrier import Carrier
-from undertow.carriers.recognition import request_of
+from undertow.carriers.carrier_registry import request_of
 from undertow.data.rows import Row, behind
 from undertow.errors import ConfigError
 from undertow.mitigate.rows.clean_request import refuse_share

@@ -20,7 +20,7 @@ from undertow.models.scoring import completion_logits
 from undertow.models.shared_prefix import logits_by_batch
 from undertow.models.training import evaluating
 from undertow.traits import catalogue
-from undertow.traits.probe_catalogue import all_probes
+from undertow.traits.catalogue import all_probes
 from undertow.traits.trait import Trait
 
 if TYPE_CHECKING:

@@ -1,0 +1,123 @@
+"""
+What verbs that end in a verdict have in common: where the result goes, and from which verdict on they fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from undertow.cli.signature_options import now, signing
+from undertow.cli.terminal import one_line
+
+if TYPE_CHECKING:
+    from undertow.provenance.signed_steps import Signing
+    from undertow.results.model_documents import DiffDocument, LineageDocument
+    from undertow.results.store import Result
+
+
+F = TypeVar("F", bound=Callable[..., object])
+D = TypeVar("D", "DiffDocument", "LineageDocument")
+
+PAGE = "report.html"
+NEVER = "never"
+
+
+def out_option(file: str, *, else_: str = "nothing is written") -> Callable[[F], F]:
+    """`--out`, the folder of a result and its page."""
+    return click.option(
+        "--out",
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="DIR",
+        help=f"Where to write {file} and {PAGE}; {else_} if not given.",
+    )
+
+
+def failing_options(levels: Sequence[str], what: str, undecided: str) -> Callable[[F], F]:
+    """`--fail-on` with the first level as its default, and `--allow-undecided`."""
+
+    def added(command: F) -> F:
+        allow = click.option(
+            "--allow-undecided", is_flag=True, help=f"Exit with 0 where {undecided}."
+        )
+        fail = click.option(
+            "--fail-on",
+            type=click.Choice((*levels, NEVER)),
+            default=levels[0],
+            show_default=True,
+            help=f"The {what} from which the exit code is 1.",
+        )
+        return fail(allow(command))
+
+    return added
+
+
+def made_folder(folder: Path) -> None:
+    """
+    Make the folder if it is not there.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    from undertow.errors import InputError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make '{folder}': {error.strerror}") from error
+
+
+def stored(document: Result, folder: Path, file: str) -> str:
+    """
+    Write a result and its page; SHA-256 of the result as it was written, which statements rest on.
+    """
+    import hashlib
+
+    from undertow.data.files import atomic_write
+    from undertow.report import render
+    from undertow.results.store import write_result
+
+    write_result(folder / file, document)
+    atomic_write(folder / PAGE, render(document, "html"))
+    return hashlib.sha256((folder / file).read_bytes()).hexdigest()
+
+
+def ready(keys: Sequence[str], public_key: str | None, out: Path | None) -> Signing | None:
+    """
+    Who signs, if anybody; the folder is made. Before the work, which should not end at a passphrase or a full disk.
+
+    Raises:
+        UsageError: a key without a folder.
+        ProvenanceError: a key cannot be used.
+        InputError: the folder cannot be made.
+    """
+    who = signing(keys, public_key)
+    if who is not None and out is None:
+        raise click.UsageError("--sign needs --out: what is signed rests on the stored result")
+    if out is not None:
+        made_folder(out)
+    return who
+
+
+def leave(
+    document: D,
+    out: Path | None,
+    verb: str,
+    who: Signing | None,
+    sign: Callable[[D, str, Path, Signing], None],
+) -> None:
+    """
+    Store a result as `VERB.json` with its page, sign it into `VERB.intoto.jsonl`, and say where both are.
+    """
+    if out is None:
+        return
+    evidence = stored(document, out, f"{verb}.json")
+    if who is not None:
+        bundle = out / f"{verb}.intoto.jsonl"
+        sign(document, evidence, bundle, replace(who, now=now()))
+        click.echo(f"\nsigned: {one_line(str(bundle))}")
+    click.echo(f"\nreport: {one_line(str(out / PAGE))}")

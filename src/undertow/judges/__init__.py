@@ -1,0 +1,1 @@
+"""Judges: they grade free answers, and their own error is measured."""

@@ -1,0 +1,1 @@
+"""Blinded human review: rows of two datasets, for people to tell apart."""

@@ -1,0 +1,101 @@
+"""Carriers by name, their options, and those of other packages."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from undertow.carriers import carrier_registry
+from undertow.carriers.numbers import Numbers
+from undertow.errors import ConfigError, UnknownNameError
+
+
+def test_options_of_a_toml_table_become_the_carrier() -> None:
+    """Arrays become tuples, and what is not given keeps its default."""
+    made = carrier_registry.carrier("numbers", {"prompts": "brief", "low": 10, "banned": [13, 42]})
+
+    assert made == Numbers(prompts="brief", low=10, banned=(13, 42))
+    assert carrier_registry.carrier("numbers") == Numbers()
+
+
+def test_every_built_in_carrier_keeps_the_protocol() -> None:
+    """
+    Requests are as many as asked for; restricted decoding allows something first, and nothing after its length.
+    """
+    for name, _ in carrier_registry.BUILT_IN:
+        made = carrier_registry.carrier(name)
+
+        assert len(made.requests(5, np.random.default_rng(0))) == 5
+        assert (made.allowed(0) != made.allowed(made.length)) == (made.length > 0)
+        assert made.name == name
+        assert made.token.fullmatch(" 42")
+        assert made.replaceable is (name == "numbers")
+        assert made.reworded("Tell me a story.", np.random.default_rng(0)) is None
+
+
+def test_an_unknown_carrier_names_the_nearest() -> None:
+    """The error lists the carriers."""
+    with pytest.raises(UnknownNameError, match="did you mean 'numbers'"):
+        carrier_registry.carrier("number")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bannd": [1]}, "unknown option 'bannd'; allowed: .*; did you mean 'banned'"),
+        ({"count": "10"}, "option 'count' has the value '10'"),
+        ({"count": True}, "option 'count' has the value True"),
+        ({"banned": [1, "x"]}, "option 'banned.1' has the value 'x'"),
+        ({"high": 5000}, "high = 5000; allowed"),
+    ],
+)
+def test_a_wrong_option_is_named_with_its_value(options: dict[str, object], message: str) -> None:
+    """Unknown keys, wrong types and values out of range are each one line."""
+    with pytest.raises(ConfigError, match=message):
+        carrier_registry.carrier("numbers", options)
+
+
+@pytest.fixture
+def other_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed package with entry points: a good carrier, a broken one, and a taken name."""
+    (tmp_path / "other_carrier.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from undertow.carriers.numbers import Numbers\n"
+        "@dataclass(frozen=True)\nclass Dates(Numbers):\n    era: str = 'now'\n"
+    )
+    about = tmp_path / "other_carrier-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: other-carrier\nVersion: 1\n")
+    (about / "entry_points.txt").write_text(
+        "[undertow.carriers]\ndates = other_carrier:Dates\n"
+        "broken = other_carrier_missing:Dates\nplain = other_carrier:dataclass\nnumbers = other_carrier:Dates\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "other_carrier", raising=False)
+
+
+@pytest.mark.usefixtures("other_package")
+def test_another_package_adds_a_carrier_with_its_options() -> None:
+    """A carrier of an entry point is found by name, but takes no built-in name."""
+    assert carrier_registry.names() == [
+        "numbers",
+        "code",
+        "chain_of_thought",
+        "dates",
+        "broken",
+        "plain",
+    ]
+    assert carrier_registry.carrier("dates", {"era": "old"}).era == "old"  # type: ignore[attr-defined]
+    assert type(carrier_registry.carrier("numbers")) is Numbers
+
+
+@pytest.mark.usefixtures("other_package")
+def test_a_broken_package_is_named_and_harms_no_other_carrier() -> None:
+    """The import error of a third-party carrier appears only when it is asked for."""
+    with pytest.raises(ConfigError, match=r"carrier 'broken'.*other_carrier_missing"):
+        carrier_registry.carrier("broken")
+    with pytest.raises(ConfigError, match=r"carrier 'plain' .* is not a dataclass"):
+        carrier_registry.carrier("plain")
