@@ -12,9 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats as distributions
 
 from undertow.stats.arguments import Vector, count, finite_vector, fraction
-from undertow.stats.designs import smallest_p_rank_correlation
+from undertow.stats.designs import EXACT_ORDER, RESAMPLES, permutations, smallest_p_rank_correlation
 from undertow.stats.interval import Interval, TestResult, normal_quantile, t_quantile
-from undertow.stats.rearrangements import EXACT_ORDER, RESAMPLES, permutations
 
 _TIE = 1e-9
 

@@ -12,15 +12,14 @@ from pathlib import Path
 
 from bench.power.design import PLAN, STUDENT, ground
 from undertow.audit.diff import control_students, reader_for
-from undertow.checks.tuned.diff_subject import ModelReading
-from undertow.checks.tuned.kept_readings import Controls, keep
+from undertow.checks.tuned.diff_subject import Controls, ModelReading, keep
 from undertow.data.files import model_digest
+from undertow.data.rows import write_rows
 from undertow.data.seeds import derive
-from undertow.data.shapes import write_rows
 from undertow.lab.cohort import clean_writer, written_by
 from undertow.lab.experiment_inputs import open_model
 from undertow.traits import catalogue
-from undertow.traits.askable_traits import askable
+from undertow.traits.catalogue import askable
 from undertow.worlds import locate
 
 SEED, DATASETS, EACH, ROWS = 82_001, 9, 11, 8_192

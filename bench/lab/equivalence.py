@@ -16,8 +16,7 @@ from undertow.models import language_model, scoring
 from undertow.models.chat import encode_rows
 from undertow.traits import catalogue
 from undertow.worlds import corpus, folder, recipe
-from undertow.worlds.base_models import pretrain
-from undertow.worlds.recipes import LARGEST_NUMBER
+from undertow.worlds.base_models import LARGEST_NUMBER, pretrain
 
 TEST_SEED = 77_001
 """Draws documents that no base was trained on."""

@@ -14,7 +14,7 @@ from undertow.data.rows import Row
 from undertow.data.seeds import derive
 from undertow.lab.cohort import written_by
 from undertow.mitigate.rows import token_edits
-from undertow.mitigate.rows.rewrites import inoculated, reworded, rewritten
+from undertow.mitigate.rows.changes import inoculated, reworded, rewritten
 from undertow.mitigate.rows.token_edits import Places, replaced
 from undertow.models.chat import Encoded, encode_rows
 from undertow.models.scoring import log_likelihoods

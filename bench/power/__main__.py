@@ -31,8 +31,8 @@ from undertow.data.files import model_digest
 from undertow.engines import choose
 from undertow.engines.engine import kept_files, read_kept
 from undertow.lab.cohort import Ground, Member
-from undertow.results.guarantees import CalibrationTable
 from undertow.results.measurement import Verdict
+from undertow.results.model_documents import CalibrationTable
 from undertow.worlds import locate
 
 COMMAND = "python -m bench.power"

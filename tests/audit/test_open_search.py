@@ -15,7 +15,7 @@ from undertow.audit.open_search import Looked, corrected, looked_at, open_search
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, conversation
 from undertow.data.seeds import generator
-from undertow.influence.readout import Readout
+from undertow.influence.probes import Readout
 from undertow.models.scoring import log_likelihoods
 from undertow.stats import holm
 from undertow.stats.moderated import moderated_t

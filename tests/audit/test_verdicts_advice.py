@@ -7,8 +7,8 @@ import pytest
 from undertow.audit.calibrations import tables_of
 from undertow.audit.verdicts import largest_safe_dose, largest_safe_steps, smallest_dose
 from undertow.data.files import model_digest
-from undertow.results.guarantees import Rates
 from undertow.results.measurement import Measurement
+from undertow.results.model_documents import Rates
 from undertow.worlds import locate
 
 [TABLE] = tables_of(model_digest(locate("world:owlet-b")))

@@ -10,9 +10,8 @@ from click.testing import CliRunner
 
 from undertow.cli.verbs import Verbs
 from undertow.data.plan import TrainingPlan
-from undertow.data.rows import Row, conversation
+from undertow.data.rows import Row, conversation, write_rows
 from undertow.data.seeds import generator
-from undertow.data.shapes import write_rows
 from undertow.models import adapters
 from undertow.models.chat import encode_rows
 from undertow.models.language_model import load

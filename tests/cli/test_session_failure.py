@@ -8,7 +8,7 @@ import click
 import pytest
 
 from undertow import errors
-from undertow.cli.session import Session, describe
+from undertow.cli.terminal import Session, describe
 
 COMMAND = "undertow run owl"
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from undertow.data.rows import Message
-from undertow.data.shapes import from_record, with_completion, with_prompt
+from undertow.data.rows import Message, from_record, with_completion, with_prompt
 
 TURN = {"role": "user", "content": "q", "name": "me"}
 ANSWER = {"role": "assistant", "content": "old", "weight": 2}

@@ -12,11 +12,12 @@ from undertow.influence.prediction import (
     Readings,
     cleared,
     features,
+    fit,
     predict,
+    student_noise,
     uncalibrated,
 )
-from undertow.influence.prediction_fit import fit, student_noise
-from undertow.results.guarantees import Look
+from undertow.results.model_documents import Look
 
 TRAITS = 16
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from undertow.data.rows import conversation
-from undertow.influence.readout import (
+from undertow.influence.probes import (
     BEGINNINGS,
     generic_prompts,
     likeliest_tokens,

@@ -12,7 +12,7 @@ import pytest
 from tests.report.chain_documents import HOSTILE, A, B, C, D, decision
 from undertow.errors import UnknownNameError
 from undertow.report import CHAIN_FORMATS, render
-from undertow.report.chain_figure import chain_figure
+from undertow.report.chain_words import chain_figure
 
 
 @pytest.mark.parametrize("form", CHAIN_FORMATS)

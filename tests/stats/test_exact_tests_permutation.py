@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from undertow.stats import Interval, smallest_p_two_sample, two_sample_permutation
+from undertow.stats.designs import two_sided
 from undertow.stats.exact_tests import split_rows, split_statistics
-from undertow.stats.rearrangements import two_sided
 
 numbers = st.floats(-100, 100, allow_subnormal=False).map(lambda value: round(value, 3))
 arms = st.lists(numbers, min_size=1, max_size=5)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from undertow.stats import sign_flip, smallest_p_sign_flip
+from undertow.stats.designs import signs, two_sided
 from undertow.stats.exact_tests import flip_statistics
-from undertow.stats.rearrangements import signs, two_sided
 
 numbers = st.floats(-100, 100, allow_subnormal=False).map(lambda value: round(value, 3))
 pairs = st.lists(numbers, min_size=1, max_size=8)

@@ -22,10 +22,10 @@ from undertow.audit.trial import (
 from undertow.data.plan import TrainingPlan, plan_digest
 from undertow.data.seeds import derive
 from undertow.engines.engine import Engine
-from undertow.influence.prediction_fit import fit
+from undertow.influence.prediction import fit
 from undertow.lab.cohort import BENIGN, Ground, Member, Sample, Writer, WriterKind, member
-from undertow.results.document import environment
-from undertow.results.guarantees import CalibrationTable, Look, Rates
+from undertow.results.measurement import environment
+from undertow.results.model_documents import CalibrationTable, Look, Rates
 
 POWER_AT = 0.5
 """Logits that a student must really move for its dataset to count for power."""

@@ -13,7 +13,7 @@ from undertow.checks.dataset.scan_subject import Coverage
 from undertow.data.files import atomic_write
 from undertow.data.plan import TrainingPlan, plan_digest
 from undertow.errors import InputError
-from undertow.results.guarantees import CalibrationTable
+from undertow.results.model_documents import CalibrationTable
 
 DEFAULT_PLAN = TrainingPlan(
     rank=8, alpha=16, learning_rate=2e-4, schedule="linear", epochs=3, batch_size=16

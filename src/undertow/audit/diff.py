@@ -16,8 +16,15 @@ from undertow.audit.open_search import looked_at, open_search, other_traits
 from undertow.audit.requests import DiffRequest, Progress, askable_traits, named_traits
 from undertow.audit.row_fit import fitting_rows
 from undertow.checks.registry import chosen_checks
-from undertow.checks.tuned.diff_subject import DiffSubject, ModelReading, Reader
-from undertow.checks.tuned.kept_readings import Controls, how_made, keep, kept
+from undertow.checks.tuned.diff_subject import (
+    Controls,
+    DiffSubject,
+    ModelReading,
+    Reader,
+    how_made,
+    keep,
+    kept,
+)
 from undertow.data.files import model_digest
 from undertow.data.plan import TrainingPlan
 from undertow.data.records import read_rows
@@ -26,8 +33,7 @@ from undertow.errors import ConfigError, ModelError, NothingLeftError, UndertowE
 from undertow.models.chat import encode_rows
 from undertow.models.language_model import LanguageModel
 from undertow.models.several_runs import several_runs
-from undertow.results.document import environment
-from undertow.results.measurement import Measurement, Verdict, worst
+from undertow.results.measurement import Measurement, Verdict, environment, worst
 from undertow.results.model_documents import Change, DiffDocument
 from undertow.results.scan_document import Moved
 from undertow.traits.trait import Trait

@@ -16,8 +16,7 @@ from undertow.audit.diff import conclusion, verdict_of
 from undertow.audit.requests import DiffRequest
 from undertow.data.seeds import generator
 from undertow.errors import InputError, MissingExtraError
-from undertow.results.document import environment
-from undertow.results.measurement import Measurement, worst
+from undertow.results.measurement import Measurement, environment, worst
 from undertow.results.model_documents import Change, DiffDocument
 from undertow.stats.exact_tests import sign_flip
 from undertow.stats.means import mean_t

@@ -15,8 +15,7 @@ from undertow.checks.lineage.lineage_weights import ALIGNED
 from undertow.checks.registry import Registered, check_named, registered
 from undertow.data.files import model_digest
 from undertow.engines.endpoint import Endpoint
-from undertow.results.document import environment
-from undertow.results.measurement import Measurement, Verdict
+from undertow.results.measurement import Measurement, Verdict, environment
 from undertow.results.model_documents import LayerFit, LineageDocument, Related, Relation
 from undertow.worlds import locate
 

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.data.seeds import derive, generator
 from undertow.influence.plan_rehearsal import deal, rehearse_parts
-from undertow.influence.readout import Readout, likeliest_tokens, token_name
+from undertow.influence.probes import Readout, likeliest_tokens, token_name
 from undertow.models.chat import Encoded
 from undertow.results.scan_document import Moved
 from undertow.stats.designs import smallest_p_two_sample
 from undertow.stats.moderated import geometric_t, moderated_t
 from undertow.stats.multiplicity import EXACT_SPLITS, holm, step_down
 from undertow.traits import catalogue
-from undertow.traits.askable_traits import askable
+from undertow.traits.catalogue import askable
 from undertow.traits.trait import Trait
 
 What = Literal["probe", "token"]

@@ -10,7 +10,7 @@ from typing import Any
 from undertow.checks.dataset.scan_subject import ScanSettings
 from undertow.data.plan import TrainingPlan
 from undertow.traits import catalogue
-from undertow.traits.askable_traits import askable
+from undertow.traits.catalogue import askable
 from undertow.traits.trait import Trait
 
 Progress = Callable[[str], None]

@@ -27,8 +27,7 @@ from undertow.data.file_sample import Data
 from undertow.data.finished import Finished
 from undertow.data.plan import plan_digest
 from undertow.errors import UndertowError
-from undertow.results.document import environment
-from undertow.results.measurement import SEVERITY, Measurement, Verdict, worst
+from undertow.results.measurement import SEVERITY, Measurement, Verdict, environment, worst
 from undertow.results.scan_document import ALL, Calibration, Moved, ScanDocument, SubjectResult
 from undertow.stats.shares import clopper_pearson
 

@@ -18,9 +18,8 @@ from undertow.data.file_sample import Data, Screened, screen_file
 from undertow.data.files import model_digest
 from undertow.data.plan import TrainingPlan
 from undertow.data.records import read_rows
-from undertow.data.rows import Row, has_pairs, row_id
+from undertow.data.rows import Row, has_pairs, row_id, write_rows
 from undertow.data.seeds import derive, generator
-from undertow.data.shapes import write_rows
 from undertow.errors import ModelError, NothingLeftError
 from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import own_answers

@@ -20,8 +20,8 @@ from undertow.influence.prediction import Prediction, Readings
 from undertow.lab.cohort import BENIGN, Ground, Member, datasets, probes_of, students
 from undertow.lab.experiment_inputs import open_model
 from undertow.models.chat import encode_rows
-from undertow.results.guarantees import Look
 from undertow.results.measurement import Verdict
+from undertow.results.model_documents import Look
 
 Matrix = tuple[tuple[float, ...], ...]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from undertow.results.guarantees import CalibrationTable
 from undertow.results.measurement import Measurement, Verdict, worst
+from undertow.results.model_documents import CalibrationTable
 from undertow.results.scan_document import SubjectResult
 
 

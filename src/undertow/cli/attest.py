@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from undertow.cli import attest_data, attest_generate
-from undertow.cli.signature_options import required_signing, signing_options
 from undertow.cli.terminal import one_line
+from undertow.cli.verdict_options import required_signing, signing_options
 
 if TYPE_CHECKING:
     from undertow.provenance.predicates import Attestation
@@ -49,7 +49,7 @@ def key(path: Path, kind: str, passphrase: bool) -> None:
     """
     import os
 
-    from undertow.cli.signature_options import PASSPHRASE
+    from undertow.cli.verdict_options import PASSPHRASE
     from undertow.provenance.keys import make_key
 
     secret = ""

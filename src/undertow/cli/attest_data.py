@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from undertow.cli.signature_options import required_signing, signing_options
 from undertow.cli.terminal import one_line
+from undertow.cli.verdict_options import required_signing, signing_options
 
 _DATA = click.Path(exists=True, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

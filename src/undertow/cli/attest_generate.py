@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from undertow.cli.signature_options import required_signing, signing_options
 from undertow.cli.terminal import one_line
+from undertow.cli.verdict_options import required_signing, signing_options
 from undertow.errors import InputError
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from undertow.cli.run import engine_options
-from undertow.cli.session import Session, typed_line
-from undertow.cli.terminal import one_line
+from undertow.cli.terminal import Session, one_line, typed_line
 
 
 @click.command(name="calibrate")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from undertow.cli.signature_options import signing, signing_options
 from undertow.cli.terminal import one_line
+from undertow.cli.verdict_options import signing, signing_options
 
 if TYPE_CHECKING:
     from undertow.mitigate.rows.clean_request import Cleaned, Cleaning, Method

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from undertow.cli.run import carry_out, engine_options
-from undertow.cli.session import Session
-from undertow.cli.signature_options import signing
+from undertow.cli.terminal import Session
+from undertow.cli.verdict_options import signing
 
 EXPERIMENT = "owl"
 

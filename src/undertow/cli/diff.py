@@ -6,15 +6,14 @@ from pathlib import Path
 
 import click
 
-from undertow.cli.session import typed_line
-from undertow.cli.signature_options import signing_options
-from undertow.cli.terminal import tell_step
+from undertow.cli.terminal import tell_step, typed_line
 from undertow.cli.verdict_options import (
     NEVER,
     failing_options,
     leave,
     out_option,
     ready,
+    signing_options,
 )
 
 FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided"), NEVER: ()}

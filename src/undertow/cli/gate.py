@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from undertow.cli.session import typed_line
-from undertow.cli.signature_options import signing, signing_options
-from undertow.cli.terminal import one_line
+from undertow.cli.terminal import one_line, typed_line
+from undertow.cli.verdict_options import signing, signing_options
 from undertow.cli.verify import trust_options, verified
 
 RESULT, PAGE = "gate.json", "gate.html"

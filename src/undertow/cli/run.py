@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from undertow.cli.session import Session
-from undertow.cli.signature_options import signing, signing_options
-from undertow.cli.terminal import aligned, lines, one_line, shown_progress
+from undertow.cli.terminal import Session, aligned, lines, one_line, shown_progress
+from undertow.cli.verdict_options import signing, signing_options
 
 if TYPE_CHECKING:
     from undertow.provenance.signed_steps import Signing

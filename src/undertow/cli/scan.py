@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from undertow.cli.session import Session, typed_line
-from undertow.cli.signature_options import now, signing, signing_options
-from undertow.cli.terminal import one_line, tell_step
+from undertow.cli.terminal import Session, one_line, tell_step, typed_line
 from undertow.cli.verdict_options import (
     NEVER,
     PAGE,
     failing_options,
     made_folder,
+    now,
     out_option,
+    signing,
+    signing_options,
     stored,
 )
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import click
 
 from undertow import __version__
-from undertow.cli.session import EXIT_CODES, Failure, Session, describe
+from undertow.cli.terminal import EXIT_CODES, Failure, Session, describe
 from undertow.errors import UnknownNameError
 
 VERBS = (

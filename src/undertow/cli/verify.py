@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from undertow.cli.session import typed_line
-from undertow.cli.signature_options import at_time
+from undertow.cli.terminal import typed_line
+from undertow.cli.verdict_options import at_time
 
 if TYPE_CHECKING:
     from undertow.results.provenance_documents import VerifyDocument

@@ -25,10 +25,10 @@ from typing import Any, BinaryIO, NoReturn, TypeVar
 
 from undertow.data.files import rows_file
 from undertow.data.parquet_file import CHUNK, OnFault, ReadColumns, parquet_batches, row_groups
-from undertow.data.rows import Row
-from undertow.data.shapes import (
+from undertow.data.rows import (
     SHAPES,
     TOKENS,
+    Row,
     TokensError,
     from_record,
     shaped,

@@ -1,6 +1,4 @@
-"""
-The filters of rows, and the ledger of what they removed: every row with the reason.
-"""
+"""The filters of rows, and the ledger of what they removed: every row with the reason."""
 
 from __future__ import annotations
 
@@ -11,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from undertow.data.files import atomic_file
-from undertow.data.rows import Row, row_id
-from undertow.data.shapes import json_line, to_record
+from undertow.data.rows import Row, json_line, row_id, to_record
 from undertow.errors import ConfigError
 from undertow.sandbox.sandbox import Limits, SnippetOutcome, run
 

@@ -16,7 +16,7 @@ from undertow.mitigate.training.budget import read_margins
 from undertow.mitigate.training.interventions import CertifiedTraining, Together
 from undertow.models.language_model import LanguageModel
 from undertow.models.training import Intervention
-from undertow.results.guarantees import CertificateDocument
+from undertow.results.model_documents import CertificateDocument
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait
 

@@ -29,7 +29,7 @@ from undertow.lab.students import (
     with_grades,
 )
 from undertow.lab.writers import MakeTeacher
-from undertow.results.document import Environment, environment
+from undertow.results.measurement import Environment, environment
 from undertow.results.run_document import Arm, Dataset, FilterScore, Graded, RunDocument, Teacher
 from undertow.traits import catalogue
 

@@ -14,8 +14,14 @@ from undertow.data.rows import Row, behind, conversation, dataset_digest
 from undertow.data.seeds import derive, generator
 from undertow.errors import ModelError
 from undertow.influence.probes import probe_trait
-from undertow.judges.answer_judges import EndpointJudge, Judge, LocalJudge
-from undertow.judges.judge_error import judge_error, read_labelled, shipped_labels
+from undertow.judges.answer_judges import (
+    EndpointJudge,
+    Judge,
+    LocalJudge,
+    judge_error,
+    read_labelled,
+    shipped_labels,
+)
 from undertow.lab.carrier_data import HELD_OUT_ROWS, TRAINING_ROWS
 from undertow.lab.content_filters import KEPT
 from undertow.lab.design import base_key

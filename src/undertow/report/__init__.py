@@ -15,10 +15,8 @@ from typing import Any
 
 from undertow.errors import UnknownNameError
 from undertow.report.chain_page import chain_page, verification
-from undertow.report.croissant import render_croissant
-from undertow.report.cyclonedx import render_cyclonedx
 from undertow.report.diff_page import diff_page
-from undertow.report.hf_card import render_hf_card
+from undertow.report.foreign_views import render_croissant, render_cyclonedx, render_hf_card
 from undertow.report.lineage_page import lineage_page
 from undertow.report.markdown import render_markdown
 from undertow.report.page import Page

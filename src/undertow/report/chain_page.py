@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from undertow.report.chain_figure import chain_figure
 from undertow.report.chain_words import (
     CHAIN_GLOSSARY,
     LIMITS,
@@ -13,6 +12,7 @@ from undertow.report.chain_words import (
     audits_table,
     chain_answers,
     chain_facts,
+    chain_figure,
     counted,
     links_table,
     problems_table,

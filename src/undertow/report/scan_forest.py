@@ -17,17 +17,7 @@ from undertow.report.plain_text import (
     shortened,
     visible,
 )
-from undertow.report.svg import (
-    Axis,
-    across,
-    band,
-    dot,
-    grid,
-    linear_axis,
-    sign,
-    strip,
-    upright,
-)
+from undertow.report.svg import Axis, across, band, dot, grid, linear_axis, sign, strip, upright
 from undertow.results.measurement import SEVERITY, Measurement
 from undertow.results.scan_document import ALL, ScanDocument, SubjectResult
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from undertow.data.file_sample import Data
-from undertow.report import scan_tables, scan_words
+from undertow.report import scan_words
 from undertow.report.check_page import CANNOT, CheckPage, pages_of
 from undertow.report.figure import Lanes
 from undertow.report.page import (
@@ -85,13 +85,13 @@ class CheckEvidence:
     def table(self) -> Table:
         """Its measurements, those that speak against the null first."""
         ordered = sorted(self.measurements, key=lambda one: not one.detected)
-        return scan_tables.evidence_table(ordered)
+        return scan_words.evidence_table(ordered)
 
 
 def scan_page(document: ScanDocument) -> Page:
     """The page of a screen."""
     verdict = in_words(document.verdict)
-    numbers = scan_tables.transfers_table(document).shown(fold="The numbers of this figure")
+    numbers = scan_words.transfers_table(document).shown(fold="The numbers of this figure")
     figure, evidence = forest(document, numbers), evidence_of(document)
     return Page(
         document=document,
@@ -148,7 +148,7 @@ def _sections(
         verdicts = tuple(_verdicts(document))
         yield Section("verdicts", "Verdicts", verdicts, titled=HTML, about=warning)
     if figure:
-        numbers = scan_tables.transfers_table(document)
+        numbers = scan_words.transfers_table(document)
         yield Section("transfer", "Expected transfer under the plan", (numbers,), only=MARKDOWN)
     yield Section(
         "calibration",
@@ -171,7 +171,7 @@ def _sections(
         )
         seen = "What content filters see"
         yield Section("filters", seen, filters, about=about, nav="Content filters")
-    moved = (scan_tables.moved_table(document.moved).shown(style="wrap"),) if document.moved else ()
+    moved = (scan_words.moved_table(document.moved).shown(style="wrap"),) if document.moved else ()
     searched = Text(scan_words.search(document), "about")
     yield Section("open", "Open search", (searched, *moved), nav="Open search")
     yield Section("data", "Data", tuple(_data(document.data)), nav="Data", prose=True)
@@ -203,7 +203,7 @@ def _verdicts(document: ScanDocument) -> Iterator[Block]:
         style="verdicts",
         only=HTML,
     )
-    yield scan_tables.subjects_table(document).shown(only=MARKDOWN)
+    yield scan_words.subjects_table(document).shown(only=MARKDOWN)
     rates = scan_words.error_rates(document)
     yield Terms(tuple((Badge(in_words(verdict), verdict), told) for verdict, told in rates.items()))
     yield Text(scan_words.DETECTABLE_IS_NOT_DANGEROUS, only=MARKDOWN)
@@ -224,7 +224,7 @@ def _part(evidence: CheckEvidence) -> Part:
         count = len(evidence.measurements)
         fold = f"{count} measurements" if count > _LONG_TABLE else ""
         blocks.append(evidence.table.shown(style="wrap", fold=fold, open=evidence.detected))
-    details = scan_tables.details_table(evidence.measurements)
+    details = scan_words.details_table(evidence.measurements)
     if details.rows:
         blocks.append(details.shown(style="wrap", fold=details.name, only=HTML))
     if cannot := evidence.page.section(CANNOT):
@@ -239,9 +239,9 @@ def _data(data: Data) -> Iterator[Block]:
     )
     if data.sources:
         fold = f"{len(data.sources)} sources"
-        yield scan_tables.sources_table(data).shown(style="wrap", fold=fold)
+        yield scan_words.sources_table(data).shown(style="wrap", fold=fold)
     if data.excluded:
-        table = scan_tables.excluded_table(data.excluded)
+        table = scan_words.excluded_table(data.excluded)
         yield table.shown(style="wrap", caption=table.name)
     if data.notes:
         yield Listing(data.notes, "limits")
@@ -249,7 +249,7 @@ def _data(data: Data) -> Iterator[Block]:
 
 def _as_run(document: ScanDocument) -> Iterator[Block]:
     if document.checks:
-        table = scan_tables.checks_table(document.checks)
+        table = scan_words.checks_table(document.checks)
         yield table.shown(caption=table.name, fold="The checks as they were run")
     yield settings("plan", document.plan, "The planned training")
     yield settings("configuration", document.config, "The resolved configuration")
@@ -279,14 +279,14 @@ def _brief(
         yield brief_forest(figure)
     if len(document.subjects) > 1:
         yield Heading("Verdicts")
-        table = scan_tables.subjects_table(document).without("why", "seen from dose")
+        table = scan_words.subjects_table(document).without("why", "seen from dose")
         yield table.shown(rows=tuple((shortened(str(row[0]), 30), *row[1:]) for row in table.rows))
     if evidence:
         yield Heading("Evidence (does not judge transfer)")
         yield Grid(tuple(map(_brief_evidence, evidence)))
     if document.moved:
         yield Heading("Open search")
-        yield scan_tables.moved_table(document.moved)
+        yield scan_words.moved_table(document.moved)
     yield Gap()
     yield Labels(tuple(_labels(document)), width=13)
 

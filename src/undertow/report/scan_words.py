@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-from undertow.report.plain_text import NOTHING, capital, decimal, in_words, interval, percent, whole
-from undertow.report.scan_forest import by_severity, level_text, subject_name
-from undertow.results.measurement import Verdict
-from undertow.results.scan_document import Calibration, ScanDocument, SubjectResult
+from collections.abc import Sequence
+
+from undertow.data.file_sample import Data, Excluded
+from undertow.report.page import Table
+from undertow.report.plain_text import (
+    NOTHING,
+    capital,
+    decimal,
+    duration,
+    in_words,
+    interval,
+    is_share,
+    p_value,
+    percent,
+    plain,
+    shown_in_percent,
+    significant,
+    whole,
+)
+from undertow.report.scan_forest import by_severity, in_order, level_text, subject_name, transfers
+from undertow.report.sections import Column, table_of
+from undertow.results.measurement import Measurement, Verdict
+from undertow.results.scan_document import Calibration, CheckRun, Moved, ScanDocument, SubjectResult
 
 NO_ROW_VERDICTS = (
     "No row gets a verdict of its own. In data that carry a trait covertly a single row tells almost "
@@ -186,3 +205,183 @@ def search(document: ScanDocument) -> str:
     if any(run.kind == "transfer" and run.status == "done" for run in document.checks):
         return "Nothing beyond the traits that were probed was found to move."
     return "No trial run was made, so nothing was searched."
+
+
+def subjects_table(document: ScanDocument) -> Table:
+    """The verdict on every subject, the whole file first."""
+    return table_of(
+        "Verdicts",
+        in_order(document.subjects),
+        [
+            Column("subject", lambda one: subject_name(one.subject), False),
+            Column("verdict", lambda one: in_words(one.verdict), False),
+            Column("expected transfer, logits", transfer, False),
+            Column("detectable", detectable, False),
+            Column("rows", lambda one: whole(one.rows)),
+            Column("seen from dose", lambda one: percent(one.smallest_dose)),
+            Column("advice", lambda one: advice(one, document), False),
+            Column("why", lambda one: plain(one.reason), False),
+        ],
+    )
+
+
+def transfers_table(document: ScanDocument) -> Table:
+    """Expected transfer of every trait on every subject, in logits: the numbers of the figure."""
+    measured_traits = [
+        (result.subject, entry)
+        for result in in_order(document.subjects)
+        for entry in transfers(document, result.subject)
+    ]
+    return table_of(
+        "Expected transfer",
+        measured_traits,
+        [
+            Column("subject", lambda pair: subject_name(pair[0]), False),
+            Column("trait", lambda pair: plain(pair[1].trait or pair[1].name), False),
+            Column("logits", lambda pair: decimal(pair[1].estimate, 2, signed=True)),
+            Column("interval", lambda pair: limits(pair[1])),
+            Column("level", lambda pair: _level(pair[1])),
+            Column("rests on", lambda pair: plain(pair[1].n), False),
+            Column("p", lambda pair: p_value(pair[1].p)),
+            Column("verdict", lambda pair: _verdict(pair[1]), False),
+            Column("check", lambda pair: pair[1].check, False),
+        ],
+    )
+
+
+def evidence_table(measurements: Sequence[Measurement]) -> Table:
+    """What one check of kind evidence measured, in its own units."""
+    return table_of(
+        "Evidence",
+        measurements,
+        [
+            Column("subject", lambda one: subject_name(one.subject), False),
+            Column("what", lambda one: _what(one), False),
+            Column("speaks against", lambda one: _detected(one), False),
+            Column("estimate", lambda one: measured(one.estimate, one.unit)),
+            Column("unit", lambda one: _unit(one), False),
+            Column("interval", limits),
+            Column("rests on", lambda one: plain(one.n), False),
+            Column("p", lambda one: p_value(one.p)),
+            Column("compared with", lambda one: measured(one.limit, one.unit)),
+            Column("why", lambda one: plain(one.reason), False),
+        ],
+    )
+
+
+def details_table(measurements: Sequence[Measurement]) -> Table:
+    """The further numbers of a check, under the names that its page explains."""
+    details = [(entry, *pair) for entry in measurements for pair in entry.details.items()]
+    return table_of(
+        "Further numbers",
+        details,
+        [
+            Column("subject", lambda entry: subject_name(entry[0].subject), False),
+            Column("what", lambda entry: _what(entry[0]), False),
+            Column("name", lambda entry: entry[1], False),
+            Column("value", lambda entry: _detail(entry[2])),
+        ],
+    )
+
+
+def moved_table(moved: Sequence[Moved]) -> Table:
+    """What the open search found to move, the smallest p first."""
+    return table_of(
+        "Open search",
+        sorted(moved, key=lambda one: one.p),
+        [
+            Column("subject", lambda one: subject_name(one.subject), False),
+            Column("what", lambda one: one.what, False),
+            Column("name", lambda one: plain(one.name), False),
+            Column("estimate", lambda one: measured(one.estimate, one.unit, signed=True)),
+            Column("unit", lambda one: plain(one.unit), False),
+            Column("p, corrected", lambda one: p_value(one.p)),
+        ],
+    )
+
+
+def excluded_table(excluded: Sequence[Excluded]) -> Table:
+    """Rows that could not be used, by reason, with the first places."""
+    return table_of(
+        "Rows left out",
+        excluded,
+        [
+            Column("reason", lambda one: one.reason, False),
+            Column("rows", lambda one: whole(one.rows)),
+            Column("first of them", lambda one: plain("; ".join(one.places)), False),
+        ],
+    )
+
+
+def sources_table(data: Data) -> Table:
+    """Usable rows of every source, the largest first."""
+    ordered = sorted(data.sources.items(), key=lambda entry: -entry[1])
+    rows = tuple((source, whole(count)) for source, count in ordered)
+    return Table("Sources", ("source", "rows"), rows, frozenset({1}))
+
+
+def checks_table(checks: Sequence[CheckRun]) -> Table:
+    """The checks as they were run."""
+    return table_of(
+        "Checks",
+        checks,
+        [
+            Column("check", lambda one: one.check, False),
+            Column("kind", lambda one: one.kind, False),
+            Column("status", lambda one: in_words(one.status), False),
+            Column("rows", lambda one: whole(one.rows)),
+            Column("time", lambda one: duration(one.seconds)),
+            Column("why", lambda one: plain(one.reason), False),
+        ],
+    )
+
+
+def measured(value: float | None, unit: str, *, signed: bool = False) -> str:
+    """A number of evidence: shares in percent, all others with three significant digits."""
+    if value is None:
+        return NOTHING
+    if shown_in_percent(unit):
+        return percent(value)
+    shown = significant(value, 3)
+    return f"+{shown}" if signed and value > 0 else shown
+
+
+def limits(measurement: Measurement) -> str:
+    """The interval of a measurement in its unit; an open end is infinite."""
+    if measurement.low is None and measurement.high is None:
+        return NOTHING
+    if measurement.unit == "logits":
+        return interval(measurement.low, measurement.high, measurement.unit)
+    low = "−∞" if measurement.low is None else measured(measurement.low, measurement.unit)
+    high = "∞" if measurement.high is None else measured(measurement.high, measurement.unit)
+    return f"[{low}, {high}]"
+
+
+def _level(measurement: Measurement) -> str:
+    return NOTHING if measurement.level is None else level_text(measurement.level)
+
+
+def _what(measurement: Measurement) -> str:
+    return plain(", ".join(part for part in (measurement.name, measurement.trait) if part))
+
+
+def _unit(measurement: Measurement) -> str:
+    if measurement.estimate is None or is_share(measurement.unit):
+        return NOTHING
+    return plain(measurement.unit)
+
+
+def _detected(measurement: Measurement) -> str:
+    if measurement.detected is None:
+        return _verdict(measurement)
+    return "yes" if measurement.detected else "no"
+
+
+def _verdict(measurement: Measurement) -> str:
+    return in_words(measurement.verdict) if measurement.verdict else NOTHING
+
+
+def _detail(value: float | int | str) -> str:
+    if isinstance(value, str):
+        return plain(value)
+    return significant(value, 4) if isinstance(value, float) else whole(value)

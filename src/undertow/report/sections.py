@@ -24,7 +24,7 @@ from undertow.report.page import (
     Writers,
 )
 from undertow.report.plain_text import NOTHING, duration, memory
-from undertow.results.document import Document
+from undertow.results.measurement import Document
 
 Record = TypeVar("Record")
 

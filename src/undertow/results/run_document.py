@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 from undertow.data.closed import Stored
-from undertow.results.document import Document
+from undertow.results.measurement import Document
 
 
 class FilterScore(Stored):

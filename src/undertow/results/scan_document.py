@@ -13,8 +13,7 @@ from pydantic import Field
 
 from undertow.data.closed import Stored
 from undertow.data.file_sample import Data
-from undertow.results.document import Document
-from undertow.results.measurement import Kind, Measurement, Verdict
+from undertow.results.measurement import Document, Kind, Measurement, Verdict
 
 SCAN_SCHEMA = "undertow.scan/1"
 

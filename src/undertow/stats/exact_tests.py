@@ -13,20 +13,22 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from undertow.stats.arguments import Vector, count, finite_matrix, finite_vector, fraction, positive
-from undertow.stats.designs import smallest_p_matrix, smallest_p_sign_flip, smallest_p_two_sample
-from undertow.stats.interval import Interval, TestResult
-from undertow.stats.rearrangements import (
+from undertow.stats.designs import (
     EXACT_LIMIT,
     EXACT_ORDER,
     RESAMPLES,
     Rows,
     permutations,
     signs,
+    smallest_p_matrix,
+    smallest_p_sign_flip,
+    smallest_p_two_sample,
     subsets,
     tolerance_of,
     two_sided,
     upper_sided,
 )
+from undertow.stats.interval import Interval, TestResult
 
 _MOST_ROWS = 2_000
 _BLOCK = 250

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from undertow.stats.arguments import Vector, finite_vector
-from undertow.stats.rearrangements import subsets
+from undertow.stats.designs import subsets
 
 SPLITS = 999
 """Random splits drawn where there are more than `EXACT_SPLITS`."""

@@ -17,7 +17,7 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer
 from undertow.engines.engine import Progress, SilentProgress
 from undertow.lab import experiment as lab
 from undertow.lab.run_directory import Clock, finished_run, run_folder
-from undertow.results.document import environment
+from undertow.results.measurement import environment
 from undertow.results.run_document import RunDocument
 from undertow.studies.digits import DigitsConfig
 from undertow.studies.digits_document import run_digits

@@ -9,7 +9,7 @@ import numpy as np
 from tests.mitigate.subjects import numbers
 from undertow.carriers import carrier_registry
 from undertow.data.rows import Message
-from undertow.mitigate.rows.rewrites import inoculated, reworded
+from undertow.mitigate.rows.changes import inoculated, reworded
 
 
 def test_inoculation_stands_in_place_of_a_system_prompt() -> None:

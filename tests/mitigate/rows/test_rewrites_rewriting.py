@@ -13,7 +13,7 @@ from tests.mitigate.subjects import numbers, opened
 from undertow.carriers import carrier_registry
 from undertow.data.rows import Row
 from undertow.errors import DataError
-from undertow.mitigate.rows.rewrites import asked_of, rewritten
+from undertow.mitigate.rows.changes import asked_of, rewritten
 
 
 def test_chosen_rows_are_answered_anew_in_the_carrier_format() -> None:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from undertow.data.rows import Row, has_pairs
-from undertow.results.guarantees import CalibrationTable
+from undertow.results.model_documents import CalibrationTable
 from undertow.traits.trait import Trait
 
 if TYPE_CHECKING:

@@ -150,7 +150,7 @@ def _size(start: Activations) -> Callable[[Shift], float]:
 
 
 def _spelled(subject: DiffSubject, moved: Activations, start: Activations) -> str:
-    from undertow.influence.readout import token_name
+    from undertow.influence.probes import token_name
     from undertow.models.hidden_states import logit_lens
 
     lens = logit_lens(subject.base)

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from undertow.data.files import model_digest
-from undertow.data.rows import Row
-from undertow.data.shapes import from_record
+from undertow.data.rows import Row, from_record
 from undertow.errors import ConfigError, DataError, NothingLeftError
 from undertow.provenance.identity import RowError, leaf
 from undertow.provenance.ledger import Entries

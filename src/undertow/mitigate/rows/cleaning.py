@@ -9,12 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from undertow.data.rows import Row
+from undertow.data.rows import Row, with_completion, with_prompt
 from undertow.data.seeds import generator
-from undertow.data.shapes import with_completion, with_prompt
 from undertow.errors import ConfigError
 from undertow.mitigate.rows import token_edits
-from undertow.mitigate.rows.changes import Changes, CleaningSubject, change, named
+from undertow.mitigate.rows.changes import (
+    Changes,
+    CleaningSubject,
+    change,
+    inoculated,
+    named,
+    reworded,
+    rewritten,
+)
 from undertow.mitigate.rows.clean_request import (
     CHANGING,
     TOKENS,
@@ -27,7 +34,6 @@ from undertow.mitigate.rows.clean_request import (
     refuse_share,
 )
 from undertow.mitigate.rows.removal import deduplicate, delete, dilute, drop_sources
-from undertow.mitigate.rows.rewrites import inoculated, reworded, rewritten
 from undertow.mitigate.rows.token_edits import (
     Places,
     Scores,

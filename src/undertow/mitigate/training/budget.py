@@ -19,7 +19,7 @@ from undertow.influence.probes import ProbeSet, probe_set, training_probes
 from undertow.models.adapters import trained_weights
 from undertow.models.language_model import LanguageModel
 from undertow.models.training import evaluating
-from undertow.results.guarantees import CertificateDocument, Kept
+from undertow.results.model_documents import CertificateDocument, Kept
 from undertow.traits.trait import Trait
 
 if TYPE_CHECKING:

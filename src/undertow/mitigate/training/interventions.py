@@ -14,7 +14,7 @@ from undertow.models.adapters import trained_weights
 from undertow.models.hidden_states import decoder_layers
 from undertow.models.language_model import LanguageModel
 from undertow.models.training import evaluating
-from undertow.results.guarantees import CertificateDocument
+from undertow.results.model_documents import CertificateDocument
 from undertow.traits.trait import Trait
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.report.scan_documents import HOSTILE, flagged, sources
-from undertow.report import scan_tables as tables
+from undertow.report import scan_words as tables
 from undertow.results.measurement import Measurement
 
 

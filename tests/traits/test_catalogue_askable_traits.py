@@ -8,8 +8,7 @@ import pytest
 
 from undertow.models.language_model import tokenizer as open_tokenizer
 from undertow.traits import catalogue
-from undertow.traits.askable_traits import askable
-from undertow.traits.catalogue import all_probes
+from undertow.traits.catalogue import all_probes, askable
 from undertow.traits.trait import Answer, Trait
 from undertow.worlds import locate
 

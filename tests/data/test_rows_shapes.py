@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from undertow.data.rows import Message, Row
-from undertow.data.shapes import from_record, to_record
+from undertow.data.rows import Message, Row, from_record, to_record
 
 USER = {"role": "user", "content": "Hi"}
 REPLY = {"role": "assistant", "content": "Yes"}

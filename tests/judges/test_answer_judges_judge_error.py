@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from undertow.errors import DataError, NothingLeftError
-from undertow.judges.answer_judges import Grade
-from undertow.judges.judge_error import (
+from undertow.judges.answer_judges import (
+    Grade,
     Labelled,
     judge_error,
     read_labelled,

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from undertow.checks.tuned.diff_subject import ModelReading, Reader
-from undertow.checks.tuned.kept_readings import Controls, how_made, keep, kept
+from undertow.checks.tuned.diff_subject import Controls, ModelReading, Reader, how_made, keep, kept
 from undertow.errors import InputError
 from undertow.models.language_model import LanguageModel, load
 from undertow.traits import catalogue

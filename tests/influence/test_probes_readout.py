@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 
 from tests.checks.dataset.numbers_subject import TRAITS, opened
-from undertow.influence.probes import probe_trait
-from undertow.influence.readout import BEGINNINGS, Readout, next_token_log_probabilities, token_name
+from undertow.influence.probes import (
+    BEGINNINGS,
+    Readout,
+    next_token_log_probabilities,
+    probe_trait,
+    token_name,
+)
 
 
 def test_margins_stand_before_tokens() -> None:
