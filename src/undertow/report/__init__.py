@@ -4,7 +4,8 @@ A stored result rendered as a page, as text for a terminal, as Markdown, as JSON
 A document becomes a page of blocks by one function, and any page becomes text by one writer a format. All of it is
 pure: the same document gives the same bytes, and nothing is read but templates and the pages of checks.
 
-A new document is one page function and its entry in `_KINDS`; a new format is one writer and its entry in `_WRITERS`.
+A new document is a class in `results/`, one page function and its entry in `_KINDS` (and a form in `results/store.py`,
+once it is read back from a file); a new format is one writer and its entry in `_WRITERS`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic import BaseModel
 
 from undertow.errors import UnknownNameError
 from undertow.report.chain_page import chain_page, verification
@@ -27,7 +30,7 @@ from undertow.results.model_documents import DiffDocument, LineageDocument
 from undertow.results.provenance_documents import GateDocument, VerifyDocument
 from undertow.results.run_document import RunDocument
 from undertow.results.scan_document import ScanDocument
-from undertow.results.store import Result, result_json
+from undertow.results.store import result_json
 
 __all__ = ["CHAIN_FORMATS", "FORMATS", "SCAN_FORMATS", "render"]
 
@@ -87,7 +90,7 @@ _KINDS: dict[type, _Kind] = {
 }
 
 
-def render(document: Result, format: str) -> str:
+def render(document: BaseModel, format: str) -> str:
     """
     The document in one of its formats: `FORMATS`, `SCAN_FORMATS` for a screen, a lineage or a diff, `CHAIN_FORMATS` for
     a verification or a decision.

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pydantic import BaseModel
+
 from undertow.report.svg import Mark
-from undertow.results.store import Result
 
 Writers = frozenset[str]
 EVERYWHERE: Writers = frozenset({"html", "markdown", "text"})
@@ -349,7 +350,7 @@ class FindingLog:
 class Page:
     """One document for readers."""
 
-    document: Result
+    document: BaseModel
     id: str
     """Of the document within the file, e.g. `scan`."""
     verb: str

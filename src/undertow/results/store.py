@@ -53,7 +53,7 @@ Result = RunDocument | ScanDocument | LineageDocument | DiffDocument | VerifyDoc
 """Every kind of stored result."""
 
 
-def result_json(document: Result) -> str:
+def result_json(document: BaseModel) -> str:
     """
     Any stored result as indented JSON, ending in a newline; the same bytes for the same document.
 
@@ -67,7 +67,7 @@ def result_json(document: Result) -> str:
     return text + "\n"
 
 
-def write_result(path: Path | str, document: Result) -> None:
+def write_result(path: Path | str, document: BaseModel) -> None:
     """
     Store any result under the path: wholly or not at all.
 
