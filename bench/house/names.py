@@ -11,8 +11,6 @@ VAGUE = frozenset(["found", "one", "each", "own", "said", "opened", "parsed", "c
 LONGEST = 3
 """Lines over which such a name may be used, from where it is bound to where it is last read."""
 
-Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.Module | ast.ClassDef
-Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 _SCOPES = (
     ast.FunctionDef,
     ast.AsyncFunctionDef,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.golden import material
 from tests.golden.scenes import SCENES, Scene
-from tests.golden.scrubbing import compact, scrubbed, scrubbed_text, without_progress
+from tests.golden.scrubbing import compact, scrubbed, scrubbed_text
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime.datetime(2026, 11, 25, 8, 0, tzinfo=datetime.UTC)
@@ -128,7 +128,6 @@ def typed(arguments: Sequence[str]) -> tuple[int, str, str]:
 
 def _shown(scene: Scene) -> str:
     code, said, told = typed(scene.arguments)
-    told = without_progress(told)
     parts = [f"$ undertow {scene.words}", said, told and f"--- stderr\n{told}"]
     parts += [f"--- exit code {code}"] * bool(code)
     parts += [part for file in scene.rows for part in _glimpse(Path(file))]

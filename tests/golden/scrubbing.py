@@ -21,7 +21,6 @@ CONSTANTS: dict[str, Any] = {
 }
 """By key, wherever it stands."""
 
-_PROGRESS = re.compile(r"^.*: \d+/\d+, .* left.*\n", re.MULTILINE)
 _COST = re.compile(r"\b(?:\d+ h )?(?:\d+ min )?[\d.]+ (?:s|h|min), [\d.,]+ [MG]B\b")
 
 _LEFT = re.compile(r"^.+: \d+/\d+, .+ left.*\n", re.MULTILINE)
@@ -43,16 +42,6 @@ def scrubbed(value: Any) -> Any:
         key: CONSTANTS[key] if key in CONSTANTS and one is not None else scrubbed(one)
         for key, one in value.items()
     }
-
-
-def without_progress(text: str) -> str:
-    """
-    What went to stderr without the lines that only a slow machine sees: one at most every 30 seconds.
-
-    >>> without_progress("students (20)\\nstudents: 7/20, 8 s left\\n")
-    'students (20)\\n'
-    """
-    return _PROGRESS.sub("", text)
 
 
 def scrubbed_text(text: str, version: str) -> str:
