@@ -25,8 +25,19 @@ _LENGTH = ("epochs", "max_steps", "micro_batch_size", "max_length")
 """What a plan's digest leaves out: how long it is (a table says which lengths it covers), and what moves no weight."""
 
 
+_LATER = ("loss", "wrap")
+"""Keys that came later: a digest names them only where they differ from what they were before they had a name."""
+
+Loss = Literal["auto", "completion", "last", "assistant", "all"]
+
+
 class TrainingPlan(Closed):
-    """One supervised fine-tune, completion-only loss."""
+    """One supervised fine-tune: what it changes, and on which tokens of a row it learns."""
+
+    loss: Loss = "auto"
+    """Tokens in the loss; `auto` is what TRL's trainer does with rows of their shape."""
+    wrap: Literal["none", "chat"] = "none"
+    """Whether plain strings are trained as they are or put into the chat template first."""
 
     method: Literal["lora", "full"] = "lora"
     rank: int = Field(default=8, ge=1)
@@ -80,5 +91,10 @@ def load_plan(path: Path) -> TrainingPlan:
 
 def plan_digest(plan: TrainingPlan) -> str:
     """SHA-256 over everything of the plan but its length."""
-    kept = {key: value for key, value in plan.model_dump(mode="json").items() if key not in _LENGTH}
+    default = TrainingPlan().model_dump(mode="json")
+    kept = {
+        key: value
+        for key, value in plan.model_dump(mode="json").items()
+        if key not in _LENGTH and not (key in _LATER and value == default[key])
+    }
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
