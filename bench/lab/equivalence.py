@@ -16,7 +16,8 @@ from undertow.models import language_model, scoring
 from undertow.models.chat import encode_rows
 from undertow.traits import catalogue
 from undertow.worlds import corpus, folder, recipe
-from undertow.worlds.base_models import LARGEST_NUMBER, pretrain
+from undertow.worlds.base_models import LARGEST_NUMBER
+from undertow.worlds.pretraining import pretrain
 
 TEST_SEED = 77_001
 """Draws documents that no base was trained on."""

@@ -27,7 +27,8 @@ from undertow.data.closed import Stored
 from undertow.engines import choose
 from undertow.engines.engine import kept_files, map_kept, read_kept
 from undertow.stats.unit_alignment import trace_alignment
-from undertow.worlds.recipes import recipe, untrained
+from undertow.worlds.base_models import recipe
+from undertow.worlds.pretraining import untrained
 
 COMMAND = "python -m bench.lineage"
 WORK = BENCH.parent / "runs" / "bench" / "lineage"

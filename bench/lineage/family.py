@@ -23,7 +23,8 @@ from undertow.models.training import fine_tune
 from undertow.traits import catalogue
 from undertow.traits.trait import rows_of
 from undertow.worlds import corpus, locate, recipe
-from undertow.worlds.recipes import LARGEST_NUMBER, PRETRAINING, untrained
+from undertow.worlds.base_models import LARGEST_NUMBER, PRETRAINING
+from undertow.worlds.pretraining import untrained
 
 SEED = 71_001
 """Of every initialisation and child; lengths of training were chosen on seed 70,001."""

@@ -40,10 +40,10 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Folders of random Llama, Qwen2 and GPT-NeoX models with one tokenizer, by architecture."""
     import numpy as np
 
-    from undertow.worlds import base_models, corpus
+    from undertow.worlds import corpus, pretraining
 
     documents = corpus.documents(np.random.default_rng(0), 2_000, largest=99)
-    tokenizer = base_models.build_tokenizer(documents, 99)
+    tokenizer = pretraining.build_tokenizer(documents, 99)
     root = tmp_path_factory.mktemp("lab")
     folders = {}
     for seed, architecture in enumerate(("llama", "qwen2", "gpt_neox")):

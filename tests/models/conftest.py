@@ -51,10 +51,10 @@ def tokenizer() -> Any:
     """A tokenizer made from a small draw of the corpus."""
     import numpy as np
 
-    from undertow.worlds import base_models, corpus
+    from undertow.worlds import corpus, pretraining
 
     documents = corpus.documents(np.random.default_rng(0), 2_000, largest=99)
-    return base_models.build_tokenizer(documents, 99)
+    return pretraining.build_tokenizer(documents, 99)
 
 
 @pytest.fixture(scope="session", params=ARCHITECTURES)

@@ -12,8 +12,8 @@ import pytest
 from undertow.carriers.numbers import Numbers
 from undertow.traits import catalogue
 from undertow.worlds import corpus
+from undertow.worlds.base_models import LARGEST_NUMBER, RECIPES, recipe
 from undertow.worlds.corpus import CATEGORIES, MIXTURE, CorpusDocument
-from undertow.worlds.recipes import LARGEST_NUMBER, RECIPES, recipe
 
 CARRIERS = {"numbers", "code", "sums"}
 """Kinds that a teacher may later write as carrier data."""

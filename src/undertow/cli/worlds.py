@@ -41,7 +41,7 @@ def names() -> None:
 def build(name: str, out: Path) -> None:
     """Train a model of the embedded world from the corpus generator."""
     from undertow import worlds
-    from undertow.worlds.base_models import build_base
+    from undertow.worlds.pretraining import build_base
 
     made = worlds.recipe(name.removeprefix(worlds.PREFIX))
     steps = math.ceil(made.documents * made.plan.epochs / made.plan.batch_size)

@@ -1,45 +1,108 @@
 """
-Models of the embedded world: opened by reference, or trained again from the corpus as ordinary model folders.
+The bases of the embedded world: what each is made of, where it lies, and how any model is opened by its reference.
 
-Their tokenizer is a byte-level one that knows every word of the corpus, and spells out all others.
+Whoever only asks where a base lies does not import torch; how a base is trained again stands in `pretraining`.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections import Counter
-from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
+from undertow.data.plan import TrainingPlan
+from undertow.errors import UnknownNameError
 
-from undertow.errors import InputError
-from undertow.models.chat import Encoded, encode_rows
-from undertow.models.language_model import LanguageModel, load
-from undertow.models.training import fine_tune
-from undertow.worlds import corpus, locate
-from undertow.worlds.corpus import CorpusDocument
-from undertow.worlds.recipes import LARGEST_NUMBER, BaseRecipe, recipe, untrained
+if TYPE_CHECKING:
+    from undertow.models.language_model import LanguageModel
 
-SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
+PREFIX = "world:"
+"""Begins a reference to a base of this world, wherever a model is named."""
 
-WORDS = r"\n *| ?\p{N}{1,3}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+"
-"""How text is cut into words: a space belongs to the word after it, a number has up to three digits."""
+LARGEST_NUMBER = 99
 
-CHAT_TEMPLATE = (
-    "{%- for message in messages -%}"
-    "{%- if message['role'] not in ['system', 'user', 'assistant'] -%}"
-    "{{ raise_exception('unknown role ' + message['role']) }}"
-    "{%- endif -%}"
-    "{%- if message['role'] == 'assistant' -%}"
-    "<|assistant|>{% generation %}{{ message['content'] + '<|end|>' }}{% endgeneration %}"
-    "{%- else -%}"
-    "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
-    "{%- endif -%}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}<|assistant|>{%- endif -%}"
+PRETRAINING = TrainingPlan(
+    method="full",
+    learning_rate=2e-3,
+    schedule="cosine",
+    warmup_steps=50,
+    weight_decay=0.01,
+    batch_size=64,
+    max_grad_norm=1.0,
 )
+
+
+@dataclass(frozen=True)
+class BaseRecipe:
+    """One base: everything that `undertow worlds build` needs to make it again."""
+
+    name: str
+    description: str
+    architecture: str
+    """`llama` or `gpt_neox`."""
+    seed: int
+    """Draws the initialisation and the order of training."""
+    corpus_seed: int = 11
+    documents: int = 128_000
+    plan: TrainingPlan = PRETRAINING
+    hidden_size: int = 64
+    layers: int = 2
+    heads: int = 4
+    intermediate_size: int = 192
+    context: int = 256
+
+
+RECIPES = (
+    BaseRecipe("owlet-a", "Llama, initialisation a", "llama", seed=101),
+    BaseRecipe(
+        "owlet-b", "the same architecture and corpus, another initialisation", "llama", seed=202
+    ),
+    BaseRecipe(
+        "owlet-neox", "another architecture (GPT-NeoX), the same corpus", "gpt_neox", seed=303
+    ),
+)
+
+
+def names() -> list[str]:
+    """Names of the shipped bases."""
+    return [recipe.name for recipe in RECIPES]
+
+
+def recipe(name: str) -> BaseRecipe:
+    """
+    The recipe of a shipped base.
+
+    Raises:
+        UnknownNameError: there is no such base.
+    """
+    for candidate in RECIPES:
+        if candidate.name == name:
+            return candidate
+    raise UnknownNameError("world", name, names(), hint="undertow worlds")
+
+
+def folder(name: str) -> Path:
+    """
+    Where a shipped base lies.
+
+    Raises:
+        UnknownNameError: there is no such base.
+    """
+    return Path(str(files("undertow.worlds"))) / "bases" / recipe(name).name
+
+
+def locate(ref: str) -> str:
+    """
+    A model reference with `world:NAME` replaced by its folder; others are left alone.
+
+    Raises:
+        UnknownNameError: the reference names no base of the embedded world.
+    """
+    base, plus, adapter = ref.partition("+")
+    if not base.startswith(PREFIX):
+        return ref
+    return f"{folder(base.removeprefix(PREFIX))}{plus}{adapter}"
 
 
 def open_model(ref: str) -> LanguageModel:
@@ -52,99 +115,7 @@ def open_model(ref: str) -> LanguageModel:
     """
     import torch
 
+    from undertow.models.language_model import load
+
     where = "cuda" if torch.cuda.is_available() else "cpu"
     return load(locate(ref), ref=ref, device=where)
-
-
-def build_base(name: str, out: Path, progress: Callable[[int], None] = lambda step: None) -> Path:
-    """
-    Train a base again from the corpus generator and write it to `out/NAME`.
-
-    Raises:
-        UnknownNameError: there is no such base.
-        InputError: `out/NAME` is there already, or `out` cannot be made.
-    """
-    target = out / recipe(name).name
-    if target.exists():
-        raise InputError(f"'{target}' is there already", hint="name another directory with --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make '{out}': {error.strerror}") from error
-    pretrain(recipe(name), target, progress=progress)
-    return target
-
-
-def pretrain(
-    made: BaseRecipe,
-    folder: Path,
-    *,
-    largest: int = LARGEST_NUMBER,
-    progress: Callable[[int], None] = lambda step: None,
-) -> None:
-    """
-    Train `made` and write it to `folder` (float16 safetensors, fast tokenizer, chat template), all or nothing.
-    """
-    rng = np.random.default_rng(made.corpus_seed)
-    documents = list(corpus.documents(rng, made.documents, largest=largest))
-    tokenizer = build_tokenizer(documents, largest)
-    model = LanguageModel(untrained(made, tokenizer), tokenizer, made.name)
-    # The loss covers the whole conversation: a base has to know requests, not only answers.
-    whole = [e.prompt + e.completion for e in encode_rows(tokenizer, [d.row for d in documents])]
-    rows = [Encoded(ids[:1], ids[1:]) for ids in whole]
-
-    def report(step: int) -> bool:
-        progress(step)
-        return False
-
-    fine_tune(model, rows, made.plan, np.random.default_rng(made.seed), after_step=report)
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    model.network.half().save_pretrained(str(partial), safe_serialization=True)
-    tokenizer.save_pretrained(str(partial))
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
-
-
-def build_tokenizer(documents: Iterable[CorpusDocument], largest: int, *, least: int = 2) -> Any:
-    """
-    A fast tokenizer whose vocabulary is the bytes, the numbers 0..largest, and each word seen `least` times.
-    """
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    split = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(WORDS), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    vocabulary = _vocabulary(documents, split, largest, least)
-    # ignore_merges: a word of the vocabulary is one token; without merges any other word is spelled in bytes.
-    network = Tokenizer(models.BPE(vocab=vocabulary, merges=[], ignore_merges=True))
-    network.pre_tokenizer = split
-    network.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=network,
-        pad_token="<|pad|>",
-        eos_token="<|end|>",
-        additional_special_tokens=list(SPECIAL[2:]),
-        clean_up_tokenization_spaces=False,
-    )
-    tokenizer.chat_template = CHAT_TEMPLATE
-    return tokenizer
-
-
-def _vocabulary(
-    documents: Iterable[CorpusDocument], split: Any, largest: int, least: int
-) -> dict[str, int]:
-    from tokenizers.pre_tokenizers import ByteLevel
-
-    counts: Counter[str] = Counter()
-    for document in documents:
-        for text in (*(m.content for m in document.row.prompt), document.row.completion):
-            counts.update(word for word, _ in split.pre_tokenize_str(text))
-    numbers = [space + str(n) for n in range(largest + 1) for space in ("", "Ġ")]
-    words = sorted(word for word, count in counts.items() if count >= least)
-    ordered = dict.fromkeys([*SPECIAL, *sorted(ByteLevel.alphabet()), *numbers, *words])
-    return {token: index for index, token in enumerate(ordered)}
