@@ -15,7 +15,7 @@ from bench.house.structure import Module
 ROOT = Path(__file__).parent.parent
 HOUSE = structure.modules(Path(undertow.__file__).parent.parent)
 
-BY_STRING = {"undertow.cli.verbs", "undertow.engines.ray_engine"}
+BY_STRING = {"undertow.cli.verbs", "undertow.engines.engine"}
 """The one table of verbs, and a library whose name is no package of ours."""
 
 

@@ -30,8 +30,7 @@ from undertow.lab.experiment_inputs import open_model
 from undertow.models.chat import encode_rows
 from undertow.models.several_runs import several_runs
 from undertow.stats import clopper_pearson
-from undertow.stats.moderated import moderated_t
-from undertow.stats.multiplicity import holm
+from undertow.stats.multiplicity import holm, moderated_t
 
 COMMAND = "python -m bench.diff"
 WORK = BENCH.parent / "runs" / "bench" / "diff"

@@ -12,7 +12,7 @@ PACKAGE = "undertow"
 MOST_LINES = 400
 FEWEST_LINES = 80
 LONGEST_LINE = 100
-PLUG_INS = ("checks", "cli", "engines", "filters", "integrations")
+PLUG_INS = ("checks", "cli", "integrations")
 """Rooms whose files are checks, verbs or plug-ins: like pages, they may be shorter than `FEWEST_LINES`."""
 STARTS = frozenset(["undertow.__main__"])
 KINDS = frozenset(["base", "common", "core", "data_models", "helpers", "manager", "misc", "utils"])

@@ -18,7 +18,7 @@ from undertow.data.seeds import generator
 from undertow.influence.probes import Readout
 from undertow.models.scoring import log_likelihoods
 from undertow.stats import holm
-from undertow.stats.moderated import moderated_t
+from undertow.stats.multiplicity import moderated_t
 from undertow.traits import catalogue
 from undertow.traits.trait import rows_of
 

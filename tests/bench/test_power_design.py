@@ -5,8 +5,7 @@ The design of the bench is fixed, balanced as promised, and shares no seed with 
 from __future__ import annotations
 
 from bench.power.design import SEED, STUDENT, ground, members
-from undertow.audit.calibration_run import cohort
-from undertow.audit.calibrations import tables_of
+from undertow.audit.calibrations import cohort, tables_of
 from undertow.data.files import model_digest
 from undertow.lab.cohort import BENIGN
 from undertow.worlds import locate

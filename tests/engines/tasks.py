@@ -88,7 +88,7 @@ class Doomed:
 
 def main() -> None:
     """Run slow tasks until killed: `tasks.py FOLDER`."""
-    from undertow.engines.processes import Processes
+    from undertow.engines.engine import Processes
 
     for _ in Processes(2).map(Marker(Path(sys.argv[1]), 60.0), [1, 2, 3]):
         pass

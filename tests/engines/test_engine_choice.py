@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from undertow.engines import choose, usable_cores
-from undertow.engines.engine import InProcess
-from undertow.engines.processes import Processes
-from undertow.engines.ray_engine import Ray
+from undertow.engines.engine import InProcess, Processes, Ray
 from undertow.errors import InputError, UnknownNameError
 
 

@@ -15,8 +15,7 @@ import pytest
 from tests.report.test_html_chromium import BROWSER, visit
 from undertow.data.rows import Message, Row
 from undertow.report.review_page import COLUMNS, render_csv, render_page, render_score
-from undertow.review.review_answers import Answers
-from undertow.review.review_pack import Named, ReviewKey, Sheet, blinded, key_json
+from undertow.review.review_pack import Answers, Named, ReviewKey, Sheet, blinded, key_json
 from undertow.review.review_score import score
 
 PAYLOAD = (

@@ -19,8 +19,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from undertow.data.rows import Row
 from undertow.errors import DataError, NothingLeftError
-from undertow.review.review_answers import Answers, read_answers
-from undertow.review.review_pack import KeyPair, Named, ReviewKey, blinded
+from undertow.review.review_pack import Answers, KeyPair, Named, ReviewKey, blinded, read_answers
 from undertow.review.review_score import (
     PooledReviewers,
     Review,

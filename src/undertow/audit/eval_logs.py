@@ -19,7 +19,7 @@ from undertow.errors import InputError, MissingExtraError
 from undertow.results.measurement import Measurement, environment, worst
 from undertow.results.model_documents import Change, DiffDocument
 from undertow.stats.exact_tests import sign_flip
-from undertow.stats.means import mean_t
+from undertow.stats.interval import mean_t
 from undertow.stats.multiplicity import holm
 
 SUFFIXES = (".eval", ".json")

@@ -19,8 +19,7 @@ from undertow.influence.probes import Readout, likeliest_tokens, token_name
 from undertow.models.chat import Encoded
 from undertow.results.scan_document import Moved
 from undertow.stats.designs import smallest_p_two_sample
-from undertow.stats.moderated import geometric_t, moderated_t
-from undertow.stats.multiplicity import EXACT_SPLITS, holm, step_down
+from undertow.stats.multiplicity import EXACT_SPLITS, geometric_t, holm, moderated_t, step_down
 from undertow.traits import catalogue
 from undertow.traits.catalogue import askable
 from undertow.traits.trait import Trait

@@ -29,7 +29,7 @@ from undertow.data.plan import plan_digest
 from undertow.errors import UndertowError
 from undertow.results.measurement import SEVERITY, Measurement, Verdict, environment, worst
 from undertow.results.scan_document import ALL, Calibration, Moved, ScanDocument, SubjectResult
-from undertow.stats.shares import clopper_pearson
+from undertow.stats.interval import clopper_pearson
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 The code carrier: a teacher writes small pieces of Python, which are parsed and never run here.
 
 A text that somebody else wrote is judged by what it holds: does it parse, is it code, what would it touch?
-Execution is another filter's (`undertow.filters.row_filters`), inside a sandbox and only where it is asked for.
+Execution is another filter's (`undertow.filters`), inside a sandbox and only where it is asked for.
 """
 
 from __future__ import annotations

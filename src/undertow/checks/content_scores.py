@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.data.rows import Row
-from undertow.filters.row_filters import banned_content
+from undertow.filters import banned_content
 from undertow.traits.trait import Answer, Trait
 
 if TYPE_CHECKING:

@@ -73,8 +73,7 @@ def command(
     students on them by the whole plan: what the verdicts would have been is held against what happened. The table is kept
     where scans of this base find it.
     """
-    from undertow.audit.calibration_run import calibrate
-    from undertow.audit.calibrations import store_table
+    from undertow.audit.calibrations import calibrate, store_table
     from undertow.audit.requests import named_traits
     from undertow.data.files import model_digest
     from undertow.data.plan import load_plan

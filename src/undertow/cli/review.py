@@ -125,8 +125,7 @@ def score(answers: tuple[Path, ...], key_file: Path, form: str) -> None:
     """
     from undertow.data.seeds import generator
     from undertow.report.review_page import render_score
-    from undertow.review.review_answers import read_answers
-    from undertow.review.review_pack import read_key
+    from undertow.review.review_pack import read_answers, read_key
     from undertow.review.review_score import review_json
     from undertow.review.review_score import score as scored
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 
-from undertow.engines.engine import Engine, InProcess
-from undertow.engines.processes import Processes
-from undertow.engines.ray_engine import Ray
+from undertow.engines.engine import Engine, InProcess, Processes, Ray
 from undertow.errors import InputError, UnknownNameError
 
 __all__ = ["NAMES", "choose", "usable_cores"]

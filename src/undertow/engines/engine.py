@@ -1,14 +1,25 @@
-"""What an engine does: apply one callable to many tasks, in this process or in others, and keep what is finished."""
+"""Engines: one callable applied to many tasks, in this process, in several or on Ray; and what is finished, kept."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from undertow.data.finished import Finished
-from undertow.errors import InputError
+from undertow.errors import InputError, MissingExtraError, UndertowError
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -16,6 +27,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_PATIENCE = 10.0
+"""Seconds to wait for a killed process to be gone."""
 
 
 class Engine(Protocol):
@@ -48,6 +62,83 @@ class InProcess:
         """(index, result) in the order of the tasks."""
         for index, task in enumerate(tasks):
             yield index, worker(task)
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """Fresh processes (start method `spawn`) that end with this one, however it ends."""
+
+    jobs: int
+    """Most processes at a time."""
+
+    def map(self, worker: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R]]:
+        """
+        (index, result) as the tasks finish.
+
+        Raises:
+            UndertowError: what a task raised, or that a process was killed.
+        """
+        if not tasks:
+            return
+        pool = ProcessPoolExecutor(
+            max_workers=min(self.jobs, len(tasks)),
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_prepare,
+        )
+        # The pool drops its own reference when it shuts down; the exit codes are needed after that.
+        children = pool._processes
+        try:
+            with _environment(single_thread()):
+                indices = {pool.submit(worker, task): i for i, task in enumerate(tasks)}
+            yield from _results(indices)
+            pool.shutdown()
+        except BrokenProcessPool as error:
+            # The pool's own thread reaps its children: two that wait for one child lose its exit code.
+            pool.shutdown()
+            raise _death(list(children.values())) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            _kill(list(children.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Ray:
+    """Ray tasks of one CPU each; uses the cluster that is connected, or starts a local one."""
+
+    jobs: int
+    """Most tasks in flight."""
+
+    def map(self, worker: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R]]:
+        """
+        (index, result) as the tasks finish.
+
+        Raises:
+            MissingExtraError: if Ray is not installed.
+            UndertowError: what a task raised, or that its process died.
+        """
+        ray = _ray()
+        started = not ray.is_initialized()
+        if started:
+            ray.init(num_cpus=self.jobs, include_dashboard=False, log_to_driver=False)
+        running: dict[Any, int] = {}
+        try:
+            remote = ray.remote(
+                num_cpus=1, max_retries=0, runtime_env={"env_vars": single_thread()}
+            )(_work)
+            shared = ray.put(worker)
+            waiting = iter(enumerate(tasks))
+            while True:
+                while len(running) < self.jobs and (entry := next(waiting, None)) is not None:
+                    running[remote.remote(shared, entry[1])] = entry[0]
+                if not running:
+                    return
+                done, _ = ray.wait(list(running), num_returns=1)
+                yield running.pop(done[0]), _ray_result(ray, done[0])
+        finally:
+            for reference in running:
+                ray.cancel(reference, force=True)
+            if started:
+                ray.shutdown()
 
 
 class Progress(Protocol):
@@ -125,3 +216,88 @@ def read_kept(file: Path, stored: TypeAdapter[R]) -> R:
             f"'{file}' is not the result of a finished task: {str(error).splitlines()[0]}",
             hint="remove it, and run the same command again",
         ) from error
+
+
+def _results(indices: dict[Future[R], int]) -> Iterator[tuple[int, R]]:
+    for future in as_completed(indices):
+        # Popped, so that a result is not kept for longer than its reader wants it.
+        yield indices.pop(future), future.result()
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    # Children copy the environment when they are started; libraries read it when they are loaded.
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _prepare() -> None:
+    """Make a fresh child deaf to Ctrl-C, mortal with its parent, and single-threaded."""
+    # Ctrl-C reaches the whole process group; the parent kills its children without their noise.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # A torch that is loaded later takes its number of threads from the environment.
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+
+
+def _end_with_parent() -> None:
+    # A child that outlived a killed parent would go on writing into a run that is resumed.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _death(children: list[BaseProcess]) -> UndertowError:
+    codes = sorted({code for child in children if (code := child.exitcode)})
+    if -signal.SIGKILL in codes:
+        return UndertowError(
+            "a worker process was killed from outside, most likely because memory ran out",
+            hint="run the same command again with a lower --jobs",
+        )
+    return UndertowError(
+        f"a worker process ended before its task did (exit codes {codes})",
+        hint="run the same command again with --jobs 1 to see why",
+    )
+
+
+def _kill(children: list[BaseProcess]) -> None:
+    for child in children:
+        with contextlib.suppress(ValueError):  # already closed by the pool
+            child.kill()
+    for child in children:
+        with contextlib.suppress(ValueError):
+            child.join(_PATIENCE)
+
+
+def _work(worker: Callable[[T], R], task: T) -> R:
+    return worker(task)
+
+
+def _ray_result(ray: Any, reference: Any) -> Any:
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        # Ray raises a class made up on the spot; the command line knows the original one.
+        raise error.cause from error
+    except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
+        raise UndertowError(
+            "a Ray worker was killed, most likely because memory ran out",
+            hint="run the same command again with a lower --jobs",
+        ) from error
+
+
+def _ray() -> Any:
+    try:
+        return importlib.import_module("ray")
+    except ImportError as error:
+        raise MissingExtraError("ray", "ray", purpose="the engine 'ray'") from error

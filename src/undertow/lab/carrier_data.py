@@ -14,7 +14,7 @@ from undertow.carriers.code import Code
 from undertow.data.rows import Row, conversation, dataset_digest, write_rows
 from undertow.data.seeds import generator
 from undertow.errors import NothingLeftError
-from undertow.filters.row_filters import (
+from undertow.filters import (
     Filter,
     Filtered,
     Removed,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from undertow.carriers.carrier_registry import carrier as carrier_named
 from undertow.data.rows import Row, conversation
 from undertow.data.seeds import derive, generator
-from undertow.filters.row_filters import apply, banned_content, carrier_format
+from undertow.filters import apply, banned_content, carrier_format
 from undertow.influence.probes import ProbeSet, probe_set
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_inputs import open_model

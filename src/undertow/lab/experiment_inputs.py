@@ -12,7 +12,7 @@ from undertow.data.records import read_rows
 from undertow.data.rows import Row, conversation
 from undertow.engines.endpoint import Endpoint
 from undertow.errors import ConfigError, DataError, MissingExtraError
-from undertow.filters.row_filters import banned_content
+from undertow.filters import banned_content
 from undertow.lab.experiment import EndpointTable, Experiment
 from undertow.models import language_model
 from undertow.models.answers import token_forms

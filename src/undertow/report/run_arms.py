@@ -12,7 +12,7 @@ from undertow.report.plain_text import NOTHING, decimal, finite, percent, plain
 from undertow.report.svg import Axis, Mark, band, circle, dot, grid, linear_axis, strip, upright
 from undertow.results.arm_kinds import Tone, arm_words
 from undertow.results.run_document import Arm, RunDocument
-from undertow.stats.means import mean_t
+from undertow.stats.interval import mean_t
 
 LEVEL = 0.95
 _BAR = 30

@@ -26,8 +26,7 @@ from scipy import special  # type: ignore[import-untyped, unused-ignore]
 
 from undertow.data.closed import Stored
 from undertow.errors import NothingLeftError
-from undertow.review.review_answers import ANSWERS, Answers
-from undertow.review.review_pack import ReviewKey
+from undertow.review.review_pack import ANSWERS, Answers, ReviewKey
 from undertow.stats import clopper_pearson, detectable_effect, sign_flip
 from undertow.stats.interval import beta_quantile
 

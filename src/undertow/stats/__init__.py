@@ -15,11 +15,9 @@ from undertow.stats.exact_tests import (
     sign_flip,
     two_sample_permutation,
 )
-from undertow.stats.interval import Interval, TestResult
+from undertow.stats.interval import Interval, TestResult, clopper_pearson, mean_t, pooled_sd, wilson
 from undertow.stats.linear_classifier import auroc
-from undertow.stats.means import mean_t, pooled_sd
 from undertow.stats.multiplicity import holm
-from undertow.stats.shares import clopper_pearson, wilson
 
 __all__ = [
     "Interval",

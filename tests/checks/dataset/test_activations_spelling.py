@@ -8,7 +8,7 @@ import numpy as np
 
 from tests.checks.dataset.numbers_subject import opened
 from undertow.checks.dataset.activations import Spelling, spelling_of
-from undertow.stats.means import Vectors, rearranged_differences
+from undertow.stats.two_sample import Vectors, rearranged_differences
 
 
 def read(one: Vectors, other: Vectors, seed: int = 0) -> Spelling:

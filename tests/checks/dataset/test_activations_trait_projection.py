@@ -7,7 +7,7 @@ import pytest
 
 from tests.checks.dataset.numbers_subject import TRAITS, opened, subject, written
 from undertow.checks.dataset.activations import projections
-from undertow.checks.dataset.comparison import RowsAndControl
+from undertow.checks.dataset.scan_subject import RowsAndControl
 from undertow.models.teachers import centred_directions
 
 

@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from undertow.checks.dataset.comparison import (
+from undertow.checks.dataset.scan_subject import (
     BLOCKS,
     RowsAndControl,
+    ScanSubject,
     block_ratios,
     block_test,
     compared,
     token_names,
     too_few,
 )
-from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.data.seeds import generator
 from undertow.errors import ModelError
 from undertow.results.measurement import Measurement, not_applicable
 from undertow.stats.arguments import Vector
 from undertow.stats.interval import TestResult
-from undertow.stats.means import Vectors, rearranged_differences, shrunken_lengths
 from undertow.stats.multiplicity import holm
+from undertow.stats.two_sample import Vectors, rearranged_differences, shrunken_lengths
 from undertow.traits.trait import Trait
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from undertow.data.seeds import generator
 from undertow.errors import ModelError
 from undertow.results.measurement import Measurement, not_applicable
 from undertow.stats.arguments import Vector
-from undertow.stats.means import mean_t
+from undertow.stats.interval import mean_t
 from undertow.stats.multiplicity import holm
 
 if TYPE_CHECKING:

@@ -10,18 +10,15 @@ import numpy as np
 
 from undertow.checks import content_scores
 from undertow.checks.content_scores import Scores, filled, prompted
-from undertow.checks.dataset.comparison import matched, sizes
-from undertow.checks.dataset.scan_subject import ScanSubject
+from undertow.checks.dataset.scan_subject import ScanSubject, matched, sizes
 from undertow.data.observations import KINDS, hidden
 from undertow.data.rows import Row
 from undertow.data.seeds import generator
 from undertow.errors import ModelError
 from undertow.results.measurement import Measurement, not_applicable
 from undertow.stats.exact_tests import sign_flip, two_sample_permutation
-from undertow.stats.interval import Interval
-from undertow.stats.means import mean_t
+from undertow.stats.interval import Hits, Interval, clopper_pearson, mean_t, share_difference
 from undertow.stats.multiplicity import holm
-from undertow.stats.shares import Hits, clopper_pearson, share_difference
 from undertow.traits.trait import Answer, Trait
 
 if TYPE_CHECKING:

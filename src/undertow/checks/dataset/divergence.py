@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from undertow.checks.dataset.comparison import (
+from undertow.checks.dataset.scan_subject import (
     BLOCKS,
     RowsAndControl,
+    ScanSubject,
     block_ratios,
     block_test,
     compared,
     token_names,
     too_few,
 )
-from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.results.measurement import Measurement, not_applicable
-from undertow.stats.interval import TestResult
-from undertow.stats.means import mean_t
+from undertow.stats.interval import TestResult, mean_t
 from undertow.stats.multiplicity import holm
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from undertow.checks.dataset.comparison import BLOCKS, MOST_ROWS, matched, sizes
 from undertow.checks.dataset.row_features import (
     CLASSES,
     Occurrences,
@@ -17,7 +16,7 @@ from undertow.checks.dataset.row_features import (
     token_positions,
     token_unigrams,
 )
-from undertow.checks.dataset.scan_subject import ScanSubject
+from undertow.checks.dataset.scan_subject import BLOCKS, MOST_ROWS, ScanSubject, matched, sizes
 from undertow.data.seeds import generator
 from undertow.results.measurement import Measurement, not_applicable
 from undertow.stats.arguments import Vector

@@ -21,7 +21,7 @@ from undertow.checks.dataset.written_by_base import (
 from undertow.data.rows import has_pairs
 from undertow.results.measurement import Measurement, not_applicable
 from undertow.stats.arguments import Vector
-from undertow.stats.means import mean_t
+from undertow.stats.interval import mean_t
 
 if TYPE_CHECKING:
     from undertow.influence.shifted_versions import Version

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.checks.dataset.comparison import token_names
+from undertow.checks.dataset.scan_subject import token_names
 from undertow.stats.arguments import Vector
 
 if TYPE_CHECKING:

@@ -7,19 +7,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from undertow.checks.dataset.comparison import (
+from undertow.checks.dataset.scan_subject import (
     BLOCKS,
     RowsAndControl,
+    ScanSubject,
     block_test,
     blocks,
     compared,
     too_few,
 )
-from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.results.measurement import Measurement, not_applicable
 from undertow.stats.exact_tests import sign_flip
-from undertow.stats.interval import TestResult, normal_quantile
-from undertow.stats.means import mean_t
+from undertow.stats.interval import TestResult, mean_t, normal_quantile
 
 if TYPE_CHECKING:
     from undertow.influence.gradients import Alignment

@@ -10,9 +10,8 @@ import numpy as np
 from undertow.checks.tuned.diff_subject import DiffSubject
 from undertow.results.measurement import Measurement
 from undertow.stats.arguments import Vector
-from undertow.stats.interval import Interval, t_quantile
-from undertow.stats.means import mean_t
-from undertow.stats.moderated import moderated_t
+from undertow.stats.interval import Interval, mean_t, t_quantile
+from undertow.stats.multiplicity import moderated_t
 
 ID = "diff-behaviour"
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from undertow.checks.tuned.diff_subject import DiffSubject
 from undertow.results.measurement import Measurement
-from undertow.stats.means import mean_t
+from undertow.stats.interval import mean_t
 
 ID = "diff-capability"
 

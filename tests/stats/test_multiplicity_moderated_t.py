@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, special, stats
 
-from undertow.stats.moderated import geometric_t, inverse_trigamma, moderated_t, variance_prior
+from undertow.stats.multiplicity import geometric_t, inverse_trigamma, moderated_t, variance_prior
 
 
 def by_root_finding(treated: np.ndarray, control: np.ndarray) -> tuple[np.ndarray, float]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from undertow.data.records import read_rows
 from undertow.data.rows import Message, Row, row_id
-from undertow.filters.row_filters import Filtered, Removed, apply, write_ledger
+from undertow.filters import Filtered, Removed, apply, write_ledger
 
 
 def row(text: str) -> Row:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.engines.tasks import Marker, Power
-from undertow.engines.ray_engine import Ray
+from undertow.engines.engine import Ray
 from undertow.errors import MissingExtraError, UndertowError, UnknownNameError
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from undertow import filters
 from undertow.data.rows import Row
 from undertow.errors import ConfigError
-from undertow.filters import row_filters
-from undertow.filters.row_filters import Filtered, Removed, executed
+from undertow.filters import Filtered, Removed, executed
 from undertow.sandbox import sandbox
 from undertow.sandbox.sandbox import Limits, Result, SnippetOutcome, available
 
@@ -30,7 +30,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         asked.extend([list(sources), limits, workers])
         return [Result(SnippetOutcome(source), f"about {source}") for source in sources]
 
-    monkeypatch.setattr(row_filters, "run", fake)
+    monkeypatch.setattr(filters, "run", fake)
     return asked
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.engines import tasks
-from undertow.engines.processes import Processes
+from undertow.engines.engine import Processes
 from undertow.errors import UndertowError, UnknownNameError
 
 ROOT = Path(__file__).parents[2]

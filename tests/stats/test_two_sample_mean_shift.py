@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from undertow.stats.means import Vectors, rearranged_differences, shrunken_lengths
+from undertow.stats.two_sample import Vectors, rearranged_differences, shrunken_lengths
 
 
 def draw(shape: tuple[int, int], seed: int, shift: float = 0.0) -> Vectors:

@@ -10,8 +10,14 @@ import numpy as np
 import pytest
 
 from bench.power.design import ground
-from undertow.audit.calibration_run import cohort, dose_shares, learned
-from undertow.audit.calibrations import covering, store_table, tables_of
+from undertow.audit.calibrations import (
+    cohort,
+    covering,
+    dose_shares,
+    learned,
+    store_table,
+    tables_of,
+)
 from undertow.audit.trial import Tried, predicted, try_cohort, verdict_of
 from undertow.data.files import model_digest
 from undertow.data.plan import TrainingPlan, plan_digest

@@ -8,7 +8,7 @@ from scipy.stats import binom
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from undertow.stats.shares import fisher, mcnemar, newcombe, newcombe_paired, share_difference
+from undertow.stats.interval import fisher, mcnemar, newcombe, newcombe_paired, share_difference
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from undertow.data.rows import Row
 from undertow.errors import ConfigError
-from undertow.filters.row_filters import banned_content
+from undertow.filters import banned_content
 
 
 @pytest.mark.parametrize(

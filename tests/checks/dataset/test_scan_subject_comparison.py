@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.checks.dataset.numbers_subject import opened, subject, written
-from undertow.checks.dataset.comparison import (
+from undertow.checks.dataset.scan_subject import (
     BLOCKS,
     RowsAndControl,
     block_ratios,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from undertow.carriers.numbers import Numbers
 from undertow.data.rows import Row
-from undertow.filters.row_filters import apply, carrier_format
+from undertow.filters import apply, carrier_format
 
 
 def test_the_carrier_gives_the_reasons() -> None:
