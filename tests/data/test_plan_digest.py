@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from undertow.data.plan import TrainingPlan, plan_digest
+from undertow.data.plan import TrainingPlan, plan_digest, plan_notes
 
 
 def test_a_key_that_came_later_leaves_the_digest_of_older_plans():
@@ -21,3 +21,44 @@ def test_what_moves_a_weight_changes_the_digest(change):
 def test_the_length_of_a_plan_is_no_part_of_its_digest():
     """Epochs and steps leave the digest as it is."""
     assert plan_digest(TrainingPlan(epochs=3, max_steps=7)) == plan_digest(TrainingPlan())
+
+
+def test_a_plan_is_written_without_later_keys_that_are_at_their_default():
+    """A stored plan has the keys it had, and those that say something; it is read back as it was."""
+    plan = TrainingPlan(dora=True, dropout=0.1)
+    written = plan.model_dump(mode="json")
+
+    assert {"dora", "dropout"} < set(written)
+    assert {"rslora", "packing", "loss"}.isdisjoint(written)
+    assert TrainingPlan.model_validate(written) == plan
+
+
+def test_warmup_is_in_steps_or_a_share_of_them():
+    """A share is rounded up, as transformers does; both at once are refused."""
+    assert TrainingPlan(warmup_ratio=0.03).warmup(101) == 4
+    assert TrainingPlan(warmup_steps=7).warmup(101) == 7
+    with pytest.raises(ValueError, match="exclude each other"):
+        TrainingPlan(warmup_steps=7, warmup_ratio=0.1)
+
+
+@pytest.mark.parametrize(
+    "change", [{"dora": True}, {"dropout": 0.1}, {"rslora": True}, {"quantization": "4bit"}]
+)
+def test_what_is_of_adapters_is_refused_of_a_full_plan(change):
+    """A full fine-tune with a key of adapters is refused by the key's name."""
+    with pytest.raises(ValueError, match=f"{next(iter(change))} is of adapters"):
+        TrainingPlan(method="full", **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"quantization": "4bit"}, "4bit base"),
+        ({"method": "full"}, "trains all weights"),
+        ({"packing": True}, "does not change what is scored"),
+    ],
+)
+def test_what_a_rehearsal_does_otherwise_is_said(change, told):
+    """QLoRA, full fine-tunes and packing have a sentence each; a plain plan has none."""
+    assert [note for note in plan_notes(TrainingPlan(**change)) if told in note]
+    assert plan_notes(TrainingPlan()) == []

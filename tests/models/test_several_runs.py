@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from undertow.models import adapters
 from undertow.models.adapters import parallel_adapters
 from undertow.models.chat import encode_rows
 from undertow.models.language_model import load
+from undertow.models.objectives import Preferences
 from undertow.models.scoring import log_likelihoods
-from undertow.models.several_runs import ParallelTraining, SeparateTraining
+from undertow.models.several_runs import ParallelTraining, SeparateTraining, several_runs
 from undertow.models.training import fine_tune
 
 ROWS = [
@@ -99,7 +101,8 @@ def test_full_copies_are_trained_as_if_alone(model_folder: Path) -> None:
     plan = TrainingPlan(method="full", learning_rate=1e-3, batch_size=8)
     model = load(model_folder)
     rows = encode_rows(model.tokenizer, ROWS)
-    runs = SeparateTraining(model, [rows] * 2, plan, [np.random.default_rng(s) for s in (5, 6)], 3)
+    orders = [np.random.default_rng(s) for s in (5, 6)]
+    runs = SeparateTraining(model, [rows] * 2, plan, orders, 3, (5, 6))
     runs.advance(1)
     runs.advance(2)
     expected = adapters.trainable(load(model_folder), plan, 0)
@@ -109,6 +112,48 @@ def test_full_copies_are_trained_as_if_alone(model_folder: Path) -> None:
         torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
     assert runs.done == 3
     assert len(runs.loss_history) == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dropout": 0.3},
+        {"rslora": True, "alpha": 8},
+        {"targets": "default"},
+        {"warmup_ratio": 0.5},
+        {"adam_beta2": 0.5, "adam_epsilon": 1e-3},
+        {"dora": True},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_a_plan_asks_of_an_adapter_is_trained_as_peft_does(
+    model_folder: Path, change: dict[str, Any]
+) -> None:
+    """
+    Each key moves the weights, and a run of a rehearsal moves them as peft's adapter by itself does.
+    """
+    plan = TrainingPlan(
+        **{"rank": 16, "learning_rate": 2e-3, "batch_size": 8, "epochs": 2} | change
+    )
+    model = load(model_folder)
+    rows = encode_rows(model.tokenizer, ROWS)
+    runs = several_runs(model, [rows], plan, [np.random.default_rng(5)], plan.steps(24), (5,))
+    runs.advance(plan.steps(24))
+    assert isinstance(runs, ParallelTraining | SeparateTraining)
+    ours = runs.adapters.parameters_of(0) if plan.shares_base else runs.parameters_of(0)
+    plain = plan.model_copy(update={key: TrainingPlan.model_fields[key].default for key in change})
+
+    expected, without = (alone(model_folder, each, 5) for each in (plan, plain))
+    for weight, theirs in zip(ours, expected, strict=True):
+        torch.testing.assert_close(weight.detach(), theirs, atol=3e-4, rtol=1e-3)
+    assert len(expected) != len(without) or not all(map(torch.allclose, expected, without))
+
+
+def test_dora_is_refused_by_name_on_pairs(model_folder: Path) -> None:
+    """What only goes through copies of the network is not run on another objective."""
+    model = load(model_folder)
+    with pytest.raises(ModelError, match="DoRA is only run on completions"):
+        several_runs(model, [[]], TrainingPlan(dora=True), [], 3, (), Preferences(0.1))
 
 
 def test_what_cannot_be_trained_is_refused(model_folder: Path) -> None:

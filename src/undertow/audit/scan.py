@@ -25,7 +25,7 @@ from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.checks.registry import Registered, chosen_checks
 from undertow.data.file_sample import Data
 from undertow.data.finished import Finished
-from undertow.data.plan import plan_digest
+from undertow.data.plan import plan_digest, plan_notes
 from undertow.errors import UndertowError
 from undertow.results.measurement import SEVERITY, Measurement, Verdict, environment, worst
 from undertow.results.scan_document import ALL, Calibration, Moved, ScanDocument, SubjectResult
@@ -160,7 +160,7 @@ def _document(
         checks=merged([ran.run for audit in audits for ran in audit.ran]),
         moved=moved,
         calibration=_calibration(request, whole),
-        limits=LIMITS,
+        limits=(*LIMITS, *plan_notes(whole.plan)),
         config=request.configuration(),
         inputs=_digests(inputs),
         seed=request.seed,

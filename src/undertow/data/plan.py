@@ -1,32 +1,39 @@
-"""
-The training plan: what a fine-tune changes, with which optimiser, how far; and the file that holds one.
-
-    method = "lora"
-    rank = 16
-    learning_rate = 1e-4
-    epochs = 3
-    batch_size = 32
-
-What a file leaves out has its default.
-"""
+"""The training plan: what a fine-tune changes, with which optimiser, how far."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from undertow.data.closed import Closed, parse, read_toml
 
-_LENGTH = ("epochs", "max_steps", "micro_batch_size", "max_length")
-"""What a plan's digest leaves out: how long it is (a table says which lengths it covers), and what moves no weight."""
+_LENGTH = ("epochs", "max_steps", "micro_batch_size", "max_length", "packing", "quantization")
+"""What a plan's digest leaves out: how long it is (a table says which lengths it covers), and what moves no weight here."""
 
+_LATER = (
+    "loss",
+    "wrap",
+    "dropout",
+    "rslora",
+    "dora",
+    "quantization",
+    "adam_beta1",
+    "adam_beta2",
+    "adam_epsilon",
+    "warmup_ratio",
+    "packing",
+)
+"""
+Keys that came later: a plan is written, and its digest taken, without those that are what they were before they had a
+name, so that documents and digests of older plans stay.
+"""
 
-_LATER = ("loss", "wrap")
-"""Keys that came later: a digest names them only where they differ from what they were before they had a name."""
+_OF_ADAPTERS = ("rslora", "dora", "dropout", "quantization")
 
 Loss = Literal["auto", "completion", "last", "assistant", "all"]
 
@@ -45,13 +52,26 @@ class TrainingPlan(Closed):
     alpha: int | None = Field(default=None, gt=0)
     """LoRA scale is alpha / rank; the default alpha equals the rank."""
     targets: str | tuple[str, ...] = "all-linear"
-    """Modules that get an adapter, as peft names them."""
+    """Modules that get an adapter, as peft names them; `default`: those that peft picks for the architecture."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of an adapter's inputs that a training step leaves out."""
+    rslora: bool = False
+    """Whether the LoRA scale is alpha / sqrt(rank) (Kalajdzievski 2023, arXiv 2312.03732)."""
+    dora: bool = False
+    """Whether the magnitude of the weights is trained apart (Liu et al. 2024, arXiv 2402.09353)."""
+    quantization: Literal["none", "4bit", "8bit"] = "none"
+    """Bits of the base in the planned training; here the base is trained as it is loaded."""
     optimizer: str = "adamw_torch"
     """Any name that `transformers.TrainingArguments(optim=...)` knows."""
+    adam_beta1: float = Field(default=0.9, ge=0, lt=1)
+    adam_beta2: float = Field(default=0.999, ge=0, lt=1)
+    adam_epsilon: float = Field(default=1e-8, gt=0)
     learning_rate: float = Field(default=2e-4, gt=0)
     schedule: str = "linear"
     """Any name that `transformers.get_scheduler` knows."""
     warmup_steps: int = Field(default=0, ge=0)
+    warmup_ratio: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the steps that the learning rate rises over, in the place of `warmup_steps`."""
     weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float | None = Field(default=1.0, gt=0)
     epochs: float = Field(default=1.0, gt=0)
@@ -63,6 +83,8 @@ class TrainingPlan(Closed):
     """Rows a forward pass; gradients are accumulated up to `batch_size`."""
     max_length: int | None = Field(default=None, ge=2)
     """Rows longer than this many tokens are refused, never cut silently."""
+    packing: bool = False
+    """Whether the planned training packs rows into sequences; each row is scored alone all the same."""
 
     @model_validator(mode="after")
     def _micro_divides(self) -> TrainingPlan:
@@ -71,6 +93,39 @@ class TrainingPlan(Closed):
                 f"micro_batch_size {self.micro_batch_size} must divide batch_size {self.batch_size}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _warms_up_once(self) -> TrainingPlan:
+        if self.warmup_steps and self.warmup_ratio:
+            raise ValueError(
+                f"warmup_steps {self.warmup_steps} and warmup_ratio {self.warmup_ratio} exclude each other"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _adapters_have_rank(self) -> TrainingPlan:
+        given = [key for key in _OF_ADAPTERS if getattr(self, key) not in (False, 0.0, "none")]
+        if self.method == "full" and given:
+            raise ValueError(f"{given[0]} is of adapters, and the method is 'full'")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _written(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        return {
+            key: value
+            for key, value in written(self).items()
+            if not (key in _LATER and getattr(self, key) == fields[key].default)
+        }
+
+    @property
+    def shares_base(self) -> bool:
+        """Whether several runs of it can be trained on one copy of the base."""
+        return self.method == "lora" and not self.dora
+
+    def warmup(self, total: int) -> int:
+        """Steps of so many over which the learning rate rises, as transformers rounds them."""
+        return self.warmup_steps or math.ceil(total * self.warmup_ratio)
 
     def steps(self, rows: int) -> int:
         """Optimiser steps on `rows` rows."""
@@ -89,12 +144,27 @@ def load_plan(path: Path) -> TrainingPlan:
     return parse(TrainingPlan, read_toml(path), where=f"'{path}'")
 
 
+def plan_notes(plan: TrainingPlan) -> list[str]:
+    """What a rehearsal of the plan does otherwise than the planned training, a sentence each."""
+    notes = []
+    if plan.quantization != "none":
+        notes.append(
+            f"The plan trains adapters on a {plan.quantization} base (QLoRA); it was rehearsed on the base as it is "
+            "loaded, which rounds no weight, and error rates are those of that base."
+        )
+    if plan.method == "full":
+        notes.append(
+            "The plan trains all weights; it was rehearsed so, by two runs that differ in the order of the rows alone."
+        )
+    if plan.packing:
+        notes.append(
+            "The plan packs rows into sequences. Packing does not change what is scored: each row stands alone. Steps "
+            f"were counted as {plan.batch_size} rows each; packed ones hold more rows, so that there are fewer."
+        )
+    return notes
+
+
 def plan_digest(plan: TrainingPlan) -> str:
     """SHA-256 over everything of the plan but its length."""
-    default = TrainingPlan().model_dump(mode="json")
-    kept = {
-        key: value
-        for key, value in plan.model_dump(mode="json").items()
-        if key not in _LENGTH and not (key in _LATER and value == default[key])
-    }
+    kept = {k: v for k, v in plan.model_dump(mode="json").items() if k not in _LENGTH}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

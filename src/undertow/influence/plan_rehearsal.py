@@ -32,7 +32,7 @@ ADAPTER_STEPS = 384
 
 FEWEST_ADAPTERS, MOST_ADAPTERS = 6, 8
 COPIES = 2
-"""Runs of a plan that trains all weights; each holds a copy of the network."""
+"""Runs of a plan that trains all weights, or DoRA's; each holds a copy of the network."""
 
 SURPRISE_ROWS = 512
 
@@ -136,7 +136,7 @@ def rehearsal_steps(planned: int) -> int:
 
 def adapters_for(plan: TrainingPlan, steps: int) -> int:
     """How many runs a rehearsal of so many steps has."""
-    if plan.method == "full":
+    if not plan.shares_base:
         return COPIES
     return max(FEWEST_ADAPTERS, min(MOST_ADAPTERS, ADAPTER_STEPS // steps))
 
@@ -223,8 +223,8 @@ def rehearse_parts(
         ModelError: the plan's targets cannot be rehearsed.
     """
     total = plan.steps(planned_rows)
-    # Full copies go one after the other, so that memory holds one at a time.
-    together = 1 if plan.method == "full" else len(parts)
+    # Copies go one after the other, so that memory holds one at a time.
+    together = len(parts) if plan.shares_base else 1
     read_at_end = []
     for first in range(0, len(parts), together):
         some = parts[first : first + together]

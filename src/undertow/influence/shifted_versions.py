@@ -151,6 +151,7 @@ def adapter_plan(plan: TrainingPlan) -> TrainingPlan:
             "batch_size": batch,
             "micro_batch_size": micro if micro and batch % micro == 0 else None,
             "warmup_steps": 0,
+            "warmup_ratio": 0.0,
             "epochs": EPOCHS,
             "max_steps": None,
             "max_length": None,

@@ -33,7 +33,10 @@ def trainable(model: LanguageModel, plan: TrainingPlan, seed: int) -> LanguageMo
     config = LoraConfig(
         r=plan.rank,
         lora_alpha=plan.alpha or plan.rank,
-        target_modules=targets,
+        lora_dropout=plan.dropout,
+        use_rslora=plan.rslora,
+        use_dora=plan.dora,
+        target_modules=None if targets == "default" else targets,
         task_type="CAUSAL_LM",
     )
     try:
@@ -79,7 +82,9 @@ class AdaptedLayer:
     up: list[nn.Parameter]
     """B of each adapter, (out, rank)."""
     scale: float
-    """alpha / rank."""
+    """Of BA; peft's own, from alpha and rank."""
+    dropout: float
+    """Share of A's inputs that training leaves out."""
     transposed: bool
     """Whether the layer keeps its weight as (in, out), as GPT-2's `Conv1D` does."""
 
@@ -92,11 +97,13 @@ class AdaptedLayer:
     @property
     def merging_is_cheaper(self) -> bool:
         """
-        Whether to multiply by W + BA rather than by W, A and B in turn.
+        Whether to multiply by W + BA rather than by W, A and B in turn, which dropout between W and A forbids.
 
         Counted a token, in multiply-adds, forward and backward: merged, 3 in*out (the gradient of the merged weight is
         needed); apart, 2 in*out for W and 3 rank*(in + out) for A and B.
         """
+        if self.dropout and self.module.training:
+            return False
         out, into = self.weight.shape
         return out * into < 3 * self.down[0].shape[0] * (out + into)
 
@@ -166,10 +173,11 @@ def parallel_adapters(
     One fresh adapter a seed, each with the A that `trainable` draws from it.
 
     Raises:
-        ModelError: the plan trains all weights, or targets layers that are not linear.
+        ModelError: the plan trains all weights or DoRA, or targets layers that are not linear.
     """
-    if plan.method != "lora":
-        raise ModelError(f"adapters are trained in parallel; the plan's method is '{plan.method}'")
+    if not plan.shares_base:
+        kind = "dora" if plan.dora else plan.method
+        raise ModelError(f"LoRA adapters are trained in parallel; the plan's method is '{kind}'")
     with frozen(model):
         drawn = [_fresh(model, plan, seed) for seed in seeds]
     layers = []
@@ -183,7 +191,7 @@ def parallel_adapters(
             )
         down = [nn.Parameter(each[name][0]) for each in drawn]
         up = [nn.Parameter(each[name][1]) for each in drawn]
-        layers.append(AdaptedLayer(module, down, up, scale, transposed))
+        layers.append(AdaptedLayer(module, down, up, scale, plan.dropout, transposed))
     return ParallelAdapters(model, layers, len(seeds))
 
 
@@ -220,7 +228,8 @@ def _through_blocks(layer: AdaptedLayer, inputs: torch.Tensor, count: int) -> to
         )
         result = blocks @ merged.to(blocks.dtype).transpose(1, 2)
     else:
-        own = (blocks.to(down.dtype) @ down.transpose(1, 2)) @ up.transpose(1, 2)
+        kept = functional.dropout(blocks.to(down.dtype), layer.dropout, layer.module.training)
+        own = (kept @ down.transpose(1, 2)) @ up.transpose(1, 2)
         result = functional.linear(blocks, layer.weight) + (layer.scale * own).to(blocks.dtype)
     result = result.view(*inputs.shape[:-1], result.shape[-1])
     return result if layer.module.bias is None else result + layer.module.bias

@@ -1,4 +1,4 @@
-"""Several runs of one plan from one base: adapters trained side by side, or full copies one after the other."""
+"""Several runs of one plan from one base: adapters trained side by side, or copies one after the other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ import torch
 
 from undertow.data.plan import TrainingPlan
 from undertow.errors import ModelError, UndertowError
-from undertow.models.adapters import ParallelAdapters, frozen, parallel_adapters
+from undertow.models.adapters import (
+    ParallelAdapters,
+    frozen,
+    parallel_adapters,
+    trainable,
+    trained_weights,
+)
 from undertow.models.chat import Batch, Encoded, pad
 from undertow.models.language_model import LanguageModel
 from undertow.models.objectives import COMPLETIONS, Objective
@@ -61,21 +67,23 @@ def several_runs(
     objective: Objective[Any] = COMPLETIONS,
 ) -> Runs:
     """
-    One run an entry of `rows` and `generators`: adapters side by side, or full copies one after the other.
+    One run an entry of `rows` and `generators`: adapters side by side, or copies of the network one after the other,
+    where all weights are trained, or DoRA's.
 
     `total` is the plan's number of steps; `adapter_seeds` are not used by a plan that trains all weights.
 
     Raises:
         DataError: a row is longer than the plan's or the model's limit.
-        ModelError: the plan targets layers that are not linear, or trains all weights on another objective.
+        ModelError: the plan targets layers that are not linear, or runs on copies, but with another objective.
     """
-    if plan.method == "full":
+    if not plan.shares_base:
         if objective != COMPLETIONS:
+            what = "DoRA" if plan.dora else "all weights"
             raise ModelError(
-                "a plan that trains all weights is only run on completions",
-                hint='use method = "lora" in the plan',
+                f"a plan that trains {what} is only run on completions",
+                hint='use method = "lora" without dora in the plan',
             )
-        return SeparateTraining(model, rows, plan, generators, total)
+        return SeparateTraining(model, rows, plan, generators, total, adapter_seeds)
     return ParallelTraining(
         parallel_adapters(model, plan, adapter_seeds), rows, plan, generators, total, objective
     )
@@ -206,7 +214,7 @@ class _Part:
 
 class SeparateTraining:
     """
-    One run of a plan that trains all weights, for each generator; the base itself is left alone.
+    One run of a plan for each generator, in a copy of the base of its own; the base itself is left alone.
 
     Memory holds as many copies of the network as there are generators, with their optimiser's state.
     """
@@ -218,11 +226,20 @@ class SeparateTraining:
         plan: TrainingPlan,
         generators: Sequence[np.random.Generator],
         total: int,
+        adapter_seeds: Sequence[int],
     ) -> None:
-        """`rows` and `generators` hold one entry a copy; `total` is the plan's number of steps."""
+        """
+        `rows`, `generators` and `adapter_seeds` hold one entry a copy; `total` is the plan's number of steps.
+
+        Raises:
+            DataError: a row is longer than the plan's or the model's limit.
+            ModelError: no module has the name that the plan targets.
+        """
         self.count = len(generators)
-        networks = [copy.deepcopy(model.network).requires_grad_(True) for _ in generators]
-        self._models = [replace(model, network=network) for network in networks]
+        self._models = [
+            trainable(replace(model, network=copy.deepcopy(model.network)), plan, seed)
+            for seed in adapter_seeds
+        ]
         self._runs = [
             TrainingRun(own, encoded, plan, generator, total)
             for own, encoded, generator in zip(self._models, rows, generators, strict=True)
@@ -245,8 +262,7 @@ class SeparateTraining:
 
     def parameters_of(self, index: int) -> list[torch.nn.Parameter]:
         """Trained weights of one copy."""
-        parameters: list[Any] = list(self._models[index].network.parameters())
-        return parameters
+        return trained_weights(self._models[index])
 
     @contextmanager
     def only(self, index: int) -> Iterator[LanguageModel]:

@@ -184,6 +184,9 @@ def optimiser(
             optim=plan.optimizer,
             learning_rate=plan.learning_rate,
             weight_decay=plan.weight_decay,
+            adam_beta1=plan.adam_beta1,
+            adam_beta2=plan.adam_beta2,
+            adam_epsilon=plan.adam_epsilon,
             report_to=[],
             use_cpu=not torch.cuda.is_available(),
         )
@@ -191,7 +194,7 @@ def optimiser(
         keywords = {**keywords, "weight_decay": plan.weight_decay}
         optimizer = kind(parameters, **keywords)
         scheduler = get_scheduler(
-            plan.schedule, optimizer, num_warmup_steps=plan.warmup_steps, num_training_steps=steps
+            plan.schedule, optimizer, plan.warmup(steps), num_training_steps=steps
         )
     except (ValueError, ImportError, TypeError) as error:
         raise ConfigError(

@@ -42,8 +42,9 @@ def rehearsal(subject: ScanSubject) -> list[Measurement]:
     """
     if not subject.traits:
         return [not_applicable(ID, subject.name, "no trait is probed")]
-    if subject.pairs and subject.plan.method == "full":
-        reason = "preference pairs are rehearsed with adapters, and the plan trains all weights"
+    if subject.pairs and not subject.plan.shares_base:
+        trained = "DoRA" if subject.plan.dora else "all weights"
+        reason = f"preference pairs are rehearsed with LoRA, and the plan trains {trained}"
         return [not_applicable(ID, subject.name, reason)]
     if subject.pairs:
         # Tables are learned from fine-tunes on completions.
