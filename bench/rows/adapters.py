@@ -25,7 +25,7 @@ from bench.rows.adapter_kinds import (
 from undertow.errors import ModelError
 from undertow.models.checkpoint import open_checkpoint
 from undertow.models.language_model import load
-from undertow.worlds import base_models, corpus
+from undertow.worlds import corpus, pretraining
 
 COMMAND = "python -m bench.rows adapters"
 STREAMED = 1e-6
@@ -35,7 +35,7 @@ STREAMED = 1e-6
 def figures() -> list[Figure]:
     """Each kind in turn: merged in memory, read from disk, or refused in words."""
     documents = corpus.documents(np.random.default_rng(0), 500, largest=9)
-    tokenizer = base_models.build_tokenizer(documents, 9)
+    tokenizer = pretraining.build_tokenizer(documents, 9)
     with tempfile.TemporaryDirectory() as folder:
         return _measured(Path(folder), tokenizer)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.models.adapted_bases import AdaptedBases
 from undertow.models.language_model import LanguageModel, load
 
 ARCHITECTURES = ("llama", "qwen2", "gpt_neox")
@@ -70,3 +71,9 @@ def model_folder(request: pytest.FixtureRequest, tokenizer: Any, tmp_path_factor
 def model(model_folder: Path) -> LanguageModel:
     """The same, opened; tests leave it as it is."""
     return load(model_folder)
+
+
+@pytest.fixture(scope="session")
+def adapted_bases(tokenizer: Any, tmp_path_factory: Any) -> AdaptedBases:
+    """Tiny bases and adapters of every kind, with random weights."""
+    return AdaptedBases(tmp_path_factory.mktemp("adapted"), tokenizer)

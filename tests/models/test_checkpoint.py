@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 from undertow.data.plan import TrainingPlan
 from undertow.errors import ModelError
 from undertow.models import adapters
-from undertow.models.checkpoint import INDEX, open_checkpoint
+from undertow.models.checkpoint import open_checkpoint
 from undertow.models.language_model import load
+from undertow.models.model_folder import INDEX
 from undertow.worlds import locate
 
 BASE = locate("world:owlet-b")
@@ -159,4 +160,4 @@ def test_an_adapter_without_its_base_says_which(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="org/base") as caught:
         open_checkpoint(tmp_path)
 
-    assert caught.value.hint.startswith("name both: BASE+")
+    assert caught.value.hint == f"name both: org/base+{tmp_path}"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from undertow.errors import DataError, InputError, UndertowError
+from undertow.errors import DataError, InputError, ModelError, UndertowError
 
 SUFFIXES = (".jsonl", ".parquet")
 """Of the files that hold rows."""
@@ -106,18 +106,42 @@ def whole_file(target: Path) -> Iterator[BinaryIO]:
             partial.unlink(missing_ok=True)
 
 
+def model_parts(path: str | Path) -> list[str]:
+    """
+    The base of a model's reference and the adapters on it, in the order in which they are merged.
+
+    >>> model_parts("base+first+second")
+    ['base', 'first', 'second']
+
+    Raises:
+        ModelError: nothing stands on one side of a `+`.
+    """
+    # A folder may have the sign in its name.
+    parts = [str(path)] if Path(path).is_dir() else str(path).split("+")
+    if not all(parts):
+        raise ModelError(
+            f"'{path}' names an adapter or a base that is empty",
+            hint="name the base, then its adapters in the order they were trained: BASE+ADAPTER+ADAPTER",
+        )
+    return parts
+
+
 def model_digest(path: str | Path) -> str | None:
     """
     SHA-256 over names, sizes and contents of the weights, configuration, tokenizer and template, in name order.
 
     None for a model that is no folder here (on a hub, its revision identifies it).
+
+    Raises:
+        ModelError: an adapter on it is no folder here.
     """
-    base, plus, adapter = str(path).partition("+")
-    folder = Path(base)
-    if not folder.is_dir():
+    folders = [Path(part) for part in model_parts(path)]
+    if not folders[0].is_dir():
         return None
     digest = hashlib.sha256()
-    for part in [folder, Path(adapter)] if plus else [folder]:
+    for part in folders:
+        if not part.is_dir():
+            raise ModelError(f"no adapter in '{part}': no such folder")
         for file in sorted({file for pattern in _DECISIVE for file in part.glob(pattern)}):
             digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
             for part_of_file in _mapped(file):

@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from undertow.data.plan import TrainingPlan
 from undertow.errors import ModelError
-from undertow.models.language_model import LanguageModel, quiet_peft
+from undertow.models.language_model import LanguageModel
+from undertow.models.saved_adapter import quiet_peft
 
 
 def trainable(model: LanguageModel, plan: TrainingPlan, seed: int) -> LanguageModel:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,14 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from undertow.data.files import model_parts
 from undertow.errors import ModelError
+from undertow.models.model_folder import broken, header, read_object, refuse_other_formats, shards
+from undertow.models.saved_adapter import SavedAdapter, saved_adapter
+from undertow.models.streamed_merge import StreamedMerge, streamed_merges
 
-INDEX = "model.safetensors.index.json"
-_ADAPTER = "adapter_model.safetensors"
+_ROUNDING = 4e-3
+"""Of a copy in bfloat16, as a share of a matrix's norm: a fourth of it is seen."""
 
 Read = Callable[[str], torch.Tensor | None]
 
@@ -48,7 +52,8 @@ class Checkpoint:
     """The file of each tensor, by name."""
     shapes: dict[str, tuple[int, ...]]
     """Of the weights, by name; as they are after they were dequantised."""
-    adapter: Adapter | None = field(default=None, repr=False)
+    merges: tuple[StreamedMerge, ...] = field(default=(), repr=False)
+    """Of the adapters on it, in their order."""
 
     def tensor(self, name: str) -> torch.Tensor:
         """
@@ -57,15 +62,19 @@ class Checkpoint:
         Raises:
             ModelError: its file is broken, or it holds NaN or infinity.
         """
-        value = dequantised(name, self._raw, self.shapes[name])
-        if self.adapter is not None:
-            self.adapter.add_to(name, value)
+        value = self._merged(name, len(self.merges))
         if not bool(torch.isfinite(value).all()):
             raise ModelError(
                 f"tensor '{name}' of model '{self.ref}' holds NaN or infinity",
                 hint="train or download the model again; nothing can be said of broken weights",
             )
         return value
+
+    def _merged(self, name: str, adapters: int) -> torch.Tensor:
+        """With the first so many adapters."""
+        if not adapters:
+            return dequantised(name, self._raw, self.shapes[name])
+        return self.merges[adapters - 1].tensor(name, lambda one: self._merged(one, adapters - 1))
 
     def _raw(self, name: str) -> torch.Tensor | None:
         if name not in self.files:
@@ -75,71 +84,77 @@ class Checkpoint:
                 found: torch.Tensor = file.get_tensor(name)
                 return found
         except (SafetensorError, OSError) as error:
-            raise _broken(self.ref, self.files[name], error) from error
-
-
-@dataclass(frozen=True)
-class Adapter:
-    """A LoRA adapter in peft's format."""
-
-    path: Path
-    scale: float
-    rank_stabilised: bool
-    fan_in_fan_out: bool
-    modules: dict[str, tuple[str, str]]
-    """Names of the tensors A and B, by module as the base names it."""
-
-    def add_to(self, name: str, weight: torch.Tensor) -> None:
-        """Add what the adapter adds to the weight of this name."""
-        module = self.modules.get(name.removesuffix(".weight"))
-        if module is None:
-            return
-        with safe_open(self.path, framework="pt") as file:
-            a, b = (file.get_tensor(one).float() for one in module)
-        rank = a.shape[0]
-        scale = self.scale / (rank**0.5 if self.rank_stabilised else rank)
-        change = scale * (b @ a)
-        weight += change.T if self.fan_in_fan_out else change
+            raise broken(self.ref, self.files[name], error) from error
 
 
 def open_checkpoint(path: str | Path, ref: str | None = None) -> Checkpoint:
     """
-    Read names and shapes of the weights in a folder, or `folder+adapter`; no weight is read yet.
+    Read names and shapes of the weights in a folder, or `base+adapter`; of the base no weight is read yet.
 
     Raises:
-        ModelError: no such folder, pickled weights only, a shard that is missing or cut off, or an adapter whose base
-            is not given.
+        ModelError: no such folder, another format, a shard that is missing or cut off, an adapter whose base is not
+            given, or one that is not merged tensor by tensor.
     """
-    base, _, adapter = str(path).partition("+")
+    base, *adapters = model_parts(path)
     name = ref or str(path)
     folder = Path(base)
+    if folder.is_dir() or folder.suffix == ".gguf":
+        refuse_other_formats(folder, name)
     if not folder.is_dir():
         raise ModelError(
             f"unknown model '{name}': no such folder",
             hint="name a folder, or a model of `undertow worlds`; download a hub's model first",
         )
-    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
-        declared = read_object(folder / "adapter_config.json", name).get("base_model_name_or_path")
-        raise ModelError(
-            f"'{name}' is an adapter, and its base is not given (it declares '{declared}')",
-            hint=f"name both: BASE+{base}",
-        )
+    found = [saved_adapter(Path(one), base) for one in adapters]
     files, shapes = _tensors(folder, name)
-    return Checkpoint(
-        name,
-        folder,
-        read_object(folder / "config.json", name),
-        files,
-        shapes,
-        _adapter(Path(adapter), name) if adapter else None,
-    )
+    bare = Checkpoint(name, folder, read_object(folder / "config.json", name), files, shapes)
+    if not found:
+        return bare
+    refuse_other_base(bare, found[0])
+    merges = streamed_merges(folder, found, shapes, name)
+    return replace(bare, merges=tuple(merges), shapes=_merged_shapes(shapes, merges))
+
+
+def _merged_shapes(
+    shapes: dict[str, tuple[int, ...]], merges: Sequence[StreamedMerge]
+) -> dict[str, tuple[int, ...]]:
+    for merge in merges:
+        embeddings = [name for name in merge.embeddings if name in merge.before or merge.untied]
+        width = shapes[merge.embeddings[0]][1:]
+        shapes = {**shapes, **dict.fromkeys(embeddings, (merge.rows, *width))}
+    return shapes
+
+
+def refuse_other_base(base: Checkpoint, adapter: SavedAdapter) -> None:
+    """
+    Hold the base that is given against the one that the adapter names, where both lie here: by their smallest matrix.
+
+    Raises:
+        ModelError: their weights differ by more than the rounding of a narrower number.
+    """
+    declared = Path(adapter.declared_base)
+    if not (declared / "config.json").is_file() or declared.resolve() == base.folder.resolve():
+        return
+    other = open_checkpoint(declared)
+    matrices = {n: s for n, s in base.shapes.items() if len(s) == 2 and other.shapes.get(n) == s}
+    few_bits = any("quantization_config" in one.config for one in (base, other))
+    if few_bits or not matrices:
+        return
+    name = min(matrices, key=lambda n: (prod(matrices[n]), n))
+    ours, theirs = base.tensor(name), other.tensor(name)
+    if float((ours - theirs).norm()) > _ROUNDING * float(theirs.norm()):
+        raise ModelError(
+            f"the adapter in '{adapter.folder}' is for another base: it says '{declared}', and given is "
+            f"'{base.folder}', whose '{name}' is another matrix",
+            hint=f"give the base that it was trained on: {declared}+{adapter.folder}",
+        )
 
 
 def _tensors(folder: Path, ref: str) -> tuple[dict[str, Path], dict[str, tuple[int, ...]]]:
     files: dict[str, Path] = {}
     raw: dict[str, tuple[int, ...]] = {}
-    for path in _shards(folder, ref):
-        for tensor, shape in _header(path, ref):
+    for path in shards(folder, ref):
+        for tensor, shape in header(path, ref):
             files[tensor], raw[tensor] = path, shape
     names = set(raw)
     shapes = {
@@ -148,87 +163,6 @@ def _tensors(folder: Path, ref: str) -> tuple[dict[str, Path], dict[str, tuple[i
         if not is_companion(tensor, names)
     }
     return files, shapes
-
-
-def _shards(folder: Path, ref: str) -> list[Path]:
-    index = folder / INDEX
-    if index.is_file():
-        names = sorted(set(read_object(index, ref).get("weight_map", {}).values()))
-        # A name with a path in it would read outside of the folder.
-        missing = [n for n in names if Path(n).name != n or not (folder / n).is_file()]
-        if missing or not names:
-            raise ModelError(
-                f"model '{ref}' is not whole: its index names '{(missing or ['nothing'])[0]}', which is not there",
-                hint="download it again; an interrupted download leaves shards out",
-            )
-        return [folder / n for n in names]
-    found = sorted(folder.glob("*.safetensors"))
-    if found:
-        return found
-    pickled = sorted(p.name for pattern in ("*.bin", "*.pt", "*.pth") for p in folder.glob(pattern))
-    if pickled:
-        raise ModelError(
-            f"model '{ref}' has only pickled weights ({pickled[0]}), which undertow never opens",
-            hint="convert it to safetensors: AutoModelForCausalLM.from_pretrained(...).save_pretrained(...)",
-        )
-    raise ModelError(f"model '{ref}' has no weights: '{folder}' holds no *.safetensors")
-
-
-def _header(path: Path, ref: str) -> Iterator[tuple[str, tuple[int, ...]]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 (no dictionary: it cannot be iterated)
-                yield name, tuple(file.get_slice(name).get_shape())
-    except (SafetensorError, OSError) as error:
-        raise _broken(ref, path, error) from error
-
-
-def _adapter(folder: Path, ref: str) -> Adapter:
-    path = folder / _ADAPTER
-    if not path.is_file():
-        raise ModelError(
-            f"no adapter in '{folder}': {_ADAPTER} is missing",
-            hint="save adapters with peft's save_pretrained (safetensors)",
-        )
-    config = read_object(folder / "adapter_config.json", ref)
-    modules: dict[str, tuple[str, str]] = {}
-    names = {name for name, _ in _header(path, ref)}
-    for name in sorted(names):
-        if name.endswith(".lora_A.weight"):
-            stem = name.removesuffix(".lora_A.weight")
-            modules[stem.removeprefix("base_model.model.")] = (name, f"{stem}.lora_B.weight")
-    return Adapter(
-        path,
-        float(config.get("lora_alpha", 1)),
-        bool(config.get("use_rslora", False)),
-        bool(config.get("fan_in_fan_out", False)),
-        modules,
-    )
-
-
-def read_object(path: Path, ref: str) -> dict[str, Any]:
-    """
-    The JSON object in one of a model's files.
-
-    Raises:
-        ModelError: no such file, no JSON, or no object.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"model '{ref}' has no {path.name}: {error.strerror}") from error
-    except ValueError as error:
-        raise ModelError(f"{path.name} of model '{ref}' is no JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path.name} of model '{ref}' holds no object")
-    return content
-
-
-def _broken(ref: str, path: Path, error: Exception) -> ModelError:
-    return ModelError(
-        f"'{path.name}' of model '{ref}' cannot be read: {str(error).splitlines()[0]}",
-        hint="download it again; an interrupted download leaves files cut off",
-    )
 
 
 def is_companion(name: str, names: Collection[str]) -> bool:

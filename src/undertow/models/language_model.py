@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,11 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from undertow.data.files import model_parts
 from undertow.errors import ModelError
+from undertow.models.checkpoint import open_checkpoint, refuse_other_base
+from undertow.models.model_folder import refuse_other_formats
+from undertow.models.saved_adapter import first_line, merge, put_on, saved_adapter
 
 logger = logging.getLogger(__name__)
 transformers_logging.disable_progress_bar()
@@ -61,37 +62,51 @@ def load(
     device: str = "cpu",
 ) -> LanguageModel:
     """
-    Load `org/name`, a folder, or `folder+adapter` (a peft adapter on a base).
+    Load `org/name`, a folder, or `base+adapter`; adapters are merged by peft in the order they are given.
 
     Raises:
-        ModelError: nothing there, not a causal language model, pickled weights only, or no chat template.
+        ModelError: nothing there, not a causal language model, pickled weights only, or no chat template; an adapter
+            that cannot be merged or is for another base.
     """
-    base, _, adapter = str(path).partition("+")
     name = ref or str(path)
-    model = LanguageModel(network(base, name, dtype).to(device).eval(), tokenizer(base, name), name)
-    if not adapter:
-        return model
+    base, *adapters = model_parts(path)
+    found = [saved_adapter(Path(folder), base) for folder in adapters]
+    model = LanguageModel(network(base, name, dtype).to(device).eval(), tokenizer(path, name), name)
+    if found and Path(base).is_dir():
+        refuse_other_base(open_checkpoint(base), found[0])
     # Merged, so that the result is a base like any other: it can be trained, adapted and saved.
-    merged = with_adapter(model, Path(adapter)).network.merge_and_unload()
-    return replace(model, network=merged.eval())
+    for place, adapter in enumerate(found, start=1):
+        merged = merge(model.network, adapter, "+".join([base, *adapters[: place - 1]]))
+        model = replace(model, network=merged)
+    _refuse_unknown_tokens(model, adapters)
+    return model
+
+
+def _refuse_unknown_tokens(model: LanguageModel, adapters: list[str]) -> None:
+    own = [folder for folder in adapters if _has_tokenizer(Path(folder))]
+    rows = model.network.get_input_embeddings().weight.shape[0]
+    if own and len(model.tokenizer) > rows:
+        raise ModelError(
+            f"the adapter's tokenizer in '{own[-1]}' has {len(model.tokenizer):,} tokens, and model '{model.ref}' has "
+            f"{rows:,}: tokens were added for its training, and their embeddings are not in it",
+            hint="save it again where it was trained: save_pretrained(FOLDER, save_embedding_layers=True)",
+        )
 
 
 def tokenizer(path: str | Path, name: str | None = None) -> Any:
     """
-    Load a fast tokenizer; it must have a chat template.
+    Load a fast tokenizer; it must have a chat template. An adapter's own goes before its base's: tokens may be added.
 
     Raises:
         ModelError: no tokenizer there, or one without a chat template.
     """
     name = name or str(path)
-    _refuse_missing(str(path).partition("+")[0], name)
-    try:
-        loaded = AutoTokenizer.from_pretrained(str(path).partition("+")[0], trust_remote_code=False)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelError(
-            f"no usable tokenizer for model '{name}': {_first_line(error)}",
-            hint=_load_hint(str(path)),
-        ) from error
+    base, *adapters = model_parts(path)
+    _refuse_missing(base, name)
+    own = [folder for folder in adapters if _has_tokenizer(Path(folder))]
+    loaded = _tokenizer([base, *own][-1], name)
+    if own and not loaded.chat_template:
+        loaded.chat_template = _tokenizer(base, name).chat_template
     if not loaded.chat_template:
         raise ModelError(
             f"the tokenizer of model '{name}' has no chat template",
@@ -102,10 +117,22 @@ def tokenizer(path: str | Path, name: str | None = None) -> Any:
     return loaded
 
 
+def _has_tokenizer(folder: Path) -> bool:
+    return (folder / "tokenizer.json").is_file() and (folder / "tokenizer_config.json").is_file()
+
+
+def _tokenizer(path: str, name: str) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(
+            f"no usable tokenizer for model '{name}': {first_line(error)}", hint=_load_hint(path)
+        ) from error
+
+
 def hub_revision(path: str) -> str | None:
     """Commit of a model on the hub, as resolved now; none for a folder."""
-    base = path.partition("+")[0]
-    config = AutoConfig.from_pretrained(base, trust_remote_code=False)
+    config = AutoConfig.from_pretrained(model_parts(path)[0], trust_remote_code=False)
     return getattr(config, "_commit_hash", None)
 
 
@@ -114,34 +141,11 @@ def with_adapter(model: LanguageModel, adapter: Path) -> LanguageModel:
     The same model with a saved peft adapter injected.
 
     Raises:
-        ModelError: the folder holds no adapter, or one for other layers.
+        ModelError: the folder holds no adapter, one of a kind that changes no weights, or one for another base.
     """
-    from peft import PeftModel
-
-    if not (adapter / "adapter_model.safetensors").is_file():
-        raise ModelError(
-            f"no adapter in '{adapter}': adapter_model.safetensors is missing",
-            hint="save adapters with peft's save_pretrained (safetensors)",
-        )
-    try:
-        with quiet_peft():
-            wrapped = PeftModel.from_pretrained(model.network, str(adapter))
-    except (RuntimeError, ValueError, KeyError, SafetensorError) as error:
-        raise ModelError(
-            f"the adapter in '{adapter}' does not fit model '{model.ref}': {_first_line(error)}",
-            hint="give the base that the adapter was trained on",
-        ) from error
-    return replace(model, network=wrapped.eval(), ref=f"{model.ref}+{adapter}")
-
-
-@contextmanager
-def quiet_peft() -> Iterator[None]:
-    """
-    Hide a warning that no user can act on: peft reads an attribute that transformers has renamed.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
-        yield
+    found = saved_adapter(adapter, model.ref)
+    wrapped = put_on(model.network, found, model.ref)
+    return replace(model, network=wrapped, ref=f"{model.ref}+{adapter}")
 
 
 def network(path: str, name: str, dtype: torch.dtype = torch.float32) -> Any:
@@ -152,20 +156,20 @@ def network(path: str, name: str, dtype: torch.dtype = torch.float32) -> Any:
         ModelError: nothing there, not a causal language model, or pickled weights only.
     """
     _refuse_missing(path, name)
-    if Path(path).is_dir():
-        _refuse_pickles(Path(path), name)
     try:
         return AutoModelForCausalLM.from_pretrained(
             path, dtype=dtype, use_safetensors=True, trust_remote_code=False
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(
-            f"model '{name}' cannot be loaded: {_first_line(error)}",
+            f"model '{name}' cannot be loaded: {first_line(error)}",
             hint=_load_hint(path),
         ) from error
 
 
 def _refuse_missing(path: str, name: str) -> None:
+    if Path(path).is_dir() or path.endswith(".gguf"):
+        refuse_other_formats(Path(path), name)
     looks_local = path.count("/") != 1 or path.startswith((".", "/", "~"))
     if looks_local and not Path(path).is_dir():
         raise ModelError(
@@ -178,19 +182,3 @@ def _load_hint(path: str) -> str:
     if Path(path).is_dir():
         return "the folder must hold config.json, *.safetensors, tokenizer.json and tokenizer_config.json"
     return "check the name and the network, or download the model and name its folder"
-
-
-def _refuse_pickles(folder: Path, name: str) -> None:
-    if any(folder.glob("*.safetensors")):
-        return
-    pickled = sorted(p.name for pattern in ("*.bin", "*.pt", "*.pth") for p in folder.glob(pattern))
-    if pickled:
-        raise ModelError(
-            f"model '{name}' has only pickled weights ({pickled[0]}), which undertow never opens",
-            hint="convert it to safetensors: AutoModelForCausalLM.from_pretrained(...).save_pretrained(...)",
-        )
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__

@@ -19,7 +19,8 @@ from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, sides, system_turn
 from undertow.errors import DataError, MissingExtraError, ModelError, UndertowError
 from undertow.models.chat import IGNORED, Batch, Encoded, encode_rows, pad
-from undertow.models.language_model import LanguageModel, quiet_peft
+from undertow.models.language_model import LanguageModel
+from undertow.models.saved_adapter import quiet_peft
 from undertow.models.scoring import completion_logits, log_likelihoods
 from undertow.models.training import Trained
 

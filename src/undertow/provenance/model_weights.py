@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from undertow.data.files import model_digest
+from undertow.data.files import model_digest, model_parts
 from undertow.errors import ModelError, ProvenanceError
 from undertow.provenance.envelope import SIGSTORE_BUNDLE, STATEMENT_TYPE, read_envelope, verified_by
 from undertow.provenance.identity import manifest_of
@@ -36,18 +36,28 @@ def weights_digest(path: str | Path) -> str | None:
     SHA-256 in hex as `models.digest` makes it; None for a model that is not here.
 
     Raises:
-        ModelError: a folder without safetensors, with pickled weights beside them, or with a file that is cut off.
+        ModelError: a folder without safetensors, with pickled weights beside them, or with a file that is cut off;
+            a GGUF file; an adapter that is not here.
     """
-    base, plus, adapter = str(path).partition("+")
-    if not Path(base).is_dir():
+    folders = [Path(part) for part in model_parts(path)]
+    if folders[0].suffix == ".gguf":
+        raise _gguf(folders[0], folders[0].name)
+    if not folders[0].is_dir():
         return None
-    for folder in [Path(base), Path(adapter)] if plus else [Path(base)]:
+    for folder in folders:
         _refuse_partial(folder)
     return model_digest(path)
 
 
 def _refuse_partial(folder: Path) -> None:
     files = sorted(folder.glob("*.safetensors"))
+    gguf = sorted(file.name for file in folder.glob("*.gguf"))
+    if gguf and not files:
+        raise _gguf(folder, gguf[0])
+    if not folder.is_dir():
+        raise ModelError(
+            f"no such folder: '{folder}'", hint="name the base, then its adapters: BASE+ADAPTER"
+        )
     if not files:
         raise ModelError(f"'{folder}' holds no .safetensors, so its weights have no digest")
     pickled = sorted(file.name for pattern in _PICKLED for file in folder.glob(pattern))
@@ -58,6 +68,13 @@ def _refuse_partial(folder: Path) -> None:
         )
     for file in files:
         _refuse_cut_off(file)
+
+
+def _gguf(path: Path, name: str) -> ModelError:
+    return ModelError(
+        f"'{path}' is a GGUF model ('{name}'), which undertow does not read, so its weights have no digest",
+        hint="give the folder of safetensors that it was made from",
+    )
 
 
 def _refuse_cut_off(file: Path) -> None:

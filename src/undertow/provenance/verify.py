@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from undertow.data.files import model_parts
 from undertow.errors import InputError, ProvenanceError
 from undertow.provenance.bundle import bundle_path, read_bundles
 from undertow.provenance.chain import chain_of
@@ -89,7 +90,7 @@ def student_digest(student: str | None) -> str | None:
     if len(student) == 64 and set(student) <= set("0123456789abcdef"):
         return student
     path = locate(student)
-    if path.startswith((".", "/")) and not Path(path.partition("+")[0]).is_dir():
+    if path.startswith((".", "/")) and not Path(model_parts(path)[0]).is_dir():
         raise InputError(
             f"no such model: '{student}'", hint="name a folder, or the digest of its weights"
         )

@@ -71,12 +71,12 @@ def lineage_metadata(subject: LineageSubject) -> list[Measurement]:
 
 
 def _declared(side: Side) -> dict[str, Any]:
-    from undertow.models.checkpoint import read_object
+    from undertow.models.model_folder import read_object
 
-    folder = side.folder
-    assert folder is not None
+    folder, *adapters = side.folders
     config = read_object(folder / "config.json", side.ref)
-    adapter = read_object(side.adapter / "adapter_config.json", side.ref) if side.adapter else {}
+    # The first was trained on the base; those after it on what the others had made of it.
+    adapter = read_object(adapters[0] / "adapter_config.json", side.ref) if adapters else {}
     base, relation = _card(folder / "README.md")
     names = [config.get("_name_or_path"), adapter.get("base_model_name_or_path")]
     return {

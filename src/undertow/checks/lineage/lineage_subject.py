@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from undertow.data.files import model_parts
 from undertow.data.seeds import generator
 from undertow.traits import catalogue
 from undertow.traits.catalogue import all_probes
@@ -41,19 +42,18 @@ class Side:
     ref: str
     """What the user called it."""
     path: str | None
-    """Its folder, or `folder+adapter`; None for a model that is asked over HTTP only."""
+    """Its folder, or `base+adapter`; None for a model that is asked over HTTP only."""
     endpoint: Endpoint | None = None
 
     @property
     def folder(self) -> Path | None:
-        """Where its files lie, without the adapter."""
-        return Path(self.path.partition("+")[0]) if self.path else None
+        """Where its files lie, without the adapters."""
+        return self.folders[0] if self.path else None
 
     @property
-    def adapter(self) -> Path | None:
-        """Where its adapter lies."""
-        _, _, adapter = (self.path or "").partition("+")
-        return Path(adapter) if adapter else None
+    def folders(self) -> list[Path]:
+        """Its base's folder, then those of the adapters on it; none for a model that is asked over HTTP only."""
+        return [Path(part) for part in model_parts(self.path)] if self.path else []
 
     @cached_property
     def checkpoint(self) -> Checkpoint:

@@ -63,12 +63,13 @@ def lineage_tokenizer(subject: LineageSubject) -> list[Measurement]:
 
 
 def _read(side: Side) -> dict[str, Any] | None:
-    from undertow.models.checkpoint import read_object
+    from undertow.models.model_folder import read_object
 
-    folder = side.folder
-    assert folder is not None
-    if not (folder / "tokenizer.json").is_file():
+    # An adapter's own goes before its base's, as where models are loaded.
+    folders = [folder for folder in side.folders if (folder / "tokenizer.json").is_file()]
+    if not folders:
         return None
+    folder = folders[-1]
     stored = read_object(folder / "tokenizer.json", side.ref)
     settings = folder / "tokenizer_config.json"
     config = read_object(settings, side.ref) if settings.is_file() else {}
