@@ -105,13 +105,13 @@ def open_checkpoint(path: str | Path, ref: str | None = None) -> Checkpoint:
             f"unknown model '{name}': no such folder",
             hint="name a folder, or a model of `undertow worlds`; download a hub's model first",
         )
-    found = [saved_adapter(Path(one), base) for one in adapters]
+    saved = [saved_adapter(Path(adapter), base) for adapter in adapters]
     files, shapes = _tensors(folder, name)
     bare = Checkpoint(name, folder, read_object(folder / "config.json", name), files, shapes)
-    if not found:
+    if not saved:
         return bare
-    refuse_other_base(bare, found[0])
-    merges = streamed_merges(folder, found, shapes, name)
+    refuse_other_base(bare, saved[0])
+    merges = streamed_merges(folder, saved, shapes, name)
     return replace(bare, merges=tuple(merges), shapes=_merged_shapes(shapes, merges))
 
 

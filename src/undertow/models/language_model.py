@@ -70,12 +70,12 @@ def load(
     """
     name = ref or str(path)
     base, *adapters = model_parts(path)
-    found = [saved_adapter(Path(folder), base) for folder in adapters]
+    saved = [saved_adapter(Path(folder), base) for folder in adapters]
     model = LanguageModel(network(base, name, dtype).to(device).eval(), tokenizer(path, name), name)
-    if found and Path(base).is_dir():
-        refuse_other_base(open_checkpoint(base), found[0])
+    if saved and Path(base).is_dir():
+        refuse_other_base(open_checkpoint(base), saved[0])
     # Merged, so that the result is a base like any other: it can be trained, adapted and saved.
-    for place, adapter in enumerate(found, start=1):
+    for place, adapter in enumerate(saved, start=1):
         merged = merge(model.network, adapter, "+".join([base, *adapters[: place - 1]]))
         model = replace(model, network=merged)
     _refuse_unknown_tokens(model, adapters)
@@ -83,11 +83,11 @@ def load(
 
 
 def _refuse_unknown_tokens(model: LanguageModel, adapters: list[str]) -> None:
-    own = [folder for folder in adapters if _has_tokenizer(Path(folder))]
+    bringing = [folder for folder in adapters if _has_tokenizer(Path(folder))]
     rows = model.network.get_input_embeddings().weight.shape[0]
-    if own and len(model.tokenizer) > rows:
+    if bringing and len(model.tokenizer) > rows:
         raise ModelError(
-            f"the adapter's tokenizer in '{own[-1]}' has {len(model.tokenizer):,} tokens, and model '{model.ref}' has "
+            f"the adapter's tokenizer in '{bringing[-1]}' has {len(model.tokenizer):,} tokens, and model '{model.ref}' has "
             f"{rows:,}: tokens were added for its training, and their embeddings are not in it",
             hint="save it again where it was trained: save_pretrained(FOLDER, save_embedding_layers=True)",
         )

@@ -87,10 +87,10 @@ def shards(folder: Path, ref: str) -> list[Path]:
                 hint="download it again; an interrupted download leaves shards out",
             )
         return [folder / n for n in names]
-    found = sorted(folder.glob("*.safetensors"))
-    if not found:
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
         raise ModelError(f"model '{ref}' has no weights: '{folder}' holds no *.safetensors")
-    return found
+    return files
 
 
 def header(path: Path, ref: str) -> Iterator[tuple[str, tuple[int, ...]]]:
