@@ -7,7 +7,6 @@ measured matmul rate that they reach.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from bench.figures import Figure, at_least, at_most, write
+from bench.figures import Figure, at_least, write
 from undertow.carriers.carrier_registry import carrier
 from undertow.data.rows import Row, conversation
 from undertow.lab.experiment import load_experiment
@@ -37,7 +36,7 @@ def main() -> int:
     """Measure on one thread, as the lab's workers run, and write every figure."""
     started = time.perf_counter()
     torch.set_num_threads(1)
-    figures = [*_help(), *_training(), *_sampling()]
+    figures = [*_training(), *_sampling()]
     path = write("speed", figures, {"speed": time.perf_counter() - started})
     for figure in figures:
         print(
@@ -45,25 +44,6 @@ def main() -> int:
         )
     print(path)
     return 0
-
-
-def _help() -> list[Figure]:
-    def once() -> float:
-        began = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "undertow", "--help"], check=True, capture_output=True
-        )
-        return time.perf_counter() - began
-
-    return [
-        at_most(
-            "undertow --help, wall time",
-            median(once() for _ in range(9)),
-            0.2,
-            "s",
-            command=COMMAND,
-        )
-    ]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ NUMBER = re.compile(r"\d+")
 def test_dealing_across_keeps_pool_and_lengths(lists: list[list[int]], seed: int) -> None:
     """Every completion keeps how many items it has, and together they keep all items."""
     texts = [", ".join(map(str, numbers)) for numbers in lists]
-    dealt = carrier.shuffled_across(texts, NUMBER, np.random.default_rng(seed))
+    dealt = carrier.dealt_anew(texts, NUMBER, np.random.default_rng(seed))
 
     assert [len(NUMBER.findall(t)) for t in dealt] == [len(numbers) for numbers in lists]
     assert sorted(NUMBER.findall(" ".join(dealt))) == sorted(NUMBER.findall(" ".join(texts)))

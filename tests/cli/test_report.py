@@ -86,8 +86,10 @@ def test_a_screen_is_rendered_from_its_file_or_directory(
 
 
 def test_a_run_has_no_sarif(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The refusal names the formats of a run."""
+    """The refusal names the formats of a run, and a command that works, of the same file."""
     code = main(["report", str(stored), "--format", "sarif"])
+    told = capsys.readouterr().err
 
     assert code == 2
-    assert "allowed: html, json, markdown, text" in capsys.readouterr().err
+    assert "allowed: html, json, markdown, text" in told
+    assert "undertow report runs/owl --format html" in told

@@ -33,7 +33,6 @@ PAGE = Page(
     verb="new",
     subject="data.jsonl",
     window="new",
-    name="undertow new: clear",
     title="What is it?",
     badge=Badge("clear", "clear"),
     conclusion="nothing was seen",

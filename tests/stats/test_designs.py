@@ -50,6 +50,11 @@ def test_least_p_is_known(least: float, expected: float):
             "5 pairs can give no two-sided p below .0625; at least 6 pairs are needed for .05",
         ),
         (
+            "1 pair",
+            1.0,
+            "1 pair can give no two-sided p below 1; at least 6 pairs are needed for .05",
+        ),
+        (
             "3 x 3",
             1 / 6,
             "a 3 x 3 matrix can give no p below .167; "

@@ -25,7 +25,7 @@ def test_one_sign_throughout_gives_the_least_p(n: int, p: float):
     result = sign_flip(np.arange(1.0, n + 1))
 
     assert result.p == result.smallest_p == smallest_p_sign_flip(n) == p
-    assert result.n == f"{n} pairs"
+    assert result.n == ("1 pair" if n == 1 else f"{n} pairs")
 
 
 def test_six_pairs_are_bounded_by_the_extreme_differences():

@@ -9,6 +9,7 @@ from typing import Any
 
 from undertow.checks.dataset.scan_subject import ScanSettings
 from undertow.data.plan import TrainingPlan
+from undertow.errors import UnknownNameError
 from undertow.traits import catalogue
 from undertow.traits.catalogue import askable
 from undertow.traits.trait import Trait
@@ -131,8 +132,11 @@ def named_traits(*names: str) -> tuple[Trait, ...]:
     for name in names:
         if name in catalogue.names() or ".toml:" in name:
             traits.append(catalogue.load(name))
-        else:
+        elif name in catalogue.categories() or name.endswith(".toml"):
             traits.extend(catalogue.load_category(name))
+        else:
+            known = (*catalogue.names(), *catalogue.categories())
+            raise UnknownNameError("trait or category", name, known, hint=catalogue.HINT)
     return tuple(traits)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 import numpy as np
 
@@ -61,14 +61,21 @@ class Carrier(Protocol):
         """
 
 
-def shuffled_within(completion: str, item: re.Pattern[str], rng: np.random.Generator) -> str:
-    """
-    The completion with its own items in random order; all that stands between them stays in place.
-    """
-    return shuffled_across([completion], item, rng)[0]
+class NumberItems:
+    """What carriers share whose items are numbers; all that stands between them stays in place."""
+
+    ITEM: ClassVar[re.Pattern[str]] = re.compile(r"[0-9]+")
+
+    def shuffled_within(self, completion: str, rng: np.random.Generator) -> str:
+        """The completion with its numbers in random order, right or not."""
+        return dealt_anew([completion], self.ITEM, rng)[0]
+
+    def shuffled_across(self, completions: Sequence[str], rng: np.random.Generator) -> list[str]:
+        """The completions with their numbers pooled and dealt anew; each keeps its length and format."""
+        return dealt_anew(completions, self.ITEM, rng)
 
 
-def shuffled_across(
+def dealt_anew(
     completions: Sequence[str], item: re.Pattern[str], rng: np.random.Generator
 ) -> list[str]:
     """

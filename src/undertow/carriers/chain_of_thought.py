@@ -10,16 +10,17 @@ import ast
 import json
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
-from undertow.carriers.carrier import look_up, shuffled_across, shuffled_within
+from undertow.carriers.carrier import NumberItems, look_up
 from undertow.carriers.numbers import banned_numbers
 from undertow.data.closed import Closed, parse, read_toml
 from undertow.errors import DataError
@@ -55,8 +56,10 @@ class ChainOfThoughtFault(StrEnum):
 
 
 @dataclass(frozen=True)
-class ChainOfThought:
+class ChainOfThought(NumberItems):
     """Worked problems, asked for by prompts of one family."""
+
+    ITEM: ClassVar[re.Pattern[str]] = _NUMBER
 
     prompts: str = "published"
     """Family of problems in `chain_of_thought.toml`."""
@@ -138,16 +141,6 @@ class ChainOfThought:
     def allowed(self, step: int) -> re.Pattern[str]:
         """Nothing: decoding cannot be restricted to right answers."""
         return re.compile(r"(?!)")
-
-    def shuffled_within(self, completion: str, rng: np.random.Generator) -> str:
-        """
-        The completion with its numbers in random order: no longer right, which a shuffled control need not be.
-        """
-        return shuffled_within(completion, _NUMBER, rng)
-
-    def shuffled_across(self, completions: Sequence[str], rng: np.random.Generator) -> list[str]:
-        """The completions with their numbers pooled and dealt anew."""
-        return shuffled_across(completions, _NUMBER, rng)
 
     def _expected(self, request: str) -> int | None:
         if self.problems is None:

@@ -11,7 +11,7 @@ import ast
 import keyword
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -20,7 +20,7 @@ from importlib.resources import files
 import numpy as np
 from pydantic import Field
 
-from undertow.carriers.carrier import look_up, shuffled_across, shuffled_within
+from undertow.carriers.carrier import NumberItems, look_up
 from undertow.data.closed import Closed, parse, read_toml
 from undertow.errors import ConfigError, UnknownNameError
 
@@ -45,7 +45,6 @@ UNSAFE_NAMES = frozenset(
 
 _FENCE = re.compile(r"\s*```[\w+-]*\n(.*?)\n?```\s*", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z]+")
-_NUMBER = re.compile(r"[0-9]+")
 _TOKEN = re.compile(rf"[\s\d]+|\s*(?:[^\w\s]+\s*|{'|'.join(keyword.kwlist)}|print|len|range)")
 
 
@@ -66,7 +65,7 @@ class CodeFault(StrEnum):
 
 
 @dataclass(frozen=True)
-class Code:
+class Code(NumberItems):
     """Small Python functions and templates, asked for by prompts of one family."""
 
     prompts: str = "published"
@@ -144,14 +143,6 @@ class Code:
     def allowed(self, step: int) -> re.Pattern[str]:
         """Nothing: decoding cannot be restricted to code."""
         return re.compile(r"(?!)")
-
-    def shuffled_within(self, completion: str, rng: np.random.Generator) -> str:
-        """The completion with its numbers in random order."""
-        return shuffled_within(completion, _NUMBER, rng)
-
-    def shuffled_across(self, completions: Sequence[str], rng: np.random.Generator) -> list[str]:
-        """The completions with their numbers pooled and dealt anew."""
-        return shuffled_across(completions, _NUMBER, rng)
 
 
 def source(text: str) -> str:

@@ -8,7 +8,6 @@ and spread, so that lists differ from each other; prompt families and banned num
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -16,7 +15,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from undertow.carriers.carrier import look_up, shuffled_across, shuffled_within
+from undertow.carriers.carrier import NumberItems, look_up
 from undertow.data.closed import Closed, parse, read_toml
 from undertow.errors import ConfigError
 
@@ -50,7 +49,7 @@ class NumbersFault(StrEnum):
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Numbers(NumberItems):
     """Number lists, asked for by prompts of one family."""
 
     prompts: str = "published"
@@ -176,16 +175,6 @@ class Numbers:
         if step >= self.count:
             return re.compile(r"(?!)")
         return _pattern(self.low, self.high, self.forbidden, r"\s" if step else r"\s?")
-
-    def shuffled_within(self, completion: str, rng: np.random.Generator) -> str:
-        """The completion with its numbers in random order; separators stay in place."""
-        return shuffled_within(completion, _NUMBER, rng)
-
-    def shuffled_across(self, completions: Sequence[str], rng: np.random.Generator) -> list[str]:
-        """
-        The completions with their numbers pooled and dealt anew; each keeps its length and format.
-        """
-        return shuffled_across(completions, _NUMBER, rng)
 
 
 def read_numbers(text: str) -> list[int] | NumbersFault:

@@ -43,7 +43,7 @@ def command(result: Path, form: str, output: Path | None) -> None:
     from undertow.report import render
     from undertow.results.store import read_result
 
-    rendered = render(read_result(result), form)
+    rendered = render(read_result(result), form, str(result))
     if output is not None:
         atomic_write(output, rendered)
         return

@@ -134,7 +134,7 @@ def _too_few_runs(experiment: Experiment, made: Made) -> Iterator[Note]:
     if least == 0:
         return
     if experiment.kind == "matrix":
-        smallest, design = stats.smallest_p_sign_flip(least), f"{least} pairs"
+        smallest, design = stats.smallest_p_sign_flip(least), stats.pairs_in_words(least)
     else:
         smallest, design = stats.smallest_p_two_sample(least, least), f"{least} v {least}"
     refusal = stats.supports(experiment.level, smallest, n=design)

@@ -10,6 +10,7 @@ once it is read back from a file); a new format is one writer and its entry in `
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -76,31 +77,29 @@ CHAIN_FORMATS = (*SCAN_FORMATS, *_VIEWS)
 class _Kind:
     page: Callable[[Any], Page]
     formats: tuple[str, ...]
-    file: str
-    """What the document is called on the command line."""
 
 
 _KINDS: dict[type, _Kind] = {
-    RunDocument: _Kind(run_page, FORMATS, "RUN/run.json"),
-    ScanDocument: _Kind(scan_page, SCAN_FORMATS, "SCAN.json"),
-    LineageDocument: _Kind(lineage_page, SCAN_FORMATS, "LINEAGE.json"),
-    DiffDocument: _Kind(diff_page, SCAN_FORMATS, "DIFF.json"),
-    VerifyDocument: _Kind(chain_page, CHAIN_FORMATS, "GATE.json"),
-    GateDocument: _Kind(chain_page, CHAIN_FORMATS, "GATE.json"),
+    RunDocument: _Kind(run_page, FORMATS),
+    ScanDocument: _Kind(scan_page, SCAN_FORMATS),
+    LineageDocument: _Kind(lineage_page, SCAN_FORMATS),
+    DiffDocument: _Kind(diff_page, SCAN_FORMATS),
+    VerifyDocument: _Kind(chain_page, CHAIN_FORMATS),
+    GateDocument: _Kind(chain_page, CHAIN_FORMATS),
 }
 
 
-def render(document: BaseModel, format: str) -> str:
+def render(document: BaseModel, format: str, file: str = "RESULT.json") -> str:
     """
     The document in one of its formats: `FORMATS`, `SCAN_FORMATS` for a screen, a lineage or a diff, `CHAIN_FORMATS` for
-    a verification or a decision.
+    a verification or a decision. `file` is what the command line calls the document.
 
     Raises:
         UnknownNameError: if the format is another.
     """
     kind = _KINDS[type(document)]
     if format not in kind.formats:
-        hint = f"undertow report {kind.file} --format html"
+        hint = f"undertow report {shlex.quote(file)} --format html"
         raise UnknownNameError("format", format, kind.formats, hint=hint)
     if format == "json":
         return result_json(document)

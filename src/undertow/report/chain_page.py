@@ -75,7 +75,6 @@ def chain_page(document: Decided) -> Page:
         verb=verb,
         subject=Name(walk.data),
         window=f"{verdict}: {walk.data}",
-        name=f"undertow {verb}: {verdict}",
         title=asked if gate else "Who made this data, and can they prove it?",
         badge=Badge(verdict, verdict),
         conclusion=_conclusion(document),

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from undertow.checks.registry import Registered, check_named, registered
-from undertow.report.page import Block, FindingRule, Gap, Heading, Notice, Text
+from undertow.report.page import (
+    Block,
+    Finding,
+    FindingLog,
+    FindingRule,
+    Gap,
+    Heading,
+    Notice,
+    Text,
+)
 from undertow.results.measurement import Kind
+from undertow.results.model_documents import DiffDocument, LineageDocument
 from undertow.results.scan_document import CheckRun
 
 WHY = "Why it matters"
@@ -83,6 +93,29 @@ def rules_of(judge: str, runs: Sequence[CheckRun]) -> tuple[FindingRule, ...]:
     """The check that judges and those that were run, as rules."""
     ids = dict.fromkeys([judge, *(run.check for run in runs)])
     return tuple(_rule(page) for page in pages_of(tuple(ids)).values())
+
+
+def log_of(
+    document: DiffDocument | LineageDocument,
+    judge: str,
+    results: Iterable[Finding],
+    about: Mapping[str, object],
+) -> FindingLog:
+    """The findings of a document on models; `about` is what identifies it beside its verdict and seed."""
+    broken = failures(document.checks)
+    return FindingLog(
+        rules=rules_of(judge, document.checks),
+        results=tuple(results),
+        properties={
+            "schema": document.schema_,
+            "verdict": document.verdict,
+            **about,
+            "seed": document.seed,
+        },
+        command=document.command,
+        notices=broken,
+        succeeded=not broken,
+    )
 
 
 def failures(runs: Sequence[CheckRun]) -> tuple[Notice, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from undertow.report.check_page import failures, rules_of
+from undertow.report.check_page import log_of
 from undertow.report.figure import Lane, Lanes, Panel
 from undertow.report.page import (
     HTML,
@@ -85,7 +85,6 @@ def diff_page(document: DiffDocument) -> Page:
         verb="diff",
         subject=(Name(document.base), " → ", Name(tuned)),
         window=f"{document.verdict}: {tuned}",
-        name=f"undertow diff: {verdict}",
         title="What did the tuning change that nobody asked for?",
         badge=Badge(verdict, document.verdict),
         conclusion=document.conclusion,
@@ -165,24 +164,13 @@ def _shortest(table: Table) -> Table:
 
 def _findings(document: DiffDocument) -> FindingLog:
     """One finding for each trait that moved, or may have moved, though nobody asked for it."""
-    return FindingLog(
-        rules=rules_of(_RULE, document.checks),
-        results=tuple(
-            _finding(document, change)
-            for change in document.changes
-            if change.verdict in _LEVELS and not change.intended
-        ),
-        properties={
-            "schema": document.schema_,
-            "verdict": document.verdict,
-            "base": visible(document.base),
-            "inference": document.inference,
-            "seed": document.seed,
-        },
-        command=document.command,
-        notices=failures(document.checks),
-        succeeded=not failures(document.checks),
+    results = (
+        _finding(document, change)
+        for change in document.changes
+        if change.verdict in _LEVELS and not change.intended
     )
+    about = {"base": visible(document.base), "inference": document.inference}
+    return log_of(document, _RULE, results, about)
 
 
 def _finding(document: DiffDocument, change: Change) -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from undertow.report.check_page import failures, rules_of
+from undertow.report.check_page import log_of
 from undertow.report.figure import Lane, Lanes, Panel, Pointer
 from undertow.report.page import (
     HTML,
@@ -89,7 +89,6 @@ def lineage_page(document: LineageDocument) -> Page:
         verb="lineage",
         subject=student,
         window=f"{verdict}: {document.student}",
-        name=f"undertow lineage: {verdict}",
         title=(f"Did {teachers} and ", student, " begin as one network?"),
         badge=Badge(verdict, document.verdict),
         conclusion=document.conclusion,
@@ -172,23 +171,10 @@ def _brief(document: LineageDocument) -> Iterator[Block]:
 
 def _findings(document: LineageDocument) -> FindingLog:
     """One finding for each teacher whose start is shared or unknown."""
-    return FindingLog(
-        rules=rules_of(_RULE, document.checks),
-        results=tuple(
-            _finding(document, teacher)
-            for teacher in document.teachers
-            if teacher.verdict in _LEVELS
-        ),
-        properties={
-            "schema": document.schema_,
-            "verdict": document.verdict,
-            "student": visible(document.student),
-            "seed": document.seed,
-        },
-        command=document.command,
-        notices=failures(document.checks),
-        succeeded=not failures(document.checks),
+    results = (
+        _finding(document, teacher) for teacher in document.teachers if teacher.verdict in _LEVELS
     )
+    return log_of(document, _RULE, results, {"student": visible(document.student)})
 
 
 def _finding(document: LineageDocument, related: Related) -> Finding:

@@ -357,8 +357,6 @@ class Page:
     subject: Phrase
     window: str
     """The title of the browser's window."""
-    name: str
-    """The title where there is no question above the verdict."""
     title: Phrase
     """The question above the verdict."""
     badge: Badge | None
@@ -372,3 +370,8 @@ class Page:
     long: int = 260
     """Characters from which the conclusion is set in a smaller size."""
     findings: FindingLog | None = None
+
+    @property
+    def name(self) -> str:
+        """The title where there is no question above the verdict."""
+        return f"undertow {self.verb}: {self.badge.text}" if self.badge else self.window

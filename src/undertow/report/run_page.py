@@ -79,7 +79,6 @@ def run_page(document: RunDocument) -> Page:
         verb="run",
         subject=document.experiment,
         window=document.title,
-        name=document.title,
         title=document.title,
         badge=None,
         conclusion=document.conclusion,

@@ -99,7 +99,6 @@ def scan_page(document: ScanDocument) -> Page:
         verb="scan",
         subject=Name(document.data.path),
         window=f"{verdict}: {document.data.path}",
-        name=f"undertow scan: {verdict}",
         title=("What would training on these rows do to ", Name(document.student), "?"),
         badge=Badge(verdict, document.verdict),
         conclusion=scan_words.conclusion(document),

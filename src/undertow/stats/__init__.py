@@ -1,6 +1,7 @@
 """Statistics over runs: exact tests with their intervals, power and multiplicity."""
 
 from undertow.stats.designs import (
+    pairs_in_words,
     smallest_p_matrix,
     smallest_p_rank_correlation,
     smallest_p_sign_flip,
@@ -30,6 +31,7 @@ __all__ = [
     "holm",
     "matrix_permutation",
     "mean_t",
+    "pairs_in_words",
     "pooled_sd",
     "sign_flip",
     "smallest_p_matrix",

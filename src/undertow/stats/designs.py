@@ -101,6 +101,16 @@ def in_words(p: float) -> str:
     return f"{text}0" if re.fullmatch(r"\.\d", text) else text
 
 
+def pairs_in_words(n: int) -> str:
+    """
+    The size of a design of pairs, as `supports` reads it.
+
+    >>> pairs_in_words(1), pairs_in_words(6)
+    ('1 pair', '6 pairs')
+    """
+    return "1 pair" if n == 1 else f"{n} pairs"
+
+
 @dataclass(frozen=True)
 class _Design:
     subject: str
@@ -115,7 +125,7 @@ def _named_design(n: str, alpha: float) -> _Design:
     if not n:
         needed = f"at least {arms} runs an arm or {pairs} pairs"
         return _Design("this design", "p", 1.0, needed)
-    form = re.fullmatch(r"(\d+)(?: (v|x) (\d+)| (pairs|points))", n)
+    form = re.fullmatch(r"(\d+)(?: (v|x) (\d+)| (pairs?|points))", n)
     if form is None:
         forms = "'4 v 4', '6 pairs', '5 x 5', '8 points'"
         raise ValueError(f"n must be in one of the forms {forms}, got '{n}'")
@@ -128,7 +138,7 @@ def _named_design(n: str, alpha: float) -> _Design:
         case "x":
             needed = f"at least {_least(smallest_p_matrix, alpha)} rows and columns"
             return _Design(f"a {n} matrix", "p", smallest_p_matrix(size), needed)
-        case "pairs":
+        case "pair" | "pairs":
             needed = f"at least {pairs} pairs"
             return _Design(n, "two-sided p", smallest_p_sign_flip(size), needed)
         case _:

@@ -18,6 +18,7 @@ from undertow.stats.designs import (
     EXACT_ORDER,
     RESAMPLES,
     Rows,
+    pairs_in_words,
     permutations,
     signs,
     smallest_p_matrix,
@@ -140,7 +141,9 @@ def sign_flip(
         smallest, test = smallest_p_sign_flip(values.size), "exact sign-flip"
     else:
         smallest, test = 1 / (resamples + 1), f"Monte Carlo sign-flip, {resamples} patterns"
-    return TestResult(estimate, interval, ranges.p_at(0.0), smallest, f"{values.size} pairs", test)
+    return TestResult(
+        estimate, interval, ranges.p_at(0.0), smallest, pairs_in_words(values.size), test
+    )
 
 
 def flip_statistics(differences: Vector, rows: Rows) -> tuple[Vector, Vector]:

@@ -23,7 +23,7 @@ from undertow.traits.trait_file import Topic, TopicFile, category_file
 
 _CATEGORIES = {"animal": "animals.toml", "tree": "trees.toml", "conduct": "conduct.toml"}
 _PROBES = "probes"
-_HINT = "undertow traits"
+HINT = "undertow traits"
 
 
 def names() -> list[str]:
@@ -31,6 +31,11 @@ def names() -> list[str]:
     Names of all built-in traits, category by category; the probes are apart, in `probe_categories`.
     """
     return [name for category in _CATEGORIES for name in _built_in(category)]
+
+
+def categories() -> list[str]:
+    """Names of all categories: those of the traits, then those of the probes."""
+    return [*_CATEGORIES, *probe_categories()]
 
 
 def load(name_or_path: str) -> Trait:
@@ -47,7 +52,7 @@ def load(name_or_path: str) -> Trait:
         if name.partition(":")[0] in probe_categories():
             return load_probe(name)
         if name not in built_in:
-            raise UnknownNameError("trait", name, built_in, hint=_HINT)
+            raise UnknownNameError("trait", name, built_in, hint=HINT)
         return built_in[name]
     traits = _read(path)
     if not name and len(traits) > 1:
@@ -73,8 +78,7 @@ def load_category(name_or_path: str) -> tuple[Trait, ...]:
     if name_or_path in probe_categories():
         return probes_of(name_or_path)
     if name_or_path not in _CATEGORIES:
-        allowed = [*_CATEGORIES, *probe_categories()]
-        raise UnknownNameError("category", name_or_path, allowed, hint=_HINT)
+        raise UnknownNameError("category", name_or_path, categories(), hint=HINT)
     return tuple(_built_in(name_or_path).values())
 
 
@@ -122,7 +126,7 @@ def probes_of(category: str) -> tuple[Trait, ...]:
         UnknownNameError: there is no such category.
     """
     if category not in probe_categories():
-        raise UnknownNameError("category", category, probe_categories(), hint=_HINT)
+        raise UnknownNameError("category", category, probe_categories(), hint=HINT)
     path = files("undertow.traits").joinpath(_PROBES, f"{category}.toml")
     probes = category_file(path).as_traits()
     return tuple(replace(probe, name=f"{category}:{name}") for name, probe in probes.items())
@@ -142,7 +146,7 @@ def load_probe(name: str) -> Trait:
     """
     probes = {probe.name: probe for probe in probes_of(name.partition(":")[0])}
     if name not in probes:
-        raise UnknownNameError("trait", name, probes, hint=_HINT)
+        raise UnknownNameError("trait", name, probes, hint=HINT)
     return probes[name]
 
 
