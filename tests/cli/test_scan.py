@@ -124,3 +124,33 @@ def test_a_key_signs_the_verdict_beside_the_data(answered: Answer, tmp_path: Pat
     ((found,), problems) = read_bundles([tmp_path / "rows.jsonl.intoto.jsonl"])
     assert (found.step, found.content.verdict, problems) == ("audit", "passed", [])
     assert main(["scan", "-", *words]) == 2
+
+
+def test_a_trainers_configuration_is_the_plan(
+    answered: Answer, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """What was ignored of it is one line on stderr; its notes and its beta reach the scan."""
+    asked = answered(clear())
+    keys = "stage: dpo\npref_beta: 0.3\nlora_rank: 4\ntemplate: llama3\noutput_dir: o\nplot_loss: true\n"
+    (tmp_path / "dpo.yaml").write_text(keys)
+    main(["scan", "rows.jsonl", "--student", "org/base", "--plan", "dpo.yaml"])
+    [request] = asked
+
+    assert "ignored of dpo.yaml: output_dir, plot_loss\n" in capsys.readouterr().err
+    assert request.plan is not None
+    assert (request.plan.rank, request.beta) == (4, 0.3)
+    assert any("template 'llama3'" in note for note in request.plan_notes)
+
+
+def test_a_key_that_cannot_be_rehearsed_ends_the_scan_before_it_begins(
+    answered: Answer, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """One line of error, one of help, and exit code 2."""
+    asked = answered(clear())
+    (tmp_path / "plan.yaml").write_text("base_model: m\nlearning_rate: 1e-4\noptimizer: muon\n")
+    code = main(["scan", "rows.jsonl", "--student", "org/base", "--plan", "plan.yaml"])
+    error = capsys.readouterr().err.strip().splitlines()
+
+    assert (code, asked) == (2, [])
+    assert len(error) == 2
+    assert "'optimizer' has the value 'muon'" in error[0]

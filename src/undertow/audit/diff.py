@@ -26,13 +26,13 @@ from undertow.checks.tuned.diff_subject import (
     kept,
 )
 from undertow.data.files import model_digest
-from undertow.data.plan import TrainingPlan
+from undertow.data.plan import TrainingPlan, plan_notes
 from undertow.data.records import read_rows
 from undertow.data.seeds import derive, generator
 from undertow.errors import ConfigError, ModelError, NothingLeftError, UndertowError
+from undertow.models.chat import encode_rows
 from undertow.models.language_model import LanguageModel
 from undertow.models.several_runs import several_runs
-from undertow.models.training_sequences import encode_rows
 from undertow.results.measurement import Measurement, Verdict, environment, worst
 from undertow.results.model_documents import Change, DiffDocument
 from undertow.results.scan_document import Moved
@@ -179,7 +179,7 @@ def control_students(
     rows = fitting_rows(list(read_rows(data)), base, plan).rows
     if not rows:
         raise NothingLeftError(f"no row of '{data}' fits the base '{base.ref}'")
-    encoded = encode_rows(base.tokenizer, rows, plan.policy)
+    encoded = encode_rows(base.tokenizer, rows)
     total = plan.steps(len(encoded))
     readings: list[ModelReading] = []
     for start in range(0, count, TOGETHER):
@@ -272,6 +272,8 @@ def _document(
             f"The intervals: {_INFERENCE[subject.inference]}.",
             *([f"The controls: {subject.controls_are}."] if subject.controls_are else []),
             *LIMITS,
+            *(plan_notes(request.plan) if request.plan else []),
+            *request.plan_notes,
         ),
         config={
             "traits": list(request.traits),

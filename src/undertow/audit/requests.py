@@ -33,6 +33,8 @@ class ScanRequest:
     traits: tuple[str, ...] = ()
     """Names or files; those of the calibration, or all that the student can be asked, if empty."""
     plan: TrainingPlan | None = None
+    plan_notes: tuple[str, ...] = ()
+    """What the planned training does otherwise than a rehearsal, as its file says."""
     checks: tuple[str, ...] = ()
     """Ids; all of them if empty."""
     max_rows: int = 8192
@@ -94,6 +96,8 @@ class DiffRequest:
     students: int = 8
     plan: TrainingPlan | None = None
     """Of control students; that of the base's calibration, or `DEFAULT_PLAN`, if not given."""
+    plan_notes: tuple[str, ...] = ()
+    """What the tuning did otherwise than control students are trained, as the plan's file says."""
     traits: tuple[str, ...] = ()
     intended: tuple[str, ...] = ()
     """Traits, categories or files of traits whose change was asked for."""

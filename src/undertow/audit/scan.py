@@ -160,7 +160,7 @@ def _document(
         checks=merged([ran.run for audit in audits for ran in audit.ran]),
         moved=moved,
         calibration=_calibration(request, whole),
-        limits=(*LIMITS, *plan_notes(whole.plan)),
+        limits=(*LIMITS, *plan_notes(whole.plan), *request.plan_notes),
         config=request.configuration(),
         inputs=_digests(inputs),
         seed=request.seed,

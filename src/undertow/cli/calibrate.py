@@ -8,17 +8,12 @@ import click
 
 from undertow.cli.run import engine_options
 from undertow.cli.terminal import Session, one_line, typed_line
+from undertow.cli.verdict_options import plan_option, planned
 
 
 @click.command(name="calibrate")
 @click.option("--student", required=True, metavar="MODEL", help="The base that you would train.")
-@click.option(
-    "--plan",
-    "plan_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Your training plan (TOML); that of the experiment if not given.",
-)
+@plan_option("plan_file", "Your training plan; that of the experiment if not given.")
 @click.option(
     "--like",
     default="owl",
@@ -76,7 +71,6 @@ def command(
     from undertow.audit.calibrations import calibrate, store_table
     from undertow.audit.requests import named_traits
     from undertow.data.files import model_digest
-    from undertow.data.plan import load_plan
     from undertow.engines import choose
     from undertow.errors import ModelError
     from undertow.lab.cohort import Ground
@@ -85,7 +79,8 @@ def command(
 
     session.resumable = True
     experiment = load_experiment(like)
-    plan = load_plan(plan_file) if plan_file else experiment.student
+    loaded = planned(plan_file)
+    plan = loaded.plan if loaded else experiment.student
     digest = model_digest(locate(student))
     if digest is None:
         raise ModelError(

@@ -12,6 +12,8 @@ from undertow.cli.verdict_options import (
     failing_options,
     leave,
     out_option,
+    plan_option,
+    planned,
     ready,
     signing_options,
 )
@@ -49,12 +51,7 @@ FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided"), NEVER
     metavar="N",
     help="Control students that are trained on clean rows.",
 )
-@click.option(
-    "--plan",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="The control students' training plan (TOML): the one that you tuned with.",
-)
+@plan_option("plan_file", "The control students' training plan, the one that you tuned with.")
 @click.option(
     "--traits",
     multiple=True,
@@ -87,7 +84,7 @@ def command(
     keep_controls: Path | None,
     teacher: str | None,
     students: int,
-    plan: Path | None,
+    plan_file: Path | None,
     traits: tuple[str, ...],
     intended: tuple[str, ...],
     checks: tuple[str, ...],
@@ -111,11 +108,11 @@ def command(
     from undertow.audit.diff import diff
     from undertow.audit.eval_logs import diff_logs, is_log
     from undertow.audit.requests import DiffRequest
-    from undertow.data.plan import load_plan
     from undertow.provenance.signed_results import sign_diff
     from undertow.report import render
     from undertow.results.measurement import exit_code
 
+    loaded = planned(plan_file)
     who = ready(keys, public_key, out)
     logs = all(map(is_log, (base, *tuned)))
     request = DiffRequest(
@@ -125,7 +122,8 @@ def command(
         keep_controls=keep_controls,
         teacher=teacher,
         students=students,
-        plan=load_plan(plan) if plan else None,
+        plan=loaded.plan if loaded else None,
+        plan_notes=loaded.notes if loaded else (),
         traits=traits,
         intended=intended,
         checks=checks,

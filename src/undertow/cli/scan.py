@@ -16,6 +16,8 @@ from undertow.cli.verdict_options import (
     made_folder,
     now,
     out_option,
+    plan_option,
+    planned,
     signing,
     signing_options,
     stored,
@@ -54,12 +56,7 @@ FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided", "skipp
     metavar="NAME|FILE",
     help="A trait, a category or a file of traits to probe; may be given again.",
 )
-@click.option(
-    "--plan",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Your training plan (TOML); the calibrated one of the base if not given.",
-)
+@plan_option("plan_file", "Your training plan; the calibrated one of the base if not given.")
 @click.option(
     "--check", "checks", multiple=True, metavar="ID", help="Only this check; may be given again."
 )
@@ -86,9 +83,7 @@ FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided", "skipp
 @click.option(
     "--beta",
     type=click.FloatRange(min=0, min_open=True),
-    default=0.1,
-    show_default=True,
-    help="Of DPO, where the rows are preference pairs.",
+    help="Of DPO, where the rows are preference pairs; the plan's, or 0.1, if not given.",
 )
 @click.option(
     "--acceptance",
@@ -125,12 +120,12 @@ def command(
     placebos: tuple[str, ...],
     control: str | None,
     traits: tuple[str, ...],
-    plan: Path | None,
+    plan_file: Path | None,
     checks: tuple[str, ...],
     max_rows: int,
     system_prompt: str | None,
     temperature: float,
-    beta: float,
+    beta: float | None,
     acceptance: float,
     limit: float,
     seed: int,
@@ -154,10 +149,10 @@ def command(
     from undertow.audit.requests import ScanRequest
     from undertow.audit.scan import scan
     from undertow.audit.scan_inputs import scores_of
-    from undertow.data.plan import load_plan
     from undertow.data.records import STANDARD_INPUT
     from undertow.report import render
 
+    loaded = planned(plan_file)
     streamed = data == STANDARD_INPUT
     session.resumable = not streamed
     if row_scores is not None and streamed:
@@ -179,13 +174,14 @@ def command(
         placebos=placebos,
         control=control,
         traits=traits,
-        plan=load_plan(plan) if plan else None,
+        plan=loaded.plan if loaded else None,
+        plan_notes=loaded.notes if loaded else (),
         checks=checks,
         max_rows=max_rows,
         system_prompt=system_prompt,
         temperature=temperature,
         acceptance=acceptance,
-        beta=beta,
+        beta=beta or (loaded and loaded.beta) or 0.1,
         limit=limit,
         seed=seed,
         command=typed_line(),

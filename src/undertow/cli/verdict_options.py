@@ -17,6 +17,7 @@ import click
 from undertow.cli.terminal import one_line
 
 if TYPE_CHECKING:
+    from undertow.data.plan_files import LoadedPlan
     from undertow.provenance.signed_steps import Signing
     from undertow.results.model_documents import DiffDocument, LineageDocument
     from undertow.results.store import Result
@@ -37,6 +38,34 @@ def out_option(file: str, *, else_: str = "nothing is written") -> Callable[[F],
         metavar="DIR",
         help=f"Where to write {file} and {PAGE}; {else_} if not given.",
     )
+
+
+def plan_option(name: str, whose: str) -> Callable[[F], F]:
+    """`--plan`, the file of a training plan; `name` is the command's argument."""
+    return click.option(
+        "--plan",
+        name,
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help=f"{whose} TOML, or the YAML or JSON of TRL, axolotl or LLaMA-Factory.",
+    )
+
+
+def planned(path: Path | None) -> LoadedPlan | None:
+    """
+    The plan of a file; what was ignored of it, and what is to be known of it, is told on stderr.
+
+    Raises:
+        ConfigError: the file cannot be read, or a key or value is wrong or cannot be rehearsed.
+    """
+    from undertow.data.plan_files import load_plan
+
+    if path is None:
+        return None
+    loaded = load_plan(path)
+    for line in loaded.lines(path):
+        click.echo(one_line(line), err=True)
+    return loaded
 
 
 def failing_options(levels: Sequence[str], what: str, undecided: str) -> Callable[[F], F]:

@@ -1,4 +1,4 @@
-"""What is frozen and closed, and TOML files parsed into it; every fault is a `ConfigError` with its place."""
+"""What is frozen and closed, and TOML and YAML that are parsed into it; every fault is a `ConfigError` with its place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from undertow.errors import ConfigError, nearest
+from undertow.errors import ConfigError, MissingExtraError, nearest
 
 
 class Closed(BaseModel):
@@ -31,6 +31,8 @@ class Stored(BaseModel):
 
 M = TypeVar("M", bound=BaseModel)
 
+_PLAIN_YAML = "write plain values: each key once, no tags (!), no anchors (&) and no references (*)"
+
 
 def read_toml(path: Path | Traversable) -> dict[str, Any]:
     """
@@ -40,15 +42,77 @@ def read_toml(path: Path | Traversable) -> dict[str, Any]:
         ConfigError: if the file is missing, unreadable, not UTF-8 or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"'{path}' is not valid TOML: {error}") from error
+
+
+def read_text(path: Path | Traversable, largest: int | None = None) -> str:
+    """
+    The text of a file of at most `largest` bytes.
+
+    Raises:
+        ConfigError: if the file is missing, unreadable, too large or not UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read() if largest is None else file.read(largest + 1)
+        if largest is not None and len(content) > largest:
+            raise ConfigError(f"'{path}' has more than {largest} bytes; allowed: at most {largest}")
+        return content.decode("utf-8")
     except (FileNotFoundError, IsADirectoryError) as error:
         raise ConfigError(f"no such file: '{path}'") from error
     except OSError as error:
         raise ConfigError(f"cannot read '{path}': {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"'{path}' is not UTF-8 (byte {error.start})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"'{path}' is not valid TOML: {error}") from error
+
+
+def decoded_yaml(text: str, name: str, *, purpose: str, extra: str) -> Any:
+    """
+    The value that a text in YAML holds: plain values only, each key once, nothing by reference.
+
+    Args:
+        name: of the file, in messages.
+        purpose: what the file is for, and `extra` what to install for it, where PyYAML is missing.
+
+    Raises:
+        ConfigError: it is no YAML, has a key twice, refers to another part of itself or has a tag.
+        MissingExtraError: PyYAML is not installed.
+    """
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingExtraError("pyyaml", extra, purpose=purpose) from error
+
+    class Strict(yaml.SafeLoader):  # type: ignore[misc]
+        """Plain values only, each key once, nothing by reference."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            twice = [key for key in keys if not isinstance(key, str) or keys.count(key) > 1]
+            if twice:
+                raise ConfigError(
+                    f"'{name}' has the key {twice[0]!r} twice, or one that is no string",
+                    hint=_PLAIN_YAML,
+                )
+            made: dict[Any, Any] = super().construct_mapping(node, deep)
+            return made
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                # A few lines of them can stand for more than memory holds.
+                raise ConfigError(
+                    f"'{name}' refers to another part of itself (*), which {purpose} does not",
+                    hint=_PLAIN_YAML,
+                )
+            return super().compose_node(parent, index)
+
+    try:
+        return yaml.load(text, Loader=Strict)  # a SafeLoader
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        told = " ".join(str(error).split())
+        raise ConfigError(f"'{name}' is not valid YAML: {told}", hint=_PLAIN_YAML) from error
 
 
 def parse(model: type[M], tables: Mapping[str, Any], *, where: str) -> M:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from undertow.data.closed import Closed, parse, read_toml
+from undertow.data.closed import Closed
 
 _LENGTH = ("epochs", "max_steps", "micro_batch_size", "max_length", "packing", "quantization")
 """What a plan's digest leaves out: how long it is (a table says which lengths it covers), and what moves no weight here."""
@@ -37,24 +35,6 @@ name, so that documents and digests of older plans stay.
 _OF_ADAPTERS = ("rslora", "dora", "dropout", "quantization")
 
 Loss = Literal["auto", "completion", "last", "assistant", "all"]
-Wrap = Literal["none", "chat"]
-
-
-@dataclass(frozen=True)
-class LossPolicy:
-    """Which tokens of a row are in the loss."""
-
-    loss: Loss = "auto"
-    wrap: Wrap = "none"
-    flags: bool = True
-    """Whether turns are taken at their word that say whether they are trained."""
-
-
-AUTO = LossPolicy()
-"""What TRL's trainer does with rows of their shape."""
-
-LAST_TURN = LossPolicy("last", flags=False)
-"""The last answer alone: what a model wrote, whatever is trained on it."""
 
 
 class TrainingPlan(Closed):
@@ -62,7 +42,7 @@ class TrainingPlan(Closed):
 
     loss: Loss = "auto"
     """Tokens in the loss; `auto` is what TRL's trainer does with rows of their shape."""
-    wrap: Wrap = "none"
+    wrap: Literal["none", "chat"] = "none"
     """Whether plain strings are trained as they are or put into the chat template first."""
 
     method: Literal["lora", "full"] = "lora"
@@ -146,11 +126,6 @@ class TrainingPlan(Closed):
         """Steps of so many over which the learning rate rises, as transformers rounds them."""
         return self.warmup_steps or math.ceil(total * self.warmup_ratio)
 
-    @property
-    def policy(self) -> LossPolicy:
-        """Which tokens of a row are in its loss."""
-        return LossPolicy(self.loss, self.wrap)
-
     def steps(self, rows: int) -> int:
         """Optimiser steps on `rows` rows."""
         an_epoch = max(1, rows // self.batch_size)  # an incomplete batch is left out
@@ -158,32 +133,24 @@ class TrainingPlan(Closed):
         return min(total, self.max_steps) if self.max_steps else total
 
 
-def load_plan(path: Path) -> TrainingPlan:
-    """
-    A plan from a TOML file with the keys of `TrainingPlan`.
-
-    Raises:
-        ConfigError: a key or value is wrong.
-    """
-    return parse(TrainingPlan, read_toml(path), where=f"'{path}'")
-
-
 def plan_notes(plan: TrainingPlan) -> list[str]:
     """What a rehearsal of the plan does otherwise than the planned training, a sentence each."""
     notes = []
     if plan.quantization != "none":
         notes.append(
-            f"The plan trains adapters on a {plan.quantization} base (QLoRA); it was rehearsed on the base as it is "
+            f"The plan trains adapters on a {plan.quantization} base (QLoRA); here the base is trained as it is "
             "loaded, which rounds no weight, and error rates are those of that base."
         )
     if plan.method == "full":
         notes.append(
-            "The plan trains all weights; it was rehearsed so, by two runs that differ in the order of the rows alone."
+            "The plan trains all weights, and so does a rehearsal, in two copies of the network that see the rows in "
+            "orders of their own."
         )
     if plan.packing:
         notes.append(
             "The plan packs rows into sequences. Packing does not change what is scored: each row stands alone. Steps "
-            f"were counted as {plan.batch_size} rows each; packed ones hold more rows, so that there are fewer."
+            f"were counted as {plan.batch_size} rows each; a packed one holds more, so that there are fewer of them, and "
+            "the training may move less than is said here."
         )
     return notes
 

@@ -25,18 +25,16 @@ from typing import Any, BinaryIO, NoReturn, TypeVar
 
 from undertow.data.files import rows_file
 from undertow.data.parquet_file import CHUNK, OnFault, ReadColumns, parquet_batches, row_groups
-from undertow.data.row_shapes import (
-    COLUMNS,
-    MEDIA,
+from undertow.data.rows import (
     SHAPES,
     TOKENS,
+    Row,
     TokensError,
     from_record,
     shaped,
     shapes_text,
     tokens_in,
 )
-from undertow.data.rows import Row
 from undertow.data.strict_json import decoded
 from undertow.errors import DataError
 
@@ -83,9 +81,8 @@ class Chunk:
 Usable = tuple[tuple[str, ...], Row, str | None]
 """A row behind the columns of its shape and before its id."""
 
-_REQUIRED = tuple(shape.columns for shape in SHAPES)
-_ROWS = ReadColumns(_REQUIRED, shapes_text(), ("source", *COLUMNS, *MEDIA))
-_CHUNKS = ReadColumns(_REQUIRED, shapes_text(), ("source", "id", *COLUMNS, *MEDIA, *TOKENS))
+_ROWS = ReadColumns(SHAPES, shapes_text())
+_CHUNKS = ReadColumns(SHAPES, shapes_text(), ("source", "id", *TOKENS))
 
 
 def read_rows(path: str | Path) -> Iterator[Row]:

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
-from undertow.data.closed import Stored, sentence
-from undertow.errors import ConfigError, MissingExtraError, UnknownNameError
+from undertow.data.closed import Stored, decoded_yaml, sentence
+from undertow.errors import ConfigError, UnknownNameError
 
 STARTERS = ("permissive", "default", "safety-critical")
 """Policies that ship."""
@@ -239,44 +239,10 @@ def _tables(content: bytes, name: str) -> dict[str, Any]:
             return tomllib.loads(text)
         except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise ConfigError(f"'{name}' is not valid TOML: {error}") from error
-    tables = _yaml(text, name)
+    tables = decoded_yaml(text, name, purpose="a policy in YAML", extra="provenance")
     if not isinstance(tables, dict):
         raise ConfigError(f"'{name}' holds no table of a policy; allowed: schema, title, rules")
     return tables
-
-
-def _yaml(text: str, name: str) -> Any:
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingExtraError("pyyaml", "provenance", purpose="a policy in YAML") from error
-
-    class Strict(yaml.SafeLoader):  # type: ignore[misc]
-        """Plain values only, each key once, nothing by reference."""
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-            twice = [key for key in keys if not isinstance(key, str) or keys.count(key) > 1]
-            if twice:
-                raise ConfigError(
-                    f"'{name}' has the key {twice[0]!r} twice, or one that is no string"
-                )
-            made: dict[Any, Any] = super().construct_mapping(node, deep)
-            return made
-
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                # A few lines of them can stand for more than memory holds.
-                raise ConfigError(
-                    f"'{name}' refers to another part of itself (*), which policies do not"
-                )
-            return super().compose_node(parent, index)
-
-    try:
-        return yaml.load(text, Loader=Strict)  # a SafeLoader
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        told = " ".join(str(error).split())
-        raise ConfigError(f"'{name}' is not valid YAML: {told}") from error
 
 
 def _refuse_unknown_kinds(tables: dict[str, Any], name: str) -> None:

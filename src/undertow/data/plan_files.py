@@ -1,0 +1,132 @@
+"""
+Files that hold a plan: undertow's TOML, or the configuration of a trainer, in YAML or JSON.
+
+    method = "lora"
+    rank = 16
+    learning_rate = 1e-4
+    epochs = 3
+    batch_size = 32
+
+What a TOML file leaves out has its default; what a trainer's file leaves out has that trainer's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from undertow.data.axolotl_keys import AXOLOTL
+from undertow.data.closed import decoded_yaml, parse, read_text, read_toml
+from undertow.data.llamafactory_keys import LLAMA_FACTORY
+from undertow.data.plan import TrainingPlan
+from undertow.data.strict_json import decoded
+from undertow.data.trainer_keys import HINT, Keys, Trainer, screen
+from undertow.data.trl_arguments import TRL
+from undertow.errors import ConfigError
+
+LARGEST = 1 << 20
+"""Bytes of a file, at most."""
+
+TRAINERS = (TRL, AXOLOTL, LLAMA_FACTORY)
+"""Where two know as many of a file's keys, the first is taken."""
+
+
+@dataclass(frozen=True)
+class LoadedPlan:
+    """A plan, and what its file holds that is no part of it."""
+
+    plan: TrainingPlan
+    trainer: str = ""
+    """Whose configuration it is; empty for undertow's TOML."""
+    ignored: tuple[str, ...] = ()
+    """Keys that move no weight."""
+    notes: tuple[str, ...] = ()
+    """What the planned training does otherwise than a rehearsal, as far as the file says."""
+    beta: float | None = None
+    """Of DPO or KTO, where the file is for one of them."""
+
+    def lines(self, path: Path) -> list[str]:
+        """Lines for people: what was ignored, and what is to be known."""
+        name = path.name
+        ignored = [f"ignored of {name}: {', '.join(self.ignored)}"] if self.ignored else []
+        return [*ignored, *(f"{name}: {note}" for note in self.notes)]
+
+
+def load_plan(path: Path) -> LoadedPlan:
+    """
+    The plan that a file holds: `.toml` is undertow's; `.yaml`, `.yml` and `.json` are a trainer's.
+
+    Raises:
+        ConfigError: the file cannot be read, or a key or value is wrong or cannot be rehearsed.
+        MissingExtraError: YAML needs PyYAML.
+    """
+    try:
+        return _loaded(path)
+    except ConfigError as error:
+        if error.hint:
+            raise
+        raise ConfigError(
+            error.message, hint="what a plan may hold stands in docs/plans.md"
+        ) from error
+
+
+def _loaded(path: Path) -> LoadedPlan:
+    suffix = path.suffix.lower()
+    if suffix not in (".yaml", ".yml", ".json"):
+        return LoadedPlan(parse(TrainingPlan, read_toml(path), where=f"'{path}'"))
+    text = read_text(path, LARGEST)
+    values = _json(text, path) if suffix == ".json" else _yaml(text, path)
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise ConfigError(
+            f"'{path}' holds no table of keys; allowed: the arguments of {_names()}", hint=HINT
+        )
+    return translated(values, f"'{path}'")
+
+
+def translated(values: Mapping[str, Any], place: str) -> LoadedPlan:
+    """
+    A trainer's configuration as a plan; `place` names it in messages.
+
+    Raises:
+        ConfigError: no trainer is known that has such keys, or a key or value cannot be rehearsed.
+    """
+    trainer = _whose(values, place)
+    keys = Keys(place, values, trainer)
+    ignored = screen(keys)
+    plan = parse(TrainingPlan, trainer.plan(keys), where=place)
+    return LoadedPlan(
+        plan,
+        trainer.name,
+        tuple(key for key in values if key in ignored or key in keys.unused),
+        tuple(keys.notes),
+        keys.beta,
+    )
+
+
+def _whose(values: Mapping[str, Any], place: str) -> Trainer:
+    trainer = max(TRAINERS, key=lambda known: sum(map(known.knows, values)))
+    if not any(map(trainer.knows, values)):
+        keys = ", ".join(list(values)[:5]) or "none"
+        raise ConfigError(
+            f"{place} is no configuration of {_names()}: its keys are {keys}",
+            hint="undertow's own keys stand in a .toml file: see docs/plans.md",
+        )
+    return trainer
+
+
+def _names() -> str:
+    return ", ".join(trainer.name for trainer in TRAINERS)
+
+
+def _yaml(text: str, path: Path) -> Any:
+    return decoded_yaml(text, str(path), purpose="a plan in YAML", extra="models")
+
+
+def _json(text: str, path: Path) -> Any:
+    try:
+        return decoded(text)
+    except (ValueError, RecursionError) as error:
+        told = " ".join(str(error).split())
+        raise ConfigError(f"'{path}' is not valid JSON: {told}", hint="write it anew") from error
