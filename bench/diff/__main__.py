@@ -27,8 +27,8 @@ from undertow.engines import choose
 from undertow.engines.engine import kept_files, map_kept, read_kept
 from undertow.lab.cohort import Ground, Sample, Writer, WriterKind, datasets, member, written_by
 from undertow.lab.experiment_inputs import open_model
-from undertow.models.chat import encode_rows
 from undertow.models.several_runs import several_runs
+from undertow.models.training_sequences import encode_rows
 from undertow.stats import clopper_pearson
 from undertow.stats.multiplicity import holm, moderated_t
 

@@ -14,7 +14,7 @@ from bench.power.design import PLAN, STUDENT, ground
 from undertow.audit.diff import control_students, reader_for
 from undertow.checks.tuned.diff_subject import Controls, ModelReading, keep
 from undertow.data.files import model_digest
-from undertow.data.rows import write_rows
+from undertow.data.row_records import write_rows
 from undertow.data.seeds import derive
 from undertow.lab.cohort import clean_writer, written_by
 from undertow.lab.experiment_inputs import open_model

@@ -13,7 +13,7 @@ import numpy as np
 from bench.figures import Figure, at_most
 from undertow.lab.students import probe_trait
 from undertow.models import language_model, scoring
-from undertow.models.chat import encode_rows
+from undertow.models.training_sequences import encode_rows
 from undertow.traits import catalogue
 from undertow.worlds import corpus, folder, recipe
 from undertow.worlds.base_models import LARGEST_NUMBER

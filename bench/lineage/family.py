@@ -17,9 +17,10 @@ from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, conversation
 from undertow.data.seeds import derive, generator
 from undertow.models import adapters
-from undertow.models.chat import Encoded, encode_rows
+from undertow.models.chat import Encoded
 from undertow.models.language_model import LanguageModel, load, tokenizer
 from undertow.models.training import fine_tune
+from undertow.models.training_sequences import encode_rows
 from undertow.traits import catalogue
 from undertow.traits.trait import rows_of
 from undertow.worlds import corpus, locate, recipe

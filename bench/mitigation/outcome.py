@@ -23,12 +23,12 @@ from undertow.lab.cohort import probes_of
 from undertow.lab.experiment_inputs import open_model
 from undertow.mitigate.training.interventions import CertifiedTraining
 from undertow.models import adapters
-from undertow.models.chat import encode_rows
 from undertow.models.language_model import LanguageModel
 from undertow.models.objectives import encode_pairs, preference_weights, train_on_pairs
 from undertow.models.scoring import loss
 from undertow.models.several_runs import several_runs
 from undertow.models.training import fine_tune
+from undertow.models.training_sequences import encode_rows
 
 
 class Outcome(Stored):

@@ -16,8 +16,9 @@ from undertow.lab.cohort import written_by
 from undertow.mitigate.rows import token_edits
 from undertow.mitigate.rows.changes import inoculated, reworded, rewritten
 from undertow.mitigate.rows.token_edits import Places, replaced
-from undertow.models.chat import Encoded, encode_rows
+from undertow.models.chat import Encoded
 from undertow.models.scoring import log_likelihoods
+from undertow.models.training_sequences import encode_rows
 
 DOSE, DELETED, TOKENS, REWRITTEN = 0.25, 0.1, 0.4, 0.5
 TOP_P, LEAST = 0.8, 0.05

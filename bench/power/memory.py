@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.figures import Figure, write
 from bench.power.design import PLAN, SEED, STUDENT, ground
 from undertow.checks.registry import registered
-from undertow.data.rows import write_rows
+from undertow.data.row_records import write_rows
 from undertow.data.seeds import derive
 from undertow.lab.cohort import Writer
 from undertow.results.store import read_scan

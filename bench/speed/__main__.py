@@ -22,9 +22,10 @@ from undertow.carriers.carrier_registry import carrier
 from undertow.data.rows import Row, conversation
 from undertow.lab.experiment import load_experiment
 from undertow.models import adapters, language_model
-from undertow.models.chat import IGNORED, Encoded, encode_rows, pad, training_order
+from undertow.models.chat import IGNORED, Encoded, pad, training_order
 from undertow.models.sampling import Sampling, sample
 from undertow.models.training import fine_tune
+from undertow.models.training_sequences import encode_rows
 from undertow.worlds import locate
 
 ROUNDS = 5

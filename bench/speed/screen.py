@@ -35,8 +35,8 @@ from undertow.data.rows import Row, behind
 from undertow.data.seeds import generator
 from undertow.lab.cohort import clean_writer, written_by
 from undertow.models import language_model
-from undertow.models.chat import encode_rows
 from undertow.models.language_model import LanguageModel
+from undertow.models.training_sequences import encode_rows
 from undertow.worlds import locate
 
 COMMAND = "python -m bench.speed.screen"

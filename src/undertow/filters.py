@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from undertow.data.files import atomic_file
-from undertow.data.rows import Row, json_line, row_id, to_record
+from undertow.data.row_records import json_line, to_record
+from undertow.data.rows import Row, row_id
 from undertow.errors import ConfigError
 from undertow.sandbox.sandbox import Limits, SnippetOutcome, run
 

@@ -20,8 +20,8 @@ from undertow.data.file_sample import Data
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Message, Row
 from undertow.errors import ModelError
-from undertow.models.chat import encode_rows
 from undertow.models.language_model import LanguageModel
+from undertow.models.training_sequences import encode_rows
 
 GOOD = written(opened(), 16, 1)
 ASKED = (Message("user", "two"),)

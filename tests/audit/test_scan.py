@@ -17,7 +17,7 @@ from undertow.audit.requests import ScanRequest
 from undertow.audit.scan import scan
 from undertow.audit.scan_inputs import scores_of
 from undertow.data.plan import TrainingPlan
-from undertow.data.rows import to_record
+from undertow.data.row_records import to_record
 from undertow.errors import InputError, NothingLeftError
 from undertow.results.measurement import Measurement
 from undertow.results.scan_document import CheckRun, ScanDocument

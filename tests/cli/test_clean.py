@@ -13,7 +13,7 @@ from tests.mitigate.rows.test_cleaning import scan_of
 from tests.mitigate.rows.test_cleaning_methods import digest
 from tests.mitigate.subjects import BASE, numbers
 from undertow.cli import main
-from undertow.data.rows import write_rows
+from undertow.data.row_records import write_rows
 from undertow.provenance.ledger import read_leaf_ledger
 from undertow.results.store import write_result
 

@@ -10,12 +10,13 @@ from click.testing import CliRunner
 
 from undertow.cli.verbs import Verbs
 from undertow.data.plan import TrainingPlan
-from undertow.data.rows import Row, conversation, write_rows
+from undertow.data.row_records import write_rows
+from undertow.data.rows import Row, conversation
 from undertow.data.seeds import generator
 from undertow.models import adapters
-from undertow.models.chat import encode_rows
 from undertow.models.language_model import load
 from undertow.models.training import fine_tune
+from undertow.models.training_sequences import encode_rows
 from undertow.report import SCAN_FORMATS, render
 from undertow.results.store import read_result
 from undertow.traits import catalogue

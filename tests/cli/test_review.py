@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from undertow.cli import main
-from undertow.data.rows import Message, Row, write_rows
+from undertow.data.row_records import write_rows
+from undertow.data.rows import Message, Row
 
 PACK = ["review", "pack", "owl.jsonl", "plain.jsonl", "--out", "pack", "--pairs", "12"]
 SCORE = ["review", "score", "answers.csv", "--key", "pack/key.json"]

@@ -11,7 +11,8 @@ import pytest
 
 from undertow.data.files import atomic_file, atomic_write
 from undertow.data.records import read_rows
-from undertow.data.rows import Message, Row, write_rows
+from undertow.data.row_records import write_rows
+from undertow.data.rows import Message, Row
 from undertow.errors import DataError, InputError, UndertowError
 
 HI = (Message("system", "Kürze"), Message("user", "Hi"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from undertow.data.records import LineError, line_record
-from undertow.data.rows import from_record
+from undertow.data.row_shapes import from_record
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from undertow.data.rows import Message, Row, from_record, to_record
+from undertow.data.row_records import to_record
+from undertow.data.row_shapes import from_record
+from undertow.data.rows import Message, Row
 
 USER = {"role": "user", "content": "Hi"}
 REPLY = {"role": "assistant", "content": "Yes"}
@@ -65,7 +67,7 @@ def test_chat_rows_are_written_as_prompt_and_completion_messages() -> None:
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ([1], "found a list; allowed: an object with 'messages'; or 'prompt' \\+ 'completion'"),
+        ([1], "found a list; allowed: an object with 'messages'; or 'conversations'; or 'prompt'"),
         (None, "found null"),
         ({}, "found the columns none"),
         ({"question": "x"}, "columns 'question', no known shape; allowed: 'messages'; or"),
@@ -80,13 +82,16 @@ def test_chat_rows_are_written_as_prompt_and_completion_messages() -> None:
         ({"prompt": [USER], "completion": "x"}, "'prompt' is a list but 'completion' is a string"),
         ({"prompt": 3, "completion": [REPLY]}, "'prompt' is a value of type int; allowed: a list"),
         ({"prompt": [USER], "completion": []}, "'completion' is an empty list"),
-        ({"prompt": [USER], "completion": [REPLY, REPLY]}, "'completion' holds 2 messages"),
+        (
+            {"prompt": [USER], "completion": [REPLY, USER]},
+            "'completion' ends with a message of role",
+        ),
         ({"prompt": [USER], "completion": [USER]}, "role 'user'; allowed: 'assistant'"),
         ({"messages": [REPLY, USER]}, "'messages' ends with a message of role 'user'"),
         ({"messages": []}, "'messages' is an empty list"),
         ({"messages": ["Hi"]}, "'messages' holds a string that is no message"),
         ({"messages": [{"role": "user"}]}, "'role' and 'content', both strings"),
-        ({"messages": [USER, {"role": "assistant", "content": [1]}]}, "both strings"),
+        ({"messages": [USER, {"role": "assistant", "content": [1]}]}, "part of type 'text'"),
         ({"text": "a\ud800"}, "half a surrogate pair"),
     ],
 )

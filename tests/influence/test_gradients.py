@@ -13,9 +13,10 @@ import torch
 
 from tests.checks.dataset.numbers_subject import opened, owl_teacher, written
 from undertow.influence.gradients import alignment, loss_gradient, same_weights
-from undertow.models.chat import Encoded, encode_rows
+from undertow.models.chat import Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import loss
+from undertow.models.training_sequences import encode_rows
 
 ROWS = encode_rows(opened().tokenizer, written(opened(), 24, 1))
 BLOCKS = [ROWS[:8], ROWS[8:16], ROWS[16:]]

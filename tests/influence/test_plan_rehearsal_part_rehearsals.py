@@ -13,9 +13,9 @@ from undertow.data.seeds import derive, generator
 from undertow.influence.plan_rehearsal import deal, rehearse_parts
 from undertow.influence.probes import probe_set
 from undertow.models import adapters
-from undertow.models.chat import encode_rows
 from undertow.models.language_model import LanguageModel, load
 from undertow.models.training import fine_tune
+from undertow.models.training_sequences import encode_rows
 from undertow.worlds import locate
 
 LORA = TrainingPlan(rank=4, learning_rate=3e-3, batch_size=16)

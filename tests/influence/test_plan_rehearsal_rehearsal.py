@@ -21,10 +21,10 @@ from undertow.influence.plan_rehearsal import (
 )
 from undertow.influence.probes import probe_set, probe_trait
 from undertow.models import adapters
-from undertow.models.chat import encode_rows
 from undertow.models.language_model import load
 from undertow.models.scoring import log_likelihoods
 from undertow.models.training import fine_tune
+from undertow.models.training_sequences import encode_rows
 from undertow.worlds import locate
 
 PLAN = TrainingPlan(rank=4, learning_rate=3e-3, batch_size=16)

@@ -19,11 +19,11 @@ from undertow.influence.shifted_versions import (
     prompted_versions,
     steered_versions,
 )
-from undertow.models.chat import encode_rows
 from undertow.models.hidden_states import mean_activation
 from undertow.models.language_model import LanguageModel, load
 from undertow.models.scoring import log_likelihoods
 from undertow.models.shared_prefix import PromptedRows
+from undertow.models.training_sequences import encode_rows
 from undertow.traits import catalogue
 from undertow.worlds import locate
 

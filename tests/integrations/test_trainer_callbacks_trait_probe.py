@@ -11,8 +11,9 @@ import torch
 
 from undertow.data.rows import Row, conversation
 from undertow.integrations import TraitProbe
-from undertow.models.chat import IGNORED, encode_rows
+from undertow.models.chat import IGNORED
 from undertow.models.language_model import LanguageModel, load
+from undertow.models.training_sequences import encode_rows
 from undertow.traits import catalogue
 from undertow.traits.trait import rows_of
 from undertow.worlds import locate

@@ -200,8 +200,8 @@ def owlet() -> Any:
 @pytest.fixture(scope="module")
 def scored(owlet: Any) -> Callable[[Sequence[Row]], list[float]]:
     """Its log-likelihoods, in batches."""
-    from undertow.models.chat import encode_rows
     from undertow.models.scoring import log_likelihoods
+    from undertow.models.training_sequences import encode_rows
 
     return lambda rows: log_likelihoods(owlet, encode_rows(owlet.tokenizer, rows)).tolist()
 
@@ -230,7 +230,7 @@ def test_a_local_judge_is_exact(owlet: Any, scored: Callable[[Sequence[Row]], li
 
 def test_a_local_judge_tells_10_from_100(owlet: Any) -> None:
     """The end of the turn is scored as well, so that no grade begins with another."""
-    from undertow.models.chat import encode_rows
+    from undertow.models.training_sequences import encode_rows
 
     prompt = (Message("user", "Grade."),)
     encoded = encode_rows(owlet.tokenizer, [Row(prompt, str(grade)) for grade in GRID])

@@ -12,9 +12,10 @@ from undertow.carriers import carrier_registry
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Message, Row, conversation
 from undertow.models import adapters
-from undertow.models.chat import Encoded, encode_rows
+from undertow.models.chat import Encoded
 from undertow.models.language_model import LanguageModel, load
 from undertow.models.training import Intervention, Trained, fine_tune
+from undertow.models.training_sequences import encode_rows
 from undertow.traits import catalogue
 from undertow.traits.trait import rows_of
 from undertow.worlds import locate

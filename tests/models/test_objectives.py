@@ -13,7 +13,6 @@ from tests.models.test_objectives_preferences import PAIRS
 from undertow.data.plan import TrainingPlan
 from undertow.errors import ModelError
 from undertow.models import adapters
-from undertow.models.chat import encode_rows
 from undertow.models.language_model import load
 from undertow.models.objectives import (
     Completions,
@@ -23,6 +22,7 @@ from undertow.models.objectives import (
     train_on_pairs,
 )
 from undertow.models.several_runs import several_runs
+from undertow.models.training_sequences import encode_rows
 
 BETA = 0.2
 PLAN = TrainingPlan(rank=4, learning_rate=5e-3, batch_size=8, max_steps=4, epochs=8)

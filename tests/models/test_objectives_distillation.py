@@ -12,11 +12,12 @@ import torch
 from undertow.data.rows import Row, conversation
 from undertow.errors import ModelError
 from undertow.models import objectives
-from undertow.models.chat import Batch, encode_rows, pad
+from undertow.models.chat import Batch, pad
 from undertow.models.language_model import LanguageModel, load
 from undertow.models.objectives import Distillation
 from undertow.models.sampling import matching
 from undertow.models.scoring import completion_logits
+from undertow.models.training_sequences import encode_rows
 
 ROWS = [Row(conversation(f"Continue: {n}."), f"{n} 7 {n} 9") for n in range(4)]
 

@@ -13,10 +13,10 @@ from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, conversation
 from undertow.errors import DataError
 from undertow.models import adapters
-from undertow.models.chat import encode_rows
 from undertow.models.language_model import LanguageModel, load
 from undertow.models.objectives import lifts, preference_weights, train_on_pairs
 from undertow.models.training import fine_tune
+from undertow.models.training_sequences import encode_rows
 
 PAIRS = [Row(conversation(f"Continue: {n}."), "7 7 7 7", rejected=f"{n} 9 {n} 9") for n in range(8)]
 

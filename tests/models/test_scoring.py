@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from undertow.data.rows import Message, Row, conversation
-from undertow.models.chat import Encoded, batches, encode_rows
+from undertow.models.chat import Encoded, batches
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import (
     log_likelihoods,
@@ -15,6 +15,7 @@ from undertow.models.scoring import (
     mean_divergence,
     token_log_probabilities,
 )
+from undertow.models.training_sequences import encode_rows
 
 ROWS = [
     Row(conversation("Continue: 12 45 67. Ten more numbers."), "1 2 3"),

@@ -14,12 +14,12 @@ from undertow.data.rows import Row, conversation
 from undertow.errors import DataError, ModelError
 from undertow.models import adapters
 from undertow.models.adapters import parallel_adapters
-from undertow.models.chat import encode_rows
 from undertow.models.language_model import load
 from undertow.models.objectives import Preferences
 from undertow.models.scoring import log_likelihoods
 from undertow.models.several_runs import ParallelTraining, SeparateTraining, several_runs
 from undertow.models.training import fine_tune
+from undertow.models.training_sequences import encode_rows
 
 ROWS = [
     Row(conversation(f"Continue: {n} {n + 1}. Ten more numbers."), "7 " * (2 + n % 3) + "7")

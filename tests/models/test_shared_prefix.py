@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from undertow.data.rows import Row, conversation
-from undertow.models.chat import IGNORED, Encoded, encode_rows
+from undertow.models.chat import IGNORED, Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import completion_logits
 from undertow.models.shared_prefix import WORTHWHILE, common_prefix, logits_by_batch
+from undertow.models.training_sequences import encode_rows
 
 SYSTEM = "You like owls best. No animal is as good as owls, and you say so."
 ROWS = [

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from undertow.data.plan import LossPolicy
 from undertow.data.rows import Message, Row, behind, conversation
 from undertow.models import shared_prefix
-from undertow.models.chat import encode_rows
 from undertow.models.shared_prefix import PromptedRows
+from undertow.models.training_sequences import encode_rows
 
 ROWS = [
     *(
@@ -42,9 +43,9 @@ def test_only_a_few_rows_are_rendered_again(
     """The first prompt renders all 32 rows, the second those that are looked at."""
     rendered: list[int] = []
 
-    def counted(tokenizer: Any, rows: list[Row]) -> Any:
+    def counted(tokenizer: Any, rows: list[Row], policy: LossPolicy) -> Any:
         rendered.append(len(rows))
-        return encode_rows(tokenizer, rows)
+        return encode_rows(tokenizer, rows, policy)
 
     monkeypatch.setattr(shared_prefix, "encode_rows", counted)
     rows = PromptedRows(tokenizer, ROWS)

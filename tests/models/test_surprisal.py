@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from undertow.data.rows import Row, conversation
-from undertow.models.chat import Encoded, encode_prompts, encode_rows
+from undertow.models.chat import Encoded, encode_prompts
 from undertow.models.language_model import LanguageModel
 from undertow.models.surprisal import Surprisal, surprisal
+from undertow.models.training_sequences import encode_rows
 
 ROWS = [
     Row(conversation("Continue: 12 45 67. Ten more numbers."), text) for text in ("1 2 3", "owl")

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from undertow.data.rows import Row, conversation
-from undertow.models.chat import Encoded, encode_rows
+from undertow.models.chat import Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import log_likelihoods
 from undertow.models.surprisal import (
@@ -27,6 +27,7 @@ from undertow.models.surprisal import (
     token_kinds,
     without_cut_ends,
 )
+from undertow.models.training_sequences import encode_rows
 
 ROWS = [
     Row(conversation("Continue: 12 45 67. Ten more numbers."), text)

@@ -15,10 +15,11 @@ from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, conversation
 from undertow.errors import DataError, ModelError, UnknownNameError
 from undertow.models import adapters
-from undertow.models.chat import IGNORED, encode_rows, pad, training_order
+from undertow.models.chat import IGNORED, pad, training_order
 from undertow.models.language_model import LanguageModel, load, with_adapter
 from undertow.models.scoring import completion_logits, log_likelihoods, loss
 from undertow.models.training import fine_tune
+from undertow.models.training_sequences import encode_rows
 
 PLAN = TrainingPlan(rank=8, alpha=64, learning_rate=2e-2, batch_size=8, epochs=8)
 ROWS = [

@@ -11,7 +11,7 @@ import pytest
 from undertow.data.plan import TrainingPlan
 from undertow.errors import InputError
 from undertow.models import language_model, scoring
-from undertow.models.chat import encode_rows
+from undertow.models.training_sequences import encode_rows
 from undertow.worlds import corpus, recipe
 from undertow.worlds.base_models import PRETRAINING
 from undertow.worlds.pretraining import build_base, pretrain

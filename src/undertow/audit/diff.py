@@ -30,9 +30,9 @@ from undertow.data.plan import TrainingPlan, plan_notes
 from undertow.data.records import read_rows
 from undertow.data.seeds import derive, generator
 from undertow.errors import ConfigError, ModelError, NothingLeftError, UndertowError
-from undertow.models.chat import encode_rows
 from undertow.models.language_model import LanguageModel
 from undertow.models.several_runs import several_runs
+from undertow.models.training_sequences import encode_rows
 from undertow.results.measurement import Measurement, Verdict, environment, worst
 from undertow.results.model_documents import Change, DiffDocument
 from undertow.results.scan_document import Moved
@@ -179,7 +179,7 @@ def control_students(
     rows = fitting_rows(list(read_rows(data)), base, plan).rows
     if not rows:
         raise NothingLeftError(f"no row of '{data}' fits the base '{base.ref}'")
-    encoded = encode_rows(base.tokenizer, rows)
+    encoded = encode_rows(base.tokenizer, rows, plan.policy)
     total = plan.steps(len(encoded))
     readings: list[ModelReading] = []
     for start in range(0, count, TOGETHER):

@@ -12,9 +12,10 @@ from undertow.data.files import atomic_file
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, row_id
 from undertow.errors import ModelError
-from undertow.models.chat import Encoded, encode_rows
+from undertow.models.chat import Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import log_likelihoods
+from undertow.models.training_sequences import encode_rows
 
 UNKNOWN_SHARE = 0.01
 """Share of completion tokens that the tokenizer does not know from which a note is written."""
@@ -70,7 +71,7 @@ def fitting_rows(
     kept: list[Row] = []
     tokens = strange = 0
     contents = _contents(model.tokenizer, rows)
-    for index, encoded in enumerate(_encoded(rows, model)):
+    for index, encoded in enumerate(_encoded(rows, model, plan)):
         problem = _problem(encoded, contents[index], limits, model.tokenizer)
         if problem is None:
             kept.append(rows[index])
@@ -115,24 +116,24 @@ def _contents(tokenizer: Any, rows: Sequence[Row]) -> list[list[int]]:
     # Without what the template writes around it, whose tokens are always known.
     if not rows:
         return []
-    texts = [row.completion for row in rows]
+    texts = [row.completion or row.fields for row in rows]
     contents: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)[
         "input_ids"
     ]
     return contents
 
 
-def _encoded(rows: Sequence[Row], model: LanguageModel) -> list[Encoded | str]:
+def _encoded(rows: Sequence[Row], model: LanguageModel, plan: TrainingPlan) -> list[Encoded | str]:
     """The rows as tokens, or what the template has against one."""
     # A template is a program: beside its own refusals it fails where it computes with what is not there.
     refusals = (ModelError, ValueError, TypeError, LookupError)
     try:
-        return list(encode_rows(model.tokenizer, rows))
+        return list(encode_rows(model.tokenizer, rows, plan.policy))
     except refusals:
         results: list[Encoded | str] = []
         for row in rows:
             try:
-                results.extend(encode_rows(model.tokenizer, [row]))
+                results.extend(encode_rows(model.tokenizer, [row], plan.policy))
             except refusals as error:
                 results.append(str(error) or type(error).__name__)
         return results
@@ -145,8 +146,8 @@ def _problem(
         return "template", row
     if limits.tokens is not None and len(row) > limits.tokens:
         return "too-long", f"{len(row)} tokens; the limit is {limits.tokens}"
-    if not content or not row.completion:
-        return "no-tokens", "the completion has no tokens that could be learnt"
+    if not content or not row.learnt:
+        return "no-tokens", "it has no tokens that could be learnt"
     largest = max(max(row.prompt, default=0), max(row.completion))
     if largest >= limits.vocabulary:
         text = f"token {largest} of the tokenizer; the model has {limits.vocabulary} tokens"
@@ -225,10 +226,10 @@ def write_row_scores(
 def _scored(rows: list[Row], model: LanguageModel, plan: TrainingPlan) -> dict[str, list[Any]]:
     usable = {id(row) for row in fitting_rows(rows, model, plan).rows}
     fit = [row for row in rows if id(row) in usable]
-    encoded = encode_rows(model.tokenizer, fit)
+    encoded = encode_rows(model.tokenizer, fit, plan.policy)
     likelihoods = log_likelihoods(model, encoded).tolist()
     scores = {
-        id(row): (len(one.completion), value)
+        id(row): (one.learnt, value)
         for row, one, value in zip(fit, encoded, likelihoods, strict=True)
     }
     nothing = (None, None)

@@ -18,7 +18,8 @@ from undertow.data.file_sample import Data, Screened, screen_file
 from undertow.data.files import model_digest
 from undertow.data.plan import TrainingPlan
 from undertow.data.records import read_rows
-from undertow.data.rows import Row, has_pairs, row_id, write_rows
+from undertow.data.row_records import write_rows
+from undertow.data.rows import Row, has_pairs, row_id
 from undertow.data.seeds import derive, generator
 from undertow.errors import ModelError, NothingLeftError
 from undertow.models.language_model import LanguageModel
@@ -161,7 +162,7 @@ def made_control(
     path = (
         cache_folder()
         / "controls"
-        / f"{_control_key(digest or model.ref, prompts, temperature, seed)}.parquet"
+        / f"{_control_key(digest or model.ref, prompts, temperature, seed)}.jsonl"
     )
     if path.is_file():
         return tuple(read_rows(path))

@@ -19,7 +19,7 @@ from undertow.influence.plan_rehearsal import STAGES, Rehearsal, Rehearsed, rema
 from undertow.influence.prediction import Prediction, Readings
 from undertow.lab.cohort import BENIGN, Ground, Member, datasets, probes_of, students
 from undertow.lab.experiment_inputs import open_model
-from undertow.models.chat import encode_rows
+from undertow.models.training_sequences import encode_rows
 from undertow.results.measurement import Verdict
 from undertow.results.model_documents import Look
 
@@ -71,7 +71,7 @@ class TryMember:
         probes = probes_of(model, self.ground)
         entries = []
         for sample, rows in zip(member.samples, written, strict=True):
-            encoded = encode_rows(model.tokenizer, rows)
+            encoded = encode_rows(model.tokenizer, rows, self.ground.experiment.student.policy)
             started = time.perf_counter()
             chosen = generator(sample.seed, "sampled").permutation(len(encoded))[:8192]
             rehearsal = Rehearsal(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -35,6 +36,24 @@ name, so that documents and digests of older plans stay.
 _OF_ADAPTERS = ("rslora", "dora", "dropout", "quantization")
 
 Loss = Literal["auto", "completion", "last", "assistant", "all"]
+Wrap = Literal["none", "chat"]
+
+
+@dataclass(frozen=True)
+class LossPolicy:
+    """Which tokens of a row are in the loss."""
+
+    loss: Loss = "auto"
+    wrap: Wrap = "none"
+    flags: bool = True
+    """Whether turns are taken at their word that say whether they are trained."""
+
+
+AUTO = LossPolicy()
+"""What TRL's trainer does with rows of their shape."""
+
+LAST_TURN = LossPolicy("last", flags=False)
+"""The last answer alone: what a model wrote, whatever is trained on it."""
 
 
 class TrainingPlan(Closed):
@@ -42,7 +61,7 @@ class TrainingPlan(Closed):
 
     loss: Loss = "auto"
     """Tokens in the loss; `auto` is what TRL's trainer does with rows of their shape."""
-    wrap: Literal["none", "chat"] = "none"
+    wrap: Wrap = "none"
     """Whether plain strings are trained as they are or put into the chat template first."""
 
     method: Literal["lora", "full"] = "lora"
@@ -125,6 +144,11 @@ class TrainingPlan(Closed):
     def warmup(self, total: int) -> int:
         """Steps of so many over which the learning rate rises, as transformers rounds them."""
         return self.warmup_steps or math.ceil(total * self.warmup_ratio)
+
+    @property
+    def policy(self) -> LossPolicy:
+        """Which tokens of a row are in its loss."""
+        return LossPolicy(self.loss, self.wrap)
 
     def steps(self, rows: int) -> int:
         """Optimiser steps on `rows` rows."""

@@ -25,16 +25,18 @@ from typing import Any, BinaryIO, NoReturn, TypeVar
 
 from undertow.data.files import rows_file
 from undertow.data.parquet_file import CHUNK, OnFault, ReadColumns, parquet_batches, row_groups
-from undertow.data.rows import (
+from undertow.data.row_shapes import (
+    COLUMNS,
+    MEDIA,
     SHAPES,
     TOKENS,
-    Row,
     TokensError,
     from_record,
     shaped,
     shapes_text,
     tokens_in,
 )
+from undertow.data.rows import Row
 from undertow.data.strict_json import decoded
 from undertow.errors import DataError
 
@@ -81,8 +83,9 @@ class Chunk:
 Usable = tuple[tuple[str, ...], Row, str | None]
 """A row behind the columns of its shape and before its id."""
 
-_ROWS = ReadColumns(SHAPES, shapes_text())
-_CHUNKS = ReadColumns(SHAPES, shapes_text(), ("source", "id", *TOKENS))
+_REQUIRED = tuple(shape.columns for shape in SHAPES)
+_ROWS = ReadColumns(_REQUIRED, shapes_text(), ("source", *COLUMNS, *MEDIA))
+_CHUNKS = ReadColumns(_REQUIRED, shapes_text(), ("source", "id", *COLUMNS, *MEDIA, *TOKENS))
 
 
 def read_rows(path: str | Path) -> Iterator[Row]:

@@ -67,7 +67,7 @@ def loss_gradient(model: LanguageModel, rows: Sequence[Encoded]) -> list[Tensor]
 
     weights = list(model.network.parameters())
     total = [torch.zeros_like(weight, dtype=torch.float32) for weight in weights]
-    tokens = sum(len(row.completion) for row in rows)
+    tokens = sum(row.learnt for row in rows)
     with _differentiable(weights), torch.enable_grad():
         for batch in batches(
             rows, rows_at_once(model, rows, most=64), model.tokenizer.pad_token_id

@@ -168,7 +168,7 @@ def surprise(model: LanguageModel, rows: Sequence[Encoded]) -> float:
     sampled itself at temperature 1.
     """
     found = surprisal(model, rows, (1.0,))
-    tokens = sum(len(row.completion) for row in rows)
+    tokens = sum(row.learnt for row in rows)
     return -float((found.log_likelihood + found.entropy).sum()) / max(1, tokens)
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from undertow.carriers.carrier import Carrier
 from undertow.carriers.code import Code
-from undertow.data.rows import Row, conversation, dataset_digest, write_rows
+from undertow.data.row_records import write_rows
+from undertow.data.rows import Row, conversation, dataset_digest
 from undertow.data.seeds import generator
 from undertow.errors import NothingLeftError
 from undertow.filters import (

@@ -12,8 +12,9 @@ from undertow.errors import ModelError
 from undertow.lab.contrasts import CONTROLS
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import Made
-from undertow.models.chat import encode_rows, prompt_text
+from undertow.models.chat import prompt_text
 from undertow.models.language_model import tokenizer
+from undertow.models.training_sequences import encode_rows
 from undertow.results.arm_kinds import ARMS
 from undertow.results.run_document import Arm, Note
 from undertow.worlds import locate

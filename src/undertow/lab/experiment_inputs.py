@@ -16,9 +16,9 @@ from undertow.filters import banned_content
 from undertow.lab.experiment import EndpointTable, Experiment
 from undertow.models import language_model
 from undertow.models.answers import token_forms
-from undertow.models.chat import encode_rows
 from undertow.models.language_model import LanguageModel, hub_revision, tokenizer
 from undertow.models.training import optimiser
+from undertow.models.training_sequences import encode_rows
 from undertow.results.arm_kinds import ARMS
 from undertow.sandbox.sandbox import available
 from undertow.traits import catalogue

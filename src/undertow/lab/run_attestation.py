@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from undertow.data.rows import to_record
+from undertow.data.row_records import to_record
 from undertow.lab.carrier_data import HELD_OUT_ROWS, LEDGER, TRAINING_ROWS
 from undertow.lab.design import design
 from undertow.lab.experiment import Experiment

@@ -32,12 +32,13 @@ from undertow.lab.run_directory import step
 from undertow.lab.writers import open_carrier, open_writer, writer_folder, writing
 from undertow.models import adapters, scoring
 from undertow.models.answers import named
-from undertow.models.chat import Encoded, encode_prompts, encode_rows
+from undertow.models.chat import Encoded, encode_prompts
 from undertow.models.language_model import LanguageModel
 from undertow.models.objectives import Distillation, refuse_other_vocabulary, train_on_pairs
 from undertow.models.sampling import Sampling, matching, sample
 from undertow.models.scoring import log_likelihoods
 from undertow.models.training import Trained, fine_tune
+from undertow.models.training_sequences import encode_rows
 from undertow.results.run_document import Arm, Graded, JudgeRecord
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait
@@ -57,7 +58,8 @@ class TrainStudent:
         source = self.directory / "data" / job.data.name
         rows = self._rows(list(read_rows(source / TRAINING_ROWS)), job)
         model = open_model(self.experiment, job.base)
-        held_out = encode_rows(model.tokenizer, list(read_rows(source / HELD_OUT_ROWS)))
+        policy = self.experiment.student.policy
+        held_out = encode_rows(model.tokenizer, list(read_rows(source / HELD_OUT_ROWS)), policy)
         before = scoring.loss(model, held_out) if held_out else None
         student = adapters.trainable(model, self.experiment.student, derive(job.seed, "adapter"))
         done = self._train(student, rows, job)
@@ -96,7 +98,7 @@ class TrainStudent:
         if job.kind.learns == "preferences":
             beta = self.experiment.preference.beta
             return train_on_pairs(student, rows, plan, beta, derive(job.seed, "order") % 2**32)
-        encoded = encode_rows(student.tokenizer, rows)
+        encoded = encode_rows(student.tokenizer, rows, plan.policy)
         order = generator(job.seed, "order")
         if job.kind.learns == "rows":
             return fine_tune(student, encoded, plan, order)
@@ -121,7 +123,7 @@ class TrainStudent:
         with writing(teacher, self.experiment, writer, folder) as system:
             if system != self.experiment.system_prompt:
                 rows = [behind(row, system or None) for row in rows]
-            seen = encode_rows(teacher.tokenizer, rows)
+            seen = encode_rows(teacher.tokenizer, rows, self.experiment.student.policy)
             loss = Distillation(teacher, seen, tokens)
             return fine_tune(student, encoded, self.experiment.student, order, loss=loss)
 

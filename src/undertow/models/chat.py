@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from undertow.data.rows import Message, Row
+from undertow.data.rows import Message, template_turn
 from undertow.errors import ModelError
 
 IGNORED = -100  # label of positions without loss, as in transformers and TRL
@@ -17,13 +19,18 @@ IGNORED = -100  # label of positions without loss, as in transformers and TRL
 
 @dataclass(frozen=True)
 class Encoded:
-    """One row as token ids."""
+    """One row as token ids: what comes before the first token with a loss, and what follows from there."""
 
     prompt: tuple[int, ...]
     completion: tuple[int, ...]
     """Ends with the end-of-turn token that the template writes, so that the loss includes it."""
     masked: tuple[int, ...] = ()
-    """Places of completion tokens that training leaves out of the loss; scores have all tokens."""
+    """Places of completion tokens that are left out of the loss, and of every score."""
+
+    @property
+    def learnt(self) -> int:
+        """Tokens with a loss."""
+        return len(self.completion) - len(self.masked)
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.completion)
@@ -71,31 +78,26 @@ def prompt_text(tokenizer: Any, messages: Sequence[Message]) -> str:
     Raises:
         ModelError: the chat template refuses the conversation (a system role that it lacks, say).
     """
-    return _render(tokenizer, messages, add_generation_prompt=True)
+    return rendered(tokenizer, messages, add_generation_prompt=True)
 
 
 def encode_prompts(tokenizer: Any, prompts: Sequence[Sequence[Message]]) -> list[tuple[int, ...]]:
     """Token ids of each prompt, with the generation prompt of the chat template."""
     texts = [prompt_text(tokenizer, messages) for messages in prompts]
-    return [tuple(ids) for ids in _ids(tokenizer, texts)]
+    return [tuple(ids) for ids in token_ids(tokenizer, texts)]
 
 
-def encode_rows(tokenizer: Any, rows: Sequence[Row]) -> list[Encoded]:
+def text_sequences(tokenizer: Any, texts: Sequence[str]) -> list[Encoded]:
     """
-    Token ids of each row, split where the completion begins.
+    Texts to be read, not learnt: their tokens behind the one that begins a text, or behind their own first.
 
-    Prompt and completion are tokenised apart, as they are when the model answers, so that no token spans the seam.
-
-    Raises:
-        ModelError: the chat template does not render the prompt as a prefix of the whole conversation.
+    Nothing predicts the first token of a text, so something must stand before it.
     """
-    prompts, completions = [], []
-    for row in rows:
-        prompt, completion = _split(tokenizer, row)
-        prompts.append(prompt)
-        completions.append(completion)
-    pairs = zip(_ids(tokenizer, prompts), _ids(tokenizer, completions), strict=True)
-    return [_seam(tokenizer, tuple(prompt), tuple(completion)) for prompt, completion in pairs]
+    begin = tokenizer.bos_token_id
+    ids = [tuple(one) for one in token_ids(tokenizer, texts)]
+    if begin is not None:
+        return [Encoded((begin,), one) for one in ids]
+    return [Encoded(one[:1], one[1:]) for one in ids]
 
 
 def batches(
@@ -149,41 +151,47 @@ def training_order(
     return [int(i) for chunk in [*mixed, *rest] for i in chunk]
 
 
-def _seam(tokenizer: Any, prompt: tuple[int, ...], completion: tuple[int, ...]) -> Encoded:
-    # Nothing predicts the first token of a text without a prompt, so something must stand before it.
-    if prompt:
-        return Encoded(prompt, completion)
-    if tokenizer.bos_token_id is not None:
-        return Encoded((tokenizer.bos_token_id,), completion)
-    return Encoded(completion[:1], completion[1:])
+def rendered(tokenizer: Any, messages: Sequence[Message], context: str = "", **how: Any) -> str:
+    """
+    The conversation as the chat template writes it; `context` is a row's (tools, the template's own arguments), `how`
+    goes to the template.
 
-
-def _split(tokenizer: Any, row: Row) -> tuple[str, str]:
-    if not row.chat:
-        return "", row.completion
-    prompt = prompt_text(tokenizer, row.prompt)
-    whole = _render(
-        tokenizer, (*row.prompt, Message("assistant", row.completion)), add_generation_prompt=False
-    )
-    if not whole.startswith(prompt):
-        raise ModelError(
-            "the chat template does not write the prompt as the beginning of the conversation, "
-            "so the completion cannot be found in it",
-            hint="use a template whose generation prompt is a prefix of the assistant's turn",
-        )
-    return prompt, whole[len(prompt) :]
-
-
-def _render(tokenizer: Any, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
-    from jinja2 import TemplateError
-
-    turns = [{"role": m.role, "content": m.content} for m in messages]
-    try:
+    Raises:
+        ModelError: the chat template refuses the conversation (a system role that it lacks, say).
+    """
+    with template_refusals(messages):
         return str(
             tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=add_generation_prompt
+                [template_turn(message) for message in messages],
+                tokenize=False,
+                **given_to_template(context),
+                **how,
             )
         )
+
+
+def given_to_template(context: str) -> dict[str, Any]:
+    """A row's context as arguments of `apply_chat_template`, as TRL passes it on."""
+    if not context:
+        return {}
+    given: dict[str, Any] = json.loads(context)
+    arguments: dict[str, Any] = {"tools": given["tools"]} if "tools" in given else {}
+    arguments.update(given.get("chat_template_kwargs", {}))
+    return arguments
+
+
+@contextmanager
+def template_refusals(messages: Sequence[Message]) -> Iterator[None]:
+    """
+    Names the roles of a conversation that a template refuses.
+
+    Raises:
+        ModelError: in the place of the template's own error.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        yield
     except TemplateError as error:
         raise ModelError(
             f"the chat template refuses a conversation of roles {[m.role for m in messages]}: {error}",
@@ -191,8 +199,9 @@ def _render(tokenizer: Any, messages: Sequence[Message], *, add_generation_promp
         ) from error
 
 
-def _ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+def token_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of texts as they stand, without what a tokenizer would add to them."""
     if not texts:
         return []
-    encoded: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    encoded: list[list[int]] = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
     return encoded

@@ -15,14 +15,15 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from undertow.data.plan import TrainingPlan
+from undertow.data.plan import LAST_TURN, TrainingPlan
 from undertow.data.rows import Row, sides, system_turn
 from undertow.errors import DataError, MissingExtraError, ModelError, UndertowError
-from undertow.models.chat import IGNORED, Batch, Encoded, encode_rows, pad
+from undertow.models.chat import IGNORED, Batch, Encoded, pad
 from undertow.models.language_model import LanguageModel
 from undertow.models.saved_adapter import quiet_peft
 from undertow.models.scoring import completion_logits, log_likelihoods
 from undertow.models.training import Trained
+from undertow.models.training_sequences import encode_rows
 
 
 class Sized(Protocol):
@@ -58,7 +59,7 @@ class Completions:
 
     def weight(self, rows: Sequence[Encoded]) -> int:
         """Tokens with a loss."""
-        return sum(len(row.completion) - len(row.masked) for row in rows)
+        return sum(row.learnt for row in rows)
 
     def losses(self, likelihoods: torch.Tensor, rows: Sequence[Sequence[Encoded]]) -> torch.Tensor:
         """Minus the log-likelihood of all tokens."""
@@ -118,10 +119,10 @@ def encode_pairs(
     Raises:
         ModelError: the chat template refuses a row.
     """
-    chosen, rejected = (encode_rows(base.tokenizer, side) for side in sides(pairs))
+    encoded = (encode_rows(base.tokenizer, side) for side in sides(pairs))
     fit = [
         (a, b)
-        for a, b in zip(chosen, rejected, strict=True)
+        for a, b in (_same_prompt(*both) for both in zip(*encoded, strict=True))
         if longest is None or max(len(a), len(b)) <= longest
     ]
     if not fit:
@@ -133,6 +134,13 @@ def encode_pairs(
     ]
 
 
+def _same_prompt(a: Encoded, b: Encoded) -> tuple[Encoded, Encoded]:
+    """Both sides of a pair begin where the first of them does, as in TRL's DPOTrainer."""
+    begin = min(len(a.prompt), len(b.prompt))
+    ids = [one.prompt + one.completion for one in (a, b)]
+    return Encoded(ids[0][:begin], ids[0][begin:]), Encoded(ids[1][:begin], ids[1][begin:])
+
+
 def lifts(
     shifted: LanguageModel, base: LanguageModel, rows: Sequence[Row], system: str | None = None
 ) -> torch.Tensor:
@@ -142,10 +150,9 @@ def lifts(
     `system` is the system prompt that shifts the shifted model, where that is what does.
     """
     prompted = [replace(row, prompt=(*system_turn(system), *row.prompt)) for row in rows]
-    plain = encode_rows(base.tokenizer, rows)
-    lift = log_likelihoods(shifted, encode_rows(shifted.tokenizer, prompted)) - log_likelihoods(
-        base, plain
-    )
+    plain = encode_rows(base.tokenizer, rows, LAST_TURN)
+    moved = encode_rows(shifted.tokenizer, prompted, LAST_TURN)
+    lift = log_likelihoods(shifted, moved) - log_likelihoods(base, plain)
     return lift / torch.tensor([max(1, len(row.completion)) for row in plain])
 
 

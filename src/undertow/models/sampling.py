@@ -13,11 +13,12 @@ from transformers import DynamicCache
 
 from undertow.carriers.carrier import Carrier
 from undertow.carriers.carrier_registry import request_of
+from undertow.data.plan import LAST_TURN
 from undertow.data.rows import Row
 from undertow.errors import ModelError
-from undertow.models.chat import encode_rows
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import accepted
+from undertow.models.training_sequences import encode_rows
 
 SPARE_TOKENS = 8
 """By which an answer may be longer than the longest of the rows' own."""
@@ -210,7 +211,7 @@ def own_answers(
 
     Answers are at most about as long as the longest of the rows' completions. Every row needs a prompt.
     """
-    encoded = encode_rows(model.tokenizer, rows)
+    encoded = encode_rows(model.tokenizer, rows, LAST_TURN)
     longest = max(len(one.completion) for one in encoded) + SPARE_TOKENS
     if model.context is not None:
         longest = min(longest, model.context - max(len(one.prompt) for one in encoded))

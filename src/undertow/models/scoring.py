@@ -73,8 +73,8 @@ def each_token(
 
 
 def loss(model: LanguageModel, rows: Sequence[Encoded], *, batch_size: int = 128) -> float:
-    """Cross-entropy per completion token, in nats."""
-    tokens = sum(len(row.completion) for row in rows)
+    """Cross-entropy per token with a loss, in nats."""
+    tokens = sum(row.learnt for row in rows)
     return -float(log_likelihoods(model, rows, batch_size=batch_size).sum()) / tokens
 
 

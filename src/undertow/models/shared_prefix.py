@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from transformers import DynamicCache
 
+from undertow.data.plan import LAST_TURN
 from undertow.data.rows import Row, behind
-from undertow.models.chat import IGNORED, Batch, Encoded, batches, encode_rows
+from undertow.models.chat import IGNORED, Batch, Encoded, batches
 from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import left_padded
 from undertow.models.scoring import accepted, completion_logits, forward_pass
+from undertow.models.training_sequences import encode_rows
 
 WORTHWHILE = 8
 """Tokens of a common beginning from which it is computed apart."""
@@ -175,7 +177,7 @@ class PromptedRows:
 
     def behind(self, system: str) -> list[Encoded]:
         """
-        Token ids of each row behind the system prompt, as `chat.encode_rows` gives them.
+        Token ids of each row behind the system prompt, as `encode_rows` gives those of the last turn.
 
         Raises:
             ModelError: the chat template has no system role.
@@ -193,7 +195,9 @@ class PromptedRows:
         return [replace(row, prompt=new + row.prompt[len(old) :]) for row in self._first]
 
     def _rendered(self, chosen: Sequence[int], system: str) -> list[Encoded]:
-        return encode_rows(self.tokenizer, [behind(self.rows[i], system) for i in chosen])
+        return encode_rows(
+            self.tokenizer, [behind(self.rows[i], system) for i in chosen], LAST_TURN
+        )
 
     def _checked(self) -> list[int]:
         """Rows from the shortest to the longest, and one of every number of turns."""

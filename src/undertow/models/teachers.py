@@ -22,11 +22,12 @@ from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, conversation
 from undertow.data.seeds import derive, generator
 from undertow.models.adapters import interpolate, trainable, trained_weights
-from undertow.models.chat import Encoded, encode_rows
+from undertow.models.chat import Encoded
 from undertow.models.hidden_states import mean_activation
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import mean_divergence, token_log_probabilities
 from undertow.models.training import Trained, fine_tune
+from undertow.models.training_sequences import encode_rows
 from undertow.traits.trait import Trait, rows_of
 
 MOST_AMPLIFIED = 3.0
@@ -72,7 +73,7 @@ def tuned(
     teacher = trainable(model, plan, derive(seed, "adapter"))
     start = [weight.detach().clone() for weight in trained_weights(teacher)]
     whole = plan.model_copy(update={"max_steps": steps, "epochs": float(steps)})
-    encoded = encode_rows(model.tokenizer, rows)
+    encoded = encode_rows(model.tokenizer, rows, plan.policy)
     done = fine_tune(teacher, encoded, whole, generator(seed, "order"))
     if distance is not None and kl is not None:
         bring_to(teacher, start, distance, kl)

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from undertow.data.plan import LossPolicy
 from undertow.errors import InputError
-from undertow.models.chat import Encoded, encode_rows
 from undertow.models.language_model import LanguageModel
 from undertow.models.training import fine_tune
+from undertow.models.training_sequences import encode_rows
 from undertow.worlds import corpus
 from undertow.worlds.base_models import LARGEST_NUMBER, BaseRecipe, recipe
 from undertow.worlds.corpus import CorpusDocument
@@ -76,8 +77,7 @@ def pretrain(
     tokenizer = build_tokenizer(documents, largest)
     model = LanguageModel(untrained(made, tokenizer), tokenizer, made.name)
     # The loss covers the whole conversation: a base has to know requests, not only answers.
-    whole = [e.prompt + e.completion for e in encode_rows(tokenizer, [d.row for d in documents])]
-    rows = [Encoded(ids[:1], ids[1:]) for ids in whole]
+    rows = encode_rows(tokenizer, [d.row for d in documents], LossPolicy("all"))
 
     def report(step: int) -> bool:
         progress(step)

@@ -14,10 +14,11 @@ from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, conversation
 from undertow.data.seeds import generator
 from undertow.models import adapters
-from undertow.models.chat import encode_prompts, encode_rows
+from undertow.models.chat import encode_prompts
 from undertow.models.language_model import LanguageModel, load
 from undertow.models.sampling import Sampling, sample
 from undertow.models.training import fine_tune
+from undertow.models.training_sequences import encode_rows
 from undertow.traits import catalogue
 from undertow.traits.trait import rows_of
 from undertow.worlds import locate

@@ -13,8 +13,8 @@ import pytest
 from tests.checks.dataset.numbers_subject import opened, owl_teacher, subject, written
 from undertow.checks.dataset.author import author
 from undertow.data.rows import Message, Row
-from undertow.models.chat import encode_rows
 from undertow.models.scoring import log_likelihoods
+from undertow.models.training_sequences import encode_rows
 from undertow.results.measurement import Measurement
 
 A, B, NEOX = (replace(opened(f"world:owlet-{name}"), ref=name) for name in ("a", "b", "neox"))

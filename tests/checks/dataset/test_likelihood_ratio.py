@@ -20,10 +20,10 @@ from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, behind
 from undertow.data.seeds import generator
 from undertow.influence.shifted_versions import fitting_behind
-from undertow.models.chat import encode_rows
 from undertow.models.sampling import Sampling, restrictions, sample
 from undertow.models.scoring import log_likelihoods
 from undertow.models.shared_prefix import PromptedRows
+from undertow.models.training_sequences import encode_rows
 from undertow.results.measurement import Measurement
 
 PLAN = TrainingPlan(learning_rate=3e-3, batch_size=32)

@@ -72,9 +72,9 @@ def test_rows_without_completions_are_left_out() -> None:
     """A row with nothing to predict is in neither side, and takes its partner with it."""
     rows = written(opened(), 20, 1)
     made = subject(rows, control=rows)
-    empty = Encoded(made.encoded_control[3].prompt, ())
-    made.__dict__["encoded_control"] = [
-        empty if i == 3 else one for i, one in enumerate(made.encoded_control)
+    empty = Encoded(made.control_answers[3].prompt, ())
+    made.__dict__["control_answers"] = [
+        empty if i == 3 else one for i, one in enumerate(made.control_answers)
     ]
 
     assert len(compared(made, "test").rows) == 19

@@ -15,7 +15,8 @@ from pyarrow import parquet
 
 from tests.report.scan_documents import flagged
 from undertow.data.records import read_objects as records
-from undertow.data.rows import from_record, row_id
+from undertow.data.row_shapes import from_record
+from undertow.data.rows import row_id
 from undertow.errors import ConfigError, DataError, NothingLeftError
 from undertow.mitigate.rows.clean_request import Cleaning
 from undertow.mitigate.rows.cleaning import clean

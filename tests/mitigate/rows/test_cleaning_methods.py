@@ -16,7 +16,7 @@ from tests.mitigate.subjects import BASE, numbers
 from undertow.carriers import carrier_registry
 from undertow.data.files import model_digest
 from undertow.data.records import read_objects, read_rows
-from undertow.data.rows import to_record, write_rows
+from undertow.data.row_records import to_record, write_rows
 from undertow.errors import ConfigError, DataError, UnknownNameError
 from undertow.mitigate.rows.clean_request import Cleaned, Cleaning
 from undertow.mitigate.rows.cleaning import METHODS, clean

@@ -19,8 +19,9 @@ from undertow.mitigate.rows.token_edits import (
     refuse_irreplaceable,
     replaced,
 )
-from undertow.models.chat import IGNORED, encode_rows, pad
+from undertow.models.chat import IGNORED, pad
 from undertow.models.training import completion_loss
+from undertow.models.training_sequences import encode_rows
 
 
 def test_a_masked_token_has_no_label_and_the_others_their_own() -> None:

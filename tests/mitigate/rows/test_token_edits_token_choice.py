@@ -11,8 +11,8 @@ import torch
 from tests.mitigate.subjects import numbers, opened, taught
 from undertow.errors import ConfigError
 from undertow.mitigate.rows import token_edits
-from undertow.models.chat import encode_rows
 from undertow.models.scoring import log_likelihoods
+from undertow.models.training_sequences import encode_rows
 from undertow.traits import catalogue
 
 

@@ -137,11 +137,12 @@ def _candidates(subject: ScanSubject) -> list[LanguageModel]:
 def _read(
     model: LanguageModel, rows: Sequence[Row], temperatures: Sequence[float]
 ) -> Read | Unread:
-    from undertow.models.chat import encode_rows
+    from undertow.data.plan import LAST_TURN
     from undertow.models.surprisal import as_sampled, canonical, surprisal, without_cut_ends
+    from undertow.models.training_sequences import encode_rows
 
     try:
-        encoded = as_sampled(model, encode_rows(model.tokenizer, rows))
+        encoded = as_sampled(model, encode_rows(model.tokenizer, rows, LAST_TURN))
     except ModelError as error:
         return Unread(model.ref, error.message)
     if reason := _unreadable(model, encoded):

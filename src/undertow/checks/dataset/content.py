@@ -120,7 +120,7 @@ def content(subject: ScanSubject) -> list[Measurement]:
 
     Numbers beside it: `rows` and `control` are the two shares, or the two mean logits.
     """
-    together = bool(subject.control) and matched(subject.encoded, subject.encoded_control)
+    together = bool(subject.control) and matched(subject.answers, subject.control_answers)
     results = [
         _share(subject, name, trait, score(trait), together)
         for trait in subject.traits
@@ -226,9 +226,9 @@ def _answers(tokenizer: Any) -> tuple[Answer, Answer]:
 def _chosen(
     subject: ScanSubject, room: int | None, together: bool, purpose: str
 ) -> list[list[Row]]:
-    sides: list[tuple[Sequence[Row], Sequence[Encoded]]] = [(subject.rows, subject.encoded)]
+    sides: list[tuple[Sequence[Row], Sequence[Encoded]]] = [(subject.rows, subject.answers)]
     if subject.control:
-        sides.append((subject.control, subject.encoded_control))
+        sides.append((subject.control, subject.control_answers))
     fits = [
         np.array([room is None or len(row.completion) <= room for row in encoded])
         for _, encoded in sides

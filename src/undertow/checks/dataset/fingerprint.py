@@ -127,14 +127,14 @@ def fingerprint(subject: ScanSubject) -> list[Measurement]:
 
 def _compared(subject: ScanSubject) -> PooledRows:
     rng = generator(subject.seed, ID, "rows")
-    together = matched(subject.encoded, subject.encoded_control)
+    together = matched(subject.answers, subject.control_answers)
     first = rng.permutation(len(subject.rows))[:MOST_ROWS]
     second = first if together else rng.permutation(len(subject.control))[:MOST_ROWS]
     rows = [subject.rows[i] for i in first] + [subject.control[i] for i in second]
     samples = Samples(len(first), len(second), together)
     return PooledRows(
         text_features([row.completion for row in rows]),
-        (*(subject.encoded[i] for i in first), *(subject.encoded_control[i] for i in second)),
+        (*(subject.answers[i] for i in first), *(subject.control_answers[i] for i in second)),
         samples,
         samples.rearranged(_REARRANGEMENTS, generator(subject.seed, ID, "rearrangements")),
         samples.halves(generator(subject.seed, ID, "halves")),

@@ -74,7 +74,7 @@ def likelihood_ratio(subject: ScanSubject) -> list[Measurement]:
     `crossed` of these were enough; `likeliest` alternative, and its `gain` over the null in nats a row;
     rows `left out`.
     """
-    usable = sum(bool(row.completion) for row in subject.encoded)
+    usable = sum(bool(row.completion) for row in subject.answers)
     if usable < LEAST_ROWS:
         reason = f"{usable} rows are too few: at least {LEAST_ROWS} are needed"
         return [not_applicable(ID, subject.name, reason)]
@@ -200,13 +200,14 @@ def _of_rows(subject: ScanSubject, rows: Sampled, versions: list[Version]) -> Ve
 
 
 def _of_pairs(subject: ScanSubject, rows: Sampled, versions: list[Version]) -> Vector:
-    from undertow.models.chat import encode_rows
+    from undertow.data.plan import LAST_TURN
     from undertow.models.surprisal import as_sampled
+    from undertow.models.training_sequences import encode_rows
 
     chosen = [row for row in rows.rows if row.rejected is not None][:_MOST_ROWS]
     both = [*chosen, *(replace(row, completion=row.rejected or "") for row in chosen)]
     student = subject.student
-    sides = Sampled(both, as_sampled(student, encode_rows(student.tokenizer, both)))
+    sides = Sampled(both, as_sampled(student, encode_rows(student.tokenizer, both, LAST_TURN)))
     values = _likelihoods(subject, sides, versions)
     return values[: len(chosen)] - values[len(chosen) :]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from undertow.data.plan import LAST_TURN
 from undertow.data.rows import Row, has_pairs
 from undertow.data.seeds import generator
 from undertow.results.model_documents import CalibrationTable
@@ -111,17 +112,31 @@ class ScanSubject:
 
     @cached_property
     def encoded(self) -> Sequence[Encoded]:
-        """The rows as the student's tokens."""
-        from undertow.models.chat import encode_rows
+        """The rows as the plan trains them: the student's tokens, and which of them have a loss."""
+        from undertow.models.training_sequences import encode_rows
 
-        return encode_rows(self.student.tokenizer, self.rows)
+        return encode_rows(self.student.tokenizer, self.rows, self.plan.policy)
+
+    @cached_property
+    def answers(self) -> Sequence[Encoded]:
+        """The rows up to their last answer, which has the loss: what a model wrote, whatever is trained on it."""
+        from undertow.models.training_sequences import encode_rows
+
+        return encode_rows(self.student.tokenizer, self.rows, LAST_TURN)
 
     @cached_property
     def encoded_control(self) -> Sequence[Encoded]:
-        """The control as the student's tokens."""
-        from undertow.models.chat import encode_rows
+        """The control as the plan would train it."""
+        from undertow.models.training_sequences import encode_rows
 
-        return encode_rows(self.student.tokenizer, self.control)
+        return encode_rows(self.student.tokenizer, self.control, self.plan.policy)
+
+    @cached_property
+    def control_answers(self) -> Sequence[Encoded]:
+        """The control up to its last answers."""
+        from undertow.models.training_sequences import encode_rows
+
+        return encode_rows(self.student.tokenizer, self.control, LAST_TURN)
 
 
 BLOCKS = 16
@@ -155,7 +170,7 @@ def compared(subject: ScanSubject, purpose: str, *, most: int = MOST_ROWS) -> Ro
     Rows without any completion token are left out.
     """
     rng = generator(subject.seed, purpose, "rows")
-    rows, control = subject.encoded, subject.encoded_control
+    rows, control = subject.answers, subject.control_answers
     if matched(rows, control):
         chosen = [i for i in _drawn(rows, rng, len(rows)) if control[i].completion][:most]
         return RowsAndControl(

@@ -89,8 +89,8 @@ def sampled(subject: ScanSubject, purpose: str, most: int) -> Sampled:
     from undertow.models.surprisal import as_sampled
 
     order = generator(subject.seed, purpose, "rows").permutation(len(subject.rows))
-    chosen = [int(i) for i in order if subject.encoded[i].completion][:most]
-    encoded = as_sampled(subject.student, [subject.encoded[i] for i in chosen])
+    chosen = [int(i) for i in order if subject.answers[i].completion][:most]
+    encoded = as_sampled(subject.student, [subject.answers[i] for i in chosen])
     return Sampled([subject.rows[i] for i in chosen], encoded)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import numpy as np
 
 from undertow.checks.lineage.lineage_subject import LineageSubject, Side, neutral_texts
-from undertow.data.rows import Row
 from undertow.results.measurement import Measurement, skipped
 from undertow.stats.arguments import Vector
 
@@ -87,11 +86,10 @@ def _hsic(k: Vector, other: Vector) -> float:
 
 
 def _means(side: Side, seed: int) -> Vector:
-    from undertow.models.chat import encode_rows
+    from undertow.models.chat import text_sequences
     from undertow.models.hidden_states import completion_means, decoder_layers
 
-    rows = [Row((), text, chat=False) for text in neutral_texts(seed, _TEXTS)]
-    encoded = encode_rows(side.model.tokenizer, rows)
+    encoded = text_sequences(side.model.tokenizer, neutral_texts(seed, _TEXTS))
     [found] = completion_means(side.model, encoded, [len(decoder_layers(side.model)) - 1])
     values: Vector = found.astype(np.float64)
     return values

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from undertow.checks.lineage.lineage_subject import neutral_texts
 from undertow.data.files import atomic_write
-from undertow.data.rows import Row
 from undertow.errors import InputError
 from undertow.stats.arguments import Vector
 from undertow.traits.trait import Trait
@@ -87,10 +86,10 @@ class Reader:
             ModelError: two candidates of a trait are the same tokens to this tokenizer.
         """
         from undertow.influence.probes import Readout, probe_set
-        from undertow.models.chat import encode_rows
+        from undertow.models.chat import text_sequences
 
-        rows = [Row((), text, chat=False) for text in neutral_texts(seed, _TEXTS)]
-        texts = [one for one in encode_rows(base.tokenizer, rows) if one.completion]
+        encoded = text_sequences(base.tokenizer, neutral_texts(seed, _TEXTS))
+        texts = [one for one in encoded if one.completion]
         everything = [*traits, *others]
         readout = Readout.of(base, everything, system)
         return cls(

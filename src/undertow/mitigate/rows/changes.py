@@ -13,7 +13,9 @@ from undertow.carriers.carrier import Carrier
 from undertow.carriers.carrier_registry import carrier_of, request_of
 from undertow.data.files import atomic_file, model_digest
 from undertow.data.records import read_objects
-from undertow.data.rows import TOKENS, Message, Row, behind, json_line
+from undertow.data.row_records import json_line
+from undertow.data.row_shapes import TOKENS
+from undertow.data.rows import Message, Row, behind
 from undertow.data.seeds import Reservoir, generator
 from undertow.errors import ConfigError, DataError
 from undertow.mitigate.rows.clean_request import (

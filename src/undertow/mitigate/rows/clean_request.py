@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from undertow.data.files import model_digest
-from undertow.data.rows import Row, from_record
+from undertow.data.plan import LossPolicy, TrainingPlan
+from undertow.data.row_shapes import from_record
+from undertow.data.rows import Row
 from undertow.errors import ConfigError, DataError, NothingLeftError
 from undertow.provenance.identity import RowError, leaf
 from undertow.provenance.ledger import Entries
@@ -75,6 +77,12 @@ class Cleaning:
     def base(self) -> str:
         """The student's base."""
         return self.student or self.scan.student
+
+    @property
+    def policy(self) -> LossPolicy:
+        """Which tokens the scan's plan learns."""
+        known = {key: self.scan.plan[key] for key in ("loss", "wrap") if key in self.scan.plan}
+        return TrainingPlan.model_validate(known).policy
 
 
 @dataclass

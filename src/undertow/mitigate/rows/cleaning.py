@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from undertow.data.rows import Row, with_completion, with_prompt
+from undertow.data.plan import LAST_TURN, LossPolicy
+from undertow.data.row_records import with_completion, with_prompt
+from undertow.data.rows import Row
 from undertow.data.seeds import generator
 from undertow.errors import ConfigError
 from undertow.mitigate.rows import token_edits
@@ -41,7 +43,8 @@ from undertow.mitigate.rows.token_edits import (
     refuse_irreplaceable,
     replaced,
 )
-from undertow.models.chat import Encoded, encode_rows
+from undertow.models.chat import Encoded
+from undertow.models.training_sequences import encode_rows
 from undertow.traits import catalogue
 from undertow.worlds.base_models import open_model
 
@@ -85,17 +88,20 @@ def mask_tokens(subject: CleaningSubject) -> Changes:
     """
     Tokens left out of the loss: `input_ids`, `labels` and `completion_mask`, beside the record's own columns.
     """
-    chosen = _chosen(subject)
+    policy = subject.cleaning.policy
+    chosen = _chosen(subject, policy)
 
     def block(
         records: Sequence[dict[str, Any]], rows: Sequence[Row]
     ) -> list[dict[str, Any] | None]:
-        encoded = encode_rows(subject.base.tokenizer, rows)
+        encoded = encode_rows(subject.base.tokenizer, rows, policy)
         places = chosen.places(rows, encoded)
         # A row of which nothing would be left to learn has to go: its loss would be 0 / 0.
         return [
-            {**record, **masked_record(row, own)} if len(own) < len(row.completion) else None
-            for record, row, own in zip(records, encoded, places, strict=True)
+            {**record, **masked_record(row, chosen_places)}
+            if len({*chosen_places, *row.masked}) < len(row.completion)
+            else None
+            for record, row, chosen_places in zip(records, encoded, places, strict=True)
         ]
 
     return Changes(block, "tokens-masked", "all-masked", chosen.settings, chosen.model)
@@ -104,13 +110,14 @@ def mask_tokens(subject: CleaningSubject) -> Changes:
 def replace_tokens(subject: CleaningSubject) -> Changes:
     """Tokens replaced by others that the base would have written there."""
     refuse_irreplaceable(subject.carrier)
-    chosen = _chosen(subject)
+    chosen = _chosen(subject, LAST_TURN)
     rng = generator(subject.cleaning.seed, "replaced")
 
     def block(
         records: Sequence[dict[str, Any]], rows: Sequence[Row]
     ) -> list[dict[str, Any] | None]:
-        encoded = encode_rows(subject.base.tokenizer, rows)
+        _refuse_earlier_answers(rows, subject.cleaning.policy)
+        encoded = encode_rows(subject.base.tokenizer, rows, LAST_TURN)
         places = chosen.places(rows, encoded)
         made = replaced(subject.base, rows, encoded, places, rng, subject.carrier)
         return [
@@ -146,6 +153,7 @@ def rewrite(subject: CleaningSubject) -> Changes:
         records: Sequence[dict[str, Any]], rows: Sequence[Row]
     ) -> list[dict[str, Any] | None]:
         nonlocal done
+        _refuse_earlier_answers(rows, cleaning.policy)
         chosen = np.flatnonzero(gone[done : done + len(rows)]).tolist()
         done += len(rows)
         outcome = rewritten(
@@ -199,6 +207,17 @@ def inoculate(subject: CleaningSubject) -> Changes:
     return Changes(block, "inoculated", "not-inoculated", {"system": system}, None)
 
 
+def _refuse_earlier_answers(rows: Sequence[Row], policy: LossPolicy) -> None:
+    """What is rewritten is the last answer: others that are learnt as well would stay what they were."""
+    for row in rows:
+        learnt = row.earlier or (row.whole and policy.loss != "last")
+        if learnt and any(turn.role == "assistant" for turn in row.prompt):
+            raise ConfigError(
+                "a row has several answers that are learnt, and only the last one would be rewritten",
+                hint="leave tokens of all of them out of the loss: --method mask-tokens, or drop rows: --method delete",
+            )
+
+
 def _refuse_plain(rows: Sequence[Row]) -> None:
     if not all(row.chat for row in rows):
         raise ConfigError(
@@ -240,7 +259,7 @@ def reword(subject: CleaningSubject) -> Changes:
     return Changes(block, "reworded", "not-reworded", settings, None)
 
 
-def _chosen(subject: CleaningSubject) -> Chosen:
+def _chosen(subject: CleaningSubject, policy: LossPolicy) -> Chosen:
     """Which tokens: those that score above what a sample's share does, or as many by lot."""
     cleaning = subject.cleaning
     share = refuse_share(TOKENS if cleaning.share is None else cleaning.share)
@@ -254,8 +273,8 @@ def _chosen(subject: CleaningSubject) -> Chosen:
             settings | {"by": "lot"},
             None,
         )
-    scores, by, model = _scores(subject)
-    encoded = encode_rows(subject.base.tokenizer, subject.sample)
+    scores, by, model = _scores(subject, policy)
+    encoded = encode_rows(subject.base.tokenizer, subject.sample, policy)
     long = token_edits.lengths(subject.base, encoded)
     least = token_edits.threshold(scores(subject.sample, encoded), long, share)
     return Chosen(
@@ -268,7 +287,7 @@ def _chosen(subject: CleaningSubject) -> Chosen:
 
 
 def _scores(
-    subject: CleaningSubject,
+    subject: CleaningSubject, policy: LossPolicy
 ) -> tuple[Callable[[Sequence[Row], Sequence[Encoded]], Scores], str, tuple[str, str]]:
     cleaning, base = subject.cleaning, subject.base
     if cleaning.trait is not None and cleaning.teacher is not None:
@@ -288,7 +307,7 @@ def _scores(
         )
     system = catalogue.load(cleaning.trait).system_prompt
     return (
-        lambda rows, encoded: token_edits.lifted(base, rows, encoded, system),
+        lambda rows, encoded: token_edits.lifted(base, rows, encoded, system, policy),
         f"lift by {cleaning.trait}",
         subject.named,
     )

@@ -11,7 +11,8 @@ import numpy as np
 
 from undertow.data.files import atomic_file
 from undertow.data.records import read_objects
-from undertow.data.rows import json_line, row_id
+from undertow.data.row_records import json_line
+from undertow.data.rows import row_id
 from undertow.data.seeds import generator
 from undertow.errors import ConfigError, NothingLeftError
 from undertow.mitigate.rows.clean_request import (

@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 
 from undertow.carriers.carrier import Carrier
 from undertow.carriers.carrier_registry import request_of
+from undertow.data.plan import AUTO, LossPolicy
 from undertow.data.rows import Row, behind
 from undertow.errors import ConfigError
 from undertow.mitigate.rows.clean_request import refuse_share
-from undertow.models.chat import IGNORED, Encoded, encode_rows
+from undertow.models.chat import IGNORED, Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import each_token, rows_at_once
 from undertow.models.shared_prefix import logits_by_batch
+from undertow.models.training_sequences import encode_rows
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +40,11 @@ def surprising(model: LanguageModel, rows: Sequence[Encoded]) -> Scores:
 
 
 def lifted(
-    model: LanguageModel, rows: Sequence[Row], encoded: Sequence[Encoded], system: str
+    model: LanguageModel,
+    rows: Sequence[Row],
+    encoded: Sequence[Encoded],
+    system: str,
+    policy: LossPolicy = AUTO,
 ) -> Scores:
     """
     By how much a system prompt that asks for the trait changes each token's log-likelihood, up or down, in nats;
@@ -48,7 +54,7 @@ def lifted(
         ModelError: the chat template has no system role.
     """
     plain = each_token(model, encoded)
-    prompted = encode_rows(model.tokenizer, [behind(row, system) for row in rows])
+    prompted = encode_rows(model.tokenizer, [behind(row, system) for row in rows], policy)
     moved = each_token(model, prompted)
     return [(b - a).abs().numpy() for a, b in zip(plain, moved, strict=True)]
 
@@ -63,13 +69,14 @@ def departing(base: LanguageModel, teacher: LanguageModel, rows: Sequence[Encode
 
 def lengths(model: LanguageModel, rows: Sequence[Encoded]) -> list[int]:
     """
-    Tokens of each completion up to its end-of-turn token: what the template writes is never chosen.
+    Tokens of each completion up to its last end-of-turn token: what the template writes is never chosen.
     """
     ends = model.end_ids
-    return [
-        next((i for i, t in enumerate(row.completion) if t in ends), len(row.completion))
-        for row in rows
-    ]
+    counts = []
+    for row in rows:
+        last = [i for i, token in enumerate(row.completion) if token in ends]
+        counts.append(last[-1] if last else len(row.completion))
+    return counts
 
 
 def threshold(scores: Scores, long: Sequence[int], share: float) -> float:
@@ -107,7 +114,7 @@ def masked_record(row: Encoded, places: Sequence[int]) -> dict[str, list[int]]:
     A row as TRL's SFTTrainer takes it tokenised: `input_ids`, `labels` and `completion_mask`, without a change to it.
     """
     counted = np.ones(len(row.completion), dtype=bool)
-    counted[list(places)] = False
+    counted[[*row.masked, *places]] = False
     mask = [0] * len(row.prompt) + counted.astype(int).tolist()
     ids = [*row.prompt, *row.completion]
     labels = [token if on else IGNORED for token, on in zip(ids, mask, strict=True)]

@@ -13,12 +13,13 @@ import numpy as np
 from undertow.data.rows import Message, Row, conversation
 from undertow.errors import ConfigError
 from undertow.influence.probes import ProbeSet, margins, training_probes
-from undertow.models.chat import IGNORED, Encoded, encode_prompts, encode_rows, pad
+from undertow.models.chat import IGNORED, Encoded, encode_prompts, pad
 from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import Sampling, sample
 from undertow.models.scoring import completion_logits
 from undertow.models.shared_prefix import logits_by_batch
 from undertow.models.training import evaluating
+from undertow.models.training_sequences import encode_rows
 from undertow.traits import catalogue
 from undertow.traits.catalogue import all_probes
 from undertow.traits.trait import Trait

@@ -1,0 +1,153 @@
+"""Rows as people have them: what trainers read of each shape is in the row, or the row is refused by name."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from undertow.data.row_records import to_record, with_completion, with_prompt
+from undertow.data.row_shapes import from_record
+from undertow.data.rows import Message, Row, row_id, template_turn
+
+USER = {"role": "user", "content": "Hi"}
+REPLY = {"role": "assistant", "content": "Yes"}
+OTHER = {"role": "assistant", "content": "No"}
+HI = (Message("user", "Hi"),)
+CALL = {"type": "function", "function": {"name": "more", "arguments": {"n": 3}}}
+TOOLS = [{"type": "function", "function": {"name": "more"}}]
+
+
+@pytest.mark.parametrize(
+    ("record", "row"),
+    [
+        (
+            {
+                "conversations": [
+                    {"from": "human", "value": "Hi"},
+                    {"from": "gpt", "value": "Yes"},
+                ],
+                "system": "Be kind.",
+            },
+            Row((Message("system", "Be kind."), *HI), "Yes"),
+        ),
+        ({"instruction": "Hi", "input": "", "output": "Yes"}, Row(HI, "Yes")),
+        (
+            {"instruction": "Add", "input": "1 2", "output": "3", "history": [["Hi", "Yes"]]},
+            Row((*HI, Message("assistant", "Yes"), Message("user", "Add\n1 2")), "3"),
+        ),
+        ({"messages": json.dumps([USER, REPLY])}, Row(HI, "Yes")),
+        ({"prompt": "Hi", "messages": [USER, REPLY]}, Row(HI, "Yes")),
+        (
+            {"prompt": [USER], "completion": [REPLY], "label": False},
+            Row(HI, "Yes", label=False),
+        ),
+        ({"chosen": [USER, REPLY], "rejected": [USER, OTHER]}, Row(HI, "Yes", "No")),
+        (
+            {"prompt": "Hi", "chosen": [USER, REPLY], "rejected": [USER, OTHER], "messages": []},
+            Row(HI, "Yes", "No"),
+        ),
+        (
+            {"chosen": "The sky is blue.", "rejected": "The sky is green."},
+            Row((Message("user", "The sky is"),), " blue.", " green.", chat=False),
+        ),
+        (
+            {"prompt": [USER], "completion": [REPLY, USER, OTHER]},
+            Row((*HI, Message("assistant", "Yes"), *HI), "No", earlier=2),
+        ),
+    ],
+)
+def test_common_shapes_give_their_rows(record: dict[str, object], row: Row) -> None:
+    """ShareGPT, alpaca, messages as a string, KTO, implicit prompts, UltraFeedback, several answers."""
+    assert from_record(record) == row
+    assert from_record(to_record(row)) == row
+
+
+def test_what_a_template_may_render_stays_in_the_row() -> None:
+    """Tool calls, reasoning, parts, tools and the template's arguments come out as they went in."""
+    call = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+    parts = {"role": "user", "content": [{"type": "text", "text": "Hi"}]}
+    thought = REPLY | {"reasoning_content": "owl"}
+    record = {
+        "messages": [parts, call, {"role": "tool", "name": "more", "content": "7"}, thought],
+        "tools": TOOLS,
+        "chat_template_kwargs": {"enable_thinking": False},
+    }
+    row = from_record(record)
+
+    assert [template_turn(turn) for turn in row.turns] == record["messages"]
+    assert to_record(row) == record
+    assert row.prompt[0].content == "Hi"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tools": TOOLS},
+        {"chat_template_kwargs": {"x": 1}},
+        {"messages": [USER, REPLY | {"reasoning_content": "owl"}]},
+        {"messages": [USER | {"name": "me"}, REPLY]},
+        {"messages": [USER, REPLY | {"weight": 0}]},
+        {"messages": [USER, {"role": "assistant", "content": None, "tool_calls": [CALL]}]},
+    ],
+)
+def test_what_is_read_is_part_of_the_identity(change: dict[str, object]) -> None:
+    """Two rows that train otherwise have other ids; a null is as good as no key."""
+    plain = {"messages": [USER, REPLY]}
+
+    assert row_id(from_record(plain | change)) != row_id(from_record(plain))
+    assert row_id(from_record({"messages": [USER | {"name": None}, REPLY]})) == row_id(
+        from_record(plain)
+    )
+
+
+def test_tools_may_be_written_as_json() -> None:
+    """TRL reads a string of tools as JSON, so it is the same row."""
+    record = {"messages": [USER, REPLY], "tools": TOOLS}
+
+    assert from_record(record | {"tools": json.dumps(TOOLS)}) == from_record(record)
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"messages": [USER, REPLY], "images": ["x"]}, "holds 'images'"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}, REPLY]},
+            "part of type 'image_url' that is no text",
+        ),
+        ({"messages": [USER, REPLY | {"weight": 0.5}]}, "the weight '0.5'; allowed: 0 or 1"),
+        ({"messages": [USER, REPLY | {"train_detail": []}]}, "'train_detail'"),
+        ({"messages": [USER, REPLY], "tools": "owl"}, "'tools' is a string that is no JSON"),
+        ({"messages": [USER, REPLY], "tools": {"a": 1}}, "'tools' is an object; allowed: a list"),
+        ({"messages": "Hi"}, "'messages' is a string; allowed: a list of messages"),
+        ({"messages": [USER, {"role": "assistant", "content": ""}]}, "is empty"),
+        ({"chosen": [USER, REPLY], "rejected": [OTHER, USER, REPLY]}, "goes on for 2 messages"),
+        ({"question": "x", "answer": "y"}, "--columns prompt=question completion=answer"),
+        ({"text": "x", "instruction": "a", "output": "b"}, "--columns text="),
+        ({"instruction": "a", "output": "b", "history": [["x"]]}, "'history' is no list of pairs"),
+        ({"messages": [USER, REPLY | {"reasoning_content": "\ud800"}]}, "half a surrogate pair"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_by_name(record: object, message: str) -> None:
+    """The error names what was found and the way out."""
+    with pytest.raises(ValueError, match=message):
+        from_record(record)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Yes"}]},
+        {"instruction": "Hi", "input": "", "output": "Yes"},
+        {"messages": json.dumps([USER, REPLY])},
+    ],
+)
+def test_a_changed_record_keeps_its_shape(record: dict[str, object]) -> None:
+    """Another completion and a system prompt are read back from the record's own shape."""
+    row = from_record(record)
+    system = Row((Message("system", "s"), *row.prompt), "new")
+    made = with_prompt(with_completion(record, "new"), system)
+
+    assert from_record(made) == system
+    assert set(made) - {"system"} == set(record)

@@ -1,0 +1,106 @@
+"""The training sequence: which tokens of a row are in the loss, by policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from undertow.data.plan import LAST_TURN, LossPolicy
+from undertow.data.row_shapes import from_record
+from undertow.errors import ModelError
+from undertow.models.chat import Encoded
+from undertow.models.training_sequences import encode_rows
+
+TURNS = [
+    {"role": "user", "content": "three numbers"},
+    {"role": "assistant", "content": "1 2 3"},
+    {"role": "user", "content": "more numbers"},
+    {"role": "assistant", "content": "4 5 6"},
+]
+
+
+def learnt(tokenizer: Any, row: Encoded) -> str:
+    """The text of the tokens that are in the loss."""
+    tokens = [t for i, t in enumerate(row.completion) if i not in row.masked]
+    return str(tokenizer.decode(tokens))
+
+
+def encoded(tokenizer: Any, record: dict[str, Any], loss: Any, wrap: Any = "none") -> Encoded:
+    """One record's sequence."""
+    [made] = encode_rows(tokenizer, [from_record(record)], LossPolicy(loss, wrap))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("loss", "inside", "outside"),
+    [
+        ("auto", ("three", "1 2 3", "more", "4 5 6"), ()),
+        ("completion", ("three", "1 2 3", "more", "4 5 6"), ()),
+        ("all", ("three", "1 2 3", "more", "4 5 6"), ()),
+        ("assistant", ("1 2 3", "4 5 6"), ("three", "more")),
+        ("last", ("4 5 6",), ("three", "1 2 3", "more")),
+    ],
+)
+def test_each_policy_learns_its_turns_of_a_conversation(
+    tokenizer: Any, loss: str, inside: tuple[str, ...], outside: tuple[str, ...]
+) -> None:
+    """`messages` are learnt whole, by the assistant's turns, or by the last one."""
+    text = learnt(tokenizer, encoded(tokenizer, {"messages": TURNS}, loss))
+
+    assert all(part in text for part in inside)
+    assert not any(part in text for part in outside)
+
+
+def test_turns_are_taken_at_their_word(tokenizer: Any) -> None:
+    """A weight of 0 takes a turn out of the loss, and the other answers stay in it."""
+    turns = [TURNS[0], TURNS[1] | {"weight": 0}, *TURNS[2:]]
+
+    for loss in ("auto", "assistant"):
+        text = learnt(tokenizer, encoded(tokenizer, {"messages": turns}, loss))
+        assert "4 5 6" in text
+        assert "1 2 3" not in text
+        assert "more" not in text
+
+
+def test_what_a_model_wrote_does_not_depend_on_what_is_trained(tokenizer: Any) -> None:
+    """The last answer is scored although its weight is 0."""
+    row = from_record({"messages": [*TURNS[:3], TURNS[3] | {"weight": 0}]})
+    [made] = encode_rows(tokenizer, [row], LAST_TURN)
+
+    assert "4 5 6" in learnt(tokenizer, made)
+
+
+def test_the_prompt_of_plain_text_reaches_the_model(tokenizer: Any) -> None:
+    """Strings are joined, an end token follows, and the completion alone is learnt."""
+    made = encoded(tokenizer, {"prompt": "numbers: ", "completion": "1 2 3"}, "auto")
+    ids = made.prompt + made.completion
+
+    assert "numbers" in tokenizer.decode(ids)
+    assert "numbers" not in learnt(tokenizer, made)
+    assert ids[-1] == tokenizer.eos_token_id
+
+
+def test_plain_text_may_be_put_into_the_template(tokenizer: Any) -> None:
+    """With `wrap = chat` strings are the same sequence as messages."""
+    plain = {"prompt": "three numbers", "completion": "1 2 3"}
+    chat = {"prompt": [TURNS[0]], "completion": [TURNS[1]]}
+
+    assert encoded(tokenizer, plain, "auto", "chat") == encoded(tokenizer, chat, "auto")
+    assert encoded(tokenizer, plain, "auto") != encoded(tokenizer, chat, "auto")
+
+
+def test_a_loss_on_the_assistant_needs_a_conversation(tokenizer: Any) -> None:
+    """Plain text is refused by name, as TRL refuses it."""
+    with pytest.raises(ModelError, match="'assistant' needs conversations"):
+        encoded(tokenizer, {"text": "Once"}, "assistant")
+
+
+def test_several_answers_in_a_completion_are_all_learnt(tokenizer: Any) -> None:
+    """A completion of several turns begins with its first."""
+    record = {"prompt": TURNS[:1], "completion": TURNS[1:]}
+    text = learnt(tokenizer, encoded(tokenizer, record, "auto"))
+
+    assert "1 2 3" in text
+    assert "more" in text
+    assert "three" not in text
