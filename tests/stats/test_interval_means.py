@@ -74,3 +74,10 @@ def test_refuses_what_it_cannot_use(runs: list[float]):
     """Empty, not finite, or not one-dimensional."""
     with pytest.raises(ValueError, match="values"):
         mean_t(runs)
+
+
+def test_a_level_that_is_a_percentage_is_refused():
+    """A mean's level is checked by the interval that it makes, also of a single run."""
+    for runs in ([1.0, 2.0], [1.0]):
+        with pytest.raises(ValueError, match=r"level must lie in \(0, 1\), got 95"):
+            mean_t(runs, 95)

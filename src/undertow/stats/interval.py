@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 # scipy.special alone: scipy.stats takes a second to import.
 from scipy import special  # type: ignore[import-untyped, unused-ignore]
 
-from undertow.stats.arguments import count, finite_vector, fraction
+from undertow.stats.arguments import count, finite_vector
 
 Hits = NDArray[np.bool_]
 """(rows,) whether each row shows what is counted."""
@@ -38,6 +38,7 @@ class Interval:
     """Number of independent units (runs, not samples) behind the estimate."""
 
     def __post_init__(self) -> None:
+        # The one place where a level is checked: whatever makes an interval may be given any.
         if not 0 < self.level < 1:
             raise ValueError(f"level must lie in (0, 1), got {self.level}")
         if math.isnan(self.estimate) or math.isnan(self.low) or math.isnan(self.high):
@@ -100,7 +101,6 @@ def mean_t(values: ArrayLike, level: float = 0.95) -> Interval:
         ValueError: No values, not finite, or a level outside (0, 1).
     """
     vector = finite_vector(values, "values")
-    fraction(level, "level")
     n = vector.size
     mean = float(vector.mean())
     if n == 1:
@@ -136,7 +136,7 @@ def clopper_pearson(k: int, n: int, level: float = 0.95) -> Interval:
         ValueError: Not 0 <= k <= n with n >= 1, or a level outside (0, 1).
     """
     k, n = _counts(k, n)
-    tail = (1 - fraction(level, "level")) / 2
+    tail = (1 - level) / 2
     low = beta_quantile(tail, k, n - k + 1) if k > 0 else 0.0
     high = beta_quantile(1 - tail, k + 1, n - k) if k < n else 1.0
     return Interval(k / n, low, high, level, n)
@@ -152,7 +152,7 @@ def wilson(k: int, n: int, level: float = 0.95) -> Interval:
         ValueError: Not 0 <= k <= n with n >= 1, or a level outside (0, 1).
     """
     k, n = _counts(k, n)
-    z = normal_quantile((1 + fraction(level, "level")) / 2)
+    z = normal_quantile((1 + level) / 2)
     share = k / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
