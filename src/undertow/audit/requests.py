@@ -64,19 +64,6 @@ class ScanRequest:
             level=self.level,
         )
 
-    def configuration(self) -> dict[str, object]:
-        """What is stored of it beside the named fields of the document."""
-        return {
-            "checks": list(self.checks),
-            "max_rows": self.max_rows,
-            "system_prompt": self.system_prompt,
-            "temperature": self.temperature,
-            "acceptance": self.acceptance,
-            "beta": self.beta,
-            "candidates": list(self.candidates),
-            "placebos": list(self.placebos),
-        }
-
 
 @dataclass(frozen=True)
 class DiffRequest:

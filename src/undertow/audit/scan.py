@@ -159,15 +159,29 @@ def _document(
         measurements=tuple(m for audit in audits for m in audit.measurements),
         checks=merged([ran.run for audit in audits for ran in audit.ran]),
         moved=moved,
-        calibration=_calibration(request, whole),
+        calibration=_calibration(whole),
         limits=(*LIMITS, *plan_notes(whole.plan), *request.plan_notes),
-        config=request.configuration(),
+        config=_configuration(request),
         inputs=_digests(inputs),
         seed=request.seed,
         wall_seconds=seconds,
         command=request.command,
         **environment(workers=1, device=str(whole.student.device)).fields,
     )
+
+
+def _configuration(request: ScanRequest) -> dict[str, object]:
+    """What is stored of the request beside the named fields of the document."""
+    return {
+        "checks": list(request.checks),
+        "max_rows": request.max_rows,
+        "system_prompt": request.system_prompt,
+        "temperature": request.temperature,
+        "acceptance": request.acceptance,
+        "beta": request.beta,
+        "candidates": list(request.candidates),
+        "placebos": list(request.placebos),
+    }
 
 
 def _digests(inputs: ScanInputs) -> dict[str, str]:
@@ -214,18 +228,17 @@ def _transfer(result: SubjectResult) -> str:
     return f"{result.transfer or 0:+.2f} logits [{low}, {high}]"
 
 
-def _calibration(request: ScanRequest, whole: ScanSubject) -> Calibration:
+def _calibration(whole: ScanSubject) -> Calibration:
     """What a page says of the calibration."""
-    table, why_not = whole.coverage.table, whole.coverage.why_not
+    table, why_not, level = whole.coverage.table, whole.coverage.why_not, whole.settings.level
     if table is None:
         return Calibration(
             found=False,
-            level=request.level,
+            level=level,
             note=f"{why_not}."
             if whole.pairs
-            else f"{why_not}. {_how_to_make_one(request.student)}",
+            else f"{why_not}. {_how_to_make_one(whole.student.ref)}",
         )
-    level = request.level
     alarms = clopper_pearson(table.false_alarms, table.benign, level=2 * level - 1)
     power = clopper_pearson(table.detected, table.transferring, level=2 * level - 1)
     return Calibration(
