@@ -41,7 +41,7 @@ IDENTIFY = """
 import json, resource, sys, time
 from pathlib import Path
 if __name__ == "__main__":
-    from undertow.provenance.identity import root
+    from undertow.data.row_leaves import root
     from undertow.provenance.identity import leaves_of
     started = time.perf_counter()
     leaves = leaves_of(Path(sys.argv[1]))

@@ -4,7 +4,6 @@ A whole file is read whatever is in it: bad rows are named and counted, the samp
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import sys
@@ -15,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from undertow.data import records
+from undertow.data import json_records
 from undertow.data.file_sample import SOURCES, Screened, each_usable_row, screen_file
 from undertow.data.records import read_rows
+from undertow.data.row_leaves import leaf, root
 from undertow.data.rows import Row
 from undertow.errors import DataError, NothingLeftError
 
@@ -64,11 +64,15 @@ def test_every_kind_of_bad_row_is_named_and_the_rest_is_read(tmp_path: Path) -> 
     ]
 
 
-def test_the_digest_is_that_of_the_file(tmp_path: Path) -> None:
-    """SHA-256 over all bytes, bad rows and blank lines among them."""
-    content = line(1) + b"\n{\n" + line(2).strip()
+def test_the_digest_is_that_of_the_records(tmp_path: Path) -> None:
+    """The root over all records' leaves: blank lines and spaces do not count, a bad row and the order do."""
+    digest = screened(tmp_path, line(1) + b"\n{\n" + line(2).strip()).data.digest
+    leaves = [leaf({"prompt": f"p{i}", "completion": f"c{i}"}) for i in (1, 2)]
 
-    assert screened(tmp_path, content).data.digest == hashlib.sha256(content).hexdigest()
+    assert digest == screened(tmp_path, line(1).replace(b": ", b":"), b"{\n", line(2)).data.digest
+    assert screened(tmp_path, line(1), line(2)).data.digest == root(b"".join(leaves)).hex()
+    for other in ([line(1), b"}\n", line(2)], [line(1), line(2), b"{\n"], [line(1), line(2)]):
+        assert screened(tmp_path, *other).data.digest != digest
 
 
 def test_the_usable_rows_are_those_that_reading_gives(tmp_path: Path) -> None:
@@ -153,7 +157,7 @@ def test_memory_does_not_grow_with_the_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Five times the rows, the same peak but for 8 bytes a row of digests."""
-    monkeypatch.setattr(records, "_BLOCK", 1 << 13)
+    monkeypatch.setattr(json_records, "_BLOCK", 1 << 13)
     peaks = []
     for count in (2000, 10_000):
         path = tmp_path / f"{count}.jsonl"
@@ -204,13 +208,15 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("missing.jsonl", "no such file"),
         ("missing.parquet", "no such file"),
-        ("folder.jsonl", "cannot read .* directory"),
-        ("rows.csv", "suffix '.csv'; allowed: .jsonl, .parquet, or -"),
+        ("folder.jsonl", "holds no rows: no file"),
+        ("rows.csv", "no such file"),
+        ("rows.txt", "suffix '.txt'; allowed: .jsonl, .json, .csv"),
     ],
 )
 def test_what_is_no_file_of_rows_is_refused(tmp_path: Path, name: str, message: str) -> None:
     """Missing files, directories and other suffixes."""
     (tmp_path / "folder.jsonl").mkdir()
+    (tmp_path / "rows.txt").touch()
 
     with pytest.raises(DataError, match=message):
         screen_file(tmp_path / name, max_rows=10, seed=1)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from undertow.data.records import LineError, line_record
-from undertow.data.row_shapes import from_record
+from undertow.data.file_sample import Faults
+from undertow.data.json_records import line_records
+from undertow.data.records import chunks
+from undertow.data.shard import Shard
 
 
 @pytest.mark.parametrize(
@@ -16,6 +20,8 @@ from undertow.data.row_shapes import from_record
         (b"9" * 5000, "not-json"),
         (b'{"text": "a\x00"}', "not-json"),
         (b'{"text": "\xff"}', "not-utf8"),
+        (b'{"text": "a", "text": "b"}', "key-twice"),
+        (b'{"text": "a", "n": NaN}', "not-json"),
         (b'{"text": "\xed\xa0\x80"}', "not-utf8"),
         (b"[" * 100_000, "nested-too-deeply"),
         (b'{"a":' * 100_000, "nested-too-deeply"),
@@ -29,15 +35,19 @@ from undertow.data.row_shapes import from_record
         (b'{"text": "a", "source": "\\udc00"}', "surrogate"),
     ],
 )
-def test_each_fault_has_its_reason(line: bytes, reason: str) -> None:
+def test_each_fault_has_its_reason(line: bytes, reason: str, tmp_path: Path) -> None:
     """Text, JSON and shape are told apart."""
-    with pytest.raises(LineError) as caught:
-        line_record(line, from_record, first=False)
+    path, faults = tmp_path / "rows.jsonl", Faults("x")
+    path.write_bytes(line)
 
-    assert caught.value.reason == reason
+    assert list(chunks(path, faults.of)) == []
+    assert faults.counts == {reason: 1}
 
 
 def test_a_blank_line_is_nothing() -> None:
     """A byte order mark alone is blank too, at the beginning of a file."""
-    assert line_record(b" \r\n", from_record, first=False) is None
-    assert line_record(b"\xef\xbb\xbf\n", from_record, first=True) is None
+    numbered = list(
+        line_records([b"\xef\xbb\xbf\n", b" \r\n", b"", b"3"], Faults("x").of(Shard("x", "jsonl")))
+    )
+
+    assert numbered == [(4, 3)]

@@ -146,13 +146,14 @@ def test_text_that_is_not_utf8_in_parquet_is_named(tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("none.jsonl", "no such file"),
-        ("folder.jsonl", "cannot read .* directory"),
-        ("rows.csv", "suffix '.csv'; allowed: .jsonl, .parquet, or -"),
+        ("folder.jsonl", "holds no rows: no file"),
+        ("rows.txt", "suffix '.txt'; allowed: .jsonl, .json, .csv"),
     ],
 )
 def test_a_path_that_cannot_be_read_is_one_line(tmp_path: Path, name: str, message: str) -> None:
     """Missing files, directories and other suffixes."""
     (tmp_path / "folder.jsonl").mkdir()
+    (tmp_path / "rows.txt").touch()
 
     with pytest.raises(DataError, match=message):
         list(read_rows(tmp_path / name))

@@ -157,9 +157,10 @@ def test_faults_of_parquet_are_named(tmp_path: Path, table: Any, message: str) -
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("a.csv", "has the suffix '.csv'"), ("a.jsonl", "no such file")]
+    ("name", "message"), [("a.txt", "has the suffix '.txt'"), ("a.jsonl", "no such file")]
 )
 def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, name: str, message: str) -> None:
     """Another format and a missing file are errors, not empty lists."""
+    (tmp_path / "a.txt").touch()
     with pytest.raises(DataError, match=message):
         read_labelled(tmp_path / name)

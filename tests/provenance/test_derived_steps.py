@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from tests.provenance.scene import OTHER, Scene, rows, signing, write_rows
+from undertow.data.row_leaves import leaf
 from undertow.errors import ProvenanceError
 from undertow.provenance.bundle import bundle_path
 from undertow.provenance.derived_steps import Edit, RowChange
-from undertow.provenance.identity import leaf
 from undertow.provenance.ledger import Entries, Ledger, read_leaf_ledger, write_entries
 from undertow.provenance.signed_steps import dataset, sign_edit
 from undertow.provenance.statement import Statement

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from undertow.data.row_leaves import leaf, row_set
 from undertow.errors import DataError
 from undertow.provenance import identity
-from undertow.provenance.identity import leaf, leaves_of, row_set
+from undertow.provenance.identity import leaves_of
 
 ROWS = [
     {

@@ -169,7 +169,6 @@ def export(bundle: Path, out: Path) -> None:
     "data",
     multiple=True,
     required=True,
-    type=click.Path(exists=True, path_type=Path),
     metavar="DATA",
     help="What it was trained on; may be given again.",
 )
@@ -179,7 +178,7 @@ def export(bundle: Path, out: Path) -> None:
 def finetune(
     model: str,
     base: str,
-    data: tuple[Path, ...],
+    data: tuple[str, ...],
     method: str,
     bundle: Path | None,
     keys: tuple[str, ...],
@@ -190,13 +189,16 @@ def finetune(
 
     MODEL is a folder, or base+adapter.
     """
+    from undertow.data.dataset import place_of
     from undertow.provenance.bundle import carry
     from undertow.provenance.identity import manifest_of
     from undertow.provenance.model_steps import FineTune
     from undertow.provenance.signed_steps import used
 
     dependencies = [_weights("init-weights", base)]
-    dependencies += [used("train-data", path.name, manifest_of(path).digest) for path in data]
+    dependencies += [
+        used("train-data", place_of(name).name, manifest_of(name).digest) for name in data
+    ]
     target = _signed(
         "finetune", model, FineTune(method=method), dependencies, bundle, keys, public_key
     )

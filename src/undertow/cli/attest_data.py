@@ -11,12 +11,11 @@ import click
 from undertow.cli.terminal import one_line
 from undertow.cli.verdict_options import required_signing, signing_options
 
-_DATA = click.Path(exists=True, path_type=Path)
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_SCAN = click.Path(exists=True, path_type=Path)
 
 
 @click.command(name="collect")
-@click.argument("data", type=_DATA, metavar="DATA")
+@click.argument("data", metavar="DATA")
 @click.option(
     "--origin", type=click.Choice(("people", "instruments", "templates", "unknown")), required=True
 )
@@ -31,7 +30,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @signing_options("The producer's key.")
 def collect(
-    data: Path,
+    data: str,
     origin: str,
     domain: str,
     licence: str | None,
@@ -63,11 +62,10 @@ def collect(
 
 
 @click.command(name="filter")
-@click.argument("data", type=_FILE, metavar="DATA")
+@click.argument("data", metavar="DATA")
 @click.option(
     "--input",
     "source",
-    type=_FILE,
     required=True,
     metavar="DATA",
     help="The rows before filtering.",
@@ -79,8 +77,8 @@ def collect(
 @click.option("--model", metavar="MODEL", help="The model that judged, if one did.")
 @signing_options("The producer's key.")
 def filter_(
-    data: Path,
-    source: Path,
+    data: str,
+    source: str,
     rule: str,
     version: str | None,
     model: str | None,
@@ -122,7 +120,7 @@ def filter_(
 
 
 @click.command(name="mix")
-@click.argument("data", type=_DATA, metavar="DATA")
+@click.argument("data", metavar="DATA")
 @click.option(
     "--input",
     "sources",
@@ -132,9 +130,7 @@ def filter_(
     help="A source, and how many of its rows; all if not given.",
 )
 @signing_options("The producer's key.")
-def mix(
-    data: Path, sources: tuple[str, ...], keys: tuple[str, ...], public_key: str | None
-) -> None:
+def mix(data: str, sources: tuple[str, ...], keys: tuple[str, ...], public_key: str | None) -> None:
     """Datasets that were put together."""
     from undertow.errors import DataError
     from undertow.provenance.bundle import carry
@@ -154,7 +150,7 @@ def mix(
         if not rows.isdigit():
             path, rows = text, ""
         subject = dataset(path)
-        paths.append(Path(path))
+        paths.append(path)
         count = rows or subject.annotations.get("rows", "")
         if not count.isdigit():
             raise click.UsageError(
@@ -178,7 +174,7 @@ def mix(
 
 
 @click.command(name="audit")
-@click.argument("scan", type=_DATA, metavar="SCAN.json")
+@click.argument("scan", type=_SCAN, metavar="SCAN.json")
 @click.option("--valid-days", type=click.IntRange(1, 3650), default=180, show_default=True)
 @signing_options("The auditor's key.")
 def audit(scan: Path, valid_days: int, keys: tuple[str, ...], public_key: str | None) -> None:

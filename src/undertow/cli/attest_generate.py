@@ -18,7 +18,6 @@ from undertow.errors import InputError
 if TYPE_CHECKING:
     from undertow.provenance.drafts import GenerationDraft
 
-_DATA = click.Path(exists=True, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -44,7 +43,7 @@ class Flags(TypedDict):
 
 
 @click.command(name="generate")
-@click.argument("data", type=_DATA, metavar="DATA")
+@click.argument("data", metavar="DATA")
 @click.option("--from", "source", type=_FILE, metavar="FILE.toml", help="The whole description.")
 @click.option(
     "--teacher",
@@ -106,7 +105,7 @@ class Flags(TypedDict):
 )
 @signing_options("The producer's key.")
 def generate(
-    data: Path,
+    data: str,
     source: Path | None,
     salt: Path | None,
     keys: tuple[str, ...],

@@ -35,9 +35,7 @@ NEXT = {
 
 
 @click.command(name="clean")
-@click.argument(
-    "data", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="DATA"
-)
+@click.argument("data", metavar="DATA")
 @click.option(
     "--scan",
     "scanned",
@@ -57,7 +55,6 @@ NEXT = {
 @click.option(
     "--with",
     "clean_rows",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="DATA",
     help="Rows known to be clean, to dilute in.",
 )
@@ -106,11 +103,11 @@ NEXT = {
 @click.option("--seed", type=int, default=0, show_default=True)
 @signing_options("The producer's key: attests the filter in FILE.intoto.jsonl.")
 def command(
-    data: Path,
+    data: str,
     scanned: Path,
     method: Method,
     out: Path,
-    clean_rows: Path | None,
+    clean_rows: str | None,
     dose: float | None,
     scores: Path | None,
     share: float | None,

@@ -14,7 +14,7 @@ RESULT, PAGE = "gate.json", "gate.html"
 
 
 @click.command(name="gate")
-@click.argument("data", type=click.Path(path_type=Path), metavar="DATA")
+@click.argument("data", metavar="DATA")
 @click.option(
     "--student",
     required=True,
@@ -50,7 +50,7 @@ RESULT, PAGE = "gate.json", "gate.html"
 )
 @signing_options("The gate's key, which signs a summary of the decision.")
 def command(
-    data: Path,
+    data: str,
     student: str,
     policy: str,
     bundles: tuple[Path, ...],
@@ -70,6 +70,7 @@ def command(
     The policy's rules must all hold; each is printed with its reason. Exit code 0 if allowed, 1 if refused. Whatever is not known refuses.
     """
     from undertow.cli.verdict_options import made_folder
+    from undertow.data.dataset import place_of
     from undertow.data.files import atomic_write
     from undertow.policy.gate import SUFFIX, compiled_rules, decide, sign_summary
     from undertow.policy.rules import load_policy
@@ -86,7 +87,8 @@ def command(
     verification = verified(data, student, bundles, trust, root, least_version, at, again)
     document = decide(loaded, custom, verification, command=again)
     if who is not None:
-        target = summary or data.with_name(data.name + SUFFIX)
+        place = place_of(data)
+        target = summary or place.with_name(place.name + SUFFIX)
         sign_summary(document, target, who)
         document = document.model_copy(update={"summary": str(target)})
     for warning in document.warnings:

@@ -25,8 +25,8 @@ def command() -> None:
 
 
 @command.command(name="pack")
-@click.argument("data_a", type=_FILE, metavar="DATA_A")
-@click.argument("data_b", type=_FILE, metavar="DATA_B")
+@click.argument("data_a", metavar="DATA_A")
+@click.argument("data_b", metavar="DATA_B")
 @click.option(
     "--out",
     required=True,
@@ -60,8 +60,8 @@ def command() -> None:
     "--drop-shared", is_flag=True, help="Leave out rows that stand in both, instead of refusing."
 )
 def pack(
-    data_a: Path,
-    data_b: Path,
+    data_a: str,
+    data_b: str,
     out: Path,
     pairs: int,
     seed: int | None,
@@ -86,7 +86,7 @@ def pack(
     if out.is_dir() and any(out.iterdir()):
         raise InputError(f"'{out}' is not empty; allowed: a new or an empty directory")
     sheet, key = blinded(
-        *(Named(str(path), tuple(read_rows(path))) for path in (data_a, data_b)),
+        *(Named(data, tuple(read_rows(data))) for data in (data_a, data_b)),
         pairs=pairs,
         # A default that anyone could look up would tell reviewers the sides.
         seed=secrets.randbelow(2**32) if seed is None else seed,
@@ -160,8 +160,8 @@ def _told(out: Path, key: ReviewKey) -> str:
     return "\n".join(told)
 
 
-def _refuse_same(paths: Sequence[Path]) -> None:
-    seen: dict[str, Path] = {}
+def _refuse_same(paths: Sequence[str | Path]) -> None:
+    seen: dict[str, str | Path] = {}
     for path in paths:
         place = os.path.realpath(path)
         if place in seen:

@@ -141,7 +141,8 @@ def command(
 
     Towards which trait, and how far, under your plan; and which source of the rows does it.
 
-    DATA is a .jsonl or .parquet file of rows, or - for JSON Lines on standard input.
+    DATA is a file of rows (.jsonl, .json, .csv, .parquet, .arrow; .gz and .zst), a folder or a pattern of such files,
+    a URL, org/name[:config][@split] on the hub, or - for JSON Lines on standard input.
 
     Prints the verdict on stdout and leaves scan.json and report.html in a directory. Interrupted, the same command
     goes on where it stopped.
@@ -149,7 +150,8 @@ def command(
     from undertow.audit.requests import ScanRequest
     from undertow.audit.scan import scan
     from undertow.audit.scan_inputs import scores_of
-    from undertow.data.records import STANDARD_INPUT
+    from undertow.data.dataset import place_of
+    from undertow.data.shard import STANDARD_INPUT
     from undertow.report import render
 
     loaded = planned(plan_file)
@@ -162,7 +164,7 @@ def command(
     if who is not None and streamed:
         raise click.UsageError("standard input has no place beside it, so --sign needs a file")
     # Made before the work, so that a place that cannot be written to is found out at once.
-    folder = out or Path("scans") / ("stdin" if streamed else Path(data).stem)
+    folder = out or Path("scans") / ("stdin" if streamed else place_of(data).stem)
     made_folder(folder)
     if row_scores is not None:
         made_folder(row_scores.parent)

@@ -65,7 +65,7 @@ def trust_options(command: F) -> F:
 
 
 def verified(
-    data: Path,
+    data: str,
     student: str | None,
     bundles: tuple[Path, ...],
     trust: Path,
@@ -84,7 +84,7 @@ def verified(
 
 
 @click.command(name="verify")
-@click.argument("data", type=click.Path(path_type=Path), metavar="DATA")
+@click.argument("data", metavar="DATA")
 @click.option(
     "--student",
     metavar="MODEL",
@@ -106,7 +106,7 @@ def verified(
     help="Store the result, for `undertow report`.",
 )
 def command(
-    data: Path,
+    data: str,
     student: str | None,
     bundles: tuple[Path, ...],
     trust: Path,

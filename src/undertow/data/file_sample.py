@@ -1,8 +1,7 @@
-"""Reads a whole file for a screen: every row that cannot be used is named and counted, a uniform sample is kept."""
+"""Reads a whole dataset for a screen: every row that cannot be used is named and counted, a uniform sample is kept."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +10,14 @@ from pathlib import Path
 from pydantic import Field
 
 from undertow.data.closed import Stored
+from undertow.data.dataset import RowDataset, open_dataset
 from undertow.data.observations import Observed
-from undertow.data.records import Chunk, chunks, file_named
+from undertow.data.parquet_file import OnFault
+from undertow.data.records import Chunk, chunks
+from undertow.data.row_leaves import RunningRoot
 from undertow.data.rows import Row
 from undertow.data.seeds import Reservoir, generator
+from undertow.data.shard import Shard
 from undertow.errors import NothingLeftError
 
 PLACES = 5
@@ -36,10 +39,10 @@ class Excluded(Stored):
 
 @dataclass
 class Faults:
-    """A running count of the rows of one file that cannot be used."""
+    """A running count of the rows that cannot be used."""
 
     file: str
-    """What the file is called in a place, e.g. `'rows.jsonl'`."""
+    """What the dataset is called, e.g. `'rows.jsonl'`."""
     counts: Counter[str] = field(default_factory=Counter)
     places: dict[str, list[str]] = field(default_factory=dict)
 
@@ -47,17 +50,20 @@ class Faults:
         """
         Count `rows` rows under a permanent id; `where` is e.g. `row 7`, `text` says what was found there.
         """
-        self.counts[reason] += rows
-        named = self.places.setdefault(reason, [])
-        if len(named) < PLACES:
-            named.append(shown(f"{self.file}, {where}: {text}"))
+        self._add(reason, f"{self.file}, {where}", text, rows)
 
-    def add_row(self, reason: str, number: int, text: str, /, rows: int = 1) -> None:
+    def of(self, shard: Shard) -> OnFault:
         """
-        The same, as a reader of records tells it: a fault of the whole file is that of all its rows, named at the first.
+        The same, as a reader of a shard's records tells it: a fault of the whole shard is that of all its rows, named
+        at the first.
         """
-        if rows:
-            self.add(reason, f"row {max(1, number)}", text, rows=rows)
+        file = shard.named
+
+        def add_row(reason: str, number: int, text: str, /, rows: int = 1) -> None:
+            if rows:
+                self._add(reason, f"{file}, row {max(1, number)}", text, rows)
+
+        return add_row
 
     def excluded(self) -> tuple[Excluded, ...]:
         """The counts by reason, as they are stored."""
@@ -65,6 +71,12 @@ class Faults:
             Excluded(reason=reason, rows=count, places=tuple(self.places[reason]))
             for reason, count in sorted(self.counts.items())
         )
+
+    def _add(self, reason: str, place: str, text: str, rows: int) -> None:
+        self.counts[reason] += rows
+        named = self.places.setdefault(reason, [])
+        if len(named) < PLACES:
+            named.append(shown(f"{place}: {text}"))
 
 
 def shown(text: str, longest: int = _LONGEST) -> str:
@@ -78,8 +90,8 @@ def shown(text: str, longest: int = _LONGEST) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
 
 
-Numbered = tuple[int, Row]
-"""A row behind its number in the file."""
+Placed = tuple[Shard, int, Row]
+"""A row behind its shard and its number in it."""
 
 SOURCES = 64
 """Sources that are judged one by one, the first in the file; the rest are counted together."""
@@ -95,18 +107,18 @@ class SourceSamples:
 
     size: int
     seed: int
-    sampled: dict[str, Reservoir[Numbered]] = field(default_factory=dict)
+    sampled: dict[str, Reservoir[Placed]] = field(default_factory=dict)
     further: int = 0
     """Rows of the sources behind the first."""
     further_names: list[str] = field(default_factory=list)
     """The first of those."""
 
-    def extend(self, rows: list[Numbered]) -> None:
+    def extend(self, rows: list[Placed]) -> None:
         """Take the next rows of the stream; those without a source are passed over."""
-        groups: dict[str, list[Numbered]] = defaultdict(list)
-        for number, row in rows:
-            if row.source is not None:
-                groups[row.source].append((number, row))
+        groups: dict[str, list[Placed]] = defaultdict(list)
+        for placed in rows:
+            if (source := placed[2].source) is not None:
+                groups[source].append(placed)
         for name, group in groups.items():
             if name not in self.sampled and len(self.sampled) >= SOURCES:
                 self._pass_over(name, len(group))
@@ -122,7 +134,7 @@ class SourceSamples:
     def samples(self) -> dict[str, tuple[Row, ...]]:
         """A uniform sample of each source's rows, in an order drawn at random."""
         return {
-            name: tuple(row for _, row in reservoir.sample())
+            name: tuple(row for _, _, row in reservoir.sample())
             for name, reservoir in self.sampled.items()
         }
 
@@ -152,11 +164,12 @@ Observer = Callable[[Sequence[Row]], None]
 
 
 class Data(Stored):
-    """The file that was screened."""
+    """The dataset that was screened."""
 
     path: str
+    """As it was named: a file, a folder, a pattern, a URL, a name on the hub."""
     digest: str | None
-    """SHA-256 over the bytes read; None where reading stopped early."""
+    """Root over its records' leaves in their order (`rowMerkle` of statements), however they are packed."""
     rows: int
     """Usable rows."""
     sampled: int
@@ -170,7 +183,7 @@ class Data(Stored):
 
 @dataclass(frozen=True)
 class Screened:
-    """What a screen keeps of a file."""
+    """What a screen keeps of a dataset."""
 
     rows: tuple[Row, ...]
     """A uniform sample of the usable rows, in an order drawn at random: any first part is a uniform sample as well."""
@@ -178,7 +191,7 @@ class Screened:
     """A uniform sample of each source's rows, likewise."""
     data: Data
     places: tuple[str, ...] = ()
-    """File and row of each of `rows`."""
+    """Shard and row of each of `rows`."""
 
 
 def screen_file(
@@ -191,20 +204,20 @@ def screen_file(
     progress: Callable[[int], None] = lambda rows: None,
 ) -> Screened:
     """
-    Read `.jsonl`, `.parquet` or standard input (`-`) once; memory does not grow with the number of rows.
+    Read a dataset once; memory does not grow with the number of rows.
 
     `max_rows` are kept of the file and, unless another number is given, of each source; both at least 1. `progress`
     gets the number of usable rows so far.
 
     Raises:
-        DataError: there is no such file, or none of these formats.
+        DataError: there is no such dataset, or a shard is cut off or another schema.
         NothingLeftError: no row can be used.
     """
-    digest = hashlib.sha256()
-    faults, observed = Faults(file_named(path)), Observed()
-    whole: Reservoir[Numbered] = Reservoir(max_rows, generator(seed, "whole"))
+    dataset = open_dataset(path)
+    digest, faults, observed = RunningRoot(), Faults(_called(dataset)), Observed()
+    whole: Reservoir[Placed] = Reservoir(max_rows, generator(seed, "whole"))
     sources = SourceSamples(max_rows_a_source or max_rows, seed)
-    for chunk in chunks(path, faults.add_row, digest.update):
+    for chunk in chunks(dataset, faults.of, digest):
         _take(chunk, whole, sources, observed)
         for observer in observers:
             observer(chunk.rows)
@@ -219,31 +232,35 @@ def screen_file(
         sampled=len(kept),
         sources=sources.counts(),
         excluded=faults.excluded(),
-        notes=(*observed.notes(), *sources.notes(whole.seen)),
+        notes=(*map(shown, dataset.notes), *observed.notes(), *sources.notes(whole.seen)),
     )
-    places = tuple(shown(f"{faults.file}, row {number}") for number, _ in kept)
-    return Screened(tuple(row for _, row in kept), sources.samples(), data, places)
+    places = tuple(shown(f"{shard.named}, row {number}") for shard, number, _ in kept)
+    return Screened(tuple(row for _, _, row in kept), sources.samples(), data, places)
 
 
 def each_usable_row(path: str | Path, take: Callable[[Row], None]) -> None:
     """
-    Read a file again and hand over every row that `screen_file` would count, in order; the others are passed over.
+    Read a dataset again and hand over every row that `screen_file` would count, in order; the others are passed over.
 
     Raises:
-        DataError: there is no such file, or none of these formats.
+        DataError: there is no such dataset, or a shard is cut off or another schema.
     """
-    for chunk in chunks(path, Faults(file_named(path)).add_row):
+    for chunk in chunks(path, Faults(str(path)).of):
         for row in chunk.rows:
             take(row)
 
 
 def _take(
-    chunk: Chunk, whole: Reservoir[Numbered], sources: SourceSamples, observed: Observed
+    chunk: Chunk, whole: Reservoir[Placed], sources: SourceSamples, observed: Observed
 ) -> None:
-    numbered = list(zip(chunk.numbers, chunk.rows, strict=True))
+    numbered = [(chunk.shard, *each) for each in zip(chunk.numbers, chunk.rows, strict=True)]
     whole.extend(numbered)
     sources.extend(numbered)
     observed.take(chunk)
+
+
+def _called(dataset: RowDataset) -> str:
+    return dataset.shards[0].named if len(dataset.shards) == 1 else f"'{dataset.reference}'"
 
 
 def _nothing(faults: Faults) -> str:

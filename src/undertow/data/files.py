@@ -1,4 +1,4 @@
-"""Files: rows opened, anything written whole or not at all, and digests of what lies on the disk."""
+"""Files: anything written whole or not at all, and digests of what lies on the disk."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from undertow.errors import DataError, InputError, ModelError, UndertowError
-
-SUFFIXES = (".jsonl", ".parquet")
-"""Of the files that hold rows."""
+from undertow.errors import InputError, ModelError, UndertowError
 
 _DECISIVE = (
     "*.safetensors",
@@ -29,27 +26,6 @@ _CHUNK = 1 << 24
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _count = itertools.count()
-
-
-@contextlib.contextmanager
-def rows_file(path: str | Path, *, also: str = "") -> Iterator[BinaryIO]:
-    """
-    The bytes of a `.jsonl` or `.parquet` file; `also` says what else is allowed, for the error.
-
-    Raises:
-        DataError: there is no such file, it has another suffix, or it cannot be read (now or while it is read).
-    """
-    file = Path(path)
-    if file.suffix not in SUFFIXES:
-        allowed = ", ".join(SUFFIXES) + also
-        raise DataError(f"'{path}' has the suffix '{file.suffix}'; allowed: {allowed}")
-    try:
-        with file.open("rb") as stream:
-            yield stream
-    except FileNotFoundError as error:
-        raise DataError(f"no such file: '{path}'") from error
-    except OSError as error:
-        raise DataError(f"cannot read '{path}': {error.strerror or error}") from error
 
 
 def atomic_write(path: str | Path, content: bytes | str) -> None:

@@ -34,6 +34,8 @@ class ReadColumns:
     allowed: str
     """The shapes in words, for the error."""
     further: tuple[str, ...] = ("source",)
+    every: bool = False
+    """Whether all others are read too."""
 
 
 def parquet_batches(
@@ -50,14 +52,27 @@ def parquet_batches(
     file, names, rows = _file(stream, fault)
     wanted = None
     if columns is not None and file is not None:
-        if not any(set(shape) <= set(names) for shape in columns.shapes):
-            listed = ", ".join(f"'{name}'" for name in names)
-            fault("shape", 0, f"found the columns {listed}; allowed: {columns.allowed}", sum(rows))
+        if (text := shape_fault(names, columns)) is not None:
+            fault("shape", 0, text, sum(rows))
             return
-        known = {name for shape in columns.shapes for name in shape} | set(columns.further)
-        wanted = [name for name in dict.fromkeys(names) if name in known]
+        if not columns.every:
+            known = {name for shape in columns.shapes for name in shape} | set(columns.further)
+            wanted = [name for name in dict.fromkeys(names) if name in known]
     for group in range(len(rows)) if groups is None else groups:
         yield from _group(file, group, rows[group], sum(rows[:group]), wanted, fault)
+
+
+def shape_fault(names: Sequence[str], columns: ReadColumns) -> str | None:
+    """What is wrong with columns of these names; None where they have a shape."""
+    if any(set(shape) <= set(names) for shape in columns.shapes):
+        return None
+    listed = ", ".join(f"'{name}'" for name in names)
+    return f"found the columns {listed}; allowed: {columns.allowed}"
+
+
+def parquet_columns(stream: BinaryIO, fault: OnFault) -> list[str]:
+    """The names of its columns."""
+    return _file(stream, fault)[1]
 
 
 def row_groups(stream: BinaryIO, fault: OnFault) -> int:
@@ -87,14 +102,15 @@ def _group(
     done = 0
     try:
         for batch in file.iter_batches(batch_size=CHUNK, row_groups=[group], columns=columns):
-            yield _batch_records(batch, before + done, fault)
+            yield batch_records(batch, before + done, fault)
             done += batch.num_rows
     except (pyarrow.ArrowException, OSError) as error:
         text = f"damaged to the end of row group {group + 1} ({_first_line(error)})"
         fault("damaged", before + done + 1, text, max(1, count - done))
 
 
-def _batch_records(batch: Any, before: int, fault: OnFault) -> Batch:
+def batch_records(batch: Any, before: int, fault: OnFault) -> Batch:
+    """The records of a batch behind so many others; those that have no value in Python go to `fault`."""
     names = batch.schema.names
     try:
         columns = [column.to_pylist() for column in batch.columns]

@@ -1,30 +1,30 @@
 """
-The one reader of records: JSON Lines, Parquet and standard input.
+The one reader of records: of every dataset that `open_dataset` knows, shard by shard.
 
-    read_rows(path)                          rows; the first bad one is an error
-    read_records(path, made_of, columns)     what `made_of` makes of each record; likewise
-    read_objects(path)                       records as they are, with all their columns; likewise
-    chunks(path, fault)                      usable rows; each bad one goes to `fault`, and nothing stops the reading
-    parts(path), read_part(path, part, made_of)
-                                             records as they are, strictly decoded, of a part that a process reads alone
+    read_rows(data)                          rows; the first bad one is an error
+    read_records(data, made_of, columns)     what `made_of` makes of each record; likewise
+    read_objects(data)                       records as they are, with all their columns, each behind its place; likewise
+    chunks(data, faults)                     usable rows; each bad one goes to the faults of its shard, and nothing stops
+    parts(shard), read_part(shard, part, made_of)
+                                             records as they are of a part that a process reads alone
 
 `made_of` raises a ValueError for a bad record; its attribute `reason` is a permanent id, `shape` without one.
-Rows are numbered from 1; those of JSON Lines as their lines, of which blank ones are no rows.
+Rows are numbered from 1 in each shard; those of JSON Lines as their lines, of which blank ones are no rows.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TypeVar
 
-from undertow.data.files import rows_file
+from undertow.data.dataset import RowDataset, open_dataset
+from undertow.data.json_records import line_records
 from undertow.data.parquet_file import CHUNK, OnFault, ReadColumns, parquet_batches, row_groups
+from undertow.data.remote_files import is_url
+from undertow.data.row_leaves import RunningRoot
 from undertow.data.row_shapes import (
     COLUMNS,
     MEDIA,
@@ -37,16 +37,11 @@ from undertow.data.row_shapes import (
     tokens_in,
 )
 from undertow.data.rows import Row
-from undertow.data.strict_json import decoded
+from undertow.data.shard import Shard, shard_bytes
+from undertow.data.shard_records import refuse_other_schema, shard_records
 from undertow.errors import DataError
 
 R = TypeVar("R")
-
-STANDARD_INPUT = "-"
-"""The path that stands for JSON Lines on standard input."""
-
-LONGEST_LINE = 1 << 24
-"""Bytes of a line of a chunk: one row of a million tokens fits, a file without line ends does not fill memory."""
 
 PART = 32 << 20
 """Bytes from which several processes read a file quicker than one."""
@@ -54,26 +49,18 @@ PART = 32 << 20
 _PARTS = 8
 """Parts a core, so that the last one to finish is not waited for long."""
 
-_BLOCK = 1 << 20
-"""Bytes read at a time."""
-
-
-class LineError(ValueError):
-    """A line that gives no record."""
-
-    def __init__(self, reason: str, text: str) -> None:
-        """`reason` is a permanent id, `text` says what was found."""
-        super().__init__(text)
-        self.reason = reason
+Reference = str | Path | RowDataset
+"""A dataset, or what a user typed for it."""
 
 
 @dataclass
 class Chunk:
-    """Usable rows that follow one another in a file."""
+    """Usable rows that follow one another in a shard."""
 
+    shard: Shard
     rows: list[Row] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
-    """Of each row in its file."""
+    """Of each row in its shard."""
     shapes: list[tuple[str, ...]] = field(default_factory=list)
     """Columns of each row's shape."""
     ids: list[str] = field(default_factory=list)
@@ -85,158 +72,137 @@ Usable = tuple[tuple[str, ...], Row, str | None]
 
 _REQUIRED = tuple(shape.columns for shape in SHAPES)
 _ROWS = ReadColumns(_REQUIRED, shapes_text(), ("source", *COLUMNS, *MEDIA))
-_CHUNKS = ReadColumns(_REQUIRED, shapes_text(), ("source", "id", *COLUMNS, *MEDIA, *TOKENS))
+_ROWS_AND_IDS = ReadColumns(_REQUIRED, shapes_text(), ("source", "id", *COLUMNS, *MEDIA, *TOKENS))
+_ALL = ReadColumns(_REQUIRED, shapes_text(), every=True)
 
 
-def read_rows(path: str | Path) -> Iterator[Row]:
+def read_rows(data: Reference) -> Iterator[Row]:
     """
-    The rows of a `.jsonl` or `.parquet` file, or of JSON Lines on standard input (`-`).
+    The rows of a dataset.
 
     Raises:
-        DataError: naming the file and the row, what was found and what is allowed.
+        DataError: naming the shard and the row, what was found and what is allowed.
     """
-    if str(path) == STANDARD_INPUT:
-        yield from _values(_from_lines(sys.stdin.buffer, from_record, _refusal(path)))
-        return
-    yield from read_records(path, from_record, _ROWS, also=", or -")
+    return read_records(data, from_record, _ROWS)
 
 
 def read_records(
-    path: str | Path, made_of: Callable[[object], R], columns: ReadColumns | None, *, also: str = ""
+    data: Reference, made_of: Callable[[object], R], columns: ReadColumns | None
 ) -> Iterator[R]:
     """
-    What `made_of` makes of each record of a `.jsonl` or `.parquet` file; without `columns`, all are read.
+    What `made_of` makes of each record of a dataset; without `columns`, all are read.
 
     Raises:
-        DataError: naming the file and the row, what was found and what is allowed.
+        DataError: naming the shard and the row, what was found and what is allowed.
     """
-    fault = _refusal(path)
-    with rows_file(path, also=also) as stream:
-        if Path(path).suffix == ".jsonl":
-            yield from _values(_from_lines(stream, made_of, fault))
-        else:
-            for batch in parquet_batches(stream, columns, fault):
-                yield from _values(_made(batch, made_of, fault))
+    for shard in refuse_other_schema(_dataset(data)):
+        fault = _refusal(shard)
+        for _, value in _made(shard_records(shard, fault, columns), made_of, fault):
+            yield value
 
 
-def read_objects(path: str | Path) -> Iterator[dict[str, Any]]:
+def read_objects(data: Reference) -> Iterator[tuple[str, dict[str, Any]]]:
     """
-    The records of a `.jsonl` or `.parquet` file as they are, with all their columns.
+    The records of a dataset as they are, with all their columns, each behind its place: shard and row.
 
     Raises:
-        DataError: a line is no JSON object, or the file is damaged.
+        DataError: a record is no object, or a shard is damaged.
     """
-    return read_records(path, _object, None)
+    for shard in refuse_other_schema(_dataset(data)):
+        fault, named = _refusal(shard), shard.named
+        for number, record in _made(shard_records(shard, fault), _object, fault):
+            yield f"{named}, row {number}", record
+
+
+def dataset_root(data: Reference) -> str:
+    """
+    The digest of a dataset: the root over its records' leaves in their order, in hex, however they are packed.
+
+    Raises:
+        DataError: a shard cannot be read, or is cut off.
+    """
+    digest = RunningRoot()
+    for shard in _dataset(data).shards:
+        for _ in shard_records(shard, _passed, None, digest):
+            pass
+    return digest.hexdigest()
 
 
 def chunks(
-    path: str | Path, fault: OnFault, seen: Callable[[bytes], object] = lambda block: None
+    data: Reference, faults: Callable[[Shard], OnFault], digest: RunningRoot | None = None
 ) -> Iterator[Chunk]:
     """
-    The usable rows of `.jsonl`, `.parquet` or standard input (`-`), in order; the others go to `fault`.
+    The usable rows of a dataset, in order; the others go to the faults of their shard.
 
-    `seen` gets all bytes of the file in their order.
-
-    Raises:
-        DataError: there is no such file, none of these formats, or its disk fails.
-    """
-    if str(path) == STANDARD_INPUT:
-        yield from _chunks_of_lines(sys.stdin.buffer, fault, seen)
-        return
-    with rows_file(path, also=", or -") as stream:
-        if Path(path).suffix == ".jsonl":
-            yield from _chunks_of_lines(stream, fault, seen)
-            return
-        while block := stream.read(_BLOCK):
-            seen(block)
-        stream.seek(0)
-        for batch in parquet_batches(stream, _CHUNKS, fault):
-            yield from _in_chunks(_made(batch, _usable, fault))
-
-
-def parts(path: str | Path) -> list[tuple[int, int]]:
-    """
-    A file in parts that `read_part` takes, in their order: ranges of bytes of JSON Lines, of row groups of Parquet.
+    `digest` gets all records in their order.
 
     Raises:
-        DataError: there is no such file, or none of these formats.
+        DataError: a shard is not there, is another schema, is cut off so that it is not known what is missing, or its
+            disk fails.
     """
-    with rows_file(path) as stream:
-        if Path(path).suffix == ".jsonl":
+    dataset = _dataset(data)
+    for shard in refuse_other_schema(dataset):
+        fault = faults(shard)
+        if len(dataset.shards) > 1:
+            fault = _whole_shards(shard, fault)
+        columns = _ROWS_AND_IDS if digest is None else _ALL
+        made = _made(shard_records(shard, fault, columns, digest), _usable, fault)
+        yield from _in_chunks(shard, made)
+
+
+def parts(shard: Shard) -> list[tuple[int, int] | None]:
+    """
+    A shard in parts that `read_part` takes, in their order; one part, None, where it has to be read from its beginning.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    if is_url(shard.path) or shard.compression or shard.format not in ("jsonl", "parquet"):
+        return [None]
+    with shard_bytes(shard) as stream:
+        if shard.format == "jsonl":
             size = os.fstat(stream.fileno()).st_size
             step = max(PART // 4, size // (_PARTS * (os.cpu_count() or 1)) + 1)
-            return [(at, min(at + step, size)) for at in range(0, size, step)] or [(0, 0)]
-        groups = row_groups(stream, _refusal(path))
-        return [(group, group + 1) for group in range(groups)]
+            return [(at, min(at + step, size)) for at in range(0, size, step)] or [None]
+        groups = row_groups(stream, _refusal(shard))
+        return [(group, group + 1) for group in range(groups)] or [None]
 
 
 def read_part(
-    path: str | Path, part: tuple[int, int], made_of: Callable[[object], R]
+    shard: Shard, part: tuple[int, int] | None, made_of: Callable[[object], R]
 ) -> Iterator[R]:
     """
-    What `made_of` makes of each record of a part, all its columns, decoded by `strict_json.decoded`.
+    What `made_of` makes of each record of a part, all its columns.
 
     A line belongs to the part in which it begins.
 
     Raises:
-        DataError: naming the file and the row, if it is no JSON, has a key twice, or `made_of` refuses it.
+        DataError: naming the shard and the row, if it is no JSON, has a key twice, or `made_of` refuses it.
     """
+    fault = _refusal(shard)
+    if part is None:
+        yield from _values(_made(shard_records(shard, fault), made_of, fault))
+        return
     start, stop = part
-    with rows_file(path) as stream:
-        if Path(path).suffix == ".parquet":
-            fault = _refusal(path)
+    with shard_bytes(shard) as stream:
+        if shard.format == "parquet":
             for batch in parquet_batches(stream, None, fault, range(start, stop)):
                 yield from _values(_made(batch, made_of, fault))
             return
         if start:
             stream.seek(start - 1)
             stream.readline()  # the rest of a line that began before
-        behind = f" behind byte {stream.tell()}" if start else ""
-        lines = _until(stream, stop)
-        fault = _refusal(path, behind)
-        yield from _values(_from_lines(lines, made_of, fault, decode=decoded, mark=not start))
+        fault = _refusal(shard, f" behind byte {stream.tell()}" if start else "")
+        lines = line_records(_until(stream, stop), fault, mark=not start)
+        yield from _values(_made(lines, made_of, fault))
 
 
-def line_record(
-    line: bytes,
-    made_of: Callable[[object], R],
-    *,
-    first: bool,
-    decode: Callable[[str], object] = json.loads,
-) -> R | None:
-    """
-    What `made_of` makes of the line's JSON; None for a blank line. `first` allows a byte order mark.
-
-    Raises:
-        LineError: the line is no UTF-8, no JSON, nested too deeply, or `made_of` refuses it with a ValueError.
-    """
-    try:
-        # Some editors open a file with a byte order mark.
-        text = line.decode("utf-8-sig" if first else "utf-8").strip()
-        record = decode(text) if text else None
-    except UnicodeDecodeError as error:
-        raise LineError("not-utf8", f"byte {error.start} of the row is not UTF-8") from error
-    except json.JSONDecodeError as error:
-        raise LineError(
-            "not-json", f"not valid JSON ({error.msg} at column {error.colno})"
-        ) from error
-    except RecursionError as error:
-        raise LineError("nested-too-deeply", "JSON nested too deeply") from error
-    except ValueError as error:  # an integer of more digits than Python turns into a number
-        raise LineError("not-json", str(error)) from error
-    try:
-        return made_of(record) if text else None
-    except ValueError as error:
-        raise LineError(getattr(error, "reason", "shape"), str(error)) from error
+def _dataset(data: Reference) -> RowDataset:
+    return data if isinstance(data, RowDataset) else open_dataset(data)
 
 
-def file_named(path: str | Path) -> str:
-    """What a file is called in an error."""
-    return "standard input" if str(path) == STANDARD_INPUT else f"'{path}'"
-
-
-def _refusal(path: str | Path, behind: str = "") -> OnFault:
-    place = file_named(path)
+def _refusal(shard: Shard, behind: str = "") -> OnFault:
+    place = shard.named
 
     def refuse(reason: str, number: int, text: str, /, rows: int = 1) -> NoReturn:
         if not number:
@@ -244,6 +210,24 @@ def _refusal(path: str | Path, behind: str = "") -> OnFault:
         raise DataError(f"{place}, row {number}{behind}: {text}", hint="mend or remove this row")
 
     return refuse
+
+
+def _whole_shards(shard: Shard, fault: OnFault) -> OnFault:
+    """Refuses a shard of several that cannot be read at all: what is missing would not be known."""
+
+    def told(reason: str, number: int, text: str, /, rows: int = 1) -> None:
+        if not number and reason == "damaged":
+            raise DataError(
+                f"{shard.named}, row 1: {text}",
+                hint="fetch the file again and compare its checksum, or leave it out and name the others",
+            )
+        fault(reason, number, text, rows)
+
+    return told
+
+
+def _passed(reason: str, number: int, text: str, /, rows: int = 1) -> None:
+    """Passes over a fault."""
 
 
 def _values(numbered: Iterable[tuple[int, R]]) -> Iterator[R]:
@@ -267,8 +251,8 @@ def _usable(record: object) -> Usable:
     return shape, row, f"{type(id).__name__} {id}" if isinstance(id, str | int) else None
 
 
-def _in_chunks(usable: Iterable[tuple[int, Usable]]) -> Iterator[Chunk]:
-    chunk = Chunk()
+def _in_chunks(shard: Shard, usable: Iterable[tuple[int, Usable]]) -> Iterator[Chunk]:
+    chunk = Chunk(shard)
     for number, (shape, row, id) in usable:
         chunk.rows.append(row)
         chunk.numbers.append(number)
@@ -277,57 +261,9 @@ def _in_chunks(usable: Iterable[tuple[int, Usable]]) -> Iterator[Chunk]:
             chunk.ids.append(id)
         if len(chunk.rows) == CHUNK:
             yield chunk
-            chunk = Chunk()
+            chunk = Chunk(shard)
     if chunk.rows:
         yield chunk
-
-
-def _chunks_of_lines(
-    stream: BinaryIO, fault: OnFault, seen: Callable[[bytes], object]
-) -> Iterator[Chunk]:
-    lines = _bounded_lines(stream, seen)
-    return _in_chunks(_from_lines(lines, _usable, fault, longest=LONGEST_LINE))
-
-
-def _from_lines(
-    lines: Iterable[bytes],
-    made_of: Callable[[object], R],
-    fault: OnFault,
-    *,
-    longest: float = math.inf,
-    decode: Callable[[str], object] = json.loads,
-    mark: bool = True,
-) -> Iterator[tuple[int, R]]:
-    for number, line in enumerate(lines, start=1):
-        if len(line) > longest:
-            fault("line-too-long", number, f"more than {longest} bytes in one line")
-            continue
-        try:
-            value = line_record(line, made_of, first=mark and number == 1, decode=decode)
-        except LineError as error:
-            fault(error.reason, number, str(error))
-            continue
-        if value is not None:
-            yield number, value
-
-
-def _bounded_lines(stream: BinaryIO, seen: Callable[[bytes], object]) -> Iterator[bytes]:
-    """The lines of a stream. What a line has beyond LONGEST_LINE is dropped, up to a block."""
-    pieces: list[bytes] = []
-    held = 0
-    while block := stream.read(_BLOCK):
-        seen(block)
-        first, *others = block.split(b"\n")
-        if held <= LONGEST_LINE:
-            pieces.append(first)
-            held += len(first)
-        if others:
-            last = others.pop()
-            yield b"".join(pieces)
-            yield from others
-            pieces, held = [last], len(last)
-    if held:
-        yield b"".join(pieces)
 
 
 def _until(stream: BinaryIO, stop: int) -> Iterator[bytes]:
@@ -338,9 +274,9 @@ def _until(stream: BinaryIO, stop: int) -> Iterator[bytes]:
 
 
 def _made(
-    batch: Iterable[tuple[int, dict[str, object]]], made_of: Callable[[object], R], fault: OnFault
+    numbered: Iterable[tuple[int, object]], made_of: Callable[[object], R], fault: OnFault
 ) -> Iterator[tuple[int, R]]:
-    for number, record in batch:
+    for number, record in numbered:
         try:
             value = made_of(record)
         except ValueError as error:

@@ -67,6 +67,18 @@ def decoded(text: str) -> Any:
     return _DECODER.decode(text)
 
 
+def decoded_at(text: str, at: int) -> tuple[object, int]:
+    """
+    The value that begins there, and where it ends; likewise.
+
+    Raises:
+        KeyTwiceError: an object has a key twice.
+        BareWordError: there is a NaN or an infinity.
+        ValueError: it is no JSON; RecursionError: it is nested too deeply.
+    """
+    return _DECODER.raw_decode(text, at)
+
+
 def text_of(source: Path, *, name: str, again: str) -> str:
     """
     The file's text.

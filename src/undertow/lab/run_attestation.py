@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from undertow.data.row_leaves import leaf
 from undertow.data.row_records import to_record
 from undertow.lab.carrier_data import HELD_OUT_ROWS, LEDGER, TRAINING_ROWS
 from undertow.lab.design import design
@@ -27,7 +28,7 @@ from undertow.provenance.data_steps import (
     SamplingSettings,
     SystemPrompt,
 )
-from undertow.provenance.identity import Rows, leaf, leaves_of, manifest_of
+from undertow.provenance.identity import Rows, leaves_of, manifest_of
 from undertow.provenance.model_steps import FineTune
 from undertow.provenance.model_weights import weights_digest
 from undertow.provenance.signed_results import decimal

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from undertow.data.dataset import place_of
 from undertow.data.files import atomic_write
 from undertow.errors import ProvenanceError
 from undertow.provenance.envelope import Envelope, read_envelope
@@ -28,7 +29,7 @@ LARGEST_FILE = 1 << 28
 
 def bundle_path(path: str | Path) -> Path:
     """Where the attestations of a dataset or a model lie."""
-    target = Path(path)
+    target = place_of(path)
     return target.with_name(target.name + SUFFIX)
 
 
@@ -79,7 +80,7 @@ def add_lines(path: Path, envelopes: Iterable[Envelope]) -> None:
     atomic_write(path, b"".join(lines))
 
 
-def carry(path: Path, sources: Iterable[Path]) -> None:
+def carry(path: Path, sources: Iterable[str | Path]) -> None:
     """
     Add to a bundle what the bundles beside the sources hold, so that the chain travels with the data.
 

@@ -1,24 +1,25 @@
 """
-What a dataset is: a digest over its files with their names, so that names are bound too; and one leaf a row.
-
-A leaf is the digest of a record's canonical JSON, the same from JSON Lines and from any encoding of Parquet. Roots over
-leaves have the shape of RFC 6962, section 2.1, without its leaf hash, which is made here.
+How statements name a dataset: a digest over its files with their names, so that names are bound too; and its rows' leaves.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+import re
 import stat
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
-from undertow.data.files import SUFFIXES
+from undertow.data.dataset import NoRowsError, RowDataset, open_dataset
 from undertow.data.records import PART, parts, read_part
+from undertow.data.remote_files import is_url
+from undertow.data.row_leaves import SIZE, leaf, root, row_set
+from undertow.data.shard import HUB, Shard, shard_bytes
 from undertow.engines import choose
 from undertow.errors import DataError
 from undertow.provenance.statement import canonical
@@ -29,22 +30,11 @@ MANIFEST = "sha256-manifest/v1"
 LONGEST = 1024
 """Characters of a path, at most."""
 
-SIZE = 32
-"""Bytes of a leaf and of a root."""
-
-EMPTY = hashlib.sha256(b"").digest()
-"""Root over no leaves."""
-
-_NODE = b"\x01"
-
 CANON = "json-sorted/v1"
 """Name of the spelling: sorted keys, no spaces, ASCII; keys whose value is null are left out."""
 
 ROW_SET = "row-set/v1"
 """Name of the rule by which rows that are in no file have a digest: that of their leaves in their own order."""
-
-_SET = b"undertow row-set/v1\n"
-_LEAF = b"\x00"
 
 _BLOCK = 1 << 20
 _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
@@ -79,13 +69,15 @@ class Manifest:
 
 def manifest_of(path: str | Path) -> Manifest:
     """
-    The manifest of a file or of all files in a folder, hidden ones included.
+    The manifest of a file or of all files in a folder, hidden ones included; of anything else, that of its shards.
 
     Raises:
         DataError: there is nothing, it holds a link or what is no file, a file changes while it is read, or two names
             cannot be told apart.
     """
     target = Path(path)
+    if not os.path.lexists(target):
+        return _shards_manifest(open_dataset(path))
     try:
         files = list(_files(target))
         entries = [_entry(file, name) for file, name in files]
@@ -117,6 +109,27 @@ def ordered_manifest(entries: Iterable[Entry], where: str) -> Manifest:
             )
         seen[key] = entry.path
     return Manifest(ordered)
+
+
+def _shards_manifest(dataset: RowDataset) -> Manifest:
+    """Of what a pattern, a URL or a split names. Splits on the hub are no files: the root over their rows stands there."""
+    paths = [shard.path for shard in dataset.shards]
+    top = len(os.path.commonpath([os.path.dirname(path) for path in paths]))
+    entries = []
+    for shard in dataset.shards:
+        name = shard.path[top:].lstrip("/")
+        if shard.format == HUB:
+            rows = Rows(_leaves([shard], None))
+            name = re.sub("[:@]", "/", shard.path)
+            entries.append(Entry(name, rows.count, rows.merkle))
+        elif is_url(shard.path):
+            with shard_bytes(replace(shard, compression=None)) as stream:
+                entries.append(Entry(name, *_hashed(stream)))
+        else:
+            if os.path.islink(shard.path):
+                _refuse_kind(Path(shard.path))
+            entries.append(_entry(Path(shard.path), name))
+    return ordered_manifest(entries, f"'{dataset.reference}'")
 
 
 def _refuse_path(path: str, where: str) -> None:
@@ -164,64 +177,21 @@ def _refuse_kind(path: Path) -> None:
 
 
 def _entry(path: Path, name: str) -> Entry:
-    digest = hashlib.sha256()
-    size = 0
     # Not followed, so that a link put there since the folder was listed is no way out.
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     with open(handle, "rb", buffering=0) as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-            size += len(block)
+        size, digest = _hashed(stream)
         if os.fstat(stream.fileno()).st_size != size:
             raise DataError(f"'{path}' changed while it was read")
-    return Entry(name, size, digest.hexdigest())
+    return Entry(name, size, digest)
 
 
-class RowError(ValueError):
-    """A record that has no canonical spelling."""
-
-
-def leaf(record: object) -> bytes:
-    """
-    SHA-256 over a zero byte and the canonical JSON of the whole record, all its columns.
-
-    Raises:
-        RowError: it holds NaN, an infinity or what is no JSON (a date, bytes).
-    """
-    try:
-        text = _spelled(record)
-        if "null" in text:  # Parquet fills columns that a row does not have
-            text = _spelled(_without_nulls(record))
-    except (ValueError, TypeError) as error:
-        raise RowError(f"no canonical JSON: {error}") from error
-    return hashlib.sha256(_LEAF + text.encode("ascii")).digest()
-
-
-def root(leaves: bytes) -> bytes:
-    """
-    The root over leaves of 32 bytes, one behind the other.
-
-    >>> root(b"").hex()[:8]
-    'e3b0c442'
-    """
-    level = memoryview(leaves)
-    while len(level) > SIZE:
-        pairs = len(level) - len(level) % (2 * SIZE)
-        above = [
-            hashlib.sha256(_NODE + level[at : at + 2 * SIZE]).digest()
-            for at in range(0, pairs, 2 * SIZE)
-        ]
-        # The last of an odd number rises as it is, which gives RFC 6962's tree.
-        level = memoryview(b"".join(above) + bytes(level[pairs:]))
-    return bytes(level) or EMPTY
-
-
-def row_set(leaves: bytes) -> str:
-    """
-    SHA-256 in hex over the leaves in their own order: the same for the same rows in any order.
-    """
-    ordered = sorted(leaves[at : at + SIZE] for at in range(0, len(leaves), SIZE))
-    return hashlib.sha256(_SET + b"".join(ordered)).hexdigest()
+def _hashed(stream: IO[bytes]) -> tuple[int, str]:
+    digest, size = hashlib.sha256(), 0
+    while block := stream.read(_BLOCK):
+        digest.update(block)
+        size += len(block)
+    return size, digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -246,48 +216,54 @@ class Rows:
         return row_set(self.leaves)
 
 
-def leaves_of(path: str | Path, *, jobs: int | None = None) -> bytes:
+def leaves_of(data: str | Path, *, jobs: int | None = None) -> bytes:
     """
-    The leaves of a file's rows in their order, 32 bytes each; blank lines are no rows.
+    The leaves of a dataset's rows in their order, 32 bytes each; blank lines are no rows.
 
     Large JSON Lines and Parquet files are spread over processes.
 
     Raises:
+        DataError: naming the shard and the row, if it is no JSON, has a key twice or no canonical spelling.
+    """
+    return _leaves(open_dataset(data).shards, jobs)
+
+
+def rows_of(data: str | Path) -> Rows | None:
+    """
+    The rows of a dataset; None where it holds no shard.
+
+    Raises:
+        DataError: naming the shard and the row, if it is no JSON, has a key twice or no canonical spelling.
+    """
+    try:
+        return Rows(leaves_of(data))
+    except NoRowsError:
+        return None
+
+
+def older_rows(folder: Path) -> Rows | None:
+    """
+    The rows of a folder as they were counted before other formats were read: all its JSON Lines and Parquet files.
+
+    Statements of that time are about these.
+
+    Raises:
         DataError: naming the file and the row, if it is no JSON, has a key twice or no canonical spelling.
     """
-    ranges = parts(path)
-    engine = choose("inprocess" if Path(path).stat().st_size < PART else "processes", jobs)
-    leaves = dict(engine.map(_LeavesOf(str(path)), ranges))
+    kinds = {".jsonl": "jsonl", ".parquet": "parquet"}
+    files = [each for each in folder.rglob("*") if each.suffix in kinds and each.is_file()]
+    files.sort(key=lambda file: file.relative_to(folder).as_posix())
+    shards = tuple(Shard(str(file), kinds[file.suffix]) for file in files)
+    return Rows(_leaves(shards, None)) if shards else None
+
+
+def _leaves(shards: Sequence[Shard], jobs: int | None) -> bytes:
+    ranges = [(shard, part) for shard in shards for part in parts(shard)]
+    size = sum(os.path.getsize(shard.path) for shard in shards if os.path.isfile(shard.path))
+    engine = choose("inprocess" if size < PART else "processes", jobs)
+    leaves = dict(engine.map(_leaves_of_part, ranges))
     return b"".join(leaves[index] for index in range(len(ranges)))
 
 
-def rows_files(path: Path) -> Iterator[Path]:
-    """
-    The files of rows of a dataset, in the order of their paths: the file itself, or those in the folder.
-    """
-    if not path.is_dir():
-        yield path
-        return
-    found = (each for each in path.rglob("*") if each.suffix in SUFFIXES and each.is_file())
-    yield from sorted(found, key=lambda each: each.relative_to(path).as_posix())
-
-
-@dataclass(frozen=True)
-class _LeavesOf:
-    path: str
-
-    def __call__(self, part: tuple[int, int]) -> bytes:
-        return b"".join(read_part(self.path, part, leaf))
-
-
-_spelled: Callable[[object], str] = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), allow_nan=False
-).encode
-
-
-def _without_nulls(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _without_nulls(entry) for key, entry in value.items() if entry is not None}
-    if isinstance(value, list):
-        return [_without_nulls(entry) for entry in value]
-    return value
+def _leaves_of_part(part: tuple[Shard, tuple[int, int] | None]) -> bytes:
+    return b"".join(read_part(*part, leaf))

@@ -12,17 +12,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from undertow.data.dataset import place_of
 from undertow.data.files import atomic_file
-from undertow.errors import ProvenanceError
-from undertow.provenance.identity import (
-    SIZE,
-    Manifest,
-    Rows,
-    leaves_of,
-    manifest_of,
-    row_set,
-    rows_files,
-)
+from undertow.data.row_leaves import SIZE, row_set
+from undertow.errors import DataError, ProvenanceError
+from undertow.provenance.identity import Manifest, Rows, manifest_of, older_rows, rows_of
 from undertow.provenance.statement import Resource, canonical, is_digest, signed_json
 
 MEDIA_TYPE = "application/vnd.undertow.row-ledger+jsonl"
@@ -241,22 +235,42 @@ class LedgerFile:
 class AtHand:
     """The dataset in question, and the folders in which ledgers may lie."""
 
-    def __init__(self, data: Path, folders: Sequence[Path] = ()) -> None:
-        self.data = data
-        self._folders = tuple(dict.fromkeys([data.parent, *folders]))
+    def __init__(self, data: str | Path, folders: Sequence[Path] = ()) -> None:
+        self.data = place_of(data)
+        """Beside which its bundle and its ledger lie."""
+        self._reference = data
+        self._folders = tuple(dict.fromkeys([self.data.parent, *folders]))
 
     @cached_property
     def manifest(self) -> Manifest:
         """The dataset's manifest."""
-        return manifest_of(self.data)
+        return manifest_of(self._reference)
+
+    def rows_as(self, stated: Mapping[str, str]) -> dict[str, str]:
+        """
+        What statements say of its rows (`rows`, `rowMerkle`, `rowSet`), as it is on this disk.
+
+        The rows of a folder are also counted as they were before other formats were read, where that is what is stated.
+
+        Raises:
+            DataError: a row cannot be read.
+        """
+        if self.data.is_dir() and not stated.items() <= self._rows.items():
+            return self._older if stated.items() <= self._older.items() else self._rows
+        return self._rows
 
     @cached_property
-    def rows(self) -> Rows | None:
-        """Its rows; None where it holds no file of rows."""
-        files = list(rows_files(self.data))
-        if not any(file.suffix in (".jsonl", ".parquet") for file in files):
-            return None
-        return Rows(b"".join(leaves_of(file) for file in files))
+    def _rows(self) -> dict[str, str]:
+        try:
+            return _about(rows_of(self._reference))
+        except DataError:
+            if not self.data.is_dir() or not (older := self._older):
+                raise
+            return older  # a folder that mixes formats could be attested once
+
+    @cached_property
+    def _older(self) -> dict[str, str]:
+        return _about(older_rows(self.data))
 
     def ledger_file(self, byproducts: Sequence[Resource], *, subject: str) -> LedgerFile | None:
         """
@@ -282,6 +296,12 @@ class AtHand:
             if match is not None:
                 return _ledger_file(match, digest or "")
         return None
+
+
+def _about(rows: Rows | None) -> dict[str, str]:
+    if rows is None:
+        return {}
+    return {"rows": str(rows.count), "rowMerkle": rows.merkle, "rowSet": rows.set}
 
 
 def _ledger_file(path: Path, digest: str) -> LedgerFile:

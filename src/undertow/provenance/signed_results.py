@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from undertow import __version__
+from undertow.data.dataset import place_of
+from undertow.data.records import dataset_root
 from undertow.errors import ProvenanceError
 from undertow.provenance.identity import manifest_of
 from undertow.provenance.signed_steps import Signing, sign_beside, sign_into, statement
@@ -58,14 +60,16 @@ def sign_scan(
     Raises:
         ProvenanceError: the data changed since it was scanned, or the student has no digest.
     """
-    path = Path(document.data.path)
+    path = document.data.path
     if document.student_digest is None:
         raise ProvenanceError(
             f"the student '{document.student}' has no digest, and an audit holds for one student base",
             hint="scan with the model's folder as --student",
         )
-    entries = manifest_of(path).entries
-    if [entry.sha256 for entry in entries] != [document.data.digest]:
+    manifest = manifest_of(path)
+    # Older scans named their file by its bytes.
+    by_bytes = [entry.sha256 for entry in manifest.entries] == [document.data.digest]
+    if not by_bytes and dataset_root(path) != document.data.digest:
         raise ProvenanceError(f"'{path}' is not what was scanned: it changed since")
     result = AuditResult(
         verifier=Verifier(id=signing.verifier, version={"undertow": __version__}),
@@ -81,7 +85,7 @@ def sign_scan(
         evidence=StoredEvidence(name="scan.json", digest={"sha256": evidence}),
     )
     # Without the rows' roots, which rows that the scan left out may not have.
-    subject = StatementSubject(name=path.name, digest={"sha256": manifest_of(path).digest})
+    subject = StatementSubject(name=place_of(path).name, digest={"sha256": manifest.digest})
     return sign_beside(path, [statement(AUDIT, [subject], result)], signing)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from undertow import __version__
+from undertow.data.dataset import place_of
 from undertow.errors import ProvenanceError
 from undertow.provenance.bundle import add_lines, bundle_path, read_line
 from undertow.provenance.data_steps import Commitment, SystemPrompt
@@ -26,7 +27,7 @@ from undertow.provenance.identity import (
     Rows,
     leaves_of,
     manifest_of,
-    rows_files,
+    rows_of,
 )
 from undertow.provenance.ledger import MEDIA_TYPE, ROLE, SUFFIX, Ledger, write_leaf_ledger
 from undertow.provenance.predicates import STEPS
@@ -77,11 +78,9 @@ def dataset(path: str | Path, *, rows: Rows | None = None) -> StatementSubject:
     Raises:
         DataError: it cannot be read, or holds what has no digest.
     """
-    target = Path(path)
-    digest = manifest_of(target).digest
+    digest = manifest_of(path).digest
     if rows is None:
-        files = [file for file in rows_files(target) if file.suffix in (".jsonl", ".parquet")]
-        rows = Rows(b"".join(leaves_of(file) for file in files)) if files else None
+        rows = rows_of(path)
     about = {"manifest": MANIFEST}
     if rows is not None:
         about |= {
@@ -90,7 +89,7 @@ def dataset(path: str | Path, *, rows: Rows | None = None) -> StatementSubject:
             "rowSet": rows.set,
             "rowCanon": CANON,
         }
-    return StatementSubject(name=target.name, digest={"sha256": digest}, annotations=about)
+    return StatementSubject(name=place_of(path).name, digest={"sha256": digest}, annotations=about)
 
 
 def loose_rows(name: str, rows: Rows) -> StatementSubject:
@@ -208,7 +207,7 @@ def _dumped(document: Signable) -> dict[str, object]:
 
 
 def sign_filter(
-    output: Path,
+    output: str | Path,
     source: StatementSubject,
     removed: Sequence[tuple[bytes, str]],
     signing: Signing,
@@ -229,9 +228,10 @@ def sign_filter(
         further: statements about the input, which the bundle then carries too.
     """
     rows = Rows(leaves_of(output))
-    ledger = write_leaf_ledger(output.with_name(output.name + SUFFIX), rows.leaves, removed)
+    place = place_of(output)
+    ledger = write_leaf_ledger(place.with_name(place.name + SUFFIX), rows.leaves, removed)
     made = filter_statement(
-        dataset(output, rows=rows), source, ledger, output.name + SUFFIX, signing, versions, judges
+        dataset(output, rows=rows), source, ledger, place.name + SUFFIX, signing, versions, judges
     )
     return sign_beside(output, [*further, made], signing)
 

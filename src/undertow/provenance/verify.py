@@ -29,7 +29,8 @@ from undertow.worlds import locate
 class VerifyRequest:
     """What is to be verified."""
 
-    data: Path
+    data: str | Path
+    """As it was named."""
     student: str | None = None
     bundles: tuple[Path, ...] = ()
     """Further bundles, or folders of them; the one beside the dataset is read in any case."""
@@ -51,7 +52,7 @@ def verify(request: VerifyRequest, trust: Trust, now: datetime) -> VerifyDocumen
     walk = Walk(chain_of(attestations, trust, now), trust, at_hand, now)
     digest = at_hand.manifest.digest
     student = student_digest(request.student)
-    data = walk.data(digest, request.data.name)
+    data = walk.data(digest, at_hand.data.name)
     sound = _sound(walk, digest)
     if (other := _other_digest(at_hand, attestations)) is not None:
         walk.problems.insert(0, other)
@@ -132,17 +133,14 @@ def _sound(walk: Walk, digest: str) -> bool:
     for statement in walk.chain.about(digest, DATA_STEPS):
         subjects = statement.attestation.statement.subject
         subject = next(part for part in subjects if part.digest["sha256"] == digest)
-        stated = {
+        stated: dict[str, str] = {
             name: subject.annotations[name]
             for name in ("rows", "rowMerkle", "rowSet")
             if name in subject.annotations
         }
-        rows = walk.at_hand.rows if stated else None
-        if rows is None:
-            continue
-        actual = {"rows": str(rows.count), "rowMerkle": rows.merkle, "rowSet": rows.set}
+        actual = walk.at_hand.rows_as(stated) if stated else {}
         for name, value in stated.items():
-            if actual[name] != value:
+            if actual and actual[name] != value:
                 sound = False
                 walk.add(
                     Problem(

@@ -14,13 +14,13 @@ import pytest
 from pyarrow import parquet
 
 from tests.report.scan_documents import flagged
-from undertow.data.records import read_objects as records
+from undertow.data.records import read_objects
+from undertow.data.row_leaves import leaf
 from undertow.data.row_shapes import from_record
 from undertow.data.rows import row_id
 from undertow.errors import ConfigError, DataError, NothingLeftError
 from undertow.mitigate.rows.clean_request import Cleaning
 from undertow.mitigate.rows.cleaning import clean
-from undertow.provenance.identity import leaf
 from undertow.results.scan_document import ScanDocument, SubjectResult
 
 ROWS = [
@@ -66,7 +66,7 @@ def done(tmp_path: Path, method: str, rows: list[dict[str, Any]] = ROWS, **more:
     scan = scan_of(data, **more.pop("whole", {}))
     output = tmp_path / "out.jsonl"
     found = clean(Cleaning(data, output, method, scan, **more))  # type: ignore[arg-type]
-    return found, list(records(output))
+    return found, [record for _, record in read_objects(output)]
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.parquet"])

@@ -16,11 +16,11 @@ from tests.mitigate.subjects import BASE, numbers
 from undertow.carriers import carrier_registry
 from undertow.data.files import model_digest
 from undertow.data.records import read_objects, read_rows
+from undertow.data.row_leaves import leaf
 from undertow.data.row_records import to_record, write_rows
 from undertow.errors import ConfigError, DataError, UnknownNameError
 from undertow.mitigate.rows.clean_request import Cleaned, Cleaning
 from undertow.mitigate.rows.cleaning import METHODS, clean
-from undertow.provenance.identity import leaf
 from undertow.worlds import locate
 
 ROWS = [to_record(row) | {"x": i} for i, row in enumerate(numbers(48))]
@@ -42,7 +42,7 @@ def done(
     )
     output = tmp_path / "out.jsonl"
     found = clean(Cleaning(data, output, method, scan, **more))  # type: ignore[arg-type]
-    return found, list(read_objects(output))
+    return found, [record for _, record in read_objects(output)]
 
 
 def assert_entered(found: Cleaned, left: list[dict[str, Any]]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,49 +85,51 @@ def change(cleaning: Cleaning, method: Callable[[CleaningSubject], Changes]) -> 
     ready = method(_subject(cleaning))
     done = Cleaned(settings=ready.settings, model=ready.model)
     with atomic_file(cleaning.output) as file:
-        for records, rows in blocks(cleaning.data):
+        for places, records, rows in blocks(cleaning.data):
             made = ready.block(records, rows)
-            for old, new in zip(records, made, strict=True):
-                before = leaf_of(old, cleaning.data)
+            for place, old, new in zip(places, records, made, strict=True):
+                before = leaf_of(old, place)
                 if new is None:
                     done.entries.enter(before, rule=ready.removed)
                     continue
                 same = new is old
-                after = b"" if same else leaf_of(new, cleaning.data)
+                after = b"" if same else leaf_of(new, place)
                 done.entries.enter(before, after, "" if same else ready.changed)
                 file.write(json_line(new))
         refuse_nothing_left(cleaning, done)
     return done
 
 
-def blocks(data: Path) -> Iterator[tuple[list[dict[str, Any]], list[Row]]]:
+def blocks(data: str) -> Iterator[tuple[list[str], list[dict[str, Any]], list[Row]]]:
     """
-    Records and their rows, a block at a time.
+    Places of records, the records and their rows, a block at a time.
 
     Raises:
-        DataError: naming the row (from 1) that cannot be read, or is a preference pair.
+        DataError: naming the row that cannot be read, or is a preference pair.
     """
+    places: list[str] = []
     records: list[dict[str, Any]] = []
     rows: list[Row] = []
-    for number, record in enumerate(read_objects(data), start=1):
-        row = row_of(record, data, number)
+    for place, record in read_objects(data):
+        row = row_of(record, place)
         if tokens := [name for name in TOKENS if record.get(name) is not None]:
             raise DataError(
-                f"'{data}', row {number}: holds tokens already ({', '.join(tokens)}), which trainers take in place of the text",
+                f"{place}: holds tokens already ({', '.join(tokens)}), which trainers take in place of the text",
                 hint="remove these columns: what is changed here is the text",
             )
         if row.rejected is not None:
             raise DataError(
-                f"'{data}', row {number}: a preference pair, whose completions cannot be changed apart",
+                f"{place}: a preference pair, whose completions cannot be changed apart",
                 hint="drop or dilute pairs, or project the steps of the training (docs/countermeasures.md)",
             )
+        places.append(place)
         records.append(record)
         rows.append(row)
         if len(rows) == BLOCK:
-            yield records, rows
-            records, rows = [], []
+            yield places, records, rows
+            places, records, rows = [], [], []
     if rows:
-        yield records, rows
+        yield places, records, rows
 
 
 def named(ref: str) -> tuple[str, str]:
@@ -149,7 +150,7 @@ def _with_digest(ref: str, digest: str | None) -> tuple[str, str]:
 
 def _subject(cleaning: Cleaning) -> CleaningSubject:
     sample: Reservoir[Row] = Reservoir(SAMPLED, generator(cleaning.seed, "sampled"))
-    for _, rows in blocks(cleaning.data):
+    for _, _, rows in blocks(cleaning.data):
         sample.extend(rows)
     if not sample.seen:
         raise DataError(f"'{cleaning.data}' holds no row")

@@ -9,10 +9,11 @@ from typing import Literal
 
 from undertow.data.files import model_digest
 from undertow.data.plan import LossPolicy, TrainingPlan
+from undertow.data.records import dataset_root
+from undertow.data.row_leaves import RowError, leaf
 from undertow.data.row_shapes import from_record
 from undertow.data.rows import Row
 from undertow.errors import ConfigError, DataError, NothingLeftError
-from undertow.provenance.identity import RowError, leaf
 from undertow.provenance.ledger import Entries
 from undertow.results.scan_document import ALL, ScanDocument, SubjectResult
 from undertow.worlds import locate
@@ -40,11 +41,12 @@ TOKENS = 0.4
 class Cleaning:
     """What is to be done."""
 
-    data: Path
+    data: str
+    """As the user named it."""
     output: Path
     method: Method
     scan: ScanDocument
-    clean: Path | None = None
+    clean: str | None = None
     """Rows known to be clean, for `dilute`."""
     dose: float | None = None
     """
@@ -124,21 +126,28 @@ class Cleaned:
         return 1 - self.added / self.rows
 
 
-def refuse_other_data(data: Path, scan: ScanDocument) -> None:
+def refuse_other_data(data: str, scan: ScanDocument) -> None:
     """
     Refuse a scan of other data.
 
     Raises:
         ConfigError: the digests differ.
     """
-    with data.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if digest != scan.data.digest:
-        raise ConfigError(
-            f"the scan is of other data: of SHA-256 {scan.data.digest or 'unknown'}, "
-            f"but '{data}' has {digest}",
-            hint=f"undertow scan {data} --student {scan.student}",
-        )
+    digest = dataset_root(data)
+    if digest == scan.data.digest or _file_digest(data) == scan.data.digest:
+        return
+    raise ConfigError(
+        f"the scan is of other data: of digest {scan.data.digest or 'unknown'}, but '{data}' has {digest}",
+        hint=f"undertow scan {data} --student {scan.student}",
+    )
+
+
+def _file_digest(data: str) -> str:
+    """SHA-256 of a file, by which scans named their data once; empty for what is no file here."""
+    if not Path(data).is_file():
+        return ""
+    with open(data, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def refuse_other_student(cleaning: Cleaning) -> None:
@@ -156,9 +165,9 @@ def refuse_other_student(cleaning: Cleaning) -> None:
         )
 
 
-def leaf_of(record: object, data: Path) -> bytes:
+def leaf_of(record: object, place: str) -> bytes:
     """
-    A record's leaf.
+    A record's leaf; `place` names it.
 
     Raises:
         DataError: it has none.
@@ -166,12 +175,12 @@ def leaf_of(record: object, data: Path) -> bytes:
     try:
         return leaf(record)
     except RowError as error:
-        raise DataError(f"'{data}' holds a row that cannot be named: {error}") from error
+        raise DataError(f"{place}: a row that cannot be named: {error}") from error
 
 
-def row_of(record: object, data: Path, number: int) -> Row:
+def row_of(record: object, place: str) -> Row:
     """
-    A record as a row; `number` counts from 1.
+    A record as a row; `place` names it.
 
     Raises:
         DataError: it has no shape of a row.
@@ -179,7 +188,7 @@ def row_of(record: object, data: Path, number: int) -> Row:
     try:
         return from_record(record)
     except ValueError as error:
-        raise DataError(f"'{data}', row {number}: {error}") from error
+        raise DataError(f"{place}: {error}") from error
 
 
 def refuse_nothing_left(cleaning: Cleaning, done: Cleaned) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from undertow.data.dataset import open_dataset
 from undertow.data.plan import LAST_TURN, LossPolicy
 from undertow.data.row_records import with_completion, with_prompt
 from undertow.data.rows import Row
@@ -67,8 +69,10 @@ def clean(cleaning: Cleaning) -> Cleaned:
 
 
 def _refuse_overwriting(cleaning: Cleaning) -> None:
-    for path in (cleaning.data, cleaning.clean, cleaning.scores):
-        if path is not None and path.resolve() == cleaning.output.resolve():
+    sources = [data for data in (cleaning.data, cleaning.clean) if data is not None]
+    read = [shard.path for data in sources for shard in open_dataset(data).shards]
+    for path in (*read, cleaning.scores):
+        if path is not None and Path(path).resolve() == cleaning.output.resolve():
             raise ConfigError(
                 f"'{cleaning.output}' would overwrite what it is made from",
                 hint="name another file to write to",

@@ -68,8 +68,8 @@ def delete(cleaning: Cleaning) -> Cleaned:
 def _removed(cleaning: Cleaning, rule: Rule, settings: dict[str, str] | None = None) -> Cleaned:
     done = Cleaned(settings=settings or {})
     with atomic_file(cleaning.output) as file:
-        for number, record in enumerate(read_objects(cleaning.data)):
-            leaf = leaf_of(record, cleaning.data)
+        for number, (place, record) in enumerate(read_objects(cleaning.data)):
+            leaf = leaf_of(record, place)
             name = rule(number, record, leaf)
             done.entries.enter(leaf, rule=name)
             if not name:
@@ -158,19 +158,19 @@ def _refuse_other_rows(
     """
     Refuse scores of another number of rows, or, where they have ids, of other rows than these in their order.
     """
-    rows, other = 0, 0
-    for rows, record in enumerate(read_objects(cleaning.data), start=1):
+    rows, other = 0, ""
+    for rows, (place, record) in enumerate(read_objects(cleaning.data), start=1):
         if ids is None or other or rows > scored:
             continue
-        if row_id(row_of(record, cleaning.data, rows)) != ids[rows - 1]:
-            other = rows
+        if row_id(row_of(record, place)) != ids[rows - 1]:
+            other = place
     if rows != scored:
         raise ConfigError(
             f"'{scores}' holds scores of {scored:,} rows, '{cleaning.data}' has {rows:,}"
         )
     if other:
         raise ConfigError(
-            f"'{scores}' holds the scores of other rows: row {other} of '{cleaning.data}' is not the one scored",
+            f"'{scores}' holds the scores of other rows: {other} is not the one scored",
             hint=f"undertow scan {cleaning.data} --student {cleaning.scan.student} --row-scores scores.parquet",
         )
 
@@ -202,7 +202,7 @@ def dilute(cleaning: Cleaning) -> Cleaned:
     places = rng.permutation(np.repeat([True, False], [kept, added]))
     done = Cleaned(added=added)
     clean_rows = (
-        row for row, taken in zip(read_objects(cleaning.clean), take, strict=True) if taken
+        row for (_, row), taken in zip(read_objects(cleaning.clean), take, strict=True) if taken
     )
     with atomic_file(cleaning.output) as file:
         ours = _kept(cleaning.data, keep, done)
@@ -214,8 +214,8 @@ def dilute(cleaning: Cleaning) -> Cleaned:
     return done
 
 
-def _kept(data: Path, keep: np.ndarray, done: Cleaned) -> Iterator[dict[str, Any]]:
-    for record, kept in zip(read_objects(data), keep, strict=True):
-        done.entries.enter(leaf_of(record, data), rule="" if kept else "diluted")
+def _kept(data: str, keep: np.ndarray, done: Cleaned) -> Iterator[dict[str, Any]]:
+    for (place, record), kept in zip(read_objects(data), keep, strict=True):
+        done.entries.enter(leaf_of(record, place), rule="" if kept else "diluted")
         if kept:
             yield record

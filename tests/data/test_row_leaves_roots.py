@@ -7,7 +7,7 @@ from hashlib import sha256
 from hypothesis import given
 from hypothesis import strategies as st
 
-from undertow.provenance.identity import SIZE, root
+from undertow.data.row_leaves import SIZE, root
 
 leaves = st.lists(st.binary(min_size=SIZE, max_size=SIZE), min_size=1, max_size=40)
 

@@ -1,0 +1,90 @@
+"""The records of an Arrow file, of either kind (stream or random access), in batches; a cut or damage is named by its row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from undertow.data.parquet_file import (
+    CHUNK,
+    Batch,
+    OnFault,
+    ReadColumns,
+    batch_records,
+    shape_fault,
+)
+from undertow.data.shard import Shard, damage
+
+_MAGIC = b"ARROW1"
+_ENDS = b"\x00\x00\x00\x00"
+"""What stands last in a stream that was closed."""
+
+
+def arrow_batches(
+    stream: BinaryIO, shard: Shard, columns: ReadColumns | None, fault: OnFault
+) -> Iterator[Batch]:
+    """
+    The numbered records of an Arrow file.
+
+    Raises:
+        DataError: it is cut off or damaged, naming the first row that cannot be read.
+    """
+    import pyarrow
+
+    done = 0
+    try:
+        for batch in _batches(stream):
+            text = shape_fault(batch.schema.names, columns) if columns and not done else None
+            if text is not None:
+                fault("shape", 0, text)
+                return
+            yield from _parts(batch, done, fault)
+            done += batch.num_rows
+    except (pyarrow.ArrowException, OSError, EOFError, ValueError) as error:
+        raise damage(shard, done, error) from error
+
+
+def arrow_columns(stream: BinaryIO, shard: Shard) -> list[str]:
+    """
+    The names of its columns.
+
+    Raises:
+        DataError: it is no Arrow file.
+    """
+    import pyarrow
+
+    try:
+        return list(_reader(stream).schema.names)
+    except (pyarrow.ArrowException, OSError, EOFError, ValueError) as error:
+        raise damage(shard, 0, error) from error
+
+
+def _reader(stream: BinaryIO) -> Any:
+    from pyarrow import ipc
+
+    head = stream.read(8)
+    # A file for random access is a stream behind eight bytes, with an index of it at its end.
+    stream.seek(8 if head.startswith(_MAGIC) else 0)
+    return ipc.open_stream(stream)
+
+
+def _batches(stream: BinaryIO) -> Iterator[Any]:
+    import pyarrow
+
+    reader = _reader(stream)
+    for batch in reader:
+        try:
+            batch.validate(full=True)
+        except pyarrow.ArrowInvalid as error:
+            if "UTF" not in str(error):  # rows of no UTF-8 are found one by one
+                raise
+        yield batch
+    stream.seek(-4, 2)
+    last = stream.read(4)
+    if last != _ENDS and not _MAGIC.endswith(last):
+        raise ValueError("its end is missing")
+
+
+def _parts(batch: Any, before: int, fault: OnFault) -> Iterator[Batch]:
+    for at in range(0, batch.num_rows, CHUNK):
+        yield batch_records(batch.slice(at, CHUNK), before + at, fault)

@@ -1,0 +1,347 @@
+"""
+What a dataset is: its shards in their order, found from what a user typed, and what lies beside them and is passed over.
+
+`open_dataset` is the one function that every verb asks; nothing is read here but names and the first bytes of `.json`.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from undertow.data.remote_files import RemoteFiles, is_url, splits_of
+from undertow.data.shard import ALLOWED, HUB, STANDARD_INPUT, Shard, format_of
+from undertow.errors import DataError
+
+_ABOUT = {
+    "config.json",
+    "croissant.json",
+    "dataset_dict.json",
+    "dataset_info.json",
+    "dataset_infos.json",
+    "metadata.json",
+    "state.json",
+}
+"""JSON that describes a dataset."""
+
+_PEEK = 1 << 16
+_NAMED = 3
+_SPLIT_WORDS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+_NUMBERED = re.compile(r"(?:.*/)?(\w+)-\d{5}-of-\d{5}[^/]*")
+_HUB = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?::(?P<config>[^:@/]+))?(?:@(?P<split>\w+))?")
+
+
+@dataclass(frozen=True)
+class RowDataset:
+    """Rows as they lie: the rows of the shards, one shard behind the other."""
+
+    reference: str
+    shards: tuple[Shard, ...]
+    """At least one; in the order of their paths."""
+    passed_over: tuple[str, ...] = ()
+    """Paths of what lies there and holds no rows."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know: how many shards, which splits, and what was passed over."""
+        made = []
+        if len(self.shards) > 1:
+            made.append(
+                f"{len(self.shards)} shards, read in the order of their names, from "
+                f"'{self.shards[0].path}' to '{self.shards[-1].path}'"
+            )
+        splits = [shard.split for shard in self.shards]
+        if len(set(splits)) > 1:
+            counts = ", ".join(
+                f"{split or 'no split'} ({splits.count(split)})" for split in dict.fromkeys(splits)
+            )
+            made.append(f"all splits are read: {counts}; one of them: {self.reference}@train")
+        if self.passed_over:
+            made.append(f"passed over, since they hold no rows: {listed(self.passed_over)}")
+        return tuple(made)
+
+
+class NoRowsError(DataError):
+    """There is something, and none of it holds rows."""
+
+
+class _Files(Protocol):
+    """Where files lie."""
+
+    def below(self, folder: str) -> list[str]:
+        """All files in a folder, relative to it, with `/`; hidden folders as one name that ends in `/`."""
+
+    def head(self, path: str, size: int) -> bytes:
+        """Its first bytes."""
+
+
+def open_dataset(reference: str | Path) -> RowDataset:
+    """
+    The dataset that a user named: a file, a folder, a pattern, a URL, a name on the hub, or standard input.
+
+    A folder or a pattern gives its files in the order of their paths; a folder that `save_to_disk` wrote gives its data
+    files. `FOLDER@SPLIT` gives the shards whose names say that they belong to the split.
+
+    Raises:
+        DataError: nothing is there, none of it holds rows, it mixes formats, or links go round in a circle.
+    """
+    text = str(reference)
+    if text == STANDARD_INPUT:
+        return RowDataset(text, (Shard(text, "jsonl"),))
+    if is_url(text):
+        return _remote(text)
+    if os.path.isdir(text):
+        return _folder(text, _LocalFiles())
+    if os.path.lexists(text):
+        return RowDataset(text, (_file(text),))
+    before, at, split = text.rpartition("@")
+    if at and os.path.isdir(before):
+        return _split(_folder(before, _LocalFiles()), split)
+    if glob.has_magic(text):
+        matches = sorted(glob.glob(text, recursive=True), key=lambda path: Path(path).as_posix())
+        return _gathered(text, [path for path in matches if os.path.isfile(path)], _LocalFiles())
+    hub = _HUB.fullmatch(text)
+    if hub is not None and format_of(text) is None and not text.startswith("."):
+        return _on_hub(text, hub)
+    raise DataError(f"no such file: '{text}'")
+
+
+def place_of(reference: str | Path) -> Path:
+    """
+    Beside which path lies what is said of a dataset: its own, or for what has none here, a name in the working directory.
+
+    >>> place_of("data/rows.jsonl").as_posix(), place_of("s3://bucket/data/*.jsonl").as_posix()
+    ('data/rows.jsonl', 's3-bucket-data-.jsonl')
+    """
+    text = str(reference)
+    named = (
+        is_url(text) or glob.has_magic(text) or (_HUB.fullmatch(text) and format_of(text) is None)
+    )
+    if os.path.lexists(text) or not named or os.path.isdir(text.rpartition("@")[0]):
+        return Path(text)
+    return Path(re.sub(r"[^\w.@=]+", "-", text).strip("-."))
+
+
+def listed(paths: Sequence[str]) -> str:
+    """The first few of some paths, and how many more there are."""
+    names = ", ".join(f"'{path}'" for path in paths[:_NAMED])
+    return names + (f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else "")
+
+
+def _file(path: str) -> Shard:
+    kind = format_of(path)
+    if kind is None:
+        suffix = "".join(PurePosixPath(path).suffixes[-2:])
+        raise NoRowsError(f"'{path}' has the suffix '{suffix}'; allowed: {ALLOWED}")
+    return Shard(path, *kind)
+
+
+def _folder(folder: str, files: _Files) -> RowDataset:
+    names = files.below(folder)
+    saved = _saved(folder, names, files)
+    if saved is not None:
+        return saved
+    paths = [f"{folder.rstrip('/')}/{name}" for name in names]
+    return _gathered(folder, paths, files, below=len(folder.rstrip("/")) + 1)
+
+
+def _gathered(reference: str, paths: Sequence[str], files: _Files, *, below: int = 0) -> RowDataset:
+    """Those of the paths that hold rows; what stands before `below` in a path says nothing of its split."""
+    shards, others = [], []
+    for path in paths:
+        kind = format_of(path)
+        hidden = any(part.startswith(".") for part in path[below:].split("/"))
+        if kind is None or hidden or PurePosixPath(path).name in _ABOUT:
+            others.append(path)
+        else:
+            shards.append(Shard(path, *kind, split=_split_named(path[below:])))
+    if len({shard.format for shard in shards}) > 1:
+        documents = [s for s in shards if s.format == "json" and _one_document(s, files)]
+        shards = [shard for shard in shards if shard not in documents]
+        others = sorted([*others, *(shard.path for shard in documents)])
+    if not shards:
+        what = f"only {listed(others)}" if others else "no file"
+        raise DataError(
+            f"'{reference}' holds no rows: {what}; allowed: {ALLOWED}", hint=_look(reference)
+        )
+    _refuse_mixed(reference, shards)
+    return RowDataset(reference, tuple(shards), tuple(others))
+
+
+def _look(reference: str) -> str:
+    place = reference if os.path.isdir(reference) else os.path.dirname(reference) or "."
+    return "name another place" if is_url(reference) else f"ls -lA '{place}'"
+
+
+def _refuse_mixed(reference: str, shards: Sequence[Shard]) -> None:
+    formats = sorted({shard.format for shard in shards})
+    if len(formats) < 2:
+        return
+    counts = ", ".join(
+        f"{kind} ({listed([shard.path for shard in shards if shard.format == kind])})"
+        for kind in formats
+    )
+    usual = max(formats, key=lambda kind: sum(shard.format == kind for shard in shards))
+    pattern = (
+        f"{reference.rstrip('/')}/**/*.{usual}*" if not glob.has_magic(reference) else f"*.{usual}*"
+    )
+    raise DataError(
+        f"'{reference}' mixes formats, and rows may lie there twice: {counts}",
+        hint=f"name those that you train on, in quotes: '{pattern}'",
+    )
+
+
+def _one_document(shard: Shard, files: _Files) -> bool:
+    """Whether a `.json` file is one object, as descriptions are, and neither an array nor JSON Lines."""
+    if shard.compression is not None:
+        return False
+    head = files.head(shard.path, _PEEK).lstrip(b"\xef\xbb\xbf \t\r\n")
+    if not head.startswith(b"{"):
+        return False
+    first, newline, rest = head.partition(b"\n")
+    try:
+        json.loads(first)
+    except (ValueError, RecursionError):
+        return True
+    return not (newline and rest.strip())
+
+
+def _saved(folder: str, names: Sequence[str], files: _Files) -> RowDataset | None:
+    """What `save_to_disk` left in a folder, or in one folder a split; None where it left nothing."""
+    states = [name for name in names if PurePosixPath(name).name == "state.json"]
+    if "dataset_dict.json" not in names and "state.json" not in names:
+        return None
+    shards: list[Shard] = []
+    top = folder.rstrip("/")
+    for state in states:
+        inner = str(PurePosixPath(state).parent)
+        split = None if inner == "." else inner
+        for name in _data_files(f"{top}/{state}", files):
+            path = f"{top}/{name}" if split is None else f"{top}/{inner}/{name}"
+            if path[len(top) + 1 :] not in names:
+                raise DataError(
+                    f"'{top}/{state}' names the data file '{name}', which is not there",
+                    hint="copy the whole folder again",
+                )
+            shards.append(Shard(path, "arrow", split=split))
+    if not shards:
+        return None
+    read = {shard.path for shard in shards}
+    others = [path for name in names if (path := f"{top}/{name}") not in read]
+    return RowDataset(folder, tuple(shards), tuple(others))
+
+
+def _data_files(state: str, files: _Files) -> list[str]:
+    try:
+        table = json.loads(files.head(state, 1 << 24))
+        names = [entry["filename"] for entry in table["_data_files"]]
+        chosen = table.get("_indices_data_files") or table.get("_indices_files")
+    except (ValueError, LookupError, TypeError) as error:
+        raise DataError(
+            f"'{state}' does not say which files hold the rows, as save_to_disk's does",
+            hint="save the dataset again, or name the .arrow files",
+        ) from error
+    if chosen:
+        raise DataError(
+            f"'{state}' keeps an order or a choice of rows beside the data (_indices_files), which is not read",
+            hint="load it and save it again: dataset.flatten_indices().save_to_disk(...)",
+        )
+    if not all(isinstance(name, str) and name == PurePosixPath(name).name for name in names):
+        raise DataError(f"'{state}' names a data file that is no file in its folder")
+    return names
+
+
+def _split_named(path: str) -> str | None:
+    """
+    The split that a path says its rows belong to, as the library `datasets` takes it.
+
+    >>> _split_named("data/train-00000-of-00002.parquet"), _split_named("dev.jsonl"), _split_named("rows.jsonl")
+    ('train', 'validation', None)
+    """
+    words = re.split(r"[^A-Za-z]+", path)
+    for split, names in _SPLIT_WORDS.items():
+        if any(name in words for name in names):
+            return split
+    numbered = _NUMBERED.fullmatch(path)
+    return numbered.group(1) if numbered else None
+
+
+def _split(dataset: RowDataset, split: str) -> RowDataset:
+    shards = tuple(shard for shard in dataset.shards if shard.split == split)
+    if not shards:
+        there = dict.fromkeys(shard.split for shard in dataset.shards if shard.split)
+        raise DataError(
+            f"'{dataset.reference}' has no split '{split}'; found: {', '.join(there) or 'none'}",
+            hint=f"name the folder alone, to read all of it: '{dataset.reference}'",
+        )
+    others = [shard.path for shard in dataset.shards if shard.split != split]
+    return RowDataset(
+        f"{dataset.reference}@{split}", shards, tuple(sorted([*dataset.passed_over, *others]))
+    )
+
+
+def _remote(url: str) -> RowDataset:
+    files = RemoteFiles(url)
+    before, at, split = url.rpartition("@")
+    if glob.has_magic(url.partition("://")[2]):
+        return _gathered(url, files.matches(), files)
+    if format_of(url) is not None:
+        return RowDataset(url, (_file(url),))
+    if at and re.fullmatch(r"\w+", split) and not files.is_folder(url):
+        return _split(_folder(before, RemoteFiles(before)), split)
+    return _folder(url, files)
+
+
+def _on_hub(text: str, hub: re.Match[str]) -> RowDataset:
+    name = hub["name"] + (f":{hub['config']}" if hub["config"] else "")
+    splits = [hub["split"]] if hub["split"] else splits_of(name)
+    shards = [Shard(f"{name}@{split}", HUB, split=split) for split in splits]
+    return RowDataset(text, tuple(shards))
+
+
+class _LocalFiles:
+    """Files on this disk."""
+
+    def below(self, folder: str) -> list[str]:
+        """All files in a folder; hidden folders are not looked into, links to folders are followed."""
+        names: list[str] = []
+        self._walk(folder, "", (os.path.realpath(folder),), names)
+        return sorted(names)
+
+    def head(self, path: str, size: int) -> bytes:
+        """Its first bytes."""
+        try:
+            with open(path, "rb") as stream:
+                return stream.read(size)
+        except OSError as error:
+            raise DataError(f"cannot read '{path}': {error.strerror or error}") from error
+
+    def _walk(self, folder: str, inner: str, above: tuple[str, ...], names: list[str]) -> None:
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            raise DataError(f"cannot read '{folder}': {error.strerror or error}") from error
+        for entry in entries:
+            name = inner + entry.name
+            if not entry.is_dir():
+                names.append(name)
+            elif entry.name.startswith("."):
+                names.append(name + "/")
+            else:
+                place = os.path.realpath(entry.path)
+                if place in above:
+                    raise DataError(
+                        f"'{entry.path}' is a link back to '{place}', which holds it: a circle without end",
+                        hint=f"remove the link: rm '{entry.path}'",
+                    )
+                self._walk(entry.path, name + "/", (*above, place), names)

@@ -1,0 +1,234 @@
+"""JSON as records: a line, many lines, or one array whose elements are told apart while it is read; strictly decoded."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
+
+from undertow.data.parquet_file import OnFault
+from undertow.data.strict_json import BareWordError, KeyTwiceError, decoded, decoded_at
+from undertow.errors import DataError
+
+LONGEST_LINE = 1 << 24
+"""Bytes of a line or an element: a row of a million tokens fits, a file without line ends does not fill memory."""
+
+_BLOCK = 1 << 20
+"""Bytes read at a time."""
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+class LineError(ValueError):
+    """A line that gives no record."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        """`reason` is a permanent id, `text` says what was found."""
+        super().__init__(text)
+        self.reason = reason
+
+
+Broken = Callable[[bytes], object]
+"""Gets the bytes that stand where a record should."""
+
+
+def line_record(line: bytes, *, first: bool) -> object:
+    """
+    The JSON of a line that is not blank. `first` allows a byte order mark.
+
+    Raises:
+        LineError: it is no UTF-8, no JSON, nested too deeply, or has a key twice.
+    """
+    try:
+        # Some editors open a file with a byte order mark.
+        return decoded(line.decode("utf-8-sig" if first else "utf-8").strip())
+    except UnicodeDecodeError as error:
+        raise LineError("not-utf8", f"byte {error.start} of the row is not UTF-8") from error
+    except RecursionError as error:
+        raise LineError("nested-too-deeply", "JSON nested too deeply") from error
+    except ValueError as error:
+        raise _line_error(error) from error
+
+
+def line_records(
+    lines: Iterable[bytes],
+    fault: OnFault,
+    broken: Broken = lambda line: None,
+    *,
+    mark: bool = True,
+) -> Iterator[tuple[int, object]]:
+    """
+    The records of lines behind their numbers from 1; blank lines are none, and what is no JSON goes to `fault`.
+
+    `mark` says whether the first line may begin with a byte order mark.
+    """
+    for number, line in enumerate(lines, start=1):
+        if len(line) > LONGEST_LINE:
+            broken(line)
+            fault("line-too-long", number, f"more than {LONGEST_LINE} bytes in one line")
+            continue
+        first = mark and number == 1
+        if _blank(line, first):
+            continue
+        try:
+            record = line_record(line, first=first)
+        except LineError as error:
+            broken(line)
+            fault(error.reason, number, str(error))
+            continue
+        yield number, record
+
+
+def bounded_lines(stream: BinaryIO, block: int = 0) -> Iterator[bytes]:
+    """The lines of a stream, read in blocks. What a line has beyond LONGEST_LINE is dropped, up to a block."""
+    pieces: list[bytes] = []
+    held = 0
+    while read := stream.read(block or _BLOCK):
+        first, *others = read.split(b"\n")
+        if held <= LONGEST_LINE:
+            pieces.append(first)
+            held += len(first)
+        if others:
+            last = others.pop()
+            yield b"".join(pieces)
+            yield from others
+            pieces, held = [last], len(last)
+    if held:
+        yield b"".join(pieces)
+
+
+def array_records(
+    stream: BinaryIO,
+    name: str,
+    fault: OnFault,
+    broken: Broken = lambda line: None,
+    block: int = 0,
+) -> Iterator[tuple[int, object]]:
+    """
+    The elements of a JSON array behind their numbers from 1, held one by one; one with a key twice goes to `fault`.
+
+    Raises:
+        DataError: it is no array, not UTF-8, broken or cut off; what comes behind cannot be told apart then.
+    """
+    text = _ArrayText(stream, name, block or _BLOCK)
+    text.expect("[")
+    ended = text.skip("]")
+    while not ended:
+        try:
+            record, end = text.element()
+        except LineError as error:
+            end = text.end_of_element()
+            broken(text.between(end).encode("utf-8", "surrogatepass"))
+            fault(error.reason, text.read + 1, str(error))
+        else:
+            yield text.read + 1, record
+        text.read += 1
+        text.at = end
+        if not text.skip(","):
+            text.expect("]")
+            ended = True
+    text.refuse_rest()
+
+
+class _ArrayText:
+    """A window on the text of an array."""
+
+    def __init__(self, stream: BinaryIO, name: str, block: int) -> None:
+        self._stream = stream
+        self._name = name
+        self._block = block
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        self._text = ""
+        self._ended = False
+        self.at = 0
+        self.read = 0
+        """Elements so far."""
+
+    def skip(self, sign: str) -> bool:
+        """Step over white space, and over the sign if it comes next."""
+        if self._next() != sign:
+            return False
+        self.at += 1
+        return True
+
+    def expect(self, sign: str) -> None:
+        """Step over the sign."""
+        if not self.skip(sign):
+            what = f"{self._text[self.at]!r}" if self._next() else "the end of the file"
+            raise self._refusal(f"{what} where {sign!r} is needed")
+
+    def refuse_rest(self) -> None:
+        """Refuse what is not white space."""
+        if self._next():
+            raise self._refusal("more text behind the array")
+
+    def element(self) -> tuple[object, int]:
+        """The next element and where it ends."""
+        return self._decoded(decoded_at)
+
+    def end_of_element(self) -> int:
+        """Where the next element ends, whatever keys it has."""
+        return self._decoded(_LENIENT.raw_decode)[1]
+
+    def between(self, end: int) -> str:
+        """The text from here to there."""
+        return self._text[self.at : end]
+
+    def _decoded(self, decode: Callable[[str, int], tuple[object, int]]) -> tuple[object, int]:
+        self._next()
+        while True:
+            try:
+                value, end = decode(self._text, self.at)
+                # A number at the end of the window may go on behind it.
+                if end < len(self._text) or self._ended:
+                    return value, end
+            except RecursionError as error:
+                raise self._refusal("JSON nested too deeply") from error
+            except (KeyTwiceError, BareWordError) as error:
+                raise _line_error(error) from error
+            except ValueError as error:
+                if self._ended or len(self._text) - self.at > LONGEST_LINE:
+                    what = "cut off, or " if self._ended else ""
+                    raise self._refusal(f"{what}{_line_error(error)}") from error
+            self._more()
+
+    def _next(self) -> str:
+        while True:
+            space = _SPACE.match(self._text, self.at)
+            self.at = space.end() if space else self.at
+            if self.at < len(self._text) or self._ended:
+                return self._text[self.at : self.at + 1]
+            self._more()
+
+    def _more(self) -> None:
+        block = self._stream.read(self._block)
+        self._ended = not block
+        try:
+            more = self._decoder.decode(block, final=self._ended)
+        except UnicodeDecodeError as error:
+            raise self._refusal("text that is not UTF-8") from error
+        self._text, self.at = self._text[self.at :] + more, 0
+
+    def _refusal(self, text: str) -> DataError:
+        return DataError(
+            f"{self._name}, row {self.read + 1}: {text}; no row behind row {self.read} can be read",
+            hint="mend the array, or fetch the file again; rows one a line (.jsonl) lose only one",
+        )
+
+
+_LENIENT = json.JSONDecoder()
+
+
+def _blank(line: bytes, first: bool) -> bool:
+    return not line or line.isspace() or (first and line.strip() == codecs.BOM_UTF8)
+
+
+def _line_error(error: ValueError) -> LineError:
+    if isinstance(error, KeyTwiceError):
+        return LineError("key-twice", str(error))
+    if isinstance(error, json.JSONDecodeError):
+        return LineError("not-json", f"not valid JSON ({error.msg} at column {error.colno})")
+    # A bare word, or an integer of more digits than Python turns into a number.
+    return LineError("not-json", str(error))

@@ -1,0 +1,191 @@
+"""
+What is not on this disk, each answer waited for a bounded time: files behind a URL, through fsspec, and datasets on the
+hub, through the library `datasets`, streamed and without running code of theirs.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, BinaryIO, TypeVar
+
+from undertow.errors import DataError, MissingExtraError
+
+T = TypeVar("T")
+
+WAIT = 60.0
+"""Seconds that one answer of a place that is not here may take."""
+
+_AHEAD = 256
+"""Rows that the hub is asked for at a time."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)")
+
+
+def is_url(text: str) -> bool:
+    """
+    Whether a text names a place for fsspec.
+
+    >>> is_url("s3://bucket/rows.jsonl"), is_url("data/rows.jsonl"), is_url("org/name:config@train")
+    (True, False, False)
+    """
+    return _URL.match(text) is not None
+
+
+def answered(place: str, ask: Callable[[], T]) -> T:
+    """
+    What a place that is not here answers.
+
+    Raises:
+        DataError: it does not within WAIT seconds, or it refuses.
+    """
+    from multiprocessing import TimeoutError as Late
+    from multiprocessing.pool import ThreadPool
+
+    # A thread of a pool does not keep the process alive; what it waits for is left behind.
+    pool = ThreadPool(1)
+    try:
+        return pool.apply_async(ask).get(WAIT)
+    except Late as error:
+        raise DataError(
+            f"'{place}' did not answer in {WAIT:.0f} s",
+            hint="check the address and the network, or download the files and name their folder",
+        ) from error
+    except FileNotFoundError as error:
+        raise DataError(f"no such file: '{place}'") from error
+    except (OSError, ValueError, LookupError, RuntimeError, ImportError) as error:
+        raise DataError(
+            f"cannot read '{place}': {_first_line(error)}",
+            hint="check the address and the network, or download the files and name their folder",
+        ) from error
+    finally:
+        pool.close()
+
+
+class RemoteFiles:
+    """The files of the place that a URL names."""
+
+    def __init__(self, url: str) -> None:
+        """Nothing is asked yet but whether there is a way to ask."""
+        self._url = url
+        self._system, self._path = answered(url, lambda: _filesystem(url))
+
+    def below(self, folder: str) -> list[str]:
+        """All files in a folder, relative to it, in the order of their names."""
+        system, path = self._system, self._at(folder).rstrip("/")
+        places = answered(folder, lambda: system.find(path))
+        if not places:
+            raise DataError(f"no such file: '{folder}'")
+        return sorted(place[len(path) :].lstrip("/") for place in places)
+
+    def is_folder(self, url: str) -> bool:
+        """Whether there is a folder of this name."""
+        return bool(answered(url, lambda: self._system.isdir(self._at(url))))
+
+    def matches(self) -> list[str]:
+        """The URLs of the files that the URL matches as a pattern."""
+        places = answered(self._url, lambda: self._system.glob(self._path))
+        return sorted(self._system.unstrip_protocol(place) for place in places)
+
+    def head(self, path: str, size: int) -> bytes:
+        """Its first bytes."""
+        with opened_url(path) as stream:
+            return stream.read(size)
+
+    def _at(self, url: str) -> str:
+        return str(self._system._strip_protocol(url))
+
+
+def opened_url(url: str) -> BinaryIO:
+    """
+    The bytes of a file behind a URL, each read within WAIT seconds.
+
+    Raises:
+        DataError: there is none, or the place does not answer.
+    """
+    system, path = answered(url, lambda: _filesystem(url))
+    raw = _Patient(url, answered(url, lambda: system.open(path, "rb")))
+    return io.BufferedReader(raw, buffer_size=1 << 20)
+
+
+def splits_of(name: str) -> list[str]:
+    """
+    The splits of `org/name[:config]`, in their order.
+
+    Raises:
+        MissingExtraError: the library is not installed.
+        DataError: there is no such dataset, or the hub does not answer.
+    """
+    return list(_loaded(name, None))
+
+
+def hub_records(path: str) -> Iterator[tuple[int, object]]:
+    """
+    The records of `org/name[:config]@split` behind their numbers from 1.
+
+    Raises:
+        MissingExtraError: the library is not installed.
+        DataError: there is no such dataset, or the hub does not answer.
+    """
+    name, _, split = path.rpartition("@")
+    rows = iter(_loaded(name, split))
+    done = 0
+    while block := answered(path, lambda: list(islice(rows, _AHEAD))):
+        yield from enumerate(block, start=done + 1)
+        done += len(block)
+
+
+def _loaded(name: str, split: str | None) -> Any:
+    try:
+        from datasets import load_dataset
+    except ImportError as error:
+        purpose = f"'{name}' is no file or folder here, and reading it from the hub"
+        raise MissingExtraError("datasets", "data", purpose=purpose) from error
+    place, _, config = name.partition(":")
+    return answered(name, lambda: load_dataset(place, config or None, split=split, streaming=True))
+
+
+def _filesystem(url: str) -> tuple[Any, str]:
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError as error:
+        raise MissingExtraError("fsspec", "data", purpose=f"reading '{url}'") from error
+    system, path = url_to_fs(url)
+    return system, str(path)
+
+
+class _Patient(io.RawIOBase):
+    """A stream whose place may be silent, but not for ever."""
+
+    def __init__(self, url: str, stream: Any) -> None:
+        self._url = url
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return bool(self._stream.seekable())
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._stream.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._stream.tell())
+
+    def readinto(self, buffer: Any) -> int:
+        block = answered(self._url, lambda: self._stream.read(len(buffer)))
+        buffer[: len(block)] = block
+        return len(block)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

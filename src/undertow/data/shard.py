@@ -1,0 +1,119 @@
+"""A shard of a dataset: what its name says of it, and its bytes, unpacked a block at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO, cast
+
+from undertow.data.remote_files import is_url, opened_url
+from undertow.errors import DataError
+
+STANDARD_INPUT = "-"
+"""The reference that stands for JSON Lines on standard input."""
+
+FORMATS = {
+    ".jsonl": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+}
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+TEXT = ("jsonl", "json", "csv")
+"""Formats that may be compressed."""
+
+HUB = "hub"
+"""Format of what the library `datasets` reads from the hub."""
+
+ALLOWED = (
+    ".jsonl, .json, .csv (each also as .gz or .zst), .parquet, .arrow, or a folder, a pattern or a URL of these, "
+    "org/name[:config][@split] on the hub, or -"
+)
+
+_OURS = (".intoto.jsonl", ".ledger.jsonl")
+"""What attestations leave beside data."""
+
+UNPACKED = 1 << 14
+"""Bytes that are unpacked at a time: what stands before a cut is read up to here before it."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A file of rows, or a split on the hub."""
+
+    path: str
+    """As it is called in messages and opened: a path, a URL, `-`, or `org/name[:config]@split`."""
+    format: str
+    """`jsonl`, `json`, `csv`, `parquet`, `arrow` or `hub`."""
+    compression: str | None = None
+    """`gzip` or `zstd`."""
+    split: str | None = None
+    """The split that its name says it belongs to."""
+
+    @property
+    def named(self) -> str:
+        """What it is called in an error."""
+        return "standard input" if self.path == STANDARD_INPUT else f"'{self.path}'"
+
+
+def format_of(path: str) -> tuple[str, str | None] | None:
+    """
+    The format and the compression that a path's suffixes name; None where they name no rows.
+
+    >>> format_of("data/rows.jsonl.gz"), format_of("rows.parquet"), format_of("README.md")
+    (('jsonl', 'gzip'), ('parquet', None), None)
+    """
+    name = PurePosixPath(path).name
+    if name.endswith(_OURS):
+        return None
+    suffixes = PurePosixPath(name).suffixes[-2:]
+    compression = COMPRESSIONS.get(suffixes[-1]) if suffixes else None
+    if compression is not None:
+        suffixes = suffixes[:-1]
+    kind = FORMATS.get(suffixes[-1]) if suffixes else None
+    if kind is None or (compression is not None and kind not in TEXT):
+        return None
+    return kind, compression
+
+
+@contextlib.contextmanager
+def shard_bytes(shard: Shard) -> Iterator[BinaryIO]:
+    """
+    The bytes of a shard, without its compression.
+
+    Raises:
+        DataError: there is no such file, or it cannot be read (now or while it is read).
+    """
+    if shard.path == STANDARD_INPUT:
+        yield sys.stdin.buffer
+        return
+    try:
+        with opened_url(shard.path) if is_url(shard.path) else open(shard.path, "rb") as stream:
+            yield _unpacked(stream, shard.compression)
+    except FileNotFoundError as error:
+        raise DataError(f"no such file: '{shard.path}'") from error
+    except OSError as error:
+        raise DataError(f"cannot read '{shard.path}': {error.strerror or error}") from error
+
+
+def damage(shard: Shard, rows: int, why: object) -> DataError:
+    """The error of a shard that ends too early, or cannot be read on, behind so many rows."""
+    lines = str(why).strip().splitlines() or [type(why).__name__]
+    return DataError(
+        f"{shard.named}, row {rows + 1}: the file is cut off or damaged here ({lines[0]}), so that what comes "
+        f"behind row {rows} is not known",
+        hint="fetch the file again and compare its checksum, or leave it out and name the others",
+    )
+
+
+def _unpacked(stream: BinaryIO, compression: str | None) -> BinaryIO:
+    if compression is None:
+        return stream
+    import pyarrow
+
+    raw: Any = pyarrow.CompressedInputStream(pyarrow.PythonFile(stream, mode="r"), compression)
+    return cast(BinaryIO, raw)

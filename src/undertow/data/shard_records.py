@@ -1,0 +1,135 @@
+"""The records of one shard, whatever its format, strictly decoded; and whether the shards of a dataset have one schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from typing import BinaryIO
+
+from undertow.data.arrow_file import arrow_batches, arrow_columns
+from undertow.data.csv_records import csv_records
+from undertow.data.dataset import RowDataset
+from undertow.data.json_records import Broken, array_records, bounded_lines, line_records
+from undertow.data.parquet_file import Batch, OnFault, ReadColumns, parquet_batches, parquet_columns
+from undertow.data.remote_files import hub_records
+from undertow.data.row_leaves import RunningRoot
+from undertow.data.row_shapes import SHAPES
+from undertow.data.shard import HUB, UNPACKED, Shard, damage, shard_bytes
+from undertow.errors import DataError
+
+_SHAPED = frozenset(name for shape in SHAPES for name in shape.columns)
+
+
+def shard_records(
+    shard: Shard,
+    fault: OnFault,
+    columns: ReadColumns | None = None,
+    digest: RunningRoot | None = None,
+) -> Iterator[tuple[int, object]]:
+    """
+    The records of a shard behind their numbers from 1; what is no record goes to `fault`.
+
+    Args:
+        columns: which are read of a format that names them once; all without.
+        digest: gets every record, and what stands in the place of one.
+
+    Raises:
+        DataError: it cannot be read, or is cut off or damaged so that it is not known what is missing.
+    """
+    done = 0
+    broken: Broken = digest.take_broken if digest else lambda content: None
+    try:
+        for done, record in _read(shard, fault, columns, broken):
+            if digest is not None:
+                digest.take(record)
+            yield done, record
+    except OSError as error:
+        raise damage(shard, done, error) from error
+
+
+def refuse_other_schema(dataset: RowDataset) -> Iterator[Shard]:
+    """
+    The shards of a dataset, each once its columns are known to be those of the first.
+
+    JSON names the columns of each row, so that only those that make the shape of its first row have to be the same.
+
+    Raises:
+        DataError: naming the first shard with other columns, and what is missing or too much.
+    """
+    expected: tuple[Shard, frozenset[str]] | None = None
+    for shard in dataset.shards:
+        if len(dataset.shards) > 1 and (columns := _columns(shard)) is not None:
+            expected = expected or (shard, columns)
+            if columns != expected[1]:
+                raise _other_schema(shard, columns, *expected)
+        yield shard
+
+
+def _other_schema(
+    shard: Shard, columns: frozenset[str], first: Shard, expected: frozenset[str]
+) -> DataError:
+    def words(names: frozenset[str]) -> str:
+        return ", ".join(f"'{name}'" for name in sorted(names)) or "none"
+
+    return DataError(
+        f"{shard.named} has another schema: found the columns {words(columns)}; expected, as in "
+        f"{first.named}: {words(expected)}",
+        hint="leave this shard out, or bring it into the columns of the others",
+    )
+
+
+def _columns(shard: Shard) -> frozenset[str] | None:
+    """The columns that have to be the same in all shards; None where nothing can be said of them."""
+    if shard.format == HUB:
+        return None  # the library has cast them to one schema
+    if shard.format == "parquet":
+        with shard_bytes(shard) as stream:
+            return frozenset(parquet_columns(stream, _passed)) or None
+    if shard.format == "arrow":
+        with shard_bytes(shard) as stream:
+            return frozenset(arrow_columns(stream, shard))
+    first: object = None
+    with suppress(DataError):  # what is wrong with it is told where it is read
+        first = next((record for _, record in islice(shard_records(shard, _passed), 1)), None)
+    if not isinstance(first, dict):
+        return None
+    if shard.format == "csv":
+        return frozenset(first)
+    return _SHAPED.intersection(name for name, value in first.items() if value is not None)
+
+
+def _passed(reason: str, number: int, text: str, /, rows: int = 1) -> None:
+    """Passes over a fault."""
+
+
+def _read(
+    shard: Shard, fault: OnFault, columns: ReadColumns | None, broken: Broken
+) -> Iterator[tuple[int, object]]:
+    if shard.format == HUB:
+        yield from hub_records(shard.path)
+        return
+    with shard_bytes(shard) as stream:
+        if shard.format == "parquet":
+            yield from _each(parquet_batches(stream, columns, fault))
+        elif shard.format == "arrow":
+            yield from _each(arrow_batches(stream, shard, columns, fault))
+        else:
+            yield from _text(shard, stream, fault, broken)
+
+
+def _text(
+    shard: Shard, stream: BinaryIO, fault: OnFault, broken: Broken
+) -> Iterator[tuple[int, object]]:
+    # What was unpacked in front of a cut comes out only in blocks that end before it.
+    block = UNPACKED if shard.compression else 0
+    if shard.format == "csv":
+        return csv_records(bounded_lines(stream, block), shard.named, fault, broken)
+    if shard.format == "json":
+        return array_records(stream, shard.named, fault, broken, block)
+    return line_records(bounded_lines(stream, block), fault, broken)
+
+
+def _each(batches: Iterator[Batch]) -> Iterator[tuple[int, object]]:
+    for batch in batches:
+        yield from batch
