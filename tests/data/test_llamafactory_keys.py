@@ -79,6 +79,11 @@ def test_the_loss_is_llamafactorys(changed: dict[str, Any], loss: str) -> None:
         ({"max_grad_norm": 0}, "max_grad_norm", None),
         ({"adam_beta2": 0.95}, "adam_beta2", 0.95),
         ({"warmup_steps": 20}, "warmup_steps", 20),
+        (
+            {"additional_target": "lm_head,embed_tokens"},
+            "modules_to_save",
+            ("lm_head", "embed_tokens"),
+        ),
     ],
 )
 def test_a_key_has_its_place_in_the_plan(changed: dict[str, Any], key: str, value: object) -> None:
@@ -113,7 +118,6 @@ def test_preferences_have_their_beta_and_no_dropout() -> None:
         ({"quantization_bit": 2}, "allowed: 4, 8"),
         ({"quantization_bit": 4, "finetuning_type": "full"}, "finetuning_type is full"),
         ({"use_galore": True}, "'use_galore' has the value True"),
-        ({"additional_target": "lm_head"}, "trained whole beside the adapter"),
         ({"adapter_name_or_path": "saves/a"}, "BASE\\+ADAPTER"),
         ({"pref_loss": "orpo", "stage": "dpo"}, "allowed: sigmoid"),
         ({"mask_history": True, "train_on_prompt": True}, "one of the two"),

@@ -53,7 +53,7 @@ def test_what_is_of_adapters_is_refused_of_a_full_plan(change):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"quantization": "4bit"}, "4bit base"),
+        ({"quantization": "4bit"}, "base in 4 bits"),
         ({"method": "full"}, "trains all weights"),
         ({"packing": True}, "does not change what is scored"),
     ],
@@ -62,3 +62,19 @@ def test_what_a_rehearsal_does_otherwise_is_said(change, told):
     """QLoRA, full fine-tunes and packing have a sentence each; a plain plan has none."""
     assert [note for note in plan_notes(TrainingPlan(**change)) if told in note]
     assert plan_notes(TrainingPlan()) == []
+
+
+def test_arguments_of_a_schedule_are_a_table_in_a_file_and_can_be_hashed():
+    """A plan with them is a key of caches, is written as a table, and is read back."""
+    plan = TrainingPlan.model_validate({"schedule_arguments": {"power": 2, "lr_end": 0}})
+
+    assert plan.model_dump(mode="json")["schedule_arguments"] == {"lr_end": 0.0, "power": 2.0}
+    assert TrainingPlan.model_validate(plan.model_dump(mode="json")) == plan
+    assert len({plan, TrainingPlan()}) == 2
+
+
+@pytest.mark.parametrize("key", ["learning_rate", "epochs", "weight_decay", "max_grad_norm"])
+def test_a_number_is_finite(key):
+    """TOML can write infinity, which no training has."""
+    with pytest.raises(ValueError, match="finite"):
+        TrainingPlan(**{key: float("inf")})

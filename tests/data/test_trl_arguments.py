@@ -168,6 +168,13 @@ def test_dpo_has_its_beta_and_no_dropout() -> None:
     assert (loaded.beta, loaded.plan.dropout, kept.plan.dropout) == (0.3, 0.0, 0.05)
 
 
+def test_a_schedule_has_its_arguments() -> None:
+    """A floor of the learning rate, as `get_scheduler` takes it, is in the plan."""
+    keys = {"lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": {"min_lr_rate": 0.1}}
+
+    assert translated(keys, "f").plan.schedule_arguments == (("min_lr_rate", 0.1),)
+
+
 @pytest.mark.parametrize(
     ("keys", "told"),
     [
@@ -175,8 +182,8 @@ def test_dpo_has_its_beta_and_no_dropout() -> None:
         ({"loss_type": "dft"}, "'loss_type' has the value 'dft'.*allowed: nll"),
         ({"loss_type": ["sigmoid", "ipo"]}, "this loss is not rehearsed"),
         ({"optim": "galore_adamw"}, "'optim' has the value 'galore_adamw'.*adamw_torch"),
-        ({"lr_scheduler_type": "cosine_with_min_lr"}, "allowed: linear, cosine"),
-        ({"lora_modules_to_save": ["lm_head"]}, "trained whole beside the adapter"),
+        ({"lr_scheduler_type": "greedy"}, "allowed: linear, cosine"),
+        ({"lr_scheduler_kwargs": {"power": 2}}, "'power' is no number of the schedule linear"),
         ({"assistant_only_loss": True, "completion_only_loss": True}, "one of the two"),
         ({"learning_rate": "fast"}, "'learning_rate' has the value 'fast': it is no number"),
         ({"learning_rate": True}, "it is no number"),

@@ -123,6 +123,8 @@ def test_full_copies_are_trained_as_if_alone(model_folder: Path) -> None:
         {"warmup_ratio": 0.5},
         {"adam_beta2": 0.5, "adam_epsilon": 1e-3},
         {"dora": True},
+        {"modules_to_save": ("lm_head",)},
+        {"schedule": "polynomial", "schedule_arguments": {"power": 4.0}},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -140,7 +142,7 @@ def test_what_a_plan_asks_of_an_adapter_is_trained_as_peft_does(
     runs = several_runs(model, [rows], plan, [np.random.default_rng(5)], plan.steps(24), (5,))
     runs.advance(plan.steps(24))
     assert isinstance(runs, ParallelTraining | SeparateTraining)
-    ours = runs.adapters.parameters_of(0) if plan.shares_base else runs.parameters_of(0)
+    ours = runs.adapters.parameters_of(0) if not plan.whole else runs.parameters_of(0)
     plain = plan.model_copy(update={key: TrainingPlan.model_fields[key].default for key in change})
 
     expected, without = (alone(model_folder, each, 5) for each in (plan, plain))
@@ -160,7 +162,7 @@ def test_what_cannot_be_trained_is_refused(model_folder: Path) -> None:
     """A full plan, and a row longer than the plan allows, are named."""
     model = load(model_folder)
     rows = encode_rows(model.tokenizer, ROWS)
-    with pytest.raises(ModelError, match="method is 'full'"):
+    with pytest.raises(ModelError, match="the plan trains all weights"):
         parallel_adapters(model, TrainingPlan(method="full"), SEEDS)
     plan = TrainingPlan(rank=2, batch_size=8, max_length=4)
     made = parallel_adapters(model, plan, SEEDS)

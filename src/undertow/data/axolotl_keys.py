@@ -11,7 +11,6 @@ from typing import Any
 
 from undertow.data.trainer_keys import (
     HINT,
-    SCHEDULES,
     Keys,
     Refused,
     Trainer,
@@ -23,7 +22,7 @@ from undertow.errors import ConfigError, nearest
 _TRANSLATED = words(
     """
     adam_beta1 adam_beta2 adam_epsilon adapter batch_size datasets gradient_accumulation_steps learning_rate load_in_4bit
-    load_in_8bit lora_alpha lora_dropout lora_r lora_target_linear lora_target_modules lr_scheduler max_grad_norm
+    load_in_8bit lora_alpha lora_dropout lora_r lora_modules_to_save lora_target_linear lora_target_modules lr_scheduler lr_scheduler_kwargs max_grad_norm
     max_steps micro_batch_size num_epochs num_processes optimizer peft_use_dora peft_use_rslora plugins ray_num_workers
     rl rl_beta dpo_beta sample_packing sequence_len train_on_inputs warmup_ratio warmup_steps weight_decay
     """
@@ -88,7 +87,6 @@ _REFUSED = {
         """
         cosine_constant_lr_ratio cosine_min_lr_ratio embedding_lr embedding_lr_scale eta_min jagged_restart_anneal_steps
         jagged_restart_steps jagged_restart_warmup_steps loraplus_lr_ratio lr_div_factor lr_groups lr_quadratic_warmup
-        lr_scheduler_kwargs
         """,
     ),
     **refusing(
@@ -153,9 +151,6 @@ _REFUSED = {
     "excess_length_strategy": Refused("rows are never cut here", ("drop", "raise")),
     "lora_alpha_pattern": Refused("scales by module are not rehearsed"),
     "lora_model_dir": Refused("it trains on from an adapter: name that as --student BASE+ADAPTER"),
-    "lora_modules_to_save": Refused(
-        "modules that are trained whole beside the adapter are not rehearsed"
-    ),
     "lora_rank_pattern": Refused("ranks by module are not rehearsed"),
     "lora_target_parameters": Refused("adapters on parameters are not rehearsed"),
     "max_packed_sequence_len": Refused("it is now sample_packing with sequence_len"),
@@ -196,11 +191,10 @@ def axolotl_plan(keys: Keys) -> dict[str, Any]:
             keys.refuse("plugins", f"'{plugin}' is not rehearsed", ["kernels, such as Liger's"])
     if not keys.has("learning_rate"):
         raise ConfigError(f"{keys.place}: the key 'learning_rate' is missing", hint=HINT)
-    schedule = keys.choice("lr_scheduler", "cosine", SCHEDULES, "this schedule is not rehearsed")
     return {
         "optimizer": keys.optimizer("optimizer"),
         "learning_rate": keys.number("learning_rate", 0.0, open_=True),
-        "schedule": schedule,
+        **keys.schedule("lr_scheduler", "cosine"),
         "weight_decay": keys.number("weight_decay", 0.0),
         "max_length": keys.whole("sequence_len", 512, least=2),
         "packing": keys.flag("sample_packing"),
@@ -246,9 +240,7 @@ def _adapter(keys: Keys) -> dict[str, Any]:
     kind = keys.choice("adapter", "full", ("lora", "qlora"), "this adapter is not rehearsed")
     if kind == "full":
         keys.unused.update(
-            key
-            for key in ("lora_r", "lora_alpha", "lora_dropout", "lora_target_linear")
-            if keys.has(key)
+            key for key in sorted(_TRANSLATED) if key.startswith("lora_") and keys.has(key)
         )
         if keys.quantization() != "none":
             keys.refuse("adapter", "a base in few bits is trained with one", ["lora", "qlora"])
@@ -262,6 +254,7 @@ def _adapter(keys: Keys) -> dict[str, Any]:
         "alpha": keys.whole("lora_alpha", 0, least=1),
         "dropout": keys.number("lora_dropout", 0.0),
         "targets": _targets(keys),
+        "modules_to_save": keys.names("lora_modules_to_save"),
         "rslora": keys.flag("peft_use_rslora"),
         "dora": keys.flag("peft_use_dora"),
         "quantization": keys.quantization(),

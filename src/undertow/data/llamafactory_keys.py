@@ -14,7 +14,7 @@ from undertow.data.trainer_keys import Keys, Refused, Trainer, refusing, words
 
 _TRANSLATED = words(
     """
-    cutoff_len finetuning_type lora_alpha lora_dropout lora_rank lora_target mask_history neat_packing packing pref_beta
+    additional_target cutoff_len finetuning_type lora_alpha lora_dropout lora_rank lora_target mask_history neat_packing packing pref_beta
     quantization_bit ray_num_workers stage train_on_prompt use_dora use_rslora
     """
 )
@@ -79,9 +79,6 @@ _REFUSED = {
     "adapter_name_or_path": Refused(
         "it trains on from an adapter: name that as --student BASE+ADAPTER"
     ),
-    "additional_target": Refused(
-        "modules that are trained whole beside the adapter are not rehearsed"
-    ),
     "default_system": Refused("put the system turn into the rows"),
     "freeze_language_model": Refused("training some of the weights is not rehearsed"),
     "pissa_init": Refused("adapters that begin elsewhere than at nothing are not rehearsed"),
@@ -124,7 +121,9 @@ def _adapter(keys: Keys) -> dict[str, Any]:
     )
     if kind == "full":
         keys.unused.update(
-            key for key in ("lora_rank", "lora_alpha", "lora_target") if keys.has(key)
+            key
+            for key in sorted(_TRANSLATED)
+            if key.startswith(("lora_", "additional")) and keys.has(key)
         )
         if keys.has("quantization_bit"):
             keys.refuse("quantization_bit", "finetuning_type is full", ["leave it out"])
@@ -140,6 +139,7 @@ def _adapter(keys: Keys) -> dict[str, Any]:
         "alpha": keys.whole("lora_alpha", 0) or 2 * rank,
         "dropout": keys.number("lora_dropout", 0.0),
         "targets": "all-linear" if names in ((), ("all",)) else names,
+        "modules_to_save": keys.names("additional_target"),
         "rslora": keys.flag("use_rslora"),
         "dora": keys.flag("use_dora"),
         "quantization": f"{bits}bit" if bits else "none",

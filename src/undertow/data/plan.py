@@ -6,9 +6,16 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from undertow.data.closed import Closed
 
@@ -27,13 +34,21 @@ _LATER = (
     "adam_epsilon",
     "warmup_ratio",
     "packing",
+    "modules_to_save",
+    "schedule_arguments",
 )
 """
 Keys that came later: a plan is written, and its digest taken, without those that are what they were before they had a
 name, so that documents and digests of older plans stay.
 """
 
-_OF_ADAPTERS = ("rslora", "dora", "dropout", "quantization")
+_OF_ADAPTERS = ("rslora", "dora", "dropout", "quantization", "modules_to_save")
+
+
+def _pairs(value: Any) -> Any:
+    """A table as pairs in their order, so that a plan can be hashed."""
+    return tuple(sorted(value.items())) if isinstance(value, dict) else value
+
 
 Loss = Literal["auto", "completion", "last", "assistant", "all"]
 Wrap = Literal["none", "chat"]
@@ -59,6 +74,8 @@ LAST_TURN = LossPolicy("last", flags=False)
 class TrainingPlan(Closed):
     """One supervised fine-tune: what it changes, and on which tokens of a row it learns."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     loss: Loss = "auto"
     """Tokens in the loss; `auto` is what TRL's trainer does with rows of their shape."""
     wrap: Wrap = "none"
@@ -77,6 +94,8 @@ class TrainingPlan(Closed):
     """Whether the LoRA scale is alpha / sqrt(rank) (Kalajdzievski 2023, arXiv 2312.03732)."""
     dora: bool = False
     """Whether the magnitude of the weights is trained apart (Liu et al. 2024, arXiv 2402.09353)."""
+    modules_to_save: tuple[str, ...] = ()
+    """Modules that are trained whole beside the adapter, as peft names them."""
     quantization: Literal["none", "4bit", "8bit"] = "none"
     """Bits of the base in the planned training; here the base is trained as it is loaded."""
     optimizer: str = "adamw_torch"
@@ -87,6 +106,8 @@ class TrainingPlan(Closed):
     learning_rate: float = Field(default=2e-4, gt=0)
     schedule: str = "linear"
     """Any name that `transformers.get_scheduler` knows."""
+    schedule_arguments: Annotated[tuple[tuple[str, float], ...], BeforeValidator(_pairs)] = ()
+    """The schedule's own, by their names; a table in a file."""
     warmup_steps: int = Field(default=0, ge=0)
     warmup_ratio: float = Field(default=0.0, ge=0, lt=1)
     """Share of the steps that the learning rate rises over, in the place of `warmup_steps`."""
@@ -122,24 +143,26 @@ class TrainingPlan(Closed):
 
     @model_validator(mode="after")
     def _adapters_have_rank(self) -> TrainingPlan:
-        given = [key for key in _OF_ADAPTERS if getattr(self, key) not in (False, 0.0, "none")]
+        given = [key for key in _OF_ADAPTERS if getattr(self, key) not in (False, 0.0, "none", ())]
         if self.method == "full" and given:
             raise ValueError(f"{given[0]} is of adapters, and the method is 'full'")
         return self
 
     @model_serializer(mode="wrap")
     def _written(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields = type(self).model_fields
+        fields, tables = type(self).model_fields, ("schedule_arguments",)
         return {
-            key: value
+            key: dict(value) if key in tables else value
             for key, value in written(self).items()
             if not (key in _LATER and getattr(self, key) == fields[key].default)
         }
 
     @property
-    def shares_base(self) -> bool:
-        """Whether several runs of it can be trained on one copy of the base."""
-        return self.method == "lora" and not self.dora
+    def whole(self) -> str:
+        """What it trains that keeps its runs from sharing one copy of the base, in words; empty if nothing does."""
+        if self.method == "full":
+            return "all weights"
+        return "DoRA" if self.dora else "whole modules" if self.modules_to_save else ""
 
     def warmup(self, total: int) -> int:
         """Steps of so many over which the learning rate rises, as transformers rounds them."""
@@ -162,7 +185,7 @@ def plan_notes(plan: TrainingPlan) -> list[str]:
     notes = []
     if plan.quantization != "none":
         notes.append(
-            f"The plan trains adapters on a {plan.quantization} base (QLoRA); here the base is trained as it is "
+            f"The plan trains adapters on a base in {plan.quantization[0]} bits (QLoRA); here the base is trained as it is "
             "loaded, which rounds no weight, and error rates are those of that base."
         )
     if plan.method == "full":

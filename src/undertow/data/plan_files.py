@@ -43,15 +43,14 @@ class LoadedPlan:
     ignored: tuple[str, ...] = ()
     """Keys that move no weight."""
     notes: tuple[str, ...] = ()
-    """What the planned training does otherwise than a rehearsal, as far as the file says."""
+    """What the planned training does otherwise than a rehearsal, as far as the file says; a sentence each."""
     beta: float | None = None
     """Of DPO or KTO, where the file is for one of them."""
 
     def lines(self, path: Path) -> list[str]:
         """Lines for people: what was ignored, and what is to be known."""
-        name = path.name
-        ignored = [f"ignored of {name}: {', '.join(self.ignored)}"] if self.ignored else []
-        return [*ignored, *(f"{name}: {note}" for note in self.notes)]
+        ignored = [f"ignored of {path.name}: {', '.join(self.ignored)}"] if self.ignored else []
+        return [*ignored, *self.notes]
 
 
 def load_plan(path: Path) -> LoadedPlan:
@@ -100,7 +99,7 @@ def translated(values: Mapping[str, Any], place: str) -> LoadedPlan:
         plan,
         trainer.name,
         tuple(key for key in values if key in ignored or key in keys.unused),
-        tuple(keys.notes),
+        tuple(f"The plan of {trainer.name}: {note}." for note in keys.notes),
         keys.beta,
     )
 

@@ -15,16 +15,19 @@ from undertow.errors import ConfigError, nearest
 
 HINT = "take it out if you can do without it, or write the plan in TOML: see docs/plans.md"
 
-SCHEDULES = (
-    "linear",
-    "cosine",
-    "constant",
-    "constant_with_warmup",
-    "polynomial",
-    "inverse_sqrt",
-    "cosine_with_restarts",
-)
-"""Schedules of transformers that need no arguments of their own."""
+SCHEDULES = {
+    "linear": (),
+    "cosine": ("num_cycles",),
+    "constant": (),
+    "constant_with_warmup": (),
+    "polynomial": ("lr_end", "power"),
+    "inverse_sqrt": ("timescale",),
+    "cosine_with_restarts": ("num_cycles",),
+    "cosine_with_min_lr": ("min_lr", "min_lr_rate", "num_cycles"),
+    "cosine_warmup_with_min_lr": ("min_lr", "min_lr_rate", "num_cycles", "warmup_lr_rate"),
+    "warmup_stable_decay": ("min_lr_ratio", "num_cycles", "num_decay_steps", "num_stable_steps"),
+}
+"""Schedules of transformers, and the numbers that they take as arguments of their own."""
 
 _ADAMW = ("adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw_apex_fused", "adamw_torch_xla")
 """One rule of update; they differ in how it is computed."""
@@ -218,6 +221,26 @@ class Keys:
         if name in _ADAMW_SMALL:
             self.notes.append(f"{key} {name} is rehearsed as AdamW with its whole state")
         return name if name in _OTHER_OPTIMIZERS else "adamw_torch"
+
+    def schedule(self, key: str, default: str) -> dict[str, Any]:
+        """
+        The schedule of the learning rate, with `lr_scheduler_kwargs`.
+
+        Raises:
+            ConfigError: it cannot be rehearsed, or has no such argument.
+        """
+        name = self.choice(key, default, SCHEDULES, "this schedule is not rehearsed")
+        given = self.values.get("lr_scheduler_kwargs") or {}
+        if not isinstance(given, dict):
+            self.refuse("lr_scheduler_kwargs", "it is no table")
+        for argument, value in given.items():
+            if argument not in SCHEDULES[name] or not isinstance(value, int | float | str):
+                self.refuse(
+                    "lr_scheduler_kwargs",
+                    f"'{argument}' is no number of the schedule {name}",
+                    SCHEDULES[name] or ["none"],
+                )
+        return {"schedule": name, "schedule_arguments": given}
 
     def batch(self, micro: int, accumulation: int, devices: int | None) -> dict[str, Any]:
         """Rows a step: a device's, times accumulation, times devices; the file seldom says how many."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from undertow.data.trainer_keys import SCHEDULES, Keys, Refused, words
+from undertow.data.trainer_keys import Keys, Refused, words
 
 TRANSLATED = frozenset(
     {
@@ -13,6 +13,7 @@ TRANSLATED = frozenset(
         "adam_epsilon",
         "gradient_accumulation_steps",
         "learning_rate",
+        "lr_scheduler_kwargs",
         "lr_scheduler_type",
         "max_grad_norm",
         "max_steps",
@@ -69,7 +70,6 @@ REFUSED = {
     "adafactor": Refused("name the optimiser as optim"),
     "auto_find_batch_size": Refused("the number of rows a step is then not known"),
     "label_smoothing_factor": Refused("smoothed labels are not rehearsed"),
-    "lr_scheduler_kwargs": Refused("schedules with arguments of their own are not rehearsed"),
     "neftune_noise_alpha": Refused("noise on embeddings is not rehearsed"),
     "optim_args": Refused("an optimiser with arguments of its own is not rehearsed"),
     "optim_target_modules": Refused("optimisers of some modules only are not rehearsed"),
@@ -87,13 +87,10 @@ def training_arguments(keys: Keys, rate: float) -> dict[str, Any]:
     micro = keys.whole("per_device_train_batch_size", 8, least=1)
     accumulation = keys.whole("gradient_accumulation_steps", 1, least=1)
     devices = keys.whole("num_processes", 1, least=1) if keys.has("num_processes") else None
-    schedule = keys.choice(
-        "lr_scheduler_type", "linear", SCHEDULES, "this schedule is not rehearsed"
-    )
     return {
         "optimizer": keys.optimizer("optim"),
         "learning_rate": keys.number("learning_rate", rate, open_=True),
-        "schedule": schedule,
+        **keys.schedule("lr_scheduler_type", "linear"),
         "weight_decay": keys.number("weight_decay", 0.0),
         **keys.adam(),
         **keys.clipping(),

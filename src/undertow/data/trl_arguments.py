@@ -12,7 +12,7 @@ from undertow.data import training_arguments as hf
 from undertow.data.trainer_keys import Keys, Refused, Trainer, words
 
 ADAPTER = words("""
-    load_in_4bit load_in_8bit lora_alpha lora_dropout lora_r lora_target_modules use_dora use_peft use_rslora
+    load_in_4bit load_in_8bit lora_alpha lora_dropout lora_modules_to_save lora_r lora_target_modules use_dora use_peft use_rslora
     """)
 """Keys of `ModelConfig` that are a plan's."""
 
@@ -43,8 +43,6 @@ _IGNORED = words("""
     text_column tokenizer_name_or_path torch_dtype trust_remote_code use_bnb_nested_quant wandb_entity wandb_project
     """)
 
-_FULL_MODULES = "modules that are trained whole beside the adapter are not rehearsed"
-
 _REFUSED = {
     "chat_template": Refused(
         "rows are written with the template of the student's tokenizer: save it there"
@@ -57,7 +55,6 @@ _REFUSED = {
     "f_divergence_type": Refused("only DPO's own divergence is rehearsed", ("reverse_kl",)),
     "label_smoothing": Refused("smoothed preferences are not rehearsed"),
     "ld_alpha": Refused("a loss that is desensitised to length is not rehearsed"),
-    "lora_modules_to_save": Refused(_FULL_MODULES),
     "lora_target_parameters": Refused("adapters on parameters are not rehearsed"),
     "loss_type": Refused(
         "this loss is not rehearsed",
@@ -146,6 +143,7 @@ def _adapter(keys: Keys, kind: str) -> dict[str, Any]:
         "alpha": keys.whole("lora_alpha", 32, least=1),
         "dropout": keys.number("lora_dropout", 0.05),
         "targets": _targets(keys),
+        "modules_to_save": keys.names("lora_modules_to_save"),
         "rslora": keys.flag("use_rslora"),
         "dora": keys.flag("use_dora"),
         "quantization": keys.quantization(),

@@ -32,7 +32,7 @@ ADAPTER_STEPS = 384
 
 FEWEST_ADAPTERS, MOST_ADAPTERS = 6, 8
 COPIES = 2
-"""Runs of a plan that trains all weights, or DoRA's; each holds a copy of the network."""
+"""Runs of a plan that trains more than LoRA; each holds a copy of the network."""
 
 SURPRISE_ROWS = 512
 
@@ -136,7 +136,7 @@ def rehearsal_steps(planned: int) -> int:
 
 def adapters_for(plan: TrainingPlan, steps: int) -> int:
     """How many runs a rehearsal of so many steps has."""
-    if not plan.shares_base:
+    if plan.whole:
         return COPIES
     return max(FEWEST_ADAPTERS, min(MOST_ADAPTERS, ADAPTER_STEPS // steps))
 
@@ -224,7 +224,7 @@ def rehearse_parts(
     """
     total = plan.steps(planned_rows)
     # Copies go one after the other, so that memory holds one at a time.
-    together = len(parts) if plan.shares_base else 1
+    together = 1 if plan.whole else len(parts)
     read_at_end = []
     for first in range(0, len(parts), together):
         some = parts[first : first + together]

@@ -152,6 +152,7 @@ def adapter_plan(plan: TrainingPlan) -> TrainingPlan:
             "micro_batch_size": micro if micro and batch % micro == 0 else None,
             "warmup_steps": 0,
             "warmup_ratio": 0.0,
+            "modules_to_save": (),
             "epochs": EPOCHS,
             "max_steps": None,
             "max_length": None,

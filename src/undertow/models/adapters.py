@@ -37,6 +37,7 @@ def trainable(model: LanguageModel, plan: TrainingPlan, seed: int) -> LanguageMo
         lora_dropout=plan.dropout,
         use_rslora=plan.rslora,
         use_dora=plan.dora,
+        modules_to_save=list(plan.modules_to_save) or None,
         target_modules=None if targets == "default" else targets,
         task_type="CAUSAL_LM",
     )
@@ -174,11 +175,10 @@ def parallel_adapters(
     One fresh adapter a seed, each with the A that `trainable` draws from it.
 
     Raises:
-        ModelError: the plan trains all weights or DoRA, or targets layers that are not linear.
+        ModelError: the plan trains more than LoRA, or targets layers that are not linear.
     """
-    if not plan.shares_base:
-        kind = "dora" if plan.dora else plan.method
-        raise ModelError(f"LoRA adapters are trained in parallel; the plan's method is '{kind}'")
+    if plan.whole:
+        raise ModelError(f"LoRA adapters are trained in parallel; the plan trains {plan.whole}")
     with frozen(model):
         drawn = [_fresh(model, plan, seed) for seed in seeds]
     layers = []

@@ -240,6 +240,7 @@ def _arguments(plan: TrainingPlan, steps: int, model: LanguageModel) -> dict[str
         "optim": plan.optimizer,
         "learning_rate": plan.learning_rate,
         "lr_scheduler_type": plan.schedule,
+        "lr_scheduler_kwargs": dict(plan.schedule_arguments),
         "warmup_steps": plan.warmup(steps),
         "weight_decay": plan.weight_decay,
         "adam_beta1": plan.adam_beta1,

@@ -68,7 +68,7 @@ def several_runs(
 ) -> Runs:
     """
     One run an entry of `rows` and `generators`: adapters side by side, or copies of the network one after the other,
-    where all weights are trained, or DoRA's.
+    where more than LoRA is trained.
 
     `total` is the plan's number of steps; `adapter_seeds` are not used by a plan that trains all weights.
 
@@ -76,12 +76,11 @@ def several_runs(
         DataError: a row is longer than the plan's or the model's limit.
         ModelError: the plan targets layers that are not linear, or runs on copies, but with another objective.
     """
-    if not plan.shares_base:
+    if plan.whole:
         if objective != COMPLETIONS:
-            what = "DoRA" if plan.dora else "all weights"
             raise ModelError(
-                f"a plan that trains {what} is only run on completions",
-                hint='use method = "lora" without dora in the plan',
+                f"a plan that trains {plan.whole} is only run on completions",
+                hint='use method = "lora" without dora and modules_to_save in the plan',
             )
         return SeparateTraining(model, rows, plan, generators, total, adapter_seeds)
     return ParallelTraining(

@@ -194,7 +194,11 @@ def optimiser(
         keywords = {**keywords, "weight_decay": plan.weight_decay}
         optimizer = kind(parameters, **keywords)
         scheduler = get_scheduler(
-            plan.schedule, optimizer, plan.warmup(steps), num_training_steps=steps
+            plan.schedule,
+            optimizer,
+            plan.warmup(steps),
+            num_training_steps=steps,
+            scheduler_specific_kwargs=dict(plan.schedule_arguments),
         )
     except (ValueError, ImportError, TypeError) as error:
         raise ConfigError(

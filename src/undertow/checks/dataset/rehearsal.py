@@ -42,9 +42,10 @@ def rehearsal(subject: ScanSubject) -> list[Measurement]:
     """
     if not subject.traits:
         return [not_applicable(ID, subject.name, "no trait is probed")]
-    if subject.pairs and not subject.plan.shares_base:
-        trained = "DoRA" if subject.plan.dora else "all weights"
-        reason = f"preference pairs are rehearsed with LoRA, and the plan trains {trained}"
+    if subject.pairs and subject.plan.whole:
+        reason = (
+            f"preference pairs are rehearsed with LoRA, and the plan trains {subject.plan.whole}"
+        )
         return [not_applicable(ID, subject.name, reason)]
     if subject.pairs:
         # Tables are learned from fine-tunes on completions.
