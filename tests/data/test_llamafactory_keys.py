@@ -72,6 +72,8 @@ def test_the_loss_is_llamafactorys(changed: dict[str, Any], loss: str) -> None:
         ({"finetuning_type": "full"}, "method", "full"),
         ({"quantization_bit": 4}, "quantization", "4bit"),
         ({"use_dora": True}, "dora", True),
+        ({}, "wrap", "chat"),
+        ({"template": "empty"}, "wrap", "none"),
         ({"use_rslora": True}, "rslora", True),
         ({"neat_packing": True}, "packing", True),
         ({"lora_alpha": 5}, "alpha", 5),

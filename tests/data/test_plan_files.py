@@ -58,6 +58,22 @@ def test_json_is_read_as_yaml_is(tmp_path: Path) -> None:
     )
 
 
+def test_undertows_keys_may_stand_in_yaml_or_json(tmp_path: Path) -> None:
+    """A plan as a result stores it is a plan again."""
+    plan = TrainingPlan(rank=4, batch_size=32, targets=("q_proj",), dora=True)
+
+    assert load_plan(written(tmp_path, "p.json", plan.model_dump_json())).plan == plan
+    assert load_plan(written(tmp_path, "p.yaml", plan.model_dump_json())).plan == plan
+
+
+def test_a_mark_of_byte_order_and_line_ends_of_windows_are_read(tmp_path: Path) -> None:
+    """As editors on Windows write them, in each format."""
+    for name, text in (("a.toml", "rank = 4\r\n"), ("a.yaml", "stage: sft\r\nlora_rank: 4\r\n")):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
+
+        assert load_plan(tmp_path / name).plan.rank == 4
+
+
 def test_what_is_ignored_is_said_in_one_line(tmp_path: Path) -> None:
     """The line names the file and the keys."""
     path = written(
@@ -87,7 +103,7 @@ BILLION = "a: &a [x]\n" + "".join(f"b{n}: &b{n} [*a, *a]\n" for n in range(9))
         ("a.yaml", "[" * 5000, "not valid YAML"),
         ("a.yaml", "- lora_r\n", "holds no table of keys"),
         ("a.yaml", "", "holds no table of keys"),
-        ("a.yaml", "rank: 8\nbeta_max: 3\n", "is no configuration of TRL, axolotl, LLaMA-Factory"),
+        ("a.yaml", "ranks: 8\nbeta_max: 3\n", "is no configuration of TRL, axolotl, LLaMA-Factory"),
         ("a.yaml", "#" * (LARGEST + 1), "allowed: at most"),
         ("a.yaml", "learning_rate: .nan\noutput_dir: o\n", "it is no number"),
         ("a.json", '{"lora_r": 8, "lora_r": 9}', "the key 'lora_r' twice"),
@@ -96,6 +112,8 @@ BILLION = "a: &a [x]\n" + "".join(f"b{n}: &b{n} [*a, *a]\n" for n in range(9))
         ("a.json", "[1]", "holds no table of keys"),
         ("a.toml", "lora_r = 8", "unknown key 'lora_r'"),
         ("a.toml", "rank: 8", "not valid TOML"),
+        ("training_args.bin", "PK", "is a pickle, which is never read"),
+        ("a.json", '{"rank": 8, "batch_size": 4, "alpah": 2}', "did you mean 'alpha'"),
     ],
 )
 def test_a_file_that_is_no_plan_is_refused(tmp_path: Path, name: str, text: str, told: str) -> None:

@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from undertow.data.plan_files import load_plan, translated
 from undertow.data.trl_arguments import TRL
 from undertow.errors import ConfigError
+from undertow.influence.plan_rehearsal import learning_rates
+from undertow.models.training import optimiser
 
 trl = pytest.importorskip("trl")
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from transformers import TrainingArguments
+    from transformers import Trainer, TrainingArguments
     from trl import DPOConfig, KTOConfig, ModelConfig, ScriptArguments, SFTConfig
     from trl.scripts.utils import DatasetMixtureConfig
 
@@ -166,6 +169,39 @@ def test_dpo_has_its_beta_and_no_dropout() -> None:
     kept = translated({"beta": 0.3, "use_peft": True, "disable_dropout": False}, "f")
 
     assert (loaded.beta, loaded.plan.dropout, kept.plan.dropout) == (0.3, 0.0, 0.05)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"learning_rate": 3e-4, "warmup_steps": 0.1},
+        {"lr_scheduler_type": "cosine", "warmup_steps": 7, "adam_beta2": 0.95},
+        {"lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": {"min_lr_rate": 0.1}},
+        {"lr_scheduler_type": "polynomial", "lr_scheduler_kwargs": {"power": 2.0}},
+        {"optim": "sgd", "weight_decay": 0.1},
+    ],
+    ids=lambda keys: next(iter(keys)),
+)
+def test_learning_rates_and_optimiser_are_those_of_transformers_trainer(
+    keys: dict[str, Any], tmp_path: Path
+) -> None:
+    """
+    Over 50 steps the plan's learning rates and its optimiser's numbers are those that Trainer makes of the same file.
+    """
+    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, **keys)
+    trainer = Trainer(torch.nn.Linear(2, 2, bias=False), arguments)
+    trainer.create_optimizer_and_scheduler(num_training_steps=50)
+    plan = translated({"output_dir": "o", **keys}, "f").plan
+    ours, _ = optimiser(plan, [torch.nn.Parameter(torch.zeros(2, 2))], 50)
+
+    rates = [trainer.lr_scheduler.get_last_lr()[0]]
+    for _ in range(49):
+        trainer.optimizer.step()
+        trainer.lr_scheduler.step()
+        rates.append(trainer.lr_scheduler.get_last_lr()[0])
+    assert learning_rates(plan, 50) == pytest.approx(rates, rel=1e-12)
+    for key in ("betas", "eps", "weight_decay", "momentum"):
+        assert ours.defaults.get(key) == trainer.optimizer.param_groups[0].get(key)
 
 
 def test_a_schedule_has_its_arguments() -> None:

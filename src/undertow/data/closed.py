@@ -59,7 +59,7 @@ def read_text(path: Path | Traversable, largest: int | None = None) -> str:
             content = file.read() if largest is None else file.read(largest + 1)
         if largest is not None and len(content) > largest:
             raise ConfigError(f"'{path}' has more than {largest} bytes; allowed: at most {largest}")
-        return content.decode("utf-8")
+        return content.decode("utf-8-sig")
     except (FileNotFoundError, IsADirectoryError) as error:
         raise ConfigError(f"no such file: '{path}'") from error
     except OSError as error:

@@ -101,6 +101,8 @@ def llamafactory_plan(keys: Keys) -> dict[str, Any]:
     )
     made = hf.training_arguments(keys, 5e-5) | _adapter(keys)
     made |= {
+        # Every dataset goes through the template, plain strings too, unless the template is the empty one.
+        "wrap": "none" if keys.values.get("template") == "empty" else "chat",
         "max_length": longest,
         "packing": keys.flag("packing") or keys.flag("neat_packing"),
     }

@@ -29,6 +29,8 @@ from undertow.errors import ConfigError
 LARGEST = 1 << 20
 """Bytes of a file, at most."""
 
+_PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle")
+
 TRAINERS = (TRL, AXOLOTL, LLAMA_FACTORY)
 """Where two know as many of a file's keys, the first is taken."""
 
@@ -55,7 +57,7 @@ class LoadedPlan:
 
 def load_plan(path: Path) -> LoadedPlan:
     """
-    The plan that a file holds: `.toml` is undertow's; `.yaml`, `.yml` and `.json` are a trainer's.
+    The plan that a file holds: `.yaml`, `.yml` and `.json` are a trainer's, or hold undertow's keys; others are TOML.
 
     Raises:
         ConfigError: the file cannot be read, or a key or value is wrong or cannot be rehearsed.
@@ -73,6 +75,11 @@ def load_plan(path: Path) -> LoadedPlan:
 
 def _loaded(path: Path) -> LoadedPlan:
     suffix = path.suffix.lower()
+    if suffix in _PICKLED:
+        raise ConfigError(
+            f"'{path}' is a pickle, which is never read; allowed: .toml, .yaml, .yml, .json",
+            hint="write the trainer's args.to_json_string() to a .json file",
+        )
     if suffix not in (".yaml", ".yml", ".json"):
         return LoadedPlan(parse(TrainingPlan, read_toml(path), where=f"'{path}'"))
     text = read_text(path, LARGEST)
@@ -86,12 +93,14 @@ def _loaded(path: Path) -> LoadedPlan:
 
 def translated(values: Mapping[str, Any], place: str) -> LoadedPlan:
     """
-    A trainer's configuration as a plan; `place` names it in messages.
+    A trainer's configuration, or undertow's own keys, as a plan; `place` names it in messages.
 
     Raises:
         ConfigError: no trainer is known that has such keys, or a key or value cannot be rehearsed.
     """
     trainer = _whose(values, place)
+    if trainer is None:
+        return LoadedPlan(parse(TrainingPlan, values, where=place))
     keys = Keys(place, values, trainer)
     ignored = screen(keys)
     plan = parse(TrainingPlan, trainer.plan(keys), where=place)
@@ -104,8 +113,15 @@ def translated(values: Mapping[str, Any], place: str) -> LoadedPlan:
     )
 
 
-def _whose(values: Mapping[str, Any], place: str) -> Trainer:
-    trainer = max(TRAINERS, key=lambda known: sum(map(known.knows, values)))
+def _whose(values: Mapping[str, Any], place: str) -> Trainer | None:
+    """Whose configuration it is: None for undertow's own keys."""
+
+    def known(trainer: Trainer) -> int:
+        return sum(map(trainer.knows, values))
+
+    trainer = max(TRAINERS, key=known)
+    if len(TrainingPlan.model_fields.keys() & values) > known(trainer):
+        return None
     if not any(map(trainer.knows, values)):
         keys = ", ".join(list(values)[:5]) or "none"
         raise ConfigError(
