@@ -171,7 +171,7 @@ def _gathered(reference: str, paths: Sequence[str], files: _Files, *, below: int
         others = sorted([*others, *(shard.path for shard in documents)])
     if not shards:
         what = f"only {listed(others)}" if others else "no file"
-        raise DataError(
+        raise NoRowsError(
             f"'{reference}' holds no rows: {what}; allowed: {ALLOWED}", hint=_look(reference)
         )
     _refuse_mixed(reference, shards)

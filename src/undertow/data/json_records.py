@@ -6,7 +6,7 @@ import codecs
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO
+from typing import Protocol
 
 from undertow.data.parquet_file import OnFault
 from undertow.data.strict_json import BareWordError, KeyTwiceError, decoded, decoded_at
@@ -18,6 +18,8 @@ LONGEST_LINE = 1 << 24
 _BLOCK = 1 << 20
 """Bytes read at a time."""
 
+_HEAD = 1 << 12
+_MARK_AND_SPACE = codecs.BOM_UTF8 + b" \t\r\n"
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -28,6 +30,31 @@ class LineError(ValueError):
         """`reason` is a permanent id, `text` says what was found."""
         super().__init__(text)
         self.reason = reason
+
+
+class Readable(Protocol):
+    """What gives bytes."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many; none at the end."""
+
+
+class ReadAgain:
+    """A stream whose first sign is known before it is read."""
+
+    def __init__(self, stream: Readable) -> None:
+        """Reads up to the first byte that is neither white space nor a byte order mark."""
+        self._stream = stream
+        self._head = b""
+        self.first = b""
+        while not self.first and len(self._head) < LONGEST_LINE and (read := stream.read(_HEAD)):
+            self._head += read
+            self.first = self._head.lstrip(_MARK_AND_SPACE)[:1]
+
+    def read(self, size: int, /) -> bytes:
+        """What was read ahead, whatever the size, and then the rest."""
+        head, self._head = self._head, b""
+        return head or self._stream.read(size)
 
 
 Broken = Callable[[bytes], object]
@@ -81,7 +108,7 @@ def line_records(
         yield number, record
 
 
-def bounded_lines(stream: BinaryIO, block: int = 0) -> Iterator[bytes]:
+def bounded_lines(stream: Readable, block: int = 0) -> Iterator[bytes]:
     """The lines of a stream, read in blocks. What a line has beyond LONGEST_LINE is dropped, up to a block."""
     pieces: list[bytes] = []
     held = 0
@@ -100,7 +127,7 @@ def bounded_lines(stream: BinaryIO, block: int = 0) -> Iterator[bytes]:
 
 
 def array_records(
-    stream: BinaryIO,
+    stream: Readable,
     name: str,
     fault: OnFault,
     broken: Broken = lambda line: None,
@@ -135,7 +162,7 @@ def array_records(
 class _ArrayText:
     """A window on the text of an array."""
 
-    def __init__(self, stream: BinaryIO, name: str, block: int) -> None:
+    def __init__(self, stream: Readable, name: str, block: int) -> None:
         self._stream = stream
         self._name = name
         self._block = block

@@ -37,7 +37,7 @@ ALLOWED = (
 _OURS = (".intoto.jsonl", ".ledger.jsonl")
 """What attestations leave beside data."""
 
-UNPACKED = 1 << 14
+UNPACKED = 1 << 12
 """Bytes that are unpacked at a time: what stands before a cut is read up to here before it."""
 
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
-from typing import BinaryIO
 
 from undertow.data.arrow_file import arrow_batches, arrow_columns
 from undertow.data.csv_records import csv_records
 from undertow.data.dataset import RowDataset
-from undertow.data.json_records import Broken, array_records, bounded_lines, line_records
+from undertow.data.json_records import (
+    Broken,
+    Readable,
+    ReadAgain,
+    array_records,
+    bounded_lines,
+    line_records,
+)
 from undertow.data.parquet_file import Batch, OnFault, ReadColumns, parquet_batches, parquet_columns
 from undertow.data.remote_files import hub_records
 from undertow.data.row_leaves import RunningRoot
@@ -37,15 +43,11 @@ def shard_records(
     Raises:
         DataError: it cannot be read, or is cut off or damaged so that it is not known what is missing.
     """
-    done = 0
     broken: Broken = digest.take_broken if digest else lambda content: None
-    try:
-        for done, record in _read(shard, fault, columns, broken):
-            if digest is not None:
-                digest.take(record)
-            yield done, record
-    except OSError as error:
-        raise damage(shard, done, error) from error
+    for number, record in _read(shard, fault, columns, broken):
+        if digest is not None:
+            digest.take(record)
+        yield number, record
 
 
 def refuse_other_schema(dataset: RowDataset) -> Iterator[Shard]:
@@ -119,15 +121,24 @@ def _read(
 
 
 def _text(
-    shard: Shard, stream: BinaryIO, fault: OnFault, broken: Broken
+    shard: Shard, stream: Readable, fault: OnFault, broken: Broken
 ) -> Iterator[tuple[int, object]]:
     # What was unpacked in front of a cut comes out only in blocks that end before it.
     block = UNPACKED if shard.compression else 0
     if shard.format == "csv":
-        return csv_records(bounded_lines(stream, block), shard.named, fault, broken)
-    if shard.format == "json":
-        return array_records(stream, shard.named, fault, broken, block)
-    return line_records(bounded_lines(stream, block), fault, broken)
+        numbered = csv_records(bounded_lines(stream, block), shard.named, fault, broken)
+    elif shard.format == "json" and (stream := ReadAgain(stream)).first != b"{":
+        numbered = array_records(stream, shard.named, fault, broken, block)
+    else:  # many a `.json` holds a row a line
+        numbered = line_records(bounded_lines(stream, block), fault, broken)
+    done = 0
+    try:
+        for done, record in numbered:
+            yield done, record
+    except OSError as error:
+        if shard.compression is None:
+            raise
+        raise damage(shard, done, error) from error
 
 
 def _each(batches: Iterator[Batch]) -> Iterator[tuple[int, object]]:

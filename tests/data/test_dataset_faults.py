@@ -1,0 +1,232 @@
+"""A dataset that cannot be read as a whole is refused in one line, with what to do in another; nothing is left out unsaid."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow
+import pytest
+from pyarrow import ipc, parquet
+
+from tests.data.packings import arrow, json_lines, table, zstd
+from undertow.data.dataset import NoRowsError, open_dataset
+from undertow.data.file_sample import screen_file
+from undertow.data.records import read_objects
+from undertow.errors import DataError
+
+ROWS = [{"prompt": f"question {i} {i**9}", "completion": f"answer {i**7}"} for i in range(400)]
+
+
+def write(folder: Path, **files: bytes) -> None:
+    """Files by their names, `__` for a dot."""
+    for name, content in files.items():
+        (folder / name.replace("__", ".")).write_bytes(content)
+
+
+def circle(folder: Path) -> str:
+    """A folder with a link to itself."""
+    write(folder, rows__jsonl=json_lines(ROWS))
+    (folder / "again").symlink_to(folder)
+    return str(folder)
+
+
+def mixed(folder: Path) -> str:
+    """The same rows in two formats."""
+    write(folder, rows__jsonl=json_lines(ROWS), rows__parquet=table(ROWS))
+    return str(folder)
+
+
+def other_schema(folder: Path) -> str:
+    """The second shard calls its columns otherwise."""
+    write(folder, a__parquet=table(ROWS), b__parquet=table([{"question": "q", "answer": "a"}]))
+    return str(folder)
+
+
+def other_shape(folder: Path) -> str:
+    """The second shard of JSON Lines has other rows."""
+    write(folder, a__jsonl=json_lines(ROWS), b__jsonl=json_lines([{"text": "a", "n": 1}]))
+    return str(folder)
+
+
+def missing_shard(folder: Path) -> str:
+    """A folder of save_to_disk without one of its files."""
+    from datasets import Dataset
+
+    Dataset.from_list(ROWS).save_to_disk(str(folder), num_shards=2)
+    (folder / "data-00001-of-00002.arrow").unlink()
+    return str(folder)
+
+
+def broken_link(folder: Path) -> str:
+    """A shard that points nowhere."""
+    write(folder, a__jsonl=json_lines(ROWS))
+    (folder / "b.jsonl").symlink_to(folder / "gone.jsonl")
+    return str(folder)
+
+
+FAULTS: list[tuple[Callable[[Path], str], str, str]] = [
+    (circle, r"again' is a link back to '.*', which holds it", "remove the link: rm '"),
+    (mixed, r"mixes formats.*jsonl \('.*rows.jsonl'\), parquet \('.*rows.parquet'\)", "name those"),
+    (
+        other_schema,
+        r"b.parquet' has another schema: found the columns 'answer', 'question'; expected, as in '.*a.parquet': 'completion', 'prompt'",
+        "leave this shard out",
+    ),
+    (other_shape, r"b.jsonl' has another schema: found the columns 'text'; expected", "leave"),
+    (missing_shard, r"state.json' names the data file 'data-00001-of-00002.arrow'", "copy the"),
+    (broken_link, r"no such file: '.*b.jsonl'", ""),
+    (lambda folder: str(folder), r"holds no rows: no file; allowed: .jsonl, .json", "ls -lA"),
+    (lambda folder: f"{folder}/*.jsonl", r"\*.jsonl' holds no rows: no file", "ls -lA"),
+    (lambda folder: f"{folder}/none.jsonl", r"no such file: '.*none.jsonl'", ""),
+]
+
+
+@pytest.mark.parametrize(("made", "message", "hint"), FAULTS)
+def test_what_is_no_dataset_is_one_line(
+    made: Callable[[Path], str], message: str, hint: str, tmp_path: Path
+) -> None:
+    """Where it lies, what was found and what is allowed; by a reader and by a screen."""
+    data = made(tmp_path)
+    for read in (lambda: list(read_objects(data)), lambda: screen_file(data, seed=1)):
+        with pytest.raises(DataError, match=message) as caught:
+            read()
+        assert "\n" not in caught.value.message
+        assert caught.value.hint.startswith(hint)
+
+
+CUT = {
+    "rows.jsonl.gz": gzip.compress(json_lines(ROWS), 0),
+    "rows.jsonl.zst": zstd(json_lines(ROWS + [{"text": str(n**99)} for n in range(4000)])),
+    "rows.csv.gz": gzip.compress(b"prompt,completion\n" + b"a,b\n" * 5000, 0),
+    "rows.json": json.dumps(ROWS).encode(),
+    "rows.arrow": arrow(ROWS, stream=True),
+    "file.arrow": arrow(ROWS, stream=False),
+}
+"""Packed so that a cut leaves rows in front of it."""
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_file_that_is_cut_off_is_named_with_its_row(name: str, tmp_path: Path) -> None:
+    """The rows before the cut are never taken for the whole, by a screen neither."""
+    path = tmp_path / name
+    path.write_bytes(CUT[name][: len(CUT[name]) * 7 // 10])
+    for read in (lambda: list(read_objects(path)), lambda: screen_file(path, seed=1)):
+        with pytest.raises(DataError, match=f"'{path}', row [1-9][0-9]+: ") as caught:
+            read()
+        assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_file_that_lost_its_last_byte_is_cut_off(name: str, tmp_path: Path) -> None:
+    """Also where all rows could still be read, but for the index of an Arrow file, which is not needed."""
+    path = tmp_path / name
+    path.write_bytes(CUT[name][:-9] if name.endswith("arrow") else CUT[name][:-1])
+
+    with pytest.raises(DataError, match=f"'{path}', row [1-9][0-9]+: "):
+        list(read_objects(path))
+
+
+def test_a_parquet_shard_that_is_cut_off_stops_the_screen(tmp_path: Path) -> None:
+    """How many rows it held is not known; alone it would be counted as damaged."""
+    write(tmp_path, a__parquet=table(ROWS), b__parquet=table(ROWS)[:-20])
+
+    with pytest.raises(DataError, match=r"b.parquet', row 1: damaged or not Parquet"):
+        screen_file(tmp_path, seed=1)
+
+
+def test_copies_in_two_shards_are_counted_as_in_one_file(tmp_path: Path) -> None:
+    """Duplicates are of the dataset."""
+    write(tmp_path, one__jsonl=json_lines(ROWS + ROWS))
+    whole = screen_file(tmp_path / "one.jsonl", seed=1).data.notes
+    (tmp_path / "one.jsonl").unlink()
+    write(tmp_path, a__jsonl=json_lines(ROWS), b__jsonl=json_lines(ROWS))
+
+    assert whole
+    assert set(whole) <= set(screen_file(tmp_path, seed=1).data.notes)
+
+
+def test_splits_are_read_together_or_one_by_one(tmp_path: Path) -> None:
+    """All of a folder unless one is named, and it is said which there are."""
+    write(tmp_path, train__jsonl=json_lines(ROWS), dev__jsonl=json_lines(ROWS[:3]))
+    whole = open_dataset(tmp_path)
+
+    assert any("all splits are read: validation (1), train (1)" in note for note in whole.notes)
+    assert len(list(read_objects(f"{tmp_path}@validation"))) == 3
+    with pytest.raises(DataError, match="no split 'test'; found: validation, train"):
+        open_dataset(f"{tmp_path}@test")
+
+
+def test_splits_of_saved_datasets_are_their_folders(tmp_path: Path) -> None:
+    """As `DatasetDict.save_to_disk` writes them, whatever they are called."""
+    from datasets import Dataset, DatasetDict
+
+    parts = {"mine": Dataset.from_list(ROWS[:5]), "yours": Dataset.from_list(ROWS[5:7])}
+    DatasetDict(parts).save_to_disk(str(tmp_path))
+
+    assert [record for _, record in read_objects(tmp_path)] == ROWS[:7]
+    assert [record for _, record in read_objects(f"{tmp_path}@yours")] == ROWS[5:7]
+
+
+def test_descriptions_in_json_beside_rows_are_passed_over(tmp_path: Path) -> None:
+    """One object is no row file, an array or lines of objects are."""
+    write(tmp_path, rows__jsonl=json_lines(ROWS), stats__json=b'{"rows": 400}\n', sums__sha256=b"")
+
+    assert [Path(path).name for path in open_dataset(tmp_path).passed_over] == [
+        "stats.json",
+        "sums.sha256",
+    ]
+    write(tmp_path, stats__json=json_lines(ROWS))
+    with pytest.raises(DataError, match="mixes formats"):
+        open_dataset(tmp_path)
+
+
+def test_a_folder_of_anything_else_holds_no_rows(tmp_path: Path) -> None:
+    """What is there is named."""
+    write(tmp_path, README__md=b"", rows__txt=b"")
+
+    with pytest.raises(NoRowsError, match=r"only '.*README.md', '.*rows.txt'"):
+        open_dataset(tmp_path)
+
+
+def test_hidden_folders_are_not_looked_into(tmp_path: Path) -> None:
+    """A cache beside the rows is named and passed over."""
+    write(tmp_path, rows__jsonl=json_lines(ROWS))
+    (tmp_path / ".cache").mkdir()
+    write(tmp_path / ".cache", more__jsonl=json_lines(ROWS))
+
+    assert len(open_dataset(tmp_path).shards) == 1
+    assert open_dataset(tmp_path).passed_over == (f"{tmp_path}/.cache/",)
+
+
+def test_hostile_arrow_is_damage(tmp_path: Path) -> None:
+    """Offsets that lead out of the text are an error, not a crash."""
+    good, bad = (b"".join(n.to_bytes(4, "little") for n in (0, 5, end)) for end in (10, 1 << 30))
+    content = arrow([{"text": "hello"}, {"text": "world"}], stream=True)
+    path = tmp_path / "rows.arrow"
+    path.write_bytes(content.replace(good, bad))
+
+    with pytest.raises(DataError, match="row 1: the file is cut off or damaged"):
+        list(read_objects(path))
+
+
+def test_every_row_that_is_no_utf8_is_named_in_arrow(tmp_path: Path) -> None:
+    """As in Parquet, the others of its batch are kept."""
+    bad = pyarrow.array([b"good", b"\xff\xfe", b"fine"], pyarrow.binary()).view(pyarrow.string())
+    with ipc.new_file(str(tmp_path / "r.arrow"), pyarrow.schema({"text": bad.type})) as writer:
+        writer.write_table(pyarrow.table({"text": bad}))
+    screened = screen_file(tmp_path / "r.arrow", seed=1)
+
+    assert screened.data.rows == 2
+    assert screened.data.excluded[0].places[0].endswith("row 2: text that is not UTF-8")
+
+
+def test_a_column_with_a_dot_is_read(tmp_path: Path) -> None:
+    """Parquet would take its name for a path."""
+    parquet.write_table(pyarrow.table({"text": ["a"], "a.b": [1]}), tmp_path / "r.parquet")
+
+    assert [record for _, record in read_objects(tmp_path)] == [{"text": "a", "a.b": 1}]
+    assert os.listdir(tmp_path) == ["r.parquet"]
