@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -122,13 +123,14 @@ def _read(reader: Reader, base: LanguageModel, ref: str, progress: Progress) -> 
     progress(f"reading {ref}")
     model = open_model(ref)
     ours, theirs = base.tokenizer.get_vocab(), model.tokenizer.get_vocab()
-    if ours != theirs:
+    # A tuning may add tokens; it is read in the base's, which both have.
+    if not ours.items() <= theirs.items():
         raise ModelError(
             f"'{ref}' has another vocabulary than '{base.ref}' ({len(theirs):,} and {len(ours):,} tokens), "
             "so that it was not tuned from it",
             hint=f"undertow lineage {ref} {base.ref}",
         )
-    return reader.read(model, ref)
+    return reader.read(replace(model, tokenizer=base.tokenizer), ref)
 
 
 def _controls(

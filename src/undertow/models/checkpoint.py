@@ -105,12 +105,13 @@ def open_checkpoint(path: str | Path, ref: str | None = None) -> Checkpoint:
             f"unknown model '{name}': no such folder",
             hint="name a folder, or a model of `undertow worlds`; download a hub's model first",
         )
-    saved = [saved_adapter(Path(adapter), base) for adapter in adapters]
+    given = model_parts(name)[0]
+    saved = [saved_adapter(Path(adapter), given) for adapter in adapters]
     files, shapes = _tensors(folder, name)
     bare = Checkpoint(name, folder, read_object(folder / "config.json", name), files, shapes)
     if not saved:
         return bare
-    refuse_other_base(bare, saved[0])
+    refuse_other_base(replace(bare, ref=given), saved[0])
     merges = streamed_merges(folder, saved, shapes, name)
     return replace(bare, merges=tuple(merges), shapes=_merged_shapes(shapes, merges))
 
@@ -145,7 +146,7 @@ def refuse_other_base(base: Checkpoint, adapter: SavedAdapter) -> None:
     if float((ours - theirs).norm()) > _ROUNDING * float(theirs.norm()):
         raise ModelError(
             f"the adapter in '{adapter.folder}' is for another base: it says '{declared}', and given is "
-            f"'{base.folder}', whose '{name}' is another matrix",
+            f"'{base.ref}', whose '{name}' is another matrix",
             hint=f"give the base that it was trained on: {declared}+{adapter.folder}",
         )
 

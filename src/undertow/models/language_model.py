@@ -70,13 +70,14 @@ def load(
     """
     name = ref or str(path)
     base, *adapters = model_parts(path)
-    saved = [saved_adapter(Path(folder), base) for folder in adapters]
+    given = model_parts(name)[0]
+    saved = [saved_adapter(Path(folder), given) for folder in adapters]
     model = LanguageModel(network(base, name, dtype).to(device).eval(), tokenizer(path, name), name)
     if saved and Path(base).is_dir():
-        refuse_other_base(open_checkpoint(base), saved[0])
+        refuse_other_base(open_checkpoint(base, given), saved[0])
     # Merged, so that the result is a base like any other: it can be trained, adapted and saved.
     for place, adapter in enumerate(saved, start=1):
-        merged = merge(model.network, adapter, "+".join([base, *adapters[: place - 1]]))
+        merged = merge(model.network, adapter, "+".join([given, *adapters[: place - 1]]))
         model = replace(model, network=merged)
     _refuse_unknown_tokens(model, adapters)
     return model
