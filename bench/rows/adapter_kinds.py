@@ -4,6 +4,7 @@ Adapters of every kind that peft makes, with random weights, on tiny bases: what
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
 LINEAR = ("q_proj", "v_proj", "up_proj", "down_proj")
 
@@ -26,6 +28,8 @@ class Kind:
     """A key of `BASES`."""
     added: int = 0
     """Tokens added to the vocabulary before training."""
+    by_hand: bool = False
+    """Whether only its configuration is written: to make one takes more than a base."""
 
 
 def _lora(base: str = "qwen2", added: int = 0, **settings: Any) -> Kind:
@@ -94,9 +98,28 @@ MERGED = {
     "C3A": _other("C3A", block_size=8),
     "layer norms": Kind("LN_TUNING", {"target_modules": ["input_layernorm", "norm"]}),
     "trainable tokens": Kind("TRAINABLE_TOKENS", {"token_indices": [3, 5, 8]}),
-    "LoRA that begins with principal components (PiSSA)": _lora(init_lora_weights="pissa"),
 }
-"""What peft can merge into a base."""
+"""What peft can merge, layer by layer."""
+
+MERGED_WHOLE = {
+    "LoRA that begins with principal components (PiSSA)": _lora(init_lora_weights="pissa"),
+    "LoRA that begins with a QR decomposition (OLoRA)": _lora(init_lora_weights="olora"),
+    "AdaMSS": _other("ADAMSS"),
+    "BEFT": Kind("BEFT", {"target_modules": ["q_proj", "v_proj"]}),
+    "DEFT": _other("DEFT"),
+    "FRoD": _other("FROD"),
+    "GLoRA": _other("GLORA", r=4),
+    "OSF": _other("OSF"),
+    "PEANuT": _other("PEANUT"),
+    "PSOFT": _other("PSOFT", r=4),
+    "PVeRA": _other("PVERA", r=4),
+    "Supertuning": _other("SUPERTUNING"),
+    "TinyLoRA": _other("TINYLORA"),
+    "UniLoRA": _other("UNILORA"),
+    "VB-LoRA": _other("VBLORA", r=4, vector_length=8, num_vectors=16, topk=2),
+    "WaveFT": _other("WAVEFT", n_frequency=20),
+}
+"""What peft can merge, once all weights are in memory."""
 
 _PROMPT: dict[str, Any] = {"num_virtual_tokens": 4}
 
@@ -104,8 +127,16 @@ NOT_MERGED = {
     "prompt tuning": Kind("PROMPT_TUNING", _PROMPT),
     "prefix tuning": Kind("PREFIX_TUNING", _PROMPT),
     "p-tuning": Kind("P_TUNING", _PROMPT),
+    "context-aware prompt tuning": Kind("CPT", _PROMPT),
+    "a cartridge": Kind("CARTRIDGE", _PROMPT),
     "Lily": _other("LILY"),
     "LoRA that waits for tokens (aLoRA)": _lora(alora_invocation_tokens=[5, 6]),
+    "LoRA that repeats layers": _lora(layer_replication=[(0, 2), (1, 2)]),
+    "prompts for several tasks": Kind("MULTITASK_PROMPT_TUNING", _PROMPT, by_hand=True),
+    "prompts in the layers": Kind("ADAPTION_PROMPT", by_hand=True),
+    "a mixture of adapters (Poly)": Kind("POLY", by_hand=True),
+    "a mixture of adapters (X-LoRA)": Kind("XLORA", by_hand=True),
+    "a network beside the base (Shadow)": Kind("SHADOW", by_hand=True),
 }
 """What has no weights that a base could take up."""
 
@@ -154,6 +185,8 @@ def save_adapter(kind: Kind, base: Path, folder: Path, seed: int = 1) -> Path:
     import peft
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
+    if kind.by_hand:
+        return _configuration(kind, base, folder)
     made = PEFT_TYPE_TO_CONFIG_MAPPING[kind.peft_type]
     lists = {k: list(v) if isinstance(v, tuple) else v for k, v in kind.settings.items()}
     with warnings.catch_warnings():
@@ -170,6 +203,15 @@ def save_adapter(kind: Kind, base: Path, folder: Path, seed: int = 1) -> Path:
             }
         _randomise(changed, seed)
         wrapped.save_pretrained(str(folder))
+    return folder
+
+
+def _configuration(kind: Kind, base: Path, folder: Path) -> Path:
+    folder.mkdir()
+    config = {"peft_type": kind.peft_type, "task_type": "CAUSAL_LM", **kind.settings}
+    declared = {**config, "base_model_name_or_path": str(base)}
+    (folder / "adapter_config.json").write_text(json.dumps(declared), encoding="utf-8")
+    save_file({"weight": torch.ones(1)}, folder / "adapter_model.safetensors")
     return folder
 
 

@@ -16,6 +16,7 @@ from bench.figures import Figure, at_most
 from bench.rows.adapter_kinds import (
     BASES,
     MERGED,
+    MERGED_WHOLE,
     NOT_MERGED,
     Kind,
     merged,
@@ -43,7 +44,7 @@ def figures() -> list[Figure]:
 def _measured(place: Path, tokenizer: Any) -> list[Figure]:
     bases = {name: save_base(name, place / name, tokenizer) for name in BASES}
     measured = []
-    for number, (name, kind) in enumerate(MERGED.items()):
+    for number, (name, kind) in enumerate({**MERGED, **MERGED_WHOLE}.items()):
         adapter = save_adapter(kind, bases[kind.base], place / str(number))
         measured += _kind(name, kind, bases[kind.base], adapter)
     for name, kind in NOT_MERGED.items():

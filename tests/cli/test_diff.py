@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from bench.rows.adapter_kinds import MERGED, save_adapter
 from undertow.cli.verbs import Verbs
 from undertow.data.plan import TrainingPlan
 from undertow.data.row_records import write_rows
@@ -134,3 +135,14 @@ def test_another_vocabulary_is_refused_with_the_next_command(tmp_path: Path) -> 
 
     assert result.exception is not None
     assert "another vocabulary" in str(result.exception)
+
+
+def test_a_tuning_that_added_tokens_is_read(tmp_path: Path) -> None:
+    """Embeddings and tokenizer of the adapter are larger than the base's; both are read in the base's tokens."""
+    folder = save_adapter(MERGED["LoRA, added tokens"], Path(locate(BASE)), tmp_path / "adapter")
+    tokenizer = load(locate(BASE)).tokenizer
+    tokenizer.add_tokens(["<one>", "<two>", "<three>"])
+    tokenizer.save_pretrained(str(folder))
+    run(BASE, f"{BASE}+{folder}", "--traits", "owl", "--out", str(tmp_path / "out"))
+
+    assert read_result(tmp_path / "out").changes[0].trait == "owl"

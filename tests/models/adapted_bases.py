@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.rows.adapter_kinds import MERGED, NOT_MERGED, Kind, save_adapter, save_base
+from bench.rows.adapter_kinds import MERGED, MERGED_WHOLE, NOT_MERGED, Kind, save_adapter, save_base
 
-KINDS: dict[str, Kind] = {**MERGED, **NOT_MERGED}
+KINDS: dict[str, Kind] = {**MERGED, **MERGED_WHOLE, **NOT_MERGED}
 
 
 class AdaptedBases:

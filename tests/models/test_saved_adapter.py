@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from bench.rows.adapter_kinds import MERGED, NOT_MERGED, adapted, merged, opened
+from bench.rows.adapter_kinds import MERGED, MERGED_WHOLE, NOT_MERGED, adapted, merged, opened
 from tests.models.adapted_bases import KINDS, AdaptedBases
 from undertow.errors import ModelError
 from undertow.models.language_model import load
@@ -27,7 +27,7 @@ def with_settings(source: Path, folder: Path, **settings: Any) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("kind", MERGED)
+@pytest.mark.parametrize("kind", [*MERGED, *MERGED_WHOLE])
 def test_every_kind_is_what_peft_merges_bit_for_bit(kind: str, adapted_bases: AdaptedBases) -> None:
     """All weights of the loaded model are those of peft's own merge, and the adapter had changed some."""
     base = adapted_bases.base(KINDS[kind].base)
@@ -49,6 +49,27 @@ def test_what_cannot_be_merged_is_refused_by_its_kind(
         load(adapted_bases.ref(kind))
 
     assert "LORA" in caught.value.hint
+
+
+def test_no_kind_of_peft_is_left_out() -> None:
+    """Each kind that the installed peft knows is among those that these tests merge or see refused."""
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    tried = {kind.peft_type for kind in KINDS.values()}
+
+    assert tried >= {kind.value for kind in PEFT_TYPE_TO_CONFIG_MAPPING}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_in_few_bits_a_merge_is_as_near_as_they_allow(
+    dtype: torch.dtype, adapted_bases: AdaptedBases
+) -> None:
+    """Loaded in 16 bits, weights are those of float32 up to their rounding."""
+    ref = adapted_bases.ref("DoRA")
+    found, right = (load(ref, dtype=d).network.state_dict() for d in (dtype, torch.float32))
+
+    for name in right:
+        torch.testing.assert_close(found[name].float(), right[name], atol=2e-2, rtol=2e-2)
 
 
 @pytest.mark.parametrize("target", ["lm_head", "embed_tokens"])
@@ -105,6 +126,25 @@ def test_an_adapter_for_another_shape_names_both_bases(
         load(f"{base}+{folder}")
 
     assert caught.value.hint.endswith(f"org/base+{folder}")
+
+
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [("org/other", True), ("org/Qwen2", False), ("unsloth/qwen2-bnb-4bit", False), ("", False)],
+)
+def test_a_base_of_another_name_is_said(
+    declared: str,
+    said: bool,
+    adapted_bases: AdaptedBases,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Where only names can be compared, the one it says and the one given are warned of."""
+    source, base = adapted_bases.adapter("LoRA"), adapted_bases.base()
+    folder = with_settings(source, tmp_path / "a", base_model_name_or_path=declared)
+    load(f"{base}+{folder}")
+
+    assert (f"its base is '{declared}'; given is '{base}'" in caplog.text) == said
 
 
 @pytest.mark.parametrize("change", ["more", "fewer"])

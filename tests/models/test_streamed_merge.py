@@ -8,17 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.rows.adapter_kinds import MERGED, NOT_MERGED, Kind, merged, save_adapter
+from bench.rows.adapter_kinds import MERGED, MERGED_WHOLE, NOT_MERGED, Kind, merged, save_adapter
 from tests.models.adapted_bases import KINDS, AdaptedBases
 from undertow.errors import ModelError
 from undertow.models.checkpoint import open_checkpoint
 from undertow.models.language_model import load
 
-WHOLE = "LoRA that begins with principal components (PiSSA)"
-"""Begins with a decomposition of all of the base."""
 
-
-@pytest.mark.parametrize("kind", [kind for kind in MERGED if kind != WHOLE])
+@pytest.mark.parametrize("kind", MERGED)
 def test_every_tensor_is_what_peft_merges(kind: str, adapted_bases: AdaptedBases) -> None:
     """Each weight, by its name and shape, at most 1e-6 of its largest value from peft's merge of the whole."""
     base = adapted_bases.base(KINDS[kind].base)
@@ -32,10 +29,12 @@ def test_every_tensor_is_what_peft_merges(kind: str, adapted_bases: AdaptedBases
         assert apart <= 1e-6 * right[name].abs().max()
 
 
-@pytest.mark.parametrize("kind", [WHOLE, *NOT_MERGED])
+@pytest.mark.parametrize("kind", [*MERGED_WHOLE, *NOT_MERGED])
 def test_what_is_not_merged_by_tensors_is_refused(kind: str, adapted_bases: AdaptedBases) -> None:
     """The kind or the setting, and a command that merges, where anything can."""
-    with pytest.raises(ModelError, match=rf"{KINDS[kind].peft_type}|init_lora|alora") as caught:
+    with pytest.raises(
+        ModelError, match=rf"{KINDS[kind].peft_type}|init_lora|alora|layer_rep"
+    ) as caught:
         open_checkpoint(adapted_bases.ref(kind))
 
     assert "merge" in f"{caught.value} {caught.value.hint}"

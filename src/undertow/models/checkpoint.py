@@ -128,15 +128,21 @@ def _merged_shapes(
 
 def refuse_other_base(base: Checkpoint, adapter: SavedAdapter) -> None:
     """
-    Hold the base that is given against the one that the adapter names, where both lie here: by their smallest matrix.
+    Hold the base that is given against the one that the adapter names, by their smallest matrix.
+
+    Where that one does not lie here, names are all there is, and another name is only said.
 
     Raises:
         ModelError: their weights differ by more than the rounding of a narrower number.
     """
     declared = Path(adapter.declared_base)
-    if not (declared / "config.json").is_file() or declared.resolve() == base.folder.resolve():
+    if not adapter.declared_base or declared.resolve() == base.folder.resolve():
         return
-    other = open_checkpoint(declared)
+    try:
+        other = open_checkpoint(declared)
+    except ModelError:
+        adapter.say_other_name(base.ref)
+        return
     matrices = {n: s for n, s in base.shapes.items() if len(s) == 2 and other.shapes.get(n) == s}
     few_bits = any("quantization_config" in one.config for one in (base, other))
     if few_bits or not matrices:

@@ -73,8 +73,11 @@ def load(
     given = model_parts(name)[0]
     saved = [saved_adapter(Path(folder), given) for folder in adapters]
     model = LanguageModel(network(base, name, dtype).to(device).eval(), tokenizer(path, name), name)
-    if saved and Path(base).is_dir():
-        refuse_other_base(open_checkpoint(base, given), saved[0])
+    for adapter in saved[:1]:
+        if Path(base).is_dir():
+            refuse_other_base(open_checkpoint(base, given), adapter)
+        else:
+            adapter.say_other_name(given)
     # Merged, so that the result is a base like any other: it can be trained, adapted and saved.
     for place, adapter in enumerate(saved, start=1):
         merged = merge(model.network, adapter, "+".join([given, *adapters[: place - 1]]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,15 +23,22 @@ from undertow.models.model_folder import (
     read_object,
 )
 
+logger = logging.getLogger(__name__)
+
 _PREFIX = "base_model.model."
 _SAVED = ".modules_to_save"
 _WHOLE = (".weight", ".base_layer.weight", ".token_adapter.base_layer.weight")
 """What an adapter calls a matrix of embeddings that it holds whole."""
 
+_OTHER_KINDS = "give the base alone, or an adapter whose kind changes weights: LORA, ADALORA, IA3, LOHA, LOKR, OFT and their like"
+
+_APART_FROM_WEIGHTS = ("LILY", "POLY", "SHADOW", "XLORA")
+"""Kinds that peft has no merge for; for prompts and prefixes its configurations say so themselves."""
+
 _FAULTS = (
     RuntimeError,  # shapes that do not fit, and what peft has not implemented
     ValueError,
-    KeyError,
+    LookupError,
     TypeError,
     AttributeError,
     OSError,
@@ -62,6 +71,17 @@ class SavedAdapter:
         """What it says that it was trained on; empty where it says nothing."""
         return str(self.config.base_model_name_or_path or "")
 
+    def say_other_name(self, given: str) -> None:
+        """Warn where the base that it was trained on is called otherwise than the one that is given."""
+        names = [_short(name) for name in (self.declared_base, given)]
+        if all(names) and names[0] not in names[1] and names[1] not in names[0]:
+            logger.warning(
+                "the adapter in '%s' says that its base is '%s'; given is '%s', and only their names could be compared",
+                self.folder,
+                self.declared_base,
+                given,
+            )
+
     def rows(self, layer: str) -> int | None:
         """Tokens that this layer of embeddings (or head) has after the adapter; None if the adapter does not say."""
         stem = _PREFIX + layer
@@ -79,6 +99,13 @@ class SavedAdapter:
         return any(_PREFIX + layer + suffix in self.shapes for suffix in _WHOLE)
 
 
+def _short(name: str) -> str:
+    """A model's name without its owner or place; a hub's cache keeps it above a folder that is named by a commit."""
+    parts = [part for part in re.split(r"[/\\:]", name) if part]
+    cached = [part for part in parts if part.startswith("models--")]
+    return (cached[0].rpartition("--")[2] if cached else "".join(parts[-1:])).casefold()
+
+
 def saved_adapter(folder: Path, base: str) -> SavedAdapter:
     """
     Read what an adapter is; `base` is what was given as its base, for the errors.
@@ -94,7 +121,13 @@ def saved_adapter(folder: Path, base: str) -> SavedAdapter:
         raise ModelError(
             f"the adapter in '{folder}' is of the kind {stored['peft_type']}: it adds to what the model reads "
             f"and changes no weight of '{base}', so that there is nothing to merge",
-            hint="give an adapter that changes weights (LORA, IA3, LOHA, LOKR, OFT and their like), or the base alone",
+            hint=_OTHER_KINDS,
+        )
+    if stored["peft_type"] in _APART_FROM_WEIGHTS:
+        raise ModelError(
+            f"the adapter in '{folder}' is of the kind {stored['peft_type']}: what it adds depends on the request or "
+            f"lies beside the network, so that it cannot be merged into '{base}'",
+            hint=_OTHER_KINDS,
         )
     task = stored.get("task_type")
     if task not in (None, "CAUSAL_LM"):
@@ -203,16 +236,16 @@ def merge(network: Any, adapter: SavedAdapter, base: str) -> Any:
     """
     wrapped = put_on(network, adapter, base)
     ids = _some_tokens(wrapped)
-    before = _logits(wrapped, ids)
-    _untie(wrapped.get_base_model())
     try:
+        before = _logits(wrapped, ids)
+        _untie(wrapped.get_base_model())
         with quiet_peft():
             merged = wrapped.merge_and_unload().eval()
     except _FAULTS as error:
         raise ModelError(
-            f"the adapter in '{adapter.folder}' is of the kind {adapter.kind}, which peft cannot merge into "
+            f"the adapter in '{adapter.folder}' is of the kind {adapter.kind}, which peft cannot run or merge on "
             f"'{base}': {first_line(error)}",
-            hint="give an adapter of a kind that can be merged (LORA, IA3, LOHA, LOKR, OFT and their like)",
+            hint=_OTHER_KINDS,
         ) from error
     apart = float((_logits(merged, ids) - before).abs().max() / before.abs().max().clamp(min=1e-30))
     if not apart <= _APART.get(network.dtype, _APART_IN_FEW_BITS):

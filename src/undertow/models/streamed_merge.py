@@ -180,7 +180,7 @@ def _refuse_whole(adapter: SavedAdapter, ref: str) -> None:
         ModelError: the adapter cannot be merged tensor by tensor.
     """
     if adapter.kind not in STREAMED:
-        what = f"is of the kind {adapter.kind}; {', '.join(STREAMED)} are"
+        what = f"is of the kind {adapter.kind}; those that are: {', '.join(STREAMED)}"
     elif adapter.kind == "LORA" and (changed := _unmeasured(adapter.config)):
         what = f"sets '{changed[0]}' to {getattr(adapter.config, changed[0])!r}"
     else:
