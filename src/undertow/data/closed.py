@@ -90,12 +90,14 @@ def decoded_yaml(text: str, name: str, *, purpose: str, extra: str) -> Any:
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-            twice = [key for key in keys if not isinstance(key, str) or keys.count(key) > 1]
-            if twice:
-                raise ConfigError(
-                    f"'{name}' has the key {twice[0]!r} twice, or one that is no string",
-                    hint=_PLAIN_YAML,
-                )
+            met: set[str] = set()
+            for key in keys:
+                if not isinstance(key, str) or key in met:
+                    raise ConfigError(
+                        f"'{name}' has the key {key!r:.80} twice, or one that is no string",
+                        hint=_PLAIN_YAML,
+                    )
+                met.add(key)
             made: dict[Any, Any] = super().construct_mapping(node, deep)
             return made
 

@@ -82,7 +82,7 @@ class TrainingPlan(Closed):
     """Whether plain strings are trained as they are or put into the chat template first."""
 
     method: Literal["lora", "full"] = "lora"
-    rank: int = Field(default=8, ge=1)
+    rank: int = Field(default=8, ge=1, le=1 << 16)
     """Rank of the LoRA adapter."""
     alpha: int | None = Field(default=None, gt=0)
     """LoRA scale is alpha / rank; the default alpha equals the rank."""

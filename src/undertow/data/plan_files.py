@@ -26,7 +26,7 @@ from undertow.data.trainer_keys import HINT, Keys, Trainer, screen
 from undertow.data.trl_arguments import TRL
 from undertow.errors import ConfigError
 
-LARGEST = 1 << 20
+LARGEST = 1 << 18
 """Bytes of a file, at most."""
 
 _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle")

@@ -9,11 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NoReturn
 
 from undertow.errors import ConfigError, nearest
 
 HINT = "take it out if you can do without it, or write the plan in TOML: see docs/plans.md"
+
+MOST = 10**9
+"""Of what is counted."""
 
 SCHEDULES = {
     "linear": (),
@@ -91,9 +95,11 @@ class Trainer:
 
     def ignores(self, key: str) -> bool:
         """Whether the key moves no weight."""
-        return key in self.ignored or any(
-            name.endswith("*") and key.startswith(name[:-1]) for name in self.ignored
-        )
+        return key in self.ignored or key.startswith(self._beginnings)
+
+    @cached_property
+    def _beginnings(self) -> tuple[str, ...]:
+        return tuple(name[:-1] for name in self.ignored if name.endswith("*"))
 
     @property
     def keys(self) -> list[str]:
@@ -148,7 +154,7 @@ class Keys:
         bound = f"a number {'above' if open_ else 'of at least'} {least:g}"
         try:
             made = float(value) if isinstance(value, int | float | str) else math.nan
-        except ValueError:
+        except (ValueError, OverflowError):
             made = math.nan
         if isinstance(value, bool) or not math.isfinite(made):
             self.refuse(key, "it is no number", [bound])
@@ -164,8 +170,9 @@ class Keys:
             ConfigError: it is none, or below `least`.
         """
         value = self.number(key, default, least=least)
-        if value != int(value):
-            self.refuse(key, "it is no whole number", [f"whole numbers of at least {least}"])
+        if value != int(value) or value > MOST:
+            allowed = f"whole numbers of at least {least} and at most {MOST}"
+            self.refuse(key, "it is no such number", [allowed])
         return int(value)
 
     def flag(self, key: str, default: bool = False) -> bool:
