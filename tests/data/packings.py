@@ -71,7 +71,7 @@ def _file(name: str, content: Callable[[Records], bytes]) -> Callable[[Path, Rec
 
 def _shards(folder: Path, records: Records) -> str:
     for number, start in enumerate(range(0, len(records), 4)):
-        shard = folder / "inner" / f"part-{number}.jsonl"
+        shard = folder / "inner" / f"part-{number:02}.jsonl"
         shard.parent.mkdir(exist_ok=True)
         shard.write_bytes(json_lines(records[start : start + 4]))
     for name in ("README.md", "dataset_info.json", ".hidden.jsonl", "rows.jsonl.intoto.jsonl"):

@@ -45,8 +45,8 @@ def test_a_row_of_a_folder_is_named_by_its_shard(tmp_path: Path) -> None:
     """Rows are numbered from 1 in each shard; shards come in the order of their names."""
     places = [place for place, _ in read_objects(PACKINGS["shards"](tmp_path, RECORDS))]
 
-    assert places[0] == f"'{tmp_path}/inner/part-0.jsonl', row 1"
-    assert places[4] == f"'{tmp_path}/inner/part-1.jsonl', row 1"
+    assert places[0] == f"'{tmp_path}/inner/part-00.jsonl', row 1"
+    assert places[4] == f"'{tmp_path}/inner/part-01.jsonl', row 1"
 
 
 def test_what_is_passed_over_is_named(tmp_path: Path) -> None:

@@ -134,7 +134,10 @@ def test_a_hub_that_cannot_be_reached_is_one_line(
         raise ConnectionError("Couldn't reach 'org/name' on the Hub (offline)")
 
     for loader, message in [
-        (offline, "cannot read 'org/name:small': ConnectionError: Couldn't reach"),
+        (
+            offline,
+            "cannot read 'org/name:small', which is no file or folder here, on the hub: ConnectionError: Couldn't reach",
+        ),
         (load(broken), "cannot read 'org/name:small@train': ConnectionError"),
         (lambda *a, **b: threading.Event().wait(30), "did not answer in 0 s"),
     ]:

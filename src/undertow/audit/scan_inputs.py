@@ -81,7 +81,7 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
     progress("preparing the control")
     given = None
     if request.control is not None:
-        given = tuple(read_rows(Path(request.control)))[: request.max_rows]
+        given = tuple(read_rows(request.control))[: request.max_rows]
     made = partial(
         made_control, student, digest, temperature=request.temperature, seed=seed("control")
     )

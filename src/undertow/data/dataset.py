@@ -110,8 +110,7 @@ def open_dataset(reference: str | Path) -> RowDataset:
     if glob.has_magic(text):
         matches = sorted(glob.glob(text, recursive=True), key=lambda path: Path(path).as_posix())
         return _gathered(text, [path for path in matches if os.path.isfile(path)], _LocalFiles())
-    hub = _HUB.fullmatch(text)
-    if hub is not None and format_of(text) is None and not text.startswith("."):
+    if (hub := _named_on_hub(text)) is not None:
         return _on_hub(text, hub)
     raise DataError(f"no such file: '{text}'")
 
@@ -124,9 +123,7 @@ def place_of(reference: str | Path) -> Path:
     ('data/rows.jsonl', 's3-bucket-data-.jsonl')
     """
     text = str(reference)
-    named = (
-        is_url(text) or glob.has_magic(text) or (_HUB.fullmatch(text) and format_of(text) is None)
-    )
+    named = is_url(text) or glob.has_magic(text) or _named_on_hub(text)
     if os.path.lexists(text) or not named or os.path.isdir(text.rpartition("@")[0]):
         return Path(text)
     return Path(re.sub(r"[^\w.@=]+", "-", text).strip("-."))
@@ -300,6 +297,13 @@ def _remote(url: str) -> RowDataset:
     if at and re.fullmatch(r"\w+", split) and not files.is_folder(url):
         return _split(_folder(before, RemoteFiles(before)), split)
     return _folder(url, files)
+
+
+def _named_on_hub(text: str) -> re.Match[str] | None:
+    """The parts of a name on the hub; None where it looks like a path: a suffix of rows, or a folder that is here."""
+    if format_of(text) is not None or os.path.isdir(os.path.dirname(text)):
+        return None
+    return _HUB.fullmatch(text)
 
 
 def _on_hub(text: str, hub: re.Match[str]) -> RowDataset:

@@ -6,8 +6,10 @@ hub, through the library `datasets`, streamed and without running code of theirs
 from __future__ import annotations
 
 import io
+import logging
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, BinaryIO, TypeVar
 
@@ -34,9 +36,9 @@ def is_url(text: str) -> bool:
     return _URL.match(text) is not None
 
 
-def answered(place: str, ask: Callable[[], T]) -> T:
+def answered(place: str, ask: Callable[[], T], what: str = "") -> T:
     """
-    What a place that is not here answers.
+    What a place that is not here answers; `what` names it for errors.
 
     Raises:
         DataError: it does not within WAIT seconds, or it refuses.
@@ -44,20 +46,21 @@ def answered(place: str, ask: Callable[[], T]) -> T:
     from multiprocessing import TimeoutError as Late
     from multiprocessing.pool import ThreadPool
 
+    what = what or f"'{place}'"
     # A thread of a pool does not keep the process alive; what it waits for is left behind.
     pool = ThreadPool(1)
     try:
         return pool.apply_async(ask).get(WAIT)
     except Late as error:
         raise DataError(
-            f"'{place}' did not answer in {WAIT:.0f} s",
+            f"{what} did not answer in {WAIT:.0f} s",
             hint="check the address and the network, or download the files and name their folder",
         ) from error
     except FileNotFoundError as error:
-        raise DataError(f"no such file: '{place}'") from error
+        raise DataError(f"no such file: {what}") from error
     except (OSError, ValueError, LookupError, RuntimeError, ImportError) as error:
         raise DataError(
-            f"cannot read '{place}': {_first_line(error)}",
+            f"cannot read {what}: {_first_line(error)}",
             hint="check the address and the network, or download the files and name their folder",
         ) from error
     finally:
@@ -144,7 +147,26 @@ def _loaded(name: str, split: str | None) -> Any:
         purpose = f"'{name}' is no file or folder here, and reading it from the hub"
         raise MissingExtraError("datasets", "data", purpose=purpose) from error
     place, _, config = name.partition(":")
-    return answered(name, lambda: load_dataset(place, config or None, split=split, streaming=True))
+    with _quiet("huggingface_hub", "datasets"):
+        return answered(
+            name,
+            lambda: load_dataset(place, config or None, split=split, streaming=True),
+            what=f"'{name}', which is no file or folder here, on the hub",
+        )
+
+
+@contextmanager
+def _quiet(*libraries: str) -> Iterator[None]:
+    """Without what libraries say of each try; what came of all is an error."""
+    loggers = [logging.getLogger(library) for library in libraries]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _filesystem(url: str) -> tuple[Any, str]:
