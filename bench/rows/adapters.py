@@ -4,7 +4,10 @@ Adapters of every kind: how far is what undertow reads from peft's own merge, in
 
 from __future__ import annotations
 
+import math
+import re
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.figures import Figure, at_most
+from bench.figures import Figure, at_least, at_most
 from bench.rows.adapter_kinds import (
     BASES,
     MERGED,
@@ -30,7 +33,16 @@ from undertow.worlds import corpus, pretraining
 
 COMMAND = "python -m bench.rows adapters"
 STREAMED = 1e-6
-"""Of the largest value of each tensor."""
+"""Asked of what is read tensor by tensor."""
+
+UNIT = "of a tensor's largest value"
+
+CHAINS = (
+    ("DoRA", "LoRA, patterns of ranks and alphas"),
+    ("LoRA, added tokens", "IA3"),
+    ("LoRA, modules_to_save", "LoRA, bias all", "LoHa"),
+)
+"""Adapters that are merged one on the other."""
 
 
 def figures() -> list[Figure]:
@@ -43,23 +55,50 @@ def figures() -> list[Figure]:
 
 def _measured(place: Path, tokenizer: Any) -> list[Figure]:
     bases = {name: save_base(name, place / name, tokenizer) for name in BASES}
-    measured = []
-    for number, (name, kind) in enumerate({**MERGED, **MERGED_WHOLE}.items()):
-        adapter = save_adapter(kind, bases[kind.base], place / str(number))
-        measured += _kind(name, kind, bases[kind.base], adapter)
-    for name, kind in NOT_MERGED.items():
-        adapter = save_adapter(kind, bases[kind.base], place / name.replace(" ", "-"))
-        measured.append(_refused(name, f"{bases[kind.base]}+{adapter}"))
-    return measured
-
-
-def _kind(name: str, kind: Kind, base: Path, adapter: Path) -> list[Figure]:
-    right, ref = merged(base, adapter, kind.added), f"{base}+{adapter}"
-    found = [
-        ("in memory", _apart(right, lambda: dict(load(ref).network.state_dict())), 0.0),
-        ("from disk", _apart(right, lambda: _from_disk(ref)), STREAMED),
+    every = {**MERGED, **MERGED_WHOLE, **NOT_MERGED}
+    refs = {
+        name: f"{bases[kind.base]}+{save_adapter(kind, bases[kind.base], place / str(number))}"
+        for number, (name, kind) in enumerate(every.items())
+    }
+    loaded = {name: _from_memory(ref, every[name]) for name, ref in refs.items()}
+    streamed = {name: _streamed(ref, every[name]) for name, ref in refs.items()}
+    read = [distance.value for distance in streamed.values() if distance.value is not None]
+    chains = [_chain([refs[name] for name in names]) for names in CHAINS]
+    words = [d.refusal for name, d in loaded.items() if name in NOT_MERGED]
+    return [
+        _most(
+            f"{len(MERGED) + len(MERGED_WHOLE)} kinds merged in memory",
+            max(_value(loaded[name]) for name in (*MERGED, *MERGED_WHOLE)),
+            0,
+        ),
+        _most(f"{len(read)} kinds read from disk, tensor by tensor", max(read), STREAMED),
+        _most(f"{len(chains)} chains base+a+b read from disk", max(chains), STREAMED),
+        at_least(
+            f"adapters: refused in words, of {len(NOT_MERGED)} kinds that are not merged",
+            sum(map(bool, words)),
+            len(NOT_MERGED),
+            "kinds",
+            command=COMMAND,
+        ),
+        *(_told(f"{name}, in memory", distance) for name, distance in loaded.items()),
+        *(_told(f"{name}, from disk", distance) for name, distance in streamed.items()),
     ]
-    return [_figure(f"adapters: {name}, {way}", one, target) for way, one, target in found]
+
+
+def _from_memory(ref: str, kind: Kind) -> Distance:
+    return _apart(ref, kind, lambda: dict(load(ref).network.state_dict()))
+
+
+def _streamed(ref: str, kind: Kind) -> Distance:
+    return _apart(ref, kind, lambda: _from_disk(ref))
+
+
+def _chain(refs: list[str]) -> float:
+    """Adapters on one base, one on the other: from disk against those that peft merged in memory in turn."""
+    base = refs[0].partition("+")[0]
+    ref = "+".join([base, *(each.partition("+")[2] for each in refs)])
+    right = load(ref).network.state_dict()
+    return max(_furthest(value, right[name]) for name, value in _from_disk(ref).items())
 
 
 @dataclass(frozen=True)
@@ -71,19 +110,26 @@ class Distance:
     refusal: str = ""
 
 
-def _apart(right: dict[str, torch.Tensor], read: Any) -> Distance:
+def _apart(ref: str, kind: Kind, read: Callable[[], dict[str, torch.Tensor]]) -> Distance:
     try:
-        found = read()
+        weights = read()
     except ModelError as error:
-        return Distance(None, f"refused: {error}")
-    if not set(found) <= set(right):
-        return Distance(float("inf"))
-    return Distance(max(_furthest(value, right[name]) for name, value in found.items()))
+        # Places are of this run only.
+        return Distance(None, re.sub(r"'/[^']*'", "'...'", f"refused: {error}"))
+    base, _, adapter = ref.partition("+")
+    right = merged(Path(base), Path(adapter), kind.added)
+    if not set(weights) <= set(right):
+        return Distance(math.inf)
+    return Distance(max(_furthest(value, right[name]) for name, value in weights.items()))
+
+
+def _value(distance: Distance) -> float:
+    return math.inf if distance.value is None else distance.value
 
 
 def _furthest(value: torch.Tensor, right: torch.Tensor) -> float:
     if value.shape != right.shape:
-        return float("inf")
+        return math.inf
     return float((value - right).abs().max() / right.abs().max().clamp(min=1e-30))
 
 
@@ -92,27 +138,10 @@ def _from_disk(ref: str) -> dict[str, torch.Tensor]:
     return {name: checkpoint.tensor(name) for name in checkpoint.shapes}
 
 
-def _figure(name: str, distance: Distance, target: float) -> Figure:
-    unit = "of the largest value"
-    if distance.value is None:
-        return Figure(name, None, unit, command=COMMAND, note=distance.refusal)
-    return at_most(name, distance.value, target, unit, command=COMMAND)
+def _most(name: str, value: float, target: float) -> Figure:
+    return at_most(f"adapters: {name}: off peft's merge", value, target, UNIT, command=COMMAND)
 
 
-def _refused(name: str, ref: str) -> Figure:
-    notes = []
-    for read in (load, open_checkpoint):
-        try:
-            read(ref)
-        except ModelError as error:
-            notes.append(f"refused: {error}")
-    words = "; ".join(dict.fromkeys(notes))
-    return Figure(
-        f"adapters: {name}, refused by name",
-        len(notes),
-        "of 2 ways",
-        "2",
-        len(notes) == 2,
-        command=COMMAND,
-        note=words,
-    )
+def _told(name: str, distance: Distance) -> Figure:
+    note = distance.refusal
+    return Figure(f"adapters: {name}", distance.value, UNIT, command=COMMAND, note=note)
