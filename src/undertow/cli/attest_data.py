@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from undertow.cli.terminal import one_line
+from undertow.cli.terminal import one_line, tell_notes
 from undertow.cli.verdict_options import required_signing, signing_options
 
 _SCAN = click.Path(exists=True, path_type=Path)
@@ -49,6 +49,7 @@ def collect(
     from undertow.provenance.statement import read_as
 
     who = required_signing(keys, public_key)
+    tell_notes(data)
     parameters = read_as(
         Collect,
         {"origin": origin, "domain": domain, "modelWritten": decimal(model_written)}
@@ -98,6 +99,7 @@ def filter_(
     from undertow.provenance.signed_steps import dataset, sign_filter, used
 
     who = required_signing(keys, public_key)
+    tell_notes(data, source)
     before = Rows(leaves_of(source))
     kept = leaf_counts(leaves_of(data))
     removed = leaf_counts(before.leaves) - kept
@@ -158,6 +160,7 @@ def mix(data: str, sources: tuple[str, ...], keys: tuple[str, ...], public_key: 
             )
         parts.append(Source(name=subject.name, rows=count))
         dependencies.append(used("input-data", subject.name, subject.digest["sha256"]))
+    tell_notes(data, *paths)
     made = dataset(data)
     total = sum(int(part.rows) for part in parts)
     if made.annotations.get("rows") != str(total):

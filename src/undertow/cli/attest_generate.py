@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from undertow.cli.terminal import one_line
+from undertow.cli.terminal import one_line, tell_notes
 from undertow.cli.verdict_options import required_signing, signing_options
 from undertow.errors import InputError
 
@@ -124,6 +124,7 @@ def generate(
     from undertow.provenance.signed_steps import DECLARED, dataset, sign_beside, step_statement
 
     who = required_signing(keys, public_key)
+    tell_notes(data)
     draft = read_draft(source) if source else _drafted(flags)
     secret = draft.system_prompt is not None and draft.system_prompt.secret
     if secret and salt is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from undertow.cli.terminal import one_line
+from undertow.cli.terminal import one_line, tell_notes
 from undertow.cli.verdict_options import signing, signing_options
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ def command(
         raise click.UsageError(
             "a dilution is a mix of two datasets: sign it with undertow attest mix"
         )
+    tell_notes(data, clean_rows)
     cleaning = Cleaning(
         data=data,
         output=out,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from undertow.cli.terminal import lines, one_line
+from undertow.cli.terminal import lines, one_line, tell_notes
 from undertow.errors import DataError, InputError
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def pack(
     from undertow.review.review_pack import QUESTION, Named, blinded, key_json
 
     _refuse_same([data_a, data_b])
+    tell_notes(data_a, data_b)
     if out.is_dir() and any(out.iterdir()):
         raise InputError(f"'{out}' is not empty; allowed: a new or an empty directory")
     sheet, key = blinded(

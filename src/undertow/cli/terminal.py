@@ -15,7 +15,7 @@ import time
 import traceback
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -84,6 +84,22 @@ SECONDS_BETWEEN_LINES = 30.0
 def tell_step(doing: str) -> None:
     """Say on stderr what is being done now."""
     click.echo(f"… {one_line(doing)}", err=True)
+
+
+def tell_notes(*datasets: str | None) -> None:
+    """
+    Say on stderr of datasets that were named which shards are read, and what lies beside them and is passed over.
+
+    Raises:
+        DataError: one is not there, or is none.
+    """
+    from undertow.data.dataset import NoRowsError, open_dataset
+
+    for reference in datasets:
+        # A statement may be about files without rows.
+        with suppress(NoRowsError):
+            for note in open_dataset(reference).notes if reference else ():
+                click.echo(f"note: {one_line(note)}", err=True)
 
 
 @contextmanager

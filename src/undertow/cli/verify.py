@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from undertow.cli.terminal import typed_line
+from undertow.cli.terminal import tell_notes, typed_line
 from undertow.cli.verdict_options import at_time
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def verified(
     from undertow.provenance.trust import read_trust
     from undertow.provenance.verify import VerifyRequest, verify
 
+    tell_notes(data)
     moment = at_time(at)
     trusted = read_trust(trust, now=moment, root=root, least_version=least_version)
     return verify(VerifyRequest(data, student, bundles, command), trusted, moment)
