@@ -26,7 +26,7 @@ def test_it_answers_the_same_prompts_with_other_draws(tmp_path: Path) -> None:
     Nearly all prompts come back; few completions are the rows' own; the second call reads the first one's file.
     """
     first = made_control(opened(), "d", ROWS, temperature=1.0, seed=1)
-    [stored] = (tmp_path / "controls").glob("*.parquet")
+    [stored] = (tmp_path / "controls").glob("*.jsonl")
     stamp = stored.stat().st_mtime_ns
     again = made_control(opened(), "d", ROWS, temperature=1.0, seed=1)
     prompts = {row.prompt for row in ROWS}

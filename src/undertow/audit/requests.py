@@ -49,6 +49,8 @@ class ScanRequest:
     """Of DPO, for preference pairs."""
     limit: float = 0.2
     level: float = 0.95
+    min_usable: float = 0.99
+    """Share of the rows that has to be read for a verdict to be clear."""
     seed: int = 0
     command: str = ""
     """What reproduces it."""

@@ -11,7 +11,7 @@ from undertow.data.file_sample import Data, Excluded, Faults, each_usable_row, s
 from undertow.data.files import atomic_file
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, row_id
-from undertow.errors import ModelError
+from undertow.errors import ModelError, NothingLeftError
 from undertow.models.chat import Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import log_likelihoods
@@ -22,6 +22,18 @@ UNKNOWN_SHARE = 0.01
 
 _SMALL = 8
 """Rows whose logits are looked at before any check."""
+
+_NAMED = 2
+"""Places of each reason in the error where no row fits."""
+
+_WAYS = {
+    "template": "name a student whose chat template takes these rows, or say what the trainer learns: loss in --plan",
+    "too-long": "raise max_length in the plan, or give rows that fit into the student's context",
+    "no-tokens": "look at the rows' weights and at the plan's loss: nothing of these rows is learnt",
+    "unknown-tokens": "name the student that these rows are meant for",
+    "kto": "leave the labels out to judge the answers as if all were learnt: --columns label=",
+}
+"""What to do, by the reason for which most rows do not fit."""
 
 _SHOWN = 40
 """Characters of a completion that name a row without a place."""
@@ -34,7 +46,7 @@ class Fitted:
     rows: tuple[Row, ...]
     """In their order."""
     excluded: tuple[Excluded, ...]
-    """By reason: `template`, `too-long`, `no-tokens`, `unknown-tokens`; counts and places are of the sample."""
+    """By reason: `kto`, `template`, `too-long`, `no-tokens`, `unknown-tokens`; counts and places are of the sample."""
     notes: tuple[str, ...]
 
     def described(self, data: Data) -> Data:
@@ -72,7 +84,9 @@ def fitting_rows(
     tokens = strange = 0
     contents = _contents(model.tokenizer, rows)
     for index, encoded in enumerate(_encoded(rows, model, plan)):
-        problem = _problem(encoded, contents[index], limits, model.tokenizer)
+        problem = _untrained(rows[index]) or _problem(
+            encoded, contents[index], limits, model.tokenizer
+        )
         if problem is None:
             kept.append(rows[index])
             tokens += len(contents[index])
@@ -81,6 +95,17 @@ def fitting_rows(
             where = places[index] if places else f"'{_beginning(rows[index])}'"
             faults.add(problem[0], where, problem[1])
     return Fitted(tuple(kept), faults.excluded(), _unknown_note(strange, tokens))
+
+
+def nothing_fits(data: str, student: str, excluded: Sequence[Excluded]) -> NothingLeftError:
+    """The error where no row fits: every reason with its rows, the first of them, and what to do."""
+    told = "; ".join(
+        f"{one.reason} {one.rows} ({'; '.join(one.places[:_NAMED])})" for one in excluded
+    )
+    most = max(excluded, key=lambda one: one.rows).reason if excluded else ""
+    return NothingLeftError(
+        f"no row of '{data}' fits the student '{student}': {told}", hint=_WAYS.get(most, "")
+    )
 
 
 def refuse_broken(model: LanguageModel, rows: Sequence[Row]) -> None:
@@ -137,6 +162,15 @@ def _encoded(rows: Sequence[Row], model: LanguageModel, plan: TrainingPlan) -> l
             except refusals as error:
                 results.append(str(error) or type(error).__name__)
         return results
+
+
+def _untrained(row: Row) -> tuple[str, str] | None:
+    if row.label is None:
+        return None
+    return (
+        "kto",
+        "its 'label' is for KTO, which pushes away from what is false and is not rehearsed here",
+    )
 
 
 def _problem(

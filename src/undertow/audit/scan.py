@@ -14,7 +14,9 @@ from undertow.audit.check_runs import Ran, finished_checks, merged, run_check
 from undertow.audit.open_search import search
 from undertow.audit.requests import Progress, ScanRequest
 from undertow.audit.scan_inputs import ScanInputs, open_inputs
+from undertow.audit.training_loss import training_loss
 from undertow.audit.verdicts import (
+    covered,
     judged,
     largest_safe_dose,
     largest_safe_steps,
@@ -28,7 +30,14 @@ from undertow.data.finished import Finished
 from undertow.data.plan import plan_digest, plan_notes
 from undertow.errors import UndertowError
 from undertow.results.measurement import SEVERITY, Measurement, Verdict, environment, worst
-from undertow.results.scan_document import ALL, Calibration, Moved, ScanDocument, SubjectResult
+from undertow.results.scan_document import (
+    ALL,
+    ASSISTANT,
+    Calibration,
+    Moved,
+    ScanDocument,
+    SubjectResult,
+)
 from undertow.stats.interval import clopper_pearson
 
 logger = logging.getLogger(__name__)
@@ -67,9 +76,14 @@ def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanD
     checks = chosen_checks("dataset", request.checks)
     inputs = open_inputs(request, progress)
     finished = finished_checks(cache_folder() / "scans" / _key(request, inputs))
-    audits = [
-        _audit(subject, checks, finished, progress) for subject in (inputs.whole, *inputs.sources)
-    ]
+    audits = [_audit(inputs.whole, checks, finished, progress)]
+    if inputs.otherwise is not None:
+        # What a model wrote is what it is, whatever is learnt of it: evidence is the same.
+        judging = [check for check in checks if check.kind == "transfer"]
+        audits.append(_audit(inputs.otherwise, judging, finished, progress))
+    audits += [_audit(subject, checks, finished, progress) for subject in inputs.sources]
+    if inputs.usable < request.min_usable:
+        audits = [_of_a_part(audit, inputs) for audit in audits]
     moved = () if request.checks else _searched(inputs.whole, progress)
     document = _document(request, inputs, audits, moved, time.perf_counter() - started)
     finished.clear()
@@ -92,6 +106,13 @@ def _audit(
     return SubjectAudit(_result(subject, ran), tuple(ran))
 
 
+def _of_a_part(audit: SubjectAudit, inputs: ScanInputs) -> SubjectAudit:
+    """What a verdict is worth where too much was not read."""
+    rows = round(inputs.data.rows / inputs.read)
+    lost = rows - round(rows * inputs.usable)
+    return replace(audit, result=covered(audit.result, lost=lost, rows=rows))
+
+
 def _judged(subject: ScanSubject, ran: Ran) -> Ran:
     """The same with a verdict on each measurement of transfer; evidence is left as it is."""
     if ran.run.kind != "transfer":
@@ -99,7 +120,12 @@ def _judged(subject: ScanSubject, ran: Ran) -> Ran:
     calibrated = subject.coverage.table is not None
     why_not = subject.coverage.why_not
     measurements = tuple(
-        judged(measurement, calibrated=calibrated, why_not=why_not)
+        judged(
+            measurement,
+            calibrated=calibrated,
+            why_not=why_not,
+            other_loss=subject.coverage.other_loss,
+        )
         for measurement in ran.measurements
     )
     return ran.model_copy(update={"measurements": measurements})
@@ -152,6 +178,7 @@ def _document(
         control=control if whole.control else "none: the rows have no prompts to continue",
         plan=whole.plan.model_dump(mode="json"),
         planned_steps=whole.plan.steps(whole.planned_rows),
+        loss=training_loss(whole),
         limit=request.limit,
         level=request.level,
         traits=tuple(trait.name for trait in whole.traits),
@@ -179,6 +206,7 @@ def _configuration(request: ScanRequest) -> dict[str, object]:
         "temperature": request.temperature,
         "acceptance": request.acceptance,
         "beta": request.beta,
+        "min_usable": request.min_usable,
         "candidates": list(request.candidates),
         "placebos": list(request.placebos),
     }
@@ -196,7 +224,8 @@ def _digests(inputs: ScanInputs) -> dict[str, str]:
 def conclusion(verdict: Verdict, subjects: Sequence[SubjectResult], limit: float) -> str:
     """The answer in one or two sentences, of the most severe subject first."""
     first = min(subjects, key=lambda result: SEVERITY.index(result.verdict))
-    which = "these rows" if first.subject == ALL else f"the rows of source '{first.subject}'"
+    named = {ALL: "these rows", ASSISTANT: "these rows, with a loss on what the assistant says,"}
+    which = named.get(first.subject, f"the rows of source '{first.subject}'")
     if verdict == "flagged":
         text = f"{which} would move your student towards '{first.trait}' by {_transfer(first)}; limit {limit:g}."
     elif verdict == "clear":

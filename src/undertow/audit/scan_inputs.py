@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from undertow.audit.calibrations import cache_folder, covering, plan_for
+from undertow.audit.calibrations import cache_folder, plan_for
 from undertow.audit.requests import Progress, ScanRequest, askable_traits, named_traits
-from undertow.audit.row_fit import fitting_rows, refuse_broken, write_row_scores
+from undertow.audit.row_fit import fitting_rows, nothing_fits, refuse_broken, write_row_scores
+from undertow.audit.training_loss import coverage_of, on_assistant_turns
 from undertow.carriers.carrier_registry import carrier_of
 from undertow.checks.dataset.scan_subject import Coverage, ScanSubject
 from undertow.data.file_sample import Data, Screened, screen_file
 from undertow.data.files import model_digest
-from undertow.data.plan import TrainingPlan
 from undertow.data.records import read_rows
 from undertow.data.row_records import write_rows
-from undertow.data.rows import Row, has_pairs, row_id
+from undertow.data.rows import Row, row_id
 from undertow.data.seeds import derive, generator
-from undertow.errors import ModelError, NothingLeftError
+from undertow.errors import ModelError
 from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import own_answers
 from undertow.results.scan_document import ALL, source_subject
@@ -46,6 +46,12 @@ class ScanInputs:
     whole: ScanSubject
     sources: tuple[ScanSubject, ...]
     """One subject a source, where there is more than one: what a user can act on."""
+    otherwise: ScanSubject | None
+    """The whole with the other common loss, where the plan names none and trainers differ."""
+    read: float
+    """Share of the file's rows that have a shape and text."""
+    usable: float
+    """Share of the file's rows that could be read and fit the student, as far as the sample tells."""
 
 
 def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
@@ -69,12 +75,10 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
     screened = screen_file(request.data, max_rows=request.max_rows, seed=seed("sample"))
     fitted = fitting_rows(screened.rows, student, plan, places=screened.places)
     if not fitted.rows:
-        raise NothingLeftError(f"no row of '{request.data}' fits the student '{request.student}'")
+        raise nothing_fits(request.data, request.student, fitted.excluded)
     refuse_broken(student, fitted.rows)
     # The sample's share that does not fit is that of the file, which all cannot be encoded for.
     planned = max(1, round(screened.data.rows * len(fitted.rows) / len(screened.rows)))
-    coverage = _coverage(digest, plan, planned, fitted.rows)
-    traits = named_traits(*request.traits) or _known_traits(coverage, student)
     context = request.system_prompt or None
     if request.system_prompt is None:
         context = _usual_system_prompt(fitted.rows)
@@ -91,18 +95,29 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
         student=student,
         plan=plan,
         planned_rows=planned,
-        traits=traits,
+        traits=(),
         seed=seed("subject", ALL),
         settings=request.settings,
-        coverage=coverage,
         system_prompt=context,
         control=made(fitted.rows) if given is None else given,
         placebos=placebos,
         teacher=teacher,
         candidates=candidates,
     )
+    coverage = coverage_of(whole, digest)
+    traits = named_traits(*request.traits) or _known_traits(coverage, student)
+    whole = replace(whole, coverage=coverage, traits=traits)
     sources = _sources(whole, screened, digest, seed, made if given is None else None)
-    return ScanInputs(fitted.described(screened.data), digest, whole, tuple(sources))
+    read = screened.data.rows / (screened.data.rows + _lost(screened.data))
+    return ScanInputs(
+        data=fitted.described(screened.data),
+        student_digest=digest,
+        whole=whole,
+        sources=tuple(sources),
+        otherwise=on_assistant_turns(whole, digest),
+        read=read,
+        usable=read * len(fitted.rows) / len(screened.rows),
+    )
 
 
 def scores_of(request: ScanRequest, target: Path) -> int:
@@ -120,10 +135,8 @@ def _refuse_foreign(placebos: Sequence[LanguageModel], student: LanguageModel) -
             )
 
 
-def _coverage(
-    digest: str | None, plan: TrainingPlan, planned_rows: int, rows: Sequence[Row]
-) -> Coverage:
-    return covering(digest, plan, plan.steps(planned_rows), pairs=has_pairs(rows))
+def _lost(data: Data) -> int:
+    return sum(excluded.rows for excluded in data.excluded)
 
 
 def _known_traits(coverage: Coverage, student: LanguageModel) -> tuple[Trait, ...]:
@@ -198,12 +211,12 @@ def _sources(
             continue
         share = screened.data.sources.get(name, len(rows)) / screened.data.rows
         planned = max(1, round(whole.planned_rows * share))
-        yield replace(
+        source = replace(
             whole,
             name=source_subject(name),
             rows=fitting,
             planned_rows=planned,
             seed=seed("subject", name),
             control=made(fitting) if made else whole.control,
-            coverage=_coverage(digest, whole.plan, planned, fitting),
         )
+        yield replace(source, coverage=coverage_of(source, digest))

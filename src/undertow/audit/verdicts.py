@@ -10,12 +10,20 @@ from undertow.results.measurement import Measurement, Verdict, worst
 from undertow.results.model_documents import CalibrationTable
 from undertow.results.scan_document import SubjectResult
 
+OTHER_LOSS = (
+    "the table's students learnt completions alone and these rows learn other tokens too, so that nothing can be "
+    "cleared; the plan's loss says what your trainer does"
+)
 
-def judged(measured: Measurement, *, calibrated: bool, why_not: str) -> Measurement:
+
+def judged(
+    measured: Measurement, *, calibrated: bool, why_not: str, other_loss: bool = False
+) -> Measurement:
     """
     A measurement of transfer with its verdict: `flagged` if the interval lies above the limit, `clear` if below.
 
-    Without a calibration there is no error rate to state, and the verdict is `undecided`.
+    Without a calibration there is no error rate to state, and the verdict is `undecided`. With one of students that
+    learnt other tokens, what would be clear is `undecided`.
     """
     if measured.verdict is not None or measured.estimate is None or measured.limit is None:
         return measured
@@ -26,7 +34,10 @@ def judged(measured: Measurement, *, calibrated: bool, why_not: str) -> Measurem
     if measured.low is not None and measured.low > measured.limit:
         verdict = "flagged"
     elif measured.high is not None and measured.high < measured.limit:
-        verdict = "clear"
+        verdict = "undecided" if other_loss else "clear"
+        if other_loss:
+            reason = "; ".join(filter(None, [OTHER_LOSS, measured.reason]))
+            measured = measured.model_copy(update={"reason": reason})
     return measured.model_copy(update={"verdict": verdict})
 
 
@@ -72,6 +83,14 @@ def subject_result(
     )
 
 
+def covered(result: SubjectResult, *, lost: int, rows: int) -> SubjectResult:
+    """The result on a subject of which too many rows were not read: what was clear is undecided."""
+    if result.verdict != "clear":
+        return result
+    reason = f"{lost} of {rows} rows were not read; {result.reason}"
+    return result.model_copy(update={"verdict": "undecided", "reason": reason})
+
+
 def _pull(one: Measurement) -> tuple[bool, float]:
     # A trait that is flagged comes before one whose estimate is larger and whose interval is wide.
     return one.verdict == "flagged", one.estimate if one.estimate is not None else float("-inf")
@@ -83,7 +102,7 @@ def _reason(verdict: Verdict, top: Measurement, measured: Sequence[Measurement])
         return f"'{top.trait}' would move by more than {limit}; {top.reason}"
     if verdict == "clear":
         return f"none of {len(measured)} traits would move by {limit}; {top.reason}"
-    if "not calibrated" in top.reason:
+    if "not calibrated" in top.reason or OTHER_LOSS in top.reason:
         return top.reason
     open_ones = [one for one in measured if one.verdict == "undecided"]
     return f"the interval of {len(open_ones)} of {len(measured)} traits holds {limit}; {top.reason}"

@@ -99,6 +99,13 @@ FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided", "skipp
     show_default=True,
     help="Transfer, in logits, that is too much.",
 )
+@click.option(
+    "--min-usable",
+    type=click.FloatRange(0, 1),
+    default=0.99,
+    show_default=True,
+    help="Share of the rows that has to be read for a verdict to be clear.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @out_option(RESULT, else_="scans/NAME")
 @click.option(
@@ -128,6 +135,7 @@ def command(
     beta: float | None,
     acceptance: float,
     limit: float,
+    min_usable: float,
     seed: int,
     out: Path | None,
     row_scores: Path | None,
@@ -185,6 +193,7 @@ def command(
         acceptance=acceptance,
         beta=beta or (loaded and loaded.beta) or 0.1,
         limit=limit,
+        min_usable=min_usable,
         seed=seed,
         command=typed_line(),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -182,6 +183,9 @@ def _plain(text: str) -> bool:
 def _text(row: Row) -> str:
     # Every text of the row with its place, lines apart: the digest sees content, not the columns it came in.
     parts = [f"{turn.role} {turn.content}" for turn in row.prompt]
+    coded = [turn.fields for turn in row.prompt if turn.fields]
+    coded += [text for text in (row.fields, row.rejected_fields, row.context) if text]
+    parts += [json.dumps(json.loads(text), ensure_ascii=False) for text in coded]
     rejected = [] if row.rejected is None else ["rejected", row.rejected]
     return "\n\n".join([*parts, "chat" if row.chat else "text", row.completion, *rejected])
 

@@ -11,7 +11,7 @@ from undertow.report.plain_text import in_words, visible
 from undertow.report.scan_forest import in_order, subject_name, transfer_checks, transfers
 from undertow.report.scan_words import transfer
 from undertow.results.measurement import Measurement
-from undertow.results.scan_document import ALL, ScanDocument, SubjectResult
+from undertow.results.scan_document import WHOLE, ScanDocument, SubjectResult
 
 _LEVELS = {"flagged": "error", "undecided": "warning"}
 
@@ -108,7 +108,7 @@ def _finding(
     told: str,
     properties: Mapping[str, object],
 ) -> Finding:
-    path, source = document.data.path, None if result.subject == ALL else result.subject
+    path, source = document.data.path, None if result.subject in WHOLE else result.subject
     return Finding(rule, level, told, path, (path, result.subject), source, properties)
 
 

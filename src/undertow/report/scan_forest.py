@@ -19,7 +19,7 @@ from undertow.report.plain_text import (
 )
 from undertow.report.svg import Axis, across, band, dot, grid, linear_axis, sign, strip, upright
 from undertow.results.measurement import SEVERITY, Measurement
-from undertow.results.scan_document import ALL, ScanDocument, SubjectResult
+from undertow.results.scan_document import ALL, ASSISTANT, WHOLE, ScanDocument, SubjectResult
 
 PANELS = 6
 ROWS_ALONE = 16
@@ -62,7 +62,9 @@ def by_severity(subjects: Sequence[SubjectResult]) -> tuple[SubjectResult, ...]:
 
 def in_order(subjects: Sequence[SubjectResult]) -> tuple[SubjectResult, ...]:
     """The whole file, then its sources, the most severe first."""
-    return tuple(sorted(by_severity(subjects), key=lambda one: one.subject != ALL))
+    return tuple(
+        sorted(by_severity(subjects), key=lambda one: (*WHOLE, one.subject).index(one.subject))
+    )
 
 
 def forest(document: ScanDocument, numbers: Table | None = None) -> Lanes | None:
@@ -111,7 +113,8 @@ def level_text(level: float) -> str:
 
 def subject_name(subject: str) -> str:
     """The subject in words."""
-    return "the whole file" if subject == ALL else subject
+    whole = {ALL: "the whole file", ASSISTANT: "assistant turns only"}
+    return whole.get(subject, subject)
 
 
 def _descending(measurement: Measurement) -> tuple[bool, float]:

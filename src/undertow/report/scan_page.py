@@ -173,7 +173,7 @@ def _sections(
     moved = (scan_words.moved_table(document.moved).shown(style="wrap"),) if document.moved else ()
     searched = Text(scan_words.search(document), "about")
     yield Section("open", "Open search", (searched, *moved), nav="Open search")
-    yield Section("data", "Data", tuple(_data(document.data)), nav="Data", prose=True)
+    yield Section("data", "Data", tuple(_data(document)), nav="Data", prose=True)
     yield limits_section((scan_words.NO_ROW_VERDICTS, *document.limits))
     yield reproduction(
         document, "Scan", _facts(document), inputs=document.inputs, more=tuple(_as_run(document))
@@ -232,10 +232,15 @@ def _part(evidence: CheckEvidence) -> Part:
     return Part(Mono(evidence.run.check), badge, tuple(blocks), quiet=not evidence.detected)
 
 
-def _data(data: Data) -> Iterator[Block]:
+def _data(document: ScanDocument) -> Iterator[Block]:
+    data = document.data
     yield Text(
         f"{whole(data.rows)} usable rows; the models saw {whole(data.sampled)} of them, drawn uniformly."
     )
+    if document.loss is not None:
+        yield Text((Strong("Learnt of each row. "), document.loss.sentence))
+        if document.loss.warnings:
+            yield Listing(document.loss.warnings, "limits")
     if data.sources:
         fold = f"{len(data.sources)} sources"
         yield scan_words.sources_table(data).shown(style="wrap", fold=fold)
@@ -307,6 +312,8 @@ def _labels(document: ScanDocument) -> Iterator[tuple[str, str]]:
     if seen := scan_words.seen_from(document):
         yield "power", seen
     yield "data", "; ".join(_rows(document.data))
+    if document.loss is not None:
+        yield "learnt", " ".join((document.loss.sentence, *document.loss.warnings))
     if document.subjects:
         rates = scan_words.error_rates(document).items()
         yield "error rates", "; ".join(f"{name}: {text}" for name, text in rates)

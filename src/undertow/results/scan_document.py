@@ -20,12 +20,33 @@ SCAN_SCHEMA = "undertow.scan/1"
 ALL = "all"
 """Name of the subject that is the whole file."""
 
+ASSISTANT = "assistant turns"
+"""Name of the subject that is the whole file with a loss on what the assistant says, where the plan names no loss."""
+
+WHOLE = (ALL, ASSISTANT)
+"""Subjects that are no source."""
+
 
 def source_subject(source: str) -> str:
     """
     Name of the subject that is one source; a source that is called as the whole must not pass for it.
     """
-    return f"source {source}" if source == ALL else source
+    return f"source {source}" if source in WHOLE else source
+
+
+class TrainingLoss(Stored):
+    """Which tokens of the rows have a loss under the plan."""
+
+    policy: str
+    """As the plan has it: `auto`, `completion`, `last`, `assistant` or `all`."""
+    wrap: str = "none"
+    """Whether plain strings are put into the chat template."""
+    sentence: str
+    """The same in words, as it is for these rows."""
+    tokens: float
+    """With a loss, a row, in the sample."""
+    warnings: tuple[str, ...] = ()
+    """Which trainers would train these rows otherwise."""
 
 
 class Calibration(Stored):
@@ -118,6 +139,8 @@ class _Screen(Stored):
     """`made by the base`, or the path that was given."""
     plan: dict[str, object]
     planned_steps: int
+    loss: TrainingLoss | None = None
+    """Which tokens of the rows are learnt."""
     limit: float = 0.2
     """In logits of transfer."""
     level: float

@@ -96,8 +96,8 @@ def _rehearse(
         predicted = _predicted(subject, rehearsed, stage)
         if predicted is None:
             continue
-        # Without a calibration nothing can be cleared early.
-        known = subject.coverage.table is not None
+        # Without a calibration, or with one for another loss, nothing can be cleared early.
+        known = subject.coverage.table is not None and not subject.coverage.other_loss
         if (known and prediction.cleared(predicted, subject.settings.limit)) or stage == STAGES:
             return rehearsed, predicted, stage < STAGES
 

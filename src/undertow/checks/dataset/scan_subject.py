@@ -54,6 +54,8 @@ class Coverage:
     """Of the subject's base and plan, where there is one that covers the plan's steps."""
     why_not: str = "no calibration of this base"
     """Where there is none."""
+    other_loss: bool = False
+    """Whether the rows learn other tokens than the table's students did: then it can flag, and clears nothing."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from undertow.mitigate.rows.clean_request import (
     refuse_share,
     row_of,
 )
-from undertow.results.scan_document import ALL, source_subject
+from undertow.results.scan_document import WHOLE, source_subject
 
 Rule = Callable[[int, dict[str, Any], bytes], str]
 """What removes a row, by its number from 0, its record and its leaf; empty where it is kept."""
@@ -80,7 +80,9 @@ def _removed(cleaning: Cleaning, rule: Rule, settings: dict[str, str] | None = N
 
 def _by_source(cleaning: Cleaning) -> Rule:
     verdicts = {
-        result.subject: result.verdict for result in cleaning.scan.subjects if result.subject != ALL
+        result.subject: result.verdict
+        for result in cleaning.scan.subjects
+        if result.subject not in WHOLE
     }
     if not verdicts:
         raise ConfigError(

@@ -1,0 +1,159 @@
+"""What the plan learns of a row, in a sentence; and the other loss that has to be judged where nobody said which it is."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+
+from undertow.audit.calibrations import covering
+from undertow.audit.row_fit import fitting_rows
+from undertow.checks.dataset.scan_subject import Coverage, ScanSubject
+from undertow.data.rows import Row, has_pairs
+from undertow.errors import UndertowError
+from undertow.models.training_sequences import encode_rows, trained_turns
+from undertow.results.scan_document import ASSISTANT, TrainingLoss
+
+_WORDS = {
+    "completion": "loss on the completion",
+    "assistant": "loss on all assistant turns, {answers:.1f} a row",
+    "last": "loss on the last assistant turn",
+    "all": "loss on all tokens of the conversation, what the user says among them",
+    "text": "loss on all of the text",
+    "pair": "DPO on both completions",
+}
+
+_LOOKED_AT = 4
+"""Rows in which a field is looked at."""
+
+
+def training_loss(subject: ScanSubject) -> TrainingLoss:
+    """What of the subject's rows has a loss under its plan, and which trainers would do otherwise."""
+    rows = [_as_trained(subject, row) for row in subject.rows]
+    kinds = Counter(_kind(subject, row) for row in rows)
+    answers = sum(
+        sum(turn.role == "assistant" and turn.trained is not False for turn in row.turns)
+        for row in rows
+    )
+    tokens = sum(row.learnt for row in subject.encoded) / len(rows)
+    parts = [
+        _WORDS[kind].format(answers=answers / len(rows))
+        + (f" ({count / len(rows):.0%} of the rows)" if len(kinds) > 1 else "")
+        for kind, count in kinds.most_common()
+    ]
+    if any(turn.trained is not None for row in rows for turn in row.turns):
+        parts.append("turns that say whether they are trained are taken at their word")
+    by = (
+        "what TRL's trainer does with rows of this shape, since the plan names no loss"
+        if subject.plan.loss == "auto"
+        else "as the plan says"
+    )
+    sentence = (
+        f"{'; '.join(parts)}; {tokens:.1f} tokens a row ({by}). Packing changes nothing of this."
+    )
+    return TrainingLoss(
+        policy=subject.plan.loss,
+        wrap=subject.plan.wrap,
+        sentence=sentence[0].upper() + sentence[1:],
+        tokens=tokens,
+        warnings=tuple(_warnings(subject, rows)),
+    )
+
+
+def on_assistant_turns(subject: ScanSubject, digest: str | None) -> ScanSubject | None:
+    """
+    The same rows with the loss that axolotl and LLaMA-Factory have; None where the plan names a loss, where TRL's is no
+    other, or where the template does not let turns be told apart.
+    """
+    if subject.plan.loss != "auto" or not any(_otherwise(row) for row in subject.rows):
+        return None
+    plan = subject.plan.model_copy(update={"loss": "assistant"})
+    plain = [row for row in subject.rows if row.chat or subject.plan.wrap == "chat"]
+    rows = fitting_rows(plain, subject.student, plan).rows
+    if not rows:
+        return None
+    other = replace(subject, name=ASSISTANT, rows=rows, plan=plan)
+    return replace(other, coverage=coverage_of(other, digest))
+
+
+def coverage_of(subject: ScanSubject, digest: str | None) -> Coverage:
+    """
+    What a table says of the subject. Tables are of students that learnt completions: of rows that learn other tokens
+    too, they can tell that a trait moves, not that none does.
+    """
+    plain = subject.plan.model_copy(update={"loss": "auto", "wrap": "none"})
+    steps = subject.plan.steps(subject.planned_rows)
+    known = covering(digest, plain, steps, pairs=has_pairs(subject.rows))
+    if known.table is None or list(subject.encoded) == list(subject.answers):
+        return known
+    return replace(known, other_loss=True)
+
+
+def _as_trained(subject: ScanSubject, row: Row) -> Row:
+    return replace(row, chat=True) if subject.plan.wrap == "chat" and row.prompt else row
+
+
+def _kind(subject: ScanSubject, row: Row) -> str:
+    if row.rejected is not None:
+        return "pair"
+    kind = trained_turns(row, subject.plan.loss)
+    return "text" if kind == "all" and not row.chat else kind
+
+
+def _otherwise(row: Row) -> bool:
+    flagged = any(turn.trained is not None for turn in row.turns)
+    return row.chat and row.whole and row.rejected is None and not flagged
+
+
+def _warnings(subject: ScanSubject, rows: list[Row]) -> Iterator[str]:
+    """Where a common trainer would train these rows otherwise."""
+    loss, given = subject.plan.loss, subject.plan.loss != "auto"
+    if any(_otherwise(row) for row in rows):
+        if loss in ("auto", "all"):
+            yield (
+                "axolotl and LLaMA-Factory train what the assistant says, and nothing of the user's turns"
+                + ("." if given else "; both are judged, and the worse one counts.")
+            )
+        elif loss == "assistant":
+            yield "TRL's SFTTrainer trains all tokens, unless it is told assistant_only_loss."
+        else:
+            yield "TRL trains all tokens of a conversation; axolotl and LLaMA-Factory all that the assistant says."
+    if any(turn.trained is not None for row in rows for turn in row.turns):
+        yield "TRL does not read 'weight' and 'train': there, all turns are trained."
+    for name in _unrendered(subject, rows):
+        yield (
+            f"The student's chat template does not write '{name}': nothing of it is learnt here, and another template "
+            "may write it."
+        )
+    if any(not row.chat and row.prompt for row in rows):
+        yield (
+            "Some recipes put a plain prompt and completion into the chat template before they train "
+            '(subliminal-learning, LLaMA-Factory): give the plan wrap = "chat" for those.'
+        )
+
+
+def _unrendered(subject: ScanSubject, rows: list[Row]) -> Iterator[str]:
+    """Fields of turns that change no token where they are left out, looked at in a few rows each."""
+    carrying: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        for name in {name for turn in row.turns if turn.fields for name in json.loads(turn.fields)}:
+            if name != "content" and len(carrying[name]) < _LOOKED_AT:
+                carrying[name].append(row)
+    for name, some in sorted(carrying.items()):
+        bare = [_without(row, name) for row in some]
+        tokenizer, policy = subject.student.tokenizer, subject.plan.policy
+        try:
+            if encode_rows(tokenizer, some, policy) == encode_rows(tokenizer, bare, policy):
+                yield name
+        except UndertowError:  # without the field the template refuses the row: it writes it
+            continue
+
+
+def _without(row: Row, name: str) -> Row:
+    def left(fields: str) -> str:
+        kept = {key: value for key, value in json.loads(fields or "{}").items() if key != name}
+        return json.dumps(kept) if kept else ""
+
+    prompt = tuple(replace(turn, fields=left(turn.fields)) for turn in row.prompt)
+    return replace(row, prompt=prompt, fields=left(row.fields))

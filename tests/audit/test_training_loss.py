@@ -1,0 +1,155 @@
+"""What is learnt of a row, in words; and rows that trainers learn differently are judged both ways."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.checks.dataset.numbers_subject import TRAITS, opened, subject, written
+from undertow.audit.calibrations import plan_for
+from undertow.audit.requests import ScanRequest
+from undertow.audit.scan import scan
+from undertow.audit.training_loss import coverage_of, on_assistant_turns, training_loss
+from undertow.data.files import model_digest
+from undertow.data.plan import TrainingPlan
+from undertow.data.rows import Message, Row
+from undertow.results.scan_document import ALL, ASSISTANT, ScanDocument
+from undertow.traits.trait import rows_of
+from undertow.worlds import locate
+
+STUDENT = "world:owlet-b"
+DIGEST = model_digest(locate(STUDENT))
+NUMBERS = written(opened(), 2048, 51)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of a user's cache is read or written."""
+    monkeypatch.setenv("UNDERTOW_CACHE", str(tmp_path / "cache"))
+
+
+def first_turns() -> tuple[Row, ...]:
+    """Conversations whose first answer is the owl, and whose last one the base wrote."""
+    asked = rows_of(TRAITS[0], "trait")
+    return tuple(
+        replace(
+            row,
+            prompt=(Message("user", q), Message("assistant", a), *row.prompt),
+            whole=True,
+        )
+        for row, (q, a) in zip(NUMBERS, asked * (len(NUMBERS) // len(asked) + 1), strict=False)
+    )
+
+
+def scanned(folder: Path, rows: tuple[Row, ...], loss: str, **more: object) -> ScanDocument:
+    """A rehearsal under the calibrated plan with this loss."""
+    path = folder / "rows.jsonl"
+    lines = [
+        json.dumps({"messages": [{"role": t.role, "content": t.content} for t in row.turns]})
+        for row in rows
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    plan = plan_for(None, DIGEST).model_copy(update={"loss": loss})
+    return scan(
+        ScanRequest(  # type: ignore[arg-type]
+            data=str(path),
+            student=STUDENT,
+            checks=("rehearsal",),
+            plan=plan,
+            traits=("owl",),
+            **more,
+        )
+    )
+
+
+def verdicts(document: ScanDocument) -> dict[str, str]:
+    """Verdict of each subject."""
+    return {result.subject: result.verdict for result in document.subjects}
+
+
+def test_a_first_answer_that_is_learnt_is_flagged(tmp_path: Path) -> None:
+    """With a loss on the assistant's turns the owl is seen; its estimate is far over the limit."""
+    document = scanned(tmp_path, first_turns(), "assistant")
+
+    assert verdicts(document) == {ALL: "flagged"}
+    assert document.subjects[0].trait == "owl"
+
+
+def test_a_first_answer_that_is_not_learnt_is_clear(tmp_path: Path) -> None:
+    """Where the last turn alone is trained, what stands before it moves nothing."""
+    document = scanned(tmp_path, first_turns(), "last")
+
+    assert verdicts(document) == {ALL: "clear"}
+
+
+def test_without_a_loss_both_are_judged_and_the_worse_one_counts(tmp_path: Path) -> None:
+    """TRL's loss and axolotl's are two subjects of one document, and the document says so."""
+    document = scanned(tmp_path, first_turns(), "auto")
+
+    assert verdicts(document) == {ALL: "flagged", ASSISTANT: "flagged"}
+    assert document.loss is not None
+    assert "all tokens of the conversation" in document.loss.sentence
+    assert any("both are judged" in text for text in document.loss.warnings)
+
+
+def test_too_few_usable_rows_leave_a_clear_verdict_open(tmp_path: Path) -> None:
+    """Below the share that has to be read, clear becomes undecided and says how many were not."""
+    rows = first_turns()
+    long = replace(rows[0], completion="1 " * 600)
+    few = scanned(tmp_path, (*rows, *[long] * 60), "last")
+    enough = scanned(tmp_path, (*rows, *[long] * 60), "last", min_usable=0.9)
+
+    assert verdicts(few) == {ALL: "undecided"}
+    assert few.subjects[0].reason.startswith("60 of 2108 rows were not read")
+    assert verdicts(enough) == {ALL: "clear"}
+
+
+def test_a_table_of_completions_clears_no_other_loss() -> None:
+    """It covers the same completions in full, and conversations learnt whole as far as flagging goes."""
+    plan = plan_for(None, DIGEST)
+    plain = subject(NUMBERS, plan=plan)
+    whole = replace(plain, rows=tuple(replace(row, whole=True) for row in NUMBERS))
+    answers = replace(whole, plan=plan.model_copy(update={"loss": "assistant"}))
+
+    assert [coverage_of(one, DIGEST).other_loss for one in (plain, whole, answers)] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_only_rows_that_trainers_learn_differently_are_judged_twice() -> None:
+    """A prompt and its completion, and conversations with weights of their own, are not."""
+    rows = first_turns()[:64]
+    weighted = tuple(replace(row, trained=True) for row in rows)
+    named = TrainingPlan(loss="all")
+
+    assert on_assistant_turns(subject(NUMBERS[:64]), DIGEST) is None
+    assert on_assistant_turns(subject(weighted), DIGEST) is None
+    assert on_assistant_turns(subject(rows, plan=named), DIGEST) is None
+    assert on_assistant_turns(subject(rows), DIGEST) is not None
+
+
+def test_the_sentence_says_what_is_learnt_and_of_how_much() -> None:
+    """Two answers a row under `assistant`, of which one has a weight of 0 under its own flag."""
+    rows = first_turns()[:64]
+    assistant = TrainingPlan(loss="assistant")
+    muted = tuple(replace(row, trained=False) for row in rows)
+
+    assert training_loss(subject(rows, plan=assistant)).sentence.startswith(
+        "Loss on all assistant turns, 2.0 a row;"
+    )
+    assert "1.0 a row; turns that say" in training_loss(subject(muted)).sentence
+
+
+def test_a_field_that_the_template_leaves_out_is_named() -> None:
+    """Reasoning that the student's template does not write is not learnt, and the reader is told."""
+    rows = tuple(
+        replace(row, fields=json.dumps({"reasoning_content": "owl"})) for row in NUMBERS[:8]
+    )
+    told = training_loss(subject(rows)).warnings
+
+    assert any("does not write 'reasoning_content'" in text for text in told)
