@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from bench.rows.adapter_kinds import MERGED, MERGED_WHOLE, NOT_MERGED, Kind, merged, save_adapter
 from tests.models.adapted_bases import KINDS, AdaptedBases
@@ -107,3 +109,58 @@ def test_an_adapter_for_another_base_of_one_shape_is_refused(
         opens(f"{copied}+{folder}")
         with pytest.raises(ModelError, match=f"says '{adapted_bases.base()}'.*'{other}'"):
             opens(f"{other}+{folder}")
+
+
+def test_an_adapter_on_a_base_in_few_bits_is_merged_into_what_they_stand_for(
+    adapted_bases: AdaptedBases, tmp_path: Path
+) -> None:
+    """As bitsandbytes stores int8 rows: the adapter's change lies on top of the widened weight."""
+    folder, name = tmp_path / "int8", "model.layers.0.mlp.up_proj.weight"
+    shutil.copytree(adapted_bases.base(), folder)
+    weights = load_file(folder / "model.safetensors")
+    largest = weights[name].abs().amax(1)
+    weights[name] = (weights[name] / largest[:, None] * 127).round().to(torch.int8)
+    weights[name.replace(".weight", ".SCB")] = largest
+    save_file(weights, folder / "model.safetensors")
+    adapter = adapted_bases.adapter("LoRA")
+    whole, bare = (open_checkpoint(f"{adapted_bases.base()}{one}") for one in (f"+{adapter}", ""))
+    found, widened = open_checkpoint(f"{folder}+{adapter}").tensor(name), open_checkpoint(folder)
+
+    change = whole.tensor(name) - bare.tensor(name)
+    torch.testing.assert_close(found, widened.tensor(name) + change, atol=1e-6, rtol=1e-5)
+    assert change.abs().max() > 0.01
+
+
+def test_files_that_leave_the_networks_name_out_are_read(
+    adapted_bases: AdaptedBases, tmp_path: Path
+) -> None:
+    """Old GPT-2 files say `h.0.attn.c_attn` where the network says `transformer.h.0.attn.c_attn`."""
+    folder, kind = tmp_path / "old", "DoRA on GPT-2's layers"
+    shutil.copytree(adapted_bases.base("gpt2"), folder)
+    weights = load_file(folder / "model.safetensors")
+    bare = {name.removeprefix("transformer."): value for name, value in weights.items()}
+    save_file(bare, folder / "model.safetensors", {"format": "pt"})
+    right = merged(adapted_bases.base("gpt2"), adapted_bases.adapter(kind))
+    found = open_checkpoint(f"{folder}+{adapted_bases.adapter(kind)}")
+
+    assert all(
+        torch.equal(found.tensor(name), right[f"transformer.{name}"])
+        for name in found.shapes
+        if name in bare and f"transformer.{name}" in right
+    )
+    assert "h.0.attn.c_attn.weight" in found.shapes
+
+
+def test_a_network_that_transformers_does_not_know_is_refused(
+    adapted_bases: AdaptedBases, tmp_path: Path
+) -> None:
+    """Its files are read without an adapter; with one, the command that merges is named."""
+    folder = tmp_path / "novel"
+    shutil.copytree(adapted_bases.base(), folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "novel"}))
+
+    assert open_checkpoint(folder).shapes
+    with pytest.raises(ModelError, match="novel") as caught:
+        open_checkpoint(f"{folder}+{adapted_bases.adapter('LoRA')}")
+    assert "merge it first" in caught.value.hint

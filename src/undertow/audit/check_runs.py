@@ -67,7 +67,9 @@ def run_check(
     except MissingExtraError as error:
         status, reason = "skipped", f"{error.message}; {error.hint}"
     except (UndertowError, ValueError, RuntimeError, ArithmeticError, MemoryError) as error:
-        logger.exception("check %s on %s", check.id, subject.name)
+        # What is raised on purpose says enough; the way to it is of use for the rest.
+        trace = not isinstance(error, UndertowError)
+        logger.error("check %s on %s: %s", check.id, subject.name, error, exc_info=trace)
         status, reason = "error", str(error).splitlines()[0] if str(error) else type(error).__name__
     if status != "done":
         measurements = [

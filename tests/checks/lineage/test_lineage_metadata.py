@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -27,3 +28,16 @@ def test_cards_are_declarations_only(tmp_path: Path) -> None:
     assert (one.estimate, one.detected) == (1.0, None)
     assert one.details["student's relation"] == "finetune"
     assert none.estimate is None
+
+
+def test_a_chain_of_adapters_declares_the_base_of_its_first(tmp_path: Path) -> None:
+    """The first was trained on the base; what the second names is what the first had made of it."""
+    for name, base in (("first", "org/parent"), ("second", "org/merged")):
+        (tmp_path / name).mkdir()
+        config = json.dumps({"base_model_name_or_path": base})
+        (tmp_path / name / "adapter_config.json").write_text(config)
+    chain = side(f"{PARENT}+{tmp_path / 'first'}+{tmp_path / 'second'}")
+    [declared] = lineage_metadata(LineageSubject("t", chain, side(PARENT)))
+
+    assert declared.details["student declares"] == "org/parent"
+    assert declared.details["student's relation"] == "adapter"

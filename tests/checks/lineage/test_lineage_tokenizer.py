@@ -29,3 +29,21 @@ def test_tokenizers_are_compared_token_by_token(tmp_path: Path) -> None:
 
     assert (same.estimate, same.reason) == (1.0, "the same tokenizer")
     assert other.estimate == pytest.approx(1 - 2 / len(vocabulary), abs=1e-3)
+
+
+def test_an_adapters_own_tokenizer_is_the_models(tmp_path: Path) -> None:
+    """One that added a token differs by it; an adapter without one leaves the base's."""
+    content = json.loads((Path(PARENT) / "tokenizer.json").read_text())
+    added = {**content["added_tokens"][0], "content": "<new>", "id": 100_000}
+    content["added_tokens"].append(added)
+    (tmp_path / "adapter").mkdir()
+    [without] = lineage_tokenizer(
+        LineageSubject("t", side(PARENT), side(f"{PARENT}+{tmp_path / 'adapter'}"))
+    )
+    (tmp_path / "adapter" / "tokenizer.json").write_text(json.dumps(content))
+    [grown] = lineage_tokenizer(
+        LineageSubject("t", side(PARENT), side(f"{PARENT}+{tmp_path / 'adapter'}"))
+    )
+
+    assert without.estimate == 1
+    assert grown.reason == "1 tokens differ"
