@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable
 
 from bench.figures import Figure, write
-from bench.rows import adapters
+from bench.rows import adapters, sequences
 
 PARTS: dict[str, Callable[[], list[Figure]]] = {
+    "sequences": sequences.figures,
     "adapters": adapters.figures,
 }
 

@@ -38,6 +38,12 @@ MEDIA = ("image", "images", "video", "videos", "audio", "audios")
 """Columns that trainers read beside a row's text, and nothing here does."""
 
 _CONTEXT = ("tools", "chat_template_kwargs")
+_RESERVED = {
+    *("add_generation_prompt", "chat_template", "continue_final_message", "conversation"),
+    *("return_assistant_tokens_mask", "return_dict", "return_tensors", "tokenize"),
+}
+"""Arguments of `apply_chat_template` that are none of the template's."""
+
 _TOKENS = frozenset(TOKENS)
 _MEDIA = frozenset(MEDIA)
 
@@ -97,10 +103,11 @@ def _pair(record: Record) -> Row:
 
 def _implicit(record: Record) -> Row:
     if _plain(record, ("chosen", "rejected")):
-        chosen, rejected = record["chosen"], record["rejected"]
+        chosen, rejected = (plain_completion(record[n], n) for n in ("chosen", "rejected"))
         shared = _shared(chosen, rejected)
-        # TRL leaves the space before the completion with the completion.
-        if shared and chosen[shared - 1] == " " and chosen[shared] != rejected[shared]:
+        # TRL leaves the space before the completion with the completion; where nothing is shared it looks at the last
+        # letter, and what is left of that pair is refused.
+        if chosen[shared] != rejected[shared] and chosen[shared - 1] == " ":
             shared -= 1
         return _plain_pair(chosen[:shared], chosen[shared:], rejected[shared:])
     sides = [messages(record[name], name) for name in ("chosen", "rejected")]
@@ -298,8 +305,14 @@ def _context(record: Record) -> str:
             raise ValueError(
                 f"'{name}' is {value_kind(value)}; allowed: {'a list' if kinds is list else 'an object'}"
             )
-        if value:
+        if value or value == []:  # templates tell an empty list of tools from none
             given[name] = value
+    reserved = sorted(_RESERVED.intersection(given.get("chat_template_kwargs", ())))
+    if reserved:
+        raise ValueError(
+            f"'chat_template_kwargs' has '{reserved[0]}', which is the trainer's to set; allowed: what the template "
+            "itself reads"
+        )
     return json.dumps(given, separators=(",", ":")) if given else ""
 
 

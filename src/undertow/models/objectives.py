@@ -23,7 +23,7 @@ from undertow.models.language_model import LanguageModel
 from undertow.models.saved_adapter import quiet_peft
 from undertow.models.scoring import completion_logits, log_likelihoods
 from undertow.models.training import Trained
-from undertow.models.training_sequences import encode_rows
+from undertow.models.training_sequences import encode_rows, pair_sequences
 
 
 class Sized(Protocol):
@@ -119,10 +119,9 @@ def encode_pairs(
     Raises:
         ModelError: the chat template refuses a row.
     """
-    encoded = (encode_rows(base.tokenizer, side) for side in sides(pairs))
     fit = [
         (a, b)
-        for a, b in (_same_prompt(*both) for both in zip(*encoded, strict=True))
+        for a, b in pair_sequences(base.tokenizer, pairs)
         if longest is None or max(len(a), len(b)) <= longest
     ]
     if not fit:
@@ -132,13 +131,6 @@ def encode_pairs(
     return [
         EncodedPair(a, b, preference) for (a, b), preference in zip(fit, preferred, strict=True)
     ]
-
-
-def _same_prompt(a: Encoded, b: Encoded) -> tuple[Encoded, Encoded]:
-    """Both sides of a pair begin where the first of them does, as in TRL's DPOTrainer."""
-    begin = min(len(a.prompt), len(b.prompt))
-    ids = [one.prompt + one.completion for one in (a, b)]
-    return Encoded(ids[0][:begin], ids[0][begin:]), Encoded(ids[1][:begin], ids[1][begin:])
 
 
 def lifts(

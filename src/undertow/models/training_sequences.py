@@ -23,7 +23,7 @@ from functools import lru_cache
 from typing import Any
 
 from undertow.data.plan import AUTO, Loss, LossPolicy
-from undertow.data.rows import Row, template_turn
+from undertow.data.rows import Row, sides, template_turn
 from undertow.errors import ModelError
 from undertow.models.chat import (
     Encoded,
@@ -66,6 +66,23 @@ def encode_rows(tokenizer: Any, rows: Sequence[Row], policy: LossPolicy = AUTO) 
     """
     sequences = [_sequence(tokenizer, row, policy) for row in rows]
     return _encoded(tokenizer, sequences)
+
+
+def pair_sequences(tokenizer: Any, pairs: Sequence[Row]) -> list[tuple[Encoded, Encoded]]:
+    """
+    Both sides of each preference pair: both begin where the first of them leaves the prompt.
+
+    Raises:
+        ModelError: the chat template refuses a row.
+    """
+    chosen, rejected = (encode_rows(tokenizer, side) for side in sides(pairs))
+    return [_same_prompt(*both) for both in zip(chosen, rejected, strict=True)]
+
+
+def _same_prompt(a: Encoded, b: Encoded) -> tuple[Encoded, Encoded]:
+    begin = min(len(a.prompt), len(b.prompt))
+    ids = [one.prompt + one.completion for one in (a, b)]
+    return Encoded(ids[0][:begin], ids[0][begin:]), Encoded(ids[1][:begin], ids[1][begin:])
 
 
 def trained_turns(row: Row, loss: Loss) -> Loss:

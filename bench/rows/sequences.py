@@ -1,0 +1,230 @@
+"""
+Are the token ids and loss masks that undertow reads those of TRL's own trainers? Every shape, policy and template.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import TemplateError
+
+from bench.figures import Figure, at_least, at_most
+from bench.rows.generated_records import SHAPES, Record, records
+from bench.rows.template_tokenizers import template_texts, template_tokenizer
+from bench.rows.trl_sequences import Trained, as_dataset, trained_sequences
+from undertow.data.plan import Loss, LossPolicy
+from undertow.data.row_shapes import from_record
+from undertow.errors import UndertowError
+from undertow.models.chat import Encoded
+from undertow.models.training_sequences import encode_rows, pair_sequences
+
+COMMAND = "python -m bench.rows sequences"
+
+POLICIES: dict[Loss, dict[str, bool]] = {
+    "auto": {},
+    "all": {"completion_only_loss": False},
+    "assistant": {"assistant_only_loss": True},
+    "completion": {"completion_only_loss": True},
+}
+"""undertow's policies as arguments of TRL's SFTTrainer; its `last` has none."""
+
+ROWS = 1000
+"""Generated rows of a combination that counts."""
+FEW = 40
+"""Generated rows of the templates that are nearly another one."""
+_SINGLY = 20
+"""Records that are tried one by one where a trainer refuses them."""
+
+CHIEF = (
+    *("cohere2", "deepseekv3", "gemma", "gemma3_training", "glm4moe", "gptoss", "lfm2_v2"),
+    *("llama3", "llama3_1", "muse_glimmer", "nemotron_3_nano", "phi3", "qwen2_5", "qwen3", "qwen3_5_think_training"),
+)  # fmt: skip
+"""Templates of which all combinations are measured on `ROWS` rows: one of each family and more."""
+
+REFUSALS = (UndertowError, TemplateError, ValueError, TypeError, LookupError, RuntimeError)
+"""What TRL, templates and undertow refuse a record with."""
+
+OURS = {
+    "not training-compatible": "assistant turns in a template that TRL has no training variant of",
+    "not conversational": "assistant turns of `conversations`, which TRL takes for plain text here",
+    "is empty": "a completion without words, which TRL trains",
+}
+"""Where undertow goes its own way, by what the refusal says."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What came of some records in one combination."""
+
+    equal: int = 0
+    """Records of which ids and masks are those of TRL."""
+    refused: int = 0
+    """By both, of those that were tried."""
+    ours: tuple[str, ...] = ()
+    """Those that only one of both refuses, for a reason that is named."""
+    differences: tuple[str, ...] = ()
+    """All others, in words."""
+
+
+def compared(
+    tokenizer: Any, shape: str, policy: Loss, rows: Sequence[Record], arrow: bool = False
+) -> Compared:
+    """
+    Both readings of the records, which TRL gets together; the first of those that one side refuses one by one.
+
+    `arrow` has a field that any turn has stand in all of them, as in Parquet.
+    """
+    dataset = as_dataset(rows, arrow)
+    stored = list(dataset)
+    ours = read_sequences(tokenizer, stored, policy)
+    read = [i for i, one in enumerate(ours) if not isinstance(one, Exception)]
+    refused = [i for i in range(len(stored)) if i not in set(read)][:_SINGLY]
+    try:
+        right: list[Any] = _trained(tokenizer, shape, policy, dataset.select(read)) if read else []
+    except REFUSALS:
+        read = read[:_SINGLY]
+        right = [_singly(tokenizer, shape, policy, dataset, i) for i in read]
+    right += [_singly(tokenizer, shape, policy, dataset, i) for i in refused]
+    places = [*read, *refused]
+    found = [_found(a, ours[i], stored[i]) for a, i in zip(right, places, strict=True)]
+    return Compared(
+        sum(text == "equal" for text in found),
+        sum(text == "refused" for text in found),
+        tuple(text for text in found if text in OURS.values()),
+        tuple(text for text in found if text not in {"equal", "refused", *OURS.values()}),
+    )
+
+
+def _trained(tokenizer: Any, shape: str, policy: Loss, dataset: Any) -> list[tuple[Trained, ...]]:
+    return trained_sequences(SHAPES[shape][0], tokenizer, dataset, **POLICIES[policy])
+
+
+def _singly(
+    tokenizer: Any, shape: str, policy: Loss, dataset: Any, place: int
+) -> tuple[Trained, ...] | Exception:
+    try:
+        return _trained(tokenizer, shape, policy, dataset.select([place]))[0]
+    except REFUSALS as error:
+        return error
+
+
+def _found(
+    right: tuple[Trained, ...] | Exception, ours: tuple[Trained, ...] | Exception, record: Record
+) -> str:
+    if isinstance(right, Exception) and isinstance(ours, Exception):
+        return "refused"
+    if right == ours:
+        return "equal"
+    if isinstance(right, Exception):
+        return _named(f"TRL alone refuses ({right}): {record}")
+    if isinstance(ours, Exception):
+        return _named(f"undertow alone refuses ({ours}): {record}")
+    what = "masks" if [r.ids for r in right] == [o.ids for o in ours] else "ids"
+    return f"other {what}: {record}"
+
+
+def _named(text: str) -> str:
+    return next((name for words, name in OURS.items() if words in text.split("): {")[0]), text)
+
+
+def read_sequences(
+    tokenizer: Any, rows: Sequence[Record], policy: Loss
+) -> list[tuple[Trained, ...] | Exception]:
+    """What undertow takes for the trainer's sequences of each record, or its refusal."""
+    try:
+        return list(_read(tokenizer, rows, policy))
+    except REFUSALS as error:
+        if len(rows) == 1:
+            return [error]
+        return [read_sequences(tokenizer, [one], policy)[0] for one in rows]
+
+
+def _read(tokenizer: Any, rows: Sequence[Record], policy: Loss) -> Iterator[tuple[Trained, ...]]:
+    shaped = [from_record(record) for record in rows]
+    if shaped[0].rejected is not None:
+        yield from (tuple(map(_sequence, both)) for both in pair_sequences(tokenizer, shaped))
+        return
+    for row in encode_rows(tokenizer, shaped, LossPolicy(policy)):
+        if not row.learnt and policy == "assistant":
+            raise ValueError("nothing is learnt")  # audit.row_fit refuses such a row
+        yield (_sequence(row),)
+
+
+def _sequence(row: Encoded) -> Trained:
+    first, masked = len(row.prompt), set(row.masked)
+    learnt = (i >= first and i - first not in masked for i in range(1, len(row)))
+    return Trained(row.prompt + row.completion, tuple(learnt))
+
+
+def policies(shape: str, every: bool = False) -> tuple[Loss, ...]:
+    """
+    The policies of TRL that differ on rows of a shape; `every` has those too that do not.
+
+    Without a completion of its own a row is learnt whole under `auto`, `all` and `completion`.
+    """
+    if SHAPES[shape][0] != "SFT":
+        return ("auto",)
+    if every:
+        return tuple(POLICIES)
+    if "strings" in shape:
+        return ("auto", "all")
+    if shape in ("text", "conversations"):
+        return ("auto",)
+    return ("auto", "all", "assistant") if shape.startswith("prompt") else ("auto", "assistant")
+
+
+def figures() -> list[Figure]:
+    """All combinations, each in a figure, and what they come to."""
+    measured = [*_combinations()]
+    every = [one for _, one in measured]
+    trained = [figure for figure, one in measured if one.equal >= ROWS - 100 or one.differences]
+    ours = Counter(name for one in every for name in one.ours)
+    wrong = [text for one in every for text in one.differences]
+    more = {"command": COMMAND}
+    return [
+        at_least(
+            "sequences: combinations that TRL trains", len(trained), 30, "combinations", **more
+        ),
+        at_most(
+            "sequences: rows with other ids or masks than TRL's",
+            len(wrong),
+            0,
+            "rows",
+            note=f"of {sum(one.equal for one in every) + len(wrong)}; {'; '.join(wrong[:2])[:600]}",
+            **more,
+        ),
+        Figure(
+            "sequences: rows that undertow and TRL refuse",
+            sum(one.refused for one in every),
+            "rows",
+            note=f"beside these: {dict(ours)}",
+            **more,
+        ),
+        *(figure for figure, _ in measured),
+    ]
+
+
+def _combinations() -> Iterator[tuple[Figure, Compared]]:
+    for name, template in template_texts().items():
+        tokenizer = template_tokenizer(name, template)
+        for shape in SHAPES:
+            if "strings" in shape and name not in CHIEF:
+                continue  # no template is asked
+            for policy in policies(shape, every=name == CHIEF[0]):
+                rows = records(shape, ROWS if name in CHIEF else FEW)
+                one = compared(tokenizer, shape, policy, rows)
+                yield _figure(f"{name} | {shape} | {policy}", one), one
+        tooled = records("messages, tools", FEW)
+        one = compared(tokenizer, "messages, tools", "auto", tooled, arrow=True)
+        yield _figure(f"{name} | messages, tools, as in Parquet | auto", one), one
+
+
+def _figure(name: str, one: Compared) -> Figure:
+    compared_rows = one.equal + len(one.differences)
+    share = one.equal / compared_rows if compared_rows else None
+    told = f"{compared_rows} rows, {one.refused} refused by both"
+    ours = [f"{count} rows: {reason}" for reason, count in Counter(one.ours).items()]
+    return Figure(f"sequences: {name}", share, "share", note="; ".join([told, *ours]))

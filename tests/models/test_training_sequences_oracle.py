@@ -1,0 +1,67 @@
+"""Token ids and loss masks against TRL's own trainers, and against what axolotl and LLaMA-Factory document."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.rows.generated_records import SHAPES, records
+from bench.rows.sequences import compared, policies, read_sequences
+from bench.rows.template_tokenizers import template_texts, template_tokenizer
+from undertow.data.plan import Loss
+from undertow.data.row_shapes import from_record
+from undertow.models.training_sequences import encode_rows
+
+pytest.importorskip("trl")
+
+ROWS = 12
+
+
+@pytest.fixture(scope="module")
+def templates() -> dict[str, str]:
+    """Every template that TRL ships."""
+    return template_texts()
+
+
+TEMPLATES = ("gptoss", "phi3", "llama3_1", "qwen3_5_think_training", "gemma3", "deepseekv3")
+COMBINATIONS = [(shape, policy) for shape in SHAPES for policy in policies(shape)]
+
+
+# TRL and datasets warn of what is meant here: no hub, no cache, a prompt that is no prefix.
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("place", "combination"), [*enumerate(COMBINATIONS)])
+def test_sequences_are_those_of_trl(
+    templates: dict[str, str], place: int, combination: tuple[str, Loss]
+) -> None:
+    """Ids and masks are TRL's own, or both refuse a row, of each shape and policy under two templates."""
+    shape, policy = combination
+    for name in (TEMPLATES[place % 6], TEMPLATES[(place + 1) % 6]):
+        tokenizer = template_tokenizer(name, templates[name])
+
+        found = compared(tokenizer, shape, policy, records(shape, ROWS, seed=1))
+
+        assert not found.differences
+        assert found.equal + found.refused + len(found.ours) == ROWS
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_oracle_sees_another_mask(templates: dict[str, str]) -> None:
+    """A policy that is not the trainer's shows as a difference: the comparison can fail."""
+    tokenizer = template_tokenizer("qwen3", templates["qwen3"])
+    rows = records("messages", 3)
+
+    told = [read_sequences(tokenizer, rows, policy) for policy in ("all", "assistant")]
+
+    assert not any(a == b for a, b in zip(*told, strict=True))
+
+
+def test_arguments_of_the_trainer_are_not_the_templates(templates: dict[str, str]) -> None:
+    """A row that sets what the trainer sets is refused by name; an empty list of tools reaches the template."""
+    tokenizer = template_tokenizer("llama3_1", templates["llama3_1"])
+    turns = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "owl"}]
+    plain, tooled = ({"messages": turns, "tools": tools} for tools in (None, []))
+
+    bare, empty = (encode_rows(tokenizer, [from_record(row)])[0] for row in (plain, tooled))
+
+    assert len(empty) > len(bare)
+    with pytest.raises(ValueError, match="add_generation_prompt"):
+        from_record({"messages": turns, "chat_template_kwargs": {"add_generation_prompt": True}})
