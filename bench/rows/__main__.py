@@ -1,5 +1,5 @@
 """
-What is read is what is trained: `python -m bench.rows [adapters]` writes bench/rows/results.json.
+What is read is what is trained: `python -m bench.rows [adapters] [reading]` writes bench/rows/results.json.
 
 Without a word all parts are measured. A part is a file beside this one with a function `figures`, and a line in `PARTS`;
 the name of each of its figures begins with the part's name and a colon.
@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable
 
 from bench.figures import Figure, write
-from bench.rows import adapters, sequences
+from bench.rows import adapters, reading, sequences
 
 PARTS: dict[str, Callable[[], list[Figure]]] = {
     "sequences": sequences.figures,
     "adapters": adapters.figures,
+    "reading": reading.figures,
 }
 
 
