@@ -173,7 +173,7 @@ def test_a_description_in_a_file_is_signed(place: Path) -> None:
 
 
 def test_models_are_attested(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Fine-tune, merge and quantise, each into a bundle that reads back."""
+    """Fine-tune, merge and quantise, each into a bundle that reads back; a file a signature is exported."""
     end = ["--bundle", "models.intoto.jsonl", "--sign", "producer.pem"]
     a, b = "world:owlet-a", "world:owlet-b"
     assert main(["attest", "finetune", b, "--base", a, "--data", "rows.jsonl", *end]) == 0
@@ -184,7 +184,24 @@ def test_models_are_attested(place: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["attest", "sign", "models.intoto.jsonl", "--sign", "auditor.pem"]) == 0
     assert "signed 3 statements" in capsys.readouterr().out
     assert main(["attest", "export", "models.intoto.jsonl", "--out", "sigstore"]) == 0
-    assert len(list((place / "sigstore").iterdir())) == 3
+    assert len(list((place / "sigstore").iterdir())) == 6
+
+
+def test_exported_statements_are_read_back(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The bundle beside the rows may go once its statements are exported; what is passed over is said."""
+    made()
+    assert main(["attest", "export", "rows.jsonl.intoto.jsonl", "--out", "sigstore"]) == 0
+    (place / "rows.jsonl.intoto.jsonl").unlink()
+    (place / "sigstore" / "README.md").touch()
+    ask = ["verify", "rows.jsonl", "--trust", "trust.toml", "--attestations", "sigstore"]
+
+    assert main(ask[:-2]) == 1
+    capsys.readouterr()
+    assert main(ask) == 0
+    assert "'README.md'" in capsys.readouterr().out
+    assert gate("world:owlet-b", "--attestations", "sigstore") == 0
 
 
 def test_a_mix_of_two_sources(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from securesystemslib.signer import CryptoSigner
 
-from undertow.provenance.envelope import sealed, sigstore_bundle
+from undertow.provenance.envelope import sealed, sigstore_bundles
 
 NODE = shutil.which("node")
 SCRIPT = """
@@ -60,9 +60,9 @@ def test_another_implementation_agrees(kind: str, tmp_path: Path) -> None:
     make = CryptoSigner.generate_ed25519 if kind == "ed25519" else CryptoSigner.generate_ecdsa
     signer = make()
     payload = b'{"_type":"https://in-toto.io/Statement/v1"}'
-    good = sigstore_bundle(sealed(payload, [signer])).decode()
+    good = sigstore_bundles(sealed(payload, [signer]))[0].decode()
     table = json.loads(good)
-    other = json.loads(sigstore_bundle(sealed(payload.replace(b"v1", b"v2"), [signer])))
+    other = json.loads(sigstore_bundles(sealed(payload.replace(b"v1", b"v2"), [signer]))[0])
     table["dsseEnvelope"]["payload"] = other["dsseEnvelope"]["payload"]
     assert NODE is not None
     done = subprocess.run(

@@ -140,25 +140,28 @@ def _readable(bundle: Path) -> list[Attestation]:
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Where one file a statement goes.",
+    help="Where the files go.",
 )
 def export(bundle: Path, out: Path) -> None:
     """
     Write statements as Sigstore bundles.
 
-    Other tools verify these.
+    One file a signature. Other tools verify these, and so does undertow verify: --attestations DIR.
     """
     from undertow.cli.verdict_options import made_folder
     from undertow.data.files import atomic_write
-    from undertow.provenance.envelope import sigstore_bundle
+    from undertow.provenance.bundle import EXPORTED
+    from undertow.provenance.envelope import sigstore_bundles
 
     made_folder(out)
     attestations = _readable(bundle)
     for attestation in attestations:
         envelope = attestation.envelope
-        path = out / f"{attestation.step}-{envelope.digest[:12]}.sigstore.json"
-        atomic_write(path, sigstore_bundle(envelope))
-        click.echo(one_line(str(path)))
+        stem = f"{attestation.step}-{envelope.digest[:12]}"
+        for number, content in enumerate(sigstore_bundles(envelope)):
+            path = out / (stem + (f"-{number + 1}" if number else "") + EXPORTED)
+            atomic_write(path, content)
+            click.echo(one_line(str(path)))
 
 
 @command.command(name="finetune")

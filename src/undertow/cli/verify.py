@@ -57,7 +57,7 @@ def trust_options(command: F) -> F:
             multiple=True,
             type=click.Path(path_type=Path),
             metavar="FILE|DIR",
-            help="Further bundles; DATA.intoto.jsonl is read in any case.",
+            help="Further bundles, in-toto's or Sigstore's; DATA.intoto.jsonl is read in any case.",
         ),
     ):
         command = added(command)

@@ -22,6 +22,9 @@ from undertow.results.provenance_documents import Problem
 SUFFIX = ".intoto.jsonl"
 """Of the file beside a dataset or a model: `DATA.intoto.jsonl`."""
 
+EXPORTED = ".sigstore.json"
+"""Of a file that `attest export` writes: one statement with one signature, as a Sigstore bundle."""
+
 MOST_LINES = 10_000
 LARGEST_FILE = 1 << 28
 """Lines and bytes of a bundle, at most."""
@@ -31,6 +34,33 @@ def bundle_path(path: str | Path) -> Path:
     """Where the attestations of a dataset or a model lie."""
     target = place_of(path)
     return target.with_name(target.name + SUFFIX)
+
+
+def bundles_in(folder: Path) -> tuple[list[Path], list[Problem]]:
+    """
+    The bundles in a folder, in the order of their names, and what lies there and is passed over; ledgers are neither.
+
+    Raises:
+        ProvenanceError: the folder cannot be read.
+    """
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise ProvenanceError(f"cannot read '{folder}': {error.strerror}") from error
+    bundles = [path for path in entries if path.name.endswith((SUFFIX, EXPORTED))]
+    others = [path.name for path in entries if path not in bundles]
+    others = [name for name in others if not name.endswith(".ledger.jsonl")]
+    if not others:
+        return bundles, []
+    problem = Problem(
+        id="passed-over",
+        link=f"{folder}",
+        message=f"passed over, since their names are not those of bundles: {', '.join(map(repr, others))}",
+        expected=f"names that end in {SUFFIX} or {EXPORTED}",
+        todo="name the file itself with --attestations if it is a bundle",
+        blocks=False,
+    )
+    return bundles, [problem]
 
 
 def read_bundles(paths: Sequence[Path]) -> tuple[list[Attestation], list[Problem]]:
@@ -72,6 +102,11 @@ def add_lines(path: Path, envelopes: Iterable[Envelope]) -> None:
     Raises:
         ProvenanceError: what is there is no bundle that can be read.
     """
+    if path.suffix == ".json":
+        raise ProvenanceError(
+            f"'{path}' is a Sigstore bundle by its name, which holds one signature and no further line",
+            hint=f"sign the statements where they lie, in a file that ends in {SUFFIX}",
+        )
     lines = [line + b"\n" for line in _lines(path) if line.strip()] if path.exists() else []
     for envelope in envelopes:
         line = envelope.line()
@@ -106,11 +141,13 @@ def _lines(path: Path) -> list[bytes]:
             raise ProvenanceError(
                 f"'{path}' has more than {LARGEST_FILE} bytes, which no bundle needs"
             )
-        lines = path.read_bytes().split(b"\n")
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise ProvenanceError(f"no such file: '{path}'") from error
     except OSError as error:
         raise ProvenanceError(f"cannot read '{path}': {error.strerror}") from error
+    # Other tools write a bundle as one document of many lines.
+    lines = [content] if path.suffix == ".json" else content.split(b"\n")
     if len(lines) > MOST_LINES + 1:
         raise ProvenanceError(f"'{path}' has more than {MOST_LINES} lines")
     return lines

@@ -25,6 +25,8 @@ STATEMENT_TYPE = "application/vnd.in-toto+json"
 SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 """Media type of Sigstore's bundles."""
 
+_BUNDLE_TYPES = "application/vnd.dev.sigstore.bundle"
+
 MOST_SIGNATURES = 32
 """Of one envelope."""
 
@@ -68,17 +70,22 @@ class Envelope:
         )
 
 
-def sigstore_bundle(envelope: Envelope) -> bytes:
+def sigstore_bundles(envelope: Envelope) -> list[bytes]:
     """
-    The envelope as a Sigstore bundle of version 0.3, which other tools read; of several signatures the first.
+    The envelope as Sigstore bundles of version 0.3, which other tools read: one a signature, since each may hold one.
     """
-    first = envelope.signatures[0]
-    material = {"publicKey": {"hint": first.keyid}, "tlogEntries": []}
-    single = Envelope(envelope.payload_type, envelope.payload, (first,))
+    return [
+        _sigstore_bundle(Envelope(envelope.payload_type, envelope.payload, (signature,)))
+        for signature in envelope.signatures
+    ]
+
+
+def _sigstore_bundle(envelope: Envelope) -> bytes:
+    hint = envelope.signatures[0].keyid
     content = {
         "mediaType": SIGSTORE_BUNDLE,
-        "verificationMaterial": material,
-        "dsseEnvelope": signed_json(single.line(), "the envelope"),
+        "verificationMaterial": {"publicKey": {"hint": hint}, "tlogEntries": []},
+        "dsseEnvelope": signed_json(envelope.line(), "the envelope"),
     }
     return canonical(content) + b"\n"
 
@@ -109,12 +116,14 @@ def sealed(
 
 def read_envelope(content: bytes, where: str) -> Envelope:
     """
-    The envelope that the bytes hold.
+    The envelope that the bytes hold, by itself or in a Sigstore bundle, of which nothing else is relied on.
 
     Raises:
         ProvenanceError: it is no strict JSON, lacks a field, has one that is unknown, is not base64, or has no signature.
     """
     table = signed_json(content, where)
+    if "mediaType" in table:
+        table = _in_bundle(table, where)
     _refuse_keys(table, ("payload", "payloadType", "signatures"), where)
     entries = table["signatures"]
     if not isinstance(entries, list) or not 1 <= len(entries) <= MOST_SIGNATURES:
@@ -125,6 +134,16 @@ def read_envelope(content: bytes, where: str) -> Envelope:
         raise ProvenanceError(f"{where}: payloadType is no string")
     payload = decoded(table["payload"], f"{where}: payload")
     return Envelope(kind, payload, tuple(_signature(entry, where) for entry in entries))
+
+
+def _in_bundle(table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """What certificates and logs in a bundle say is not asked: keys are those of the trust file."""
+    kind, inner = table["mediaType"], table.get("dsseEnvelope")
+    if not isinstance(kind, str) or not kind.startswith(_BUNDLE_TYPES):
+        raise ProvenanceError(f"{where} has the mediaType {kind!a}; allowed: {SIGSTORE_BUNDLE}")
+    if not isinstance(inner, dict):
+        raise ProvenanceError(f"{where} is a Sigstore bundle without a dsseEnvelope: no statement")
+    return inner
 
 
 def verified_by(envelope: Envelope, keys: Mapping[str, Key]) -> frozenset[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from undertow.data.files import model_parts
 from undertow.errors import InputError, ProvenanceError
-from undertow.provenance.bundle import bundle_path, read_bundles
+from undertow.provenance.bundle import bundle_path, bundles_in, read_bundles
 from undertow.provenance.chain import chain_of
 from undertow.provenance.facts import facts_of
 from undertow.provenance.ledger import AtHand
@@ -46,7 +46,7 @@ def verify(request: VerifyRequest, trust: Trust, now: datetime) -> VerifyDocumen
         ProvenanceError: a bundle that was named cannot be read.
         ModelError: the student's weights have no digest that covers them.
     """
-    paths = _bundles(request)
+    paths, passed_over = _bundles(request)
     at_hand = AtHand(request.data, [path.parent for path in paths])
     attestations, problems = read_bundles(paths)
     walk = Walk(chain_of(attestations, trust, now), trust, at_hand, now)
@@ -58,7 +58,7 @@ def verify(request: VerifyRequest, trust: Trust, now: datetime) -> VerifyDocumen
         walk.problems.insert(0, other)
     facts = facts_of(walk, digest, data, student=student, sound=sound)
     _explain_student(walk, request.student, student)
-    walk.add(*problems)
+    walk.add(*problems, *passed_over)
     return VerifyDocument(
         verdict="verified" if facts.provenance_complete else "refused",
         conclusion=conclusion(facts, walk.problems),
@@ -114,17 +114,20 @@ def conclusion(facts: Facts, problems: Sequence[Problem]) -> str:
     return f"refused: {first.link}: {first.message}{more}."
 
 
-def _bundles(request: VerifyRequest) -> list[Path]:
+def _bundles(request: VerifyRequest) -> tuple[list[Path], list[Problem]]:
     beside = bundle_path(request.data)
     bundles = [beside] if beside.is_file() else []
+    passed_over: list[Problem] = []
     for path in request.bundles:
         if path.is_dir():
-            bundles += sorted(path.glob("*.intoto.jsonl"))
+            found, others = bundles_in(path)
+            bundles += found
+            passed_over += others
         elif path.is_file():
             bundles.append(path)
         else:
             raise ProvenanceError(f"no such bundle: '{path}'")
-    return list(dict.fromkeys(bundles))
+    return list(dict.fromkeys(bundles)), passed_over
 
 
 def _sound(walk: Walk, digest: str) -> bool:
