@@ -187,9 +187,7 @@ def test_models_are_attested(place: Path, capsys: pytest.CaptureFixture[str]) ->
     assert len(list((place / "sigstore").iterdir())) == 6
 
 
-def test_exported_statements_are_read_back(
-    place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_exported_statements_are_read_back(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The bundle beside the rows may go once its statements are exported; what is passed over is said."""
     made()
     assert main(["attest", "export", "rows.jsonl.intoto.jsonl", "--out", "sigstore"]) == 0
