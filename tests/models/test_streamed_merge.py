@@ -42,6 +42,21 @@ def test_what_is_not_merged_by_tensors_is_refused(kind: str, adapted_bases: Adap
     assert "merge" in f"{caught.value} {caught.value.hint}"
 
 
+def test_the_command_of_a_refusal_writes_the_merged_model(
+    adapted_bases: AdaptedBases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the hint says to type makes a folder that is read without the adapter, and equals peft's merge."""
+    kind = next(iter(MERGED_WHOLE))
+    with pytest.raises(ModelError) as caught:
+        open_checkpoint(adapted_bases.ref(kind))
+    monkeypatch.chdir(tmp_path)
+    _, command, _ = caught.value.hint.split('"')
+    exec(command, {})
+    found, right = open_checkpoint("MERGED"), load(adapted_bases.ref(kind)).network.state_dict()
+
+    assert all(torch.equal(found.tensor(name), right[name]) for name in found.shapes)
+
+
 @pytest.mark.parametrize(
     "kinds",
     [

@@ -198,7 +198,7 @@ def _unmeasured(config: Any) -> list[str]:
     changed = [
         one.name
         for one in fields(config)
-        if one.name not in compared and getattr(config, one.name) not in (_usual(one), None)
+        if one.name not in compared and getattr(config, one.name) not in (_usual(one), None, [])
     ]
     return changed if config.init_lora_weights in _STARTS else ["init_lora_weights", *changed]
 
@@ -211,8 +211,8 @@ def _usual(setting: Any) -> Any:
 
 def _hint(ref: str) -> str:
     return (
-        'merge it first, and name the merged folder: python -c "from undertow.models.language_model import load; '
-        f"m = load('{ref}'); m.network.save_pretrained('MERGED'); m.tokenizer.save_pretrained('MERGED')\""
+        'merge it first, and name the merged folder: python -c "from undertow.worlds.base_models import open_model; '
+        f"m = open_model('{ref}'); m.network.save_pretrained('MERGED'); m.tokenizer.save_pretrained('MERGED')\""
     )
 
 
