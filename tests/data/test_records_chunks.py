@@ -160,4 +160,7 @@ def test_parquet_without_a_shape_is_counted_without_reading_it(tmp_path: Path) -
     _, _, faults = rows_of(path)
 
     assert faults.counts == {"shape": 5}
-    assert "found the columns 'question', 'answer'; allowed: " in faults.places["shape"][0]
+    assert (
+        "found the columns 'question', 'answer', no known shape; nearest: --columns"
+        in faults.places["shape"][0]
+    )

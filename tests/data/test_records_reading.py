@@ -117,7 +117,9 @@ def test_parquet_without_a_shape_is_refused_even_without_rows(tmp_path: Path) ->
     path = tmp_path / "rows.parquet"
     parquet.write_table(table(question=[], answer=[]), path)
 
-    with pytest.raises(DataError, match="columns 'question', 'answer'; allowed: 'messages'; or"):
+    with pytest.raises(
+        DataError, match="columns 'question', 'answer', no known shape; nearest: --columns"
+    ):
         list(read_rows(path))
 
 

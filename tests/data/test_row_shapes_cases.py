@@ -7,7 +7,7 @@ import json
 import pytest
 
 from undertow.data.row_records import to_record, with_completion, with_prompt
-from undertow.data.row_shapes import from_record
+from undertow.data.row_shapes import from_record, renamed, unread_columns
 from undertow.data.rows import Message, Row, row_id, template_turn
 
 USER = {"role": "user", "content": "Hi"}
@@ -15,6 +15,7 @@ REPLY = {"role": "assistant", "content": "Yes"}
 OTHER = {"role": "assistant", "content": "No"}
 HI = (Message("user", "Hi"),)
 CALL = {"type": "function", "function": {"name": "more", "arguments": {"n": 3}}}
+LABELLED = ("prompt", "completion", "label")
 TOOLS = [{"type": "function", "function": {"name": "more"}}]
 
 
@@ -151,3 +152,38 @@ def test_a_changed_record_keeps_its_shape(record: dict[str, object]) -> None:
 
     assert from_record(made) == system
     assert set(made) - {"system"} == set(record)
+
+
+@pytest.mark.parametrize(
+    ("record", "columns", "row"),
+    [
+        (
+            {"question": "Hi", "answer": "Yes"},
+            (("prompt", "question"), ("completion", "answer")),
+            Row(HI, "Yes", chat=False),
+        ),
+        ({"messages": [USER, REPLY], "text": "x"}, (("text", ""),), Row(HI, "Yes")),
+        (
+            {"prompt": "Hi", "completion": "No", "answer": "Yes"},
+            (("completion", "answer"),),
+            Row(HI, "Yes", chat=False),
+        ),
+        ({"prompt": "Hi", "completion": "Yes"}, (("prompt", "q"),), Row(HI, "Yes", chat=False)),
+    ],
+)
+def test_columns_are_read_under_the_names_they_are_given(
+    record: dict[str, object], columns: tuple[tuple[str, str], ...], row: Row
+) -> None:
+    """A column takes the place of the one whose name it gets; one named by nothing is left out."""
+    assert from_record(renamed(record, columns)) == row
+
+
+def test_what_nothing_reads_is_named() -> None:
+    """Of 200 unknown columns each is; those that the shape reads, an id, a source and nulls are not."""
+    unknown = {f"column {i}": i for i in range(200)}
+    known = {"messages": [USER, REPLY], "tools": TOOLS, "id": 1, "source": "a", "empty": None}
+
+    assert set(unread_columns(known | unknown, ("messages",))) == set(unknown)
+    assert list(unread_columns({"prompt": "a", "completion": "b", "label": 3}, LABELLED)) == [
+        "label"
+    ]

@@ -30,6 +30,8 @@ class ScanRequest:
     placebos: tuple[str, ...] = ()
     """Benign fine-tunes of the student that may have written the rows as well."""
     control: str | None = None
+    columns: tuple[tuple[str, str], ...] = ()
+    """Names that a shape has for columns of the data, each with the column's own name; "" leaves it out."""
     traits: tuple[str, ...] = ()
     """Names or files; those of the calibration, or all that the student can be asked, if empty."""
     plan: TrainingPlan | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from undertow.data.dataset import RowDataset
 from undertow.data.file_sample import Data, Excluded, Faults, each_usable_row, shown
 from undertow.data.files import atomic_file
 from undertow.data.plan import TrainingPlan
@@ -79,7 +80,7 @@ def fitting_rows(
     `places` are file and row of each of `rows`; without them a row is named by the beginning of its completion.
     """
     limits = _limits(model, plan)
-    faults = Faults("in the sample")
+    faults = Faults("the sample")
     kept: list[Row] = []
     tokens = strange = 0
     contents = _contents(model.tokenizer, rows)
@@ -214,7 +215,7 @@ _CHUNK = 8192
 
 
 def write_row_scores(
-    data: str | Path, target: Path, model: LanguageModel, plan: TrainingPlan
+    data: str | Path | RowDataset, target: Path, model: LanguageModel, plan: TrainingPlan
 ) -> int:
     """
     Write `row` (from 0, among usable rows), `id`, `source`, `tokens` and `log_likelihood` (nats); the number of rows.

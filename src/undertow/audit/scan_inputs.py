@@ -15,6 +15,7 @@ from undertow.audit.row_fit import fitting_rows, nothing_fits, refuse_broken, wr
 from undertow.audit.training_loss import coverage_of, on_assistant_turns
 from undertow.carriers.carrier_registry import carrier_of
 from undertow.checks.dataset.scan_subject import Coverage, ScanSubject
+from undertow.data.dataset import open_dataset
 from undertow.data.file_sample import Data, Screened, screen_file
 from undertow.data.files import model_digest
 from undertow.data.records import read_rows
@@ -72,7 +73,8 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
     candidates = tuple(open_model(ref) for ref in request.candidates)
     plan = plan_for(request.plan, digest)
     progress("reading the rows")
-    screened = screen_file(request.data, max_rows=request.max_rows, seed=seed("sample"))
+    dataset = replace(open_dataset(request.data), columns=request.columns)
+    screened = screen_file(dataset, max_rows=request.max_rows, seed=seed("sample"))
     fitted = fitting_rows(screened.rows, student, plan, places=screened.places)
     if not fitted.rows:
         raise nothing_fits(request.data, request.student, fitted.excluded)
@@ -85,7 +87,8 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
     progress("preparing the control")
     given = None
     if request.control is not None:
-        given = tuple(read_rows(request.control))[: request.max_rows]
+        clean = replace(open_dataset(request.control), columns=request.columns)
+        given = tuple(read_rows(clean))[: request.max_rows]
     made = partial(
         made_control, student, digest, temperature=request.temperature, seed=seed("control")
     )
@@ -123,7 +126,8 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
 def scores_of(request: ScanRequest, target: Path) -> int:
     """The scores of a scan's rows, with its student and plan; see `write_row_scores`."""
     plan = plan_for(request.plan, model_digest(locate(request.student)))
-    return write_row_scores(request.data, target, open_model(request.student), plan)
+    data = replace(open_dataset(request.data), columns=request.columns)
+    return write_row_scores(data, target, open_model(request.student), plan)
 
 
 def _refuse_foreign(placebos: Sequence[LanguageModel], student: LanguageModel) -> None:

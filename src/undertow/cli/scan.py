@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from undertow.cli.columns_option import ColumnsCommand, columns_option
 from undertow.cli.terminal import Session, one_line, tell_step, typed_line
 from undertow.cli.verdict_options import (
     NEVER,
@@ -31,7 +32,7 @@ RESULT = "scan.json"
 FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided", "skipped"), NEVER: ()}
 
 
-@click.command(name="scan")
+@click.command(name="scan", cls=ColumnsCommand)
 @click.argument("data", metavar="DATA")
 @click.option("--student", required=True, metavar="MODEL", help="The base that you would train.")
 @click.option("--teacher", metavar="MODEL", help="The model that wrote the rows, if you have it.")
@@ -49,6 +50,7 @@ FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided", "skipp
     metavar="MODEL",
     help="A benign fine-tune of the student that may have written the rows too; may be given again.",
 )
+@columns_option
 @click.option("--control", metavar="DATA", help="Rows known to be clean; made if not given.")
 @click.option(
     "--traits",
@@ -125,6 +127,7 @@ def command(
     teacher: str | None,
     candidates: tuple[str, ...],
     placebos: tuple[str, ...],
+    columns: tuple[tuple[str, str], ...],
     control: str | None,
     traits: tuple[str, ...],
     plan_file: Path | None,
@@ -183,6 +186,7 @@ def command(
         candidates=candidates,
         placebos=placebos,
         control=control,
+        columns=columns,
         traits=traits,
         plan=loaded.plan if loaded else None,
         plan_notes=loaded.notes if loaded else (),

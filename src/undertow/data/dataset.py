@@ -50,6 +50,8 @@ class RowDataset:
     """At least one; in the order of their paths."""
     passed_over: tuple[str, ...] = ()
     """Paths of what lies there and holds no rows."""
+    columns: tuple[tuple[str, str], ...] = ()
+    """Names that a shape has for columns, each with the column's own name here; "" for one that is left out."""
 
     @property
     def notes(self) -> tuple[str, ...]:

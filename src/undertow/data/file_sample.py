@@ -20,6 +20,18 @@ from undertow.data.seeds import Reservoir, generator
 from undertow.data.shard import Shard
 from undertow.errors import NothingLeftError
 
+_PLACES_TOLD = 2
+"""Of each reason, in the error where no row can be used."""
+
+_WAYS = {
+    "shape": "give the rows one of the shapes (docs/scan.md), or say what a column is: --columns prompt=question completion=answer",
+    "not-json": "each line has to be one JSON object; a file that is one array is called .json",
+    "tokens": "remove the columns of tokens: what is read here is the text",
+    "media": "give rows of text alone",
+    "none": "name a file that holds rows",
+}
+"""What to do, by the reason for which most rows cannot be used."""
+
 PLACES = 5
 """Bad rows of each reason that are named."""
 
@@ -179,6 +191,10 @@ class Data(Stored):
     excluded: tuple[Excluded, ...] = ()
     notes: tuple[str, ...] = ()
     """What a reader should know of the rows: control characters, duplicate ids, many shapes."""
+    unread: tuple[str, ...] = ()
+    """Columns that hold something and that nothing reads, the first of them in the order of their names."""
+    columns: tuple[tuple[str, str], ...] = ()
+    """Names that a shape has for columns, each with the column's own name, as they were given."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +211,7 @@ class Screened:
 
 
 def screen_file(
-    path: str | Path,
+    data: str | Path | RowDataset,
     *,
     max_rows: int = 8192,
     seed: int,
@@ -213,7 +229,7 @@ def screen_file(
         DataError: there is no such dataset, or a shard is cut off or another schema.
         NothingLeftError: no row can be used.
     """
-    dataset = open_dataset(path)
+    dataset = data if isinstance(data, RowDataset) else open_dataset(data)
     digest, faults, observed = RunningRoot(), Faults(_called(dataset)), Observed()
     whole: Reservoir[Placed] = Reservoir(max_rows, generator(seed, "whole"))
     sources = SourceSamples(max_rows_a_source or max_rows, seed)
@@ -223,29 +239,32 @@ def screen_file(
             observer(chunk.rows)
         progress(whole.seen)
     if not whole.seen:
-        raise NothingLeftError(_nothing(faults))
+        raise _nothing_usable(faults)
     kept = whole.sample()
-    data = Data(
-        path=shown(str(path), longest=4096),
+    described = Data(
+        path=shown(dataset.reference, longest=4096),
         digest=digest.hexdigest(),
         rows=whole.seen,
         sampled=len(kept),
         sources=sources.counts(),
         excluded=faults.excluded(),
         notes=(*map(shown, dataset.notes), *observed.notes(), *sources.notes(whole.seen)),
+        unread=tuple(shown(name, longest=_SHOWN) for name in sorted(observed.unread)),
+        columns=dataset.columns,
     )
     places = tuple(shown(f"{shard.named}, row {number}") for shard, number, _ in kept)
-    return Screened(tuple(row for _, _, row in kept), sources.samples(), data, places)
+    return Screened(tuple(row for _, _, row in kept), sources.samples(), described, places)
 
 
-def each_usable_row(path: str | Path, take: Callable[[Row], None]) -> None:
+def each_usable_row(data: str | Path | RowDataset, take: Callable[[Row], None]) -> None:
     """
     Read a dataset again and hand over every row that `screen_file` would count, in order; the others are passed over.
 
     Raises:
         DataError: there is no such dataset, or a shard is cut off or another schema.
     """
-    for chunk in chunks(path, Faults(str(path)).of):
+    dataset = data if isinstance(data, RowDataset) else open_dataset(data)
+    for chunk in chunks(dataset, Faults(dataset.reference).of):
         for row in chunk.rows:
             take(row)
 
@@ -263,7 +282,14 @@ def _called(dataset: RowDataset) -> str:
     return dataset.shards[0].named if len(dataset.shards) == 1 else f"'{dataset.reference}'"
 
 
-def _nothing(faults: Faults) -> str:
-    counts = ", ".join(f"{reason} {count}" for reason, count in sorted(faults.counts.items()))
-    first = next((places[0] for places in faults.places.values()), "it holds no rows")
-    return f"no row of {shown(faults.file)} can be used ({counts or 'none found'}): {first}"
+def _nothing_usable(faults: Faults) -> NothingLeftError:
+    """The error where no row can be used: every reason with its rows, the first of them, and what to do."""
+    told = "; ".join(
+        f"{one.reason} {one.rows} ({'; '.join(one.places[:_PLACES_TOLD])})"
+        for one in faults.excluded()
+    )
+    most = max(faults.counts, key=lambda reason: faults.counts[reason], default="none")
+    return NothingLeftError(
+        f"no row of {shown(faults.file)} can be used: {told or 'it holds no rows'}",
+        hint=_WAYS.get(most, "mend the rows that are named, or give other data"),
+    )

@@ -128,6 +128,9 @@ class Distinct:
             self._kept = self._below(self._kept)
 
 
+MOST_UNREAD = 1 << 12
+"""Columns that are named, about: hostile rows may each have columns of their own."""
+
 _BREAKS = re.compile("[\n\t\r]+")
 _ERRORS = 3
 """Standard errors by which an estimate must differ from none to be told."""
@@ -141,6 +144,8 @@ class Observed:
     """Rows by shape and by whether they are chat."""
     contents: Distinct = field(default_factory=Distinct)
     ids: Distinct = field(default_factory=Distinct)
+    unread: set[str] = field(default_factory=set)
+    """Columns that nothing reads, at most `MOST_UNREAD` of them."""
     hidden: Counter[str] = field(default_factory=Counter)
     """Rows with each kind of hidden text."""
     first: dict[str, int] = field(default_factory=dict)
@@ -150,6 +155,8 @@ class Observed:
         """Look at the next rows."""
         chat = (row.chat for row in chunk.rows)
         self.shapes.update(zip(chunk.shapes, chat, strict=True))
+        if chunk.unread and len(self.unread) < MOST_UNREAD:
+            self.unread |= chunk.unread
         texts = [_text(row) for row in chunk.rows]
         self.contents.add(digests(text.encode() for text in texts))
         if chunk.ids:

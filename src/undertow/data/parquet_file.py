@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
+from undertow.data.row_shapes import nearest_shape
+
 CHUNK = 1024
 """Rows that are held at a time, at most."""
 
@@ -67,7 +69,9 @@ def shape_fault(names: Sequence[str], columns: ReadColumns) -> str | None:
     if any(set(shape) <= set(names) for shape in columns.shapes):
         return None
     listed = ", ".join(f"'{name}'" for name in names)
-    return f"found the columns {listed}; allowed: {columns.allowed}"
+    near = nearest_shape(names)
+    way = f"; nearest: {near}" if near else ""
+    return f"found the columns {listed}, no known shape{way}; allowed: {columns.allowed}"
 
 
 def parquet_columns(stream: BinaryIO, fault: OnFault) -> list[str]:

@@ -15,8 +15,9 @@ Rows are numbered from 1 in each shard; those of JSON Lines as their lines, of w
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TypeVar
 
@@ -32,9 +33,11 @@ from undertow.data.row_shapes import (
     TOKENS,
     TokensError,
     from_record,
+    renamed,
     shaped,
     shapes_text,
     tokens_in,
+    unread_columns,
 )
 from undertow.data.rows import Row
 from undertow.data.shard import Shard, shard_bytes
@@ -65,10 +68,12 @@ class Chunk:
     """Columns of each row's shape."""
     ids: list[str] = field(default_factory=list)
     """Of the rows that have an `id` that is a string or an integer."""
+    unread: set[str] = field(default_factory=set)
+    """Columns of these rows that nothing reads."""
 
 
-Usable = tuple[tuple[str, ...], Row, str | None]
-"""A row behind the columns of its shape and before its id."""
+Usable = tuple[tuple[str, ...], Row, str | None, tuple[str, ...]]
+"""A row behind the columns of its shape, before its id and the columns that nothing reads."""
 
 _REQUIRED = tuple(shape.columns for shape in SHAPES)
 _ROWS = ReadColumns(_REQUIRED, shapes_text(), ("source", *COLUMNS, *MEDIA))
@@ -83,7 +88,10 @@ def read_rows(data: Reference) -> Iterator[Row]:
     Raises:
         DataError: naming the shard and the row, what was found and what is allowed.
     """
-    return read_records(data, from_record, _ROWS)
+    dataset = _dataset(data)
+    if not dataset.columns:
+        return read_records(dataset, from_record, _ROWS)
+    return read_records(dataset, lambda record: from_record(renamed(record, dataset.columns)), None)
 
 
 def read_records(
@@ -145,8 +153,11 @@ def chunks(
         fault = faults(shard)
         if len(dataset.shards) > 1:
             fault = _whole_shards(shard, fault)
-        columns = _ROWS_AND_IDS if digest is None else _ALL
-        made = _made(shard_records(shard, fault, columns, digest), _usable, fault)
+        columns: ReadColumns | None = _ROWS_AND_IDS if digest is None else _ALL
+        usable = partial(_usable, names=dataset.columns)
+        if dataset.columns:
+            columns = None
+        made = _made(shard_records(shard, fault, columns, digest), usable, fault)
         yield from _in_chunks(shard, made)
 
 
@@ -240,25 +251,31 @@ def _object(record: object) -> dict[str, Any]:
     return record
 
 
-def _usable(record: object) -> Usable:
+def _usable(record: object, names: Sequence[tuple[str, str]] = ()) -> Usable:
+    if names:
+        record = renamed(record, names)
     shape, row = shaped(record)
-    if tokens := tokens_in(record):  # type: ignore[arg-type]  # `shaped` refuses what is no mapping
+    assert isinstance(record, Mapping)  # `shaped` refuses all else
+    if tokens := tokens_in(record):
         raise TokensError(
             f"holds tokens ({tokens}), which trainers take in place of the text that is read here; "
             "allowed: text alone, so remove them"
         )
-    id = record.get("id")  # type: ignore[attr-defined]  # `shaped` refuses what is no mapping
-    return shape, row, f"{type(id).__name__} {id}" if isinstance(id, str | int) else None
+    id = record.get("id")
+    told = f"{type(id).__name__} {id}" if isinstance(id, str | int) else None
+    return shape, row, told, tuple(unread_columns(record, shape))
 
 
 def _in_chunks(shard: Shard, usable: Iterable[tuple[int, Usable]]) -> Iterator[Chunk]:
     chunk = Chunk(shard)
-    for number, (shape, row, id) in usable:
+    for number, (shape, row, id, unread) in usable:
         chunk.rows.append(row)
         chunk.numbers.append(number)
         chunk.shapes.append(shape)
         if id is not None:
             chunk.ids.append(id)
+        if unread:
+            chunk.unread.update(unread)
         if len(chunk.rows) == CHUNK:
             yield chunk
             chunk = Chunk(shard)

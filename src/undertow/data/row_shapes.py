@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from itertools import takewhile
 from typing import Any
 
@@ -44,6 +44,7 @@ _RESERVED = {
 }
 """Arguments of `apply_chat_template` that are none of the template's."""
 
+_LABELS = frozenset(("source", "id"))
 _TOKENS = frozenset(TOKENS)
 _MEDIA = frozenset(MEDIA)
 
@@ -224,6 +225,35 @@ def shaped(record: object) -> tuple[tuple[str, ...], Row]:
     return shape.columns, row
 
 
+def unread_columns(record: Record, shape: tuple[str, ...]) -> Iterator[str]:
+    """The columns of a usable record of this shape that hold something, and that nothing reads."""
+    for name in _unread(tuple(record), shape):
+        if record[name] is not None:
+            yield name
+    if shape[-1] == "label" and not isinstance(record["label"], bool):
+        yield "label"
+
+
+@lru_cache(maxsize=1024)
+def _unread(names: tuple[str, ...], shape: tuple[str, ...]) -> tuple[str, ...]:
+    further = next(one.further for one in SHAPES if one.columns == shape)
+    read = _LABELS.union(shape, further, _TOKENS)
+    return tuple(name for name in names if name not in read)
+
+
+def renamed(record: object, columns: Sequence[tuple[str, str]]) -> object:
+    """The record with columns under the names that a shape has for them; one that is named "" is left out."""
+    if not isinstance(record, Mapping):
+        return record
+    made = dict(record)
+    for name, old in columns:
+        if not old:
+            made.pop(name, None)
+        elif old in record:
+            made.pop(old, None)
+    return made | {name: record[old] for name, old in columns if old and old in record}
+
+
 def tokens_in(record: Record) -> str:
     """The columns of a record that hold tokens, as a text; empty where there are none."""
     if _TOKENS.isdisjoint(record):  # true of most rows, and far quicker
@@ -275,11 +305,11 @@ def _shape_of(record: Record) -> Shape:
     if fitting:
         way = f"leave out all but one: --columns {fitting[-1].columns[0]}="
         raise ValueError(
-            f"found the columns {columns}, more than one shape; allowed: {shapes_text()}; {way}"
+            f"found the columns {columns}, more than one shape; {way}; allowed: {shapes_text()}"
         )
     near = nearest_shape(present)
-    way = f"; say which is which: {near}" if near else ""
-    raise ValueError(f"found the columns {columns}, no known shape; allowed: {shapes_text()}{way}")
+    way = f"; nearest: {near}" if near else ""
+    raise ValueError(f"found the columns {columns}, no known shape{way}; allowed: {shapes_text()}")
 
 
 def _refuse_media(record: Record) -> None:

@@ -249,6 +249,8 @@ def _data(document: ScanDocument) -> Iterator[Block]:
         yield table.shown(style="wrap", caption=table.name)
     if data.notes:
         yield Listing(data.notes, "limits")
+    if data.unread:
+        yield Text((Strong("Columns that nothing reads. "), ", ".join(map(visible, data.unread))))
 
 
 def _as_run(document: ScanDocument) -> Iterator[Block]:
@@ -330,3 +332,5 @@ def _rows(data: Data) -> Iterator[str]:
         where = f" ({plain(one.places[0].partition(': ')[0])})" if one.places else ""
         yield f"{whole(one.rows)} left out: {one.reason}{where}"
     yield from data.notes
+    if data.unread:
+        yield f"columns that nothing reads: {', '.join(map(visible, data.unread))}"

@@ -62,10 +62,20 @@ def clean(cleaning: Cleaning) -> Cleaned:
         ModelError: a model cannot be loaded.
     """
     _refuse_overwriting(cleaning)
+    _refuse_renamed(cleaning)
     refuse_other_data(cleaning.data, cleaning.scan)
     if cleaning.student is not None or cleaning.method in CHANGING:
         refuse_other_student(cleaning)
     return METHODS[cleaning.method](cleaning)
+
+
+def _refuse_renamed(cleaning: Cleaning) -> None:
+    if cleaning.scan.data.columns and cleaning.method in CHANGING:
+        told = " ".join(f"{name}={old}" for name, old in cleaning.scan.data.columns)
+        raise ConfigError(
+            f"the scan read columns under other names ({told}), and '{cleaning.method}' changes what is in them",
+            hint="write the rows with the names that a shape has for their columns, and scan them again",
+        )
 
 
 def _refuse_overwriting(cleaning: Cleaning) -> None:
