@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from undertow.data.plan import TrainingPlan, plan_digest, plan_notes
+from undertow.data.plan import TrainingPlan, packed, plan_digest, plan_notes
 
 
 def test_a_key_that_came_later_leaves_the_digest_of_older_plans():
@@ -12,7 +12,10 @@ def test_a_key_that_came_later_leaves_the_digest_of_older_plans():
     assert plan_digest(TrainingPlan()).startswith("81b1ecbb490493c8")
 
 
-@pytest.mark.parametrize("change", [{"loss": "all"}, {"wrap": "chat"}, {"rank": 4}])
+@pytest.mark.parametrize(
+    "change",
+    [{"loss": "all"}, {"wrap": "chat"}, {"rank": 4}, {"packing": True, "max_length": 512}],
+)
 def test_what_moves_a_weight_changes_the_digest(change):
     """A plan with another loss, wrap or rank has another digest."""
     assert plan_digest(TrainingPlan(**change)) != plan_digest(TrainingPlan())
@@ -55,7 +58,7 @@ def test_what_is_of_adapters_is_refused_of_a_full_plan(change):
     [
         ({"quantization": "4bit"}, "base in 4 bits"),
         ({"method": "full"}, "trains all weights"),
-        ({"packing": True}, "does not change what is scored"),
+        ({"packing": True, "max_length": 512}, "does not change what is scored"),
     ],
 )
 def test_what_a_rehearsal_does_otherwise_is_said(change, told):
@@ -78,3 +81,28 @@ def test_a_number_is_finite(key):
     """TOML can write infinity, which no training has."""
     with pytest.raises(ValueError, match="finite"):
         TrainingPlan(**{key: float("inf")})
+
+
+def test_a_packed_sequence_holds_the_rows_that_fill_it():
+    """Rows of 30 tokens: 17 fill 512, so that 4 sequences a step are 68 rows, and 680 rows are 10 steps."""
+    plan = TrainingPlan(packing=True, max_length=512, batch_size=4, micro_batch_size=2)
+    known = packed(plan, [20, 40, 30])
+
+    assert (known.packed_rows, known.rows_a_step, known.rows_a_pass) == (17, 68, 34)
+    assert (known.steps(680), plan.steps(680)) == (10, 170)
+    assert plan_digest(known) == plan_digest(plan)
+
+
+def test_what_does_not_pack_or_is_known_stays():
+    """A plan without packing, and one that says how many rows a sequence holds, are left alone."""
+    given = TrainingPlan(packing=True, max_length=512, packed_rows=3)
+
+    assert packed(given, [20, 40]) == given
+    assert packed(TrainingPlan(), [20, 40]) == TrainingPlan()
+
+
+@pytest.mark.parametrize("change", [{"packing": True}, {"packed_rows": 3}])
+def test_packing_needs_a_length(change):
+    """How many rows a sequence holds cannot be counted without one."""
+    with pytest.raises(ValueError, match="pack"):
+        TrainingPlan(**change)

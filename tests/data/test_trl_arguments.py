@@ -8,9 +8,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from undertow.data.plan import TrainingPlan, packed
 from undertow.data.plan_files import load_plan, translated
 from undertow.data.trl_arguments import TRL
 from undertow.errors import ConfigError
@@ -239,3 +241,15 @@ def test_what_cannot_be_rehearsed_is_refused_by_name(keys: dict[str, Any], told:
     assert refused.value.message.startswith("'f.yaml': ")
     assert "\n" not in refused.value.message
     assert "docs/plans.md" in refused.value.hint
+
+
+@pytest.mark.parametrize("longest", [40, 200])
+def test_packed_sequences_are_as_many_as_trl_packs(longest: int) -> None:
+    """On rows of mixed lengths, TRL's own packing makes as many sequences, to a tenth."""
+    datasets = pytest.importorskip("datasets")
+    lengths = np.random.default_rng(3).integers(5, longest, 600).tolist()
+    rows = datasets.Dataset.from_dict({"input_ids": [[1] * length for length in lengths]})
+    sequences = len(trl.pack_dataset(rows, seq_length=512, strategy="bfd"))
+    plan = packed(TrainingPlan(packing=True, max_length=512, batch_size=1), lengths)
+
+    assert plan.steps(len(lengths)) == pytest.approx(sequences, rel=0.1)

@@ -99,6 +99,23 @@ def test_learning_rates_are_the_schedules() -> None:
     assert 1 / remaining(plan, 1000, 250) == pytest.approx(7 / 16, rel=0.01)
 
 
+def test_no_reading_is_taken_before_the_plan_moves_a_weight() -> None:
+    """
+    Warm-up begins at a learning rate of 0: the first reading of a short plan waits for the step after it, and is finite.
+    """
+    run = rehearsal(48, PLAN.model_copy(update={"warmup_ratio": 0.1}))
+    found = run.advance()
+
+    assert (found.planned_steps, found.steps) == (3, (2,))
+    assert np.abs(found.moved).min() > 0
+    assert found.remaining[0] == pytest.approx(1.5)
+
+
+def test_a_plan_that_never_moves_has_nothing_left() -> None:
+    """One step of warm-up alone has a learning rate of 0."""
+    assert remaining(PLAN.model_copy(update={"warmup_steps": 1}), 1, 1) == 1
+
+
 def test_surprise_is_nothing_for_the_bases_own_rows() -> None:
     """
     Within sampling error of 0 for rows that the base sampled; far above it for numbers by lot.

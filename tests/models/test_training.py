@@ -18,7 +18,7 @@ from undertow.models import adapters
 from undertow.models.chat import IGNORED, pad, training_order
 from undertow.models.language_model import LanguageModel, load, with_adapter
 from undertow.models.scoring import completion_logits, log_likelihoods, loss
-from undertow.models.training import fine_tune
+from undertow.models.training import fine_tune, training_rows
 from undertow.models.training_sequences import encode_rows
 
 PLAN = TrainingPlan(rank=8, alpha=64, learning_rate=2e-2, batch_size=8, epochs=8)
@@ -145,6 +145,17 @@ def test_every_row_is_in_an_epoch() -> None:
 
     assert sorted(first) == lengths
     assert first != training_order(lengths, 8, np.random.default_rng(1))
+
+
+def test_a_step_of_a_plan_that_packs_is_the_rows_of_its_sequences() -> None:
+    """Two sequences of three rows a step, one a pass: twelve rows are two steps."""
+    plan = TrainingPlan(
+        packing=True, max_length=64, packed_rows=3, batch_size=2, micro_batch_size=1
+    )
+    steps = list(training_rows([5] * 12, plan, np.random.default_rng(0), plan.steps(12)))
+
+    assert [[len(part) for part in parts] for parts in steps] == [[3, 3], [3, 3]]
+    assert sorted(row for parts in steps for part in parts for row in part) == list(range(12))
 
 
 def test_unusable_plans_are_named(model_folder: Path) -> None:

@@ -27,7 +27,7 @@ from undertow.checks.tuned.diff_subject import (
     kept,
 )
 from undertow.data.files import model_digest
-from undertow.data.plan import TrainingPlan, plan_notes
+from undertow.data.plan import TrainingPlan, packed, plan_notes
 from undertow.data.records import read_rows
 from undertow.data.seeds import derive, generator
 from undertow.errors import ConfigError, ModelError, NothingLeftError, UndertowError
@@ -182,6 +182,7 @@ def control_students(
     if not rows:
         raise NothingLeftError(f"no row of '{data}' fits the base '{base.ref}'")
     encoded = encode_rows(base.tokenizer, rows, plan.policy)
+    plan = packed(plan, [len(row) for row in encoded])
     total = plan.steps(len(encoded))
     readings: list[ModelReading] = []
     for start in range(0, count, TOGETHER):

@@ -18,13 +18,15 @@ from undertow.checks.dataset.scan_subject import Coverage, ScanSubject
 from undertow.data.dataset import open_dataset
 from undertow.data.file_sample import Data, Screened, screen_file
 from undertow.data.files import model_digest
+from undertow.data.plan import packed
 from undertow.data.records import read_rows
 from undertow.data.row_records import write_rows
-from undertow.data.rows import Row, row_id
+from undertow.data.rows import Row, has_pairs, row_id
 from undertow.data.seeds import derive, generator
 from undertow.errors import ModelError
 from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import own_answers
+from undertow.models.training_sequences import encode_rows
 from undertow.results.scan_document import ALL, source_subject
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait
@@ -79,6 +81,9 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
     if not fitted.rows:
         raise nothing_fits(request.data, request.student, fitted.excluded)
     refuse_broken(student, fitted.rows)
+    if plan.packing and not has_pairs(fitted.rows):
+        encoded = encode_rows(student.tokenizer, fitted.rows, plan.policy)
+        plan = packed(plan, [len(row) for row in encoded])
     # The sample's share that does not fit is that of the file, which all cannot be encoded for.
     planned = max(1, round(screened.data.rows * len(fitted.rows) / len(screened.rows)))
     context = request.system_prompt or None

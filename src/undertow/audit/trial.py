@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from undertow.data.closed import Stored
-from undertow.data.plan import TrainingPlan
+from undertow.data.plan import TrainingPlan, packed
 from undertow.data.seeds import derive, generator
 from undertow.engines.engine import Engine, map_kept
 from undertow.influence import prediction
@@ -77,7 +77,7 @@ class TryMember:
             rehearsal = Rehearsal(
                 model,
                 [encoded[i] for i in chosen],
-                self.ground.experiment.student,
+                packed(self.ground.experiment.student, [len(row) for row in encoded]),
                 probes,
                 derive(sample.seed, "rehearsal"),
                 planned_rows=len(encoded),

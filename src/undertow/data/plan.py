@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -19,7 +20,7 @@ from pydantic import (
 
 from undertow.data.closed import Closed
 
-_LENGTH = ("epochs", "max_steps", "micro_batch_size", "max_length", "packing", "quantization")
+_LENGTH = ("epochs", "max_steps", "micro_batch_size", "max_length", "packed_rows", "quantization")
 """What a plan's digest leaves out: how long it is (a table says which lengths it covers), and what moves no weight here."""
 
 _LATER = (
@@ -34,6 +35,7 @@ _LATER = (
     "adam_epsilon",
     "warmup_ratio",
     "packing",
+    "packed_rows",
     "modules_to_save",
     "schedule_arguments",
 )
@@ -123,7 +125,12 @@ class TrainingPlan(Closed):
     max_length: int | None = Field(default=None, ge=2)
     """Rows longer than this many tokens are refused, never cut silently."""
     packing: bool = False
-    """Whether the planned training packs rows into sequences; each row is scored alone all the same."""
+    """
+    Whether the planned training packs rows into sequences of `max_length`, of which `batch_size` are a step; each row is
+    scored alone all the same.
+    """
+    packed_rows: int | None = Field(default=None, ge=1)
+    """Rows that a packed sequence holds; measured on the rows if not given."""
 
     @model_validator(mode="after")
     def _micro_divides(self) -> TrainingPlan:
@@ -139,6 +146,14 @@ class TrainingPlan(Closed):
             raise ValueError(
                 f"warmup_steps {self.warmup_steps} and warmup_ratio {self.warmup_ratio} exclude each other"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _packs_into_a_length(self) -> TrainingPlan:
+        if self.packing and self.max_length is None:
+            raise ValueError("packing needs max_length, the length of a packed sequence")
+        if self.packed_rows and not self.packing:
+            raise ValueError(f"packed_rows {self.packed_rows} needs packing = true")
         return self
 
     @model_validator(mode="after")
@@ -173,11 +188,33 @@ class TrainingPlan(Closed):
         """Which tokens of a row are in its loss."""
         return LossPolicy(self.loss, self.wrap)
 
+    @property
+    def rows_a_step(self) -> int:
+        """Rows that a step of the optimiser is taken on."""
+        return self.batch_size * (self.packed_rows or 1)
+
+    @property
+    def rows_a_pass(self) -> int:
+        """Rows of a forward pass."""
+        return (self.micro_batch_size or self.batch_size) * (self.packed_rows or 1)
+
     def steps(self, rows: int) -> int:
         """Optimiser steps on `rows` rows."""
-        an_epoch = max(1, rows // self.batch_size)  # an incomplete batch is left out
+        an_epoch = max(1, rows // self.rows_a_step)  # an incomplete batch is left out
         total = max(1, round(an_epoch * self.epochs))
         return min(total, self.max_steps) if self.max_steps else total
+
+
+def packed(plan: TrainingPlan, tokens: Sequence[int]) -> TrainingPlan:
+    """
+    A plan that packs, with the number of rows of so many tokens each that fill a sequence.
+
+    Best-fit packing leaves next to nothing empty, so that it is what their tokens allow.
+    """
+    if not plan.packing or plan.packed_rows or not plan.max_length or not sum(tokens):
+        return plan
+    held = max(1, int(plan.max_length * len(tokens) / sum(tokens)))
+    return plan.model_copy(update={"packed_rows": held})
 
 
 def plan_notes(plan: TrainingPlan) -> list[str]:
@@ -194,10 +231,10 @@ def plan_notes(plan: TrainingPlan) -> list[str]:
             "orders of their own."
         )
     if plan.packing:
+        held = plan.packed_rows or 1
         notes.append(
-            "The plan packs rows into sequences. Packing does not change what is scored: each row stands alone. Steps "
-            f"were counted as {plan.batch_size} rows each; a packed one holds more, so that there are fewer of them, and "
-            "the training may move less than is said here."
+            f"The plan packs rows into sequences of {plan.max_length} tokens. Packing does not change what is scored: each "
+            f"row stands alone. A step was counted as {plan.rows_a_step} rows, {held} a sequence."
         )
     return notes
 

@@ -86,7 +86,8 @@ class Rehearsal:
         """
         self.model, self.plan, self.probes = model, plan, probes
         self.total = plan.steps(planned_rows or len(rows))
-        self.last = rehearsal_steps(self.total)
+        self._first = first_moving_step(plan, self.total)
+        self.last = max(self._first, rehearsal_steps(self.total))
         count = adapters or adapters_for(plan, self.last)
         self._base = probes.read(model)
         some = rows[:SURPRISE_ROWS]
@@ -98,7 +99,7 @@ class Rehearsal:
         """Go on to the next stage and read everything; the network is as it was afterwards."""
         stage = len(self._read) + 1
         done = self._read[-1][0] if self._read else 0
-        steps = max(done, 1, round(self.last * stage / STAGES))
+        steps = max(done, self._first, round(self.last * stage / STAGES))
         self._runs.advance(steps - done)
         seen = self.probes.read_runs(self._runs)
         readings = (
@@ -142,9 +143,20 @@ def adapters_for(plan: TrainingPlan, steps: int) -> int:
 
 
 def remaining(plan: TrainingPlan, total: int, steps: int) -> float:
-    """The plan's summed learning rate over that of its first `steps` steps."""
+    """The plan's summed learning rate over that of its first `steps` steps; 1 where it is zero from end to end."""
     rates = learning_rates(plan, total)
-    return float(rates.sum() / rates[: max(1, steps)].sum())
+    taken = rates[: max(1, steps)].sum()
+    return float(rates.sum() / taken) if taken else 1.0
+
+
+def first_moving_step(plan: TrainingPlan, total: int) -> int:
+    """
+    The first of the plan's steps, from 1, that moves a weight: warm-up begins at a learning rate of 0.
+
+    A reading before it would show nothing, whatever the rows are.
+    """
+    moving = np.flatnonzero(learning_rates(plan, total))
+    return int(moving[0]) + 1 if moving.size else 1
 
 
 @functools.lru_cache(maxsize=64)
@@ -229,7 +241,7 @@ def rehearse_parts(
     for first in range(0, len(parts), together):
         some = parts[first : first + together]
         runs = rehearsing(model, some, plan, total, seed, first=first)
-        runs.advance(rehearsal_steps(total))
+        runs.advance(max(first_moving_step(plan, total), rehearsal_steps(total)))
         for index in range(len(some)):
             with runs.only(index) as student:
                 read_at_end.append(read(student))

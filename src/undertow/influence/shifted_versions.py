@@ -152,6 +152,8 @@ def adapter_plan(plan: TrainingPlan) -> TrainingPlan:
             "micro_batch_size": micro if micro and batch % micro == 0 else None,
             "warmup_steps": 0,
             "warmup_ratio": 0.0,
+            "packing": False,
+            "packed_rows": None,
             "modules_to_save": (),
             "epochs": EPOCHS,
             "max_steps": None,

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.carriers.carrier_registry import carrier as carrier_named
+from undertow.data.plan import packed
 from undertow.data.rows import Row, conversation
 from undertow.data.seeds import derive, generator
 from undertow.filters import apply, banned_content, carrier_format
@@ -153,7 +154,7 @@ def students(
     """
     Train students by the whole plan, each with an adapter and an order of its own, and probe them.
     """
-    plan = ground.experiment.student
+    plan = packed(ground.experiment.student, [len(row) for row in rows])
     before = probes.read(model).margins
     total = plan.steps(len(rows))
     seeds = [derive(seed, "adapter", k) for k in range(count)]

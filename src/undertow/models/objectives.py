@@ -227,7 +227,7 @@ def _streams_kept() -> Iterator[None]:
 
 
 def _arguments(plan: TrainingPlan, steps: int, model: LanguageModel) -> dict[str, Any]:
-    micro = plan.micro_batch_size or plan.batch_size
+    micro = plan.rows_a_pass
     return {
         "optim": plan.optimizer,
         "learning_rate": plan.learning_rate,
@@ -242,7 +242,7 @@ def _arguments(plan: TrainingPlan, steps: int, model: LanguageModel) -> dict[str
         "max_grad_norm": plan.max_grad_norm or 0.0,
         "max_steps": steps,
         "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": plan.batch_size // micro,
+        "gradient_accumulation_steps": plan.rows_a_step // micro,
         "max_length": plan.max_length or model.context,
         "include_num_input_tokens_seen": "all",
         "gradient_checkpointing": False,

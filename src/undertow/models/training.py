@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from undertow.data.plan import TrainingPlan
+from undertow.data.plan import TrainingPlan, packed
 from undertow.errors import ConfigError, DataError, UndertowError, UnknownNameError
 from undertow.models.chat import IGNORED, Batch, Encoded, pad, training_order
 from undertow.models.language_model import LanguageModel
@@ -67,6 +67,7 @@ def fine_tune(
         DataError: a row is longer than the plan's or the model's limit.
         UndertowError: the loss is not finite.
     """
+    plan = packed(plan, [len(row) for row in rows])
     total = plan.steps(len(rows))
     run = TrainingRun(model, rows, plan, generator, total, loss=loss, intervention=intervention)
     started = time.perf_counter()
@@ -238,14 +239,14 @@ def training_rows(
     lengths: Sequence[int], plan: TrainingPlan, generator: np.random.Generator, total: int
 ) -> Iterator[list[list[int]]]:
     """Which rows each micro-batch of each of `total` steps holds."""
-    micro = plan.micro_batch_size or plan.batch_size
+    size, micro = plan.rows_a_step, plan.rows_a_pass
     made = 0
     while made < total:
-        order = training_order(lengths, plan.batch_size, generator)
+        order = training_order(lengths, size, generator)
         # The last, incomplete batch of an epoch is dropped unless it is all there is.
-        end = len(order) - len(order) % plan.batch_size or len(order)
-        for start in range(0, end, plan.batch_size):
-            chosen = order[start : start + plan.batch_size]
+        end = len(order) - len(order) % size or len(order)
+        for start in range(0, end, size):
+            chosen = order[start : start + size]
             yield [chosen[i : i + micro] for i in range(0, len(chosen), micro)]
             made += 1
             if made == total:
