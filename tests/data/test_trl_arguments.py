@@ -229,6 +229,8 @@ def test_a_schedule_has_its_arguments() -> None:
         ({"per_device_train_batch_size": 1.5}, "no such number"),
         ({"per_device_train_batch_size": 1e300}, "at most 1000000000"),
         ({"learning_rate": 10**400}, "it is no number"),
+        ({"load_in_4bit": True}, "trained with an adapter; allowed: use_peft: true"),
+        ({"num_generations": 8}, "this objective is not rehearsed"),
         ({"packing": "yes"}, "allowed: true, false"),
         ({"learning_rat": 1e-4}, "unknown key 'learning_rat' of TRL.*did you mean 'learning_rate'"),
     ],

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from undertow.data import training_arguments as hf
-from undertow.data.trainer_keys import Keys, Refused, Trainer, words
+from undertow.data.trainer_keys import Keys, Refused, Trainer, refusing, words
 
 ADAPTER = words("""
     load_in_4bit load_in_8bit lora_alpha lora_dropout lora_modules_to_save lora_r lora_target_modules use_dora use_peft use_rslora
@@ -33,22 +33,27 @@ _RATES = {"SFT": 2e-5, "DPO": 1e-6, "KTO": 1e-6}
 """Learning rates of a file that has none."""
 
 _IGNORED = words("""
-    activation_offloading attn_implementation bnb_4bit_quant_storage bnb_4bit_quant_type columns dataset_batch_size
+    activation_offloading attn_implementation bnb_4bit_quant_storage benchmarks bnb_4bit_quant_type callbacks columns dataset_batch_size
     dataset_config dataset_configs dataset_mixer dataset_mixture dataset_name dataset_num_proc dataset_split
     dataset_splits dataset_streaming dataset_test_split dataset_text_field dataset_train_split datasets
-    discopop_tau dtype env eval_packing f_alpha_divergence_coef gradient_checkpointing_use_reentrant
+    discopop_tau dtype env eval_packing f_alpha_divergence_coef gradient_checkpointing_use_reentrant hub_model_revision
     ignore_bias_buffers lora_task_type model_adapter_name model_code_revision model_init_kwargs model_name_or_path
-    model_revision pad_to_multiple_of pad_token padding_free precompute_ref_batch_size precompute_ref_log_probs
+    model_revision overwrite_hub_revision pad_to_multiple_of pad_token padding_free precompute_ref_batch_size precompute_ref_log_probs
     preprocessing_num_workers ref_model_mixup_alpha ref_model_sync_steps shuffle_dataset streaming test_split_size
-    text_column tokenizer_name_or_path torch_dtype trust_remote_code use_bnb_nested_quant wandb_entity wandb_project
+    text_column tokenizer_name_or_path torch_dtype trust_remote_code use_flash_attention_2 use_bnb_nested_quant wandb_entity wandb_project
     """)
 
 _REFUSED = {
+    **refusing(
+        "this objective is not rehearsed",
+        "generation_batch_size num_generations reward_funcs reward_model_path reward_weights use_vllm",
+    ),
+    **refusing("put the system turn into the rows", "auto_insert_empty_system_msg system_prompt"),
     "chat_template": Refused(
-        "rows are written with the template of the student's tokenizer: save it there"
+        "rows are written with the template of the student's tokenizer: save it there, then take the key out"
     ),
     "chat_template_path": Refused(
-        "rows are written with the template of the student's tokenizer: save it there"
+        "rows are written with the template of the student's tokenizer: save it there, then take the key out"
     ),
     "dataset_kwargs": Refused("rows that the trainer does not prepare are not rehearsed"),
     "desirable_weight": Refused("rows of KTO with weights are not rehearsed", (1.0,)),
@@ -73,6 +78,7 @@ _REFUSED = {
 }
 
 _NOTED = {
+    "dataset_prompt_column": "the rows' prompts are in this column: --columns prompt=NAME says so",
     "eos_token": "rows end with the end token of the student's tokenizer, which should be this one",
     "max_prompt_length": "prompts are not cut here",
     "max_completion_length": "completions are not cut here",
@@ -130,6 +136,11 @@ def trainer_kind(keys: Keys) -> str:
 
 def _adapter(keys: Keys, kind: str) -> dict[str, Any]:
     if not keys.flag("use_peft"):
+        for key in ("load_in_4bit", "load_in_8bit"):
+            if keys.flag(key):
+                keys.refuse(
+                    key, "a base in few bits is trained with an adapter", ["use_peft: true"]
+                )
         of_adapters = sorted(ADAPTER & {key for key in keys.values if keys.has(key)})
         keys.unused.update(of_adapters)
         if not keys.has("use_peft"):
