@@ -179,9 +179,17 @@ def test_descriptions_in_json_beside_rows_are_passed_over(tmp_path: Path) -> Non
         "stats.json",
         "sums.sha256",
     ]
-    write(tmp_path, stats__json=json_lines(ROWS))
+    write(tmp_path, stats__json=json_lines(ROWS[:1]))
     with pytest.raises(DataError, match="mixes formats"):
         open_dataset(tmp_path)
+
+
+def test_descriptions_among_json_are_passed_over(tmp_path: Path) -> None:
+    """What a scan leaves in a folder of arrays is no shard of it; a shard of one row is."""
+    write(tmp_path, a__json=json.dumps(ROWS).encode(), b__json=json_lines(ROWS[:1]))
+    write(tmp_path, scan__json=b'{\n "schema": "undertow.scan/1"\n}\n')
+
+    assert len(list(read_objects(tmp_path))) == len(ROWS) + 1
 
 
 def test_a_folder_of_anything_else_holds_no_rows(tmp_path: Path) -> None:

@@ -83,6 +83,23 @@ def test_changed_rows_are_found_in_any_packing(tmp_path: Path) -> None:
     assert "rowMerkle" in document.conclusion
 
 
+def test_a_split_on_the_hub_is_attested_by_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no file here: its bundle lies in the working directory, and other rows are other content."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("datasets.load_dataset", lambda *names, **more: iter(RECORDS))
+    document = attested("org/name:small@train", dataset("org/name:small@train"), tmp_path)
+
+    assert document.verdict == "verified", document.conclusion
+    assert (tmp_path / "org-name-small@train.intoto.jsonl").is_file()
+    monkeypatch.setattr("datasets.load_dataset", lambda *names, **more: iter(RECORDS[1:]))
+    trust = read_trust(Scene(tmp_path / "scene").trust_file(), now=NOW)
+    again = verify(VerifyRequest("org/name:small@train"), trust, NOW)
+    assert again.verdict == "refused"
+    assert "other content" in again.conclusion
+
+
 def test_names_of_shards_are_bound(tmp_path: Path) -> None:
     """A pattern's digest changes with a shard's name, and links in it are refused."""
     (tmp_path / "a.jsonl").write_bytes(json_lines(RECORDS[:4]))

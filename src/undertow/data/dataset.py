@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from undertow.data.remote_files import RemoteFiles, is_url, splits_of
+from undertow.data.row_shapes import SHAPES
 from undertow.data.shard import ALLOWED, HUB, STANDARD_INPUT, Shard, format_of
 from undertow.errors import DataError
 
@@ -30,8 +31,8 @@ _ABOUT = {
 }
 """JSON that describes a dataset."""
 
-_PEEK = 1 << 16
-_NAMED = 3
+_PEEK = 1 << 20
+_NAMED = 12
 _SPLIT_WORDS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
@@ -69,7 +70,9 @@ class RowDataset:
             )
             made.append(f"all splits are read: {counts}; one of them: {self.reference}@train")
         if self.passed_over:
-            made.append(f"passed over, since they hold no rows: {listed(self.passed_over)}")
+            top = self.reference.rpartition("@")[0] or self.reference
+            below = [path.removeprefix(top.rstrip("/") + "/") for path in self.passed_over]
+            made.append(f"passed over, since they hold no rows: {listed(below)}")
         return tuple(made)
 
 
@@ -164,10 +167,9 @@ def _gathered(reference: str, paths: Sequence[str], files: _Files, *, below: int
             others.append(path)
         else:
             shards.append(Shard(path, *kind, split=_split_named(path[below:])))
-    if len({shard.format for shard in shards}) > 1:
-        documents = [s for s in shards if s.format == "json" and _one_document(s, files)]
-        shards = [shard for shard in shards if shard not in documents]
-        others = sorted([*others, *(shard.path for shard in documents)])
+    documents = [shard.path for shard in shards if _describes(shard, files)]
+    shards = [shard for shard in shards if shard.path not in documents]
+    others = sorted([*others, *documents])
     if not shards:
         what = f"only {listed(others)}" if others else "no file"
         raise NoRowsError(
@@ -200,19 +202,19 @@ def _refuse_mixed(reference: str, shards: Sequence[Shard]) -> None:
     )
 
 
-def _one_document(shard: Shard, files: _Files) -> bool:
-    """Whether a `.json` file is one object, as descriptions are, and neither an array nor JSON Lines."""
-    if shard.compression is not None:
+def _describes(shard: Shard, files: _Files) -> bool:
+    """Whether a `.json` file is one object that is no row, as descriptions are, and neither an array nor JSON Lines."""
+    if shard.format != "json" or shard.compression is not None:
         return False
     head = files.head(shard.path, _PEEK).lstrip(b"\xef\xbb\xbf \t\r\n")
-    if not head.startswith(b"{"):
-        return False
     first, newline, rest = head.partition(b"\n")
+    if not head.startswith(b"{") or (not newline and len(head) > _PEEK // 2):
+        return False
     try:
-        json.loads(first)
+        record = json.loads(first)
     except (ValueError, RecursionError):
-        return True
-    return not (newline and rest.strip())
+        return True  # it goes on over several lines
+    return not rest.strip() and not any(set(shape.columns) <= set(record) for shape in SHAPES)
 
 
 def _saved(folder: str, names: Sequence[str], files: _Files) -> RowDataset | None:

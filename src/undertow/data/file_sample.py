@@ -248,7 +248,11 @@ def screen_file(
         sampled=len(kept),
         sources=sources.counts(),
         excluded=faults.excluded(),
-        notes=(*map(shown, dataset.notes), *observed.notes(), *sources.notes(whole.seen)),
+        notes=(
+            *(shown(note, longest=4096) for note in dataset.notes),
+            *observed.notes(),
+            *sources.notes(whole.seen),
+        ),
         unread=tuple(shown(name, longest=_SHOWN) for name in sorted(observed.unread)),
         columns=dataset.columns,
     )

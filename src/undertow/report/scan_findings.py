@@ -41,6 +41,7 @@ def scan_findings(document: ScanDocument) -> FindingLog:
             "schema": document.schema_,
             "verdict": document.verdict,
             "student": visible(document.student),
+            "rowsDigest": document.data.digest,
             "seed": document.seed,
             "calibrated": table.found,
             "falseAlarms": table.false_alarms if table.found else None,
@@ -52,7 +53,6 @@ def scan_findings(document: ScanDocument) -> FindingLog:
         notices=tuple(notices),
         succeeded=not failures(document.checks) and not broken and document.verdict != "error",
         file=document.data.path,
-        digest=document.data.digest,
     )
 
 

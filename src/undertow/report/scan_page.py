@@ -265,7 +265,7 @@ def _facts(document: ScanDocument) -> dict[str, str]:
     """What was screened, for whom, and what it cost."""
     return {
         "data": document.data.path,
-        "data, SHA-256": plain(document.data.digest),
+        "data, SHA-256 over its rows": plain(document.data.digest),
         "student": document.student,
         "student, digest": plain(document.student_digest),
         "teacher": plain(document.teacher),

@@ -215,3 +215,13 @@ def test_bad_rows_are_named(tmp_path: Path) -> None:
         data.write_text(f'{{"prompt": "a", "completion": "b"}}\n{line}\n')
         with pytest.raises(DataError, match=r"rows\.jsonl"):
             clean(Cleaning(data, tmp_path / "out.jsonl", "deduplicate", scan_of(data)))
+
+
+def test_shards_are_never_what_is_written(tmp_path: Path) -> None:
+    """An output that would replace a shard, or lie among them and change the dataset, is refused."""
+    (tmp_path / "data").mkdir()
+    shard = written(tmp_path / "data" / "a.jsonl", ROWS)
+    for output, message in [(shard, "would overwrite"), (shard.with_name("b.jsonl"), "lies in")]:
+        with pytest.raises(ConfigError, match=message):
+            clean(Cleaning(str(tmp_path / "data"), output, "deduplicate", scan_of(shard)))
+    assert len(list((tmp_path / "data").iterdir())) == 1

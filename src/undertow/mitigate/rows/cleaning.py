@@ -87,6 +87,12 @@ def _refuse_overwriting(cleaning: Cleaning) -> None:
                 f"'{cleaning.output}' would overwrite what it is made from",
                 hint="name another file to write to",
             )
+    for data in sources:
+        if Path(data).is_dir() and cleaning.output.resolve().is_relative_to(Path(data).resolve()):
+            raise ConfigError(
+                f"'{cleaning.output}' lies in '{data}', which it is made from and would change",
+                hint="name a file outside of it",
+            )
 
 
 @dataclass(frozen=True)
