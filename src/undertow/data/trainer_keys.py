@@ -254,7 +254,7 @@ class Keys:
         rows = micro * accumulation
         if devices is None:
             self.notes.append(
-                f"the file does not say how many devices train: 1 is taken, {rows} rows a step; with N of them, "
+                f"the file does not say how many devices train: 1 is taken, {rows} rows (or packed sequences) a step; with N of them, "
                 "multiply the accumulation by N in a copy of the file"
             )
         return {"batch_size": rows * (devices or 1), "micro_batch_size": micro}
