@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from bench.rows.adapter_kinds import MERGED, MERGED_WHOLE, NOT_MERGED, adapted, merged, opened
 from tests.models.adapted_bases import KINDS, AdaptedBases
 from undertow.errors import ModelError
+from undertow.models.checkpoint import open_checkpoint
 from undertow.models.language_model import load
 from undertow.models.model_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from undertow.models.saved_adapter import saved_adapter
@@ -213,6 +215,7 @@ def test_added_tokens_come_with_the_adapters_tokenizer(
         ({"peft_type": None}, "None, which peft"),
         ({"use_novel": True}, "sets 'use_novel' to True"),
         ({"task_type": "SEQ_CLS"}, "for the task SEQ_CLS"),
+        ({"megatron_config": {"x": 1}, "megatron_core": "antigravity"}, "Megatron"),
     ],
 )
 def test_what_peft_would_pass_over_is_refused(
@@ -223,6 +226,30 @@ def test_what_peft_would_pass_over_is_refused(
 
     with pytest.raises(ModelError, match=words):
         saved_adapter(folder, "base")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"rank_pattern": {"(": 3}},
+        {"target_modules": "("},
+        {"r": "x"},
+        {"r": 0},
+        {"alpha_pattern": 3},
+    ],
+)
+@pytest.mark.parametrize("opens", [load, open_checkpoint])
+def test_settings_that_no_adapter_can_have_are_refused(
+    settings: dict[str, Any],
+    opens: Callable[[str], Any],
+    adapted_bases: AdaptedBases,
+    tmp_path: Path,
+) -> None:
+    """Broken patterns, ranks and types end in an error of undertow's, whatever peft raises for them."""
+    folder = with_settings(adapted_bases.adapter("LoRA"), tmp_path / "a", **settings)
+
+    with pytest.raises(ModelError, match=str(folder)):
+        opens(f"{adapted_bases.base()}+{folder}")
 
 
 def test_a_setting_of_a_newer_peft_that_is_off_does_no_harm(

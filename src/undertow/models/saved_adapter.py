@@ -35,13 +35,16 @@ _OTHER_KINDS = "give the base alone, or an adapter whose kind changes weights: L
 _APART_FROM_WEIGHTS = ("LILY", "POLY", "SHADOW", "XLORA")
 """Kinds that peft has no merge for; for prompts and prefixes its configurations say so themselves."""
 
-_FAULTS = (
+FAULTS = (
     RuntimeError,  # shapes that do not fit, and what peft has not implemented
     ValueError,
     LookupError,
+    ArithmeticError,
     TypeError,
     AttributeError,
     OSError,
+    ImportError,
+    re.error,
     SafetensorError,
 )
 """What peft raises for an adapter that it cannot put on or merge."""
@@ -76,8 +79,8 @@ class SavedAdapter:
         names = [_short(name) for name in (self.declared_base, given)]
         if all(names) and names[0] not in names[1] and names[1] not in names[0]:
             logger.warning(
-                "the adapter in '%s' says that its base is '%s'; given is '%s', and only their names could be compared",
-                self.folder,
+                "the adapter in %r says that its base is %r; given is %r, and only their names could be compared",
+                str(self.folder),
                 self.declared_base,
                 given,
             )
@@ -171,6 +174,12 @@ def _config(folder: Path, stored: dict[str, Any]) -> Any:
             f"does not know; it knows {', '.join(sorted(known))}",
             hint="pip install --upgrade peft",
         )
+    if stored.get("megatron_config"):
+        # peft would import whatever module the file names.
+        raise ModelError(
+            f"the adapter in '{folder}' is for Megatron's layers ('megatron_config'), which undertow does not load",
+            hint="save it from a network of transformers",
+        )
     fields = {*made.__dataclass_fields__, "peft_version", "auto_mapping"}
     # peft would pass over them with a warning, and merge another change than was trained.
     unknown = sorted(name for name, value in stored.items() if value and name not in fields)
@@ -183,7 +192,7 @@ def _config(folder: Path, stored: dict[str, Any]) -> Any:
     try:
         with quiet_peft():
             return made.from_pretrained(str(folder))
-    except _FAULTS as error:
+    except FAULTS as error:
         raise ModelError(
             f"{ADAPTER_CONFIG} in '{folder}' cannot be used: {first_line(error)}"
         ) from error
@@ -211,7 +220,7 @@ def put_on(network: Any, adapter: SavedAdapter, base: str, *, hollow: bool = Fal
             loaded = wrapped.load_adapter(
                 str(adapter.folder), "default", torch_device=where, low_cpu_mem_usage=hollow
             )
-    except _FAULTS as error:
+    except FAULTS as error:
         raise _misfit(adapter, base, first_line(error)) from error
     # What peft saves twice, or keeps for all layers in one place, is there under its other name.
     missing = [name for name in loaded.missing_keys if "vblora_vector_bank" not in name]
@@ -241,7 +250,7 @@ def merge(network: Any, adapter: SavedAdapter, base: str) -> Any:
         _untie(wrapped.get_base_model())
         with quiet_peft():
             merged = wrapped.merge_and_unload().eval()
-    except _FAULTS as error:
+    except FAULTS as error:
         raise ModelError(
             f"the adapter in '{adapter.folder}' is of the kind {adapter.kind}, which peft cannot run or merge on "
             f"'{base}': {first_line(error)}",

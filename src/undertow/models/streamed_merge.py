@@ -14,6 +14,7 @@ from torch import nn
 
 from undertow.errors import ModelError
 from undertow.models.saved_adapter import (
+    FAULTS,
     SavedAdapter,
     adapted_embeddings,
     embedding_names,
@@ -95,13 +96,24 @@ class StreamedMerge:
     """Whether the head, which shared the embeddings' matrix, has its own after the merge."""
 
     def tensor(self, name: str, read: Read) -> torch.Tensor:
-        """One weight after the merge, in float32."""
+        """
+        One weight after the merge, in float32.
+
+        Raises:
+            ModelError: peft cannot merge the layer.
+        """
         holder, place, rest = self._holder(name)
         if holder is not None:
             stem = name.removesuffix(rest)
             layer = self._filled(holder, lambda own: self._read(stem + own, read))
-            with quiet_peft():
-                return _unloaded(layer).get_parameter(rest).detach().float()
+            try:
+                with quiet_peft():
+                    return _unloaded(layer).get_parameter(rest).detach().float()
+            except FAULTS as error:
+                raise ModelError(
+                    f"peft cannot merge the adapter into '{name}': {first_line(error)}",
+                    hint="train or download the adapter again; its settings cannot be what it was trained with",
+                ) from error
         weight = self._plain.get(place)
         if weight is None or self._is_hollow(weight):
             return self._read(name, read)
