@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable
 
 from bench.figures import Figure, write
-from bench.rows import adapters, reading, sequences
+from bench.rows import adapters, reading, sequences, turns
 
 PARTS: dict[str, Callable[[], list[Figure]]] = {
     "sequences": sequences.figures,
     "adapters": adapters.figures,
     "reading": reading.figures,
+    "turns": turns.figures,
 }
 
 
