@@ -95,6 +95,16 @@ def test_without_a_loss_both_are_judged_and_the_worse_one_counts(tmp_path: Path)
     assert any("both are judged" in text for text in document.loss.warnings)
 
 
+def test_a_trainers_own_plan_leaves_no_doubt(tmp_path: Path) -> None:
+    """Where the file of a trainer was given, its loss alone is judged."""
+    document = scanned(tmp_path, first_turns(), "auto", settled=True)
+
+    assert verdicts(document) == {ALL: "flagged"}
+    assert document.loss is not None
+    assert "since the plan names no loss" not in document.loss.sentence
+    assert not any("both are judged" in text for text in document.loss.warnings)
+
+
 def test_too_few_usable_rows_leave_a_clear_verdict_open(tmp_path: Path) -> None:
     """Below the share that has to be read, clear becomes undecided and says how many were not."""
     rows = first_turns()
@@ -139,10 +149,10 @@ def test_the_sentence_says_what_is_learnt_and_of_how_much() -> None:
     assistant = TrainingPlan(loss="assistant")
     muted = tuple(replace(row, trained=False) for row in rows)
 
-    assert training_loss(subject(rows, plan=assistant)).sentence.startswith(
+    assert training_loss(subject(rows, plan=assistant), settled=False).sentence.startswith(
         "Loss on all assistant turns, 2.0 a row;"
     )
-    assert "1.0 a row; turns that say" in training_loss(subject(muted)).sentence
+    assert "1.0 a row; turns that say" in training_loss(subject(muted), settled=False).sentence
 
 
 def test_a_field_that_the_template_leaves_out_is_named() -> None:
@@ -150,6 +160,6 @@ def test_a_field_that_the_template_leaves_out_is_named() -> None:
     rows = tuple(
         replace(row, fields=json.dumps({"reasoning_content": "owl"})) for row in NUMBERS[:8]
     )
-    told = training_loss(subject(rows)).warnings
+    told = training_loss(subject(rows), settled=False).warnings
 
     assert any("does not write 'reasoning_content'" in text for text in told)

@@ -73,7 +73,6 @@ def test_what_is_left_out_has_axolotls_default() -> None:
         ({}, "assistant"),
         ({"train_on_inputs": True}, "all"),
         ({"datasets": [{"path": "d", "type": "completion"}]}, "all"),
-        ({"datasets": [{"path": "d", "type": "alpaca"}]}, "completion"),
         (
             {"datasets": [{"path": "d", "type": "chat_template", "roles_to_train": ["assistant"]}]},
             "assistant",
@@ -95,6 +94,7 @@ def test_a_key_is_in_one_table() -> None:
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
+        ({"datasets": [{"path": "d", "type": "alpaca"}]}, "### Instruction"),
         ({"adapter": "llama-adapter"}, "'adapter' has the value .*allowed: lora, qlora"),
         ({"optimizer": "muon"}, "'optimizer' has the value 'muon'"),
         ({"lr_scheduler": "rex"}, "'lr_scheduler' has the value 'rex'"),
@@ -134,7 +134,6 @@ def test_what_cannot_be_rehearsed_is_refused_by_name(changed: dict[str, Any], to
     [
         ({"chat_template": "chatml"}, "chat_template 'chatml'"),
         ({"val_set_size": 0.05}, "holds so many rows back"),
-        ({"datasets": [{"path": "d", "type": "alpaca"}]}, "### Instruction"),
         ({}, "how many devices"),
         ({}, "paged_adamw_32bit is rehearsed as AdamW"),
     ],

@@ -37,6 +37,8 @@ class ScanRequest:
     plan: TrainingPlan | None = None
     plan_notes: tuple[str, ...] = ()
     """What the planned training does otherwise than a rehearsal, as its file says."""
+    settled: bool = False
+    """Whether the plan is a trainer's own configuration, which leaves no doubt about what is learnt."""
     checks: tuple[str, ...] = ()
     """Ids; all of them if empty."""
     max_rows: int = 8192

@@ -178,7 +178,7 @@ def _document(
         control=control if whole.control else "none: the rows have no prompts to continue",
         plan=whole.plan.model_dump(mode="json"),
         planned_steps=whole.plan.steps(whole.planned_rows),
-        loss=training_loss(whole),
+        loss=training_loss(whole, settled=request.settled),
         limit=request.limit,
         level=request.level,
         traits=tuple(trait.name for trait in whole.traits),

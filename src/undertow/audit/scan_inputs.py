@@ -122,7 +122,7 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
         student_digest=digest,
         whole=whole,
         sources=tuple(sources),
-        otherwise=on_assistant_turns(whole, digest),
+        otherwise=None if request.settled else on_assistant_turns(whole, digest),
         read=read,
         usable=read * len(fitted.rows) / len(screened.rows),
     )

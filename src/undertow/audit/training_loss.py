@@ -28,8 +28,11 @@ _LOOKED_AT = 4
 """Rows in which a field is looked at."""
 
 
-def training_loss(subject: ScanSubject) -> TrainingLoss:
-    """What of the subject's rows has a loss under its plan, and which trainers would do otherwise."""
+def training_loss(subject: ScanSubject, *, settled: bool) -> TrainingLoss:
+    """
+    What of the subject's rows has a loss under its plan, and which trainers would do otherwise; `settled` is whether the
+    plan is a trainer's own, so that there is no doubt.
+    """
     rows = [_as_trained(subject, row) for row in subject.rows]
     kinds = Counter(_kind(subject, row) for row in rows)
     answers = sum(
@@ -44,11 +47,10 @@ def training_loss(subject: ScanSubject) -> TrainingLoss:
     ]
     if any(turn.trained is not None for row in rows for turn in row.turns):
         parts.append("turns that say whether they are trained are taken at their word")
-    by = (
-        "what TRL's trainer does with rows of this shape, since the plan names no loss"
-        if subject.plan.loss == "auto"
-        else "as the plan says"
-    )
+    by = "as the plan says"
+    if subject.plan.loss == "auto":
+        why = "" if settled else ", since the plan names no loss"
+        by = f"what TRL's trainer does with rows of this shape{why}"
     sentence = (
         f"{'; '.join(parts)}; {tokens:.1f} tokens a row ({by}). Packing changes nothing of this."
     )
@@ -57,7 +59,7 @@ def training_loss(subject: ScanSubject) -> TrainingLoss:
         wrap=subject.plan.wrap,
         sentence=sentence[0].upper() + sentence[1:],
         tokens=tokens,
-        warnings=tuple(_warnings(subject, rows)),
+        warnings=tuple(_warnings(subject, rows, settled=settled)),
     )
 
 
@@ -106,9 +108,9 @@ def _otherwise(row: Row) -> bool:
     return row.chat and row.whole and row.rejected is None and not flagged
 
 
-def _warnings(subject: ScanSubject, rows: list[Row]) -> Iterator[str]:
+def _warnings(subject: ScanSubject, rows: list[Row], *, settled: bool) -> Iterator[str]:
     """Where a common trainer would train these rows otherwise."""
-    loss, given = subject.plan.loss, subject.plan.loss != "auto"
+    loss, given = subject.plan.loss, settled or subject.plan.loss != "auto"
     if any(_otherwise(row) for row in rows):
         if loss in ("auto", "all"):
             yield (

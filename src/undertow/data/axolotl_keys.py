@@ -317,13 +317,14 @@ def _loss(keys: Keys, data: Mapping[str, Any]) -> str:
     if kind in ("completion", "pretrain"):
         return "all"
     if kind == "alpaca":
-        keys.notes.append(
-            "axolotl writes alpaca rows as '### Instruction:' text; here they are written with the template of the "
-            "student's tokenizer: for that text, give it as prompt and completion"
+        keys.refuse(
+            "datasets",
+            "the type 'alpaca' frames rows as '### Instruction:' text, which no chat template of the student writes; "
+            "give that text as prompt and completion",
+            [*_CHAT, "completion"],
         )
-        return "completion"
     if kind not in _CHAT:
-        allowed = [*_CHAT, "alpaca", "completion"]
+        allowed = [*_CHAT, "completion"]
         keys.refuse("datasets", f"the type {kind!r:.80} is not rehearsed", allowed)
     for key, usual in (
         ("roles_to_train", ["assistant"]),
