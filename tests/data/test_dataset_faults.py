@@ -120,6 +120,19 @@ def test_a_file_that_is_cut_off_is_named_with_its_row(name: str, tmp_path: Path)
         assert caught.value.hint
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, lambda content: gzip.compress(content, 0)])
+def test_every_row_before_a_cut_of_gzip_is_counted(
+    pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    """Also in a small file: without its last bytes, which only say how long it was, all rows were there."""
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(pack(json_lines(ROWS))[:-8])
+
+    with pytest.raises(DataError, match="row 401: the file is cut off or damaged") as caught:
+        list(read_objects(path))
+    assert "what comes behind row 400" in caught.value.message
+
+
 @pytest.mark.parametrize("name", CUT)
 def test_a_file_that_lost_its_last_byte_is_cut_off(name: str, tmp_path: Path) -> None:
     """Also where all rows could still be read, but for the index of an Arrow file, which is not needed."""

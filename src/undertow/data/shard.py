@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import sys
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -37,7 +39,7 @@ ALLOWED = (
 _OURS = (".intoto.jsonl", ".ledger.jsonl")
 """What attestations leave beside data."""
 
-UNPACKED = 1 << 12
+UNPACKED = 1 << 14
 """Bytes that are unpacked at a time: what stands before a cut is read up to here before it."""
 
 
@@ -110,9 +112,24 @@ def damage(shard: Shard, rows: int, why: object) -> DataError:
     )
 
 
+class _Gunzipped:
+    """What gzip packed, given as far as it goes: what stands before a cut comes out whole."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._file = gzip.GzipFile(fileobj=stream, mode="rb")
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            return self._file.read1(size)
+        except (EOFError, zlib.error) as error:
+            raise OSError(str(error)) from error
+
+
 def _unpacked(stream: BinaryIO, compression: str | None) -> BinaryIO:
     if compression is None:
         return stream
+    if compression == "gzip":
+        return cast(BinaryIO, _Gunzipped(stream))
     import pyarrow
 
     raw: Any = pyarrow.CompressedInputStream(pyarrow.PythonFile(stream, mode="r"), compression)
