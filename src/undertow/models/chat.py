@@ -199,9 +199,16 @@ def template_refusals(messages: Sequence[Message]) -> Iterator[None]:
         ) from error
 
 
-def token_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of texts as they stand, without what a tokenizer would add to them."""
+def token_ids(tokenizer: Any, texts: Sequence[str], *, special: bool = False) -> list[list[int]]:
+    """Token ids of texts as they stand; `special` adds what the tokenizer adds to any text."""
     if not texts:
         return []
-    encoded: list[list[int]] = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-    return encoded
+    if not getattr(tokenizer, "is_fast", False):
+        encoded: list[list[int]] = tokenizer(list(texts), add_special_tokens=special)["input_ids"]
+        return encoded
+    # transformers asks for the place of each token too, which takes a third of the time.
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    made = backend.encode_batch_fast(list(texts), add_special_tokens=special)
+    return [one.ids for one in made]
