@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable
 
 from bench.figures import Figure, write
-from bench.rows import adapters, reading, sequences, turns
+from bench.rows import adapters, columns, reading, sequences, turns
 
 PARTS: dict[str, Callable[[], list[Figure]]] = {
     "sequences": sequences.figures,
+    "columns": columns.figures,
     "adapters": adapters.figures,
     "reading": reading.figures,
     "turns": turns.figures,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bench.rows.columns import Changes, judge_template
 from bench.rows.generated_records import SHAPES, records
 from bench.rows.sequences import compared, policies, read_sequences
 from bench.rows.template_tokenizers import template_texts, template_tokenizer
@@ -65,3 +66,14 @@ def test_arguments_of_the_trainer_are_not_the_templates(templates: dict[str, str
     assert len(empty) > len(bare)
     with pytest.raises(ValueError, match="add_generation_prompt"):
         from_record({"messages": turns, "chat_template_kwargs": {"add_generation_prompt": True}})
+
+
+@pytest.mark.parametrize("name", ["gptoss", "qwen3"])
+def test_no_change_of_what_a_template_renders_is_lost(templates: dict[str, str], name: str) -> None:
+    """Another value of a field, an argument or a tool that the template writes gives other ids, or a refusal."""
+    changes = Changes()
+
+    judge_template(changes, name, templates[name])
+
+    assert changes.read > 20
+    assert not changes.same

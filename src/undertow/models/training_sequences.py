@@ -175,7 +175,8 @@ def _by_turns(tokenizer: Any, row: Row, trained: Sequence[int]) -> _Sequence:
 
 def _span(tokenizer: Any, row: Row, text: str, index: int) -> Span:
     """What a turn adds to the conversation, without the header that is there before the model answers."""
-    answer = row.turns[index].role == "assistant"
+    turn = row.turns[index]
+    answer = turn.role == "assistant"
     start = 0
     if index or answer:
         before = _rendered(tokenizer, row, index, answer=answer)
@@ -188,6 +189,8 @@ def _span(tokenizer: Any, row: Row, text: str, index: int) -> Span:
             "cannot be found in the conversation",
             hint='use a template with {% generation %} marks, or loss = "last" or "all" in the plan',
         )
+    if turn.trained and not answer:  # its words alone, as in axolotl
+        start = max(start, text.find(turn.content.strip(), start, end))
     return start, end
 
 
