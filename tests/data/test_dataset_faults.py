@@ -13,7 +13,7 @@ import pytest
 from pyarrow import ipc, parquet
 
 from tests.data.packings import arrow, json_lines, table, zstd
-from undertow.data.dataset import NoRowsError, open_dataset
+from undertow.data.dataset import NoRowsError, is_rows, open_dataset
 from undertow.data.file_sample import screen_file
 from undertow.data.records import read_objects
 from undertow.errors import DataError
@@ -211,6 +211,16 @@ def test_a_folder_of_anything_else_holds_no_rows(tmp_path: Path) -> None:
 
     with pytest.raises(NoRowsError, match=r"only '.*README.md', '.*rows.txt'"):
         open_dataset(tmp_path)
+
+
+def test_rows_are_told_from_models(tmp_path: Path) -> None:
+    """Where a reference may name either: a folder with a model's configuration is none of rows."""
+    write(tmp_path, train__jsonl=json_lines(ROWS))
+    data = (str(tmp_path), f"{tmp_path}/train.jsonl", f"{tmp_path}@train", f"{tmp_path}/*.jsonl")
+    assert all(map(is_rows, (*data, "memory://a/b")))
+
+    write(tmp_path, adapter_config__json=b"{}")
+    assert not any(map(is_rows, (str(tmp_path), f"base+{tmp_path}", "org/name", "world:owlet-b")))
 
 
 def test_hidden_folders_are_not_looked_into(tmp_path: Path) -> None:

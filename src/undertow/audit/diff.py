@@ -26,6 +26,7 @@ from undertow.checks.tuned.diff_subject import (
     keep,
     kept,
 )
+from undertow.data.dataset import is_rows, place_of
 from undertow.data.files import model_digest
 from undertow.data.plan import TrainingPlan, packed, plan_notes
 from undertow.data.records import read_rows
@@ -149,13 +150,13 @@ def _controls(
             path = shipped(digest, request.base) if ref == SHIPPED else Path(ref)
             readings += kept(path, digest, reader, untouched)
             made.append(how_made(path))
-        elif Path(ref).is_file():
+        elif is_rows(ref):
             plan = plan_for(request.plan, digest)
             progress(f"training {request.students} control students on {ref}")
             readings += control_students(
-                base, Path(ref), plan, reader, request.students, derive(request.seed, "controls")
+                base, ref, plan, reader, request.students, derive(request.seed, "controls")
             )
-            made.append(f"{request.students} students of {Path(ref).name}, {_training(plan)}")
+            made.append(f"{request.students} students of {place_of(ref).name}, {_training(plan)}")
         else:
             readings.append(_read(reader, base, ref, progress))
             made.append(ref)
@@ -167,7 +168,7 @@ def _controls(
 
 
 def control_students(
-    base: LanguageModel, data: Path, plan: TrainingPlan, reader: Reader, count: int, seed: int
+    base: LanguageModel, data: str | Path, plan: TrainingPlan, reader: Reader, count: int, seed: int
 ) -> list[ModelReading]:
     """
     So many students of the rows, each with an adapter and an order of its own, trained by the whole plan and read.
@@ -194,7 +195,7 @@ def control_students(
         for place, number in enumerate(numbers):
             with runs.only(place) as student:
                 readings.append(
-                    reader.read(student, f"control student {number + 1} of {data.name}")
+                    reader.read(student, f"control student {number + 1} of {place_of(data).name}")
                 )
     return readings
 

@@ -31,6 +31,7 @@ _ABOUT = {
 }
 """JSON that describes a dataset."""
 
+_OF_MODELS = ("config.json", "adapter_config.json")
 _PEEK = 1 << 20
 _NAMED = 12
 _SPLIT_WORDS = {
@@ -118,6 +119,25 @@ def open_dataset(reference: str | Path) -> RowDataset:
     if (hub := _named_on_hub(text)) is not None:
         return _on_hub(text, hub)
     raise DataError(f"no such file: '{text}'")
+
+
+def is_rows(reference: str) -> bool:
+    """
+    Whether what could be a model as well is a dataset: a file, a pattern, a URL, or a folder of rows without a model's
+    configuration. A name on the hub is taken for a model.
+
+    Raises:
+        DataError: the folder mixes formats, or links go round in a circle.
+    """
+    folder = reference if os.path.isdir(reference) else reference.rpartition("@")[0]
+    if not os.path.isdir(folder):
+        return os.path.isfile(reference) or is_url(reference) or glob.has_magic(reference)
+    if any(os.path.exists(os.path.join(folder, name)) for name in _OF_MODELS):
+        return False
+    try:
+        return bool(open_dataset(reference).shards)
+    except NoRowsError:
+        return False
 
 
 def place_of(reference: str | Path) -> Path:
