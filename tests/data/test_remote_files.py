@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +168,38 @@ def test_what_has_no_place_here_has_a_name_in_the_working_directory(tmp_path: Pa
     assert place_of("memory://a/rows.jsonl") == Path("memory-a-rows.jsonl")
     assert place_of(f"{tmp_path}@train") == Path(f"{tmp_path}@train")
     assert place_of("data/rows.jsonl") == Path("data/rows.jsonl")
+
+
+class Rows(BaseHTTPRequestHandler):
+    """Answers every question with the same rows."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(json_lines(RECORDS))))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(json_lines(RECORDS))
+
+    do_HEAD = do_GET
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+def test_a_file_behind_http_is_read_whatever_it_is_asked_with() -> None:
+    """A question mark is no pattern there, and what stands behind it no suffix."""
+    pytest.importorskip("aiohttp")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Rows) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/rows.jsonl?download=true"
+        assert [record for _, record in read_objects(url)] == RECORDS
+        server.shutdown()
+
+
+def test_a_server_that_says_nothing_is_one_line(impatient: None) -> None:
+    """It takes the connection and is silent."""
+    pytest.importorskip("aiohttp")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/rows.jsonl"
+        with pytest.raises(DataError, match=f"'{url}' did not answer in 0 s"):
+            list(read_objects(url))

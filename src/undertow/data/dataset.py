@@ -314,9 +314,10 @@ def _split(dataset: RowDataset, split: str) -> RowDataset:
 def _remote(url: str) -> RowDataset:
     files = RemoteFiles(url)
     before, at, split = url.rpartition("@")
-    if glob.has_magic(url.partition("://")[2]):
+    query = url.startswith(("http:", "https:")) and "?" in url
+    if not query and glob.has_magic(url.partition("://")[2]):
         return _gathered(url, files.matches(), files)
-    if format_of(url) is not None:
+    if query or format_of(url) is not None:
         return RowDataset(url, (_file(url),))
     if at and re.fullmatch(r"\w+", split) and not files.is_folder(url):
         return _split(_folder(before, RemoteFiles(before)), split)

@@ -58,7 +58,11 @@ def answered(place: str, ask: Callable[[], T], what: str = "") -> T:
         ) from error
     except FileNotFoundError as error:
         raise DataError(f"no such file: {what}") from error
-    except (OSError, ValueError, LookupError, RuntimeError, ImportError) as error:
+    except ImportError as error:
+        raise DataError(
+            f"cannot read {what}: {_first_line(error)}", hint="pip install 'undertow[data]'"
+        ) from error
+    except (OSError, ValueError, LookupError, RuntimeError) as error:
         raise DataError(
             f"cannot read {what}: {_first_line(error)}",
             hint="check the address and the network, or download the files and name their folder",

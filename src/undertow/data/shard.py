@@ -69,7 +69,7 @@ def format_of(path: str) -> tuple[str, str | None] | None:
     >>> format_of("data/rows.jsonl.gz"), format_of("rows.parquet"), format_of("README.md")
     (('jsonl', 'gzip'), ('parquet', None), None)
     """
-    name = PurePosixPath(path).name
+    name = PurePosixPath(path.partition("?")[0] if is_url(path) else path).name
     if name.endswith(_OURS):
         return None
     suffixes = PurePosixPath(name).suffixes[-2:]
