@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
 from bench.rows.columns import Changes, judge_template
@@ -53,6 +56,48 @@ def test_the_oracle_sees_another_mask(templates: dict[str, str]) -> None:
     told = [read_sequences(tokenizer, rows, policy) for policy in ("all", "assistant")]
 
     assert not any(a == b for a, b in zip(*told, strict=True))
+
+
+USER, OWL = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "owl"}
+CAT = {"role": "assistant", "content": "cat"}
+OWN_WAYS: list[tuple[str, dict[str, Any], str]] = [
+    ("messages", {"messages": [USER, OWL, USER]}, "undertow alone refuses"),
+    ("messages", {"messages": [USER, {**OWL, "content": " "}]}, "a completion without words"),
+    ("prompt, completion", {"prompt": [USER], "completion": [USER]}, "undertow alone refuses"),
+    (
+        "prompt, chosen, rejected",
+        {"prompt": [USER], "chosen": [OWL, USER, OWL], "rejected": [OWL, USER, CAT]},
+        "undertow alone refuses",
+    ),
+    (
+        "prompt, chosen, rejected",
+        {"prompt": "hi", "chosen": [USER, OWL], "rejected": [USER, CAT]},
+        "TRL alone refuses",
+    ),
+    (
+        "conversations",
+        {"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "owl"}]},
+        "other ids",
+    ),
+    ("conversations", {"conversations": [USER, OWL]}, "TRL alone refuses"),
+    ("messages", {"messages": json.dumps([USER, OWL])}, "TRL alone refuses"),
+    ("messages", {"messages": [USER, OWL], "chat_template_kwargs": None}, "TRL alone refuses"),
+    ("messages", {"messages": [USER, {**OWL, "weight": 1}]}, "other masks"),
+]
+"""Where undertow does not do what TRL does, as docs/scan.md says."""
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("shape", "record", "how"), OWN_WAYS)
+def test_undertow_goes_its_own_way_where_it_says_so(
+    templates: dict[str, str], shape: str, record: dict[str, Any], how: str
+) -> None:
+    """Rows that teach nothing are refused though TRL trains them; what people write is read though TRL fails."""
+    tokenizer = template_tokenizer("qwen3", templates["qwen3"])
+
+    found = compared(tokenizer, shape, "auto", [record])
+
+    assert [text[: len(how)] for text in (*found.differences, *found.ours)] == [how]
 
 
 def test_arguments_of_the_trainer_are_not_the_templates(templates: dict[str, str]) -> None:
