@@ -178,35 +178,65 @@ def policies(shape: str, every: bool = False) -> tuple[Loss, ...]:
 
 
 def figures() -> list[Figure]:
-    """All combinations, each in a figure, and what they come to."""
-    measured = [*_combinations()]
-    every = [one for _, one in measured]
-    trained = [figure for figure, one in measured if one.equal >= ROWS - 100 or one.differences]
-    ours = Counter(name for one in every for name in one.ours)
+    """All combinations, and a figure for each template."""
+    return [*summary([*_combinations()]), _no_prefix()]
+
+
+Measured = tuple[str, str, Compared]
+"""A template, a shape with a policy, and what came of them."""
+
+
+def summary(measured: Sequence[Measured]) -> list[Figure]:
+    """What all combinations come to, and each template's."""
+    every = [one for _, _, one in measured]
     wrong = [text for one in every for text in one.differences]
+    ours = [
+        f"{count} of {name}" for name, count in Counter(n for o in every for n in o.ours).items()
+    ]
     more = {"command": COMMAND}
     return [
         at_least(
-            "sequences: combinations that TRL trains", len(trained), 30, "combinations", **more
+            f"sequences: combinations of shape, policy and template with {ROWS:,} rows each",
+            sum(_rows(one) >= ROWS for one in every),
+            30,
+            "combinations",
+            note=f"{len(every)} with fewer rows among them",
+            **more,
         ),
         at_most(
-            "sequences: rows with other ids or masks than TRL's",
+            "sequences: rows with other ids or masks than TRL's, or refused by one side alone",
             len(wrong),
             0,
             "rows",
-            note=f"of {sum(one.equal for one in every) + len(wrong)}; {'; '.join(wrong[:2])[:600]}",
+            note=f"of {sum(map(_rows, every)):,}; {'; '.join(wrong[:2])[:600]}",
             **more,
         ),
         Figure(
-            "sequences: rows that undertow and TRL refuse",
+            "sequences: rows that both refuse, of those that were tried one by one",
             sum(one.refused for one in every),
             "rows",
-            note=f"beside these: {dict(ours)}",
+            note=f"where one side goes its own way: {'; '.join(ours)}",
             **more,
         ),
-        _no_prefix(),
-        *(figure for figure, _ in measured),
+        *(_template(name, measured) for name in dict.fromkeys(name for name, _, _ in measured)),
     ]
+
+
+def _rows(one: Compared) -> int:
+    return one.equal + len(one.differences) + one.refused + len(one.ours)
+
+
+def _template(name: str, measured: Sequence[Measured]) -> Figure:
+    mine = [(label, one) for template, label, one in measured if template == name]
+    rows = sum(one.equal + len(one.differences) for _, one in mine)
+    told = "; ".join(f"{label}: {one.equal}" for label, one in mine if name in CHIEF)
+    share = sum(one.equal for _, one in mine) / rows if rows else None
+    return Figure(
+        f"sequences: template {name}",
+        share,
+        "share of rows",
+        note=f"{rows} rows in {len(mine)} combinations{'. ' if told else ''}{told}",
+    )
 
 
 def _no_prefix() -> Figure:
@@ -235,7 +265,7 @@ def _diverges(tokenizer: Any, row: Record) -> bool:
     return prompt != list(whole["input_ids"])[: len(prompt)]
 
 
-def _combinations() -> Iterator[tuple[Figure, Compared]]:
+def _combinations() -> Iterator[Measured]:
     texts = template_texts()
     for number, (name, template) in enumerate(texts.items(), 1):
         print(f"template {number} of {len(texts)}: {name}", file=sys.stderr, flush=True)
@@ -245,16 +275,7 @@ def _combinations() -> Iterator[tuple[Figure, Compared]]:
                 continue  # no template is asked
             for policy in policies(shape, every=name == "llama3"):
                 rows = records(shape, ROWS if name in CHIEF else FEW)
-                one = compared(tokenizer, shape, policy, rows)
-                yield _figure(f"{name} | {shape} | {policy}", one), one
+                yield name, f"{shape} | {policy}", compared(tokenizer, shape, policy, rows)
         tooled = records("messages, tools", FEW)
         one = compared(tokenizer, "messages, tools", "auto", tooled, arrow=True)
-        yield _figure(f"{name} | messages, tools, as in Parquet | auto", one), one
-
-
-def _figure(name: str, one: Compared) -> Figure:
-    compared_rows = one.equal + len(one.differences)
-    share = one.equal / compared_rows if compared_rows else None
-    told = f"{compared_rows} rows, {one.refused} refused by both"
-    ours = [f"{count} rows: {reason}" for reason, count in Counter(one.ours).items()]
-    return Figure(f"sequences: {name}", share, "share", note="; ".join([told, *ours]))
+        yield name, "messages, tools, as in Parquet | auto", one
