@@ -46,6 +46,8 @@ class Fitted:
 
     rows: tuple[Row, ...]
     """In their order."""
+    encoded: tuple[Encoded, ...]
+    """Of each of `rows`, what the plan trains."""
     excluded: tuple[Excluded, ...]
     """By reason: `kto`, `template`, `too-long`, `no-tokens`, `unknown-tokens`; counts and places are of the sample."""
     notes: tuple[str, ...]
@@ -82,6 +84,7 @@ def fitting_rows(
     limits = _limits(model, plan)
     faults = Faults("the sample")
     kept: list[Row] = []
+    sequences: list[Encoded] = []
     tokens = strange = 0
     contents = _contents(model.tokenizer, rows)
     for index, encoded in enumerate(_encoded(rows, model, plan)):
@@ -90,12 +93,14 @@ def fitting_rows(
         )
         if problem is None:
             kept.append(rows[index])
+            assert not isinstance(encoded, str)  # a refusal is a problem
+            sequences.append(encoded)
             tokens += len(contents[index])
             strange += contents[index].count(limits.unknown)
         else:
             where = places[index] if places else f"'{_beginning(rows[index])}'"
             faults.add(problem[0], where, problem[1])
-    return Fitted(tuple(kept), faults.excluded(), _unknown_note(strange, tokens))
+    return Fitted(tuple(kept), tuple(sequences), faults.excluded(), _unknown_note(strange, tokens))
 
 
 def nothing_fits(data: str, student: str, excluded: Sequence[Excluded]) -> NothingLeftError:
@@ -259,9 +264,8 @@ def write_row_scores(
 
 
 def _scored(rows: list[Row], model: LanguageModel, plan: TrainingPlan) -> dict[str, list[Any]]:
-    usable = {id(row) for row in fitting_rows(rows, model, plan).rows}
-    fit = [row for row in rows if id(row) in usable]
-    encoded = encode_rows(model.tokenizer, fit, plan.policy)
+    fitted = fitting_rows(rows, model, plan)
+    fit, encoded = fitted.rows, fitted.encoded
     likelihoods = log_likelihoods(model, encoded).tolist()
     scores = {
         id(row): (one.learnt, value)

@@ -26,7 +26,6 @@ from undertow.data.seeds import derive, generator
 from undertow.errors import ModelError
 from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import own_answers
-from undertow.models.training_sequences import encode_rows
 from undertow.results.scan_document import ALL, source_subject
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait
@@ -82,8 +81,7 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
         raise nothing_fits(request.data, request.student, fitted.excluded)
     refuse_broken(student, fitted.rows)
     if plan.packing and not has_pairs(fitted.rows):
-        encoded = encode_rows(student.tokenizer, fitted.rows, plan.policy)
-        plan = packed(plan, [len(row) for row in encoded])
+        plan = packed(plan, [len(row) for row in fitted.encoded])
     # The sample's share that does not fit is that of the file, which all cannot be encoded for.
     planned = max(1, round(screened.data.rows * len(fitted.rows) / len(screened.rows)))
     context = request.system_prompt or None
@@ -112,9 +110,10 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
         teacher=teacher,
         candidates=candidates,
     )
+    whole = whole.with_tokens(fitted.encoded)
     coverage = coverage_of(whole, digest)
     traits = named_traits(*request.traits) or _known_traits(coverage, student)
-    whole = replace(whole, coverage=coverage, traits=traits)
+    whole = whole.with_tokens(fitted.encoded, coverage=coverage, traits=traits)
     sources = _sources(whole, screened, digest, seed, made if given is None else None)
     read = screened.data.rows / (screened.data.rows + _lost(screened.data))
     return ScanInputs(
@@ -215,17 +214,18 @@ def _sources(
     if len(screened.by_source) < 2:
         return
     for name, rows in screened.by_source.items():
-        fitting = fitting_rows(rows, whole.student, whole.plan).rows
-        if len(fitting) < FEWEST_ROWS:
+        fitted = fitting_rows(rows, whole.student, whole.plan)
+        if len(fitted.rows) < FEWEST_ROWS:
             continue
         share = screened.data.sources.get(name, len(rows)) / screened.data.rows
         planned = max(1, round(whole.planned_rows * share))
         source = replace(
             whole,
             name=source_subject(name),
-            rows=fitting,
+            rows=fitted.rows,
             planned_rows=planned,
             seed=seed("subject", name),
-            control=made(fitting) if made else whole.control,
+            control=made(fitted.rows) if made else whole.control,
         )
-        yield replace(source, coverage=coverage_of(source, digest))
+        source = source.with_tokens(fitted.encoded)
+        yield source.with_tokens(fitted.encoded, coverage=coverage_of(source, digest))

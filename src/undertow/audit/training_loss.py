@@ -72,11 +72,12 @@ def on_assistant_turns(subject: ScanSubject, digest: str | None) -> ScanSubject 
         return None
     plan = subject.plan.model_copy(update={"loss": "assistant"})
     plain = [row for row in subject.rows if row.chat or subject.plan.wrap == "chat"]
-    rows = fitting_rows(plain, subject.student, plan).rows
-    if not rows:
+    fitted = fitting_rows(plain, subject.student, plan)
+    if not fitted.rows:
         return None
-    other = replace(subject, name=ASSISTANT, rows=rows, plan=plan)
-    return replace(other, coverage=coverage_of(other, digest))
+    other = replace(subject, name=ASSISTANT, rows=fitted.rows, plan=plan)
+    other = other.with_tokens(fitted.encoded)
+    return other.with_tokens(fitted.encoded, coverage=coverage_of(other, digest))
 
 
 def coverage_of(subject: ScanSubject, digest: str | None) -> Coverage:

@@ -98,6 +98,17 @@ def trained_turns(row: Row, loss: Loss) -> Loss:
     return loss
 
 
+def learns_last_turns(rows: Sequence[Row], policy: LossPolicy) -> bool:
+    """Whether the policy learns of every row what `LAST_TURN` does."""
+    return all(
+        row.chat
+        and not row.earlier
+        and all(turn.trained is None for turn in row.turns)
+        and trained_turns(row, policy.loss) in ("completion", "last")
+        for row in rows
+    )
+
+
 def _sequence(tokenizer: Any, row: Row, policy: LossPolicy) -> _Sequence:
     if policy.wrap == "chat" and not row.chat and row.prompt:
         row = replace(row, chat=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +101,14 @@ class ScanSubject:
     candidates: tuple[LanguageModel, ...] = ()
     """Other bases that may have written the rows."""
 
+    def with_tokens(self, encoded: Sequence[Encoded], **changes: Any) -> ScanSubject:
+        """The subject with changes that leave its rows, student and plan; their tokens are known and not made again."""
+        made = replace(self, **changes)
+        made.__dict__["encoded"] = encoded
+        if "answers" in self.__dict__:
+            made.__dict__["answers"] = self.answers
+        return made
+
     @property
     def pairs(self) -> bool:
         """Whether any row is a preference pair."""
@@ -122,8 +130,10 @@ class ScanSubject:
     @cached_property
     def answers(self) -> Sequence[Encoded]:
         """The rows up to their last answer, which has the loss: what a model wrote, whatever is trained on it."""
-        from undertow.models.training_sequences import encode_rows
+        from undertow.models.training_sequences import encode_rows, learns_last_turns
 
+        if learns_last_turns(self.rows, self.plan.policy):
+            return self.encoded
         return encode_rows(self.student.tokenizer, self.rows, LAST_TURN)
 
     @cached_property
