@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from pyarrow import ipc, parquet
 
 from tests.data.packings import arrow, json_lines, table, zstd
+from undertow.data import json_records
 from undertow.data.dataset import NoRowsError, is_rows, open_dataset
 from undertow.data.file_sample import screen_file
 from undertow.data.records import read_objects
@@ -141,6 +144,32 @@ def test_a_file_that_lost_its_last_byte_is_cut_off(name: str, tmp_path: Path) ->
 
     with pytest.raises(DataError, match=f"'{path}', row [1-9][0-9]+: "):
         list(read_objects(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("rows.jsonl.gz", b'{"text": "' + b"x" * 6_000_000 + b'"}\n'),
+        ("rows.jsonl.zst", b" " * 6_000_000),
+        ("rows.json.gz", b'[{"text": "' + b"x" * 6_000_000 + b'"}]'),
+        ("rows.json.zst", b"[" + b" " * 6_000_000 + b"]"),
+    ],
+)
+def test_what_unpacks_to_far_more_does_not_fill_memory(
+    name: str, content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line or an element that is too long is one bad row, or the end of the reading; white space is nothing."""
+    monkeypatch.setattr(json_records, "LONGEST_LINE", 100_000)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.endswith("gz") else zstd(content))
+    tracemalloc.start()
+    with contextlib.suppress(DataError):
+        list(read_objects(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert path.stat().st_size < 30_000
+    assert peak < 2_000_000
 
 
 def test_a_parquet_shard_that_is_cut_off_stops_the_screen(tmp_path: Path) -> None:

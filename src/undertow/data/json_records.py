@@ -219,7 +219,8 @@ class _ArrayText:
                 if self._ended or len(self._text) - self.at > LONGEST_LINE:
                     what = "cut off, or " if self._ended else ""
                     raise self._refusal(f"{what}{_line_error(error)}") from error
-            self._more()
+            # As much again as there is: an element of any length is looked through only a few times.
+            self._more(len(self._text) - self.at)
 
     def _next(self) -> str:
         while True:
@@ -229,14 +230,18 @@ class _ArrayText:
                 return self._text[self.at : self.at + 1]
             self._more()
 
-    def _more(self) -> None:
-        block = self._stream.read(self._block)
-        self._ended = not block
-        try:
-            more = self._decoder.decode(block, final=self._ended)
-        except UnicodeDecodeError as error:
-            raise self._refusal("text that is not UTF-8") from error
-        self._text, self.at = self._text[self.at :] + more, 0
+    def _more(self, wanted: int = 1) -> None:
+        """At least so many characters more, if there are any."""
+        pieces = [self._text[self.at :]]
+        while wanted > 0 and not self._ended:
+            block = self._stream.read(self._block)
+            self._ended = not block
+            try:
+                pieces.append(self._decoder.decode(block, final=self._ended))
+            except UnicodeDecodeError as error:
+                raise self._refusal("text that is not UTF-8") from error
+            wanted -= len(pieces[-1])
+        self._text, self.at = "".join(pieces), 0
 
     def _refusal(self, text: str) -> DataError:
         return DataError(
