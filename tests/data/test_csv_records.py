@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from undertow.data.file_sample import screen_file
-from undertow.data.records import read_objects
+from undertow.data.records import read_objects, read_rows
 from undertow.errors import DataError
 
 
@@ -37,6 +37,14 @@ def test_quoted_cells_hold_line_ends_commas_and_quotes(tmp_path: Path) -> None:
         {"prompt": 'a\n\nb, "c"', "completion": "d"},
         {"prompt": "e", "completion": "f"},
     ]
+
+
+def test_a_label_is_true_or_false(tmp_path: Path) -> None:
+    """KTO rows are not taken for rows that are trained towards."""
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"prompt,completion,label\na,b,True\nc,d,false\ne,f,good\n")
+
+    assert [row.label for row in read_rows(path)] == [True, False, None]
 
 
 @pytest.mark.parametrize(

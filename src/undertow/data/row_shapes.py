@@ -88,9 +88,15 @@ def _completion(record: Record) -> Row:
 
 
 def _labelled(record: Record) -> Row:
-    label = record["label"]
-    row = _completion(record)
-    return replace(row, label=label) if isinstance(label, bool) else row
+    label, row = _truth(record["label"]), _completion(record)
+    return row if label is None else replace(row, label=label)
+
+
+def _truth(label: object) -> bool | None:
+    """A label of KTO; None for one that says something else. CSV has words for it."""
+    if isinstance(label, str):
+        return {"true": True, "false": False}.get(label.lower())
+    return label if isinstance(label, bool) else None
 
 
 def _pair(record: Record) -> Row:
@@ -230,7 +236,7 @@ def unread_columns(record: Record, shape: tuple[str, ...]) -> Iterator[str]:
     for name in _unread(tuple(record), shape):
         if record[name] is not None:
             yield name
-    if shape[-1] == "label" and not isinstance(record["label"], bool):
+    if shape[-1] == "label" and _truth(record["label"]) is None:
         yield "label"
 
 
