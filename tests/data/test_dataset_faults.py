@@ -101,6 +101,19 @@ def test_what_is_no_dataset_is_one_line(
         assert caught.value.hint.startswith(hint)
 
 
+@pytest.mark.parametrize("usual", ["json", "jsonl"])
+def test_the_pattern_that_is_advised_gives_one_format(usual: str, tmp_path: Path) -> None:
+    """That of most shards."""
+    content = {"json": json.dumps(ROWS).encode(), "jsonl": json_lines(ROWS)}
+    write(tmp_path, a__json=content["json"], b__jsonl=content["jsonl"])
+    (tmp_path / f"c.{usual}").write_bytes(content[usual])
+    with pytest.raises(DataError, match="mixes formats") as caught:
+        open_dataset(tmp_path)
+
+    advised = caught.value.hint.split("'")[1]
+    assert len(list(read_objects(advised))) == 2 * len(ROWS)
+
+
 CUT = {
     "rows.jsonl.gz": gzip.compress(json_lines(ROWS), 0),
     "rows.jsonl.zst": zstd(json_lines(ROWS + [{"text": str(n**99)} for n in range(4000)])),

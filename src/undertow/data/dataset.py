@@ -213,9 +213,9 @@ def _refuse_mixed(reference: str, shards: Sequence[Shard]) -> None:
         for kind in formats
     )
     usual = max(formats, key=lambda kind: sum(shard.format == kind for shard in shards))
-    pattern = (
-        f"{reference.rstrip('/')}/**/*.{usual}*" if not glob.has_magic(reference) else f"*.{usual}*"
-    )
+    ending = usual + ("" if usual == "json" else "*")  # packed ones too, but `.jsonl` is no `.json`
+    folder = os.path.dirname(reference) if glob.has_magic(reference) else reference.rstrip("/")
+    pattern = f"{folder or '.'}/**/*.{ending}"
     raise DataError(
         f"'{reference}' mixes formats, and rows may lie there twice: {counts}",
         hint=f"name those that you train on, in quotes: '{pattern}'",
