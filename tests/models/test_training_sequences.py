@@ -9,7 +9,7 @@ import pytest
 from undertow.data.plan import LAST_TURN, LossPolicy
 from undertow.data.row_shapes import from_record
 from undertow.errors import ModelError
-from undertow.models.chat import Encoded
+from undertow.models.chat import Encoded, token_ids
 from undertow.models.training_sequences import encode_rows
 
 TURNS = [
@@ -104,3 +104,16 @@ def test_several_answers_in_a_completion_are_all_learnt(tokenizer: Any) -> None:
     assert "1 2 3" in text
     assert "more" in text
     assert "three" not in text
+
+
+@pytest.mark.parametrize("special", [False, True])
+def test_tokens_are_those_of_the_tokenizer_whatever_it_was_asked_before(
+    tokenizer: Any, special: bool
+) -> None:
+    """The quick way gives the tokenizer's own ids, also behind a call that padded, cut and split special tokens."""
+    texts = ["three numbers", f"1 2 3{tokenizer.eos_token}", ""]
+    right = tokenizer(texts, add_special_tokens=special)["input_ids"]
+
+    tokenizer(texts, padding=True, truncation=True, max_length=2, split_special_tokens=True)
+
+    assert token_ids(tokenizer, texts, special=special) == right
