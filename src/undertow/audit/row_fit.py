@@ -82,7 +82,7 @@ def fitting_rows(
     `places` are file and row of each of `rows`; without them a row is named by the beginning of its completion.
     """
     limits = _limits(model, plan)
-    faults = Faults("the sample")
+    faults = Faults("in the sample")
     kept: list[Row] = []
     sequences: list[Encoded] = []
     tokens = strange = 0
