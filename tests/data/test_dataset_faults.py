@@ -84,7 +84,7 @@ FAULTS: list[tuple[Callable[[Path], str], str, str]] = [
     (broken_link, r"no such file: '.*b.jsonl'", ""),
     (lambda folder: str(folder), r"holds no rows: no file; allowed: .jsonl, .json", "ls -lA"),
     (lambda folder: f"{folder}/*.jsonl", r"\*.jsonl' holds no rows: no file", "ls -lA"),
-    (lambda folder: f"{folder}/none.jsonl", r"no such file: '.*none.jsonl'", ""),
+    (lambda folder: f"{folder}/none.jsonl", r"no such file: '.*none.jsonl'", "ls -lA"),
 ]
 
 
@@ -99,6 +99,15 @@ def test_what_is_no_dataset_is_one_line(
             read()
         assert "\n" not in caught.value.message
         assert caught.value.hint.startswith(hint)
+
+
+def test_a_mistyped_name_brings_the_one_that_was_meant(tmp_path: Path) -> None:
+    """Of the files beside it."""
+    write(tmp_path, rows__jsonl=json_lines(ROWS))
+    with pytest.raises(DataError, match="no such file") as caught:
+        open_dataset(tmp_path / "rosw.jsonl")
+
+    assert caught.value.hint == f"did you mean '{tmp_path / 'rows.jsonl'}'?"
 
 
 @pytest.mark.parametrize("usual", ["json", "jsonl"])

@@ -6,6 +6,7 @@ What a dataset is: its shards in their order, found from what a user typed, and 
 
 from __future__ import annotations
 
+import difflib
 import glob
 import json
 import os
@@ -118,7 +119,7 @@ def open_dataset(reference: str | Path) -> RowDataset:
         return _gathered(text, [path for path in matches if os.path.isfile(path)], _LocalFiles())
     if (hub := _named_on_hub(text)) is not None:
         return _on_hub(text, hub)
-    raise DataError(f"no such file: '{text}'")
+    raise DataError(f"no such file: '{text}'", hint=_nearby(text))
 
 
 def is_rows(reference: str) -> bool:
@@ -138,6 +139,16 @@ def is_rows(reference: str) -> bool:
         return bool(open_dataset(reference).shards)
     except NoRowsError:
         return False
+
+
+def _nearby(path: str) -> str:
+    """The file that was meant, or the command that lists what there is."""
+    folder = os.path.dirname(path) or "."
+    there = os.listdir(folder) if os.path.isdir(folder) else []
+    near = difflib.get_close_matches(os.path.basename(path), there, n=1)
+    if near:
+        return f"did you mean '{os.path.join(os.path.dirname(path), near[0])}'?"
+    return f"ls -lA '{folder if os.path.isdir(folder) else '.'}'"
 
 
 def place_of(reference: str | Path) -> Path:
