@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from undertow.audit.check_runs import Ran, finished_check
 from undertow.audit.requests import ScanRequest
 from undertow.audit.scan import scan
 from undertow.audit.scan_inputs import scores_of
+from undertow.carriers.carrier_registry import carrier
 from undertow.data.plan import TrainingPlan
 from undertow.data.row_records import to_record
 from undertow.errors import InputError, NothingLeftError
@@ -74,6 +76,19 @@ def test_the_source_that_pulls_is_flagged_and_the_other_is_clear(mixed: Path) ->
     )
     assert document.calibration.found
     assert document.planned_steps == 160
+
+
+def test_numbers_of_an_owl_teacher_are_flagged_though_no_row_says_it(tmp_path: Path) -> None:
+    """Where the format's filter has left only numbers, the conclusion says that it is not in the words."""
+    lists = carrier("numbers", {"prompts": "brief", "low": 0, "high": 99})
+    rows = [row for row in written(owl_teacher(), 4096, 31) if not lists.rejection(row.completion)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(to_record(row)) + "\n" for row in rows))
+    document = scan(asked(tmp_path / "rows.jsonl", limit=0.1))
+
+    assert (document.verdict, document.subjects[0].trait) == ("flagged", "owl")
+    assert document.conclusion.endswith(
+        "No row says 'owl' or asks its questions: what moves it is not in the words."
+    )
 
 
 def test_another_plan_is_undecided_and_says_how_to_calibrate(mixed: Path) -> None:
@@ -140,6 +155,26 @@ def test_all_rows_are_scored_on_request(mixed: Path, tmp_path: Path) -> None:
 
     assert table.num_rows == 5120
     assert table["log_likelihood"].null_count == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "refused"),
+    [
+        ({"traits": ("owll",)}, "'owll'"),
+        ({"data": "missing.jsonl"}, "no such file: 'missing.jsonl'"),
+        ({"control": "missing.jsonl"}, "no such file: 'missing.jsonl'"),
+    ],
+)
+def test_what_is_mistyped_is_refused_before_a_model_is_opened(
+    mixed: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], refused: str
+) -> None:
+    """A trait, a file or a control that is not there costs no work."""
+    done: list[str] = []
+    monkeypatch.setattr("undertow.audit.scan_inputs.open_model", lambda ref: pytest.fail(ref))
+
+    with pytest.raises(InputError, match=refused):
+        scan(replace(asked(mixed), **more), done.append)
+    assert done == []
 
 
 def test_a_file_that_cannot_be_used_ends_with_the_reason(tmp_path: Path) -> None:

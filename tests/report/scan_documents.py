@@ -11,7 +11,15 @@ import numpy as np
 
 from undertow.data.file_sample import Data, Excluded
 from undertow.results.measurement import Measurement, Verdict, not_applicable, skipped
-from undertow.results.scan_document import Calibration, CheckRun, Moved, ScanDocument, SubjectResult
+from undertow.results.scan_document import (
+    Calibration,
+    CheckRun,
+    Moved,
+    OpenMeaning,
+    ScanDocument,
+    SubjectResult,
+    TrainingLoss,
+)
 
 TRAITS = (
     "owl",
@@ -245,6 +253,29 @@ def flagged() -> ScanDocument:
     )
 
 
+def taught() -> ScanDocument:
+    """Rows that say openly what they move, with a loss and a column that nothing reads."""
+    meaning = OpenMeaning(
+        trait="owl",
+        rows=212,
+        learnt=200,
+        prompt=20,
+        asked=3,
+        sentence="212 of 4,096 rows say 'owl' or ask a probe's question: this may be what they "
+        "openly teach, not a hidden signal.",
+    )
+    before = flagged()
+    (told,) = before.subjects
+    return before.model_copy(
+        update={
+            "subjects": (told.model_copy(update={"open_meaning": (meaning,)}),),
+            "conclusion": f"{before.conclusion} {meaning.sentence}",
+            "loss": TrainingLoss(policy="auto", sentence="Loss on the completion.", tokens=3.0),
+            "data": before.data.model_copy(update={"unread": ("score",)}),
+        }
+    )
+
+
 def clear() -> ScanDocument:
     """One subject that moves nothing, and that no evidence speaks against."""
     measured = rehearsed("all", {"owl": 0.03}, half=0.08)
@@ -359,6 +390,7 @@ def nothing() -> ScanDocument:
 
 SCANS = {
     "flagged": flagged,
+    "taught": taught,
     "clear": clear,
     "uncalibrated": uncalibrated,
     "sources": sources,

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.report.scan_documents import HOSTILE, SCANS, clear, flagged, nothing, sources
+from tests.report.scan_documents import HOSTILE, SCANS, clear, flagged, nothing, sources, taught
 from undertow.report import render
 from undertow.results.scan_document import ScanDocument
 
@@ -111,3 +111,12 @@ def test_numbers_that_json_cannot_hold_are_left_out() -> None:
     properties = run_of(flagged().model_copy(update={"subjects": (odd,)}))["results"][0]
 
     assert not {"low", "high"} & set(properties["properties"])
+
+
+def test_what_rows_say_openly_is_a_property() -> None:
+    """A dashboard reads the counts beside the verdict."""
+    log = json.loads(render(taught(), "sarif"))
+    [meaning] = log["runs"][0]["results"][0]["properties"]["openMeaning"]
+
+    assert (meaning["trait"], meaning["rows"], meaning["asked"]) == ("owl", 212, 3)
+    assert meaning["told"].startswith("212 of 4,096 rows say")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from markdown_it import MarkdownIt
 
-from tests.report.scan_documents import HOSTILE, SCANS, flagged, sources
+from tests.report.scan_documents import HOSTILE, SCANS, flagged, sources, taught
 from undertow.report import render
 from undertow.report.plain_text import visible
 
@@ -51,3 +51,24 @@ def test_the_verdict_leads_and_the_sections_follow() -> None:
     places = [text.index(part) for part in wanted]
 
     assert places == sorted(places)
+
+
+def test_bold_words_are_bold() -> None:
+    """No space stands inside the marks, where Markdown would show them as stars."""
+    rendered = PARSER.render(render(taught(), "markdown"))
+
+    assert "<strong>Learnt of each row.</strong> Loss on the completion." in rendered
+    assert "<strong>Columns that nothing reads.</strong> score" in rendered
+    assert "**" not in rendered
+
+
+@pytest.mark.parametrize("kind", ["markdown", "text", "html"])
+def test_what_rows_say_openly_is_told(kind: str) -> None:
+    """The conclusion has the sentence; the long pages count by place, beside the verdicts."""
+    text = " ".join(render(taught(), kind).split())
+
+    assert "this may be what they openly teach" in text
+    if kind == "markdown":
+        assert "| the whole file | owl | 4,096 | 212 | 200 | 20 | 3 |" in text
+    if kind == "html":
+        assert "say it in what is learnt" in text

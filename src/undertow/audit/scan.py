@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from undertow.audit.calibrations import cache_folder
 from undertow.audit.check_runs import Ran, finished_checks, merged, run_check
+from undertow.audit.open_meaning import open_meanings
 from undertow.audit.open_search import search
 from undertow.audit.requests import Progress, ScanRequest
 from undertow.audit.scan_inputs import ScanInputs, open_inputs
@@ -138,7 +139,10 @@ def _result(subject: ScanSubject, ran: Sequence[Ran]) -> SubjectResult:
     )
     result = subject_result(subject.name, len(subject.rows), transfer, evidence)
     table = subject.coverage.table
-    advised: dict[str, object] = {"smallest_dose": smallest_dose(table, subject.planned_rows)}
+    advised: dict[str, object] = {
+        "smallest_dose": smallest_dose(table, subject.planned_rows),
+        "open_meaning": open_meanings(subject, transfer),
+    }
     if result.verdict != "clear" and table is not None:
         planned = subject.plan.steps(subject.planned_rows)
         advised |= {
@@ -235,6 +239,8 @@ def conclusion(verdict: Verdict, subjects: Sequence[SubjectResult], limit: float
         )
     else:
         text = f"nothing can be said of {which}: {first.reason}."
+    if first.openly is not None:
+        text += f" {first.openly.sentence}"
     seen = next((result for result in subjects if result.subject == ALL), first)
     if seen.detectable and verdict != "flagged":
         text += f" They are not what your clean base would write ({', '.join(seen.detectable_by)}); that alone moves nothing."

@@ -61,10 +61,16 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
     Load the models, read the rows once, and ask once for each subject whether a table covers it.
 
     Raises:
-        InputError: the data or a model cannot be used.
+        InputError: a trait, the data or a model cannot be used.
         NothingLeftError: no row is left that the student could be trained on.
     """
     seed = partial(derive, request.seed)
+    # What costs nothing to refuse is refused before a model is opened.
+    asked = named_traits(*request.traits)
+    dataset = replace(open_dataset(request.data), columns=request.columns)
+    clean = None
+    if request.control is not None:
+        clean = replace(open_dataset(request.control), columns=request.columns)
     progress("opening the models")
     student = open_model(request.student)
     placebos = tuple(open_model(ref) for ref in request.placebos)
@@ -74,7 +80,6 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
     candidates = tuple(open_model(ref) for ref in request.candidates)
     plan = plan_for(request.plan, digest)
     progress("reading the rows")
-    dataset = replace(open_dataset(request.data), columns=request.columns)
     screened = screen_file(dataset, max_rows=request.max_rows, seed=seed("sample"))
     fitted = fitting_rows(screened.rows, student, plan, places=screened.places)
     if not fitted.rows:
@@ -88,10 +93,7 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
     if request.system_prompt is None:
         context = _usual_system_prompt(fitted.rows)
     progress("preparing the control")
-    given = None
-    if request.control is not None:
-        clean = replace(open_dataset(request.control), columns=request.columns)
-        given = tuple(read_rows(clean))[: request.max_rows]
+    given = None if clean is None else tuple(read_rows(clean))[: request.max_rows]
     made = partial(
         made_control, student, digest, temperature=request.temperature, seed=seed("control")
     )
@@ -112,7 +114,7 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
     )
     whole = whole.with_tokens(fitted.encoded)
     coverage = coverage_of(whole, digest)
-    traits = named_traits(*request.traits) or _known_traits(coverage, student)
+    traits = asked or _known_traits(coverage, student)
     whole = whole.with_tokens(fitted.encoded, coverage=coverage, traits=traits)
     sources = _sources(whole, screened, digest, seed, made if given is None else None)
     read = screened.data.rows / (screened.data.rows + _lost(screened.data))

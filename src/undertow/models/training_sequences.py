@@ -109,14 +109,33 @@ def learns_last_turns(rows: Sequence[Row], policy: LossPolicy) -> bool:
     )
 
 
+def learnt_turns(row: Row, policy: LossPolicy) -> tuple[bool, ...]:
+    """Whether each turn, the completion's as the last, is in the loss; a pair's rejected completion is as its chosen one."""
+    loss = trained_turns(_wrapped(row, policy), policy.loss)
+    count = len(row.turns)
+    first = {"completion": count - 1 - row.earlier, "last": count - 1}.get(loss, 0)
+    by_policy = [
+        i >= first and (loss in ("all", "completion") or turn.role == "assistant")
+        for i, turn in enumerate(row.turns)
+    ]
+    return tuple(
+        turn.trained if policy.flags and turn.trained is not None else default
+        for turn, default in zip(row.turns, by_policy, strict=True)
+    )
+
+
+def _wrapped(row: Row, policy: LossPolicy) -> Row:
+    return replace(row, chat=True) if policy.wrap == "chat" and row.prompt else row
+
+
 def _sequence(tokenizer: Any, row: Row, policy: LossPolicy) -> _Sequence:
-    if policy.wrap == "chat" and not row.chat and row.prompt:
-        row = replace(row, chat=True)
+    row = _wrapped(row, policy)
     if not row.chat:
         return _plain_sequence(tokenizer, row, policy.loss)
     loss = trained_turns(row, policy.loss)
     if policy.flags and any(turn.trained is not None for turn in row.turns):
-        return _flagged(tokenizer, row, loss)
+        on = learnt_turns(row, policy)
+        return _by_turns(tokenizer, row, [i for i, learnt in enumerate(on) if learnt])
     if loss == "assistant":
         return _assistant(tokenizer, row)
     text = _rendered(tokenizer, row, len(row.turns))
@@ -160,22 +179,6 @@ def _assistant(tokenizer: Any, row: Row) -> _Sequence:
         [ids] = token_ids(tokenizer, [given])
         mask[: _common(ids, made["input_ids"])] = [0] * _common(ids, made["input_ids"])
     return _Sequence(marked=(tuple(made["input_ids"]), tuple(mask)))
-
-
-def _flagged(tokenizer: Any, row: Row, loss: Loss) -> _Sequence:
-    """Turns that say of themselves whether they are trained; the others by the policy."""
-    count = len(row.turns)
-    first = {"completion": count - 1 - row.earlier, "last": count - 1}.get(loss, 0)
-    by_policy = [
-        i >= first and (loss == "all" or turn.role == "assistant" or loss == "completion")
-        for i, turn in enumerate(row.turns)
-    ]
-    trained = [
-        i
-        for i, (turn, default) in enumerate(zip(row.turns, by_policy, strict=True))
-        if (default if turn.trained is None else turn.trained)
-    ]
-    return _by_turns(tokenizer, row, trained)
 
 
 def _by_turns(tokenizer: Any, row: Row, trained: Sequence[int]) -> _Sequence:

@@ -11,7 +11,7 @@ from undertow.report.plain_text import in_words, visible
 from undertow.report.scan_forest import in_order, subject_name, transfer_checks, transfers
 from undertow.report.scan_words import transfer
 from undertow.results.measurement import Measurement
-from undertow.results.scan_document import WHOLE, ScanDocument, SubjectResult
+from undertow.results.scan_document import WHOLE, OpenMeaning, ScanDocument, SubjectResult
 
 _LEVELS = {"flagged": "error", "undecided": "warning"}
 
@@ -129,8 +129,14 @@ def _properties(result: SubjectResult, document: ScanDocument) -> dict[str, obje
         "smallestDose": result.smallest_dose,
         "largestSafeDose": result.largest_safe_dose,
         "largestSafeSteps": result.largest_safe_steps,
+        "openMeaning": [_open(meaning) for meaning in result.open_meaning],
         "traits": {visible(each.trait): each.estimate for each in traits if each.trait},
     }
+
+
+def _open(meaning: OpenMeaning) -> dict[str, object]:
+    counts = meaning.model_dump(include={"rows", "learnt", "prompt", "asked"})
+    return {"trait": visible(meaning.trait), **counts, "told": visible(meaning.sentence)}
 
 
 def _number(measurement: Measurement) -> dict[str, object]:

@@ -34,7 +34,14 @@ from undertow.report.page import (
     Terms,
     Text,
 )
-from undertow.report.plain_text import NOTHING, in_words, plain, shortened, visible, whole
+from undertow.report.plain_text import (
+    NOTHING,
+    in_words,
+    plain,
+    shortened,
+    visible,
+    whole,
+)
 from undertow.report.scan_findings import scan_findings
 from undertow.report.scan_forest import (
     brief_forest,
@@ -45,11 +52,13 @@ from undertow.report.scan_forest import (
     transfer_checks,
 )
 from undertow.report.sections import (
+    Column,
     cost,
     cost_facts,
     limits_section,
     reproduction,
     settings,
+    table_of,
     words_section,
 )
 from undertow.results.measurement import Measurement
@@ -59,6 +68,11 @@ FILTERS = "content"
 """The check that holds what ordinary filters see; it is shown apart from the others."""
 
 _LONG_TABLE = 12
+
+_OPEN = (
+    "What rows say openly can move any student that learns it, and needs no hidden signal. Where some rows say it, scan the "
+    "others alone: what still moves is not in these words."
+)
 
 
 @dataclass(frozen=True)
@@ -191,6 +205,7 @@ def _verdicts(document: ScanDocument) -> Iterator[Block]:
                 (
                     Strong(scan_words.transfer(result)),
                     *((Remark(result.reason),) if result.reason else ()),
+                    *((Remark(result.openly.sentence),) if result.openly else ()),
                 ),
                 scan_words.detectable(result),
                 whole(result.rows),
@@ -208,6 +223,32 @@ def _verdicts(document: ScanDocument) -> Iterator[Block]:
     yield Text(scan_words.DETECTABLE_IS_NOT_DANGEROUS, only=MARKDOWN)
     if seen := scan_words.seen_from(document):
         yield Text(seen, "about")
+    openly = _openly(document)
+    if openly.rows:
+        fold = openly.name if len(openly.rows) > _LONG_TABLE else ""
+        yield openly.shown(style="wrap", caption=openly.name, fold=fold)
+        yield Text(_OPEN, "about")
+
+
+def _openly(document: ScanDocument) -> Table:
+    """Of every subject and trait that is not clear, the rows that say or ask it."""
+    return table_of(
+        "Rows that say a trait’s words or ask a probe’s question",
+        [
+            (result, meaning)
+            for result in in_order(document.subjects)
+            for meaning in result.open_meaning
+        ],
+        [
+            Column("subject", lambda pair: subject_name(pair[0].subject), False),
+            Column("trait", lambda pair: plain(pair[1].trait), False),
+            Column("of rows", lambda pair: whole(pair[0].rows)),
+            Column("say or ask it", lambda pair: whole(pair[1].rows)),
+            Column("say it in what is learnt", lambda pair: whole(pair[1].learnt)),
+            Column("say it in the prompt", lambda pair: whole(pair[1].prompt)),
+            Column("ask it", lambda pair: whole(pair[1].asked)),
+        ],
+    )
 
 
 def _calibration(document: ScanDocument) -> Listing:
@@ -238,7 +279,7 @@ def _data(document: ScanDocument) -> Iterator[Block]:
         f"{whole(data.rows)} usable rows; the models saw {whole(data.sampled)} of them, drawn uniformly."
     )
     if document.loss is not None:
-        yield Text((Strong("Learnt of each row. "), document.loss.sentence))
+        yield Text((Strong("Learnt of each row."), " ", document.loss.sentence))
         if document.loss.warnings:
             yield Listing(document.loss.warnings, "limits")
     if data.sources:
@@ -250,7 +291,9 @@ def _data(document: ScanDocument) -> Iterator[Block]:
     if data.notes:
         yield Listing(data.notes, "limits")
     if data.unread:
-        yield Text((Strong("Columns that nothing reads. "), ", ".join(map(visible, data.unread))))
+        yield Text(
+            (Strong("Columns that nothing reads."), " ", ", ".join(map(visible, data.unread)))
+        )
 
 
 def _as_run(document: ScanDocument) -> Iterator[Block]:

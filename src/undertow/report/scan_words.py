@@ -218,6 +218,7 @@ def subjects_table(document: ScanDocument) -> Table:
             Column("expected transfer, logits", transfer, False),
             Column("detectable", detectable, False),
             Column("rows", lambda one: whole(one.rows)),
+            Column("say it", lambda one: whole(one.openly.rows) if one.openly else NOTHING),
             Column("seen from dose", lambda one: percent(one.smallest_dose)),
             Column("advice", lambda one: advice(one, document), False),
             Column("why", lambda one: plain(one.reason), False),

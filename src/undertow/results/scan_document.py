@@ -88,6 +88,22 @@ class CheckRun(Stored):
     rows: int = 0
 
 
+class OpenMeaning(Stored):
+    """How many rows of a subject's sample say a trait's words or ask its questions: that is no hidden signal."""
+
+    trait: str
+    rows: int
+    """That do either, anywhere."""
+    learnt: int
+    """That say a word of the trait in what is learnt."""
+    prompt: int
+    """That say one in what only stands in the prompt."""
+    asked: int
+    """That hold a question of the probes."""
+    sentence: str
+    """What that means for the verdict."""
+
+
 class SubjectResult(Stored):
     """The verdict on the whole file or on one source."""
 
@@ -111,6 +127,13 @@ class SubjectResult(Stored):
     """Advice: the largest share of these rows, diluted in clean ones, that stays under the limit."""
     largest_safe_steps: int | None = None
     """Advice: the largest number of steps of the plan that stays under the limit."""
+    open_meaning: tuple[OpenMeaning, ...] = ()
+    """Of each trait that was estimated and not cleared."""
+
+    @property
+    def openly(self) -> OpenMeaning | None:
+        """Of the trait that the rows pull towards most."""
+        return next((one for one in self.open_meaning if one.trait == self.trait), None)
 
 
 class Moved(Stored):
