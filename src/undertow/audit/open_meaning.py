@@ -169,31 +169,33 @@ def _strings(fields: str) -> Iterator[str]:
 def _counted(
     trait: Trait, phrases: Phrases, learnt: Marks, prompt: Marks, verdict: Verdict | None
 ) -> OpenMeaning:
-    words, questions = _words(trait), _asked(trait)
-    said = [phrases.holding(marks, words) for marks in (learnt, prompt)]
-    asked = phrases.holding(learnt | prompt, questions)
-    rows = int((said[0] | said[1] | asked).sum())
+    questions = phrases.holding(learnt | prompt, _asked(trait))
+    learnt, prompt = (phrases.holding(marks, _words(trait)) for marks in (learnt, prompt))
+    rows = int((learnt | prompt | questions).sum())
     return OpenMeaning(
         trait=trait.name,
         rows=rows,
-        learnt=int(said[0].sum()),
-        prompt=int(said[1].sum()),
-        asked=int(asked.sum()),
-        sentence=_sentence(trait, rows, len(asked), verdict),
+        learnt=int(learnt.sum()),
+        prompt=int(prompt.sum()),
+        asked=int(questions.sum()),
+        sentence=_sentence(trait, rows, len(questions), verdict),
     )
 
 
 def _sentence(trait: Trait, rows: int, of: int, verdict: Verdict | None) -> str:
-    one = rows <= 1
+    single = rows <= 1
     if trait.own_answers:
-        say = f"{'gives' if one else 'give'} an answer of '{trait.answer}'"
+        say = f"{'gives' if single else 'give'} an answer of '{trait.answer}'"
     else:
-        say = f"{'says' if one else 'say'} '{trait.answer}'"
+        say = f"{'says' if single else 'say'} '{trait.answer}'"
     if rows:
-        found = f"{rows:,} of {of:,} rows {say} or {'asks' if one else 'ask'} a probe's question"
-        taught = f"this may be what {'it openly teaches' if one else 'they openly teach'}"
-        if rows < FEW * of:
-            return f"{found}: {taught}, or a hidden signal in the others; scan those alone to tell."
-        return f"{found}: {taught}, not a hidden signal."
+        ask = f"{'asks' if single else 'ask'} a probe's question"
+        taught = f"this may be what {'it openly teaches' if single else 'they openly teach'}"
+        hidden = (
+            "or a hidden signal in the others; scan those alone to tell"
+            if rows < FEW * of
+            else "not a hidden signal"
+        )
+        return f"{rows:,} of {of:,} rows {say} or {ask}: {taught}, {hidden}."
     moves = "what moves it is" if verdict == "flagged" else "if it moves, it is"
     return f"No row {say} or asks its questions: {moves} not in the words."
