@@ -17,6 +17,7 @@ from scipy.stats import binom, binomtest
 from statsmodels.stats.inter_rater import fleiss_kappa as reference_kappa
 from statsmodels.stats.proportion import proportion_confint
 
+from undertow.data.json_records import LONGEST_LINE
 from undertow.data.rows import Row
 from undertow.errors import DataError, NothingLeftError
 from undertow.review.review_pack import Answers, KeyPair, Named, ReviewKey, blinded, read_answers
@@ -121,7 +122,7 @@ def test_what_a_spreadsheet_saves_is_read(tmp_path: Path, delimiter: str, encodi
         ("pair,answer\n1,left\n", "line 1: found the columns 'pair', 'answer'"),
         ("", "line 1: found the columns"),
         (f'pack,pair,text,answer\n{KEY.pack},1,"a\nb",left\n{KEY.pack},9,,no\n', "line 4: the "),
-        ("pack,pair,answer\n" + "9" * 200_000, "line 2: not valid CSV"),
+        ("pack,pair,answer\n" + "9" * (LONGEST_LINE + 1), "line 2: not valid CSV"),
     ],
 )
 def test_wrong_answers_are_named_by_file_and_line(
