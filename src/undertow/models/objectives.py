@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional
 
 from undertow.data.plan import LAST_TURN, TrainingPlan
+from undertow.data.row_records import to_record
 from undertow.data.rows import Row, sides, system_turn
 from undertow.errors import DataError, MissingExtraError, ModelError, UndertowError
 from undertow.models.chat import IGNORED, Batch, Encoded, pad
@@ -257,19 +258,12 @@ def _arguments(plan: TrainingPlan, steps: int, model: LanguageModel) -> dict[str
     }
 
 
-def _record(pair: Row, number: int) -> dict[str, Any]:
+def _record(pair: Row, number: int) -> dict[str, object]:
     if pair.rejected is None:
         raise DataError(
             f"row {number} has no 'rejected'; allowed: rows of 'prompt' + 'chosen' + 'rejected'"
         )
-    if not pair.chat:
-        prompt = "".join(turn.content for turn in pair.prompt)
-        return {"prompt": prompt, "chosen": pair.completion, "rejected": pair.rejected}
-    return {
-        "prompt": [{"role": turn.role, "content": turn.content} for turn in pair.prompt],
-        "chosen": [{"role": "assistant", "content": pair.completion}],
-        "rejected": [{"role": "assistant", "content": pair.rejected}],
-    }
+    return to_record(replace(pair, source=None))
 
 
 def _library() -> tuple[Any, Any]:
