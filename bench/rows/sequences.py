@@ -200,15 +200,15 @@ def summary(measured: Sequence[Measured]) -> list[Figure]:
             sum(_rows(one) >= ROWS for one in every),
             30,
             "combinations",
-            note=f"{len(every)} with fewer rows among them",
+            note=f"of {len(every)}, the others with fewer",
             **more,
         ),
         at_most(
-            "sequences: rows with other ids or masks than TRL's, or refused by one side alone",
+            "sequences: rows with other ids or masks than TRL's, or that it alone trains, ours aside",
             len(wrong),
             0,
             "rows",
-            note=f"of {sum(map(_rows, every)):,}; {'; '.join(wrong[:2])[:600]}",
+            note=f"of {sum(one.equal for one in every) + len(wrong):,}; {'; '.join(wrong[:2])[:600]}",
             **more,
         ),
         Figure(
