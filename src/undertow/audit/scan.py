@@ -15,7 +15,6 @@ from undertow.audit.open_meaning import open_meanings
 from undertow.audit.open_search import search
 from undertow.audit.requests import Progress, ScanRequest
 from undertow.audit.scan_inputs import ScanInputs, open_inputs
-from undertow.audit.training_loss import training_loss
 from undertow.audit.verdicts import (
     covered,
     judged,
@@ -182,7 +181,7 @@ def _document(
         control=control if whole.control else "none: the rows have no prompts to continue",
         plan=whole.plan.model_dump(mode="json"),
         planned_steps=whole.plan.steps(whole.planned_rows),
-        loss=training_loss(whole, settled=request.settled),
+        loss=inputs.loss,
         limit=request.limit,
         level=request.level,
         traits=tuple(trait.name for trait in whole.traits),

@@ -12,7 +12,7 @@ from pathlib import Path
 from undertow.audit.calibrations import cache_folder, plan_for
 from undertow.audit.requests import Progress, ScanRequest, askable_traits, named_traits
 from undertow.audit.row_fit import fitting_rows, nothing_fits, refuse_broken, write_row_scores
-from undertow.audit.training_loss import coverage_of, on_assistant_turns
+from undertow.audit.training_loss import coverage_of, on_assistant_turns, training_loss
 from undertow.carriers.carrier_registry import carrier_of
 from undertow.checks.dataset.scan_subject import Coverage, ScanSubject
 from undertow.data.dataset import open_dataset
@@ -26,7 +26,7 @@ from undertow.data.seeds import derive, generator
 from undertow.errors import ModelError
 from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import own_answers
-from undertow.results.scan_document import ALL, source_subject
+from undertow.results.scan_document import ALL, TrainingLoss, source_subject
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait
 from undertow.worlds import locate
@@ -48,6 +48,8 @@ class ScanInputs:
     whole: ScanSubject
     sources: tuple[ScanSubject, ...]
     """One subject a source, where there is more than one: what a user can act on."""
+    loss: TrainingLoss
+    """Which tokens of the rows are learnt."""
     otherwise: ScanSubject | None
     """The whole with the other common loss, where the plan names none and trainers differ."""
     read: float
@@ -83,7 +85,7 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
     screened = screen_file(dataset, max_rows=request.max_rows, seed=seed("sample"))
     fitted = fitting_rows(screened.rows, student, plan, places=screened.places)
     if not fitted.rows:
-        raise nothing_fits(request.data, request.student, fitted.excluded)
+        raise nothing_fits(screened.data.path, student.ref, fitted.excluded)
     refuse_broken(student, fitted.rows)
     if plan.packing and not has_pairs(fitted.rows):
         plan = packed(plan, [len(row) for row in fitted.encoded])
@@ -123,6 +125,7 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
         student_digest=digest,
         whole=whole,
         sources=tuple(sources),
+        loss=training_loss(whole, settled=request.settled),
         otherwise=None if request.settled else on_assistant_turns(whole, digest),
         read=read,
         usable=read * len(fitted.rows) / len(screened.rows),
