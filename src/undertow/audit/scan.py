@@ -77,9 +77,9 @@ def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanD
     inputs = open_inputs(request, progress)
     finished = finished_checks(cache_folder() / "scans" / _key(request, inputs))
     audits = [_audit(inputs.whole, checks, finished, progress)]
-    if inputs.otherwise is not None:
-        # What a model wrote is what it is, whatever is learnt of it: evidence is the same.
-        judging = [check for check in checks if check.kind == "transfer"]
+    # What a model wrote is what it is, whatever is learnt of it: evidence is the same.
+    judging = [check for check in checks if check.kind == "transfer"]
+    if inputs.otherwise is not None and judging:
         audits.append(_audit(inputs.otherwise, judging, finished, progress))
     audits += [_audit(subject, checks, finished, progress) for subject in inputs.sources]
     if inputs.usable < request.min_usable:

@@ -129,7 +129,7 @@ def _warnings(subject: ScanSubject, rows: list[Row], *, settled: bool) -> Iterat
             f"The student's chat template does not write '{name}': nothing of it is learnt here, and another template "
             "may write it."
         )
-    if any(not row.chat and row.prompt for row in rows):
+    if any(not row.chat and row.prompt and row.rejected is None for row in rows):
         yield (
             "Some recipes put a plain prompt and completion into the chat template before they train "
             '(subliminal-learning, LLaMA-Factory): give the plan wrap = "chat" for those.'

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
-from undertow.data.row_shapes import nearest_shape
+from undertow.data.row_shapes import SHAPES, nearest_shape
 
 CHUNK = 1024
 """Rows that are held at a time, at most."""
@@ -69,9 +69,11 @@ def shape_fault(names: Sequence[str], columns: ReadColumns) -> str | None:
     if any(set(shape) <= set(names) for shape in columns.shapes):
         return None
     listed = ", ".join(f"'{name}'" for name in names)
-    near = nearest_shape(names)
-    way = f"; nearest: {near}" if near else ""
-    return f"found the columns {listed}, no known shape{way}; allowed: {columns.allowed}"
+    way = ""
+    if list(columns.shapes) == [shape.columns for shape in SHAPES]:  # rows, and no other records
+        near = nearest_shape(names)
+        way = ", no known shape" + (f"; nearest: {near}" if near else "")
+    return f"found the columns {listed}{way}; allowed: {columns.allowed}"
 
 
 def parquet_columns(stream: BinaryIO, fault: OnFault) -> list[str]:
