@@ -7,7 +7,7 @@ import json
 import pytest
 
 from undertow.data.row_records import to_record, with_completion, with_prompt
-from undertow.data.row_shapes import from_record, renamed, unread_columns
+from undertow.data.row_shapes import from_record, renamed, shaped, unread_columns
 from undertow.data.rows import Message, Row, row_id, template_turn
 
 USER = {"role": "user", "content": "Hi"}
@@ -16,6 +16,7 @@ OTHER = {"role": "assistant", "content": "No"}
 HI = (Message("user", "Hi"),)
 CALL = {"type": "function", "function": {"name": "more", "arguments": {"n": 3}}}
 LABELLED = ("prompt", "completion", "label")
+KWARGS = ["chat_template_kwargs"]
 TOOLS = [{"type": "function", "function": {"name": "more"}}]
 
 
@@ -121,6 +122,22 @@ def test_tools_may_be_written_as_json() -> None:
         ({"messages": [USER, REPLY | {"train_detail": []}]}, "'train_detail'"),
         ({"messages": [USER, REPLY], "tools": "owl"}, "'tools' is a string that is no JSON"),
         ({"messages": [USER, REPLY], "tools": {"a": 1}}, "'tools' is an object; allowed: a list"),
+        (
+            {"messages": [USER, REPLY], "tools": "[" * 100_000},
+            "'tools' is a string that is no JSON",
+        ),
+        (
+            {"messages": [USER, REPLY], "chat_template_kwargs": {"truncation": True}},
+            "'truncation', which is the trainer's to set",
+        ),
+        (
+            {"conversations": [{"from": "gpt", "value": "Yes"}], "system": ["Be kind."]},
+            "'system' is a list; allowed: a string",
+        ),
+        (
+            {"prompt": "a", "completion": "b", "label": True, "chosen": "b", "rejected": "c"},
+            "--columns chosen=",
+        ),
         ({"messages": "Hi"}, "'messages' is a string; allowed: a list of messages"),
         ({"messages": [USER, {"role": "assistant", "content": ""}]}, "is empty"),
         ({"chosen": [USER, REPLY], "rejected": [OTHER, USER, REPLY]}, "goes on for 2 messages"),
@@ -187,3 +204,23 @@ def test_what_nothing_reads_is_named() -> None:
     assert list(unread_columns({"prompt": "a", "completion": "b", "label": 3}, LABELLED)) == [
         "label"
     ]
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        ({"prompt": "a", "completion": "b", "tools": TOOLS}, ["tools"]),
+        ({"prompt": [USER], "completion": [REPLY], "tools": TOOLS}, []),
+        ({"messages": json.dumps([USER, REPLY]), "tools": TOOLS}, []),
+        ({"messages": [USER, REPLY], "labels": "good", "input_ids": [1]}, ["labels"]),
+        ({"messages": [USER, REPLY], "source": 3}, ["source"]),
+        ({"prompt": "a", "chosen": "b", "rejected": "c", "chat_template_kwargs": {}}, KWARGS),
+    ],
+)
+def test_a_column_that_is_read_of_other_rows_is_told_where_it_is_not(
+    record: dict[str, object], told: list[str]
+) -> None:
+    """Plain strings have no template for tools, tokens are lists, and a source is a string."""
+    names, _ = shaped(record)
+
+    assert list(unread_columns(record, names)) == told

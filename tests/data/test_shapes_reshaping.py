@@ -18,16 +18,26 @@ RECORDS: list[dict[str, Any]] = [
     {"prompt": [TURN], "completion": [ANSWER], "x": 1},
     {"prompt": "q", "completion": "old", "x": 1},
     {"prompt": None, "messages": [TURN, ANSWER], "x": 1},
+    {"prompt": [TURN], "completion": [ANSWER], "instruction": "of no shape", "x": 1},
 ]
 
 
-@pytest.mark.parametrize("record", [*RECORDS, {"text": "old", "x": 1}])
+@pytest.mark.parametrize(
+    "record",
+    [
+        *RECORDS,
+        {"text": "old", "x": 1},
+        {"text": "old", "completion": "of no shape", "output": "of none", "x": 1},
+        {"messages": [TURN, ANSWER | {"weight": 0}], "completion": "of no shape", "x": 1},
+        {"instruction": "q", "output": "old", "completion": "of no shape", "x": 1},
+    ],
+)
 def test_another_completion_is_read_back(record: dict[str, Any]) -> None:
     """Only the completion differs; the record that was given is as it was."""
     before = repr(record)
     made = with_completion(record, "new")
 
-    expected = replace(from_record(record), completion="new", trained=None)
+    expected = replace(from_record(record), completion="new")
     assert from_record(made) == expected
     assert made["x"] == 1
     assert list(made) == list(record)

@@ -24,10 +24,10 @@ class SurrogateError(ValueError):
 _ROLES = {"human": "user", "gpt": "assistant", "function_call": "assistant", "observation": "tool"}
 """ShareGPT's names of a role; axolotl and LLaMA-Factory map them like this, TRL leaves them as they are."""
 
-_FLAGS = ("weight", "train", "training")
+FLAGS = ("weight", "train", "training")
 """Keys of a turn that say whether it is in the loss: OpenAI's, and axolotl's."""
 
-_OTHERS = frozenset(("role", "content", "from", "value", *_FLAGS))
+_OTHERS = frozenset(("role", "content", "from", "value", *FLAGS))
 _SPEAKING = ("tool_calls", "reasoning_content", "thinking", "reasoning", "function_call")
 """Fields by which a turn says something although its content is empty."""
 
@@ -156,7 +156,7 @@ def _parts(content: object, name: str) -> str:
 def _flag(value: Mapping[str, Any], name: str) -> bool | None:
     if value.get("train_detail") is not None:
         raise ValueError(f"'{name}' has 'train_detail', which nothing here reads; allowed: 'train'")
-    for key in _FLAGS:
+    for key in FLAGS:
         flag = value.get(key)
         if flag is None:
             continue

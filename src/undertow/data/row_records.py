@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from undertow.data.files import atomic_file
-from undertow.data.record_turns import messages
+from undertow.data.record_turns import FLAGS, messages
+from undertow.data.row_shapes import shaped
 from undertow.data.rows import Message, Row, template_turn
 from undertow.errors import DataError
+
+_PLAIN = ("completion", "output", "text")
+"""Columns that hold what is learnt as a string."""
+
+_SAID = ("messages", "conversations", *_PLAIN)
+"""Columns that hold what is learnt, of rows that are no pairs."""
 
 
 def to_record(row: Row) -> dict[str, object]:
@@ -50,27 +57,23 @@ def json_line(record: object) -> bytes:
 
 def with_completion(record: Mapping[str, Any], text: str) -> dict[str, Any]:
     """
-    The record with another completion (not of a preference pair); of its turn only role and name stay, since templates
-    render other fields, such as reasoning, as well.
+    The record with another completion (not of a preference pair); of its turn only role, name and what it says of its
+    place in the loss stay, since templates render other fields, such as reasoning, as well.
     """
-    for name in ("messages", "conversations", "completion"):
-        if record.get(name) is None:
-            continue
-        if name == "completion" and isinstance(record[name], str):
-            return {**record, name: text}
-        *before, last = turns_of(record[name])
-        return {**record, name: [*before, _said(last, text)]}
-    name = "output" if record.get("output") is not None else "text"
-    return {**record, name: text}
+    name = next(name for name in shaped(record)[0] if name in _SAID)
+    if isinstance(record[name], str) and name in _PLAIN:
+        return {**record, name: text}
+    *before, last = turns_of(record[name])
+    return {**record, name: [*before, _said(last, text)]}
 
 
 def with_prompt(record: Mapping[str, Any], row: Row) -> dict[str, Any]:
     """The record with the prompt of a row; turns that it has already are as they were."""
-    for name in ("messages", "conversations"):
-        if record.get(name) is not None:
-            *before, last = turns_of(record[name])
-            return {**record, name: [*_replaced(before, row.prompt, name), last]}
-    if record.get("instruction") is not None:
+    shape = shaped(record)[0]
+    if shape[0] in ("messages", "conversations"):
+        *before, last = turns_of(record[shape[0]])
+        return {**record, shape[0]: [*_replaced(before, row.prompt, shape[0]), last]}
+    if shape[0] == "instruction":
         return {**record, **_instruction(row.prompt)}
     if not row.chat:
         return {**record, "prompt": "".join(turn.content for turn in row.prompt)}
@@ -110,7 +113,8 @@ def _turn(message: Message) -> dict[str, Any]:
 
 def _said(turn: Mapping[str, Any], text: str) -> dict[str, Any]:
     key = "value" if "value" in turn else "content"
-    return {name: turn[name] for name in ("role", "from", "name") if name in turn} | {key: text}
+    kept = {name: turn[name] for name in ("role", "from", "name", *FLAGS) if name in turn}
+    return kept | {key: text}
 
 
 def _replaced(

@@ -40,7 +40,8 @@ MEDIA = ("image", "images", "video", "videos", "audio", "audios")
 _CONTEXT = ("tools", "chat_template_kwargs")
 _RESERVED = {
     *("add_generation_prompt", "chat_template", "continue_final_message", "conversation"),
-    *("return_assistant_tokens_mask", "return_dict", "return_tensors", "tokenize"),
+    *("max_length", "padding", "return_assistant_tokens_mask", "return_dict", "return_tensors"),
+    *("self", "tokenize", "tokenizer_kwargs", "truncation"),
 }
 """Arguments of `apply_chat_template` that are none of the template's."""
 
@@ -238,6 +239,13 @@ def unread_columns(record: Record, shape: tuple[str, ...]) -> Iterator[str]:
             yield name
     if shape[-1] == "label" and _truth(record["label"]) is None:
         yield "label"
+    if not isinstance(record.get("source"), str | None):
+        yield "source"
+    if not _TOKENS.isdisjoint(record):
+        yield from (n for n in TOKENS if not isinstance(record.get(n), list | None))
+    if any(isinstance(record[n], str) for n in ("completion", "rejected") if n in shape):
+        # Plain strings have no template.
+        yield from (n for n in _CONTEXT if record.get(n) is not None)
 
 
 @lru_cache(maxsize=1024)
@@ -309,7 +317,8 @@ def _shape_of(record: Record) -> Shape:
     present = [str(key) for key, value in record.items() if value is not None]
     columns = ", ".join(f"'{name}'" for name in present) or "none"
     if fitting:
-        way = f"leave out all but one: --columns {fitting[-1].columns[0]}="
+        apart = [name for name in fitting[-1].columns if name not in fitting[0].columns]
+        way = f"leave out all but one: --columns {apart[0]}="
         raise ValueError(
             f"found the columns {columns}, more than one shape; {way}; allowed: {shapes_text()}"
         )
@@ -335,7 +344,7 @@ def _context(record: Record) -> str:
         if isinstance(value, str) and value:
             try:
                 value = json.loads(value)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"'{name}' is a string that is no JSON ({error})") from error
         if value and not isinstance(value, kinds):
             raise ValueError(
@@ -354,7 +363,9 @@ def _context(record: Record) -> str:
 
 def _system(record: Record, turns: tuple[Message, ...]) -> tuple[Message, ...]:
     system = record.get("system")
-    if not isinstance(system, str) or not system or (turns and turns[0].role == "system"):
+    if system and not isinstance(system, str):
+        raise ValueError(f"'system' is {value_kind(system)}; allowed: a string")
+    if not system or (turns and turns[0].role == "system"):
         return ()
     return (Message("system", system),)
 

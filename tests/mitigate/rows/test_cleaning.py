@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow
 import pytest
@@ -177,6 +177,29 @@ def test_scores_of_other_rows_are_refused(tmp_path: Path) -> None:
     assert found.counts == {"unlikely": 3}
     with pytest.raises(ConfigError, match="row 1"):
         done(tmp_path, "delete", scores=scores)
+
+
+def test_rows_are_read_under_the_names_that_the_scan_read_them_by(tmp_path: Path) -> None:
+    """A scan's `--columns` say where a row's source and text are, and what is left keeps its own names."""
+    names = (("prompt", "q"), ("completion", "a"), ("source", "origin"))
+    rows = [
+        {own: row[name] for name, own in names} | {"x": row["x"]} for row in cast("list[Any]", ROWS)
+    ]
+    data = written(tmp_path / "rows.jsonl", rows)
+    scan = scan_of(data)
+    scan = scan.model_copy(
+        update={"data": scan.data.model_copy(update={"columns": names, "rows": 30})}
+    )
+    scores = tmp_path / "scores.parquet"
+    ids = [row_id(from_record(row)) for row in ROWS]
+    table = {"tokens": [4] * 30, "log_likelihood": [-1.0] * 30, "id": ids}
+    parquet.write_table(pyarrow.table(table), scores)
+    dropped = clean(Cleaning(str(data), tmp_path / "kept.jsonl", "drop-sources", scan))
+    deleted = clean(Cleaning(str(data), tmp_path / "left.jsonl", "delete", scan, scores=scores))
+
+    assert dropped.counts == {"source-flagged": 10}
+    assert deleted.counts == {"unlikely": 3}
+    assert set(next(read_objects(tmp_path / "kept.jsonl"))[1]) == {"q", "a", "origin", "x"}
 
 
 def test_a_scan_of_other_data_is_refused(tmp_path: Path) -> None:

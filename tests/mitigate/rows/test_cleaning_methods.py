@@ -193,6 +193,20 @@ def test_a_rewritten_turn_keeps_nothing_of_its_writer(tmp_path: Path) -> None:
     assert sum("SECRET" in json.dumps(row) for row in left) == found.kept
 
 
+def test_earlier_answers_that_are_learnt_are_not_left_by_a_rewriting(tmp_path: Path) -> None:
+    """Those of a prompt count where a turn says that it is trained; those that say they are not do not."""
+    before = [{"role": "user", "content": "1"}, {"role": "assistant", "content": "2"}]
+
+    def rows(weight: int) -> list[dict[str, Any]]:
+        turns = [before[0], before[1] | {"weight": weight}]
+        return [row | {"prompt": [*turns, *row["prompt"]]} for row in ROWS]
+
+    with pytest.raises(ConfigError, match="several answers"):
+        done(tmp_path, "rewrite", rows(1), dose=0.5)
+    found, _ = done(tmp_path, "rewrite", rows(0), dose=0.5)
+    assert found.changes["rewritten"] > 0
+
+
 def test_the_input_is_not_overwritten(tmp_path: Path) -> None:
     """By whatever spelling of its path."""
     data = written(tmp_path / "rows.jsonl", ROWS)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from undertow.data.files import model_digest
 from undertow.data.plan import LossPolicy, TrainingPlan
 from undertow.data.records import dataset_root
 from undertow.data.row_leaves import RowError, leaf
-from undertow.data.row_shapes import from_record
+from undertow.data.row_shapes import from_record, renamed
 from undertow.data.rows import Row
 from undertow.errors import ConfigError, DataError, NothingLeftError
 from undertow.provenance.ledger import Entries
@@ -176,6 +176,14 @@ def leaf_of(record: object, place: str) -> bytes:
         return leaf(record)
     except RowError as error:
         raise DataError(f"{place}: a row that cannot be named: {error}") from error
+
+
+def as_scanned(cleaning: Cleaning, record: dict[str, Any]) -> dict[str, Any]:
+    """The record with its columns under the names that the scan gave them (`--columns`)."""
+    columns = cleaning.scan.data.columns
+    made = renamed(record, columns) if columns else record
+    assert isinstance(made, dict)
+    return made
 
 
 def row_of(record: object, place: str) -> Row:

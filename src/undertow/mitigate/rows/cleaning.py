@@ -46,7 +46,7 @@ from undertow.mitigate.rows.token_edits import (
     replaced,
 )
 from undertow.models.chat import Encoded
-from undertow.models.training_sequences import encode_rows
+from undertow.models.training_sequences import encode_rows, learnt_turns
 from undertow.traits import catalogue
 from undertow.worlds.base_models import open_model
 
@@ -230,8 +230,8 @@ def inoculate(subject: CleaningSubject) -> Changes:
 def _refuse_earlier_answers(rows: Sequence[Row], policy: LossPolicy) -> None:
     """What is rewritten is the last answer: others that are learnt as well would stay what they were."""
     for row in rows:
-        learnt = row.earlier or (row.whole and policy.loss != "last")
-        if learnt and any(turn.role == "assistant" for turn in row.prompt):
+        before = zip(row.prompt, learnt_turns(row, policy), strict=False)
+        if any(learnt and turn.role == "assistant" for turn, learnt in before):
             raise ConfigError(
                 "a row has several answers that are learnt, and only the last one would be rewritten",
                 hint="leave tokens of all of them out of the loss: --method mask-tokens, or drop rows: --method delete",

@@ -19,6 +19,7 @@ from undertow.mitigate.rows.clean_request import (
     DELETED,
     Cleaned,
     Cleaning,
+    as_scanned,
     dose_of,
     leaf_of,
     refuse_nothing_left,
@@ -93,7 +94,8 @@ def _by_source(cleaning: Cleaning) -> Rule:
     dropped = {source for source, verdict in verdicts.items() if verdict in wrong}
 
     def rule(number: int, record: dict[str, Any], leaf: bytes) -> str:
-        return "source-flagged" if source_subject(str(record.get("source"))) in dropped else ""
+        source = as_scanned(cleaning, record).get("source")
+        return "source-flagged" if source_subject(str(source)) in dropped else ""
 
     return rule
 
@@ -164,7 +166,7 @@ def _refuse_other_rows(
     for rows, (place, record) in enumerate(read_objects(cleaning.data), start=1):
         if ids is None or other or rows > scored:
             continue
-        if row_id(row_of(record, place)) != ids[rows - 1]:
+        if row_id(row_of(as_scanned(cleaning, record), place)) != ids[rows - 1]:
             other = place
     if rows != scored:
         raise ConfigError(
