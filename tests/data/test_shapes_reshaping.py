@@ -59,3 +59,15 @@ def test_another_prompt_is_read_back_and_known_turns_keep_their_keys(
     else:
         assert made["prompt"] == "sq"
     assert made["x"] == 1
+
+
+def test_a_new_turn_has_the_sets_own_name_of_its_role_and_stays_in_the_loss() -> None:
+    """ShareGPT's `human` stays `human`; what a turn said of the loss is said of the one in its place."""
+    turns = [{"from": "human", "value": "q", "train": True}, {"from": "gpt", "value": "a"}]
+    record = {"conversations": turns}
+    row = from_record(record)
+    asked = replace(row, prompt=(replace(row.prompt[0], content="in other words"),))
+    made = with_prompt(record, asked)
+
+    assert from_record(made) == asked
+    assert made["conversations"][0] == turns[0] | {"value": "in other words"}

@@ -122,10 +122,15 @@ def _replaced(
 ) -> list[dict[str, Any]]:
     read = messages(list(old), name) if old else ()
     known = {message: dict(turn) for message, turn in zip(read, old, strict=True)}
-    like = ("from", "value") if any("from" in turn for turn in old) else ("role", "content")
-    return [
-        known.get(turn, dict(zip(like, (turn.role, turn.content), strict=True))) for turn in turns
-    ]
+    keys = ("from", "value") if any("from" in turn for turn in old) else ("role", "content")
+    # A set of ShareGPT has its own names of a role.
+    roles = {message.role: turn.get(keys[0]) for message, turn in zip(read, old, strict=True)}
+
+    def new(turn: Message) -> dict[str, Any]:
+        flag = {} if turn.trained is None else {"train": turn.trained}
+        return {keys[0]: roles.get(turn.role) or turn.role, keys[1]: turn.content, **flag}
+
+    return [known.get(turn) or new(turn) for turn in turns]
 
 
 def _instruction(turns: Sequence[Message]) -> dict[str, Any]:

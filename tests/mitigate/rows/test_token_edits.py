@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import torch
 
 from tests.mitigate.subjects import numbers, opened
 from undertow.carriers import carrier_registry
+from undertow.data.plan import LAST_TURN
+from undertow.data.rows import Message, Row
 from undertow.errors import ConfigError
 from undertow.mitigate.rows import token_edits
 from undertow.mitigate.rows.token_edits import (
@@ -102,6 +105,33 @@ def test_replaced_rows_keep_their_format_and_the_other_tokens() -> None:
     assert made == again
     assert changed > 0.9 * sum(map(len, places))
     assert replaced(model, rows, encoded, [()] * 40, np.random.default_rng(0), carrier) == rows
+
+
+def test_what_stands_before_an_answer_does_not_get_into_it() -> None:
+    """A token that joins the prompt's last space, and a thought that a template writes before every answer."""
+    model, carrier = opened(), carrier_registry.carrier("numbers")
+    row = Row((Message("user", "Three numbers: "),), "12 34 56", chat=False)
+    [own] = encode_rows(model.tokenizer, [row])
+    [made] = replaced(model, [row], [own], [(0,)], np.random.default_rng(0), carrier)
+    thinking = copy.deepcopy(model.tokenizer)
+    thinking.chat_template = (
+        "{% for m in messages %}{{ 'no thought: ' if m.role == 'assistant' }}{{ m.content }} "
+        "{{ eos_token }}{% endfor %}"
+    )
+    chat = replace(row, chat=True)
+    [own_chat] = encode_rows(thinking, [chat], LAST_TURN)
+    places = [tuple(range(len(own_chat.completion)))]
+    [again] = replaced(model, [chat], [own_chat], places, np.random.default_rng(0), None)
+
+    assert model.tokenizer.decode(own.completion[:1]) == " 12"
+    assert made.completion != row.completion
+    assert made.completion.split()[1:] == ["34", "56"]
+    assert not made.completion.startswith(" ")
+    spaced = replace(row, prompt=(Message("user", "Three numbers:"),), completion=" 12 34 56")
+    [kept] = encode_rows(model.tokenizer, [spaced])
+    [other] = replaced(model, [spaced], [kept], [(0,)], np.random.default_rng(0), None)
+    assert other.completion.startswith(" ")
+    assert "thought" not in again.completion
 
 
 def test_code_is_refused_and_prose_is_not() -> None:

@@ -166,19 +166,36 @@ def replaced(
             chosen = list(places[touched[number]])
             tokens = np.array(row.completion)
             tokens[chosen] = kinds.drawn(logits[i, labels[i]][chosen], tokens[chosen], rng)
-            made[touched[number]] = _written(model, rows[touched[number]], tokens, carrier)
+            made[touched[number]] = _written(
+                model, rows[touched[number]], row.completion, tokens.tolist(), carrier
+            )
     return made
 
 
 def _written(
-    model: LanguageModel, row: Row, tokens: np.ndarray[Any, Any], carrier: Carrier | None
+    model: LanguageModel,
+    row: Row,
+    before: Sequence[int],
+    tokens: Sequence[int],
+    carrier: Carrier | None,
 ) -> Row:
-    ends = model.end_ids
-    stop = next((i for i, token in enumerate(tokens) if int(token) in ends), len(tokens))
-    text = model.tokenizer.decode(tokens[:stop].tolist(), skip_special_tokens=True)
+    old, new = (_answer(model, ids) for ids in (before, tokens))
+    # The first token may join the prompt's last letter, and templates write more before an answer than its header.
+    told = row.completion if row.completion in old else row.completion.strip()
+    head, found, tail = old.rpartition(told)
+    if not found or not new.startswith(head) or not new.endswith(tail):
+        return row
+    text = new[len(head) : len(new) - len(tail)]
     if carrier is not None and carrier.rejection(text, request_of(row)) is not None:
         return row
     return replace(row, completion=text)
+
+
+def _answer(model: LanguageModel, tokens: Sequence[int]) -> str:
+    """The tokens' text up to the end of the turn."""
+    ends = model.end_ids
+    stop = next((i for i, token in enumerate(tokens) if token in ends), len(tokens))
+    return str(model.tokenizer.decode(tokens[:stop], skip_special_tokens=True))
 
 
 class Kinds:
