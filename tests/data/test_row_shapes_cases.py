@@ -10,6 +10,7 @@ from undertow.data.row_records import to_record, with_completion, with_prompt
 from undertow.data.row_shapes import from_record, renamed, shaped, unread_columns
 from undertow.data.rows import Message, Row, row_id, template_turn
 
+SYSTEM = {"role": "system", "content": "Be kind."}
 USER = {"role": "user", "content": "Hi"}
 REPLY = {"role": "assistant", "content": "Yes"}
 OTHER = {"role": "assistant", "content": "No"}
@@ -36,7 +37,7 @@ TOOLS = [{"type": "function", "function": {"name": "more"}}]
         ({"instruction": "Hi", "input": "", "output": "Yes"}, Row(HI, "Yes")),
         (
             {"instruction": "Add", "input": "1 2", "output": "3", "history": [["Hi", "Yes"]]},
-            Row((*HI, Message("assistant", "Yes"), Message("user", "Add\n1 2")), "3"),
+            Row((*HI, Message("assistant", "Yes"), Message("user", "Add\n1 2")), "3", whole=True),
         ),
         ({"messages": json.dumps([USER, REPLY])}, Row(HI, "Yes")),
         ({"prompt": "Hi", "messages": [USER, REPLY]}, Row(HI, "Yes")),
@@ -214,6 +215,8 @@ def test_what_nothing_reads_is_named() -> None:
         ({"messages": json.dumps([USER, REPLY]), "tools": TOOLS}, []),
         ({"messages": [USER, REPLY], "labels": "good", "input_ids": [1]}, ["labels"]),
         ({"messages": [USER, REPLY], "source": 3}, ["source"]),
+        ({"conversations": [SYSTEM, USER, REPLY], "system": "Be cruel."}, ["system"]),
+        ({"conversations": [SYSTEM, USER, REPLY], "system": "Be kind."}, []),
         ({"prompt": "a", "chosen": "b", "rejected": "c", "chat_template_kwargs": {}}, KWARGS),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from typing import Any
 
 import pytest
@@ -104,6 +106,35 @@ def test_several_answers_in_a_completion_are_all_learnt(tokenizer: Any) -> None:
     assert "1 2 3" in text
     assert "more" in text
     assert "three" not in text
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_the_assistant_is_learnt_where_the_row_has_it_learnt(tokenizer: Any, marked: bool) -> None:
+    """Answers in a prompt are none that is learnt, those in alpaca's history are: by marks, and turn by turn."""
+    own = copy.deepcopy(tokenizer)
+    bare = re.sub(r"\{%-?\s*(end)?generation\s*-?%\}", "", tokenizer.chat_template)
+    body = "{{ m.content }} {{ eos_token }}"
+    said = "{% generation %}" + body + "{% endgeneration %}"
+    own.chat_template = (
+        (
+            "{% for m in messages %}{% if m.role == 'assistant' %}"
+            + said
+            + "{% else %}"
+            + body
+            + "{% endif %}{% endfor %}"
+        )
+        if marked
+        else bare
+    )
+    apart = learnt(own, encoded(own, {"prompt": TURNS[:3], "completion": TURNS[3:]}, "assistant"))
+    alpaca = {"instruction": "more numbers", "output": "4 5 6", "history": [["three", "1 2 3"]]}
+    history = learnt(own, encoded(own, alpaca, "assistant"))
+
+    assert "4 5 6" in apart
+    assert "1 2 3" not in apart
+    assert "4 5 6" in history
+    assert "1 2 3" in history
+    assert "more" not in history
 
 
 @pytest.mark.parametrize("special", [False, True])

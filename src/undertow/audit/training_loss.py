@@ -12,7 +12,7 @@ from undertow.audit.row_fit import fitting_rows
 from undertow.checks.dataset.scan_subject import Coverage, ScanSubject
 from undertow.data.rows import Row, has_pairs
 from undertow.errors import UndertowError
-from undertow.models.training_sequences import encode_rows, trained_turns
+from undertow.models.training_sequences import encode_rows, learnt_turns, trained_turns
 from undertow.results.scan_document import ASSISTANT, TrainingLoss
 
 _WORDS = {
@@ -36,8 +36,9 @@ def training_loss(subject: ScanSubject, *, settled: bool) -> TrainingLoss:
     rows = [_as_trained(subject, row) for row in subject.rows]
     kinds = Counter(_kind(subject, row) for row in rows)
     answers = sum(
-        sum(turn.role == "assistant" and turn.trained is not False for turn in row.turns)
+        learnt and turn.role == "assistant"
         for row in rows
+        for turn, learnt in zip(row.turns, learnt_turns(row, subject.plan.policy), strict=True)
     )
     tokens = sum(row.learnt for row in subject.encoded) / len(rows)
     parts = [

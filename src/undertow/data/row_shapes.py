@@ -157,7 +157,8 @@ def _alpaca(record: Record) -> Row:
     before = _history(record.get("history") or ())
     prompt = (*before, Message("user", request)) if request else before
     completion = plain_completion(record["output"], "output")
-    return Row((*_system(record, prompt), *prompt), completion)
+    # Trainers that read a history learn its answers too.
+    return Row((*_system(record, prompt), *prompt), completion, whole=bool(before))
 
 
 def _history(turns: object) -> tuple[Message, ...]:
@@ -241,10 +242,13 @@ def unread_columns(record: Record, shape: tuple[str, ...]) -> Iterator[str]:
         yield "label"
     if not isinstance(record.get("source"), str | None):
         yield "source"
+    if shape[0] == "conversations" and record.get("system"):
+        first = messages(record[shape[0]], shape[0])[0]
+        if first.role == "system" and first.content != record["system"]:
+            yield "system"
     if not _TOKENS.isdisjoint(record):
         yield from (n for n in TOKENS if not isinstance(record.get(n), list | None))
     if any(isinstance(record[n], str) for n in ("completion", "rejected") if n in shape):
-        # Plain strings have no template.
         yield from (n for n in _CONTEXT if record.get(n) is not None)
 
 

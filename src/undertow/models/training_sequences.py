@@ -6,7 +6,7 @@ mean is what TRL's trainers do (1.16: `SFTTrainer`, `DPOTrainer`, `KTOTrainer`):
 
     auto        `messages`: all tokens; a prompt and its completion: the completion; plain text: all
     completion  the completion, and of rows that have none (`messages`, plain text) all tokens
-    assistant   what the assistant says, in every turn
+    assistant   what the assistant says, in every turn; of a prompt and its completion, in the completion's turns
     last        the assistant's last turn (no trainer of TRL does that)
     all         all tokens
 
@@ -113,7 +113,9 @@ def learnt_turns(row: Row, policy: LossPolicy) -> tuple[bool, ...]:
     """Whether each turn, the completion's as the last, is in the loss; a pair's rejected completion is as its chosen one."""
     loss = trained_turns(_wrapped(row, policy), policy.loss)
     count = len(row.turns)
-    first = {"completion": count - 1 - row.earlier, "last": count - 1}.get(loss, 0)
+    given = count - 1 - row.earlier
+    own = 0 if row.whole else given
+    first = {"completion": given, "assistant": own, "last": count - 1}.get(loss, 0)
     by_policy = [
         i >= first and (loss in ("all", "completion") or turn.role == "assistant")
         for i, turn in enumerate(row.turns)
@@ -161,8 +163,8 @@ def _plain_sequence(tokenizer: Any, row: Row, loss: Loss) -> _Sequence:
 def _assistant(tokenizer: Any, row: Row) -> _Sequence:
     template = assistant_template(tokenizer)
     if template is None:
-        said = [i for i, turn in enumerate(row.turns) if turn.role == "assistant"]
-        return _by_turns(tokenizer, row, said)
+        on = learnt_turns(row, LossPolicy("assistant", flags=False))
+        return _by_turns(tokenizer, row, [i for i, learnt in enumerate(on) if learnt])
     with template_refusals(row.turns):
         made = tokenizer.apply_chat_template(
             [template_turn(turn) for turn in row.turns],
