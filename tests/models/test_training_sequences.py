@@ -148,3 +148,18 @@ def test_tokens_are_those_of_the_tokenizer_whatever_it_was_asked_before(
     tokenizer(texts, padding=True, truncation=True, max_length=2, split_special_tokens=True)
 
     assert token_ids(tokenizer, texts, special=special) == right
+
+
+@pytest.mark.parametrize(
+    ("computes", "said"), [("1 // 0", "by zero"), ("m.content + 3", "str"), ("m.no.no", "no")]
+)
+def test_a_template_that_fails_refuses_its_row(tokenizer: Any, computes: str, said: str) -> None:
+    """Whatever it computes wrongly is its refusal, and says no more of long rows than of short ones."""
+    own = copy.deepcopy(tokenizer)
+    own.chat_template = "{% for m in messages %}{{ m.content }}{{ " + computes + " }}{% endfor %}"
+    turns = [{"role": "r" * 1000, "content": "x"}] * 1000 + TURNS
+    for policy in ("all", "assistant"):
+        with pytest.raises(ModelError, match="the chat template refuses") as caught:
+            encoded(own, {"messages": turns}, policy)
+        assert said in str(caught.value)
+        assert len(str(caught.value)) < 500

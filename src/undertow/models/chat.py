@@ -18,6 +18,13 @@ from undertow.errors import ModelError
 IGNORED = -100  # label of positions without loss, as in transformers and TRL
 
 
+_ROLES_SHOWN = 8
+"""Turns whose roles an error names."""
+
+_ROLE_SHOWN = 20
+"""Characters of such a role."""
+
+
 @dataclass(frozen=True)
 class Encoded:
     """One row as token ids: what comes before the first token with a loss, and what follows from there."""
@@ -191,12 +198,19 @@ def template_refusals(messages: Sequence[Message]) -> Iterator[None]:
     """
     from jinja2 import TemplateError
 
+    # A template is a program: beside its own refusals it fails where it computes with what is not there.
+    failures = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
     try:
         yield
-    except TemplateError as error:
+    except (TemplateError, *failures) as error:
+        roles = [message.role[:_ROLE_SHOWN] for message in messages[:_ROLES_SHOWN]]
+        more = "" if len(messages) <= _ROLES_SHOWN else f" and {len(messages) - _ROLES_SHOWN} more"
         raise ModelError(
-            f"the chat template refuses a conversation of roles {[m.role for m in messages]}: {error}",
-            hint="drop the system prompt, or use a model whose template has that role",
+            f"the chat template refuses a conversation of roles {roles}{more}: "
+            f"{str(error) or type(error).__name__}",
+            hint="drop the system prompt, or use a model whose template has that role"
+            if isinstance(error, TemplateError)
+            else "use a model whose template takes these rows, or leave them out",
         ) from error
 
 
