@@ -236,7 +236,8 @@ def assistant_template(tokenizer: Any) -> str | None:
         return template if _MARKS.search(template) else None
     try:
         made = get_training_chat_template(tokenizer)
-    except (ValueError, TypeError, LookupError):  # not one of those that TRL knows
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        # Not one of those that TRL knows, or one that fails on the conversation that TRL tries it with.
         return template if _MARKS.search(template) else None
     return template if made is None else str(made)
 
