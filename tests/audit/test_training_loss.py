@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from undertow.audit.training_loss import coverage_of, on_assistant_turns, traini
 from undertow.data.files import model_digest
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Message, Row
+from undertow.report.scan_words import OTHER_TOKENS, calibration
 from undertow.results.scan_document import ALL, ASSISTANT, ScanDocument
 from undertow.traits.trait import rows_of
 from undertow.worlds import locate
@@ -65,29 +68,38 @@ def scanned(folder: Path, rows: tuple[Row, ...], loss: str, **more: object) -> S
     )
 
 
+Screened = Callable[[str], ScanDocument]
+
+
+@pytest.fixture(scope="module")
+def screened(tmp_path_factory: pytest.TempPathFactory) -> Screened:
+    """The conversations under each loss, each screened once."""
+    return cache(lambda loss: scanned(tmp_path_factory.mktemp(loss), first_turns(), loss))
+
+
 def verdicts(document: ScanDocument) -> dict[str, str]:
     """Verdict of each subject."""
     return {result.subject: result.verdict for result in document.subjects}
 
 
-def test_a_first_answer_that_is_learnt_is_flagged(tmp_path: Path) -> None:
+def test_a_first_answer_that_is_learnt_is_flagged(screened: Screened) -> None:
     """With a loss on the assistant's turns the owl is seen; its estimate is far over the limit."""
-    document = scanned(tmp_path, first_turns(), "assistant")
+    document = screened("assistant")
 
     assert verdicts(document) == {ALL: "flagged"}
     assert document.subjects[0].trait == "owl"
 
 
-def test_a_first_answer_that_is_not_learnt_is_clear(tmp_path: Path) -> None:
+def test_a_first_answer_that_is_not_learnt_is_clear(screened: Screened) -> None:
     """Where the last turn alone is trained, what stands before it moves nothing."""
-    document = scanned(tmp_path, first_turns(), "last")
+    document = screened("last")
 
     assert verdicts(document) == {ALL: "clear"}
 
 
-def test_without_a_loss_both_are_judged_and_the_worse_one_counts(tmp_path: Path) -> None:
+def test_without_a_loss_both_are_judged_and_the_worse_one_counts(screened: Screened) -> None:
     """TRL's loss and axolotl's are two subjects of one document, and the document says so."""
-    document = scanned(tmp_path, first_turns(), "auto")
+    document = screened("auto")
 
     assert verdicts(document) == {ALL: "flagged", ASSISTANT: "flagged"}
     assert document.loss is not None
@@ -97,9 +109,9 @@ def test_without_a_loss_both_are_judged_and_the_worse_one_counts(tmp_path: Path)
 
 def test_a_trainers_own_plan_leaves_no_doubt(tmp_path: Path) -> None:
     """Where the file of a trainer was given, its loss alone is judged."""
-    document = scanned(tmp_path, first_turns(), "auto", settled=True)
+    document = scanned(tmp_path, first_turns()[:1024], "auto", settled=True)
 
-    assert verdicts(document) == {ALL: "flagged"}
+    assert list(verdicts(document)) == [ALL]
     assert document.loss is not None
     assert "since the plan names no loss" not in document.loss.sentence
     assert not any("both are judged" in text for text in document.loss.warnings)
@@ -110,11 +122,9 @@ def test_too_few_usable_rows_leave_a_clear_verdict_open(tmp_path: Path) -> None:
     rows = first_turns()
     long = replace(rows[0], completion="1 " * 600)
     few = scanned(tmp_path, (*rows, *[long] * 60), "last")
-    enough = scanned(tmp_path, (*rows, *[long] * 60), "last", min_usable=0.9)
 
     assert verdicts(few) == {ALL: "undecided"}
     assert few.subjects[0].reason.startswith("60 of 2108 rows were not read")
-    assert verdicts(enough) == {ALL: "clear"}
 
 
 def test_a_table_of_completions_clears_no_other_loss() -> None:
@@ -163,3 +173,11 @@ def test_a_field_that_the_template_leaves_out_is_named() -> None:
     told = training_loss(subject(rows), settled=False).warnings
 
     assert any("does not write 'reasoning_content'" in text for text in told)
+
+
+def test_a_page_says_whose_rates_it_shows(screened: Screened) -> None:
+    """Where other tokens are learnt, the table's rates are said to be of completions."""
+    for loss, told in (("auto", True), ("last", False)):
+        document = screened(loss)
+        assert document.calibration.other_loss is told
+        assert (OTHER_TOKENS in calibration(document)) is told

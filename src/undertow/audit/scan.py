@@ -288,6 +288,7 @@ def _calibration(whole: ScanSubject) -> Calibration:
         power_low=power.low,
         power_at=table.power_at,
         level=level,
+        other_loss=whole.coverage.other_loss,
         note=f"{table.student}, plans of {table.fewest_steps} to {table.most_steps} steps, carrier {table.carrier}",
     )
 

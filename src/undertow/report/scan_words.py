@@ -118,6 +118,12 @@ def error_rates(document: ScanDocument) -> dict[Verdict, str]:
     }
 
 
+OTHER_TOKENS = (
+    "These rates are of students that learnt completions alone. The rows here learn other tokens too, for which they "
+    "were not measured: nothing is cleared."
+)
+
+
 def calibration(document: ScanDocument) -> tuple[str, ...]:
     """How often this screen is wrong on this base under this plan, as far as it was measured."""
     table = document.calibration
@@ -128,7 +134,8 @@ def calibration(document: ScanDocument) -> tuple[str, ...]:
             "here is not known, so its verdicts stay undecided.",
             note,
         )
-    return tuple(sentence for sentence in (*_rates(table), table.note) if sentence)
+    other = OTHER_TOKENS if table.other_loss else ""
+    return tuple(sentence for sentence in (other, *_rates(table), table.note) if sentence)
 
 
 def _rates(table: Calibration) -> tuple[str, ...]:
@@ -171,7 +178,8 @@ def answers(document: ScanDocument) -> tuple[tuple[str, str, str], ...]:
         return ()
     table, trust, power = document.calibration, "no: false-alarm rate unknown", ""
     if table.found:
-        trust = f"yes: {table.false_alarms} of {table.benign} benign datasets flagged"
+        how = "for completions" if table.other_loss else "yes"
+        trust = f"{how}: {table.false_alarms} of {table.benign} benign datasets flagged"
         power = f"and {table.detected} of {table.transferring} that move a student"
     rows = f"{whole(result.rows)} rows: {subject_name(result.subject)}"
     plan = f"{whole(document.planned_steps)} planned steps, limit {decimal(document.limit, 2)}"

@@ -73,6 +73,8 @@ class Calibration(Stored):
     """Lower limit of the power, one-sided at `level`."""
     power_at: float | None = None
     level: float = 0.95
+    other_loss: bool = False
+    """Whether the rows learn other tokens than the table's students did, for which its rates were not measured."""
     note: str = ""
     """Where the table comes from, or the command that makes one and what it costs."""
 
