@@ -70,11 +70,6 @@ OWN_WAYS: list[tuple[str, dict[str, Any], str]] = [
         "undertow alone refuses",
     ),
     (
-        "prompt, chosen, rejected",
-        {"prompt": "hi", "chosen": [USER, OWL], "rejected": [USER, CAT]},
-        "TRL alone refuses",
-    ),
-    (
         "conversations",
         {"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "owl"}]},
         "other ids",
@@ -84,7 +79,10 @@ OWN_WAYS: list[tuple[str, dict[str, Any], str]] = [
     ("messages", {"messages": [USER, OWL], "chat_template_kwargs": None}, "TRL alone refuses"),
     ("messages", {"messages": [USER, {**OWL, "weight": 1}]}, "other masks"),
 ]
-"""Where undertow does not do what TRL does, as docs/scan.md says."""
+"""
+Where undertow does not do what TRL does, as docs/scan.md says. What TRL does with a prompt of text beside answers of
+turns hangs on the order of a set, so that it is no oracle there.
+"""
 
 
 @pytest.mark.filterwarnings("ignore")
