@@ -20,8 +20,9 @@ help:  ## list the targets
 demo: $(VENV)/.stamp-run  ## set up and run the owl experiment (about 8 minutes on 2 cores)
 	$(BIN)/undertow demo $(ARGS)
 
+# One process a core, each with one thread: two that compute with two threads each get in each other's way.
 test: $(VENV)/.stamp-dev  ## set up and run the tests; choose some with ARGS='-k name'
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 # The cheap steps come first, so that most mistakes show within seconds.
 check: format lint types layers docs test  ## everything CI runs
