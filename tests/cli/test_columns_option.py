@@ -43,7 +43,8 @@ def test_pairs_are_taken_wherever_they_stand(line: str) -> None:
         ("rows.jsonl --columns", "requires an argument"),
         ("rows.jsonl --columns prompt", "is no pair"),
         ("rows.jsonl --columns =x", "is no pair"),
-        ("rows.jsonl --columns a=b a=c", "a name is given twice"),
+        ("rows.jsonl --columns text=b text=c", "a name is given twice"),
+        ("rows.jsonl --columns promt=question", "no shape reads 'promt'; allowed: messages,"),
     ],
 )
 def test_what_is_no_pair_is_refused(line: str, told: str) -> None:

@@ -47,6 +47,15 @@ def _pairs(values: Sequence[str]) -> tuple[tuple[str, str], ...]:
         if not name or not sign:
             raise click.BadParameter(f"'{value}' is no pair; allowed: NAME=COLUMN")
     names = [name for name, _, _ in pairs]
+    allowed = _read()
+    if wrong := [name for name, _, column in pairs if column and name not in allowed]:
+        raise click.BadParameter(f"no shape reads '{wrong[0]}'; allowed: {', '.join(allowed)}")
     if len(set(names)) < len(names):
         raise click.BadParameter("a name is given twice")
     return tuple((name, column) for name, _, column in pairs)
+
+
+def _read() -> tuple[str, ...]:
+    from undertow.data.row_shapes import COLUMNS
+
+    return (*COLUMNS, "source")
