@@ -4,11 +4,14 @@ Which tokens are chosen: as many as were asked for, those that score highest, ne
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from tests.mitigate.subjects import numbers, opened, taught
+from undertow.data.plan import LossPolicy
 from undertow.errors import ConfigError
 from undertow.mitigate.rows import token_edits
 from undertow.models.scoring import log_likelihoods
@@ -38,6 +41,21 @@ def test_lift_is_that_of_the_system_prompt() -> None:
 
     assert all((own >= 0).all() for own in found)
     assert any(not np.allclose(a, b) for a, b in zip(found, other, strict=True))
+
+
+def test_lift_of_a_conversation_that_is_learnt_whole_is_that_of_its_own_tokens() -> None:
+    """The system prompt is learnt too, behind which the last answer is lifted as where it alone is learnt."""
+    model = opened()
+    rows = [replace(row, whole=True) for row in numbers(8)]
+    prompt = catalogue.load("owl").system_prompt
+    last, whole = LossPolicy("last"), LossPolicy("all")
+    answers, sequences = (encode_rows(model.tokenizer, rows, policy) for policy in (last, whole))
+    by_answer = token_edits.lifted(model, rows, answers, prompt, last)
+    by_all = token_edits.lifted(model, rows, sequences, prompt, whole)
+
+    for few, many, row in zip(by_answer, by_all, sequences, strict=True):
+        assert len(many) == len(row.completion) > len(few)
+        np.testing.assert_allclose(many[-len(few) :], few, atol=1e-4)
 
 
 def test_a_model_departs_nowhere_from_itself() -> None:

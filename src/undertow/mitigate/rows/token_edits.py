@@ -56,7 +56,24 @@ def lifted(
     plain = each_token(model, encoded)
     prompted = encode_rows(model.tokenizer, [behind(row, system) for row in rows], policy)
     moved = each_token(model, prompted)
-    return [(b - a).abs().numpy() for a, b in zip(plain, moved, strict=True)]
+    return [
+        _change(a.numpy(), b.numpy(), _shared_end(own.completion, other.completion))
+        for a, b, own, other in zip(plain, moved, encoded, prompted, strict=True)
+    ]
+
+
+def _change(
+    plain: np.ndarray[Any, Any], moved: np.ndarray[Any, Any], shared: int
+) -> np.ndarray[Any, Any]:
+    """Where all of a conversation is learnt its system prompt is as well: what both end with is compared, all else is 0."""
+    change = np.zeros_like(plain)
+    change[len(plain) - shared :] = abs(moved[len(moved) - shared :] - plain[len(plain) - shared :])
+    return change
+
+
+def _shared_end(a: Sequence[int], b: Sequence[int]) -> int:
+    pairs = zip(reversed(a), reversed(b), strict=False)
+    return next((n for n, (x, y) in enumerate(pairs) if x != y), min(len(a), len(b)))
 
 
 def departing(base: LanguageModel, teacher: LanguageModel, rows: Sequence[Encoded]) -> Scores:
