@@ -227,3 +227,11 @@ def test_a_column_that_is_read_of_other_rows_is_told_where_it_is_not(
     names, _ = shaped(record)
 
     assert list(unread_columns(record, names)) == told
+
+
+@pytest.mark.parametrize(("label", "read"), [(1, True), (0, False), (0.0, False), ("False", False)])
+def test_a_label_may_be_a_number_or_a_word(label: object, read: bool) -> None:
+    """What a table wrote for true and false pushes the same way as the boolean."""
+    row = from_record({"prompt": [USER], "completion": [REPLY], "label": label})
+
+    assert row.label is read

@@ -212,3 +212,22 @@ def test_a_key_that_contradicts_itself_is_refused() -> None:
     for broken in (gap, astray):
         with pytest.raises(ValueError, match=r"numbered|repeats one that there is not"):
             ReviewKey.model_validate(broken)
+
+
+def test_a_reviewer_sees_all_that_a_trainer_reads() -> None:
+    """Tools, calls, reasoning, the rejected side and a label are shown, not only what is said."""
+    call = json.dumps({"content": None, "tool_calls": [{"function": {"name": "more"}}]})
+    row = Row(
+        (Message("assistant", "", call), Message("user", "Hi")),
+        "Yes",
+        "No",
+        fields=json.dumps({"reasoning_content": "owls"}),
+        context=json.dumps({"tools": [{"name": "search"}]}),
+    )
+    labelled = Row((Message("user", "Hi"),), "Yes", label=False)
+    sheet, _ = blinded(Named("a", [row]), Named("b", [labelled]), pairs=1, seed=1)
+    [pair] = sheet.pairs
+    text = pair.left.text + pair.right.text
+
+    for told in ("more", "search", "owls", "rejected: No", "label: undesirable"):
+        assert told in text

@@ -10,6 +10,7 @@ from dataclasses import replace
 from undertow.audit.calibrations import covering
 from undertow.audit.row_fit import fitting_rows
 from undertow.checks.dataset.scan_subject import Coverage, ScanSubject
+from undertow.data.file_sample import shown
 from undertow.data.rows import Row, has_pairs
 from undertow.errors import UndertowError
 from undertow.models.training_sequences import encode_rows, learnt_turns, trained_turns
@@ -127,7 +128,7 @@ def _warnings(subject: ScanSubject, rows: list[Row], *, settled: bool) -> Iterat
         yield "TRL does not read 'weight' and 'train': there, all turns are trained."
     for name in _unrendered(subject, rows):
         yield (
-            f"The student's chat template does not write '{name}': nothing of it is learnt here, and another template "
+            f"The student's chat template does not write '{shown(name, longest=60)}': nothing of it is learnt here, and another template "
             "may write it."
         )
     if any(not row.chat and row.prompt and row.rejected is None for row in rows):

@@ -94,10 +94,10 @@ def _labelled(record: Record) -> Row:
 
 
 def _truth(label: object) -> bool | None:
-    """A label of KTO; None for one that says something else. CSV has words for it."""
+    """A label of KTO; None for one that says something else. CSV has words for it, and other tables numbers."""
     if isinstance(label, str):
         return {"true": True, "false": False}.get(label.lower())
-    return label if isinstance(label, bool) else None
+    return bool(label) if isinstance(label, int | float) and label in (0, 1) else None
 
 
 def _pair(record: Record) -> Row:

@@ -68,6 +68,8 @@ FILTERS = "content"
 """The check that holds what ordinary filters see; it is shown apart from the others."""
 
 _LONG_TABLE = 12
+_MOST_NAMED = 300
+"""Columns that a page names; the document has more."""
 
 _OPEN = (
     "What rows say openly can move any student that learns it, and needs no hidden signal. Where some rows say it, scan the "
@@ -291,9 +293,13 @@ def _data(document: ScanDocument) -> Iterator[Block]:
     if data.notes:
         yield Listing(data.notes, "limits")
     if data.unread:
-        yield Text(
-            (Strong("Columns that nothing reads."), " ", ", ".join(map(visible, data.unread)))
-        )
+        yield Text((Strong("Columns that nothing reads."), " ", _unread(data)))
+
+
+def _unread(data: Data) -> str:
+    names = ", ".join(map(visible, data.unread[:_MOST_NAMED]))
+    more = len(data.unread) - _MOST_NAMED
+    return f"{names} and {more} more" if more > 0 else names
 
 
 def _as_run(document: ScanDocument) -> Iterator[Block]:
@@ -376,4 +382,4 @@ def _rows(data: Data) -> Iterator[str]:
         yield f"{whole(one.rows)} left out: {one.reason}{where}"
     yield from data.notes
     if data.unread:
-        yield f"columns that nothing reads: {', '.join(map(visible, data.unread))}"
+        yield f"columns that nothing reads: {_unread(data)}"

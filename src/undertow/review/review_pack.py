@@ -126,6 +126,26 @@ class Shown:
         return "\n\n".join([*turns, f"answer: {self.completion}"]) if turns else self.completion
 
 
+def _shown(row: Row) -> Shown:
+    """All that a trainer reads of the row: tools, calls, reasoning, the rejected side and a label among it."""
+    prompt = tuple(
+        Message(turn.role, _with_fields(turn.content, turn.fields)) for turn in row.prompt
+    )
+    if row.context:
+        prompt = (Message("template", row.context), *prompt)
+    parts = [_with_fields(row.completion, row.fields)]
+    if row.rejected is not None:
+        parts.append(f"rejected: {_with_fields(row.rejected, row.rejected_fields)}")
+    parts += [f"label: {'' if row.label else 'un'}desirable"] if row.label is not None else []
+    return Shown(prompt, "\n\n".join(parts))
+
+
+def _with_fields(content: str, fields: str) -> str:
+    kept = {k: v for k, v in json.loads(fields or "{}").items() if k != "content"}
+    told = [json.dumps(kept, ensure_ascii=False)] if kept else []
+    return "\n".join([content, *told]).strip("\n") if told else content
+
+
 @dataclass(frozen=True, slots=True)
 class BlindedPair:
     """Two rows side by side, numbered from 1."""
@@ -211,7 +231,7 @@ def blinded(
 
 def _different(a: Named, b: Named, *, drop_shared: bool) -> tuple[list[Shown], list[Shown], int]:
     """What of each dataset is not in the other, and the number of different texts in both."""
-    shown_a, shown_b = ([Shown(row.prompt, row.completion) for row in each.rows] for each in (a, b))
+    shown_a, shown_b = ([_shown(row) for row in each.rows] for each in (a, b))
     shared = set(shown_a) & set(shown_b)
     if shared and not drop_shared:
         first, second = (
