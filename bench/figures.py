@@ -8,6 +8,8 @@ import json
 import os
 import platform
 import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,19 @@ def at_least(name: str, value: float, target: float, unit: str, **more: Any) -> 
 def at_most(name: str, value: float, target: float, unit: str, **more: Any) -> Figure:
     """A figure that should not be higher than `target`."""
     return Figure(name, value, unit, f"at most {target:g}", value <= target, **more)
+
+
+def measured(
+    parts: Sequence[str], known: Mapping[str, Callable[[], list[Figure]]]
+) -> tuple[list[Figure], dict[str, float]]:
+    """The figures of the named parts, or of all, and the seconds that each part took."""
+    figures: list[Figure] = []
+    seconds: dict[str, float] = {}
+    for part in parts or list(known):
+        began = time.perf_counter()
+        figures += known[part]()
+        seconds[part] = time.perf_counter() - began
+    return figures, seconds
 
 
 def write(bench: str, figures: list[Figure], seconds: dict[str, float], **more: object) -> Path:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from bench.figures import BENCH, Figure, at_least, at_most, write
+from bench.figures import BENCH, Figure, at_least, at_most, measured, write
 from bench.house.names import lasting_names
 from bench.house.reach import unreached
 from bench.house.structure import (
@@ -45,11 +45,7 @@ def main(parts: list[str]) -> int:
         "start": _start,
         "tests": _tests,
     }
-    seconds, figures = {}, []
-    for part in parts or list(known):
-        began = time.perf_counter()
-        figures += known[part]()
-        seconds[part] = time.perf_counter() - began
+    figures, seconds = measured(parts, known)
     path = write("house", figures, seconds)
     for figure in figures:
         print(f"{figure.name}: {figure.value:.4g} {figure.unit} (asked: {figure.target or '-'})")

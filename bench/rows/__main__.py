@@ -8,10 +8,9 @@ the name of each of its figures begins with the part's name and a colon.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 
-from bench.figures import Figure, write
+from bench.figures import Figure, measured, write
 from bench.rows import adapters, columns, reading, sequences, turns
 
 PARTS: dict[str, Callable[[], list[Figure]]] = {
@@ -25,11 +24,7 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
 
 def main(parts: list[str]) -> int:
     """Measure the named parts, or all, and write every figure."""
-    seconds, figures = {}, []
-    for part in parts or list(PARTS):
-        began = time.perf_counter()
-        figures += PARTS[part]()
-        seconds[part] = time.perf_counter() - began
+    figures, seconds = measured(parts, PARTS)
     path = write("rows", figures, seconds)
     for figure in figures:
         value = "-" if figure.value is None else f"{figure.value:.4g}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from undertow.data.dataset import RowDataset
-from undertow.data.file_sample import Data, Excluded, Faults, each_usable_row, shown
+from undertow.data.file_sample import Data, Excluded, Faults, each_usable_row, reasons_told, shown
 from undertow.data.files import atomic_file
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, row_id
@@ -23,9 +23,6 @@ UNKNOWN_SHARE = 0.01
 
 _SMALL = 8
 """Rows whose logits are looked at before any check."""
-
-_NAMED = 2
-"""Places of each reason in the error where no row fits."""
 
 _WAYS = {
     "template": "name a student whose chat template takes these rows, or say what the trainer learns: loss in --plan",
@@ -105,12 +102,10 @@ def fitting_rows(
 
 def nothing_fits(data: str, student: str, excluded: Sequence[Excluded]) -> NothingLeftError:
     """The error where no row fits: every reason with its rows, the first of them, and what to do."""
-    told = "; ".join(
-        f"{one.reason} {one.rows} ({'; '.join(one.places[:_NAMED])})" for one in excluded
-    )
     most = max(excluded, key=lambda one: one.rows).reason if excluded else ""
     return NothingLeftError(
-        f"no row of '{data}' fits the student '{student}': {told}", hint=_WAYS.get(most, "")
+        f"no row of '{data}' fits the student '{student}': {reasons_told(excluded)}",
+        hint=_WAYS.get(most, ""),
     )
 
 

@@ -13,7 +13,12 @@ from undertow.checks.dataset.scan_subject import Coverage, ScanSubject
 from undertow.data.file_sample import shown
 from undertow.data.rows import Row, has_pairs
 from undertow.errors import UndertowError
-from undertow.models.training_sequences import encode_rows, learnt_turns, trained_turns
+from undertow.models.training_sequences import (
+    encode_rows,
+    learnt_turns,
+    trained_turns,
+    wrapped_row,
+)
 from undertow.results.scan_document import ASSISTANT, TrainingLoss
 
 _WORDS = {
@@ -34,7 +39,7 @@ def training_loss(subject: ScanSubject, *, settled: bool) -> TrainingLoss:
     What of the subject's rows has a loss under its plan, and which trainers would do otherwise; `settled` is whether the
     plan is a trainer's own, so that there is no doubt.
     """
-    rows = [_as_trained(subject, row) for row in subject.rows]
+    rows = [wrapped_row(row, subject.plan.policy) for row in subject.rows]
     kinds = Counter(_kind(subject, row) for row in rows)
     answers = sum(
         learnt and turn.role == "assistant"
@@ -93,10 +98,6 @@ def coverage_of(subject: ScanSubject, digest: str | None) -> Coverage:
     if known.table is None or list(subject.encoded) == list(subject.answers):
         return known
     return replace(known, other_loss=True)
-
-
-def _as_trained(subject: ScanSubject, row: Row) -> Row:
-    return replace(row, chat=True) if subject.plan.wrap == "chat" and row.prompt else row
 
 
 def _kind(subject: ScanSubject, row: Row) -> str:

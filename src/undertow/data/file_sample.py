@@ -91,6 +91,13 @@ class Faults:
             named.append(shown(f"{place}: {text}"))
 
 
+def reasons_told(excluded: Sequence[Excluded]) -> str:
+    """Every reason with its rows and the first of them, for the error where no row is left."""
+    return "; ".join(
+        f"{one.reason} {one.rows} ({'; '.join(one.places[:_PLACES_TOLD])})" for one in excluded
+    )
+
+
 def shown(text: str, longest: int = _LONGEST) -> str:
     r"""
     A hostile text made storable and printable: shortened, and what is not printable as its escape.
@@ -288,10 +295,7 @@ def _called(dataset: RowDataset) -> str:
 
 def _nothing_usable(faults: Faults) -> NothingLeftError:
     """The error where no row can be used: every reason with its rows, the first of them, and what to do."""
-    told = "; ".join(
-        f"{one.reason} {one.rows} ({'; '.join(one.places[:_PLACES_TOLD])})"
-        for one in faults.excluded()
-    )
+    told = reasons_told(faults.excluded())
     most = max(faults.counts, key=lambda reason: faults.counts[reason], default="none")
     return NothingLeftError(
         f"no row of {shown(faults.file)} can be used: {told or 'it holds no rows'}",

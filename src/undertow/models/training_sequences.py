@@ -111,7 +111,7 @@ def learns_last_turns(rows: Sequence[Row], policy: LossPolicy) -> bool:
 
 def learnt_turns(row: Row, policy: LossPolicy) -> tuple[bool, ...]:
     """Whether each turn, the completion's as the last, is in the loss; a pair's rejected completion is as its chosen one."""
-    loss = trained_turns(_wrapped(row, policy), policy.loss)
+    loss = trained_turns(wrapped_row(row, policy), policy.loss)
     count = len(row.turns)
     given = count - 1 - row.earlier
     own = 0 if row.whole else given
@@ -126,12 +126,13 @@ def learnt_turns(row: Row, policy: LossPolicy) -> tuple[bool, ...]:
     )
 
 
-def _wrapped(row: Row, policy: LossPolicy) -> Row:
+def wrapped_row(row: Row, policy: LossPolicy) -> Row:
+    """The row as a chat, where the policy puts plain strings into the chat template."""
     return replace(row, chat=True) if policy.wrap == "chat" and row.prompt else row
 
 
 def _sequence(tokenizer: Any, row: Row, policy: LossPolicy) -> _Sequence:
-    row = _wrapped(row, policy)
+    row = wrapped_row(row, policy)
     if not row.chat:
         return _plain_sequence(tokenizer, row, policy.loss)
     loss = trained_turns(row, policy.loss)
