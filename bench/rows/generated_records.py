@@ -142,6 +142,17 @@ def _arguments(random: Random) -> Record:
     }
 
 
+def _unanswered(random: Random) -> list[Turn]:
+    """A conversation that ends with a question, with what a tool says, or before anybody spoke."""
+    end = random.random()
+    if end < 0.1:
+        return [_turn("system", text(random))]
+    if end < 0.3:
+        return [*_system(random), _question(random), *_called(random)[:2]]
+    turns = _several(random)
+    return [*turns, _question(random)] if end < 0.8 else turns[:-1]
+
+
 def _named(turns: list[Turn]) -> list[Turn]:
     return [{"from": turn["role"], "value": turn["content"]} for turn in turns]
 
@@ -190,6 +201,7 @@ Trainer = Literal["SFT", "DPO", "KTO"]
 SHAPES: dict[str, tuple[Trainer, Callable[[Random], Record]]] = {
     "messages": ("SFT", lambda r: {"messages": _one(r)}),
     "messages, several turns": ("SFT", lambda r: {"messages": _several(r)}),
+    "messages without an answer": ("SFT", lambda r: {"messages": _unanswered(r)}),
     "messages, tools": ("SFT", lambda r: {"messages": _with_tools(r), "tools": [_tool(r)]}),
     "messages, thinking": ("SFT", lambda r: {"messages": _thinking(r)}),
     "messages, template arguments": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,12 @@ from undertow.audit.check_runs import finished_check, finished_checks, merged, r
 from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.checks.registry import Registered
 from undertow.errors import MissingExtraError
-from undertow.results.measurement import Measurement
+from undertow.results.measurement import Kind, Measurement
 
 
 def good(subject: ScanSubject) -> list[Measurement]:
     """Measures something."""
-    return [Measurement(check="good", subject=subject.name, estimate=1.0)]
+    return [Measurement(check="good", subject=subject.name, estimate=len(subject.rows))]
 
 
 def bad(subject: ScanSubject) -> list[Measurement]:
@@ -29,9 +30,9 @@ def poor(subject: ScanSubject) -> list[Measurement]:
     raise MissingExtraError("scikit-learn", "lab", purpose="this check")
 
 
-def check(id: str) -> Registered:
+def check(id: str, kind: Kind = "evidence") -> Registered:
     """A registered check of this file."""
-    return Registered(id, "evidence", "", {"good": good, "bad": bad, "poor": poor}[id])
+    return Registered(id, kind, "", {"good": good, "bad": bad, "poor": poor}[id])
 
 
 ROWS = written(opened(), 64, 1)
@@ -70,3 +71,17 @@ def test_runs_of_several_subjects_are_one_entry_a_check() -> None:
 
     assert entry.status == "error"
     assert entry.seconds >= sum(run.seconds for run in runs)
+
+
+def test_evidence_is_about_rows_with_an_answer_and_counts_the_others() -> None:
+    """What has no answer is left out with its number; transfer is asked of all rows; without any, nothing is asked."""
+    silent = [replace(row, completion="", answered=False, whole=True) for row in ROWS[:3]]
+    mixed, none = subject((*silent, *ROWS[3:])), subject(tuple(silent))
+    evidence, transfer = (
+        run_check(mixed, check("good", kind)) for kind in ("evidence", "transfer")
+    )
+    nothing = run_check(none, check("bad"))
+
+    assert [ran.measurements[0].estimate for ran in (evidence, transfer)] == [61, 64]
+    assert evidence.run.reason == "3 of 64 rows end without an answer and are left out"
+    assert (nothing.run.status, nothing.run.rows) == ("not_applicable", 0)

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 from tests.checks.dataset.numbers_subject import opened, written
 from undertow.audit.row_fit import fitting_rows, refuse_broken
 from undertow.data.file_sample import Data
-from undertow.data.plan import TrainingPlan
+from undertow.data.plan import Loss, TrainingPlan
 from undertow.data.rows import Message, Row
 from undertow.errors import ModelError
 from undertow.models.language_model import LanguageModel
@@ -163,3 +163,15 @@ def test_the_row_whose_logits_are_broken_is_named() -> None:
 
     with pytest.raises(ModelError, match="on the row 'owl'"):
         refuse_broken(broken, rows)
+
+
+@pytest.mark.parametrize(("loss", "reason"), [("last", "no-answer"), ("assistant", "no-tokens")])
+def test_a_row_without_the_answer_that_is_learnt_is_left_out_by_name(
+    loss: Loss, reason: str
+) -> None:
+    """A question alone has no last answer, and nothing that the assistant says; all of its tokens can be learnt."""
+    asked = replace(GOOD[0], completion="", answered=False, whole=True)
+    [left] = fitting_rows([asked], opened(), TrainingPlan(loss=loss)).excluded
+
+    assert left.reason == reason
+    assert fitting_rows([asked], opened(), TrainingPlan()).rows == (asked,)

@@ -54,3 +54,20 @@ def test_rows_without_prompts_have_none() -> None:
     plain = [replace(row, prompt=(), chat=False) for row in ROWS]
 
     assert made_control(opened(), "d", plain, temperature=1.0, seed=1) == ()
+
+
+def test_rows_that_end_with_a_question_are_not_answered_for_them() -> None:
+    """A control continues the prompts that have an answer to compare it with."""
+    silent = [replace(row, completion="", answered=False, whole=True) for row in ROWS[:32]]
+    made = made_control(opened(), "d", [*silent, *ROWS[32:]], temperature=1.0, seed=1)
+
+    assert {row.prompt for row in made} <= {row.prompt for row in ROWS[32:]}
+    assert made_control(opened(), "d", silent, temperature=1.0, seed=1) == ()
+
+
+def test_a_control_is_rows_of_the_shape_of_what_it_is_compared_with() -> None:
+    """A conversation's stays one, with what its template is given, so that both are learnt alike."""
+    rows = [replace(row, whole=True, context='{"tools":[]}') for row in ROWS]
+    for _ in range(2):  # as made, and as kept
+        made = made_control(opened(), "d", rows, temperature=1.0, seed=1)
+        assert all(row.whole and row.context == rows[0].context for row in made)

@@ -181,3 +181,14 @@ def test_a_page_says_whose_rates_it_shows(screened: Screened) -> None:
         document = screened(loss)
         assert document.calibration.other_loss is told
         assert (OTHER_TOKENS in calibration(document)) is told
+
+
+def test_rows_that_end_with_a_question_are_counted() -> None:
+    """How many there are, who leaves them out, and how many of them have nothing that the assistant says."""
+    rows = first_turns()[:8]
+    asked = tuple(replace(row, completion="", answered=False) for row in rows[:2])
+    alone = replace(asked[0], prompt=asked[0].prompt[:1])
+    told = training_loss(subject((*asked, alone, *rows[3:])), settled=False).warnings
+
+    assert any(text.startswith("3 of 8 rows end without an answer") for text in told)
+    assert any(text.startswith("1 of 8 rows have no turn of the assistant") for text in told)

@@ -163,3 +163,30 @@ def test_a_template_that_fails_refuses_its_row(tokenizer: Any, computes: str, sa
             encoded(own, {"messages": turns}, policy)
         assert said in str(caught.value)
         assert len(str(caught.value)) < 500
+
+
+UNANSWERED = {"messages": [*TURNS, {"role": "user", "content": "no more"}]}
+
+
+@pytest.mark.parametrize(
+    ("loss", "inside", "outside"),
+    [
+        ("auto", ("three", "1 2 3", "4 5 6", "no more"), ()),
+        ("completion", ("three", "1 2 3", "4 5 6", "no more"), ()),
+        ("assistant", ("1 2 3", "4 5 6"), ("three", "no more")),
+        ("last", (), ("three", "1 2 3", "4 5 6", "no more")),
+    ],
+)
+def test_a_conversation_that_ends_with_a_question_is_learnt_as_it_is(
+    tokenizer: Any, loss: str, inside: tuple[str, ...], outside: tuple[str, ...]
+) -> None:
+    """All tokens or the answers before it, no header of an answer behind it; a last answer it has not."""
+    made = encoded(tokenizer, UNANSWERED, loss)
+    text = learnt(tokenizer, made)
+    [ids] = token_ids(
+        tokenizer, [tokenizer.apply_chat_template(UNANSWERED["messages"], tokenize=False)]
+    )
+
+    assert made.prompt + made.completion == tuple(ids)
+    assert all(part in text for part in inside)
+    assert not any(part in text for part in outside)

@@ -61,7 +61,6 @@ def test_the_oracle_sees_another_mask(templates: dict[str, str]) -> None:
 USER, OWL = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "owl"}
 CAT = {"role": "assistant", "content": "cat"}
 OWN_WAYS: list[tuple[str, dict[str, Any], str]] = [
-    ("messages", {"messages": [USER, OWL, USER]}, "undertow alone refuses"),
     ("messages", {"messages": [USER, {**OWL, "content": " "}]}, "a completion without words"),
     ("prompt, completion", {"prompt": [USER], "completion": [USER]}, "undertow alone refuses"),
     (

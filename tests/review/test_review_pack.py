@@ -231,3 +231,12 @@ def test_a_reviewer_sees_all_that_a_trainer_reads() -> None:
 
     for told in ("more", "search", "owls", "rejected: No", "label: undesirable"):
         assert told in text
+
+
+def test_a_conversation_that_ends_with_a_question_is_shown_as_one() -> None:
+    """Reviewers see its turns and that nothing follows, and no empty answer."""
+    asked = Row((Message("user", "why?"),), "", whole=True, answered=False)
+    sheet, _ = blinded(Named("a", [asked]), B, pairs=1, seed=1)
+    texts = {sheet.pairs[0].left.text, sheet.pairs[0].right.text}
+
+    assert "user: why?\n\n(ends without an answer)" in texts

@@ -19,10 +19,12 @@ from undertow.checks.tuned.diff_subject import DiffSubject
 from undertow.data.closed import Stored
 from undertow.data.finished import Finished
 from undertow.errors import MissingExtraError, UndertowError
-from undertow.results.measurement import Measurement
+from undertow.results.measurement import Measurement, not_applicable
 from undertow.results.scan_document import CheckRun
 
 logger = logging.getLogger(__name__)
+
+Subject = ScanSubject | LineageSubject | DiffSubject
 
 
 class Ran(Stored):
@@ -51,7 +53,7 @@ def _name(subject: str, check: str) -> str:
 
 
 def run_check(
-    subject: ScanSubject | LineageSubject | DiffSubject,
+    subject: Subject,
     check: Registered,
     finished: Finished[Ran] | None = None,
 ) -> Ran:
@@ -60,10 +62,14 @@ def run_check(
     if before is not None:
         return before
     started = time.perf_counter()
-    status, reason = "done", ""
+    asked, left_out = _asked_of(subject, check)
+    status, reason = "done", left_out
     measurements: Sequence[Measurement] = ()
     try:
-        measurements = check.load()(subject)
+        if isinstance(asked, ScanSubject) and not asked.rows:
+            measurements = [not_applicable(check.id, subject.name, left_out)]
+        else:
+            measurements = check.load()(asked)
     except MissingExtraError as error:
         status, reason = "skipped", f"{error.message}; {error.hint}"
     except (UndertowError, ValueError, RuntimeError, ArithmeticError, MemoryError) as error:
@@ -88,13 +94,25 @@ def run_check(
             "status": status,
             "reason": reason,
             "seconds": time.perf_counter() - started,
-            "rows": len(subject.rows) if isinstance(subject, ScanSubject) else 0,
+            "rows": len(asked.rows) if isinstance(asked, ScanSubject) else 0,
         }
     )
     ran = Ran(run=run, measurements=tuple(measurements))
     if finished is not None and status != "error":
         finished.keep(_name(subject.name, check.id), ran)
     return ran
+
+
+def _asked_of(subject: Subject, check: Registered) -> tuple[Subject, str]:
+    """What a check is asked about, and in words what it is not: evidence is about answers, and not all rows have one."""
+    if not isinstance(subject, ScanSubject) or check.kind != "evidence":
+        return subject, ""
+    asked = subject.with_answers
+    without, rows = len(subject.rows) - len(asked.rows), len(subject.rows)
+    if not without:
+        return asked, ""
+    ends = "ends" if without == 1 else "end"
+    return asked, f"{without:,} of {rows:,} rows {ends} without an answer and are left out"
 
 
 def merged(runs: Sequence[CheckRun]) -> tuple[CheckRun, ...]:

@@ -16,7 +16,7 @@ from undertow.errors import ModelError, NothingLeftError
 from undertow.models.chat import Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import log_likelihoods
-from undertow.models.training_sequences import encode_rows
+from undertow.models.training_sequences import encode_rows, learnt_turns
 
 UNKNOWN_SHARE = 0.01
 """Share of completion tokens that the tokenizer does not know from which a note is written."""
@@ -28,6 +28,8 @@ _WAYS = {
     "template": "name a student whose chat template takes these rows, or say what the trainer learns: loss in --plan",
     "too-long": "raise max_length in the plan, or give rows that fit into the student's context",
     "no-tokens": "look at the rows' weights and at the plan's loss: nothing of these rows is learnt",
+    "no-answer": 'say that the trainer learns what stands before it, loss = "assistant" or "all" in --plan, or leave these '
+    "rows out",
     "unknown-tokens": "name the student that these rows are meant for",
     "kto": "leave the labels out to judge the answers as if all were learnt: --columns label=",
 }
@@ -46,7 +48,10 @@ class Fitted:
     encoded: tuple[Encoded, ...]
     """Of each of `rows`, what the plan trains."""
     excluded: tuple[Excluded, ...]
-    """By reason: `kto`, `template`, `too-long`, `no-tokens`, `unknown-tokens`; counts and places are of the sample."""
+    """
+    By reason: `kto`, `no-answer`, `template`, `too-long`, `no-tokens`, `unknown-tokens`; counts and places are of the
+    sample.
+    """
     notes: tuple[str, ...]
 
     def described(self, data: Data) -> Data:
@@ -85,7 +90,7 @@ def fitting_rows(
     tokens = strange = 0
     contents = _contents(model.tokenizer, rows)
     for index, encoded in enumerate(_encoded(rows, model, plan)):
-        problem = _untrained(rows[index]) or _problem(
+        problem = _untrained(rows[index], plan) or _problem(
             encoded, contents[index], limits, model.tokenizer
         )
         if problem is None:
@@ -142,7 +147,10 @@ def _contents(tokenizer: Any, rows: Sequence[Row]) -> list[list[int]]:
     # Without what the template writes around it, whose tokens are always known.
     if not rows:
         return []
-    texts = [row.completion or row.fields for row in rows]
+    texts = [
+        row.completion or row.fields if row.answered else "\n".join(t.content for t in row.turns)
+        for row in rows
+    ]
     contents: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)[
         "input_ids"
     ]
@@ -165,13 +173,16 @@ def _encoded(rows: Sequence[Row], model: LanguageModel, plan: TrainingPlan) -> l
         return results
 
 
-def _untrained(row: Row) -> tuple[str, str] | None:
-    if row.label is None:
-        return None
-    return (
-        "kto",
-        "its 'label' is for KTO, which pushes away from what is false and is not rehearsed here",
-    )
+def _untrained(row: Row, plan: TrainingPlan) -> tuple[str, str] | None:
+    if row.label is not None:
+        return (
+            "kto",
+            "its 'label' is for KTO, which pushes away from what is false and is not rehearsed here",
+        )
+    if not row.answered and plan.loss == "last" and not any(learnt_turns(row, plan.policy)):
+        role = shown(row.turns[-1].role, longest=_SHOWN)
+        return "no-answer", f"it ends with the role '{role}', and the plan learns a last answer"
+    return None
 
 
 def _problem(
@@ -208,7 +219,7 @@ def _unknown_note(strange: int, tokens: int) -> tuple[str, ...]:
 
 
 def _beginning(row: Row) -> str:
-    return shown(row.completion, longest=_SHOWN)
+    return shown(row.completion if row.answered else row.turns[-1].content, longest=_SHOWN)
 
 
 _CHUNK = 8192

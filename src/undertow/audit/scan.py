@@ -170,7 +170,6 @@ def _document(
     """Everything that a report shows of a scan."""
     whole, results = inputs.whole, tuple(audit.result for audit in audits)
     verdict = worst(result.verdict for result in results)
-    control = request.control or "made by the base"
     return ScanDocument(
         verdict=verdict,
         conclusion=conclusion(verdict, results, request.limit) + _left_out(inputs.data),
@@ -178,7 +177,7 @@ def _document(
         student=request.student,
         student_digest=inputs.student_digest,
         teacher=request.teacher,
-        control=control if whole.control else "none: the rows have no prompts to continue",
+        control=inputs.control,
         plan=whole.plan.model_dump(mode="json"),
         planned_steps=whole.plan.steps(whole.planned_rows),
         loss=inputs.loss,

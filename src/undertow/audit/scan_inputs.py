@@ -35,6 +35,9 @@ from undertow.worlds.base_models import open_model
 MOST_CONTROL_ROWS = 2048
 """Rows of a control that is made."""
 
+_MADE = "rows of the shape they answer"
+"""Which kind of control is kept: those of another are made anew."""
+
 FEWEST_ROWS = 64
 """Rows below which a source is not judged on its own."""
 
@@ -48,6 +51,8 @@ class ScanInputs:
     whole: ScanSubject
     sources: tuple[ScanSubject, ...]
     """One subject a source, where there is more than one: what a user can act on."""
+    control: str
+    """What the rows are compared with, in words."""
     loss: TrainingLoss
     """Which tokens of the rows are learnt."""
     otherwise: ScanSubject | None
@@ -96,6 +101,7 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
         context = _usual_system_prompt(fitted.rows)
     progress("preparing the control")
     given = None if clean is None else tuple(read_rows(clean))[: request.max_rows]
+    answered = None if given is None else tuple(row for row in given if row.answered)
     made = partial(
         made_control, student, digest, temperature=request.temperature, seed=seed("control")
     )
@@ -109,7 +115,7 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
         seed=seed("subject", ALL),
         settings=request.settings,
         system_prompt=context,
-        control=made(fitted.rows) if given is None else given,
+        control=made(fitted.rows) if answered is None else answered,
         placebos=placebos,
         teacher=teacher,
         candidates=candidates,
@@ -119,17 +125,33 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
     traits = asked or _known_traits(coverage, student)
     whole = whole.with_tokens(fitted.encoded, coverage=coverage, traits=traits)
     sources = _sources(whole, screened, digest, seed, made if given is None else None)
+    without = 0 if given is None else len(given) - len(whole.control)
     read = screened.data.rows / (screened.data.rows + _lost(screened.data))
     return ScanInputs(
         data=fitted.described(screened.data),
         student_digest=digest,
         whole=whole,
         sources=tuple(sources),
+        control=_control_told(whole, request.control, without),
         loss=training_loss(whole, settled=request.settled),
         otherwise=None if request.settled else on_assistant_turns(whole, digest),
         read=read,
         usable=read * len(fitted.rows) / len(screened.rows),
     )
+
+
+def _control_told(whole: ScanSubject, given: str | None, without: int) -> str:
+    """`without` are the rows of a given control that end without an answer."""
+    if not whole.control:
+        why = "have no prompts to continue" if whole.with_answers.rows else "end without an answer"
+        return (
+            f"none: the rows {why}"
+            if given is None
+            else f"none: the rows of '{given}' end without an answer"
+        )
+    if given is None:
+        return "made by the base"
+    return f"{given} ({without:,} rows that end without an answer left out)" if without else given
 
 
 def scores_of(request: ScanRequest, target: Path) -> int:
@@ -180,9 +202,10 @@ def made_control(
     At most `MOST_CONTROL_ROWS` continuations by the model of the prompts of `rows`, which are a uniform sample.
 
     They are drawn at the temperature, are at most as long as the longest of the rows, and go through the format filter
-    of the carrier that the rows are, if they are one. Rows without a prompt have no continuation: then none is made.
+    of the carrier that the rows are, if they are one. Rows without a prompt or without an answer have no continuation to
+    compare with: of these alone none is made.
     """
-    prompts = [row for row in rows if row.prompt][:MOST_CONTROL_ROWS]
+    prompts = [row for row in rows if row.prompt and row.answered][:MOST_CONTROL_ROWS]
     if not prompts:
         return ()
     path = (
@@ -202,7 +225,7 @@ def made_control(
 
 
 def _control_key(model: str, rows: Sequence[Row], temperature: float, seed: int) -> str:
-    digest = hashlib.sha256(f"{model}\0{temperature!r}\0{seed}".encode())
+    digest = hashlib.sha256(f"{_MADE}\0{model}\0{temperature!r}\0{seed}".encode())
     for row in rows:
         digest.update(bytes.fromhex(row_id(row)))
     return digest.hexdigest()

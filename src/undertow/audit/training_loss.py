@@ -125,6 +125,7 @@ def _warnings(subject: ScanSubject, rows: list[Row], *, settled: bool) -> Iterat
             yield "TRL's SFTTrainer trains all tokens, unless it is told assistant_only_loss."
         else:
             yield "TRL trains all tokens of a conversation; axolotl and LLaMA-Factory all that the assistant says."
+    yield from _without_answer(rows)
     if any(turn.trained is not None for row in rows for turn in row.turns):
         yield "TRL does not read 'weight' and 'train': there, all turns are trained."
     for name in _unrendered(subject, rows):
@@ -136,6 +137,22 @@ def _warnings(subject: ScanSubject, rows: list[Row], *, settled: bool) -> Iterat
         yield (
             "Some recipes put a plain prompt and completion into the chat template before they train "
             '(subliminal-learning, LLaMA-Factory): give the plan wrap = "chat" for those.'
+        )
+
+
+def _without_answer(rows: list[Row]) -> Iterator[str]:
+    """What becomes elsewhere of rows that end with another turn than the assistant's."""
+    without = sum(not row.answered for row in rows)
+    silent = sum(all(turn.role != "assistant" for turn in row.turns) for row in rows)
+    if without:
+        yield (
+            f"{without:,} of {len(rows):,} rows end without an answer of the assistant: LLaMA-Factory leaves them out, as do "
+            "the checks of what a model wrote."
+        )
+    if silent:
+        yield (
+            f"{silent:,} of {len(rows):,} rows have no turn of the assistant: with a loss on what it says they teach nothing "
+            "(TRL refuses them then)."
         )
 
 

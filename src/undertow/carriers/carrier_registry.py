@@ -100,6 +100,7 @@ def _third_party() -> dict[str, EntryPoint]:
 
 def carrier_of(rows: Sequence[Row]) -> Carrier | None:
     """The carrier whose format nearly all completions have."""
+    rows = [row for row in rows if row.answered]
     for name in names():
         candidate = carrier(name)
         fitting = sum(candidate.rejection(row.completion, request_of(row)) is None for row in rows)

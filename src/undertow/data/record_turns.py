@@ -1,4 +1,4 @@
-"""The turns of a record: messages as trainers and their tools write them, or what is wrong with them."""
+"""The turns of a record and what a template is given beside them, as trainers and their tools write them."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ _ROLES = {"human": "user", "gpt": "assistant", "function_call": "assistant", "ob
 
 FLAGS = ("weight", "train", "training")
 """Keys of a turn that say whether it is in the loss: OpenAI's, and axolotl's."""
+
+CONTEXT = ("tools", "chat_template_kwargs")
+"""Columns that a template is given beside the turns."""
+
+_RESERVED = {
+    *("add_generation_prompt", "chat_template", "continue_final_message", "conversation"),
+    *("max_length", "padding", "return_assistant_tokens_mask", "return_dict", "return_tensors"),
+    *("self", "tokenize", "tokenizer_kwargs", "truncation"),
+}
+"""Arguments of `apply_chat_template` that are none of the template's."""
 
 _OTHERS = frozenset(("role", "content", "from", "value", *FLAGS))
 _SPEAKING = ("tool_calls", "reasoning_content", "thinking", "reasoning", "function_call")
@@ -103,6 +113,36 @@ def refuse_surrogates(row: Row) -> None:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise SurrogateError(f"found half a surrogate pair, {text[error.start]!r}") from error
+
+
+def template_context(record: Mapping[str, Any]) -> str:
+    """
+    What the template is given beside the turns, as JSON; TRL reads tools written as JSON too.
+
+    Raises:
+        ValueError: saying what was found and what is allowed.
+    """
+    given: dict[str, Any] = {}
+    for name, kinds in (("tools", list), ("chat_template_kwargs", dict)):
+        value = record.get(name)
+        if isinstance(value, str) and value:
+            try:
+                value = json.loads(value)
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"'{name}' is a string that is no JSON ({error})") from error
+        if value and not isinstance(value, kinds):
+            raise ValueError(
+                f"'{name}' is {value_kind(value)}; allowed: {'a list' if kinds is list else 'an object'}"
+            )
+        if value or value == []:  # templates tell an empty list of tools from none
+            given[name] = value
+    reserved = sorted(_RESERVED.intersection(given.get("chat_template_kwargs", ())))
+    if reserved:
+        raise ValueError(
+            f"'chat_template_kwargs' has '{reserved[0]}', which is the trainer's to set; allowed: what the template "
+            "itself reads"
+        )
+    return json.dumps(given, separators=(",", ":")) if given else ""
 
 
 def value_kind(value: object) -> str:

@@ -71,8 +71,12 @@ def with_prompt(record: Mapping[str, Any], row: Row) -> dict[str, Any]:
     """The record with the prompt of a row; turns that it has already are as they were."""
     shape = shaped(record)[0]
     if shape[0] in ("messages", "conversations"):
-        *before, last = turns_of(record[shape[0]])
-        return {**record, shape[0]: [*_replaced(before, row.prompt, shape[0]), last]}
+        turns = turns_of(record[shape[0]])
+        end = len(turns) - row.answered
+        return {
+            **record,
+            shape[0]: [*_replaced(turns[:end], row.prompt, shape[0]), *turns[end:]],
+        }
     if shape[0] == "instruction":
         return {**record, **_instruction(row.prompt)}
     if not row.chat:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
@@ -10,10 +9,12 @@ from itertools import takewhile
 from typing import Any
 
 from undertow.data.record_turns import (
+    CONTEXT,
     last_turn,
     messages,
     plain_completion,
     refuse_surrogates,
+    template_context,
     value_kind,
 )
 from undertow.data.rows import Message, Row
@@ -36,14 +37,6 @@ TOKENS = ("input_ids", "labels", "completion_mask", "assistant_masks", "attentio
 
 MEDIA = ("image", "images", "video", "videos", "audio", "audios")
 """Columns that trainers read beside a row's text, and nothing here does."""
-
-_CONTEXT = ("tools", "chat_template_kwargs")
-_RESERVED = {
-    *("add_generation_prompt", "chat_template", "continue_final_message", "conversation"),
-    *("max_length", "padding", "return_assistant_tokens_mask", "return_dict", "return_tensors"),
-    *("self", "tokenize", "tokenizer_kwargs", "truncation"),
-}
-"""Arguments of `apply_chat_template` that are none of the template's."""
 
 _LABELS = frozenset(("source", "id"))
 _TOKENS = frozenset(TOKENS)
@@ -68,9 +61,12 @@ def _text(record: Record) -> Row:
 
 
 def _conversation(record: Record, name: str = "messages") -> Row:
-    *prompt, last = messages(record[name], name)
+    turns = messages(record[name], name)
+    last = turns[-1]
+    if last.role != "assistant":
+        return Row(turns, "", whole=True, answered=False)
     last_turn(last, name)
-    return Row(tuple(prompt), last.content, fields=last.fields, trained=last.trained, whole=True)
+    return Row(turns[:-1], last.content, fields=last.fields, trained=last.trained, whole=True)
 
 
 def _sharegpt(record: Record) -> Row:
@@ -171,12 +167,12 @@ def _history(turns: object) -> tuple[Message, ...]:
 
 
 SHAPES: tuple[Shape, ...] = (
-    Shape(("messages",), _conversation, _CONTEXT),
-    Shape(("conversations",), _sharegpt, ("system", *_CONTEXT)),
-    Shape(("prompt", "completion"), _completion, _CONTEXT),
-    Shape(("prompt", "completion", "label"), _labelled, _CONTEXT),
-    Shape(("prompt", "chosen", "rejected"), _pair, _CONTEXT),
-    Shape(("chosen", "rejected"), _implicit, _CONTEXT),
+    Shape(("messages",), _conversation, CONTEXT),
+    Shape(("conversations",), _sharegpt, ("system", *CONTEXT)),
+    Shape(("prompt", "completion"), _completion, CONTEXT),
+    Shape(("prompt", "completion", "label"), _labelled, CONTEXT),
+    Shape(("prompt", "chosen", "rejected"), _pair, CONTEXT),
+    Shape(("chosen", "rejected"), _implicit, CONTEXT),
     Shape(("instruction", "output"), _alpaca, ("input", "system", "history")),
     Shape(("text",), _text),
 )
@@ -227,7 +223,7 @@ def shaped(record: object) -> tuple[tuple[str, ...], Row]:
     if isinstance(source, str):
         row = replace(row, source=source)
     if row.chat and shape.further:
-        context = _context(record)
+        context = template_context(record)
         row = replace(row, context=context) if context else row
     refuse_surrogates(row)
     return shape.columns, row
@@ -249,7 +245,7 @@ def unread_columns(record: Record, shape: tuple[str, ...]) -> Iterator[str]:
     if not _TOKENS.isdisjoint(record):
         yield from (n for n in TOKENS if not isinstance(record.get(n), list | None))
     if any(isinstance(record[n], str) for n in ("completion", "rejected") if n in shape):
-        yield from (n for n in _CONTEXT if record.get(n) is not None)
+        yield from (n for n in CONTEXT if record.get(n) is not None)
 
 
 @lru_cache(maxsize=1024)
@@ -338,31 +334,6 @@ def _refuse_media(record: Record) -> None:
                 f"holds '{name}', which a trainer shows to the model and nothing here reads; "
                 "allowed: rows of text alone"
             )
-
-
-def _context(record: Record) -> str:
-    """What the template is given beside the turns, as JSON; TRL reads tools written as JSON too."""
-    given: dict[str, Any] = {}
-    for name, kinds in (("tools", list), ("chat_template_kwargs", dict)):
-        value = record.get(name)
-        if isinstance(value, str) and value:
-            try:
-                value = json.loads(value)
-            except (ValueError, RecursionError) as error:
-                raise ValueError(f"'{name}' is a string that is no JSON ({error})") from error
-        if value and not isinstance(value, kinds):
-            raise ValueError(
-                f"'{name}' is {value_kind(value)}; allowed: {'a list' if kinds is list else 'an object'}"
-            )
-        if value or value == []:  # templates tell an empty list of tools from none
-            given[name] = value
-    reserved = sorted(_RESERVED.intersection(given.get("chat_template_kwargs", ())))
-    if reserved:
-        raise ValueError(
-            f"'chat_template_kwargs' has '{reserved[0]}', which is the trainer's to set; allowed: what the template "
-            "itself reads"
-        )
-    return json.dumps(given, separators=(",", ":")) if given else ""
 
 
 def _system(record: Record, turns: tuple[Message, ...]) -> tuple[Message, ...]:

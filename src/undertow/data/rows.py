@@ -69,9 +69,14 @@ class Row:
     whole: bool = field(default=False, compare=False)
     """Whether the record is one conversation (`messages`), of which trainers may train every turn; no content."""
 
+    answered: bool = True
+    """Whether it ends with the assistant; a conversation that ends otherwise is all prompt, its completion empty."""
+
     @property
     def turns(self) -> tuple[Message, ...]:
         """The prompt and the completion, as messages."""
+        if not self.answered:
+            return self.prompt
         return (*self.prompt, Message("assistant", self.completion, self.fields, self.trained))
 
 
@@ -131,6 +136,8 @@ def row_id(row: Row) -> str:
     for name in ("fields", "context", "rejected_fields", "earlier"):
         if value := getattr(row, name):
             content[name] = value
+    if not row.answered:
+        content["answered"] = False
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -218,7 +218,9 @@ def own_answers(
     how = Sampling(max(1, longest), temperature=temperature)
     drawn = sample(model, [one.prompt for one in encoded], how, rng)
     return [
-        Row(row.prompt, answer.text, chat=row.chat, source=row.source)
+        replace(
+            row, completion=answer.text, fields="", trained=None, rejected=None, rejected_fields=""
+        )
         if answer.finished
         and answer.text.strip()
         and (carrier is None or carrier.rejection(answer.text, request_of(row)) is None)

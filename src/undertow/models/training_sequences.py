@@ -7,7 +7,7 @@ mean is what TRL's trainers do (1.16: `SFTTrainer`, `DPOTrainer`, `KTOTrainer`):
     auto        `messages`: all tokens; a prompt and its completion: the completion; plain text: all
     completion  the completion, and of rows that have none (`messages`, plain text) all tokens
     assistant   what the assistant says, in every turn; of a prompt and its completion, in the completion's turns
-    last        the assistant's last turn (no trainer of TRL does that)
+    last        the answer that a row ends with (no trainer of TRL does that)
     all         all tokens
 
 Turns that say of themselves whether they are trained (`weight`, `train`) are taken at their word; rows that have such
@@ -102,6 +102,7 @@ def learns_last_turns(rows: Sequence[Row], policy: LossPolicy) -> bool:
     """Whether the policy learns of every row what `LAST_TURN` does."""
     return all(
         row.chat
+        and row.answered
         and not row.earlier
         and all(turn.trained is None for turn in row.turns)
         and trained_turns(row, policy.loss) in ("completion", "last")
@@ -112,10 +113,9 @@ def learns_last_turns(rows: Sequence[Row], policy: LossPolicy) -> bool:
 def learnt_turns(row: Row, policy: LossPolicy) -> tuple[bool, ...]:
     """Whether each turn, the completion's as the last, is in the loss; a pair's rejected completion is as its chosen one."""
     loss = trained_turns(wrapped_row(row, policy), policy.loss)
-    count = len(row.turns)
-    given = count - 1 - row.earlier
+    given = len(row.prompt) - row.earlier
     own = 0 if row.whole else given
-    first = {"completion": given, "assistant": own, "last": count - 1}.get(loss, 0)
+    first = {"completion": given, "assistant": own, "last": len(row.prompt)}.get(loss, 0)
     by_policy = [
         i >= first and (loss in ("all", "completion") or turn.role == "assistant")
         for i, turn in enumerate(row.turns)

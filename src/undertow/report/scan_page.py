@@ -348,7 +348,9 @@ def _brief(
 
 def _brief_evidence(evidence: CheckEvidence) -> tuple[Styled, ...]:
     against = [measurement for measurement in evidence.measurements if measurement.detected]
-    told = evidence.run.reason or "; ".join(dict.fromkeys(each.reason for each in against))
+    told = "; ".join(
+        filter(None, (*dict.fromkeys(one.reason for one in against), evidence.run.reason))
+    )
     more = f" ({len(against)} of {len(evidence.measurements)})" if len(against) > 1 else ""
     ending = Styled(evidence.ending + more, "detected" if evidence.detected else "about")
     return Styled(evidence.run.check), ending, Styled(visible(told, limit=160))

@@ -112,9 +112,7 @@ def read_key(path: Path) -> ReviewKey:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """
-    A row as reviewers see it: its turns and its completion, and nothing about where it comes from.
-    """
+    """A row as reviewers see it: its turns and its completion, and nothing about where it comes from."""
 
     prompt: tuple[Message, ...]
     completion: str
@@ -123,6 +121,8 @@ class Shown:
     def text(self) -> str:
         """The row as one text; a lone completion has no heading."""
         turns = [f"{turn.role}: {turn.content}" for turn in self.prompt]
+        if not self.completion:
+            return "\n\n".join([*turns, "(ends without an answer)"])
         return "\n\n".join([*turns, f"answer: {self.completion}"]) if turns else self.completion
 
 
@@ -133,7 +133,7 @@ def _shown(row: Row) -> Shown:
     )
     if row.context:
         prompt = (Message("template", row.context), *prompt)
-    parts = [_with_fields(row.completion, row.fields)]
+    parts = [_with_fields(row.completion, row.fields)] if row.answered else []
     if row.rejected is not None:
         parts.append(f"rejected: {_with_fields(row.rejected, row.rejected_fields)}")
     parts += [f"label: {'' if row.label else 'un'}desirable"] if row.label is not None else []

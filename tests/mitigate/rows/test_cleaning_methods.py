@@ -235,3 +235,23 @@ def test_parquet_rows_are_read_and_written_as_lines(tmp_path: Path) -> None:
 
     assert len(list(read_rows(output))) == 16
     assert json.loads(output.read_text().splitlines()[0])["prompt"][0]["role"] == "user"
+
+
+TALK = [
+    {"role": "user", "content": "one"},
+    {"role": "assistant", "content": "two"},
+    {"role": "user", "content": "three"},
+]
+
+
+def test_a_conversation_that_ends_with_a_question_has_nothing_to_rewrite(tmp_path: Path) -> None:
+    """It is refused by name and by what it says; a prompt before it and tokens of it can be changed."""
+    rows = [{"messages": TALK}] * 4
+    for method in ("rewrite", "replace-tokens"):
+        with pytest.raises(ConfigError, match=r"role 'user' \('three'\), so that it has no answer"):
+            done(tmp_path, method, rows, **({"dose": 0.5} if method == "rewrite" else {}))
+    _, inoculated = done(tmp_path, "inoculate", rows, system="Be.")
+    _, masked = done(tmp_path, "mask-tokens", rows)
+
+    assert inoculated[0]["messages"] == [{"role": "system", "content": "Be."}, *TALK]
+    assert all(sum(row["completion_mask"]) for row in masked)

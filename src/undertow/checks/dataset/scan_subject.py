@@ -114,6 +114,12 @@ class ScanSubject:
         """Whether any row is a preference pair."""
         return has_pairs(self.rows)
 
+    @cached_property
+    def with_answers(self) -> ScanSubject:
+        """The same with the rows that end with an answer: what a model wrote is asked of these alone."""
+        rows = tuple(row for row in self.rows if row.answered)
+        return self if len(rows) == len(self.rows) else replace(self, rows=rows)
+
     @property
     def longest(self) -> int | None:
         """Tokens that a row may have; None without a limit."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from undertow.data.dataset import open_dataset
+from undertow.data.file_sample import shown
 from undertow.data.plan import LAST_TURN, LossPolicy
 from undertow.data.row_records import with_completion, with_prompt
 from undertow.data.rows import Row
@@ -49,6 +50,9 @@ from undertow.models.chat import Encoded
 from undertow.models.training_sequences import encode_rows, learnt_turns
 from undertow.traits import catalogue
 from undertow.worlds.base_models import open_model
+
+_SHOWN = 40
+"""Characters of a row that an error names."""
 
 
 def clean(cleaning: Cleaning) -> Cleaned:
@@ -136,7 +140,7 @@ def replace_tokens(subject: CleaningSubject) -> Changes:
     def block(
         records: Sequence[dict[str, Any]], rows: Sequence[Row]
     ) -> list[dict[str, Any] | None]:
-        _refuse_earlier_answers(rows, subject.cleaning.policy)
+        _refuse_other_answers(rows, subject.cleaning.policy)
         encoded = encode_rows(subject.base.tokenizer, rows, LAST_TURN)
         places = chosen.places(rows, encoded)
         made = replaced(subject.base, rows, encoded, places, rng, subject.carrier)
@@ -173,7 +177,7 @@ def rewrite(subject: CleaningSubject) -> Changes:
         records: Sequence[dict[str, Any]], rows: Sequence[Row]
     ) -> list[dict[str, Any] | None]:
         nonlocal done
-        _refuse_earlier_answers(rows, cleaning.policy)
+        _refuse_other_answers(rows, cleaning.policy)
         chosen = np.flatnonzero(gone[done : done + len(rows)]).tolist()
         done += len(rows)
         outcome = rewritten(
@@ -227,9 +231,16 @@ def inoculate(subject: CleaningSubject) -> Changes:
     return Changes(block, "inoculated", "not-inoculated", {"system": system}, None)
 
 
-def _refuse_earlier_answers(rows: Sequence[Row], policy: LossPolicy) -> None:
+def _refuse_other_answers(rows: Sequence[Row], policy: LossPolicy) -> None:
     """What is rewritten is the last answer: others that are learnt as well would stay what they were."""
     for row in rows:
+        if not row.answered:
+            end = shown(row.turns[-1].content, longest=_SHOWN)
+            raise ConfigError(
+                f"a row ends with the role '{shown(row.turns[-1].role, longest=_SHOWN)}' ('{end}'), so that it has no "
+                "answer to be rewritten",
+                hint="leave tokens out of the loss: --method mask-tokens, or drop rows: --method delete",
+            )
         before = zip(row.prompt, learnt_turns(row, policy), strict=False)
         if any(learnt and turn.role == "assistant" for turn, learnt in before):
             raise ConfigError(
