@@ -43,7 +43,11 @@ def test_pairs_are_taken_wherever_they_stand(line: str) -> None:
         ("rows.jsonl --columns", "requires an argument"),
         ("rows.jsonl --columns prompt", "is no pair"),
         ("rows.jsonl --columns =x", "is no pair"),
-        ("rows.jsonl --columns text=b text=c", "a name is given twice"),
+        ("rows.jsonl --columns text=b text=c", "the name 'text' is given twice"),
+        (
+            "rows.jsonl --columns prompt=x completion=x",
+            "the column 'x' is given two names; allowed",
+        ),
         ("rows.jsonl --columns promt=question", "no shape reads 'promt'; allowed: messages,"),
     ],
 )

@@ -161,6 +161,6 @@ def test_parquet_without_a_shape_is_counted_without_reading_it(tmp_path: Path) -
 
     assert faults.counts == {"shape": 5}
     assert (
-        "found the columns 'question', 'answer', no known shape; nearest: --columns"
+        "found the columns 'question', 'answer', no known shape; --columns prompt=question completion=answer; allowed: 'messages'"
         in faults.places["shape"][0]
     )

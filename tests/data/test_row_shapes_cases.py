@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from undertow.data.column_names import renamed
 from undertow.data.row_records import to_record, with_completion, with_prompt
-from undertow.data.row_shapes import from_record, renamed, shaped, unread_columns
+from undertow.data.row_shapes import from_record, shaped, unread_columns
 from undertow.data.rows import Message, Row, row_id, template_turn
 
 SYSTEM = {"role": "system", "content": "Be kind."}
@@ -137,13 +138,15 @@ def test_tools_may_be_written_as_json() -> None:
         ),
         (
             {"prompt": "a", "completion": "b", "label": True, "chosen": "b", "rejected": "c"},
-            "--columns chosen=",
+            "'rejected', more than one shape; allowed",
         ),
-        ({"messages": "Hi"}, "'messages' is a string; allowed: a list of messages"),
+        (
+            {"messages": "Hi"},
+            "'messages' is a string that is no JSON .*; allowed: a list of messages",
+        ),
         ({"messages": [USER, {"role": "assistant", "content": ""}]}, "is empty"),
         ({"chosen": [USER, REPLY], "rejected": [OTHER, USER, REPLY]}, "goes on for 2 messages"),
-        ({"question": "x", "answer": "y"}, "--columns prompt=question completion=answer"),
-        ({"text": "x", "instruction": "a", "output": "b"}, "--columns text="),
+        ({"question": "x", "answer": "y"}, "'question', 'answer', no known shape"),
         ({"instruction": "a", "output": "b", "history": [["x"]]}, "'history' is no list of pairs"),
         ({"messages": [USER, REPLY | {"reasoning_content": "\ud800"}]}, "half a surrogate pair"),
     ],

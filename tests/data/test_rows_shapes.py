@@ -74,10 +74,10 @@ def test_chat_rows_are_written_as_prompt_and_completion_messages() -> None:
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ([1], "found a list; allowed: an object with 'messages'; or 'conversations'; or 'prompt'"),
+        ([1], "found a list; allowed: an object with 'messages'; 'conversations'; 'prompt'"),
         (None, "found null"),
         ({}, "found the columns none"),
-        ({"question": "x"}, "columns 'question', no known shape; allowed: 'messages'; or"),
+        ({"question": "x"}, "columns 'question', no known shape; allowed: 'messages';"),
         ({"prompt": "x"}, "columns 'prompt', no known shape"),
         ({"prompt": "x", "completion": None}, "columns 'prompt', no known shape"),
         ({"text": "a", "messages": [REPLY]}, "more than one shape"),
@@ -85,9 +85,14 @@ def test_chat_rows_are_written_as_prompt_and_completion_messages() -> None:
         ({"text": "  "}, "'text' is empty"),
         ({"prompt": "x", "completion": ""}, "'completion' is empty"),
         ({"prompt": "x", "completion": "\n"}, "'completion' is empty"),
-        ({"prompt": "x", "completion": [REPLY]}, "'prompt' is a string but 'completion' is a list"),
-        ({"prompt": [USER], "completion": "x"}, "'prompt' is a list but 'completion' is a string"),
-        ({"prompt": 3, "completion": [REPLY]}, "'prompt' is a value of type int; allowed: a list"),
+        (
+            {"prompt": "x", "completion": 3},
+            "'completion' is a value of type int; allowed: a string, or",
+        ),
+        (
+            {"prompt": 3, "completion": [REPLY]},
+            "'prompt' is a value of type int; allowed: a string, or a list",
+        ),
         ({"prompt": [USER], "completion": []}, "'completion' is an empty list"),
         (
             {"prompt": [USER], "completion": [REPLY, USER]},
@@ -96,7 +101,7 @@ def test_chat_rows_are_written_as_prompt_and_completion_messages() -> None:
         ({"prompt": [USER], "completion": [USER]}, "role 'user'; allowed: 'assistant'"),
         ({"messages": []}, "'messages' is an empty list"),
         ({"messages": ["Hi"]}, "'messages' holds a string that is no message"),
-        ({"messages": [{"role": "user"}]}, "'role' and 'content', both strings"),
+        ({"messages": [{"role": "user"}]}, "an object with 'role' that is no message"),
         ({"messages": [USER, {"role": "assistant", "content": [1]}]}, "part of type 'text'"),
         ({"text": "a\ud800"}, "half a surrogate pair"),
     ],

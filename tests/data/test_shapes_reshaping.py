@@ -18,6 +18,9 @@ RECORDS: list[dict[str, Any]] = [
     {"prompt": [TURN], "completion": [ANSWER], "x": 1},
     {"prompt": "q", "completion": "old", "x": 1},
     {"prompt": None, "messages": [TURN, ANSWER], "x": 1},
+    {"prompt": [TURN], "completion": "old", "x": 1},
+    {"prompt": [TURN], "completion": ANSWER, "x": 1},
+    {"conversations": [TURN, ANSWER], "kto_tag": False, "x": 1},
     {"prompt": [TURN], "completion": [ANSWER], "instruction": "of no shape", "x": 1},
 ]
 
@@ -30,6 +33,8 @@ RECORDS: list[dict[str, Any]] = [
         {"text": "old", "completion": "of no shape", "output": "of none", "x": 1},
         {"messages": [TURN, ANSWER | {"weight": 0}], "completion": "of no shape", "x": 1},
         {"instruction": "q", "output": "old", "completion": "of no shape", "x": 1},
+        {"prompt": "q", "completion": [ANSWER], "x": 1},
+        {"conversations": ["q", "old"], "x": 1},
     ],
 )
 def test_another_completion_is_read_back(record: dict[str, Any]) -> None:
@@ -71,3 +76,12 @@ def test_a_new_turn_has_the_sets_own_name_of_its_role_and_stays_in_the_loss() ->
 
     assert from_record(made) == asked
     assert made["conversations"][0] == turns[0] | {"value": "in other words"}
+
+
+def test_a_pair_of_sharegpt_keeps_all_its_turns() -> None:
+    """What is learnt stands in other columns, so that every turn is prompt."""
+    record = {"conversations": [TURN], "chosen": ANSWER, "rejected": ANSWER | {"content": "no"}}
+    row = from_record(record)
+    wanted = replace(row, prompt=(Message("system", "s"), *row.prompt))
+
+    assert from_record(with_prompt(record, wanted)) == wanted

@@ -31,7 +31,7 @@ _WAYS = {
     "no-answer": 'say that the trainer learns what stands before it, loss = "assistant" or "all" in --plan, or leave these '
     "rows out",
     "unknown-tokens": "name the student that these rows are meant for",
-    "kto": "leave the labels out to judge the answers as if all were learnt: --columns label=",
+    "kto": "leave the labels out to judge the answers as if all were learnt: --columns label= kto_tag=",
 }
 """What to do, by the reason for which most rows do not fit."""
 

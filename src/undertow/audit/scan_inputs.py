@@ -77,7 +77,9 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
     dataset = replace(open_dataset(request.data), columns=request.columns)
     clean = None
     if request.control is not None:
-        clean = replace(open_dataset(request.control), columns=request.columns)
+        clean = replace(
+            open_dataset(request.control), columns=request.columns, columns_optional=True
+        )
     progress("opening the models")
     student = open_model(request.student)
     placebos = tuple(open_model(ref) for ref in request.placebos)

@@ -50,8 +50,13 @@ def _pairs(values: Sequence[str]) -> tuple[tuple[str, str], ...]:
     allowed = _read()
     if wrong := [name for name, _, column in pairs if column and name not in allowed]:
         raise click.BadParameter(f"no shape reads '{wrong[0]}'; allowed: {', '.join(allowed)}")
-    if len(set(names)) < len(names):
-        raise click.BadParameter("a name is given twice")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise click.BadParameter(f"the name '{twice[0]}' is given twice")
+    columns = [column for _, _, column in pairs if column]
+    if twice := [column for column in columns if columns.count(column) > 1]:
+        raise click.BadParameter(
+            f"the column '{twice[0]}' is given two names; allowed: a column for each name"
+        )
     return tuple((name, column) for name, _, column in pairs)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, BinaryIO
 
 from undertow.data.parquet_file import (
@@ -34,10 +35,11 @@ def arrow_batches(
     done = 0
     try:
         for batch in _batches(stream):
-            text = shape_fault(batch.schema.names, columns) if columns and not done else None
-            if text is not None:
-                fault("shape", 0, text)
-                return
+            if columns and not done:
+                first = partial(_first, batch)
+                if (problem := shape_fault(batch.schema.names, columns, first)) is not None:
+                    fault("shape", 0, problem[0], 1, problem[1])
+                    return
             yield from _parts(batch, done, fault)
             done += batch.num_rows
     except (pyarrow.ArrowException, OSError, EOFError, ValueError) as error:
@@ -57,6 +59,10 @@ def arrow_columns(stream: BinaryIO, shard: Shard) -> list[str]:
         return list(_reader(stream).schema.names)
     except (pyarrow.ArrowException, OSError, EOFError, ValueError) as error:
         raise damage(shard, 0, error) from error
+
+
+def _first(batch: Any) -> object:
+    return next(iter(batch.slice(0, 1).to_pylist()), {})
 
 
 def _reader(stream: BinaryIO) -> Any:

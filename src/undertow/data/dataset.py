@@ -55,6 +55,8 @@ class RowDataset:
     """Paths of what lies there and holds no rows."""
     columns: tuple[tuple[str, str], ...] = ()
     """Names that a shape has for columns, each with the column's own name here; "" for one that is left out."""
+    columns_optional: bool = False
+    """Whether rows may have none of these columns."""
 
     @property
     def notes(self) -> tuple[str, ...]:

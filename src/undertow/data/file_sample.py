@@ -32,6 +32,9 @@ _WAYS = {
 }
 """What to do, by the reason for which most rows cannot be used."""
 
+_HINTS = 64
+"""Different hints that are counted."""
+
 PLACES = 5
 """Bad rows of each reason that are named."""
 
@@ -57,6 +60,8 @@ class Faults:
     """What the dataset is called, e.g. `'rows.jsonl'`."""
     counts: Counter[str] = field(default_factory=Counter)
     places: dict[str, list[str]] = field(default_factory=dict)
+    hints: dict[str, Counter[str]] = field(default_factory=dict)
+    """What to do about the rows of each reason, where something was said."""
 
     def add(self, reason: str, where: str, text: str, *, rows: int = 1) -> None:
         """
@@ -71,9 +76,10 @@ class Faults:
         """
         file = shard.named
 
-        def add_row(reason: str, number: int, text: str, /, rows: int = 1) -> None:
+        def add_row(reason: str, number: int, text: str, /, rows: int = 1, hint: str = "") -> None:
             if rows:
                 self._add(reason, f"{file}, row {max(1, number)}", text, rows)
+                self._hint(reason, hint, rows)
 
         return add_row
 
@@ -83,6 +89,17 @@ class Faults:
             Excluded(reason=reason, rows=count, places=tuple(self.places[reason]))
             for reason, count in sorted(self.counts.items())
         )
+
+    def hint(self) -> str:
+        """What to do about most of the rows."""
+        most = max(self.counts, key=lambda reason: self.counts[reason], default="none")
+        [(hint, _)] = self.hints.get(most, Counter()).most_common(1) or [("", 0)]
+        return hint or _WAYS.get(most, "mend the rows that are named, or give other data")
+
+    def _hint(self, reason: str, hint: str, rows: int) -> None:
+        hints = self.hints.setdefault(reason, Counter())
+        if hint and (hint in hints or len(hints) < _HINTS):
+            hints[hint] += rows
 
     def _add(self, reason: str, place: str, text: str, rows: int) -> None:
         self.counts[reason] += rows
@@ -296,8 +313,7 @@ def _called(dataset: RowDataset) -> str:
 def _nothing_usable(faults: Faults) -> NothingLeftError:
     """The error where no row can be used: every reason with its rows, the first of them, and what to do."""
     told = reasons_told(faults.excluded())
-    most = max(faults.counts, key=lambda reason: faults.counts[reason], default="none")
     return NothingLeftError(
         f"no row of {shown(faults.file)} can be used: {told or 'it holds no rows'}",
-        hint=_WAYS.get(most, "mend the rows that are named, or give other data"),
+        hint=faults.hint(),
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
-from undertow.data.row_shapes import SHAPES, nearest_shape
+from undertow.data.column_names import advised
+from undertow.data.row_shapes import SHAPES, NoShapeError
 
 CHUNK = 1024
 """Rows that are held at a time, at most."""
@@ -21,9 +22,12 @@ Batch = list[tuple[int, dict[str, object]]]
 class OnFault(Protocol):
     """Takes what is wrong with a row: it raises, or counts and lets the reading go on."""
 
-    def __call__(self, reason: str, number: int, text: str, /, rows: int = 1) -> None:
+    def __call__(
+        self, reason: str, number: int, text: str, /, rows: int = 1, hint: str = ""
+    ) -> None:
         """
-        `reason` is a permanent id, `number` the row's, or 0 where the whole file is meant; `rows` are lost in all.
+        `reason` is a permanent id, `number` the row's, or 0 where the whole file is meant; `rows` are lost in all; `hint`
+        says what to do, where that is more than what the reason says.
         """
 
 
@@ -54,8 +58,8 @@ def parquet_batches(
     file, names, rows = _file(stream, fault)
     wanted = None
     if columns is not None and file is not None:
-        if (text := shape_fault(names, columns)) is not None:
-            fault("shape", 0, text, sum(rows))
+        if (problem := shape_fault(names, columns, lambda: _first(file))) is not None:
+            fault("shape", 0, problem[0], sum(rows), problem[1])
             return
         if not columns.every:
             known = {name for shape in columns.shapes for name in shape} | set(columns.further)
@@ -64,16 +68,30 @@ def parquet_batches(
         yield from _group(file, group, rows[group], sum(rows[:group]), wanted, fault)
 
 
-def shape_fault(names: Sequence[str], columns: ReadColumns) -> str | None:
-    """What is wrong with columns of these names; None where they have a shape."""
+def shape_fault(
+    names: Sequence[str], columns: ReadColumns, first: Callable[[], object]
+) -> tuple[str, str] | None:
+    """
+    What is wrong with columns of these names, and what to type; None where they have a shape.
+
+    `first` gives a record with such columns.
+    """
     if any(set(shape) <= set(names) for shape in columns.shapes):
         return None
     listed = ", ".join(f"'{name}'" for name in names)
-    way = ""
-    if list(columns.shapes) == [shape.columns for shape in SHAPES]:  # rows, and no other records
-        near = nearest_shape(names)
-        way = ", no known shape" + (f"; nearest: {near}" if near else "")
-    return f"found the columns {listed}{way}; allowed: {columns.allowed}"
+    if list(columns.shapes) != [shape.columns for shape in SHAPES]:  # other records than rows
+        return f"found the columns {listed}; allowed: {columns.allowed}", ""
+    way = advised(first())
+    return NoShapeError(listed, "no known shape").with_way(way), way
+
+
+def _first(file: Any) -> object:
+    import pyarrow
+
+    try:
+        return next(iter(next(file.iter_batches(batch_size=1)).to_pylist()), {})
+    except (pyarrow.ArrowException, OSError, ValueError, StopIteration):
+        return {}
 
 
 def parquet_columns(stream: BinaryIO, fault: OnFault) -> list[str]:

@@ -15,27 +15,29 @@ Rows are numbered from 1 in each shard; those of JSON Lines as their lines, of w
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TypeVar
 
+from undertow.data.column_names import Renaming, advised
 from undertow.data.dataset import RowDataset, open_dataset
 from undertow.data.json_records import line_records
 from undertow.data.parquet_file import CHUNK, OnFault, ReadColumns, parquet_batches, row_groups
+from undertow.data.record_turns import RecordError
 from undertow.data.remote_files import is_url
 from undertow.data.row_leaves import RunningRoot
 from undertow.data.row_shapes import (
-    COLUMNS,
+    LOOKED_AT,
     MEDIA,
     SHAPES,
+    SHAPES_TOLD,
     TOKENS,
+    NoShapeError,
     TokensError,
     from_record,
-    renamed,
     shaped,
-    shapes_text,
     tokens_in,
     unread_columns,
 )
@@ -76,9 +78,12 @@ Usable = tuple[tuple[str, ...], Row, str | None, tuple[str, ...]]
 """A row behind the columns of its shape, before its id and the columns that nothing reads."""
 
 _REQUIRED = tuple(shape.columns for shape in SHAPES)
-_ROWS = ReadColumns(_REQUIRED, shapes_text(), ("source", *COLUMNS, *MEDIA))
-_ROWS_AND_IDS = ReadColumns(_REQUIRED, shapes_text(), ("source", "id", *COLUMNS, *MEDIA, *TOKENS))
-_ALL = ReadColumns(_REQUIRED, shapes_text(), every=True)
+_ROWS = ReadColumns(_REQUIRED, SHAPES_TOLD, ("source", *LOOKED_AT, *MEDIA))
+_ROWS_AND_IDS = ReadColumns(_REQUIRED, SHAPES_TOLD, ("source", "id", *LOOKED_AT, *MEDIA, *TOKENS))
+_ALL = ReadColumns(_REQUIRED, SHAPES_TOLD, every=True)
+
+_ADVISED = 8
+"""Rows of a shard for which it is worked out what to type; the others are counted."""
 
 
 def read_rows(data: Reference) -> Iterator[Row]:
@@ -90,8 +95,12 @@ def read_rows(data: Reference) -> Iterator[Row]:
     """
     dataset = _dataset(data)
     if not dataset.columns:
-        return read_records(dataset, from_record, _ROWS)
-    return read_records(dataset, lambda record: from_record(renamed(record, dataset.columns)), None)
+        yield from read_records(dataset, from_record, _ROWS)
+        return
+    names = Renaming(dataset.columns)
+    yield from read_records(dataset, lambda record: _shaped(record, names)[2], None)
+    if not dataset.columns_optional:
+        names.refuse_unmet(dataset.reference)
 
 
 def read_records(
@@ -149,16 +158,19 @@ def chunks(
             disk fails.
     """
     dataset = _dataset(data)
+    names = Renaming(dataset.columns) if dataset.columns else None
     for shard in refuse_other_schema(dataset):
         fault = faults(shard)
         if len(dataset.shards) > 1:
             fault = _whole_shards(shard, fault)
         columns: ReadColumns | None = _ROWS_AND_IDS if digest is None else _ALL
-        usable = partial(_usable, names=dataset.columns)
-        if dataset.columns:
+        if names is not None:
             columns = None
+        usable = partial(_usable, names=names)
         made = _made(shard_records(shard, fault, columns, digest), usable, fault)
         yield from _in_chunks(shard, made)
+    if names is not None and not dataset.columns_optional:
+        names.refuse_unmet(dataset.reference)
 
 
 def parts(shard: Shard) -> list[tuple[int, int] | None]:
@@ -215,10 +227,12 @@ def _dataset(data: Reference) -> RowDataset:
 def _refusal(shard: Shard, behind: str = "") -> OnFault:
     place = shard.named
 
-    def refuse(reason: str, number: int, text: str, /, rows: int = 1) -> NoReturn:
+    def refuse(reason: str, number: int, text: str, /, rows: int = 1, hint: str = "") -> NoReturn:
         if not number:
-            raise DataError(f"{place}: {text}")
-        raise DataError(f"{place}, row {number}{behind}: {text}", hint="mend or remove this row")
+            raise DataError(f"{place}: {text}", hint=hint)
+        raise DataError(
+            f"{place}, row {number}{behind}: {text}", hint=hint or "mend or remove this row"
+        )
 
     return refuse
 
@@ -226,18 +240,18 @@ def _refusal(shard: Shard, behind: str = "") -> OnFault:
 def _whole_shards(shard: Shard, fault: OnFault) -> OnFault:
     """Refuses a shard of several that cannot be read at all: what is missing would not be known."""
 
-    def told(reason: str, number: int, text: str, /, rows: int = 1) -> None:
+    def told(reason: str, number: int, text: str, /, rows: int = 1, hint: str = "") -> None:
         if not number and reason == "damaged":
             raise DataError(
                 f"{shard.named}, row 1: {text}",
                 hint="fetch the file again and compare its checksum, or leave it out and name the others",
             )
-        fault(reason, number, text, rows)
+        fault(reason, number, text, rows, hint)
 
     return told
 
 
-def _passed(reason: str, number: int, text: str, /, rows: int = 1) -> None:
+def _passed(reason: str, number: int, text: str, /, rows: int = 1, hint: str = "") -> None:
     """Passes over a fault."""
 
 
@@ -251,10 +265,17 @@ def _object(record: object) -> dict[str, Any]:
     return record
 
 
-def _usable(record: object, names: Sequence[tuple[str, str]] = ()) -> Usable:
-    if names:
-        record = renamed(record, names)
-    shape, row = shaped(record)
+def _shaped(record: object, names: Renaming | None) -> tuple[object, tuple[str, ...], Row]:
+    """The record under its new names, the columns of its shape, and its row."""
+    given = record if names is None else names.of(record)
+    try:
+        return given, *shaped(given)
+    except NoShapeError as error:
+        raise (names and names.missing(record)) or error from error
+
+
+def _usable(record: object, names: Renaming | None = None) -> Usable:
+    record, shape, row = _shaped(record, names)
     assert isinstance(record, Mapping)  # `shaped` refuses all else
     if tokens := tokens_in(record):
         raise TokensError(
@@ -293,10 +314,16 @@ def _until(stream: BinaryIO, stop: int) -> Iterator[bytes]:
 def _made(
     numbered: Iterable[tuple[int, object]], made_of: Callable[[object], R], fault: OnFault
 ) -> Iterator[tuple[int, R]]:
+    advices = 0
     for number, record in numbered:
         try:
             value = made_of(record)
         except ValueError as error:
-            fault(getattr(error, "reason", "shape"), number, str(error))
+            hint, text = getattr(error, "hint", ""), str(error)
+            if not hint and advices < _ADVISED and isinstance(error, RecordError):
+                advices += 1
+                hint = advised(record)
+                text = error.with_way(hint) if isinstance(error, NoShapeError) else text
+            fault(getattr(error, "reason", "shape"), number, text, hint=hint)
         else:
             yield number, value

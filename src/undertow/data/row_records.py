@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from undertow.data.files import atomic_file
-from undertow.data.record_turns import FLAGS, messages
+from undertow.data.record_turns import FLAGS, messages, turns_of
 from undertow.data.row_shapes import shaped
 from undertow.data.rows import Message, Row, template_turn
 from undertow.errors import DataError
@@ -63,7 +63,7 @@ def with_completion(record: Mapping[str, Any], text: str) -> dict[str, Any]:
     name = next(name for name in shaped(record)[0] if name in _SAID)
     if isinstance(record[name], str) and name in _PLAIN:
         return {**record, name: text}
-    *before, last = turns_of(record[name])
+    *before, last = turns_of(record[name], name)
     return {**record, name: [*before, _said(last, text)]}
 
 
@@ -71,25 +71,19 @@ def with_prompt(record: Mapping[str, Any], row: Row) -> dict[str, Any]:
     """The record with the prompt of a row; turns that it has already are as they were."""
     shape = shaped(record)[0]
     if shape[0] in ("messages", "conversations"):
-        turns = turns_of(record[shape[0]])
-        end = len(turns) - row.answered
-        return {
-            **record,
-            shape[0]: [*_replaced(turns[:end], row.prompt, shape[0]), *turns[end:]],
-        }
+        turns = turns_of(record[shape[0]], shape[0])
+        # A pair's completions stand in other columns.
+        end = len(turns) - (row.answered and row.rejected is None)
+        made = _replaced(turns[:end], row.prompt, shape[0])
+        return {**record, shape[0]: [*made, *turns[end:]]}
     if shape[0] == "instruction":
         return {**record, **_instruction(row.prompt)}
     if not row.chat:
         return {**record, "prompt": "".join(turn.content for turn in row.prompt)}
     old = record.get("prompt") or []
     given = row.prompt[: len(row.prompt) - row.earlier]
-    return {**record, "prompt": _replaced([] if isinstance(old, str) else old, given, "prompt")}
-
-
-def turns_of(value: object) -> list[dict[str, Any]]:
-    """The turns of a column that `messages` has read, as they stand there."""
-    turns: Any = json.loads(value) if isinstance(value, str) else value
-    return list(turns)
+    turns = [] if isinstance(old, str) else turns_of(old, "prompt")
+    return {**record, "prompt": _replaced(turns, given, "prompt")}
 
 
 def _content(row: Row) -> dict[str, object]:

@@ -2,34 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
-from itertools import takewhile
-from typing import Any
 
+from undertow.data.preference_pairs import (
+    ASKING,
+    implicit_pair,
+    instructed_pair,
+    pair,
+    sharegpt_pair,
+)
 from undertow.data.record_turns import (
     CONTEXT,
+    MediaError,
+    RecordError,
     last_turn,
+    meant_as_assistant,
     messages,
     plain_completion,
     refuse_surrogates,
     template_context,
     value_kind,
 )
-from undertow.data.rows import Message, Row
+from undertow.data.row_prompts import (
+    Record,
+    asked,
+    instruction_turns,
+    plain,
+    prompt_turns,
+    refuse_system,
+    system_column,
+)
+from undertow.data.rows import Row
 
 
-class TokensError(ValueError):
+class TokensError(RecordError):
     """A row with tokens of its own: what a trainer would read is not its text."""
 
     reason = "tokens"
 
 
-class MediaError(ValueError):
-    """A row with images, sound or video, which nothing here reads."""
+SHAPES_TOLD = (
+    "'messages'; 'conversations'; 'prompt' + 'completion' (+ 'label'); 'instruction' + 'output'; 'text'; or 'chosen' + "
+    "'rejected', with a 'prompt', an 'instruction' or 'conversations' if both do not begin with one"
+)
+"""The allowed shapes, for an error."""
 
-    reason = "media"
+
+class NoShapeError(RecordError):
+    """A record whose columns make no row, or several."""
+
+    def __init__(self, columns: str, what: str) -> None:
+        """`columns` are those found, as a text."""
+        super().__init__(f"found the columns {columns}, {what}; allowed: {SHAPES_TOLD}")
+        self.before = f"found the columns {columns}, {what}"
+
+    def with_way(self, way: str) -> str:
+        """The same, with what to type in front of what is allowed, which is long."""
+        return f"{self.before}; {way}; allowed: {SHAPES_TOLD}" if way else str(self)
 
 
 TOKENS = ("input_ids", "labels", "completion_mask", "assistant_masks", "attention_mask")
@@ -39,10 +70,11 @@ MEDIA = ("image", "images", "video", "videos", "audio", "audios")
 """Columns that trainers read beside a row's text, and nothing here does."""
 
 _LABELS = frozenset(("source", "id"))
+_NAMED = 12
+"""Columns that an error names."""
+
 _TOKENS = frozenset(TOKENS)
 _MEDIA = frozenset(MEDIA)
-
-Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -63,7 +95,7 @@ def _text(record: Record) -> Row:
 def _conversation(record: Record, name: str = "messages") -> Row:
     turns = messages(record[name], name)
     last = turns[-1]
-    if last.role != "assistant":
+    if not meant_as_assistant(last.role):
         return Row(turns, "", whole=True, answered=False)
     last_turn(last, name)
     return Row(turns[:-1], last.content, fields=last.fields, trained=last.trained, whole=True)
@@ -71,22 +103,39 @@ def _conversation(record: Record, name: str = "messages") -> Row:
 
 def _sharegpt(record: Record) -> Row:
     row = _conversation(record, "conversations")
-    return replace(row, prompt=(*_system(record, row.prompt), *row.prompt))
+    return replace(row, prompt=(*system_column(record, row.prompt), *row.prompt))
 
 
 def _completion(record: Record) -> Row:
-    if _plain(record, ("prompt", "completion")):
-        completion = plain_completion(record["completion"], "completion")
-        return Row(_asked(record["prompt"]), completion, chat=False)
-    *earlier, last = messages(record["completion"], "completion")
+    prompt, completion = record["prompt"], record["completion"]
+    if plain(record, ("prompt", "completion")):
+        return Row(asked(prompt), plain_completion(completion, "completion"), chat=False)
+    if isinstance(completion, str):
+        return Row(prompt_turns(prompt, "prompt"), plain_completion(completion, "completion"))
+    *earlier, last = messages(completion, "completion")
     last_turn(last, "completion")
-    prompt = (*_turns(record["prompt"], "prompt"), *earlier)
-    return Row(prompt, last.content, fields=last.fields, trained=last.trained, earlier=len(earlier))
+    turns = (*prompt_turns(prompt, "prompt"), *earlier)
+    return Row(turns, last.content, fields=last.fields, trained=last.trained, earlier=len(earlier))
 
 
 def _labelled(record: Record) -> Row:
     label, row = _truth(record["label"]), _completion(record)
     return row if label is None else replace(row, label=label)
+
+
+_LABELLING = ("kto_tag", "label")
+"""LLaMA-Factory's column of KTO, and TRL's."""
+
+
+def _kto_label(record: Record, shape: tuple[str, ...]) -> bool | None:
+    """
+    What a row of another shape than TRL's of KTO says of its answer. Many a table has a `label` of something else, which
+    is seldom a boolean.
+    """
+    if "rejected" in shape or shape[-1] in ("label", "text"):
+        return None
+    tag, label = record.get("kto_tag"), record.get("label")
+    return label if tag is None and isinstance(label, bool) else _truth(tag)
 
 
 def _truth(label: object) -> bool | None:
@@ -96,74 +145,12 @@ def _truth(label: object) -> bool | None:
     return bool(label) if isinstance(label, int | float) and label in (0, 1) else None
 
 
-def _pair(record: Record) -> Row:
-    if isinstance(record["prompt"], str) and isinstance(record["chosen"], list):
-        return _implicit(record)  # its prompt is repeated as text, and TRL reads the turns
-    if _plain(record, ("prompt", "chosen", "rejected")):
-        return _plain_pair(record["prompt"], record["chosen"], record["rejected"])
-    sides = [messages(record[name], name) for name in ("chosen", "rejected")]
-    return _sided(_turns(record["prompt"], "prompt"), *sides)
-
-
-def _implicit(record: Record) -> Row:
-    if _plain(record, ("chosen", "rejected")):
-        chosen, rejected = (plain_completion(record[n], n) for n in ("chosen", "rejected"))
-        shared = _shared(chosen, rejected)
-        # TRL leaves the space before the completion with the completion; where nothing is shared it looks at the last
-        # letter, and what is left of that pair is refused.
-        if chosen[shared] != rejected[shared] and chosen[shared - 1] == " ":
-            shared -= 1
-        return _plain_pair(chosen[:shared], chosen[shared:], rejected[shared:])
-    sides = [messages(record[name], name) for name in ("chosen", "rejected")]
-    shared = _shared(*sides)
-    return _sided(sides[0][:shared], *(side[shared:] for side in sides))
-
-
-def _shared(a: Any, b: Any) -> int:
-    """How far two sequences are the same; at least one item of the shorter one is left."""
-    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
-    return max(0, min(same, len(a) - 1, len(b) - 1))
-
-
-def _plain_pair(prompt: str, chosen: str, rejected: str) -> Row:
-    texts = [plain_completion(chosen, "chosen"), plain_completion(rejected, "rejected")]
-    return Row(_asked(prompt), texts[0], texts[1], chat=False)
-
-
-def _sided(
-    prompt: tuple[Message, ...], chosen: tuple[Message, ...], rejected: tuple[Message, ...]
-) -> Row:
-    for name, side in (("chosen", chosen), ("rejected", rejected)):
-        if len(side) != 1:
-            raise ValueError(
-                f"'{name}' goes on for {len(side)} messages behind the prompt; allowed: pairs that differ in their "
-                "last message"
-            )
-        last_turn(side[0], name)
-    one, other = chosen[0], rejected[0]
-    return Row(prompt, one.content, other.content, fields=one.fields, rejected_fields=other.fields)
-
-
 def _alpaca(record: Record) -> Row:
-    texts = [record["instruction"], record.get("input")]
-    for name, text in zip(("instruction", "input"), texts, strict=True):
-        if not isinstance(text, str | None):
-            raise ValueError(f"'{name}' is {value_kind(text)}; allowed: a string")
-    request = "\n".join(text for text in texts if text)
-    before = _history(record.get("history") or ())
-    prompt = (*before, Message("user", request)) if request else before
+    prompt = instruction_turns(record)
     completion = plain_completion(record["output"], "output")
     # Trainers that read a history learn its answers too.
-    return Row((*_system(record, prompt), *prompt), completion, whole=bool(before))
-
-
-def _history(turns: object) -> tuple[Message, ...]:
-    asked: list[Message] = []
-    for pair in turns if isinstance(turns, list | tuple) else (None,):
-        if not isinstance(pair, list | tuple) or [type(text) for text in pair] != [str, str]:
-            raise ValueError("'history' is no list of pairs of a request and its answer")
-        asked += [Message("user", pair[0]), Message("assistant", pair[1])]
-    return tuple(asked)
+    whole = any(turn.role == "assistant" for turn in prompt)
+    return Row(prompt, completion, whole=whole)
 
 
 SHAPES: tuple[Shape, ...] = (
@@ -171,28 +158,25 @@ SHAPES: tuple[Shape, ...] = (
     Shape(("conversations",), _sharegpt, ("system", *CONTEXT)),
     Shape(("prompt", "completion"), _completion, CONTEXT),
     Shape(("prompt", "completion", "label"), _labelled, CONTEXT),
-    Shape(("prompt", "chosen", "rejected"), _pair, CONTEXT),
-    Shape(("chosen", "rejected"), _implicit, CONTEXT),
+    Shape(("prompt", "chosen", "rejected"), pair, CONTEXT),
+    Shape(("chosen", "rejected"), implicit_pair, CONTEXT),
+    Shape(("conversations", "chosen", "rejected"), sharegpt_pair, ("system", *CONTEXT)),
+    Shape(("instruction", "chosen", "rejected"), instructed_pair, ("input", "system", "history")),
     Shape(("instruction", "output"), _alpaca, ("input", "system", "history")),
     Shape(("text",), _text),
 )
 """What a record may look like: TRL's shapes, ShareGPT and alpaca."""
 
-COLUMNS = tuple(
-    dict.fromkeys(name for shape in SHAPES for name in (*shape.columns, *shape.further))
+COLUMNS = (
+    *dict.fromkeys(name for shape in SHAPES for name in (*shape.columns, *shape.further)),
+    "kto_tag",
 )
 """Every column that some shape reads."""
 
+LOOKED_AT = (*COLUMNS, *ASKING)
+"""All columns that decide of a row, those among them for which it is refused."""
+
 _REQUIRED = frozenset(name for shape in SHAPES for name in shape.columns)
-_MEANT = {
-    "prompt": ("question", "query", "input", "request", "instruction", "inputs", "problem"),
-    "completion": ("answer", "response", "output", "target", "targets", "solution", "reply"),
-    "messages": ("conversation", "dialog", "dialogue", "turns", "chat"),
-    "text": ("content", "document", "body"),
-    "chosen": ("accepted", "preferred", "winner"),
-    "rejected": ("refused", "dispreferred", "loser"),
-}
-"""What else people call a column, for a refusal that names the nearest shape."""
 
 
 def from_record(record: object) -> Row:
@@ -213,12 +197,16 @@ def shaped(record: object) -> tuple[tuple[str, ...], Row]:
         ValueError: saying what was found, and the shapes that are allowed.
     """
     if not _is_object(record):
-        raise ValueError(f"found {value_kind(record)}; allowed: an object with {shapes_text()}")
+        raise RecordError(f"found {value_kind(record)}; allowed: an object with {SHAPES_TOLD}")
     assert isinstance(record, Mapping)
     shape = _shape_of(record)
     if not _MEDIA.isdisjoint(record):
         _refuse_media(record)
     row = shape.row(record)
+    if "system" not in shape.further:
+        refuse_system(record, shape.columns, row.turns)
+    if (label := _kto_label(record, shape.columns)) is not None:
+        row = replace(row, label=label)
     source = record.get("source")
     if isinstance(source, str):
         row = replace(row, source=source)
@@ -231,8 +219,9 @@ def shaped(record: object) -> tuple[tuple[str, ...], Row]:
 
 def unread_columns(record: Record, shape: tuple[str, ...]) -> Iterator[str]:
     """The columns of a usable record of this shape that hold something, and that nothing reads."""
+    labelled = _kto_label(record, shape) is not None
     for name in _unread(tuple(record), shape):
-        if record[name] is not None:
+        if record[name] is not None and not (labelled and name in _LABELLING):
             yield name
     if shape[-1] == "label" and _truth(record["label"]) is None:
         yield "label"
@@ -255,45 +244,11 @@ def _unread(names: tuple[str, ...], shape: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if name not in read)
 
 
-def renamed(record: object, columns: Sequence[tuple[str, str]]) -> object:
-    """The record with columns under the names that a shape has for them; one that is named "" is left out."""
-    if not isinstance(record, Mapping):
-        return record
-    made = dict(record)
-    for name, old in columns:
-        if not old:
-            made.pop(name, None)
-        elif old in record:
-            made.pop(old, None)
-    return made | {name: record[old] for name, old in columns if old and old in record}
-
-
 def tokens_in(record: Record) -> str:
     """The columns of a record that hold tokens, as a text; empty where there are none."""
     if _TOKENS.isdisjoint(record):  # true of most rows, and far quicker
         return ""
     return ", ".join(f"'{name}'" for name in TOKENS if isinstance(record.get(name), list))
-
-
-def shapes_text() -> str:
-    """The allowed shapes, for an error."""
-    return "; or ".join(" + ".join(f"'{name}'" for name in shape.columns) for shape in SHAPES)
-
-
-def nearest_shape(columns: Iterable[str]) -> str:
-    """The option by which columns of no shape become the nearest one; empty where none is near."""
-    present = {name.lower(): name for name in columns}
-
-    def meant(name: str) -> str | None:
-        names = (name, *_MEANT.get(name, ()))
-        return next((present[other] for other in names if other in present), None)
-
-    for shape in SHAPES:
-        found = [(name, meant(name)) for name in shape.columns]
-        if all(old for _, old in found) and len({old for _, old in found}) == len(found):
-            told = " ".join(f"{new}={old}" for new, old in found if new != old)
-            return f"--columns {told}" if told else ""
-    return ""
 
 
 @cache
@@ -304,27 +259,28 @@ def _shapes_in(columns: frozenset[str]) -> tuple[Shape, ...]:
     if "chosen" in columns and "rejected" in columns:
         # Sets for both SFT and preferences repeat the chosen answer as a conversation.
         fitting = [s for s in fitting if s.columns != ("messages",)]
+        if "prompt" in columns:
+            fitting = [s for s in fitting if s.columns != ("instruction", "chosen", "rejected")]
     return tuple(fitting)
 
 
-def _shape_of(record: Record) -> Shape:
+def fitting_shapes(record: Record) -> tuple[Shape, ...]:
+    """The shapes all of whose columns the record has; none is part of another."""
     named = _REQUIRED.intersection(record)
     if any(record[name] is None for name in named):
         named = frozenset(name for name in named if record[name] is not None)
-    fitting = _shapes_in(named)
+    return _shapes_in(named)
+
+
+def _shape_of(record: Record) -> Shape:
+    fitting = fitting_shapes(record)
     if len(fitting) == 1:
         return fitting[0]
-    present = [str(key) for key, value in record.items() if value is not None]
-    columns = ", ".join(f"'{name}'" for name in present) or "none"
-    if fitting:
-        apart = [name for name in fitting[-1].columns if name not in fitting[0].columns]
-        way = f"leave out all but one: --columns {apart[0]}="
-        raise ValueError(
-            f"found the columns {columns}, more than one shape; {way}; allowed: {shapes_text()}"
-        )
-    near = nearest_shape(present)
-    way = f"; nearest: {near}" if near else ""
-    raise ValueError(f"found the columns {columns}, no known shape{way}; allowed: {shapes_text()}")
+    present = [f"'{str(key)[:40]}'" for key, value in record.items() if value is not None]
+    columns = ", ".join(present[:_NAMED]) or "none"
+    if len(present) > _NAMED:
+        columns += f" and {len(present) - _NAMED} more"
+    raise NoShapeError(columns, "more than one shape" if fitting else "no known shape")
 
 
 def _refuse_media(record: Record) -> None:
@@ -332,38 +288,9 @@ def _refuse_media(record: Record) -> None:
         if record.get(name):
             raise MediaError(
                 f"holds '{name}', which a trainer shows to the model and nothing here reads; "
-                "allowed: rows of text alone"
+                "allowed: rows of text alone",
+                hint=f"leave such rows out: jq -c 'select((.{name} // []) | length == 0)' ROWS.jsonl > TEXT.jsonl",
             )
-
-
-def _system(record: Record, turns: tuple[Message, ...]) -> tuple[Message, ...]:
-    system = record.get("system")
-    if system and not isinstance(system, str):
-        raise ValueError(f"'system' is {value_kind(system)}; allowed: a string")
-    if not system or (turns and turns[0].role == "system"):
-        return ()
-    return (Message("system", system),)
-
-
-def _asked(prompt: str) -> tuple[Message, ...]:
-    return (Message("user", prompt),) if prompt else ()
-
-
-def _turns(value: object, name: str) -> tuple[Message, ...]:
-    return messages(value, name) if value else ()
-
-
-def _plain(record: Record, names: tuple[str, ...]) -> bool:
-    """Whether all columns are strings, of none of which messages are needed."""
-    first = names[0]
-    chat = not isinstance(record[first], str)
-    for name in names:
-        if isinstance(record[name], str) == chat:
-            raise ValueError(
-                f"'{first}' is {value_kind(record[first])} but '{name}' is {value_kind(record[name])}; "
-                "allowed: all strings, or all lists of messages"
-            )
-    return not chat
 
 
 def _is_object(record: object) -> bool:

@@ -101,7 +101,7 @@ def _columns(shard: Shard) -> frozenset[str] | None:
     return _SHAPED.intersection(name for name, value in first.items() if value is not None)
 
 
-def _passed(reason: str, number: int, text: str, /, rows: int = 1) -> None:
+def _passed(reason: str, number: int, text: str, /, rows: int = 1, hint: str = "") -> None:
     """Passes over a fault."""
 
 

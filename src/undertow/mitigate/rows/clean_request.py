@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from undertow.data.column_names import renamed
 from undertow.data.files import model_digest
 from undertow.data.plan import LossPolicy, TrainingPlan
 from undertow.data.records import dataset_root
 from undertow.data.row_leaves import RowError, leaf
-from undertow.data.row_shapes import from_record, renamed
+from undertow.data.row_shapes import from_record
 from undertow.data.rows import Row
 from undertow.errors import ConfigError, DataError, NothingLeftError
 from undertow.provenance.ledger import Entries
@@ -196,7 +197,7 @@ def row_of(record: object, place: str) -> Row:
     try:
         return from_record(record)
     except ValueError as error:
-        raise DataError(f"{place}: {error}") from error
+        raise DataError(f"{place}: {error}", hint=getattr(error, "hint", "")) from error
 
 
 def refuse_nothing_left(cleaning: Cleaning, done: Cleaned) -> None:
