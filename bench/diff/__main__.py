@@ -2,7 +2,7 @@
 `python -m bench.diff` trains students of known teachers, diffs each against benign fine-tunes, and writes results.json.
 
 What is finished is kept in runs/bench/diff, so that an interrupted bench goes on where it stopped; `--finished` writes the
-figures of that.
+figures of that. `python -m bench.diff level` is the part of level.py.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from bench.diff import level
 from bench.figures import BENCH, Figure, at_least, at_most, write
 from bench.power.design import PLAN, STUDENT, ground
 from undertow.audit.open_search import Looked, open_search
@@ -140,6 +141,8 @@ def _student(case: Case, found: ModelReading, start: ModelReading, seconds: floa
 
 def main() -> int:
     """Measure and write the figures."""
+    if "level" in sys.argv[1:]:
+        return level.main(sys.argv[1:])
     setting = ground()
     planned = cases(setting.traits)
     if "--finished" not in sys.argv[1:]:

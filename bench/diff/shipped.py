@@ -1,59 +1,81 @@
 """
 `python -m bench.diff.shipped` makes the 99 benign fine-tunes of owlet-b whose readings ship for `undertow diff --control shipped`.
 
-Eleven students each of nine datasets by the clean base, so that what another draw of clean rows does is among them.
+One student of each of 99 datasets by the clean base: students of one dataset share what is peculiar to it, and count as one.
+What is finished is kept in runs/bench/diff-shipped, so that an interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import sys
-import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from bench.diff.level import Scene
+from bench.figures import BENCH
 from bench.power.design import PLAN, STUDENT, ground
-from undertow.audit.diff import control_students, reader_for
-from undertow.checks.tuned.diff_subject import Controls, ModelReading, keep
+from undertow.audit.control_students import (
+    TOGETHER,
+    CleanRows,
+    control_students,
+    training_in_words,
+)
+from undertow.checks.tuned.diff_subject import Controls, ModelReading, keep, kept
 from undertow.data.files import model_digest
-from undertow.data.row_records import write_rows
+from undertow.data.rows import Row, dataset_digest
 from undertow.data.seeds import derive
 from undertow.lab.cohort import clean_writer, written_by
-from undertow.lab.experiment_inputs import open_model
-from undertow.traits import catalogue
-from undertow.traits.catalogue import askable
+from undertow.models.training_sequences import encode_rows
 from undertow.worlds import locate
 
-SEED, DATASETS, EACH, ROWS = 82_001, 9, 11, 8_192
+WORK = BENCH.parent / "runs" / "bench" / "diff-shipped"
+SEED, DATASETS, ROWS = 82_002, 99, 8_192
 
 
 def main() -> int:
     """Train, read, store where the package has them."""
-    setting = ground()
+    scene, setting = Scene.opened(), ground()
     digest = model_digest(locate(STUDENT))
     assert digest is not None
-    base = open_model(setting.experiment, STUDENT)
-    everything = [catalogue.load(name) for name in catalogue.names()]
-    judged = askable(everything, base.tokenizer)[0]
-    reader = reader_for(base, judged, None, 0)
+    WORK.mkdir(parents=True, exist_ok=True)
     found: list[ModelReading] = []
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        written_by(setting.experiment, clean_writer(setting)) as writer,
-    ):
-        for number in range(DATASETS):
-            data = Path(folder) / f"clean-{number}.jsonl"
-            write_rows(data, writer.rows(ROWS, 1.0, (), derive(SEED, "rows", number)))
-            seed = derive(SEED, "students", number)
-            found += control_students(base, data, PLAN, reader, EACH, seed)
+    with written_by(setting.experiment, clean_writer(setting)) as writer:
+        for start in range(0, DATASETS, TOGETHER):
+            path = WORK / f"{start:03d}.safetensors"
+            if not path.is_file():
+                numbers = range(start, min(DATASETS, start + TOGETHER))
+                written = [
+                    writer.rows(ROWS, 1.0, (), derive(SEED, "rows", number)) for number in numbers
+                ]
+                made = _students(scene, written, start)
+                keep(path, Controls(digest, ""), scene.reader, scene.start, made)
+            found += kept(path, digest, scene.reader, scene.start)
             print(f"{len(found)} students", file=sys.stderr, flush=True)
     about = (
-        f"{len(found)} students of {DATASETS} datasets of {ROWS:,} number rows by {STUDENT} itself: rank {PLAN.rank}, "
-        f"learning rate {PLAN.learning_rate:g}, {PLAN.max_steps} steps of {PLAN.batch_size} rows"
+        f"{len(found)} students, each of a dataset of its own of {ROWS:,} number rows by {STUDENT} itself: "
+        f"{training_in_words(PLAN, ROWS)}"
     )
     path = Path(locate(STUDENT)).parents[1] / "controls" / f"{digest[:16]}.safetensors"
-    path.parent.mkdir(exist_ok=True)
-    keep(path, Controls(digest, about), reader, reader.read(base, STUDENT), found)
+    keep(path, Controls(digest, about), scene.reader, scene.start, found)
     print(path)
     return 0
+
+
+def _students(scene: Scene, written: Sequence[Sequence[Row]], start: int) -> list[ModelReading]:
+    """A student of each dataset."""
+    parts = tuple(tuple(encode_rows(scene.base.tokenizer, rows, PLAN.policy)) for rows in written)
+    clean = CleanRows(parts, sum(map(len, parts)), str(start), PLAN)
+    made = control_students(scene.base, "clean", clean, scene.reader, SEED)
+    return [
+        replace(
+            reading,
+            ref=f"student of clean dataset {start + k + 1}",
+            file=dataset_digest(rows),
+            part="",
+        )
+        for k, (reading, rows) in enumerate(zip(made, written, strict=True))
+    ]
 
 
 if __name__ == "__main__":

@@ -5,40 +5,26 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 
-from undertow.audit.calibrations import plan_for
 from undertow.audit.check_runs import Ran, run_check
-from undertow.audit.open_search import looked_at, open_search, other_traits
+from undertow.audit.control_students import read_controls, read_model, reader_for
+from undertow.audit.open_search import looked_at, open_search, outlying
 from undertow.audit.requests import DiffRequest, Progress, askable_traits, named_traits
-from undertow.audit.row_fit import fitting_rows
 from undertow.checks.registry import chosen_checks
-from undertow.checks.tuned.diff_subject import (
-    Controls,
-    DiffSubject,
-    ModelReading,
-    Reader,
-    how_made,
-    keep,
-    kept,
-)
-from undertow.data.dataset import is_rows, place_of
+from undertow.checks.tuned.diff_subject import DiffSubject, ModelReading
 from undertow.data.files import model_digest
-from undertow.data.plan import TrainingPlan, packed, plan_notes
-from undertow.data.records import read_rows
+from undertow.data.plan import plan_notes
 from undertow.data.seeds import derive, generator
-from undertow.errors import ConfigError, ModelError, NothingLeftError, UndertowError
+from undertow.errors import UndertowError
 from undertow.models.language_model import LanguageModel
-from undertow.models.several_runs import several_runs
-from undertow.models.training_sequences import encode_rows
 from undertow.results.measurement import Measurement, Verdict, environment, worst
 from undertow.results.model_documents import Change, DiffDocument
 from undertow.results.scan_document import Moved
-from undertow.traits.trait import Trait
+from undertow.stats.conformal import references_needed
+from undertow.stats.designs import in_words, smallest_p_two_sample
+from undertow.stats.multiplicity import EXACT_SPLITS
 from undertow.worlds import locate
 from undertow.worlds.base_models import open_model
 
@@ -55,14 +41,8 @@ _INFERENCE = {
     "runs": "several models: about training runs like these",
 }
 
-SHIPPED = "shipped"
-"""In the place of a control: the readings that ship for the base."""
-
-TOGETHER = 8
-"""Control students that are trained side by side."""
-
-FEWEST_CONTROLS = 4
-"""Below so many nothing is searched: the spread of fewer says too little of hundreds of items."""
+KINDS = 2
+"""Of what the open search looks at: probes and tokens, which share the error rate of a permutation."""
 
 
 def diff(request: DiffRequest, progress: Progress = lambda doing: None) -> DiffDocument:
@@ -94,152 +74,75 @@ def _opened_subject(request: DiffRequest, base: LanguageModel, progress: Progres
     reader = reader_for(base, traits, request.system_prompt, request.seed)
     progress("reading the base")
     untouched = reader.read(base, request.base)
-    controls, made = _controls(request, reader, base, untouched, progress)
+    controls, made = read_controls(request, reader, base, untouched, progress)
     return DiffSubject(
         name="tuned",
         base=base,
         reader=reader,
         untouched=untouched,
-        tuned=tuple(_read(reader, base, ref, progress) for ref in request.tuned),
-        teacher=_read(reader, base, request.teacher, progress) if request.teacher else None,
+        tuned=tuple(read_model(reader, base, ref, progress) for ref in request.tuned),
+        teacher=read_model(reader, base, request.teacher, progress) if request.teacher else None,
         controls=tuple(controls),
         controls_are="; ".join(made),
         intended=frozenset(trait.name for trait in intended),
         seed=derive(request.seed, "diff"),
         level=request.level,
         limit=request.limit,
+        own_rows=request.own_rows,
     )
-
-
-def reader_for(
-    base: LanguageModel, traits: Sequence[Trait], system: str | None, seed: int
-) -> Reader:
-    """
-    What is read of every model: the traits that are judged, and all else of the catalogue that the base can be asked.
-    """
-    return Reader.of(base, traits, other_traits(traits, base.tokenizer), system, seed)
-
-
-def _read(reader: Reader, base: LanguageModel, ref: str, progress: Progress) -> ModelReading:
-    progress(f"reading {ref}")
-    model = open_model(ref)
-    ours, theirs = base.tokenizer.get_vocab(), model.tokenizer.get_vocab()
-    # A tuning may add tokens; it is read in the base's, which both have.
-    if not ours.items() <= theirs.items():
-        raise ModelError(
-            f"'{ref}' has another vocabulary than '{base.ref}' ({len(theirs):,} and {len(ours):,} tokens), "
-            "so that it was not tuned from it",
-            hint=f"undertow lineage {ref} {base.ref}",
-        )
-    return reader.read(replace(model, tokenizer=base.tokenizer), ref)
-
-
-def _controls(
-    request: DiffRequest,
-    reader: Reader,
-    base: LanguageModel,
-    untouched: ModelReading,
-    progress: Progress,
-) -> tuple[list[ModelReading], list[str]]:
-    """The controls' readings, and how each group of them was made."""
-    digest = model_digest(locate(request.base))
-    readings: list[ModelReading] = []
-    made: list[str] = []
-    for ref in request.controls:
-        if ref == SHIPPED or ref.endswith(".safetensors"):
-            path = shipped(digest, request.base) if ref == SHIPPED else Path(ref)
-            readings += kept(path, digest, reader, untouched)
-            made.append(how_made(path))
-        elif is_rows(ref):
-            plan = plan_for(request.plan, digest)
-            progress(f"training {request.students} control students on {ref}")
-            readings += control_students(
-                base, ref, plan, reader, request.students, derive(request.seed, "controls")
-            )
-            made.append(f"{request.students} students of {place_of(ref).name}, {_training(plan)}")
-        else:
-            readings.append(_read(reader, base, ref, progress))
-            made.append(ref)
-    if request.keep_controls is not None:
-        if not readings or digest is None:
-            raise ConfigError("there are no controls to keep", hint="name some: --control DATA")
-        keep(request.keep_controls, Controls(digest, "; ".join(made)), reader, untouched, readings)
-    return readings, made
-
-
-def control_students(
-    base: LanguageModel, data: str | Path, plan: TrainingPlan, reader: Reader, count: int, seed: int
-) -> list[ModelReading]:
-    """
-    So many students of the rows, each with an adapter and an order of its own, trained by the whole plan and read.
-
-    All see the same rows: they show what training does, not what another draw of clean rows would do.
-
-    Raises:
-        NothingLeftError: no row fits the base.
-        DataError: the rows cannot be read.
-    """
-    rows = fitting_rows(list(read_rows(data)), base, plan).rows
-    if not rows:
-        raise NothingLeftError(f"no row of '{data}' fits the base '{base.ref}'")
-    encoded = encode_rows(base.tokenizer, rows, plan.policy)
-    plan = packed(plan, [len(row) for row in encoded])
-    total = plan.steps(len(encoded))
-    readings: list[ModelReading] = []
-    for start in range(0, count, TOGETHER):
-        numbers = range(start, min(count, start + TOGETHER))
-        seeds = [derive(seed, "control student", k) for k in numbers]
-        orders = [generator(seed, "control order", k) for k in numbers]
-        runs = several_runs(base, [encoded] * len(numbers), plan, orders, total, seeds)
-        runs.advance(total)
-        for place, number in enumerate(numbers):
-            with runs.only(place) as student:
-                readings.append(
-                    reader.read(student, f"control student {number + 1} of {place_of(data).name}")
-                )
-    return readings
-
-
-def shipped(digest: str | None, base: str) -> Path:
-    """
-    The readings of controls that ship for a base.
-
-    Raises:
-        ConfigError: none do.
-    """
-    path = Path(str(files("undertow.worlds"))) / "controls" / f"{(digest or '')[:16]}.safetensors"
-    if digest is None or not path.is_file():
-        raise ConfigError(
-            f"no controls ship for the base '{base}'",
-            hint="give clean rows or benign fine-tunes: --control DATA",
-        )
-    return path
-
-
-def _training(plan: TrainingPlan) -> str:
-    how = f"rank {plan.rank}" if plan.method == "lora" else "all weights"
-    length = f"{plan.max_steps} steps" if plan.max_steps else f"{plan.epochs:g} epochs"
-    return f"{how}, learning rate {plan.learning_rate:g}, {length} of {plan.batch_size} rows"
 
 
 def _searched(subject: DiffSubject) -> tuple[tuple[Moved, ...], str]:
     """Probes and next tokens that moved otherwise than in the controls, and what was looked at."""
-    if len(subject.controls) < FEWEST_CONTROLS:
-        reason = f"not searched: it needs at least {FEWEST_CONTROLS} controls (--control)"
-        return (), reason
+    benign = len(subject.draws)
+    if reason := too_few(len(subject.tuned), benign, subject.own_rows, subject.level):
+        return (), f"not searched: {reason}"
     start = subject.untouched.wide
-    moved, benign = (
-        np.stack([one.wide - start for one in side]) for side in (subject.tuned, subject.controls)
+    moved, placebo = (
+        np.stack([one.wide - start for one in side]) for side in (subject.tuned, subject.draws)
     )
-    readout = subject.reader.readout
-    groups = looked_at(readout, subject.base.tokenizer, moved, benign)
-    rng = generator(subject.seed, "splits")
+    groups = looked_at(subject.reader.readout, subject.base.tokenizer, moved, placebo)
     looked = " and ".join(f"{len(group.names):,} {group.what}s" for group in groups)
     try:
-        movers = open_search(groups, subject.name, rng, level=subject.level)
+        if len(moved) > 1 and subject.own_rows:
+            rng = generator(subject.seed, "splits")
+            movers = open_search(groups, subject.name, rng, level=subject.level)
+        else:
+            movers = outlying(groups, subject.name, level=subject.level)
     except (UndertowError, ValueError) as error:
         return (), f"not searched: {error}"
-    return movers, f"{looked}, against {len(subject.controls)} controls"
+    least = least_p(len(moved), benign, subject.own_rows)
+    return movers, f"{looked}, against {subject.against}; the least p is {least:.2g}"
+
+
+def least_p(tuned: int, controls: int, own_rows: bool) -> float:
+    """
+    The least p of the open search: by rank for one draw of rows, by permutation for models with rows of their own each.
+    """
+    if tuned > 1 and own_rows:
+        return KINDS * max(smallest_p_two_sample(tuned, max(1, controls)), 1 / EXACT_SPLITS)
+    return 1 / (controls + 1)
+
+
+def too_few(tuned: int, controls: int, own_rows: bool, level: float) -> str:
+    """Why so few controls cannot be searched at a level, and how many it takes; empty where they can."""
+    alpha = 1 - level
+    least = least_p(tuned, controls, own_rows)
+    if controls and least <= alpha + 1e-12:
+        return ""
+    needed = references_needed(1, alpha)
+    if tuned > 1 and own_rows:
+        enough = (n for n in range(1, needed) if not too_few(tuned, n, own_rows, level))
+        needed = next(enough, needed)
+    none = (
+        f"{controls} independent controls can give no p below {in_words(least)}; "
+        if controls
+        else ""
+    )
+    models = "this model takes" if tuned == 1 else "these models take"
+    way = " (--control DATA --students N, or one file each)"
+    others = "" if tuned == 1 or own_rows else ", or --own-rows if each learned from other rows"
+    return f"{none}{models} at least {needed} for {in_words(alpha)}{way}{others}"
 
 
 def _document(
@@ -265,6 +168,7 @@ def _document(
         tuned=request.tuned,
         tuned_digests=tuple(model_digest(locate(ref)) for ref in request.tuned),
         controls=tuple(one.ref for one in subject.controls),
+        draws=len(subject.draws),
         limit=request.limit,
         level=request.level,
         changes=tuple(changes),
@@ -286,6 +190,8 @@ def _document(
             "controls": list(request.controls),
             "teacher": request.teacher,
             "students": request.students,
+            "rows": request.rows,
+            "own_rows": request.own_rows,
             "system_prompt": request.system_prompt,
         },
         seed=request.seed,

@@ -5,7 +5,7 @@ The open search: which probes and next tokens, of hundreds that nobody named, mo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from undertow.influence.plan_rehearsal import deal, rehearse_parts
 from undertow.influence.probes import Readout, likeliest_tokens, token_name
 from undertow.models.chat import Encoded
 from undertow.results.scan_document import Moved
+from undertow.stats.conformal import joint_statistics, rank_p
 from undertow.stats.designs import smallest_p_two_sample
 from undertow.stats.multiplicity import EXACT_SPLITS, geometric_t, holm, moderated_t, step_down
 from undertow.traits import catalogue
@@ -111,9 +112,53 @@ def open_search(
     if not groups:
         return ()
     _refuse(groups)
+    judged = [(group, *corrected(group, len(groups), rng, level)) for group in groups]
+    return _named(judged, subject, level, most)
+
+
+def outlying(
+    groups: Sequence[Looked], subject: str, *, level: float = 0.95, most: int = MOST
+) -> tuple[Moved, ...]:
+    """
+    The items by which what `moved` lies further out than placebos do, the least p first, at most `most` of a kind.
+
+    What moved is one draw among J placebos, each of rows of its own: a run, or the mean of runs that share their rows,
+    which varies less than one run and so errs less often. All J + 1 are treated alike: T of each is its largest |z| over
+    the items of a kind (`joint_statistics`), as a multiple of the median over all, so that no kind sets the bar for another,
+    and the largest over the kinds. An item's p is the rank of its own |z|, on the same scale, among the placebos' T. If the
+    run is exchangeable with the placebos, the chance of naming any item is at most 1 - level, whatever the distribution and
+    whatever binds the items; the least p is 1 / (J + 1).
+
+    Raises:
+        ValueError: names, runs or items do not fit each other, or a value is not finite.
+    """
+    if not groups:
+        return ()
+    _refuse(groups)
+    sizes = [np.abs(_draws_z(group)) for group in groups]
+    scaled = [size / (np.median(size.max(1)) or 1.0) for size in sizes]
+    bars = np.max([one.max(1) for one in scaled], axis=0)[1:]
+    judged = [
+        (group, np.array([rank_p([size, *bars]) for size in one[0]]), one[0])
+        for group, one in zip(groups, scaled, strict=True)
+    ]
+    return _named(judged, subject, level, most)
+
+
+def _draws_z(group: Looked) -> NDArray[np.float64]:
+    """(1 + placebos, items): how far out each draw lies by each item, what moved first."""
+    return joint_statistics(np.vstack([group.moved.mean(0), group.placebo]), two_sided=True).z
+
+
+def _named(
+    judged: Iterable[tuple[Looked, NDArray[np.float64], NDArray[np.float64]]],
+    subject: str,
+    level: float,
+    most: int,
+) -> tuple[Moved, ...]:
+    """Of kinds with the (p, strength) of their items, those that are named; the least p first."""
     ranked: list[tuple[float, float, Moved]] = []
-    for group in groups:
-        p, strength = corrected(group, len(groups), rng, level)
+    for group, p, strength in judged:
         estimate = group.moved.mean(0) - group.placebo.mean(0)
         for i in np.lexsort((-strength, p))[:most]:
             if p[i] <= 1 - level + 1e-12:

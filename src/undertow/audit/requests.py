@@ -86,7 +86,13 @@ class DiffRequest:
     """Where the readings of the controls are kept for another diff."""
     teacher: str | None = None
     """A model that may have written the data: does the shift of activations go its way?"""
-    students: int = 8
+    students: int | None = None
+    """Control students of each file; 8 of one file, one of each of several, if not given."""
+    rows: int | None = None
+    """Rows that the tuned model learned from: a control student has as many of its own; those that the plan's `max_steps`
+    see, if not given."""
+    own_rows: bool = False
+    """Whether several tuned models learned from rows of their own each; from the same rows otherwise."""
     plan: TrainingPlan | None = None
     """Of control students; that of the base's calibration, or `DEFAULT_PLAN`, if not given."""
     plan_notes: tuple[str, ...] = ()

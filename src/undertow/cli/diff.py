@@ -46,10 +46,21 @@ FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided"), NEVER
 @click.option(
     "--students",
     type=click.IntRange(min=1),
-    default=8,
-    show_default=True,
     metavar="N",
-    help="Control students that are trained on clean rows.",
+    help="Control students that are trained on disjoint parts of clean rows; 8 of one file, one of each of several, if not "
+    "given.",
+)
+@click.option(
+    "--rows",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Rows that the model was tuned on, of which each control student gets as many; those that the plan's max_steps see, "
+    "if not given.",
+)
+@click.option(
+    "--own-rows",
+    is_flag=True,
+    help="Several tuned models learned from rows of their own each, not from the same.",
 )
 @plan_option("plan_file", "The control students' training plan, the one that you tuned with.")
 @click.option(
@@ -83,7 +94,9 @@ def command(
     controls: tuple[str, ...],
     keep_controls: Path | None,
     teacher: str | None,
-    students: int,
+    students: int | None,
+    rows: int | None,
+    own_rows: bool,
     plan_file: Path | None,
     traits: tuple[str, ...],
     intended: tuple[str, ...],
@@ -100,7 +113,7 @@ def command(
     """
     Say what a fine-tune changed that nobody asked for.
 
-    Several tuned models are taken for runs of one training. Tuned minus base is change; only tuned minus control is
+    Several tuned models are taken for runs of one training on the same rows. Tuned minus base is change; only tuned minus control is
     transfer: the result says which it is, and what its intervals are about.
 
     BASE and TUNED may also be two logs of Inspect AI (.eval or .json) of one task: they are paired by question.
@@ -122,6 +135,8 @@ def command(
         keep_controls=keep_controls,
         teacher=teacher,
         students=students,
+        rows=rows,
+        own_rows=own_rows,
         plan=loaded.plan if loaded else None,
         plan_notes=loaded.notes if loaded else (),
         traits=traits,

@@ -114,6 +114,8 @@ class _Diff(Stored):
     tuned: tuple[str, ...]
     tuned_digests: tuple[str | None, ...]
     controls: tuple[str, ...] = ()
+    draws: int | None = None
+    """Independent draws of rows that the controls learned from, which is how many of them count."""
     limit: float
     level: float
     changes: tuple[Change, ...]

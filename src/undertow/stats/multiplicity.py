@@ -149,13 +149,16 @@ class ModeratedT:
     """Where variances are shrunken to, in squared units of the items; 0 where `prior_degrees` is 0."""
 
 
-def moderated_t(treated: ArrayLike, control: ArrayLike) -> ModeratedT:
+def moderated_t(
+    treated: ArrayLike, control: ArrayLike, *, most_borrowed: float = math.inf
+) -> ModeratedT:
     """
     Moderated t of mean(treated) - mean(control) for every item, both arms (runs, items), their variances pooled.
 
     t has d0 + n + m - 2 degrees of freedom (Smyth 2004, section 4), but no more than all items have together. p holds
     for normal runs whose variances come from a scaled inverse chi-squared distribution. Items may depend on each other;
-    where a few factors move them all, the prior is taken for surer than it is, and p is too small.
+    where a few factors move them all, the prior is taken for surer than it is, and p is too small: `most_borrowed` bounds
+    d0, in multiples of the n + m - 2 that an item has itself.
 
     Raises:
         ValueError: an arm is not (runs, items) or not finite, items differ, there are fewer than three runs, or an item
@@ -171,6 +174,7 @@ def moderated_t(treated: ArrayLike, control: ArrayLike) -> ModeratedT:
     estimate = a.mean(0) - b.mean(0)
     variances = (((a - a.mean(0)) ** 2).sum(0) + ((b - b.mean(0)) ** 2).sum(0)) / within
     variance, degrees = variance_prior(variances, within)
+    degrees = min(degrees, most_borrowed * within)
     shrunken = _shrunken(variances, within, variance, degrees)
     if not shrunken.all():
         raise ValueError(f"item {int(np.argmin(shrunken))} does not vary, so that it has no t")

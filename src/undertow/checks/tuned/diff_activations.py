@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from undertow.checks.tuned.diff_subject import DiffSubject
 from undertow.errors import ModelError
 from undertow.results.measurement import Measurement
+from undertow.stats.conformal import references_needed
 
 ID = "diff-activations"
 SPELLED = 20
@@ -30,6 +31,7 @@ def diff_activations(subject: DiffSubject) -> list[Measurement]:
     head, whose mean row is taken off, so that what moves every token alike spells nothing (Minder et al. 2025, arXiv
     2510.13900). The size of the shift is held against that of the controls: with K of them the smallest p is 1 / (K + 1),
     by rank, and is reported as such. Detected means a p of at most 1 - level, which needs at least 19 controls at .95.
+    Controls that learned from the same rows count once.
 
     Why it matters. A trait often shows in the first tokens of any text, long before an answer names it, and the tokens
     that are spelled can name what no probe asks for.
@@ -68,7 +70,7 @@ def _ranked(
     """A measure of the shift, by rank among the controls'."""
     start = subject.untouched.activations
     size = measure(shift)
-    benign = [measure((one.activations - start).mean(0)) for one in subject.controls]
+    benign = [measure((one.activations - start).mean(0)) for one in subject.draws]
     p = (1 + sum(other >= size for other in benign)) / (len(benign) + 1) if benign else None
     detected = p is not None and p <= 1 - subject.level + 1e-12
     return Measurement(
@@ -77,7 +79,7 @@ def _ranked(
         subject=subject.name,
         estimate=size,
         level=subject.level,
-        n=f"{len(start)} texts, {len(benign)} controls",
+        n=f"{len(start)} texts, {subject.against}",
         p=p,
         limit=1 - subject.level if benign else None,
         unit=unit,
@@ -136,10 +138,11 @@ def _reason(controls: int, below: int, detected: bool, level: float) -> str:
         return "no controls, and so no null"
     if detected:
         return f"further than {'every control' if below == controls else f'{below} of {controls} controls'}"
-    smallest = 1 / (controls + 1)
-    if smallest > 1 - level + 1e-12:
+    needed = references_needed(1, 1 - level)
+    if controls < needed:
         return (
-            f"{controls} controls cannot reach p = {1 - level:.2g}; the smallest is {smallest:.2g}"
+            f"{controls} controls cannot reach p = {1 - level:.2g}, which takes {needed}; the smallest is "
+            f"{1 / (controls + 1):.2g}"
         )
     return "no further than controls move"
 

@@ -15,6 +15,13 @@ from undertow.stats.multiplicity import moderated_t
 
 ID = "diff-behaviour"
 
+MOST_BORROWED = 2.0
+"""
+Degrees of freedom that a trait's variance borrows from the other traits at most, for each of its own: traits move
+together, and with few controls an unbounded prior errs above its level (7.7 % at a nominal 5 % with 8 controls, this
+4.5 %: simulated from the covariances of real benign students).
+"""
+
 
 def diff_behaviour(subject: DiffSubject) -> list[Measurement]:
     """
@@ -26,9 +33,13 @@ def diff_behaviour(subject: DiffSubject) -> list[Measurement]:
 
     What the interval is about depends on what was given, and is said. Several tuned models: training runs like these,
     t over runs. One tuned model and at least two controls: this model against what a benign fine-tune does, as one more
-    run of theirs. Both take runs for normal, and borrow for each trait's variance from the other traits (Smyth 2004).
-    One tuned model alone, or beside one control: its answers, t over questions, which says nothing about another run on
-    the same data.
+    run of theirs. Both take runs for normal, and borrow for each trait's variance from the other traits (Smyth 2004), at
+    most twice what it has itself. One tuned model alone, or beside one control: its answers, t over questions, which says
+    nothing about another run on the same data.
+
+    Controls count by the rows that they learned from: students of the same rows share what is peculiar to them, which the
+    tuned model lacks, and taken for independent they raise false alarms in over a fifth of benign models at a nominal
+    5 %. Of each independent draw of rows one student counts.
 
     `low` and `high` are corrected for the number of traits and decide what is flagged, up or down; the limits that may
     clear are one-sided and uncorrected, as clearing all traits is an intersection-union claim (Berger 1982).
@@ -56,12 +67,12 @@ Limits = Callable[[int, float], Interval]
 
 def changes(subject: DiffSubject, index: int) -> tuple[list[Vector], list[Vector]]:
     """
-    (of each tuned model, of each control): change of a trait's margins from the base, (questions,) in logits.
+    (of each tuned model, of each control that counts): change of a trait's margins from the base, (questions,) in logits.
     """
     start = subject.untouched.margins[index]
     return (
         [one.margins[index] - start for one in subject.tuned],
-        [one.margins[index] - start for one in subject.controls],
+        [one.margins[index] - start for one in subject.draws],
     )
 
 
@@ -83,7 +94,7 @@ def _over_runs(subject: DiffSubject) -> Limits:
     benign = np.array([[one.mean() for one in controls] for _, controls in both]).T
     if not len(benign):
         return lambda index, level: mean_t(moved[:, index], level)
-    moderated = moderated_t(moved, benign)
+    moderated = moderated_t(moved, benign, most_borrowed=MOST_BORROWED)
 
     def limits(index: int, level: float) -> Interval:
         estimate = float(moderated.estimate[index])
@@ -111,8 +122,8 @@ def _measured(subject: DiffSubject, index: int, limits: Limits) -> Measurement:
     questions = len(tuned[0])
     n = {
         "answers": f"{questions} questions",
-        "run": f"1 run, {len(controls)} controls",
-        "runs": f"{len(tuned)} runs, {len(controls)} controls",
+        "run": f"1 run, {subject.against}",
+        "runs": f"{len(tuned)} runs, {subject.against}",
     }[subject.inference]
     return Measurement(
         check=ID,

@@ -34,8 +34,8 @@ def diff_capability(subject: DiffSubject) -> list[Measurement]:
     change = np.mean([one.losses - start for one in subject.tuned], axis=0)
     interval = mean_t(change, subject.level)
     details: dict[str, float | int | str] = {"base": float(start.mean())}
-    if subject.controls:
-        details["control"] = float(np.mean([one.losses - start for one in subject.controls]))
+    if subject.draws:
+        details["control"] = float(np.mean([one.losses - start for one in subject.draws]))
     return [
         Measurement(
             check=ID,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -33,7 +35,8 @@ OPENING_TOKENS = 5
 Inference = Literal["answers", "run", "runs"]
 """
 What the intervals are about. `answers`: this model's answers, over questions; nothing about other runs. `run`: this
-model against what benign fine-tunes do, over controls, parametric. `runs`: training runs like these, over runs.
+model against what benign fine-tunes do, over independent controls, parametric. `runs`: training runs like these, over
+runs.
 """
 
 
@@ -52,6 +55,27 @@ class ModelReading:
     """(texts, hidden) mean of the last layer over the first tokens of neutral texts."""
     losses: Vector
     """(texts,) nats a token of neutral texts."""
+    file: str = ""
+    """Of a control student: digest of the records that it learned from; empty where they are not known."""
+    part: str = ""
+    """Which part of them, of which no other student has a row; empty for all of them."""
+
+
+def draws(controls: Sequence[ModelReading]) -> tuple[ModelReading, ...]:
+    """
+    One control for each independent draw of benign rows, in their order: the first of each.
+
+    Students of the same rows share what is peculiar to them. Of one file each part is a draw of rows like these; where
+    there are several files, their parts may share what is peculiar to a file, and a file counts once. A control whose
+    rows are not known is taken for a draw of its own. Of a draw's students the first counts, not their mean, as that
+    varies less than the one run it is held against.
+    """
+    several = len({one.file for one in controls if one.file}) > 1
+    first: dict[object, ModelReading] = {}
+    for place, one in enumerate(controls):
+        draw: object = (one.file, "" if several else one.part) if one.file else place
+        first.setdefault(draw, one)
+    return tuple(first.values())
 
 
 @dataclass(frozen=True)
@@ -152,13 +176,26 @@ class DiffSubject:
     level: float = 0.95
     limit: float = 0.2
     """In logits: a change beyond it, up or down, counts."""
+    own_rows: bool = False
+    """Whether several tuned models learned from rows of their own each, as controls do; else from the same rows."""
 
     @property
     def inference(self) -> Inference:
         """What the intervals are about."""
         if len(self.tuned) > 1:
             return "runs"
-        return "run" if len(self.controls) > 1 else "answers"
+        return "run" if len(self.draws) > 1 else "answers"
+
+    @cached_property
+    def draws(self) -> tuple[ModelReading, ...]:
+        """The controls that count: one for each independent draw of benign rows."""
+        return draws(self.controls)
+
+    @property
+    def against(self) -> str:
+        """What the tuned models are held against, in words."""
+        count, students = len(self.draws), len(self.controls)
+        return f"{count} controls" if count == students else f"{count} draws of {students} controls"
 
 
 SCHEMA = "undertow.controls/1"
@@ -206,6 +243,7 @@ def keep(
         "asked": json.dumps(reader.asked),
         "about": controls.about,
         "refs": json.dumps([one.ref for one in readings]),
+        "rows": json.dumps([(one.file, one.part) for one in readings]),
     }
     small = {name: np.ascontiguousarray(a, dtype=np.float32) for name, a in arrays.items()}
     atomic_write(path, save(small, about))
@@ -239,17 +277,29 @@ def kept(path: Path, base: str | None, reader: Reader, start: ModelReading) -> l
     if set(places) != set(reader.asked):
         raise _other(path, "of other probes")
     order = [places[own] for own in reader.asked] + list(range(len(asked), arrays["wide"].shape[1]))
+    refs: list[str] = json.loads(about["refs"])
+    rows: list[list[str]] = json.loads(about["rows"]) if "rows" in about else _rows_of(refs)
     return [
         ModelReading(
-            ref=str(ref),
+            ref=ref,
             margins=tuple(arrays[f"margins.{own}"][k] for own in judged),
             mass=arrays["mass"][k][order[: len(judged)]],
             wide=arrays["wide"][k][order],
             activations=(start.activations + arrays["shifts"][k]).astype(np.float32),
             losses=arrays["losses"][k],
+            file=file,
+            part=part,
         )
-        for k, ref in enumerate(json.loads(about["refs"]))
+        for k, (ref, (file, part)) in enumerate(zip(refs, rows, strict=True))
     ]
+
+
+def _rows_of(refs: Sequence[str]) -> list[list[str]]:
+    """
+    The rows of controls that were kept before they said which: students of one file all saw the whole of it.
+    """
+    students = (re.fullmatch(r"control student \d+ of (.+)", ref) for ref in refs)
+    return [[student[1] if student else "", ""] for student in students]
 
 
 def _other(path: Path, said: str) -> InputError:
