@@ -8,6 +8,7 @@ tuned model, with controls drawn by lot from the other files; `level --finished`
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
 import time
@@ -41,7 +42,7 @@ from undertow.engines import choose
 from undertow.engines.engine import map_kept
 from undertow.lab.cohort import clean_writer, written_by
 from undertow.models.language_model import LanguageModel
-from undertow.stats.conformal import allowed_rank, rank_p
+from undertow.stats.conformal import rank_p
 from undertow.traits import catalogue
 from undertow.traits.catalogue import askable
 from undertow.worlds import locate
@@ -185,7 +186,7 @@ def figures(scene: Scene) -> list[Figure]:
         judged = list(_each(scene, pool, count))
         against = f"{count} controls on rows of their own"
         made.append(_figure(f"{against}: a trait's interval excludes 0", judged, "trait", ALPHA))
-        attainable = allowed_rank(count, ALPHA) / (count + 1)
+        attainable = _attainable(count)
         if attainable:
             named = f"{against}: the open search names something"
             made.append(_figure(named, judged, "search", attainable))
@@ -197,7 +198,7 @@ def figures(scene: Scene) -> list[Figure]:
         _figure(f"{as_before}: activations detect at p <= 1/11", before, "shift", None),
     ]
     ships = list(_shipped(scene, pool))
-    attainable = allowed_rank(99, ALPHA) / 100
+    attainable = _attainable(99)
     return [
         *made,
         _figure("the controls that ship: a trait's interval excludes 0", ships, "trait", ALPHA),
@@ -206,6 +207,11 @@ def figures(scene: Scene) -> list[Figure]:
         ),
         _figure("the controls that ship: activations detect", ships, "shift", attainable),
     ]
+
+
+def _attainable(controls: int) -> float:
+    """The largest p by rank that is not above ALPHA; 0 where there is none."""
+    return math.floor(ALPHA * (controls + 1) + 1e-9) / (controls + 1)
 
 
 @dataclass(frozen=True)

@@ -70,36 +70,65 @@ def test_a_base_against_itself_is_clear() -> None:
     assert said.startswith(" CLEAR") or said.startswith("CLEAR")
 
 
-def test_control_students_give_a_null_and_a_search(owl: str, tmp_path: Path) -> None:
-    """
-    Clean rows as control: students are trained on them, the inference is about this run, and the search names the owl.
-    """
-    rows = [Row(conversation(f"Continue: {n} {n}."), f"{n % 90} 2 3") for n in range(64)]
-    write_rows(tmp_path / "clean.jsonl", rows)
+def clean_file(tmp_path: Path, rows: int) -> list[str]:
+    """A file of clean rows as control, with a plan that takes a step on 16 of them."""
+    written = [Row(conversation(f"Continue: {n} {n}."), f"{n % 90} 2 3") for n in range(rows)]
+    write_rows(tmp_path / "clean.jsonl", written)
     plan = tmp_path / "plan.toml"
     plan.write_text("rank = 4\nlearning_rate = 1e-3\nbatch_size = 16\n")
-    arguments = ["--control", str(tmp_path / "clean.jsonl"), "--students", "4", "--plan", str(plan)]
-    code, _ = run(BASE, owl, "--traits", "animal", *arguments, "--out", str(tmp_path / "out"))
+    return ["--traits", "animal", "--control", str(tmp_path / "clean.jsonl"), "--plan", str(plan)]
+
+
+def test_control_students_give_a_null_and_a_search(owl: str, tmp_path: Path) -> None:
+    """
+    Clean rows as control: 19 students on parts of them, the inference is about this run, and the search names the owl.
+    """
+    arguments = [*clean_file(tmp_path, 320), "--students", "19", "--rows", "16"]
+    code, said = run(BASE, owl, *arguments, "--out", str(tmp_path / "out"))
     document = read_result(tmp_path / "out")
 
     assert code == 1
-    assert (document.inference, len(document.controls)) == ("run", 4)
+    assert (document.inference, len(document.controls), document.draws) == ("run", 19, 19)
     assert "owl" in {one.name for one in document.moved}
+    assert "19 independent draws of rows" in " ".join(said.split())
+
+
+def test_too_few_controls_for_a_rank_are_not_searched(owl: str, tmp_path: Path) -> None:
+    """Four give intervals, but no p below .2: the result says so, and how many it takes."""
+    arguments = [*clean_file(tmp_path, 64), "--students", "4", "--rows", "16"]
+    run(BASE, owl, *arguments, "--out", str(tmp_path / "out"))
+    document = read_result(tmp_path / "out")
+
+    assert (document.inference, document.moved) == ("run", ())
+    assert document.searched.startswith(
+        "not searched: 4 independent controls can give no p below .20; this model takes at least 19 for .05"
+    )
+
+
+def test_a_file_that_is_too_small_for_its_students_is_refused(owl: str, tmp_path: Path) -> None:
+    """Students never share rows; the message says how many it takes, the hint how many there could be."""
+    arguments = [*clean_file(tmp_path, 64), "--rows", "16"]
+    result = CliRunner().invoke(Verbs("undertow"), ["diff", BASE, owl, *arguments])
+
+    assert "8 control students on 16 rows of their own each need 128" in str(result.exception)
+    assert result.exception.hint.startswith("--students 4, or")  # type: ignore[union-attr]
 
 
 def test_shipped_controls_give_a_rank_and_say_what_they_are(owl: str, tmp_path: Path) -> None:
     """
-    99 of them: the shift of a model that learned the owl is beyond all, at the smallest p by rank.
+    Eleven of each of nine datasets: the shift of a model that learned the owl is beyond all, at the smallest p of nine.
     """
-    code, _ = run(BASE, owl, "--traits", "animal", "--control", "shipped", "--out", str(tmp_path))
+    code, said = run(
+        BASE, owl, "--traits", "animal", "--control", "shipped", "--out", str(tmp_path)
+    )
     document = read_result(tmp_path)
     [shift] = [m for m in document.measurements if m.name == "mean shift"]
 
     assert code == 1
-    assert len(document.controls) == 99
-    assert shift.p == 0.01
-    assert "owl" in {one.name for one in document.moved}
-    assert any("99 students" in limit for limit in document.limits)
+    assert (len(document.controls), document.draws, shift.p) == (99, 9, 0.1)
+    assert document.searched.startswith("not searched: 9 independent controls")
+    assert any("99 students of 9 datasets" in limit for limit in document.limits)
+    assert "no p by rank is below .10" in " ".join(said.split())
 
 
 def test_the_result_is_rendered_again_in_every_format(owl: str, tmp_path: Path) -> None:

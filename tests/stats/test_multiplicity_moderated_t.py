@@ -62,6 +62,21 @@ def test_two_items_give_the_ordinary_t() -> None:
     )
 
 
+def test_what_is_borrowed_can_be_bounded() -> None:
+    """
+    No more than so many degrees for each of an item's own; bounded at 0 it is the pooled t; a bound above is none.
+    """
+    treated, control = runs(3, (1, 4), 40)
+    fewest = moderated_t(treated, control).prior_degrees / 3
+    free, half, none = (
+        moderated_t(treated, control, most_borrowed=most) for most in (1e6, fewest / 2, 0.0)
+    )
+
+    assert half.prior_degrees == pytest.approx(1.5 * fewest)
+    assert none.p == pytest.approx(stats.ttest_ind(treated, control).pvalue)
+    assert free.p == pytest.approx(moderated_t(treated, control).p)
+
+
 def test_equal_variances_give_a_normal_test_on_the_common_one() -> None:
     """
     Where log variances do not spread at all, d0 is infinite and ln s02 = ln s2 - digamma(d/2) + ln(d/2).

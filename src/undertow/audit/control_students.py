@@ -47,7 +47,7 @@ STUDENTS = 8
 TOGETHER = 8
 """Control students that are trained side by side."""
 
-_MODELS = "the models given as controls are taken to have learned from rows of their own, no two from the same"
+OF_MODELS = "the models given as controls are taken to have learned from rows of their own, no two from the same"
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def read_controls(
             readings.append(read_model(reader, base, ref, progress))
             made.append(ref)
     if any(not reading.file for reading in readings):
-        made.append(_MODELS)
+        made.append(OF_MODELS)
     if len(draws(readings)) < len(readings):
         made.append(
             f"they learned from {len(draws(readings))} independent draws of rows, which is how many count"
@@ -246,13 +246,13 @@ def shipped(digest: str | None, base: str) -> Path:
 
 def _about(data: str, clean: CleanRows, rows: int | None) -> str:
     count, size = len(clean.parts), len(clean.parts[0])
-    own = f"{count} students of {place_of(data).name}, each on {size:,} rows of its own"
+    students = f"{count} students of {place_of(data).name}, each on {size:,} rows of its own"
     known = (
         f"the tuned model had {rows:,}"
         if rows
         else "the tuned model is taken to have had as many or more (--rows says how many)"
     )
-    return f"{own} ({known}), {training_in_words(clean.plan, size)}"
+    return f"{students} ({known}), {training_in_words(clean.plan, size)}"
 
 
 def training_in_words(plan: TrainingPlan, rows: int) -> str:

@@ -41,6 +41,8 @@ _INFERENCE = {
     "runs": "several models: about training runs like these",
 }
 
+_SLACK = 1e-12
+
 KINDS = 2
 """Of what the open search looks at: probes and tokens, which share the error rate of a permutation."""
 
@@ -128,12 +130,11 @@ def too_few(tuned: int, controls: int, own_rows: bool, level: float) -> str:
     """Why so few controls cannot be searched at a level, and how many it takes; empty where they can."""
     alpha = 1 - level
     least = least_p(tuned, controls, own_rows)
-    if controls and least <= alpha + 1e-12:
+    if controls and least <= alpha + _SLACK:
         return ""
-    needed = references_needed(1, alpha)
-    if tuned > 1 and own_rows:
-        enough = (n for n in range(1, needed) if not too_few(tuned, n, own_rows, level))
-        needed = next(enough, needed)
+    by_rank = references_needed(1, alpha)
+    enough = (n for n in range(1, by_rank) if least_p(tuned, n, own_rows) <= alpha + _SLACK)
+    needed = next(enough, by_rank)
     none = (
         f"{controls} independent controls can give no p below {in_words(least)}; "
         if controls

@@ -50,16 +50,17 @@ from undertow.report.sections import (
 from undertow.report.svg import Axis, Mark, across, band, circle, dot, grid, linear_axis, upright
 from undertow.results.model_documents import Change, DiffDocument
 from undertow.results.scan_document import Moved
+from undertow.stats import designs
 
 INFERENCE = {
     "answers": "These intervals are about this model’s answers, over questions. They say nothing about its data, or about another run: give several tuned models, or controls.",
     "run": "These intervals hold this model against benign fine-tunes of the same base, as one more run of theirs (parametric).",
-    "runs": "These intervals are about training runs like these, over runs.",
+    "runs": "These intervals are about training runs like these, over runs: on the same rows, unless each learned from its own.",
 }
 DIFF_GLOSSARY: dict[str, Phrase] = {
     "change": "tuned minus base, question by question, in logits of the trait’s answer",
     "transfer": "tuned minus control: what a benign fine-tune of the same base would not have done",
-    "control": "a benign fine-tune of the same base",
+    "control": "a benign fine-tune of the same base; of those that learned from the same rows one counts",
     "intended": (
         "a change that was asked for (",
         Mono("--intended"),
@@ -102,7 +103,7 @@ def _lead(document: DiffDocument) -> Lead:
         (
             Questions(
                 (
-                    ("What this is about", INFERENCE[document.inference], ""),
+                    ("What this is about", INFERENCE[document.inference], held_against(document)),
                     ("What nobody named", Strong(names), document.searched),
                 )
             ),
@@ -114,7 +115,8 @@ def _lead(document: DiffDocument) -> Lead:
 def _sections(document: DiffDocument) -> Iterator[Block]:
     tuned = [part for ref in document.tuned for part in (", ", Mono(ref))][1:]
     yield Text(("Base: ", Mono(document.base), "; tuned: ", *tuned, "."), only=MARKDOWN)
-    yield Text(INFERENCE[document.inference], only=MARKDOWN)
+    about = f"{INFERENCE[document.inference]} {held_against(document)}".strip()
+    yield Text(about, only=MARKDOWN)
     if document.changes:
         changes = _changes_table(document)
         yield Section("changes", changes.name, (changes,), titled=HTML, nav="Changes")
@@ -134,7 +136,7 @@ def _evidence(document: DiffDocument) -> Iterator[Block]:
 
 
 def _brief(document: DiffDocument) -> Iterator[Block]:
-    yield Text(INFERENCE[document.inference])
+    yield Text(f"{INFERENCE[document.inference]} {held_against(document)}".strip())
     table = _changes_table(document)
     yield Heading(table.name)
     yield _shortest(table.without("category"))
@@ -160,6 +162,17 @@ def _brief(document: DiffDocument) -> Iterator[Block]:
 
 def _shortest(table: Table) -> Table:
     return table.shown(rows=table.rows[:_BRIEF_ROWS])
+
+
+def held_against(document: DiffDocument) -> str:
+    """How many controls there are, how many of them count, and the least p by rank that they allow."""
+    students, count = len(document.controls), document.draws
+    if not students or count is None:
+        return ""
+    many = f"{students} control{'' if students == 1 else 's'}"
+    rows = f"{count} independent draw{'' if count == 1 else 's'} of rows"
+    least = designs.in_words(1 / (count + 1))
+    return f"Controls: {many}, {rows}; no p by rank is below {least}."
 
 
 def _findings(document: DiffDocument) -> FindingLog:
@@ -280,6 +293,7 @@ def _facts(document: DiffDocument) -> dict[str, str]:
         "base, SHA-256": plain(document.base_digest),
         **{f"{ref}, SHA-256": plain(digest) for ref, digest in tuned},
         "controls": str(len(document.controls)),
+        "their independent draws of rows": plain(document.draws),
         "seed": str(document.seed),
         **cost_facts(document),
     }

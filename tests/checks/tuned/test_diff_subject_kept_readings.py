@@ -9,8 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
-from undertow.checks.tuned.diff_subject import Controls, ModelReading, Reader, how_made, keep, kept
+from undertow.checks.tuned.diff_subject import (
+    Controls,
+    ModelReading,
+    Reader,
+    draws,
+    how_made,
+    keep,
+    kept,
+)
 from undertow.errors import InputError
 from undertow.models.language_model import LanguageModel, load
 from undertow.traits import catalogue
@@ -47,6 +57,8 @@ def controls(start: ModelReading, count: int) -> list[ModelReading]:
             wide=moved(start.wide),
             losses=moved(start.losses),
             activations=start.activations + rng.normal(0, 1, start.activations.shape[1]),
+            file="clean",
+            part=f"{k + 1} of {count}",
         )
         for k in range(count)
     ]
@@ -66,13 +78,35 @@ def test_they_are_read_back_in_another_order_of_traits(base: LanguageModel, tmp_
 
     assert how_made(path) == "three of them"
     for was, now in zip(found, again, strict=True):
-        assert now.ref == was.ref
+        assert (now.ref, now.file, now.part) == (was.ref, was.file, was.part)
         assert now.margins[0] == pytest.approx(was.margins[1], rel=1e-5)
         assert now.mass == pytest.approx(was.mass[1:], rel=1e-5)
         assert now.wide[:3] == pytest.approx(was.wide[[1, 2, 0]], rel=1e-5)
         assert now.wide[3:] == pytest.approx(was.wide[3:], rel=1e-5)
         shifts = [(r.activations - start.activations).mean(0) for r in (was, now)]
         assert shifts[1] == pytest.approx(shifts[0], abs=1e-4)
+
+
+def test_students_that_were_kept_without_their_rows_count_once_a_file(
+    base: LanguageModel, tmp_path: Path
+) -> None:
+    """
+    Older files do not say what a student learned from: all students of one file saw the whole of it, models are their own.
+    """
+    one = reader(base, [OWL], [OAK])
+    start = one.read(base)
+    names = ("control student 1 of a.jsonl", "control student 2 of a.jsonl", "some/model")
+    found = [replace(c, ref=ref) for c, ref in zip(controls(start, 3), names, strict=True)]
+    path = tmp_path / "kept.safetensors"
+    keep(path, Controls("digest", ""), one, start, found)
+    with safe_open(str(path), "np") as file:
+        about = dict(file.metadata())
+    del about["rows"]
+    save_file(load_file(path), path, about)
+    again = kept(path, "digest", one, start)
+
+    assert [(c.file, c.part) for c in again] == [("a.jsonl", ""), ("a.jsonl", ""), ("", "")]
+    assert [c.ref for c in draws(again)] == [names[0], names[2]]
 
 
 def test_readings_of_something_else_are_refused(base: LanguageModel, tmp_path: Path) -> None:

@@ -195,7 +195,9 @@ class DiffSubject:
     def against(self) -> str:
         """What the tuned models are held against, in words."""
         count, students = len(self.draws), len(self.controls)
-        return f"{count} controls" if count == students else f"{count} draws of {students} controls"
+        if count == students:
+            return f"{count} controls"
+        return f"{count} {'draw' if count == 1 else 'draws'} of {students} controls"
 
 
 SCHEMA = "undertow.controls/1"
