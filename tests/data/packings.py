@@ -35,10 +35,10 @@ def zstd(content: bytes) -> bytes:
     return packed
 
 
-def comma_separated(records: Records) -> bytes:
+def comma_separated(records: Records, sign: str = ",") -> bytes:
     """CSV behind a header."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(records[0]))
+    writer = csv.DictWriter(text, list(records[0]), delimiter=sign)
     writer.writeheader()
     writer.writerows(records)
     return text.getvalue().encode()
@@ -110,6 +110,9 @@ PACKINGS: dict[str, Callable[[Path, Records], str]] = {
     "json": _file("rows.json", lambda records: json.dumps(records, indent=1).encode()),
     "json.zst": _file("rows.json.zst", lambda records: zstd(json.dumps(records).encode())),
     "csv": _file("rows.csv", comma_separated),
+    "tsv": _file("rows.tsv", lambda records: comma_separated(records, "\t")),
+    "ndjson": _file("rows.ndjson", json_lines),
+    "capitals": _file("ROWS.JSONL", json_lines),
     "csv.gz": _file("rows.csv.gz", lambda records: gzip.compress(comma_separated(records))),
     "parquet": _file("rows.parquet", table),
     "arrow-stream": _file("rows.arrow", lambda records: arrow(records, stream=True)),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,8 +79,58 @@ def test_a_quote_that_is_not_closed_is_named_where_it_opens(tmp_path: Path) -> N
         records(tmp_path, b'prompt,completion\na,b\n"c,d\ne,f\n')
 
 
-@pytest.mark.parametrize("header", [b"", b"prompt,prompt", b"prompt,", b'"prompt'])
+@pytest.mark.parametrize("header", [b"", b"prompt,prompt", b'"prompt'])
 def test_a_header_names_each_column_once(header: bytes, tmp_path: Path) -> None:
     """Else a cell would be lost."""
     with pytest.raises(DataError, match=r"header|column"):
         records(tmp_path, header + b"\na,b\n")
+
+
+def test_a_column_without_a_name_is_called_as_pandas_calls_it(tmp_path: Path) -> None:
+    """`to_csv` writes its index like that: a column that nothing reads, and is told."""
+    path = tmp_path / "rows.csv"
+    path.write_text(",prompt,completion\n0,a,b\n")
+
+    assert [record for _, record in read_objects(path)] == [
+        {"Unnamed: 0": "0", "prompt": "a", "completion": "b"}
+    ]
+    assert screen_file(path, seed=1).data.unread == ("Unnamed: 0",)
+
+
+@pytest.mark.parametrize(
+    ("name", "sign"), [("rows.csv", ";"), ("rows.csv", "\t"), ("rows.csv", "|"), ("rows.tsv", ",")]
+)
+def test_another_separator_is_named_with_what_mends_it(
+    name: str, sign: str, tmp_path: Path
+) -> None:
+    """Read by commas it would be one column; the command that is told makes a table that is read."""
+    path = tmp_path / name
+    path.write_text(f'prompt{sign}completion\n"a{sign} b"{sign}c\n')
+    with pytest.raises(DataError, match=r"separates its cells by .* in its first line") as caught:
+        list(read_objects(path))
+
+    program = shlex.split(caught.value.hint[caught.value.hint.index("python -c") :])[2]
+    made = tmp_path / f"made.{name}"
+    command = [sys.executable, "-c", program, str(path)]
+    made.write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert [record for _, record in read_objects(made)] == [
+        {"prompt": f"a{sign} b", "completion": "c"}
+    ]
+
+
+def test_a_line_for_spreadsheets_is_named(tmp_path: Path) -> None:
+    """It would be taken for the header."""
+    with pytest.raises(DataError, match="begins with 'sep=;', which only a spreadsheet reads"):
+        records(tmp_path, b"sep=;\nprompt;completion\na;b\n")
+
+
+def test_lines_of_old_macs_are_named(tmp_path: Path) -> None:
+    """One line to us, which the hint takes apart."""
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"prompt,completion\ra,b\r")
+
+    with pytest.raises(DataError, match="no header that could be read") as caught:
+        list(read_objects(path))
+    assert (
+        caught.value.hint == r"end its lines as other files do: tr '\r' '\n' < ROWS.csv > LINES.csv"
+    )

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import json
 import os
+import shlex
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -272,6 +273,39 @@ def test_rows_are_told_from_models(tmp_path: Path) -> None:
 
     write(tmp_path, adapter_config__json=b"{}")
     assert not any(map(is_rows, (str(tmp_path), f"base+{tmp_path}", "org/name", "world:owlet-b")))
+
+
+@pytest.mark.parametrize(
+    "name", ["more.jsonl.xz", "more.zip", "more.tar.gz", "more.parquet.gz", "more.xlsx"]
+)
+def test_what_may_hold_more_rows_is_never_passed_over(name: str, tmp_path: Path) -> None:
+    """Beside rows it is refused, and the pattern that is advised reads those; alone it says how to unpack it."""
+    write(tmp_path, a__jsonl=json_lines(ROWS), README__md=b"")
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(
+        DataError, match=f"may be more of them and is not read: '.*{name}'"
+    ) as caught:
+        open_dataset(tmp_path)
+    [pattern] = shlex.split(caught.value.hint.rpartition(": ")[2])
+    assert len(open_dataset(pattern).shards) == 1
+
+    (tmp_path / "a.jsonl").unlink()
+    with pytest.raises(NoRowsError, match="holds no rows: only") as caught:
+        open_dataset(tmp_path)
+    assert f"{tmp_path}/{name}" in caught.value.hint
+
+
+def test_the_pattern_that_is_advised_holds_in_folders_of_any_name(tmp_path: Path) -> None:
+    """Brackets, stars, quotes and spaces of a folder are its name."""
+    folder = tmp_path / "it's [1] *"
+    folder.mkdir()
+    write(folder, a__jsonl=json_lines(ROWS), b__csv=b"prompt,completion\n")
+    (folder / "v1.2.jsonl").write_bytes(json_lines(ROWS))
+    with pytest.raises(DataError, match="mixes formats") as caught:
+        open_dataset(folder)
+
+    [pattern] = shlex.split(caught.value.hint.rpartition(": ")[2])
+    assert len(open_dataset(pattern).shards) == 2
 
 
 def test_hidden_folders_are_not_looked_into(tmp_path: Path) -> None:

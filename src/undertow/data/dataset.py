@@ -11,14 +11,16 @@ import glob
 import json
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from undertow.data.file_forms import ALLOWED, format_of, split_named, to_name, to_unpack
 from undertow.data.remote_files import RemoteFiles, is_url, splits_of
 from undertow.data.row_shapes import SHAPES
-from undertow.data.shard import ALLOWED, HUB, STANDARD_INPUT, Shard, format_of
+from undertow.data.shard import HUB, STANDARD_INPUT, Shard
 from undertow.errors import DataError
 
 _ABOUT = {
@@ -35,12 +37,6 @@ _ABOUT = {
 _OF_MODELS = ("config.json", "adapter_config.json")
 _PEEK = 1 << 20
 _NAMED = 12
-_SPLIT_WORDS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test", "testing", "eval", "evaluation"),
-}
-_NUMBERED = re.compile(r"(?:.*/)?(\w+)-\d{5}-of-\d{5}[^/]*")
 _HUB = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?::(?P<config>[^:@/]+))?(?:@(?P<split>\w+))?")
 
 
@@ -150,7 +146,7 @@ def _nearby(path: str) -> str:
     near = difflib.get_close_matches(os.path.basename(path), there, n=1)
     if near:
         return f"did you mean '{os.path.join(os.path.dirname(path), near[0])}'?"
-    return f"ls -lA '{folder if os.path.isdir(folder) else '.'}'"
+    return f"ls -lA {shlex.quote(folder if os.path.isdir(folder) else '.')}"
 
 
 def place_of(reference: str | Path) -> Path:
@@ -177,7 +173,9 @@ def _file(path: str) -> Shard:
     kind = format_of(path)
     if kind is None:
         suffix = "".join(PurePosixPath(path).suffixes[-2:])
-        raise NoRowsError(f"'{path}' has the suffix '{suffix}'; allowed: {ALLOWED}")
+        raise NoRowsError(
+            f"'{path}' has the suffix '{suffix}'; allowed: {ALLOWED}", hint=to_name(path)
+        )
     return Shard(path, *kind)
 
 
@@ -192,29 +190,38 @@ def _folder(folder: str, files: _Files) -> RowDataset:
 
 def _gathered(reference: str, paths: Sequence[str], files: _Files, *, below: int = 0) -> RowDataset:
     """Those of the paths that hold rows; what stands before `below` in a path says nothing of its split."""
-    shards, others = [], []
+    shards, others, unread = [], [], []
     for path in paths:
         kind = format_of(path)
         hidden = any(part.startswith(".") for part in path[below:].split("/"))
         if kind is None or hidden or PurePosixPath(path).name in _ABOUT:
             others.append(path)
+            if kind is None and not hidden and to_unpack(path):
+                unread.append(path)
         else:
-            shards.append(Shard(path, *kind, split=_split_named(path[below:])))
+            shards.append(Shard(path, *kind, split=split_named(path[below:])))
     documents = [shard.path for shard in shards if _describes(shard, files)]
     shards = [shard for shard in shards if shard.path not in documents]
     others = sorted([*others, *documents])
     if not shards:
         what = f"only {listed(others)}" if others else "no file"
         raise NoRowsError(
-            f"'{reference}' holds no rows: {what}; allowed: {ALLOWED}", hint=_look(reference)
+            f"'{reference}' holds no rows: {what}; allowed: {ALLOWED}",
+            hint=to_unpack(unread[0]) if unread else _look(reference),
         )
     _refuse_mixed(reference, shards)
+    if unread:
+        raise DataError(
+            f"'{reference}' holds, beside rows, what may be more of them and is not read: {listed(unread)}",
+            hint=f"{to_unpack(unread[0])}, and name those that you train on, in quotes: "
+            f"{_pattern(reference, shards)}",
+        )
     return RowDataset(reference, tuple(shards), tuple(others))
 
 
 def _look(reference: str) -> str:
     place = reference if os.path.isdir(reference) else os.path.dirname(reference) or "."
-    return "name another place" if is_url(reference) else f"ls -lA '{place}'"
+    return "name another place" if is_url(reference) else f"ls -lA {shlex.quote(place)}"
 
 
 def _refuse_mixed(reference: str, shards: Sequence[Shard]) -> None:
@@ -226,13 +233,27 @@ def _refuse_mixed(reference: str, shards: Sequence[Shard]) -> None:
         for kind in formats
     )
     usual = max(formats, key=lambda kind: sum(shard.format == kind for shard in shards))
-    ending = usual + ("" if usual == "json" else "*")  # packed ones too, but `.jsonl` is no `.json`
-    folder = os.path.dirname(reference) if glob.has_magic(reference) else reference.rstrip("/")
-    pattern = f"{folder or '.'}/**/*.{ending}"
+    pattern = _pattern(reference, [shard for shard in shards if shard.format == usual])
     raise DataError(
         f"'{reference}' mixes formats, and rows may lie there twice: {counts}",
-        hint=f"name those that you train on, in quotes: '{pattern}'",
+        hint=f"name those that you train on, in quotes: {pattern}",
     )
+
+
+def _pattern(reference: str, shards: Sequence[Shard]) -> str:
+    """Shards of one format below what was named, as the command line takes them."""
+    endings = {
+        "".join(PurePosixPath(shard.path).suffixes[-2 if shard.compression else -1 :])
+        for shard in shards
+    }
+    kind = shards[0].format
+    ending = endings.pop() if len(endings) == 1 else f".{kind}{'' if kind == 'json' else '*'}"
+    folder = reference.rstrip("/")
+    if not os.path.isdir(reference) and glob.has_magic(reference):
+        folder = os.path.dirname(reference)
+    elif not is_url(reference):
+        folder = glob.escape(folder)
+    return "'" + f"{folder or '.'}/**/*{ending}".replace("'", "'\\''") + "'"
 
 
 def _describes(shard: Shard, files: _Files) -> bool:
@@ -293,21 +314,6 @@ def _data_files(state: str, files: _Files) -> list[str]:
     if not all(isinstance(name, str) and name == PurePosixPath(name).name for name in names):
         raise DataError(f"'{state}' names a data file that is no file in its folder")
     return names
-
-
-def _split_named(path: str) -> str | None:
-    """
-    The split that a path says its rows belong to, as the library `datasets` takes it.
-
-    >>> _split_named("data/train-00000-of-00002.parquet"), _split_named("dev.jsonl"), _split_named("rows.jsonl")
-    ('train', 'validation', None)
-    """
-    words = re.split(r"[^A-Za-z]+", path)
-    for split, names in _SPLIT_WORDS.items():
-        if any(name in words for name in names):
-            return split
-    numbered = _NUMBERED.fullmatch(path)
-    return numbered.group(1) if numbered else None
 
 
 def _split(dataset: RowDataset, split: str) -> RowDataset:

@@ -25,15 +25,21 @@ _PLACES_TOLD = 2
 
 _WAYS = {
     "shape": "give the rows one of the shapes (docs/scan.md), or say what a column is: --columns prompt=question completion=answer",
-    "not-json": "each line has to be one JSON object; a file that is one array is called .json",
+    "not-json": "write one JSON object a line (jq -c . ROWS > ROWS.jsonl); a file that is one array is called .json",
+    "not-utf8": "write them as UTF-8, if they come from Windows: iconv -f WINDOWS-1252 -t UTF-8 ROWS > ROWS.utf8.jsonl",
+    "not-csv": 'double the quotes in a cell ("he said ""hi"""), and quote what holds a separator',
+    "key-twice": "write each key of a row once",
+    "damaged": "fetch the file again and compare its checksum",
+    "empty-completion": "leave out the rows that have no answer, or name its column: --columns completion=answer",
+    "line-too-long": "end each row with a line break; a file that is one array is called .json",
     "tokens": "remove the columns of tokens: what is read here is the text",
     "media": "give rows of text alone",
     "none": "name a file that holds rows",
 }
 """What to do, by the reason for which most rows cannot be used."""
 
-_HINTS = 64
-"""Different hints that are counted."""
+_HINTS = 8
+"""Bad rows of each reason of which it is kept what to do."""
 
 PLACES = 5
 """Bad rows of each reason that are named."""
@@ -60,8 +66,8 @@ class Faults:
     """What the dataset is called, e.g. `'rows.jsonl'`."""
     counts: Counter[str] = field(default_factory=Counter)
     places: dict[str, list[str]] = field(default_factory=dict)
-    hints: dict[str, Counter[str]] = field(default_factory=dict)
-    """What to do about the rows of each reason, where something was said."""
+    hints: dict[str, list[str]] = field(default_factory=dict)
+    """What to do about the first rows of each reason; empty where that is the reason's own."""
 
     def add(self, reason: str, where: str, text: str, *, rows: int = 1) -> None:
         """
@@ -79,7 +85,9 @@ class Faults:
         def add_row(reason: str, number: int, text: str, /, rows: int = 1, hint: str = "") -> None:
             if rows:
                 self._add(reason, f"{file}, row {max(1, number)}", text, rows)
-                self._hint(reason, hint, rows)
+                hints = self.hints.setdefault(reason, [])
+                if len(hints) < _HINTS:
+                    hints.append(hint)
 
         return add_row
 
@@ -93,13 +101,9 @@ class Faults:
     def hint(self) -> str:
         """What to do about most of the rows."""
         most = max(self.counts, key=lambda reason: self.counts[reason], default="none")
-        [(hint, _)] = self.hints.get(most, Counter()).most_common(1) or [("", 0)]
+        told = self.hints.get(most, [])
+        hint = max(told, key=told.count, default="")
         return hint or _WAYS.get(most, "mend the rows that are named, or give other data")
-
-    def _hint(self, reason: str, hint: str, rows: int) -> None:
-        hints = self.hints.setdefault(reason, Counter())
-        if hint and (hint in hints or len(hints) < _HINTS):
-            hints[hint] += rows
 
     def _add(self, reason: str, place: str, text: str, rows: int) -> None:
         self.counts[reason] += rows

@@ -26,10 +26,11 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 class LineError(ValueError):
     """A line that gives no record."""
 
-    def __init__(self, reason: str, text: str) -> None:
-        """`reason` is a permanent id, `text` says what was found."""
+    def __init__(self, reason: str, text: str, hint: str = "") -> None:
+        """`reason` is a permanent id, `text` says what was found, `hint` what to do."""
         super().__init__(text)
         self.reason = reason
+        self.hint = hint
 
 
 class Readable(Protocol):
@@ -76,7 +77,8 @@ def line_record(line: bytes, *, first: bool) -> object:
     except RecursionError as error:
         raise LineError("nested-too-deeply", "JSON nested too deeply") from error
     except ValueError as error:
-        raise _line_error(error) from error
+        listed = line.lstrip().startswith(b"{") and line.rstrip().endswith(b",")
+        raise _line_error(error, listed=listed) from error
 
 
 def line_records(
@@ -103,7 +105,7 @@ def line_records(
             record = line_record(line, first=first)
         except LineError as error:
             broken(line)
-            fault(error.reason, number, str(error))
+            fault(error.reason, number, str(error), hint=error.hint)
             continue
         yield number, record
 
@@ -140,6 +142,8 @@ def array_records(
         DataError: it is no array, not UTF-8, broken or cut off; what comes behind cannot be told apart then.
     """
     text = _ArrayText(stream, name, block or _BLOCK)
+    if text.is_empty():
+        return
     text.expect("[")
     ended = text.skip("]")
     while not ended:
@@ -148,7 +152,7 @@ def array_records(
         except LineError as error:
             end = text.end_of_element()
             broken(text.between(end).encode("utf-8", "surrogatepass"))
-            fault(error.reason, text.read + 1, str(error))
+            fault(error.reason, text.read + 1, str(error), hint=error.hint)
         else:
             yield text.read + 1, record
         text.read += 1
@@ -179,6 +183,10 @@ class _ArrayText:
             return False
         self.at += 1
         return True
+
+    def is_empty(self) -> bool:
+        """Whether nothing but white space comes."""
+        return not self._next()
 
     def expect(self, sign: str) -> None:
         """Step over the sign."""
@@ -257,10 +265,20 @@ def _blank(line: bytes, first: bool) -> bool:
     return not line or line.isspace() or (first and line.strip() == codecs.BOM_UTF8)
 
 
-def _line_error(error: ValueError) -> LineError:
+def _line_error(error: ValueError, *, listed: bool = False) -> LineError:
     if isinstance(error, KeyTwiceError):
         return LineError("key-twice", str(error))
     if isinstance(error, json.JSONDecodeError):
-        return LineError("not-json", f"not valid JSON ({error.msg} at column {error.colno})")
-    # A bare word, or an integer of more digits than Python turns into a number.
+        text = f"not valid JSON ({error.msg} at column {error.colno})"
+        comma = listed and error.msg == "Extra data"
+        return LineError("not-json", text, hint=_WITHOUT_COMMAS if comma else "")
+    if isinstance(error, BareWordError):
+        return LineError("not-json", str(error), hint=_WITHOUT_BARE_WORDS)
+    # An integer of more digits than Python turns into a number.
     return LineError("not-json", str(error))
+
+
+_WITHOUT_COMMAS = (
+    "take the comma off the end of each line: sed 's/,[[:space:]]*$//' ROWS.jsonl > MENDED.jsonl"
+)
+_WITHOUT_BARE_WORDS = "write null in its place: jq -c . ROWS.jsonl > MENDED.jsonl"

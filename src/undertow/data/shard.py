@@ -4,40 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import io
 import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
+from undertow.data.file_forms import HEAD, refuse_misnamed
 from undertow.data.remote_files import is_url, opened_url
 from undertow.errors import DataError
 
 STANDARD_INPUT = "-"
 """The reference that stands for JSON Lines on standard input."""
 
-FORMATS = {
-    ".jsonl": "jsonl",
-    ".json": "json",
-    ".csv": "csv",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-}
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
-TEXT = ("jsonl", "json", "csv")
-"""Formats that may be compressed."""
-
 HUB = "hub"
 """Format of what the library `datasets` reads from the hub."""
-
-ALLOWED = (
-    ".jsonl, .json, .csv (each also as .gz or .zst), .parquet, .arrow, or a folder, a pattern or a URL of these, "
-    "org/name[:config][@split] on the hub, or -"
-)
-
-_OURS = (".intoto.jsonl", ".ledger.jsonl")
-"""What attestations leave beside data."""
 
 UNPACKED = 1 << 14
 """Bytes that are unpacked at a time: what stands before a cut is read up to here before it."""
@@ -50,7 +32,7 @@ class Shard:
     path: str
     """As it is called in messages and opened: a path, a URL, `-`, or `org/name[:config]@split`."""
     format: str
-    """`jsonl`, `json`, `csv`, `parquet`, `arrow` or `hub`."""
+    """`jsonl`, `json`, `csv`, `tsv`, `parquet`, `arrow` or `hub`."""
     compression: str | None = None
     """`gzip` or `zstd`."""
     split: str | None = None
@@ -60,26 +42,6 @@ class Shard:
     def named(self) -> str:
         """What it is called in an error."""
         return "standard input" if self.path == STANDARD_INPUT else f"'{self.path}'"
-
-
-def format_of(path: str) -> tuple[str, str | None] | None:
-    """
-    The format and the compression that a path's suffixes name; None where they name no rows.
-
-    >>> format_of("data/rows.jsonl.gz"), format_of("rows.parquet"), format_of("README.md")
-    (('jsonl', 'gzip'), ('parquet', None), None)
-    """
-    name = PurePosixPath(path.partition("?")[0] if is_url(path) else path).name
-    if name.endswith(_OURS):
-        return None
-    suffixes = PurePosixPath(name).suffixes[-2:]
-    compression = COMPRESSIONS.get(suffixes[-1]) if suffixes else None
-    if compression is not None:
-        suffixes = suffixes[:-1]
-    kind = FORMATS.get(suffixes[-1]) if suffixes else None
-    if kind is None or (compression is not None and kind not in TEXT):
-        return None
-    return kind, compression
 
 
 @contextlib.contextmanager
@@ -95,6 +57,8 @@ def shard_bytes(shard: Shard) -> Iterator[BinaryIO]:
         return
     try:
         with opened_url(shard.path) if is_url(shard.path) else open(shard.path, "rb") as stream:
+            head = cast(io.BufferedReader, stream).peek(HEAD)[:HEAD]
+            refuse_misnamed(shard.path, shard.format, shard.compression, head)
             yield _unpacked(stream, shard.compression)
     except FileNotFoundError as error:
         raise DataError(f"no such file: '{shard.path}'") from error

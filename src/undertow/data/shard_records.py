@@ -26,6 +26,8 @@ from undertow.errors import DataError
 
 _SHAPED = frozenset(name for shape in SHAPES for name in shape.columns)
 
+_SEPARATORS = {"csv": ",", "tsv": "\t"}
+
 
 def shard_records(
     shard: Shard,
@@ -96,7 +98,7 @@ def _columns(shard: Shard) -> frozenset[str] | None:
         first = next((record for _, record in islice(shard_records(shard, _passed), 1)), None)
     if not isinstance(first, dict):
         return None
-    if shard.format == "csv":
+    if shard.format in _SEPARATORS:
         return frozenset(first)
     return _SHAPED.intersection(name for name, value in first.items() if value is not None)
 
@@ -125,8 +127,9 @@ def _text(
 ) -> Iterator[tuple[int, object]]:
     # What was unpacked in front of a cut comes out only in blocks that end before it.
     block = UNPACKED if shard.compression else 0
-    if shard.format == "csv":
-        numbered = csv_records(bounded_lines(stream, block), shard.named, fault, broken)
+    if shard.format in _SEPARATORS:
+        lines = bounded_lines(stream, block)
+        numbered = csv_records(lines, shard.named, fault, broken, _SEPARATORS[shard.format])
     elif shard.format == "json" and (stream := ReadAgain(stream)).first != b"{":
         numbered = array_records(stream, shard.named, fault, broken, block)
     else:  # many a `.json` holds a row a line
