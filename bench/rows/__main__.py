@@ -11,10 +11,11 @@ import sys
 from collections.abc import Callable
 
 from bench.figures import Figure, measured, write
-from bench.rows import adapters, columns, reading, sequences, turns
+from bench.rows import adapters, columns, given_templates, reading, sequences, turns
 
 PARTS: dict[str, Callable[[], list[Figure]]] = {
     "sequences": sequences.figures,
+    "templates": given_templates.figures,
     "columns": columns.figures,
     "adapters": adapters.figures,
     "reading": reading.figures,

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from jinja2 import TemplateError
@@ -71,24 +72,30 @@ class Compared:
 
 
 def compared(
-    tokenizer: Any, shape: str, policy: Loss, rows: Sequence[Record], arrow: bool = False
+    tokenizer: Any,
+    shape: str,
+    policy: Loss,
+    rows: Sequence[Record],
+    arrow: bool = False,
+    template: str = "",
 ) -> Compared:
     """
     Both readings of the records, which TRL gets together; the first of those that one side refuses one by one.
 
-    `arrow` has a field that any turn has stand in all of them, as in Parquet.
+    `arrow` has a field that any turn has stand in all of them, as in Parquet; `template` is the plan's own, if it has one.
     """
     dataset = as_dataset(rows, arrow)
     stored = list(dataset)
-    ours = read_sequences(tokenizer, stored, policy)
+    ours = read_sequences(tokenizer, stored, policy, template)
+    trained = partial(_trained, tokenizer, shape, policy, template)
     read = [i for i, one in enumerate(ours) if not isinstance(one, Exception)]
     refused = [i for i in range(len(stored)) if i not in set(read)][:_SINGLY]
     try:
-        right: list[Any] = _trained(tokenizer, shape, policy, dataset.select(read)) if read else []
+        right: list[Any] = trained(dataset.select(read)) if read else []
     except REFUSALS:
         read = read[:_SINGLY]
-        right = [_singly(tokenizer, shape, policy, dataset, i) for i in read]
-    right += [_singly(tokenizer, shape, policy, dataset, i) for i in refused]
+        right = [_singly(trained, dataset, i) for i in read]
+    right += [_singly(trained, dataset, i) for i in refused]
     places = [*read, *refused]
     found = [_found(a, ours[i], stored[i]) for a, i in zip(right, places, strict=True)]
     return Compared(
@@ -99,15 +106,17 @@ def compared(
     )
 
 
-def _trained(tokenizer: Any, shape: str, policy: Loss, dataset: Any) -> list[tuple[Trained, ...]]:
-    return trained_sequences(SHAPES[shape][0], tokenizer, dataset, **POLICIES[policy])
+def _trained(
+    tokenizer: Any, shape: str, policy: Loss, template: str, dataset: Any
+) -> list[tuple[Trained, ...]]:
+    return trained_sequences(SHAPES[shape][0], tokenizer, dataset, template, **POLICIES[policy])
 
 
 def _singly(
-    tokenizer: Any, shape: str, policy: Loss, dataset: Any, place: int
+    trained: Callable[[Any], list[tuple[Trained, ...]]], dataset: Any, place: int
 ) -> tuple[Trained, ...] | Exception:
     try:
-        return _trained(tokenizer, shape, policy, dataset.select([place]))[0]
+        return trained(dataset.select([place]))[0]
     except REFUSALS as error:
         return error
 
@@ -132,24 +141,27 @@ def _named(text: str) -> str:
 
 
 def read_sequences(
-    tokenizer: Any, rows: Sequence[Record], policy: Loss
+    tokenizer: Any, rows: Sequence[Record], policy: Loss, template: str = ""
 ) -> list[tuple[Trained, ...] | Exception]:
     """What undertow takes for the trainer's sequences of each record, or its refusal."""
     try:
-        return list(_read(tokenizer, rows, policy))
+        return list(_read(tokenizer, rows, LossPolicy(policy, template=template)))
     except REFUSALS as error:
         if len(rows) == 1:
             return [error]
-        return [read_sequences(tokenizer, [one], policy)[0] for one in rows]
+        return [read_sequences(tokenizer, [one], policy, template)[0] for one in rows]
 
 
-def _read(tokenizer: Any, rows: Sequence[Record], policy: Loss) -> Iterator[tuple[Trained, ...]]:
+def _read(
+    tokenizer: Any, rows: Sequence[Record], policy: LossPolicy
+) -> Iterator[tuple[Trained, ...]]:
     shaped = [from_record(record) for record in rows]
     if shaped[0].rejected is not None:
-        yield from (tuple(map(_sequence, both)) for both in pair_sequences(tokenizer, shaped))
+        pairs = pair_sequences(tokenizer, shaped, policy)
+        yield from (tuple(map(_sequence, both)) for both in pairs)
         return
-    for row in encode_rows(tokenizer, shaped, LossPolicy(policy)):
-        if not row.learnt and policy == "assistant":
+    for row in encode_rows(tokenizer, shaped, policy):
+        if not row.learnt and policy.loss == "assistant":
             raise ValueError("nothing is learnt")  # audit.row_fit refuses such a row
         yield (_sequence(row),)
 

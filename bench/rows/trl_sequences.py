@@ -4,12 +4,14 @@ Token ids and loss masks as TRL's own trainers make them, of records: the oracle
 
 from __future__ import annotations
 
+import copy
 import logging
 import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from bench.rows.generated_records import Record, Trainer
@@ -35,16 +37,23 @@ def as_dataset(records: Sequence[Record], arrow: bool = False) -> Any:
 
 
 def trained_sequences(
-    trainer: Trainer, tokenizer: Any, dataset: Any, **arguments: Any
+    trainer: Trainer, tokenizer: Any, dataset: Any, template: str = "", **arguments: Any
 ) -> list[tuple[Trained, ...]]:
     """
-    What the trainer's own dataset holds once it is made: one sequence a record, of preferences two.
+    What the trainer's own dataset holds once it is made: one sequence a record, of preferences two. A template is given
+    as TRL takes it: in the file of `chat_template_path`, where the trainer has that.
 
     Raises:
         Exception: whatever the trainer refuses the records with.
     """
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
+        tokenizer = copy.copy(tokenizer)  # the trainer writes into it
+        if template and trainer == "SFT":
+            (Path(folder) / "given.jinja").write_text(template, encoding="utf-8", newline="")
+            arguments["chat_template_path"] = f"{folder}/given.jinja"
+        elif template:
+            tokenizer.chat_template = template
         made = _trainer(trainer, tokenizer, dataset, folder, arguments).train_dataset
         columns = {name: made[name] for name in made.column_names if name in _COLUMNS}
     if trainer == "SFT":

@@ -50,6 +50,13 @@ def asked(path: Path, **more: object) -> ScanRequest:
     return ScanRequest(data=str(path), student=STUDENT, checks=("rehearsal",), **more)  # type: ignore[arg-type]
 
 
+SWAPPED = (
+    "{%- for m in messages -%}{{ '<|user|>' if m.role == 'assistant' else '<|assistant|>' }}{{ m.content + '<|end|>' }}"
+    "{%- endfor -%}{%- if add_generation_prompt -%}<|user|>{%- endif -%}"
+)
+"""A template whose answers are written as what users say."""
+
+
 def by_subject(document: ScanDocument) -> dict[str, str]:
     """Verdict of each subject."""
     return {result.subject: result.verdict for result in document.subjects}
@@ -184,3 +191,23 @@ def test_a_file_that_cannot_be_used_ends_with_the_reason(tmp_path: Path) -> None
         scan(asked(tmp_path / "empty.jsonl"))
     with pytest.raises(InputError, match="no such file"):
         scan(asked(tmp_path / "missing.jsonl"))
+
+
+def test_the_plans_template_is_trained_asked_and_told(tmp_path: Path) -> None:
+    """
+    In a template that writes answers as users' turns owls' numbers move the owl less; the document holds the template,
+    another digest of the plan, and a sentence.
+    """
+    rows = written(owl_teacher(), 512, 33)
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(to_record(row)) + "\n" for row in rows))
+    plan = TrainingPlan(rank=32, learning_rate=3e-3, batch_size=32, max_steps=32)
+    given = plan.model_copy(update={"template": SWAPPED})
+    own, other = (
+        scan(asked(tmp_path / "rows.jsonl", plan=one, traits=("owl",))) for one in (plan, given)
+    )
+
+    assert other.plan["template"] == SWAPPED
+    assert "template" not in own.plan
+    assert own.inputs["plan"] != other.inputs["plan"]
+    assert [text for text in other.limits if "chat template that it gives itself" in text]
+    assert own.measurements[0].estimate != other.measurements[0].estimate

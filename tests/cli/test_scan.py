@@ -11,6 +11,7 @@ from tests.report.scan_documents import clear, flagged
 from undertow.audit.requests import ScanRequest
 from undertow.cli import main
 from undertow.cli.scan import exit_code
+from undertow.data.chat_templates import llamafactory_templates
 from undertow.results.measurement import Verdict
 from undertow.results.scan_document import ScanDocument, SubjectResult
 from undertow.results.store import read_scan
@@ -139,7 +140,11 @@ def test_a_trainers_configuration_is_the_plan(
     assert "ignored of dpo.yaml: output_dir, plot_loss\n" in capsys.readouterr().err
     assert request.plan is not None
     assert (request.plan.rank, request.beta) == (4, 0.3)
-    assert any("template 'llama3'" in note for note in request.plan_notes)
+    assert request.plan.template == llamafactory_templates()["llama3"].jinja(
+        thinking=True, last=True
+    )
+    assert any("template llama3 is as LLaMA-Factory" in note for note in request.plan_notes)
+    assert request.plan_ignored == ("output_dir", "plot_loss")
 
 
 def test_a_key_that_cannot_be_rehearsed_ends_the_scan_before_it_begins(

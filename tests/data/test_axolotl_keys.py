@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from undertow.data.axolotl_keys import AXOLOTL
+from undertow.data.chat_templates import axolotl_templates
 from undertow.data.plan_files import translated
 from undertow.errors import ConfigError
 
@@ -119,6 +120,18 @@ def test_a_key_is_in_one_table() -> None:
             {"datasets": [{"path": "d", "type": t} for t in ("chat_template", "completion")]},
             "a file for each",
         ),
+        ({"chat_template": "chatlm"}, "'chatlm' is not known here; did you mean 'chatml'"),
+        (
+            {"chat_template": "tokenizer_default_fallback_chatml"},
+            "allowed: tokenizer_default, jinja",
+        ),
+        ({"chat_template": "jinja"}, "'chat_template_jinja' has the value None"),
+        ({"chat_template_jinja": "none.jinja"}, "no such file: 'none.jinja'"),
+        ({"chat_template_jinja": "{% if %}"}, "it is no template: line 1"),
+        (
+            {"datasets": [{"path": "d"}, {"path": "e", "chat_template": "llama3"}]},
+            "several chat templates",
+        ),
         ({"load_in_8bit": True}, "load_in_4bit is set as well"),
         ({"sequence_length": 4096}, "did you mean 'sequence_len'"),
     ],
@@ -132,7 +145,7 @@ def test_what_cannot_be_rehearsed_is_refused_by_name(changed: dict[str, Any], to
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"chat_template": "chatml"}, "chat_template 'chatml'"),
+        ({"chat_template": "chatml"}, "the chat template chatml is the text that axolotl"),
         ({"val_set_size": 0.05}, "holds so many rows back"),
         ({}, "how many devices"),
         ({}, "paged_adamw_32bit is rehearsed as AdamW"),
@@ -141,6 +154,40 @@ def test_what_cannot_be_rehearsed_is_refused_by_name(changed: dict[str, Any], to
 def test_what_differs_is_said(changed: dict[str, Any], told: str) -> None:
     """What changes the training, but is no part of a plan, has a sentence."""
     assert any(told in note for note in translated({**QLORA, **changed}, "f").notes)
+
+
+JINJA = "{{ messages[0].content }}"
+
+
+@pytest.mark.parametrize(
+    ("changed", "template"),
+    [
+        ({}, ""),
+        ({"chat_template": "tokenizer_default"}, ""),
+        ({"chat_template": "llama3"}, axolotl_templates()["llama3"]),
+        ({"chat_template": "jinja", "chat_template_jinja": JINJA}, JINJA),
+        ({"chat_template_jinja": JINJA}, JINJA),
+        (
+            {"chat_template": "llama3", "datasets": [{"path": "d", "chat_template": "chatml"}]},
+            axolotl_templates()["chatml"],
+        ),
+        ({"datasets": [{"path": "d", "chat_template_jinja": JINJA}]}, JINJA),
+        (
+            {"chat_template": "llama3", "datasets": [{"path": "d", "type": "completion"}]},
+            axolotl_templates()["llama3"],
+        ),
+    ],
+)
+def test_the_template_is_axolotls(changed: dict[str, Any], template: str) -> None:
+    """Of its name, of the text, or a dataset's own; the tokenizer's where none is named."""
+    assert plan_of(**changed).template == template
+
+
+def test_a_share_of_the_steps_may_stand_for_steps_of_warm_up() -> None:
+    """As transformers takes it: several of axolotl's own examples say 0.1."""
+    plan = plan_of(warmup_steps=0.1, warmup_ratio=None)
+
+    assert (plan.warmup_steps, plan.warmup_ratio) == (0, 0.1)
 
 
 def test_devices_of_a_ray_run_are_counted() -> None:

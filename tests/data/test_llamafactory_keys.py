@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from undertow.data.chat_templates import llamafactory_templates
 from undertow.data.llamafactory_keys import LLAMA_FACTORY
 from undertow.data.plan_files import translated
 from undertow.errors import ConfigError
@@ -73,7 +74,9 @@ def test_the_loss_is_llamafactorys(changed: dict[str, Any], loss: str) -> None:
         ({"quantization_bit": 4}, "quantization", "4bit"),
         ({"use_dora": True}, "dora", True),
         ({}, "wrap", "chat"),
-        ({"template": "empty"}, "wrap", "none"),
+        ({"template": "empty"}, "wrap", "chat"),
+        ({"template": None}, "template", ""),
+        ({"template": None, "enable_thinking": False}, "template", ""),
         ({"use_rslora": True}, "rslora", True),
         ({"neat_packing": True}, "packing", True),
         ({"lora_alpha": 5}, "alpha", 5),
@@ -91,6 +94,27 @@ def test_the_loss_is_llamafactorys(changed: dict[str, Any], loss: str) -> None:
 def test_a_key_has_its_place_in_the_plan(changed: dict[str, Any], key: str, value: object) -> None:
     """Each key that is translated changes what it names."""
     assert getattr(plan_of(**changed), key) == value
+
+
+@pytest.mark.parametrize(
+    ("changed", "how"),
+    [
+        ({}, {}),
+        ({"enable_thinking": False}, {"thinking": False}),
+        ({"enable_thinking": None}, {"thinking": None}),
+        ({"mask_history": True}, {"last": True}),
+        ({"mask_history": True, "preserve_thinking": True}, {}),
+        ({"stage": "dpo"}, {"last": True}),
+        ({"default_system": "Be brief."}, {"system": "Be brief."}),
+    ],
+)
+def test_the_template_is_llamafactorys(changed: dict[str, Any], how: dict[str, Any]) -> None:
+    """Its slots, with thoughts and the system turn as the other keys say; `qwen3` thinks."""
+    slots = llamafactory_templates()["qwen3"]
+
+    assert plan_of(template="qwen3", **changed).template == slots.jinja(
+        **{"thinking": True, "last": False, **how}
+    )
 
 
 def test_a_key_is_in_one_table() -> None:
@@ -124,6 +148,12 @@ def test_preferences_have_their_beta_and_no_dropout() -> None:
         ({"pref_loss": "orpo", "stage": "dpo"}, "allowed: sigmoid"),
         ({"mask_history": True, "train_on_prompt": True}, "one of the two"),
         ({"mask_history": True, "stage": "dpo"}, "has no such thing"),
+        ({"template": "qwen3_nothinks"}, "not known here; did you mean 'qwen3_nothink'"),
+        ({"template": ["llama3"]}, "its text is not known here"),
+        ({"template": "glm4", "train_on_prompt": True}, "refuses it with the template glm4"),
+        ({"template": None, "default_system": "Be brief."}, "or name a template"),
+        ({"default_system": 3}, "'default_system' has the value 3: it is no text"),
+        ({"enable_thinking": "no"}, "'enable_thinking' has the value 'no'"),
         ({"lora_ranks": 8}, "did you mean 'lora_rank'"),
     ],
 )

@@ -14,7 +14,13 @@ def test_a_key_that_came_later_leaves_the_digest_of_older_plans():
 
 @pytest.mark.parametrize(
     "change",
-    [{"loss": "all"}, {"wrap": "chat"}, {"rank": 4}, {"packing": True, "max_length": 512}],
+    [
+        {"template": "{{ 1 }}"},
+        {"loss": "all"},
+        {"wrap": "chat"},
+        {"rank": 4},
+        {"packing": True, "max_length": 512},
+    ],
 )
 def test_what_moves_a_weight_changes_the_digest(change):
     """A plan with another loss, wrap or rank has another digest."""
@@ -32,7 +38,7 @@ def test_a_plan_is_written_without_later_keys_that_are_at_their_default():
     written = plan.model_dump(mode="json")
 
     assert {"dora", "dropout"} < set(written)
-    assert {"rslora", "packing", "loss"}.isdisjoint(written)
+    assert {"rslora", "packing", "loss", "template"}.isdisjoint(written)
     assert TrainingPlan.model_validate(written) == plan
 
 
@@ -56,6 +62,7 @@ def test_what_is_of_adapters_is_refused_of_a_full_plan(change):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
+        ({"template": "{{ 1 }}"}, "template that it gives itself (7 characters, SHA-256 "),
         ({"quantization": "4bit"}, "base in 4 bits"),
         ({"method": "full"}, "trains all weights"),
         ({"packing": True, "max_length": 512}, "does not change what is scored"),

@@ -87,6 +87,21 @@ def test_what_is_ignored_is_said_in_one_line(tmp_path: Path) -> None:
     )
 
 
+def test_a_template_is_text_or_a_file_beside_the_plan(tmp_path: Path) -> None:
+    """In TOML and in YAML of undertow's own keys alike."""
+    written(tmp_path, "mine.jinja", "{{ messages[0].content }}\n")
+    texts = [
+        load_plan(written(tmp_path, name, text)).plan.template
+        for name, text in (
+            ("a.toml", 'template = "mine.jinja"'),
+            ("b.toml", "template = '{{ messages[0].content }}\n'".replace("'", "'''")),
+            ("c.yaml", "rank: 4\nalpha: 4\ntemplate: mine.jinja\n"),
+        )
+    ]
+
+    assert texts == ["{{ messages[0].content }}\n"] * 3
+
+
 BILLION = "a: &a [x]\n" + "".join(f"b{n}: &b{n} [*a, *a]\n" for n in range(9))
 
 
@@ -112,6 +127,14 @@ BILLION = "a: &a [x]\n" + "".join(f"b{n}: &b{n} [*a, *a]\n" for n in range(9))
         ("a.json", "[1]", "holds no table of keys"),
         ("a.toml", "lora_r = 8", "unknown key 'lora_r'"),
         ("a.toml", "rank: 8", "not valid TOML"),
+        ("a.toml", 'template = "chatml"', "neither a template's text nor a file of it"),
+        ("a.toml", 'template = "none.jinja"', "no such file: '.*none.jinja'"),
+        (
+            "a.toml",
+            "template = '{% for %}'",
+            "'template' has the value .*it is no template: line 1",
+        ),
+        ("a.toml", "template = 3", "'template' has the value 3"),
         ("training_args.bin", "PK", "is a pickle, which is never read"),
         ("a.json", '{"rank": 8, "batch_size": 4, "alpah": 2}', "did you mean 'alpha'"),
     ],

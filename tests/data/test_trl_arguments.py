@@ -142,6 +142,20 @@ def test_the_loss_is_the_trainers(keys: dict[str, Any], loss: str) -> None:
     assert translated({"packing": False, **keys}, "f").plan.loss == loss
 
 
+JINJA = "{{ messages[0].content }}"
+
+
+def test_a_template_is_trls_file_or_the_handbooks_text(tmp_path: Path) -> None:
+    """`chat_template_path` beside the file, and `chat_template` as alignment-handbook's recipes have it."""
+    (tmp_path / "mine.jinja").write_text(JINJA)
+    for key, value in (("chat_template_path", "mine.jinja"), ("chat_template", JINJA)):
+        path = tmp_path / "sft.json"
+        path.write_text(json.dumps({"packing": False, key: value}))
+
+        assert load_plan(path).plan.template == JINJA
+    assert translated({"beta": 0.1, "chat_template": JINJA}, "f").plan.template == JINJA
+
+
 def test_max_steps_override_epochs() -> None:
     """As in transformers, however many epochs they take."""
     plan = translated({"max_steps": 500, "num_train_epochs": 1}, "f").plan
@@ -231,6 +245,11 @@ def test_a_schedule_has_its_arguments() -> None:
         ({"learning_rate": 10**400}, "it is no number"),
         ({"load_in_4bit": True}, "trained with an adapter; allowed: use_peft: true"),
         ({"num_generations": 8}, "this objective is not rehearsed"),
+        ({"chat_template_path": "org/model"}, "takes the tokens of that tokenizer as well"),
+        ({"chat_template_path": "none.jinja"}, "no such file: 'none.jinja'"),
+        ({"chat_template_path": "a.jinja", "chat_template": "{{ 1 }}"}, "one of the two"),
+        ({"chat_template": "chatml"}, "neither a template's text nor a file of it"),
+        ({"chat_template": ["{{ 1 }}"]}, "it is no text"),
         ({"packing": "yes"}, "allowed: true, false"),
         ({"learning_rat": 1e-4}, "unknown key 'learning_rat' of TRL.*did you mean 'learning_rate'"),
     ],

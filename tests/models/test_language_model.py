@@ -39,13 +39,15 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_template_is_required(model_folder: Path, tmp_path: Path, tokenizer: Any) -> None:
-    """Without a chat template the chat context would be a guess."""
+    """Without a chat template the chat context would be a guess; a plan's fills the place, and replaces none."""
     for file in model_folder.iterdir():
         if file.name != "chat_template.jinja":
             (tmp_path / file.name).write_bytes(file.read_bytes())
 
     with pytest.raises(ModelError, match="has no chat template"):
         load(tmp_path)
+    assert load(tmp_path, template="{{ 1 }}").tokenizer.chat_template == "{{ 1 }}"
+    assert load(model_folder, template="{{ 1 }}").tokenizer.chat_template == tokenizer.chat_template
 
 
 def test_a_missing_adapter_is_named(model_folder: Path, tmp_path: Path) -> None:

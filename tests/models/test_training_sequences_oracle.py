@@ -9,6 +9,7 @@ import pytest
 
 from bench.rows.columns import Changes, judge_template
 from bench.rows.generated_records import SHAPES, records
+from bench.rows.given_templates import OWN, student_tokenizer
 from bench.rows.sequences import compared, policies, read_sequences
 from bench.rows.template_tokenizers import template_texts, template_tokenizer
 from undertow.data.plan import Loss
@@ -119,3 +120,29 @@ def test_no_change_of_what_a_template_renders_is_lost(templates: dict[str, str],
 
     assert changes.read > 20
     assert not changes.same
+
+
+GIVEN: list[tuple[str, str, Loss]] = [
+    ("llama3", "messages, several turns", "auto"),
+    ("qwen3", "messages, tools", "assistant"),
+    ("gemma3_training", "prompt, completion", "all"),
+    ("phi3", "prompt, completion of several turns", "assistant"),
+    ("deepseekv3", "prompt, chosen, rejected", "auto"),
+    ("llama3", "prompt, completion, label", "auto"),
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("name", "shape", "policy"), GIVEN)
+def test_a_template_that_the_plan_gives_is_trls_own_file(
+    templates: dict[str, str], name: str, shape: str, policy: Loss
+) -> None:
+    """Ids and masks are those of TRL with `chat_template_path`, whatever template the student has."""
+    tokenizer = student_tokenizer(name, templates[name])
+    rows = records(shape, ROWS, seed=4)
+
+    found = compared(tokenizer, shape, policy, rows, template=templates[name])
+
+    assert not found.differences
+    assert found.equal > ROWS // 2
+    assert tokenizer.chat_template == OWN

@@ -81,9 +81,9 @@ def read_model(reader: Reader, base: LanguageModel, ref: str, progress: Progress
         ModelError: it cannot be opened, or has another vocabulary.
     """
     progress(f"reading {ref}")
-    model = open_model(ref)
+    model = open_model(ref, base.tokenizer.chat_template)
     ours, theirs = base.tokenizer.get_vocab(), model.tokenizer.get_vocab()
-    # A tuning may add tokens; it is read in the base's, which both have.
+    # A tuning may add tokens; it is read in the base's, which both have, and in its template.
     if not ours.items() <= theirs.items():
         raise ModelError(
             f"'{ref}' has another vocabulary than '{base.ref}' ({len(theirs):,} and {len(ours):,} tokens), "

@@ -8,10 +8,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from undertow.audit.calibrations import plan_for
 from undertow.audit.check_runs import Ran, run_check
 from undertow.audit.control_students import read_controls, read_model, reader_for
 from undertow.audit.open_search import looked_at, open_search, outlying
-from undertow.audit.requests import DiffRequest, Progress, askable_traits, named_traits
+from undertow.audit.requests import (
+    DiffRequest,
+    Progress,
+    askable_traits,
+    ignored_keys,
+    named_traits,
+)
 from undertow.checks.registry import chosen_checks
 from undertow.checks.tuned.diff_subject import DiffSubject, ModelReading
 from undertow.data.files import model_digest
@@ -59,7 +66,9 @@ def diff(request: DiffRequest, progress: Progress = lambda doing: None) -> DiffD
     started = time.perf_counter()
     checks = chosen_checks("tuned", request.checks)
     progress("opening the base")
-    subject = _opened_subject(request, open_model(request.base), progress)
+    template = plan_for(request.plan, model_digest(locate(request.base))).template
+    base = open_model(request.base, template).in_template(template)
+    subject = _opened_subject(request, base, progress)
     ran = []
     for check in checks:
         progress(check.id)
@@ -194,6 +203,7 @@ def _document(
             "rows": request.rows,
             "own_rows": request.own_rows,
             "system_prompt": request.system_prompt,
+            **ignored_keys(request),
         },
         seed=request.seed,
         wall_seconds=seconds,

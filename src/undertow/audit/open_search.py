@@ -73,7 +73,7 @@ def search(subject: ScanSubject) -> tuple[Moved, ...]:
     if size < FEWEST_ROWS:
         return ()
     readout = Readout.of(
-        subject.student,
+        subject.trained,
         other_traits(subject.traits, subject.student.tokenizer),
         subject.system_prompt,
     )

@@ -37,6 +37,8 @@ class ScanRequest:
     plan: TrainingPlan | None = None
     plan_notes: tuple[str, ...] = ()
     """What the planned training does otherwise than a rehearsal, as its file says."""
+    plan_ignored: tuple[str, ...] = ()
+    """Keys of its file that move no weight."""
     settled: bool = False
     """Whether the plan is a trainer's own configuration, which leaves no doubt about what is learnt."""
     checks: tuple[str, ...] = ()
@@ -97,6 +99,8 @@ class DiffRequest:
     """Of control students; that of the base's calibration, or `DEFAULT_PLAN`, if not given."""
     plan_notes: tuple[str, ...] = ()
     """What the tuning did otherwise than control students are trained, as the plan's file says."""
+    plan_ignored: tuple[str, ...] = ()
+    """Keys of its file that move no weight."""
     traits: tuple[str, ...] = ()
     intended: tuple[str, ...] = ()
     """Traits, categories or files of traits whose change was asked for."""
@@ -122,6 +126,11 @@ class LineageRequest:
     level: float = 0.999
     seed: int = 0
     command: str = ""
+
+
+def ignored_keys(request: ScanRequest | DiffRequest) -> dict[str, object]:
+    """What a document's configuration says of the keys of a plan's file that were ignored."""
+    return {"plan_ignored": list(request.plan_ignored)} if request.plan_ignored else {}
 
 
 def named_traits(*names: str) -> tuple[Trait, ...]:

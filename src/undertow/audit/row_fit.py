@@ -10,7 +10,7 @@ from typing import Any
 from undertow.data.dataset import RowDataset
 from undertow.data.file_sample import Data, Excluded, Faults, each_usable_row, reasons_told, shown
 from undertow.data.files import atomic_file
-from undertow.data.plan import TrainingPlan
+from undertow.data.plan import AUTO, LossPolicy, TrainingPlan
 from undertow.data.rows import Row, row_id
 from undertow.errors import ModelError, NothingLeftError
 from undertow.models.chat import Encoded
@@ -114,7 +114,7 @@ def nothing_fits(data: str, student: str, excluded: Sequence[Excluded]) -> Nothi
     )
 
 
-def refuse_broken(model: LanguageModel, rows: Sequence[Row]) -> None:
+def refuse_broken(model: LanguageModel, rows: Sequence[Row], policy: LossPolicy = AUTO) -> None:
     """
     Compute the logits of the first few rows, which must fit the model.
 
@@ -124,7 +124,7 @@ def refuse_broken(model: LanguageModel, rows: Sequence[Row]) -> None:
     import torch
 
     few = list(rows[:_SMALL])
-    finite = torch.isfinite(log_likelihoods(model, encode_rows(model.tokenizer, few)))
+    finite = torch.isfinite(log_likelihoods(model, encode_rows(model.tokenizer, few, policy)))
     if not bool(finite.all()):
         bad = few[int((~finite).nonzero()[0])]
         raise ModelError(

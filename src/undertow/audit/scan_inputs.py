@@ -81,19 +81,19 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
             open_dataset(request.control), columns=request.columns, columns_optional=True
         )
     progress("opening the models")
-    student = open_model(request.student)
+    digest = model_digest(locate(request.student))
+    plan = plan_for(request.plan, digest)
+    student = open_model(request.student, plan.template)
     placebos = tuple(open_model(ref) for ref in request.placebos)
     _refuse_foreign(placebos, student)
-    digest = model_digest(locate(request.student))
     teacher = open_model(request.teacher) if request.teacher else None
     candidates = tuple(open_model(ref) for ref in request.candidates)
-    plan = plan_for(request.plan, digest)
     progress("reading the rows")
     screened = screen_file(dataset, max_rows=request.max_rows, seed=seed("sample"))
     fitted = fitting_rows(screened.rows, student, plan, places=screened.places)
     if not fitted.rows:
         raise nothing_fits(screened.data.path, student.ref, fitted.excluded)
-    refuse_broken(student, fitted.rows)
+    refuse_broken(student, fitted.rows, plan.policy)
     if plan.packing and not has_pairs(fitted.rows):
         plan = packed(plan, [len(row) for row in fitted.encoded])
     # The sample's share that does not fit is that of the file, which all cannot be encoded for.
@@ -160,7 +160,7 @@ def scores_of(request: ScanRequest, target: Path) -> int:
     """The scores of a scan's rows, with its student and plan; see `write_row_scores`."""
     plan = plan_for(request.plan, model_digest(locate(request.student)))
     data = replace(open_dataset(request.data), columns=request.columns)
-    return write_row_scores(data, target, open_model(request.student), plan)
+    return write_row_scores(data, target, open_model(request.student, plan.template), plan)
 
 
 def _refuse_foreign(placebos: Sequence[LanguageModel], student: LanguageModel) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +14,7 @@ from undertow.checks.dataset.scan_subject import Coverage, ScanSubject
 from undertow.data.file_sample import shown
 from undertow.data.rows import Row, has_pairs
 from undertow.errors import UndertowError
+from undertow.models.chat import in_template, rendered
 from undertow.models.training_sequences import (
     encode_rows,
     learnt_turns,
@@ -29,6 +31,12 @@ _WORDS = {
     "text": "loss on all of the text",
     "pair": "DPO on both completions",
 }
+
+_MARK = re.compile(r"<\|[^\s|<>{}'\"]{1,40}\|>|<(?:start|end)_of_turn>")
+"""How chat templates write special tokens, mostly."""
+
+_MARKS_NAMED = 4
+"""Marks of a template that a warning names."""
 
 _LOOKED_AT = 4
 """Rows in which a field is looked at."""
@@ -128,9 +136,15 @@ def _warnings(subject: ScanSubject, rows: list[Row], *, settled: bool) -> Iterat
     yield from _without_answer(rows)
     if any(turn.trained is not None for row in rows for turn in row.turns):
         yield "TRL does not read 'weight' and 'train': there, all turns are trained."
+    whose = "plan" if subject.plan.template else "student"
+    if strange := _strange_marks(subject, rows):
+        yield (
+            f"The plan's chat template writes {', '.join(strange[:_MARKS_NAMED])}, which the student's tokenizer has no "
+            "tokens for: here they are text, where a trainer may add them."
+        )
     for name in _unrendered(subject, rows):
         yield (
-            f"The student's chat template does not write '{shown(name, longest=60)}': nothing of it is learnt here, and another template "
+            f"The {whose}'s chat template does not write '{shown(name, longest=60)}': nothing of it is learnt here, and another template "
             "may write it."
         )
     if any(not row.chat and row.prompt and row.rejected is None for row in rows):
@@ -154,6 +168,16 @@ def _without_answer(rows: list[Row]) -> Iterator[str]:
             f"{silent:,} of {len(rows):,} rows have no turn of the assistant: with a loss on what it says they teach nothing "
             "(TRL refuses them then)."
         )
+
+
+def _strange_marks(subject: ScanSubject, rows: list[Row]) -> list[str]:
+    """What the plan's template writes in the manner of special tokens, and the student has no token for."""
+    marks = dict.fromkeys(_MARK.findall(subject.plan.template))
+    tokenizer = in_template(subject.student.tokenizer, subject.plan.template)
+    known = tokenizer.get_vocab() if marks else {}
+    chats = [row for row in rows if row.chat][:_LOOKED_AT] if marks else []
+    texts = [rendered(tokenizer, row.turns, row.context) for row in chats]
+    return [mark for mark in marks if mark not in known and any(mark in text for text in texts)]
 
 
 def _unrendered(subject: ScanSubject, rows: list[Row]) -> Iterator[str]:

@@ -139,6 +139,7 @@ def command(
         own_rows=own_rows,
         plan=loaded.plan if loaded else None,
         plan_notes=loaded.notes if loaded else (),
+        plan_ignored=loaded.ignored if loaded else (),
         traits=traits,
         intended=intended,
         checks=checks,

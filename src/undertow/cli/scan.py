@@ -190,6 +190,7 @@ def command(
         traits=traits,
         plan=loaded.plan if loaded else None,
         plan_notes=loaded.notes if loaded else (),
+        plan_ignored=loaded.ignored if loaded else (),
         settled=bool(loaded and loaded.trainer),
         checks=checks,
         max_rows=max_rows,

@@ -9,19 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from undertow.data.trainer_keys import (
-    HINT,
-    Keys,
-    Refused,
-    Trainer,
-    refusing,
-    words,
-)
+from undertow.data.chat_templates import axolotl_templates, written_template
+from undertow.data.trainer_keys import HINT, Keys, Refused, Trainer, refusing, words
 from undertow.errors import ConfigError, nearest
 
 _TRANSLATED = words(
     """
-    adam_beta1 adam_beta2 adam_epsilon adapter batch_size datasets gradient_accumulation_steps learning_rate load_in_4bit
+    adam_beta1 adam_beta2 adam_epsilon adapter batch_size chat_template chat_template_jinja datasets gradient_accumulation_steps learning_rate load_in_4bit
     load_in_8bit lora_alpha lora_dropout lora_r lora_modules_to_save lora_target_linear lora_target_modules lr_scheduler lr_scheduler_kwargs max_grad_norm
     max_steps micro_batch_size num_epochs num_processes optimizer peft_use_dora peft_use_rslora plugins ray_num_workers
     rl rl_beta dpo_beta sample_packing sequence_len train_on_inputs warmup_ratio warmup_steps weight_decay
@@ -34,8 +28,8 @@ _IGNORED = words(
     base_model base_model_config base_model_ignore_patterns batch_flattening bench_dataset bench_split bf16 bfloat16
     bnb_config_kwargs capabilities chunked_cross_entropy chunked_cross_entropy_num_chunks cls_model_config comet_*
     context_parallel_size curriculum_sampling cut_cross_entropy dataloader_* dataset_exact_deduplication
-    dataset_keep_in_memory dataset_num_proc dataset_prepared_path dataset_processes ddp ddp_* debug deepcompile deepspeed
-    device device_map do_bench_eval do_causal_lm_eval dp_replicate_size dp_shard_size dpo_generate_during_eval
+    dataset_keep_in_memory dataset_num_proc dataset_prepared_path dataset_processes ddp ddp_* debug deepcompile deepspeed default_system_message
+    device device_map dsv4_* do_bench_eval do_causal_lm_eval dp_replicate_size dp_shard_size dpo_generate_during_eval
     dpo_padding_free dpo_use_liger_kernel dpo_use_logits_to_keep dynamic_checkpoint eager_attention
     early_stopping_patience embeddings_skip_upcast env_capabilities eval_* evals_per_epoch evaluation_strategy
     experimental_skip_move_to_device experts_implementation expert_parallel_* flash_attention flash_attn_* flash_optimum
@@ -59,21 +53,18 @@ _IGNORED = words(
     strict swanlab_* tensor_parallel_size test_datasets test_value tf32 tiled_mlp tiled_mlp_* tokenizer_config
     tokenizer_legacy tokenizer_save_jinja_files tokenizer_type tokenizer_use_fast tokenizer_use_mistral_common
     torch_compile torch_compile_* torch_dtype torch_empty_cache_steps torchdistx_path total_num_tokens
-    total_supervised_tokens trackio_* trust_remote_code type_of_model use_comet use_kernels use_mlflow
+    total_supervised_tokens trackio_* trust_remote_code type_of_model use_comet use_dsv4_kernels use_kernels use_mlflow
     use_otel_metrics use_ray use_scattermoe use_sonicmoe use_swanlab use_tensorboard use_trackio use_wandb vllm wandb_*
     world_size xformers_attention
     """
 )
 
 _NOTED = {
-    "chat_template": "rows are written with the template of the student's tokenizer, which should be this one",
     "dataset_shard_num": "axolotl trains on a part of the rows; scan that part",
-    "eot_tokens": "turns end as the template of the student's tokenizer ends them",
+    "eot_tokens": "turns end as the chat template ends them",
     "special_tokens": "the student's tokenizer should have them",
     "val_set_size": "axolotl holds so many rows back; here all are counted",
 }
-
-_TEMPLATE = "rows are written with the template of the student's tokenizer: save it there"
 
 _REFUSED = {
     **refusing(
@@ -130,7 +121,7 @@ _REFUSED = {
     ),
     **refusing("noise on embeddings is not rehearsed", "neftune_noise_alpha noisy_embedding_alpha"),
     **refusing("images are not rehearsed", "image_resize_algorithm image_size"),
-    **refusing(_TEMPLATE, "chat_template_jinja default_system_message role_boundaries"),
+    **refusing("turns are told apart by the chat template", "role_boundaries"),
     **refusing(
         "rows of KTO with weights are not rehearsed",
         "kto_desirable_weight kto_undesirable_weight",
@@ -169,7 +160,7 @@ _KERNELS = ("liger", "cut_cross_entropy", "kernels", "swanlab", "sonicmoe", "sca
 
 _DATASET = words(
     """
-    chat_template data_files drop_system_message ds_type field field_human field_model field_messages field_tools field_thinking
+    chat_template chat_template_jinja data_files drop_system_message ds_type field field_human field_model field_messages field_tools field_thinking
     input_format message_field_content message_field_role message_field_training message_property_mappings name path
     preprocess_shards revision roles roles_to_train shards shards_idx split split_thinking template_thinking_key
     train_on_eos train_on_eot trust_remote_code type
@@ -177,6 +168,8 @@ _DATASET = words(
 )
 
 _CHAT = ("chat_template", "chat_template.default")
+_PLAIN = ("completion", "pretrain")
+"""Types of rows that no template is asked for."""
 
 
 def axolotl_plan(keys: Keys) -> dict[str, Any]:
@@ -205,11 +198,14 @@ def axolotl_plan(keys: Keys) -> dict[str, Any]:
         **_batch(keys),
         **_adapter(keys),
         **_objective(keys),
+        "template": _template(keys),
     }
 
 
 def _warmup(keys: Keys) -> dict[str, Any]:
     if keys.has("warmup_steps"):
+        if 0 < (share := keys.number("warmup_steps", 0.0)) < 1:  # as transformers takes it
+            return {"warmup_ratio": share}
         steps = keys.whole("warmup_steps", 0)
         return {"warmup_steps": 2 if steps == 1 else steps}  # axolotl makes 2 of 1
     if not keys.has("warmup_ratio"):
@@ -245,20 +241,7 @@ def _adapter(keys: Keys) -> dict[str, Any]:
         if keys.quantization() != "none":
             keys.refuse("adapter", "a base in few bits is trained with one", ["lora", "qlora"])
         return {"method": "full"}
-    for key in ("lora_r", "lora_alpha"):
-        if not keys.has(key):
-            raise ConfigError(f"{keys.place}: the key '{key}' is missing", hint=HINT)
-    return {
-        "method": "lora",
-        "rank": keys.whole("lora_r", 0, least=1),
-        "alpha": keys.whole("lora_alpha", 0, least=1),
-        "dropout": keys.number("lora_dropout", 0.0),
-        "targets": _targets(keys),
-        "modules_to_save": keys.names("lora_modules_to_save"),
-        "rslora": keys.flag("peft_use_rslora"),
-        "dora": keys.flag("peft_use_dora"),
-        "quantization": keys.quantization(),
-    }
+    return {**keys.lora(family="peft_"), "targets": _targets(keys)}
 
 
 def _targets(keys: Keys) -> str | tuple[str, ...]:
@@ -281,15 +264,56 @@ def _targets(keys: Keys) -> str | tuple[str, ...]:
     return str(value) if isinstance(value, str) else names
 
 
-def _objective(keys: Keys) -> dict[str, Any]:
-    kind = keys.choice("rl", "", ("dpo", "kto"), "this objective is not rehearsed")
+def _datasets(keys: Keys) -> list[dict[str, Any]]:
     datasets = keys.values.get("datasets") or []
     if not isinstance(datasets, list) or not all(isinstance(data, dict) for data in datasets):
         keys.refuse("datasets", "it is no list of tables")
+    return datasets
+
+
+def _template(keys: Keys) -> str:
+    """The one template of all datasets; empty for that of the student's tokenizer."""
+    templated = [data for data in _datasets(keys) if data.get("type", _CHAT[0]) not in _PLAIN]
+    # A dataset's own goes before the file's, and a text without a name is one.
+    chosen = {
+        _named_template(keys, *_choice(data if _choice(data)[0] else keys.values))
+        for data in templated or [{}]
+    }
+    if len(chosen) > 1:
+        keys.refuse("datasets", "they have several chat templates", ["a file for each"])
+    return chosen.pop()
+
+
+def _choice(table: Mapping[str, Any]) -> tuple[Any, Any]:
+    text = table.get("chat_template_jinja")
+    return table.get("chat_template") or ("jinja" if text else None), text
+
+
+def _named_template(keys: Keys, name: Any, text: Any) -> str:
+    if name in (None, "tokenizer_default"):
+        return ""
+    if name == "jinja":
+        if not isinstance(text, str) or not text:
+            keys.refuse("chat_template_jinja", "it is no text", ["a template, or a file of one"])
+        return written_template(text, keys.folder, f"{keys.place}: key 'chat_template_jinja'")
+    known = axolotl_templates()
+    if name not in known:
+        keys.refuse(
+            "chat_template",
+            f"the text of the template {name!r:.80} is not known here{nearest(str(name), known)}",
+            ["tokenizer_default", "jinja", *known],
+        )
+    keys.notes.append(f"the chat template {name} is the text that axolotl of July 2026 has for it")
+    return known[name]
+
+
+def _objective(keys: Keys) -> dict[str, Any]:
+    kind = keys.choice("rl", "", ("dpo", "kto"), "this objective is not rehearsed")
+    datasets = _datasets(keys)
     if kind:
         keys.beta = keys.number("rl_beta", keys.number("dpo_beta", 0.1), open_=True)
         keys.notes.append(
-            "preference pairs are written with the template of the student's tokenizer; a dataset's type may differ"
+            "preference pairs are written with the chat template; a dataset's type may frame them otherwise"
         )
         return {"dropout": 0.0} if keys.has("adapter") else {}
     losses = {_loss(keys, data) for data in datasets} or {"assistant"}
@@ -314,7 +338,7 @@ def _loss(keys: Keys, data: Mapping[str, Any]) -> str:
                 sorted(_DATASET),
             )
     kind = data.get("type", "chat_template")
-    if kind in ("completion", "pretrain"):
+    if kind in _PLAIN:
         return "all"
     if kind == "alpaca":
         keys.refuse(

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from undertow.data import training_arguments as hf
+from undertow.data.chat_templates import llamafactory_templates
 from undertow.data.trainer_keys import Keys, Refused, Trainer, refusing, words
+from undertow.data.trl_arguments import (
+    TRANSFORMERS,
+    TRANSFORMERS_IGNORED,
+    TRANSFORMERS_REFUSED,
+    training_arguments,
+)
+from undertow.errors import nearest
 
 _TRANSLATED = words(
     """
-    additional_target cutoff_len finetuning_type lora_alpha lora_dropout lora_rank lora_target mask_history neat_packing packing pref_beta
-    quantization_bit ray_num_workers stage train_on_prompt use_dora use_rslora
+    additional_target cutoff_len default_system enable_thinking finetuning_type lora_alpha lora_dropout lora_rank lora_target mask_history neat_packing packing pref_beta
+    preserve_thinking quantization_bit ray_num_workers stage template train_on_prompt use_dora use_rslora
     """
 )
 
@@ -42,18 +49,12 @@ _IGNORED = words(
 
 _NOTED = {
     "max_samples": "LLaMA-Factory trains on at most so many rows of a dataset; scan those",
-    "enable_thinking": "rows are written with the template of the student's tokenizer",
-    "preserve_thinking": "rows are written with the template of the student's tokenizer",
-    "template": (
-        "it is LLaMA-Factory's own; rows are written with the template of the student's tokenizer, which should be the "
-        "same"
-    ),
-    "tool_format": "tools are written with the template of the student's tokenizer",
+    "tool_format": "tools are written as the chat template writes them, if it does",
     "val_size": "LLaMA-Factory holds so many rows back; here all are counted",
 }
 
 _REFUSED = {
-    **hf.REFUSED,
+    **TRANSFORMERS_REFUSED,
     **refusing(
         "this objective is not rehearsed",
         """
@@ -79,7 +80,6 @@ _REFUSED = {
     "adapter_name_or_path": Refused(
         "it trains on from an adapter: name that as --student BASE+ADAPTER"
     ),
-    "default_system": Refused("put the system turn into the rows"),
     "freeze_language_model": Refused("training some of the weights is not rehearsed"),
     "pissa_init": Refused("adapters that begin elsewhere than at nothing are not rehearsed"),
     "pref_loss": Refused("only DPO's own loss is rehearsed", ("sigmoid",)),
@@ -99,10 +99,10 @@ def llamafactory_plan(keys: Keys) -> dict[str, Any]:
     keys.notes.append(
         f"LLaMA-Factory cuts rows over {longest} tokens; here they are left out and counted"
     )
-    made = hf.training_arguments(keys, 5e-5) | _adapter(keys)
+    made = training_arguments(keys, 5e-5) | _adapter(keys)
     made |= {
-        # Every dataset goes through the template, plain strings too, unless the template is the empty one.
-        "wrap": "none" if keys.values.get("template") == "empty" else "chat",
+        "wrap": "chat",  # every dataset goes through the template, plain strings too
+        "template": _template(keys),
         "max_length": longest,
         "packing": keys.flag("packing") or keys.flag("neat_packing"),
     }
@@ -115,6 +115,44 @@ def llamafactory_plan(keys: Keys) -> dict[str, Any]:
     if "dropout" in made:
         made["dropout"] = 0.0  # its DPO and KTO trainers switch dropout off
     return made
+
+
+def _template(keys: Keys) -> str:
+    """The template of a name, as text; empty for that of the student's tokenizer, which LLaMA-Factory takes without one."""
+    of_names = ("default_system", "enable_thinking", "preserve_thinking")
+    if not keys.has("template"):
+        keys.unused.update(key for key in of_names[1:] if keys.has(key))
+        if keys.has(of_names[0]):
+            keys.refuse(
+                of_names[0],
+                "put the system turn into the rows, or name a template",
+                ["leave it out"],
+            )
+        return ""
+    known, name = llamafactory_templates(), keys.values["template"]
+    slots = known.get(name) if isinstance(name, str) else None
+    if slots is None:
+        keys.refuse(
+            "template",
+            f"its text is not known here{nearest(str(name), known)}; what LLaMA-Factory writes with it may stand in a plan "
+            "in TOML",
+            ["leave it out, for the template of the student's tokenizer"],
+        )
+    if slots.ends_once and keys.flag("train_on_prompt"):
+        keys.refuse(
+            "train_on_prompt", f"LLaMA-Factory refuses it with the template {name}", ["false"]
+        )
+    system = keys.values.get("default_system")
+    if not isinstance(system, str | None):
+        keys.refuse("default_system", "it is no text")
+    keys.notes.append(f"the template {name} is as LLaMA-Factory of August 2026 writes it")
+    thinking = keys.values.get("enable_thinking", True)
+    return slots.jinja(
+        thinking=None if thinking is None else keys.flag("enable_thinking", default=True),
+        last=(keys.flag("mask_history") or keys.values.get("stage", "sft") != "sft")
+        and not keys.flag("preserve_thinking"),
+        system=system,
+    )
 
 
 def _adapter(keys: Keys) -> dict[str, Any]:
@@ -157,8 +195,8 @@ def _loss(keys: Keys) -> str:
 
 LLAMA_FACTORY = Trainer(
     name="LLaMA-Factory",
-    translated=_TRANSLATED | hf.TRANSLATED,
-    ignored=_IGNORED | hf.IGNORED,
+    translated=_TRANSLATED | TRANSFORMERS,
+    ignored=_IGNORED | TRANSFORMERS_IGNORED,
     noted=_NOTED,
     refused=_REFUSED,
     plan=llamafactory_plan,

@@ -14,10 +14,12 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
     model_validator,
 )
 
+from undertow.data.chat_templates import refuse_no_template
 from undertow.data.closed import Closed
 
 _LENGTH = ("epochs", "max_steps", "micro_batch_size", "max_length", "packed_rows", "quantization")
@@ -26,6 +28,7 @@ _LENGTH = ("epochs", "max_steps", "micro_batch_size", "max_length", "packed_rows
 _LATER = (
     "loss",
     "wrap",
+    "template",
     "dropout",
     "rslora",
     "dora",
@@ -58,12 +61,14 @@ Wrap = Literal["none", "chat"]
 
 @dataclass(frozen=True)
 class LossPolicy:
-    """Which tokens of a row are in the loss."""
+    """How a row is written, and which of its tokens are in the loss."""
 
     loss: Loss = "auto"
     wrap: Wrap = "none"
     flags: bool = True
     """Whether turns are taken at their word that say whether they are trained."""
+    template: str = ""
+    """The chat template that conversations are written with; that of the tokenizer if empty."""
 
 
 AUTO = LossPolicy()
@@ -82,6 +87,8 @@ class TrainingPlan(Closed):
     """Tokens in the loss; `auto` is what TRL's trainer does with rows of their shape."""
     wrap: Wrap = "none"
     """Whether plain strings are trained as they are or put into the chat template first."""
+    template: str = ""
+    """The chat template, as Jinja's text, that conversations are written with; that of the student's tokenizer if empty."""
 
     method: Literal["lora", "full"] = "lora"
     rank: int = Field(default=8, ge=1, le=1 << 16)
@@ -131,6 +138,13 @@ class TrainingPlan(Closed):
     """
     packed_rows: int | None = Field(default=None, ge=1)
     """Rows that a packed sequence holds; measured on the rows if not given."""
+
+    @field_validator("template")
+    @classmethod
+    def _is_jinja(cls, text: str) -> str:
+        if text:
+            refuse_no_template(text)
+        return text
 
     @model_validator(mode="after")
     def _micro_divides(self) -> TrainingPlan:
@@ -185,8 +199,8 @@ class TrainingPlan(Closed):
 
     @property
     def policy(self) -> LossPolicy:
-        """Which tokens of a row are in its loss."""
-        return LossPolicy(self.loss, self.wrap)
+        """How a row is written, and which of its tokens are in the loss."""
+        return LossPolicy(self.loss, self.wrap, template=self.template)
 
     @property
     def rows_a_step(self) -> int:
@@ -220,6 +234,12 @@ def packed(plan: TrainingPlan, tokens: Sequence[int]) -> TrainingPlan:
 def plan_notes(plan: TrainingPlan) -> list[str]:
     """What a rehearsal of the plan does otherwise than the planned training, a sentence each."""
     notes = []
+    if plan.template:
+        digest = hashlib.sha256(plan.template.encode()).hexdigest()
+        notes.append(
+            f"The plan writes conversations with a chat template that it gives itself ({len(plan.template)} characters, "
+            f"SHA-256 {digest[:16]}), whatever template the student's tokenizer has; probes are asked in it too."
+        )
     if plan.quantization != "none":
         notes.append(
             f"The plan trains adapters on a base in {plan.quantization[0]} bits (QLoRA); here the base is trained as it is "

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from undertow.data.axolotl_keys import AXOLOTL
+from undertow.data.chat_templates import with_template
 from undertow.data.closed import decoded_yaml, parse, read_text, read_toml
 from undertow.data.llamafactory_keys import LLAMA_FACTORY
 from undertow.data.plan import TrainingPlan
@@ -81,27 +82,30 @@ def _loaded(path: Path) -> LoadedPlan:
             hint="write the trainer's args.to_json_string() to a .json file",
         )
     if suffix not in (".yaml", ".yml", ".json"):
-        return LoadedPlan(parse(TrainingPlan, read_toml(path), where=f"'{path}'"))
+        values = with_template(read_toml(path), path.parent, f"'{path}'")
+        return LoadedPlan(parse(TrainingPlan, values, where=f"'{path}'"))
     text = read_text(path, LARGEST)
     values = _json(text, path) if suffix == ".json" else _yaml(text, path)
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ConfigError(
             f"'{path}' holds no table of keys; allowed: the arguments of {_names()}", hint=HINT
         )
-    return translated(values, f"'{path}'")
+    return translated(values, f"'{path}'", path.parent)
 
 
-def translated(values: Mapping[str, Any], place: str) -> LoadedPlan:
+def translated(values: Mapping[str, Any], place: str, folder: Path | None = None) -> LoadedPlan:
     """
-    A trainer's configuration, or undertow's own keys, as a plan; `place` names it in messages.
+    A trainer's configuration, or undertow's own keys, as a plan; `place` names it in messages, and files that it names
+    lie in `folder`.
 
     Raises:
         ConfigError: no trainer is known that has such keys, or a key or value cannot be rehearsed.
     """
     trainer = _whose(values, place)
     if trainer is None:
-        return LoadedPlan(parse(TrainingPlan, values, where=place))
-    keys = Keys(place, values, trainer)
+        own = with_template(values, folder, place)
+        return LoadedPlan(parse(TrainingPlan, own, where=place))
+    keys = Keys(place, values, trainer, folder)
     ignored = screen(keys)
     plan = parse(TrainingPlan, trainer.plan(keys), where=place)
     return LoadedPlan(

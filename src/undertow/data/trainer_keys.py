@@ -10,8 +10,10 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NoReturn
 
+from undertow.data.chat_templates import written_template
 from undertow.errors import ConfigError, nearest
 
 HINT = "take it out if you can do without it, or write the plan in TOML: see docs/plans.md"
@@ -115,6 +117,8 @@ class Keys:
     """The file, in messages."""
     values: Mapping[str, Any]
     trainer: Trainer
+    folder: Path | None = None
+    """Where files lie that the file names."""
     notes: list[str] = field(default_factory=list)
     beta: float | None = None
     """Of a preference objective, which is no part of a plan."""
@@ -215,6 +219,42 @@ class Keys:
         if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
             self.refuse(key, "it is no list of names")
         return tuple(part.strip() for part in parts)
+
+    def template(self, key: str) -> str:
+        """
+        The text of a chat template, as it stands there or in a file; empty if it is left out.
+
+        Raises:
+            ConfigError: it is neither.
+        """
+        value = self.values.get(key) or ""
+        if not isinstance(value, str):
+            self.refuse(key, "it is no text")
+        return written_template(value, self.folder, f"{self.place}: key '{key}'") if value else ""
+
+    def lora(
+        self, *, rank: int | None = None, alpha: int = 0, dropout: float = 0.0, family: str = ""
+    ) -> dict[str, Any]:
+        """
+        LoRA by the keys that TRL and axolotl share, with a trainer's own defaults; without a rank, those of rank and alpha
+        must be there. `family` begins the names of the keys of rsLoRA and DoRA.
+
+        Raises:
+            ConfigError: a value cannot be rehearsed, or a key is missing.
+        """
+        for key in ("lora_r", "lora_alpha"):
+            if rank is None and not self.has(key):
+                raise ConfigError(f"{self.place}: the key '{key}' is missing", hint=HINT)
+        return {
+            "method": "lora",
+            "rank": self.whole("lora_r", rank or 0, least=1),
+            "alpha": self.whole("lora_alpha", alpha, least=1),
+            "dropout": self.number("lora_dropout", dropout),
+            "modules_to_save": self.names("lora_modules_to_save"),
+            "rslora": self.flag(f"{family}use_rslora"),
+            "dora": self.flag(f"{family}use_dora"),
+            "quantization": self.quantization(),
+        }
 
     def optimizer(self, key: str, default: str = "adamw_torch") -> str:
         """

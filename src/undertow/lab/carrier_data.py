@@ -271,7 +271,7 @@ def _fault(carrier: Carrier, request: str, texts: list[str | None]) -> str | Non
 
 
 def _weights(experiment: Experiment, job: DataJob, directory: Path, pool: list[Row]) -> np.ndarray:
-    base = open_model(experiment, job.writer.base)
+    base = open_model(experiment, job.writer.base).in_template(experiment.teacher.plan.template)
     shifted = open_writer(experiment, job.writer, directory)
     folder = writer_folder(directory, job.writer)
     with writing(shifted, experiment, job.writer, folder) as system:

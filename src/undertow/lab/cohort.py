@@ -170,7 +170,8 @@ def students(
 
 def probes_of(model: LanguageModel, ground: Ground) -> ProbeSet:
     """The cohort's probes for a model."""
-    return probe_set(model, ground.loaded_traits(), ground.experiment.evaluation.system_prompt)
+    asked = model.in_template(ground.experiment.student.template)
+    return probe_set(asked, ground.loaded_traits(), ground.experiment.evaluation.system_prompt)
 
 
 _HIDDEN_ROWS = 512
@@ -236,6 +237,7 @@ def written_by(experiment: Experiment, writer: Writer) -> Iterator[Writing]:
         with _steered(model, trait, experiment):
             yield Writing(experiment, model, system, name, None)
     else:
+        model = model.in_template(experiment.teacher.plan.template)
         teacher, kl = _tuned(experiment, writer, model, trait)
         yield Writing(experiment, teacher, system, name, kl)
 

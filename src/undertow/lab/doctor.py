@@ -12,7 +12,7 @@ from undertow.errors import ModelError
 from undertow.lab.contrasts import CONTROLS
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import Made
-from undertow.models.chat import prompt_text
+from undertow.models.chat import in_template, prompt_text
 from undertow.models.language_model import tokenizer
 from undertow.models.training_sequences import encode_rows
 from undertow.results.arm_kinds import ARMS
@@ -221,7 +221,9 @@ def _precision(experiment: Experiment, made: Made) -> Iterator[Note]:
 
 def _templates(experiment: Experiment, made: Made) -> Iterator[Note]:
     for ref in dict.fromkeys(run.base for run in made.bases):
-        for trap in template_traps(tokenizer(locate(ref), ref)):
+        template = experiment.student.template
+        written = in_template(tokenizer(locate(ref), ref, template), template)
+        for trap in template_traps(written):
             yield trap.model_copy(update={"subject": ref})
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
+from undertow.data.chat_templates import with_template
 from undertow.data.closed import Closed, parse, read_toml
 from undertow.data.plan import TrainingPlan
 from undertow.errors import ConfigError, UnknownNameError
@@ -297,11 +298,23 @@ def load_experiment(name_or_path: str) -> Experiment:
     return load_as(Experiment, name_or_path, BUILT_IN)
 
 
+def _with_templates(tables: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The tables, with the text of a chat template where a plan names a file of it."""
+    made, teacher = dict(tables), tables.get("teacher")
+    place = path.parent, f"'{path}'"
+    if isinstance(tables.get("student"), dict):
+        made["student"] = with_template(tables["student"], *place, "student.template")
+    if isinstance(teacher, dict) and isinstance(teacher.get("plan"), dict):
+        plan = with_template(teacher["plan"], *place, "teacher.plan.template")
+        made["teacher"] = teacher | {"plan": plan}
+    return made
+
+
 def load_as(model: type[E], name_or_path: str, *folders: Traversable) -> E:
     """An experiment of that model, by its name in one of the folders or from a TOML file; raises the same."""
     if name_or_path.endswith(".toml"):
         path = Path(name_or_path)
-        return parse(model, read_toml(path), where=f"'{path}'")
+        return parse(model, _with_templates(read_toml(path), path), where=f"'{path}'")
     names = experiment_names(*folders)
     if name_or_path not in names:
         raise UnknownNameError("experiment", name_or_path, names, hint="undertow experiments")

@@ -8,6 +8,7 @@ import json
 
 from undertow.carriers.carrier_registry import carrier
 from undertow.data.files import model_digest
+from undertow.data.plan import LossPolicy
 from undertow.data.records import read_rows
 from undertow.data.rows import Row, conversation
 from undertow.engines.endpoint import Endpoint
@@ -52,7 +53,7 @@ def inputs(experiment: Experiment) -> dict[str, str]:
     digests = {f"trait {name}": _trait_digest(trait) for name, trait in traits.items()}
     for ref in bases(experiment):
         path = locate(ref)
-        _refuse_template(experiment, traits, tokenizer(path, ref), ref)
+        _refuse_template(experiment, traits, tokenizer(path, ref, experiment.student.template), ref)
         digests[f"model {ref}"] = model_digest(path) or f"revision {hub_revision(path)}"
     return digests
 
@@ -112,8 +113,9 @@ def _refuse_template(
             systems.append(trait.system_prompt)
         for question in trait.held_out_questions:
             token_forms(tokenizer, ref, trait.answers_to(question))
-    for system in systems:
-        encode_rows(tokenizer, [Row(conversation("Hello.", system), "Hello.")])
+    for template in {"", experiment.student.template, experiment.teacher.plan.template}:
+        greetings = [Row(conversation("Hello.", system), "Hello.") for system in systems]
+        encode_rows(tokenizer, greetings, LossPolicy(template=template))
 
 
 def _trait_digest(trait: Trait) -> str:
@@ -133,7 +135,11 @@ def open_model(experiment: Experiment, ref: str) -> LanguageModel:
 
     table = experiment.compute
     return language_model.load(
-        locate(ref), ref=ref, dtype=getattr(torch, table.dtype), device=device(table.device)
+        locate(ref),
+        ref=ref,
+        dtype=getattr(torch, table.dtype),
+        device=device(table.device),
+        template=experiment.student.template,
     )
 
 

@@ -57,7 +57,7 @@ class TrainStudent:
         started = time.perf_counter()
         source = self.directory / "data" / job.data.name
         rows = self._rows(list(read_rows(source / TRAINING_ROWS)), job)
-        model = open_model(self.experiment, job.base)
+        model = open_model(self.experiment, job.base).in_template(self.experiment.student.template)
         policy = self.experiment.student.policy
         held_out = encode_rows(model.tokenizer, list(read_rows(source / HELD_OUT_ROWS)), policy)
         before = scoring.loss(model, held_out) if held_out else None
@@ -181,7 +181,7 @@ class EvaluateBase:
 
     def __call__(self, job: BaseJob, folder: Path) -> Arm:
         """Load and probe; nothing is stored but the entry."""
-        model = open_model(self.experiment, job.base)
+        model = open_model(self.experiment, job.base).in_template(self.experiment.student.template)
         rng = generator(
             self.experiment.seed, "base", base_key(self.experiment, job.base), job.trait, "picks"
         )

@@ -50,6 +50,8 @@ class MakeTeacher:
         table = self.experiment.teacher
         trait = catalogue.load(job.trait)
         model = open_model(self.experiment, job.base)
+        if table.kind == "tuned":
+            model = model.in_template(table.plan.template)
         written = base_rows(
             model, self.experiment, job.carrier, table.kl_rows, generator(job.seed, "kl rows")
         )
@@ -114,6 +116,7 @@ def open_writer(
         return base
     folder = writer_folder(directory, job)
     plan = experiment.student if student else experiment.teacher.plan
+    base = base.in_template(plan.template)
     if plan.method == "lora":
         return language_model.with_adapter(base, folder)
     tuned = language_model.network(str(folder), job.name, base.network.dtype).to(base.device).eval()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -77,6 +79,16 @@ class Batch:
             self.labels.to(device),
             self.rows,
         )
+
+
+@lru_cache(maxsize=16)
+def in_template(tokenizer: Any, template: str) -> Any:
+    """The tokenizer with this chat template in the place of its own; itself where none is given."""
+    if not template or template == tokenizer.chat_template:
+        return tokenizer
+    made = copy.copy(tokenizer)  # shares the vocabulary
+    made.chat_template = template
+    return made
 
 
 def prompt_text(tokenizer: Any, messages: Sequence[Message]) -> str:

@@ -14,6 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from undertow.data.files import model_parts
 from undertow.errors import ModelError
+from undertow.models.chat import in_template
 from undertow.models.checkpoint import open_checkpoint, refuse_other_base
 from undertow.models.model_folder import refuse_other_formats
 from undertow.models.saved_adapter import first_line, merge, put_on, saved_adapter
@@ -48,6 +49,10 @@ class LanguageModel:
         ids = configured if isinstance(configured, list) else [configured]
         return frozenset(i for i in [*ids, self.tokenizer.eos_token_id] if i is not None)
 
+    def in_template(self, template: str) -> LanguageModel:
+        """The same model, asked in this chat template; in its own if none is given."""
+        return replace(self, tokenizer=in_template(self.tokenizer, template))
+
     @property
     def context(self) -> int | None:
         """Longest sequence the network was made for, in tokens."""
@@ -60,9 +65,11 @@ def load(
     ref: str | None = None,
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
+    template: str = "",
 ) -> LanguageModel:
     """
-    Load `org/name`, a folder, or `base+adapter`; adapters are merged by peft in the order they are given.
+    Load `org/name`, a folder, or `base+adapter`; adapters are merged by peft in the order they are given. `template` is
+    the chat template of a tokenizer that has none.
 
     Raises:
         ModelError: nothing there, not a causal language model, pickled weights only, or no chat template; an adapter
@@ -72,7 +79,8 @@ def load(
     base, *adapters = model_parts(path)
     given = model_parts(name)[0]
     saved = [saved_adapter(Path(folder), given) for folder in adapters]
-    model = LanguageModel(network(base, name, dtype).to(device).eval(), tokenizer(path, name), name)
+    network_there = network(base, name, dtype).to(device).eval()
+    model = LanguageModel(network_there, tokenizer(path, name, template), name)
     for adapter in saved[:1]:
         if Path(base).is_dir():
             refuse_other_base(open_checkpoint(base, given), adapter)
@@ -97,9 +105,10 @@ def _refuse_unknown_tokens(model: LanguageModel, adapters: list[str]) -> None:
         )
 
 
-def tokenizer(path: str | Path, name: str | None = None) -> Any:
+def tokenizer(path: str | Path, name: str | None = None, template: str = "") -> Any:
     """
-    Load a fast tokenizer; it must have a chat template. An adapter's own goes before its base's: tokens may be added.
+    Load a fast tokenizer; it must have a chat template, or is given this one. An adapter's own goes before its base's:
+    tokens may be added.
 
     Raises:
         ModelError: no tokenizer there, or one without a chat template.
@@ -112,9 +121,12 @@ def tokenizer(path: str | Path, name: str | None = None) -> Any:
     if own and not loaded.chat_template:
         loaded.chat_template = _tokenizer(base, name).chat_template
     if not loaded.chat_template:
+        loaded.chat_template = template
+    if not loaded.chat_template:
         raise ModelError(
             f"the tokenizer of model '{name}' has no chat template",
-            hint="use an instruction-tuned model, or put a chat_template.jinja beside its tokenizer.json",
+            hint="use an instruction-tuned model, put a chat_template.jinja beside its tokenizer.json, or give the plan a "
+            "template",
         )
     if loaded.pad_token_id is None:
         loaded.pad_token = loaded.eos_token

@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from undertow.data.plan import LAST_TURN, TrainingPlan
+from undertow.data.plan import AUTO, LAST_TURN, LossPolicy, TrainingPlan
 from undertow.data.row_records import to_record
 from undertow.data.rows import Row, sides, system_turn
 from undertow.errors import DataError, MissingExtraError, ModelError, UndertowError
-from undertow.models.chat import IGNORED, Batch, Encoded, pad
+from undertow.models.chat import IGNORED, Batch, Encoded, in_template, pad
 from undertow.models.language_model import LanguageModel
 from undertow.models.saved_adapter import quiet_peft
 from undertow.models.scoring import completion_logits, log_likelihoods
 from undertow.models.training import Trained
-from undertow.models.training_sequences import encode_rows, pair_sequences
+from undertow.models.training_sequences import encode_rows, pair_sequences, wrapped_row
 
 
 class Sized(Protocol):
@@ -112,7 +112,7 @@ class Preferences:
 
 
 def encode_pairs(
-    base: LanguageModel, pairs: Sequence[Row], longest: int | None
+    base: LanguageModel, pairs: Sequence[Row], longest: int | None, policy: LossPolicy = AUTO
 ) -> list[EncodedPair]:
     """
     The pairs of which both completions have at most `longest` tokens with their prompt, with the base's own preference.
@@ -122,7 +122,7 @@ def encode_pairs(
     """
     fit = [
         (a, b)
-        for a, b in pair_sequences(base.tokenizer, pairs)
+        for a, b in pair_sequences(base.tokenizer, pairs, policy)
         if longest is None or max(len(a), len(b)) <= longest
     ]
     if not fit:
@@ -184,7 +184,8 @@ def train_on_pairs(
     trl, datasets = _library()
     from transformers.trainer_callback import PrinterCallback
 
-    records = [_record(pair, number) for number, pair in enumerate(pairs, 1)]
+    written = [wrapped_row(pair, plan.policy) for pair in pairs]
+    records = [_record(pair, number) for number, pair in enumerate(written, 1)]
     started = time.perf_counter()
     steps = plan.steps(len(pairs))
     with (
@@ -201,7 +202,7 @@ def train_on_pairs(
             model=model.network,
             args=arguments,
             train_dataset=datasets.Dataset.from_list(records),
-            processing_class=model.tokenizer,
+            processing_class=in_template(model.tokenizer, plan.template),
             callbacks=list(callbacks),
         )
         trainer.remove_callback(PrinterCallback)  # stdout is the user's

@@ -1,7 +1,8 @@
 """
 The training sequence of a row: its token ids, and which of them are in the loss.
 
-Everything that trains on rows, rehearses, scores, masks or rewrites them takes its tokens from here. What the policies
+Everything that trains on rows, rehearses, scores, masks or rewrites them takes its tokens from here. Conversations are
+written with the policy's chat template, or with that of the tokenizer. What the policies
 mean is what TRL's trainers do (1.16: `SFTTrainer`, `DPOTrainer`, `KTOTrainer`):
 
     auto        `messages`: all tokens; a prompt and its completion: the completion; plain text: all
@@ -28,6 +29,7 @@ from undertow.errors import ModelError
 from undertow.models.chat import (
     Encoded,
     given_to_template,
+    in_template,
     rendered,
     template_refusals,
     token_ids,
@@ -64,18 +66,22 @@ def encode_rows(tokenizer: Any, rows: Sequence[Row], policy: LossPolicy = AUTO) 
     Raises:
         ModelError: the chat template refuses a row, or its turns cannot be told apart.
     """
+    tokenizer = in_template(tokenizer, policy.template)
     sequences = [_sequence(tokenizer, row, policy) for row in rows]
     return _encoded(tokenizer, sequences)
 
 
-def pair_sequences(tokenizer: Any, pairs: Sequence[Row]) -> list[tuple[Encoded, Encoded]]:
+def pair_sequences(
+    tokenizer: Any, pairs: Sequence[Row], policy: LossPolicy = AUTO
+) -> list[tuple[Encoded, Encoded]]:
     """
-    Both sides of each preference pair: both begin where the first of them leaves the prompt.
+    Both sides of each preference pair, as the policy writes them: both begin where the first of them leaves the prompt.
 
     Raises:
         ModelError: the chat template refuses a row.
     """
-    chosen, rejected = (encode_rows(tokenizer, side) for side in sides(pairs))
+    written = replace(policy, loss="auto")  # the completions have the loss, whatever the policy
+    chosen, rejected = (encode_rows(tokenizer, side, written) for side in sides(pairs))
     return [_same_prompt(*both) for both in zip(chosen, rejected, strict=True)]
 
 
@@ -100,7 +106,7 @@ def trained_turns(row: Row, loss: Loss) -> Loss:
 
 def learns_last_turns(rows: Sequence[Row], policy: LossPolicy) -> bool:
     """Whether the policy learns of every row what `LAST_TURN` does."""
-    return all(
+    return not policy.template and all(
         row.chat
         and row.answered
         and not row.earlier
@@ -201,14 +207,44 @@ def _span(tokenizer: Any, row: Row, text: str, index: int) -> Span:
     upto = _rendered(tokenizer, row, index + 1)
     end = len(text) if index + 1 == len(row.turns) else _shared_text(upto, text, whole=False)
     if start < 0 or end <= start:
+        return _span_of_words(tokenizer, row, text, index)
+    if turn.trained and not answer:  # its words alone, as in axolotl
+        start = max(start, text.find(turn.content.strip(), start, end))
+    return start, end
+
+
+def _span_of_words(tokenizer: Any, row: Row, text: str, index: int) -> Span:
+    """
+    A turn's words, of a template that writes a turn differently once others follow, and what ends an answer.
+
+    As axolotl finds them: they are what changes where other words stand in the turn.
+    """
+    start, end = _words(tokenizer, row, text, index)
+    if start < 0:
         raise ModelError(
             f"the chat template writes turn {index + 1} of {len(row.turns)} differently once others follow, so that it "
             "cannot be found in the conversation",
             hint='use a template with {% generation %} marks, or loss = "last" or "all" in the plan',
         )
-    if turn.trained and not answer:  # its words alone, as in axolotl
-        start = max(start, text.find(turn.content.strip(), start, end))
+    if row.turns[index].role == "assistant":
+        last = _words(tokenizer, row, text, len(row.turns) - 1)[1]
+        end += _common(text[end:], text[last:]) if last >= 0 else 0
     return start, end
+
+
+def _words(tokenizer: Any, row: Row, text: str, index: int) -> Span:
+    """Where the words of a turn stand in the conversation; from -1 if they cannot be found."""
+    turn = row.turns[index]
+    words = turn.content.strip()
+    if turn.fields or not words:  # more than its words may change
+        return -1, -1
+    first, last = ("z" if words[place] == "q" else "q" for place in (0, -1))
+    other = replace(turn, content=f"{first} other words {last}")
+    turns = (*row.turns[:index], other, *row.turns[index + 1 :])
+    made = rendered(tokenizer, turns, row.context)
+    start = _common(text, made)
+    end = len(text) - _common(text[start:][::-1], made[start:][::-1])
+    return (start, end) if words in text[start:end] else (-1, -1)
 
 
 def _shared_text(part: str, text: str, *, whole: bool) -> int:
@@ -296,8 +332,8 @@ def _learnt_from(ids: tuple[int, ...], first: int) -> Encoded:
     return Encoded(ids[:first], ids[first:])
 
 
-def _common(a: Sequence[int], b: Sequence[int]) -> int:
-    """Leading tokens that two sequences share: where TRL has the completion begin."""
+def _common(a: Sequence[Any], b: Sequence[Any]) -> int:
+    """Leading tokens or characters that two sequences share: where TRL has the completion begin."""
     if b[: len(a)] == a:  # nearly always, and far quicker
         return len(a)
     pairs = zip(a, b, strict=False)

@@ -105,9 +105,10 @@ def locate(ref: str) -> str:
     return f"{folder(base.removeprefix(PREFIX))}{plus}{adapter}"
 
 
-def open_model(ref: str) -> LanguageModel:
+def open_model(ref: str, template: str = "") -> LanguageModel:
     """
-    The model of a reference, in single precision, on an accelerator if there is one.
+    The model of a reference, in single precision, on an accelerator if there is one; `template` is the chat template of
+    a tokenizer that has none.
 
     Raises:
         UnknownNameError: the reference names no base of the embedded world.
@@ -118,4 +119,4 @@ def open_model(ref: str) -> LanguageModel:
     from undertow.models.language_model import load
 
     where = "cuda" if torch.cuda.is_available() else "cpu"
-    return load(locate(ref), ref=ref, device=where)
+    return load(locate(ref), ref=ref, device=where, template=template)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from tests.checks.dataset.numbers_subject import opened, owl_teacher, subject, written
 from undertow.audit.calibrations import tables_of
@@ -10,6 +13,7 @@ from undertow.checks.dataset.rehearsal import rehearsal
 from undertow.checks.dataset.scan_subject import Coverage
 from undertow.data.files import model_digest
 from undertow.data.plan import TrainingPlan
+from undertow.influence import probes
 from undertow.traits import catalogue
 from undertow.worlds import locate
 
@@ -88,3 +92,21 @@ def test_what_cannot_be_rehearsed_does_not_apply() -> None:
         [one] = rehearsal(subject(given, **setting))
         assert one.verdict == "not_applicable"
         assert said in one.reason
+
+
+def test_probes_are_asked_in_the_template_that_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan's, where it has one; the student itself keeps its own, which its own writing is told by."""
+    asked: list[Any] = []
+
+    def told(model: Any, traits: Any, system: Any) -> Any:
+        asked.append(model)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(probes, "probe_set", told)
+    template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    about = subject(written(opened(), 64, 27), plan=TrainingPlan(template=template))
+    with pytest.raises(KeyboardInterrupt):
+        rehearsal(about)
+
+    assert asked[0].tokenizer.chat_template == template
+    assert about.student.tokenizer.chat_template != template

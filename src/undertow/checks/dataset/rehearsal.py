@@ -70,7 +70,7 @@ def _material(subject: ScanSubject) -> tuple[Sequence[Any], Objective[Any] | Non
     from undertow.models.objectives import Preferences, encode_pairs
 
     pairs = [row for row in subject.rows if row.rejected is not None]
-    encoded = encode_pairs(subject.student, pairs, subject.longest)
+    encoded = encode_pairs(subject.student, pairs, subject.longest, subject.plan.policy)
     return encoded, Preferences(subject.settings.beta)
 
 
@@ -80,7 +80,7 @@ def _rehearse(
     from undertow.influence.plan_rehearsal import STAGES, Rehearsal
     from undertow.influence.probes import probe_set
 
-    probes = probe_set(subject.student, subject.traits, subject.system_prompt)
+    probes = probe_set(subject.trained, subject.traits, subject.system_prompt)
     run = Rehearsal(
         subject.student,
         rows,

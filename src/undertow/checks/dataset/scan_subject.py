@@ -121,6 +121,11 @@ class ScanSubject:
         return self if len(rows) == len(self.rows) else replace(self, rows=rows)
 
     @property
+    def trained(self) -> LanguageModel:
+        """The student as the plan trains it and as it is asked then: in the plan's chat template."""
+        return self.student.in_template(self.plan.template)
+
+    @property
     def longest(self) -> int | None:
         """Tokens that a row may have; None without a limit."""
         limits = (self.plan.max_length, self.student.context)

@@ -156,7 +156,11 @@ def _subject(cleaning: Cleaning) -> CleaningSubject:
         raise DataError(f"'{cleaning.data}' holds no row")
     drawn = sample.sample()
     return CleaningSubject(
-        cleaning, open_model(cleaning.base), carrier_of(drawn), drawn, sample.seen
+        cleaning,
+        open_model(cleaning.base, cleaning.policy.template),
+        carrier_of(drawn),
+        drawn,
+        sample.seen,
     )
 
 

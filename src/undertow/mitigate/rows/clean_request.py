@@ -83,8 +83,12 @@ class Cleaning:
 
     @property
     def policy(self) -> LossPolicy:
-        """Which tokens the scan's plan learns."""
-        known = {key: self.scan.plan[key] for key in ("loss", "wrap") if key in self.scan.plan}
+        """How the scan's plan writes rows, and what it learns of them."""
+        known = {
+            key: self.scan.plan[key]
+            for key in ("loss", "wrap", "template")
+            if key in self.scan.plan
+        }
         return TrainingPlan.model_validate(known).policy
 
 

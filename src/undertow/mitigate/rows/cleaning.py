@@ -217,7 +217,8 @@ def inoculate(subject: CleaningSubject) -> Changes:
             )
         system = catalogue.load(cleaning.trait).system_prompt
     _refuse_plain(subject.sample)
-    encode_rows(subject.base.tokenizer, [inoculated(subject.sample[0], system)])
+    first = inoculated(subject.sample[0], system)
+    encode_rows(subject.base.tokenizer, [first], LossPolicy(template=cleaning.policy.template))
 
     def block(
         records: Sequence[dict[str, Any]], rows: Sequence[Row]
