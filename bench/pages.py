@@ -133,6 +133,7 @@ TABLES = {
     "evidence": power.evidence_table,
     "mitigation": mitigation.table,
     "experiments": experiments.table,
+    "multiplicity": experiments.multiplicity,
 }
 """By the name of their marks."""
 

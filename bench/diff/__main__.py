@@ -20,7 +20,8 @@ from pydantic import TypeAdapter
 from bench.diff import level
 from bench.figures import BENCH, Figure, at_least, at_most, write
 from bench.power.design import PLAN, STUDENT, ground
-from undertow.audit.open_search import Looked, open_search
+from undertow.audit.open_search import Looked, outlying
+from undertow.checks.tuned.diff_behaviour import MOST_BORROWED
 from undertow.checks.tuned.diff_subject import ModelReading, Reader
 from undertow.data.closed import Stored
 from undertow.data.seeds import derive, generator
@@ -184,7 +185,7 @@ class _Judged:
     ) -> None:
         self.student = student
         own = np.array([student.margins])
-        test = moderated_t(own, benign)
+        test = moderated_t(own, benign, most_borrowed=MOST_BORROWED)
         corrected = holm(test.p)
         self.detected = bool(corrected.min() <= ALARMS)
         self.named = traits[int(np.argmax(test.t))]
@@ -194,8 +195,7 @@ class _Judged:
         varies = np.ptp(np.concatenate(tokens), axis=0) > 0
         names = tuple(str(i) for i in np.flatnonzero(varies))
         looked = [Looked("token", names, tokens[0][:, varies], tokens[1][:, varies])]
-        found = open_search(looked, "s", np.random.default_rng(SEED), level=1 - ALARMS)
-        self.tokens = bool(found)
+        self.tokens = bool(outlying(looked, "s"))
 
 
 def _alarms(judged: Sequence[_Judged]) -> list[Figure]:
@@ -223,7 +223,7 @@ def _alarms(judged: Sequence[_Judged]) -> list[Figure]:
         _share(
             "diff: students of clean rows in which a token is named",
             [one.tokens for one in clean],
-            f"claimed: at most {ALARMS:.0%}",
+            "claimed: at most 5%, as 20 controls have no p by rank below 1/21",
         ),
     ]
 

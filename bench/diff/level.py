@@ -57,6 +57,8 @@ SHARED = BENCH / "diff" / "shared-files.parquet"
 SEED = 83_001
 FILES, EACH, ROWS = 8, 8, 8_192
 CONTROLS = (8, 19, 39)
+SHIPPED = 59
+"""Controls that ship, each of a dataset of its own."""
 DRAWS = 40
 """Sets of controls that each student is held against."""
 ALPHA = 0.05
@@ -198,7 +200,7 @@ def figures(scene: Scene) -> list[Figure]:
         _figure(f"{as_before}: activations detect at p <= 1/11", before, "shift", None),
     ]
     ships = list(_shipped(scene, pool))
-    attainable = _attainable(99)
+    attainable = _attainable(SHIPPED)
     return [
         *made,
         _figure("the controls that ship: a trait's interval excludes 0", ships, "trait", ALPHA),

@@ -12,8 +12,8 @@ TUNING = 70_001
 UNTREATED = {"plain", "nothing"}
 
 
-def test_every_arm_is_explained_and_every_recommendation_is_an_arm() -> None:
-    """README says what each arm needs; what it recommends was tried at full dose."""
+def test_every_arm_is_explained_and_every_situation_names_arms() -> None:
+    """The page of figures says what each arm needs; what it lists by situation was tried at full dose."""
     planned = tasks()
     arms = {arm for task in planned for arm in arms_of(task)}
     tried: dict[str, set[str]] = {}
@@ -21,8 +21,8 @@ def test_every_arm_is_explained_and_every_recommendation_is_an_arm() -> None:
         tried.setdefault(f"{task.kind} {task.dose:.0%}", set()).update(arms_of(task))
 
     assert arms - UNTREATED == set(NEEDS)
-    for _, dataset, recommended in SITUATIONS:
-        assert set(recommended) <= tried[dataset]
+    for _, dataset, listed in SITUATIONS:
+        assert set(listed) <= tried[dataset]
 
 
 def test_every_dataset_has_its_untreated_arm_and_its_replicates() -> None:

@@ -150,7 +150,7 @@ def _sections(
     for one in sample_columns(document):
         yield SampleList(one.title, one.completions, only=MARKDOWN)
     if document.comparisons:
-        about = "The unit is the run: a teacher, its data and its student, each with its own seed."
+        about = run_tables.about_comparisons(document.comparisons)
         blocks = tuple(_comparisons(document))
         yield Section("comparisons", "Comparisons", blocks, about=about, nav="Comparisons")
     yield from (_matrix_section(matrix) for matrix in document.matrices)
@@ -229,6 +229,7 @@ def _comparisons(document: RunDocument) -> Iterator[Block]:
         notes=tuple((one.claim, Remark(one.test)) for one in document.comparisons),
         only=HTML,
     )
+    yield Text(run_tables.about_comparisons(document.comparisons), only=MARKDOWN)
     yield run_tables.comparisons_table(document.comparisons).shown(only=MARKDOWN)
 
 
@@ -339,6 +340,7 @@ def _brief(document: RunDocument, figure: Lanes | None) -> Iterator[Block]:
 def _brief_measured(document: RunDocument) -> Iterator[Block]:
     if document.comparisons:
         yield Heading("Comparisons")
+        yield Text(run_tables.about_comparisons(document.comparisons), "about", indent=2)
     for comparison in document.comparisons:
         yield from _brief_comparison(comparison)
     for matrix in document.matrices:

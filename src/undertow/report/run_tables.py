@@ -56,6 +56,24 @@ def detectable(comparison: Comparison) -> str:
     return difference(comparison.detectable, comparison.unit, signed=False)
 
 
+_EXCHANGEABLE = (
+    "The permutation test takes the runs of two arms for exchangeable: it is exact where the arms do not differ at all, and "
+    "4 runs against 4 that differ in spread alone, by 2 or 4 times, give p = .029 in 3.7 or 6 % of cases."
+)
+
+
+def about_comparisons(comparisons: Sequence[Comparison]) -> str:
+    """What the unit is, what the tests take for granted, and that each stands by itself."""
+    said = ["The unit is the run: a teacher, its data and its student, each with its own seed."]
+    if any(" v " in comparison.n for comparison in comparisons):
+        said.append(_EXCHANGEABLE)
+    if len(comparisons) > 1:
+        said.append(
+            f"No p and no interval is corrected for the number of comparisons ({len(comparisons)})."
+        )
+    return " ".join(said)
+
+
 def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
     """The comparisons; the claim in words comes last."""
     return table_of(
