@@ -64,14 +64,16 @@ _EXCHANGEABLE = (
 
 def about_comparisons(comparisons: Sequence[Comparison]) -> str:
     """What the unit is, what the tests take for granted, and that each stands by itself."""
-    said = ["The unit is the run: a teacher, its data and its student, each with its own seed."]
+    sentences = [
+        "The unit is the run: a teacher, its data and its student, each with its own seed."
+    ]
     if any(" v " in comparison.n for comparison in comparisons):
-        said.append(_EXCHANGEABLE)
+        sentences.append(_EXCHANGEABLE)
     if len(comparisons) > 1:
-        said.append(
+        sentences.append(
             f"No p and no interval is corrected for the number of comparisons ({len(comparisons)})."
         )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
