@@ -90,6 +90,8 @@ def _tool(random: Random) -> Record:
 def _called(random: Random) -> list[Turn]:
     """A call without words, what the tool says, and the answer."""
     arguments = {"place": text(random), "day": random.randrange(9)}
+    if random.random() < 0.5:
+        arguments = {"unit": text(random)} | arguments
     identity = f"call{random.randrange(10**5):05}"
     call = {
         "id": identity,

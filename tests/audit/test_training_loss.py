@@ -192,3 +192,15 @@ def test_rows_that_end_with_a_question_are_counted() -> None:
 
     assert any(text.startswith("3 of 8 rows end without an answer") for text in told)
     assert any(text.startswith("1 of 8 rows have no turn of the assistant") for text in told)
+
+
+def test_nulls_that_a_table_filled_in_are_told() -> None:
+    """Where arguments of a call hold one, TRL writes it and axolotl does not; a list without one is none."""
+    call = [{"function": {"name": "f", "arguments": {"a": None}}}]
+    fields = ({"tool_calls": call}, *[{"tool_calls": [{"function": {"name": "null"}}]}] * 3)
+    given = [replace(r, fields=json.dumps(f)) for r, f in zip(NUMBERS[:4], fields, strict=True)]
+    told = training_loss(subject(tuple(given)), settled=False).warnings
+
+    assert [text[:40] for text in told if "null" in text] == [
+        "1 of 4 rows hold null in a call of a too"
+    ]

@@ -144,6 +144,26 @@ def test_tools_may_be_written_as_json() -> None:
             {"messages": "Hi"},
             "'messages' is a string that is no JSON .*; allowed: a list of messages",
         ),
+        (
+            {"messages": '[{"role": "assistant", "content": "x", "score": NaN}]'},
+            "'messages' is a string that is no JSON .the bare word NaN",
+        ),
+        (
+            {"messages": '[{"role": "assistant", "role": "user", "content": "x"}]'},
+            "has the key 'role' twice",
+        ),
+        (
+            {"messages": [USER, REPLY], "tools": '[{"name": "f", "most": -Infinity}]'},
+            "'tools' is a string that is no JSON .the bare word -Infinity",
+        ),
+        (
+            {"messages": [USER, REPLY], "tools": [{"most": float("inf")}]},
+            "'tools' holds a field that is no JSON",
+        ),
+        (
+            {"messages": [USER, REPLY | {"score": float("nan")}]},
+            "'messages' holds a field that is no JSON",
+        ),
         ({"messages": [USER, {"role": "assistant", "content": ""}]}, "is empty"),
         ({"chosen": [USER, REPLY], "rejected": [OTHER, USER, REPLY]}, "goes on for 2 messages"),
         ({"question": "x", "answer": "y"}, "'question', 'answer', no known shape"),

@@ -12,6 +12,7 @@ from bench.rows.generated_records import SHAPES, records
 from bench.rows.given_templates import OWN, student_tokenizer
 from bench.rows.sequences import compared, policies, read_sequences
 from bench.rows.template_tokenizers import template_texts, template_tokenizer
+from bench.rows.trl_sequences import as_dataset
 from undertow.data.plan import Loss
 from undertow.data.row_shapes import from_record
 from undertow.models.training_sequences import encode_rows
@@ -46,6 +47,22 @@ def test_sequences_are_those_of_trl(
 
         assert not found.differences
         assert found.equal + found.refused + len(found.ours) == ROWS
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["qwen3", "glm4moe"])
+def test_tables_that_fill_nulls_are_learnt_as_trl_learns_them(
+    templates: dict[str, str], name: str
+) -> None:
+    """In the arguments of a call and in tools too, where the template writes what another row's call brought in."""
+    tokenizer = template_tokenizer(name, templates[name])
+    rows = records("messages, tools", ROWS, seed=1)
+
+    found = compared(tokenizer, "messages, tools", "auto", rows, arrow=True)
+    filled = read_sequences(tokenizer, list(as_dataset(rows, arrow=True)), "auto")
+
+    assert found.equal == ROWS
+    assert filled != read_sequences(tokenizer, rows, "auto")
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -134,6 +134,11 @@ def _warnings(subject: ScanSubject, rows: list[Row], *, settled: bool) -> Iterat
         else:
             yield "TRL trains all tokens of a conversation; axolotl and LLaMA-Factory all that the assistant says."
     yield from _without_answer(rows)
+    if nulls := sum(any(map(_holds_null, _given(row))) for row in rows):
+        yield (
+            f"{nulls:,} of {len(rows):,} rows hold null in a call of a tool, a part or a tool: tables fill them up, TRL gives them to "
+            "the template, as is done here, and axolotl takes them out."
+        )
     if any(turn.trained is not None for row in rows for turn in row.turns):
         yield "TRL does not read 'weight' and 'train': there, all turns are trained."
     whose = "plan" if subject.plan.template else "student"
@@ -178,6 +183,19 @@ def _strange_marks(subject: ScanSubject, rows: list[Row]) -> list[str]:
     chats = [row for row in rows if row.chat][:_LOOKED_AT] if marks else []
     texts = [rendered(tokenizer, row.turns, row.context) for row in chats]
     return [mark for mark in marks if mark not in known and any(mark in text for text in texts)]
+
+
+def _given(row: Row) -> Iterator[object]:
+    """What a template is given of a row beside roles and texts, without the objects that hold it."""
+    coded = (row.context, *(turn.fields for turn in row.turns), row.rejected_fields)
+    for text in coded:
+        if "null" in text:
+            yield from json.loads(text).values()
+
+
+def _holds_null(value: object) -> bool:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(item is None or _holds_null(item) for item in inside)
 
 
 def _unrendered(subject: ScanSubject, rows: list[Row]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Protocol
 
 from undertow.data.column_names import advised
 from undertow.data.row_shapes import SHAPES, NoShapeError
+from undertow.data.strict_json import decoded
 
 CHUNK = 1024
 """Rows that are held at a time, at most."""
@@ -89,9 +90,11 @@ def _first(file: Any) -> object:
     import pyarrow
 
     try:
-        return next(iter(next(file.iter_batches(batch_size=1)).to_pylist()), {})
+        batch = next(file.iter_batches(batch_size=1))
     except (pyarrow.ArrowException, OSError, ValueError, StopIteration):
         return {}
+    records = batch_records(batch, 0, lambda *told, **more: None)
+    return records[0][1] if records else {}
 
 
 def parquet_columns(stream: BinaryIO, fault: OnFault) -> list[str]:
@@ -137,8 +140,8 @@ def batch_records(batch: Any, before: int, fault: OnFault) -> Batch:
     """The records of a batch behind so many others; those that have no value in Python go to `fault`."""
     names = batch.schema.names
     try:
-        columns = [column.to_pylist() for column in batch.columns]
-    except (ValueError, OverflowError):
+        columns = [_values(column) for column in batch.columns]
+    except (ValueError, OverflowError, RecursionError):
         # Arrow does not look at the bytes of its strings before they become text: find the rows, one by one.
         return list(_by_row(batch, before, fault))
     records = (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
@@ -150,13 +153,49 @@ def _by_row(batch: Any, before: int, fault: OnFault) -> Iterator[tuple[int, dict
     for index in range(batch.num_rows):
         number = before + index + 1
         try:
-            values = [column[index].as_py() for column in batch.columns]
+            values = [_values(column.slice(index, 1))[0] for column in batch.columns]
         except UnicodeDecodeError:
             fault("not-utf8", number, "text that is not UTF-8")
+        except RecursionError:
+            fault("not-json", number, "JSON nested too deeply")
         except (ValueError, OverflowError) as error:
             fault("shape", number, _first_line(error))
         else:
             yield number, dict(zip(names, values, strict=True))
+
+
+def _values(column: Any) -> list[Any]:
+    values: list[Any] = column.to_pylist()
+    read = _of_type(column.type)
+    return values if read is None else [read(value) for value in values]
+
+
+def _of_type(kind: Any) -> Callable[[Any], Any] | None:
+    """
+    What makes values of a type's own; None where they are it already.
+
+    Objects that differ from row to row are JSON in a table that `datasets` writes, each as one text (`arrow.json`).
+    """
+    from pyarrow import types
+
+    if getattr(kind, "extension_name", "") == "arrow.json":
+        return _unless_null(decoded)
+    if types.is_struct(kind):
+        fields = [(field.name, _of_type(field.type)) for field in kind]
+        inside = [(name, read) for name, read in fields if read is not None]
+        if not inside:
+            return None
+        return _unless_null(
+            lambda value: value | {name: read(value[name]) for name, read in inside}
+        )
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        item = _of_type(kind.value_type)
+        return item and _unless_null(lambda values: [item(value) for value in values])
+    return None
+
+
+def _unless_null(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else read(value)
 
 
 def _first_line(error: BaseException) -> str:

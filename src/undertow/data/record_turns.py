@@ -222,7 +222,7 @@ def template_context(record: Mapping[str, Any]) -> str:
         value = record.get(name)
         if isinstance(value, str) and value:
             try:
-                value = json.loads(value)
+                value = decoded(value)
             except (ValueError, RecursionError) as error:
                 raise RecordError(f"'{name}' is a string that is no JSON ({error})") from error
         if value and not isinstance(value, kinds):
@@ -237,7 +237,7 @@ def template_context(record: Mapping[str, Any]) -> str:
             f"'chat_template_kwargs' has '{reserved[0]}', which is the trainer's to set; allowed: what the template "
             "itself reads"
         )
-    return json.dumps(given, separators=(",", ":")) if given else ""
+    return _json(given, "', '".join(given)) if given else ""
 
 
 def value_kind(value: object) -> str:
@@ -264,7 +264,8 @@ def _message(value: object, name: str) -> Message:
             "content": _parts(value["parts"], name)
         }
         content = value["content"]
-    fields = {key: item for key, item in value.items() if key not in _OTHERS and item is not None}
+    # A table has its own order of a turn's keys.
+    fields = {k: value[k] for k in sorted(value) if k not in _OTHERS and value[k] is not None}
     text = content if isinstance(content, str) else _parts(content, name)
     if not isinstance(content, str):
         if content is None and not any(fields.get(key) for key in _SPEAKING):
@@ -356,7 +357,7 @@ def _json(fields: dict[str, Any], name: str) -> str:
     if not fields:
         return ""
     try:
-        return json.dumps(fields, separators=(",", ":"))
+        return json.dumps(fields, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise RecordError(f"'{name}' holds a field that is no JSON ({error})") from error
 

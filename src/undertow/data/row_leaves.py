@@ -1,8 +1,10 @@
 """
 A record's leaf, the same from every packing that keeps its values, and digests over leaves in their order or in none.
 
-A leaf is the digest of a record's canonical JSON. Roots have the shape of RFC 6962, section 2.1, without its leaf hash,
-which is made here.
+A leaf is the digest of a record's canonical JSON. Of what a packing changes, that leaves out what no trainer sees: nulls
+and the order of keys, of columns and of a turn. What a chat template may write as it stands, keeps both: whatever a turn
+holds (calls of tools, parts), tools, and the template's own arguments. So rows of one leaf are one training sequence.
+Roots have the shape of RFC 6962, section 2.1, without its leaf hash, which is made here.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from typing import Any
 
 SIZE = 32
 """Bytes of a leaf and of a root."""
@@ -22,6 +25,13 @@ _NODE = b"\x01"
 _BROKEN = b"\x02"
 
 _SET = b"undertow row-set/v1\n"
+
+_ROLE = ("role", "from")
+"""Keys by which an object in a column is a turn, wherever it lies: `--columns` finds it there."""
+
+_TEMPLATES = ("tools", "chat_template_kwargs")
+_TOOL = frozenset(("function", "parameters"))
+"""Keys by which an object in a column is a tool, whatever that is called."""
 
 
 class RowError(ValueError):
@@ -36,9 +46,9 @@ def leaf(record: object) -> bytes:
         RowError: it holds NaN, an infinity or what is no JSON (a date, bytes).
     """
     try:
-        text = _spelled(record)
-        if "null" in text:  # Parquet fills columns that a row does not have
-            text = _spelled(_without_nulls(record))
+        text = _sorted(record)
+        if isinstance(record, dict) and not _sorted_is_canonical(record, text):
+            text = _as_it_stands(_canonical(record))
     except (ValueError, TypeError) as error:
         raise RowError(f"no canonical JSON: {error}") from error
     return hashlib.sha256(_LEAF + text.encode("ascii")).digest()
@@ -112,14 +122,34 @@ class RunningRoot:
         self._peaks.append((height, node))
 
 
-_spelled: Callable[[object], str] = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), allow_nan=False
-).encode
+_HOW: dict[str, Any] = {"separators": (",", ":"), "allow_nan": False}
+_sorted: Callable[[object], str] = json.JSONEncoder(sort_keys=True, **_HOW).encode
+_as_it_stands: Callable[[object], str] = json.JSONEncoder(**_HOW).encode
 
 
-def _without_nulls(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _without_nulls(entry) for key, entry in value.items() if entry is not None}
+def _sorted_is_canonical(record: dict[str, object], text: str) -> bool:
+    """Whether nothing in it has an order of its own, and nothing is null; true of turns of text, and far quicker."""
+    if "null" in text or ":{" in text or "tools" in record or "chat_template_kwargs" in record:
+        return False
+    if '"function":' in text or '"parameters":' in text:
+        return False
+    lists = [name for name, value in record.items() if type(value) is list]
+    return text.count(":[") == len(lists)
+
+
+def _canonical(record: dict[str, object]) -> dict[str, object]:
+    return {
+        key: record[key] if key in _TEMPLATES else _inside(record[key])
+        for key in sorted(record)
+        if record[key] is not None
+    }
+
+
+def _inside(value: object) -> object:
     if isinstance(value, list):
-        return [_without_nulls(entry) for entry in value]
-    return value
+        return [_inside(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if any(value.get(key) is not None for key in _ROLE):
+        return {key: value[key] for key in sorted(value) if value[key] is not None}
+    return _canonical(value) if _TOOL.isdisjoint(value) else value

@@ -30,8 +30,10 @@ MANIFEST = "sha256-manifest/v1"
 LONGEST = 1024
 """Characters of a path, at most."""
 
-CANON = "json-sorted/v1"
-"""Name of the spelling: sorted keys, no spaces, ASCII; keys whose value is null are left out."""
+CANON = "json-sorted/v2"
+"""
+Name of the spelling: no spaces, ASCII; keys sorted and nulls left out, but in what a chat template writes as it stands.
+"""
 
 ROW_SET = "row-set/v1"
 """Name of the rule by which rows that are in no file have a digest: that of their leaves in their own order."""
