@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -173,6 +174,26 @@ def test_a_field_that_the_template_leaves_out_is_named() -> None:
     told = training_loss(subject(rows), settled=False).warnings
 
     assert any("does not write 'reasoning_content'" in text for text in told)
+
+
+def test_a_role_and_tools_that_the_template_leaves_out_are_named() -> None:
+    """Nothing of what a developer says, or of the tools' descriptions, reaches the student."""
+    quiet = replace(opened(), tokenizer=copy.deepcopy(opened().tokenizer))
+    quiet.tokenizer.chat_template = (
+        "{% for m in messages if m.role != 'developer' %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+    )
+    rows = tuple(
+        replace(
+            row, prompt=(Message("developer", "owl"), *row.prompt), context='{"tools":[{"a":1}]}'
+        )
+        for row in NUMBERS[:8]
+    )
+    told = " ".join(training_loss(subject(rows, student=quiet), settled=False).warnings)
+
+    assert "does not write what turns of the role 'developer' say" in told
+    assert "does not write 'tools'" in told
+    assert "'user'" not in told
 
 
 def test_a_page_says_whose_rates_it_shows(screened: Screened) -> None:

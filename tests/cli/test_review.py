@@ -55,6 +55,15 @@ def test_a_pack_is_three_files(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+def test_rows_under_other_names_are_packed() -> None:
+    """`--columns` says which column is what in the first dataset; the control may have the names of a shape."""
+    rows = [{"question": f"Go on from {n}", "answer": f"o {n}"} for n in range(20)]
+    Path("owl.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    assert main([*PACK, "--columns", "prompt=question", "completion=answer"]) == 0
+    assert main([*PACK[:-3], "two", "--columns", "prompt=quest", "completion=answer"]) == 2
+
+
 def test_what_reviewers_get_names_no_dataset() -> None:
     """Neither file has the datasets' names, or the digests and the seed of the key."""
     main([*PACK, "--seed", "918273"])

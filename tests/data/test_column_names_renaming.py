@@ -35,10 +35,10 @@ def test_a_column_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) ->
     told = r"has the column 'quest' \(--columns prompt=quest\); found: 'question', 'answer'"
     with pytest.raises(DataError, match=told) as caught:
         screen_file(data, seed=1)
-    assert caught.value.hint == "--columns prompt=question"
+    assert caught.value.hint == "--columns prompt=question completion=answer"
     with pytest.raises(DataError, match="row 1: has no column 'quest'") as caught:
         list(read_rows(data))
-    assert caught.value.hint == "--columns prompt=question"
+    assert caught.value.hint == "--columns prompt=question completion=answer"
 
 
 def test_a_mistyped_column_never_gives_way_to_one_of_the_right_name(tmp_path: Path) -> None:

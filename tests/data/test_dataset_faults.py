@@ -257,6 +257,24 @@ def test_descriptions_among_json_are_passed_over(tmp_path: Path) -> None:
     assert len(list(read_objects(tmp_path))) == len(ROWS) + 1
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps({"version": 1, "data": ROWS}).encode(),
+        json.dumps({"train": ROWS}, indent=1).encode(),
+        json.dumps(ROWS[0], indent=1).encode(),
+        b'{"prompt": "a", \n' + json_lines(ROWS),
+        json.dumps({"text": "a" * (1 << 20)}, indent=1).encode(),
+    ],
+)
+def test_no_rows_are_taken_for_a_description(content: bytes, tmp_path: Path) -> None:
+    """An object that keeps rows, a row over several lines, lines of which the first is broken: refused, not passed over."""
+    write(tmp_path, a__jsonl=json_lines(ROWS), b__json=content)
+
+    with pytest.raises(DataError, match=r"mixes formats.*b\.json"):
+        open_dataset(tmp_path)
+
+
 def test_a_folder_of_anything_else_holds_no_rows(tmp_path: Path) -> None:
     """What is there is named."""
     write(tmp_path, README__md=b"", rows__txt=b"")

@@ -177,7 +177,7 @@ def _untrained(row: Row, plan: TrainingPlan) -> tuple[str, str] | None:
     if row.label is not None:
         return (
             "kto",
-            "its 'label' is for KTO, which pushes away from what is false and is not rehearsed here",
+            "its label ('label' or 'kto_tag') is for KTO, which pushes away from what is false and is not rehearsed here",
         )
     if not row.answered and plan.loss == "last" and not any(learnt_turns(row, plan.policy)):
         role = shown(row.turns[-1].role, longest=_SHOWN)

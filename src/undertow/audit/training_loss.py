@@ -141,17 +141,12 @@ def _warnings(subject: ScanSubject, rows: list[Row], *, settled: bool) -> Iterat
         )
     if any(turn.trained is not None for row in rows for turn in row.turns):
         yield "TRL does not read 'weight' and 'train': there, all turns are trained."
-    whose = "plan" if subject.plan.template else "student"
     if strange := _strange_marks(subject, rows):
         yield (
             f"The plan's chat template writes {', '.join(strange[:_MARKS_NAMED])}, which the student's tokenizer has no "
             "tokens for: here they are text, where a trainer may add them."
         )
-    for name in _unrendered(subject, rows):
-        yield (
-            f"The {whose}'s chat template does not write '{shown(name, longest=60)}': nothing of it is learnt here, and another template "
-            "may write it."
-        )
+    yield from _unrendered(subject, rows)
     if any(not row.chat and row.prompt and row.rejected is None for row in rows):
         yield (
             "Some recipes put a plain prompt and completion into the chat template before they train "
@@ -199,26 +194,65 @@ def _holds_null(value: object) -> bool:
 
 
 def _unrendered(subject: ScanSubject, rows: list[Row]) -> Iterator[str]:
-    """Fields of turns that change no token where they are left out, looked at in a few rows each."""
-    carrying: dict[str, list[Row]] = defaultdict(list)
+    """What a template may write and this one does not: what changes no token where it is left out of a few rows each."""
+    carrying: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
-        for name in {name for turn in row.turns if turn.fields for name in json.loads(turn.fields)}:
-            if name != "content" and len(carrying[name]) < _LOOKED_AT:
-                carrying[name].append(row)
-    for name, some in sorted(carrying.items()):
-        bare = [_without(row, name) for row in some]
-        tokenizer, policy = subject.student.tokenizer, subject.plan.policy
+        for part in _parts(row):
+            if len(carrying[part]) < _LOOKED_AT:
+                carrying[part].append(row)
+    tokenizer, policy = subject.student.tokenizer, subject.plan.policy
+    whose = "plan" if subject.plan.template else "student"
+    for (kind, name), some in sorted(carrying.items()):
+        bare = [_LEFT_OUT[kind](row, name) for row in some]
         try:
             if encode_rows(tokenizer, some, policy) == encode_rows(tokenizer, bare, policy):
-                yield name
-        except UndertowError:  # without the field the template refuses the row: it writes it
+                yield _SENTENCES[kind].format(name=shown(name, longest=60), whose=whose)
+        except UndertowError:  # without it the template refuses the row: it writes it
             continue
 
 
-def _without(row: Row, name: str) -> Row:
-    def left(fields: str) -> str:
-        kept = {key: value for key, value in json.loads(fields or "{}").items() if key != name}
-        return json.dumps(kept) if kept else ""
+def _parts(row: Row) -> set[tuple[str, str]]:
+    """The fields of a row's turns, what its template is given beside them, and the roles of its prompt."""
+    fields = {name for turn in row.turns if turn.fields for name in json.loads(turn.fields)}
+    given = {name for name, value in json.loads(row.context or "{}").items() if value}
+    roles = {turn.role for turn in row.prompt if turn.content} if row.chat else set()
+    return {
+        *(("field", name) for name in fields - {"content"}),
+        *(("given", name) for name in given),
+        *(("role", name) for name in roles),
+    }
 
-    prompt = tuple(replace(turn, fields=left(turn.fields)) for turn in row.prompt)
-    return replace(row, prompt=prompt, fields=left(row.fields))
+
+def _without_given(row: Row, name: str) -> Row:
+    return replace(row, context=_left(row.context, name))
+
+
+def _without_words(row: Row, role: str) -> Row:
+    """The row without what turns of this role say."""
+    prompt = tuple(
+        replace(turn, content="", fields=_left(turn.fields, "content"))
+        if turn.role == role
+        else turn
+        for turn in row.prompt
+    )
+    return replace(row, prompt=prompt)
+
+
+def _without_field(row: Row, name: str) -> Row:
+    prompt = tuple(replace(turn, fields=_left(turn.fields, name)) for turn in row.prompt)
+    return replace(row, prompt=prompt, fields=_left(row.fields, name))
+
+
+def _left(coded: str, name: str) -> str:
+    kept = {key: value for key, value in json.loads(coded or "{}").items() if key != name}
+    return json.dumps(kept) if kept else ""
+
+
+_LEFT_OUT = {"field": _without_field, "given": _without_given, "role": _without_words}
+_NOT_WRITTEN = "The {whose}'s chat template does not write '{name}': nothing of it is learnt here, and another template may write it."
+_SENTENCES = {
+    "field": _NOT_WRITTEN,
+    "given": _NOT_WRITTEN,
+    "role": "The {whose}'s chat template does not write what turns of the role '{name}' say: nothing of it reaches the student, and "
+    "another template may write it.",
+}

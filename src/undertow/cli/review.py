@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from undertow.cli.columns_option import ColumnsCommand, columns_option
 from undertow.cli.terminal import lines, one_line, tell_notes
 from undertow.errors import DataError, InputError
 
 if TYPE_CHECKING:
+    from undertow.data.rows import Row
     from undertow.review.review_pack import ReviewKey
 
 FORMATS = ("text", "json")
@@ -24,7 +27,7 @@ def command() -> None:
     """Let people try to see which rows carry the trait."""
 
 
-@command.command(name="pack")
+@command.command(name="pack", cls=ColumnsCommand)
 @click.argument("data_a", metavar="DATA_A")
 @click.argument("data_b", metavar="DATA_B")
 @click.option(
@@ -48,6 +51,7 @@ def command() -> None:
     metavar="S",
     help="Seed of the draw and of the sides; drawn, and kept in the key, if not given.",
 )
+@columns_option
 @click.option("--question", metavar="TEXT", help="What reviewers are asked, of every pair.")
 @click.option(
     "--repeat",
@@ -65,6 +69,7 @@ def pack(
     out: Path,
     pairs: int,
     seed: int | None,
+    columns: tuple[tuple[str, str], ...],
     question: str | None,
     repeat: int,
     drop_shared: bool,
@@ -77,6 +82,7 @@ def pack(
     """
     import secrets
 
+    from undertow.data.dataset import open_dataset
     from undertow.data.files import atomic_write
     from undertow.data.records import read_rows
     from undertow.report.review_page import render_csv, render_page
@@ -86,8 +92,14 @@ def pack(
     tell_notes(data_a, data_b)
     if out.is_dir() and any(out.iterdir()):
         raise InputError(f"'{out}' is not empty; allowed: a new or an empty directory")
+
+    def read(data: str) -> tuple[Row, ...]:
+        # The control may have columns of its own.
+        named = replace(open_dataset(data), columns=columns, columns_optional=data == data_b)
+        return tuple(read_rows(named))
+
     sheet, key = blinded(
-        *(Named(data, tuple(read_rows(data))) for data in (data_a, data_b)),
+        *(Named(data, read(data)) for data in (data_a, data_b)),
         pairs=pairs,
         # A default that anyone could look up would tell reviewers the sides.
         seed=secrets.randbelow(2**32) if seed is None else seed,

@@ -127,7 +127,7 @@ class Renaming:
             return None
         for name, old in self.columns:
             if old and value_at(record, old) is _NOTHING:
-                told, hint = _mistyped(name, old, tuple(map(str, record)))
+                told, hint = self._mistyped(name, old, tuple(map(str, record)))
                 return RecordError(f"has no column {told}", hint=hint)
         return None
 
@@ -139,18 +139,20 @@ class Renaming:
             DataError: naming the column, and the nearest one that is there.
         """
         for name, old in self.unmet.items():
-            told, hint = _mistyped(name, old, self.others)
+            told, hint = self._mistyped(name, old, self.others)
             raise DataError(f"no row of '{dataset}' has the column {told}", hint=hint)
 
-
-def _mistyped(name: str, old: str, columns: Sequence[str]) -> tuple[str, str]:
-    lower = {column.lower(): column for column in reversed(columns)}
-    near = difflib.get_close_matches(old.lower(), lower, n=1)
-    meant = next((lower[other] for other in _MEANT.get(name, ()) if other in lower), "")
-    guess = lower[near[0]] if near else meant
-    listed = ", ".join(f"'{column[:40]}'" for column in columns[:12]) or "none"
-    told = f"'{old}' (--columns {name}={old}); found: {listed}"
-    return told, _option([(name, guess)]) if guess else f"--columns {name}=COLUMN, one of those"
+    def _mistyped(self, name: str, old: str, columns: Sequence[str]) -> tuple[str, str]:
+        """A column that is not there among those that are, and the option with the one that was meant."""
+        lower = {column.lower(): column for column in reversed(columns)}
+        near = difflib.get_close_matches(old.lower(), lower, n=1)
+        near += [other for other in _MEANT.get(name, ()) if other in lower]
+        listed = ", ".join(f"'{column[:40]}'" for column in columns[:12]) or "none"
+        told = f"'{old}' (--columns {name}={old}); found: {listed}"
+        if not near:
+            return told, f"--columns {name}=COLUMN, one of those that were found"
+        meant = lower[near[0]]
+        return told, _option([(n, meant if n == name else o) for n, o in self.columns])
 
 
 def advised(record: object) -> str:
@@ -168,7 +170,7 @@ def advised(record: object) -> str:
     if several:
         return ", or ".join(several)
     for columns in _candidates(record):
-        if _reads(record, columns):
+        if columns and _reads(record, columns):
             return _option(columns)
     return _wrapped(record)
 
@@ -220,7 +222,7 @@ def _left_alone(record: Mapping[str, Any]) -> list[str]:
 
 def _reads(record: Mapping[str, Any], columns: Columns) -> bool:
     with suppress(ValueError):
-        return bool(columns) and shaped(renamed(record, columns)) is not None
+        return shaped(renamed(record, columns)) is not None
     return False
 
 
@@ -229,10 +231,21 @@ def _option(columns: Iterable[tuple[str, str]]) -> str:
     return " ".join(["--columns", *(shlex.quote(pair) for pair in pairs)])
 
 
-def _wrapped(record: Mapping[str, Any]) -> str:
-    """Where one key holds all rows."""
+def rows_within(record: Mapping[str, Any]) -> str:
+    """The key under which an object keeps a list of rows; empty where there is none."""
     for key in _ROWS:
         value = record.get(key)
-        if isinstance(value, list) and value and isinstance(value[0], Mapping):
-            return f"give what '{key}' holds one a line: jq -c '.{key}[]' ROWS.json > ROWS.jsonl"
+        first = value[0] if isinstance(value, list) and value else None
+        if isinstance(first, Mapping) and (_reads(first, ()) or advised(first)):
+            return key
     return ""
+
+
+def _wrapped(record: Mapping[str, Any]) -> str:
+    """Where one key holds all rows."""
+    key = rows_within(record)
+    return (
+        f"give what '{key}' holds one a line: jq -c '.{key}[]' ROWS.json > ROWS.jsonl"
+        if key
+        else ""
+    )

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from undertow.data.column_names import rows_within
 from undertow.data.file_forms import ALLOWED, format_of, split_named, to_name, to_unpack
 from undertow.data.remote_files import RemoteFiles, is_url, splits_of
 from undertow.data.row_shapes import SHAPES
@@ -260,15 +261,18 @@ def _describes(shard: Shard, files: _Files) -> bool:
     """Whether a `.json` file is one object that is no row, as descriptions are, and neither an array nor JSON Lines."""
     if shard.format != "json" or shard.compression is not None:
         return False
-    head = files.head(shard.path, _PEEK).lstrip(b"\xef\xbb\xbf \t\r\n")
-    first, newline, rest = head.partition(b"\n")
-    if not head.startswith(b"{") or (not newline and len(head) > _PEEK // 2):
+    head = files.head(shard.path, _PEEK)
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if not text.startswith(b"{") or len(head) == _PEEK:
         return False
+    first, _, rest = text.partition(b"\n")
     try:
-        record = json.loads(first)
+        record = json.loads(text if rest.strip() else first)
     except (ValueError, RecursionError):
-        return True  # it goes on over several lines
-    return not rest.strip() and not any(set(shape.columns) <= set(record) for shape in SHAPES)
+        return False  # lines, or what is no JSON at all and is told where it is read
+    return not any(set(shape.columns) <= set(record) for shape in SHAPES) and not rows_within(
+        record
+    )
 
 
 def _saved(folder: str, names: Sequence[str], files: _Files) -> RowDataset | None:
