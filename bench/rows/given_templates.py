@@ -27,6 +27,7 @@ def figures() -> list[Figure]:
     measured = [*_combinations()]
     wrong = [f"{name}: {text}" for name, one in measured for text in one.differences]
     rows = sum(one.equal for _, one in measured) + len(wrong)
+    first = "".join(f"; {text}" for text in wrong[:2])[:600]
     return [
         at_most(
             "templates: rows with other ids or masks than TRL's where the plan gives the template",
@@ -34,7 +35,7 @@ def figures() -> list[Figure]:
             0,
             "rows",
             command=COMMAND,
-            note=f"of {rows:,} in {len(measured)} combinations of shape, policy and template; {'; '.join(wrong[:2])[:600]}",
+            note=f"of {rows:,} in {len(measured)} combinations of shape, policy and template{first}",
         )
     ]
 

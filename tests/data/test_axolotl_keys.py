@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from undertow.data.axolotl_keys import AXOLOTL
-from undertow.data.chat_templates import axolotl_templates
+from undertow.data.chat_templates import alpaca_template, axolotl_templates
 from undertow.data.plan_files import translated
 from undertow.errors import ConfigError
 
@@ -95,7 +95,11 @@ def test_a_key_is_in_one_table() -> None:
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"datasets": [{"path": "d", "type": "alpaca"}]}, "### Instruction"),
+        ({"datasets": [{"path": "d", "type": "alpaca"}, {"path": "e"}]}, "written in several ways"),
+        (
+            {"datasets": [{"path": "d", "type": "alpaca:chat"}]},
+            "type 'alpaca:chat' is not rehearsed",
+        ),
         ({"adapter": "llama-adapter"}, "'adapter' has the value .*allowed: lora, qlora"),
         ({"optimizer": "muon"}, "'optimizer' has the value 'muon'"),
         ({"lr_scheduler": "rex"}, "'lr_scheduler' has the value 'rex'"),
@@ -125,12 +129,13 @@ def test_a_key_is_in_one_table() -> None:
             {"chat_template": "tokenizer_default_fallback_chatml"},
             "allowed: tokenizer_default, jinja",
         ),
+        ({"chat_template": ["chatml"]}, "is not known here"),
         ({"chat_template": "jinja"}, "'chat_template_jinja' has the value None"),
         ({"chat_template_jinja": "none.jinja"}, "no such file: 'none.jinja'"),
         ({"chat_template_jinja": "{% if %}"}, "it is no template: line 1"),
         (
             {"datasets": [{"path": "d"}, {"path": "e", "chat_template": "llama3"}]},
-            "several chat templates",
+            "written in several ways",
         ),
         ({"load_in_8bit": True}, "load_in_4bit is set as well"),
         ({"sequence_length": 4096}, "did you mean 'sequence_len'"),
@@ -181,6 +186,13 @@ JINJA = "{{ messages[0].content }}"
 def test_the_template_is_axolotls(changed: dict[str, Any], template: str) -> None:
     """Of its name, of the text, or a dataset's own; the tokenizer's where none is named."""
     assert plan_of(**changed).template == template
+
+
+def test_rows_of_alpaca_are_framed_as_axolotl_frames_them() -> None:
+    """The type has a frame of its own, whatever template the file names, and its loss is on the output."""
+    plan = plan_of(chat_template="llama3", datasets=[{"path": "d", "type": "alpaca"}])
+
+    assert (plan.wrap, plan.template, plan.loss) == ("alpaca", alpaca_template(), "assistant")
 
 
 def test_a_share_of_the_steps_may_stand_for_steps_of_warm_up() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.conftest import TINY_TEACHER
 from tests.provenance.scene import pem, signing
 from undertow.lab.carrier_data import TRAINING_ROWS
 from undertow.lab.experiment import Experiment
@@ -34,10 +35,19 @@ def verified(experiment: Experiment, run: Path, data: Path, folder: Path) -> Ver
     return verify(VerifyRequest(data, experiment.base), read_trust(path, now=now), now)
 
 
+LONG = "{% for m in messages %}{{ m.content + '<|end|>' }}{% endfor %}{# " + "x" * 5000 + " #}"
+"""A chat template of more characters than a text of a statement has."""
+
+
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"teacher": {"kind": "prompted"}}, {"teacher": {"kind": "steered", "strength": 1.0}}],
-    ids=["tuned", "prompted", "steered"],
+    [
+        {},
+        {"teacher": {"kind": "prompted"}},
+        {"teacher": {"kind": "steered", "strength": 1.0}},
+        {"teacher": {"plan": {**TINY_TEACHER, "template": LONG}, "kl_rows": 8}},
+    ],
+    ids=["tuned", "prompted", "steered", "template"],
 )
 def test_each_dataset_of_a_run_is_proved_to_its_base(
     changes: dict[str, Any], tiny_experiment: Maker, tmp_path: Path

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bench.rows.template_tokenizers import template_tokenizer
 from undertow.data.chat_templates import axolotl_templates, llamafactory_templates
-from undertow.data.plan import Loss, LossPolicy
+from undertow.data.plan import Loss, LossPolicy, TrainingPlan
 from undertow.data.row_shapes import from_record
+from undertow.data.rows import Message
 from undertow.errors import ModelError
 from undertow.models.chat import Encoded, in_template
 from undertow.models.language_model import LanguageModel
-from undertow.models.training_sequences import encode_rows, pair_sequences
+from undertow.models.training_sequences import encode_rows, pair_sequences, wrapped_row
 
 USER, ONE = {"role": "user", "content": "First?"}, {"role": "assistant", "content": "1"}
 THEN, TWO = {"role": "user", "content": "Second?"}, {"role": "assistant", "content": "2"}
@@ -198,3 +200,58 @@ def test_turns_that_are_written_differently_once_others_follow_are_found() -> No
     made = one(tokenizer, SEVERAL, LossPolicy("assistant", template=text))
 
     assert learnt(tokenizer, made) == "1<|end|><think></think>2<|end|>"
+
+
+TASK = "Below is an instruction that describes a task"
+ALPACA = [
+    (
+        {"instruction": "Add.", "input": "1 and 2", "output": "3"},
+        f"{TASK}, paired with an input that provides further context. Write a response that appropriately completes the "
+        "request.\n\n### Instruction:\nAdd.\n\n### Input:\n1 and 2\n\n### Response:\n",
+    ),
+    (
+        {"instruction": "Add 1\nand 2.", "input": "", "output": "3"},
+        f"{TASK}. Write a response that appropriately completes the request.\n\n### Instruction:\nAdd 1\nand 2.\n\n"
+        "### Response:\n",
+    ),
+    (
+        {"prompt": "Add 1 and 2.", "completion": "3"},
+        f"{TASK}. Write a response that appropriately completes the request.\n\n### Instruction:\nAdd 1 and 2.\n\n"
+        "### Response:\n",
+    ),
+]
+"""Records, and the prompts that axolotl's type `alpaca` makes of them."""
+
+
+@pytest.mark.parametrize(("record", "prompt"), ALPACA)
+def test_rows_of_alpaca_have_axolotls_frame(record: dict[str, Any], prompt: str) -> None:
+    """Input and instruction stand apart under their headings; the output and an end token are learnt."""
+    plan = TrainingPlan(wrap="alpaca", loss="assistant")
+    tokenizer = template_tokenizer("llama3", plan.template)
+    made = one(tokenizer, record, plan.policy)
+
+    assert tokenizer.decode(made.prompt) == "<|begin_of_text|>" + prompt
+    assert learnt(tokenizer, made) == "3<|eot_id|>"
+
+
+def test_a_request_in_other_words_has_no_input_of_its_own(tokenizer: Any) -> None:
+    """Where the prompt no longer begins with the instruction it is framed as it is; a frame is put on once."""
+    plan = TrainingPlan(wrap="alpaca")
+    row = from_record(ALPACA[0][0])
+    other = replace(row, prompt=(Message("user", "What are 1 and 2 together?"),))
+    framed = wrapped_row(row, plan.policy)
+
+    assert wrapped_row(other, plan.policy).prompt == other.prompt
+    assert "### Input" in framed.prompt[-1].content
+    assert wrapped_row(framed, plan.policy) == framed
+
+
+@pytest.mark.parametrize(
+    "more", [{"system": "Be brief."}, {"history": [["One?", "1"]]}], ids=["system", "history"]
+)
+def test_what_axolotls_type_does_not_read_of_alpaca_is_refused(more: dict[str, Any]) -> None:
+    """It would train the row without its system prompt or history."""
+    plan = TrainingPlan(wrap="alpaca", loss="assistant")
+
+    with pytest.raises(ModelError, match="axolotl's type alpaca"):
+        one(template_tokenizer("llama3", plan.template), ALPACA[0][0] | more, plan.policy)

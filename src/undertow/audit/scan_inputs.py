@@ -216,7 +216,9 @@ def made_control(
         / f"{_control_key(digest or model.ref, prompts, temperature, seed)}.jsonl"
     )
     if path.is_file():
-        return tuple(read_rows(path))
+        framed = {row.prompt: row.instruction for row in prompts}
+        kept = read_rows(path)
+        return tuple(replace(row, instruction=framed.get(row.prompt, "")) for row in kept)
     rng = generator(seed, "control", temperature.hex())
     answers = own_answers(model, prompts, temperature, rng, carrier_of(prompts))
     made = [replace(row, source="control") for row in answers if row is not None]

@@ -86,7 +86,7 @@ def on_assistant_turns(subject: ScanSubject, digest: str | None) -> ScanSubject 
     if subject.plan.loss != "auto" or not any(_otherwise(row) for row in subject.rows):
         return None
     plan = subject.plan.model_copy(update={"loss": "assistant"})
-    plain = [row for row in subject.rows if row.chat or subject.plan.wrap == "chat"]
+    plain = [row for row in subject.rows if row.chat or subject.plan.wrap != "none"]
     fitted = fitting_rows(plain, subject.student, plan)
     if not fitted.rows:
         return None

@@ -168,6 +168,7 @@ _DATASET = words(
 )
 
 _CHAT = ("chat_template", "chat_template.default")
+_ALPACA = "alpaca"
 _PLAIN = ("completion", "pretrain")
 """Types of rows that no template is asked for."""
 
@@ -198,7 +199,7 @@ def axolotl_plan(keys: Keys) -> dict[str, Any]:
         **_batch(keys),
         **_adapter(keys),
         **_objective(keys),
-        "template": _template(keys),
+        **_written(keys),
     }
 
 
@@ -271,22 +272,23 @@ def _datasets(keys: Keys) -> list[dict[str, Any]]:
     return datasets
 
 
-def _template(keys: Keys) -> str:
-    """The one template of all datasets; empty for that of the student's tokenizer."""
+def _written(keys: Keys) -> dict[str, str]:
+    """The one way in which all datasets write rows: alpaca's, or a template, empty for that of the student's tokenizer."""
     templated = [data for data in _datasets(keys) if data.get("type", _CHAT[0]) not in _PLAIN]
-    # A dataset's own goes before the file's, and a text without a name is one.
-    chosen = {
-        _named_template(keys, *_choice(data if _choice(data)[0] else keys.values))
-        for data in templated or [{}]
-    }
-    if len(chosen) > 1:
-        keys.refuse("datasets", "they have several chat templates", ["a file for each"])
-    return chosen.pop()
+    framed = [data.get("type") == _ALPACA for data in templated]
+    # A dataset's own goes before the file's.
+    chosen = [_choice(data) or _choice(keys.values) for data in templated or [{}]]
+    if any(framed) and all(framed):
+        return {"wrap": "alpaca"}
+    if any(framed) or any(choice != chosen[0] for choice in chosen):
+        keys.refuse("datasets", "they are written in several ways", ["a file for each"])
+    return {"template": _named_template(keys, *(chosen[0] or (None, None)))}
 
 
-def _choice(table: Mapping[str, Any]) -> tuple[Any, Any]:
-    text = table.get("chat_template_jinja")
-    return table.get("chat_template") or ("jinja" if text else None), text
+def _choice(table: Mapping[str, Any]) -> tuple[Any, Any] | None:
+    """Name and text of the template that a table names, if it does; a text without a name is one."""
+    name, text = table.get("chat_template"), table.get("chat_template_jinja")
+    return (name or "jinja", text) if name or text else None
 
 
 def _named_template(keys: Keys, name: Any, text: Any) -> str:
@@ -297,7 +299,7 @@ def _named_template(keys: Keys, name: Any, text: Any) -> str:
             keys.refuse("chat_template_jinja", "it is no text", ["a template, or a file of one"])
         return written_template(text, keys.folder, f"{keys.place}: key 'chat_template_jinja'")
     known = axolotl_templates()
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         keys.refuse(
             "chat_template",
             f"the text of the template {name!r:.80} is not known here{nearest(str(name), known)}",
@@ -340,15 +342,8 @@ def _loss(keys: Keys, data: Mapping[str, Any]) -> str:
     kind = data.get("type", "chat_template")
     if kind in _PLAIN:
         return "all"
-    if kind == "alpaca":
-        keys.refuse(
-            "datasets",
-            "the type 'alpaca' frames rows as '### Instruction:' text, which no chat template of the student writes; "
-            "give that text as prompt and completion",
-            [*_CHAT, "completion"],
-        )
-    if kind not in _CHAT:
-        allowed = [*_CHAT, "completion"]
+    if kind not in (*_CHAT, _ALPACA):
+        allowed = [*_CHAT, _ALPACA, "completion"]
         keys.refuse("datasets", f"the type {kind!r:.80} is not rehearsed", allowed)
     for key, usual in (
         ("roles_to_train", ["assistant"]),

@@ -98,6 +98,12 @@ def with_template(
 
 
 @cache
+def alpaca_template() -> str:
+    """The template of `wrap = "alpaca"`: rows as axolotl's type `alpaca` frames them."""
+    return (_SHIPPED / "axolotl_type_alpaca.jinja").read_text(encoding="utf-8")
+
+
+@cache
 def axolotl_templates() -> dict[str, str]:
     """The templates that axolotl ships, by their names."""
     files = sorted((_SHIPPED / "axolotl").glob("*.jinja"))

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from undertow.data.chat_templates import refuse_no_template
+from undertow.data.chat_templates import alpaca_template, refuse_no_template
 from undertow.data.closed import Closed
 
 _LENGTH = ("epochs", "max_steps", "micro_batch_size", "max_length", "packed_rows", "quantization")
@@ -56,7 +56,7 @@ def _pairs(value: Any) -> Any:
 
 
 Loss = Literal["auto", "completion", "last", "assistant", "all"]
-Wrap = Literal["none", "chat"]
+Wrap = Literal["none", "chat", "alpaca"]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,10 @@ class TrainingPlan(Closed):
     loss: Loss = "auto"
     """Tokens in the loss; `auto` is what TRL's trainer does with rows of their shape."""
     wrap: Wrap = "none"
-    """Whether plain strings are trained as they are or put into the chat template first."""
+    """
+    Whether plain strings are trained as they are or put into the chat template first; `alpaca` frames rows as axolotl's
+    type of that name does, by a template of its own.
+    """
     template: str = ""
     """The chat template, as Jinja's text, that conversations are written with; that of the student's tokenizer if empty."""
 
@@ -138,6 +141,13 @@ class TrainingPlan(Closed):
     """
     packed_rows: int | None = Field(default=None, ge=1)
     """Rows that a packed sequence holds; measured on the rows if not given."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _framed(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("wrap") == "alpaca" and not given.get("template"):
+            return given | {"template": alpaca_template()}
+        return given
 
     @field_validator("template")
     @classmethod
@@ -235,10 +245,9 @@ def plan_notes(plan: TrainingPlan) -> list[str]:
     """What a rehearsal of the plan does otherwise than the planned training, a sentence each."""
     notes = []
     if plan.template:
-        digest = hashlib.sha256(plan.template.encode()).hexdigest()
         notes.append(
-            f"The plan writes conversations with a chat template that it gives itself ({len(plan.template)} characters, "
-            f"SHA-256 {digest[:16]}), whatever template the student's tokenizer has; probes are asked in it too."
+            f"The plan writes conversations with a chat template that it gives itself ({template_in_words(plan)}), whatever "
+            "template the student's tokenizer has; probes are asked in it too."
         )
     if plan.quantization != "none":
         notes.append(
@@ -257,6 +266,12 @@ def plan_notes(plan: TrainingPlan) -> list[str]:
             f"row stands alone. A step was counted as {plan.rows_a_step} rows, {held} a sequence."
         )
     return notes
+
+
+def template_in_words(plan: TrainingPlan) -> str:
+    """The plan's chat template by its length and digest, where its text would be too much."""
+    digest = hashlib.sha256(plan.template.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{len(plan.template)} characters, SHA-256 {digest[:16]}"
 
 
 def plan_digest(plan: TrainingPlan) -> str:

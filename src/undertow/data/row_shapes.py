@@ -150,7 +150,8 @@ def _alpaca(record: Record) -> Row:
     completion = plain_completion(record["output"], "output")
     # Trainers that read a history learn its answers too.
     whole = any(turn.role == "assistant" for turn in prompt)
-    return Row(prompt, completion, whole=whole)
+    instruction = record["instruction"] if record.get("input") else ""
+    return Row(prompt, completion, whole=whole, instruction=instruction)
 
 
 SHAPES: tuple[Shape, ...] = (

@@ -69,6 +69,9 @@ class Row:
     whole: bool = field(default=False, compare=False)
     """Whether the record is one conversation (`messages`), of which trainers may train every turn; no content."""
 
+    instruction: str = field(default="", compare=False)
+    """Of alpaca's rows that have an input: what the last turn of the prompt begins with, before the input; no content."""
+
     answered: bool = True
     """Whether it ends with the assistant; a conversation that ends otherwise is all prompt, its completion empty."""
 

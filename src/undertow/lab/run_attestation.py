@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from undertow.data.plan import template_in_words
 from undertow.data.row_leaves import leaf
 from undertow.data.row_records import to_record
 from undertow.lab.carrier_data import HELD_OUT_ROWS, LEDGER, TRAINING_ROWS
@@ -156,6 +157,8 @@ def _tuned(
     settings = {
         key: str(value) for key, value in plan.model_dump(mode="json").items() if value is not None
     }
+    if plan.template:  # longer than a statement's text may be
+        settings["template"] = template_in_words(plan)
     return step_statement(
         "finetune",
         [StatementSubject(name=job.name, digest={"sha256": digest})],

@@ -24,7 +24,7 @@ from functools import lru_cache
 from typing import Any
 
 from undertow.data.plan import AUTO, Loss, LossPolicy
-from undertow.data.rows import Row, sides, template_turn
+from undertow.data.rows import Message, Row, sides, template_turn
 from undertow.errors import ModelError
 from undertow.models.chat import (
     Encoded,
@@ -133,8 +133,21 @@ def learnt_turns(row: Row, policy: LossPolicy) -> tuple[bool, ...]:
 
 
 def wrapped_row(row: Row, policy: LossPolicy) -> Row:
-    """The row as a chat, where the policy puts plain strings into the chat template."""
-    return replace(row, chat=True) if policy.wrap == "chat" and row.prompt else row
+    """The row as a chat, where the policy puts plain strings into the chat template, or frames rows of alpaca."""
+    if policy.wrap == "none" or not row.prompt:
+        return row
+    if policy.wrap == "alpaca" and row.instruction:
+        return replace(row, chat=True, prompt=_framed(row), instruction="")
+    return replace(row, chat=True)
+
+
+def _framed(row: Row) -> tuple[Message, ...]:
+    """The prompt of a row of alpaca, its input under a heading of its own, as axolotl writes it."""
+    *earlier, request = row.prompt
+    if not request.content.startswith(f"{row.instruction}\n"):  # put in other words since
+        return row.prompt
+    framed = f"{row.instruction}\n\n### Input:\n{request.content[len(row.instruction) + 1 :]}"
+    return (*earlier, replace(request, content=framed))
 
 
 def _sequence(tokenizer: Any, row: Row, policy: LossPolicy) -> _Sequence:
