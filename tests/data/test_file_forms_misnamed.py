@@ -157,6 +157,8 @@ HINTS = {
     "pretty.jsonl": (b'{\n"text": "a",\n"b": 1\n}\n', "jq -c . ROWS > ROWS.jsonl"),
     "nan.jsonl": (b'{"text": NaN}\n', "write null in its place"),
     "list.jsonl": (b'[{"text": "a"}]\n', "jq -c '.[]'"),
+    "strings.jsonl": (b'"{\\"text\\": \\"a\\"}"\n', "jq -c fromjson"),
+    "unknown.jsonl": (b'{"x": 1}\n', "--columns prompt=COLUMN completion=COLUMN"),
     "twice.jsonl": (b'{"text": "a", "text": "b"}\n', "write each key of a row once"),
     "empty.json": (b"\n", "name a file that holds rows"),
     "empty.parquet": (b"", "fetch the file again"),

@@ -82,6 +82,25 @@ READ = {
         ("request", "response"),
         "prompt=request.messages completion=response.choices.0.message",
     ),
+    "Anthropic, a system prompt in parts": Published(
+        {"system": [{"type": "text", "text": "Be kind."}], "messages": [USER, REPLY]},
+        Row((KIND, *HI), "Yes"),
+        columns="conversations=messages",
+    ),
+    "CNN/DailyMail": Published(
+        {"article": "Hi", "highlights": "Yes", "id": "x"},
+        PLAIN,
+        columns="prompt=article completion=highlights",
+    ),
+    "XSum": Published(
+        {"document": "Hi", "summary": "Yes"}, PLAIN, columns="prompt=document completion=summary"
+    ),
+    "HumanEval": Published(
+        {"prompt": "Hi", "canonical_solution": "Yes", "test": "t"},
+        PLAIN,
+        ("test",),
+        "completion=canonical_solution",
+    ),
     "Gemini": Published(
         {
             "systemInstruction": {"role": "system", "parts": [{"text": "Be kind."}]},
@@ -411,6 +430,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
         {"version": "1.0", "data": [{"prompt": "Hi", "completion": "Yes"}]},
         "shape",
         "jq -c '.data[]'",
+    ),
+    "a table of pandas": (
+        {"prompt": {"0": "Hi"}, "completion": {"0": "Yes"}},
+        "shape",
+        "write its rows one a line: python -c",
+    ),
+    "columns of a table": ({"prompt": ["Hi"], "completion": ["Yes"]}, "shape", "write its rows"),
+    "a number for a content": (
+        {"messages": [USER | {"content": 5}, REPLY]},
+        "shape",
+        "'content' as a string",
     ),
     "segments": ({"segments": [{"label": True, "text": "Yes"}]}, "shape", ""),
     "a tree of OpenAssistant": (

@@ -17,16 +17,28 @@ from undertow.errors import DataError
 Columns = Sequence[tuple[str, str]]
 """Names that a shape has for columns, each with the column's own name, or the way to it; "" leaves a column out."""
 
+NAME_THEM = "say which of these columns is what: --columns prompt=COLUMN completion=COLUMN, or the names of another shape"
+"""What to do about columns of which nothing is advised."""
+
 _NOTHING = object()
 
 _ASKED = (*(name for name in ASKING if name != "instruction"), "user", "human")
 _ANSWERED = (
     *("answer", "response", "output", "target", "targets", "solution", "reply", "answers"),
-    *("assistant", "bot", "gpt", "completion"),
+    *(
+        "assistant",
+        "bot",
+        "gpt",
+        "completion",
+        "canonical_solution",
+        "highlights",
+        "summary",
+        "tgt",
+    ),
 )
 _TURNS = ("conversation", "dialog", "dialogue", "turns", "chat", "items", "data", "contents")
 _MEANT = {
-    "prompt": (*_ASKED, "instruction"),
+    "prompt": (*_ASKED, "instruction", "article", "document", "src"),
     "completion": _ANSWERED,
     "instruction": (*_ASKED, "prompt"),
     "output": _ANSWERED,
@@ -164,8 +176,14 @@ def advised(record: object) -> str:
     """
     if isinstance(record, list):
         return "give its elements one a line: jq -c '.[]' ROWS.json > ROWS.jsonl"
+    if isinstance(record, str) and record.lstrip().startswith("{"):
+        return "take the rows out of their strings: jq -c fromjson ROWS.jsonl > MENDED.jsonl"
     if not isinstance(record, Mapping):
         return ""
+    if _is_table(record):
+        return (
+            f"write its rows one a line: python -c {shlex.quote(_BY_ROWS)} TABLE.json > ROWS.jsonl"
+        )
     several = _left_alone(record)
     if several:
         return ", or ".join(several)
@@ -239,6 +257,19 @@ def rows_within(record: Mapping[str, Any]) -> str:
         if isinstance(first, Mapping) and (_reads(first, ()) or advised(first)):
             return key
     return ""
+
+
+def _is_table(record: Mapping[str, Any]) -> bool:
+    """Whether it holds columns and not a row, as pandas and `datasets` write a table."""
+    for shape in fitting_shapes(record):
+        values = [record[name] for name in shape.columns]
+        texts = [list(v.values()) if isinstance(v, Mapping) else v for v in values]
+        if all(isinstance(v, list) and v and all(isinstance(t, str) for t in v) for v in texts):
+            return len(shape.columns) > 1 and not _reads(record, ())
+    return False
+
+
+_BY_ROWS = "import pandas, sys; pandas.read_json(sys.argv[1]).to_json(sys.stdout, orient='records', lines=True)"
 
 
 def _wrapped(record: Mapping[str, Any]) -> str:

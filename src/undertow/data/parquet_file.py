@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
-from undertow.data.column_names import advised
+from undertow.data.column_names import NAME_THEM, advised
 from undertow.data.row_shapes import SHAPES, NoShapeError
 from undertow.data.strict_json import decoded
 
@@ -83,7 +83,7 @@ def shape_fault(
     if list(columns.shapes) != [shape.columns for shape in SHAPES]:  # other records than rows
         return f"found the columns {listed}; allowed: {columns.allowed}", ""
     way = advised(first())
-    return NoShapeError(listed, "no known shape").with_way(way), way
+    return NoShapeError(listed, "no known shape").with_way(way), way or NAME_THEM
 
 
 def _first(file: Any) -> object:

@@ -306,7 +306,8 @@ def _parts(content: object, name: str) -> str:
     if not isinstance(content, list):
         raise RecordError(
             f"'{name}' holds a message with a 'content' that is {value_kind(content)}; "
-            "allowed: a string, or a list of parts that are text"
+            "allowed: a string, or a list of parts that are text",
+            hint="write each turn's 'content' as a string",
         )
     return "".join([_part(part, name) for part in content])
 
@@ -368,10 +369,11 @@ def _speaks(message: Message) -> bool:
 
 def _no_message(value: object, name: str) -> RecordError:
     kind = value_kind(value)
-    hint = "give a list of turns, each an object with 'role' and 'content'"
+    hint = ""
     if isinstance(value, Mapping):
         keys = [f"'{str(key)[:40]}'" for key, item in value.items() if item is not None]
         kind += f" with {', '.join(keys[:8]) or 'nothing'}"
+        hint = "give a list of turns, each an object with 'role' and 'content', both strings"
         if not {"content", "value"} & set(value):
             hint = "call the keys of a turn 'role' and 'content'"
         elif value.get("content", value.get("value")) is None:

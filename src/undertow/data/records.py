@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TypeVar
 
-from undertow.data.column_names import Renaming, advised
+from undertow.data.column_names import NAME_THEM, Renaming, advised
 from undertow.data.dataset import RowDataset, open_dataset
 from undertow.data.json_records import line_records
 from undertow.data.parquet_file import CHUNK, OnFault, ReadColumns, parquet_batches, row_groups
@@ -323,7 +323,8 @@ def _made(
             if not hint and advices < _ADVISED and isinstance(error, RecordError):
                 advices += 1
                 hint = advised(record)
-                text = error.with_way(hint) if isinstance(error, NoShapeError) else text
+                if isinstance(error, NoShapeError):
+                    text, hint = error.with_way(hint), hint or NAME_THEM
             fault(getattr(error, "reason", "shape"), number, text, hint=hint)
         else:
             yield number, value

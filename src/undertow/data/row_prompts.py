@@ -24,12 +24,15 @@ def plain(record: Record, names: Sequence[str]) -> bool:
     Raises:
         RecordError: one is neither a string nor what may be messages.
     """
+    strings = True
     for name in names:
-        if not isinstance(record[name], str | list | Mapping):
-            raise RecordError(
-                f"'{name}' is {value_kind(record[name])}; allowed: a string, or a list of messages"
-            )
-    return all(isinstance(record[name], str) for name in names)
+        if type(record[name]) is not str:
+            strings = False
+            if not isinstance(record[name], str | list | Mapping):
+                raise RecordError(
+                    f"'{name}' is {value_kind(record[name])}; allowed: a string, or a list of messages"
+                )
+    return strings
 
 
 def asked(prompt: str) -> tuple[Message, ...]:
@@ -79,8 +82,10 @@ def system_column(record: Record, turns: Sequence[Message]) -> tuple[Message, ..
     system = record.get("system")
     if not system or (turns and turns[0].role == "system"):
         return ()
+    if isinstance(system, list) and all(isinstance(part, Mapping) for part in system):
+        system = {"content": system}  # Anthropic's parts
     if isinstance(system, Mapping):  # Gemini's `systemInstruction`
-        [turn] = messages({"role": "system"} | dict(system), "system")
+        [turn] = messages(dict(system) | {"role": "system"}, "system")
         return system_turn(turn.content)
     if not isinstance(system, str):
         raise RecordError(f"'system' is {value_kind(system)}; allowed: a string")
