@@ -132,3 +132,16 @@ def test_most_rows_decide_what_is_advised(tmp_path: Path) -> None:
     with pytest.raises(NothingLeftError, match="shape 4") as caught:
         screen_file(path, seed=1)
     assert caught.value.hint == "--columns prompt=question completion=answer"
+
+
+def test_tokens_beside_the_text_are_left_out_by_their_names(tmp_path: Path) -> None:
+    """The option that the refusal tells reads the text."""
+    record = {"text": "x", "input_ids": [1], "labels": [1]}
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(json_lines([record]))
+    with pytest.raises(NothingLeftError) as caught:
+        screen_file(path, seed=1)
+    assert caught.value.hint == "if the text is what is trained: --columns input_ids= labels="
+
+    data = replace(open_dataset(path), columns=(("input_ids", ""), ("labels", "")))
+    assert screen_file(data, seed=1).data.rows == 1

@@ -128,6 +128,7 @@ def test_an_archive_is_unpacked_beside_itself(tmp_path: Path) -> None:
         ("a.tar", "mkdir a && tar --extract --file a.tar --directory a"),
         ("a.tar.zst", "mkdir a && tar --extract --file a.tar.zst --directory a"),
         ("a.parquet.gz", "gunzip --keep a.parquet.gz"),
+        ("a.csv.lz4", "lz4 --decompress a.csv.lz4"),
         (
             "A.XLSX",
             """python -c 'import pandas; pandas.read_excel("A.XLSX").to_parquet("A.XLSX.parquet")'""",
@@ -140,6 +141,20 @@ def test_an_archive_is_unpacked_beside_itself(tmp_path: Path) -> None:
 def test_what_may_hold_rows_has_a_command(path: str, command: str) -> None:
     """And what holds none has none."""
     assert to_unpack(path) == command
+
+
+def test_what_is_not_here_is_fetched_first(tmp_path: Path) -> None:
+    """A shell knows no URL."""
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(gzip.compress(LINES))
+    with pytest.raises(DataError, match="is gzip, which its name does not say") as caught:
+        list(read_objects(f"file://{path}"))
+
+    assert caught.value.hint == (
+        "fetch it, then name it by what it is: cp rows.jsonl rows.jsonl.gz"
+    )
+    assert to_unpack("s3://a/b.zip") == "fetch it, then unzip b.zip -d b"
+    assert to_name("https://a/b.txt?c=d").startswith("fetch it, then if it holds one JSON object")
 
 
 def test_what_is_a_row_a_line_is_said_to_be(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def format_of(path: str) -> tuple[str, str | None] | None:
     >>> format_of("data/rows.jsonl.gz"), format_of("rows.PARQUET"), format_of("README.md")
     (('jsonl', 'gzip'), ('parquet', None), None)
     """
-    name = _name(path)
+    name = _name(path).lower()
     if name.endswith(_OURS):
         return None
     suffixes = PurePosixPath(name).suffixes[-2:]
@@ -123,7 +123,7 @@ def to_unpack(path: str) -> str:
     >>> to_unpack("rows.jsonl.xz"), to_unpack("my rows.zip"), to_unpack("README.md")
     ('xz --decompress --keep rows.jsonl.xz', "unzip 'my rows.zip' -d 'my rows'", '')
     """
-    suffixes = PurePosixPath(_name(path)).suffixes
+    suffixes = PurePosixPath(_name(path).lower()).suffixes
     last = suffixes[-1] if suffixes else ""
     inner = suffixes[-2] if len(suffixes) > 1 else ""
     if inner == ".tar":
@@ -131,12 +131,14 @@ def to_unpack(path: str) -> str:
     if last in COMPRESSIONS and inner not in FORMATS:
         return ""  # a packed log or picture, as likely as rows
     command = _UNPACKED_BY.get(last, _UNPACKED_BY[".tar"] if inner == ".tar" else "")
+    before, here = _here(path)
     if command:
-        return command.format(path=shlex.quote(path), folder=shlex.quote(path[: -len(last)]))
+        folder = here[: -len(last)]
+        return before + command.format(path=shlex.quote(here), folder=shlex.quote(folder))
     if last in _TABLES:
-        given, made = json.dumps(path), json.dumps(path + ".parquet")
+        given, made = json.dumps(here), json.dumps(here + ".parquet")
         program = f"import pandas; pandas.{_TABLES[last]}({given}).to_parquet({made})"
-        return f"python -c {shlex.quote(program)}"
+        return f"{before}python -c {shlex.quote(program)}"
     return ""
 
 
@@ -145,8 +147,10 @@ def to_name(path: str) -> str:
     packed = to_unpack(path)
     if packed:
         return packed
-    if PurePosixPath(_name(path)).suffix in ("", ".txt", ".jl", ".jsonlines", ".log"):
-        return f"if it holds one JSON object a line, say so: cp {shlex.quote(path)} {shlex.quote(path + '.jsonl')}"
+    before, here = _here(path)
+    if PurePosixPath(here).suffix.lower() in ("", ".txt", ".jl", ".jsonlines", ".log"):
+        command = f"cp {shlex.quote(here)} {shlex.quote(here + '.jsonl')}"
+        return f"{before}if it holds one JSON object a line, say so: {command}"
     return "write its rows to a .jsonl or .parquet file"
 
 
@@ -157,42 +161,43 @@ def refuse_misnamed(path: str, kind: str, compression: str | None, head: bytes) 
     Raises:
         DataError: saying what it is, and the command that mends it.
     """
+    before, here = _here(path)
+    problem = _unfetched(head) or _misnamed(here, kind, compression, head)
+    if problem is not None:
+        raise DataError(f"'{path}' is {problem[0]}", hint=before + problem[1])
+
+
+def _unfetched(head: bytes) -> tuple[str, str] | None:
+    """What stands in the place of a file, and what to do."""
     if head.startswith(_POINTER):
-        raise DataError(
-            f"'{path}' is a pointer of Git LFS, which stands in the place of the file",
-            hint="git lfs pull",
-        )
+        return "a pointer of Git LFS, which stands in the place of the file", "git lfs pull"
     if head.lstrip().lower().startswith(_PAGES):
-        raise DataError(
-            f"'{path}' is a web page, not the file",
-            hint="fetch the file itself (on the hub, 'resolve' in the place of 'blob')",
-        )
-    expected = compression or kind
+        hint = "fetch the file itself (on the hub, 'resolve' in the place of 'blob')"
+        return "a web page, not the file", hint
+    return None
+
+
+def _misnamed(path: str, kind: str, compression: str | None, head: bytes) -> tuple[str, str] | None:
+    """What a file is in the place of what its name says, and the command that mends it."""
+    expected, quoted = compression or kind, shlex.quote(path)
+    bare = path if compression is None else path[: -len(PurePosixPath(path).suffix)]
+    begins = f"as its name says: it begins with {head[:16].decode('latin-1')!a}"
     form, suffix = _by_sign(head)
     if suffix and form.lower() != expected:
-        bare = path if compression is None else path[: -len(PurePosixPath(path).suffix)]
         hint = _rename(path, bare + suffix)
         if suffix in COMPRESSIONS and kind not in TEXT:
             tool = _UNPACKED_BY[suffix].split()[0]
-            hint = f"unpack it: {tool} < {shlex.quote(path)} > {shlex.quote(f'{path}.{kind}')}"
-        raise DataError(f"'{path}' is {form}, which its name does not say", hint=hint)
+            hint = f"unpack it: {tool} < {quoted} > {shlex.quote(f'{path}.{kind}')}"
+        return f"{form}, which its name does not say", hint
     if compression is not None and head and not suffix:
-        bare = path[: -len(PurePosixPath(path).suffix)]
-        raise DataError(
-            f"'{path}' is not {compression}, as its name says: it begins with {_shown(head)}",
-            hint=f"if it was never packed, name it without: cp {shlex.quote(path)} {shlex.quote(bare)}",
-        )
+        return f"not {compression}, {begins}", _rename(path, bare)
     if expected in TEXT and (encoding := _encoding(head)):
-        made = f"{path}.utf8{''.join(PurePosixPath(path).suffixes[-1:])}"
-        raise DataError(
-            f"'{path}' is {encoding}; allowed: UTF-8",
-            hint=f"iconv -f {encoding} -t UTF-8 {shlex.quote(path)} > {shlex.quote(made)}",
-        )
+        made = f"{path}.utf8{PurePosixPath(path).suffix}"
+        command = f"iconv -f {encoding} -t UTF-8 {quoted} > {shlex.quote(made)}"
+        return f"{encoding}; allowed: UTF-8", command
     if expected == "parquet" and head.lstrip()[:1] in (b"{", b"["):
-        raise DataError(
-            f"'{path}' is no Parquet, as its name says: it begins with {_shown(head)}",
-            hint=_rename(path, path + ".jsonl"),
-        )
+        return f"no Parquet, {begins}", _rename(path, path + ".jsonl")
+    return None
 
 
 def _by_sign(head: bytes) -> tuple[str, str]:
@@ -216,9 +221,10 @@ def _rename(path: str, name: str) -> str:
     return f"name it by what it is: cp {shlex.quote(path)} {shlex.quote(name)}"
 
 
-def _shown(head: bytes) -> str:
-    return ascii(head[:16].decode("latin-1"))
+def _here(path: str) -> tuple[str, str]:
+    """What to do before a command on a file, and its path here then."""
+    return ("fetch it, then ", _name(path)) if is_url(path) else ("", path)
 
 
 def _name(path: str) -> str:
-    return PurePosixPath(path.partition("?")[0] if is_url(path) else path).name.lower()
+    return PurePosixPath(path.partition("?")[0] if is_url(path) else path).name

@@ -30,7 +30,7 @@ _WAYS = {
     "not-csv": 'double the quotes in a cell ("he said ""hi"""), and quote what holds a separator',
     "key-twice": "write each key of a row once",
     "damaged": "fetch the file again and compare its checksum",
-    "empty-completion": "leave out the rows that have no answer, or name its column: --columns completion=answer",
+    "empty-completion": "leave out the rows that have no answer",
     "line-too-long": "end each row with a line break; a file that is one array is called .json",
     "tokens": "remove the columns of tokens: what is read here is the text",
     "media": "give rows of text alone",

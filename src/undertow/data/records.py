@@ -280,11 +280,16 @@ def _usable(record: object, names: Renaming | None = None) -> Usable:
     if tokens := tokens_in(record):
         raise TokensError(
             f"holds tokens ({tokens}), which trainers take in place of the text that is read here; "
-            "allowed: text alone, so remove them"
+            "allowed: text alone, so remove them",
+            hint=f"if the text is what is trained: --columns {_left_out(tokens)}",
         )
     id = record.get("id")
     told = f"{type(id).__name__} {id}" if isinstance(id, str | int) else None
     return shape, row, told, tuple(unread_columns(record, shape))
+
+
+def _left_out(tokens: str) -> str:
+    return " ".join(name.strip("'") + "=" for name in tokens.split(", "))
 
 
 def _in_chunks(shard: Shard, usable: Iterable[tuple[int, Usable]]) -> Iterator[Chunk]:
