@@ -81,3 +81,14 @@ def test_the_digest_sees_every_key(tiny_experiment: Callable[..., Experiment]) -
     """Equal configurations have equal digests; any change gives another."""
     assert tiny_experiment().digest == tiny_experiment().digest
     assert tiny_experiment(seed=2).digest != tiny_experiment().digest
+
+
+def test_a_plans_template_may_be_a_file_beside_the_experiment(tmp_path: Path) -> None:
+    """Of the student and of a tuned teacher; a file that is not there is named with its key."""
+    (tmp_path / "mine.jinja").write_text("{{ messages[0].content }}")
+    text = GOOD + "[student]\ntemplate = 'mine.jinja'\n[teacher.plan]\ntemplate = 'mine.jinja'\n"
+    loaded = load_experiment(write(tmp_path, text))
+
+    assert loaded.student.template == loaded.teacher.plan.template == "{{ messages[0].content }}"
+    with pytest.raises(ConfigError, match=r"key 'teacher.plan.template': no such file"):
+        load_experiment(write(tmp_path, GOOD + "[teacher.plan]\ntemplate = 'none.jinja'\n"))

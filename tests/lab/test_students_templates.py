@@ -11,6 +11,7 @@ import pytest
 from tests.lab.conftest import TINY_STUDENT
 from undertow.influence.probes import probe_trait
 from undertow.lab import students
+from undertow.lab.cohort import Ground, probes_of
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_run import run_experiment
 from undertow.models.chat import Encoded
@@ -51,3 +52,19 @@ def test_students_are_trained_and_asked_in_the_plans_template(
         assert all(t.startswith("<|assistant|>") and t.endswith("<|user|>") for t in texts)
     [untrained] = [arm for arm in document.arms if arm.arm == "base"]
     assert untrained.logit_margin == pytest.approx(before.margins["owl"], abs=1e-5)
+
+
+def test_a_cohort_is_probed_in_the_plans_template(
+    tiny_experiment: Callable[..., Experiment],
+) -> None:
+    """What calibrates a screen asks as the screen asks."""
+    plain, given = (
+        Ground(tiny_experiment(student=student), ("owl",))
+        for student in (TINY_STUDENT, {**TINY_STUDENT, "template": TEMPLATE})
+    )
+    model = load(given.experiment.base or "")
+    behind = [probes_of(model, ground).read(model).margins[0] for ground in (plain, given)]
+    asked = probe_trait(model.in_template(TEMPLATE), catalogue.load("owl"), None)
+
+    assert behind[1] == pytest.approx(asked.margins["owl"], abs=1e-5)
+    assert behind[0] != behind[1]
