@@ -50,16 +50,29 @@ def shard_bytes(shard: Shard) -> Iterator[BinaryIO]:
     The bytes of a shard, without its compression.
 
     Raises:
-        DataError: there is no such file, or it cannot be read (now or while it is read).
+        DataError: there is no such file, it is plainly something else than its name says, or it cannot be read (now or
+            while it is read).
     """
     if shard.path == STANDARD_INPUT:
         yield sys.stdin.buffer
         return
+    with packed_bytes(shard) as stream:
+        head = cast(io.BufferedReader, stream).peek(HEAD)[:HEAD]
+        refuse_misnamed(shard.path, shard.format, shard.compression, head)
+        yield _unpacked(stream, shard.compression)
+
+
+@contextlib.contextmanager
+def packed_bytes(shard: Shard) -> Iterator[BinaryIO]:
+    """
+    The bytes of a shard as they lie.
+
+    Raises:
+        DataError: there is no such file, or it cannot be read (now or while it is read).
+    """
     try:
         with opened_url(shard.path) if is_url(shard.path) else open(shard.path, "rb") as stream:
-            head = cast(io.BufferedReader, stream).peek(HEAD)[:HEAD]
-            refuse_misnamed(shard.path, shard.format, shard.compression, head)
-            yield _unpacked(stream, shard.compression)
+            yield stream
     except FileNotFoundError as error:
         raise DataError(f"no such file: '{shard.path}'") from error
     except OSError as error:

@@ -10,7 +10,7 @@ import re
 import stat
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import IO
@@ -19,7 +19,7 @@ from undertow.data.dataset import NoRowsError, RowDataset, open_dataset
 from undertow.data.records import PART, parts, read_part
 from undertow.data.remote_files import is_url
 from undertow.data.row_leaves import SIZE, leaf, root, row_set
-from undertow.data.shard import HUB, Shard, shard_bytes
+from undertow.data.shard import HUB, Shard, packed_bytes
 from undertow.engines import choose
 from undertow.errors import DataError
 from undertow.provenance.statement import canonical
@@ -125,7 +125,7 @@ def _shards_manifest(dataset: RowDataset) -> Manifest:
             name = re.sub("[:@]", "/", shard.path)
             entries.append(Entry(name, rows.count, rows.merkle))
         elif is_url(shard.path):
-            with shard_bytes(replace(shard, compression=None)) as stream:
+            with packed_bytes(shard) as stream:
                 entries.append(Entry(name, *_hashed(stream)))
         else:
             if os.path.islink(shard.path):
