@@ -31,9 +31,10 @@ from undertow.audit.control_students import (
     reader_for,
     shipped,
 )
+from undertow.audit.diff import verdict_of
 from undertow.audit.open_search import looked_at, outlying
 from undertow.checks.tuned.diff_behaviour import diff_behaviour
-from undertow.checks.tuned.diff_subject import DiffSubject, ModelReading, Reader, kept
+from undertow.checks.tuned.diff_subject import DiffSubject, ModelReading, Reader, draws, kept
 from undertow.data.closed import Stored
 from undertow.data.files import model_digest
 from undertow.data.row_records import write_rows
@@ -57,8 +58,6 @@ SHARED = BENCH / "diff" / "shared-files.parquet"
 SEED = 83_001
 FILES, EACH, ROWS = 8, 8, 8_192
 CONTROLS = (8, 19, 39)
-SHIPPED = 59
-"""Controls that ship, each of a dataset of its own."""
 DRAWS = 40
 """Sets of controls that each student is held against."""
 ALPHA = 0.05
@@ -182,33 +181,47 @@ def pool_of(path: Path) -> Pool:
 
 
 def figures(scene: Scene) -> list[Figure]:
-    """What is asked of the level, by number of controls; what it was; and that of the controls that ship."""
-    pool, made = pool_of(READINGS), []
-    for count in CONTROLS:
-        judged = list(_each(scene, pool, count))
-        against = f"{count} controls on rows of their own"
-        made.append(_figure(f"{against}: a trait's interval excludes 0", judged, "trait", ALPHA))
-        attainable = _attainable(count)
-        if attainable:
-            named = f"{against}: the open search names something"
-            made.append(_figure(named, judged, "search", attainable))
-            made.append(_figure(f"{against}: activations detect", judged, "shift", attainable))
+    """
+    What is asked of the level, by number of controls: of the students trained for it and of those that ship; what it was
+    before; and that of the controls that ship.
+    """
+    pool, ships = pool_of(READINGS), _shipped(scene)
+    made = _by_controls(scene, pool, "")
     before = list(_one_file(scene, pool_of(SHARED)))
     as_before = "10 controls that share all rows, taken for independent"
     made += [
         _figure(f"{as_before}: a trait's interval excludes 0", before, "trait", None),
         _figure(f"{as_before}: activations detect at p <= 1/11", before, "shift", None),
     ]
-    ships = list(_shipped(scene, pool))
-    attainable = _attainable(SHIPPED)
+    against = list(_against(scene, pool, ships))
     return [
         *made,
-        _figure("the controls that ship: a trait's interval excludes 0", ships, "trait", ALPHA),
-        _figure(
-            "the controls that ship: the open search names something", ships, "search", attainable
-        ),
-        _figure("the controls that ship: activations detect", ships, "shift", attainable),
+        *_asked("the controls that ship", against, len(ships.files)),
+        *_by_controls(scene, ships, "of those that ship, "),
     ]
+
+
+def _by_controls(scene: Scene, pool: Pool, of: str) -> list[Figure]:
+    """Every student of a pool against controls by lot, so many at a time."""
+    made: list[Figure] = []
+    for count in CONTROLS:
+        judged = list(_each(scene, pool, count))
+        made += _asked(f"{of}{count} controls on rows of their own", judged, count)
+    return made
+
+
+def _asked(name: str, judged: Sequence[Judged], controls: int) -> list[Figure]:
+    """What is asked of so many controls; nothing of a rank that they cannot attain."""
+    made = [
+        _figure(f"{name}: a trait's interval excludes 0", judged, "trait", ALPHA),
+        _figure(f"{name}: the verdict is flagged", judged, "flagged", None),
+    ]
+    if attainable := _attainable(controls):
+        made += [
+            _figure(f"{name}: the open search names something", judged, "search", attainable),
+            _figure(f"{name}: activations detect", judged, "shift", attainable),
+        ]
+    return made
 
 
 def _attainable(controls: int) -> float:
@@ -222,6 +235,9 @@ class Judged:
 
     student: int
     trait: bool
+    """Whether the interval of any trait excludes 0."""
+    flagged: bool
+    """Whether one lies beyond the limit."""
     search: bool
     shift: bool
 
@@ -229,6 +245,8 @@ class Judged:
 def _each(scene: Scene, pool: Pool, count: int) -> Iterator[Judged]:
     """Every student against sets of controls, drawn by lot from files other than its own."""
     rng = np.random.default_rng(derive(SEED, "controls", count))
+    if not _attainable(count):
+        pool = replace(pool, wide=np.empty((len(pool.files), 0)))  # the search refuses so few
     for student, file in enumerate(pool.files):
         for _ in range(DRAWS):
             controls = rng.choice(pool.without(file), count, replace=False)
@@ -243,19 +261,29 @@ def _one_file(scene: Scene, pool: Pool) -> Iterator[Judged]:
             yield _judged(scene, pool, student, controls, 1 / 11)
 
 
-def _shipped(scene: Scene, pool: Pool) -> Iterator[Judged]:
-    """Every student against the controls that ship."""
+def _shipped(scene: Scene) -> Pool:
+    """The students whose readings ship, each of a file of its own."""
     digest = model_digest(locate(STUDENT))
     ships = kept(shipped(digest, STUDENT), digest, scene.reader, scene.start)
-    made = [_student(-1, 0, reading, scene.start, 0.0) for reading in ships]
-    both = Pool(
-        np.concatenate([pool.files, np.full(len(made), -1)]),
-        np.vstack([pool.margins, [one.margins for one in made]]),
-        np.vstack([pool.shifts, [one.shift for one in made]]),
-        np.vstack([pool.wide, [one.wide for one in made]]),
+    assert len(ships) == len(draws(ships)), "students of the same rows"
+    made = [_student(-1 - k, 0, one, scene.start, 0.0) for k, one in enumerate(ships)]
+    return Pool(
+        np.array([one.file for one in made]),
+        *(np.array([getattr(one, name) for one in made]) for name in ("margins", "shift", "wide")),
     )
+
+
+def _against(scene: Scene, pool: Pool, controls: Pool) -> Iterator[Judged]:
+    """Every student of one pool against all of another."""
+    both = Pool(
+        np.concatenate([pool.files, controls.files]),
+        np.vstack([pool.margins, controls.margins]),
+        np.vstack([pool.shifts, controls.shifts]),
+        np.vstack([pool.wide, controls.wide]),
+    )
+    places = np.arange(len(pool.files), len(both.files))
     for student in range(len(pool.files)):
-        yield _judged(scene, both, student, np.flatnonzero(both.files == -1), 1 / 20)
+        yield _judged(scene, both, student, places, 1 / 20)
 
 
 def _judged(
@@ -283,6 +311,7 @@ def _judged(
     return Judged(
         student,
         any((one.low or 0) > 0 or (one.high or 0) < 0 for one in measured),
+        "flagged" in map(verdict_of, measured),
         bool(found),
         rank_p(sizes) <= alpha + 1e-12,
     )
