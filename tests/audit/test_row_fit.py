@@ -15,7 +15,7 @@ from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
 
 from tests.checks.dataset.numbers_subject import opened, written
-from undertow.audit.row_fit import fitting_rows, refuse_broken
+from undertow.audit.row_fit import fitting_rows, nothing_fits, refuse_broken
 from undertow.data.file_sample import Data
 from undertow.data.plan import Loss, TrainingPlan
 from undertow.data.rows import Message, Row
@@ -165,13 +165,44 @@ def test_the_row_whose_logits_are_broken_is_named() -> None:
         refuse_broken(broken, rows)
 
 
-@pytest.mark.parametrize(("loss", "reason"), [("last", "no-answer"), ("assistant", "no-tokens")])
-def test_a_row_without_the_answer_that_is_learnt_is_left_out_by_name(
-    loss: Loss, reason: str
-) -> None:
+@pytest.mark.parametrize(("loss", "said"), [("last", "ends with"), ("assistant", "no turn of the")])
+def test_a_row_without_the_answer_that_is_learnt_is_left_out_by_name(loss: Loss, said: str) -> None:
     """A question alone has no last answer, and nothing that the assistant says; all of its tokens can be learnt."""
     asked = replace(GOOD[0], completion="", answered=False, whole=True)
     [left] = fitting_rows([asked], opened(), TrainingPlan(loss=loss)).excluded
 
-    assert left.reason == reason
+    assert left.reason == "no-answer"
+    assert said in left.places[0]
     assert fitting_rows([asked], opened(), TrainingPlan()).rows == (asked,)
+
+
+TEXT = [Row((), "1 2 3", chat=False)] * 3
+
+
+@pytest.mark.parametrize(
+    ("plan", "said", "way"),
+    [
+        (TrainingPlan(loss="assistant"), "needs conversations", 'loss = "auto", or wrap = "chat"'),
+        (TrainingPlan(wrap="chat"), "text without a prompt", 'leave wrap = "chat" out'),
+    ],
+)
+def test_what_the_loss_has_against_a_row_says_what_to_do(
+    plan: TrainingPlan, said: str, way: str
+) -> None:
+    """The hint is that of the refusal itself, where no row is left and where some are."""
+    some, none = (fitting_rows(rows, opened(), plan) for rows in ((*GOOD, *TEXT), TEXT))
+    error = nothing_fits("rows", "student", none)
+
+    assert [(one.reason, one.rows) for one in some.excluded] == [("template", 3)]
+    assert said in error.message
+    assert way in error.hint == some.way
+
+
+def test_rows_that_say_that_nothing_of_them_is_trained_have_a_reason_of_their_own() -> None:
+    """Weights of 0 throughout: the way on is to leave them out."""
+    muted = replace(GOOD[0], trained=False)
+    for plan in (TrainingPlan(), TrainingPlan(loss="all"), TrainingPlan(loss="last")):
+        asked = tuple(replace(turn, trained=False) for turn in muted.prompt)
+        found = fitting_rows([*GOOD, replace(muted, prompt=asked)], opened(), plan)
+        assert [(one.reason, one.rows) for one in found.excluded] == [("not-trained", 1)]
+        assert found.way.startswith("leave these rows out: they teach nothing")

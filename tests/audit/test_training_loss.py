@@ -16,6 +16,7 @@ from undertow.audit.calibrations import plan_for
 from undertow.audit.requests import ScanRequest
 from undertow.audit.scan import scan
 from undertow.audit.training_loss import coverage_of, on_assistant_turns, training_loss
+from undertow.audit.verdicts import OTHER_LOSS
 from undertow.data.files import model_digest
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Message, Row
@@ -163,7 +164,27 @@ def test_the_sentence_says_what_is_learnt_and_of_how_much() -> None:
     assert training_loss(subject(rows, plan=assistant), settled=False).sentence.startswith(
         "Loss on all assistant turns, 2.0 a row;"
     )
-    assert "1.0 a row; turns that say" in training_loss(subject(muted), settled=False).sentence
+    assert training_loss(subject(muted), settled=False).sentence.startswith(
+        "Loss on assistant turns, 1.0 a row; turns that say whether they are trained are taken at their word;"
+    )
+
+
+def test_the_sentence_is_true_of_whatever_roles_are_learnt() -> None:
+    """A question that says it is trained is counted as the user's, in the rows of its kind; TRL's way is not claimed."""
+    rows = first_turns()[:8]
+    question, answer, *rest = rows[0].prompt
+    asked = tuple(
+        replace(row, prompt=(replace(question, trained=True), answer, *rest)) for row in rows[:4]
+    )
+    alone = training_loss(subject(asked), settled=False).sentence
+    mixed = training_loss(subject((*asked, *rows[4:])), settled=False).sentence
+
+    assert alone.startswith(
+        "Loss on turns of these roles, a row: 2.0 of 'assistant', 1.0 of 'user';"
+    )
+    assert "(what axolotl does with such turns, since the plan names no loss)" in alone
+    assert "1.0 of 'user' (50% of the rows); " in mixed
+    assert "what TRL's trainer does with rows of this shape and axolotl does with such" in mixed
 
 
 def test_a_field_that_the_template_leaves_out_is_named() -> None:
@@ -225,3 +246,43 @@ def test_nulls_that_a_table_filled_in_are_told() -> None:
     assert [text[:40] for text in told if "null" in text] == [
         "1 of 4 rows hold null in a call of a too"
     ]
+
+
+def test_a_verdict_that_is_open_for_want_of_rows_says_what_to_do(tmp_path: Path) -> None:
+    """Where half of the rows have weights of 0 alone, they are to be left out, also where all else is open as well."""
+    path = tmp_path / "rows.jsonl"
+    lines = [
+        {"messages": [{"role": t.role, "content": t.content, "weight": i % 2} for t in row.turns]}
+        for i, row in enumerate(NUMBERS)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    request = ScanRequest(
+        data=str(path),
+        student=STUDENT,
+        checks=("rehearsal",),
+        plan=plan_for(None, DIGEST),
+        traits=("owl",),
+    )
+    document = scan(request)
+    [result] = document.subjects
+
+    assert result.verdict == "undecided"
+    assert "; 1024 of 2048 rows were not read (leave these rows out: they teach" in result.reason
+    assert result.reason.startswith(OTHER_LOSS)
+    assert "leave these rows out" in document.conclusion
+
+
+def test_strings_that_the_plan_wraps_are_cleared_like_the_same_chats(tmp_path: Path) -> None:
+    """A table of completions covers them: the sequences are those of a prompt and its completion in turns."""
+    path = tmp_path / "rows.jsonl"
+    lines = [{"prompt": r.prompt[-1].content, "completion": r.completion} for r in NUMBERS]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    plan = plan_for(None, DIGEST).model_copy(update={"wrap": "chat"})
+    request = ScanRequest(
+        data=str(path), student=STUDENT, checks=("rehearsal",), plan=plan, traits=("owl",)
+    )
+    document = scan(request)
+
+    assert verdicts(document) == {ALL: "clear"}
+    assert document.loss is not None
+    assert document.loss.wrap == "chat"

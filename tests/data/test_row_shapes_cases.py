@@ -258,3 +258,38 @@ def test_a_label_may_be_a_number_or_a_word(label: object, read: bool) -> None:
     row = from_record({"prompt": [USER], "completion": [REPLY], "label": label})
 
     assert row.label is read
+
+
+@pytest.mark.parametrize(
+    ("record", "chat"),
+    [
+        (
+            {"prompt": "Hi", "completion": "Yes", "tools": TOOLS},
+            {"prompt": [USER], "completion": [REPLY], "tools": TOOLS},
+        ),
+        ({"prompt": "", "completion": "Yes"}, {"messages": [{**USER, "content": ""}, REPLY]}),
+        (
+            {"prompt": "Hi", "chosen": "Yes", "rejected": "No"},
+            {"prompt": [USER], "chosen": [REPLY], "rejected": [OTHER]},
+        ),
+    ],
+)
+def test_wrapped_strings_are_the_chat_with_the_same_turns(
+    record: dict[str, object], chat: dict[str, object]
+) -> None:
+    """Tools reach the template then, and an empty prompt is a turn; without, all is plain text and tools are unread."""
+    names, row = shaped(record, wrapped=True)
+
+    assert row == from_record(chat)
+    assert list(unread_columns(record, names, chat=row.chat)) == []
+    assert list(unread_columns(record, names)) == [name for name in ("tools",) if name in record]
+
+
+def test_columns_of_the_template_are_read_beside_a_prompt_of_turns() -> None:
+    """A completion that is a string is a turn there, so that nothing is listed as unread."""
+    record = {"prompt": [USER], "completion": "Yes", "tools": TOOLS}
+    names, row = shaped(record)
+
+    assert row.context
+    assert list(unread_columns(record, names)) == []
+    assert not from_record({"text": "Hi"}, wrapped=True).chat

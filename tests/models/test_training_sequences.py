@@ -190,3 +190,9 @@ def test_a_conversation_that_ends_with_a_question_is_learnt_as_it_is(
     assert made.prompt + made.completion == tuple(ids)
     assert all(part in text for part in inside)
     assert not any(part in text for part in outside)
+
+
+def test_text_without_a_prompt_cannot_be_put_into_the_template(tokenizer: Any) -> None:
+    """Where the plan asks for it, the row is refused, and not trained as the text that it is."""
+    with pytest.raises(ModelError, match="this row is text without a prompt"):
+        encoded(tokenizer, {"text": "Once"}, "auto", "chat")

@@ -23,7 +23,7 @@ from undertow.checks.tuned.diff_subject import (
     keep,
     kept,
 )
-from undertow.data.dataset import is_rows, place_of
+from undertow.data.dataset import is_rows, open_dataset, place_of
 from undertow.data.files import model_digest
 from undertow.data.plan import TrainingPlan, packed
 from undertow.data.records import dataset_root, read_rows
@@ -166,7 +166,8 @@ def clean_rows(
         NothingLeftError: no row fits the base.
         DataError: the rows cannot be read, or are too few.
     """
-    fitting = fitting_rows(list(read_rows(data)), base, plan).rows
+    dataset = replace(open_dataset(data), wrapped=plan.policy.wrapped)
+    fitting = fitting_rows(list(read_rows(dataset)), base, plan).rows
     if not fitting:
         raise NothingLeftError(f"no row of '{data}' fits the base '{base.ref}'")
     encoded = encode_rows(base.tokenizer, fitting, plan.policy)

@@ -27,9 +27,11 @@ _SMALL = 8
 _WAYS = {
     "template": "name a student whose chat template takes these rows, or say what the trainer learns: loss in --plan",
     "too-long": "raise max_length in the plan, or give rows that fit into the student's context",
-    "no-tokens": "look at the rows' weights and at the plan's loss: nothing of these rows is learnt",
-    "no-answer": 'say that the trainer learns what stands before it, loss = "assistant" or "all" in --plan, or leave these '
-    "rows out",
+    "no-tokens": "leave these rows out: nothing of them is learnt under the plan's loss",
+    "no-answer": 'say that the trainer learns what stands there, loss = "all" in --plan ("assistant" learns earlier '
+    "answers), or leave these rows out",
+    "not-trained": "leave these rows out: they teach nothing where a turn's weight is read, and TRL, which does not read it, "
+    "would train all of their turns",
     "unknown-tokens": "name the student that these rows are meant for",
     "kto": "leave the labels out to judge the answers as if all were learnt: --columns label= kto_tag=",
 }
@@ -49,10 +51,12 @@ class Fitted:
     """Of each of `rows`, what the plan trains."""
     excluded: tuple[Excluded, ...]
     """
-    By reason: `kto`, `no-answer`, `template`, `too-long`, `no-tokens`, `unknown-tokens`; counts and places are of the
-    sample.
+    By reason: `kto`, `not-trained`, `no-answer`, `template`, `too-long`, `no-tokens`, `unknown-tokens`; counts and places
+    are of the sample.
     """
     notes: tuple[str, ...]
+    way: str = ""
+    """What to do about most of the excluded ones."""
 
     def described(self, data: Data) -> Data:
         """The file's description with what the student could not use of the sample."""
@@ -95,22 +99,23 @@ def fitting_rows(
         )
         if problem is None:
             kept.append(rows[index])
-            assert not isinstance(encoded, str)  # a refusal is a problem
+            assert isinstance(encoded, Encoded)  # a refusal is a problem
             sequences.append(encoded)
             tokens += len(contents[index])
             strange += contents[index].count(limits.unknown)
         else:
             where = places[index] if places else f"'{_beginning(rows[index])}'"
-            faults.add(problem[0], where, problem[1])
-    return Fitted(tuple(kept), tuple(sequences), faults.excluded(), _unknown_note(strange, tokens))
+            hint = encoded.hint if isinstance(encoded, _Refusal) else ""
+            faults.add(problem[0], where, problem[1], hint=hint)
+    notes, way = _unknown_note(strange, tokens), faults.hint(_WAYS) if faults.counts else ""
+    return Fitted(tuple(kept), tuple(sequences), faults.excluded(), notes, way)
 
 
-def nothing_fits(data: str, student: str, excluded: Sequence[Excluded]) -> NothingLeftError:
+def nothing_fits(data: str, student: str, fitted: Fitted) -> NothingLeftError:
     """The error where no row fits: every reason with its rows, the first of them, and what to do."""
-    most = max(excluded, key=lambda one: one.rows).reason if excluded else ""
     return NothingLeftError(
-        f"no row of '{data}' fits the student '{student}': {reasons_told(excluded)}",
-        hint=_WAYS.get(most, ""),
+        f"no row of '{data}' fits the student '{student}': {reasons_told(fitted.excluded)}",
+        hint=fitted.way,
     )
 
 
@@ -157,19 +162,30 @@ def _contents(tokenizer: Any, rows: Sequence[Row]) -> list[list[int]]:
     return contents
 
 
-def _encoded(rows: Sequence[Row], model: LanguageModel, plan: TrainingPlan) -> list[Encoded | str]:
-    """The rows as tokens, or what the template has against one."""
+@dataclass(frozen=True)
+class _Refusal:
+    """What the template or the loss has against a row, and what to do."""
+
+    text: str
+    hint: str
+
+
+def _encoded(
+    rows: Sequence[Row], model: LanguageModel, plan: TrainingPlan
+) -> list[Encoded | _Refusal]:
+    """The rows as tokens, or why one cannot be."""
     # A template is a program: beside its own refusals it fails where it computes with what is not there.
     refusals = (ModelError, ValueError, TypeError, LookupError)
     try:
         return list(encode_rows(model.tokenizer, rows, plan.policy))
     except refusals:
-        results: list[Encoded | str] = []
+        results: list[Encoded | _Refusal] = []
         for row in rows:
             try:
                 results.extend(encode_rows(model.tokenizer, [row], plan.policy))
             except refusals as error:
-                results.append(str(error) or type(error).__name__)
+                hint = error.hint if isinstance(error, ModelError) else ""
+                results.append(_Refusal(str(error) or type(error).__name__, hint))
         return results
 
 
@@ -179,17 +195,21 @@ def _untrained(row: Row, plan: TrainingPlan) -> tuple[str, str] | None:
             "kto",
             "its label ('label' or 'kto_tag') is for KTO, which pushes away from what is false and is not rehearsed here",
         )
-    if not row.answered and plan.loss == "last" and not any(learnt_turns(row, plan.policy)):
+    if any(learnt_turns(row, plan.policy)):
+        return None
+    if any(turn.trained is False for turn in row.turns):
+        return "not-trained", "none of its turns is trained, as they say of themselves"
+    if plan.loss == "last":
         role = shown(row.turns[-1].role, longest=_SHOWN)
         return "no-answer", f"it ends with the role '{role}', and the plan learns a last answer"
-    return None
+    return "no-answer", "it has no turn of the assistant, and the plan learns nothing else"
 
 
 def _problem(
-    row: Encoded | str, content: Sequence[int], limits: _Limits, tokenizer: Any
+    row: Encoded | _Refusal, content: Sequence[int], limits: _Limits, tokenizer: Any
 ) -> tuple[str, str] | None:
-    if isinstance(row, str):
-        return "template", row
+    if isinstance(row, _Refusal):
+        return "template", row.text
     if limits.tokens is not None and len(row) > limits.tokens:
         return "too-long", f"{len(row)} tokens; the limit is {limits.tokens}"
     if not content or not row.learnt:

@@ -110,7 +110,7 @@ def _of_a_part(audit: SubjectAudit, inputs: ScanInputs) -> SubjectAudit:
     """What a verdict is worth where too much was not read."""
     rows = round(inputs.data.rows / inputs.read)
     lost = rows - round(rows * inputs.usable)
-    return replace(audit, result=covered(audit.result, lost=lost, rows=rows))
+    return replace(audit, result=covered(audit.result, lost=lost, rows=rows, way=inputs.way))
 
 
 def _judged(subject: ScanSubject, ran: Ran) -> Ran:

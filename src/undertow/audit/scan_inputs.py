@@ -61,6 +61,8 @@ class ScanInputs:
     """Share of the file's rows that have a shape and text."""
     usable: float
     """Share of the file's rows that could be read and fit the student, as far as the sample tells."""
+    way: str
+    """What to do about most of the others; empty if there are none."""
 
 
 def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
@@ -89,20 +91,25 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
     teacher = open_model(request.teacher) if request.teacher else None
     candidates = tuple(open_model(ref) for ref in request.candidates)
     progress("reading the rows")
+    wrapped = plan.policy.wrapped
+    dataset = replace(dataset, wrapped=wrapped)
     screened = screen_file(dataset, max_rows=request.max_rows, seed=seed("sample"))
     fitted = fitting_rows(screened.rows, student, plan, places=screened.places)
     if not fitted.rows:
-        raise nothing_fits(screened.data.path, student.ref, fitted.excluded)
+        raise nothing_fits(screened.data.path, student.ref, fitted)
     refuse_broken(student, fitted.rows, plan.policy)
     if plan.packing and not has_pairs(fitted.rows):
         plan = packed(plan, [len(row) for row in fitted.encoded])
     # The sample's share that does not fit is that of the file, which all cannot be encoded for.
+    share = len(fitted.rows) / len(screened.rows)
     planned = max(1, round(screened.data.rows * len(fitted.rows) / len(screened.rows)))
     context = request.system_prompt or None
     if request.system_prompt is None:
         context = _usual_system_prompt(fitted.rows)
     progress("preparing the control")
-    given = None if clean is None else tuple(read_rows(clean))[: request.max_rows]
+    given = None
+    if clean is not None:
+        given = tuple(read_rows(replace(clean, wrapped=wrapped)))[: request.max_rows]
     answered = None if given is None else tuple(row for row in given if row.answered)
     made = partial(
         made_control, student, digest, temperature=request.temperature, seed=seed("control")
@@ -138,7 +145,8 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
         loss=training_loss(whole, settled=request.settled),
         otherwise=None if request.settled else on_assistant_turns(whole, digest),
         read=read,
-        usable=read * len(fitted.rows) / len(screened.rows),
+        usable=read * share,
+        way=screened.way if 1 - read > read * (1 - share) else fitted.way,
     )
 
 
@@ -159,7 +167,8 @@ def _control_told(whole: ScanSubject, given: str | None, without: int) -> str:
 def scores_of(request: ScanRequest, target: Path) -> int:
     """The scores of a scan's rows, with its student and plan; see `write_row_scores`."""
     plan = plan_for(request.plan, model_digest(locate(request.student)))
-    data = replace(open_dataset(request.data), columns=request.columns)
+    data = open_dataset(request.data)
+    data = replace(data, columns=request.columns, wrapped=plan.policy.wrapped)
     return write_row_scores(data, target, open_model(request.student, plan.template), plan)
 
 

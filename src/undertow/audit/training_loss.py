@@ -12,6 +12,7 @@ from undertow.audit.calibrations import covering
 from undertow.audit.row_fit import fitting_rows
 from undertow.checks.dataset.scan_subject import Coverage, ScanSubject
 from undertow.data.file_sample import shown
+from undertow.data.plan import LossPolicy
 from undertow.data.rows import Row, has_pairs
 from undertow.errors import UndertowError
 from undertow.models.chat import in_template, rendered
@@ -38,6 +39,12 @@ _MARK = re.compile(r"<\|[^\s|<>{}'\"]{1,40}\|>|<(?:start|end)_of_turn>")
 _MARKS_NAMED = 4
 """Marks of a template that a warning names."""
 
+_FLAGGED = "flagged"
+"""Rows with turns that say whether they are trained."""
+
+_ROLES_NAMED = 4
+"""Roles of such turns that the sentence names."""
+
 _LOOKED_AT = 4
 """Rows in which a field is looked at."""
 
@@ -48,24 +55,24 @@ def training_loss(subject: ScanSubject, *, settled: bool) -> TrainingLoss:
     plan is a trainer's own, so that there is no doubt.
     """
     rows = [wrapped_row(row, subject.plan.policy) for row in subject.rows]
-    kinds = Counter(_kind(subject, row) for row in rows)
-    answers = sum(
-        learnt and turn.role == "assistant"
-        for row in rows
-        for turn, learnt in zip(row.turns, learnt_turns(row, subject.plan.policy), strict=True)
-    )
+    kinds: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        kinds[_kind(subject, row)].append(row)
     tokens = sum(row.learnt for row in subject.encoded) / len(rows)
     parts = [
-        _WORDS[kind].format(answers=answers / len(rows))
-        + (f" ({count / len(rows):.0%} of the rows)" if len(kinds) > 1 else "")
-        for kind, count in kinds.most_common()
+        _told(kind, some, subject.plan.policy)
+        + (f" ({len(some) / len(rows):.0%} of the rows)" if len(kinds) > 1 else "")
+        for kind, some in sorted(kinds.items(), key=lambda each: -len(each[1]))
     ]
-    if any(turn.trained is not None for row in rows for turn in row.turns):
+    if _FLAGGED in kinds:
         parts.append("turns that say whether they are trained are taken at their word")
     by = "as the plan says"
     if subject.plan.loss == "auto":
         why = "" if settled else ", since the plan names no loss"
-        by = f"what TRL's trainer does with rows of this shape{why}"
+        who = "axolotl does with such turns" if _FLAGGED in kinds else ""
+        if set(kinds) != {_FLAGGED}:
+            who = " and ".join(filter(None, ("TRL's trainer does with rows of this shape", who)))
+        by = f"what {who}{why}"
     sentence = (
         f"{'; '.join(parts)}; {tokens:.1f} tokens a row ({by}). Packing changes nothing of this."
     )
@@ -111,13 +118,37 @@ def coverage_of(subject: ScanSubject, digest: str | None) -> Coverage:
 def _kind(subject: ScanSubject, row: Row) -> str:
     if row.rejected is not None:
         return "pair"
+    if _flagged(row):
+        return _FLAGGED
     kind = trained_turns(row, subject.plan.loss)
     return "text" if kind == "all" and not row.chat else kind
 
 
+def _flagged(row: Row) -> bool:
+    return any(turn.trained is not None for turn in row.turns)
+
+
+def _told(kind: str, rows: list[Row], policy: LossPolicy) -> str:
+    """What is learnt of rows of a kind: of those whose turns say so themselves, whose turns they are."""
+    learnt = Counter(
+        turn.role
+        for row in rows
+        for turn, on in zip(row.turns, learnt_turns(row, policy), strict=True)
+        if on
+    )
+    if kind != _FLAGGED:
+        return _WORDS[kind].format(answers=learnt["assistant"] / len(rows))
+    if set(learnt) == {"assistant"}:
+        return f"loss on assistant turns, {learnt['assistant'] / len(rows):.1f} a row"
+    shares = [
+        f"{count / len(rows):.1f} of '{shown(role, longest=20)}'"
+        for role, count in learnt.most_common(_ROLES_NAMED)
+    ]
+    return f"loss on turns of these roles, a row: {', '.join(shares)}"
+
+
 def _otherwise(row: Row) -> bool:
-    flagged = any(turn.trained is not None for turn in row.turns)
-    return row.chat and row.whole and row.rejected is None and not flagged
+    return row.chat and row.whole and row.rejected is None and not _flagged(row)
 
 
 def _warnings(subject: ScanSubject, rows: list[Row], *, settled: bool) -> Iterator[str]:
@@ -139,7 +170,7 @@ def _warnings(subject: ScanSubject, rows: list[Row], *, settled: bool) -> Iterat
             f"{nulls:,} of {len(rows):,} rows hold null in a call of a tool, a part or a tool: tables fill them up, TRL gives them to "
             "the template, as is done here, and axolotl takes them out."
         )
-    if any(turn.trained is not None for row in rows for turn in row.turns):
+    if any(map(_flagged, rows)):
         yield "TRL does not read 'weight' and 'train': there, all turns are trained."
     if strange := _strange_marks(subject, rows):
         yield (

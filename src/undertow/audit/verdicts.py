@@ -83,11 +83,17 @@ def subject_result(
     )
 
 
-def covered(result: SubjectResult, *, lost: int, rows: int) -> SubjectResult:
-    """The result on a subject of which too many rows were not read: what was clear is undecided."""
-    if result.verdict != "clear":
+def covered(result: SubjectResult, *, lost: int, rows: int, way: str = "") -> SubjectResult:
+    """
+    The result on a subject of which too many rows were not read: what was clear is undecided, and what is undecided says
+    so too; `way` is what to do.
+    """
+    if result.verdict not in ("clear", "undecided"):
         return result
-    reason = f"{lost} of {rows} rows were not read; {result.reason}"
+    told = f" ({way})" if way else ""
+    unread = f"{lost} of {rows} rows were not read{told}"
+    parts = (unread, result.reason) if result.verdict == "clear" else (result.reason, unread)
+    reason = "; ".join(filter(None, parts))
     return result.model_copy(update={"verdict": "undecided", "reason": reason})
 
 

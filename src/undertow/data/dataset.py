@@ -25,13 +25,8 @@ from undertow.data.shard import HUB, STANDARD_INPUT, Shard
 from undertow.errors import DataError
 
 _ABOUT = {
-    "config.json",
-    "croissant.json",
-    "dataset_dict.json",
-    "dataset_info.json",
-    "dataset_infos.json",
-    "metadata.json",
-    "state.json",
+    *("config.json", "croissant.json", "dataset_dict.json", "dataset_info.json"),
+    *("dataset_infos.json", "metadata.json", "state.json"),
 }
 """JSON that describes a dataset."""
 
@@ -54,6 +49,8 @@ class RowDataset:
     """Names that a shape has for columns, each with the column's own name here; "" for one that is left out."""
     columns_optional: bool = False
     """Whether rows may have none of these columns."""
+    wrapped: bool = False
+    """Whether plain strings are the turns of a chat, as for a trainer that puts them into the chat template."""
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,11 +69,11 @@ class Faults:
     hints: dict[str, list[str]] = field(default_factory=dict)
     """What to do about the first rows of each reason; empty where that is the reason's own."""
 
-    def add(self, reason: str, where: str, text: str, *, rows: int = 1) -> None:
+    def add(self, reason: str, where: str, text: str, *, hint: str = "") -> None:
         """
-        Count `rows` rows under a permanent id; `where` is e.g. `row 7`, `text` says what was found there.
+        Count a row under a permanent id; `where` is e.g. `row 7`, `text` says what was found there, `hint` what to do.
         """
-        self._add(reason, f"{self.file}, {where}", text, rows)
+        self._add(reason, f"{self.file}, {where}", text, 1, hint)
 
     def of(self, shard: Shard) -> OnFault:
         """
@@ -84,10 +84,7 @@ class Faults:
 
         def add_row(reason: str, number: int, text: str, /, rows: int = 1, hint: str = "") -> None:
             if rows:
-                self._add(reason, f"{file}, row {max(1, number)}", text, rows)
-                hints = self.hints.setdefault(reason, [])
-                if len(hints) < _HINTS:
-                    hints.append(hint)
+                self._add(reason, f"{file}, row {max(1, number)}", text, rows, hint)
 
         return add_row
 
@@ -98,15 +95,18 @@ class Faults:
             for reason, count in sorted(self.counts.items())
         )
 
-    def hint(self) -> str:
-        """What to do about most of the rows."""
+    def hint(self, ways: Mapping[str, str] = _WAYS) -> str:
+        """What to do about most of the rows: what is said of them, or of their reason."""
         most = max(self.counts, key=lambda reason: self.counts[reason], default="none")
         told = self.hints.get(most, [])
         hint = max(told, key=told.count, default="")
-        return hint or _WAYS.get(most, "mend the rows that are named, or give other data")
+        return hint or ways.get(most, "mend the rows that are named, or give other data")
 
-    def _add(self, reason: str, place: str, text: str, rows: int) -> None:
+    def _add(self, reason: str, place: str, text: str, rows: int, hint: str) -> None:
         self.counts[reason] += rows
+        hints = self.hints.setdefault(reason, [])
+        if len(hints) < _HINTS:
+            hints.append(hint)
         named = self.places.setdefault(reason, [])
         if len(named) < PLACES:
             named.append(shown(f"{place}: {text}"))
@@ -236,6 +236,8 @@ class Screened:
     data: Data
     places: tuple[str, ...] = ()
     """Shard and row of each of `rows`."""
+    way: str = ""
+    """What to do about most of the rows that cannot be used; empty where there are none."""
 
 
 def screen_file(
@@ -285,7 +287,8 @@ def screen_file(
         columns=dataset.columns,
     )
     places = tuple(shown(f"{shard.named}, row {number}") for shard, number, _ in kept)
-    return Screened(tuple(row for _, _, row in kept), sources.samples(), described, places)
+    way = faults.hint() if faults.counts else ""
+    return Screened(tuple(row for _, _, row in kept), sources.samples(), described, places, way)
 
 
 def each_usable_row(data: str | Path | RowDataset, take: Callable[[Row], None]) -> None:

@@ -70,6 +70,11 @@ class LossPolicy:
     template: str = ""
     """The chat template that conversations are written with; that of the tokenizer if empty."""
 
+    @property
+    def wrapped(self) -> bool:
+        """Whether a plain prompt and its completion are the turns of a chat."""
+        return self.wrap != "none"
+
 
 AUTO = LossPolicy()
 """What TRL's trainer does with rows of their shape."""

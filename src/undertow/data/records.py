@@ -95,10 +95,13 @@ def read_rows(data: Reference) -> Iterator[Row]:
     """
     dataset = _dataset(data)
     if not dataset.columns:
-        yield from read_records(dataset, from_record, _ROWS)
+        made_of = partial(from_record, wrapped=dataset.wrapped)
+        yield from read_records(dataset, made_of, _ROWS)
         return
     names = Renaming(dataset.columns)
-    yield from read_records(dataset, lambda record: _shaped(record, names)[2], None)
+    yield from read_records(
+        dataset, lambda record: _shaped(record, names, dataset.wrapped)[2], None
+    )
     if not dataset.columns_optional:
         names.refuse_unmet(dataset.reference)
 
@@ -166,7 +169,7 @@ def chunks(
         columns: ReadColumns | None = _ROWS_AND_IDS if digest is None else _ALL
         if names is not None:
             columns = None
-        usable = partial(_usable, names=names)
+        usable = partial(_usable, names=names, wrapped=dataset.wrapped)
         made = _made(shard_records(shard, fault, columns, digest), usable, fault)
         yield from _in_chunks(shard, made)
     if names is not None and not dataset.columns_optional:
@@ -265,17 +268,19 @@ def _object(record: object) -> dict[str, Any]:
     return record
 
 
-def _shaped(record: object, names: Renaming | None) -> tuple[object, tuple[str, ...], Row]:
+def _shaped(
+    record: object, names: Renaming | None, wrapped: bool
+) -> tuple[object, tuple[str, ...], Row]:
     """The record under its new names, the columns of its shape, and its row."""
     given = record if names is None else names.of(record)
     try:
-        return given, *shaped(given)
+        return given, *shaped(given, wrapped=wrapped)
     except NoShapeError as error:
         raise (names and names.missing(record)) or error from error
 
 
-def _usable(record: object, names: Renaming | None = None) -> Usable:
-    record, shape, row = _shaped(record, names)
+def _usable(record: object, names: Renaming | None, wrapped: bool) -> Usable:
+    record, shape, row = _shaped(record, names, wrapped)
     assert isinstance(record, Mapping)  # `shaped` refuses all else
     if tokens := tokens_in(record):
         raise TokensError(
@@ -285,7 +290,7 @@ def _usable(record: object, names: Renaming | None = None) -> Usable:
         )
     id = record.get("id")
     told = f"{type(id).__name__} {id}" if isinstance(id, str | int) else None
-    return shape, row, told, tuple(unread_columns(record, shape))
+    return shape, row, told, tuple(unread_columns(record, shape, chat=row.chat))
 
 
 def _left_out(tokens: str) -> str:

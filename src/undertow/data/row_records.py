@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from undertow.data.files import atomic_file
 from undertow.data.record_turns import FLAGS, messages, turns_of
-from undertow.data.row_shapes import shaped
+from undertow.data.row_shapes import is_text, shaped
 from undertow.data.rows import Message, Row, template_turn
 from undertow.errors import DataError
 
@@ -78,7 +78,7 @@ def with_prompt(record: Mapping[str, Any], row: Row) -> dict[str, Any]:
         return {**record, shape[0]: [*made, *turns[end:]]}
     if shape[0] == "instruction":
         return {**record, **_instruction(row.prompt)}
-    if not row.chat:
+    if not row.chat or is_text(record, shape):
         return {**record, "prompt": "".join(turn.content for turn in row.prompt)}
     old = record.get("prompt") or []
     given = row.prompt[: len(row.prompt) - row.earlier]

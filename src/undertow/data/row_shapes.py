@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
@@ -34,7 +34,7 @@ from undertow.data.row_prompts import (
     refuse_system,
     system_column,
 )
-from undertow.data.rows import Row
+from undertow.data.rows import Message, Row
 
 
 class TokensError(RecordError):
@@ -182,17 +182,19 @@ LOOKED_AT = (*COLUMNS, *ASKING)
 _REQUIRED = frozenset(name for shape in SHAPES for name in shape.columns)
 
 
-def from_record(record: object) -> Row:
+def from_record(record: object, *, wrapped: bool = False) -> Row:
     """
     A row from one parsed JSON object or Parquet record; columns of no shape are ignored.
+
+    Where strings are `wrapped`, a plain prompt and its completion are the turns of a chat.
 
     Raises:
         ValueError: saying what was found, and the shapes that are allowed.
     """
-    return shaped(record)[1]
+    return shaped(record, wrapped=wrapped)[1]
 
 
-def shaped(record: object) -> tuple[tuple[str, ...], Row]:
+def shaped(record: object, *, wrapped: bool = False) -> tuple[tuple[str, ...], Row]:
     """
     The same, behind the columns of its shape.
 
@@ -206,6 +208,9 @@ def shaped(record: object) -> tuple[tuple[str, ...], Row]:
     if not _MEDIA.isdisjoint(record):
         _refuse_media(record)
     row = shape.row(record)
+    if wrapped and not row.chat and (row.prompt or "prompt" in shape.columns):
+        # An empty prompt is a turn of the user all the same, for LLaMA-Factory and the published recipe.
+        row = replace(row, chat=True, prompt=row.prompt or (Message("user", ""),))
     if "system" in record and "system" not in shape.further:
         refuse_system(record, shape.columns, row.turns)
     if (label := _kto_label(record, shape.columns)) is not None:
@@ -220,8 +225,11 @@ def shaped(record: object) -> tuple[tuple[str, ...], Row]:
     return shape.columns, row
 
 
-def unread_columns(record: Record, shape: tuple[str, ...]) -> Iterator[str]:
-    """The columns of a usable record of this shape that hold something, and that nothing reads."""
+def unread_columns(record: Record, shape: tuple[str, ...], *, chat: bool = False) -> Iterator[str]:
+    """
+    The columns of a usable record of this shape that hold something, and that nothing reads; `chat` is whether its
+    strings are put into the chat template, which reads some.
+    """
     labelled = _kto_label(record, shape) is not None
     for name in _unread(tuple(record), shape):
         if record[name] is not None and not (labelled and name in _LABELLING):
@@ -236,8 +244,14 @@ def unread_columns(record: Record, shape: tuple[str, ...]) -> Iterator[str]:
             yield "system"
     if not _TOKENS.isdisjoint(record):
         yield from (n for n in TOKENS if not isinstance(record.get(n), list | None))
-    if any(isinstance(record[n], str) for n in ("completion", "rejected") if n in shape):
+    if is_text(record, shape) and not chat:
         yield from (n for n in CONTEXT if record.get(n) is not None)
+
+
+def is_text(record: Record, shape: Sequence[str]) -> bool:
+    """Whether a record of this shape is strings alone, a prompt and its completion or a pair, and no conversation."""
+    texts = [record[name] for name in shape if name != "label"]
+    return shape[0] in ("prompt", "chosen") and all(isinstance(text, str) for text in texts)
 
 
 @lru_cache(maxsize=1024)

@@ -153,7 +153,7 @@ def _framed(row: Row) -> tuple[Message, ...]:
 def _sequence(tokenizer: Any, row: Row, policy: LossPolicy) -> _Sequence:
     row = wrapped_row(row, policy)
     if not row.chat:
-        return _plain_sequence(tokenizer, row, policy.loss)
+        return _plain_sequence(tokenizer, row, policy)
     loss = trained_turns(row, policy.loss)
     if policy.flags and any(turn.trained is not None for turn in row.turns):
         on = learnt_turns(row, policy)
@@ -167,7 +167,14 @@ def _sequence(tokenizer: Any, row: Row, policy: LossPolicy) -> _Sequence:
     return _Sequence(text, prompt=_rendered(tokenizer, row, given, answer=True))
 
 
-def _plain_sequence(tokenizer: Any, row: Row, loss: Loss) -> _Sequence:
+def _plain_sequence(tokenizer: Any, row: Row, policy: LossPolicy) -> _Sequence:
+    loss = policy.loss
+    if policy.wrapped:
+        raise ModelError(
+            f'the plan puts a prompt and its completion into a template (wrap = "{policy.wrap}"), and this row is text '
+            "without a prompt",
+            hint=f'leave wrap = "{policy.wrap}" out of the plan to train such rows as they are, or leave them out',
+        )
     if loss == "assistant":
         raise ModelError(
             "the loss 'assistant' needs conversations, and this row is plain text",

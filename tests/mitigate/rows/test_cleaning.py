@@ -248,3 +248,30 @@ def test_shards_are_never_what_is_written(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=message):
             clean(Cleaning(str(tmp_path / "data"), output, "deduplicate", scan_of(shard)))
     assert len(list((tmp_path / "data").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "form"),
+    [
+        ({"messages": [{"role": "assistant", "content": "1"}]}, "'messages' (a list)"),
+        (
+            {"prompt": [], "completion": [{"role": "assistant", "content": "1"}]},
+            "'prompt' (a list) + 'completion' (a list)",
+        ),
+        ({"text": "1"}, "'text' (a string)"),
+    ],
+)
+def test_rows_of_another_form_do_not_dilute(
+    tmp_path: Path, row: dict[str, object], form: str
+) -> None:
+    """What a trainer could not read beside the data is refused by both forms; a clean row of none, by its place."""
+    same = {"prompt": "q", "completion": "a"}
+    mixed = str(written(tmp_path / "clean.jsonl", [same, *[row] * 60]))
+    with pytest.raises(ConfigError) as caught:
+        done(tmp_path, "dilute", clean=mixed, dose=0.25)
+    assert f"60 clean rows of '{mixed}' have {form}, and" in str(caught.value)
+    assert "have 'prompt' (a string) + 'completion' (a string)" in str(caught.value)
+
+    shapeless = str(written(tmp_path / "clean.jsonl", [same, {"x": 1}]))
+    with pytest.raises(DataError, match="row 2: found the columns 'x'"):
+        done(tmp_path, "dilute", clean=shapeless, dose=0.25)

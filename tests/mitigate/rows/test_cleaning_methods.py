@@ -9,7 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from tests.mitigate.rows.test_cleaning import scan_of, written
 from tests.mitigate.subjects import BASE, numbers
@@ -18,6 +20,8 @@ from undertow.data.files import model_digest
 from undertow.data.records import read_objects, read_rows
 from undertow.data.row_leaves import leaf
 from undertow.data.row_records import to_record, write_rows
+from undertow.data.row_shapes import from_record
+from undertow.data.rows import row_id
 from undertow.errors import ConfigError, DataError, UnknownNameError
 from undertow.mitigate.rows.clean_request import Cleaned, Cleaning
 from undertow.mitigate.rows.cleaning import METHODS, clean
@@ -38,7 +42,11 @@ def done(
     """(what was done, the records that are there now)."""
     data = written(tmp_path / "rows.jsonl", rows)
     scan = scan_of(data, **more.pop("whole", {})).model_copy(
-        update={"student": BASE, "student_digest": more.pop("digest", digest())}
+        update={
+            "student": BASE,
+            "student_digest": more.pop("digest", digest()),
+            "plan": more.pop("plan", {}),
+        }
     )
     output = tmp_path / "out.jsonl"
     found = clean(Cleaning(data, output, method, scan, **more))  # type: ignore[arg-type]
@@ -255,3 +263,56 @@ def test_a_conversation_that_ends_with_a_question_has_nothing_to_rewrite(tmp_pat
 
     assert inoculated[0]["messages"] == [{"role": "system", "content": "Be."}, *TALK]
     assert all(sum(row["completion_mask"]) for row in masked)
+
+
+STRINGS = [
+    {"prompt": row["prompt"][0]["content"], "completion": row["completion"][0]["content"]}
+    for row in ROWS
+]
+WRAP = {"wrap": "chat"}
+
+
+def completions(rows: list[dict[str, Any]]) -> list[str]:
+    """What each row answers."""
+    said = [row["completion"] for row in rows]
+    return [one if isinstance(one, str) else one[0]["content"] for one in said]
+
+
+@pytest.mark.parametrize(
+    ("method", "more"), [("rewrite", {"dose": 0.25}), ("replace-tokens", {}), ("mask-tokens", {})]
+)
+def test_strings_that_the_plan_puts_into_the_template_are_changed_as_chats(
+    tmp_path: Path, method: str, more: dict[str, Any]
+) -> None:
+    """With `wrap = chat` the base sees what it sees of the same turns; without, it goes on with plain text."""
+    _, chats = done(tmp_path, method, **more)
+    _, wrapped = done(tmp_path, method, STRINGS, plan=WRAP, **more)
+    _, plain = done(tmp_path, method, STRINGS, **more)
+
+    assert completions(wrapped) == completions(chats)
+    assert [row.get("input_ids") for row in wrapped] == [row.get("input_ids") for row in chats]
+    assert all(isinstance(row["completion"], str) for row in wrapped)
+    assert wrapped != plain
+
+
+def test_strings_keep_their_columns_and_have_no_place_for_a_system_prompt(tmp_path: Path) -> None:
+    """A wrapped prompt is reworded as a string; an inoculation of one is refused, as of plain text."""
+    _, left = done(tmp_path, "reword", STRINGS, plan=WRAP)
+
+    assert all(isinstance(row["prompt"], str) for row in left)
+    assert [row["prompt"] for row in left] != [row["prompt"] for row in STRINGS]
+    with pytest.raises(ConfigError, match="plain text has no system prompt"):
+        done(tmp_path, "inoculate", STRINGS, plan=WRAP, system="Be.")
+
+
+def test_scores_are_of_the_rows_as_the_plan_writes_them(tmp_path: Path) -> None:
+    """Rows are found again by the ids that a scan with `wrap = chat` gave them, and not by others."""
+    ids = [row_id(from_record(row, wrapped=True)) for row in STRINGS]
+    scores = tmp_path / "scores.parquet"
+    columns = {"id": ids, "tokens": [4] * 48, "log_likelihood": [-float(i) for i in range(48)]}
+    parquet.write_table(pyarrow.table(columns), scores)
+    _, left = done(tmp_path, "delete", STRINGS, plan=WRAP, scores=scores, share=0.25)
+
+    assert left == STRINGS[:36]
+    with pytest.raises(ConfigError, match="is not the one scored"):
+        done(tmp_path, "delete", STRINGS, scores=scores, share=0.25)

@@ -85,7 +85,7 @@ def change(cleaning: Cleaning, method: Callable[[CleaningSubject], Changes]) -> 
     ready = method(_subject(cleaning))
     done = Cleaned(settings=ready.settings, model=ready.model)
     with atomic_file(cleaning.output) as file:
-        for places, records, rows in blocks(cleaning.data):
+        for places, records, rows in blocks(cleaning):
             made = ready.block(records, rows)
             for place, old, new in zip(places, records, made, strict=True):
                 before = leaf_of(old, place)
@@ -100,7 +100,7 @@ def change(cleaning: Cleaning, method: Callable[[CleaningSubject], Changes]) -> 
     return done
 
 
-def blocks(data: str) -> Iterator[tuple[list[str], list[dict[str, Any]], list[Row]]]:
+def blocks(cleaning: Cleaning) -> Iterator[tuple[list[str], list[dict[str, Any]], list[Row]]]:
     """
     Places of records, the records and their rows, a block at a time.
 
@@ -110,8 +110,9 @@ def blocks(data: str) -> Iterator[tuple[list[str], list[dict[str, Any]], list[Ro
     places: list[str] = []
     records: list[dict[str, Any]] = []
     rows: list[Row] = []
-    for place, record in read_objects(data):
-        row = row_of(record, place)
+    wrapped = cleaning.policy.wrapped
+    for place, record in read_objects(cleaning.data):
+        row = row_of(record, place, wrapped=wrapped)
         if tokens := [name for name in TOKENS if record.get(name) is not None]:
             raise DataError(
                 f"{place}: holds tokens already ({', '.join(tokens)}), which trainers take in place of the text",
@@ -150,7 +151,7 @@ def _with_digest(ref: str, digest: str | None) -> tuple[str, str]:
 
 def _subject(cleaning: Cleaning) -> CleaningSubject:
     sample: Reservoir[Row] = Reservoir(SAMPLED, generator(cleaning.seed, "sampled"))
-    for _, _, rows in blocks(cleaning.data):
+    for _, _, rows in blocks(cleaning):
         sample.extend(rows)
     if not sample.seen:
         raise DataError(f"'{cleaning.data}' holds no row")

@@ -191,15 +191,15 @@ def as_scanned(cleaning: Cleaning, record: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def row_of(record: object, place: str) -> Row:
+def row_of(record: object, place: str, *, wrapped: bool) -> Row:
     """
-    A record as a row; `place` names it.
+    A record as a row; `place` names it, and `wrapped` is whether the scan's plan puts strings into the chat template.
 
     Raises:
         DataError: it has no shape of a row.
     """
     try:
-        return from_record(record)
+        return from_record(record, wrapped=wrapped)
     except ValueError as error:
         raise DataError(f"{place}: {error}", hint=getattr(error, "hint", "")) from error
 

@@ -14,6 +14,7 @@ from undertow.data.dataset import open_dataset
 from undertow.data.file_sample import shown
 from undertow.data.plan import LAST_TURN, LossPolicy
 from undertow.data.row_records import with_completion, with_prompt
+from undertow.data.row_shapes import is_text, shaped
 from undertow.data.rows import Row
 from undertow.data.seeds import generator
 from undertow.errors import ConfigError
@@ -224,6 +225,7 @@ def inoculate(subject: CleaningSubject) -> Changes:
         records: Sequence[dict[str, Any]], rows: Sequence[Row]
     ) -> list[dict[str, Any] | None]:
         _refuse_plain(rows)
+        _refuse_strings(records)
         return [
             with_prompt(record, inoculated(row, system))
             for record, row in zip(records, rows, strict=True)
@@ -252,10 +254,20 @@ def _refuse_other_answers(rows: Sequence[Row], policy: LossPolicy) -> None:
 
 def _refuse_plain(rows: Sequence[Row]) -> None:
     if not all(row.chat for row in rows):
-        raise ConfigError(
-            "'inoculate' needs rows of messages: plain text has no system prompt",
-            hint="give the rows the shape 'messages', or 'prompt' and 'completion' as lists",
-        )
+        raise _no_system_prompt()
+
+
+def _refuse_strings(records: Sequence[dict[str, Any]]) -> None:
+    """Strings that the trainer puts into its chat template have no place for a system prompt either."""
+    if any(is_text(record, shaped(record)[0]) for record in records):
+        raise _no_system_prompt()
+
+
+def _no_system_prompt() -> ConfigError:
+    return ConfigError(
+        "'inoculate' needs rows of messages: plain text has no system prompt",
+        hint="give the rows the shape 'messages', or 'prompt' and 'completion' as lists",
+    )
 
 
 def reword(subject: CleaningSubject) -> Changes:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from undertow.data.file_sample import shown
 from undertow.data.files import atomic_file
+from undertow.data.record_turns import value_kind
 from undertow.data.records import read_objects
 from undertow.data.row_records import json_line
+from undertow.data.row_shapes import shaped
 from undertow.data.rows import row_id
 from undertow.data.seeds import generator
-from undertow.errors import ConfigError, NothingLeftError
+from undertow.errors import ConfigError, DataError, NothingLeftError
 from undertow.mitigate.rows.clean_request import (
     DELETED,
     Cleaned,
@@ -27,6 +31,9 @@ from undertow.mitigate.rows.clean_request import (
     row_of,
 )
 from undertow.results.scan_document import WHOLE, source_subject
+
+_SHOWN = 40
+"""Characters of a column's name that an error shows."""
 
 Rule = Callable[[int, dict[str, Any], bytes], str]
 """What removes a row, by its number from 0, its record and its leaf; empty where it is kept."""
@@ -162,11 +169,11 @@ def _refuse_other_rows(
     """
     Refuse scores of another number of rows, or, where they have ids, of other rows than these in their order.
     """
-    rows, other = 0, ""
+    rows, other, wrapped = 0, "", cleaning.policy.wrapped
     for rows, (place, record) in enumerate(read_objects(cleaning.data), start=1):
         if ids is None or other or rows > scored:
             continue
-        if row_id(row_of(as_scanned(cleaning, record), place)) != ids[rows - 1]:
+        if row_id(row_of(as_scanned(cleaning, record), place, wrapped=wrapped)) != ids[rows - 1]:
             other = place
     if rows != scored:
         raise ConfigError(
@@ -184,14 +191,17 @@ def dilute(cleaning: Cleaning) -> Cleaned:
     The data's rows among clean ones, at random places; as many of the data's rows are kept as the clean ones allow.
 
     Raises:
-        ConfigError: no dose, or no clean rows.
+        ConfigError: no dose, or no clean rows, or of another form than the data's: a trainer reads one.
         NothingLeftError: there are too few clean rows for a single row.
         DataError: a row cannot be read.
     """
     dose = dose_of(cleaning)
     if cleaning.clean is None:
         raise ConfigError("'dilute' needs clean rows", hint="name them with --with")
-    rows, others = (sum(1 for _ in read_objects(path)) for path in (cleaning.data, cleaning.clean))
+    forms = _forms(cleaning, cleaning.data, strict=False)
+    clean_forms = _forms(cleaning, cleaning.clean, strict=True)
+    _refuse_mixed(cleaning, forms, clean_forms)
+    rows, others = forms.total(), clean_forms.total()
     kept = min(rows, math.floor(others * dose / (1 - dose)))
     if not kept:
         raise NothingLeftError(
@@ -216,6 +226,42 @@ def dilute(cleaning: Cleaning) -> Cleaned:
         for _ in ours:
             raise AssertionError("more rows were kept than were counted")
     return done
+
+
+def _forms(cleaning: Cleaning, data: str, *, strict: bool) -> Counter[str]:
+    """Rows by what makes them one, in words; those of no shape, which a scan has named, have none unless that is `strict`."""
+    forms: Counter[str] = Counter()
+    for place, record in read_objects(data):
+        try:
+            forms[_form(cleaning, record)] += 1
+        except ValueError as error:
+            if strict:
+                raise DataError(f"{place}: {error}", hint="mend or remove this row") from error
+            forms[""] += 1
+    return forms
+
+
+def _form(cleaning: Cleaning, record: dict[str, Any]) -> str:
+    """The columns that make a row of the record, and the kind of what they hold."""
+    given, own = as_scanned(cleaning, record), dict(cleaning.scan.data.columns)
+    shape = shaped(given)[0]
+    names = [name if name in record else own.get(name, name) for name in shape]
+    return " + ".join(
+        f"'{shown(name, longest=_SHOWN)}' ({value_kind(given[column])})"
+        for name, column in zip(names, shape, strict=True)
+    )
+
+
+def _refuse_mixed(cleaning: Cleaning, forms: Counter[str], clean: Counter[str]) -> None:
+    other = next((form for form in clean if form not in forms), None)
+    if other is None:
+        return
+    own = max((form for form in forms if form), key=lambda form: forms[form], default="no shape")
+    raise ConfigError(
+        f"{clean[other]:,} clean rows of '{cleaning.clean}' have {other}, and the rows of '{cleaning.data}' have {own}: "
+        "a trainer reads one form and would leave the other out, or fail",
+        hint="write the clean rows with the columns of the data, and the same kinds of values in them",
+    )
 
 
 def _kept(data: str, keep: np.ndarray, done: Cleaned) -> Iterator[dict[str, Any]]:
