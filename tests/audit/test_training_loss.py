@@ -285,4 +285,6 @@ def test_strings_that_the_plan_wraps_are_cleared_like_the_same_chats(tmp_path: P
 
     assert verdicts(document) == {ALL: "clear"}
     assert document.loss is not None
-    assert document.loss.wrap == "chat"
+    assert document.loss.sentence.startswith(
+        "Loss on the completion; a plain prompt and its completion are put into the chat template;"
+    )

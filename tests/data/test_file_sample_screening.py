@@ -9,12 +9,14 @@ import json
 import sys
 import tracemalloc
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from undertow.data import json_records
+from undertow.data.dataset import open_dataset
 from undertow.data.file_sample import SOURCES, Screened, each_usable_row, screen_file
 from undertow.data.records import read_rows
 from undertow.data.row_leaves import leaf, root
@@ -230,3 +232,16 @@ def test_usable_rows_are_handed_over_in_order(tmp_path: Path) -> None:
     each_usable_row(path, lambda row: seen.append(row.completion))
 
     assert seen == ["c1", "c2"]
+
+
+def test_columns_of_the_template_are_read_where_strings_are_put_into_it(tmp_path: Path) -> None:
+    """Tools beside a plain prompt are listed as unread, and reach the row where the plan wraps it."""
+    path = tmp_path / "rows.jsonl"
+    row = {"prompt": "Hi", "completion": "Yes", "tools": [{"name": "f"}], "notes": "x"}
+    path.write_text(json.dumps(row) + "\n")
+    plain = screen_file(path, seed=0)
+    wrapped = screen_file(replace(open_dataset(path), wrapped=True), seed=0)
+
+    assert plain.data.unread == ("notes", "tools")
+    assert wrapped.data.unread == ("notes",)
+    assert (plain.rows[0].context, wrapped.rows[0].context) == ("", '{"tools":[{"name":"f"}]}')

@@ -66,13 +66,9 @@ def training_loss(subject: ScanSubject, *, settled: bool) -> TrainingLoss:
     ]
     if _FLAGGED in kinds:
         parts.append("turns that say whether they are trained are taken at their word")
-    by = "as the plan says"
-    if subject.plan.loss == "auto":
-        why = "" if settled else ", since the plan names no loss"
-        who = "axolotl does with such turns" if _FLAGGED in kinds else ""
-        if set(kinds) != {_FLAGGED}:
-            who = " and ".join(filter(None, ("TRL's trainer does with rows of this shape", who)))
-        by = f"what {who}{why}"
+    if subject.plan.wrap == "chat":
+        parts.append("a plain prompt and its completion are put into the chat template")
+    by = _by(subject, set(kinds), settled=settled)
     sentence = (
         f"{'; '.join(parts)}; {tokens:.1f} tokens a row ({by}). Packing changes nothing of this."
     )
@@ -83,6 +79,17 @@ def training_loss(subject: ScanSubject, *, settled: bool) -> TrainingLoss:
         tokens=tokens,
         warnings=tuple(_warnings(subject, rows, settled=settled)),
     )
+
+
+def _by(subject: ScanSubject, kinds: set[str], *, settled: bool) -> str:
+    """Who does so with rows of these kinds."""
+    if subject.plan.loss != "auto":
+        return "as the plan says"
+    shape = "such chats" if subject.plan.policy.wrapped else "rows of this shape"
+    who = [f"TRL's trainer does with {shape}"] if kinds != {_FLAGGED} else []
+    who += ["axolotl does with such turns"] if _FLAGGED in kinds else []
+    why = "" if settled else ", since the plan names no loss"
+    return f"what {' and '.join(who)}{why}"
 
 
 def on_assistant_turns(subject: ScanSubject, digest: str | None) -> ScanSubject | None:
