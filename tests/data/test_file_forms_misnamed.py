@@ -31,12 +31,12 @@ def zipped() -> bytes:
 
 
 MISNAMED = {
-    "gz.jsonl": (gzip.compress(LINES), "is gzip, which"),
+    "gz.jsonl": (gzip.compress(LINES, mtime=0), "is gzip, which"),
     "zst.jsonl": (zstd(LINES), "is zstd, which"),
     "skipped.csv": (b"\x50\x2a\x4d\x18\x00\x00\x00\x00" + zstd(LINES), "is zstd, which"),
     "table.jsonl": (table(RECORDS), "is Parquet, which"),
     "arrow.json": (arrow(RECORDS, stream=False), "is Arrow, which"),
-    "gz.parquet": (gzip.compress(table(RECORDS)), "is gzip, which"),
+    "gz.parquet": (gzip.compress(table(RECORDS), mtime=0), "is gzip, which"),
     "zst.jsonl.gz": (zstd(LINES), "is zstd, which"),
     "lines.parquet": (LINES, "is no Parquet, as its name says"),
     "lines.jsonl.gz": (LINES, 'is not gzip, as its name says: it begins with \'{"prompt"'),
@@ -87,7 +87,7 @@ def test_pointers_and_web_pages_are_no_rows(tmp_path: Path) -> None:
         ("rows.jsonl", b'\n\n{"text": "<html>"}\n'),
         ("rows.jsonl", b'{"text": "' + "ÿþ".encode() + b'"}\n'),
         ("rows.jsonl", b""),
-        ("rows.jsonl.gz", gzip.compress(b"")),
+        ("rows.jsonl.gz", gzip.compress(b"", mtime=0)),
         ("rows.parquet", table(RECORDS)),
     ],
 )
