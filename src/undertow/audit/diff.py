@@ -16,7 +16,6 @@ from undertow.audit.requests import (
     DiffRequest,
     Progress,
     askable_traits,
-    ignored_keys,
     named_traits,
 )
 from undertow.checks.registry import chosen_checks
@@ -203,7 +202,7 @@ def _document(
             "rows": request.rows,
             "own_rows": request.own_rows,
             "system_prompt": request.system_prompt,
-            **ignored_keys(request),
+            **({"plan_ignored": list(request.plan_ignored)} if request.plan_ignored else {}),
         },
         seed=request.seed,
         wall_seconds=seconds,
