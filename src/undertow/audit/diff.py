@@ -8,8 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from undertow.audit.calibrations import plan_for
 from undertow.audit.check_runs import Ran, run_check
 from undertow.audit.control_students import read_controls, read_model, reader_for
+from undertow.audit.open_search import looked_at, open_search, outlying
 from undertow.audit.requests import (
     DiffRequest,
     Progress,
@@ -22,7 +24,6 @@ from undertow.data.files import model_digest
 from undertow.data.plan import plan_notes
 from undertow.data.seeds import derive, generator
 from undertow.errors import UndertowError
-from undertow.influence.open_search import looked_at, open_search, outlying
 from undertow.models.language_model import LanguageModel
 from undertow.results.measurement import Measurement, Verdict, environment, worst
 from undertow.results.model_documents import Change, DiffDocument
@@ -31,7 +32,7 @@ from undertow.stats.conformal import references_needed
 from undertow.stats.designs import in_words, smallest_p_two_sample
 from undertow.stats.multiplicity import EXACT_SPLITS
 from undertow.worlds import locate
-from undertow.worlds.base_models import open_model, plan_for
+from undertow.worlds.base_models import open_model
 
 BEHAVIOUR = "diff-behaviour"
 
@@ -64,7 +65,7 @@ def diff(request: DiffRequest, progress: Progress = lambda doing: None) -> DiffD
     started = time.perf_counter()
     checks = chosen_checks("tuned", request.checks)
     progress("opening the base")
-    template = plan_for(request.plan, request.base).template
+    template = plan_for(request.plan, model_digest(locate(request.base))).template
     base = open_model(request.base, template).in_template(template)
     subject = _opened_subject(request, base, progress)
     ran = []

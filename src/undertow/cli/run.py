@@ -15,7 +15,6 @@ from undertow.cli.verdict_options import signing, signing_options
 if TYPE_CHECKING:
     from undertow.provenance.signed_steps import Signing
     from undertow.results.run_document import Note, RunDocument
-    from undertow.results.scan_document import AnyScan
 
 
 ENGINES = ("inprocess", "processes", "ray")
@@ -54,9 +53,9 @@ def carry_out(
     engine: str,
     jobs: int | None,
     who: Signing | None = None,
-) -> Path:
+) -> None:
     """
-    Run or resume the experiment of a name or file, in the lab's directory for it if none is given, which is returned.
+    Run or resume the experiment of a name or file, in the lab's directory for it if none is given, then show what it found.
     """
     from undertow.studies.experiments import STUDIES, load_experiment, run_study
 
@@ -79,7 +78,7 @@ def carry_out(
         # The teachers and rows of a study lie in no file.
         bundles = [] if experiment.kind in STUDIES else attest_run(experiment, run, who)
         click.echo(f"signed {len(bundles)} bundles in {one_line(str(run))}", err=True)
-    return run
+    show(run)
 
 
 def show(run: Path) -> None:
@@ -88,33 +87,27 @@ def show(run: Path) -> None:
     """
     from undertow.data.files import atomic_write
     from undertow.report import render
-    from undertow.results.store import read_run, read_run_scans
+    from undertow.results.store import read_run
 
-    document, scans = read_run(run / RESULTS), read_run_scans(run)
+    document = read_run(run / RESULTS)
     page = run / "report.html"
-    atomic_write(page, render(document, "html", scans=scans))
-    click.echo(summary(document, scans))
+    atomic_write(page, render(document, "html"))
+    click.echo(summary(document))
     click.echo(f"\nreport: {one_line(str(page))}")
 
 
-def summary(document: RunDocument, scans: Sequence[AnyScan] = ()) -> str:
+def summary(document: RunDocument) -> str:
     """
-    What fits on a screen: the conclusion, the comparisons, verdicts on the rows, and what the doctor warns of.
+    What fits on a screen: the conclusion, the comparisons, and what the doctor warns of.
 
     The whole in words is `undertow report RUN`.
     """
     from undertow.report.run_tables import comparisons_table
-    from undertow.report.run_verdicts import brief_verdicts
 
     parts = [lines(click.wrap_text(document.conclusion, width=WIDTH))]
-    tables = []
     if document.comparisons:
-        tables.append(comparisons_table(document.comparisons).without(*LEFT_TO_THE_PAGE))
-    if scans:
-        tables.append(brief_verdicts(document, scans))
-    parts += [
-        aligned([table.columns, *(tuple(map(str, row)) for row in table.rows)]) for table in tables
-    ]
+        table = comparisons_table(document.comparisons).without(*LEFT_TO_THE_PAGE)
+        parts.append(aligned([table.columns, *(tuple(map(str, row)) for row in table.rows)]))
     warnings = [note for note in document.notes if note.level != "info"]
     if warnings:
         parts.append("\n".join(map(one_line, _each_kind_once(warnings))))
@@ -170,7 +163,7 @@ def command(
     """
     if out is not None and resume is not None:
         raise click.UsageError("--out and --resume both name the run directory; give one")
-    run = carry_out(
+    carry_out(
         experiment,
         session,
         directory=resume or out,
@@ -178,4 +171,3 @@ def command(
         jobs=jobs,
         who=signing(keys, public_key),
     )
-    show(run)

@@ -21,6 +21,7 @@ from undertow.errors import UnknownNameError
 VERBS = (
     "demo",
     "scan",
+    "calibrate",
     "lineage",
     "diff",
     "clean",

@@ -11,7 +11,6 @@ from typing import Literal
 from pydantic import Field
 
 from undertow.data.closed import Stored
-from undertow.results.measurement import AuditVerdict
 
 VERIFY_SCHEMA = "undertow.verify/1"
 
@@ -94,7 +93,7 @@ class AuditFact(Stored):
 
     attestation: str
     suite: str
-    verdict: AuditVerdict
+    verdict: Literal["passed", "failed", "undecided"]
     student: str
     at: str
     valid_until: str

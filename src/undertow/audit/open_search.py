@@ -1,0 +1,257 @@
+"""
+The open search: which probes and next tokens, of hundreds that nobody named, move when a student rehearses the rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undertow.checks.dataset.scan_subject import ScanSubject
+from undertow.data.seeds import derive, generator
+from undertow.influence.plan_rehearsal import deal, rehearse_parts
+from undertow.influence.probes import Readout, likeliest_tokens, token_name
+from undertow.models.chat import Encoded
+from undertow.results.scan_document import Moved
+from undertow.stats.conformal import joint_statistics, rank_p
+from undertow.stats.designs import smallest_p_two_sample
+from undertow.stats.multiplicity import EXACT_SPLITS, geometric_t, holm, moderated_t, step_down
+from undertow.traits import catalogue
+from undertow.traits.catalogue import askable
+from undertow.traits.trait import Trait
+
+What = Literal["probe", "token"]
+UNITS: dict[What, str] = {"probe": "logits", "token": "nats"}
+
+RUNS = 5
+"""Rehearsals of the rows, and as many of the control: 4 of each cannot reach p = .025, probes and tokens .05 each."""
+
+FEWEST_ROWS = 16
+"""Rows of one rehearsal below which nothing is searched."""
+
+MOST = 40
+"""Probes, and tokens, that are named at most: rows on another subject than the control's move thousands of tokens."""
+
+LIKELIEST = 4096
+"""Tokens that are looked at. Whether one that is never written is rarer still is no matter."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Items of one kind, as they moved in every run."""
+
+    what: What
+    names: tuple[str, ...]
+    moved: NDArray[np.float64]
+    """(runs, items) in the unit of the kind: rehearsals of the subject's rows."""
+    placebo: NDArray[np.float64]
+    """(other runs, items): rehearsals of clean rows."""
+
+
+def search(subject: ScanSubject) -> tuple[Moved, ...]:
+    """
+    What the subject's rows move that is not among its traits, against rehearsals of its control; the least p first.
+
+    Looked at is every trait and probe of the catalogue that the student's tokenizer has words for, and the
+    log-probability of the likeliest next tokens after generic prompts. Each rehearsal trains a fresh adapter, as the
+    check `rehearsal` does, but on a part of the rows that no other has: rehearsals of the same rows share what is
+    peculiar to this draw of rows, which the placebos lack, and a clean file would seem to move things.
+
+    Empty where nothing moved; where there is no control; where rows or control are fewer than `FEWEST_ROWS` for each
+    rehearsal; and for preference pairs.
+
+    Raises:
+        ModelError: the plan's targets cannot be rehearsed.
+    """
+    sources = _usable(subject)
+    size = min(map(len, sources.values())) // RUNS
+    if size < FEWEST_ROWS:
+        return ()
+    readout = Readout.of(
+        subject.trained,
+        other_traits(subject.traits, subject.student.tokenizer),
+        subject.system_prompt,
+    )
+    read = {}
+    for name, rows in sources.items():
+        seed = derive(subject.seed, "open search", name)
+        parts = deal(rows, RUNS, size, seed)
+        read[name] = rehearse_parts(
+            subject.student, parts, subject.plan, subject.planned_rows, readout.read, seed
+        )
+    return open_search(
+        looked_at(readout, subject.student.tokenizer, read["rows"], read["control"]),
+        subject.name,
+        generator(subject.seed, "open search", "splits"),
+        level=subject.settings.level,
+    )
+
+
+def open_search(
+    groups: Sequence[Looked],
+    subject: str,
+    rng: np.random.Generator,
+    *,
+    level: float = 0.95,
+    most: int = MOST,
+) -> tuple[Moved, ...]:
+    """
+    The items whose runs `moved` are not exchangeable with their placebos, the least p first, at most `most` of a kind.
+
+    The chance of naming any item where all are is at most 1 - level; see `corrected`.
+
+    Raises:
+        ValueError: names, runs or items do not fit each other, a value is not finite, or an item does not vary and
+            nothing can be borrowed for it.
+    """
+    if not groups:
+        return ()
+    _refuse(groups)
+    judged = [(group, *corrected(group, len(groups), rng, level)) for group in groups]
+    return _named(judged, subject, level, most)
+
+
+def outlying(
+    groups: Sequence[Looked], subject: str, *, level: float = 0.95, most: int = MOST
+) -> tuple[Moved, ...]:
+    """
+    The items by which what `moved` lies further out than placebos do, the least p first, at most `most` of a kind.
+
+    What moved is one draw among J placebos, each of rows of its own: a run, or the mean of runs that share their rows,
+    which varies less than one run and so errs less often. All J + 1 are treated alike: T of each is its largest |z| over
+    the items of a kind (`joint_statistics`), as a multiple of the median over all, so that no kind sets the bar for another,
+    and the largest over the kinds. An item's p is the rank of its own |z|, on the same scale, among the placebos' T. If the
+    run is exchangeable with the placebos, the chance of naming any item is at most 1 - level, whatever the distribution and
+    whatever binds the items; the least p is 1 / (J + 1).
+
+    Raises:
+        ValueError: names, runs or items do not fit each other, or a value is not finite.
+    """
+    if not groups:
+        return ()
+    _refuse(groups)
+    sizes = [np.abs(_draws_z(group)) for group in groups]
+    scaled = [size / (np.median(size.max(1)) or 1.0) for size in sizes]
+    bars = np.max([one.max(1) for one in scaled], axis=0)[1:]
+    judged = [
+        (group, np.array([rank_p([size, *bars]) for size in one[0]]), one[0])
+        for group, one in zip(groups, scaled, strict=True)
+    ]
+    return _named(judged, subject, level, most)
+
+
+def _draws_z(group: Looked) -> NDArray[np.float64]:
+    """(1 + placebos, items): how far out each draw lies by each item, what moved first."""
+    return joint_statistics(np.vstack([group.moved.mean(0), group.placebo]), two_sided=True).z
+
+
+def _named(
+    judged: Iterable[tuple[Looked, NDArray[np.float64], NDArray[np.float64]]],
+    subject: str,
+    level: float,
+    most: int,
+) -> tuple[Moved, ...]:
+    """Of kinds with the (p, strength) of their items, those that are named; the least p first."""
+    ranked: list[tuple[float, float, Moved]] = []
+    for group, p, strength in judged:
+        estimate = group.moved.mean(0) - group.placebo.mean(0)
+        for i in np.lexsort((-strength, p))[:most]:
+            if p[i] <= 1 - level + 1e-12:
+                entry = _moved(group, int(i), subject, estimate[i], p[i])
+                ranked.append((p[i], -strength[i], entry))
+    return tuple(entry for *_, entry in sorted(ranked, key=lambda one: one[:2]))
+
+
+def corrected(
+    group: Looked, kinds: int, rng: np.random.Generator, level: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """
+    (p corrected for all items of all `kinds`, how strongly each item of this kind moved), both (items,).
+
+    Each kind has its equal share of the error rate: one with many items does not set the bar for the others. Within it,
+    where the splits of the runs can reach that share (5 against 5 have 252, of which two are as extreme as any), by the
+    step-down permutation of the largest `geometric_t`: exact whatever the distribution and whatever binds the items.
+    Else by Holm on the moderated t, which takes runs for normal and of one variance, and errs where a few factors move
+    all items.
+    """
+    moved, placebo = group.moved, group.placebo
+    least = max(smallest_p_two_sample(len(moved), len(placebo)), 1 / EXACT_SPLITS)
+    if kinds * least <= 1 - level:
+        p, strength = step_down(geometric_t, moved, placebo, rng), geometric_t(moved, placebo)
+    else:
+        test = moderated_t(moved, placebo)
+        p, strength = holm(test.p), np.abs(test.t)
+    return np.minimum(1.0, kinds * p), strength
+
+
+def other_traits(named: Sequence[Trait], tokenizer: Any) -> tuple[Trait, ...]:
+    """Traits and probes of the catalogue that a tokenizer has words for and nobody named."""
+    names = {trait.name for trait in named}
+    everything = [catalogue.load(name) for name in catalogue.names()]
+    everything += catalogue.all_probes()
+    others = [trait for trait in everything if trait.name not in names]
+    return askable(others, tokenizer)[0]
+
+
+def looked_at(
+    readout: Readout, tokenizer: Any, moved: NDArray[np.float64], placebo: NDArray[np.float64]
+) -> list[Looked]:
+    """
+    What was read of the runs (runs, items), without the tokens that are least likely over all of them.
+
+    The choice of tokens is the same whichever runs are the placebos, so that it favours none.
+    """
+    runs = np.concatenate([moved, placebo])
+    count = len(readout.probe_names)
+    # What is alike in all runs cannot have moved: minus infinity for a token that is never written, say.
+    varies = np.isfinite(runs).all(0) & (runs != runs[0]).any(0)
+    probes = np.flatnonzero(varies[:count])
+    tokens = likeliest_tokens(np.where(varies[count:], runs[:, count:].mean(0), -np.inf), LIKELIEST)
+    names = {
+        "probe": tuple(readout.probe_names[i] for i in probes),
+        "token": tuple(token_name(tokenizer, int(i)) for i in tokens),
+    }
+    chosen: dict[What, NDArray[np.intp]] = {"probe": probes, "token": count + tokens}
+    return [
+        Looked(what, names[what], moved[:, items], placebo[:, items])
+        for what, items in chosen.items()
+        if items.size
+    ]
+
+
+def _usable(subject: ScanSubject) -> dict[str, list[Encoded]]:
+    if not subject.control or subject.pairs:
+        return {"rows": [], "control": []}
+    longest = math.inf if subject.longest is None else subject.longest
+    return {
+        name: [row for row in encoded if row.completion and len(row) <= longest]
+        for name, encoded in (("rows", subject.encoded), ("control", subject.encoded_control))
+    }
+
+
+def _moved(group: Looked, index: int, subject: str, estimate: float, p: float) -> Moved:
+    return Moved(
+        subject=subject,
+        what=group.what,
+        name=group.names[index],
+        estimate=float(estimate),
+        unit=UNITS[group.what],
+        p=float(p),
+    )
+
+
+def _refuse(groups: Sequence[Looked]) -> None:
+    shape = (len(groups[0].moved), len(groups[0].placebo))
+    for group in groups:
+        arrays, names = (group.moved, group.placebo), len(group.names)
+        if any(array.ndim != 2 or array.shape[1] != names for array in arrays):
+            raise ValueError(f"{names} names for arrays of shape {[a.shape for a in arrays]}")
+        if (len(group.moved), len(group.placebo)) != shape:
+            raise ValueError("all kinds must be read in the same runs")
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise ValueError(f"what moved of each {group.what} must be finite")
