@@ -16,6 +16,7 @@ from undertow.audit.requests import (
     DiffRequest,
     Progress,
     askable_traits,
+    ignored_keys,
     named_traits,
 )
 from undertow.checks.registry import chosen_checks
@@ -202,7 +203,7 @@ def _document(
             "rows": request.rows,
             "own_rows": request.own_rows,
             "system_prompt": request.system_prompt,
-            **({"plan_ignored": list(request.plan_ignored)} if request.plan_ignored else {}),
+            **ignored_keys(request),
         },
         seed=request.seed,
         wall_seconds=seconds,

@@ -128,6 +128,11 @@ class LineageRequest:
     command: str = ""
 
 
+def ignored_keys(request: ScanRequest | DiffRequest) -> dict[str, object]:
+    """What a document's configuration says of the keys of a plan's file that were ignored."""
+    return {"plan_ignored": list(request.plan_ignored)} if request.plan_ignored else {}
+
+
 def named_traits(*names: str) -> tuple[Trait, ...]:
     """
     What each name stands for: a trait, all traits of a category, or all traits of a file.

@@ -13,7 +13,7 @@ from undertow.audit.calibrations import cache_folder
 from undertow.audit.check_runs import Ran, finished_checks, merged, run_check
 from undertow.audit.open_meaning import open_meanings
 from undertow.audit.open_search import search
-from undertow.audit.requests import Progress, ScanRequest
+from undertow.audit.requests import Progress, ScanRequest, ignored_keys
 from undertow.audit.scan_inputs import ScanInputs, open_inputs
 from undertow.audit.verdicts import (
     covered,
@@ -211,7 +211,7 @@ def _configuration(request: ScanRequest) -> dict[str, object]:
         "min_usable": request.min_usable,
         "candidates": list(request.candidates),
         "placebos": list(request.placebos),
-        **({"plan_ignored": list(request.plan_ignored)} if request.plan_ignored else {}),
+        **ignored_keys(request),
     }
 
 

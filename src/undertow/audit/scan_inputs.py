@@ -18,7 +18,7 @@ from undertow.checks.dataset.scan_subject import Coverage, ScanSubject
 from undertow.data.dataset import open_dataset
 from undertow.data.file_sample import Data, Screened, screen_file
 from undertow.data.files import model_digest
-from undertow.data.plan import TrainingPlan, packed
+from undertow.data.plan import packed
 from undertow.data.records import read_rows
 from undertow.data.row_records import write_rows
 from undertow.data.rows import Row, has_pairs, row_id
@@ -73,7 +73,6 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
         InputError: a trait, the data or a model cannot be used.
         NothingLeftError: no row is left that the student could be trained on.
     """
-    template = _template(request.plan)
     seed = partial(derive, request.seed)
     # What costs nothing to refuse is refused before a model is opened.
     asked = named_traits(*request.traits)
@@ -84,13 +83,13 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
             open_dataset(request.control), columns=request.columns, columns_optional=True
         )
     progress("opening the models")
-    student = open_model(request.student, template)
+    digest = model_digest(locate(request.student))
+    plan = plan_for(request.plan, digest)
+    student = open_model(request.student, plan.template)
     placebos = tuple(open_model(ref) for ref in request.placebos)
     _refuse_foreign(placebos, student)
     teacher = open_model(request.teacher) if request.teacher else None
     candidates = tuple(open_model(ref) for ref in request.candidates)
-    digest = model_digest(locate(request.student))
-    plan = plan_for(request.plan, digest)
     progress("reading the rows")
     wrapped = plan.policy.wrapped
     dataset = replace(dataset, wrapped=wrapped)
@@ -171,11 +170,6 @@ def scores_of(request: ScanRequest, target: Path) -> int:
     data = open_dataset(request.data)
     data = replace(data, columns=request.columns, wrapped=plan.policy.wrapped)
     return write_row_scores(data, target, open_model(request.student, plan.template), plan)
-
-
-def _template(plan: TrainingPlan | None) -> str:
-    """A plan's own; plans of tables have none, so that it is known before the table is."""
-    return "" if plan is None else plan.template
 
 
 def _refuse_foreign(placebos: Sequence[LanguageModel], student: LanguageModel) -> None:
