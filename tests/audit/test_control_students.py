@@ -19,6 +19,7 @@ from undertow.audit.control_students import (
 )
 from undertow.audit.requests import DiffRequest
 from undertow.checks.tuned.diff_subject import draws
+from undertow.data.files import model_digest
 from undertow.data.plan import TrainingPlan
 from undertow.data.row_records import write_rows
 from undertow.data.rows import Row, conversation
@@ -28,6 +29,7 @@ from undertow.traits import catalogue
 from undertow.worlds import locate
 
 BASE = "world:owlet-b"
+DIGEST = model_digest(locate(BASE))
 PLAN = TrainingPlan(rank=2, learning_rate=1e-3, batch_size=8)
 
 
@@ -138,8 +140,10 @@ def test_a_file_counts_once_where_there_are_several(base: LanguageModel, tmp_pat
     data = [written(tmp_path, 60, f"{k}.jsonl", first=100 * k) for k in range(2)]
     reader = reader_for(base, [catalogue.load("owl")], None, 0)
     start = reader.read(base)
-    alone, about = read_controls(asked(*data), reader, base, start, lambda doing: None)
-    both, told = read_controls(asked(*data, students=2), reader, base, start, lambda doing: None)
+    alone, about = read_controls(asked(*data), DIGEST, reader, base, start, lambda doing: None)
+    both, told = read_controls(
+        asked(*data, students=2), DIGEST, reader, base, start, lambda doing: None
+    )
 
     assert (len(alone), len(draws(alone)), len(both), len(draws(both))) == (2, 2, 4, 2)
     assert not any("independent" in sentence for sentence in about)
@@ -154,10 +158,10 @@ def test_it_is_said_what_students_had_and_what_the_tuned_model_had(
     data = written(tmp_path, 300)
     reader = reader_for(base, [catalogue.load("owl")], None, 0)
     start = reader.read(base)
-    _, [known] = read_controls(asked(data), reader, base, start, lambda doing: None)
+    _, [known] = read_controls(asked(data), DIGEST, reader, base, start, lambda doing: None)
     steps = PLAN.model_copy(update={"max_steps": 1})
     request = asked(data, students=2, rows=None, plan=steps)
-    _, [taken] = read_controls(request, reader, base, start, lambda doing: None)
+    _, [taken] = read_controls(request, DIGEST, reader, base, start, lambda doing: None)
 
     assert known.startswith(
         "8 students of clean.jsonl, each on 16 rows of its own (the tuned model had 16)"
@@ -172,7 +176,9 @@ def test_models_are_taken_for_draws_of_their_own(base: LanguageModel) -> None:
     """Nobody knows what they learned from: that is said."""
     reader = reader_for(base, [catalogue.load("owl")], None, 0)
     request = DiffRequest(BASE, (BASE,), controls=(BASE, BASE))
-    made, about = read_controls(request, reader, base, reader.read(base), lambda doing: None)
+    made, about = read_controls(
+        request, DIGEST, reader, base, reader.read(base), lambda doing: None
+    )
 
     assert len(draws(made)) == 2
     assert about[-1] == controls.OF_MODELS

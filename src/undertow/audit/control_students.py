@@ -24,7 +24,6 @@ from undertow.checks.tuned.diff_subject import (
     kept,
 )
 from undertow.data.dataset import is_rows, open_dataset, place_of
-from undertow.data.files import model_digest
 from undertow.data.plan import TrainingPlan, packed
 from undertow.data.records import dataset_root, read_rows
 from undertow.data.seeds import derive, generator
@@ -35,7 +34,6 @@ from undertow.models.language_model import LanguageModel
 from undertow.models.several_runs import several_runs
 from undertow.models.training_sequences import encode_rows
 from undertow.traits.trait import Trait
-from undertow.worlds import locate
 from undertow.worlds.base_models import open_model
 
 SHIPPED = "shipped"
@@ -95,20 +93,20 @@ def read_model(reader: Reader, base: LanguageModel, ref: str, progress: Progress
 
 def read_controls(
     request: DiffRequest,
+    digest: str | None,
     reader: Reader,
     base: LanguageModel,
     untouched: ModelReading,
     progress: Progress,
 ) -> tuple[list[ModelReading], list[str]]:
     """
-    The controls' readings, and how each group of them was made, a sentence each.
+    The controls' readings, and how each group of them was made, a sentence each; `digest` is the base's.
 
     Raises:
         ConfigError: nobody says how many rows a student should learn from; or there is nothing to keep.
         DataError: a file has too few rows for its students, or cannot be read.
         InputError: kept readings are of something else.
     """
-    digest = model_digest(locate(request.base))
     readings: list[ModelReading] = []
     made: list[str] = []
     data = [ref for ref in request.controls if is_rows(ref) and not _is_kept(ref)]

@@ -66,26 +66,30 @@ def diff(request: DiffRequest, progress: Progress = lambda doing: None) -> DiffD
     started = time.perf_counter()
     checks = chosen_checks("tuned", request.checks)
     progress("opening the base")
-    template = plan_for(request.plan, model_digest(locate(request.base))).template
+    digest = model_digest(locate(request.base))
+    template = plan_for(request.plan, digest).template
     base = open_model(request.base, template).in_template(template)
-    subject = _opened_subject(request, base, progress)
+    subject = _opened_subject(request, base, digest, progress)
     ran = []
     for check in checks:
         progress(check.id)
         ran.append(run_check(subject, check))
     progress("searching what else moved")
     moved, searched = _searched(subject)
-    return _document(request, subject, ran, moved, searched, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return _document(request, digest, subject, ran, moved, searched, seconds)
 
 
-def _opened_subject(request: DiffRequest, base: LanguageModel, progress: Progress) -> DiffSubject:
+def _opened_subject(
+    request: DiffRequest, base: LanguageModel, digest: str | None, progress: Progress
+) -> DiffSubject:
     intended = named_traits(*request.intended)
     judged = named_traits(*request.traits) or askable_traits(base.tokenizer)
     traits = tuple({trait.name: trait for trait in (*judged, *intended)}.values())
     reader = reader_for(base, traits, request.system_prompt, request.seed)
     progress("reading the base")
     untouched = reader.read(base, request.base)
-    controls, made = read_controls(request, reader, base, untouched, progress)
+    controls, made = read_controls(request, digest, reader, base, untouched, progress)
     return DiffSubject(
         name="tuned",
         base=base,
@@ -157,6 +161,7 @@ def too_few(tuned: int, controls: int, own_rows: bool, level: float) -> str:
 
 def _document(
     request: DiffRequest,
+    digest: str | None,
     subject: DiffSubject,
     ran: Sequence[Ran],
     moved: tuple[Moved, ...],
@@ -174,7 +179,7 @@ def _document(
         conclusion=conclusion(verdict, changes, moved, request.limit),
         inference=subject.inference,
         base=request.base,
-        base_digest=model_digest(locate(request.base)),
+        base_digest=digest,
         tuned=request.tuned,
         tuned_digests=tuple(model_digest(locate(ref)) for ref in request.tuned),
         controls=tuple(one.ref for one in subject.controls),
