@@ -30,7 +30,7 @@ from undertow.results.measurement import Measurement, Verdict, environment, wors
 from undertow.results.model_documents import Change, DiffDocument
 from undertow.results.scan_document import Moved
 from undertow.stats.conformal import references_needed
-from undertow.stats.designs import in_words, smallest_p_two_sample
+from undertow.stats.designs import in_words, smallest_p_two_sample, supports
 from undertow.stats.multiplicity import EXACT_SPLITS
 from undertow.worlds import locate
 from undertow.worlds.base_models import open_model
@@ -47,8 +47,6 @@ _INFERENCE = {
     "run": "one model against benign fine-tunes: whether this run went beyond what they do, taking runs for normal",
     "runs": "several models: about training runs like these",
 }
-
-_SLACK = 1e-12
 
 KINDS = 2
 """Of what the open search looks at: probes and tokens, which share the error rate of a permutation."""
@@ -143,10 +141,10 @@ def too_few(tuned: int, controls: int, own_rows: bool, level: float) -> str:
     """Why so few controls cannot be searched at a level, and how many it takes; empty where they can."""
     alpha = 1 - level
     least = least_p(tuned, controls, own_rows)
-    if controls and least <= alpha + _SLACK:
+    if controls and supports(level, least) is None:
         return ""
     by_rank = references_needed(1, alpha)
-    enough = (n for n in range(1, by_rank) if least_p(tuned, n, own_rows) <= alpha + _SLACK)
+    enough = (n for n in range(1, by_rank) if supports(level, least_p(tuned, n, own_rows)) is None)
     needed = next(enough, by_rank)
     none = (
         f"{controls} independent controls can give no p below {in_words(least)}; "

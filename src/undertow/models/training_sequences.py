@@ -206,7 +206,7 @@ def _assistant(tokenizer: Any, row: Row) -> _Sequence:
             tokenizer, row, len(row.prompt) - row.earlier, answer=True, chat_template=template
         )
         [ids] = token_ids(tokenizer, [given])
-        mask[: _common(ids, made["input_ids"])] = [0] * _common(ids, made["input_ids"])
+        mask[: shared_start(ids, made["input_ids"])] = [0] * shared_start(ids, made["input_ids"])
     return _Sequence(marked=(tuple(made["input_ids"]), tuple(mask)))
 
 
@@ -248,7 +248,7 @@ def _span_of_words(tokenizer: Any, row: Row, text: str, index: int) -> Span:
         )
     if row.turns[index].role == "assistant":
         last = _words(tokenizer, row, text, len(row.turns) - 1)[1]
-        end += _common(text[end:], text[last:]) if last >= 0 else 0
+        end += shared_start(text[end:], text[last:]) if last >= 0 else 0
     return start, end
 
 
@@ -262,8 +262,8 @@ def _words(tokenizer: Any, row: Row, text: str, index: int) -> Span:
     other = replace(turn, content=f"{first} other words {last}")
     turns = (*row.turns[:index], other, *row.turns[index + 1 :])
     made = rendered(tokenizer, turns, row.context)
-    start = _common(text, made)
-    end = len(text) - _common(text[start:][::-1], made[start:][::-1])
+    start = shared_start(text, made)
+    end = len(text) - shared_start(text[start:][::-1], made[start:][::-1])
     return (start, end) if words in text[start:end] else (-1, -1)
 
 
@@ -320,7 +320,7 @@ def _by_text(tokenizer: Any, sequences: Sequence[_Sequence]) -> list[Encoded]:
     ids = token_ids(tokenizer, [s.text for s in sequences], special=special)
     before = token_ids(tokenizer, [s.prompt or "" for s in sequences], special=special)
     return [
-        _learnt_from(tuple(one), _common(prompt, one) if s.prompt is not None else 0)
+        _learnt_from(tuple(one), shared_start(prompt, one) if s.prompt is not None else 0)
         for s, one, prompt in zip(sequences, ids, before, strict=True)
     ]
 
@@ -352,7 +352,7 @@ def _learnt_from(ids: tuple[int, ...], first: int) -> Encoded:
     return Encoded(ids[:first], ids[first:])
 
 
-def _common(a: Sequence[Any], b: Sequence[Any]) -> int:
+def shared_start(a: Sequence[Any], b: Sequence[Any]) -> int:
     """Leading tokens or characters that two sequences share: where TRL has the completion begin."""
     if b[: len(a)] == a:  # nearly always, and far quicker
         return len(a)

@@ -20,7 +20,7 @@ from undertow.models.chat import IGNORED, Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import each_token, rows_at_once
 from undertow.models.shared_prefix import logits_by_batch
-from undertow.models.training_sequences import encode_rows
+from undertow.models.training_sequences import encode_rows, shared_start
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +57,7 @@ def lifted(
     prompted = encode_rows(model.tokenizer, [behind(row, system) for row in rows], policy)
     moved = each_token(model, prompted)
     return [
-        _change(a.numpy(), b.numpy(), _shared_end(own.completion, other.completion))
+        _change(a.numpy(), b.numpy(), shared_start(own.completion[::-1], other.completion[::-1]))
         for a, b, own, other in zip(plain, moved, encoded, prompted, strict=True)
     ]
 
@@ -69,11 +69,6 @@ def _change(
     change = np.zeros_like(plain)
     change[len(plain) - shared :] = abs(moved[len(moved) - shared :] - plain[len(plain) - shared :])
     return change
-
-
-def _shared_end(a: Sequence[int], b: Sequence[int]) -> int:
-    pairs = zip(reversed(a), reversed(b), strict=False)
-    return next((n for n, (x, y) in enumerate(pairs) if x != y), min(len(a), len(b)))
 
 
 def departing(base: LanguageModel, teacher: LanguageModel, rows: Sequence[Encoded]) -> Scores:
