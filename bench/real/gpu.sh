@@ -1,0 +1,51 @@
+#!/bin/bash
+# SmolLM2-135M-Instruct on a machine without a network, to which a call carries little: its weights come in two pieces.
+#   gpu.sh keep   first call: puts piece 0, the tokenizer and the wheels outside the tree; tries everything, tiny
+#   gpu.sh run    second call: joins the pieces, checks, converts, measures within BUDGET seconds of its start
+# From the root of the repository. DEVICE=cpu and TINY=--tiny try it without an accelerator.
+set -euo pipefail
+KEPT=${KEPT:-/tmp/real} SITE=${SITE:-/tmp/site} WHEELS=${WHEELS:-.whl} WEIGHTS=${WEIGHTS:-.weights}
+PYTHON=${PYTHON:-python3} BUDGET=${BUDGET:-420} TRY=${TRY:-75} TINY=${TINY:-} DEVICE=${DEVICE:-}
+export PYTHONPATH="$SITE:$PWD/src:$PWD" PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+export OUT=${OUT:-$PWD/bench/real/out}
+mkdir -p "$OUT"
+
+say() { echo "[gpu.sh $SECONDS s] $*"; }
+fail() { echo "error: $*" >&2; exit 1; }
+piece() { [ -f "$1" ] || fail "piece $1 is missing: $2"; }
+device() { [ -z "$DEVICE" ] || echo "--device $DEVICE"; }
+
+keep() {
+  piece "$WEIGHTS/a/part0" "name $WEIGHTS/a in carry"
+  compgen -G "$WHEELS/*.whl" > /dev/null || fail "no wheel in $WHEELS: name it in carry"
+  say "putting $WEIGHTS/a into $KEPT and $(ls "$WHEELS" | wc -l) wheels into $SITE"
+  mkdir -p "$KEPT" && cp -r "$WEIGHTS/a/." "$KEPT/"
+  "$PYTHON" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade --target "$SITE" "$WHEELS"/*.whl
+  command -v nvidia-smi > /dev/null && nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader
+  say "opening undertow"
+  "$PYTHON" -c 'import sys, undertow.cli, bench.real.__main__ as m; print(sys.version.split()[0], {p: m._version(p) for p in m.PACKAGES})'
+  say "trying every section with random weights, for $TRY s at most"
+  "$PYTHON" -m bench.real draw --shape "$KEPT/shape" --into "$KEPT/tiny" --layers 2
+  # shellcheck disable=SC2046
+  timeout "$((TRY + 15))" "$PYTHON" -m bench.real measure "$KEPT/tiny" --tiny --name tried --only training sampling scoring adapters continuous --until "$(($(date +%s) + TRY))" $(device) 2>&1 | tee "$OUT/tried.txt" || say "the trial ended with $?"
+  say "kept: $(ls "$KEPT" | tr '\n' ' '); now gpu.sh run, with $WEIGHTS/b in carry"
+}
+
+run() {
+  piece "$KEPT/part0" "run gpu.sh keep first, on the machine that is still warm"
+  piece "$WEIGHTS/b/part1" "name $WEIGHTS/b in carry"
+  [ -d "$SITE/pydantic" ] || fail "no wheels in $SITE: run gpu.sh keep first"
+  say "joining and converting"
+  "$PYTHON" -m bench.real convert "$KEPT/part0" "$WEIGHTS/b/part1" --sha256 "$WEIGHTS/b/sha256" --shape "$KEPT/shape" --into "$KEPT/base" 2>&1 | tr '\r' '\n' | grep -v '^Converting.*it/s\|^Loading weights'
+  left=$((BUDGET - SECONDS))
+  say "measuring for $left s at most"
+  # shellcheck disable=SC2046,SC2086
+  timeout "$((left + 15))" "$PYTHON" -m bench.real measure "$KEPT/base" --until "$(($(date +%s) + left))" $TINY $(device) 2>&1 | tee "$OUT/measured.txt" || say "measuring ended with $?"
+  say "done: $(ls "$OUT" | tr '\n' ' ')"
+}
+
+case "${1:-}" in
+  keep) keep ;;
+  run) run ;;
+  *) fail "say gpu.sh keep or gpu.sh run" ;;
+esac

@@ -1,0 +1,152 @@
+"""Log-likelihoods of given rows: undertow's scorer against a bare forward pass, and what of the pass takes the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from bench.real.number_rows import Setting
+from bench.real.operations import PEAK, forward_operations
+from bench.real.rate import Step, Work, busy, seconds_of, timed
+from bench.real.record import Record, Values
+from bench.real.training import multiplied
+from undertow.models.chat import IGNORED, Batch, Encoded, batches
+from undertow.models.language_model import LanguageModel
+from undertow.models.scoring import log_likelihoods
+from undertow.models.surprisal import surprisal
+
+BATCHES = 8
+"""Batches of a repeat, at most."""
+
+
+def scoring(setting: Setting, record: Record) -> None:
+    """Tokens a second and the share of the peak, by rows a batch and precision; then the parts of one batch."""
+    for batch in setting.sizes.scoring:
+        for way in ("float32", "bfloat16"):
+            for kind, measure in (("undertow", _ours), ("bare forward", _bare)):
+                record.case(
+                    f"{kind}, {way}, batch {batch}",
+                    lambda m=measure, w=way, b=batch: m(setting, w, b),
+                    most=25,
+                )
+    record.case(
+        f"undertow, tf32, batch {setting.sizes.scoring[-1]}",
+        lambda: _ours(setting, "tf32", setting.sizes.scoring[-1]),
+        most=25,
+    )
+    for way in ("float32", "bfloat16"):
+        record.case(
+            f"undertow, surprisal of a scan, {way}", lambda w=way: _surprisal(setting, w), most=20
+        )
+    for batch in setting.sizes.scoring:
+        record.case(f"parts, bfloat16, batch {batch}", lambda b=batch: _parts(setting, b), most=20)
+
+
+def _ours(setting: Setting, way: str, batch: int) -> Values:
+    def made(model: LanguageModel, rows: Sequence[Encoded]) -> Callable[[], object]:
+        return lambda: log_likelihoods(model, rows, batch_size=batch)
+
+    return _scored(setting, way, batch, made)
+
+
+def _bare(setting: Setting, way: str, batch: int) -> Values:
+    def made(model: LanguageModel, rows: Sequence[Encoded]) -> Callable[[], object]:
+        ready = [
+            part.to(model.device) for part in batches(rows, batch, model.tokenizer.pad_token_id)
+        ]
+        return lambda: torch.cat([_likelihoods(model.network, part) for part in ready]).cpu()
+
+    return _scored(setting, way, batch, made)
+
+
+def _surprisal(setting: Setting, way: str) -> Values:
+    """Its batches are as large as it makes them itself."""
+
+    def made(model: LanguageModel, rows: Sequence[Encoded]) -> Callable[[], object]:
+        return lambda: surprisal(model, rows, (1.0,))
+
+    return _scored(setting, way, 32, made)
+
+
+def _scored(
+    setting: Setting,
+    way: str,
+    batch: int,
+    made: Callable[[LanguageModel, Sequence[Encoded]], Callable[[], object]],
+) -> Values:
+    with multiplied(way) as precision:
+        model = setting.opened(precision)
+        rows = setting.rows()[: BATCHES * batch]
+        score = made(model, rows)
+        step = _step(score, rows)
+        rates = timed(step, setting.device, repeats=3, operations=_operations(setting, rows))
+        reached = rates["tflops"]
+        share = {"share_of_peak": reached * 1e12 / PEAK} if isinstance(reached, float) else {}
+        return rates | share | {"busy": busy(score, setting.device)}
+
+
+def _step(score: Callable[[], object], rows: Sequence[Encoded]) -> Step:
+    work = Work(len(rows), sum(map(len, rows)))
+
+    def step() -> Work:
+        score()
+        return work
+
+    return step
+
+
+def _operations(setting: Setting, rows: Sequence[Encoded]) -> float:
+    """Of a token, on the mean over the rows."""
+    sizes, scored = [len(row) for row in rows], sum(row.learnt for row in rows)
+    return forward_operations(setting.shape(), sizes, scored) / sum(sizes)
+
+
+@torch.inference_mode()
+def _likelihoods(network: Any, batch: Batch) -> torch.Tensor:
+    """(rows,) sums; the head sees the scored positions only, and none of the padding."""
+    return _head(network, _states(network, batch), batch)
+
+
+def _states(network: Any, batch: Batch) -> torch.Tensor:
+    states: torch.Tensor = network.model(
+        input_ids=batch.input_ids,
+        attention_mask=batch.attention_mask,
+        position_ids=batch.position_ids,
+        use_cache=False,
+    ).last_hidden_state
+    return states
+
+
+def _head(network: Any, states: torch.Tensor, batch: Batch) -> torch.Tensor:
+    counted = batch.labels != IGNORED
+    logits = network.lm_head(states[:, -batch.kept - 1 : -1][counted])
+    losses = functional.cross_entropy(logits.float(), batch.labels[counted], reduction="none")
+    row = counted.nonzero()[:, 0]
+    return losses.new_zeros(len(counted)).index_add_(0, row, -losses)
+
+
+def _parts(setting: Setting, batch: int) -> Values:
+    """Milliseconds of the layers and of head and loss, and how busy the device is in each, in one batch."""
+    model = setting.opened("bfloat16")
+    rows = setting.rows()[:batch]
+    [part] = batches(rows, batch, model.tokenizer.pad_token_id)
+    moved, network = part.to(model.device), model.network
+    with torch.inference_mode():
+        states = _states(network, moved)
+        values: dict[str, object] = {
+            "tokens": sum(map(len, rows)),
+            "padded_tokens": moved.input_ids.numel(),
+            "scored": sum(row.learnt for row in rows),
+        }
+        for name, step in (
+            ("layers", lambda: _states(network, moved)),
+            ("head", lambda: _head(network, states, moved)),
+        ):
+            for _ in range(3):
+                step()
+            seconds = min(seconds_of(step, setting.device) for _ in range(5))
+            values |= {f"{name}_ms": 1e3 * seconds, f"{name}_busy": busy(step, setting.device)}
+    return values
