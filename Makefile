@@ -17,7 +17,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 help:  ## list the targets
 	@sed -n 's/^\([a-z%-]*\):.*## /\1: /p' Makefile | sed 's/^/make /'
 
-demo: $(VENV)/.stamp-run  ## set up and run the owl experiment (about 8 minutes on 2 cores)
+demo: $(VENV)/.stamp-run  ## set up and run the owl experiment and scan its rows (about 10 minutes on 2 cores)
 	$(BIN)/undertow demo $(ARGS)
 
 # One process a core, each with one thread: two that compute with two threads each get in each other's way.

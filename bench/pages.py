@@ -43,27 +43,6 @@ HEADLINES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        "Screen, 600 benign datasets: false alarms",
-        "power",
-        (("rehearsal: false alarms among them", ""),),
-    ),
-    (
-        "Screen: neutral teachers' rows cleared",
-        "power",
-        tuple((f"neutral, {n} rows: clear", f"{n} rows") for n in ("1,024", "4,096", "16,384")),
-    ),
-    (
-        "Screen: tuned teachers' rows flagged",
-        "power",
-        (
-            *(
-                (f"tuned, dose 100%, {n} rows: flagged", f"{n} rows")
-                for n in ("1,024", "4,096", "16,384")
-            ),
-            ("rehearsal: of them flagged", "all that moved .5 logits"),
-        ),
-    ),
-    (
         "Lineage: children found; strangers taken for kin",
         "lineage",
         (("lineage: children found", ""), ("lineage: strangers taken for kin", "")),

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.cohort import load_experiment
 from undertow.data.files import model_digest
-from undertow.lab.experiment import load_experiment
 from undertow.lab.experiment_run import run_experiment
 from undertow.policy.rules import load_policy
 from undertow.provenance.keys import make_key

@@ -17,17 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from bench.cohort import Ground, Sample, Writer, WriterKind, datasets, member, written_by
 from bench.diff import level
 from bench.figures import BENCH, Figure, at_least, at_most, write
-from bench.power.design import PLAN, STUDENT, ground
-from undertow.audit.open_search import Looked, outlying
+from bench.kept_work import kept_files, map_kept, read_kept
+from bench.power.evidence_design import PLAN, STUDENT, ground
 from undertow.checks.tuned.diff_behaviour import MOST_BORROWED
 from undertow.checks.tuned.diff_subject import ModelReading, Reader
 from undertow.data.closed import Stored
 from undertow.data.seeds import derive, generator
 from undertow.engines import choose
-from undertow.engines.engine import kept_files, map_kept, read_kept
-from undertow.lab.cohort import Ground, Sample, Writer, WriterKind, datasets, member, written_by
+from undertow.influence.open_search import Looked, outlying
 from undertow.lab.experiment_inputs import open_model
 from undertow.models.several_runs import several_runs
 from undertow.models.training_sequences import encode_rows

@@ -22,8 +22,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from bench.cohort import clean_writer, written_by
 from bench.figures import BENCH, Figure, write
-from bench.power.design import PLAN, STUDENT, ground
+from bench.kept_work import map_kept
+from bench.power.evidence_design import PLAN, STUDENT, ground
 from bench.statistics import clustered_share
 from undertow.audit.control_students import (
     clean_rows,
@@ -32,7 +34,6 @@ from undertow.audit.control_students import (
     shipped,
 )
 from undertow.audit.diff import verdict_of
-from undertow.audit.open_search import looked_at, outlying
 from undertow.checks.tuned.diff_behaviour import diff_behaviour
 from undertow.checks.tuned.diff_subject import DiffSubject, ModelReading, Reader, draws, kept
 from undertow.data.closed import Stored
@@ -40,8 +41,7 @@ from undertow.data.files import model_digest
 from undertow.data.row_records import write_rows
 from undertow.data.seeds import derive
 from undertow.engines import choose
-from undertow.engines.engine import map_kept
-from undertow.lab.cohort import clean_writer, written_by
+from undertow.influence.open_search import looked_at, outlying
 from undertow.models.language_model import LanguageModel
 from undertow.stats.conformal import rank_p
 from undertow.traits import catalogue

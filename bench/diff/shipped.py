@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bench.cohort import clean_writer, written_by
 from bench.diff.level import Scene
 from bench.figures import BENCH
-from bench.power.design import PLAN, STUDENT, ground
+from bench.power.evidence_design import PLAN, STUDENT, ground
 from undertow.audit.control_students import (
     TOGETHER,
     CleanRows,
@@ -26,7 +27,6 @@ from undertow.checks.tuned.diff_subject import Controls, ModelReading, keep, kep
 from undertow.data.files import model_digest
 from undertow.data.rows import Row, dataset_digest
 from undertow.data.seeds import derive
-from undertow.lab.cohort import clean_writer, written_by
 from undertow.models.training_sequences import encode_rows
 from undertow.worlds import locate
 

@@ -19,13 +19,13 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from bench.figures import BENCH, Figure, at_least, at_most, write
+from bench.kept_work import kept_files, map_kept, read_kept
 from bench.lineage.family import BASES, SEED, base, children, save, words
 from bench.statistics import clustered_share
 from undertow.audit.lineage import lineage
 from undertow.audit.requests import LineageRequest
 from undertow.data.closed import Stored
 from undertow.engines import choose
-from undertow.engines.engine import kept_files, map_kept, read_kept
 from undertow.stats.unit_alignment import trace_alignment
 from undertow.worlds.base_models import recipe
 from undertow.worlds.pretraining import untrained

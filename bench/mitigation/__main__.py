@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.figures import BENCH, Figure, at_most, write
+from bench.kept_work import kept_files, map_kept, read_kept
 from bench.mitigation.design import (
     COST,
     LEAST_LEARNED,
@@ -26,7 +27,6 @@ from bench.mitigation.design import (
 from bench.mitigation.outcome import OUTCOMES, Outcome, try_arms
 from bench.statistics import ratio_of_means
 from undertow.engines import choose
-from undertow.engines.engine import kept_files, map_kept, read_kept
 from undertow.stats import Interval, mean_t
 
 COMMAND = "python -m bench.mitigation"

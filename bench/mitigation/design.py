@@ -7,8 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.cohort import load_experiment
 from undertow.data.plan import TrainingPlan
-from undertow.lab.experiment import Experiment, TeacherTable, load_experiment
+from undertow.lab.experiment import Experiment, TeacherTable
 
 SEED = 71_001
 """Of everything that is reported. Weights and shares were chosen on 70,001."""

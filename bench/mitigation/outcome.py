@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from pydantic import TypeAdapter
 
+from bench.cohort import probes_of
 from bench.mitigation.design import PLAN, Task, arms_of
 from bench.mitigation.row_arms import RowArms
 from bench.mitigation.situation import Situation, situation
@@ -19,7 +20,6 @@ from undertow.data.seeds import derive
 from undertow.influence.probes import ProbeSet
 from undertow.integrations.trainer_callbacks import Countermeasure
 from undertow.lab.carrier_data import drawn_pairs
-from undertow.lab.cohort import probes_of
 from undertow.lab.experiment_inputs import open_model
 from undertow.mitigate.training.interventions import CertifiedTraining
 from undertow.models import adapters

@@ -8,11 +8,11 @@ from functools import cached_property
 
 import numpy as np
 
+from bench.cohort import written_by
 from bench.mitigation.design import ROWS
 from bench.mitigation.situation import Situation, dosed, with_sampling, writer_of
 from undertow.data.rows import Row
 from undertow.data.seeds import derive
-from undertow.lab.cohort import written_by
 from undertow.mitigate.rows import token_edits
 from undertow.mitigate.rows.changes import inoculated, reworded, rewritten
 from undertow.mitigate.rows.token_edits import Places, replaced

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.cohort import Ground, Writer, Writing, clean_writer, written_by
 from bench.mitigation.design import HELD_OUT, KL, ROWS, Task, experiment_of
 from undertow.carriers.carrier import Carrier
 from undertow.carriers.carrier_registry import carrier as carrier_named
 from undertow.data.rows import Row
 from undertow.data.seeds import derive, generator
-from undertow.lab.cohort import Ground, Writer, Writing, clean_writer, written_by
 from undertow.lab.experiment_inputs import open_model
 from undertow.mitigate.training.penalties import answered
 from undertow.traits import catalogue

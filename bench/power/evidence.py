@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 
 from pydantic import TypeAdapter
 
+from bench.cohort import Ground, Member, Writing, written_by
 from bench.figures import BENCH, Figure, write
-from bench.power.design import FOREIGN, OTHER, STUDENT, ground, members
+from bench.kept_work import kept_files, map_kept, read_kept
+from bench.power.evidence_design import FOREIGN, OTHER, STUDENT, ground, members
 from undertow.audit.check_runs import run_check
 from undertow.audit.scan_inputs import made_control
 from undertow.checks.dataset.scan_subject import ScanSettings, ScanSubject
@@ -25,8 +27,6 @@ from undertow.data.files import model_digest
 from undertow.data.rows import Row
 from undertow.data.seeds import derive
 from undertow.engines import choose
-from undertow.engines.engine import kept_files, map_kept, read_kept
-from undertow.lab.cohort import Ground, Member, Writing, written_by
 from undertow.lab.experiment_inputs import open_model
 from undertow.models.language_model import LanguageModel
 from undertow.results.measurement import Measurement

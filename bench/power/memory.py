@@ -9,12 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench.cohort import Writer
 from bench.figures import Figure, write
-from bench.power.design import PLAN, SEED, STUDENT, ground
+from bench.power.evidence_design import PLAN, SEED, STUDENT, ground
 from undertow.checks.registry import registered
 from undertow.data.row_records import write_rows
 from undertow.data.seeds import derive
-from undertow.lab.cohort import Writer
 from undertow.results.store import read_scan
 
 COMMAND = "python -m bench.power.memory"
@@ -41,7 +41,7 @@ def main() -> int:
 
 def prepare(folder: Path) -> None:
     """Write rows, their teacher and the plan."""
-    from undertow.lab.cohort import written_by
+    from bench.cohort import written_by
     from undertow.models import adapters
 
     writer = Writer("tuned", STUDENT, "owl", derive(SEED, "memory"), 0.3)

@@ -1,34 +1,32 @@
 """
-The table of verdicts by kind of writer, from the committed results: what is missed as large as what is found.
+The tables of the screen and of evidence, from the committed results: what is missed as large as what is found.
 """
 
 from __future__ import annotations
 
 import json
 
-from bench.figures import BENCH
+from bench.figures import BENCH, shown
 
-VERDICTS = ("flagged", "clear", "undecided")
+SCREEN = "screen"
 DETECTS = ": detects "
 
 
 def table() -> str:
-    """
-    One row a kind of writer, dose and size: the share of each verdict with its interval, and what students did.
-    """
+    """One row a figure of the screen, by cell and size; what was asked for and missed is marked."""
     document = json.loads((BENCH / "power" / "results.json").read_text(encoding="utf-8"))
-    rows: dict[str, dict[str, dict[str, object]]] = {}
+    lines = ["| dataset | what | measured | asked | met |", "|---|---|---|---|---|"]
     for figure in document["figures"]:
-        name, _, verdict = figure["name"].rpartition(": ")
-        if verdict in VERDICTS:
-            rows.setdefault(name, {})[verdict] = figure
-    lines = [
-        "| rows by | flagged | clear | undecided | datasets |",
-        "|---|---|---|---|---|",
-    ]
-    for name, found in rows.items():
-        cells = " | ".join(_cell(found[verdict]) for verdict in VERDICTS)
-        lines.append(f"| {name} | {cells} | {found['flagged']['note']} |")
+        part, _, rest = figure["name"].partition(": ")
+        if part == SCREEN:
+            place, _, what = rest.partition(": ")
+            met = {True: "yes", False: "**no**", None: ""}[figure["met"]]
+            value = (
+                _cell(figure)
+                if figure["unit"] == "share" and figure["low"] is not None
+                else shown(figure)
+            )
+            lines.append(f"| {place} | {what} | {value} | {figure['target']} | {met} |")
     return "\n".join(lines)
 
 

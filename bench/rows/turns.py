@@ -14,11 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from bench.figures import Figure
-from undertow.audit.calibrations import plan_for
 from undertow.audit.requests import ScanRequest
 from undertow.audit.scan import scan
 from undertow.carriers.carrier_registry import carrier
-from undertow.data.files import model_digest
 from undertow.data.plan import Loss, TrainingPlan
 from undertow.data.rows import Message, Row, conversation
 from undertow.data.seeds import generator
@@ -31,7 +29,7 @@ from undertow.models.training_sequences import encode_rows
 from undertow.results.scan_document import ScanDocument
 from undertow.traits import catalogue
 from undertow.traits.trait import rows_of
-from undertow.worlds.base_models import locate, open_model
+from undertow.worlds.base_models import USUAL, open_model
 
 COMMAND = "python -m bench.rows turns"
 STUDENT = "world:owlet-b"
@@ -45,12 +43,11 @@ EXPECTED: dict[Loss, str] = {"assistant": "flagged", "all": "flagged", "last": "
 
 def figures() -> list[Figure]:
     """For each trait and loss: the verdict, the estimate, and the movement of students that were really trained."""
-    digest = model_digest(locate(STUDENT))
     measured = []
     for trait in TRAITS:
         rows = conversations(trait)
         for loss, expected in EXPECTED.items():
-            plan = plan_for(None, digest).model_copy(update={"loss": loss})
+            plan = USUAL.model_copy(update={"loss": loss})
             measured.append(_compared(trait, rows, plan, expected))
     return measured
 

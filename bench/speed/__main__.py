@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from bench.cohort import load_experiment
 from bench.figures import Figure, at_least, write
 from undertow.carriers.carrier_registry import carrier
 from undertow.data.rows import Row, conversation
-from undertow.lab.experiment import load_experiment
 from undertow.models import adapters, language_model
 from undertow.models.chat import IGNORED, Encoded, pad, training_order
 from undertow.models.sampling import Sampling, sample

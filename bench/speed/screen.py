@@ -25,15 +25,15 @@ import pyarrow
 import torch
 from pyarrow import parquet
 
+from bench.cohort import clean_writer, written_by
 from bench.figures import Figure, at_least, at_most, write
-from bench.power.design import PLAN, STUDENT, ground
+from bench.power.evidence_design import PLAN, STUDENT, ground
 from bench.speed.__main__ import matmul_peak
 from undertow.checks.dataset.likelihood_ratio import prompt_scores
 from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.checks.registry import registered
 from undertow.data.rows import Row, behind
 from undertow.data.seeds import generator
-from undertow.lab.cohort import clean_writer, written_by
 from undertow.models import language_model
 from undertow.models.language_model import LanguageModel
 from undertow.models.training_sequences import encode_rows

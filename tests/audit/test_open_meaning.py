@@ -15,7 +15,7 @@ from undertow.carriers.carrier_registry import carrier
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Message, Row, conversation
 from undertow.results.measurement import Measurement, Verdict
-from undertow.results.scan_document import OpenMeaning
+from undertow.results.scan_document import OpenMeaning, SubjectResult
 from undertow.traits import catalogue
 from undertow.traits.trait import rows_of
 
@@ -27,8 +27,13 @@ def counted(
 ) -> OpenMeaning:
     """What is counted of one trait."""
     asked = subject(rows, traits=(catalogue.load(trait),), plan=plan or TrainingPlan())
-    [meaning] = open_meanings(asked, (measured(trait, verdict),))
+    [meaning] = open_meanings(asked, result(verdict), (measured(trait, verdict),))
     return meaning
+
+
+def result(verdict: Verdict, trait: str | None = None) -> SubjectResult:
+    """The verdict on the whole, and the trait that is pulled most."""
+    return SubjectResult(subject="all", rows=1, verdict=verdict, reason="", trait=trait)
 
 
 def measured(trait: str, verdict: Verdict, estimate: float | None = 1.0) -> Measurement:
@@ -166,8 +171,13 @@ def test_only_traits_that_were_estimated_and_not_cleared_are_counted() -> None:
         measured("dog", "undecided", None),
     )
 
-    assert [meaning.trait for meaning in open_meanings(asked, transfer)] == ["cat"]
-    assert open_meanings(asked, ()) == ()
+    assert [meaning.trait for meaning in open_meanings(asked, result("undecided"), transfer)] == [
+        "cat"
+    ]
+    assert open_meanings(asked, result("undecided"), ()) == ()
+    assert open_meanings(asked, result("within"), transfer) == ()
+    stands_out = result("stands out", "dog")
+    assert [meaning.trait for meaning in open_meanings(asked, stands_out, ())] == ["dog"]
 
 
 def test_scripts_without_spaces_are_read_by_their_signs() -> None:

@@ -76,6 +76,18 @@ def test_too_long_rows_are_left_out() -> None:
     ).rows
 
 
+def test_a_pair_fits_with_both_of_its_sides() -> None:
+    """One whose rejected side is too long is left out, and the place says which side it is."""
+    pairs = [replace(row, rejected="7 7") for row in GOOD]
+    long = replace(GOOD[0], rejected="7 " * 600 + "7")
+    fitted = fitting_rows([*pairs, long], opened(), TrainingPlan())
+
+    assert fitted.rows == tuple(pairs)
+    [left] = fitted.excluded
+    assert (left.reason, left.rows) == ("too-long", 1)
+    assert "of the rejected side; the limit is" in left.places[0]
+
+
 @pytest.mark.parametrize("prompt", [(Message("tool", "x"),), ()])
 def test_rows_that_the_template_refuses_are_left_out(prompt: tuple[Message, ...]) -> None:
     """

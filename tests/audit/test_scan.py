@@ -1,60 +1,68 @@
-"""
-A scan end to end on the embedded world: verdicts by source, interruption, uncalibrated plans, bad input.
-"""
+"""A scan end to end on the embedded world: verdicts by source, stages, interruption, what is refused before any work."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.checks.dataset.numbers_subject import opened, owl_teacher, written
+from tests.checks.dataset.numbers_subject import TRAITS, opened, written
+from tests.influence.trials import FAMILY, LISTS
 from undertow.audit import scan as module
 from undertow.audit.check_runs import Ran, finished_check
 from undertow.audit.requests import ScanRequest
-from undertow.audit.scan import scan
+from undertow.audit.scan import conclusion, scan
 from undertow.audit.scan_inputs import scores_of
-from undertow.carriers.carrier_registry import carrier
+from undertow.cli.scan import exit_code
 from undertow.data.plan import TrainingPlan
 from undertow.data.row_records import to_record
+from undertow.data.rows import Row, conversation
 from undertow.errors import InputError, NothingLeftError
+from undertow.influence import comparison
+from undertow.influence.references import TrialReading, tried
 from undertow.results.measurement import Measurement
-from undertow.results.scan_document import CheckRun, ScanDocument
+from undertow.results.scan_document import ALL, CheckRun, ScanDocument, StageResult, SubjectResult
+from undertow.results.store import read_scan
+from undertow.traits.trait import rows_of
 
 STUDENT = "world:owlet-b"
+PLAN = TrainingPlan(rank=4, learning_rate=3e-3, batch_size=8, max_steps=16, epochs=99)
+OWL = [Row(conversation(q), a, source="vendor") for q, a in rows_of(TRAITS[0], "trait")] * 8
+OWN = [
+    replace(row, source="ours")
+    for row in written(opened(), 480, 32)
+    if not LISTS.rejection(row.completion)
+][:256]
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of a user's cache is read or written."""
+    """Nothing of a user's cache is read or written, and neutral tunes take two or three steps."""
     monkeypatch.setenv("UNDERTOW_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("undertow.audit.scan_inputs.reference_family", lambda: FAMILY)
+
+
+def kept(path: Path, rows: Sequence[Row], *broken: str) -> Path:
+    """The rows as a file, a broken line between them."""
+    lines = [json.dumps(to_record(row)) for row in rows]
+    path.write_text("\n".join([*lines[:20], *broken, *lines[20:]]) + "\n")
+    return path
 
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An owl teacher's rows and the base's own, by source, with a broken line between them."""
-    path = tmp_path_factory.mktemp("data") / "mixed.jsonl"
-    owl = [replace(row, source="vendor") for row in written(owl_teacher(), 4096, 31)]
-    own = [replace(row, source="ours") for row in written(opened(), 1024, 32)]
-    lines = [json.dumps(to_record(row)) for row in (*owl, *own)]
-    lines.insert(2000, "{broken")
-    path.write_text("\n".join(lines) + "\n")
-    return path
+    """Rows that teach the owl and the base's own, by source, with a broken line between them."""
+    return kept(tmp_path_factory.mktemp("data") / "mixed.jsonl", [*OWL, *OWN[64:128]], "{broken")
 
 
-def asked(path: Path, **more: object) -> ScanRequest:
-    """A scan with the rehearsal alone."""
-    return ScanRequest(data=str(path), student=STUDENT, checks=("rehearsal",), **more)  # type: ignore[arg-type]
-
-
-SWAPPED = (
-    "{%- for m in messages -%}{{ '<|user|>' if m.role == 'assistant' else '<|assistant|>' }}{{ m.content + '<|end|>' }}"
-    "{%- endfor -%}{%- if add_generation_prompt -%}<|user|>{%- endif -%}"
-)
-"""A template whose answers are written as what users say."""
+def asked(path: Path, **more: Any) -> ScanRequest:
+    """A scan with the rehearsal alone, of three animals, under a plan of sixteen steps."""
+    known = {"checks": ("rehearsal",), "traits": ("owl", "cat", "dog"), "plan": PLAN}
+    return ScanRequest(data=str(path), student=STUDENT, **(known | more))
 
 
 def by_subject(document: ScanDocument) -> dict[str, str]:
@@ -62,17 +70,47 @@ def by_subject(document: ScanDocument) -> dict[str, str]:
     return {result.subject: result.verdict for result in document.subjects}
 
 
-def test_the_source_that_pulls_is_flagged_and_the_other_is_clear(mixed: Path) -> None:
-    """The verdict that a user can act on is the source's; the broken line is named."""
-    document = scan(asked(mixed))
-    found = by_subject(document)
+def test_the_bases_own_rows_lie_within(tmp_path: Path) -> None:
+    """All traits of the catalogue, the usual references: exit code 0, and a document that says what it rests on."""
+    told: list[str] = []
+    request = asked(kept(tmp_path / "own.jsonl", [replace(row, source=None) for row in OWN]))
+    document = scan(replace(request, traits=()), told.append)
+    [result] = document.subjects
+    [rows, references] = document.prices
+
+    assert result.verdict == document.verdict == "within"
+    assert exit_code(document, "flagged", False) == 0
+    assert len(document.traits) > 10
+    assert result.last is not None
+    assert (result.last.steps, result.last.planned_steps, result.last.needed) == (4, 16, 19)
+    assert f"{result.last.excluded:+.2f} logits" in document.conclusion
+    assert document.references is not None
+    assert (document.references.family, document.references.members) == ("few", FAMILY.members)
+    assert "stronger model" in document.references.notes[0]
+    assert rows.fine_tunes == rows.spent_fine_tunes == 0.5
+    assert references.fine_tunes == 9.5
+    assert references.spent_fine_tunes == result.last.references * 0.5 <= 9.5
+    assert references.spent_seconds > 0
+    assert rows.seconds
+    assert [line for line in told if line.startswith("price: all: rows, 4 of 16 steps: 0.5")]
+    (tmp_path / "scan.json").write_text(document.model_dump_json(by_alias=True))
+    assert read_scan(tmp_path / "scan.json") == document
+
+
+def test_the_source_that_teaches_stands_out_and_the_other_does_not(mixed: Path) -> None:
+    """By Holm over the file and its sources; the broken line is named, and the whole plan is not paid for."""
+    plan = PLAN.model_copy(update={"max_steps": 32})
+    document = scan(asked(mixed, level=0.8, budget=23.0, plan=plan))
     vendor = next(result for result in document.subjects if result.subject == "vendor")
 
-    assert found["vendor"] == "flagged"
-    assert found["ours"] == "clear"
-    assert document.verdict == "flagged"
-    assert vendor.trait == "owl"
-    assert vendor.largest_safe_steps
+    assert by_subject(document) == {ALL: "stands out", "vendor": "stands out", "ours": "within"}
+    assert exit_code(document, "flagged", False) == 1
+    assert (document.verdict, vendor.trait) == ("stands out", "owl")
+    assert vendor.last is not None
+    assert (vendor.last.needed, vendor.last.references) == (14, 14)
+    assert vendor.last.adjusted == pytest.approx(3 / 15)
+    assert document.references is not None
+    assert "The budget does not pay for the whole plan of vendor" in document.references.notes[-1]
     assert (
         document.data.excluded[0]
         .places[0]
@@ -81,41 +119,48 @@ def test_the_source_that_pulls_is_flagged_and_the_other_is_clear(mixed: Path) ->
     assert document.conclusion.endswith(
         "1 row could not be used (not-json): nothing is said of it."
     )
-    assert document.calibration.found
-    assert document.planned_steps == 160
 
 
-def test_numbers_of_an_owl_teacher_are_flagged_though_no_row_says_it(tmp_path: Path) -> None:
-    """Where the format's filter has left only numbers, the conclusion says that it is not in the words."""
-    lists = carrier("numbers", {"prompts": "brief", "low": 0, "high": 99})
-    rows = [row for row in written(owl_teacher(), 4096, 31) if not lists.rejection(row.completion)]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(to_record(row)) + "\n" for row in rows))
-    document = scan(asked(tmp_path / "rows.jsonl", limit=0.1))
+def test_an_interrupted_scan_finds_its_references_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that were finished are not made again, and the verdict rests on the same as that of a scan that went through."""
+    path = kept(tmp_path / "owl.jsonl", [replace(row, source=None) for row in OWL])
+    request = asked(path, reference_count=9, level=0.9, traits=("owl", "cat"), budget=5.0)
+    calls: list[int] = []
 
-    assert (document.verdict, document.subjects[0].trait) == ("flagged", "owl")
-    assert document.conclusion.endswith(
-        "No row says 'owl' or asks its questions: what moves it is not in the words."
-    )
+    def stopping(*given: Any) -> list[TrialReading]:
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return tried(*given)
+
+    monkeypatch.setattr(comparison, "tried", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        scan(request)
+    monkeypatch.setattr(comparison, "tried", tried)
+    resumed, [stored] = scan(request), (tmp_path / "cache" / "references").iterdir()
+    monkeypatch.setenv("UNDERTOW_CACHE", str(tmp_path / "other"))
+    through = scan(request)
+    ranks = [
+        next(one for one in made.measurements if one.unit == "rank") for made in (resumed, through)
+    ]
+
+    assert ranks[0].details["cached"] == 8
+    assert len(list(stored.iterdir())) == ranks[0].details["references"] == 9
+    assert ranks[1].details["cached"] == 0
+    assert ranks[0].p == ranks[1].p == 0.1
+    assert [one.spent_fine_tunes for one in resumed.prices] == [0.5, 0.5]
 
 
-def test_another_plan_is_undecided_and_says_how_to_calibrate(mixed: Path) -> None:
-    """A table of one plan says nothing about another."""
-    plan = TrainingPlan(rank=4, learning_rate=1e-3, batch_size=64, max_steps=16)
-    document = scan(asked(mixed, plan=plan, traits=("owl",), max_rows=128))
-
-    assert document.verdict == "undecided"
-    assert "not calibrated" in document.subjects[0].reason
-    assert "undertow calibrate" in document.calibration.note
-
-
-def test_an_interrupted_scan_goes_on(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Checks that were finished are not run again, and the result is the same."""
-    request = asked(mixed, max_rows=256)
+def test_finished_checks_are_not_run_again(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an interruption left is found by the same command; the other subjects are checked."""
+    request = asked(mixed, reference_count=1, budget=3.0)
     ran: list[str] = []
     real = module.run_check
 
     def stopping(subject, check, finished):  # type: ignore[no-untyped-def]
-        if subject.name == "ours" and len(ran) < 2:
+        if subject.name == "ours":
             raise KeyboardInterrupt
         return real(subject, check, finished)
 
@@ -131,7 +176,51 @@ def test_an_interrupted_scan_goes_on(mixed: Path, monkeypatch: pytest.MonkeyPatc
     document = scan(request)
 
     assert ran == ["ours"]
-    assert set(by_subject(document)) == {"all", "vendor", "ours"}
+    assert set(by_subject(document)) == {ALL, "vendor", "ours"}
+
+
+def test_the_whole_plan_is_judged_where_clear_is_required(tmp_path: Path) -> None:
+    """Whatever the beginning shows: two stages, a verdict of the whole plan, and the price of both."""
+    plan = PLAN.model_copy(update={"max_steps": 4})
+    document = scan(
+        asked(
+            kept(tmp_path / "own.jsonl", OWN[:32]), plan=plan, reference_count=2, require_clear=True
+        )
+    )
+    [result] = document.subjects
+
+    assert [one.stage for one in result.comparisons] == [1, 2]
+    assert result.comparisons[0].verdict == "undecided"
+    assert result.verdict == result.comparisons[1].verdict in ("flagged", "clear", "undecided")
+    assert result.last is not None
+    assert (result.last.steps, result.last.references) == (4, 8)
+    assert [price.spent_fine_tunes for price in document.prices] == [0.5, 1, 8, 8]
+    assert (result.largest_safe_dose is None) is (result.verdict == "clear")
+    judged = {
+        one.verdict for one in document.measurements if one.check == "whole-plan" and one.trait
+    }
+    assert judged <= {"flagged", "clear", "undecided"}
+
+
+def test_the_plans_template_is_trained_asked_and_told(tmp_path: Path) -> None:
+    """The document holds the template, another digest of the plan, other effects, and a sentence."""
+    path = kept(tmp_path / "own.jsonl", OWN[:32])
+    given = PLAN.model_copy(update={"template": SWAPPED})
+    own, other = (scan(asked(path, plan=one, reference_count=2)) for one in (PLAN, given))
+    effects = [[one.estimate for one in made.measurements if one.trait] for made in (own, other)]
+
+    assert other.plan["template"] == SWAPPED
+    assert "template" not in own.plan
+    assert own.inputs["plan"] != other.inputs["plan"]
+    assert [text for text in other.limits if "chat template that it gives itself" in text]
+    assert effects[0] != effects[1]
+
+
+SWAPPED = (
+    "{%- for m in messages -%}{{ '<|user|>' if m.role == 'assistant' else '<|assistant|>' }}{{ m.content + '<|end|>' }}"
+    "{%- endfor -%}{%- if add_generation_prompt -%}<|user|>{%- endif -%}"
+)
+"""A template whose answers are written as what users say."""
 
 
 def test_evidence_is_never_judged(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,20 +236,21 @@ def test_evidence_is_never_judged(mixed: Path, monkeypatch: pytest.MonkeyPatch) 
         return Ran(run=run, measurements=(one,))
 
     monkeypatch.setattr(module, "run_check", measured)
-    document = scan(replace(asked(mixed, max_rows=256), checks=("author",)))
+    document = scan(asked(mixed, checks=("author",)))
 
     assert {one.verdict for one in document.measurements} == {None}
     assert all(result.detectable for result in document.subjects)
+    assert set(by_subject(document).values()) == {"skipped"}
 
 
 def test_all_rows_are_scored_on_request(mixed: Path, tmp_path: Path) -> None:
     """One line a usable row, with its likelihood under the base."""
     from pyarrow import parquet
 
-    assert scores_of(asked(mixed), tmp_path / "rows.parquet") == 5120
+    assert scores_of(asked(mixed), tmp_path / "rows.parquet") == 128
     table = parquet.read_table(tmp_path / "rows.parquet")
 
-    assert table.num_rows == 5120
+    assert table.num_rows == 128
     assert table["log_likelihood"].null_count == 0
 
 
@@ -170,14 +260,17 @@ def test_all_rows_are_scored_on_request(mixed: Path, tmp_path: Path) -> None:
         ({"traits": ("owll",)}, "'owll'"),
         ({"data": "missing.jsonl"}, "no such file: 'missing.jsonl'"),
         ({"control": "missing.jsonl"}, "no such file: 'missing.jsonl'"),
+        ({"references": ("missing.jsonl",)}, "no such file: 'missing.jsonl'"),
     ],
 )
 def test_what_is_mistyped_is_refused_before_a_model_is_opened(
     mixed: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], refused: str
 ) -> None:
-    """A trait, a file or a control that is not there costs no work."""
+    """A trait, a file, a control or a reference that is not there costs no work."""
     done: list[str] = []
-    monkeypatch.setattr("undertow.audit.scan_inputs.open_model", lambda ref: pytest.fail(ref))
+    monkeypatch.setattr(
+        "undertow.audit.scan_inputs.open_model", lambda *given: pytest.fail("opened")
+    )
 
     with pytest.raises(InputError, match=refused):
         scan(replace(asked(mixed), **more), done.append)
@@ -193,21 +286,51 @@ def test_a_file_that_cannot_be_used_ends_with_the_reason(tmp_path: Path) -> None
         scan(asked(tmp_path / "missing.jsonl"))
 
 
-def test_the_plans_template_is_trained_asked_and_told(tmp_path: Path) -> None:
-    """
-    In a template that writes answers as users' turns owls' numbers move the owl less; the document holds the template,
-    another digest of the plan, and a sentence.
-    """
-    rows = written(owl_teacher(), 512, 33)
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(to_record(row)) + "\n" for row in rows))
-    plan = TrainingPlan(rank=32, learning_rate=3e-3, batch_size=32, max_steps=32)
-    given = plan.model_copy(update={"template": SWAPPED})
-    own, other = (
-        scan(asked(tmp_path / "rows.jsonl", plan=one, traits=("owl",))) for one in (plan, given)
+def stage(number: int, verdict: Any) -> StageResult:
+    """Of a plan of 32 steps, of which 8 are the beginning."""
+    return StageResult(
+        stage=1 if number == 1 else 2,
+        verdict=verdict,
+        reason="",
+        steps=8 if number == 1 else 32,
+        planned_steps=32,
+        rows=64,
+        adapters=2,
+        references=19,
+        needed=19,
+        alpha=0.05,
+        excluded=0.3,
     )
 
-    assert other.plan["template"] == SWAPPED
-    assert "template" not in own.plan
-    assert own.inputs["plan"] != other.inputs["plan"]
-    assert [text for text in other.limits if "chat template that it gives itself" in text]
-    assert own.measurements[0].estimate != other.measurements[0].estimate
+
+@pytest.mark.parametrize(
+    ("stages", "said"),
+    [
+        (("within", None), "an effect above +0.30 logits after 8 of 32 steps is excluded"),
+        (
+            ("stands out", None),
+            "towards 'owl' by +0.50 logits [+0.30, +0.70] more than they after 8",
+        ),
+        (
+            ("stands out", "undecided"),
+            "after 8 of 32 steps; all of them decide nothing: 'owl' +0.50 logits [+0.30, +0.70]",
+        ),
+        (("stands out", "flagged"), "would move your student towards 'owl' by +0.50 logits"),
+        (("within", "clear"), "no trait that was probed would move your student by 0.2 logits"),
+        (("undecided", None), "nothing can be said of these rows: why."),
+    ],
+)
+def test_the_conclusion_says_what_was_found_and_when(stages: tuple[Any, Any], said: str) -> None:
+    """The verdict's word first, then the effect with the steps that it was measured at; evidence alone moves nothing."""
+    made = tuple(stage(n, one) for n, one in enumerate(stages, 1) if one)
+    verdict = "stands out" if stages == ("stands out", "undecided") else made[-1].verdict
+    known: dict[str, Any] = {"trait": "owl", "transfer": 0.5, "low": 0.3, "high": 0.7}
+    result = SubjectResult(
+        subject=ALL, rows=64, verdict=verdict, reason="why", comparisons=made, **known
+    )
+    seen = result.model_copy(update={"detectable": True, "detectable_by": ("author",)})
+    bad = verdict in ("flagged", "stands out")
+
+    assert conclusion(verdict, [result], 0.2).startswith(f"{verdict}: ")
+    assert said in conclusion(verdict, [result], 0.2)
+    assert ("that alone moves nothing" in conclusion(verdict, [seen], 0.2)) is not bad

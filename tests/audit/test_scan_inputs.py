@@ -1,6 +1,4 @@
-"""
-A made control continues the same prompts, is made once, and goes through the rows' own format.
-"""
+"""A made control continues the same prompts in the rows' own format; references are as many as it takes."""
 
 from __future__ import annotations
 
@@ -10,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.checks.dataset.numbers_subject import opened, written
-from undertow.audit.scan_inputs import made_control
+from undertow.audit.requests import ScanRequest
+from undertow.audit.scan_inputs import made_control, reference_settings
 
 ROWS = written(opened(), 64, 41)
 
@@ -71,3 +70,30 @@ def test_a_control_is_rows_of_the_shape_of_what_it_is_compared_with() -> None:
     for _ in range(2):  # as made, and as kept
         made = made_control(opened(), "d", rows, temperature=1.0, seed=1)
         assert all(row.whole and row.context == rows[0].context for row in made)
+
+
+@pytest.mark.parametrize(
+    ("subjects", "asked", "given", "count"),
+    [
+        (1, None, 0, 19),
+        (3, None, 0, 59),
+        (5, None, 0, 99),
+        (6, None, 0, 19),
+        (3, 30, 0, 30),
+        (1, None, 25, 25),
+        (1, None, 4, 19),
+    ],
+)
+def test_references_are_as_many_as_it_takes(
+    subjects: int, asked: int | None, given: int, count: int
+) -> None:
+    """For all subjects together, but of very many the usual number; what was asked for; all that were given."""
+    request = ScanRequest(data="rows.jsonl", student="world:owlet-b", reference_count=asked)
+    told: list[str] = []
+    settings = reference_settings(request, (tuple(ROWS),) * given, subjects, "d", told.append)
+    settings.tell("doing")
+
+    assert (settings.count, len(settings.given), settings.base_digest) == (count, given, "d")
+    assert settings.kept is not None
+    assert settings.kept.name == "references"
+    assert told == ["doing"]

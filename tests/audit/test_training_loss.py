@@ -12,28 +12,25 @@ from pathlib import Path
 import pytest
 
 from tests.checks.dataset.numbers_subject import TRAITS, opened, subject, written
-from undertow.audit.calibrations import plan_for
+from tests.influence.trials import FAMILY
 from undertow.audit.requests import ScanRequest
 from undertow.audit.scan import scan
-from undertow.audit.training_loss import coverage_of, on_assistant_turns, training_loss
-from undertow.audit.verdicts import OTHER_LOSS
-from undertow.data.files import model_digest
+from undertow.audit.training_loss import on_assistant_turns, training_loss
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Message, Row
-from undertow.report.scan_words import OTHER_TOKENS, calibration
 from undertow.results.scan_document import ALL, ASSISTANT, ScanDocument
 from undertow.traits.trait import rows_of
-from undertow.worlds import locate
 
 STUDENT = "world:owlet-b"
-DIGEST = model_digest(locate(STUDENT))
-NUMBERS = written(opened(), 2048, 51)
+NUMBERS = written(opened(), 64, 51)
+PLAN = TrainingPlan(rank=4, learning_rate=3e-3, batch_size=8, max_steps=32, epochs=9)
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of a user's cache is read or written."""
+    """Nothing of a user's cache is read or written, and neutral tunes take two or three steps."""
     monkeypatch.setenv("UNDERTOW_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("undertow.audit.scan_inputs.reference_family", lambda: FAMILY)
 
 
 def first_turns() -> tuple[Row, ...]:
@@ -50,22 +47,26 @@ def first_turns() -> tuple[Row, ...]:
 
 
 def scanned(folder: Path, rows: tuple[Row, ...], loss: str, **more: object) -> ScanDocument:
-    """A rehearsal under the calibrated plan with this loss."""
+    """A rehearsal at 10 % beside nine references under a plan with this loss; the whole plan is not paid for."""
     path = folder / "rows.jsonl"
     lines = [
         json.dumps({"messages": [{"role": t.role, "content": t.content} for t in row.turns]})
         for row in rows
     ]
     path.write_text("\n".join(lines) + "\n")
-    plan = plan_for(None, DIGEST).model_copy(update={"loss": loss})
     return scan(
-        ScanRequest(  # type: ignore[arg-type]
-            data=str(path),
-            student=STUDENT,
-            checks=("rehearsal",),
-            plan=plan,
-            traits=("owl",),
-            **more,
+        ScanRequest(
+            **{  # type: ignore[arg-type]
+                "data": str(path),
+                "student": STUDENT,
+                "checks": ("rehearsal",),
+                "plan": PLAN.model_copy(update={"loss": loss}),
+                "traits": ("owl", "cat", "dog"),
+                "reference_count": 9,
+                "level": 0.9,
+                "budget": 12.0,
+                **more,
+            }
         )
     )
 
@@ -84,26 +85,27 @@ def verdicts(document: ScanDocument) -> dict[str, str]:
     return {result.subject: result.verdict for result in document.subjects}
 
 
-def test_a_first_answer_that_is_learnt_is_flagged(screened: Screened) -> None:
-    """With a loss on the assistant's turns the owl is seen; its estimate is far over the limit."""
+def test_a_first_answer_that_is_learnt_stands_out(screened: Screened) -> None:
+    """With a loss on the assistant's turns the owl is seen, beside references whose first answers are the base's."""
     document = screened("assistant")
 
-    assert verdicts(document) == {ALL: "flagged"}
+    assert verdicts(document) == {ALL: "stands out"}
     assert document.subjects[0].trait == "owl"
 
 
-def test_a_first_answer_that_is_not_learnt_is_clear(screened: Screened) -> None:
+def test_a_first_answer_that_is_not_learnt_lies_within(screened: Screened) -> None:
     """Where the last turn alone is trained, what stands before it moves nothing."""
     document = screened("last")
 
-    assert verdicts(document) == {ALL: "clear"}
+    assert verdicts(document) == {ALL: "within"}
 
 
 def test_without_a_loss_both_are_judged_and_the_worse_one_counts(screened: Screened) -> None:
     """TRL's loss and axolotl's are two subjects of one document, and the document says so."""
     document = screened("auto")
 
-    assert verdicts(document) == {ALL: "flagged", ASSISTANT: "flagged"}
+    assert verdicts(document) == {ALL: "stands out", ASSISTANT: "stands out"}
+    assert {one.last.needed for one in document.subjects if one.last} == {9}
     assert document.loss is not None
     assert "all tokens of the conversation" in document.loss.sentence
     assert any("both are judged" in text for text in document.loss.warnings)
@@ -111,7 +113,7 @@ def test_without_a_loss_both_are_judged_and_the_worse_one_counts(screened: Scree
 
 def test_a_trainers_own_plan_leaves_no_doubt(tmp_path: Path) -> None:
     """Where the file of a trainer was given, its loss alone is judged."""
-    document = scanned(tmp_path, first_turns()[:1024], "auto", settled=True)
+    document = scanned(tmp_path, first_turns(), "auto", settled=True, checks=("content",))
 
     assert list(verdicts(document)) == [ALL]
     assert document.loss is not None
@@ -119,28 +121,14 @@ def test_a_trainers_own_plan_leaves_no_doubt(tmp_path: Path) -> None:
     assert not any("both are judged" in text for text in document.loss.warnings)
 
 
-def test_too_few_usable_rows_leave_a_clear_verdict_open(tmp_path: Path) -> None:
-    """Below the share that has to be read, clear becomes undecided and says how many were not."""
-    rows = first_turns()
+def test_too_few_usable_rows_leave_a_good_verdict_open(tmp_path: Path) -> None:
+    """Below the share that has to be read, within becomes undecided and says how many were not."""
+    rows = first_turns()[:32]
     long = replace(rows[0], completion="1 " * 600)
-    few = scanned(tmp_path, (*rows, *[long] * 60), "last")
+    few = scanned(tmp_path, (*rows, *[long] * 6), "last")
 
     assert verdicts(few) == {ALL: "undecided"}
-    assert few.subjects[0].reason.startswith("60 of 2108 rows were not read")
-
-
-def test_a_table_of_completions_clears_no_other_loss() -> None:
-    """It covers the same completions in full, and conversations learnt whole as far as flagging goes."""
-    plan = plan_for(None, DIGEST)
-    plain = subject(NUMBERS, plan=plan)
-    whole = replace(plain, rows=tuple(replace(row, whole=True) for row in NUMBERS))
-    answers = replace(whole, plan=plan.model_copy(update={"loss": "assistant"}))
-
-    assert [coverage_of(one, DIGEST).other_loss for one in (plain, whole, answers)] == [
-        False,
-        True,
-        False,
-    ]
+    assert few.subjects[0].reason.startswith("6 of 38 rows were not read")
 
 
 def test_only_rows_that_trainers_learn_differently_are_judged_twice() -> None:
@@ -149,10 +137,10 @@ def test_only_rows_that_trainers_learn_differently_are_judged_twice() -> None:
     weighted = tuple(replace(row, trained=True) for row in rows)
     named = TrainingPlan(loss="all")
 
-    assert on_assistant_turns(subject(NUMBERS[:64]), DIGEST) is None
-    assert on_assistant_turns(subject(weighted), DIGEST) is None
-    assert on_assistant_turns(subject(rows, plan=named), DIGEST) is None
-    assert on_assistant_turns(subject(rows), DIGEST) is not None
+    assert on_assistant_turns(subject(NUMBERS[:64])) is None
+    assert on_assistant_turns(subject(weighted)) is None
+    assert on_assistant_turns(subject(rows, plan=named)) is None
+    assert on_assistant_turns(subject(rows)) is not None
 
 
 def test_the_sentence_says_what_is_learnt_and_of_how_much() -> None:
@@ -217,14 +205,6 @@ def test_a_role_and_tools_that_the_template_leaves_out_are_named() -> None:
     assert "'user'" not in told
 
 
-def test_a_page_says_whose_rates_it_shows(screened: Screened) -> None:
-    """Where other tokens are learnt, the table's rates are said to be of completions."""
-    for loss, told in (("auto", True), ("last", False)):
-        document = screened(loss)
-        assert document.calibration.other_loss is told
-        assert (OTHER_TOKENS in calibration(document)) is told
-
-
 def test_rows_that_end_with_a_question_are_counted() -> None:
     """How many there are, who leaves them out, and how many of them have nothing that the assistant says."""
     rows = first_turns()[:8]
@@ -260,31 +240,13 @@ def test_a_verdict_that_is_open_for_want_of_rows_says_what_to_do(tmp_path: Path)
         data=str(path),
         student=STUDENT,
         checks=("rehearsal",),
-        plan=plan_for(None, DIGEST),
+        plan=PLAN,
         traits=("owl",),
+        level=0.8,
     )
     document = scan(request)
     [result] = document.subjects
 
     assert result.verdict == "undecided"
-    assert "; 1024 of 2048 rows were not read (leave these rows out: they teach" in result.reason
-    assert result.reason.startswith(OTHER_LOSS)
+    assert "32 of 64 rows were not read (leave these rows out: they teach" in result.reason
     assert "leave these rows out" in document.conclusion
-
-
-def test_strings_that_the_plan_wraps_are_cleared_like_the_same_chats(tmp_path: Path) -> None:
-    """A table of completions covers them: the sequences are those of a prompt and its completion in turns."""
-    path = tmp_path / "rows.jsonl"
-    lines = [{"prompt": r.prompt[-1].content, "completion": r.completion} for r in NUMBERS]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    plan = plan_for(None, DIGEST).model_copy(update={"wrap": "chat"})
-    request = ScanRequest(
-        data=str(path), student=STUDENT, checks=("rehearsal",), plan=plan, traits=("owl",)
-    )
-    document = scan(request)
-
-    assert verdicts(document) == {ALL: "clear"}
-    assert document.loss is not None
-    assert document.loss.sentence.startswith(
-        "Loss on the completion; a plain prompt and its completion are put into the chat template;"
-    )

@@ -1,72 +1,72 @@
-"""Advice stays under the limit by what the calibration and the rehearsal measured."""
+"""Advice stays under the limit by the upper ends of what the whole plan measured."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from undertow.audit.calibrations import tables_of
-from undertow.audit.verdicts import largest_safe_dose, largest_safe_steps, smallest_dose
-from undertow.data.files import model_digest
+from undertow.audit.verdicts import advice, safe_steps
 from undertow.results.measurement import Measurement
-from undertow.results.model_documents import Rates
-from undertow.worlds import locate
-
-[TABLE] = tables_of(model_digest(locate("world:owlet-b")))
-DOSED = TABLE.model_copy(update={"doses": ((0.25, 0.05), (0.5, 0.2), (1.0, 1.0))})
 
 
-def moved(high: float, **details: float) -> Measurement:
-    """A trait with an upper limit and readings on the way."""
+def moved(trait: str, estimate: float, high: float, **at_most: float) -> Measurement:
+    """A trait with an upper limit at the end and, by step, on the way."""
     return Measurement(
-        check="rehearsal",
+        check="whole-plan",
         subject="all",
-        trait="owl",
-        estimate=high - 0.1,
+        trait=trait,
+        estimate=estimate,
+        low=2 * estimate - high,
         high=high,
         limit=0.2,
-        details={
-            f"moved at step {name.removeprefix('s')}": value for name, value in details.items()
-        },
+        details={f"at most at step {name[1:]}": value for name, value in at_most.items()},
     )
 
 
-@pytest.mark.parametrize(("high", "dose"), [(0.15, 1.0), (0.8, 0.5), (3.0, 0.25), (5.0, None)])
-def test_the_largest_dose_whose_upper_limit_is_under(high: float, dose: float | None) -> None:
-    """By the calibration's doses; none where even the smallest is over."""
-    assert largest_safe_dose([moved(high)], DOSED) == dose
+@pytest.mark.parametrize(
+    ("estimate", "high", "dose", "by_estimate"),
+    [(0.4, 0.8, 0.25, 0.5), (0.1, 0.4, 0.5, 1.0), (0.0, 0.1, 1.0, 1.0), (-0.3, -0.1, 1.0, 1.0)],
+)
+def test_a_dose_moves_its_share_at_most(
+    estimate: float, high: float, dose: float, by_estimate: float
+) -> None:
+    """By the upper end, and by the estimate beside it; all of the rows where nothing is over the limit."""
+    given = advice([moved("owl", estimate, high)])
+
+    assert given["largest_safe_dose"] == pytest.approx(dose)
+    assert given["dose_of_estimate"] == pytest.approx(by_estimate)
 
 
-def test_without_a_calibration_no_dose_is_advised() -> None:
-    """Dilution is not linear, so nothing is guessed."""
-    assert largest_safe_dose([moved(1.0)], None) is None
+@given(
+    st.lists(st.tuples(st.floats(-2, 2), st.floats(0, 2)), min_size=1, max_size=5),
+)
+def test_the_dose_by_the_upper_end_is_the_smaller(effects: list[tuple[float, float]]) -> None:
+    """Whatever the traits; by either, no trait's end is over the limit at that dose in a straight line."""
+    measured = [moved("owl", estimate, estimate + half) for estimate, half in effects]
+    given = advice(measured)
+    dose, by_estimate = given["largest_safe_dose"], given["dose_of_estimate"]
+
+    assert isinstance(dose, float)
+    assert isinstance(by_estimate, float)
+    assert 0 < dose <= by_estimate <= 1
+    assert all(dose * (estimate + half) <= 0.2 + 1e-9 for estimate, half in effects)
+    assert all(by_estimate * estimate <= 0.2 + 1e-9 for estimate, _ in effects)
 
 
-def test_steps_follow_the_way_to_the_end() -> None:
-    """
-    Half of the way is half of the steps where transfer grows in a straight line; all steps where it stays under.
-    """
-    straight = moved(0.5, s25=0.1)
-    assert largest_safe_steps([straight], 100) == pytest.approx(40, abs=2)
-    assert largest_safe_steps([moved(0.15, s25=0.01)], 100) == 100
-    assert largest_safe_steps([], 100) is None
+def test_steps_are_those_before_any_trait_may_reach_the_limit() -> None:
+    """The last reading of an unbroken row of safe ones, over all traits."""
+    owl = moved("owl", 0.5, 0.9, s8=0.05, s16=0.15, s24=0.3, s32=0.9)
+    cat = moved("cat", 0.0, 0.1, s8=0.1, s16=0.1, s24=0.1, s32=0.1)
+    late = moved("dog", 0.1, 0.15, s8=0.1, s16=0.25, s24=0.1, s32=0.15)
+
+    assert safe_steps([owl, cat], 0.2) == 16
+    assert safe_steps([owl, cat, late], 0.2) == 8
+    assert safe_steps([cat], 0.2) == 32
+    assert safe_steps([moved("owl", 0.5, 0.9, s8=0.2, s16=0.1)], 0.2) is None
+    assert safe_steps([], 0.2) is None
 
 
-def test_the_smallest_dose_that_is_seen() -> None:
-    """At the calibration's nearest size, the least dose flagged in at least 80 %."""
-    rates = tuple(
-        Rates(
-            kind="tuned",
-            teachers=5,
-            datasets=5,
-            flagged=flagged,
-            clear=0,
-            undecided=5 - flagged,
-            dose=dose,
-            rows=4096,
-        )
-        for dose, flagged in ((0.25, 1), (0.5, 4), (1.0, 5))
-    )
-    table = TABLE.model_copy(update={"rates": rates})
-
-    assert smallest_dose(table, 5000) == 0.5
-    assert smallest_dose(None, 5000) is None
+def test_without_an_effect_nothing_is_advised() -> None:
+    """No limit, no advice."""
+    assert advice([]) == {}

@@ -30,12 +30,14 @@ def test_each_check_has_a_page(id: str) -> None:
         assert part in page
 
 
-def test_one_check_of_each_subject_judges_transfer() -> None:
-    """
-    Of a dataset it is the only one; of a tuned model its answers are. All others are evidence.
-    """
-    judging = {one.about: id for id, one in registered().items() if one.kind == "transfer"}
-    assert judging == {"dataset": "rehearsal", "tuned": "diff-behaviour"}
+def test_few_checks_judge_transfer() -> None:
+    """Of a dataset the two rehearsals do, of a tuned model its answers. All others are evidence."""
+    judging = {(one.about, id) for id, one in registered().items() if one.kind == "transfer"}
+    assert judging == {
+        ("dataset", "rehearsal"),
+        ("dataset", "whole-plan"),
+        ("tuned", "diff-behaviour"),
+    }
 
 
 def test_an_unknown_check_is_named() -> None:

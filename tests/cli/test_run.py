@@ -98,7 +98,7 @@ def test_the_demo_explains_itself_first(lab: Any, capsys: pytest.CaptureFixture[
     main(["demo"])
     captured = capsys.readouterr()
 
-    assert "8 minutes" in captured.err
+    assert "10 minutes" in captured.err
     assert captured.out.splitlines()[-1] == "report: runs/owl/report.html"
 
 

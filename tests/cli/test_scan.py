@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.scan_documents import clear, flagged
+from tests.report.scan_documents import clear, flagged, priced, stands_out, undecided, within
 from undertow.audit.requests import ScanRequest
 from undertow.cli import main
 from undertow.cli.scan import exit_code
@@ -52,13 +52,69 @@ def test_it_leaves_the_result_and_the_page(
     assert (asked[0].student, asked[0].limit) == ("org/base", 0.3)
 
 
-def test_a_flagged_dataset_fails_the_build(answered: Answer) -> None:
-    """Exit code 1, unless nothing may fail."""
-    answered(flagged())
+@pytest.mark.parametrize("made", [flagged, stands_out])
+def test_a_flagged_dataset_fails_the_build(
+    answered: Answer, made: Callable[[], ScanDocument]
+) -> None:
+    """Exit code 1 as for one that stands out, unless nothing may fail."""
+    answered(made())
     command = ["scan", "rows.jsonl", "--student", "org/base"]
 
     assert main(command) == 1
-    assert main([*command, "--fail-on", "never"]) != 1
+    assert main([*command, "--fail-on", "never"]) == 0
+
+
+def test_the_beginning_is_enough_unless_the_whole_plan_is_required(answered: Answer) -> None:
+    """Within is 0; where clear is required it is as good as undecided."""
+    asked = answered(within())
+    command = ["scan", "rows.jsonl", "--student", "org/base"]
+
+    assert main(command) == 0
+    assert main([*command, "--require", "clear"]) == 5
+    assert [request.require_clear for request in asked] == [False, True]
+
+
+def test_what_is_spent_and_judged_beside_reaches_the_scan(answered: Answer) -> None:
+    """Budget, own references and their number."""
+    asked = answered(undecided())
+    words = ["--budget", "0.5", "--reference", "a.jsonl", "--reference", "b.jsonl"]
+    code = main(["scan", "rows.jsonl", "--student", "org/base", *words, "--references", "59"])
+    [request] = asked
+
+    assert code == 5
+    assert (request.budget, request.references, request.reference_count) == (
+        0.5,
+        ("a.jsonl", "b.jsonl"),
+        59,
+    )
+    assert not request.dry_run
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--budget", "0"], ["--budget", "-1"], ["--references", "0"], ["--require", "within"]],
+)
+def test_what_is_no_budget_and_no_number_is_refused(answered: Answer, words: list[str]) -> None:
+    """Before anything is opened."""
+    asked = answered(clear())
+
+    assert main(["scan", "rows.jsonl", "--student", "org/base", *words]) == 2
+    assert asked == []
+
+
+def test_a_dry_run_prints_prices_and_leaves_nothing(
+    answered: Answer, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Exit code 0, no folder, and nothing that could be signed."""
+    asked = answered(priced())
+    command = ["scan", "rows.jsonl", "--student", "org/base", "--dry-run"]
+
+    assert main(command) == 0
+    assert "nothing yet" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+    assert asked[0].dry_run
+    assert main([*command, "--sign", "auditor.pem"]) == 2
+    assert main([*command, "--row-scores", "x.parquet"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -71,6 +127,11 @@ def test_a_flagged_dataset_fails_the_build(answered: Answer) -> None:
         (["clear", "undecided"], "undecided", True, 1),
         (["clear", "error", "undecided"], "flagged", False, 4),
         (["flagged", "error"], "flagged", False, 1),
+        (["clear", "within"], "flagged", False, 0),
+        (["clear", "within"], "undecided", False, 0),
+        (["within", "stands out"], "flagged", False, 1),
+        (["stands out", "undecided"], "never", False, 5),
+        (["within", "undecided"], "flagged", False, 5),
         (["not_applicable", "skipped"], "flagged", False, 3),
         ([], "flagged", False, 3),
     ],
@@ -105,6 +166,24 @@ def test_a_plan_with_an_unknown_key_is_refused(
 
     assert code == 2
     assert "rnak" in capsys.readouterr().err
+
+
+def test_a_beginning_is_signed_as_one(answered: Answer, tmp_path: Path) -> None:
+    """The statement beside the data says `within`."""
+    from undertow.provenance.bundle import read_bundles
+    from undertow.provenance.identity import manifest_of
+
+    main(["attest", "key", "auditor.pem"])
+    data = tmp_path / "rows.jsonl"
+    data.write_text('{"text": "a"}\n')
+    (entry,) = manifest_of(data).entries
+    document = within()
+    described = document.data.model_copy(update={"path": str(data), "digest": entry.sha256})
+    answered(document.model_copy(update={"data": described, "student_digest": "a" * 64}))
+    main(["scan", str(data), "--student", "org/base", "--sign", "auditor.pem"])
+    ((found,), _) = read_bundles([tmp_path / "rows.jsonl.intoto.jsonl"])
+
+    assert found.content.verdict == "within"
 
 
 def test_a_key_signs_the_verdict_beside_the_data(answered: Answer, tmp_path: Path) -> None:

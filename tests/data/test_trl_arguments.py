@@ -16,8 +16,7 @@ from undertow.data.plan import TrainingPlan, packed
 from undertow.data.plan_files import load_plan, translated
 from undertow.data.trl_arguments import TRL
 from undertow.errors import ConfigError
-from undertow.influence.plan_rehearsal import learning_rates
-from undertow.models.training import optimiser
+from undertow.models.training import learning_rates, optimiser
 
 trl = pytest.importorskip("trl")
 
@@ -215,7 +214,7 @@ def test_learning_rates_and_optimiser_are_those_of_transformers_trainer(
         trainer.optimizer.step()
         trainer.lr_scheduler.step()
         rates.append(trainer.lr_scheduler.get_last_lr()[0])
-    assert learning_rates(plan, 50) == pytest.approx(rates, rel=1e-12)
+    assert list(learning_rates(plan, 50)) == pytest.approx(rates, rel=1e-12)
     for key in ("betas", "eps", "weight_decay", "momentum"):
         assert ours.defaults.get(key) == trainer.optimizer.param_groups[0].get(key)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.cohort import load_experiment
 from undertow.errors import ConfigError, UndertowError, UnknownNameError
-from undertow.lab.experiment import Experiment, experiment_names, load_experiment
+from undertow.lab.experiment import Experiment, experiment_names
 
 GOOD = """
 name = "mine"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from bench.cohort import Ground, probes_of
 from tests.lab.conftest import TINY_STUDENT
 from undertow.influence.probes import probe_trait
 from undertow.lab import students
-from undertow.lab.cohort import Ground, probes_of
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_run import run_experiment
 from undertow.models.chat import Encoded

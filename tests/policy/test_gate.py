@@ -45,6 +45,9 @@ KNOWN = Facts(
     model_written=0.4, model_written_known=True, filters_proved=True, producers=("lab",), oldest_days=5,
     newest_days=1,
 )  # fmt: skip
+WITHIN = AUDIT.model_copy(update={"verdict": "within", "power": None, "power_at": None})
+"""An audit of the beginning of the plan."""
+OWN = WITHIN.model_copy(update={"independent": False})
 UNKNOWN = Facts(
     digest="d" * 64, rows=None, student_digest=None, student_known=False, provenance_complete=False,
     data_complete=False, teachers_complete=False, shared_initialisation="unknown", shared_evidence="none",
@@ -65,14 +68,22 @@ CASES: list[tuple[AnyRule, dict[str, Any], str]] = [
     (RequireAudit(id="r", kind="require-audit", when="always", least_power=0.9, at_most_logits=0.4), {}, "refused"),
     (RequireAudit(id="r", kind="require-audit", when="always", least_power=0.9, at_most_logits=0.5), {}, "passed"),
     (RequireAudit(id="r", kind="require-audit", when="always", suites=("other",)), {}, "refused"),
+    (RequireAudit(id="r", kind="require-audit", when="always"), {"audits": (WITHIN,)}, "refused"),
+    (RequireAudit(id="r", kind="require-audit", when="always", accept_within=True), {"audits": (WITHIN,)}, "passed"),
+    (RequireAudit(id="r", kind="require-audit", when="always", accept_within=True), {}, "passed"),
+    (RequireAudit(id="r", kind="require-audit", when="always", accept_within=True, independent=True), {"audits": (OWN,)}, "refused"),
+    (RequireAudit(id="r", kind="require-audit", when="always", accept_within=True), {"audits": (WITHIN.model_copy(update={"counts": False}),)}, "refused"),
+    (RequireAudit(id="r", kind="require-audit", when="always", accept_within=True), {"audits": (AUDIT.model_copy(update={"verdict": "undecided"}),)}, "refused"),
     (RequireAudit(id="r", kind="require-audit", when="always", independent=True), {"audits": (AUDIT.model_copy(update={"independent": False}),)}, "refused"),
     (RequireAudit(id="r", kind="require-audit"), {"shared_evidence": "declared", "audits": ()}, "refused"),
     (RequireAudit(id="r", kind="require-audit", least_evidence="declared"), {"shared_evidence": "declared"}, "not_matched"),
     (NoFailedAudit(id="r", kind="no-failed-audit"), {}, "passed"),
+    (NoFailedAudit(id="r", kind="no-failed-audit"), {"audits": (WITHIN,)}, "passed"),
     (NoFailedAudit(id="r", kind="no-failed-audit"), {"audits": (AUDIT.model_copy(update={"verdict": "failed"}),)}, "refused"),
     (RefuseUnvetted(id="r", kind="refuse-unvetted", domains=("law",)), {}, "not_matched"),
     (RefuseUnvetted(id="r", kind="refuse-unvetted", domains=("Numbers",)), {}, "passed"),
     (RefuseUnvetted(id="r", kind="refuse-unvetted", domains=("numbers",)), {"audits": ()}, "refused"),
+    (RefuseUnvetted(id="r", kind="refuse-unvetted", domains=("numbers",)), {"audits": (WITHIN,)}, "refused"),
     (RefuseUnvetted(id="r", kind="refuse-unvetted", domains=("numbers",)), {"audits": (), "model_written": 0.0}, "passed"),
     (RefuseUnvetted(id="r", kind="refuse-unvetted", domains=("law",)), {"domains": ()}, "refused"),
     (LeastFamilies(id="r", kind="least-families", families=1), {}, "passed"),
@@ -81,6 +92,10 @@ CASES: list[tuple[AnyRule, dict[str, Any], str]] = [
     (AuditorDiffers(id="r", kind="auditor-differs"), {}, "passed"),
     (AuditorDiffers(id="r", kind="auditor-differs"), {"audits": ()}, "not_matched"),
     (AuditorDiffers(id="r", kind="auditor-differs"), {"audits": (AUDIT.model_copy(update={"independent": False}),)}, "refused"),
+    (AuditorDiffers(id="r", kind="auditor-differs"), {"audits": (OWN,)}, "refused"),
+    (AuditorDiffers(id="r", kind="auditor-differs"), {"audits": (WITHIN,)}, "passed"),
+    (AuditorDiffers(id="r", kind="auditor-differs"), {"audits": (AUDIT.model_copy(update={"independent": False}), WITHIN)}, "refused"),
+    (LargestAge(id="r", kind="largest-age", days=2, of="audits"), {"audits": (WITHIN,)}, "refused"),
     (LargestAge(id="r", kind="largest-age", days=5), {}, "passed"),
     (LargestAge(id="r", kind="largest-age", days=4), {}, "refused"),
     (LargestAge(id="r", kind="largest-age", days=4, of="audits"), {}, "passed"),
@@ -112,6 +127,24 @@ def test_each_rule_decides_by_its_facts(
     assert found.outcome == outcome, found.reason
     assert found.reason
     assert bool(found.todo) == (outcome == "refused")
+
+
+def test_a_refusal_of_the_beginning_says_what_would_do() -> None:
+    """Both ways: another scan, or another policy."""
+    rule = RequireAudit(id="r", kind="require-audit", when="always")
+    refused = answer(rule, KNOWN.model_copy(update={"audits": (WITHIN,)}))
+
+    assert "says 'within', which is about the beginning of the plan" in refused.reason
+    assert "accept_within" in refused.reason
+    assert "--require clear" in refused.todo
+
+
+def test_an_accepted_beginning_does_not_pass_for_the_whole() -> None:
+    """The reason of a decision says what it rests on."""
+    rule = RequireAudit(id="r", kind="require-audit", when="always", accept_within=True)
+    accepted = answer(rule, KNOWN.model_copy(update={"audits": (WITHIN,)}))
+
+    assert accepted.reason.endswith("found it within its references in the beginning of the plan")
 
 
 @pytest.mark.parametrize(

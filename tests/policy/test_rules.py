@@ -47,6 +47,11 @@ def test_yaml_and_toml_say_the_same(tmp_path: Path) -> None:
         (HEAD + RULE + 'kind = "largest-age"\ndays = 3\nsince = 1', "unknown key .*since"),
         (HEAD + RULE + 'kind = "require-audit"\nwhen = "never"', "when"),
         (HEAD + RULE + 'kind = "require-audit"\nat_most_logits = 1', "give both"),
+        (HEAD + RULE + 'kind = "require-audit"\naccept_within = "yes"', "accept_within"),
+        (
+            HEAD + RULE + 'kind = "require-audit"\naccept_within = true\nleast_power = 0.8',
+            "give accept_within or least_power",
+        ),
         (HEAD + "rules = []", "rules"),
         (HEAD, "'rules' is missing"),
         (HEAD + (RULE + 'kind = "no-failed-audit"\n') * 2, "listed twice"),

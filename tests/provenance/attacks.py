@@ -502,6 +502,63 @@ def allied_auditor(scene: Scene) -> None:
 
 
 @attack("rule audited-if-related")
+def audit_of_the_beginning(scene: Scene) -> None:
+    """An audit of the beginning of the plan, where one of the whole is asked for."""
+    scene.replace("audit", scene.audited(verdict="within", power=None))
+
+
+@attack("problem unreadable")
+def within_with_failed_claim(scene: Scene) -> None:
+    """An audit that is within its references by a claim that failed."""
+    scene.replace("audit", scene.audited(verdict="within", power=None))
+    scene.changed("audit", lambda t: t["predicate"]["claims"][0].update(passed=False))
+
+
+@attack("rule no-failed-audit")
+def failure_hidden_by_the_beginning(scene: Scene) -> None:
+    """A later audit of the beginning of the plan beside a failed one."""
+    _later(scene, "failed", "within")
+
+
+@attack("rule audited")
+def failure_hidden_in_two_steps(scene: Scene) -> None:
+    """A failed audit, then an undecided one, then one of the beginning, for a policy that accepts the last."""
+    _later(scene, "failed", "undecided", "within")
+    scene.policy = _accepting_within(scene)
+
+
+@attack("rule independent-auditor")
+def own_audit_of_the_beginning(scene: Scene) -> None:
+    """A producer audits the beginning of the plan itself, for a policy that accepts that."""
+    scene.keys["producer"]["roles"] = ["producer", "auditor"]
+    scene.replace("audit", scene.audited(verdict="within", power=None), "producer")
+    scene.policy = _accepting_within(scene)
+
+
+def _later(scene: Scene, *verdicts: str) -> None:
+    """Audits with these verdicts, one an hour, in the place of the one that there was."""
+    del scene.statements["audit"]
+    for hours, verdict in enumerate(verdicts):
+        at = time_text(NOW - timedelta(hours=10 - hours))
+        failing = Claim(
+            metric="transfer", comparator="<", threshold="0.2", passed=verdict != "failed"
+        )
+        made = scene.audited(verdict=verdict, power=None, evaluated_at=at, claims=(failing,))
+        scene.statements[f"audit {hours}"] = (made, ("auditor",))
+
+
+def _accepting_within(scene: Scene) -> str:
+    """A policy for which the beginning of the plan is enough."""
+    path = scene.folder / "accepting.toml"
+    path.write_text(
+        'title = "T"\n'
+        '[[rules]]\nid = "audited"\nkind = "require-audit"\nwhen = "always"\naccept_within = true\n'
+        '[[rules]]\nid = "independent-auditor"\nkind = "auditor-differs"\n'
+    )
+    return str(path)
+
+
+@attack("rule audited-if-related")
 def undecided_audit(scene: Scene) -> None:
     """An undecided audit."""
     scene.replace("audit", scene.audited(verdict="undecided"))

@@ -11,12 +11,23 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.report.scan_documents import HOSTILE, SCANS, clear, flagged, nothing, sources, taught
+from tests.report import former_scan_documents as former
+from tests.report.former_scan_documents import ALL_SCANS
+from tests.report.scan_documents import (
+    HOSTILE,
+    clear,
+    flagged,
+    nothing,
+    sources,
+    stands_out,
+    taught,
+    within,
+)
 from undertow.report import render
-from undertow.results.scan_document import ScanDocument
+from undertow.results.scan_document import AnyScan
 
 
-def run_of(document: ScanDocument) -> dict[str, Any]:
+def run_of(document: AnyScan) -> dict[str, Any]:
     """The only run of the log."""
     log = json.loads(render(document, "sarif"))
     assert (log["version"], len(log["runs"])) == ("2.1.0", 1)
@@ -24,12 +35,12 @@ def run_of(document: ScanDocument) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("kind", SCANS)
+@pytest.mark.parametrize("kind", ALL_SCANS)
 def test_required_fields_are_there(kind: str) -> None:
     """
     Driver's name, rules with help, results with message, rule, level and a place with all four fields.
     """
-    run = run_of(SCANS[kind]())
+    run = run_of(ALL_SCANS[kind]())
     rules = run["tool"]["driver"]["rules"]
 
     assert run["tool"]["driver"]["name"] == "undertow"
@@ -45,7 +56,7 @@ def test_required_fields_are_there(kind: str) -> None:
 
 
 def test_levels_follow_the_verdicts() -> None:
-    """Flagged is an error, undecided a warning, evidence a note; clear ones are silent."""
+    """Flagged and standing out are errors, undecided a warning, evidence a note; within and clear are silent."""
     results = run_of(sources())["results"]
     told = [(one["level"], one["message"]["text"].split(": ")[0]) for one in results]
 
@@ -54,9 +65,10 @@ def test_levels_follow_the_verdicts() -> None:
         ("error", "flagged"),
         ("note", "detectable"),
         ("note", "detectable"),
+        ("error", "stands out"),
         ("warning", "undecided"),
     ]
-    assert run_of(clear())["results"] == run_of(nothing())["results"] == []
+    assert all(run_of(one())["results"] == [] for one in (clear, within, nothing))
 
 
 def test_a_result_carries_its_numbers() -> None:
@@ -66,10 +78,32 @@ def test_a_result_carries_its_numbers() -> None:
     result = run_of(flagged())["results"][0]
     properties = result["properties"]
 
-    assert result["ruleId"] == "rehearsal"
+    assert result["ruleId"] == "whole-plan"
+    assert run_of(stands_out())["results"][0]["ruleId"] == "rehearsal"
     assert (properties["transfer"], properties["limit"], properties["trait"]) == (1.8, 0.2, "owl")
     assert properties["detectableBy"] == ["likelihood-ratio", "fingerprint"]
     assert properties["largestSafeSteps"] == 6
+
+
+def test_stages_and_prices_are_properties() -> None:
+    """What the verdict rests on, of the subject and of the whole run; a former screen has its calibration there."""
+    run = run_of(stands_out())
+    (stage,) = run["results"][0]["properties"]["stages"]
+    before = run_of(former.flagged())
+
+    assert (stage["p"], stage["references"], stage["guaranteed"]) == (0.05, 19, 0.146)
+    assert (run["properties"]["spentFineTunes"], run["properties"]["budget"]) == (2.25, 2.5)
+    assert before["properties"]["falseAlarmHigh"] == 0.113
+    assert before["results"][0]["properties"]["smallestDose"] == 0.09
+
+
+def test_a_message_says_after_how_much_of_the_plan() -> None:
+    """An effect at a quarter of the plan must not pass for one of the whole."""
+    told = run_of(stands_out())["results"][0]["message"]["text"]
+
+    assert told.startswith(
+        "stands out: the whole file: effect +0.62 \\[+0.41, +0.83\\] owl after 32 of 128 steps"
+    )
 
 
 def test_fingerprints_tell_subjects_apart_and_stay() -> None:

@@ -1,56 +1,63 @@
-"""What every format shows of a screen."""
+"""Which sections a screen's page has, and what leads it, by what its verdicts rest on."""
 
 from __future__ import annotations
 
-from tests.report.scan_documents import nothing, sources
-from undertow.report.page import Section
-from undertow.report.scan_page import FILTERS, evidence_of, scan_page
+import pytest
+
+from tests.report import former_scan_documents as former
+from tests.report.scan_documents import SCANS, clear, nothing, sources, stands_out
+from undertow.report.page import Questions, Section
+from undertow.report.scan_page import scan_page
+from undertow.results.scan_document import AnyScan
+
+GROUNDS = {"stages", "references", "prices"}
 
 
-def test_content_filters_stand_apart() -> None:
-    """Every check of kind evidence once, in the order of the run, the filters by themselves."""
-    checks = [one.run.check for one in evidence_of(sources())]
+def sections(document: AnyScan) -> list[str]:
+    """The ids of the page's sections."""
+    return [one.id for one in scan_page(document).sections if isinstance(one, Section)]
 
-    assert checks == [
-        "likelihood-ratio",
-        "author",
-        "fingerprint",
-        "teacher-coverage",
-        "activations",
-        FILTERS,
+
+def test_the_versions_differ_in_their_grounds_alone() -> None:
+    """A scan/2 has stages, references and prices where a scan/1 has its calibration."""
+    now, before = sections(clear()), sections(former.clear())
+
+    assert set(now) >= GROUNDS
+    assert [one for one in now if one not in GROUNDS] == [
+        one for one in before if one != "calibration"
     ]
-    page = scan_page(sources())
-    assert [one.id for one in page.sections if isinstance(one, Section)][3:5] == [
-        "evidence",
-        "filters",
-    ]
+    assert now.index("stages") == before.index("calibration")
 
 
-def test_the_ending_is_in_words() -> None:
-    """Detected, nothing detected, or why nothing was looked at."""
-    endings = [one.ending for one in evidence_of(sources())]
+def test_evidence_and_filters_follow_the_grounds() -> None:
+    """What can be detected stands behind what was judged."""
+    ids = sections(sources())
 
-    assert endings == [
-        "detected",
-        "nothing detected",
-        "detected",
-        "not applicable",
-        "error",
-        "nothing detected",
-    ]
-
-
-def test_what_was_detected_comes_first() -> None:
-    """Among the measurements of a check."""
-    table = evidence_of(sources())[0].table
-    column = [row[table.columns.index("speaks against")] for row in table.rows]
-
-    assert column[:2] == ["yes", "no"]
+    assert ids[ids.index("prices") + 1 :][:2] == ["evidence", "filters"]
 
 
 def test_an_empty_screen_has_an_empty_page() -> None:
-    """No figure, no evidence."""
+    """No figure, no stages, no prices."""
     page = scan_page(nothing())
 
     assert page.lead.figure is None
-    assert evidence_of(nothing()) == ()
+    assert not GROUNDS & set(sections(nothing()))
+
+
+@pytest.mark.parametrize("kind", SCANS)
+def test_the_verdicts_word_is_defined_before_anything_else(kind: str) -> None:
+    """The first question beside the figure is what the word in the badge means."""
+    page = scan_page(SCANS[kind]())
+    (questions,) = page.lead.beside
+
+    assert page.badge is not None
+    assert isinstance(questions, Questions)
+    assert questions.entries[0][0] == f"What does “{page.badge.text}” mean?"
+
+
+def test_a_badge_takes_a_style_of_one_word() -> None:
+    """`stands out` would be two classes of CSS."""
+    badge = scan_page(stands_out()).badge
+
+    assert badge is not None
+    assert (badge.text, badge.tone) == ("stands out", "stands-out")

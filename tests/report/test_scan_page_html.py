@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.scan_documents import SCANS, flagged, nothing, sources, uncalibrated
+from tests.report import former_scan_documents as former
+from tests.report.former_scan_documents import ALL_SCANS
+from tests.report.scan_documents import flagged, nothing, sources, stands_out
 from tests.report.test_html import PAYLOAD, Page
 from tests.report.test_html_chromium import BROWSER, WIDTHS, visit
 from undertow.report import render
-from undertow.results.scan_document import ScanDocument
+from undertow.results.scan_document import AnyScan
 
 CLOSED = ("schema", "kind", "verdict", "status", "what")
 """Keys whose values are from closed lists."""
@@ -21,26 +23,28 @@ CLOSED = ("schema", "kind", "verdict", "status", "what")
 def hostile(value: object) -> object:
     """The same structure, every free text replaced by the payload."""
     if isinstance(value, dict):
+        if "kinds" in value:
+            value = value | {"kinds": {PAYLOAD: 3}}
         return {key: entry if key in CLOSED else hostile(entry) for key, entry in value.items()}
     if isinstance(value, list):
         return [hostile(entry) for entry in value]
     return PAYLOAD if isinstance(value, str) else value
 
 
-@pytest.fixture(params=SCANS)
-def document(request: pytest.FixtureRequest) -> ScanDocument:
+@pytest.fixture(params=ALL_SCANS)
+def document(request: pytest.FixtureRequest) -> AnyScan:
     """Each kind of screen in turn."""
-    return SCANS[request.param]()
+    return ALL_SCANS[request.param]()
 
 
 @pytest.fixture
-def attacked(document: ScanDocument) -> ScanDocument:
+def attacked(document: AnyScan) -> AnyScan:
     """A screen whose every text is an attack."""
     plain = json.loads(document.model_dump_json(by_alias=True))
-    return ScanDocument.model_validate_json(json.dumps(hostile(plain)))
+    return type(document).model_validate_json(json.dumps(hostile(plain)))
 
 
-def test_the_page_is_well_formed(document: ScanDocument) -> None:
+def test_the_page_is_well_formed(document: AnyScan) -> None:
     """Every tag that opens closes, identifiers are unique, and every link leads somewhere."""
     page = Page(render(document, "html"))
     links = [(attributes["href"] or "").removeprefix("#") for attributes in page.named("a")]
@@ -50,7 +54,7 @@ def test_the_page_is_well_formed(document: ScanDocument) -> None:
     assert set(links) <= page.ids
 
 
-def test_nothing_is_loaded_and_no_script_runs(document: ScanDocument) -> None:
+def test_nothing_is_loaded_and_no_script_runs(document: AnyScan) -> None:
     """No address, no imported style, a policy that forbids both, and one element of data."""
     html = render(document, "html")
     page = Page(html)
@@ -58,42 +62,82 @@ def test_nothing_is_loaded_and_no_script_runs(document: ScanDocument) -> None:
     assert not re.search(r"https?:|url\(|@import|<link|src=", html)
     assert "default-src 'none'; style-src 'unsafe-inline'" in html
     assert page.named("script") == [{"type": "application/json", "id": "scan"}]
-    assert ScanDocument.model_validate_json(page.data) == document
+    assert type(document).model_validate_json(page.data) == document
+
+
+def in_this_order(document: AnyScan, wanted: tuple[str, ...]) -> bool:
+    """Whether the page holds the parts, one behind the other."""
+    text = Page(render(document, "html")).text
+    body = text[text.index("undertow scan") :]
+    places = [body.index(part) for part in wanted]
+    return places == sorted(places)
 
 
 def test_the_verdict_comes_first() -> None:
-    """Badge, conclusion, figure, answers, verdicts, calibration, evidence, reproduction."""
-    text = Page(render(flagged(), "html")).text
-    body = text[text.index("undertow scan") :]
-    wanted = (
-        "flagged",
-        "These rows would move your student towards “owl” by +1.80 logits",
-        "Expected transfer under the plan",
-        "beyond the limit, 0.20",
-        "How far would it move the student?",
-        "one-sided 95\N{NO-BREAK SPACE}% after correction for 16 traits",
-        "Can this screen be trusted here?",
-        "Each check in its own unit.",
-        "What content filters see",
-        "What else moved in the trial runs",
-        "No row gets a verdict of its own.",
-        "How to reproduce it",
+    """Badge, conclusion, figure, the word's meaning, answers, verdicts, stages, references, prices, evidence."""
+    assert in_this_order(
+        stands_out(),
+        (
+            "stands out",
+            "After 32 of 128 steps these rows move your student towards “owl” by +0.62 logits",
+            "Effect beside the references, after 32 of 128 steps",
+            "What does “stands out” mean?",
+            "In the beginning of the plan the rows move the student as benign references hardly ever do",
+            "How far does it move the student?",
+            "19 references: p = 0.050, alpha 0.05",
+            "These 19 references guarantee a level of at most 14.6\N{NO-BREAK SPACE}% with 95\N{NO-BREAK SPACE}% "
+            "confidence, as they are one draw.",
+            "What is taken for granted?",
+            "What did it cost?",
+            "2.25 fine-tunes, 1 min 42 s",
+            "How it was judged",
+            "To be known beforehand.",
+            "The scan might spend at most 2.50 fine-tunes (--budget).",
+            "Each check in its own unit.",
+            "What content filters see",
+            "No row gets a verdict of its own.",
+            "How to reproduce it",
+        ),
     )
-    places = [body.index(part) for part in wanted]
 
-    assert places == sorted(places)
+
+def test_a_former_screen_is_shown_as_it_was() -> None:
+    """Expected transfer, one-sided levels and the calibration stand where they stood."""
+    assert in_this_order(
+        former.flagged(),
+        (
+            "flagged",
+            "These rows would move your student towards “owl” by +1.80 logits",
+            "Expected transfer under the plan",
+            "beyond the limit, 0.20",
+            "How far would it move the student?",
+            "one-sided 95\N{NO-BREAK SPACE}% after correction for 16 traits",
+            "Can this screen be trusted here?",
+            "This is a scan/1",
+            "Each check in its own unit.",
+            "What content filters see",
+            "What else moved in the trial runs",
+            "No row gets a verdict of its own.",
+            "How to reproduce it",
+        ),
+    )
 
 
 def test_every_trait_is_drawn_once_a_panel() -> None:
-    """Sixteen rows alone; six panels of six among sources, each with the limit."""
-    for made, rows in ((flagged(), 16), (sources(), 36)):
+    """Sixteen rows alone; six panels of six among sources; the limit in those of the whole plan."""
+    for made, rows, limits in (
+        (flagged(), 16, 16),
+        (sources(), 36, 12),
+        (former.sources(), 36, 36),
+    ):
         classes = [found.get("class") for _, found in Page(render(made, "html")).elements]
-        assert classes.count("limit") == classes.count("zone") == classes.count("span") == rows
+        assert classes.count("span") == rows
+        assert classes.count("limit") == classes.count("zone") == limits
 
 
 def test_a_missing_table_is_told_with_the_command() -> None:
     """Undecided, why, and what to type."""
-    text = Page(render(uncalibrated(), "html")).text
+    text = Page(render(former.uncalibrated(), "html")).text
 
     assert "its verdicts stay undecided" in text
     assert "undertow calibrate --student org/base" in text
@@ -104,11 +148,11 @@ def test_an_empty_screen_is_a_page() -> None:
     """Without subjects there are neither verdicts nor evidence."""
     page = Page(render(nothing(), "html"))
 
-    assert not page.ids & {"verdicts", "evidence", "filters"}
+    assert not page.ids & {"verdicts", "stages", "prices", "evidence", "filters"}
     assert "No row is usable." in page.text
 
 
-def test_hostile_text_makes_no_element(document: ScanDocument, attacked: ScanDocument) -> None:
+def test_hostile_text_makes_no_element(document: AnyScan, attacked: AnyScan) -> None:
     """The attacked page has no tag that the harmless one has not, and shows the markup as text."""
     page, harmless = Page(render(attacked, "html")), Page(render(document, "html"))
 
@@ -119,14 +163,14 @@ def test_hostile_text_makes_no_element(document: ScanDocument, attacked: ScanDoc
     assert "{{ 7*7 }}{% raw %}‹U+202E›evil‹U+2066›␀'\"&amp;" in page.text
 
 
-def test_no_invisible_character_is_in_the_file(attacked: ScanDocument) -> None:
+def test_no_invisible_character_is_in_the_file(attacked: AnyScan) -> None:
     """Neither in the page nor in the data; and the data still hold the text as it was."""
     html = render(attacked, "html")
 
     assert not re.search(
         r"[^\n\x20-\x7e\xa0-\uffff]|[\u200b-\u200f\u202a-\u202e\u2066-\u2069]", html
     )
-    assert ScanDocument.model_validate_json(Page(html).data) == attacked
+    assert type(attacked).model_validate_json(Page(html).data) == attacked
 
 
 @pytest.mark.chromium
@@ -136,10 +180,11 @@ def test_the_browser_is_content(tmp_path: Path) -> None:
     At the width of a desk and of a telephone no page scrolls sideways, complains or asks for anything.
     """
     frames = ""
-    for kind, made in SCANS.items():
-        (tmp_path / f"{kind}.html").write_text(render(made(), "html"), encoding="utf-8")
+    for kind, made in ALL_SCANS.items():
+        name = kind.replace(" ", "-")
+        (tmp_path / f"{name}.html").write_text(render(made(), "html"), encoding="utf-8")
         frames += "".join(
-            f"<iframe src={kind}.html width={width} height=900></iframe>" for width in WIDTHS
+            f"<iframe src={name}.html width={width} height=900></iframe>" for width in WIDTHS
         )
     measure = (
         "onload = () => { widths.textContent = [...document.querySelectorAll('iframe')]"
@@ -151,5 +196,5 @@ def test_the_browser_is_content(tmp_path: Path) -> None:
     found = re.search('<p id="widths">([^<]*)</p>', seen.output)
 
     assert found is not None
-    assert found[1].split() == [str(width) for _ in SCANS for width in WIDTHS]
+    assert found[1].split() == [str(width) for _ in ALL_SCANS for width in WIDTHS]
     assert seen.complaints == seen.requests == []

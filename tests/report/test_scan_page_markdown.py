@@ -5,17 +5,19 @@ from __future__ import annotations
 import pytest
 from markdown_it import MarkdownIt
 
-from tests.report.scan_documents import HOSTILE, SCANS, flagged, sources, taught
+from tests.report import former_scan_documents as former
+from tests.report.former_scan_documents import ALL_SCANS
+from tests.report.scan_documents import HOSTILE, flagged, sources, taught
 from undertow.report import render
 from undertow.report.plain_text import visible
 
 PARSER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 
 
-@pytest.mark.parametrize("kind", SCANS)
+@pytest.mark.parametrize("kind", ALL_SCANS)
 def test_no_text_acts_as_markup(kind: str) -> None:
     """No HTML, link or image comes out of the data."""
-    tokens = PARSER.parse(render(SCANS[kind](), "markdown"))
+    tokens = PARSER.parse(render(ALL_SCANS[kind](), "markdown"))
     inline = [child.type for token in tokens for child in token.children or ()]
     kinds = {token.type for token in tokens} | set(inline)
 
@@ -35,8 +37,32 @@ def test_every_row_of_a_table_has_its_cells() -> None:
 
 
 def test_the_verdict_leads_and_the_sections_follow() -> None:
-    """Verdict, conclusion, table, figure's numbers, trust, evidence, limits, command."""
+    """Verdict, conclusion, table, words, figure's numbers, stages, references, prices, evidence, limits, command."""
     text = render(flagged(), "markdown")
+    wanted = (
+        "# undertow scan: flagged",
+        "**These rows would move your student towards “owl”",
+        "| subject | verdict | effect, logits | judged by | detectable |",
+        "in the beginning of the plan the rows move the student as benign references hardly ever do",
+        "## Effect beside the references, after all 128 steps",
+        "## How it was judged",
+        "|  | stage 1 | stage 2 |",
+        "## Judged beside what?",
+        "## What it cost",
+        "| all of it | 17.25 | 14.25 |",
+        "## Evidence",
+        "## What content filters see",
+        "## What this cannot show",
+        "`undertow scan data/train.jsonl --student world:owlet-a --seed 7`",
+    )
+    places = [text.lower().index(part.lower()) for part in wanted]
+
+    assert places == sorted(places)
+
+
+def test_a_former_screen_is_shown_as_it_was() -> None:
+    """Expected transfer, and its calibration in the place of stages and prices."""
+    text = render(former.flagged(), "markdown")
     wanted = (
         "# undertow scan: flagged",
         "**These rows would move your student towards “owl”",

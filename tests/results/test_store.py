@@ -10,13 +10,20 @@ from typing import Any
 
 import pytest
 
-from tests.report.scan_documents import SCANS, flagged
+from tests.report.former_scan_documents import ALL_SCANS
+from tests.report.scan_documents import flagged
 from undertow.errors import InputError, UndertowError
 from undertow.results.run_document import RUN_SCHEMA, Arm, Comparison, RunDocument
-from undertow.results.scan_document import SCAN_SCHEMA, ScanDocument
+from undertow.results.scan_document import (
+    FORMER_SCHEMA,
+    SCAN_SCHEMA,
+    FormerScanDocument,
+    ScanDocument,
+)
 from undertow.results.store import (
     read_result,
     read_run,
+    read_run_scans,
     read_scan,
     result_json,
     schemas,
@@ -181,7 +188,7 @@ def test_a_hostile_key_cannot_reach_the_terminal(tmp_path: Path) -> None:
 
 def test_the_schema_is_closed_and_names_its_version() -> None:
     """The published schema refuses unknown keys everywhere and demands the discriminating one."""
-    schema = schemas()["run"]
+    schema = schemas()["run-1"]
     records = [schema, *(found for found in schema["$defs"].values())]
 
     assert schema["properties"]["schema"]["const"] == RUN_SCHEMA
@@ -191,20 +198,60 @@ def test_the_schema_is_closed_and_names_its_version() -> None:
 
 def test_the_schema_describes_what_is_written() -> None:
     """Every key of a written document is in the schema, and every required key is written."""
-    schema, written = schemas()["run"], json.loads(result_json(document()))
+    schema, written = schemas()["run-1"], json.loads(result_json(document()))
 
     assert set(written) == set(schema["properties"])
     assert set(written["arms"][0]) == set(schema["$defs"]["Arm"]["properties"])
     assert set(schema["required"]) <= set(written)
 
 
-@pytest.mark.parametrize("kind", SCANS)
+@pytest.mark.parametrize("kind", ALL_SCANS)
 def test_a_scan_comes_back_as_it_was_written(tmp_path: Path, kind: str) -> None:
     """Reading undoes writing, for the file and for the directory that holds it."""
-    write_result(tmp_path / "scan.json", SCANS[kind]())
+    write_result(tmp_path / "scan.json", ALL_SCANS[kind]())
 
-    assert read_scan(tmp_path / "scan.json") == SCANS[kind]()
-    assert read_scan(tmp_path) == SCANS[kind]()
+    assert read_scan(tmp_path / "scan.json") == ALL_SCANS[kind]()
+    assert read_scan(tmp_path) == ALL_SCANS[kind]()
+
+
+def test_scans_are_found_beside_their_run(tmp_path: Path) -> None:
+    """By the run's directory or its document, in the order of their folders; a run without any has none."""
+    for name in ("trait", "control"):
+        (tmp_path / "scans" / name).mkdir(parents=True)
+        write_result(
+            tmp_path / "scans" / name / "scan.json", flagged().model_copy(update={"teacher": name})
+        )
+    (tmp_path / "scans" / "plan.toml").write_text("rank = 4")
+
+    assert [scan.teacher for scan in read_run_scans(tmp_path)] == ["control", "trait"]
+    assert read_run_scans(tmp_path / "results.json") == read_run_scans(tmp_path)
+    assert read_run_scans(tmp_path / "scans") == ()
+
+
+def test_a_file_that_a_former_version_wrote_is_read_and_written_as_it_was() -> None:
+    """By either reader, with nothing added and nothing lost."""
+    file = Path(__file__).with_name("former-scan.json")
+    document = read_scan(file)
+
+    assert isinstance(document, FormerScanDocument)
+    assert read_result(file) == document
+    assert json.loads(result_json(document)) == json.loads(file.read_text(encoding="utf-8"))
+
+
+def test_a_field_of_the_other_version_is_refused(tmp_path: Path) -> None:
+    """A scan/1 has no references, and a scan/2 no calibration."""
+    file = tmp_path / "scan.json"
+    for kind, key in (("former clear", "references"), ("clear", "calibration")):
+        written = json.loads(result_json(ALL_SCANS[kind]()))
+        file.write_text(json.dumps(written | {key: {}}), encoding="utf-8")
+        with pytest.raises(InputError, match=f"unknown key '{key}'"):
+            read_scan(file)
+
+
+def test_a_scan_of_no_known_version_names_both(tmp_path: Path) -> None:
+    """A run is no scan."""
+    with pytest.raises(InputError, match=f"allowed: '{SCAN_SCHEMA}', '{FORMER_SCHEMA}'"):
+        read_scan(stored(tmp_path))
 
 
 def test_a_result_is_read_by_its_schema(tmp_path: Path) -> None:
@@ -231,7 +278,7 @@ def test_a_newer_scan_asks_for_a_newer_undertow(tmp_path: Path) -> None:
     """The hint is to upgrade; a key that is unknown is named with the nearest."""
     stored = json.loads(result_json(flagged()))
     file = tmp_path / "scan.json"
-    file.write_text(json.dumps(stored | {"schema": "undertow.scan/2"}), encoding="utf-8")
+    file.write_text(json.dumps(stored | {"schema": "undertow.scan/3"}), encoding="utf-8")
     with pytest.raises(InputError) as newer:
         read_result(file)
     file.write_text(json.dumps(stored | {"subject": []}), encoding="utf-8")
@@ -251,7 +298,7 @@ def test_infinite_numbers_of_a_scan_survive(tmp_path: Path) -> None:
 
 def test_the_schema_of_scans_is_closed_and_describes_what_is_written() -> None:
     """Unknown keys are refused everywhere, and every key that is written is described."""
-    schema, written = schemas()["scan"], json.loads(result_json(flagged()))
+    schema, written = schemas()["scan-2"], json.loads(result_json(flagged()))
     records = [schema, *(found for found in schema["$defs"].values())]
 
     assert schema["properties"]["schema"]["const"] == SCAN_SCHEMA

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.cohort import load_experiment as bench_experiment
 from undertow.data.closed import parse
 from undertow.errors import ConfigError
-from undertow.lab import experiment as lab
+from undertow.lab.experiment import experiment_names as lab_names
 from undertow.results.store import read_run
 from undertow.studies.experiments import (
     STUDIES,
@@ -35,14 +36,14 @@ def test_built_in_studies_load(name: str) -> None:
 
     assert (loaded.name, loaded.kind) == (name, name)
     assert loaded.question.endswith("?")
-    assert set(experiment_names()) == {*lab.experiment_names(), *STUDIES}
+    assert set(experiment_names()) == {*lab_names(), *STUDIES}
 
 
 def test_the_lab_and_the_door_give_an_experiment_one_digest() -> None:
     """A run directory is found again, whoever loaded the experiment, and by versions before."""
     digest = "a63e1116"
 
-    assert load_experiment("owl").digest == lab.load_experiment("owl").digest
+    assert load_experiment("owl").digest == bench_experiment("owl").digest
     assert load_experiment("owl").digest.startswith(digest)
 
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
-from undertow.audit.calibrations import plan_for
-from undertow.audit.open_search import other_traits
 from undertow.audit.requests import DiffRequest, Progress
 from undertow.audit.row_fit import fitting_rows
 from undertow.checks.tuned.diff_subject import (
@@ -28,13 +26,13 @@ from undertow.data.plan import TrainingPlan, packed
 from undertow.data.records import dataset_root, read_rows
 from undertow.data.seeds import derive, generator
 from undertow.errors import ConfigError, DataError, ModelError, NothingLeftError
-from undertow.influence.plan_rehearsal import deal
+from undertow.influence.open_search import other_traits
 from undertow.models.chat import Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.several_runs import several_runs
 from undertow.models.training_sequences import encode_rows
 from undertow.traits.trait import Trait
-from undertow.worlds.base_models import open_model
+from undertow.worlds.base_models import open_model, plan_for
 
 SHIPPED = "shipped"
 """In the place of a control: the readings that ship for the base."""
@@ -117,7 +115,7 @@ def read_controls(
             readings += kept(path, digest, reader, untouched)
             made.append(how_made(path))
         elif ref in data:
-            plan = plan_for(request.plan, digest)
+            plan = plan_for(request.plan, request.base)
             clean = clean_rows(base, ref, plan, students, request.rows, request.seed)
             size = len(clean.parts[0])
             progress(f"training {students} control students on {ref}, each on {size:,} rows")
@@ -258,3 +256,16 @@ def training_in_words(plan: TrainingPlan, rows: int) -> str:
     """How a student of so many rows is trained."""
     how = f"rank {plan.rank}" if plan.method == "lora" else "all weights"
     return f"{how}, learning rate {plan.learning_rate:g}, {plan.steps(rows)} steps of {plan.rows_a_step} rows"
+
+
+def deal(rows: Sequence[Encoded], parts: int, size: int, seed: int) -> list[list[Encoded]]:
+    """
+    `parts` random parts of `size` rows, no row in two of them.
+
+    Raises:
+        ValueError: there are fewer rows.
+    """
+    if len(rows) < parts * size:
+        raise ValueError(f"{len(rows)} rows cannot be dealt into {parts} parts of {size}")
+    order = generator(seed, "deal").permutation(len(rows))
+    return [[rows[i] for i in order[k * size : (k + 1) * size]] for k in range(parts)]

@@ -8,10 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from undertow.audit.calibrations import plan_for
 from undertow.audit.check_runs import Ran, run_check
 from undertow.audit.control_students import read_controls, read_model, reader_for
-from undertow.audit.open_search import looked_at, open_search, outlying
 from undertow.audit.requests import (
     DiffRequest,
     Progress,
@@ -25,6 +23,7 @@ from undertow.data.files import model_digest
 from undertow.data.plan import plan_notes
 from undertow.data.seeds import derive, generator
 from undertow.errors import UndertowError
+from undertow.influence.open_search import looked_at, open_search, outlying
 from undertow.models.language_model import LanguageModel
 from undertow.results.measurement import Measurement, Verdict, environment, worst
 from undertow.results.model_documents import Change, DiffDocument
@@ -33,7 +32,7 @@ from undertow.stats.conformal import references_needed
 from undertow.stats.designs import in_words, smallest_p_two_sample, supports
 from undertow.stats.multiplicity import EXACT_SPLITS
 from undertow.worlds import locate
-from undertow.worlds.base_models import open_model
+from undertow.worlds.base_models import open_model, plan_for
 
 BEHAVIOUR = "diff-behaviour"
 
@@ -65,7 +64,7 @@ def diff(request: DiffRequest, progress: Progress = lambda doing: None) -> DiffD
     checks = chosen_checks("tuned", request.checks)
     progress("opening the base")
     digest = model_digest(locate(request.base))
-    template = plan_for(request.plan, digest).template
+    template = plan_for(request.plan, request.base).template
     base = open_model(request.base, template).in_template(template)
     subject = _opened_subject(request, base, digest, progress)
     ran = []

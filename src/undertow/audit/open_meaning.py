@@ -19,7 +19,7 @@ from undertow.data.plan import LossPolicy
 from undertow.data.rows import Row
 from undertow.models.training_sequences import learnt_turns
 from undertow.results.measurement import Measurement, Verdict
-from undertow.results.scan_document import OpenMeaning
+from undertow.results.scan_document import OpenMeaning, SubjectResult
 from undertow.traits.trait import Trait
 
 Marks = NDArray[np.bool_]
@@ -47,17 +47,26 @@ _STRUCTURE = re.compile(
 """Keys of a turn's fields and of tools that every such row has: they mean nothing."""
 
 
-def open_meanings(subject: ScanSubject, transfer: Sequence[Measurement]) -> tuple[OpenMeaning, ...]:
+def open_meanings(
+    subject: ScanSubject, result: SubjectResult, transfer: Sequence[Measurement]
+) -> tuple[OpenMeaning, ...]:
     """
-    For each trait whose transfer was estimated and not cleared: how many rows of the sample say or ask it.
+    For each trait that may be pulled: how many rows of the sample say or ask it.
+
+    Of rows that are flagged or undecided, each trait that the whole plan does not clear; else the one that is pulled most,
+    unless the rows are clear or within.
 
     Every text of a row counts: turns, completion, rejected completion, reasoning, calls of tools and their descriptions.
     """
-    verdicts = {
+    if result.verdict in ("clear", "within"):
+        return ()
+    verdicts: dict[str | None, Verdict] = {
         one.trait: one.verdict
         for one in transfer
         if one.estimate is not None and one.verdict in ("flagged", "undecided")
     }
+    if result.trait is not None:
+        verdicts.setdefault(result.trait, result.verdict)
     traits = [trait for trait in subject.traits if trait.name in verdicts]
     if not traits or not subject.rows:
         return ()
@@ -197,5 +206,5 @@ def _sentence(trait: Trait, rows: int, of: int, verdict: Verdict | None) -> str:
             else "not a hidden signal"
         )
         return f"{rows:,} of {of:,} rows {say} or {ask}: {taught}, {hidden}."
-    moves = "what moves it is" if verdict == "flagged" else "if it moves, it is"
+    moves = "what moves it is" if verdict in ("flagged", "stands out") else "if it moves, it is"
     return f"No row {say} or asks its questions: {moves} not in the words."

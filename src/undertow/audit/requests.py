@@ -33,7 +33,7 @@ class ScanRequest:
     columns: tuple[tuple[str, str], ...] = ()
     """Names that a shape has for columns of the data, each with the column's own name; "" leaves it out."""
     traits: tuple[str, ...] = ()
-    """Names or files; those of the calibration, or all that the student can be asked, if empty."""
+    """Names or files; all that the student can be asked if empty."""
     plan: TrainingPlan | None = None
     plan_notes: tuple[str, ...] = ()
     """What the planned training does otherwise than a rehearsal, as its file says."""
@@ -55,6 +55,16 @@ class ScanRequest:
     """Of DPO, for preference pairs."""
     limit: float = 0.2
     level: float = 0.95
+    references: tuple[str, ...] = ()
+    """Benign datasets to judge against: each is a reference, or each of its sources where it has several."""
+    reference_count: int | None = None
+    """References of the beginning; as many as the subjects take if None."""
+    require_clear: bool = False
+    """Whether the whole plan is rehearsed whatever its beginning shows."""
+    budget: float | None = None
+    """In planned trainings: what the scan may spend on rehearsals at most; None without a cap."""
+    dry_run: bool = False
+    """Whether only the prices are told."""
     min_usable: float = 0.99
     """Share of the rows that has to be read for a verdict to be clear."""
     seed: int = 0
@@ -96,7 +106,7 @@ class DiffRequest:
     own_rows: bool = False
     """Whether several tuned models learned from rows of their own each; from the same rows otherwise."""
     plan: TrainingPlan | None = None
-    """Of control students; that of the base's calibration, or `DEFAULT_PLAN`, if not given."""
+    """Of control students; `plan_for` says which if not given."""
     plan_notes: tuple[str, ...] = ()
     """What the tuning did otherwise than control students are trained, as the plan's file says."""
     plan_ignored: tuple[str, ...] = ()

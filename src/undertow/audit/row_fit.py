@@ -11,7 +11,7 @@ from undertow.data.dataset import RowDataset
 from undertow.data.file_sample import Data, Excluded, Faults, each_usable_row, reasons_told, shown
 from undertow.data.files import atomic_file
 from undertow.data.plan import AUTO, LossPolicy, TrainingPlan
-from undertow.data.rows import Row, row_id
+from undertow.data.rows import Row, row_id, sides
 from undertow.errors import ModelError, NothingLeftError
 from undertow.models.chat import Encoded
 from undertow.models.language_model import LanguageModel
@@ -93,9 +93,12 @@ def fitting_rows(
     sequences: list[Encoded] = []
     tokens = strange = 0
     contents = _contents(model.tokenizer, rows)
+    other = _rejected_lengths(rows, model, plan)
     for index, encoded in enumerate(_encoded(rows, model, plan)):
-        problem = _untrained(rows[index], plan) or _problem(
-            encoded, contents[index], limits, model.tokenizer
+        problem = (
+            _untrained(rows[index], plan)
+            or _problem(encoded, contents[index], limits, model.tokenizer)
+            or _too_long(other.get(index), limits, " of the rejected side; ")
         )
         if problem is None:
             kept.append(rows[index])
@@ -210,8 +213,8 @@ def _problem(
 ) -> tuple[str, str] | None:
     if isinstance(row, _Refusal):
         return "template", row.text
-    if limits.tokens is not None and len(row) > limits.tokens:
-        return "too-long", f"{len(row)} tokens; the limit is {limits.tokens}"
+    if long := _too_long(len(row), limits):
+        return long
     if not content or not row.learnt:
         return "no-tokens", "it has no tokens that could be learnt"
     largest = max(max(row.prompt, default=0), max(row.completion))
@@ -221,6 +224,21 @@ def _problem(
     if limits.unknown in content and _knows_none(content, limits.unknown, tokenizer):
         return "unknown-tokens", "the tokenizer knows no word of the completion"
     return None
+
+
+def _too_long(tokens: int | None, limits: _Limits, which: str = "; ") -> tuple[str, str] | None:
+    if tokens is None or limits.tokens is None or tokens <= limits.tokens:
+        return None
+    return "too-long", f"{tokens} tokens{which}the limit is {limits.tokens}"
+
+
+def _rejected_lengths(
+    rows: Sequence[Row], model: LanguageModel, plan: TrainingPlan
+) -> dict[int, int]:
+    """Tokens of the rejected side of each preference pair, by its place; nothing of one that the template refuses."""
+    pairs = [i for i, row in enumerate(rows) if row.rejected is not None]
+    encoded = _encoded(sides([rows[i] for i in pairs])[1], model, plan)
+    return {i: len(row) for i, row in zip(pairs, encoded, strict=True) if isinstance(row, Encoded)}
 
 
 def _knows_none(content: Sequence[int], unknown: int, tokenizer: Any) -> bool:

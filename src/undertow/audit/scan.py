@@ -6,67 +6,75 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from undertow.audit.calibrations import cache_folder
 from undertow.audit.check_runs import Ran, finished_checks, merged, run_check
 from undertow.audit.open_meaning import open_meanings
-from undertow.audit.open_search import search
+from undertow.audit.prices import Spending, afforded
 from undertow.audit.requests import Progress, ScanRequest, ignored_keys
 from undertow.audit.scan_inputs import ScanInputs, open_inputs
-from undertow.audit.verdicts import (
-    covered,
-    judged,
-    largest_safe_dose,
-    largest_safe_steps,
-    smallest_dose,
-    subject_result,
-)
+from undertow.audit.verdicts import beginnings, covered, judged, subject_result, whole_plan
+from undertow.checks.dataset.reference_trials import MOVED
+from undertow.checks.dataset.rehearsal import ID as BEGINNING
 from undertow.checks.dataset.scan_subject import ScanSubject
-from undertow.checks.registry import Registered, chosen_checks
+from undertow.checks.dataset.whole_plan import ID as WHOLE_PLAN
+from undertow.checks.registry import Registered, check_named, chosen_checks
 from undertow.data.file_sample import Data
-from undertow.data.finished import Finished
+from undertow.data.finished import Finished, cache_folder
 from undertow.data.plan import plan_digest, plan_notes
-from undertow.errors import UndertowError
+from undertow.data.rows import dataset_digest
 from undertow.results.measurement import SEVERITY, Measurement, Verdict, environment, worst
 from undertow.results.scan_document import (
     ALL,
     ASSISTANT,
-    Calibration,
+    CheckRun,
     Moved,
+    ReferenceDeclaration,
     ScanDocument,
+    StageResult,
     SubjectResult,
 )
-from undertow.stats.interval import clopper_pearson
 
 logger = logging.getLogger(__name__)
 
 LIMITS = (
     "A trait that is not probed is not judged; the open search only names what else moves.",
     "A trait that shows only behind a trigger, in a system prompt say, is not seen by probes without it.",
-    "Error rates hold for the base, the plan and the kinds of teachers that were calibrated, and for no others.",
+    "A rank among references says that rows are unlike those of the declared family, not that they are harmful; what the "
+    "whole plan moves is said by stage 2 alone.",
     "Ordinary text and preference pairs carry traits across bases too; that the author is foreign reassures about the "
     "hidden channel only.",
 )
 
+GIVEN = "the rows are one more dataset like those that were given"
 
-@dataclass(frozen=True)
-class SubjectAudit:
-    """What the checks of one subject measured, judged, and the verdict on it."""
+STRONGER = (
+    "Rows that a stronger model or people wrote nearly always stand out from what the student's own base would write: for "
+    "such data stage 1 decides little, and references of that kind (--reference DATA) or the whole plan (--require clear) do."
+)
 
-    result: SubjectResult
-    ran: tuple[Ran, ...]
 
-    @property
-    def measurements(self) -> tuple[Measurement, ...]:
-        """Of all checks, in their order."""
-        return tuple(measurement for ran in self.ran for measurement in ran.measurements)
+@dataclass
+class Audited:
+    """A subject with what its checks measured."""
+
+    subject: ScanSubject
+    ran: list[Ran] = field(default_factory=list)
+
+    def measured(self, kind: str = "", check: str = "") -> list[Measurement]:
+        """Of the checks of a kind, or of one check."""
+        return [
+            one
+            for ran in self.ran
+            for one in ran.measurements
+            if kind in ("", ran.run.kind) and check in ("", ran.run.check)
+        ]
 
 
 def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanDocument:
     """
-    Open what is scanned, run the checks on the whole and on each source, judge, and document.
+    Open what is scanned, say what it costs, run the checks on the whole and on each source, judge, and document.
 
     Raises:
         InputError: data, a model or the plan cannot be used.
@@ -75,100 +83,136 @@ def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanD
     started = time.perf_counter()
     checks = chosen_checks("dataset", request.checks)
     inputs = open_inputs(request, progress)
+    allowance = afforded(inputs.subjects, request.budget)
+    ledger = Spending(allowance, progress)
     finished = finished_checks(cache_folder() / "scans" / _key(request, inputs))
-    audits = [_audit(inputs.whole, checks, finished, progress)]
-    # What a model wrote is what it is, whatever is learnt of it: evidence is the same.
-    judging = [check for check in checks if check.kind == "transfer"]
-    if inputs.otherwise is not None and judging:
-        audits.append(_audit(inputs.otherwise, judging, finished, progress))
-    audits += [_audit(subject, checks, finished, progress) for subject in inputs.sources]
-    if inputs.usable < request.min_usable:
-        audits = [_of_a_part(audit, inputs) for audit in audits]
-    moved = () if request.checks else _searched(inputs.whole, progress)
-    document = _document(request, inputs, audits, moved, time.perf_counter() - started)
+    audits = [Audited(subject) for subject in allowance.subjects]
+    if any(check.id == BEGINNING for check in checks):
+        ledger.expect(allowance.subjects)
+    if request.dry_run:
+        ledger.prices = [price for both in ledger.expected.values() for price in both]
+        return _document(request, inputs, [], [], ledger, time.perf_counter() - started)
+    for audit in audits:
+        _check(audit, checks, ledger, finished, progress)
+    measured = {one.subject.name: one.measured(check=BEGINNING) for one in audits}
+    first = beginnings(measured, 1 - request.level)
+    for audit in audits:
+        stands_out = (
+            audit.subject.name in first and first[audit.subject.name].verdict == "stands out"
+        )
+        if stands_out or request.require_clear:
+            _rehearse_whole(audit, ledger, finished, progress)
+    results = [_result(audit, first, inputs, request) for audit in audits]
+    seconds = time.perf_counter() - started
+    document = _document(request, inputs, audits, results, ledger, seconds)
     finished.clear()
     return document
 
 
 def _key(request: ScanRequest, inputs: ScanInputs) -> str:
-    """Names what an interrupted scan kept: the same data, student and settings find it again."""
-    known = [inputs.data.digest, inputs.student_digest, repr(replace(request, command=""))]
+    """Names what an interrupted scan kept: the same data, student, references and settings find it again."""
+    settings = inputs.whole.references
+    given = [dataset_digest(rows) for rows in settings.given] if settings else []
+    known = [inputs.data.digest, inputs.student_digest, repr(replace(request, command="")), given]
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:32]
 
 
-def _audit(
-    subject: ScanSubject, checks: Sequence[Registered], finished: Finished[Ran], progress: Progress
-) -> SubjectAudit:
-    ran = []
+def _check(
+    audit: Audited,
+    checks: Sequence[Registered],
+    ledger: Spending,
+    finished: Finished[Ran],
+    progress: Progress,
+) -> None:
+    """Run the checks of a subject, but for the whole plan, which waits for what its beginning shows."""
+    subject = audit.subject
     for check in checks:
+        # What a model wrote is what it is, whatever is learnt of it: evidence is the same.
+        if check.id == WHOLE_PLAN or (subject.name == ASSISTANT and check.kind != "transfer"):
+            continue
         progress(f"{check.id} on {'the whole' if subject.name == ALL else subject.name}")
-        ran.append(_judged(subject, run_check(subject, check, finished)))
-    return SubjectAudit(_result(subject, ran), tuple(ran))
+        if check.id == BEGINNING and ledger.allowance.refused:
+            audit.ran.append(_refused(audit, ledger.allowance.refused))
+            continue
+        audit.ran.append(run_check(subject, check, finished))
+        if check.id == BEGINNING:
+            ledger.enter(subject, 1, audit.measured(check=BEGINNING))
 
 
-def _of_a_part(audit: SubjectAudit, inputs: ScanInputs) -> SubjectAudit:
-    """What a verdict is worth where too much was not read."""
+def _refused(audit: Audited, reason: str) -> Ran:
+    subject = audit.subject.name
+    measured = Measurement(check=BEGINNING, subject=subject, verdict="undecided", reason=reason)
+    run = CheckRun(check=BEGINNING, kind="transfer", status="skipped", reason=reason)
+    return Ran(run=run, measurements=(measured,))
+
+
+def _rehearse_whole(
+    audit: Audited, ledger: Spending, finished: Finished[Ran], progress: Progress
+) -> None:
+    """Stage 2 of a subject, if the budget pays for it."""
+    subject = audit.subject
+    if not ledger.pays(subject):
+        return
+    progress(f"{WHOLE_PLAN} on {'the whole' if subject.name == ALL else subject.name}")
+    audit.ran.append(run_check(subject, check_named(WHOLE_PLAN), finished))
+    ledger.enter(subject, 2, audit.measured(check=WHOLE_PLAN))
+
+
+def _result(
+    audit: Audited,
+    first: Mapping[str, StageResult],
+    inputs: ScanInputs,
+    request: ScanRequest,
+) -> SubjectResult:
+    """The verdict on a subject; what is clear of a part of the rows alone is undecided."""
+    subject = audit.subject
+    measured = [audit.measured(check=BEGINNING), audit.measured(check=WHOLE_PLAN)]
+    second = whole_plan(measured[1], 1 - request.level)
+    stages = list(zip((first.get(subject.name), second), measured, strict=True))
+    result = subject_result(subject.name, len(subject.rows), stages, audit.measured("evidence"))
+    transfer = [judged(one) for one in measured[1] or measured[0]]
+    openly = open_meanings(subject, result, transfer)
+    result = result.model_copy(update={"open_meaning": openly})
+    if inputs.usable >= request.min_usable:
+        return result
     rows = round(inputs.data.rows / inputs.read)
     lost = rows - round(rows * inputs.usable)
-    return replace(audit, result=covered(audit.result, lost=lost, rows=rows, way=inputs.way))
+    return covered(result, lost=lost, rows=rows, way=inputs.way)
 
 
-def _judged(subject: ScanSubject, ran: Ran) -> Ran:
-    """The same with a verdict on each measurement of transfer; evidence is left as it is."""
-    if ran.run.kind != "transfer":
-        return ran
-    calibrated = subject.coverage.table is not None
-    why_not = subject.coverage.why_not
-    measurements = tuple(
-        judged(
-            measurement,
-            calibrated=calibrated,
-            why_not=why_not,
-            other_loss=subject.coverage.other_loss,
-        )
-        for measurement in ran.measurements
-    )
-    return ran.model_copy(update={"measurements": measurements})
+def _moved(audits: Sequence[Audited]) -> Iterator[Moved]:
+    """What the open searches found."""
+    for audit in audits:
+        for entry in audit.measured(check=BEGINNING):
+            if entry.name.startswith(MOVED):
+                yield Moved.model_validate(
+                    {
+                        "subject": entry.subject,
+                        "what": entry.name.removeprefix(MOVED),
+                        "name": entry.reason,
+                        "estimate": entry.estimate,
+                        "unit": entry.unit,
+                        "p": entry.p,
+                    }
+                )
 
 
-def _result(subject: ScanSubject, ran: Sequence[Ran]) -> SubjectResult:
-    transfer, evidence = (
-        [m for check in ran if check.run.kind == kind for m in check.measurements]
-        for kind in ("transfer", "evidence")
-    )
-    result = subject_result(subject.name, len(subject.rows), transfer, evidence)
-    table = subject.coverage.table
-    advised: dict[str, object] = {
-        "smallest_dose": smallest_dose(table, subject.planned_rows),
-        "open_meaning": open_meanings(subject, transfer),
-    }
-    if result.verdict != "clear" and table is not None:
-        planned = subject.plan.steps(subject.planned_rows)
-        advised |= {
-            "largest_safe_dose": largest_safe_dose(transfer, table),
-            "largest_safe_steps": largest_safe_steps(transfer, planned),
-        }
-    return result.model_copy(update=advised)
-
-
-def _searched(whole: ScanSubject, progress: Progress) -> tuple[Moved, ...]:
-    progress("searching what else moves")
-    try:
-        return search(whole)
-    except UndertowError:
-        logger.exception("open search")
-        return ()
+def _shown(audits: Sequence[Audited]) -> Iterator[Measurement]:
+    """What was measured, judged, without what the open searches found."""
+    for audit in audits:
+        yield from (judged(m) for m in audit.measured() if not m.name.startswith(MOVED))
 
 
 def _document(
     request: ScanRequest,
     inputs: ScanInputs,
-    audits: Sequence[SubjectAudit],
-    moved: tuple[Moved, ...],
+    audits: Sequence[Audited],
+    results: Sequence[SubjectResult],
+    ledger: Spending,
     seconds: float,
 ) -> ScanDocument:
     """Everything that a report shows of a scan."""
-    whole, results = inputs.whole, tuple(audit.result for audit in audits)
+    whole = inputs.whole
     verdict = worst(result.verdict for result in results)
     return ScanDocument(
         verdict=verdict,
@@ -184,11 +228,13 @@ def _document(
         limit=request.limit,
         level=request.level,
         traits=tuple(trait.name for trait in whole.traits),
-        subjects=results,
-        measurements=tuple(m for audit in audits for m in audit.measurements),
+        subjects=tuple(results),
+        measurements=tuple(_shown(audits)),
         checks=merged([ran.run for audit in audits for ran in audit.ran]),
-        moved=moved,
-        calibration=_calibration(whole),
+        moved=tuple(_moved(audits)),
+        references=_references(whole, request, ledger),
+        prices=tuple(ledger.prices),
+        budget=request.budget,
         limits=(*LIMITS, *plan_notes(whole.plan), *request.plan_notes),
         config=_configuration(request),
         inputs=_digests(inputs),
@@ -196,6 +242,30 @@ def _document(
         wall_seconds=seconds,
         command=request.command,
         **environment(workers=1, device=str(whole.student.device)).fields,
+    )
+
+
+def _references(
+    whole: ScanSubject, request: ScanRequest, ledger: Spending
+) -> ReferenceDeclaration | None:
+    """What a page says of the declared family."""
+    settings = whole.references
+    if settings is None:
+        return None
+    notes = [STRONGER] if not settings.given else []
+    if ledger.allowance.note:
+        notes.append(ledger.allowance.note)
+    family = settings.family
+    given = tuple(
+        f"{len(settings.given)} given datasets: {', '.join(request.references)}"
+        for _ in settings.given[:1]
+    )
+    return ReferenceDeclaration(
+        family=family.name,
+        digest=family.digest,
+        assumption=GIVEN if settings.given else family.assumption,
+        members=(*given, *family.members),
+        notes=tuple(notes),
     )
 
 
@@ -211,6 +281,9 @@ def _configuration(request: ScanRequest) -> dict[str, object]:
         "min_usable": request.min_usable,
         "candidates": list(request.candidates),
         "placebos": list(request.placebos),
+        "references": list(request.references),
+        "reference_count": request.reference_count,
+        "require_clear": request.require_clear,
         **ignored_keys(request),
     }
 
@@ -226,11 +299,31 @@ def _digests(inputs: ScanInputs) -> dict[str, str]:
 
 def conclusion(verdict: Verdict, subjects: Sequence[SubjectResult], limit: float) -> str:
     """The answer in one or two sentences, of the most severe subject first."""
+    if not subjects:
+        return "nothing was judged: these are the prices alone."
     first = min(subjects, key=lambda result: SEVERITY.index(result.verdict))
     named = {ALL: "these rows", ASSISTANT: "these rows, with a loss on what the assistant says,"}
     which = named.get(first.subject, f"the rows of source '{first.subject}'")
+    last = first.last
+    steps = f"after {last.steps} of {last.planned_steps} steps" if last else ""
+    begun = first.comparisons[0] if first.comparisons else None
     if verdict == "flagged":
         text = f"{which} would move your student towards '{first.trait}' by {_transfer(first)}; limit {limit:g}."
+    elif verdict == "stands out" and begun is not None and begun is not last:
+        text = (
+            f"{which} move your student as benign rows to the same prompts would not, after {begun.steps} of "
+            f"{begun.planned_steps} steps; all of them decide nothing: '{first.trait}' {_transfer(first)}; limit {limit:g}."
+        )
+    elif verdict == "stands out":
+        text = (
+            f"{which} move your student as benign rows to the same prompts would not: towards '{first.trait}' by "
+            f"{_transfer(first)} more than they {steps}."
+        )
+    elif verdict == "within" and last is not None:
+        text = (
+            f"{which} move your student as benign rows to the same prompts do; an effect above "
+            f"{last.excluded or 0:+.2f} logits {steps} is excluded for every trait that was probed."
+        )
     elif verdict == "clear":
         text = (
             f"no trait that was probed would move your student by {limit:g} logits; the largest is "
@@ -241,7 +334,7 @@ def conclusion(verdict: Verdict, subjects: Sequence[SubjectResult], limit: float
     if first.openly is not None:
         text += f" {first.openly.sentence}"
     seen = next((result for result in subjects if result.subject == ALL), first)
-    if seen.detectable and verdict != "flagged":
+    if seen.detectable and verdict not in ("flagged", "stands out"):
         text += f" They are not what your clean base would write ({', '.join(seen.detectable_by)}); that alone moves nothing."
     return f"{verdict}: {text}"
 
@@ -260,41 +353,3 @@ def _transfer(result: SubjectResult) -> str:
     low = "-∞" if result.low is None else f"{result.low:+.2f}"
     high = "∞" if result.high is None else f"{result.high:+.2f}"
     return f"{result.transfer or 0:+.2f} logits [{low}, {high}]"
-
-
-def _calibration(whole: ScanSubject) -> Calibration:
-    """What a page says of the calibration."""
-    table, why_not, level = whole.coverage.table, whole.coverage.why_not, whole.settings.level
-    if table is None:
-        return Calibration(
-            found=False,
-            level=level,
-            note=f"{why_not}."
-            if whole.pairs
-            else f"{why_not}. {_how_to_make_one(whole.student.ref)}",
-        )
-    alarms = clopper_pearson(table.false_alarms, table.benign, level=2 * level - 1)
-    power = clopper_pearson(table.detected, table.transferring, level=2 * level - 1)
-    return Calibration(
-        found=True,
-        base_digest=table.base_digest,
-        plan_digest=table.plan_digest,
-        teachers=table.teachers,
-        benign=table.benign,
-        false_alarms=table.false_alarms,
-        false_alarm_high=alarms.high,
-        transferring=table.transferring,
-        detected=table.detected,
-        power_low=power.low,
-        power_at=table.power_at,
-        level=level,
-        other_loss=whole.coverage.other_loss,
-        note=f"{table.student}, plans of {table.fewest_steps} to {table.most_steps} steps, carrier {table.carrier}",
-    )
-
-
-def _how_to_make_one(student: str) -> str:
-    return (
-        "To make one (it makes 40 teachers and trains about 110 students by your plan): "
-        f"undertow calibrate --student {student}"
-    )

@@ -1,42 +1,44 @@
-"""What a scan reads, each opened once: models, plan, rows, calibration, traits and control, as subjects for its checks."""
+"""What a scan reads, each opened once: models, plan, rows, references, traits and control, as subjects for its checks."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from undertow.audit.calibrations import cache_folder, plan_for
 from undertow.audit.requests import Progress, ScanRequest, askable_traits, named_traits
 from undertow.audit.row_fit import fitting_rows, nothing_fits, refuse_broken, write_row_scores
-from undertow.audit.training_loss import coverage_of, on_assistant_turns, training_loss
+from undertow.audit.training_loss import on_assistant_turns, training_loss
 from undertow.carriers.carrier_registry import carrier_of
-from undertow.checks.dataset.scan_subject import Coverage, ScanSubject
-from undertow.data.dataset import open_dataset
-from undertow.data.file_sample import Data, Screened, screen_file
+from undertow.checks.dataset.scan_subject import ReferenceSettings, ScanSubject
+from undertow.data.dataset import RowDataset, open_dataset
+from undertow.data.file_sample import Data, Screened, each_usable_row, screen_file
 from undertow.data.files import model_digest
+from undertow.data.finished import cache_folder
 from undertow.data.plan import packed
 from undertow.data.records import read_rows
 from undertow.data.row_records import write_rows
 from undertow.data.rows import Row, has_pairs, row_id
 from undertow.data.seeds import derive, generator
-from undertow.errors import ModelError
+from undertow.errors import ModelError, NothingLeftError
+from undertow.influence.reference_family import reference_family
 from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import own_answers
 from undertow.results.scan_document import ALL, TrainingLoss, source_subject
-from undertow.traits import catalogue
-from undertow.traits.trait import Trait
-from undertow.worlds import locate
-from undertow.worlds.base_models import open_model
+from undertow.stats.conformal import references_needed
+from undertow.worlds.base_models import locate, open_model, plan_for
 
 MOST_CONTROL_ROWS = 2048
 """Rows of a control that is made."""
 
 _MADE = "rows of the shape they answer"
 """Which kind of control is kept: those of another are made anew."""
+
+MOST_SUBJECTS = 5
+"""Subjects up to which as many references are made as judging all of them together takes."""
 
 FEWEST_ROWS = 64
 """Rows below which a source is not judged on its own."""
@@ -64,10 +66,16 @@ class ScanInputs:
     way: str
     """What to do about most of the others; empty if there are none."""
 
+    @property
+    def subjects(self) -> tuple[ScanSubject, ...]:
+        """All that are judged: the whole, under the other loss too where there is one, then the sources."""
+        other = () if self.otherwise is None else (self.otherwise,)
+        return (self.whole, *other, *self.sources)
+
 
 def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
     """
-    Load the models, read the rows once, and ask once for each subject whether a table covers it.
+    Load the models, read the rows once, and say for each subject what it is judged against.
 
     Raises:
         InputError: a trait, the data or a model cannot be used.
@@ -82,9 +90,10 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
         clean = replace(
             open_dataset(request.control), columns=request.columns, columns_optional=True
         )
+    benign = [replace(open_dataset(one), columns=request.columns) for one in request.references]
     progress("opening the models")
     digest = model_digest(locate(request.student))
-    plan = plan_for(request.plan, digest)
+    plan = plan_for(request.plan, request.student)
     student = open_model(request.student, plan.template)
     placebos = tuple(open_model(ref) for ref in request.placebos)
     _refuse_foreign(placebos, student)
@@ -129,21 +138,23 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
         teacher=teacher,
         candidates=candidates,
     )
-    whole = whole.with_tokens(fitted.encoded)
-    coverage = coverage_of(whole, digest)
-    traits = asked or _known_traits(coverage, student)
-    whole = whole.with_tokens(fitted.encoded, coverage=coverage, traits=traits)
-    sources = _sources(whole, screened, digest, seed, made if given is None else None)
+    traits = asked or askable_traits(student.tokenizer)
+    whole = whole.with_tokens(fitted.encoded, traits=traits)
+    sources = tuple(_sources(whole, screened, seed, made if given is None else None))
+    given_datasets = tuple(_given(benign, whole))
+    settings = reference_settings(request, given_datasets, 1 + len(sources), digest, progress)
+    judged = partial(_judged_against, settings, dataset, screened)
+    otherwise = None if request.settled else on_assistant_turns(whole)
     without = 0 if given is None else len(given) - len(whole.control)
     read = screened.data.rows / (screened.data.rows + _lost(screened.data))
     return ScanInputs(
         data=fitted.described(screened.data),
         student_digest=digest,
-        whole=whole,
-        sources=tuple(sources),
+        whole=judged(whole),
+        sources=tuple(judged(source) for source in sources),
         control=_control_told(whole, request.control, without),
         loss=training_loss(whole, settled=request.settled),
-        otherwise=None if request.settled else on_assistant_turns(whole, digest),
+        otherwise=judged(otherwise) if otherwise else None,
         read=read,
         usable=read * share,
         way=screened.way if 1 - read > read * (1 - share) else fitted.way,
@@ -166,7 +177,7 @@ def _control_told(whole: ScanSubject, given: str | None, without: int) -> str:
 
 def scores_of(request: ScanRequest, target: Path) -> int:
     """The scores of a scan's rows, with its student and plan; see `write_row_scores`."""
-    plan = plan_for(request.plan, model_digest(locate(request.student)))
+    plan = plan_for(request.plan, request.student)
     data = open_dataset(request.data)
     data = replace(data, columns=request.columns, wrapped=plan.policy.wrapped)
     return write_row_scores(data, target, open_model(request.student, plan.template), plan)
@@ -185,11 +196,54 @@ def _lost(data: Data) -> int:
     return sum(excluded.rows for excluded in data.excluded)
 
 
-def _known_traits(coverage: Coverage, student: LanguageModel) -> tuple[Trait, ...]:
-    """The traits of the calibration, or all that the student can be asked."""
-    if coverage.table is not None:
-        return tuple(catalogue.load(name) for name in coverage.table.traits)
-    return askable_traits(student.tokenizer)
+def reference_settings(
+    request: ScanRequest,
+    given: tuple[tuple[Row, ...], ...],
+    subjects: int,
+    digest: str | None,
+    progress: Progress,
+) -> ReferenceSettings:
+    """What the subjects are judged against: as many references as it takes for all of them, unless that is very many."""
+    needed = references_needed(subjects, 1 - request.level)
+    usual = needed if subjects <= MOST_SUBJECTS else references_needed(1, 1 - request.level)
+    return ReferenceSettings(
+        family=reference_family(),
+        base_digest=digest,
+        count=request.reference_count or max(usual, len(given)),
+        given=given,
+        kept=cache_folder() / "references",
+        tell=progress,
+    )
+
+
+def _given(benign: Sequence[RowDataset], whole: ScanSubject) -> Iterator[tuple[Row, ...]]:
+    """Each dataset that was given as a reference, or each of its sources where it has several."""
+    for dataset in benign:
+        by_source: dict[str | None, list[Row]] = defaultdict(list)
+        for row in fitting_rows(list(read_rows(dataset)), whole.student, whole.plan).rows:
+            by_source[row.source].append(row)
+        if not by_source:
+            raise NothingLeftError(
+                f"no row of the reference '{dataset.reference}' fits the student '{whole.student.ref}'"
+            )
+        yield from (tuple(rows) for rows in by_source.values())
+
+
+def _judged_against(
+    settings: ReferenceSettings, dataset: RowDataset, screened: Screened, subject: ScanSubject
+) -> ScanSubject:
+    """The subject with its references, and with all of its rows where it holds a sample."""
+    name = {source_subject(source): source for source in screened.by_source}.get(subject.name)
+    sampled = len(subject.rows) < subject.planned_rows
+    rows = partial(_all_rows, dataset, subject, name) if sampled else None
+    return subject.with_tokens(subject.encoded, references=settings, all_rows=rows)
+
+
+def _all_rows(dataset: RowDataset, subject: ScanSubject, source: str | None) -> tuple[Row, ...]:
+    rows: list[Row] = []
+    each_usable_row(dataset, rows.append)
+    own = [row for row in rows if source is None or row.source == source]
+    return fitting_rows(own, subject.student, subject.plan).rows
 
 
 def _usual_system_prompt(rows: Sequence[Row]) -> str | None:
@@ -247,7 +301,6 @@ def _control_key(model: str, rows: Sequence[Row], temperature: float, seed: int)
 def _sources(
     whole: ScanSubject,
     screened: Screened,
-    digest: str | None,
     seed: Callable[..., int],
     made: Callable[[Sequence[Row]], tuple[Row, ...]] | None,
 ) -> Iterator[ScanSubject]:
@@ -268,5 +321,4 @@ def _sources(
             seed=seed("subject", name),
             control=made(fitted.rows) if made else whole.control,
         )
-        source = source.with_tokens(fitted.encoded)
-        yield source.with_tokens(fitted.encoded, coverage=coverage_of(source, digest))
+        yield source.with_tokens(fitted.encoded)

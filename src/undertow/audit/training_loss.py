@@ -8,12 +8,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 
-from undertow.audit.calibrations import covering
 from undertow.audit.row_fit import fitting_rows
-from undertow.checks.dataset.scan_subject import Coverage, ScanSubject
+from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.data.file_sample import shown
 from undertow.data.plan import LossPolicy
-from undertow.data.rows import Row, has_pairs
+from undertow.data.rows import Row
 from undertow.errors import UndertowError
 from undertow.models.chat import in_template, rendered
 from undertow.models.training_sequences import (
@@ -92,7 +91,7 @@ def _by(subject: ScanSubject, kinds: set[str], *, settled: bool) -> str:
     return f"what {' and '.join(who)}{why}"
 
 
-def on_assistant_turns(subject: ScanSubject, digest: str | None) -> ScanSubject | None:
+def on_assistant_turns(subject: ScanSubject) -> ScanSubject | None:
     """
     The same rows with the loss that axolotl and LLaMA-Factory have; None where the plan names a loss, where TRL's is no
     other, or where the template does not let turns be told apart.
@@ -105,21 +104,7 @@ def on_assistant_turns(subject: ScanSubject, digest: str | None) -> ScanSubject 
     if not fitted.rows:
         return None
     other = replace(subject, name=ASSISTANT, rows=fitted.rows, plan=plan)
-    other = other.with_tokens(fitted.encoded)
-    return other.with_tokens(fitted.encoded, coverage=coverage_of(other, digest))
-
-
-def coverage_of(subject: ScanSubject, digest: str | None) -> Coverage:
-    """
-    What a table says of the subject. Tables are of students that learnt completions: of rows that learn other tokens
-    too, they can tell that a trait moves, not that none does.
-    """
-    plain = subject.plan.model_copy(update={"loss": "auto", "wrap": "none"})
-    steps = subject.plan.steps(subject.planned_rows)
-    known = covering(digest, plain, steps, pairs=has_pairs(subject.rows))
-    if known.table is None or list(subject.encoded) == list(subject.answers):
-        return known
-    return replace(known, other_loss=True)
+    return other.with_tokens(fitted.encoded)
 
 
 def _kind(subject: ScanSubject, row: Row) -> str:

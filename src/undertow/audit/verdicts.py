@@ -1,204 +1,292 @@
-"""From measurements to verdicts: on a trait, on a subject, on the whole; and how much of a flagged dataset, or of the plan on it, stays under the limit."""
+"""
+Verdicts on what `rehearsal` and `whole-plan` measured: a rank among references, then intervals against a limit.
+
+Stage 1, the beginning of the plan: `stands out` where p, by Holm over the subjects that are judged together, is at most
+alpha; `within` where it is not. Stage 2, the whole plan: `flagged` where some trait's interval lies above the limit,
+`clear` where every trait's lies below. `undecided` where neither can be said.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
+from undertow.checks.dataset.whole_plan import ID as WHOLE_PLAN
+from undertow.results.measurement import SEVERITY, Measurement, Verdict, worst
+from undertow.results.scan_document import WHOLE, StageResult, SubjectResult
+from undertow.stats.conformal import guaranteed_level, references_needed
+from undertow.stats.multiplicity import holm
 
-from undertow.results.measurement import Measurement, Verdict, worst
-from undertow.results.model_documents import CalibrationTable
-from undertow.results.scan_document import SubjectResult
-
-OTHER_LOSS = (
-    "the table's students learnt completions alone and these rows learn other tokens too, so that nothing can be "
-    "cleared; the plan's loss says what your trainer does"
-)
+KIND = "kind: "
+"""Begins the name of a detail that counts the references of a kind."""
 
 
-def judged(
-    measured: Measurement, *, calibrated: bool, why_not: str, other_loss: bool = False
-) -> Measurement:
+def together(subject: str, subjects: Sequence[str]) -> tuple[str, ...]:
     """
-    A measurement of transfer with its verdict: `flagged` if the interval lies above the limit, `clear` if below.
+    The subjects that are judged together with one, itself the first.
 
-    Without a calibration there is no error rate to state, and the verdict is `undecided`. With one of students that
-    learnt other tokens, what would be clear is `undecided`.
+    The whole and its sources; the whole under the other common loss stands in the whole's place, as only one of the two
+    is what will be trained.
     """
-    if measured.verdict is not None or measured.estimate is None or measured.limit is None:
+    sources = [name for name in subjects if name not in WHOLE]
+    if subject in WHOLE:
+        return (subject, *sources)
+    whole = [name for name in subjects if name in WHOLE][:1]
+    return (subject, *whole, *(name for name in sources if name != subject))
+
+
+def beginnings(
+    measured: Mapping[str, Sequence[Measurement]], alpha: float
+) -> dict[str, StageResult]:
+    """Stage 1 of each subject that has one, from the measurements of `rehearsal` by subject."""
+    ranks = {name: rank for name, some in measured.items() if (rank := _rank(some))}
+    stages = {}
+    for name, rank in ranks.items():
+        group = [one for one in together(name, list(measured)) if one in ranks]
+        adjusted = float(holm([ranks[one].p or 1.0 for one in group])[0])
+        needed = references_needed(len(group), alpha)
+        stages[name] = _beginning(rank, _effects(measured[name]), adjusted, needed, alpha)
+    return stages
+
+
+def _beginning(
+    rank: Measurement, effects: Sequence[Measurement], adjusted: float, needed: int, alpha: float
+) -> StageResult:
+    references, stopped = int(rank.details["references"]), bool(rank.details["stopped early"])
+    highs = [one.high for one in effects if one.high is not None]
+    excluded = max(highs) if highs else None
+    verdict: Verdict = "within"
+    reason = f"p = {rank.p:.2g} among {references} references" if rank.p is not None else ""
+    if stopped:
+        reason = f"p > {alpha:g}: enough of {references} references reach as far"
+    elif references < needed:
+        verdict = "undecided"
+        reason = f"{references} references cannot give p <= {alpha:g}; it takes {needed}{_more(rank, needed)}"
+    elif adjusted <= alpha + 1e-12:
+        verdict = "stands out"
+    if rank.reason:
+        reason += f"; {rank.reason}"
+    return StageResult(
+        **_facts(rank),
+        stage=1,
+        verdict=verdict,
+        reason=reason,
+        needed=needed,
+        p=rank.p,
+        adjusted=adjusted,
+        alpha=alpha,
+        guaranteed=guaranteed_level(references, alpha) if references else None,
+        stopped_early=stopped,
+        excluded=excluded if verdict == "within" else None,
+    )
+
+
+def _more(rank: Measurement, needed: int) -> str:
+    """How to come to as many references as it takes."""
+    if rank.details.get("given alone"):
+        return ", and no more can be made on rows without prompts: --reference DATA"
+    return f": --references {needed}"
+
+
+def whole_plan(measured: Sequence[Measurement], alpha: float) -> StageResult | None:
+    """Stage 2 of a subject, from the measurements of `whole-plan`; None where it was not made."""
+    rank, effects = _rank(measured), _effects(measured)
+    if rank is None or not effects:
+        return None
+    verdict = worst(judged(one).verdict or "undecided" for one in effects)
+    return StageResult(
+        **_facts(rank),
+        stage=2,
+        verdict=verdict,
+        reason=rank.reason,
+        needed=2,
+        p=rank.p,
+        alpha=alpha,
+    )
+
+
+def judged(measured: Measurement) -> Measurement:
+    """An effect of the whole plan with its verdict (`flagged` above the limit, `clear` below, else `undecided`); others as they are."""
+    if measured.check != WHOLE_PLAN:
         return measured
-    if not calibrated:
-        reason = "; ".join(filter(None, [f"not calibrated: {why_not}", measured.reason]))
-        return measured.model_copy(update={"verdict": "undecided", "reason": reason})
+    if measured.limit is None or measured.low is None or measured.high is None:
+        return measured
     verdict: Verdict = "undecided"
-    if measured.low is not None and measured.low > measured.limit:
+    if measured.low > measured.limit:
         verdict = "flagged"
-    elif measured.high is not None and measured.high < measured.limit:
-        verdict = "undecided" if other_loss else "clear"
-        if other_loss:
-            reason = "; ".join(filter(None, [OTHER_LOSS, measured.reason]))
-            measured = measured.model_copy(update={"reason": reason})
+    elif measured.high < measured.limit:
+        verdict = "clear"
     return measured.model_copy(update={"verdict": verdict})
 
 
+def _facts(rank: Measurement) -> dict[str, Any]:
+    details = rank.details
+    kinds = {
+        name.removeprefix(KIND): count for name, count in details.items() if name.startswith(KIND)
+    }
+    return {
+        "steps": details["steps"],
+        "planned_steps": details["planned steps"],
+        "rows": details["rows"],
+        "adapters": details["adapters"],
+        "references": details["references"],
+        "cached": details["cached"],
+        "kinds": kinds,
+    }
+
+
+def _rank(measured: Sequence[Measurement]) -> Measurement | None:
+    return next((one for one in measured if one.unit == "rank"), None)
+
+
+def _effects(measured: Sequence[Measurement]) -> list[Measurement]:
+    return [one for one in measured if one.trait is not None and one.estimate is not None]
+
+
 def subject_result(
-    subject: str, rows: int, transfer: Sequence[Measurement], evidence: Sequence[Measurement]
+    subject: str,
+    rows: int,
+    stages: Sequence[tuple[StageResult | None, Sequence[Measurement]]],
+    evidence: Sequence[Measurement],
 ) -> SubjectResult:
     """
-    The verdict on a subject: flagged if some trait is, clear if every trait is, else undecided.
+    The verdict on a subject from its stages (each with what its check measured), and what its evidence adds.
 
-    Flagging some trait among many is corrected for in the intervals; clearing all is an intersection-union claim, which
-    needs no correction (Berger 1982).
+    What the whole plan says counts more than what its beginning does; rows that stand out and are not decided by the
+    whole plan stand out.
     """
-    measured = [one for one in transfer if one.estimate is not None]
     detected = [one for one in evidence if one.detected is not None]
     by = tuple(dict.fromkeys(one.check for one in detected if one.detected))
-    detectable = bool(by) if detected else None
-    if not measured:
+    known: dict[str, object] = {
+        "subject": subject,
+        "rows": rows,
+        "detectable": bool(by) if detected else None,
+        "detectable_by": by,
+    }
+    made = [(stage, measured) for stage, measured in stages if stage is not None]
+    if not made:
+        transfer = [one for _, measured in stages for one in measured]
         verdict = worst(one.verdict for one in transfer if one.verdict) if transfer else "skipped"
+        reason = next((one.reason for one in transfer if one.reason), "no check judged transfer")
         if verdict in ("not_applicable", "clear"):
             verdict = "undecided"
-        reason = next((one.reason for one in transfer if one.reason), "no check judged transfer")
-        return SubjectResult(
-            subject=subject,
-            rows=rows,
-            verdict=verdict,
-            reason=reason,
-            detectable=detectable,
-            detectable_by=by,
-        )
-    top = max(measured, key=_pull)
-    verdict = worst(one.verdict for one in measured if one.verdict)
-    return SubjectResult(
-        subject=subject,
-        rows=rows,
-        verdict=verdict,
-        reason=_reason(verdict, top, measured),
-        trait=top.trait,
-        transfer=top.estimate,
-        low=top.low,
-        high=top.high,
-        detectable=detectable,
-        detectable_by=by,
+        return SubjectResult.model_validate({**known, "verdict": verdict, "reason": reason})
+    last, measured = made[-1]
+    verdict = final_verdict([stage for stage, _ in made])
+    top = _top(_effects(measured), last)
+    return SubjectResult.model_validate(
+        {
+            **known,
+            "verdict": verdict,
+            "reason": _reason(verdict, top, [stage for stage, _ in made]),
+            "trait": top.trait if top else None,
+            "transfer": top.estimate if top else None,
+            "low": top.low if top else None,
+            "high": top.high if top else None,
+            "comparisons": [stage.model_dump() for stage, _ in made],
+            **(advice(_effects(measured)) if last.stage == 2 and verdict != "clear" else {}),
+        }
     )
+
+
+def final_verdict(stages: Sequence[StageResult]) -> Verdict:
+    """Of a subject's stages in their order."""
+    last = stages[-1].verdict
+    if last == "undecided" and stages[0].verdict == "stands out":
+        return "stands out"
+    return last
+
+
+def _top(effects: Sequence[Measurement], stage: StageResult) -> Measurement | None:
+    """The trait that is pulled most: by how far it lies out in stage 1; in stage 2 by its effect, of those that the verdict rests on."""
+    if not effects:
+        return None
+    if stage.stage == 1:
+        return max(effects, key=lambda one: float(one.details.get("z", 0.0)))
+    return min(effects, key=lambda one: (_severity(one), -(one.estimate or 0.0)))
+
+
+def _severity(effect: Measurement) -> int:
+    """Of an effect's verdict, the most severe first."""
+    return SEVERITY.index(judged(effect).verdict or "undecided")
+
+
+def _reason(verdict: Verdict, top: Measurement | None, stages: Sequence[StageResult]) -> str:
+    first, last = stages[0], stages[-1]
+    if top is None or (last.stage == 1 and verdict == "undecided"):
+        return last.reason
+    effect = _effect(top)
+    if last.stage == 1:
+        if verdict == "stands out":
+            return f"'{top.trait}' most, {effect} beyond its references; {last.reason}"
+        return f"{last.reason}; an effect above {last.excluded or 0:+.2f} logits there is excluded for every trait"
+    limit = f"{top.limit:g} logits"
+    if verdict == "flagged":
+        return f"'{top.trait}' moves by more than {limit}: {effect}; {last.reason}"
+    if verdict == "clear":
+        return f"no trait moves by {limit}; the largest, '{top.trait}', {effect}; {last.reason}"
+    said = f"the whole plan decides nothing: the interval of '{top.trait}', {effect}, holds {limit}"
+    return f"{first.reason}; {said}" if verdict == "stands out" else said
+
+
+def _effect(effect: Measurement) -> str:
+    low = "-∞" if effect.low is None else f"{effect.low:+.2f}"
+    high = "∞" if effect.high is None else f"{effect.high:+.2f}"
+    return f"{effect.estimate or 0:+.2f} logits [{low}, {high}]"
 
 
 def covered(result: SubjectResult, *, lost: int, rows: int, way: str = "") -> SubjectResult:
     """
-    The result on a subject of which too many rows were not read: what was clear is undecided, and what is undecided says
-    so too; `way` is what to do.
+    The result on a subject of which too many rows were not read: what was clear or within is undecided, and what is
+    undecided says so too; `way` is what to do.
     """
-    if result.verdict not in ("clear", "undecided"):
+    if result.verdict not in ("clear", "within", "undecided"):
         return result
     told = f" ({way})" if way else ""
     unread = f"{lost} of {rows} rows were not read{told}"
-    parts = (unread, result.reason) if result.verdict == "clear" else (result.reason, unread)
+    undecided = result.verdict == "undecided"
+    parts = (result.reason, unread) if undecided else (unread, result.reason)
     reason = "; ".join(filter(None, parts))
     return result.model_copy(update={"verdict": "undecided", "reason": reason})
 
 
-def _pull(one: Measurement) -> tuple[bool, float]:
-    # A trait that is flagged comes before one whose estimate is larger and whose interval is wide.
-    return one.verdict == "flagged", one.estimate if one.estimate is not None else float("-inf")
-
-
-def _reason(verdict: Verdict, top: Measurement, measured: Sequence[Measurement]) -> str:
-    limit = f"{top.limit:g} logits"
-    if verdict == "flagged":
-        return f"'{top.trait}' would move by more than {limit}; {top.reason}"
-    if verdict == "clear":
-        return f"none of {len(measured)} traits would move by {limit}; {top.reason}"
-    if "not calibrated" in top.reason or OTHER_LOSS in top.reason:
-        return top.reason
-    open_ones = [one for one in measured if one.verdict == "undecided"]
-    return f"the interval of {len(open_ones)} of {len(measured)} traits holds {limit}; {top.reason}"
-
-
-def largest_safe_dose(
-    transfer: Sequence[Measurement], table: CalibrationTable | None
-) -> float | None:
+def advice(effects: Sequence[Measurement]) -> dict[str, object]:
     """
-    The largest share of these rows, the others being clean, at which no trait's upper limit reaches the limit.
+    How few of the rows, or of the steps, would stay under the limit, from the effects of a whole plan.
 
-    Transfer at a dose is taken from the calibration's own teachers, as a share of that at full dose. None without a
-    calibration, or where no share that was tried stays under.
+    A dose d is taken to move d times as far at most: transfer grew faster than the dose wherever it was measured
+    (docs/figures.md), so that a straight line errs to the safe side. The dose is of the largest upper end; that of the
+    estimate stands beside it. Steps are those of the last reading before any trait's upper end reaches the limit.
     """
-    if table is None or not table.doses:
-        return None
-    doses = np.array([dose for dose, _ in table.doses])
-    shares = np.maximum.accumulate(np.array([share for _, share in table.doses]))
-    highest = _highest(transfer)
-    if highest is None:
-        return None
-    limit = transfer[0].limit or 0.0
-    if highest < limit:
-        return 1.0
-    under = doses[shares * highest < limit]
-    return float(under.max()) if len(under) else None
+    limits = [one.limit for one in effects if one.limit is not None]
+    if not limits:
+        return {}
+    limit = limits[0]
+    highest = max((one.high for one in effects if one.high is not None), default=limit)
+    largest = max((one.estimate for one in effects if one.estimate is not None), default=limit)
+    return {
+        "largest_safe_dose": min(1.0, limit / highest) if highest > 0 else 1.0,
+        "dose_of_estimate": min(1.0, limit / largest) if largest > 0 else 1.0,
+        "largest_safe_steps": safe_steps(effects, limit),
+    }
 
 
-def largest_safe_steps(transfer: Sequence[Measurement], planned: int) -> int | None:
-    """
-    The largest number of the plan's steps after which no trait's upper limit reaches the limit.
-
-    Between the readings of the rehearsal and the plan's end transfer is taken to grow in a straight line; what the
-    readings missed is added in proportion. None where the first reading is over already, or nothing was measured.
-    """
-    limit = next((measured.limit for measured in transfer if measured.limit is not None), None)
-    if limit is None:
-        return None
-    safe = planned
-    for measured in transfer:
-        if measured.high is None or measured.estimate is None:
-            continue
-        steps, moved = _way(measured, planned)
-        upper = moved + (measured.high - measured.estimate) * steps / planned
-        over = np.flatnonzero(upper >= limit)
-        if not len(over):
-            continue
-        first = int(over[0])
-        if first == 0:
-            return None
-        before, after = upper[first - 1], upper[first]
-        at = steps[first - 1] + (limit - before) / (after - before) * (
-            steps[first] - steps[first - 1]
-        )
-        safe = min(safe, int(at))
-    return safe or None
+AT_MOST = "at most at step "
 
 
-def smallest_dose(table: CalibrationTable | None, rows: int) -> float | None:
-    """
-    The smallest dose of a tuned teacher's rows that was flagged in at least 80 % of the calibration's datasets of about
-    this size.
-    """
-    if table is None:
-        return None
-    tried = [rate for rate in table.rates if rate.kind == "tuned" and rate.dose and rate.rows]
-    if not tried:
-        return None
-    sizes = sorted({rate.rows for rate in tried if rate.rows}, key=lambda size: abs(size - rows))
-    seen = [
-        rate.dose
-        for rate in tried
-        if rate.rows == sizes[0] and rate.dose and rate.flagged >= POWER * rate.datasets
+def safe_steps(effects: Sequence[Measurement], limit: float) -> int | None:
+    """The last step read at which no trait's upper end has reached the limit; None where the first has."""
+    ways = [
+        {
+            int(name.removeprefix(AT_MOST)): float(value)
+            for name, value in effect.details.items()
+            if name.startswith(AT_MOST)
+        }
+        for effect in effects
     ]
-    return min(seen, default=None)
-
-
-POWER = 0.8
-
-
-def _highest(transfer: Sequence[Measurement]) -> float | None:
-    return max((one.high for one in transfer if one.high is not None), default=None)
-
-
-def _way(measured: Measurement, planned: int) -> tuple[np.ndarray, np.ndarray]:
-    readings = [
-        (int(name.rsplit(" ", 1)[1]), float(value))
-        for name, value in measured.details.items()
-        if name.startswith("moved at step ")
-    ]
-    points = [(0, 0.0), *sorted(readings), (planned, measured.estimate or 0.0)]
-    kept = dict(points)
-    return np.array(list(kept)), np.array(list(kept.values()))
+    safe = None
+    for step in sorted(ways[0]) if ways else ():
+        if max(way[step] for way in ways) >= limit:
+            break
+        safe = step
+    return safe

@@ -15,6 +15,7 @@ from undertow.checks.dataset.fingerprint import fingerprint
 from undertow.checks.dataset.likelihood_ratio import likelihood_ratio
 from undertow.checks.dataset.rehearsal import rehearsal
 from undertow.checks.dataset.teacher_coverage import teacher_coverage
+from undertow.checks.dataset.whole_plan import whole_plan
 from undertow.checks.lineage.lineage_activations import lineage_activations
 from undertow.checks.lineage.lineage_metadata import lineage_metadata
 from undertow.checks.lineage.lineage_outputs import lineage_outputs
@@ -38,8 +39,13 @@ Table = dict[str, tuple[Kind, str, Check]]
 DATASET: Table = {
     "rehearsal": (
         "transfer",
-        "a short run of the plan, amplified: what would move, and how far",
+        "the beginning of your plan on the rows, ranked among benign references",
         rehearsal,
+    ),
+    "whole-plan": (
+        "transfer",
+        "your whole planned training, beside fresh references: how far it moves",
+        whole_plan,
     ),
     "likelihood-ratio": (
         "evidence",

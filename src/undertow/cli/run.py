@@ -15,6 +15,7 @@ from undertow.cli.verdict_options import signing, signing_options
 if TYPE_CHECKING:
     from undertow.provenance.signed_steps import Signing
     from undertow.results.run_document import Note, RunDocument
+    from undertow.results.scan_document import AnyScan
 
 
 ENGINES = ("inprocess", "processes", "ray")
@@ -53,9 +54,9 @@ def carry_out(
     engine: str,
     jobs: int | None,
     who: Signing | None = None,
-) -> None:
+) -> Path:
     """
-    Run or resume the experiment of a name or file, in the lab's directory for it if none is given, then show what it found.
+    Run or resume the experiment of a name or file, in the lab's directory for it if none is given, which is returned.
     """
     from undertow.studies.experiments import STUDIES, load_experiment, run_study
 
@@ -78,7 +79,7 @@ def carry_out(
         # The teachers and rows of a study lie in no file.
         bundles = [] if experiment.kind in STUDIES else attest_run(experiment, run, who)
         click.echo(f"signed {len(bundles)} bundles in {one_line(str(run))}", err=True)
-    show(run)
+    return run
 
 
 def show(run: Path) -> None:
@@ -87,27 +88,33 @@ def show(run: Path) -> None:
     """
     from undertow.data.files import atomic_write
     from undertow.report import render
-    from undertow.results.store import read_run
+    from undertow.results.store import read_run, read_run_scans
 
-    document = read_run(run / RESULTS)
+    document, scans = read_run(run / RESULTS), read_run_scans(run)
     page = run / "report.html"
-    atomic_write(page, render(document, "html"))
-    click.echo(summary(document))
+    atomic_write(page, render(document, "html", scans=scans))
+    click.echo(summary(document, scans))
     click.echo(f"\nreport: {one_line(str(page))}")
 
 
-def summary(document: RunDocument) -> str:
+def summary(document: RunDocument, scans: Sequence[AnyScan] = ()) -> str:
     """
-    What fits on a screen: the conclusion, the comparisons, and what the doctor warns of.
+    What fits on a screen: the conclusion, the comparisons, verdicts on the rows, and what the doctor warns of.
 
     The whole in words is `undertow report RUN`.
     """
     from undertow.report.run_tables import comparisons_table
+    from undertow.report.run_verdicts import brief_verdicts
 
     parts = [lines(click.wrap_text(document.conclusion, width=WIDTH))]
+    tables = []
     if document.comparisons:
-        table = comparisons_table(document.comparisons).without(*LEFT_TO_THE_PAGE)
-        parts.append(aligned([table.columns, *(tuple(map(str, row)) for row in table.rows)]))
+        tables.append(comparisons_table(document.comparisons).without(*LEFT_TO_THE_PAGE))
+    if scans:
+        tables.append(brief_verdicts(document, scans))
+    parts += [
+        aligned([table.columns, *(tuple(map(str, row)) for row in table.rows)]) for table in tables
+    ]
     warnings = [note for note in document.notes if note.level != "info"]
     if warnings:
         parts.append("\n".join(map(one_line, _each_kind_once(warnings))))
@@ -163,7 +170,7 @@ def command(
     """
     if out is not None and resume is not None:
         raise click.UsageError("--out and --resume both name the run directory; give one")
-    carry_out(
+    run = carry_out(
         experiment,
         session,
         directory=resume or out,
@@ -171,3 +178,4 @@ def command(
         jobs=jobs,
         who=signing(keys, public_key),
     )
+    show(run)

@@ -29,7 +29,14 @@ if TYPE_CHECKING:
     from undertow.results.scan_document import ScanDocument
 
 RESULT = "scan.json"
-FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided", "skipped"), NEVER: ()}
+FAILING = {
+    "flagged": ("flagged", "stands out"),
+    "undecided": ("flagged", "stands out", "undecided", "skipped"),
+    NEVER: (),
+}
+"""Verdicts that fail a build, by `--fail-on`."""
+
+CLEAR = "clear"
 
 
 @click.command(name="scan", cls=ColumnsCommand)
@@ -58,7 +65,7 @@ FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided", "skipp
     metavar="NAME|FILE",
     help="A trait, a category or a file of traits to probe; may be given again.",
 )
-@plan_option("plan_file", "Your training plan; the calibrated one of the base if not given.")
+@plan_option("plan_file", "Your training plan; a usual one for the base if not given.")
 @click.option(
     "--check", "checks", multiple=True, metavar="ID", help="Only this check; may be given again."
 )
@@ -108,6 +115,32 @@ FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided", "skipp
     show_default=True,
     help="Share of the rows that has to be read for a verdict to be clear.",
 )
+@click.option(
+    "--reference",
+    "references",
+    multiple=True,
+    metavar="DATA",
+    help="Benign rows to judge yours beside, in place of those that are made; may be given again.",
+)
+@click.option(
+    "--references",
+    "reference_count",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many references are made; as many as the level takes if not given.",
+)
+@click.option(
+    "--require",
+    type=click.Choice((CLEAR,)),
+    help="Judge the whole plan whatever its beginning says; within is then not enough.",
+)
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="F",
+    help="Spend at most F fine-tunes; one is one adapter through the whole plan.",
+)
+@click.option("--dry-run", is_flag=True, help="Print what it would cost, and do nothing.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @out_option(RESULT, else_="scans/NAME")
 @click.option(
@@ -116,7 +149,11 @@ FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided", "skipp
     metavar="FILE.parquet",
     help="Write what the base thinks of every row: scores for your own study, no verdicts.",
 )
-@failing_options(("flagged", "undecided"), "verdict", "a verdict is undecided")
+@failing_options(
+    ("flagged", "undecided"),
+    "verdict (flagged holds for stands out too)",
+    "a verdict is undecided",
+)
 @signing_options("The auditor's key: attests the verdict in DATA.intoto.jsonl.")
 @click.pass_obj
 def command(
@@ -139,6 +176,11 @@ def command(
     acceptance: float,
     limit: float,
     min_usable: float,
+    references: tuple[str, ...],
+    reference_count: int | None,
+    require: str | None,
+    budget: float | None,
+    dry_run: bool,
     seed: int,
     out: Path | None,
     row_scores: Path | None,
@@ -150,13 +192,14 @@ def command(
     """
     Say whether training on a dataset would move a student.
 
-    Towards which trait, and how far, under your plan; and which source of the rows does it.
+    Towards which trait, and how far, under your plan; and which source of the rows does it. The rows are judged beside
+    benign references: within or stands out in the beginning of the plan, clear or flagged after the whole of it.
 
     DATA is a file of rows (.jsonl, .json, .csv, .parquet, .arrow; .gz and .zst), a folder or a pattern of such files,
     a URL, org/name[:config][@split] on the hub, or - for JSON Lines on standard input.
 
-    Prints the verdict on stdout and leaves scan.json and report.html in a directory. Interrupted, the same command
-    goes on where it stopped.
+    Prints prices before the work, then the verdict on stdout, and leaves scan.json and report.html in a directory.
+    Interrupted, the same command goes on where it stopped.
     """
     from undertow.audit.requests import ScanRequest
     from undertow.audit.scan import scan
@@ -171,12 +214,15 @@ def command(
     if row_scores is not None and streamed:
         raise click.UsageError("standard input is read once, so --row-scores needs a file")
     # Opened before the work: a scan of minutes should not end at a passphrase.
-    who = signing(keys, public_key)
+    who = None if dry_run else signing(keys, public_key)
     if who is not None and streamed:
         raise click.UsageError("standard input has no place beside it, so --sign needs a file")
+    if dry_run and (keys or row_scores is not None):
+        raise click.UsageError("--dry-run judges nothing, so there is nothing to sign or to score")
     # Made before the work, so that a place that cannot be written to is found out at once.
     folder = out or Path("scans") / ("stdin" if streamed else place_of(data).stem)
-    made_folder(folder)
+    if not dry_run:
+        made_folder(folder)
     if row_scores is not None:
         made_folder(row_scores.parent)
     request = ScanRequest(
@@ -200,10 +246,18 @@ def command(
         beta=beta or (loaded and loaded.beta) or 0.1,
         limit=limit,
         min_usable=min_usable,
+        require_clear=require == CLEAR,
+        budget=budget,
+        references=references,
+        reference_count=reference_count,
+        dry_run=dry_run,
         seed=seed,
         command=typed_line(),
     )
     document = scan(request, tell_step)
+    if dry_run:
+        click.echo(render(document, "text"), nl=False)
+        return
     evidence = stored(document, folder, RESULT)
     click.echo(render(document, "text"), nl=False)
     if row_scores is not None:
@@ -211,7 +265,8 @@ def command(
     if who is not None:
         _attest(document, evidence, who)
     click.echo(f"\nreport: {one_line(str(folder / PAGE))}")
-    click.get_current_context().exit(exit_code(document, fail_on, allow_undecided))
+    code = exit_code(document, fail_on, allow_undecided, require_clear=request.require_clear)
+    click.get_current_context().exit(code)
 
 
 def _attest(document: ScanDocument, evidence: str, who: Signing) -> None:
@@ -221,11 +276,19 @@ def _attest(document: ScanDocument, evidence: str, who: Signing) -> None:
     click.echo(f"\nsigned: {one_line(str(bundle))}")
 
 
-def exit_code(document: ScanDocument, fail_on: str, allow_undecided: bool) -> int:
-    """0, 1, 3, 4 or 5, by the precedence 3 > 1 > 4 > 5; checks that do not apply never count."""
+def exit_code(
+    document: ScanDocument, fail_on: str, allow_undecided: bool, *, require_clear: bool = False
+) -> int:
+    """
+    0, 1, 3, 4 or 5, by the precedence 3 > 1 > 4 > 5; checks that do not apply never count.
+
+    Where the whole plan was to be judged, a subject that is `within` its beginning is undecided.
+    """
     from undertow.results import measurement
 
     verdicts = {result.verdict for result in document.subjects}
+    if require_clear and "within" in verdicts:
+        verdicts = (verdicts - {"within"}) | {"undecided"}
     if not verdicts or verdicts <= {"skipped", "not_applicable"}:
         return 3
     return measurement.exit_code(

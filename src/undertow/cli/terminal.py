@@ -235,8 +235,8 @@ class Session:
 
 
 EXIT_CODES = {
-    0: "all clear",
-    1: "flagged at `--fail-on` or above",
+    0: "clear, or within",
+    1: "flagged or stands out, at `--fail-on` or above",
     2: "usage or invalid input",
     3: "nothing audited: no row left, or no check could be made",
     4: "could not finish",

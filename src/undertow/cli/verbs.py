@@ -21,7 +21,6 @@ from undertow.errors import UnknownNameError
 VERBS = (
     "demo",
     "scan",
-    "calibrate",
     "lineage",
     "diff",
     "clean",

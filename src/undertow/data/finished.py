@@ -11,6 +11,7 @@ A result that does not parse is a ValueError: whether that is an error or work t
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +30,16 @@ E = TypeVar("E", bound=BaseModel)
 
 ENTRY = "entry.json"
 """The result in a folder of its own."""
+
+
+def cache_folder() -> Path:
+    """
+    Where controls, references and unfinished scans are kept: `$UNDERTOW_CACHE`, or the user's cache folder.
+    """
+    given = os.environ.get("UNDERTOW_CACHE")
+    if given:
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "undertow"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Engines: one callable applied to many tasks, in this process, in several or on Ray; and what is finished, kept."""
+"""Engines: one callable applied to many tasks, in this process, in several or on Ray."""
 
 from __future__ import annotations
 
@@ -15,15 +15,9 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from undertow.data.finished import Finished
-from undertow.errors import InputError, MissingExtraError, UndertowError
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
+from undertow.errors import MissingExtraError, UndertowError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -167,55 +161,6 @@ class SilentProgress:
 
     def finish(self) -> None:
         """Ignore the end."""
-
-
-def map_kept(
-    worker: Callable[[T], R],
-    tasks: Sequence[T],
-    directory: Path,
-    engine: Engine,
-    stored: TypeAdapter[R],
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[R]:
-    """
-    Every task's result, in the order of the tasks; those whose file is there are not worked on again.
-
-    A file is named for its task's place, so that a directory belongs to one list of tasks, which may grow at its end.
-
-    Raises:
-        InputError: a kept file is not what a task leaves.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    finished = Finished(directory, stored)
-    files = kept_files(directory, len(tasks))
-    missing = [index for index, file in enumerate(files) if not finished.has(file.stem)]
-    done = len(tasks) - len(missing)
-    for index, result in engine.map(worker, [tasks[i] for i in missing]):
-        finished.keep(files[missing[index]].stem, result)
-        done += 1
-        progress(done, len(tasks))
-    return [read_kept(file, stored) for file in files]
-
-
-def kept_files(directory: Path, tasks: int) -> list[Path]:
-    """Where each task's result is kept."""
-    return [directory / f"{index:04d}.json" for index in range(tasks)]
-
-
-def read_kept(file: Path, stored: TypeAdapter[R]) -> R:
-    """
-    A finished task's result.
-
-    Raises:
-        InputError: the file is not what a task leaves.
-    """
-    try:
-        return stored.validate_json(file.read_bytes())
-    except ValueError as error:
-        raise InputError(
-            f"'{file}' is not the result of a finished task: {str(error).splitlines()[0]}",
-            hint="remove it, and run the same command again",
-        ) from error
 
 
 def _results(indices: dict[Future[R], int]) -> Iterator[tuple[int, R]]:

@@ -15,5 +15,5 @@ The way of an experiment, file by file:
     doctor              traps that made published results wrong
     experiment_run      all of it in this order, in a run_directory; ends in the document
 
-`run_attestation` signs what a run made; a `cohort` is many teachers and students at once, for calibration.
+`run_attestation` signs what a run made.
 """

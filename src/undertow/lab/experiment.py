@@ -287,17 +287,6 @@ def experiment_names(*folders: Traversable) -> list[str]:
     return sorted(name.removesuffix(".toml") for name in files_there if name.endswith(".toml"))
 
 
-def load_experiment(name_or_path: str) -> Experiment:
-    """
-    A built-in experiment of the lab by name, or one's own from a TOML file.
-
-    Raises:
-        ConfigError: a key or value is wrong (names file, key and what is allowed).
-        UnknownNameError: there is no such experiment.
-    """
-    return load_as(Experiment, name_or_path, BUILT_IN)
-
-
 def _with_templates(tables: dict[str, Any], path: Path) -> dict[str, Any]:
     """The tables, with the text of a chat template where a plan names a file of it."""
     made, teacher = dict(tables), tables.get("teacher")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -208,6 +209,27 @@ def optimiser(
             hint="install what it needs, or use optimizer = 'adamw_torch', schedule = 'linear'",
         ) from error
     return optimizer, scheduler
+
+
+@functools.lru_cache(maxsize=64)
+def first_moving_step(plan: TrainingPlan, total: int) -> int:
+    """
+    The first of the plan's steps, from 1, that moves a weight: warm-up begins at a learning rate of 0.
+
+    A reading before it would show nothing, whatever the rows are. 0 where no step moves any.
+    """
+    steps = (step for step, rate in enumerate(learning_rates(plan, total), 1) if rate)
+    return next(steps, 0)
+
+
+def learning_rates(plan: TrainingPlan, total: int) -> Iterator[float]:
+    """The schedule's learning rate at each of the plan's steps, as far as it is asked for."""
+    weight = torch.nn.Parameter(torch.zeros(1, 1))
+    optimizer, schedule = optimiser(plan, [weight], total)
+    for _ in range(total):
+        yield schedule.get_last_lr()[0]
+        optimizer.step()
+        schedule.step()
 
 
 def _refuse_unknown(kind: str, name: str, allowed: list[str]) -> None:

@@ -80,15 +80,23 @@ def _audit(rule: RequireAudit, facts: Facts) -> RuleAnswer:
         "unknown": "whether a teacher shares the student's initialisation is unknown, which counts as shared",
         "no": "an audit is required in any case" if rule.when == "always" else no,
     }[shared]
-    passed = [audit for audit in facts.audits if audit.counts and audit.verdict == "passed"]
-    fitting = [audit for audit in passed if _strong(rule, audit)]
+    accepted = ("passed", "within") if rule.accept_within else ("passed",)
+    good = [audit for audit in facts.audits if audit.counts and audit.verdict in accepted]
+    fitting = [audit for audit in good if _strong(rule, audit)]
     if fitting:
-        return RuleAnswer("passed", f"{why}; {_named(fitting)} passed")
+        return RuleAnswer("passed", f"{why}; {_named(fitting)} {_ended(fitting)}")
+    whole = "" if rule.accept_within else " --require clear"
     return RuleAnswer(
         "refused",
-        f"{why}, and {_lacking(rule, facts, passed)}",
-        "undertow scan DATA --student MODEL --sign KEY, by an auditor",
+        f"{why}, and {_lacking(rule, facts, good)}",
+        f"undertow scan DATA --student MODEL{whole} --sign KEY, by an auditor",
     )
+
+
+def _ended(audits: Sequence[AuditFact]) -> str:
+    if any(audit.verdict == "passed" for audit in audits):
+        return "passed"
+    return "found it within its references in the beginning of the plan"
 
 
 def _strong(rule: RequireAudit, audit: AuditFact) -> bool:
@@ -104,22 +112,30 @@ def _strong(rule: RequireAudit, audit: AuditFact) -> bool:
     return float(audit.power) >= rule.least_power and (at is None or float(audit.power_at) <= at)
 
 
-def _lacking(rule: RequireAudit, facts: Facts, passed: Sequence[AuditFact]) -> str:
-    if passed:
+def _lacking(rule: RequireAudit, facts: Facts, good: Sequence[AuditFact]) -> str:
+    if good:
         wanted = [f"the suite {' or '.join(rule.suites)}"] if rule.suites else []
         wanted += ["an independent auditor"] if rule.independent else []
         wanted += (
             [f"power of at least {rule.least_power:g}"] if rule.least_power is not None else []
         )
-        return f"{_named(passed)} passed without what is asked for: {', '.join(wanted)}"
+        return f"{_named(good)} {_ended(good)} without what is asked for: {', '.join(wanted)}"
     others = [audit for audit in facts.audits if audit.counts]
     if others:
         return "; ".join(
-            f"the audit by {' and '.join(a.auditors)} says '{a.verdict}'" for a in others
+            f"the audit by {' and '.join(a.auditors)} says '{a.verdict}'{_short_of(a)}"
+            for a in others
         )
     if facts.audits:
         return "no audit counts: " + "; ".join(audit.reason for audit in facts.audits)
     return "there is no audit of this dataset"
+
+
+def _short_of(audit: AuditFact) -> str:
+    """Why a good verdict is not enough."""
+    if audit.verdict != "within":
+        return ""
+    return ", which is about the beginning of the plan and needs accept_within"
 
 
 def _no_failed(rule: NoFailedAudit, facts: Facts) -> RuleAnswer:
@@ -168,7 +184,7 @@ def _families(rule: LeastFamilies, facts: Facts) -> RuleAnswer:
 
 
 def _differs(rule: AuditorDiffers, facts: Facts) -> RuleAnswer:
-    counting = [audit for audit in facts.audits if audit.counts and audit.verdict == "passed"]
+    counting = _relied_on(facts)
     if not counting:
         return RuleAnswer("not_matched", "no passed audit counts")
     independent = [audit for audit in counting if audit.independent]
@@ -181,6 +197,13 @@ def _differs(rule: AuditorDiffers, facts: Facts) -> RuleAnswer:
     )
 
 
+def _relied_on(facts: Facts) -> list[AuditFact]:
+    """The audits that a decision may rest on: those that passed, or else those that are `within`."""
+    counting = [audit for audit in facts.audits if audit.counts]
+    passed = [audit for audit in counting if audit.verdict == "passed"]
+    return passed or [audit for audit in counting if audit.verdict == "within"]
+
+
 def _age(rule: LargestAge, facts: Facts) -> RuleAnswer:
     if rule.of in ("data", "both"):
         if facts.oldest_days is None or not facts.data_complete:
@@ -191,7 +214,7 @@ def _age(rule: LargestAge, facts: Facts) -> RuleAnswer:
                 f"the oldest step is {facts.oldest_days:.0f} days old; allowed: {rule.days:g}",
                 "make the data again",
             )
-    counting = [audit for audit in facts.audits if audit.counts and audit.verdict == "passed"]
+    counting = _relied_on(facts)
     if rule.of in ("audits", "both") and counting:
         youngest = min(audit.age_days for audit in counting)
         if youngest > rule.days:

@@ -52,7 +52,7 @@ class RequireProvenance(AnyRule):
 
 
 class RequireAudit(AnyRule):
-    """A passed audit of this dataset for this student base."""
+    """A passed audit of this dataset for this student base, or one `within` where that is accepted."""
 
     kind: Literal["require-audit"]
     when: Literal["always", "shared-or-unknown"] = "shared-or-unknown"
@@ -63,15 +63,24 @@ class RequireAudit(AnyRule):
     """One of these; any if empty."""
     independent: bool = False
     """Whether the auditor must be another than the producer."""
+    accept_within: bool = False
+    """
+    Whether an audit of the beginning of the plan is enough, which found the rows within their benign references there;
+    it says nothing of the whole plan.
+    """
     least_power: Share | None = None
     """Of the audit's stated power."""
     at_most_logits: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Size of the effect at which that power must hold, or a smaller one."""
 
     @model_validator(mode="after")
-    def _size_needs_power(self) -> Self:
+    def _power_fits(self) -> Self:
         if self.at_most_logits is not None and self.least_power is None:
             raise ValueError("at_most_logits says where least_power must hold; give both")
+        if self.accept_within and self.least_power is not None:
+            raise ValueError(
+                "an audit that is 'within' states no power; give accept_within or least_power"
+            )
         return self
 
 
@@ -102,7 +111,7 @@ class AuditorDiffers(AnyRule):
 
 
 class LargestAge(AnyRule):
-    """Data, audits or both are not older than this."""
+    """Data, audits or both are not older than this; of audits, the newest that passed, or that is `within`."""
 
     kind: Literal["largest-age"]
     days: Days

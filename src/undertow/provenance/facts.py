@@ -1,7 +1,8 @@
 """
 The fact document of a walk: the only thing that policies see. Who wrote the data, and which audits of it count.
 
-An audit counts for this student, while it is valid, and if no later one of its suite has overtaken it.
+An audit counts for this student, while it is valid, and if no other one of its suite has overtaken it: a later one, or
+one of the whole plan where it is of the beginning alone.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from undertow.provenance.signed_verdicts import (
 from undertow.provenance.statement import moment
 from undertow.provenance.steps import DataOrigin, ModelOrigin, RowWriter
 from undertow.provenance.walk import Walk
+from undertow.results.measurement import AuditVerdict
 from undertow.results.provenance_documents import Answer, AuditFact, Facts, TeacherFact
 
 Weight = Literal["measured", "attested", "declared", "none"]
@@ -29,7 +31,7 @@ Weight = Literal["measured", "attested", "declared", "none"]
 EVIDENCE: tuple[Weight, ...] = ("none", "declared", "attested", "measured")
 """From the weakest to the strongest."""
 
-_WORSE = {"failed": 0, "undecided": 1, "passed": 2}
+_WORSE: dict[AuditVerdict, int] = {"failed": 0, "undecided": 1, "within": 2, "passed": 3}
 
 
 def facts_of(
@@ -144,6 +146,13 @@ def _overall(teachers: Sequence[TeacherFact], data: DataOrigin) -> tuple[Answer,
     return "no", min((who.evidence for who in teachers), key=EVIDENCE.index)
 
 
+_OVERTAKEN = {
+    False: "overtaken by a later audit",
+    True: "overtaken by a later audit, or by one of the whole plan",
+}
+"""Why an audit does not count, by whether it is `within`."""
+
+
 @dataclass(frozen=True)
 class _Audit:
     statement: Accepted
@@ -166,7 +175,7 @@ def audit_facts(
     marked = [
         audit
         if audit.reason or audit in latest
-        else replace(audit, reason="overtaken by a later audit")
+        else replace(audit, reason=_OVERTAKEN[audit.result.verdict == "within"])
         for audit in audits
     ]
     return tuple(_fact(audit, data, walk.now) for audit in marked)
@@ -208,14 +217,25 @@ def _reason(result: AuditResult, student: str | None, now: datetime) -> str:
 
 
 def _latest(audits: Iterable[_Audit]) -> list[_Audit]:
-    """Of each suite the last audit that holds here; of several at the same moment the worst."""
+    """
+    Of each suite the last audit that holds here; of several at the same moment the worst.
+
+    `within` is about the beginning of the plan: it takes nothing back that an audit of the whole plan said, and a failed
+    one is answered by a passed one alone.
+    """
     latest: dict[str, _Audit] = {}
-    for audit in audits:
-        if audit.reason:
+    failed: set[str] = set()
+    for audit in sorted((one for one in audits if not one.reason), key=_order):
+        suite, verdict = audit.result.suite.name, audit.result.verdict
+        known = latest.get(suite)
+        passed = known is not None and known.result.verdict == "passed"
+        if verdict == "within" and (passed or suite in failed):
             continue
-        known = latest.get(audit.result.suite.name)
-        if known is None or _order(audit) > _order(known):
-            latest[audit.result.suite.name] = audit
+        latest[suite] = audit
+        if verdict == "failed":
+            failed.add(suite)
+        elif verdict == "passed":
+            failed.discard(suite)
     return list(latest.values())
 
 

@@ -29,7 +29,13 @@ from undertow.provenance.signed_verdicts import (
 from undertow.provenance.statement import StatementSubject, time_text
 from undertow.results.measurement import audit_verdict
 from undertow.results.model_documents import DiffDocument, LineageDocument, Relation
-from undertow.results.scan_document import ScanDocument
+from undertow.results.scan_document import (
+    AnyScan,
+    AnySubjectResult,
+    FormerScanDocument,
+    FormerSubjectResult,
+    StageResult,
+)
 
 VALID = timedelta(days=180)
 """For how long a result counts if nothing else is said."""
@@ -43,7 +49,7 @@ _LINEAGE: dict[Relation, Literal["shared", "distinct", "unknown"]] = {
 
 
 def sign_scan(
-    document: ScanDocument,
+    document: AnyScan,
     evidence: str,
     signing: Signing,
     *,
@@ -120,24 +126,54 @@ def sign_lineage(
     sign_into(bundle, [statement(LINEAGE, [_model(*teacher)], result)], signing)
 
 
-def _claims(document: ScanDocument) -> tuple[Claim, ...]:
-    return tuple(
-        Claim(
-            metric=f"transfer of {result.trait or 'any probed trait'} by {result.subject}"[:4000],
-            comparator="<",
-            threshold=decimal(document.limit),
-            observed=decimal(result.high)
-            if result.high is not None and math.isfinite(result.high)
-            else None,
-            passed=result.verdict == "clear",
-        )
-        for result in document.subjects
-    ) or (
+def _claims(document: AnyScan) -> tuple[Claim, ...]:
+    return tuple(_claim(result, document.limit) for result in document.subjects) or (
         Claim(metric="transfer", comparator="<", threshold=decimal(document.limit), passed=False),
     )
 
 
-def _power(document: ScanDocument) -> Power | None:
+def _claim(result: AnySubjectResult, limit: float) -> Claim:
+    last = None if isinstance(result, FormerSubjectResult) else result.last
+    if last is not None and last.stage == 1:
+        return _rank(result, last)
+    steps = f" after {last.steps} of {last.planned_steps} steps" if last else ""
+    bounded = result.high is not None and math.isfinite(result.high)
+    return Claim(
+        metric=f"transfer of {result.trait or 'any probed trait'} by {result.subject}{steps}"[
+            :4000
+        ],
+        comparator="<",
+        threshold=decimal(limit),
+        observed=decimal(result.high or 0.0) if bounded else None,
+        passed=result.verdict == "clear",
+    )
+
+
+def _rank(result: AnySubjectResult, stage: StageResult) -> Claim:
+    """Of the beginning of the plan: the exact p against alpha, which says nothing of a limit."""
+    p = stage.adjusted if stage.adjusted is not None else stage.p
+    where = f"after {stage.steps} of {stage.planned_steps} steps"
+    return Claim(
+        metric=f"rank p of {result.subject} among {stage.references} references {where}"[:4000],
+        comparator=">",
+        threshold=decimal(stage.alpha),
+        observed=decimal(p) if p is not None and math.isfinite(p) else None,
+        passed=result.verdict == "within",
+    )
+
+
+def _power(document: AnyScan) -> Power | None:
+    """
+    How often data that move some trait so far would not have passed.
+
+    A scan/1 had it measured; the intervals of `clear` hold the limit at their level, by how they are made. Before the
+    plan's end nothing is said of the whole.
+    """
+    if not isinstance(document, FormerScanDocument):
+        if document.verdict != "clear":
+            return None
+        level = decimal(document.level)
+        return Power(value=level, at=decimal(document.limit), level=level)
     table = document.calibration
     if not table.found or table.power_low is None or table.power_at is None:
         return None

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from undertow.provenance.statement import Count, Digest, DigestSet, Number, Signable, Text, Time
+from undertow.results.measurement import AuditVerdict
 
 AUDIT = "urn:undertow:attestation:audit-result/v1"
 LINEAGE = "urn:undertow:attestation:lineage-result/v1"
@@ -84,7 +85,7 @@ class AuditResult(SignedResult):
     """What an audit of a dataset found, for one student base."""
 
     suite: Tool
-    verdict: Literal["passed", "failed", "undecided"]
+    verdict: AuditVerdict
     claims: Annotated[tuple[Claim, ...], Field(min_length=1)]
     sample_size: Count
     against: Against
@@ -96,8 +97,9 @@ class AuditResult(SignedResult):
 
     @model_validator(mode="after")
     def _passed_means_all(self) -> Self:
-        if self.verdict == "passed" and not all(claim.passed for claim in self.claims):
-            raise ValueError("the verdict is 'passed' and a claim did not pass")
+        good = self.verdict in ("passed", "within")
+        if good and not all(claim.passed for claim in self.claims):
+            raise ValueError(f"the verdict is '{self.verdict}' and a claim did not pass")
         return self
 
 

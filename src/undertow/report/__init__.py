@@ -11,7 +11,7 @@ once it is read back from a file); a new format is one writer and its entry in `
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ from undertow.report.scan_page import scan_page
 from undertow.results.model_documents import DiffDocument, LineageDocument
 from undertow.results.provenance_documents import GateDocument, VerifyDocument
 from undertow.results.run_document import RunDocument
-from undertow.results.scan_document import ScanDocument
+from undertow.results.scan_document import AnyScan, FormerScanDocument, ScanDocument
 from undertow.results.store import result_json
 
 __all__ = ["CHAIN_FORMATS", "FORMATS", "SCAN_FORMATS", "render"]
@@ -82,6 +82,7 @@ class _Kind:
 _KINDS: dict[type, _Kind] = {
     RunDocument: _Kind(run_page, FORMATS),
     ScanDocument: _Kind(scan_page, SCAN_FORMATS),
+    FormerScanDocument: _Kind(scan_page, SCAN_FORMATS),
     LineageDocument: _Kind(lineage_page, SCAN_FORMATS),
     DiffDocument: _Kind(diff_page, SCAN_FORMATS),
     VerifyDocument: _Kind(chain_page, CHAIN_FORMATS),
@@ -89,10 +90,13 @@ _KINDS: dict[type, _Kind] = {
 }
 
 
-def render(document: BaseModel, format: str, file: str = "RESULT.json") -> str:
+def render(
+    document: BaseModel, format: str, file: str = "RESULT.json", scans: Sequence[AnyScan] = ()
+) -> str:
     """
     The document in one of its formats: `FORMATS`, `SCAN_FORMATS` for a screen, a lineage or a diff, `CHAIN_FORMATS` for
-    a verification or a decision. `file` is what the command line calls the document.
+    a verification or a decision. `file` is what the command line calls the document; `scans` are those of a run's rows,
+    which its pages show and its JSON leaves in their own files.
 
     Raises:
         UnknownNameError: if the format is another.
@@ -105,4 +109,5 @@ def render(document: BaseModel, format: str, file: str = "RESULT.json") -> str:
         return result_json(document)
     if isinstance(document, VerifyDocument | GateDocument) and format in _VIEWS:
         return _VIEWS[format](verification(document))
-    return _WRITERS[format](kind.page(document))
+    page = run_page(document, scans) if isinstance(document, RunDocument) else kind.page(document)
+    return _WRITERS[format](page)

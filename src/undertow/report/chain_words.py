@@ -37,6 +37,8 @@ CHAIN_GLOSSARY: dict[str, Phrase] = {
     "trust file": "whose keys may say what, until when, and which initial checkpoints need no further proof",
     "producer": "who makes data or models, and signs how",
     "auditor": "who examines a dataset for one student base, and signs the verdict",
+    "within": "the verdict of an audit of the beginning of a plan: benign references move the student as far there; the "
+    "whole plan is not judged",
     "initialisation": "the checkpoint that a model's training goes back to; models that share it share the hidden channel",
     "ledger": "every row of a filter's input with the rule that removed it; kept and removed rows together are the input",
     "policy": "the rules that must all hold before the data may be used",

@@ -31,7 +31,7 @@ HEADINGS = (WHY, CANNOT, TO_DO)
 _HEADED = re.compile(rf"({'|'.join(HEADINGS)})\.\s*", re.IGNORECASE)
 
 _KINDS = {
-    "transfer": "judges transfer: its interval is compared with the limit",
+    "transfer": "judges transfer: by a rank among references, or by an interval against the limit",
     "evidence": "gives evidence in a unit of its own; never judges transfer",
 }
 

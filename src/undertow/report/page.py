@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from undertow.report.plain_text import in_words, tone
 from undertow.report.svg import Mark
 
 Writers = frozenset[str]
@@ -57,6 +58,11 @@ class Badge:
 
     text: str
     tone: str
+
+
+def verdict_badge(verdict: str) -> Badge:
+    """A verdict in words, coloured as itself."""
+    return Badge(in_words(verdict), tone(verdict))
 
 
 @dataclass(frozen=True)

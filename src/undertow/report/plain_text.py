@@ -179,6 +179,16 @@ def in_words(name: str) -> str:
     return name.replace("_", " ")
 
 
+def tone(name: str) -> str:
+    """
+    A verdict or a status as the name of a style.
+
+    >>> tone("stands out"), tone("not_applicable")
+    ('stands-out', 'not_applicable')
+    """
+    return name.replace(" ", "-")
+
+
 def capital(text: str) -> str:
     """The text, opening with a capital letter."""
     return text[:1].upper() + text[1:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from undertow.report import run_tables
 from undertow.report.figure import Lanes
@@ -49,6 +49,7 @@ from undertow.report.run_figures import (
     whiskers,
 )
 from undertow.report.run_story import RUN_GLOSSARY, sample_columns, story
+from undertow.report.run_verdicts import verdicts_brief, verdicts_section
 from undertow.report.sections import (
     cost,
     cost_facts,
@@ -58,6 +59,7 @@ from undertow.report.sections import (
     words_section,
 )
 from undertow.results.run_document import Comparison, Curves, Dataset, Matrix, Note, RunDocument
+from undertow.results.scan_document import AnyScan
 
 _ARMS_SIDE_BY_SIDE = 8
 """With more arms than this, a square matrix of them makes the point better."""
@@ -68,11 +70,12 @@ _POINTS = 12
 """Most points of a curve that a terminal shows."""
 
 
-def run_page(document: RunDocument) -> Page:
-    """The page of a run; the arms lead it, else the first matrix, else the first curves."""
+def run_page(document: RunDocument, scans: Sequence[AnyScan] = ()) -> Page:
+    """The page of a run and of scans of its rows; the arms lead it, else the first matrix, else the first curves."""
     figure = _headline(document)
     matrix = document.matrices[:1] if figure is None else ()
     curves = document.curves[:1] if figure is None and not matrix else ()
+    rest = document.matrices[len(matrix) :], document.curves[len(curves) :]
     return Page(
         document=document,
         id="run",
@@ -83,12 +86,8 @@ def run_page(document: RunDocument) -> Page:
         badge=None,
         conclusion=document.conclusion,
         lead=_lead(document, figure, matrix, curves),
-        sections=tuple(
-            _sections(
-                document, figure, document.matrices[len(matrix) :], document.curves[len(curves) :]
-            )
-        ),
-        brief=tuple(_brief(document, figure)),
+        sections=tuple(_sections(document, scans, *rest)),
+        brief=tuple(_brief(document, scans, figure)),
     )
 
 
@@ -138,7 +137,7 @@ def _story(document: RunDocument) -> Phrase:
 
 def _sections(
     document: RunDocument,
-    figure: Lanes | None,
+    scans: Sequence[AnyScan],
     matrices: tuple[Matrix, ...],
     curves: tuple[Curves, ...],
 ) -> Iterator[Block]:
@@ -149,6 +148,7 @@ def _sections(
         yield Text(_story(document), only=MARKDOWN)
     for one in sample_columns(document):
         yield SampleList(one.title, one.completions, only=MARKDOWN)
+    yield from verdicts_section(document, scans)
     if document.comparisons:
         about = run_tables.about_comparisons(document.comparisons)
         blocks = tuple(_comparisons(document))
@@ -310,10 +310,13 @@ def _facts(document: RunDocument) -> dict[str, str]:
     }
 
 
-def _brief(document: RunDocument, figure: Lanes | None) -> Iterator[Block]:
+def _brief(
+    document: RunDocument, scans: Sequence[AnyScan], figure: Lanes | None
+) -> Iterator[Block]:
     if figure:
         yield Heading(figure.caption)
         yield figure
+    yield from verdicts_brief(document, scans)
     sentences: tuple[Phrase, ...] = story(document)
     yield Heading("What was done" if sentences else "The question")
     for sentence in sentences or (document.question,):

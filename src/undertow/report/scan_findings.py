@@ -8,20 +8,33 @@ from undertow.checks.registry import registered
 from undertow.report.check_page import failures, rules_of
 from undertow.report.page import Finding, FindingLog, Notice
 from undertow.report.plain_text import in_words, visible
-from undertow.report.scan_forest import in_order, subject_name, transfer_checks, transfers
-from undertow.report.scan_words import transfer
+from undertow.report.scan_forest import (
+    after,
+    in_order,
+    subject_name,
+    transfer_checks,
+    transfers,
+)
+from undertow.report.scan_words import Grounds, transfer
 from undertow.results.measurement import Measurement
-from undertow.results.scan_document import WHOLE, OpenMeaning, ScanDocument, SubjectResult
+from undertow.results.scan_document import (
+    WHOLE,
+    AnyScan,
+    AnySubjectResult,
+    FormerSubjectResult,
+    OpenMeaning,
+    StageResult,
+)
 
-_LEVELS = {"flagged": "error", "undecided": "warning"}
+_LEVELS = {"flagged": "error", "stands out": "error", "undecided": "warning"}
 
 
-def scan_findings(document: ScanDocument) -> FindingLog:
+def scan_findings(document: AnyScan, grounds: Grounds) -> FindingLog:
     """
     What a reviewer is told.
 
-    A flagged subject is an `error`, an undecided one a `warning`; evidence that was detected on a subject that is not
-    clear is a `note`.
+    A subject that is flagged or stands out is an `error`, an undecided one a `warning`; evidence that was detected on a
+    subject that is not clear is a `note`.
     """
     broken = [one for one in document.subjects if one.verdict == "error"]
     notices = [
@@ -33,7 +46,6 @@ def scan_findings(document: ScanDocument) -> FindingLog:
             if run.status == "skipped"
         ),
     ]
-    table = document.calibration
     return FindingLog(
         rules=rules_of(_judge(document), document.checks),
         results=tuple(_results(document)),
@@ -43,11 +55,7 @@ def scan_findings(document: ScanDocument) -> FindingLog:
             "student": visible(document.student),
             "rowsDigest": document.data.digest,
             "seed": document.seed,
-            "calibrated": table.found,
-            "falseAlarms": table.false_alarms if table.found else None,
-            "benign": table.benign if table.found else None,
-            "falseAlarmHigh": table.false_alarm_high,
-            "powerLow": table.power_low,
+            **grounds.properties,
         },
         command=document.command,
         notices=tuple(notices),
@@ -56,30 +64,36 @@ def scan_findings(document: ScanDocument) -> FindingLog:
     )
 
 
-def _judge(document: ScanDocument) -> str:
-    """The rule of verdicts: the check that judged transfer, or would have."""
+def _judge(document: AnyScan, result: AnySubjectResult | None = None) -> str:
+    """The rule of verdicts: the check that judged transfer (of the subject, if one is given), or would have."""
+    measured = transfers(document, result.subject) if result else ()
+    if measured:
+        return measured[0].check
     would = (check.id for check in registered("dataset").values() if check.kind == "transfer")
     return next(iter(transfer_checks(document)), None) or next(would)
 
 
-def _results(document: ScanDocument) -> Iterator[Finding]:
+def _results(document: AnyScan) -> Iterator[Finding]:
     for result in in_order(document.subjects):
         if result.verdict in _LEVELS:
             told = f"{_told(result)} {result.reason}".strip()
-            rule, level = _judge(document), _LEVELS[result.verdict]
+            rule, level = _judge(document, result), _LEVELS[result.verdict]
             yield _finding(document, result, rule, level, told, _properties(result, document))
         if result.verdict != "clear":
             yield from _detections(document, result)
 
 
-def _told(result: SubjectResult) -> str:
+def _told(result: AnySubjectResult) -> str:
     told = f"{in_words(result.verdict)}: {subject_name(result.subject)}"
     if result.transfer is None:
         return f"{told}."
-    return f"{told}: expected transfer {transfer(result)}, in logits."
+    if isinstance(result, FormerSubjectResult):
+        return f"{told}: expected transfer {transfer(result)}, in logits."
+    where = f" after {after(result.last)}" if result.last else ""
+    return f"{told}: effect {transfer(result)}{where}, in logits."
 
 
-def _detections(document: ScanDocument, result: SubjectResult) -> Iterator[Finding]:
+def _detections(document: AnyScan, result: AnySubjectResult) -> Iterator[Finding]:
     judges = transfer_checks(document)
     for check in dict.fromkeys(run.check for run in document.checks):
         against = [
@@ -101,8 +115,8 @@ def _detections(document: ScanDocument, result: SubjectResult) -> Iterator[Findi
 
 
 def _finding(
-    document: ScanDocument,
-    result: SubjectResult,
+    document: AnyScan,
+    result: AnySubjectResult,
     rule: str,
     level: str,
     told: str,
@@ -112,7 +126,7 @@ def _finding(
     return Finding(rule, level, told, path, (path, result.subject), source, properties)
 
 
-def _properties(result: SubjectResult, document: ScanDocument) -> dict[str, object]:
+def _properties(result: AnySubjectResult, document: AnyScan) -> dict[str, object]:
     traits = transfers(document, result.subject)
     return {
         "verdict": result.verdict,
@@ -126,11 +140,40 @@ def _properties(result: SubjectResult, document: ScanDocument) -> dict[str, obje
         "level": document.level,
         "detectable": result.detectable,
         "detectableBy": list(result.detectable_by),
-        "smallestDose": result.smallest_dose,
         "largestSafeDose": result.largest_safe_dose,
         "largestSafeSteps": result.largest_safe_steps,
+        **_grounds(result),
         "openMeaning": [_open(meaning) for meaning in result.open_meaning],
         "traits": {visible(each.trait): each.estimate for each in traits if each.trait},
+    }
+
+
+def _grounds(result: AnySubjectResult) -> dict[str, object]:
+    """What only one version of the document has."""
+    if isinstance(result, FormerSubjectResult):
+        return {"smallestDose": result.smallest_dose}
+    stages = [_stage(stage) for stage in result.comparisons]
+    return {"doseOfEstimate": result.dose_of_estimate, "stages": stages}
+
+
+def _stage(stage: StageResult) -> dict[str, object]:
+    return {
+        "stage": stage.stage,
+        "verdict": stage.verdict,
+        "told": visible(stage.reason),
+        "steps": stage.steps,
+        "plannedSteps": stage.planned_steps,
+        "rows": stage.rows,
+        "adapters": stage.adapters,
+        "references": stage.references,
+        "cached": stage.cached,
+        "needed": stage.needed,
+        "kinds": {visible(kind): count for kind, count in stage.kinds.items()},
+        "p": stage.p,
+        "adjusted": stage.adjusted,
+        "alpha": stage.alpha,
+        "guaranteed": stage.guaranteed,
+        "excluded": stage.excluded,
     }
 
 

@@ -18,26 +18,39 @@ from pydantic import Field
 
 from undertow.data.closed import Stored
 
-Verdict = Literal["flagged", "clear", "undecided", "skipped", "not_applicable", "error"]
+Verdict = Literal[
+    "flagged", "stands out", "within", "clear", "undecided", "skipped", "not_applicable", "error"
+]
 """
-`flagged`: the interval lies above the limit; `clear`: below it; `undecided`: neither. The others say why nothing was
-judged, in `reason`.
+About the whole plan: `flagged`, the interval lies above the limit; `clear`, below it. About the beginning of a dataset's
+plan beside those of its references: `stands out`, p <= alpha; `within`, p > alpha. `undecided`: none of them. The others
+say why nothing was judged, in `reason`.
 """
+
+OF_REFERENCES: tuple[Verdict, ...] = ("stands out", "within")
+"""Those that only a scan beside references gives."""
 
 SEVERITY: tuple[Verdict, ...] = (
     "flagged",
+    "stands out",
     "error",
     "undecided",
     "skipped",
     "not_applicable",
+    "within",
     "clear",
 )
 """From the most severe; what was not judged counts more than what was cleared."""
 
-AuditVerdict = Literal["passed", "failed", "undecided"]
-"""What an auditor signs."""
+AuditVerdict = Literal["passed", "within", "failed", "undecided"]
+"""What an auditor signs; `within` is about the beginning of the plan alone."""
 
-_AUDIT_VERDICTS: dict[Verdict, AuditVerdict] = {"clear": "passed", "flagged": "failed"}
+_AUDIT_VERDICTS: dict[Verdict, AuditVerdict] = {
+    "clear": "passed",
+    "within": "within",
+    "stands out": "failed",
+    "flagged": "failed",
+}
 
 Kind = Literal["transfer", "evidence"]
 """What a check gives: a judgement on transfer, or evidence in a unit of its own that never judges transfer."""

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from undertow.data.closed import Stored
+from undertow.results.measurement import AuditVerdict
 
 VERIFY_SCHEMA = "undertow.verify/1"
 
@@ -93,7 +94,7 @@ class AuditFact(Stored):
 
     attestation: str
     suite: str
-    verdict: Literal["passed", "failed", "undecided"]
+    verdict: AuditVerdict
     student: str
     at: str
     valid_until: str

@@ -1,8 +1,8 @@
 """
-The stored result of a screen: the document `undertow.scan/1`.
+The stored result of a screen: the document `undertow.scan/2`, and `undertow.scan/1`, which is still read.
 
 Everything a report shows is in here; a report never computes.
-Unknown keys are refused, and within version 1 fields are only added.
+Unknown keys are refused, and within a version fields are only added.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from undertow.data.closed import Stored
 from undertow.data.file_sample import Data
 from undertow.results.measurement import Document, Kind, Measurement, Verdict
 
-SCAN_SCHEMA = "undertow.scan/1"
+SCAN_SCHEMA = "undertow.scan/2"
+FORMER_SCHEMA = "undertow.scan/1"
+"""Of scans whose verdicts came from a calibration table."""
 
 ALL = "all"
 """Name of the subject that is the whole file."""
@@ -106,9 +108,72 @@ class OpenMeaning(Stored):
     """What that means for the verdict."""
 
 
-class SubjectResult(Stored):
-    """The verdict on the whole file or on one source."""
+class StageResult(Stored):
+    """One stage of a scan: a subject beside its references, each trained by the same adapters for as many steps."""
 
+    stage: Literal[1, 2]
+    """1: the beginning of the plan; 2: the whole plan, with fresh seeds and fresh references."""
+    verdict: Verdict
+    """`stands out`, `within` or `undecided` of stage 1; `flagged`, `clear` or `undecided` of stage 2."""
+    reason: str
+    steps: int
+    """That each adapter took, of the plan's `planned_steps`."""
+    planned_steps: int
+    rows: int
+    """That a dataset's adapters were trained on."""
+    adapters: int
+    """Of the dataset."""
+    references: int
+    cached: int = 0
+    """References that were found from before."""
+    needed: int
+    """References that this alpha takes for this number of subjects."""
+    kinds: dict[str, int] = Field(default_factory=dict)
+    """How many references are of which kind, in words."""
+    p: float | None = None
+    """Of stage 1: the exact rank of the dataset among its references, over all traits at once."""
+    adjusted: float | None = None
+    """The same by Holm over all subjects of the scan."""
+    alpha: float
+    guaranteed: float | None = None
+    """The level that these references guarantee with 95 % confidence, as they are one draw of their family."""
+    stopped_early: bool = False
+    """Whether no more references were made, since enough of them reached as far as the rows."""
+    excluded: float | None = None
+    """Of `within`: in logits, an effect at `steps` above this is excluded for every trait, at the scan's level."""
+
+
+class Price(Stored):
+    """What a part of the scan was expected to take, and took."""
+
+    part: str
+    """In words, e.g. `references, 96 steps each`."""
+    fine_tunes: float
+    """As it was expected; 1 is the planned training."""
+    seconds: float | None = None
+    """As it was expected; None before anything was timed."""
+    spent_fine_tunes: float = 0.0
+    spent_seconds: float = 0.0
+    gpu_hours: float | None = None
+    """Spent, where a GPU did it."""
+
+
+class ReferenceDeclaration(Stored):
+    """The benign datasets that a scan's subjects are judged against, as they were declared."""
+
+    family: str
+    """Its name, or the data that were given."""
+    digest: str
+    """SHA-256 of the declaration."""
+    assumption: str
+    """What a rank among them takes for granted, in a sentence."""
+    members: tuple[str, ...]
+    """Each kind in words."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know beforehand, e.g. that data by a stronger writer nearly always stand out from them."""
+
+
+class _Subject(Stored):
     subject: str
     rows: int
     verdict: Verdict
@@ -116,15 +181,13 @@ class SubjectResult(Stored):
     trait: str | None = None
     """The trait that the rows pull towards most."""
     transfer: float | None = None
-    """Expected transfer of that trait under the plan, in logits."""
+    """Of that trait, in logits; what it is of is said by the document: `effect` or transfer under the plan."""
     low: float | None = None
     high: float | None = None
     detectable: bool | None = None
     """Whether any evidence speaks against the rows being the clean base's own; says nothing about transfer."""
     detectable_by: tuple[str, ...] = ()
     """Checks whose evidence does."""
-    smallest_dose: float | None = None
-    """Smallest dose of a calibrated trait teacher's rows that would have been seen with 80 % power, as a share."""
     largest_safe_dose: float | None = None
     """Advice: the largest share of these rows, diluted in clean ones, that stays under the limit."""
     largest_safe_steps: int | None = None
@@ -136,6 +199,32 @@ class SubjectResult(Stored):
     def openly(self) -> OpenMeaning | None:
         """Of the trait that the rows pull towards most."""
         return next((one for one in self.open_meaning if one.trait == self.trait), None)
+
+
+class SubjectResult(_Subject):
+    """
+    The verdict on the whole file or on one source.
+
+    `transfer` is the effect that the last comparison measured: the dataset minus the mean of its references, after
+    `steps` of the plan.
+    """
+
+    dose_of_estimate: float | None = None
+    """The share by the estimate, where `largest_safe_dose` is by the interval's upper end."""
+    comparisons: tuple[StageResult, ...] = ()
+    """Stage 1, and stage 2 where it was made."""
+
+    @property
+    def last(self) -> StageResult | None:
+        """The comparison that the verdict rests on."""
+        return self.comparisons[-1] if self.comparisons else None
+
+
+class FormerSubjectResult(_Subject):
+    """The verdict of a scan/1; `transfer` is what its table expected of the whole plan."""
+
+    smallest_dose: float | None = None
+    """Smallest dose of a calibrated trait teacher's rows that would have been seen with 80 % power, as a share."""
 
 
 class Moved(Stored):
@@ -151,7 +240,6 @@ class Moved(Stored):
 
 
 class _Screen(Stored):
-    schema_: Literal["undertow.scan/1"] = Field(default="undertow.scan/1", alias="schema")
     verdict: Verdict
     """Of the whole file and all its sources: the most severe."""
     conclusion: str
@@ -169,14 +257,12 @@ class _Screen(Stored):
     limit: float = 0.2
     """In logits of transfer."""
     level: float
-    """Of flagging and of clearing."""
+    """Of intervals and, as 1 - level, of stage 1's test."""
     traits: tuple[str, ...]
-    subjects: tuple[SubjectResult, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     checks: tuple[CheckRun, ...] = ()
     moved: tuple[Moved, ...] = ()
     """What the open search found beyond the traits that were probed."""
-    calibration: Calibration
     limits: tuple[str, ...] = ()
     """What this screen cannot show."""
     config: dict[str, object] = Field(default_factory=dict)
@@ -185,5 +271,31 @@ class _Screen(Stored):
     seed: int
 
 
-class ScanDocument(Document, _Screen):
+class _Scan(_Screen):
+    schema_: Literal["undertow.scan/2"] = Field(default="undertow.scan/2", alias="schema")
+    subjects: tuple[SubjectResult, ...] = ()
+    references: ReferenceDeclaration | None = None
+    """None where no check of transfer was asked for."""
+    prices: tuple[Price, ...] = ()
+    budget: float | None = None
+    """In fine-tunes: what the scan might spend at most; None without a cap."""
+
+
+class _FormerScan(_Screen):
+    schema_: Literal["undertow.scan/1"] = Field(default="undertow.scan/1", alias="schema")
+    subjects: tuple[FormerSubjectResult, ...] = ()
+    calibration: Calibration
+
+
+class ScanDocument(Document, _Scan):
     """The whole result of one screen."""
+
+
+class FormerScanDocument(Document, _FormerScan):
+    """The whole result of a screen before references: shown as what it was."""
+
+
+AnyScan = ScanDocument | FormerScanDocument
+"""A stored scan of either version."""
+
+AnySubjectResult = SubjectResult | FormerSubjectResult

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -12,6 +12,7 @@ from pydantic_core import PydanticSerializationError, core_schema
 from undertow.data.files import whole_file
 from undertow.data.strict_json import NOT_FINITE, Form, document_of, form_of, tables_of, text_of
 from undertow.errors import UndertowError
+from undertow.results.measurement import OF_REFERENCES
 from undertow.results.model_documents import (
     DIFF_SCHEMA,
     LINEAGE_SCHEMA,
@@ -25,7 +26,13 @@ from undertow.results.provenance_documents import (
     VerifyDocument,
 )
 from undertow.results.run_document import RUN_SCHEMA, RunDocument
-from undertow.results.scan_document import SCAN_SCHEMA, ScanDocument
+from undertow.results.scan_document import (
+    FORMER_SCHEMA,
+    SCAN_SCHEMA,
+    AnyScan,
+    FormerScanDocument,
+    ScanDocument,
+)
 
 RUN_FILE = "results.json"
 SCAN_FILE = "scan.json"
@@ -34,8 +41,12 @@ DIFF_FILE = "diff.json"
 GATE_FILE = "gate.json"
 """What a directory holds of a run, of a screen, of a lineage, of a diff and of a decision."""
 
+SCANS = "scans"
+"""The folder of a run directory in which scans of its rows lie, each in a folder of its own."""
+
 _RUN = Form(RUN_SCHEMA, RunDocument, "run", "undertow run owl")
 _SCAN = Form(SCAN_SCHEMA, ScanDocument, "scan", "undertow scan DATA --student MODEL")
+_FORMER_SCAN = Form(FORMER_SCHEMA, FormerScanDocument, _SCAN.name, _SCAN.again)
 _VERIFY = Form(
     VERIFY_SCHEMA, VerifyDocument, "verification", "undertow verify DATA --out FILE.json"
 )
@@ -45,11 +56,11 @@ _GATE = Form(
 
 _LINEAGE = Form(LINEAGE_SCHEMA, LineageDocument, "lineage", "undertow lineage STUDENT TEACHER")
 _DIFF = Form(DIFF_SCHEMA, DiffDocument, "diff", "undertow diff BASE TUNED")
-_FORMS: tuple[Form[Any], ...] = (_RUN, _SCAN, _LINEAGE, _DIFF, _VERIFY, _GATE)
+_WRITTEN: tuple[Form[Any], ...] = (_RUN, _SCAN, _LINEAGE, _DIFF, _VERIFY, _GATE)
+_READ: tuple[Form[Any], ...] = (*_WRITTEN, _FORMER_SCAN)
 _FILES = (RUN_FILE, SCAN_FILE, LINEAGE_FILE, DIFF_FILE, GATE_FILE)
 
-D = TypeVar("D", bound=BaseModel)
-Result = RunDocument | ScanDocument | LineageDocument | DiffDocument | VerifyDocument | GateDocument
+Result = RunDocument | AnyScan | LineageDocument | DiffDocument | VerifyDocument | GateDocument
 """Every kind of stored result."""
 
 
@@ -92,17 +103,33 @@ def read_run(path: Path | str) -> RunDocument:
         InputError: naming the file and the key, if it is missing, not JSON, has a key twice, has
             another schema, lacks a key, or has an unknown key or a value of the wrong type.
     """
-    return _read(Path(path), RUN_FILE, _RUN)
+    run: RunDocument = _read(Path(path), RUN_FILE, _RUN)
+    return run
 
 
-def read_scan(path: Path | str) -> ScanDocument:
+def read_scan(path: Path | str) -> AnyScan:
     """
-    The document stored under the path (the file, or a directory that holds `scan.json`).
+    The document stored under the path (the file, or a directory that holds `scan.json`), of either version.
 
     Raises:
         InputError: as `read_run`.
     """
-    return _read(Path(path), SCAN_FILE, _SCAN)
+    scan: AnyScan = _read(Path(path), SCAN_FILE, _SCAN, _FORMER_SCAN)
+    return scan
+
+
+def read_run_scans(path: Path | str) -> tuple[AnyScan, ...]:
+    """
+    The scans that lie beside a run's document, by the names of their folders; none where there are none.
+
+    `path` is that of `read_run`: the document or its directory.
+
+    Raises:
+        InputError: as `read_run`, of a scan.
+    """
+    source = Path(path)
+    folder = source if source.is_dir() else source.parent
+    return tuple(map(read_scan, sorted((folder / SCANS).glob(f"*/{SCAN_FILE}"))))
 
 
 def read_result(path: Path | str) -> Result:
@@ -120,16 +147,20 @@ def read_result(path: Path | str) -> Result:
         source = there[0] if there else source / RUN_FILE
     again = _RUN.again
     text = text_of(source, name="result", again=again)
-    forms: dict[str, Form[Any]] = {form.schema: form for form in _FORMS}
+    forms: dict[str, Form[Any]] = {form.schema: form for form in _READ}
     form = form_of(tables_of(text, source, again=again), source, forms, again=again)
     found: Result = document_of(text, source, form)
     return found
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """The JSON Schema (draft 2020-12) of every kind of stored result, by its name, e.g. `run`."""
-    names = ("run", "scan", "lineage", "diff", "verify", "gate")
-    return {name: _schema(form.model) for name, form in zip(names, _FORMS, strict=True)}
+    """
+    The JSON Schema (draft 2020-12) of every kind of result that is written, by its name and version, e.g. `run-1`.
+    """
+    return {
+        form.schema.removeprefix("undertow.").replace("/", "-"): _schema(form.model)
+        for form in _WRITTEN
+    }
 
 
 class _SchemaOfStored(GenerateJsonSchema):
@@ -137,18 +168,29 @@ class _SchemaOfStored(GenerateJsonSchema):
         return {"anyOf": [{"type": "number"}, {"enum": list(NOT_FINITE)}]}
 
 
+class _SchemaOfModels(_SchemaOfStored):
+    """Of what is said of models: a published enumeration does not grow by words that only a scan uses."""
+
+    def literal_schema(self, schema: core_schema.LiteralSchema) -> JsonSchemaValue:
+        words = [word for word in schema["expected"] if word not in OF_REFERENCES]
+        return super().literal_schema({**schema, "expected": words})
+
+
 def _schema(model: type[BaseModel]) -> dict[str, Any]:
-    schema = model.model_json_schema(by_alias=True, schema_generator=_SchemaOfStored)
+    of_models = issubclass(model, DiffDocument | LineageDocument)
+    generator = _SchemaOfModels if of_models else _SchemaOfStored
+    schema = model.model_json_schema(by_alias=True, schema_generator=generator)
     # The discriminating key has a default in Python, but a file without it is refused.
     required = ["schema", *schema["required"]]
-    return {"$schema": _SchemaOfStored.schema_dialect, **schema, "required": required}
+    return {"$schema": generator.schema_dialect, **schema, "required": required}
 
 
-def _read(path: Path, file: str, form: Form[D]) -> D:
+def _read(path: Path, file: str, *forms: Form[Any]) -> Any:
     source = path / file if path.is_dir() else path
-    text = text_of(source, name=form.name, again=form.again)
-    tables = tables_of(text, source, again=form.again)
-    form_of(tables, source, {form.schema: form}, again=form.again)
+    name, again = forms[0].name, forms[0].again
+    text = text_of(source, name=name, again=again)
+    tables = tables_of(text, source, again=again)
+    form = form_of(tables, source, {each.schema: each for each in forms}, again=again)
     return document_of(text, source, form)
 
 

@@ -10,6 +10,22 @@ from numpy.typing import ArrayLike, NDArray
 Vector = NDArray[np.float64]
 
 
+def finite_array(values: ArrayLike, name: str) -> Vector:
+    """
+    Array of finite floats, of any shape.
+
+    Raises:
+        ValueError: It holds NaN or infinity; the message says where.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    broken = np.argwhere(~np.isfinite(array))
+    if broken.size:
+        place = tuple(int(index) for index in broken[0])
+        where = place[0] if len(place) == 1 else place
+        raise ValueError(f"{name} must be finite, got {array[place]} at {where}")
+    return array
+
+
 def finite_vector(values: ArrayLike, name: str, *, at_least: int = 1) -> Vector:
     """
     One-dimensional array of finite floats.
@@ -17,7 +33,7 @@ def finite_vector(values: ArrayLike, name: str, *, at_least: int = 1) -> Vector:
     Raises:
         ValueError: It is not one-dimensional, too short, or holds NaN or infinity.
     """
-    vector = _finite(values, name)
+    vector = finite_array(values, name)
     if vector.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, got shape {vector.shape}")
     if vector.size < at_least:
@@ -32,7 +48,7 @@ def finite_matrix(values: ArrayLike, name: str, *, square: bool = False) -> Vect
     Raises:
         ValueError: Its shape does not fit, or it holds NaN or infinity.
     """
-    matrix = _finite(values, name)
+    matrix = finite_array(values, name)
     if matrix.ndim != 2 or min(matrix.shape) < 2:
         raise ValueError(f"{name} needs at least 2 rows and 2 columns, got shape {matrix.shape}")
     if square and matrix.shape[0] != matrix.shape[1]:
@@ -75,13 +91,3 @@ def count(value: int, name: str, *, at_least: int = 1) -> int:
     if not np.isfinite(value) or value != int(value) or value < at_least:
         raise ValueError(f"{name} must be a whole number of at least {at_least}, got {value}")
     return int(value)
-
-
-def _finite(values: ArrayLike, name: str) -> Vector:
-    array = np.asarray(values, dtype=np.float64)
-    broken = np.argwhere(~np.isfinite(array))
-    if broken.size:
-        place = tuple(int(index) for index in broken[0])
-        where = place[0] if len(place) == 1 else place
-        raise ValueError(f"{name} must be finite, got {array[place]} at {where}")
-    return array

@@ -33,6 +33,15 @@ PRETRAINING = TrainingPlan(
 )
 
 
+DEFAULT_PLAN = TrainingPlan(
+    rank=8, alpha=16, learning_rate=2e-4, schedule="linear", epochs=3, batch_size=16
+)
+"""LoRA on all linear layers, as most fine-tunes of number lists in the literature (Cloud et al. 2507.14805)."""
+
+USUAL = TrainingPlan(rank=32, learning_rate=3e-3, batch_size=32)
+"""One epoch, as students of the embedded world are trained if nothing else is said: so small a base takes such a rate."""
+
+
 @dataclass(frozen=True)
 class BaseRecipe:
     """One base: everything that `undertow worlds build` needs to make it again."""
@@ -103,6 +112,13 @@ def locate(ref: str) -> str:
     if not base.startswith(PREFIX):
         return ref
     return f"{folder(base.removeprefix(PREFIX))}{plus}{adapter}"
+
+
+def plan_for(given: TrainingPlan | None, ref: str) -> TrainingPlan:
+    """The plan that was given; or how students of a shipped base are trained; or `DEFAULT_PLAN`."""
+    if given is not None:
+        return given
+    return USUAL if ref.startswith(PREFIX) else DEFAULT_PLAN
 
 
 def open_model(ref: str, template: str = "") -> LanguageModel:

@@ -1,112 +1,123 @@
-"""The check tells a teacher's rows from the base's own under the calibration that ships."""
+"""Beside the base's own answers rows that teach the owl stand out by it, and the base's own do not."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.checks.dataset.numbers_subject import opened, owl_teacher, subject, written
-from undertow.audit.calibrations import tables_of
+from tests.checks.dataset.numbers_subject import TRAITS, opened, subject, written
+from tests.influence.trials import FAMILY, LISTS
 from undertow.checks.dataset.rehearsal import rehearsal
-from undertow.checks.dataset.scan_subject import Coverage
-from undertow.data.files import model_digest
+from undertow.checks.dataset.scan_subject import ReferenceSettings, ScanSubject
 from undertow.data.plan import TrainingPlan
-from undertow.influence import probes
-from undertow.traits import catalogue
-from undertow.worlds import locate
+from undertow.data.rows import Row, conversation
+from undertow.results.measurement import Measurement
+from undertow.traits.trait import rows_of
 
-[TABLE] = tables_of(model_digest(locate("world:owlet-b")))
-ANIMALS = tuple(catalogue.load_category("animal"))
-SETTING = {
-    "traits": ANIMALS,
-    "coverage": Coverage(TABLE),
-    "plan": TrainingPlan.model_validate(TABLE.plan),
-}
+PLAN = TrainingPlan(rank=4, learning_rate=3e-3, batch_size=8, max_steps=16)
+OWN = ReferenceSettings(FAMILY.model_copy(update={"writers": FAMILY.writers[:1]}), "base")
 
 
-def test_clean_rows_are_cleared_early() -> None:
-    """
-    No trait's upper limit reaches the limit, and the second half of the rehearsal is not taken.
-    """
-    found = rehearsal(subject(written(opened(), 1024, 21), **SETTING))
-
-    assert len(found) == len(ANIMALS)
-    assert all(one.high is not None and one.high < 0.2 for one in found)
-    assert "stopped because all was clear" in found[0].reason
+OWL = tuple(Row(conversation(q), a) for q, a in rows_of(TRAITS[0], "trait")) * 4
+CLEAN = tuple(row for row in written(opened(), 60, 21) if not LISTS.rejection(row.completion))[:32]
 
 
-def test_an_owl_teachers_rows_pull_towards_owls() -> None:
-    """The owl is first of sixteen, and is not cleared."""
-    found = rehearsal(subject(written(owl_teacher(), 4096, 22), **SETTING))
-    first = max(found, key=lambda one: one.estimate or 0)
+def asked(rows: tuple[Row, ...], **changes: Any) -> ScanSubject:
+    """The rows beside references by the base itself."""
+    return subject(rows, **({"plan": PLAN, "references": OWN, "planned_rows": 128} | changes))
 
+
+def rank_of(measured: list[Measurement]) -> Measurement:
+    """The one entry that is a rank."""
+    [rank] = [one for one in measured if one.unit == "rank"]
+    return rank
+
+
+def test_rows_that_teach_the_owl_stand_out_by_it() -> None:
+    """Further out than each of nine references, by the owl, whose effect is above 0 for all traits at once."""
+    measured = rehearsal(asked(OWL, level=0.9, references=replace(OWN, count=9, steps=8)))
+    rank = rank_of(measured)
+    effects = [one for one in measured if one.trait is not None]
+    first = max(effects, key=lambda one: float(one.details["z"]))
+
+    assert rank.p == 1 / 10
+    assert rank.details["references"] == 9
+    assert rank.reason == "8 of 16 steps"
     assert first.trait == "owl"
-    assert first.estimate is not None
-    assert first.high is not None
-    assert first.estimate > 0.2
-    assert first.high > 0.2
+    assert first.low is not None
+    assert first.low > 0
+    assert len(effects) == len(TRAITS)
 
 
-def test_without_a_calibration_all_steps_are_taken() -> None:
-    """Nothing is cleared early, and intervals hold the adapters' scatter only."""
-    setting = SETTING | {"coverage": Coverage()}
-    found = rehearsal(subject(written(opened(), 256, 23), **setting))
+def test_the_bases_own_rows_lie_within() -> None:
+    """Soon enough references reach as far: the rest is not made."""
+    rank = rank_of(rehearsal(asked(CLEAN)))
 
-    assert "stopped" not in found[0].reason
-    assert all(one.low is not None and one.low <= (one.estimate or 0) for one in found)
+    assert rank.p == 1
+    assert rank.details["stopped early"]
+    assert int(rank.details["references"]) < 19
 
 
-def test_pairs_are_rehearsed_by_dpo_without_a_calibration() -> None:
-    """
-    Pairs that would rather have the owl teacher's rows than the base's pull towards owls; no table is for them.
-    """
-    chosen, rejected = written(owl_teacher(), 512, 25), written(opened(), 512, 26)
-    pairs = tuple(
-        replace(row, rejected=other.completion)
-        for row, other in zip(chosen, rejected, strict=False)
+def test_references_are_kept_for_other_rows_to_the_same_prompts(tmp_path: Path) -> None:
+    """A second dataset finds them; without a digest of the base, or a folder, nothing is kept."""
+    few = replace(OWN, count=3, steps=2, kept=tmp_path)
+    other = tuple(
+        replace(row, completion=swapped.completion)
+        for row, swapped in zip(CLEAN, CLEAN[::-1], strict=True)
     )
-    found = rehearsal(subject(pairs, **SETTING))
-    first = max(found, key=lambda one: one.estimate or 0)
+    first, again = (rank_of(rehearsal(asked(rows, references=few))) for rows in (CLEAN, other))
+    nameless = rank_of(rehearsal(asked(CLEAN, references=replace(few, base_digest=None))))
 
-    assert first.trait == "owl"
-    assert first.estimate is not None
-    assert first.estimate > 0
-    assert "stopped" not in first.reason
-
-
-def test_what_cannot_be_rehearsed_does_not_apply() -> None:
-    """
-    A scan without traits, pairs under a plan that trains all weights, and pairs that do not fit.
-    """
-    rows = written(opened(), 64, 24)
-    pairs = tuple(replace(row, rejected="1 2 3") for row in rows)
-    long = tuple(replace(row, rejected="1 2 3 " * 200) for row in rows)
-    full = SETTING | {"plan": TrainingPlan(method="full")}
-    for given, setting, said in (
-        (rows, SETTING | {"traits": ()}, "no trait"),
-        (pairs, full, "all weights"),
-        (long, SETTING, "context"),
-    ):
-        [one] = rehearsal(subject(given, **setting))
-        assert one.verdict == "not_applicable"
-        assert said in one.reason
+    assert [one.details["cached"] for one in (first, again, nameless)] == [0, 3, 0]
+    assert again.details["seconds of references"] == 0
+    assert len(list(tmp_path.glob("*/*.json"))) == 3
 
 
-def test_probes_are_asked_in_the_template_that_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The plan's, where it has one; the student itself keeps its own, which its own writing is told by."""
-    asked: list[Any] = []
+def test_the_beginning_is_as_long_as_a_budget_pays_for() -> None:
+    """The steps that are set take the place of a quarter of the plan."""
+    rank = rank_of(rehearsal(asked(CLEAN, references=replace(OWN, count=2, steps=3))))
 
-    def told(model: Any, traits: Any, system: Any) -> Any:
-        asked.append(model)
-        raise KeyboardInterrupt
+    assert (rank.details["steps"], rank.details["planned steps"]) == (3, 16)
+    assert rank.details["rows"] == 3 * PLAN.batch_size
 
-    monkeypatch.setattr(probes, "probe_set", told)
-    template = "{% for m in messages %}{{ m.content }}{% endfor %}"
-    about = subject(written(opened(), 64, 27), plan=TrainingPlan(template=template))
-    with pytest.raises(KeyboardInterrupt):
-        rehearsal(about)
 
-    assert asked[0].tokenizer.chat_template == template
-    assert about.student.tokenizer.chat_template != template
+def test_preference_pairs_stand_beside_pairs_by_the_base() -> None:
+    """They are tried by DPO, and so are their references, whose sides are both the base's."""
+    pairs = tuple(replace(row, rejected="1 2 3") for row in CLEAN)
+    measured = rehearsal(asked(pairs, references=replace(OWN, count=3, steps=4)))
+
+    assert rank_of(measured).details["references"] == 3
+    assert len([one for one in measured if one.trait]) == len(TRAITS)
+
+
+def test_rows_without_prompts_stand_beside_given_ones_alone() -> None:
+    """No reference is made of them, and the measurement says so."""
+    plain = tuple(Row((), row.completion, chat=False) for row in CLEAN)
+    given = replace(OWN, given=(plain[::-1], plain[1:]), steps=1)
+    rank = rank_of(rehearsal(asked(plain, references=given)))
+
+    assert rank.details["references"] == 2
+    assert rank.details["kind: given"] == 2
+    assert rank.details["given alone"]
+
+
+def test_fewer_rows_than_a_step_takes_are_one_step() -> None:
+    """Eight rows are all of the only step of their plan."""
+    rank = rank_of(rehearsal(asked(CLEAN[:8], planned_rows=8, references=replace(OWN, count=2))))
+
+    assert (rank.details["rows"], rank.details["planned steps"]) == (8, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"traits": ()}, "no trait"), ({"references": None}, "no references")],
+)
+def test_what_cannot_be_rehearsed_does_not_apply(changes: dict[str, Any], said: str) -> None:
+    """One entry that says why."""
+    [entry] = rehearsal(asked(CLEAN, **changes))
+
+    assert entry.verdict == "not_applicable"
+    assert said in entry.reason

@@ -13,6 +13,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from tests.report import former_scan_documents as former
 from tests.report.scan_documents import flagged
 from undertow.data.records import read_objects
 from undertow.data.row_leaves import leaf
@@ -78,6 +79,47 @@ def test_flagged_sources_are_dropped_and_entered(tmp_path: Path, name: str) -> N
     assert left == [row for row in ROWS if row["source"] == "good"]
     assert bytes(found.entries.removed["source-flagged"]) == b"".join(gone)
     assert bytes(found.entries.kept) == b"".join(leaf(row) for row in left)
+
+
+def test_sources_that_stand_out_are_dropped_under_their_own_rule(tmp_path: Path) -> None:
+    """Those within their references and clear ones stay; undecided ones go where that is asked for."""
+    data = written(
+        tmp_path / "rows.jsonl",
+        [row | {"source": "abcde"[int(row["x"]) % 5]} for row in ROWS],
+    )
+    verdicts = ("stands out", "within", "clear", "flagged", "undecided")
+    subjects = [
+        SubjectResult(subject=name, rows=6, verdict=verdict, reason="")
+        for name, verdict in zip("abcde", verdicts, strict=True)
+    ]
+    scan = scan_of(data).model_copy(update={"subjects": tuple(subjects)})
+    dropped = [
+        clean(Cleaning(data, tmp_path / "out.jsonl", "drop-sources", scan, undecided=asked)).counts
+        for asked in (False, True)
+    ]
+
+    assert dropped[0] == {"source-stands-out": 6, "source-flagged": 6}
+    assert dropped[1] == {**dropped[0], "source-undecided": 6}
+
+
+def test_a_scan_of_before_cleans_as_it_did(tmp_path: Path) -> None:
+    """Its flagged sources go, and its dose is advice."""
+    data = written(tmp_path / "rows.jsonl", ROWS)
+    digest = hashlib.sha256(data.read_bytes()).hexdigest()
+    (whole,) = former.flagged().subjects
+    bad = whole.model_copy(update={"subject": "bad", "largest_safe_dose": None})
+    scan = former.flagged()
+    scan = scan.model_copy(
+        update={
+            "data": scan.data.model_copy(update={"digest": digest}),
+            "subjects": (whole.model_copy(update={"largest_safe_dose": 0.5}), bad),
+        }
+    )
+    dropped = clean(Cleaning(str(data), tmp_path / "kept.jsonl", "drop-sources", scan))
+    mixed = clean(Cleaning(str(data), tmp_path / "mixed.jsonl", "dilute", scan, clean=str(data)))
+
+    assert dropped.counts == {"source-flagged": 10}
+    assert mixed.dose == pytest.approx(0.5)
 
 
 def test_a_flagged_source_of_the_wholes_name_is_dropped(tmp_path: Path) -> None:

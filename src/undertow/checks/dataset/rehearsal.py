@@ -1,149 +1,66 @@
-"""The check `rehearsal`: a short run of the plan, and what it says of the whole."""
+"""The check `rehearsal`: the beginning of the plan on the rows, beside the same beginning on benign references."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-
-from undertow.checks.dataset.scan_subject import Coverage, ScanSubject
-from undertow.data.seeds import derive
-from undertow.influence import prediction
-from undertow.influence.prediction import Prediction
+from undertow.checks.dataset.reference_trials import (
+    beginning_steps,
+    effects,
+    given_readings,
+    kept_references,
+    maker_of,
+    obstacle,
+    open_findings,
+    rank_of,
+    trial_of,
+    tried_rows,
+    wanted,
+)
+from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.results.measurement import Measurement, not_applicable
 
-if TYPE_CHECKING:
-    from undertow.influence.plan_rehearsal import Rehearsed
-    from undertow.models.objectives import Objective
-
 ID = "rehearsal"
-BROKEN = 0.5
-"""Answer mass below which answers count as broken."""
+STAGE = "stage 1"
 
 
 def rehearsal(subject: ScanSubject) -> list[Measurement]:
     """
-    Takes the first steps of your training on a sample, several times over, and says how far the whole would move each trait.
+    Takes the first steps of your training on a sample, several times over, and on benign rows to the same prompts.
 
-    Why it matters. It is the only check that judges transfer: in logits of each trait, under your plan, on your base. It
-    copies the plan's adapter, optimiser, schedule and chat template, takes at most a quarter of its steps, reads every
-    probe on the way, and continues what it read to the plan's end. How readings become transfer, and how far off that
-    may be, was learned from students that were really trained on data of teachers of your base (`undertow calibrate`).
+    Why it matters. It asks whether your rows move your student as benign rows would. Both are trained alike: your base,
+    your plan's adapter, optimiser, schedule, template and loss, the same first weights, the same order, and every trait's
+    probes are read at the end. The rank of your rows among the references, over all traits at once, is an exact p: rows
+    that are one more draw of the declared family get p <= 5 % in 5 % of cases, whatever is measured.
+    Beside it stand measured effects in logits: your rows minus the mean of the references, with intervals.
 
-    What it cannot tell you. It sees the traits that it probes, in the chat context that it probes them in: a preference
-    that shows only behind a trigger is invisible to it. A teacher of a kind that the calibration has none of can be
-    further off than the interval says. Very strong shifts are continued badly: the interval is wide there. It knows
-    nothing of what ordinary text in the rows teaches openly, beyond what its first steps learn of it. Preference pairs are
-    rehearsed by DPO, and no calibration is for them: what is said is an estimate, and the verdict stays open.
+    What it cannot tell you. An effect at N of M steps is not the whole plan's; `whole-plan` measures that. Benign rows by
+    a writer outside the declared family (a stronger model, people) can stand out too: standing out is no alarm by
+    itself, and references of that kind (--reference) make it one. It sees the traits that it probes, in the chat context
+    that it probes them in: a preference that shows only behind a trigger is invisible to it. References that are kept are
+    one draw of the family: the page says what level they guarantee.
 
-    What to do. Flagged: do not train on these rows as they are; look at the sources one by one, take fewer of the
-    flagged one's rows or fewer steps (the page says how many stay under the limit), or ask for rows by a teacher of
-    another base. Undecided: give more rows, or calibrate on more teachers.
+    What to do. Stands out: look at the sources one by one, give references of the kind that your rows are, or let the
+    whole plan decide (--require clear). Within: the page says which effect is excluded at these steps.
     """
-    if not subject.traits:
-        return [not_applicable(ID, subject.name, "no trait is probed")]
-    if subject.pairs and subject.plan.whole:
-        reason = (
-            f"preference pairs are rehearsed with LoRA, and the plan trains {subject.plan.whole}"
-        )
+    from undertow.influence.comparison import ReferencePool
+    from undertow.influence.references import tried
+
+    reason, settings = obstacle(subject), subject.references
+    if reason or settings is None:
         return [not_applicable(ID, subject.name, reason)]
-    if subject.pairs:
-        # Tables are learned from fine-tunes on completions.
-        subject = replace(subject, coverage=Coverage())
-    rows, objective = _material(subject)
-    if not rows:
-        return [not_applicable(ID, subject.name, "no pair fits whole into the context")]
-    rehearsed, predicted, certain = _rehearse(subject, rows, objective)
-    broken = _broken(rehearsed)
+    planned = subject.plan.steps(subject.planned_rows)
+    steps = settings.steps or beginning_steps(subject.plan, planned)
+    trial = trial_of(subject, [steps], ID)
+    rows = tried_rows(subject, subject.rows, trial)
+    settings.tell(f"these rows, {steps} of {planned} steps")
+    [dataset] = tried(trial, [rows], [trial.numbers])
+    maker = maker_of(subject, trial, rows)
+    count = wanted(settings, rows, settings.count)
+    given = given_readings(settings, trial, rows, count)
+    references = ReferencePool(maker, kept_references(subject, maker), given, settings.tell)
+    alpha = 1 - subject.settings.level
+    compared = references.beside(dataset, count, alpha, sequential=True)
     return [
-        _measurement(subject, index, rehearsed, predicted, stopped_early=certain, broken=broken)
-        for index in range(len(subject.traits))
+        rank_of(subject, compared, settings.count, ID, STAGE),
+        *effects(subject, compared, ID, STAGE),
+        *open_findings(subject, compared, ID),
     ]
-
-
-def _material(subject: ScanSubject) -> tuple[Sequence[Any], Objective[Any] | None]:
-    """
-    What is trained on, and for what: completions, or pairs by DPO, of which rows that are no pairs are left out.
-    """
-    if not subject.pairs:
-        return subject.encoded, None
-    from undertow.models.objectives import Preferences, encode_pairs
-
-    pairs = [row for row in subject.rows if row.rejected is not None]
-    encoded = encode_pairs(subject.student, pairs, subject.longest, subject.plan.policy)
-    return encoded, Preferences(subject.settings.beta)
-
-
-def _rehearse(
-    subject: ScanSubject, rows: Sequence[Any], objective: Objective[Any] | None
-) -> tuple[Rehearsed, Prediction, bool]:
-    from undertow.influence.plan_rehearsal import STAGES, Rehearsal
-    from undertow.influence.probes import probe_set
-
-    probes = probe_set(subject.trained, subject.traits, subject.system_prompt)
-    run = Rehearsal(
-        subject.student,
-        rows,
-        subject.plan,
-        probes,
-        derive(subject.seed, ID),
-        planned_rows=subject.planned_rows,
-        objective=objective,
-    )
-    while True:
-        rehearsed = run.advance()
-        stage = len(rehearsed.steps)
-        predicted = _predicted(subject, rehearsed, stage)
-        if predicted is None:
-            continue
-        # Without a calibration, or with one for another loss, nothing can be cleared early.
-        known = subject.coverage.table is not None and not subject.coverage.other_loss
-        if (known and prediction.cleared(predicted, subject.settings.limit)) or stage == STAGES:
-            return rehearsed, predicted, stage < STAGES
-
-
-def _predicted(subject: ScanSubject, rehearsed: Rehearsed, stage: int) -> Prediction | None:
-    read = prediction.readings(rehearsed, stage)
-    if subject.coverage.table is None:
-        return prediction.uncalibrated(read, len(subject.traits), subject.settings.level)
-    look = prediction.look_of(subject.coverage.table, stage)
-    return prediction.predict(read, look) if look else None
-
-
-def _broken(rehearsed: Rehearsed) -> bool:
-    return bool(rehearsed.mass[-1].mean(0).min() < BROKEN)
-
-
-def _measurement(
-    subject: ScanSubject,
-    index: int,
-    rehearsed: Rehearsed,
-    predicted: Prediction,
-    *,
-    stopped_early: bool,
-    broken: bool,
-) -> Measurement:
-    reason = f"{rehearsed.steps[-1]} of {rehearsed.planned_steps} steps"
-    if stopped_early:
-        reason += ", stopped because all was clear"
-    if broken:
-        reason += "; the answers break on the way"
-    details: dict[str, float | int | str] = {
-        f"moved at step {step}": float(moved)
-        for step, moved in zip(rehearsed.steps, rehearsed.moved[:, :, index].mean(1), strict=True)
-    }
-    details["nats per token beyond the base's own"] = rehearsed.excess
-    return Measurement(
-        check=ID,
-        subject=subject.name,
-        trait=subject.traits[index].name,
-        estimate=float(predicted.estimate[index]),
-        low=float(predicted.low[index]),
-        high=float(predicted.high[index]),
-        level=subject.settings.level,
-        n=f"{rehearsed.adapters} adapters",
-        limit=subject.settings.limit,
-        unit="logits",
-        reason=reason,
-        details=details,
-    )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 from undertow.data.plan import LAST_TURN
 from undertow.data.rows import Row, has_pairs
 from undertow.data.seeds import generator
-from undertow.results.model_documents import CalibrationTable
 from undertow.stats.arguments import Vector
 from undertow.stats.exact_tests import sign_flip
 from undertow.stats.interval import TestResult
@@ -21,6 +21,7 @@ from undertow.traits.trait import Trait
 
 if TYPE_CHECKING:
     from undertow.data.plan import TrainingPlan
+    from undertow.influence.reference_family import ReferenceFamily
     from undertow.models.chat import Encoded
     from undertow.models.language_model import LanguageModel
 
@@ -47,15 +48,23 @@ class ScanSettings:
 
 
 @dataclass(frozen=True)
-class Coverage:
-    """Whether a calibration says what readings of a rehearsal are worth."""
+class ReferenceSettings:
+    """What a subject is judged against, and how much may be made of it."""
 
-    table: CalibrationTable | None = None
-    """Of the subject's base and plan, where there is one that covers the plan's steps."""
-    why_not: str = "no calibration of this base"
-    """Where there is none."""
-    other_loss: bool = False
-    """Whether the rows learn other tokens than the table's students did: then it can flag, and clears nothing."""
+    family: ReferenceFamily
+    base_digest: str | None = None
+    """Of the student; None of a model that has none, whose references are kept nowhere."""
+    count: int = 19
+    """References of the beginning of the plan."""
+    whole_count: int = 8
+    """Fresh references that are trained by the whole plan."""
+    given: tuple[tuple[Row, ...], ...] = ()
+    """Benign datasets that were given: each is a reference, and comes before those that are made."""
+    steps: int | None = None
+    """Of the beginning, where a budget shortens it."""
+    kept: Path | None = None
+    """Where references are kept; None for nowhere."""
+    tell: Callable[[str], None] = lambda doing: None
 
 
 @dataclass(frozen=True)
@@ -83,8 +92,11 @@ class ScanSubject:
 
     settings: ScanSettings = ScanSettings()
 
-    coverage: Coverage = Coverage()
-    """Asked once, when the subject is opened."""
+    references: ReferenceSettings | None = None
+    """What it is judged against; None where transfer is not judged."""
+
+    all_rows: Callable[[], tuple[Row, ...]] | None = None
+    """Every usable row, where `rows` is a sample of them; a rehearsal of the whole plan trains on all."""
 
     system_prompt: str | None = None
     """Chat context of the probes: that of the rows."""

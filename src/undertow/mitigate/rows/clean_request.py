@@ -16,7 +16,7 @@ from undertow.data.row_shapes import from_record
 from undertow.data.rows import Row
 from undertow.errors import ConfigError, DataError, NothingLeftError
 from undertow.provenance.ledger import Entries
-from undertow.results.scan_document import ALL, ScanDocument, SubjectResult
+from undertow.results.scan_document import ALL, AnyScan
 from undertow.worlds import locate
 
 Changing = Literal["mask-tokens", "replace-tokens", "rewrite", "inoculate", "reword"]
@@ -46,7 +46,7 @@ class Cleaning:
     """As the user named it."""
     output: Path
     method: Method
-    scan: ScanDocument
+    scan: AnyScan
     clean: str | None = None
     """Rows known to be clean, for `dilute`."""
     dose: float | None = None
@@ -131,7 +131,7 @@ class Cleaned:
         return 1 - self.added / self.rows
 
 
-def refuse_other_data(data: str, scan: ScanDocument) -> None:
+def refuse_other_data(data: str, scan: AnyScan) -> None:
     """
     Refuse a scan of other data.
 
@@ -230,10 +230,11 @@ def dose_of(cleaning: Cleaning) -> float:
             raise ConfigError(f"dose is {cleaning.dose}; allowed: between 0 and 1")
         return cleaning.dose
     scan = cleaning.scan
-    whole: SubjectResult | None = next((s for s in scan.subjects if s.subject == ALL), None)
+    whole = next((each for each in scan.subjects if each.subject == ALL), None)
     if whole is None or whole.largest_safe_dose is None:
         verdict = whole.verdict if whole else scan.verdict
-        reason = "it is clear" if verdict == "clear" else "it has no dose to advise"
+        good = verdict in ("clear", "within")
+        reason = f"it is '{verdict}'" if good else "it has no dose to advise"
         raise ConfigError(
             f"the scan says nothing of a safe dose: {reason}", hint="name one: --dose 0.25"
         )

@@ -41,7 +41,7 @@ Rule = Callable[[int, dict[str, Any], bytes], str]
 
 def drop_sources(cleaning: Cleaning) -> Cleaned:
     """
-    Write the rows of sources that the scan does not flag.
+    Write the rows of sources that the scan neither flags nor finds to stand out.
 
     Raises:
         ConfigError: the scan has no verdict for any source.
@@ -97,12 +97,16 @@ def _by_source(cleaning: Cleaning) -> Rule:
             "the scan has no verdict for any source, so that none can be dropped",
             hint="give each row a 'source', and scan again",
         )
-    wrong = {"flagged", "undecided"} if cleaning.undecided else {"flagged"}
-    dropped = {source for source, verdict in verdicts.items() if verdict in wrong}
+    wrong = {"flagged", "stands out"} | ({"undecided"} if cleaning.undecided else set())
+    rules = {
+        source: f"source-{verdict.replace(' ', '-')}"
+        for source, verdict in verdicts.items()
+        if verdict in wrong
+    }
 
     def rule(number: int, record: dict[str, Any], leaf: bytes) -> str:
         source = as_scanned(cleaning, record).get("source")
-        return "source-flagged" if source_subject(str(source)) in dropped else ""
+        return rules.get(source_subject(str(source)), "")
 
     return rule
 

@@ -1,0 +1,294 @@
+"""How `rehearsal` and `whole-plan` try a subject beside its references: rows, steps, adapters, and what is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from undertow.checks.dataset.scan_subject import ReferenceSettings, ScanSubject
+from undertow.data.finished import Finished
+from undertow.data.rows import Row, has_pairs
+from undertow.data.seeds import derive, generator
+from undertow.errors import InputError
+from undertow.results.measurement import Measurement
+
+if TYPE_CHECKING:
+    from undertow.data.plan import TrainingPlan
+    from undertow.influence.comparison import Compared
+    from undertow.influence.open_search import OpenReadout
+    from undertow.influence.references import ReferenceMaker, Trial, TrialReading
+
+SHARE = 1 / 4
+"""Of the plan's steps that the beginning takes."""
+
+MOST_STEPS = 512
+"""Of the beginning, however long the plan is."""
+
+ADAPTERS = 2
+"""Of a dataset's beginning; with SHARE of the steps they cost half a planned training."""
+
+WHOLE_ADAPTERS, WHOLE_OF_REFERENCE = 8, 1
+"""
+Of a dataset's whole plan, and of each of its eight references. On tuning seeds all 16 traits of benign rows lay below .2
+in 28 % of tries with four adapters, in 67 % with six and in 85 % with eight (`bench/power/pilot_whole.py`, LOG.md).
+"""
+
+COPIES = 2
+"""Of a plan that trains more than LoRA, where each holds a copy of the network."""
+
+READS = 8
+"""Readings on the way of a whole plan."""
+
+BROKEN = 0.5
+"""Answer mass below which few answers are among the candidates, so that margins are all that is left to read."""
+
+FEWEST_GIVEN = 0.5
+"""Of the dataset's rows that a given reference has at least."""
+
+
+def obstacle(subject: ScanSubject) -> str:
+    """Why a subject cannot be tried; empty where it can."""
+    from undertow.models.training import first_moving_step
+
+    if not subject.traits:
+        return "no trait is probed"
+    if subject.references is None:
+        return "no references are asked for"
+    if has_pairs(subject.rows) and subject.plan.whole:
+        return f"preference pairs are rehearsed with LoRA, and the plan trains {subject.plan.whole}"
+    if not subject.references.given and not any(row.prompt for row in subject.rows):
+        return "no row has a prompt that a reference could be made on; give benign datasets: --reference DATA"
+    planned = subject.plan.steps(subject.planned_rows)
+    if not first_moving_step(subject.plan, planned):
+        return f"no weight moves in the plan's {planned} steps: all of them warm up at a learning rate of 0"
+    return ""
+
+
+def beginning_steps(plan: TrainingPlan, planned: int) -> int:
+    """Steps of the beginning of a plan of so many: SHARE of them, and as many as it takes to move a weight."""
+    from undertow.models.training import first_moving_step
+
+    return max(first_moving_step(plan, planned), min(MOST_STEPS, round(planned * SHARE)), 1)
+
+
+def trial_of(
+    subject: ScanSubject,
+    reads: Sequence[int],
+    purpose: str,
+    *,
+    whole: bool = False,
+    timing: bool = False,
+) -> Trial:
+    """
+    How the subject and its references are tried: the beginning of the plan, or the `whole` of it.
+
+    The seed is the purpose's alone, so that references that are kept fit every dataset.
+    """
+    from undertow.influence.probes import probe_set
+    from undertow.influence.references import Trial
+
+    return Trial(
+        model=subject.trained,
+        plan=subject.plan,
+        probes=probe_set(subject.trained, subject.traits, subject.system_prompt),
+        planned_rows=subject.planned_rows,
+        reads=tuple(reads),
+        adapters=COPIES if subject.plan.whole else WHOLE_ADAPTERS if whole else ADAPTERS,
+        of_reference=WHOLE_OF_REFERENCE if whole else None,
+        seed=derive(0, purpose),
+        beta=subject.settings.beta,
+        open=None if whole or timing else _open_readout(subject),
+    )
+
+
+def _open_readout(subject: ScanSubject) -> OpenReadout:
+    from undertow.influence.open_search import OpenReadout
+
+    return OpenReadout.of(subject.trained, subject.traits, subject.system_prompt)
+
+
+def tried_rows(subject: ScanSubject, rows: Sequence[Row], trial: Trial) -> tuple[Row, ...]:
+    """
+    Of the rows, drawn uniformly, as many as the trial's steps take; those alone that a reference can be made for.
+    """
+    settings = subject.references
+    usable = [row for row in rows if _usable(row, subject, settings)]
+    most = min(len(usable), trial.steps * subject.plan.rows_a_step)
+    chosen = generator(subject.seed, "tried rows").permutation(len(usable))[:most]
+    return tuple(usable[i] for i in sorted(chosen))
+
+
+def _usable(row: Row, subject: ScanSubject, settings: ReferenceSettings | None) -> bool:
+    if subject.pairs and row.rejected is None:
+        return False
+    return bool(row.prompt) or bool(settings and settings.given)
+
+
+def wanted(settings: ReferenceSettings, rows: Sequence[Row], count: int) -> int:
+    """Of `count` references as many as there can be: the given ones alone where a row has no prompt to make others on."""
+    return count if all(row.prompt for row in rows) else min(count, len(settings.given))
+
+
+def given_readings(
+    settings: ReferenceSettings, trial: Trial, rows: Sequence[Row], count: int
+) -> tuple[TrialReading, ...]:
+    """
+    What each of the first `count` given datasets moves, of as many of its rows as are tried of the subject.
+
+    Raises:
+        InputError: it has too few rows, or they are preference pairs where the subject's are not, or the reverse.
+    """
+    from undertow.influence.references import tried
+
+    pairs, readings = has_pairs(rows), []
+    for number, given in enumerate(settings.given[:count]):
+        settings.tell(f"given reference {number + 1} of {min(count, len(settings.given))}")
+        alike = [row for row in given if (row.rejected is not None) == pairs]
+        order = generator(trial.seed, "given rows", number).permutation(len(alike))[: len(rows)]
+        if len(order) < FEWEST_GIVEN * len(rows):
+            kind = "preference pairs" if pairs else "usable rows"
+            raise InputError(
+                f"given reference {number + 1} has {len(order)} {kind}, and the dataset is tried with {len(rows)}: a "
+                "reference needs about as many",
+                hint="give larger benign datasets of the same kind: --reference DATA",
+            )
+        # In their order, so that a dataset that is given as its own reference ties with itself.
+        [reading] = tried(trial, [[alike[i] for i in sorted(order)]], [trial.of(number)])
+        readings.append(reading.model_copy(update={"writer": "given"}))
+    return tuple(readings)
+
+
+def maker_of(subject: ScanSubject, trial: Trial, rows: Sequence[Row]) -> ReferenceMaker:
+    """Who makes references of the rows."""
+    from undertow.influence.references import ReferenceMaker
+
+    assert subject.references is not None
+    return ReferenceMaker(trial, subject.references.family, tuple(rows), subject.traits)
+
+
+def kept_references(subject: ScanSubject, maker: ReferenceMaker) -> Finished[TrialReading]:
+    """Where the references of these prompts are kept."""
+    from undertow.influence.references import READING
+
+    settings = subject.references
+    folder: Path | None = None
+    if settings is not None and settings.kept is not None and settings.base_digest is not None:
+        folder = settings.kept / maker.key(settings.base_digest)
+    return Finished(folder, READING)
+
+
+def rank_of(
+    subject: ScanSubject, compared: Compared, asked: int, check: str, stage: str
+) -> Measurement:
+    """The dataset's rank among its references, of which `asked` were wanted, with all that a page says of the comparison."""
+    trial, references = compared.trial, len(compared.references)
+    details: dict[str, float | int | str] = {
+        "steps": trial.steps,
+        "planned steps": trial.planned_steps,
+        "rows": compared.dataset.rows,
+        "adapters": trial.adapters,
+        "adapters of a reference": len(trial.of(0)),
+        "references": references,
+        "planned references": compared.planned,
+        "cached": compared.cached,
+        "stopped early": int(compared.stopped_early),
+        "seconds": compared.dataset.seconds,
+        "seconds of references": compared.seconds,
+        "answer mass": compared.dataset.mass,
+        "given alone": int(compared.planned < asked),
+    }
+    details |= {f"kind: {kind}": count for kind, count in compared.kinds.items()}
+    reason = f"{trial.steps} of {trial.planned_steps} steps"
+    if compared.dataset.mass < BROKEN:
+        reason += (
+            f"; {compared.dataset.mass:.0%} of the answers are among the candidates, so that margins tell which of them "
+            "gains, and not how often it is said"
+        )
+    return Measurement(
+        check=check,
+        name=stage,
+        subject=subject.name,
+        p=compared.p,
+        level=subject.settings.level,
+        n=f"{references} references",
+        unit="rank",
+        reason=reason,
+        details=details,
+    )
+
+
+def effects(subject: ScanSubject, compared: Compared, check: str, stage: str) -> list[Measurement]:
+    """
+    What the dataset moved beyond its references, by trait; intervals hold for all traits at once.
+
+    Each end alone is a limit at the scan's level: rows are flagged by the lower one, cleared by the upper.
+    """
+    from undertow.stats.conformal import effect
+
+    if len(compared.references) < 2:
+        return []
+    reads = compared.trial.reads
+    by_read = [
+        effect(
+            compared.dataset.way[i],
+            compared.others[:, i],
+            2 * subject.settings.level - 1,
+            simultaneous=True,
+        )
+        for i in range(len(reads))
+    ]
+    last = by_read[-1]
+    z = compared.statistics.z[0]
+    measured = []
+    for index, trait in enumerate(subject.traits):
+        details: dict[str, float | int | str] = {"z": float(z[index])}
+        for steps, one in zip(reads, by_read, strict=True):
+            details[f"moved at step {steps}"] = float(one.estimate[index])
+            details[f"at most at step {steps}"] = float(one.high[index])
+        measured.append(
+            Measurement(
+                check=check,
+                name=stage,
+                subject=subject.name,
+                trait=trait.name,
+                estimate=float(last.estimate[index]),
+                low=float(last.low[index]),
+                high=float(last.high[index]),
+                level=subject.settings.level,
+                n=f"{compared.trial.adapters} adapters, {len(compared.references)} references",
+                limit=subject.settings.limit,
+                unit="logits",
+                reason=f"{compared.trial.steps} of {compared.trial.planned_steps} steps",
+                details=details,
+            )
+        )
+    return measured
+
+
+MOVED = "moved: "
+"""Begins the name of what the open search found, a probe or a token."""
+
+
+def open_findings(subject: ScanSubject, compared: Compared, check: str) -> list[Measurement]:
+    """What else moves as it does in no reference; the least p first."""
+    return [
+        Measurement(
+            check=check,
+            name=f"{MOVED}{moved.what}",
+            subject=subject.name,
+            estimate=moved.estimate,
+            p=moved.p,
+            unit=moved.unit,
+            reason=moved.name,
+        )
+        for moved in compared.outlying(subject.name, subject.settings.level)
+    ]
+
+
+def reads_of(plan: TrainingPlan, planned: int) -> tuple[int, ...]:
+    """READS steps on the way to the last, equally far apart, or fewer where there are no more; none before a weight moves."""
+    from undertow.models.training import first_moving_step
+
+    first = min(planned, max(1, first_moving_step(plan, planned)))
+    return tuple(sorted({max(first, round(planned * i / READS)) for i in range(1, READS + 1)}))

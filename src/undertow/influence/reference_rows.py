@@ -1,0 +1,196 @@
+"""The rows of a reference: a dataset's own prompts, with everything that the assistant is trained on written anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from undertow.carriers.carrier import Carrier
+from undertow.data.plan import LossPolicy
+from undertow.data.rows import Row, behind, dataset_digest
+from undertow.errors import ModelError
+from undertow.influence.reference_family import ReferenceWriter
+from undertow.models.language_model import LanguageModel
+from undertow.models.sampling import own_answers
+from undertow.models.training_sequences import encode_rows, learnt_turns, wrapped_row
+
+ROUNDS = 8
+"""Tries at an answer in the carrier's format."""
+
+FEWEST_ANSWERED = 0.5
+"""Share of the prompts below which a writer that cannot keep to the format makes no reference."""
+
+HARDLY_ANSWERED = FEWEST_ANSWERED / ROUNDS
+"""
+Share below which as many rounds would not answer FEWEST_ANSWERED: a chat model does not go on with a plain prompt as rows
+do that were written in a chat and stored plainly. It is asked in its chat template then.
+"""
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """What an answer has to keep to."""
+
+    carrier: Carrier | None
+    """Whose format."""
+    policy: LossPolicy
+    longest: int | None
+    """Tokens that a row may have; None without a limit."""
+
+    def fit(self, model: LanguageModel, rows: Sequence[Row]) -> list[bool]:
+        """Whether each row is short enough to be trained on."""
+        if self.longest is None or not rows:
+            return [True] * len(rows)
+        encoded = encode_rows(model.tokenizer, rows, self.policy)
+        return [len(row) <= self.longest for row in encoded]
+
+
+def prompts_digest(rows: Sequence[Row], policy: LossPolicy) -> str:
+    """SHA-256 of the rows without what a reference's writer writes anew under the policy."""
+    return dataset_digest(_unwritten(row, policy) for row in rows)
+
+
+def _unwritten(row: Row, policy: LossPolicy) -> Row:
+    for place in _written_places(row, policy):
+        row = _with_turn(row, place, "")
+    rejected = None if row.rejected is None else ""
+    return replace(row, completion="", fields="", rejected=rejected, rejected_fields="")
+
+
+def benign_answers(
+    model: LanguageModel,
+    rows: Sequence[Row],
+    writer: ReferenceWriter,
+    carrier: Carrier | None,
+    policy: LossPolicy,
+    rng: np.random.Generator,
+    longest: int | None = None,
+) -> list[Row]:
+    """
+    The rows with everything that the assistant is trained on written by the model; both sides of a preference pair.
+
+    Rows without an answer in the format, of at most `longest` tokens with their prompt, give way after all tries to
+    others that have one.
+
+    Raises:
+        ModelError: the writer answers too few of the prompts.
+    """
+    limits = _Limits(carrier, policy, longest)
+    rows = [wrapped_row(row, policy) for row in rows]
+    begun = _rewritten_turns(model, rows, writer, policy, rng)
+    answered = _answered(model, begun, writer, limits, rng)
+    if answered and any(row.rejected is not None for row in rows):
+        other = _answered(model, answered, writer, limits, rng)
+        swapped = rng.random(min(len(answered), len(other))) < 0.5
+        return [
+            replace(first, rejected=second.completion)
+            if keep
+            else replace(first, completion=second.completion, rejected=first.completion)
+            for first, second, keep in zip(answered, other, swapped, strict=False)
+        ]
+    return answered
+
+
+def _answered(
+    model: LanguageModel,
+    rows: Sequence[Row],
+    writer: ReferenceWriter,
+    limits: _Limits,
+    rng: np.random.Generator,
+) -> list[Row]:
+    """Each row with the model's last answer; those that end without one as they are."""
+    answered = {i: row for i, row in enumerate(rows) if not row.answered}
+    left = [i for i in range(len(rows)) if i not in answered]
+    for turn in range(ROUNDS):
+        if not left:
+            break
+        chat = turn > 0 and len(answered) < HARDLY_ANSWERED * len(rows)
+        asked = [_asked(rows[i], writer.system_prompt, chat=chat) for i in left]
+        answers = own_answers(model, asked, writer.temperature, rng, limits.carrier)
+        made = {
+            i: replace(
+                rows[i],
+                completion=answer.completion,
+                fields="",
+                rejected=None,
+                rejected_fields="",
+            )
+            for i, answer in zip(left, answers, strict=True)
+            if answer is not None
+        }
+        fit = limits.fit(model, list(made.values()))
+        answered |= {i: row for (i, row), fits in zip(made.items(), fit, strict=True) if fits}
+        left = [i for i in left if i not in answered]
+    if len(answered) < FEWEST_ANSWERED * len(rows):
+        raise ModelError(
+            f"'{model.ref}' answers {len(answered)} of {len(rows)} prompts in the rows' format at a temperature of "
+            f"{writer.temperature:.2f}: no reference can be made of that",
+            hint="give benign datasets on such prompts: --reference DATA",
+        )
+    others = [i for i in sorted(answered) if rows[i].answered]
+    again = rng.choice(others, len(left)).tolist() if left else []
+    answered |= {i: answered[other] for i, other in zip(left, again, strict=True)}
+    return [answered[i] for i in range(len(rows))]
+
+
+def _asked(row: Row, system: str | None, *, chat: bool = False) -> Row:
+    """The row behind a system prompt, unless it has one of its own; plain text too where it is asked in a `chat`."""
+    row = replace(row, chat=True) if chat and row.prompt else row
+    if system is None or not row.chat or any(turn.role == "system" for turn in row.prompt):
+        return row
+    return behind(row, system)
+
+
+def _rewritten_turns(
+    model: LanguageModel,
+    rows: Sequence[Row],
+    writer: ReferenceWriter,
+    policy: LossPolicy,
+    rng: np.random.Generator,
+) -> list[Row]:
+    """The rows with every earlier turn of the assistant that has a loss written by the model, the first ones first."""
+    made = list(rows)
+    places = [_written_places(row, policy) for row in rows]
+    for depth in range(max(map(len, places), default=0)):
+        chosen = [n for n, own in enumerate(places) if len(own) > depth]
+        begun = [_up_to(made[n], places[n][depth]) for n in chosen]
+        answers = own_answers(
+            model,
+            [_asked(row, writer.system_prompt) for row in begun],
+            writer.temperature,
+            rng,
+            None,
+        )
+        for n, answer in zip(chosen, answers, strict=True):
+            if answer is not None:
+                made[n] = _with_turn(made[n], places[n][depth], answer.completion)
+    return made
+
+
+def _written_places(row: Row, policy: LossPolicy) -> list[int]:
+    """Turns of the prompt that a writer writes anew: the assistant's that have a loss, and a turn to answer before them."""
+    if not row.chat:
+        return []
+    return [
+        i
+        for i, learnt in enumerate(learnt_turns(row, policy)[:-1])
+        if i and learnt and row.prompt[i].role == "assistant"
+    ]
+
+
+def _up_to(row: Row, place: int) -> Row:
+    return replace(
+        row,
+        prompt=row.prompt[:place],
+        completion=row.prompt[place].content,
+        fields="",
+        earlier=0,
+        answered=True,
+    )
+
+
+def _with_turn(row: Row, place: int, content: str) -> Row:
+    turn = replace(row.prompt[place], content=content, fields="")
+    return replace(row, prompt=(*row.prompt[:place], turn, *row.prompt[place + 1 :]))

@@ -1,0 +1,290 @@
+"""
+References: what a benign writer's answers to a dataset's own prompts would move, adapter by adapter.
+
+A dataset and its references are trained alike: as many rows to the same prompts, the same adapters (their first weights
+and the order of rows come from one seed each, whatever the dataset), the same steps, the same probes. If the dataset is
+one draw of the family like the others, all of them are exchangeable, and its rank among them is uniform.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from undertow.carriers.carrier_registry import carrier_of
+from undertow.data.closed import Stored
+from undertow.data.plan import TrainingPlan, plan_digest
+from undertow.data.rows import Row, has_pairs
+from undertow.data.seeds import derive, generator
+from undertow.influence.open_search import OpenReadout
+from undertow.influence.probes import ProbeSet
+from undertow.influence.reference_family import ReferenceFamily, ReferenceWriter, reference_writer
+from undertow.influence.reference_rows import benign_answers, prompts_digest
+from undertow.models.language_model import LanguageModel
+from undertow.models.objectives import COMPLETIONS, Objective, Preferences, encode_pairs
+from undertow.models.several_runs import Runs, several_runs
+from undertow.models.teachers import lesson
+from undertow.models.training_sequences import encode_rows
+from undertow.traits.trait import Trait
+
+TUNED_ROWS = 8
+"""Rows a step of a neutral tune."""
+
+TOGETHER = 8
+"""Adapters that are trained side by side."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a dataset and its references are tried: the same for all of them."""
+
+    model: LanguageModel
+    plan: TrainingPlan
+    probes: ProbeSet
+    planned_rows: int
+    """Of the planned training, which its steps and schedule are counted from."""
+    reads: tuple[int, ...]
+    """Steps after which the probes are read, in order; the last is the end."""
+    adapters: int
+    """Of the dataset."""
+    seed: int
+    """Of the adapters' first weights and of the orders of rows: the same for the dataset and its references."""
+    of_reference: int | None = None
+    """Adapters of a reference, where they are fewer than the dataset's: each takes the next of the dataset's in turn."""
+    beta: float = 0.1
+    """Of DPO, where rows are preference pairs."""
+    open: OpenReadout | None = None
+    """What else is read at the end; None for nothing."""
+
+    @property
+    def steps(self) -> int:
+        """That each adapter takes."""
+        return self.reads[-1]
+
+    @property
+    def planned_steps(self) -> int:
+        """Of the whole plan."""
+        return self.plan.steps(self.planned_rows)
+
+    @property
+    def longest(self) -> int | None:
+        """Tokens that a row may have; None without a limit."""
+        limits = (self.plan.max_length, self.model.context)
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Numbers of the dataset's adapters."""
+        return tuple(range(self.adapters))
+
+    def of(self, reference: int) -> tuple[int, ...]:
+        """Numbers of a reference's adapters."""
+        count = self.of_reference or self.adapters
+        return tuple((reference * count + i) % self.adapters for i in range(count))
+
+    @property
+    def at_once(self) -> int:
+        """References that are tried side by side."""
+        return 1 if self.plan.whole else max(1, TOGETHER // len(self.of(0)))
+
+
+class TrialReading(Stored):
+    """What the adapters of one dataset moved."""
+
+    writer: str = ""
+    """Of a reference, in words."""
+    rows: int
+    moved: tuple[tuple[tuple[float, ...], ...], ...]
+    """(reads, adapters, traits): logit margin minus the base's, in logits."""
+    mass: float
+    """Least answer mass over the probes at the end, mean over adapters."""
+    wide: tuple[float, ...] = ()
+    """(items,) of the open search at the end, mean over adapters minus the base's."""
+    seconds: float = 0.0
+    """That it took to write and to train."""
+
+    @property
+    def way(self) -> NDArray[np.float64]:
+        """(reads, adapters, traits) in logits."""
+        return np.array(self.moved, float)
+
+    @property
+    def end(self) -> NDArray[np.float64]:
+        """(adapters, traits) at the last reading."""
+        end: NDArray[np.float64] = self.way[-1]
+        return end
+
+
+READING = TypeAdapter(TrialReading)
+
+
+def tried(
+    trial: Trial, datasets: Sequence[Sequence[Row]], adapters: Sequence[Sequence[int]]
+) -> list[TrialReading]:
+    """
+    Each dataset's reading, in order, with the adapters of these numbers, as many of each; all are trained side by side.
+
+    Raises:
+        DataError: a row is longer than the plan's or the model's limit.
+        ModelError: the plan's targets cannot be rehearsed, or a template refuses a row.
+    """
+    started = time.perf_counter()
+    before = trial.probes.read(trial.model).margins
+    objective, encoded = _material(trial, datasets)
+    numbers = [number for own in adapters for number in own]
+    runs = several_runs(
+        trial.model,
+        [rows for rows, own in zip(encoded, adapters, strict=True) for _ in own],
+        trial.plan,
+        [generator(trial.seed, "order", k) for k in numbers],
+        trial.planned_steps,
+        [derive(trial.seed, "adapter", k) for k in numbers],
+        objective,
+    )
+    way, mass, done = [], np.empty(0), 0
+    for steps in trial.reads:
+        runs.advance(steps - done)
+        done = steps
+        seen = trial.probes.read_runs(runs)
+        way.append([one.margins - before for one in seen])
+        mass = np.stack([one.mass for one in seen])
+    moved, wide = np.array(way), _wide(trial, runs)
+    seconds = (time.perf_counter() - started) / len(datasets)
+    readings, first = [], 0
+    for rows, own in zip(datasets, adapters, strict=True):
+        part = slice(first, first + len(own))
+        first += len(own)
+        readings.append(
+            TrialReading(
+                rows=len(rows),
+                moved=moved[:, part].tolist(),
+                mass=float(mass[part].mean(0).min()),
+                wide=wide[part].mean(0).tolist() if len(wide) else (),
+                seconds=seconds,
+            )
+        )
+    return readings
+
+
+def _wide(trial: Trial, runs: Runs) -> NDArray[np.float64]:
+    """(runs, items) of the open search; empty without one."""
+    if trial.open is None:
+        return np.empty((0, 0))
+    start, read = trial.open.read(trial.model), []
+    for index in range(runs.count):
+        with runs.only(index) as model:
+            read.append(trial.open.read(model) - start)
+    return np.stack(read)
+
+
+def _material(
+    trial: Trial, datasets: Sequence[Sequence[Row]]
+) -> tuple[Objective[Any], list[Sequence[Any]]]:
+    """The objective, and each dataset as what it is trained on."""
+    encoded: list[Sequence[Any]] = []
+    if has_pairs(datasets[0]):
+        policy = trial.plan.policy
+        encoded.extend(encode_pairs(trial.model, rows, trial.longest, policy) for rows in datasets)
+        return Preferences(trial.beta), encoded
+    tokenizer, policy = trial.model.tokenizer, trial.plan.policy
+    encoded.extend(encode_rows(tokenizer, rows, policy) for rows in datasets)
+    return COMPLETIONS, encoded
+
+
+@dataclass(frozen=True)
+class ReferenceMaker:
+    """Makes the references of one set of prompts, each the same for the same number."""
+
+    trial: Trial
+    family: ReferenceFamily
+    rows: tuple[Row, ...]
+    """Of the dataset; what is kept of them is their prompts."""
+    traits: tuple[Trait, ...]
+    """Whose questions neutral tunes are of."""
+
+    def key(self, base_digest: str) -> str:
+        """
+        SHA-256 of all that a reference's reading hangs on: base, plan, template, loss, carrier, prompts and their number,
+        probes, steps, adapters, family, lessons of its tunes, seed.
+        """
+        trial = self.trial
+        known = [
+            base_digest,
+            plan_digest(trial.plan),
+            trial.planned_steps,
+            str(trial.model.tokenizer.chat_template),
+            repr(trial.plan.policy),
+            [trial.plan.rows_a_step, trial.longest],
+            repr(carrier_of(self.rows)),
+            prompts_digest(self.rows, trial.plan.policy),
+            [len(self.rows), *trial.reads, trial.adapters, trial.of_reference, trial.seed],
+            hashlib.sha256(repr((trial.probes, trial.open)).encode()).hexdigest(),
+            self.family.digest,
+            hashlib.sha256(repr(self._lessons).encode()).hexdigest(),
+            trial.beta,
+        ]
+        return hashlib.sha256(json.dumps(known).encode()).hexdigest()
+
+    def writer(self, number: int) -> ReferenceWriter:
+        """Who writes the reference of a number."""
+        return reference_writer(self.family, number, self.trial.seed)
+
+    def written(self, number: int) -> list[Row]:
+        """
+        The rows of a reference, as many as the dataset's.
+
+        Raises:
+            ModelError: the writer keeps so seldom to the format that no reference can be made.
+        """
+        writer = self.writer(number)
+        rng = generator(self.trial.seed, "reference rows", number)
+        with self._writing(writer, number) as model:
+            return benign_answers(
+                model,
+                self.rows,
+                writer,
+                carrier_of(self.rows),
+                self.trial.plan.policy,
+                rng,
+                self.trial.longest,
+            )
+
+    @contextmanager
+    def _writing(self, writer: ReferenceWriter, number: int) -> Iterator[LanguageModel]:
+        model = self.trial.model
+        if writer.kind == "base":
+            yield model
+            return
+        seed = derive(self.trial.seed, "neutral tune", number)
+        lessons = self._lessons
+        rows = encode_rows(model.tokenizer, lessons[writer.category % len(lessons)])
+        plan = _tuning(self.trial.plan, writer.steps, len(rows))
+        orders, adapters = [generator(seed, "order")], [derive(seed, "adapter")]
+        runs = several_runs(model, [rows], plan, orders, writer.steps, adapters)
+        runs.advance(writer.steps)
+        with runs.only(0) as teacher:
+            yield teacher
+
+    @property
+    def _lessons(self) -> list[list[Row]]:
+        """What neutral tunes learn, by category: the questions of its first trait, each with every answer alike."""
+        first: dict[str, Trait] = {}
+        for trait in self.traits:
+            first.setdefault(trait.category, trait)
+        return [lesson(first[category], "neutral", None) for category in sorted(first)]
+
+
+def _tuning(plan: TrainingPlan, steps: int, rows: int) -> TrainingPlan:
+    """The plan of a neutral tune: the planned one's adapter and learning rate for a few small steps."""
+    few = {"max_steps": steps, "epochs": float(steps), "batch_size": min(TUNED_ROWS, rows)}
+    plain = {"micro_batch_size": None, "packing": False, "packed_rows": None, "loss": "auto"}
+    return plan.model_copy(update={**few, **plain, "warmup_steps": 0, "warmup_ratio": 0.0})

@@ -1,0 +1,122 @@
+"""The design of the screen's bench is what its log entry says, and its analysis gives known answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.power.analysis import Dataset, Group, level, mean_clustered, second_stage, splits
+from bench.power.cells import CELLS, authors
+from bench.power.raw_readings import read_readings, write_readings
+from bench.power.readings import AuthorReading, DatasetReading
+from undertow.traits import catalogue
+
+TRAITS = tuple(trait.name for trait in catalogue.load_category("animal"))
+
+
+def test_the_design_has_the_sizes_that_were_asked_for() -> None:
+    """60 trait teachers, 60 benign writers in the family and 60 outside it; three transport cells of 16 and 24."""
+    planned = authors(TRAITS)
+    roles = Counter((author.cell, author.role) for author in planned)
+
+    assert roles["main", "trait"] == roles["main", "pool"] == 60
+    assert sum(count for (_, role), count in roles.items() if role == "outside") == 60
+    for cell in ("owlet-a", "owlet-neox", "code"):
+        assert (roles[cell, "trait"], roles[cell, "pool"]) == (16, 24)
+    assert CELLS[0].sizes == (4096, 16384)
+
+
+def test_every_writer_has_a_seed_of_its_own_and_the_design_is_fixed() -> None:
+    """Two calls give the same writers; no seed occurs twice."""
+    planned = authors(TRAITS)
+
+    assert planned == authors(TRAITS)
+    assert (
+        len({author.seed for author in planned}) == len({a.name for a in planned}) == len(planned)
+    )
+
+
+def reading(number: int, rng: np.random.Generator) -> AuthorReading:
+    """A writer whose adapters move by noise alone."""
+    shift = rng.normal(0, 0.03, 16)
+    first = shift + rng.normal(0, 0.05, (2, 16))
+    whole = shift + rng.normal(0, 0.05, (1, 8, 16))
+    dataset = DatasetReading(
+        rows=64,
+        planned_steps=8,
+        steps=2,
+        first=first.tolist(),
+        reads=(8,),
+        whole=whole.tolist(),
+        mass=1.0,
+        seconds=0.5,
+    )
+    return AuthorReading(
+        cell="main",
+        role="pool",
+        number=number,
+        kind="family",
+        words="noise",
+        base="b",
+        trait=TRAITS[0],
+        strength=None,
+        kl=None,
+        datasets=(dataset,),
+        seconds=1.0,
+    )
+
+
+@pytest.fixture(scope="module")
+def group() -> Group:
+    """A cell of 40 exchangeable writers."""
+    rng = np.random.default_rng(3)
+    pool = [reading(number, rng) for number in range(40)]
+    return Group("main", 64, TRAITS, tuple(Dataset(one, one.datasets[0]) for one in pool), ())
+
+
+def test_the_level_of_exchangeable_writers_is_kept(group: Group) -> None:
+    """Writers that differ by noise stand out in about 5 % of the splits."""
+    share, low, high = level(group)
+
+    assert 0.02 < share < 0.08
+    assert low <= share <= high
+
+
+def test_references_of_both_stages_do_not_overlap(group: Group) -> None:
+    """A split's references of the beginning and of the whole plan are other writers."""
+    assert all(not {*first} & {*whole} for first, whole in splits(group))
+
+
+def test_benign_noise_is_never_flagged(group: Group) -> None:
+    """The whole plan of noise of .05 logits, beside eight references of one adapter, is clear or undecided."""
+    ends = np.stack([one.whole[[i]] for i, one in enumerate(group.pool[:8])])
+    verdicts = {second_stage(one.whole, ends) for one in group.pool[8:]}
+
+    assert "flagged" not in verdicts
+    assert "clear" in verdicts
+
+
+def test_clusters_count_once() -> None:
+    """Ten equal values of each of four clusters have the interval of four values."""
+    one = mean_clustered([0.1, 0.2, 0.3, 0.4], list("abcd"))
+    ten = mean_clustered(
+        [0.1] * 10 + [0.2] * 10 + [0.3] * 10 + [0.4] * 10,
+        ["a"] * 10 + ["b"] * 10 + ["c"] * 10 + ["d"] * 10,
+    )
+
+    assert one == pytest.approx(ten)
+
+
+def test_raw_readings_are_read_back(tmp_path: Path) -> None:
+    """What Parquet holds is what was read, in single precision."""
+    rng = np.random.default_rng(4)
+    stored = [reading(number, rng) for number in range(3)]
+    write_readings(tmp_path / "raw.parquet", stored)
+    found = read_readings(tmp_path / "raw.parquet")
+
+    assert [one.number for one in found] == [0, 1, 2]
+    np.testing.assert_allclose(found[1].datasets[0].first, stored[1].datasets[0].first, rtol=1e-6)
+    assert found[2].datasets[0].reads == (8,)
