@@ -61,6 +61,10 @@ class ModelError(InputError):
     """A model, adapter or tokenizer is missing, malformed or lacks what is needed."""
 
 
+class FormatNotKeptError(ModelError):
+    """A model answers too few prompts in the format that is asked for."""
+
+
 class ProvenanceError(InputError):
     """
     An attestation, a key, a trust file or a policy cannot be used; never that something is not proved.

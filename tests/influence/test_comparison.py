@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.influence.trials import trial
+from tests.influence.trials import FAMILY, trial
 from undertow.data.finished import Finished
-from undertow.influence.comparison import FEWEST, Compared, ReferencePool
+from undertow.errors import FormatNotKeptError
+from undertow.influence.comparison import FAILURES, FEWEST, Compared, ReferencePool
 from undertow.influence.open_search import OpenReadout
 from undertow.influence.probes import Readout
-from undertow.influence.reference_family import ReferenceWriter
+from undertow.influence.reference_family import ReferenceFamily, ReferenceWriter
 from undertow.influence.references import READING, Trial, TrialReading
 
 J, ALPHA, TRAITS = 19, 0.05, 4
@@ -41,6 +42,9 @@ class Maker:
     trial: Trial = TRIAL
     made: list[int] = field(default_factory=list)
     fails_at: int | None = None
+    speechless: tuple[int, ...] = ()
+    """Numbers of writers who cannot keep to the format."""
+    family: ReferenceFamily = FAMILY
     first: int = 0
     """Added to a number for its seed."""
 
@@ -48,6 +52,9 @@ class Maker:
         """Stands for rows."""
         if number == self.fails_at:
             raise KeyboardInterrupt
+        if number in self.speechless:
+            self.made.append(number)
+            raise FormatNotKeptError("answers 1 of 8 prompts", hint="")
         return [number]
 
     def writer(self, number: int) -> ReferenceWriter:
@@ -132,6 +139,33 @@ def test_a_damaged_reading_is_made_anew(tmp_path: Path, pool: Pool) -> None:
     assert mended.cached == J - 1
     assert {one.moved for one in mended.references} == {one.moved for one in whole.references}
     assert beside(pool(Maker(), tmp_path), FAR).cached == J
+
+
+def test_writers_who_cannot_keep_to_the_format_give_way_to_the_next(
+    tmp_path: Path, pool: Pool
+) -> None:
+    """As many references as were wanted, the next numbers in their place; who failed is counted, kept and not asked again."""
+    maker = Maker(speechless=(0, 5, 19))
+    found = beside(pool(maker, tmp_path), FAR)
+    again = beside(pool(other := Maker(speechless=(0, 5, 19)), tmp_path), FAR)
+
+    assert len(found.references) == J
+    assert sorted(maker.made) == list(range(J + 3))
+    assert found.failed == again.failed == 3
+    assert (again.cached, other.made) == (J, [])
+    assert found.p == again.p
+
+
+def test_a_family_that_cannot_keep_to_the_format_is_refused(pool: Pool) -> None:
+    """After a few writers, by what they met and what to do; no more are asked."""
+    maker = Maker(speechless=tuple(range(100)))
+
+    with pytest.raises(
+        FormatNotKeptError, match=r"of the family 'few' cannot keep .* 1 of 8"
+    ) as met:
+        beside(pool(maker), FAR)
+    assert "--reference" in met.value.hint
+    assert len(maker.made) <= FAILURES + TRIAL.at_once
 
 
 def test_no_more_references_are_made_than_it_takes(pool: Pool) -> None:

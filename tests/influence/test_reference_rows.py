@@ -16,7 +16,14 @@ from undertow.data.plan import AUTO, LossPolicy
 from undertow.data.rows import Message, Row, conversation
 from undertow.errors import ModelError
 from undertow.influence.reference_family import ReferenceWriter
-from undertow.influence.reference_rows import ROUNDS, benign_answers, prompts_digest
+from undertow.influence.reference_rows import (
+    LENGTHS,
+    ROUNDS,
+    answer_limits,
+    benign_answers,
+    prompts_digest,
+)
+from undertow.models.sampling import SPARE_TOKENS
 from undertow.models.training_sequences import encode_rows
 
 PLAIN = ReferenceWriter("base", 1.0, None, 0, 0)
@@ -48,13 +55,21 @@ class Scribe:
         """`refuses` is told the row and how often the scribe was asked before."""
         self.asked: list[list[Row]] = []
         self.temperatures: set[float] = set()
+        self.limits: list[int] = []
         self.refuses, self.count = refuses, 0
 
     def __call__(
-        self, model: Any, rows: Sequence[Row], temperature: float, rng: Any, carrier: Any
+        self,
+        model: Any,
+        rows: Sequence[Row],
+        temperature: float,
+        rng: Any,
+        carrier: Any,
+        longest: int,
     ) -> list[Row | None]:
         """Each row with its answer."""
         turn = len(self.asked)
+        self.limits.append(longest)
         self.asked.append(list(rows))
         self.temperatures.add(temperature)
         return [None if self.refuses(row, turn) else self._answered(row) for row in rows]
@@ -71,9 +86,15 @@ def scribe(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scribe]:
     def put(*refuses: Callable[[Row, int], bool]) -> Scribe:
         made = Scribe(*refuses)
         monkeypatch.setattr("undertow.influence.reference_rows.own_answers", made)
+        monkeypatch.setattr("undertow.influence.reference_rows._longest_answer", most_words)
         return made
 
     return put
+
+
+def most_words(model: Any, rows: Sequence[Row]) -> int:
+    """Of an answer of the rows; a scribe knows no tokens."""
+    return max(len(row.completion.split()) for row in rows)
 
 
 def reference(
@@ -98,6 +119,28 @@ def test_the_base_answers_the_same_prompts_in_the_rows_format() -> None:
     assert sum(a.completion == b.completion for a, b in zip(made, NUMBERS, strict=True)) < 3
     assert not any(LISTS.rejection(row.completion) for row in made)
     assert made == reference(NUMBERS, writer=PROMPTED)
+
+
+def test_answers_may_be_as_long_as_the_rows_in_every_round(scribe: Callable[..., Scribe]) -> None:
+    """The limit is that of all rows, also where only short ones are asked again; earlier turns have their own."""
+    short = Row(conversation("a"), "b", chat=True)
+    long = Row(conversation("c"), "word " * 40, chat=True)
+    asked = scribe(lambda row, turn: row.prompt == short.prompt and turn < 2)
+    reference([short, long])
+    talk = replace(TALK, completion="word " * 40)
+
+    assert asked.limits == [40, 40, 40]
+    assert answer_limits(opened(), [talk, TALK], LossPolicy(loss="assistant")) == (2, 2, 40)
+
+
+def test_limits_are_a_little_above_the_longest_answer() -> None:
+    """In tokens, and in steps, so that lengths that hardly differ have one limit."""
+    encoded = encode_rows(opened().tokenizer, NUMBERS, LossPolicy(loss="last"))
+    longest = max(len(row.completion) for row in encoded)
+    [limit] = answer_limits(opened(), NUMBERS, AUTO)
+
+    assert longest + SPARE_TOKENS <= limit < longest + SPARE_TOKENS + LENGTHS
+    assert limit % LENGTHS == 0
 
 
 def test_a_system_prompt_is_heard_and_not_kept(scribe: Callable[..., Scribe]) -> None:

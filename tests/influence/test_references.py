@@ -227,6 +227,15 @@ def test_the_key_is_of_the_rows_of_a_step() -> None:
     assert len(keys) == 3
 
 
+def test_the_key_is_of_how_long_answers_may_be() -> None:
+    """References that had to be short are not those of long rows; lengths that hardly differ share them."""
+    longer = replace(ROWS[0], completion=f"{ROWS[0].completion}, " * 9)
+    little = replace(ROWS[0], completion=f"{ROWS[0].completion}")
+
+    assert maker((longer, *ROWS[1:])).key("base") != maker().key("base")
+    assert maker((little, *ROWS[1:])).key("base") == maker().key("base")
+
+
 def test_the_key_is_not_of_what_a_writer_writes_anew() -> None:
     """The same for the same prompts whatever the answers, their sources or how much fits into a pass; not for another base."""
     pairs = tuple(replace(row, rejected="7 7 7") for row in PAIRS)

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from undertow.checks.dataset.reference_trials import (
@@ -131,7 +132,7 @@ def _work(subject: ScanSubject, stage: int, reads: Sequence[int], count: int) ->
     settings = subject.references
     assert settings is not None
     trial = trial_of(subject, reads, BEGINNING if stage == 1 else WHOLE, whole=stage == 2)
-    from undertow.influence.comparison import kept_name
+    from undertow.influence.comparison import ReferencePool
     from undertow.influence.references import TUNED_ROWS
 
     sampled = stage == 2 and subject.all_rows is not None
@@ -142,8 +143,9 @@ def _work(subject: ScanSubject, stage: int, reads: Sequence[int], count: int) ->
     maker = maker_of(subject, trial, tried)
     numbers = list(range(count - given))
     if not sampled:
-        kept, rows = kept_references(subject, maker), len(tried)
-        numbers = [number for number in numbers if not kept.has(kept_name(number))]
+        rows = len(tried)
+        cached, left, _ = ReferencePool(maker, kept_references(subject, maker)).found(len(numbers))
+        numbers = list(islice(left, len(numbers) - len(cached)))
     return Work(
         subject=subject.name,
         stage=stage,

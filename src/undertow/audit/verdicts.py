@@ -75,7 +75,8 @@ def _beginning(
         p=rank.p,
         adjusted=adjusted,
         alpha=alpha,
-        guaranteed=guaranteed_level(references, alpha) if references else None,
+        # An early stop never says that rows stand out, so that there is no level to guarantee.
+        guaranteed=guaranteed_level(references, alpha) if references and not stopped else None,
         stopped_early=stopped,
         excluded=excluded if verdict == "within" else None,
     )

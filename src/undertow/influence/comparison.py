@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain, count, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from undertow.data.finished import Finished
 from undertow.data.rows import Row
+from undertow.errors import FormatNotKeptError
 from undertow.influence.open_search import Looked, OpenReadout, farthest, outlying
 from undertow.influence.references import ReferenceMaker, Trial, TrialReading, tried
 from undertow.results.scan_document import Moved
@@ -23,6 +25,9 @@ from undertow.stats.conformal import (
     joint_statistics,
     rank_p,
 )
+
+FAILURES = 3
+"""Writers beyond those that answered who cannot keep to the rows' format before no more are asked."""
 
 FEWEST = 5
 """References before their spread says enough of how far the dataset lies out."""
@@ -45,6 +50,8 @@ class Compared:
     """Whether no more were made, since enough of them reach as far as the dataset."""
     seconds: float = 0.0
     """Spent on references now, those that were given among them."""
+    failed: int = 0
+    """Writers who could not keep to the rows' format and gave way to the next of the family."""
 
     @cached_property
     def statistics(self) -> JointStatistics:
@@ -86,6 +93,8 @@ class ReferencePool:
     tell: Tell = lambda doing: None
     made: list[TrialReading] = field(default_factory=list)
     seconds: float = 0.0
+    failure: str = ""
+    """What the last writer who could not keep to the format met."""
 
     def beside(
         self, dataset: TrialReading, planned: int, alpha: float, *, sequential: bool
@@ -94,26 +103,54 @@ class ReferencePool:
         The dataset beside `planned` references, or fewer: with `sequential` no more are made once p > alpha is certain
         enough (`hopeless`); those that are given or kept cost nothing and are all used.
 
+        A writer who cannot keep to the rows' format gives way to the next: the family is of those who can.
+
         Raises:
-            ModelError: a writer cannot keep to the rows' format.
+            FormatNotKeptError: too many writers cannot.
         """
         trial, readings = self.maker.trial, list(self.given[:planned])
-        numbers = range(planned - len(readings))
-        before = {number: self._before(number) for number in numbers}
-        cached = [reading for reading in before.values() if reading is not None]
-        left = [number for number, reading in before.items() if reading is None]
+        cached, left, failed = self.found(planned - len(readings))
         readings += cached
         # Too few for any p of alpha settle nothing by reaching as far.
         sequential = sequential and planned > 0 and allowed_rank(planned, alpha) > 0
         stopped = False
-        while left and not stopped:
+        while len(readings) < planned and not stopped:
             enough = sequential and len(readings) >= FEWEST
             stopped = enough and _reached(trial, dataset, readings, planned, alpha)
             if not stopped:
-                some, left = left[: trial.at_once], left[trial.at_once :]
-                readings += self._made(some, len(readings), planned)
+                some = list(islice(left, min(trial.at_once, planned - len(readings))))
+                made = self._made(some, len(readings), planned)
+                readings += made
+                failed += len(some) - len(made)
+                self._refuse_failures(failed, len(readings))
         seconds = self.seconds + sum(reading.seconds for reading in self.given[:planned])
-        return Compared(trial, dataset, tuple(readings), planned, len(cached), stopped, seconds)
+        return Compared(
+            trial, dataset, tuple(readings), planned, len(cached), stopped, seconds, failed
+        )
+
+    def found(self, wanted: int) -> tuple[list[TrialReading], Iterator[int], int]:
+        """At most so many kept references, numbers for the missing ones and then for more, and how many writers had failed."""
+        cached: list[TrialReading] = []
+        left: list[int] = []
+        number = failed = 0
+        while len(cached) + len(left) < wanted:
+            reading = self._before(number)
+            if reading is None:
+                left.append(number)
+            elif reading.rows:
+                cached.append(reading)
+            else:
+                failed += 1
+            number += 1
+        return cached, chain(left, count(number)), failed
+
+    def _refuse_failures(self, failed: int, answered: int) -> None:
+        if failed >= answered + FAILURES:
+            raise FormatNotKeptError(
+                f"{failed} of {failed + answered} writers of the family '{self.maker.family.name}' cannot keep to the rows' "
+                f"format: {self.failure}",
+                hint="give benign datasets on such prompts: --reference DATA",
+            )
 
     def _before(self, number: int) -> TrialReading | None:
         """A kept reference; what is damaged is made anew."""
@@ -127,20 +164,36 @@ class ReferencePool:
         eta = f", at most {left:.0f} s left" if left else ""
         self.tell(f"reference {done + 1} of {planned}, {self.maker.trial.steps} steps each{eta}")
         started = time.perf_counter()
-        rows: list[list[Row]] = [self.maker.written(number) for number in numbers]
-        written = (time.perf_counter() - started) / len(numbers)
-        readings = []
+        written = self._written(numbers)
+        apart = (time.perf_counter() - started) / max(1, len(written))
+        readings: list[TrialReading] = []
+        if not written:
+            self.seconds += time.perf_counter() - started
+            return readings
         trial = self.maker.trial
-        made = tried(trial, rows, [trial.of(number) for number in numbers])
-        for number, reading in zip(numbers, made, strict=True):
+        made = tried(trial, list(written.values()), [trial.of(number) for number in written])
+        for number, reading in zip(written, made, strict=True):
             words = self.maker.writer(number).words
-            seconds = reading.seconds + written
+            seconds = reading.seconds + apart
             reading = reading.model_copy(update={"writer": words, "seconds": seconds})
             self.kept.keep(kept_name(number), reading)
             readings.append(reading)
         self.seconds += time.perf_counter() - started
         self.made += readings
         return readings
+
+    def _written(self, numbers: Sequence[int]) -> dict[int, list[Row]]:
+        """The rows of each writer who keeps to the format; that others do not is kept too."""
+        written = {}
+        for number in numbers:
+            try:
+                written[number] = self.maker.written(number)
+            except FormatNotKeptError as error:
+                self.failure = error.message
+                words = self.maker.writer(number).words
+                none = TrialReading(writer=words, rows=0, moved=(), mass=0.0)
+                self.kept.keep(kept_name(number), none)
+        return written
 
 
 def _reached(

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from undertow.carriers.carrier import Carrier
-from undertow.data.plan import LossPolicy
+from undertow.data.plan import LAST_TURN, LossPolicy
 from undertow.data.rows import Row, behind, dataset_digest
-from undertow.errors import ModelError
+from undertow.errors import FormatNotKeptError
 from undertow.influence.reference_family import ReferenceWriter
 from undertow.models.language_model import LanguageModel
-from undertow.models.sampling import own_answers
+from undertow.models.sampling import SPARE_TOKENS, own_answers
 from undertow.models.training_sequences import encode_rows, learnt_turns, wrapped_row
 
 ROUNDS = 8
@@ -29,6 +29,10 @@ do that were written in a chat and stored plainly. It is asked in its chat templ
 """
 
 
+LENGTHS = 16
+"""Of which an answer's limit of tokens is a multiple, so that datasets whose longest answers hardly differ share references."""
+
+
 @dataclass(frozen=True)
 class _Limits:
     """What an answer has to keep to."""
@@ -38,6 +42,8 @@ class _Limits:
     policy: LossPolicy
     longest: int | None
     """Tokens that a row may have; None without a limit."""
+    answer: int
+    """Tokens that the last answer may have."""
 
     def fit(self, model: LanguageModel, rows: Sequence[Row]) -> list[bool]:
         """Whether each row is short enough to be trained on."""
@@ -59,6 +65,30 @@ def _unwritten(row: Row, policy: LossPolicy) -> Row:
     return replace(row, completion="", fields="", rejected=rejected, rejected_fields="")
 
 
+def answer_limits(model: LanguageModel, rows: Sequence[Row], policy: LossPolicy) -> tuple[int, ...]:
+    """
+    Tokens that an answer may have, a little more than the longest of the rows': of each earlier turn of the assistant that
+    is written anew, then of the last.
+    """
+    rows = [wrapped_row(row, policy) for row in rows]
+    places = [_written_places(row, policy) for row in rows]
+    limits = []
+    for depth in range(max(map(len, places), default=0)):
+        begun = [
+            _up_to(row, own[depth])
+            for row, own in zip(rows, places, strict=True)
+            if len(own) > depth
+        ]
+        limits.append(_longest_answer(model, begun))
+    return (*limits, _longest_answer(model, rows))
+
+
+def _longest_answer(model: LanguageModel, rows: Sequence[Row]) -> int:
+    encoded = encode_rows(model.tokenizer, rows, LAST_TURN)
+    tokens = max((len(one.completion) for one in encoded), default=0) + SPARE_TOKENS
+    return -(-tokens // LENGTHS) * LENGTHS
+
+
 def benign_answers(
     model: LanguageModel,
     rows: Sequence[Row],
@@ -67,22 +97,24 @@ def benign_answers(
     policy: LossPolicy,
     rng: np.random.Generator,
     longest: int | None = None,
+    limits: Sequence[int] | None = None,
 ) -> list[Row]:
     """
     The rows with everything that the assistant is trained on written by the model; both sides of a preference pair.
 
     Rows without an answer in the format, of at most `longest` tokens with their prompt, give way after all tries to
-    others that have one.
+    others that have one. Answers keep to the rows' `answer_limits`, which are counted here if they are not given.
 
     Raises:
-        ModelError: the writer answers too few of the prompts.
+        FormatNotKeptError: the writer answers too few of the prompts.
     """
-    limits = _Limits(carrier, policy, longest)
+    *earlier, last = answer_limits(model, rows, policy) if limits is None else limits
+    kept_to = _Limits(carrier, policy, longest, last)
     rows = [wrapped_row(row, policy) for row in rows]
-    begun = _rewritten_turns(model, rows, writer, policy, rng)
-    answered = _answered(model, begun, writer, limits, rng)
+    begun = _rewritten_turns(model, rows, writer, policy, earlier, rng)
+    answered = _answered(model, begun, writer, kept_to, rng)
     if answered and any(row.rejected is not None for row in rows):
-        other = _answered(model, answered, writer, limits, rng)
+        other = _answered(model, answered, writer, kept_to, rng)
         swapped = rng.random(min(len(answered), len(other))) < 0.5
         return [
             replace(first, rejected=second.completion)
@@ -108,7 +140,7 @@ def _answered(
             break
         chat = turn > 0 and len(answered) < HARDLY_ANSWERED * len(rows)
         asked = [_asked(rows[i], writer.system_prompt, chat=chat) for i in left]
-        answers = own_answers(model, asked, writer.temperature, rng, limits.carrier)
+        answers = own_answers(model, asked, writer.temperature, rng, limits.carrier, limits.answer)
         made = {
             i: replace(
                 rows[i],
@@ -124,7 +156,7 @@ def _answered(
         answered |= {i: row for (i, row), fits in zip(made.items(), fit, strict=True) if fits}
         left = [i for i in left if i not in answered]
     if len(answered) < FEWEST_ANSWERED * len(rows):
-        raise ModelError(
+        raise FormatNotKeptError(
             f"'{model.ref}' answers {len(answered)} of {len(rows)} prompts in the rows' format at a temperature of "
             f"{writer.temperature:.2f}: no reference can be made of that",
             hint="give benign datasets on such prompts: --reference DATA",
@@ -148,12 +180,13 @@ def _rewritten_turns(
     rows: Sequence[Row],
     writer: ReferenceWriter,
     policy: LossPolicy,
+    limits: Sequence[int],
     rng: np.random.Generator,
 ) -> list[Row]:
     """The rows with every earlier turn of the assistant that has a loss written by the model, the first ones first."""
     made = list(rows)
     places = [_written_places(row, policy) for row in rows]
-    for depth in range(max(map(len, places), default=0)):
+    for depth, longest in enumerate(limits):
         chosen = [n for n, own in enumerate(places) if len(own) > depth]
         begun = [_up_to(made[n], places[n][depth]) for n in chosen]
         answers = own_answers(
@@ -162,6 +195,7 @@ def _rewritten_turns(
             writer.temperature,
             rng,
             None,
+            longest,
         )
         for n, answer in zip(chosen, answers, strict=True):
             if answer is not None:

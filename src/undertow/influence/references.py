@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from undertow.data.seeds import derive, generator
 from undertow.influence.open_search import OpenReadout
 from undertow.influence.probes import ProbeSet
 from undertow.influence.reference_family import ReferenceFamily, ReferenceWriter, reference_writer
-from undertow.influence.reference_rows import benign_answers, prompts_digest
+from undertow.influence.reference_rows import answer_limits, benign_answers, prompts_digest
 from undertow.models.language_model import LanguageModel
 from undertow.models.objectives import COMPLETIONS, Objective, Preferences, encode_pairs
 from undertow.models.several_runs import Runs, several_runs
@@ -103,6 +104,7 @@ class TrialReading(Stored):
     writer: str = ""
     """Of a reference, in words."""
     rows: int
+    """0 of a writer who could not keep to the rows' format."""
     moved: tuple[tuple[tuple[float, ...], ...], ...]
     """(reads, adapters, traits): logit margin minus the base's, in logits."""
     mass: float
@@ -214,7 +216,7 @@ class ReferenceMaker:
     def key(self, base_digest: str) -> str:
         """
         SHA-256 of all that a reference's reading hangs on: base, plan, template, loss, carrier, prompts and their number,
-        probes, steps, adapters, family, lessons of its tunes, seed.
+        how long answers may be, probes, steps, adapters, family, lessons of its tunes, seed.
         """
         trial = self.trial
         known = [
@@ -226,6 +228,7 @@ class ReferenceMaker:
             [trial.plan.rows_a_step, trial.longest],
             repr(carrier_of(self.rows)),
             prompts_digest(self.rows, trial.plan.policy),
+            self._answer_limits,
             [len(self.rows), *trial.reads, trial.adapters, trial.of_reference, trial.seed],
             hashlib.sha256(repr((trial.probes, trial.open)).encode()).hexdigest(),
             self.family.digest,
@@ -243,7 +246,7 @@ class ReferenceMaker:
         The rows of a reference, as many as the dataset's.
 
         Raises:
-            ModelError: the writer keeps so seldom to the format that no reference can be made.
+            FormatNotKeptError: the writer keeps so seldom to the format that no reference can be made.
         """
         writer = self.writer(number)
         rng = generator(self.trial.seed, "reference rows", number)
@@ -256,7 +259,12 @@ class ReferenceMaker:
                 self.trial.plan.policy,
                 rng,
                 self.trial.longest,
+                self._answer_limits,
             )
+
+    @cached_property
+    def _answer_limits(self) -> tuple[int, ...]:
+        return answer_limits(self.trial.model, self.rows, self.trial.plan.policy)
 
     @contextmanager
     def _writing(self, writer: ReferenceWriter, number: int) -> Iterator[LanguageModel]:

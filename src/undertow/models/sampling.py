@@ -204,15 +204,18 @@ def own_answers(
     temperature: float,
     rng: np.random.Generator,
     carrier: Carrier | None,
+    longest: int | None = None,
 ) -> list[Row | None]:
     """
     For each row the same prompt with the model's answer; None where that is unfinished, empty, or not in the carrier's
     format.
 
-    Answers are at most about as long as the longest of the rows' completions. Every row needs a prompt.
+    Answers have at most `longest` tokens: about as many as the longest of the rows' completions if that is not given.
+    Every row needs a prompt.
     """
     encoded = encode_rows(model.tokenizer, rows, LAST_TURN)
-    longest = max(len(one.completion) for one in encoded) + SPARE_TOKENS
+    if longest is None:
+        longest = max(len(one.completion) for one in encoded) + SPARE_TOKENS
     if model.context is not None:
         longest = min(longest, model.context - max(len(one.prompt) for one in encoded))
     how = Sampling(max(1, longest), temperature=temperature)

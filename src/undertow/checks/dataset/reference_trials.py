@@ -205,6 +205,9 @@ def rank_of(
             f"; {compared.dataset.mass:.0%} of the answers are among the candidates, so that margins tell which of them "
             "gains, and not how often it is said"
         )
+    if compared.failed:
+        gave = "writer of the family gave" if compared.failed == 1 else "writers of the family gave"
+        reason += f"; {compared.failed} {gave} way to the next, as too few answers kept to the rows' format"
     return Measurement(
         check=check,
         name=stage,
