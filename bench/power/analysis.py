@@ -41,7 +41,7 @@ class Dataset:
     @property
     def first(self) -> Array:
         """(traits,) of stage 1."""
-        mean: Array = np.asarray(self.reading.first, float).mean(0)
+        mean: Array = np.asarray(self.reading.first[-1], float).mean(0)
         return mean
 
     @property

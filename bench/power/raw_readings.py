@@ -27,7 +27,8 @@ SCHEMA = pa.schema(
         "rows": pa.int32(),
         "planned_steps": pa.int32(),
         "steps": pa.int32(),
-        "first": _MATRIX,
+        "first_reads": pa.list_(pa.int32()),
+        "first": pa.list_(_MATRIX),
         "reads": pa.list_(pa.int32()),
         "whole": pa.list_(_MATRIX),
         "students": _MATRIX,
@@ -35,7 +36,7 @@ SCHEMA = pa.schema(
         "seconds": pa.float64(),
     }
 )
-"""`first`, `whole` and `students` are (adapters, traits), (reads, adapters, traits) and (students, traits) in logits."""
+"""`first` and `whole` are (reads, adapters, traits), `students` is (students, traits), in logits."""
 
 
 def write_readings(path: Path, readings: Sequence[AuthorReading]) -> None:
@@ -59,6 +60,7 @@ def read_readings(path: Path) -> list[AuthorReading]:
             "rows",
             "planned_steps",
             "steps",
+            "first_reads",
             "first",
             "reads",
             "whole",

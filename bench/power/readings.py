@@ -40,6 +40,9 @@ from undertow.worlds.corpus import documents
 Matrix = tuple[tuple[float, ...], ...]
 Cube = tuple[Matrix, ...]
 
+FEWER = (8, 4, 2, 1)
+"""Parts of stage 1's steps at which is read: what a budget that pays for no more would leave."""
+
 
 class DatasetReading(Stored):
     """One dataset of a writer, by everything that is read of it."""
@@ -48,8 +51,10 @@ class DatasetReading(Stored):
     planned_steps: int
     steps: int
     """Of stage 1."""
-    first: Matrix
-    """(adapters, traits) of stage 1: logit margin minus the base's."""
+    first_reads: tuple[int, ...]
+    """Steps of stage 1 at which was read; the last are `steps`."""
+    first: Cube
+    """(reads, adapters, traits) of stage 1: logit margin minus the base's."""
     reads: tuple[int, ...]
     """Steps of stage 2 at which was read."""
     whole: Cube
@@ -178,7 +183,8 @@ def read(place: Opened, author: Author, rows: Sequence[Row], size: int) -> Datas
     probes = probe_set(place.model, place.ground.loaded_traits(), None)
     planned = USUAL.steps(size)
     steps = beginning_steps(USUAL, planned)
-    first = Trial(place.model, USUAL, probes, size, (steps,), ADAPTERS, derive(0, BEGINNING))
+    reads = tuple(sorted({max(1, steps // part) for part in FEWER}))
+    first = Trial(place.model, USUAL, probes, size, reads, ADAPTERS, derive(0, BEGINNING))
     whole = Trial(
         place.model, USUAL, probes, size, reads_of(USUAL, planned), WHOLE_ADAPTERS, derive(0, WHOLE)
     )
@@ -196,7 +202,8 @@ def read(place: Opened, author: Author, rows: Sequence[Row], size: int) -> Datas
         rows=len(rows),
         planned_steps=planned,
         steps=steps,
-        first=beginning.moved[-1],
+        first_reads=first.reads,
+        first=beginning.moved,
         reads=whole.reads,
         whole=end.moved,
         students=real,
