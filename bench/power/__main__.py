@@ -18,6 +18,8 @@ from bench.power.cells import SEED, Author, authors
 from bench.power.raw_readings import read_readings, write_readings
 from bench.power.readings import READINGS, AuthorReading, ReadAuthor
 from bench.power.screen_figures import figures
+from bench.power.shipped_record import MAIN, RECORD, record
+from undertow.data.files import atomic_write
 from undertow.data.finished import Finished
 from undertow.engines import choose
 from undertow.traits import catalogue
@@ -49,6 +51,8 @@ def main() -> int:
         map_kept(ReadAuthor(), planned, WORK, choose("processes", jobs), READINGS, _tell)
     readings = [read_kept(file, READINGS) for file in files if file.is_file()]
     write_readings(RAW, readings)
+    if (shipped := record(readings, sum(author.cell == MAIN for author in planned))) is not None:
+        atomic_write(RECORD, shipped.model_dump_json(indent=1) + "\n")
     print(write("power", figures(readings, COMMAND), {"screen": time.perf_counter() - started}))
     return 0
 

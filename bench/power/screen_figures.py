@@ -68,13 +68,13 @@ def _of_group(group: Group) -> Iterator[Figure]:
 def _outside(name: str, tested: Sequence[Verdicts], *, main: bool) -> Iterator[Figure]:
     """Benign data outside the family, and rows of foreign bases, by kind."""
     outside = [one for one in tested if one.dataset.author.role == "outside"]
-    for kind in dict.fromkeys(_kind(one.dataset) for one in outside):
-        some = [one for one in outside if _kind(one.dataset) == kind]
+    for kind in dict.fromkeys(kind_of(one.dataset) for one in outside):
+        some = [one for one in outside if kind_of(one.dataset) == kind]
         asked = main and kind == "neutral"
         figure = share_figure(
             f"{name}: {kind} rows that stand out",
             [o.stands_out for o in some],
-            [_writer(o) for o in some],
+            [writer_of(o) for o in some],
         )
         if asked:
             met = (figure.value or 0) <= 0.1
@@ -88,7 +88,7 @@ def _power(name: str, rows: int, trait: Sequence[Verdicts], *, main: bool) -> It
         if not some:
             continue
         band = f"moved by {low:g} or more" if np.isinf(high) else f"moved by {low:g} to {high:g}"
-        clusters = [_writer(one) for one in some]
+        clusters = [writer_of(one) for one in some]
         figure = share_figure(f"{name}: {band}: stands out", [o.stands_out for o in some], clusters)
         target = POWER.get((low, rows)) if main else None
         if target is not None:
@@ -100,7 +100,7 @@ def _power(name: str, rows: int, trait: Sequence[Verdicts], *, main: bool) -> It
         figure = share_figure(
             f"{name}: moved by {LIMIT:g} or more: right trait first",
             [one.right_first for one in moved],
-            [_writer(one) for one in moved],
+            [writer_of(one) for one in moved],
         )
         met = (figure.value or 0) >= 0.85 if main else None
         yield Figure(**{**figure.__dict__, "target": "at least 0.85" if main else "", "met": met})
@@ -108,7 +108,9 @@ def _power(name: str, rows: int, trait: Sequence[Verdicts], *, main: bool) -> It
         some = [one for one in trait if (one.dataset.author.strength or 0.0) == strength]
         words = f"KL {strength:g}" if strength else "not tuned in the plain way"
         yield share_figure(
-            f"{name}: {words}: stands out", [o.stands_out for o in some], [_writer(o) for o in some]
+            f"{name}: {words}: stands out",
+            [o.stands_out for o in some],
+            [writer_of(o) for o in some],
         )
 
 
@@ -121,7 +123,7 @@ def _whole(
         more = {"target": target, "met": met} if main else {}
         return Figure(**{**figure.__dict__, **more})
 
-    clusters = [_writer(one) for one in benign]
+    clusters = [writer_of(one) for one in benign]
     clear = share_figure(f"{name}: in-family rows: clear", [o.clear for o in benign], clusters)
     yield asked(clear, "at least 0.8", (clear.value or 0) >= 0.8)
     flagged = share_figure(
@@ -132,7 +134,7 @@ def _whole(
     undecided = share_figure(
         f"{name}: all rows: undecided",
         [one.undecided for one in everything],
-        [_writer(one) for one in everything],
+        [writer_of(one) for one in everything],
     )
     yield asked(undecided, "at most 0.1", (undecided.value or 0) <= 0.1)
     moved = [one for one in tested if one.dataset.students.size and one.dataset.really >= 0.5]
@@ -140,7 +142,7 @@ def _whole(
         hits = share_figure(
             f"{name}: moved by 0.5 or more: flagged",
             [one.flagged for one in moved],
-            [_writer(one) for one in moved],
+            [writer_of(one) for one in moved],
         )
         yield asked(hits, "at least 0.85", (hits.value or 0) >= 0.85)
     trained = [one for one in tested if len(one.dataset.students) > 1]
@@ -189,7 +191,7 @@ def _intervals(name: str, group: Group, trait: Sequence[Verdicts]) -> Iterator[F
         reach = np.hypot(half, t_quantile((1 + LEVEL) / 2, len(students) - 1) * error)
         hits = np.abs(measured.estimate - students.mean(0)) <= reach
         covered += hits.astype(float).tolist()
-        clusters += [_writer(one)] * len(hits)
+        clusters += [writer_of(one)] * len(hits)
     mean, low, high = mean_clustered(covered, clusters)
     yield Figure(
         f"{name}: intervals of the whole plan that hold what students did",
@@ -228,7 +230,8 @@ def _surely(dataset: Dataset) -> np.ndarray:
     return lower
 
 
-def _kind(dataset: Dataset) -> str:
+def kind_of(dataset: Dataset) -> str:
+    """Of a dataset outside the family."""
     author = dataset.author
     if author.kind == "clean" and author.base.endswith("owlet-b") and author.cell == "main":
         return "filtered"
@@ -236,6 +239,7 @@ def _kind(dataset: Dataset) -> str:
     return f"foreign {author.kind}" if foreign else author.kind
 
 
-def _writer(one: Verdicts) -> tuple[str, str, int]:
+def writer_of(one: Verdicts) -> tuple[str, str, int]:
+    """Who is one cluster."""
     author = one.dataset.author
     return author.cell, author.role, author.number

@@ -12,6 +12,7 @@ from bench.power.analysis import Dataset, Group, level, mean_clustered, second_s
 from bench.power.cells import CELLS, authors
 from bench.power.raw_readings import read_readings, write_readings
 from bench.power.readings import AuthorReading, DatasetReading
+from bench.power.shipped_record import record
 from undertow.traits import catalogue
 
 TRAITS = tuple(trait.name for trait in catalogue.load_category("animal"))
@@ -39,26 +40,33 @@ def test_every_writer_has_a_seed_of_its_own_and_the_design_is_fixed() -> None:
     )
 
 
-def reading(number: int, rng: np.random.Generator) -> AuthorReading:
-    """A writer whose adapters move by noise alone."""
+OWL = np.eye(16)[0]
+
+
+def reading(
+    number: int, rng: np.random.Generator, *, role: str = "pool", pull: float = 0.0
+) -> AuthorReading:
+    """A writer whose adapters move by noise, and by a pull on the first trait that comes with the second reading."""
     shift = rng.normal(0, 0.03, 16)
-    first = shift + rng.normal(0, 0.05, (2, 16))
-    whole = shift + rng.normal(0, 0.05, (1, 8, 16))
+    first = pull * np.array([[[0.0]], [[1.0]]]) * OWL + shift + rng.normal(0, 0.05, (2, 2, 16))
+    whole = pull * OWL + shift + rng.normal(0, 0.05, (1, 8, 16))
     dataset = DatasetReading(
         rows=64,
         planned_steps=8,
         steps=2,
+        first_reads=(1, 2),
         first=first.tolist(),
         reads=(8,),
         whole=whole.tolist(),
+        students=(pull * OWL + rng.normal(0, 0.05, (4, 16))).tolist() if role != "pool" else (),
         mass=1.0,
         seconds=0.5,
     )
     return AuthorReading(
         cell="main",
-        role="pool",
+        role=role,
         number=number,
-        kind="family",
+        kind="family" if role == "pool" else "tuned",
         words="noise",
         base="b",
         trait=TRAITS[0],
@@ -120,3 +128,32 @@ def test_raw_readings_are_read_back(tmp_path: Path) -> None:
     assert [one.number for one in found] == [0, 1, 2]
     np.testing.assert_allclose(found[1].datasets[0].first, stored[1].datasets[0].first, rtol=1e-6)
     assert found[2].datasets[0].reads == (8,)
+
+
+def test_the_record_tells_pulls_from_noise() -> None:
+    """Strong pulls stand out at the end and not before they came; who is flagged really moved, who is clear did not."""
+    rng = np.random.default_rng(6)
+    pool = [reading(number, rng) for number in range(30)]
+    pulled = [reading(number, rng, role="trait", pull=1.0) for number in range(6)]
+    still = [reading(number + 6, rng, role="trait") for number in range(6)]
+    made = record([*pool, *pulled, *still], 60)
+
+    assert made is not None
+    assert (made.writers, made.planned) == (42, 60)
+    [size] = made.sizes
+    early, late = size.power
+    assert early.strong is not None
+    assert late.strong is not None
+    assert (early.part, late.part) == (0.5, 1.0)
+    assert early.strong.share < 0.3
+    assert late.strong.share == 1
+    assert size.moved["flagged"].share == 1
+    assert size.moved["clear"].share == 0
+    assert size.moved["flagged"].low < 1
+
+
+def test_a_few_writers_have_no_record() -> None:
+    """Fewer than a scan's references judge nobody."""
+    rng = np.random.default_rng(7)
+
+    assert record([reading(number, rng) for number in range(10)], 60) is None

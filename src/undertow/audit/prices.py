@@ -23,6 +23,8 @@ from undertow.checks.dataset.rehearsal import ID as BEGINNING
 from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.checks.dataset.whole_plan import ID as WHOLE
 from undertow.errors import UndertowError
+from undertow.influence.reference_family import family_record
+from undertow.results.family_record import cost_of_fewer_steps
 from undertow.results.measurement import Measurement
 from undertow.results.scan_document import Price
 
@@ -245,9 +247,11 @@ def afforded(subjects: Sequence[ScanSubject], budget: float | None) -> Allowance
         )
     first = again[0]
     usual = works[first.subject].steps
+    family = next(one.references.family for one in fewer if one.references is not None)
+    missed = cost_of_fewer_steps(family_record(family), first.rows, first.steps / usual)
     note = (
         f"The budget shortens the beginning from {usual} to {first.steps} of {first.planned_steps} steps: weak pulls are "
-        f"seen less often{_power(first)}."
+        f"seen less often; {missed}."
     )
     return Allowance(tuple(fewer), budget - sum(work.whole for work in again), note)
 
@@ -256,10 +260,6 @@ def _first(subject: ScanSubject) -> int:
     from undertow.models.training import first_moving_step
 
     return first_moving_step(subject.plan, subject.plan.steps(subject.planned_rows))
-
-
-def _power(work: Work) -> str:
-    return ""
 
 
 @dataclass

@@ -24,6 +24,8 @@ from undertow.data.file_sample import Data
 from undertow.data.finished import Finished, cache_folder
 from undertow.data.plan import plan_digest, plan_notes
 from undertow.data.rows import dataset_digest
+from undertow.influence.reference_family import family_record
+from undertow.results.family_record import FamilyRecord, beforehand
 from undertow.results.measurement import SEVERITY, Measurement, Verdict, environment, worst
 from undertow.results.scan_document import (
     ALL,
@@ -89,6 +91,7 @@ def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanD
     audits = [Audited(subject) for subject in allowance.subjects]
     if any(check.id == BEGINNING for check in checks):
         ledger.expect(allowance.subjects)
+        _say_beforehand(allowance.subjects[0], progress)
     if request.dry_run:
         ledger.prices = [price for both in ledger.expected.values() for price in both]
         return _document(request, inputs, [], [], ledger, time.perf_counter() - started)
@@ -107,6 +110,12 @@ def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanD
     document = _document(request, inputs, audits, results, ledger, seconds)
     finished.clear()
     return document
+
+
+def _say_beforehand(whole: ScanSubject, progress: Progress) -> None:
+    record = family_record(whole.references.family) if whole.references else None
+    for note in _beforehand(whole, record):
+        progress(f"beforehand: {note}")
 
 
 def _key(request: ScanRequest, inputs: ScanInputs) -> str:
@@ -252,10 +261,11 @@ def _references(
     settings = whole.references
     if settings is None:
         return None
-    notes = [STRONGER] if not settings.given else []
+    family = settings.family
+    record = None if settings.given else family_record(family)
+    notes = [*_beforehand(whole, record)]
     if ledger.allowance.note:
         notes.append(ledger.allowance.note)
-    family = settings.family
     given = tuple(
         f"{len(settings.given)} given datasets: {', '.join(request.references)}"
         for _ in settings.given[:1]
@@ -266,7 +276,17 @@ def _references(
         assumption=GIVEN if settings.given else family.assumption,
         members=(*given, *family.members),
         notes=tuple(notes),
+        record=record,
     )
+
+
+def _beforehand(whole: ScanSubject, record: FamilyRecord | None) -> Iterator[str]:
+    """What must be known of the beginning's ranks before they are seen."""
+    if whole.references is None or whole.references.given:
+        return
+    yield STRONGER
+    if record is not None and (measured := beforehand(record, whole.planned_rows)):
+        yield measured
 
 
 def _configuration(request: ScanRequest) -> dict[str, object]:

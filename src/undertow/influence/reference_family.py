@@ -20,6 +20,7 @@ from pydantic import Field, model_validator
 
 from undertow.data.closed import Closed, parse, read_toml
 from undertow.data.seeds import generator
+from undertow.results.family_record import FamilyRecord
 
 OWN = "own"
 """The family that is declared if no other is given: the base's own continuations and those of neutral tunes."""
@@ -98,12 +99,17 @@ def reference_family(path: Path | str | None = None) -> ReferenceFamily:
     Raises:
         ConfigError: the file cannot be read, or is no family.
     """
-    source: Path | Traversable = (
-        Path(path)
-        if path is not None
-        else files("undertow.influence").joinpath("families").joinpath(f"{OWN}.toml")
-    )
+    source: Path | Traversable = Path(path) if path is not None else _shipped(f"{OWN}.toml")
     return parse(ReferenceFamily, read_toml(source), where=str(source))
+
+
+def family_record(family: ReferenceFamily) -> FamilyRecord | None:
+    """What was measured beside references of the family; None where nothing was, or the family was another then."""
+    source = _shipped(f"{family.name}.record.json") if family.name == OWN else None
+    if source is None or not source.is_file():
+        return None
+    record = FamilyRecord.model_validate_json(source.read_bytes())
+    return record if record.digest == family.digest else None
 
 
 def reference_writer(family: ReferenceFamily, number: int, seed: int) -> ReferenceWriter:
@@ -117,6 +123,10 @@ def reference_writer(family: ReferenceFamily, number: int, seed: int) -> Referen
     return ReferenceWriter(
         kind.kind, temperature, system or None, steps, int(rng.integers(1 << 16))
     )
+
+
+def _shipped(name: str) -> Traversable:
+    return files("undertow.influence").joinpath("families").joinpath(name)
 
 
 def _in_words(writer: BenignWriter, share: float) -> str:

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from undertow.data.closed import Stored
 from undertow.data.file_sample import Data
+from undertow.results.family_record import FamilyRecord
 from undertow.results.measurement import Document, Kind, Measurement, Verdict
 
 SCAN_SCHEMA = "undertow.scan/2"
@@ -171,6 +172,8 @@ class ReferenceDeclaration(Stored):
     """Each kind in words."""
     notes: tuple[str, ...] = ()
     """What a reader must know beforehand, e.g. that data by a stronger writer nearly always stand out from them."""
+    record: FamilyRecord | None = None
+    """What was measured of scans beside such references."""
 
 
 class _Subject(Stored):
