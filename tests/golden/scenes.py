@@ -132,7 +132,7 @@ AUDITS = (
     _scan(
         "scan",
         f"rows.jsonl --student {BASE} --max-rows 128 --traits owl --traits cat --check rehearsal "
-        f"--check likelihood-ratio --check author",
+        f"--check likelihood-ratio --check author --references 4 --require clear",
     ),
     Scene("attest-audit", f"attest audit audited.json {AUDITOR}", before=material.audited),
     _scan(

@@ -19,8 +19,10 @@ from tests.report.scan_documents import (
     undecided,
     within,
 )
+from tests.results.test_family_record import rate
 from undertow.report import scan_references as told
 from undertow.report.page import Fold, Part, Section, Table
+from undertow.results.family_record import FamilyRecord, SizeRecord
 from undertow.results.measurement import SEVERITY
 
 NBSP = "\N{NO-BREAK SPACE}"
@@ -131,6 +133,29 @@ def test_what_must_be_known_beforehand_stands_on_every_form() -> None:
     assert any(note in remark for *_, remark in grounds.answers)
     assert dict(grounds.labels)["beforehand"] == note
     assert note in repr(next(one for one in grounds.sections if one.id == "references"))
+
+
+def test_how_often_verdicts_were_right_stands_beside_the_family() -> None:
+    """A line a size and verdict, and one a kind of benign rows; an unfinished bench says how much of it there is."""
+    measured = {"flagged": rate(0.9), "clear": rate(0.02)}
+    size = SizeRecord(rows=4096, level=rate(0.05), outside={HOSTILE: rate(0.4)}, moved=measured)
+    record = FamilyRecord(
+        digest="d", where="lists", limit=0.2, writers=30, planned=160, sizes=(size,)
+    )
+    family = FAMILY.model_copy(update={"record": record})
+    grounds = told.reference_grounds(within().model_copy(update={"references": family}))
+    shown = repr(next(one for one in grounds.sections if one.id == "references"))
+    table = told.reliability_table(record)
+
+    assert "30 writers of 160 planned" in shown
+    assert [row[1] for row in table.rows] == [
+        "it says “flagged”",
+        "it says “clear”",
+        "benign rows, of the family",
+        f"benign rows, {HOSTILE}",
+    ]
+    assert table.rows[0][2:4] == ("students moved by more than 0.20", f"90.0{NBSP}%")
+    assert "How often it was right" not in repr(told.reference_grounds(within()).sections)
 
 
 def test_a_terminal_shows_the_sum_of_many_prices() -> None:
