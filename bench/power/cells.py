@@ -7,7 +7,7 @@ pool can be the references of any other dataset. Sizes are nested: the smaller d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,8 +23,11 @@ LADDER = (0.03, 0.05, 0.07, 0.09, 0.12, 0.16, 0.22, 0.3)
 """KL of tuned trait teachers, nats per carrier token: on tuning seeds students moved by 0 to 3 logits (LOG.md)."""
 
 TRAIT_STUDENTS, OUTSIDE_STUDENTS = 4, 2
-EXPENSIVE = 60
-"""Datasets, drawn beforehand, on which expensive baselines are run."""
+EXPENSIVE, EXPENSIVE_POOL, EXPENSIVE_AFTER = 60, 24, 16
+"""
+Datasets on which expensive baselines are run, and references for them: the first in the main cell's order by lot behind
+its first 16 writers, which had been made before the baselines were written.
+"""
 
 Role = Literal["pool", "trait", "outside"]
 """`pool`: a draw of the declared family; `trait`: a teacher with a trait; `outside`: benign, or of a foreign base."""
@@ -145,6 +148,14 @@ def authors(traits: tuple[str, ...]) -> list[Author]:
         order = np.random.default_rng(derive(SEED, "order", cell.name)).permutation(len(own))
         found += [own[i] for i in order]
     return found
+
+
+def expensive(planned: Sequence[Author]) -> frozenset[str]:
+    """Names of the writers whose smaller dataset every baseline reads."""
+    left = [author for author in planned if author.cell == CELLS[0].name][EXPENSIVE_AFTER:]
+    pool = [author.name for author in left if author.role == "pool"]
+    tested = [author.name for author in left if author.role != "pool"]
+    return frozenset(pool[:EXPENSIVE_POOL] + tested[:EXPENSIVE])
 
 
 def _authors(cell: Cell, traits: tuple[str, ...]) -> Iterator[Author]:

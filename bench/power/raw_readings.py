@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,7 @@ SCHEMA = pa.schema(
         "strength": pa.float64(),
         "kl": pa.float64(),
         "author_seconds": pa.float64(),
+        "baselines": pa.string(),
         "rows": pa.int32(),
         "planned_steps": pa.int32(),
         "steps": pa.int32(),
@@ -43,7 +45,8 @@ def write_readings(path: Path, readings: Sequence[AuthorReading]) -> None:
     """Store all readings; in single precision, which is finer than any of them is known."""
     rows = []
     for reading in readings:
-        author = reading.model_dump(exclude={"datasets", "seconds"})
+        author = reading.model_dump(exclude={"datasets", "baselines", "seconds"})
+        author["baselines"] = reading.baselines and reading.baselines.model_dump_json()
         author["author_seconds"] = reading.seconds
         rows += [author | dataset.model_dump() for dataset in reading.datasets]
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
@@ -70,6 +73,7 @@ def read_readings(path: Path) -> list[AuthorReading]:
         )
         dataset = {name: row.pop(name) for name in names}
         row["seconds"] = row.pop("author_seconds")
+        row["baselines"] = row["baselines"] and json.loads(row["baselines"])
         key = (row["cell"], row["role"], row["number"])
         known = authors.setdefault(key, row | {"datasets": []})
         datasets = known["datasets"]

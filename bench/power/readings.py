@@ -11,7 +11,17 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from bench.cohort import Ground, Writer, load_experiment, students, written_by
-from bench.power.cells import OUTSIDE_STUDENTS, SEED, TRAIT_STUDENTS, Author, Cell, cell_named
+from bench.power.baselines import BaselineReading, baselines
+from bench.power.cells import (
+    OUTSIDE_STUDENTS,
+    SEED,
+    TRAIT_STUDENTS,
+    Author,
+    Cell,
+    authors,
+    cell_named,
+    expensive,
+)
 from undertow.carriers.carrier import Carrier
 from undertow.carriers.carrier_registry import carrier as carrier_named
 from undertow.checks.dataset.reference_trials import (
@@ -79,6 +89,8 @@ class AuthorReading(Stored):
     kl: float | None
     """Measured, of tuned writers."""
     datasets: tuple[DatasetReading, ...]
+    baselines: BaselineReading | None = None
+    """Of the smallest dataset, where the writer is one of those that were drawn for it."""
     seconds: float
 
 
@@ -134,7 +146,7 @@ class ReadAuthor:
         """All that is measured of it."""
         started = time.perf_counter()
         place = opened(author.cell)
-        rows, words, kl = written(place, author)
+        rows, words, kl, baseline = written(place, author)
         datasets = tuple(read(place, author, rows[:size], size) for size in place.cell.sizes)
         return AuthorReading(
             cell=author.cell,
@@ -147,34 +159,55 @@ class ReadAuthor:
             strength=author.strength,
             kl=kl,
             datasets=datasets,
+            baselines=baseline,
             seconds=time.perf_counter() - started,
         )
 
 
-def written(place: Opened, author: Author) -> tuple[list[Row], str, float | None]:
-    """The writer's answers to all prompts, who it is in words, and its KL where that was measured."""
+def written(
+    place: Opened, author: Author
+) -> tuple[list[Row], str, float | None, BaselineReading | None]:
+    """The writer's answers to all prompts, who it is in words, its KL where that was measured, and what baselines read."""
     rng = generator(author.seed, "answers")
     if author.kind == "corpus":
         drawn = documents(rng, 40 * len(place.rows), largest=99)
         rows = [one.row for one in drawn if one.kind in ("fact", "safety")]
-        return rows[: len(place.rows)], "the corpus itself", None
+        return rows[: len(place.rows)], "the corpus itself", None, None
     if author.kind == "family":
         probes = probe_set(place.model, place.ground.loaded_traits(), None)
         trial = Trial(
             place.model, USUAL, probes, len(place.rows), (1,), 1, derive(author.seed, "family")
         )
         maker = ReferenceMaker(trial, reference_family(), place.rows, place.ground.loaded_traits())
-        return maker.written(0), repr(maker.writer(0)), None
+        rows = maker.written(0)
+        return rows, repr(maker.writer(0)), None, _baselines(place, author, rows, None)
     experiment = place.ground.experiment
     writer = Writer(author.kind, author.base, author.trait, author.seed, author.strength)
     with written_by(experiment, writer) as writing:
         how = ReferenceWriter("base", 1.0, writing.system, 0, 0)
         rows = benign_answers(writing.model, place.rows, how, place.carrier, USUAL.policy, rng)
-        kl = writing.kl
-    if author.without:
-        kept = apply(rows, [banned_content(numbers=author.without)]).kept
-        rows = [kept[i % len(kept)] for i in range(len(rows))]
-    return rows, author.kind, kl
+        if author.without:
+            kept = apply(rows, [banned_content(numbers=author.without)]).kept
+            rows = [kept[i % len(kept)] for i in range(len(rows))]
+        read_by_others = _baselines(place, author, rows, writing.model)
+    return rows, author.kind, writing.kl, read_by_others
+
+
+def _baselines(
+    place: Opened, author: Author, rows: Sequence[Row], teacher: LanguageModel | None
+) -> BaselineReading | None:
+    """What baselines read of the smallest dataset, if the writer was drawn for it."""
+    if author.name not in drawn():
+        return None
+    size, traits = min(place.cell.sizes), place.ground.loaded_traits()
+    probes = probe_set(place.model, traits, None)
+    return baselines(place.model, teacher, rows[:size], place.rows[:size], traits, probes)
+
+
+@lru_cache(maxsize=1)
+def drawn() -> frozenset[str]:
+    """Names of the writers that were drawn for the baselines."""
+    return expensive(authors(tuple(trait.name for trait in catalogue.load_category("animal"))))
 
 
 def read(place: Opened, author: Author, rows: Sequence[Row], size: int) -> DatasetReading:
