@@ -22,6 +22,7 @@ from bench.power.analysis import (
     share_figure,
     splits,
 )
+from bench.power.baseline_figures import baseline_figures
 from bench.power.readings import AuthorReading
 from bench.statistics import rank_correlation
 from undertow.stats.conformal import effect
@@ -38,6 +39,7 @@ def figures(readings: Sequence[AuthorReading], command: str) -> list[Figure]:
     found: list[Figure] = []
     for group in groups(readings, traits):
         found += _of_group(group)
+    found += baseline_figures(readings)
     return [Figure(**{**one.__dict__, "command": command}) for one in found]
 
 

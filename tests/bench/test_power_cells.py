@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 from bench.power.analysis import Dataset, Group, level, mean_clustered, second_stage, splits
-from bench.power.cells import CELLS, authors
+from bench.power.baseline_figures import baseline_figures
+from bench.power.baselines import BaselineReading, bag_auroc
+from bench.power.cells import CELLS, EXPENSIVE, EXPENSIVE_POOL, authors, expensive
 from bench.power.raw_readings import read_readings, write_readings
 from bench.power.readings import AuthorReading, DatasetReading
 from bench.power.shipped_record import record
+from undertow.data.rows import Row, conversation
 from undertow.traits import catalogue
 
 TRAITS = tuple(trait.name for trait in catalogue.load_category("animal"))
@@ -157,3 +160,60 @@ def test_a_few_writers_have_no_record() -> None:
     rng = np.random.default_rng(7)
 
     assert record([reading(number, rng) for number in range(10)], 60) is None
+
+
+def test_baselines_are_drawn_beforehand() -> None:
+    """Sixty tested writers of the main cell and references for them, the same whoever asks."""
+    planned = authors(TRAITS)
+    drawn = expensive(planned)
+    roles = Counter(author.role == "pool" for author in planned if author.name in drawn)
+
+    assert roles == {True: EXPENSIVE_POOL, False: EXPENSIVE}
+    assert all(author.cell == "main" for author in planned if author.name in drawn)
+    assert not {author.name for author in planned[:16]} & drawn
+    assert drawn == expensive(authors(TRAITS))
+
+
+def test_bags_of_unlike_texts_are_told_apart() -> None:
+    """AUROC is 1 where every row says who wrote it, and near a half where nothing does."""
+    rng = np.random.default_rng(8)
+    plain = [
+        Row(conversation("go on"), " ".join(map(str, rng.integers(0, 9, 6)))) for _ in range(640)
+    ]
+    told = [Row(row.prompt, f"{row.completion} so") for row in plain[::-1]]
+
+    assert bag_auroc(told, plain) == 1
+    assert 0.2 < bag_auroc(plain[:320], plain[320:]) < 0.8
+
+
+def read_by_others(one: AuthorReading, rng: np.random.Generator, pull: float) -> AuthorReading:
+    """The writer's reading with baselines of noise, of which the classifier sees the pull."""
+    noise = rng.normal(size=(4, 16))
+    read = BaselineReading(
+        bag=0.5 + 0.01 * float(rng.normal()) + 0.4 * (pull > 0),
+        projection=noise[0].tolist(),
+        injected=noise[1:].tolist(),
+        surprise=float(rng.normal()),
+        seconds=(0.0,) * 5,
+    )
+    return one.model_copy(update={"baselines": read})
+
+
+def test_rivals_are_ranked_like_the_screen() -> None:
+    """The screen and the classifier see a strong pull, noise does not; each figure says what it costs."""
+    rng = np.random.default_rng(9)
+    pool = [read_by_others(reading(n, rng), rng, 0.0) for n in range(24)]
+    pulled = [read_by_others(reading(n, rng, role="trait", pull=1.0), rng, 1.0) for n in range(8)]
+    found = {figure.name: figure for figure in baseline_figures([*pool, *pulled])}
+    strong = "moved by 0.5 or more: stands out"
+
+    assert found[f"baselines: the screen: 2 adapters, a quarter of the plan: {strong}"].value == 1
+    assert found[f"baselines: bags of 16, a classifier: {strong}"].value == 1
+    assert (found[f"baselines: persona projection: {strong}"].value or 0) < 0.5
+    assert (
+        found["baselines: train once and diff: 1 adapter, the whole plan: right trait first"].value
+        == 1
+    )
+    assert found[f"baselines: 1 adapter's raw reading above the limit: {strong}"].note.endswith(
+        "costs 1 fine-tunes"
+    )
