@@ -25,9 +25,11 @@ from undertow.audit.prices import (
 from undertow.checks.dataset.reference_trials import WHOLE_ADAPTERS, maker_of, trial_of, tried_rows
 from undertow.checks.dataset.rehearsal import ID as BEGINNING
 from undertow.checks.dataset.scan_subject import ReferenceSettings, ScanSubject
+from undertow.data.finished import Finished
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row
 from undertow.influence.comparison import kept_name
+from undertow.influence.references import READING, TrialReading
 from undertow.results.measurement import Measurement, not_applicable
 from undertow.results.scan_document import ALL
 
@@ -133,9 +135,9 @@ def test_kept_and_given_references_are_not_made(tmp_path: Path) -> None:
     settings = replace(OWN, kept=tmp_path)
     trial = trial_of(asked(), (8,), BEGINNING)
     key = maker_of(asked(), trial, tried_rows(asked(), ROWS, trial)).key("base")
-    (tmp_path / key).mkdir()
+    kept = Finished(tmp_path / key, READING)
     for number in range(5):
-        (tmp_path / key / f"{kept_name(number)}.json").write_text("{}")
+        kept.keep(kept_name(number), TrialReading(rows=8, moved=(), mass=0.9))
     plain = tuple(Row((), row.completion, chat=False) for row in ROWS)
     works = [
         beginning_work(asked(references=settings)),

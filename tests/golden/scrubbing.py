@@ -17,11 +17,21 @@ CONSTANTS: dict[str, Any] = {
     "wall_seconds": 1.0,
     "peak_memory_mb": 1.0,
     "seconds": 1.0,
+    "seconds of references": 1.0,
+    "spent_seconds": 1.0,
     "tokens_per_second": 1.0,
 }
 """By key, wherever it stands."""
 
 _COST = re.compile(r"\b(?:\d+ h )?(?:\d+ min )?[\d.]+ (?:s|h|min), [\d.,]+ [MG]B\b")
+
+_TIME = re.compile(r"\b(?:\d+ h )?(?:\d+ min )?[\d.]+ (?:s|h|min)\b")
+
+_PRICES = re.compile(r"^What it cost\n(?:.+\n)+", re.MULTILINE)
+"""A table whose columns are as wide as the times in it."""
+
+_EXPECTED = re.compile(r"\b(about|at most) [\d.]+ s\b")
+"""What a scan tells on stderr before and while it makes references."""
 
 _LEFT = re.compile(r"^.+: \d+/\d+, .+ left.*\n", re.MULTILINE)
 """What a stage says on stderr only where it takes long."""
@@ -52,8 +62,15 @@ def scrubbed_text(text: str, version: str) -> str:
     'seed 0, 1.0 s, 1 MB'
     >>> scrubbed_text("students (22)\\nstudents: 19/22, 5 s left; trait--1\\n", "0.1.0")
     'students (22)\\n'
+    >>> scrubbed_text("What it cost\\nall   2.5 fine-tunes, 2 min 45 s  3\\n", "0.1.0")
+    'What it cost\\nall  2.5 fine-tunes, 1.0 s  3\\n'
     """
+    text = _EXPECTED.sub(r"\1 1 s", _PRICES.sub(_untimed, text))
     return _COST.sub("1.0 s, 1 MB", _LEFT.sub("", text)).replace(version, "0")
+
+
+def _untimed(table: re.Match[str]) -> str:
+    return re.sub(" {2,}", "  ", _TIME.sub("1.0 s", table.group()))
 
 
 def compact(value: Any, depth: int = 2) -> str:

@@ -146,7 +146,9 @@ def _work(subject: ScanSubject, stage: int, reads: Sequence[int], count: int) ->
     numbers = list(range(count - given))
     if not sampled:
         rows = len(tried)
-        cached, left, _ = ReferencePool(maker, kept_references(subject, maker)).found(len(numbers))
+        cached, left, _ = ReferencePool(maker, kept_references(subject, maker)).missing(
+            len(numbers)
+        )
         numbers = list(islice(left, len(numbers) - len(cached)))
     return Work(
         subject=subject.name,

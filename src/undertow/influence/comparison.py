@@ -109,7 +109,7 @@ class ReferencePool:
             FormatNotKeptError: too many writers cannot.
         """
         trial, readings = self.maker.trial, list(self.given[:planned])
-        cached, left, failed = self.found(planned - len(readings))
+        cached, left, failed = self.missing(planned - len(readings))
         readings += cached
         # Too few for any p of alpha settle nothing by reaching as far.
         sequential = sequential and planned > 0 and allowed_rank(planned, alpha) > 0
@@ -128,7 +128,7 @@ class ReferencePool:
             trial, dataset, tuple(readings), planned, len(cached), stopped, seconds, failed
         )
 
-    def found(self, wanted: int) -> tuple[list[TrialReading], Iterator[int], int]:
+    def missing(self, wanted: int) -> tuple[list[TrialReading], Iterator[int], int]:
         """At most so many kept references, numbers for the missing ones and then for more, and how many writers had failed."""
         cached: list[TrialReading] = []
         left: list[int] = []

@@ -129,7 +129,11 @@ def test_probes_are_asked_in_the_template_that_is_trained() -> None:
 
 def test_kept_references_serve_every_dataset_on_the_prompts() -> None:
     """The seed of a trial is no subject's: another name, seed or answers find them again."""
-    other = tuple(replace(row, completion="1 2 3", source="x") for row in ROWS)
+    answers = [row.completion for row in ROWS[::-1]]
+    other = tuple(
+        replace(row, completion=answer, source="x")
+        for row, answer in zip(ROWS, answers, strict=True)
+    )
     keys = {
         maker_of(one, trial_of(one, (1,), "begin"), one.rows).key("base")
         for one in (asked(), asked(name="source", seed=8), asked(other))
