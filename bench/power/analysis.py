@@ -112,9 +112,9 @@ def splits(group: Group) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     chosen = []
     for _ in range(SPLITS):
         order = rng.permutation(len(group.pool))
-        whole = order[REFERENCES:][:WHOLE_REFERENCES]
-        if len(whole) < WHOLE_REFERENCES:
-            whole = order[-WHOLE_REFERENCES:]
+        # Of a small pool the references of the beginning serve twice, or nobody would be left to be judged.
+        first = REFERENCES if len(order) > REFERENCES + WHOLE_REFERENCES else 0
+        whole = order[first:][:WHOLE_REFERENCES]
         chosen.append((order[:REFERENCES], whole))
     return chosen
 
