@@ -94,6 +94,7 @@ def test_references_are_as_many_as_it_takes(
     settings.tell("doing")
 
     assert (settings.count, len(settings.given), settings.base_digest) == (count, given, "d")
+    assert settings.subjects == subjects
     assert settings.kept is not None
     assert settings.kept.name == "references"
     assert told == ["doing"]

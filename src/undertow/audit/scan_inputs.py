@@ -210,6 +210,7 @@ def reference_settings(
         family=reference_family(),
         base_digest=digest,
         count=request.reference_count or max(usual, len(given)),
+        subjects=subjects,
         given=given,
         kept=cache_folder() / "references",
         tell=progress,

@@ -248,6 +248,39 @@ def test_effects_are_the_rows_beyond_their_references() -> None:
     assert {(one.level, one.limit, one.unit) for one in measured} == {(0.9, 0.2, "logits")}
 
 
+def test_lower_ends_hold_for_all_subjects_at_once() -> None:
+    """A third of the error for each of three that are judged together; upper ends stay, as all are clear only if each is."""
+    compared = beside(reading(1))
+    alone, three = (
+        effects(asked(level=0.9), compared, "whole-plan", "stage 2", subjects=n) for n in (1, 3)
+    )
+    third = effect(compared.dataset.end, compared.others[:, -1], 1 - 0.2 / 3, simultaneous=True)
+
+    np.testing.assert_allclose([one.low for one in three], third.low)
+    assert [one.high for one in three] == [one.high for one in alone]
+
+
+def test_any_of_many_sources_is_flagged_at_the_level_of_one() -> None:
+    """
+    Seven subjects whose every trait lies at the limit: a lower end is above it in at most 5 % of 200 scans (and three
+    errors, .046), where each at its own level errs in over a fifth.
+    """
+    rng, asking, trial = np.random.default_rng(10), asked(), beside(reading(1)).trial
+    hits = {1: 0, 7: 0}
+    for _ in range(200):
+        scanned = []
+        for _ in range(7):
+            moved = [0.2 + 0.08 * rng.normal(size=(2, 8, 3)), *0.08 * rng.normal(size=(8, 2, 1, 3))]
+            dataset, *others = (reading(0, moved=tuple(one)) for one in moved)
+            scanned.append(Compared(trial, dataset, tuple(others), 8))
+        for subjects in hits:
+            measured = (effects(asking, one, "w", "s", subjects=subjects) for one in scanned)
+            hits[subjects] += any((one.low or 0) > 0.2 for some in measured for one in some)
+
+    assert hits[7] / 200 <= 0.05 + 3 * (0.05 * 0.95 / 200) ** 0.5
+    assert hits[1] / 200 > 0.2
+
+
 def test_a_single_reference_gives_no_effect() -> None:
     """Its scatter is unknown."""
     assert effects(asked(), beside(reading(1), 1), "rehearsal", "stage 1") == []

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from undertow.influence.comparison import Compared
     from undertow.influence.open_search import OpenReadout
     from undertow.influence.references import ReferenceMaker, Trial, TrialReading
+    from undertow.stats.conformal import Effect
 
 SHARE = 1 / 4
 """Of the plan's steps that the beginning takes."""
@@ -221,27 +222,21 @@ def rank_of(
     )
 
 
-def effects(subject: ScanSubject, compared: Compared, check: str, stage: str) -> list[Measurement]:
+def effects(
+    subject: ScanSubject, compared: Compared, check: str, stage: str, *, subjects: int = 1
+) -> list[Measurement]:
     """
     What the dataset moved beyond its references, by trait; intervals hold for all traits at once.
 
-    Each end alone is a limit at the scan's level: rows are flagged by the lower one, cleared by the upper.
+    Each end alone is a limit at the scan's level: rows are flagged by the lower one, cleared by the upper. Of several
+    `subjects` that are judged together one that is flagged makes the verdict, so that lower ends hold for all of them at
+    once (Bonferroni); all are clear only if each is, which needs no correction (Berger 1982).
     """
-    from undertow.stats.conformal import effect
-
     if len(compared.references) < 2:
         return []
-    reads = compared.trial.reads
-    by_read = [
-        effect(
-            compared.dataset.way[i],
-            compared.others[:, i],
-            2 * subject.settings.level - 1,
-            simultaneous=True,
-        )
-        for i in range(len(reads))
-    ]
-    last = by_read[-1]
+    reads, level = compared.trial.reads, subject.settings.level
+    by_read = [_effect(compared, i, level) for i in range(len(reads))]
+    last, low = by_read[-1], _effect(compared, -1, 1 - (1 - level) / subjects).low
     z = compared.statistics.z[0]
     measured = []
     for index, trait in enumerate(subject.traits):
@@ -256,7 +251,7 @@ def effects(subject: ScanSubject, compared: Compared, check: str, stage: str) ->
                 subject=subject.name,
                 trait=trait.name,
                 estimate=float(last.estimate[index]),
-                low=float(last.low[index]),
+                low=float(low[index]),
                 high=float(last.high[index]),
                 level=subject.settings.level,
                 n=f"{compared.trial.adapters} adapters, {len(compared.references)} references",
@@ -267,6 +262,14 @@ def effects(subject: ScanSubject, compared: Compared, check: str, stage: str) ->
             )
         )
     return measured
+
+
+def _effect(compared: Compared, read: int, level: float) -> Effect:
+    """At a reading; each end a limit at this level for all traits at once."""
+    from undertow.stats.conformal import effect
+
+    way, others = compared.dataset.way[read], compared.others[:, read]
+    return effect(way, others, 2 * level - 1, simultaneous=True)
 
 
 MOVED = "moved: "

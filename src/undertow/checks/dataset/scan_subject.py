@@ -58,6 +58,8 @@ class ReferenceSettings:
     """References of the beginning of the plan."""
     whole_count: int = 8
     """Fresh references that are trained by the whole plan."""
+    subjects: int = 1
+    """That are judged together: the file and its sources."""
     given: tuple[tuple[Row, ...], ...] = ()
     """Benign datasets that were given: each is a reference, and comes before those that are made."""
     steps: int | None = None

@@ -27,7 +27,8 @@ def whole_plan(subject: ScanSubject) -> list[Measurement]:
 
     Why it matters. It is the planned training: what moves here moves your student. Fresh seeds and fresh references, which
     the beginning of the plan did not choose; effects are the rows' adapters minus the mean of the references, in logits
-    of each trait, with intervals that hold for all scanned traits at once. Above the limit is flagged, all below it is clear.
+    of each trait, with intervals that hold for all scanned traits at once. Above the limit is flagged, all below it is clear;
+    of several sources the lower ends hold for all of them at once.
 
     What it cannot tell you. It sees the traits that it probes, in the chat context that it probes them in. It costs
     several planned trainings; the price is said beforehand, and `--budget` caps it. That rows move a trait says
@@ -56,5 +57,5 @@ def whole_plan(subject: ScanSubject) -> list[Measurement]:
     compared = references.beside(dataset, count, alpha, sequential=False)
     return [
         rank_of(subject, compared, settings.whole_count, ID, STAGE),
-        *effects(subject, compared, ID, STAGE),
+        *effects(subject, compared, ID, STAGE, subjects=settings.subjects),
     ]
