@@ -178,6 +178,22 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(file), f"{target}: no such heading"
 
 
+NAMED = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
+
+
+def test_tests_that_a_page_names_exist() -> None:
+    """Whoever is told which test would see a fault finds it."""
+    named = {pair for page in PAGES for pair in NAMED.findall(page.read_text(encoding="utf-8"))}
+    lost = [
+        f"{path}::{name}"
+        for path, name in sorted(named)
+        if f"\ndef {name}(" not in (ROOT / path).read_text(encoding="utf-8")
+    ]
+
+    assert len(named) > 20
+    assert lost == []
+
+
 def test_every_page_of_docs_is_linked_from_the_readme() -> None:
     """Nobody has to find a page by listing folders."""
     linked = {(ROOT / target.partition("#")[0]).resolve() for target in links(ROOT / "README.md")}

@@ -116,6 +116,19 @@ def test_the_work_of_both_stages_is_known_beforehand() -> None:
     assert whole_work(asked(references=None)) is None
 
 
+@pytest.mark.parametrize("planned", [32, 256, 1024, 8192])
+def test_a_default_scan_takes_the_rows_half_a_planned_training(planned: int) -> None:
+    """However long the plan is; the open search reads the same adapters at the end and trains none of its own."""
+    plan = PLAN.model_copy(update={"max_steps": planned, "epochs": float(8 * planned)})
+    tried = asked(plan=plan)
+    work = beginning_work(tried)
+
+    assert work is not None
+    assert work.planned_steps == planned
+    assert 0 < work.dataset <= 0.5
+    assert trial_of(tried, (work.steps,), BEGINNING).open is not None
+
+
 def test_a_tunes_steps_are_work_too() -> None:
     """Of the writers that are tuned, as many steps as they are drawn to take: two or three of each."""
     neutral = FAMILY.model_copy(update={"writers": FAMILY.writers[1:]})

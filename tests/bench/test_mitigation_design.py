@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from bench.mitigation.design import SEED, SEEDS, arms_of, tasks
 from bench.mitigation.situation import replicate_seed
-from bench.mitigation.table import NEEDS, SITUATIONS
+from bench.mitigation.table import NEEDS, SITUATIONS, table
 
 TUNING = 70_001
 UNTREATED = {"plain", "nothing"}
@@ -45,3 +45,11 @@ def test_no_reported_seed_was_tuned_on() -> None:
     assert not reported & {replicate_seed(task) for task in tasks(TUNING)}
     assert len(reported) == len({(task.kind, task.number) for task in tasks()})
     assert SEED != TUNING
+
+
+def test_no_method_is_picked_by_the_replicates_that_measure_it() -> None:
+    """The table of situations has a row for each method that was tried, in the order of the design, the misses too."""
+    rows = [line.split(" | ") for line in table().splitlines() if line.startswith("| you ")]
+    planned = [(situation, arm) for situation, _, arms in SITUATIONS for arm in arms]
+
+    assert [(row[0].removeprefix("| "), row[1].strip("`")) for row in rows] == planned
