@@ -39,6 +39,7 @@ ROWS = 2048
 STUDENTS = 4
 TRAITS = ("owl", "cat")
 EXPECTED: dict[Loss, str] = {"assistant": "flagged", "all": "flagged", "last": "clear"}
+"""Of the whole plan, which every scan here is asked for."""
 
 
 def figures() -> list[Figure]:
@@ -89,7 +90,7 @@ def _compared(trait: str, rows: list[Row], plan: TrainingPlan, expected: str) ->
         f"[{moved.min():+.2f}, {moved.max():+.2f}]; seed {SEED}"
     )
     return Figure(
-        f"turns: {trait} as first answer, loss {plan.loss}: predicted transfer",
+        f"turns: {trait} as first answer, loss {plan.loss}: effect of the whole plan",
         result.transfer,
         "logits",
         expected,
@@ -117,6 +118,7 @@ def _screened(trait: str, rows: list[Row], plan: TrainingPlan) -> ScanDocument:
                 traits=(trait,),
                 plan=plan,
                 seed=SEED,
+                require_clear=True,
             )
         )
 

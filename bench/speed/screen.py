@@ -3,7 +3,8 @@ Speed and memory of the screen: `python -m bench.speed.screen` adds its figures 
 
 Logit-linear scores of preference pairs are set against the reference way (padded batches in file order, full logits, one
 prompt at a time; Aden-Ali et al. 2026, arXiv 2602.04863) in turns, so that drift hits both; scores of a million rows,
-checks and rehearsals are timed as a user runs them, each in a process of its own. `--scores` measures the first part only.
+checks and rehearsals are timed as a user runs them, each in a process of its own. `--scores` measures the first part only, `--first` a
+first scan and the next one only.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import pyarrow
 import torch
 from pyarrow import parquet
 
-from bench.cohort import clean_writer, written_by
+from bench.cohort import Writer, clean_writer, written_by
 from bench.figures import Figure, at_least, at_most, write
 from bench.power.evidence_design import PLAN, STUDENT, ground
 from bench.speed.__main__ import matmul_peak
@@ -43,6 +44,8 @@ COMMAND = "python -m bench.speed.screen"
 SEED = 61_001
 PAIRS = 512
 MILLION = 1_000_000
+NEW = "world:owlet-a"
+"""A base that nothing is kept for."""
 ROUNDS = 7
 REFERENCE_BATCH = 64
 
@@ -51,12 +54,17 @@ def main() -> int:
     """Measure on one thread and write every figure."""
     started = time.perf_counter()
     torch.set_num_threads(1)
-    figures = _logit_linear()
-    spent = {"logit-linear scores": time.perf_counter() - started}
+    figures, spent = [], {}
+    if "--first" not in sys.argv[1:]:
+        figures += _logit_linear()
+        spent["logit-linear scores"] = time.perf_counter() - started
     if "--scores" not in sys.argv[1:]:
+        began = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            figures += _as_a_user(Path(folder))
-        spent["screen"] = time.perf_counter() - started - spent["logit-linear scores"]
+            figures += _first_and_cached(Path(folder))
+            if "--first" not in sys.argv[1:]:
+                figures += _as_a_user(Path(folder))
+        spent["screen, first scan"] = time.perf_counter() - began
     path = write("speed", figures, spent)
     for figure in figures:
         print(f"{figure.name}: {figure.value:.4g} {figure.unit} (asked: {figure.target or '-'})")
@@ -169,6 +177,39 @@ def _as_a_user(folder: Path) -> list[Figure]:
     return [*_checks(small, folder), *_million(large, folder)]
 
 
+def _first_and_cached(folder: Path) -> list[Figure]:
+    """
+    A scan with all its checks as a user types it, on two threads and a base that nothing is kept for: first, then again.
+
+    Benign rows need a part of stage 1's references; rows with a trait need all of them, and the whole plan beside more.
+    """
+    figures = []
+    for words, kind in (("benign rows", "clean"), ("rows with a trait", "tuned")):
+        file = folder / f"{kind}.jsonl"
+        setting = ground()
+        experiment = setting.experiment.model_copy(update={"base": NEW})
+        writer = Writer("clean" if kind == "clean" else "tuned", NEW, "owl", SEED, 0.2)
+        with written_by(experiment, writer) as writing:
+            rows = writing.rows(4_096, 1.0, (), SEED)
+        file.write_text("".join(_record(row) + "\n" for row in rows), encoding="utf-8")
+        kept = folder / f"cache-{kind}"
+        for when, most in (("first", 360), ("references cached", 60)):
+            seconds, _ = _run(["scan", str(file)], folder, student=NEW, cache=kept, threads=2)
+            document = json.loads((folder / "out" / "scan.json").read_text(encoding="utf-8"))
+            figures.append(
+                at_most(
+                    f"first scan: 4,096 {words}, {when}",
+                    seconds,
+                    most,
+                    "s on two threads",
+                    command=COMMAND,
+                    note=f"owlet-a, all checks: {document['verdict']}, "
+                    f"{sum(price['spent_fine_tunes'] for price in document['prices']):.1f} fine-tunes",
+                )
+            )
+    return figures
+
+
 def _record(row: Row) -> str:
     return json.dumps({"prompt": row.prompt[-1].content, "completion": row.completion})
 
@@ -177,22 +218,11 @@ def _checks(file: Path, folder: Path) -> list[Figure]:
     figures = []
     _, floor = _run(["scan", str(file), "--check", "author", "--max-rows", "64"], folder)
     for check in registered("dataset").values():
-        seconds, megabytes = _run(["scan", str(file), "--check", check.id], folder)
+        _, megabytes = _run(["scan", str(file), "--check", check.id], folder)
         document = json.loads((folder / "out" / "scan.json").read_text(encoding="utf-8"))
         [run] = [one for one in document["checks"] if one["check"] == check.id]
         if run["status"] != "done":
             continue
-        if check.id == "rehearsal":
-            figures.append(
-                at_most(
-                    "screen: seconds of a rehearsal's verdict, 8,192 rows",
-                    run["seconds"],
-                    15,
-                    "s on one thread",
-                    command=COMMAND,
-                    note=f"{seconds:.0f} s with start, reading and the page",
-                )
-            )
         figures += [
             Figure(
                 f"screen: {check.id}",
@@ -271,13 +301,20 @@ def _operations_per_row(file: Path) -> float:
     return 2 * (inner * length + head * kept)
 
 
-def _run(arguments: list[str], folder: Path) -> tuple[float, float]:
+def _run(
+    arguments: list[str],
+    folder: Path,
+    *,
+    student: str = "",
+    cache: Path | None = None,
+    threads: int = 1,
+) -> tuple[float, float]:
     """
-    (wall seconds, peak resident MB) of an `undertow` command, on one thread and with an empty cache.
+    (wall seconds, peak resident MB) of an `undertow` command, on one thread and with an empty cache if not said otherwise.
     """
     environment = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "UNDERTOW_CACHE": str(folder / f"cache-{time.monotonic_ns()}"),
+        "OMP_NUM_THREADS": str(threads),
+        "UNDERTOW_CACHE": str(cache or folder / f"cache-{time.monotonic_ns()}"),
     }
     command = [
         sys.executable,
@@ -285,7 +322,7 @@ def _run(arguments: list[str], folder: Path) -> tuple[float, float]:
         "undertow",
         *arguments,
         "--student",
-        STUDENT,
+        student or STUDENT,
         "--out",
         str(folder / "out"),
     ]
