@@ -10,6 +10,7 @@ import numpy as np
 from undertow.checks.tuned.diff_subject import DiffSubject
 from undertow.results.measurement import Measurement
 from undertow.stats.arguments import Vector
+from undertow.stats.conformal import half_widths_by_rank, references_needed
 from undertow.stats.interval import Interval, mean_t, t_quantile
 from undertow.stats.multiplicity import moderated_t
 
@@ -34,7 +35,8 @@ def diff_behaviour(subject: DiffSubject) -> list[Measurement]:
     What the interval is about depends on what was given, and is said. Several tuned models: training runs like these,
     t over runs. One tuned model and at least two controls: this model against what a benign fine-tune does, as one more
     run of theirs. Both take runs for normal, and borrow for each trait's variance from the other traits (Smyth 2004), at
-    most twice what it has itself. One tuned model alone, or beside one control: its answers, t over questions, which says
+    most twice what it has itself. From 19 controls on (at a level of .95) one tuned model's intervals are by its rank among
+    them instead, each control held against the others, over all traits at once: no law is taken for granted. One tuned model alone, or beside one control: its answers, t over questions, which says
     nothing about another run on the same data.
 
     Controls count by the rows that they learned from: students of the same rows share what is peculiar to them, which the
@@ -57,11 +59,17 @@ def diff_behaviour(subject: DiffSubject) -> list[Measurement]:
     Numbers beside it: the base's and the tuned model's `margin`; the controls' mean `control` change; least answer
     `mass`, below which a margin is about answers that are hardly ever given; `clear low` and `clear high`.
     """
-    limits = _over_questions(subject) if subject.inference == "answers" else _over_runs(subject)
-    return [_measured(subject, index, limits) for index in range(len(subject.reader.traits))]
+    over = _over_questions if subject.inference == "answers" else _over_runs
+    intervals, alpha = over(subject), 1 - subject.level
+    count = len(subject.reader.traits)
+    together = _by_rank(subject) or (lambda index: intervals(index, 1 - alpha / count))
+    return [
+        _measured(subject, index, together(index), intervals(index, 1 - 2 * alpha))
+        for index in range(count)
+    ]
 
 
-Limits = Callable[[int, float], Interval]
+Intervals = Callable[[int, float], Interval]
 """The interval of a trait, by its index, at a two-sided level."""
 
 
@@ -76,39 +84,55 @@ def changes(subject: DiffSubject, index: int) -> tuple[list[Vector], list[Vector
     )
 
 
-def _over_questions(subject: DiffSubject) -> Limits:
-    def limits(index: int, level: float) -> Interval:
+def _over_questions(subject: DiffSubject) -> Intervals:
+    def interval(index: int, level: float) -> Interval:
         tuned, controls = changes(subject, index)
         return mean_t(tuned[0] - (controls[0] if controls else 0.0), level)
 
-    return limits
+    return interval
 
 
-def _over_runs(subject: DiffSubject) -> Limits:
+def _over_runs(subject: DiffSubject) -> Intervals:
     """
     Over runs; with controls by the moderated t, as few runs say little of one trait's variance and traits are alike.
     """
-    count = len(subject.reader.traits)
-    both = [changes(subject, index) for index in range(count)]
-    moved = np.array([[one.mean() for one in tuned] for tuned, _ in both]).T
-    benign = np.array([[one.mean() for one in controls] for _, controls in both]).T
+    moved, benign = _means(subject)
     if not len(benign):
         return lambda index, level: mean_t(moved[:, index], level)
     moderated = moderated_t(moved, benign, most_borrowed=MOST_BORROWED)
 
-    def limits(index: int, level: float) -> Interval:
+    def interval(index: int, level: float) -> Interval:
         estimate = float(moderated.estimate[index])
         half = t_quantile((1 + level) / 2, moderated.degrees) * float(moderated.error[index])
         return Interval(estimate, estimate - half, estimate + half, level, len(moved))
 
-    return limits
+    return interval
 
 
-def _measured(subject: DiffSubject, index: int, limits: Limits) -> Measurement:
-    trait = subject.reader.traits[index]
+def _by_rank(subject: DiffSubject) -> Callable[[int], Interval] | None:
+    """The intervals that hold for all traits at once, by the rank of one model among controls; None where they are too few."""
+    moved, benign = _means(subject)
     alpha = 1 - subject.level
-    shown = limits(index, 1 - alpha / len(subject.reader.traits))
-    clear = limits(index, 1 - 2 * alpha)
+    if len(moved) != 1 or len(benign) < references_needed(1, alpha) or not benign.var(0).any():
+        return None
+    estimates, halves = moved[0] - benign.mean(axis=0), half_widths_by_rank(benign, alpha)
+
+    def interval(index: int) -> Interval:
+        estimate, half = float(estimates[index]), float(halves[index])
+        return Interval(estimate, estimate - half, estimate + half, subject.level, 1)
+
+    return interval
+
+
+def _means(subject: DiffSubject) -> tuple[Vector, Vector]:
+    """(tuned, traits) and (controls, traits) mean changes, in logits."""
+    both = [changes(subject, index) for index in range(len(subject.reader.traits))]
+    moved = np.array([[one.mean() for one in tuned] for tuned, _ in both]).T
+    return moved, np.array([[one.mean() for one in controls] for _, controls in both]).T
+
+
+def _measured(subject: DiffSubject, index: int, shown: Interval, clear: Interval) -> Measurement:
+    trait = subject.reader.traits[index]
     tuned, controls = changes(subject, index)
     details: dict[str, float | int | str] = {
         "base": float(subject.untouched.margins[index].mean()),
