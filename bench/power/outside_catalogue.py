@@ -3,7 +3,7 @@ Traits that the catalogue does not hold: `python -m bench.power.outside_catalogu
 
 Whoever wrote the files in `outside_traits/` knew nothing of the search. Teachers of each at two strengths and benign
 writers answer the same prompts; each dataset is scanned as a user would who probes animals, and students say what is so.
-A trait counts as named where the open search names one of its answer's tokens. Nothing is tuned: the seed is used once.
+A trait counts as named where the open search names a token of its answer that no other candidate has. Nothing is tuned: the seed is used once.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Found(Stored):
     p: float
     named: tuple[Moved, ...]
     own: bool
-    """Whether a token of the trait's answer, or its probe, is among them."""
+    """Whether a token of the trait's answer is among them."""
     first: bool
     """Whether nothing stands before it."""
     really: float
@@ -200,18 +200,15 @@ def really(here: Place, rows: Sequence[Row], trait: Trait, seed: int) -> float:
 
 
 def _is_of(moved: Moved, trait: Trait, here: Place) -> bool:
-    """Whether what the search named is a token that begins the trait's answer."""
-    if moved.what != "token":
-        return False
-    answers = [one for one in trait.answers if one.name == trait.answer]
-    forms = {form for one in answers for form in (*one.variants, one.name)}
+    """Whether what the search named is a token of the trait's answer that no other candidate has."""
+    tokens: dict[bool, set[str]] = {True: set(), False: set()}
     tokenizer = here.model.tokenizer
-    first = {
-        tokenizer.decode(tokenizer(f"{space}{form}", add_special_tokens=False)["input_ids"][:1])
-        for form in forms
-        for space in ("", " ")
-    }
-    return moved.name.strip() in {token.strip() for token in first}
+    for one in trait.answers:
+        for form in (*one.variants, one.name):
+            for text in (form, f" {form}"):
+                ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+                tokens[one.name == trait.answer] |= {tokenizer.decode([i]).strip() for i in ids}
+    return moved.what == "token" and moved.name.strip() in tokens[True] - tokens[False] - {""}
 
 
 def tasks() -> list[Task]:
