@@ -21,7 +21,9 @@ from tests.report.scan_documents import (
 )
 from tests.results.test_family_record import rate
 from undertow.report import scan_references as told
+from undertow.report.figure import Lanes
 from undertow.report.page import Fold, Part, Section, Table
+from undertow.report.scan_record import reliability, reliability_table
 from undertow.results.family_record import FamilyRecord, SizeRecord
 from undertow.results.measurement import SEVERITY
 
@@ -145,7 +147,7 @@ def test_how_often_verdicts_were_right_stands_beside_the_family() -> None:
     family = FAMILY.model_copy(update={"record": record})
     grounds = told.reference_grounds(within().model_copy(update={"references": family}))
     shown = repr(next(one for one in grounds.sections if one.id == "references"))
-    table = told.reliability_table(record)
+    table = reliability_table(record)
 
     assert "30 writers of 160 planned" in shown
     assert [row[1] for row in table.rows] == [
@@ -155,6 +157,9 @@ def test_how_often_verdicts_were_right_stands_beside_the_family() -> None:
         f"benign rows, {HOSTILE}",
     ]
     assert table.rows[0][2:4] == ("students moved by more than 0.20", f"90.0{NBSP}%")
+    (figure,) = [one for one in reliability(record) if isinstance(one, Lanes)]
+    assert [lane.value for lane in figure.panels[0].lanes] == [f"90{NBSP}%", f"2{NBSP}%"]
+    assert figure.numbers == table
     assert "How often it was right" not in repr(told.reference_grounds(within()).sections)
 
 

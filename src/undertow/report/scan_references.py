@@ -22,12 +22,12 @@ from undertow.report.plain_text import (
     decimal,
     duration,
     in_words,
-    percent,
     plain,
     significant,
     whole,
 )
 from undertow.report.scan_forest import PANELS, after, in_order, subject_name
+from undertow.report.scan_record import reliability
 from undertow.report.scan_stages import brief_stages, guarantee, kinds, p_of, stages_table
 from undertow.report.scan_words import (
     Answer,
@@ -39,7 +39,6 @@ from undertow.report.scan_words import (
     transfer,
 )
 from undertow.report.sections import Column, table_of
-from undertow.results.family_record import FamilyRecord
 from undertow.results.measurement import SEVERITY, Verdict
 from undertow.results.scan_document import Price, ReferenceDeclaration, ScanDocument, SubjectResult
 
@@ -199,48 +198,7 @@ def _family(references: ReferenceDeclaration) -> Iterator[Block]:
             (Strong("To be known beforehand."), " ", " ".join(references.notes)), "undecided"
         )
     if references.record is not None:
-        yield from _reliability(references.record)
-
-
-def _reliability(record: FamilyRecord) -> Iterator[Block]:
-    """How often a verdict was right where the truth was known."""
-    some = "" if record.writers == record.planned else f" of {whole(record.planned)} planned"
-    yield Text(
-        (
-            Strong("How often it was right."),
-            f" Measured on {record.where}, {whole(record.writers)} writers{some}, beside students that were really trained.",
-        )
-    )
-    yield reliability_table(record).shown(style="wrap")
-
-
-def reliability_table(record: FamilyRecord) -> Table:
-    """P(students really moved by more than the limit | verdict), by size; then what benign rows are told."""
-    moved = f"students moved by more than {decimal(record.limit, 2)}"
-    lines = []
-    for size in record.sizes:
-        lines += [
-            (size.rows, f"it says “{in_words(verdict)}”", moved, rate)
-            for verdict, rate in size.moved.items()
-        ]
-        kinds = {"of the family": size.level, **size.outside}
-        lines += [
-            (size.rows, f"benign rows, {kind}", "stand out", rate) for kind, rate in kinds.items()
-        ]
-    return table_of(
-        "How often it was right",
-        lines,
-        [
-            Column("rows", lambda line: whole(line[0])),
-            Column("where", lambda line: line[1], False),
-            Column("how often", lambda line: line[2], False),
-            Column("share", lambda line: percent(line[3].share)),
-            Column(
-                "95 % interval", lambda line: f"{percent(line[3].low)} to {percent(line[3].high)}"
-            ),
-            Column("datasets", lambda line: whole(line[3].datasets)),
-        ],
-    )
+        yield from reliability(references.record)
 
 
 def prices_table(prices: Sequence[Price]) -> Table:
