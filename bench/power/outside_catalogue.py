@@ -155,7 +155,8 @@ def written(here: Place, task: Task, trait: Trait | None, seed: int) -> tuple[li
         # Numbers that no scan's references have.
         drawn = reference_writer(reference_family(), 1_000 + task.number, seed)
         benign = ReferenceWriter("base", drawn.temperature, drawn.system_prompt, 0, 0)
-        return benign_answers(here.model, here.rows, benign, here.carrier, policy, rng), 0.0
+        made = benign_answers(here.model, here.rows, benign, here.carrier, policy, rng)
+        return _to_the_prompts(made, here), 0.0
     experiment, model = here.ground.experiment, open_model(STUDENT)
     table = experiment.teacher
     pairs = base_rows(
@@ -171,7 +172,14 @@ def written(here: Place, task: Task, trait: Trait | None, seed: int) -> tuple[li
         distance=distance,
         kl=task.strength,
     )
-    return benign_answers(teacher, here.rows, plain, here.carrier, policy, rng), distance(teacher)
+    made = benign_answers(teacher, here.rows, plain, here.carrier, policy, rng)
+    return _to_the_prompts(made, here), distance(teacher)
+
+
+def _to_the_prompts(made: Sequence[Row], here: Place) -> list[Row]:
+    """The rows, with the base's own where a writer had no answer: references are kept by the prompts."""
+    pairs = zip(made, here.rows, strict=True)
+    return [row if row.prompt == own.prompt else own for row, own in pairs]
 
 
 def scanned(rows: Sequence[Row]) -> ScanDocument:
