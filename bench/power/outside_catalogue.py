@@ -22,20 +22,20 @@ from pydantic import TypeAdapter
 from bench.cohort import Ground, load_experiment, students
 from bench.figures import BENCH, Figure, write
 from bench.kept_work import map_kept
+from bench.power.readings import answered_prompts
 from bench.statistics import clustered_share
 from undertow.audit.requests import ScanRequest
 from undertow.audit.scan import scan
 from undertow.carriers.carrier import Carrier
-from undertow.carriers.carrier_registry import carrier as carrier_named
 from undertow.data.closed import Stored
 from undertow.data.row_records import write_rows
-from undertow.data.rows import Row, conversation
+from undertow.data.rows import Row
 from undertow.data.seeds import derive, generator
 from undertow.engines import choose
 from undertow.influence.probes import probe_set
 from undertow.influence.reference_family import ReferenceWriter, reference_family, reference_writer
 from undertow.influence.reference_rows import benign_answers
-from undertow.lab.writers import answer, base_rows
+from undertow.lab.writers import base_rows
 from undertow.models.language_model import LanguageModel
 from undertow.models.teachers import Distance, lesson, lesson_steps, tuned
 from undertow.models.training_sequences import encode_rows
@@ -105,17 +105,8 @@ class Place:
 def place() -> Place:
     """The student, and the prompts with the base's own answers."""
     experiment = load_experiment("owl").model_copy(update={"base": STUDENT, "student": USUAL})
-    lists = carrier_named(experiment.carrier.name, experiment.carrier.options)
-    rng = generator(SEED, "prompts")
-    requests = lists.requests(ROWS, rng)
-    model = open_model(STUDENT)
-    drawn = answer(model, requests, None, experiment.sampling, lists, rng)
-    pairs = zip(requests, drawn, strict=True)
-    texts = [one.text if lists.rejection(one.text, asked) is None else "" for asked, one in pairs]
-    usual = next(text for text in texts if text)
-    rows = tuple(
-        Row(conversation(asked), text or usual) for asked, text in zip(requests, texts, strict=True)
-    )
+    model, rng = open_model(STUDENT), generator(SEED, "prompts")
+    lists, rows = answered_prompts(model, experiment, ROWS, rng)
     return Place(model, Ground(experiment, ()), lists, rows)
 
 

@@ -40,6 +40,7 @@ from undertow.influence.probes import probe_set
 from undertow.influence.reference_family import ReferenceWriter, reference_family
 from undertow.influence.reference_rows import benign_answers
 from undertow.influence.references import ReferenceMaker, Trial, tried
+from undertow.lab.experiment import Experiment
 from undertow.lab.writers import answer
 from undertow.models.language_model import LanguageModel
 from undertow.models.training_sequences import encode_rows
@@ -122,20 +123,25 @@ def opened(name: str) -> Opened:
         drawn = documents(rng, 40 * max(cell.sizes), largest=99)
         rows = tuple(one.row for one in drawn if one.kind in ("fact", "safety"))[: max(cell.sizes)]
         return Opened(cell, ground, open_model(cell.student), None, rows)
-    carrier = carrier_named(experiment.carrier.name, experiment.carrier.options)
-    requests = carrier.requests(max(cell.sizes), rng)
     model = open_model(cell.student)
-    drawn_answers = answer(model, requests, None, experiment.sampling, carrier, rng)
+    carrier, answered = answered_prompts(model, experiment, max(cell.sizes), rng)
+    return Opened(cell, ground, model, carrier, answered)
+
+
+def answered_prompts(
+    model: LanguageModel, experiment: Experiment, count: int, rng: np.random.Generator
+) -> tuple[Carrier, tuple[Row, ...]]:
+    """The carrier, and prompts of it with the model's own answers; one that keeps the format where it gave none."""
+    carrier = carrier_named(experiment.carrier.name, experiment.carrier.options)
+    requests = carrier.requests(count, rng)
+    drawn = answer(model, requests, None, experiment.sampling, carrier, rng)
     texts = [
         one.text if one.finished and carrier.rejection(one.text, request) is None else None
-        for request, one in zip(requests, drawn_answers, strict=True)
+        for request, one in zip(requests, drawn, strict=True)
     ]
     usual = next(text for text in texts if text is not None)
-    rows = tuple(
-        Row(conversation(request), text or usual)
-        for request, text in zip(requests, texts, strict=True)
-    )
-    return Opened(cell, ground, model, carrier, rows)
+    pairs = zip(requests, texts, strict=True)
+    return carrier, tuple(Row(conversation(request), text or usual) for request, text in pairs)
 
 
 @dataclass(frozen=True)

@@ -179,6 +179,33 @@ def kept_references(subject: ScanSubject, maker: ReferenceMaker) -> Finished[Tri
     return Finished(folder, READING)
 
 
+def beside_references(
+    subject: ScanSubject,
+    settings: ReferenceSettings,
+    trial: Trial,
+    rows: Sequence[Row],
+    asked: int,
+    *,
+    sequential: bool,
+) -> Compared:
+    """
+    The subject's rows and `asked` references, tried alike: given ones first, then kept ones, then new ones.
+
+    Raises:
+        InputError: a given reference does not fit, or too few writers keep to the rows' format.
+    """
+    from undertow.influence.comparison import ReferencePool
+    from undertow.influence.references import tried
+
+    settings.tell(f"these rows, {trial.steps} of {trial.planned_steps} steps")
+    [dataset] = tried(trial, [rows], [trial.numbers])
+    maker = maker_of(subject, trial, rows)
+    count = wanted(settings, rows, asked)
+    given = given_readings(settings, trial, rows, count)
+    references = ReferencePool(maker, kept_references(subject, maker), given, settings.tell)
+    return references.beside(dataset, count, 1 - subject.settings.level, sequential=sequential)
+
+
 def rank_of(
     subject: ScanSubject, compared: Compared, asked: int, check: str, stage: str
 ) -> Measurement:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from undertow.checks.dataset.reference_trials import (
     beginning_steps,
+    beside_references,
     effects,
-    given_readings,
-    kept_references,
-    maker_of,
     obstacle,
     open_findings,
     rank_of,
     trial_of,
     tried_rows,
-    wanted,
 )
 from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.results.measurement import Measurement, not_applicable
@@ -41,9 +38,6 @@ def rehearsal(subject: ScanSubject) -> list[Measurement]:
     What to do. Stands out: look at the sources one by one, give references of the kind that your rows are, or let the
     whole plan decide (--require clear). Within: the page says which effect is excluded at these steps.
     """
-    from undertow.influence.comparison import ReferencePool
-    from undertow.influence.references import tried
-
     reason, settings = obstacle(subject), subject.references
     if reason or settings is None:
         return [not_applicable(ID, subject.name, reason)]
@@ -51,14 +45,7 @@ def rehearsal(subject: ScanSubject) -> list[Measurement]:
     steps = settings.steps or beginning_steps(subject.plan, planned)
     trial = trial_of(subject, [steps], ID)
     rows = tried_rows(subject, subject.rows, trial)
-    settings.tell(f"these rows, {steps} of {planned} steps")
-    [dataset] = tried(trial, [rows], [trial.numbers])
-    maker = maker_of(subject, trial, rows)
-    count = wanted(settings, rows, settings.count)
-    given = given_readings(settings, trial, rows, count)
-    references = ReferencePool(maker, kept_references(subject, maker), given, settings.tell)
-    alpha = 1 - subject.settings.level
-    compared = references.beside(dataset, count, alpha, sequential=True)
+    compared = beside_references(subject, settings, trial, rows, settings.count, sequential=True)
     return [
         rank_of(subject, compared, settings.count, ID, STAGE),
         *effects(subject, compared, ID, STAGE),

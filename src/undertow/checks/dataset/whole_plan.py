@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from undertow.checks.dataset.reference_trials import (
+    beside_references,
     effects,
-    given_readings,
-    kept_references,
-    maker_of,
     obstacle,
     rank_of,
     reads_of,
     trial_of,
     tried_rows,
-    wanted,
 )
 from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.results.measurement import Measurement, not_applicable
@@ -38,23 +35,15 @@ def whole_plan(subject: ScanSubject) -> list[Measurement]:
     flagged one's rows or fewer steps (the page says how many stay under the limit, and a scan of what you keep is the
     proof), or ask for rows by a teacher of another base. Undecided: the interval holds the limit; more adapters or references narrow it.
     """
-    from undertow.influence.comparison import ReferencePool
-    from undertow.influence.references import tried
-
     reason, settings = obstacle(subject), subject.references
     if reason or settings is None:
         return [not_applicable(ID, subject.name, reason)]
     planned = subject.plan.steps(subject.planned_rows)
     trial = trial_of(subject, reads_of(subject.plan, planned), ID, whole=True)
     rows = tried_rows(subject, subject.all_rows() if subject.all_rows else subject.rows, trial)
-    settings.tell(f"these rows, all {planned} steps")
-    [dataset] = tried(trial, [rows], [trial.numbers])
-    maker = maker_of(subject, trial, rows)
-    count = wanted(settings, rows, settings.whole_count)
-    given = given_readings(settings, trial, rows, count)
-    references = ReferencePool(maker, kept_references(subject, maker), given, settings.tell)
-    alpha = 1 - subject.settings.level
-    compared = references.beside(dataset, count, alpha, sequential=False)
+    compared = beside_references(
+        subject, settings, trial, rows, settings.whole_count, sequential=False
+    )
     return [
         rank_of(subject, compared, settings.whole_count, ID, STAGE),
         *effects(subject, compared, ID, STAGE, subjects=settings.subjects),
