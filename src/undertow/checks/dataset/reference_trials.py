@@ -197,7 +197,9 @@ def beside_references(
     from undertow.influence.comparison import ReferencePool
     from undertow.influence.references import tried
 
-    settings.tell(f"these rows, {trial.steps} of {trial.planned_steps} steps")
+    whole = trial.steps == trial.planned_steps
+    part = f"all {trial.steps}" if whole else f"{trial.steps} of {trial.planned_steps}"
+    settings.tell(f"these rows, {part} steps")
     [dataset] = tried(trial, [rows], [trial.numbers])
     maker = maker_of(subject, trial, rows)
     count = wanted(settings, rows, asked)
