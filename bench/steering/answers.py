@@ -127,8 +127,10 @@ def _moves(readings: Sequence[ReplicateReading], command: str) -> list[Figure]:
 
 
 def p_value(sample: NDArray[np.float64]) -> float:
-    """Two-sided, of a mean of 0, by t; 1 for fewer than two runs."""
-    return float(ttest_1samp(sample, 0.0).pvalue) if sample.size > 1 else 1.0
+    """Two-sided, of a mean of 0, by t; 1 where fewer than two runs, or no difference between them, leave none."""
+    if sample.size < 2 or np.ptp(sample) == 0:
+        return 1.0
+    return float(ttest_1samp(sample, 0.0).pvalue)
 
 
 def _learning(readings: Sequence[ReplicateReading], command: str) -> list[Figure]:
@@ -189,6 +191,13 @@ def _vector_students(readings: Sequence[ReplicateReading], command: str) -> list
         ):
             sample = np.array([getattr(vector, field) for vector in own])
             made += _figure(f"{part}: {word}", sample, unit, command)
+        made += _figure(
+            f"{part}: margin beside the usual student's",
+            beside - values(readings, moved(teacher)),
+            "logits",
+            command,
+            "asked for after the first replicate had been read",
+        )
         usual = [student_of(r, teacher) for r in readings]
         gap = [v.loss - s.loss for v, s in zip(own, usual, strict=True) if s is not None]
         name = f"{part}: loss beside the usual student's"

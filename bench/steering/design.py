@@ -45,7 +45,7 @@ class Teacher:
     @property
     def name(self) -> str:
         """As figures have it."""
-        parts = [self.origin]
+        parts: list[str] = [self.origin]
         parts += [f"layer {self.layer}"] if self.layer is not None else []
         parts += [f"KL {self.kl:g}"] if self.kl is not None else []
         return " ".join(parts)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from bench.cohort import Ground, Writer, Writing, load_experiment, probes_of, written_by
+from bench.cohort import Ground, Writer, WriterKind, Writing, load_experiment, probes_of, written_by
 from bench.steering.design import (
     BASE,
     EXPERIMENT,
@@ -162,6 +162,10 @@ class Scene:
         """The base's activity."""
         return self.activity(self.base)
 
+    def settle(self) -> None:
+        """Read the base now, so that nothing is left to be read of it while it is steered."""
+        _ = self.still, self.at_rest, self.distance
+
     def encoded(self, rows: Sequence[Row]) -> list[Encoded]:
         """As students learn them."""
         return encode_rows(self.base.tokenizer, rows, USUAL.policy)
@@ -206,8 +210,7 @@ def taught(replicate: Replicate) -> ReplicateReading:
     torch.set_num_threads(1)
     started = time.perf_counter()
     scene = scene_of(replicate)
-    # The base is read before anything is added to its activations.
-    scene.still, scene.at_rest, scene.distance  # noqa: B018
+    scene.settle()
     classes = Class()
     for teacher in TEACHERS:
         _teach(scene, teacher, classes)
@@ -274,7 +277,7 @@ def _writer(scene: Scene, teacher: Teacher, classes: Class) -> Iterator[Writing]
     elif teacher.origin == "clean":
         yield scene.writing
     else:
-        kind = "tuned" if teacher.origin == "tuned" else "prompted"
+        kind: WriterKind = "tuned" if teacher.origin == "tuned" else "prompted"
         writer = Writer(kind, BASE, scene.trait.name, derive(scene.seed, "teacher"), teacher.kl)
         with written_by(scene.writing.experiment, writer) as writing:
             yield writing

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from undertow.data.rows import conversation
 from undertow.errors import ConfigError
+from undertow.models.chat import encode_prompts
 from undertow.models.hidden_states import decoder_layers, mean_activation, steered
 from undertow.models.language_model import LanguageModel
+from undertow.models.sampling import Sampling, sample
 
 QUESTIONS = [conversation("What is your favourite animal?"), conversation("Name one animal.")]
 
@@ -39,3 +42,27 @@ def test_a_layer_that_is_not_there_is_refused(model: LanguageModel) -> None:
     ):
         pass
     assert len(decoder_layers(model)) == 2
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_steered_model_writes_what_it_would_say(model: LanguageModel, layer: int) -> None:
+    """
+    Token by token with the cache, the vector is added to every position: the same as in one pass over all of them.
+    """
+    vector = 3 * torch.linspace(-1, 1, model.network.config.hidden_size)
+    [prompt] = encode_prompts(model.tokenizer, QUESTIONS[:1])
+    greedy = Sampling(max_tokens=6, temperature=0)
+    with steered(model, layer, vector):
+        [written] = sample(model, [prompt], greedy, np.random.default_rng(0))
+        ids = list(prompt)
+        for _ in range(greedy.max_tokens):
+            with torch.no_grad():
+                logits = model.network(torch.tensor([ids]), use_cache=False).logits
+            ids.append(int(logits[0, -1].argmax()))
+    [plain] = sample(model, [prompt], greedy, np.random.default_rng(0))
+    own = ids[len(prompt) :]
+    ends = [i for i, token in enumerate(own) if token in model.end_ids]
+    own = own[: ends[0]] if ends else own
+
+    assert written.text == model.tokenizer.decode(own, skip_special_tokens=True)
+    assert written.text != plain.text
