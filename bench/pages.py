@@ -43,6 +43,14 @@ HEADLINES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
+        "A first scan of 4,096 rows on a new base, references included; the next one",
+        "speed",
+        (
+            ("first scan: 4,096 rows with a trait, first", ""),
+            ("first scan: 4,096 rows with a trait, references cached", ""),
+        ),
+    ),
+    (
         "Lineage: children found; strangers taken for kin",
         "lineage",
         (("lineage: children found", ""), ("lineage: strangers taken for kin", "")),
