@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import TypeAdapter
 
+from undertow.data.files import atomic_write
 from undertow.data.finished import Finished
 from undertow.engines.engine import Engine
 from undertow.errors import InputError
@@ -63,3 +65,25 @@ def read_kept(file: Path, stored: TypeAdapter[R]) -> R:
             f"'{file}' is not the result of a finished task: {str(error).splitlines()[0]}",
             hint="remove it, and run the same command again",
         ) from error
+
+
+def commit_kept(target: Path, files: Sequence[Path]) -> None:
+    """Write all kept results into one file that is committed beside the figures: a line each, with its name."""
+    lines = [
+        json.dumps({"name": file.stem, "result": json.loads(file.read_bytes())})
+        for file in files
+        if file.is_file()
+    ]
+    atomic_write(target, "".join(f"{line}\n" for line in lines))
+
+
+def unpack_kept(source: Path, directory: Path) -> None:
+    """Lay the committed results out where `map_kept` looks for them; what lies there already stays."""
+    if not source.is_file():
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    for line in source.read_text(encoding="utf-8").splitlines():
+        kept = json.loads(line)
+        file = directory / f"{kept['name']}.json"
+        if not file.is_file():
+            atomic_write(file, json.dumps(kept["result"]))

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 
 from bench.cohort import Ground, load_experiment, students
 from bench.figures import BENCH, Figure, write
-from bench.kept_work import map_kept
+from bench.kept_work import commit_kept, kept_files, map_kept, unpack_kept
 from bench.power.readings import answered_prompts
 from bench.statistics import clustered_share
 from undertow.audit.requests import ScanRequest
@@ -58,6 +58,7 @@ MOVED = 0.5
 
 FILES = sorted((Path(__file__).parent / "outside_traits").glob("*.toml"))
 WORK = BENCH.parent / "runs" / "bench" / "outside-catalogue"
+RAW = BENCH / "power" / "outside_catalogue.jsonl"
 
 
 @dataclass(frozen=True)
@@ -258,7 +259,9 @@ def main() -> int:
     os.environ["UNDERTOW_CACHE"] = str(WORK / "cache")
     jobs = next((int(word) for word in sys.argv[1:] if word.isdigit()), None)
     engine = choose("processes", jobs)
+    unpack_kept(RAW, WORK / "datasets")
     found = map_kept(ScanTask(), tasks(), WORK / "datasets", engine, FOUND, _tell)
+    commit_kept(RAW, kept_files(WORK / "datasets", len(found)))
     lines = sorted(found, key=lambda one: (one.trait, one.strength))
     for one in lines:
         words = ", ".join(f"{moved.name} {moved.p:.2g}" for moved in one.named[:4])

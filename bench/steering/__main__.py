@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 
 from bench.figures import BENCH, write
-from bench.kept_work import kept_files, map_kept, read_kept
+from bench.kept_work import commit_kept, kept_files, map_kept, read_kept, unpack_kept
 from bench.steering.answers import figures
 from bench.steering.design import Replicate, replicates
 from bench.steering.taught import READINGS, taught
@@ -19,6 +19,7 @@ from undertow.engines import choose
 
 COMMAND = "python -m bench.steering"
 WORK = BENCH.parent / "runs" / "bench" / "steering"
+RAW = BENCH / "steering" / "readings.jsonl"
 
 
 def main() -> int:
@@ -29,10 +30,12 @@ def main() -> int:
         print(taught(Replicate(0, seed)).model_dump_json(indent=1))
         return 0
     planned = replicates()
+    unpack_kept(RAW, WORK)
     if "--finished" not in words:
         map_kept(taught, planned, WORK, choose("inprocess"), READINGS, _tell)
     files = kept_files(WORK, len(planned))
     readings = [read_kept(file, READINGS) for file in files if file.is_file()]
+    commit_kept(RAW, files)
     seconds = {"steering": sum(reading.seconds for reading in readings)}
     print(write("steering", figures(readings, COMMAND), seconds))
     return 0

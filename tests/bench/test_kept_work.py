@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from bench.kept_work import map_kept
+from bench.kept_work import commit_kept, kept_files, map_kept, unpack_kept
 from undertow.engines.engine import InProcess
 from undertow.errors import InputError
 
@@ -50,3 +50,17 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match=r"0000\.json"):
         map_kept(Counting(), [1], tmp_path, InProcess(), NUMBERS)
+
+
+def test_committed_results_are_not_worked_on_again(tmp_path: Path) -> None:
+    """One file holds what is finished; laid out elsewhere it is read, and what lies there stays."""
+    map_kept(Counting(), [1, 2], tmp_path / "here", InProcess(), NUMBERS)
+    commit_kept(tmp_path / "all.jsonl", kept_files(tmp_path / "here", 3))
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "0000.json").write_text("7")
+    unpack_kept(tmp_path / "all.jsonl", tmp_path / "there")
+    unpack_kept(tmp_path / "none.jsonl", tmp_path / "there")
+    worker = Counting()
+
+    assert map_kept(worker, [1, 2, 3], tmp_path / "there", InProcess(), NUMBERS) == [7, 4, 9]
+    assert worker.calls == [3]
