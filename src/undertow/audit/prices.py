@@ -273,15 +273,22 @@ class Spending:
     expected: dict[tuple[str, int], tuple[Price, Price]] = field(default_factory=dict)
     """Of the rows and of the references, by subject and stage."""
     prices: list[Price] = field(default_factory=list)
+    whole: dict[str, Work] = field(default_factory=dict)
+    """Stage 2 of each subject as it was expected: to plan it anew would encode all rows again."""
 
     def expect(self, subjects: Sequence[ScanSubject]) -> None:
         """Time this machine, and tell what stage 1 will take, and stage 2 where rows stand out."""
-        usable = [one for one in subjects if beginning_work(one) is not None]
-        if not usable or self.allowance.refused:
+        if self.allowance.refused:
             return
-        rates = timed(usable[0])
-        for subject in usable:
-            for work in (beginning_work(subject), whole_work(subject)):
+        begun = [(one, work) for one in subjects if (work := beginning_work(one)) is not None]
+        if not begun:
+            return
+        rates = timed(begun[0][0])
+        for subject, beginning in begun:
+            whole = whole_work(subject)
+            if whole is not None:
+                self.whole[subject.name] = whole
+            for work in (beginning, whole):
                 if work is not None:
                     prices = work.prices(rates)
                     self.expected[subject.name, work.stage] = prices
@@ -290,7 +297,7 @@ class Spending:
 
     def pays(self, subject: ScanSubject) -> bool:
         """Whether what is left of the budget pays for stage 2 of a subject; what it takes is put aside."""
-        work, left = whole_work(subject), self.allowance.left
+        work, left = self.whole.get(subject.name) or whole_work(subject), self.allowance.left
         if work is None:
             return False
         if left is None:
