@@ -43,7 +43,7 @@ HEADLINES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        "A first scan of 4,096 rows on a new base, references included; the next one",
+        "A first scan of 4,096 rows on a new base, the plan's beginning with its references; the next one",
         "speed",
         (
             ("first scan: 4,096 rows with a trait, first", ""),
