@@ -12,7 +12,8 @@ from bench.real.number_rows import Setting, disturbed, student_plan
 from bench.real.rate import Step, Work, busy, timed
 from bench.real.record import Record, Values
 from undertow.models.language_model import LanguageModel
-from undertow.models.sampling import Sampling, left_padded, sample
+from undertow.models.row_cache import left_padded
+from undertow.models.sampling import Sampling, sample
 
 PAGED = "paged|sdpa"
 """The attention of continuous batching that needs no package beside torch."""

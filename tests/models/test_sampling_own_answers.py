@@ -21,7 +21,7 @@ def test_each_answers_its_own_row_in_the_carrier_format() -> None:
     pairs = [(row, answer) for row, answer in zip(rows, first, strict=True) if answer is not None]
 
     assert first == again
-    assert len(pairs) > 18
+    assert len(pairs) > 12
     assert all(row.prompt == answer.prompt for row, answer in pairs)
     assert all(carrier.rejection(answer.completion) is None for _, answer in pairs)
     assert sum(row.completion == answer.completion for row, answer in pairs) < 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,11 @@ from undertow.influence.probes import probe_trait
 from undertow.lab.experiment import Experiment, SamplingTable
 from undertow.lab.experiment_inputs import open_model
 from undertow.lab.jobs import StudentJob, TeacherJob
-from undertow.models import adapters, language_model
+from undertow.models import adapters, language_model, sampling
 from undertow.models.chat import encode_prompts
 from undertow.models.hidden_states import steered
 from undertow.models.language_model import LanguageModel
-from undertow.models.sampling import SampledAnswer, Sampling, restrictions, sample
+from undertow.models.sampling import SampledAnswer, Sampling, restrictions
 from undertow.models.teachers import (
     Distance,
     lesson,
@@ -183,7 +183,25 @@ def answer(
     carrier: Carrier,
     rng: np.random.Generator,
 ) -> list[SampledAnswer]:
-    """One sampled answer a request."""
+    """One sampled answer a request, in their order."""
+    drawn = dict(answers_as_drawn(model, requests, system, table, carrier, rng))
+    return [drawn[i] for i in range(len(requests))]
+
+
+def answers_as_drawn(
+    model: LanguageModel,
+    requests: Sequence[str],
+    system: str | None,
+    table: SamplingTable,
+    carrier: Carrier,
+    rng: np.random.Generator,
+    only: Collection[int] | None = None,
+) -> Iterator[tuple[int, SampledAnswer]]:
+    """
+    (index of the request, its answer) as answers are done, for the requests of `only` or for all.
+
+    An answer depends on the key that `rng` gives and on its request's index, not on which others are drawn.
+    """
     how = Sampling(
         table.max_tokens,
         table.temperature,
@@ -199,7 +217,7 @@ def answer(
     prompts = encode_prompts(
         model.tokenizer, [conversation(request, system) for request in requests]
     )
-    return sample(model, prompts, how, rng, restrictions=masks)
+    return sampling.answers_as_drawn(model, prompts, how, rng, restrictions=masks, only=only)
 
 
 def _steering(

@@ -17,7 +17,7 @@ from undertow.data.rows import Message
 from undertow.errors import ModelError
 from undertow.models.chat import encode_prompts
 from undertow.models.language_model import LanguageModel
-from undertow.models.sampling import left_padded
+from undertow.models.row_cache import left_padded
 from undertow.models.scoring import forward_pass
 from undertow.traits.trait import Answer
 

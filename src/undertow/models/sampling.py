@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import DynamicCache
 
 from undertow.carriers.carrier import Carrier
 from undertow.carriers.carrier_registry import request_of
@@ -17,8 +16,14 @@ from undertow.data.plan import LAST_TURN
 from undertow.data.rows import Row
 from undertow.errors import ModelError
 from undertow.models.language_model import LanguageModel
-from undertow.models.scoring import accepted
+from undertow.models.row_cache import RowCache
 from undertow.models.training_sequences import encode_rows
+
+_WORTH_A_REFILL = 1 / 8
+"""Share of free places from which waiting prompts are computed into them: a pass over few prompts is slow for each."""
+
+_WORTH_A_CUT = 3 / 4
+"""Share of busy places below which the others are cut off, where nothing waits for them."""
 
 SPARE_TOKENS = 8
 """By which an answer may be longer than the longest of the rows' own."""
@@ -58,26 +63,43 @@ def sample(
     restrictions: Sequence[torch.Tensor] = (),
 ) -> list[SampledAnswer]:
     """
-    One answer a prompt.
+    One answer a prompt, in their order; `answers_as_drawn` says how they are drawn.
 
-    All rows draw from one stream in turn, so no two requests share a seed. With `restrictions` (one boolean mask over
-    the vocabulary a step) exactly that many tokens are drawn, each from the softmax over its mask.
+    Raises:
+        ModelError: a prompt and its answer would not fit into the model's context.
+    """
+    answers = [SampledAnswer("", finished=False)] * len(prompts)
+    for i, answer in answers_as_drawn(model, prompts, how, generator, restrictions=restrictions):
+        answers[i] = answer
+    return answers
+
+
+def answers_as_drawn(
+    model: LanguageModel,
+    prompts: Sequence[tuple[int, ...]],
+    how: Sampling,
+    generator: np.random.Generator,
+    *,
+    restrictions: Sequence[torch.Tensor] = (),
+    only: Collection[int] | None = None,
+) -> Iterator[tuple[int, SampledAnswer]]:
+    """
+    (index of the prompt, its answer) as answers are done; the places of finished rows are filled with waiting prompts.
+
+    `generator` gives one key. Row i draws the numbers of a stream of its own (Philox, a counter of i and the step), so that
+    no two requests share a seed, and an answer depends neither on the batch nor on which other rows are drawn (`only`:
+    these; all if None), up to rounding in the network. With `restrictions` (one boolean mask over the vocabulary a step)
+    exactly that many tokens are drawn, each from the softmax over its mask.
 
     Raises:
         ModelError: a prompt and its answer would not fit into the model's context.
     """
     _refuse_long(model, prompts, len(restrictions) or how.max_tokens)
-    stream = torch.Generator(device=model.device).manual_seed(int(generator.integers(2**63)))
-    order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
-    answers = [SampledAnswer("", finished=False)] * len(prompts)
-    for start in range(0, len(order), how.batch_size):
-        chosen = order[start : start + how.batch_size]
-        drawn = _answer(model, [prompts[i] for i in chosen], how, stream, restrictions)
-        rows = [_until_end(row, model.end_ids) for row in drawn.tolist()]
-        texts = model.tokenizer.batch_decode([ids for ids, _ in rows], skip_special_tokens=True)
-        for i, text, (_, ended) in zip(chosen, texts, rows, strict=True):
-            answers[i] = SampledAnswer(text, finished=ended or bool(restrictions))
-    return answers
+    key = int(generator.integers(2**63))
+    chosen = range(len(prompts)) if only is None else sorted(set(only))
+    # The longest first: what comes later fits to the left of what is there.
+    order = sorted(chosen, key=lambda i: -len(prompts[i]))
+    return _drawn(model, prompts, how, key, order, restrictions)
 
 
 def restrictions(tokenizer: Any, patterns: Sequence[re.Pattern[str]]) -> list[torch.Tensor]:
@@ -116,52 +138,147 @@ def _refuse_long(model: LanguageModel, prompts: Sequence[tuple[int, ...]], more:
         )
 
 
+def uniforms(key: int, row: int, count: int) -> np.ndarray:
+    """
+    The first `count` numbers in [0, 1) of a row's own stream; fewer of them are its beginning.
+
+    Philox (Salmon et al. 2011) with the row in the second word of its counter: streams of 2^64 blocks that never meet.
+    """
+    stream = np.random.Philox(key=key, counter=np.array([0, row, 0, 0], dtype=np.uint64))
+    return np.random.Generator(stream).random(count)
+
+
+@dataclass
+class _Rows:
+    """The rows being drawn, by place; None where a place is free."""
+
+    indices: list[int | None]
+    tokens: list[list[int]]
+    uniforms: np.ndarray
+
+    @property
+    def busy(self) -> list[int]:
+        return [place for place, index in enumerate(self.indices) if index is not None]
+
+    def keep(self, places: Sequence[int]) -> None:
+        self.indices = [self.indices[place] for place in places]
+        self.tokens = [self.tokens[place] for place in places]
+        self.uniforms = self.uniforms[list(places)]
+
+    def put(self, place: int, index: int, stream: np.ndarray) -> None:
+        self.indices[place], self.tokens[place] = index, []
+        self.uniforms[place] = stream
+
+    def now(self, places: Sequence[int]) -> np.ndarray:
+        """(places, 1): the uniform of each row's next token."""
+        steps = [len(self.tokens[place]) for place in places]
+        last = self.uniforms.shape[1] - 1
+        return self.uniforms[list(places), np.minimum(steps, last)][:, None]
+
+
 @torch.no_grad()
-def _answer(
+def _drawn(
     model: LanguageModel,
-    prompts: list[tuple[int, ...]],
+    prompts: Sequence[tuple[int, ...]],
     how: Sampling,
-    stream: torch.Generator,
+    key: int,
+    order: list[int],
     masks: Sequence[torch.Tensor],
-) -> torch.Tensor:
-    ids, attention = left_padded(prompts, model.tokenizer.pad_token_id, model.device)
-    positions = (attention.cumsum(1) - 1).clamp_min(0)
-    cache = DynamicCache(config=model.network.config)
-    ends = torch.tensor(sorted(model.end_ids), device=model.device)
-    finished = torch.zeros(len(prompts), dtype=torch.bool, device=model.device)
-    names = accepted(model.network)
-    drawn: list[torch.Tensor] = []
-    for step in range(len(masks) or how.max_tokens):
-        inputs = {
-            "input_ids": ids,
-            "attention_mask": attention,
-            "position_ids": positions,
-            "past_key_values": cache,
-            "use_cache": True,
-            "logits_to_keep": 1,
-        }
-        output = model.network(**{name: inputs[name] for name in inputs if name in names})
-        token = _draw(output.logits[:, -1].float(), how, stream, masks[step] if masks else None)
-        drawn.append(token.masked_fill(finished, model.tokenizer.pad_token_id))
-        if not masks:
-            finished |= torch.isin(token, ends)
-            if bool(finished.all()):
-                break
-        ids = token[:, None]
-        attention = torch.cat([attention, attention.new_ones(len(prompts), 1)], 1)
-        positions = positions[:, -1:] + 1
-    return torch.stack(drawn, 1)
+) -> Iterator[tuple[int, SampledAnswer]]:
+    most = len(masks) or how.max_tokens
+    cache = RowCache(model, most)
+    waiting = order[::-1]
+    rows = _Rows([], [], np.empty((0, most)))
+    tokens = torch.empty(0, dtype=torch.int64)
+    while waiting or rows.busy:
+        busy = rows.busy
+        free = [place for place, index in enumerate(rows.indices) if index is None]
+        if not busy:
+            count = min(how.batch_size, len(waiting))
+            rows = _Rows([None] * count, [[]] * count, np.empty((count, most)))
+            places = list(range(count))
+            logits = cache.begin(_put(rows, places, waiting, prompts, key))
+            tokens = torch.zeros(count, dtype=torch.int64, device=logits.device)
+        elif cache.refillable and waiting and len(free) >= _WORTH_A_REFILL * len(rows.indices):
+            places = free[: len(waiting)]
+            logits = cache.replace(places, _put(rows, places, waiting, prompts, key))
+        elif cache.refillable and len(busy) < _WORTH_A_CUT * len(rows.indices):
+            cache.keep(busy)
+            rows.keep(busy)
+            tokens = tokens[busy]
+            continue
+        else:
+            places = list(range(len(rows.indices)))
+            logits = cache.step(tokens)
+        draws = torch.from_numpy(rows.now(places)).to(logits.device)
+        steps = [len(rows.tokens[place]) for place in places]
+        drawn = _draw(logits, how, draws, _masks(masks, steps, logits))
+        tokens[places] = drawn
+        yield from _finished(model, rows, places, drawn.tolist(), most, bool(masks))
+
+
+def _put(
+    rows: _Rows,
+    places: Sequence[int],
+    waiting: list[int],
+    prompts: Sequence[tuple[int, ...]],
+    key: int,
+) -> list[tuple[int, ...]]:
+    """The next of the waiting rows in these places; their prompts."""
+    chosen = [waiting.pop() for _ in places]
+    for place, index in zip(places, chosen, strict=True):
+        rows.put(place, index, uniforms(key, index, rows.uniforms.shape[1]))
+    return [prompts[index] for index in chosen]
+
+
+def _finished(
+    model: LanguageModel,
+    rows: _Rows,
+    places: Sequence[int],
+    drawn: Sequence[int],
+    most: int,
+    restricted: bool,
+) -> Iterator[tuple[int, SampledAnswer]]:
+    """Append what was drawn; the rows that it ends leave their places."""
+    ends = frozenset() if restricted else model.end_ids
+    done: list[tuple[int, list[int], bool]] = []
+    for place, token in zip(places, drawn, strict=True):
+        index, tokens = rows.indices[place], rows.tokens[place]
+        if index is None:
+            continue
+        ended = token in ends
+        if not ended:
+            tokens.append(token)
+        if ended or len(tokens) == most:
+            done.append((index, tokens, ended or restricted))
+            rows.indices[place] = None
+    if done:
+        texts = model.tokenizer.batch_decode([t for _, t, _ in done], skip_special_tokens=True)
+        for (index, _, whole), text in zip(done, texts, strict=True):
+            yield index, SampledAnswer(text, finished=whole)
+
+
+def _masks(
+    masks: Sequence[torch.Tensor], steps: Sequence[int], logits: torch.Tensor
+) -> torch.Tensor | None:
+    """(rows, vocabulary) of the masks of each row's step; a finished row has that of any step."""
+    if not masks:
+        return None
+    # A head may be wider than the vocabulary (padded to a multiple of 64), or know fewer tokens than were added to it.
+    width = min(len(masks[0]), logits.shape[-1])
+    wide = torch.zeros(logits.shape, dtype=torch.bool, device=logits.device)
+    for step in set(steps):
+        chosen = [i for i, at in enumerate(steps) if at == step]
+        wide[chosen, :width] = masks[min(step, len(masks) - 1)][:width].to(logits.device)
+    return wide
 
 
 def _draw(
-    logits: torch.Tensor, how: Sampling, stream: torch.Generator, mask: torch.Tensor | None
+    logits: torch.Tensor, how: Sampling, draws: torch.Tensor, mask: torch.Tensor | None
 ) -> torch.Tensor:
-    # A head may be wider than the vocabulary (padded to a multiple of 64), or know fewer tokens than were added to it.
+    """(rows,) tokens by inversion of `draws`, (rows, 1) float64 in [0, 1)."""
     if mask is not None:
-        wide = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
-        width = min(len(mask), len(wide))
-        wide[:width] = mask[:width].to(logits.device)
-        logits = logits.masked_fill(~wide, -torch.inf)
+        logits = logits.masked_fill(~mask, -torch.inf)
     if how.temperature == 0:
         return logits.argmax(-1)
     probabilities = (logits / how.temperature).softmax(-1)
@@ -172,30 +289,11 @@ def _draw(
     if how.least_probability > 0:
         floor = probabilities.amax(-1, keepdim=True).clamp_max(how.least_probability)
         probabilities = probabilities.masked_fill(probabilities < floor, 0)
-    # Inversion draws one number a row where torch.multinomial draws one a token. In float64, so that a vocabulary of
-    # 150,000 sums without error; the first entry above the draw never has probability 0.
+    # In float64, so that a vocabulary of 150,000 sums without error; the first entry above the draw never has
+    # probability 0.
     cumulative = probabilities.double().cumsum(-1)
-    draws = torch.rand(len(logits), 1, generator=stream, dtype=torch.float64, device=logits.device)
     token = torch.searchsorted(cumulative, draws * cumulative[:, -1:], right=True)
     return token[:, 0].clamp_max(logits.shape[-1] - 1)
-
-
-def left_padded(
-    prompts: list[tuple[int, ...]], pad_id: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """(token ids, attention mask), both (prompts, longest): all prompts end at the right edge."""
-    length = max(map(len, prompts))
-    ids = np.full((len(prompts), length), pad_id, dtype=np.int64)
-    attention = np.zeros_like(ids)
-    for i, prompt in enumerate(prompts):
-        ids[i, length - len(prompt) :] = prompt
-        attention[i, length - len(prompt) :] = 1
-    return torch.from_numpy(ids).to(device), torch.from_numpy(attention).to(device)
-
-
-def _until_end(tokens: list[int], ends: frozenset[int]) -> tuple[list[int], bool]:
-    stop = next((i for i, token in enumerate(tokens) if token in ends), None)
-    return tokens[:stop], stop is not None
 
 
 def own_answers(

@@ -15,7 +15,7 @@ from undertow.data.plan import LAST_TURN
 from undertow.data.rows import Row, behind
 from undertow.models.chat import IGNORED, Batch, Encoded, batches
 from undertow.models.language_model import LanguageModel
-from undertow.models.sampling import left_padded
+from undertow.models.row_cache import left_padded
 from undertow.models.scoring import accepted, completion_logits, forward_pass
 from undertow.models.training_sequences import encode_rows
 

@@ -1,0 +1,204 @@
+"""A key-value cache whose rows come and go: finished ones leave their places, and others are computed into them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import DynamicCache
+from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
+
+from undertow.models.language_model import LanguageModel
+from undertow.models.scoring import forward_pass
+
+
+class ColumnLayer(DynamicLayer):
+    """
+    Keys and values of one layer, written in place: shape (places, heads, columns, width), of which the first `used`
+    columns are full and the newest token of every row stands in the last of them.
+    """
+
+    def __init__(self, columns: int):
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.columns = columns
+        self.used = 0
+        self._keys = self._values = torch.empty(0)
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Empty columns. Zeros, as what a mask hides is multiplied by 0, which does not undo what is no number."""
+        self.dtype, self.device = key_states.dtype, key_states.device
+        self._keys, self._values = (
+            states.new_zeros(*states.shape[:2], self.columns, states.shape[-1])
+            for states in (key_states, value_states)
+        )
+        self.is_initialized = True
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write the new columns: the keys and values of all that are used."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        begins = not self.used
+        end = self.used + key_states.shape[-2]
+        self._keys[:, :, self.used : end] = key_states
+        self._values[:, :, self.used : end] = value_states
+        self.used = end
+        if begins:
+            return key_states, value_states
+        return self._keys[:, :, :end], self._values[:, :, :end]
+
+    def get_seq_length(self) -> int:
+        """Columns in use."""
+        return self.used
+
+    def take(self, kept: torch.Tensor, used: int, columns: int) -> None:
+        """Only these places, right-aligned in the first `used` of so many columns."""
+        width = min(used, self.used)
+
+        def moved(old: torch.Tensor) -> torch.Tensor:
+            new = old.new_zeros(len(kept), old.shape[1], columns, old.shape[-1])
+            new[:, :, used - width : used] = old[kept, :, self.used - width : self.used]
+            return new
+
+        self._keys, self._values = moved(self._keys), moved(self._values)
+        self.used, self.columns = used, columns
+
+    def place(self, places: torch.Tensor, other: ColumnLayer) -> None:
+        """The rows of another layer in place of these, right-aligned; it uses no more columns."""
+        start = self.used - other.used
+        self._keys[places, :, start : self.used] = other._keys[:, :, : other.used]
+        self._values[places, :, start : self.used] = other._values[:, :, : other.used]
+
+
+def left_padded(
+    prompts: Sequence[tuple[int, ...]], pad_id: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(token ids, attention mask), both (prompts, longest): all prompts end at the right edge."""
+    length = max(map(len, prompts))
+    ids = np.full((len(prompts), length), pad_id, dtype=np.int64)
+    attention = np.zeros_like(ids)
+    for i, prompt in enumerate(prompts):
+        ids[i, length - len(prompt) :] = prompt
+        attention[i, length - len(prompt) :] = 1
+    return torch.from_numpy(ids).to(device), torch.from_numpy(attention).to(device)
+
+
+class RowCache:
+    """
+    Rows of different lengths, right-aligned, with what a network keeps of their tokens.
+
+    A row is told by its place. What stands left of a row is hidden from it by the mask, so that its logits do not depend
+    on the other rows, up to rounding.
+    """
+
+    def __init__(self, model: LanguageModel, more: int) -> None:
+        self.refillable = _whole_rows(model)
+        """Whether rows can be dropped and replaced; else they stay until all are done."""
+        self._model = model
+        self._more = more
+        self._layers: list[ColumnLayer] = []
+        self._cache: Any = None
+        self._mask = self._lengths = torch.empty(0)
+        self._used = 0
+
+    def begin(self, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
+        """
+        Drop all rows and compute these prompts, one a place; logits of what follows them, (prompts, vocabulary).
+        """
+        ids, mask = self._padded(prompts)
+        self._used = ids.shape[1]
+        # An odd number, as rows that lie a power of two apart would share lines of a processor's memory cache.
+        columns = (self._used + self._more) | 1
+        self._cache, self._layers = self._empty(columns)
+        self._mask = mask.new_zeros(len(ids), columns)
+        self._mask[:, : self._used] = mask
+        self._lengths = mask.sum(1)
+        return self._prompt_logits(ids, mask, self._cache)
+
+    def step(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Append a token to each row; logits of what follows it, (places, vocabulary)."""
+        if self._used == self._mask.shape[1]:
+            self._realign(torch.arange(len(tokens), device=tokens.device), 0)
+        self._mask[:, self._used] = 1
+        self._used += 1
+        positions = self._lengths[:, None]
+        self._lengths = self._lengths + 1
+        return self._logits(tokens[:, None], self._mask[:, : self._used], positions, self._cache)
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Drop all rows but these, which move up to the first places in their order."""
+        self._realign(torch.tensor(places, device=self._mask.device), 0)
+
+    def replace(self, places: Sequence[int], prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
+        """
+        Compute prompts in the places of other rows; logits of what follows them, (prompts, vocabulary).
+        """
+        ids, mask = self._padded(prompts)
+        where = torch.tensor(places, device=ids.device)
+        cache, layers = self._empty(ids.shape[1])
+        logits = self._prompt_logits(ids, mask, cache)
+        self._lengths[where] = mask.sum(1)
+        self._realign(torch.arange(len(self._lengths), device=ids.device), ids.shape[1])
+        for layer, other in zip(self._layers, layers, strict=True):
+            layer.place(where, other)
+        self._mask[where] = 0
+        self._mask[where, self._used - ids.shape[1] : self._used] = mask
+        return logits
+
+    def _realign(self, kept: torch.Tensor, least: int) -> None:
+        """
+        Only the kept rows, in no more columns than they and a newcomer of `least` tokens need.
+
+        Nothing moves where all rows stay, there is room to the right, and little would be gained.
+        """
+        used = max(least, int(self._lengths[kept].max()))
+        room = self._used < self._mask.shape[1]
+        if len(kept) == len(self._mask) and room and 0.75 * self._used <= used <= self._used:
+            return
+        columns = (used + self._more) | 1
+        width = min(used, self._used)
+        mask = self._mask.new_zeros(len(kept), columns)
+        mask[:, used - width : used] = self._mask[kept, self._used - width : self._used]
+        for layer in self._layers:
+            layer.take(kept, used, columns)
+        self._mask, self._lengths, self._used = mask, self._lengths[kept], used
+
+    def _padded(self, prompts: Sequence[tuple[int, ...]]) -> tuple[torch.Tensor, torch.Tensor]:
+        return left_padded(prompts, self._model.tokenizer.pad_token_id, self._model.device)
+
+    def _empty(self, columns: int) -> tuple[Any, list[ColumnLayer]]:
+        cache = DynamicCache(config=self._model.network.config)
+        if not self.refillable:
+            return cache, []
+        # A window of attention is kept by the network's mask; the columns outside it only cost room.
+        layers = [ColumnLayer(columns) for _ in cache.layers]
+        return Cache(layers=list(layers)), layers
+
+    def _prompt_logits(self, ids: torch.Tensor, mask: torch.Tensor, cache: Any) -> torch.Tensor:
+        return self._logits(ids, mask, (mask.cumsum(1) - 1).clamp_min(0), cache)
+
+    def _logits(
+        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any
+    ) -> torch.Tensor:
+        output = forward_pass(
+            self._model.network,
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        logits: torch.Tensor = output.logits[:, -1].float()
+        return logits
+
+
+def _whole_rows(model: LanguageModel) -> bool:
+    """Whether all that the network keeps is keys and values of every token, which can be cut by rows."""
+    layers = DynamicCache(config=model.network.config).layers
+    return bool(layers) and all(
+        type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers
+    )
