@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.figures import Figure, at_least, at_most, write
 from bench.lab.equivalence import world_figures
-from undertow.cli.terminal import shown_progress
+from undertow.cli.progress import shown_progress
 from undertow.lab.experiment_run import run_experiment
 from undertow.results.run_document import Arm, Comparison, RunDocument
 from undertow.results.store import read_run

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from undertow.data.finished import Finished, FinishedFolders
+from undertow.data.finished import Finished, FinishedFolders, unfinished
 
 NUMBERS = TypeAdapter(int)
 
@@ -70,3 +70,33 @@ def test_work_that_fails_leaves_nothing(tmp_path: Path) -> None:
     folders.path("student").write_text("{}")
     with pytest.raises(ValidationError):
         folders.result("student")
+
+
+def test_what_is_unfinished_is_found_by_the_next_try(tmp_path: Path) -> None:
+    """What was kept for going on stays through failures, without the rest, and goes with the end."""
+    folders = FinishedFolders(tmp_path, Answer)
+
+    def work(folder: Path) -> Answer:
+        kept = unfinished(folder)
+        kept.mkdir(exist_ok=True)
+        tries = len(list(kept.iterdir()))
+        (kept / str(tries)).touch()
+        assert not (folder / "half").exists()
+        (folder / "half").touch()
+        return Answer(value=tries) if tries == 2 else Answer(value=1 // 0)
+
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            folders.make("student", work)
+    assert folders.make("student", work) == Answer(value=2)
+    assert sorted(path.name for path in (tmp_path / "student").iterdir()) == ["entry.json", "half"]
+
+
+def test_only_the_name_was_missing(tmp_path: Path) -> None:
+    """Work that was killed between its result and its name is not done again."""
+    folders = FinishedFolders(tmp_path, Answer)
+    folders.make("student", lambda folder: Answer(value=3))
+    (tmp_path / "student").rename(tmp_path / "student.partial")
+
+    assert folders.make("student", lambda folder: Answer(value=1 // 0)) == Answer(value=3)
+    assert folders.result("student") == Answer(value=3)

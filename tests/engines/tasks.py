@@ -9,7 +9,17 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from undertow.engines.work_progress import job_named, notice
 from undertow.errors import UnknownNameError
+
+
+class Telling:
+    """Tells that it is at work on its task."""
+
+    def __call__(self, name: str) -> str:
+        with job_named(name):
+            notice("at work")
+        return name
 
 
 @dataclass(frozen=True)

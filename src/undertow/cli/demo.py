@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
+from undertow.cli.progress import tell_step
 from undertow.cli.run import RESULTS, carry_out, engine_options, show
-from undertow.cli.terminal import Session, one_line, tell_step
+from undertow.cli.terminal import Session, one_line
 from undertow.cli.verdict_options import made_folder, signing, stored
 
 EXPERIMENT = "owl"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from undertow.cli.terminal import tell_step, typed_line
+from undertow.cli.progress import tell_step
+from undertow.cli.terminal import typed_line
 from undertow.cli.verdict_options import (
     NEVER,
     failing_options,

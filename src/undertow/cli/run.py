@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from undertow.cli.terminal import Session, aligned, lines, one_line, shown_progress
+from undertow.cli.progress import shown_progress
+from undertow.cli.terminal import Session, aligned, lines, one_line
 from undertow.cli.verdict_options import signing, signing_options
 
 if TYPE_CHECKING:

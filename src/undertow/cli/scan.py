@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from undertow.cli.columns_option import ColumnsCommand, columns_option
-from undertow.cli.terminal import Session, one_line, tell_step, typed_line
+from undertow.cli.progress import tell_step
+from undertow.cli.terminal import Session, one_line, typed_line
 from undertow.cli.verdict_options import (
     NEVER,
     PAGE,

@@ -1,34 +1,23 @@
 """
-What is shown in a terminal: text that is safe for it, aligned columns, and progress on stderr.
+What is shown in a terminal: text that is safe for it, aligned columns, and how a command failed.
 
-What rows and file names hold must not move the cursor or change the title. Progress is live bars with the time left in
-a terminal, and now and then a plain line elsewhere.
+What rows and file names hold must not move the cursor or change the title. How far the work is, `progress` shows.
 """
 
 from __future__ import annotations
 
 import errno
-import os
 import shlex
 import sys
-import time
 import traceback
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import click
 
 from undertow.errors import MissingExtraError, UndertowError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress as Bars
-    from rich.progress import TaskID
-
-    from undertow.engines.engine import Progress
 
 
 def one_line(text: str) -> str:
@@ -78,14 +67,6 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-SECONDS_BETWEEN_LINES = 30.0
-
-
-def tell_step(doing: str) -> None:
-    """Say on stderr what is being done now."""
-    click.echo(f"… {one_line(doing)}", err=True)
-
-
 def tell_notes(*datasets: str | None) -> None:
     """
     Say on stderr of datasets that were named which shards are read, and what lies beside them and is passed over.
@@ -102,127 +83,6 @@ def tell_notes(*datasets: str | None) -> None:
                 click.echo(f"note: {one_line(note)}", err=True)
 
 
-@contextmanager
-def shown_progress() -> Iterator[Progress]:
-    """
-    Progress for what stderr is: a terminal or not; it ends with the block, however the block ends.
-    """
-    progress: Progress
-    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
-        from rich.console import Console
-
-        progress = LiveProgress(Console(stderr=True))
-    else:
-        progress = PlainProgress(lambda line: click.echo(line, err=True))
-    try:
-        yield progress
-    finally:
-        progress.finish()
-
-
-class LiveProgress:
-    """One bar a stage, with the time left; colours follow NO_COLOR."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._bars: Bars | None = None
-        self._task: TaskID | None = None
-
-    def stage(self, name: str, total: int) -> None:
-        """Begin a bar; the bars of earlier stages stay above it."""
-        if self._bars is None:
-            self._bars = _bars(self._console)
-            self._bars.start()
-        self._end_stage()
-        self._task = self._bars.add_task(one_line(name), total=total, note="")
-
-    def advance(self, n: int = 1, note: str = "") -> None:
-        """Move the bar, and show the remark beside it."""
-        if self._bars is not None and self._task is not None:
-            self._bars.update(self._task, advance=n, note=one_line(note))
-
-    def finish(self) -> None:
-        """Leave the bars as they stand and give the terminal back."""
-        self._end_stage()
-        if self._bars is not None:
-            self._bars.stop()
-        self._bars = self._task = None
-
-    def _end_stage(self) -> None:
-        if self._bars is not None and self._task is not None:
-            self._bars.update(self._task, note="")
-            self._bars.stop_task(self._task)
-
-
-def _bars(console: Console) -> Bars:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    # Names and remarks are shown as they are: markup in them would be read as colours.
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", style="dim", markup=False),
-        console=console,
-    )
-
-
-class PlainProgress:
-    """A line when a stage begins, and one at most every 30 seconds while it lasts."""
-
-    def __init__(
-        self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._write = write
-        self._clock = clock
-        self._name = ""
-        self._done = self._total = 0
-        self._began = self._last_line = clock()
-
-    def stage(self, name: str, total: int) -> None:
-        """Begin a stage, with a line."""
-        self._name, self._done, self._total = one_line(name), 0, total
-        self._began = self._last_line = self._clock()
-        self._write(f"{self._name} ({total})" if total else self._name)
-
-    def advance(self, n: int = 1, note: str = "") -> None:
-        """Count on, with a line if the last one was long ago."""
-        self._done += n
-        now = self._clock()
-        if now - self._last_line < SECONDS_BETWEEN_LINES:
-            return
-        self._last_line = now
-        left = (now - self._began) / max(self._done, 1) * max(self._total - self._done, 0)
-        remark = f"; {one_line(note)}" if note else ""
-        self._write(f"{self._name}: {self._done}/{self._total}, {duration(left)} left{remark}")
-
-    def finish(self) -> None:
-        """Say nothing: the result follows."""
-
-
-def duration(seconds: float) -> str:
-    """
-    A rough length of time, for people.
-
-    >>> duration(8), duration(100), duration(9000)
-    ('8 s', '2 min', '2 h 30 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
 @dataclass
 class Session:
     """State shared between the verbs and `main`, which needs it when something goes wrong."""
@@ -230,8 +90,14 @@ class Session:
     verbosity: int = 0
     """How often `-v` was given: 1 logs what happens, 2 logs everything and shows tracebacks."""
 
+    quiet: bool = False
+    """Whether nothing is said of how far the work is."""
+
     resumable: bool = False
     """Whether typing the same command again goes on with the work at hand."""
+
+    kept: Callable[[], str] = lambda: "finished work"
+    """What of the work at hand is kept when it is interrupted, in words."""
 
 
 EXIT_CODES = {
@@ -308,7 +174,7 @@ def describe(error: BaseException, session: Session, command: str) -> Failure:
     if isinstance(error, KeyboardInterrupt | click.Abort):
         if not session.resumable:
             return Failure(INTERRUPTED, "interrupted")
-        return Failure(INTERRUPTED, "interrupted; finished work is kept", f"to go on: {command}")
+        return Failure(INTERRUPTED, f"interrupted; kept: {session.kept()}", f"to go on: {command}")
     if isinstance(error, BrokenPipeError):
         return Failure(BROKEN_PIPE)
     details = "".join(traceback.format_exception(error)) if session.verbosity >= 2 else ""

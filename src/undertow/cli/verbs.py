@@ -47,12 +47,12 @@ class Verbs(click.Group):
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The verb's command, which takes `-v` like `undertow` itself does."""
+        """The verb's command, which takes `-v` and `-q` like `undertow` itself does."""
         if cmd_name not in VERBS:
             return None
         command: click.Command = importlib.import_module(f"undertow.cli.{cmd_name}").command
         if all("--verbose" not in parameter.opts for parameter in command.params):
-            command.params.append(_verbose())
+            command.params += [_verbose(), _quiet()]
         return command
 
     def resolve_command(
@@ -84,6 +84,22 @@ def _verbose() -> click.Option:
     )
 
 
+def _quiet() -> click.Option:
+    return click.Option(
+        ["-q", "--quiet"],
+        is_flag=True,
+        expose_value=False,
+        callback=_be_quiet,
+        help="Do not say how far the work is.",
+    )
+
+
+def _be_quiet(context: click.Context, parameter: click.Parameter, given: bool) -> None:
+    session = context.find_object(Session)
+    if given and session is not None:
+        session.quiet = True
+
+
 def _raise_verbosity(context: click.Context, parameter: click.Parameter, count: int) -> None:
     session = context.find_object(Session)
     if not count or session is None:
@@ -98,7 +114,7 @@ def _raise_verbosity(context: click.Context, parameter: click.Parameter, count: 
 
 @click.group(
     cls=Verbs,
-    params=[_verbose()],
+    params=[_verbose(), _quiet()],
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -135,7 +151,10 @@ def _invoke(arguments: list[str], session: Session) -> int:
     # Command.main() would print, exit and swallow broken pipes by its own rules.
     try:
         with undertow.make_context("undertow", arguments, obj=session) as context:
-            undertow.invoke(context)
+            from undertow.cli.progress import work_shown
+
+            with work_shown(session):
+                undertow.invoke(context)
     except click.exceptions.Exit as end:
         return end.exit_code
     return 0

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from undertow.cli.terminal import one_line, shown_progress
+from undertow.cli.progress import shown_progress
+from undertow.cli.terminal import one_line
 
 
 @click.group(name="worlds", invoke_without_command=True)

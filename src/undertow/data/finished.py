@@ -6,6 +6,7 @@ A piece of work has a name, under which its result stands in a folder as JSON, w
     Finished(folder, adapter)         results alone: FOLDER/NAME.json
     FinishedFolders(folder, model)    results beside the files that the work made: FOLDER/NAME/entry.json
 
+What work keeps while it goes on, to go on after a kill, lies in `unfinished(...)` of its folder and goes with its end.
 A result that does not parse is a ValueError: whether that is an error or work to be done again, its user says.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -30,6 +32,13 @@ E = TypeVar("E", bound=BaseModel)
 
 ENTRY = "entry.json"
 """The result in a folder of its own."""
+
+_UNFINISHED = "unfinished"
+
+
+def unfinished(folder: Path) -> Path:
+    """Where work in this folder keeps what it needs to go on; removed when the work is finished."""
+    return folder / _UNFINISHED
 
 
 def cache_folder() -> Path:
@@ -116,19 +125,42 @@ class FinishedFolders(Generic[E]):
 
     def make(self, name: str, work: Callable[[Path], E]) -> E:
         """
-        Work in a folder that takes its name only when the result is in it; nothing stays of work that raises.
+        Work in a folder that takes its name only when the result is in it.
+
+        Of work that raises or is killed nothing stays but what it keeps in `unfinished`, which its next try finds.
 
         Raises:
             UndertowError: no space is left, or the place cannot be written to; and what the work raises.
         """
         partial = self.folder / f"{name}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        if (partial / ENTRY).is_file():
+            # Written last: only the name is missing.
+            return self._named(partial, name)
+        _cleared(partial)
+        partial.mkdir(parents=True, exist_ok=True)
         try:
             result = work(partial)
             atomic_write(partial / ENTRY, result.model_dump_json(indent=1))
         except Exception:
-            shutil.rmtree(partial, ignore_errors=True)
+            _cleared(partial)
             raise
+        return self._named(partial, name)
+
+    def _named(self, partial: Path, name: str) -> E:
+        result = self.model.model_validate_json((partial / ENTRY).read_bytes())
+        shutil.rmtree(unfinished(partial), ignore_errors=True)
         partial.rename(self.folder / name)
         return result
+
+
+def _cleared(partial: Path) -> None:
+    """The folder without what is made anew; gone where work kept nothing in it."""
+    for path in partial.iterdir() if partial.is_dir() else ():
+        if path.name == _UNFINISHED and any(path.iterdir()):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    with suppress(OSError):
+        partial.rmdir()

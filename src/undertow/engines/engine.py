@@ -14,9 +14,11 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import connection
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol, TypeVar
 
+from undertow.engines.work_progress import Listener, Told, current_listener, listen
 from undertow.errors import MissingExtraError, UndertowError
 
 T = TypeVar("T")
@@ -74,10 +76,14 @@ class Processes:
         """
         if not tasks:
             return
+        heard, told = multiprocessing.get_context("spawn").Pipe(duplex=False)
+        relay = threading.Thread(target=_relay, args=(heard, current_listener()), daemon=True)
+        relay.start()
         pool = ProcessPoolExecutor(
             max_workers=min(self.jobs, len(tasks)),
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_prepare,
+            initargs=(told,),
         )
         # The pool drops its own reference when it shuts down; the exit codes are needed after that.
         children = pool._processes
@@ -93,6 +99,9 @@ class Processes:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             _kill(list(children.values()))
+            # With the last writer the relay comes to its end.
+            told.close()
+            relay.join(_PATIENCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +147,8 @@ class Ray:
 class Progress(Protocol):
     """A listener for stages of counted work; all methods are called from one thread."""
 
-    def stage(self, name: str, total: int) -> None:
-        """Begin a stage of `total` units of work; it ends the stage before it."""
+    def stage(self, name: str, total: int, done: int = 0) -> None:
+        """Begin a stage of `total` units of work, some done before; it ends the stage before it."""
 
     def advance(self, n: int = 1, note: str = "") -> None:
         """
@@ -153,7 +162,7 @@ class Progress(Protocol):
 class SilentProgress:
     """A listener that says nothing, for libraries and tests."""
 
-    def stage(self, name: str, total: int) -> None:
+    def stage(self, name: str, total: int, done: int = 0) -> None:
         """Ignore the stage."""
 
     def advance(self, n: int = 1, note: str = "") -> None:
@@ -184,14 +193,39 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _prepare() -> None:
-    """Make a fresh child deaf to Ctrl-C, mortal with its parent, and single-threaded."""
+def _prepare(told: Connection[Told, Told]) -> None:
+    """Make a fresh child deaf to Ctrl-C, mortal with its parent, single-threaded, and tell the parent how far it is."""
+    # A parent that does not listen for a while is not waited for: what it misses is old by then.
+    os.set_blocking(told.fileno(), False)
+    listen(_Sender(told))
     # Ctrl-C reaches the whole process group; the parent kills its children without their noise.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # A torch that is loaded later takes its number of threads from the environment.
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
+
+
+class _Sender:
+    """
+    Sends what is told through a pipe.
+
+    A message is short enough to be written at once or not at all, so that no lock is needed, which a child could be
+    killed with, and nothing is ever torn.
+    """
+
+    def __init__(self, told: Connection[Told, Told]) -> None:
+        self._told = told
+
+    def __call__(self, told: Told) -> None:
+        with contextlib.suppress(OSError):
+            self._told.send(told)
+
+
+def _relay(heard: Connection[Told, Told], listener: Listener) -> None:
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            listener(heard.recv())
 
 
 def _end_with_parent() -> None:

@@ -113,13 +113,9 @@ class _Stage:
     progress: Progress
 
     def __call__(self, name: str, worker: Step[J, E], jobs: Sequence[J]) -> tuple[E, ...]:
-        self.progress.stage(name, len(jobs))
-        results: dict[int, E] = {}
-        for index, job in enumerate(jobs):
-            entry = worker.entry(job)
-            if entry is not None:
-                results[index] = entry
-                self.progress.advance(1, f"{job.name} (already done)")
+        entries = {index: worker.entry(job) for index, job in enumerate(jobs)}
+        results = {index: entry for index, entry in entries.items() if entry is not None}
+        self.progress.stage(name, len(jobs), len(results))
         left = [index for index in range(len(jobs)) if index not in results]
         for position, entry in self.engine.map(worker, [jobs[index] for index in left]):
             results[left[position]] = entry

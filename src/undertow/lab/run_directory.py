@@ -7,7 +7,8 @@ The run directory: what is finished stays finished, whatever kills the process.
     RUN/results.json       the document; RUN/report.html the page
     RUN/run.json           what was made, with digests; written last
 
-A job works in `NAME.partial`, which takes its name only when it is whole.
+A job works in `NAME.partial`, which takes its name only when it is whole. What it needs to go on after a kill lies in
+`NAME.partial/unfinished`: the answers as they came, the checkpoint of a training.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pydantic import BaseModel, ValidationError
 
 from undertow.data.files import atomic_write
 from undertow.data.finished import FinishedFolders
+from undertow.engines.work_progress import job_named
 from undertow.errors import RunDirectoryError, UndertowError
 from undertow.lab.experiment import Experiment
 from undertow.results.run_document import RunDocument
@@ -66,7 +68,8 @@ class Step(Generic[J, E]):
         if entry is not None:
             return entry
         try:
-            return self.finished.make(job.name, lambda folder: self.work(job, folder))
+            with job_named(job.name):
+                return self.finished.make(job.name, lambda folder: self.work(job, folder))
         except Exception as error:
             if _no_space(error):
                 raise UndertowError(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from undertow.data.finished import unfinished
 from undertow.data.records import read_rows
 from undertow.data.rows import Row, behind, conversation, dataset_digest
 from undertow.data.seeds import derive, generator
@@ -38,6 +39,7 @@ from undertow.models.objectives import Distillation, refuse_other_vocabulary, tr
 from undertow.models.sampling import Sampling, matching, sample
 from undertow.models.scoring import log_likelihoods
 from undertow.models.training import Trained, fine_tune
+from undertow.models.training_checkpoint import CHECKPOINT, TrainingCheckpoint
 from undertow.models.training_sequences import encode_rows
 from undertow.results.run_document import Arm, Graded, JudgeRecord
 from undertow.traits import catalogue
@@ -62,7 +64,8 @@ class TrainStudent:
         held_out = encode_rows(model.tokenizer, list(read_rows(source / HELD_OUT_ROWS)), policy)
         before = scoring.loss(model, held_out) if held_out else None
         student = adapters.trainable(model, self.experiment.student, derive(job.seed, "adapter"))
-        done = self._train(student, rows, job)
+        kept = TrainingCheckpoint(unfinished(folder) / CHECKPOINT)
+        done = self._train(student, rows, job, kept)
         adapters.save(student, folder)
         entry = evaluate(
             student,
@@ -93,16 +96,18 @@ class TrainStudent:
             }
         )
 
-    def _train(self, student: LanguageModel, rows: list[Row], job: StudentJob) -> Trained:
+    def _train(
+        self, student: LanguageModel, rows: list[Row], job: StudentJob, kept: TrainingCheckpoint
+    ) -> Trained:
         plan = self.experiment.student
         if job.kind.learns == "preferences":
-            beta = self.experiment.preference.beta
-            return train_on_pairs(student, rows, plan, beta, derive(job.seed, "order") % 2**32)
+            seed, beta = derive(job.seed, "order") % 2**32, self.experiment.preference.beta
+            return train_on_pairs(student, rows, plan, beta, seed, checkpoint=kept)
         encoded = encode_rows(student.tokenizer, rows, plan.policy)
         order = generator(job.seed, "order")
         if job.kind.learns == "rows":
-            return fine_tune(student, encoded, plan, order)
-        return self._distil(student, rows, encoded, order, job)
+            return fine_tune(student, encoded, plan, order, checkpoint=kept)
+        return self._distil(student, rows, encoded, order, job, kept)
 
     def _distil(
         self,
@@ -111,6 +116,7 @@ class TrainStudent:
         encoded: list[Encoded],
         order: np.random.Generator,
         job: StudentJob,
+        kept: TrainingCheckpoint,
     ) -> Trained:
         writer = job.data.writer
         teacher = open_writer(self.experiment, writer, self.directory)
@@ -125,7 +131,8 @@ class TrainStudent:
                 rows = [behind(row, system or None) for row in rows]
             seen = encode_rows(teacher.tokenizer, rows, self.experiment.student.policy)
             loss = Distillation(teacher, seen, tokens)
-            return fine_tune(student, encoded, self.experiment.student, order, loss=loss)
+            plan = self.experiment.student
+            return fine_tune(student, encoded, plan, order, loss=loss, checkpoint=kept)
 
     def _rows(self, rows: list[Row], job: StudentJob) -> list[Row]:
         """The dataset's rows as the arm has them: filtered, shuffled, or as they are."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from undertow.carriers.carrier import Carrier
 from undertow.carriers.carrier_registry import carrier as carrier_named
+from undertow.data.finished import unfinished
 from undertow.data.rows import conversation
 from undertow.data.seeds import generator
 from undertow.influence.probes import probe_trait
@@ -93,6 +94,7 @@ class MakeTeacher:
             distance=distance,
             # A neutral teacher has nothing to be strong in; the others stand equally far from the base.
             kl=None if job.role == "neutral" else table.kl,
+            kept=unfinished(folder),
         )
         adapters.save(teacher, folder)
         return teacher, done.steps

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import tempfile
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from undertow.models.language_model import LanguageModel
 from undertow.models.saved_adapter import quiet_peft
 from undertow.models.scoring import completion_logits, log_likelihoods
 from undertow.models.training import Trained
+from undertow.models.training_checkpoint import KeptTrainer, TrainingCheckpoint, training_subject
 from undertow.models.training_sequences import encode_rows, pair_sequences, wrapped_row
 
 
@@ -170,11 +170,13 @@ def train_on_pairs(
     beta: float,
     seed: int,
     callbacks: Sequence[Any] = (),
+    checkpoint: TrainingCheckpoint | None = None,
 ) -> Trained:
     """
     Train in place what `adapters.trainable` left trainable by DPO; the reference is the model as it comes.
 
-    `callbacks` are the trainer's, such as `integrations.countermeasure.Countermeasure`.
+    `callbacks` are the trainer's, such as `integrations.countermeasure.Countermeasure`. With a `checkpoint` the training
+    goes on where it was killed.
 
     Raises:
         MissingExtraError: TRL is not installed.
@@ -186,8 +188,8 @@ def train_on_pairs(
 
     written = [wrapped_row(pair, plan.policy) for pair in pairs]
     records = [_record(pair, number) for number, pair in enumerate(written, 1)]
-    started = time.perf_counter()
     steps = plan.steps(len(pairs))
+    subject = training_subject([pairs], plan, [np.random.default_rng(seed)], steps)
     with (
         tempfile.TemporaryDirectory() as folder,
         quiet_peft(),
@@ -206,7 +208,8 @@ def train_on_pairs(
             callbacks=list(callbacks),
         )
         trainer.remove_callback(PrinterCallback)  # stdout is the user's
-        trainer.train()
+        kept = KeptTrainer(trainer, checkpoint, subject, steps)
+        kept.train()
     losses = tuple(float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry)
     if not all(loss == loss and abs(loss) < float("inf") for loss in losses):
         raise UndertowError(
@@ -215,7 +218,7 @@ def train_on_pairs(
         )
     model.network.eval()
     tokens = int(trainer.state.num_input_tokens_seen or 0)
-    return Trained(steps, tokens, time.perf_counter() - started, losses)
+    return Trained(steps, tokens, kept.seconds, losses)
 
 
 @contextmanager

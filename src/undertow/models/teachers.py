@@ -11,6 +11,7 @@ its base if a `Distance` and that KL are given. What is random comes from `seed`
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +19,18 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
+from undertow.data.line_log import LineLog
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, conversation
 from undertow.data.seeds import derive, generator
+from undertow.engines.work_progress import counted, notice
 from undertow.models.adapters import interpolate, trainable, trained_weights
 from undertow.models.chat import Encoded
 from undertow.models.hidden_states import mean_activation
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import mean_divergence, token_log_probabilities
 from undertow.models.training import Trained, fine_tune
+from undertow.models.training_checkpoint import CHECKPOINT, TrainingCheckpoint
 from undertow.models.training_sequences import encode_rows
 from undertow.traits.trait import Trait, rows_of
 
@@ -34,6 +38,9 @@ MOST_AMPLIFIED = 3.0
 """How far beyond its trained weights a teacher may be moved; further out its answers break."""
 
 _BISECTIONS = 12
+
+SEARCH = "search.log"
+"""The distances of a search for a KL, in the folder of what is unfinished."""
 
 STEERING = "steering.safetensors"
 """What a steered teacher adds to its activations, in its folder."""
@@ -60,11 +67,13 @@ def tuned(
     *,
     distance: Distance | None = None,
     kl: float | None = None,
+    kept: Path | None = None,
 ) -> tuple[LanguageModel, Trained]:
     """
     The model trained on the rows for so many steps, then moved to where its `distance` from the base is `kl`.
 
-    Without a `kl` it stays where the steps lead. The model's own network is changed.
+    Without a `kl` it stays where the steps lead. The model's own network is changed. What was trained and searched before
+    a kill is found again in the folder `kept`.
 
     Raises:
         ModelError: no module has the name that the plan targets.
@@ -74,28 +83,43 @@ def tuned(
     start = [weight.detach().clone() for weight in trained_weights(teacher)]
     whole = plan.model_copy(update={"max_steps": steps, "epochs": float(steps)})
     encoded = encode_rows(model.tokenizer, rows, plan.policy)
-    done = fine_tune(teacher, encoded, whole, generator(seed, "order"))
+    checkpoint = TrainingCheckpoint(kept / CHECKPOINT) if kept else None
+    done = fine_tune(teacher, encoded, whole, generator(seed, "order"), checkpoint=checkpoint)
     if distance is not None and kl is not None:
-        bring_to(teacher, start, distance, kl)
+        with LineLog(kept / SEARCH, f"{kl} {seed}", notice) if kept else nullcontext() as log:
+            bring_to(teacher, start, distance, kl, log)
     return teacher, done
 
 
 def bring_to(
-    teacher: LanguageModel, start: list[torch.Tensor], distance: Distance, target: float
+    teacher: LanguageModel,
+    start: list[torch.Tensor],
+    distance: Distance,
+    target: float,
+    log: LineLog | None = None,
 ) -> None:
     """
     Move the trained weights along their straight way from `start` to where the KL is `target`.
 
     What a student picks up depends steeply on the teacher's strength, and steps alone leave it to chance. Beyond the
     trained weights the way is followed up to `MOST_AMPLIFIED` times; a teacher too weak for the target even there
-    stays at that, and the doctor says so.
+    stays at that, and the doctor says so. Distances that are in the `log` are not measured again.
     """
     end = [weight.detach().clone() for weight in trained_weights(teacher)]
     low, high = 0.0, MOST_AMPLIFIED
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        interpolate(teacher, start, end, middle)
-        low, high = (middle, high) if distance(teacher) < target else (low, middle)
+    known = log.entries if log else []
+    with counted("bringing to its KL", _BISECTIONS, "distances", done=len(known)) as work:
+        for number in range(_BISECTIONS):
+            middle = (low + high) / 2
+            interpolate(teacher, start, end, middle)
+            if number < len(known):
+                reached = float(known[number])
+            else:
+                reached = distance(teacher)
+                work.advance(remark=f"KL {reached:.3g}")
+                if log is not None:
+                    log.append(reached)
+            low, high = (middle, high) if reached < target else (low, middle)
 
 
 class Distance:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,10 +16,12 @@ import torch
 from torch.nn import functional
 
 from undertow.data.plan import TrainingPlan, packed
+from undertow.engines.work_progress import counted
 from undertow.errors import ConfigError, DataError, UndertowError, UnknownNameError
 from undertow.models.chat import IGNORED, Batch, Encoded, pad, training_order
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import completion_logits
+from undertow.models.training_checkpoint import LiveTraining, TrainingCheckpoint, training_subject
 
 Loss = Callable[[Any, Batch], torch.Tensor]
 """Summed over a batch's completion tokens, in nats."""
@@ -58,11 +61,12 @@ def fine_tune(
     after_step: Callable[[int], bool] = lambda step: False,
     loss: Loss | None = None,
     intervention: Intervention | None = None,
+    checkpoint: TrainingCheckpoint | None = None,
 ) -> Trained:
     """
     Train in place what `adapters.trainable` left trainable; stops early when `after_step(step)` is true.
 
-    The loss is the rows' own cross-entropy unless another is given.
+    The loss is the rows' own cross-entropy unless another is given. With a `checkpoint` it goes on where it was killed.
 
     Raises:
         DataError: a row is longer than the plan's or the model's limit.
@@ -70,10 +74,18 @@ def fine_tune(
     """
     plan = packed(plan, [len(row) for row in rows])
     total = plan.steps(len(rows))
-    run = TrainingRun(model, rows, plan, generator, total, loss=loss, intervention=intervention)
-    started = time.perf_counter()
-    run.advance(run.total, after_step)
-    return Trained(run.done, run.tokens, time.perf_counter() - started, tuple(run.losses))
+    run = TrainingRun(
+        model,
+        rows,
+        plan,
+        generator,
+        total,
+        loss=loss,
+        intervention=intervention,
+        checkpoint=checkpoint,
+    )
+    run.advance(run.total - run.done, after_step)
+    return Trained(run.done, run.tokens, run.seconds, tuple(run.losses))
 
 
 class TrainingRun:
@@ -89,23 +101,32 @@ class TrainingRun:
         *,
         loss: Loss | None = None,
         intervention: Intervention | None = None,
+        checkpoint: TrainingCheckpoint | None = None,
     ) -> None:
         """
         Train what requires gradients; the schedule of learning rates is laid over `total` steps.
+
+        A `checkpoint` puts the run where it was killed; it is not used beside an `intervention`, whose state is its own.
 
         Raises:
             DataError: a row is longer than the plan's or the model's limit.
         """
         refuse_long(model, rows, plan)
         self.model, self.plan, self.total, self.done, self.tokens = model, plan, total, 0, 0
+        self.seconds = 0.0
+        """Of work, over all sittings."""
         self.losses: list[float] = []
         """Training loss of each step, nats per completion token."""
         self._loss = loss or completion_loss
         self._intervention = intervention
         self._parameters = [p for p in model.network.parameters() if p.requires_grad]
         self._optimizer, self._schedule = optimiser(plan, self._parameters, total)
-        self._batches = training_batches(rows, plan, generator, model.tokenizer.pad_token_id, total)
+        self._checkpoint = checkpoint if intervention is None else None
+        self._subject = training_subject([rows], plan, [generator], total) if checkpoint else ""
         self._stream = RandomStream(generator, model.device)
+        self._resume()
+        pad_id = model.tokenizer.pad_token_id
+        self._batches = training_batches(rows, plan, generator, pad_id, total, self.done)
         if intervention is not None:
             intervention.begin(model, total)
 
@@ -117,12 +138,47 @@ class TrainingRun:
             UndertowError: the loss is not finite.
         """
         self.model.network.train()
-        with self._stream.active():
+        work = counted("training", self.total, "steps", done=self.done)
+        with self._stream.active(), work as told:
             for _ in range(steps):
+                started, tokens = time.perf_counter(), self.tokens
                 self._step(next(self._batches))
-                if after_step(self.done):
+                self.seconds += time.perf_counter() - started
+                told.advance(tokens=self.tokens - tokens, remark=f"loss {self.losses[-1]:.3g}")
+                ended = self.done == self.total or after_step(self.done)
+                self._keep(last=ended)
+                if ended:
                     break
         self.model.network.eval()
+
+    @property
+    def _live(self) -> LiveTraining:
+        return LiveTraining(self._parameters, self._optimizer, self._schedule)
+
+    def _resume(self) -> None:
+        before = self._checkpoint.resume(self._subject, self._live) if self._checkpoint else None
+        if before is not None:
+            counters = before.counters
+            self.done, self.tokens = counters["done"], counters["tokens"]
+            self.losses, self.seconds = list(counters["losses"]), counters["seconds"]
+            self._stream.put_back(before.streams)
+
+    def _keep(self, *, last: bool) -> None:
+        if self._checkpoint is not None:
+            self._checkpoint.offer(
+                self._subject,
+                self._live,
+                lambda: (
+                    {
+                        "done": self.done,
+                        "tokens": self.tokens,
+                        "losses": self.losses,
+                        "seconds": self.seconds,
+                    },
+                    self._stream.here(),
+                ),
+                last=last,
+            )
 
     def _step(self, batch: list[Batch]) -> None:
         labels = sum(int((part.labels != IGNORED).sum()) for part in batch)
@@ -251,9 +307,11 @@ def training_batches(
     generator: np.random.Generator,
     pad_id: int,
     total: int,
+    done: int = 0,
 ) -> Iterator[list[Batch]]:
-    """The micro-batches of each of `total` steps, in an order drawn anew each epoch."""
-    for parts in training_rows([len(row) for row in rows], plan, generator, total):
+    """The micro-batches of each of `total` steps but those `done`, in an order drawn anew each epoch."""
+    steps = training_rows([len(row) for row in rows], plan, generator, total)
+    for parts in itertools.islice(steps, done, None):
         yield [pad([rows[i] for i in part], pad_id, tuple(part)) for part in parts]
 
 
@@ -318,3 +376,14 @@ class RandomStream:
             yield
             own = None if device is None else torch.cuda.get_rng_state(device)
             self._state = torch.get_rng_state(), own
+
+    def here(self) -> dict[str, torch.Tensor]:
+        """Within `active`, the states of the stream as they are now, by where they draw."""
+        states = {"cpu": torch.get_rng_state()}
+        if self._accelerator is not None:
+            states["accelerator"] = torch.cuda.get_rng_state(self._accelerator)
+        return states
+
+    def put_back(self, states: Mapping[str, torch.Tensor]) -> None:
+        """Go on from such states when it is next active."""
+        self._state = states["cpu"], states.get("accelerator")
