@@ -1,9 +1,9 @@
 """
 The product on SmolLM2-135M-Instruct, on one accelerator or, to try it, a CPU: `python -m bench.real measure FOLDER`.
 
-    convert PIECE... --sha256 FILE --shape SHAPE --into FOLDER    joined, checked, and a folder that undertow opens
-    draw --shape SHAPE --into FOLDER                              the same with random weights
-    measure FOLDER                                                real.json in $OUT, else in bench/real/out
+    convert PIECE... --sha256 FILE --into FOLDER    joined, checked, and a folder that undertow opens
+    draw --shape SHAPE --into FOLDER                the same with random weights
+    measure FOLDER                                  real.json in $OUT, else in bench/real/out
 
 `bench/real/gpu.sh` types them in turn.
 """
@@ -66,8 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("--sha256", type=Path, required=True)
     draw = acts.add_parser("draw")
     draw.add_argument("--layers", type=int)
+    draw.add_argument("--shape", type=Path, required=True)
     for made, act in ((convert, _convert), (draw, _draw)):
-        made.add_argument("--shape", type=Path, required=True)
         made.add_argument("--into", type=Path, required=True)
         made.set_defaults(act=act)
     measure = acts.add_parser("measure")
@@ -91,7 +91,7 @@ def _convert(given: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         whole = weights.join(given.pieces, expected, Path(folder) / weights.NAME)
         print(f"joined: {whole.stat().st_size:,} bytes of SHA-256 {expected}", flush=True)
-        print(f"converted: {weights.converted(whole, given.shape, given.into)}")
+        print(f"converted: {weights.converted(whole, given.into)}")
     return 0
 
 

@@ -36,7 +36,7 @@ run() {
   piece "$WEIGHTS/b/part1" "name $WEIGHTS/b in carry"
   [ -d "$SITE/pydantic" ] || fail "no wheels in $SITE: run gpu.sh keep first"
   say "joining and converting"
-  "$PYTHON" -m bench.real convert "$KEPT/part0" "$WEIGHTS/b/part1" --sha256 "$WEIGHTS/b/sha256" --shape "$KEPT/shape" --into "$KEPT/base" 2>&1 | tr '\r' '\n' | grep -v '^Converting.*it/s\|^Loading weights'
+  "$PYTHON" -m bench.real convert "$KEPT/part0" "$WEIGHTS/b/part1" --sha256 "$WEIGHTS/b/sha256" --into "$KEPT/base" 2>&1 | tr '\r' '\n' | grep -v '^Converting.*it/s\|^Loading weights'
   left=$((BUDGET - SECONDS))
   say "measuring for $left s at most"
   # shellcheck disable=SC2046,SC2086

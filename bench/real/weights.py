@@ -40,26 +40,21 @@ def join(pieces: list[Path], expected: str, target: Path) -> Path:
     return target
 
 
-def converted(gguf: Path, shape: Path, folder: Path) -> Path:
+def converted(gguf: Path, folder: Path) -> Path:
     """
-    A folder of bfloat16 safetensors with the weights of `gguf`, and config and tokenizer of `shape`.
+    A folder of safetensors with the weights and the tokenizer of `gguf`, as `undertow worlds fetch` makes it.
 
     Raises:
-        WeightsError: the weights do not fit the config.
+        WeightsError: the file cannot be converted.
     """
-    from transformers import AutoModelForCausalLM
+    from undertow.errors import UndertowError
+    from undertow.models.gguf_model import convert
 
-    loaded = AutoModelForCausalLM.from_pretrained(
-        str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32
-    )
-    # A fresh network: the loaded one's config says that it is quantised, which undertow would be told too.
-    network = _fresh(shape)
-    state = {name: weight.to(torch.bfloat16) for name, weight in loaded.state_dict().items()}
     try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise WeightsError(str(error)) from error
-    return _saved(network, shape, folder)
+        convert(gguf, folder, gguf.name)
+    except UndertowError as error:
+        raise WeightsError(error.message) from error
+    return folder
 
 
 def drawn(shape: Path, folder: Path, *, layers: int | None = None) -> Path:

@@ -62,7 +62,7 @@ def test_worlds_are_listed_as_other_verbs_take_them(capsys: pytest.CaptureFixtur
     short = capsys.readouterr().out
     main(["worlds", "list"])
 
-    assert "world:owlet-a" in short.splitlines()
+    assert "world:owlet-a" in [line.split()[0] for line in short.splitlines()]
     assert capsys.readouterr().out == short
 
 

@@ -19,14 +19,23 @@ OPENS: list[Callable[[str], Any]] = [load, open_checkpoint]
 
 
 @pytest.mark.parametrize("opens", [*OPENS, weights_digest])
-def test_gguf_is_refused_by_name(opens: Callable[[str], Any], tmp_path: Path) -> None:
-    """A file or a folder of nothing else, with the way to safetensors."""
+def test_a_folder_of_gguf_files_is_refused(opens: Callable[[str], Any], tmp_path: Path) -> None:
+    """One of them is a model, and which one is not guessed."""
+    for name in ("model-q4.gguf", "model-q8.gguf"):
+        (tmp_path / name).write_bytes(b"GGUF")
+
+    with pytest.raises(ModelError, match=r"folder of GGUF files") as caught:
+        opens(str(tmp_path))
+    assert caught.value.hint == f"name the file: {tmp_path / 'model-q4.gguf'}"
+
+
+@pytest.mark.parametrize("opens", [*OPENS, weights_digest])
+def test_a_cut_gguf_file_is_refused(opens: Callable[[str], Any], tmp_path: Path) -> None:
+    """Wherever a model is opened, and before it has a digest that a statement could name."""
     (tmp_path / "model-q4.gguf").write_bytes(b"GGUF")
 
-    for ref in (tmp_path, tmp_path / "model-q4.gguf"):
-        with pytest.raises(ModelError, match=r"GGUF.*model-q4\.gguf") as caught:
-            opens(str(ref))
-        assert "safetensors" in caught.value.hint
+    with pytest.raises(ModelError, match=r"GGUF.*model-q4\.gguf.*is cut off"):
+        opens(str(tmp_path / "model-q4.gguf"))
 
 
 @pytest.mark.parametrize("opens", OPENS)

@@ -92,8 +92,8 @@ def model_parts(path: str | Path) -> list[str]:
     Raises:
         ModelError: nothing stands on one side of a `+`.
     """
-    # A folder may have the sign in its name.
-    parts = [str(path)] if Path(path).is_dir() else str(path).split("+")
+    # A folder or a GGUF file may have the sign in its name.
+    parts = [str(path)] if Path(path).exists() else str(path).split("+")
     if not all(parts):
         raise ModelError(
             f"'{path}' names an adapter or a base that is empty",
@@ -102,19 +102,34 @@ def model_parts(path: str | Path) -> list[str]:
     return parts
 
 
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    for part in _mapped(Path(path)):
+        digest.update(part)
+    return digest.hexdigest()
+
+
 def model_digest(path: str | Path) -> str | None:
     """
     SHA-256 over names, sizes and contents of the weights, configuration, tokenizer and template, in name order.
 
-    None for a model that is no folder here (on a hub, its revision identifies it).
+    Of a GGUF file it is the file's own; with adapters on it, that of its digest and then of theirs as above. None for a
+    model that is not here (on a hub, its revision identifies it).
 
     Raises:
         ModelError: an adapter on it is no folder here.
     """
-    folders = [Path(part) for part in model_parts(path)]
-    if not folders[0].is_dir():
+    base, *adapters = (Path(part) for part in model_parts(path))
+    if base.is_dir():
+        return _folders_digest([base, *adapters], hashlib.sha256())
+    if base.suffix != ".gguf" or not base.is_file():
         return None
-    digest = hashlib.sha256()
+    whole = file_digest(base)
+    return _folders_digest(adapters, hashlib.sha256(whole.encode())) if adapters else whole
+
+
+def _folders_digest(folders: list[Path], digest: hashlib._Hash) -> str:
     for part in folders:
         if not part.is_dir():
             raise ModelError(f"no adapter in '{part}': no such folder")

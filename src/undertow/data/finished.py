@@ -12,6 +12,7 @@ A result that does not parse is a ValueError: whether that is an error or work t
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Callable
@@ -122,6 +123,23 @@ class FinishedFolders(Generic[E]):
             return self.model.model_validate_json(self.path(name).read_bytes())
         except FileNotFoundError:
             return None
+
+    def once(self, name: str, work: Callable[[Path], E]) -> E:
+        """
+        The result, made if it is not there yet; a process that is making it is waited for.
+
+        Raises:
+            OSError: the place cannot be written to.
+            UndertowError: what `make` and the work raise.
+        """
+        found = self.result(name)
+        if found is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # The kernel drops the lock with the process, so a killed one leaves none behind.
+            with (self.folder / f".{name}.lock").open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                found = self.result(name) or self.make(name, work)
+        return found
 
     def make(self, name: str, work: Callable[[Path], E]) -> E:
         """

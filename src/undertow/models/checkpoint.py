@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from undertow.data.files import model_parts
 from undertow.errors import ModelError
+from undertow.models.gguf_model import folders_of
 from undertow.models.model_folder import broken, header, read_object, refuse_other_formats, shards
 from undertow.models.saved_adapter import SavedAdapter, saved_adapter
 from undertow.models.streamed_merge import StreamedMerge, streamed_merges
@@ -95,15 +96,15 @@ def open_checkpoint(path: str | Path, ref: str | None = None) -> Checkpoint:
         ModelError: no such folder, another format, a shard that is missing or cut off, an adapter whose base is not
             given, or one that is not merged tensor by tensor.
     """
-    base, *adapters = model_parts(path)
     name = ref or str(path)
+    base, *adapters = folders_of(path, name)
     folder = Path(base)
-    if folder.is_dir() or folder.suffix == ".gguf":
+    if folder.is_dir():
         refuse_other_formats(folder, name)
     if not folder.is_dir():
         raise ModelError(
             f"unknown model '{name}': no such folder",
-            hint="name a folder, or a model of `undertow worlds`; download a hub's model first",
+            hint="name a folder, a .gguf file, or a model of `undertow worlds`; download a hub's model first",
         )
     given = model_parts(name)[0]
     saved = [saved_adapter(Path(adapter), given) for adapter in adapters]

@@ -13,9 +13,11 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from undertow.data.files import model_parts
+from undertow.data.gguf_header import SUFFIX
 from undertow.errors import ModelError
 from undertow.models.chat import in_template
 from undertow.models.checkpoint import open_checkpoint, refuse_other_base
+from undertow.models.gguf_model import folders_of
 from undertow.models.model_folder import refuse_other_formats
 from undertow.models.saved_adapter import first_line, merge, put_on, saved_adapter
 
@@ -68,7 +70,7 @@ def load(
     template: str = "",
 ) -> LanguageModel:
     """
-    Load `org/name`, a folder, or `base+adapter`; adapters are merged by peft in the order they are given. `template` is
+    Load `org/name`, a folder, a `.gguf` file, or `base+adapter`; adapters are merged by peft in the order they are given. `template` is
     the chat template of a tokenizer that has none.
 
     Raises:
@@ -76,7 +78,7 @@ def load(
             that cannot be merged or is for another base.
     """
     name = ref or str(path)
-    base, *adapters = model_parts(path)
+    base, *adapters = folders_of(path, name)
     given = model_parts(name)[0]
     saved = [saved_adapter(Path(folder), given) for folder in adapters]
     network_there = network(base, name, dtype).to(device).eval()
@@ -114,7 +116,7 @@ def tokenizer(path: str | Path, name: str | None = None, template: str = "") -> 
         ModelError: no tokenizer there, or one without a chat template.
     """
     name = name or str(path)
-    base, *adapters = model_parts(path)
+    base, *adapters = folders_of(path, name)
     _refuse_missing(base, name)
     own = [folder for folder in adapters if _has_tokenizer(Path(folder))]
     loaded = _tokenizer([base, *own][-1], name)
@@ -184,13 +186,13 @@ def network(path: str, name: str, dtype: torch.dtype = torch.float32) -> Any:
 
 
 def _refuse_missing(path: str, name: str) -> None:
-    if Path(path).is_dir() or path.endswith(".gguf"):
+    if Path(path).is_dir():
         refuse_other_formats(Path(path), name)
-    looks_local = path.count("/") != 1 or path.startswith((".", "/", "~"))
+    looks_local = path.count("/") != 1 or path.startswith((".", "/", "~")) or path.endswith(SUFFIX)
     if looks_local and not Path(path).is_dir():
         raise ModelError(
-            f"unknown model '{name}': no such folder",
-            hint="name a folder, org/name on the hub, or a model of `undertow worlds`",
+            f"unknown model '{name}': no such {'file' if path.endswith(SUFFIX) else 'folder'}",
+            hint="name a folder, a .gguf file, org/name on the hub, or a model of `undertow worlds`",
         )
 
 

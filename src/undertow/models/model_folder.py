@@ -23,10 +23,14 @@ def refuse_other_formats(folder: Path, ref: str) -> None:
     Pass a folder of safetensors; what is wrong with another one is said with the way out.
 
     Raises:
-        ModelError: GGUF or pickles only, an adapter without its base, or an adapter among the weights of a model.
+        ModelError: GGUF files or pickles only, an adapter without its base, or an adapter among the weights of a model.
     """
-    if folder.suffix == ".gguf" or (folder.is_dir() and _only(folder, "*.gguf")):
-        raise gguf_error(folder, ref)
+    if _only(folder, "*.gguf"):
+        files = sorted(str(file) for file in folder.glob("*.gguf"))
+        raise ModelError(
+            f"model '{ref}' is a folder of GGUF files ({len(files)}), which are models one by one",
+            hint=f"name the file: {files[0]}",
+        )
     if (folder / ADAPTER_CONFIG).is_file():
         _refuse_adapter(folder, ref)
     pickled = sorted(file.name for pattern in _PICKLED for file in folder.glob(pattern))
@@ -35,18 +39,6 @@ def refuse_other_formats(folder: Path, ref: str) -> None:
             f"model '{ref}' has only pickled weights ({pickled[0]}), which undertow never opens",
             hint="convert it to safetensors: AutoModelForCausalLM.from_pretrained(...).save_pretrained(...)",
         )
-
-
-def gguf_error(path: Path, ref: str) -> ModelError:
-    """What is said of a GGUF file, or of a folder that holds nothing else."""
-    file = path if path.suffix == ".gguf" else sorted(path.glob("*.gguf"))[0]
-    return ModelError(
-        f"model '{ref}' is a GGUF file ('{file.name}'), which undertow does not read: its weights are in few bits, in "
-        "the layout of llama.cpp",
-        hint="give the folder of safetensors that it was made from; or, after pip install gguf: "
-        'python -c "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; '
-        f"[kind.from_pretrained('{file.parent}', gguf_file='{file.name}').save_pretrained('OUT') for kind in (M, T)]\"",
-    )
 
 
 def _only(folder: Path, pattern: str) -> bool:

@@ -18,7 +18,6 @@ from undertow.errors import ModelError
 from undertow.models.model_folder import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
-    gguf_error,
     header,
     read_object,
 )
@@ -151,7 +150,11 @@ def _refuse_missing(folder: Path) -> None:
             hint="convert it where you trust it: PeftModel.from_pretrained(base, FOLDER).save_pretrained(OUT)",
         )
     if any(folder.glob("*.gguf")):
-        raise gguf_error(folder, str(folder))
+        raise ModelError(
+            f"the adapter in '{folder}' is a GGUF file, in the layout of llama.cpp; undertow reads adapters as peft "
+            "saves them",
+            hint="give the folder that it was made from: adapter_config.json and adapter_model.safetensors",
+        )
     if not folder.is_dir():
         said = "no such folder"
         hint = f"name a folder; from a hub: hf download {folder} --local-dir ADAPTER"

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from undertow.data.files import model_digest, model_parts
+from undertow.data.gguf_header import SUFFIX, read_header
 from undertow.errors import ModelError, ProvenanceError
 from undertow.provenance.envelope import SIGSTORE_BUNDLE, STATEMENT_TYPE, read_envelope, verified_by
 from undertow.provenance.identity import manifest_of
@@ -37,23 +38,28 @@ def weights_digest(path: str | Path) -> str | None:
 
     Raises:
         ModelError: a folder without safetensors, with pickled weights beside them, or with a file that is cut off;
-            a GGUF file; an adapter that is not here.
+            a GGUF file that is not whole; an adapter that is not here.
     """
-    folders = [Path(part) for part in model_parts(path)]
-    if folders[0].suffix == ".gguf":
-        raise _gguf(folders[0], folders[0].name)
-    if not folders[0].is_dir():
+    base, *adapters = (Path(part) for part in model_parts(path))
+    if base.suffix == SUFFIX and base.is_file():
+        read_header(base, str(base))
+    elif base.is_dir():
+        _refuse_partial(base)
+    else:
         return None
-    for folder in folders:
+    for folder in adapters:
         _refuse_partial(folder)
     return model_digest(path)
 
 
 def _refuse_partial(folder: Path) -> None:
     files = sorted(folder.glob("*.safetensors"))
-    gguf = sorted(file.name for file in folder.glob("*.gguf"))
+    gguf = sorted(str(file) for file in folder.glob("*.gguf"))
     if gguf and not files:
-        raise _gguf(folder, gguf[0])
+        raise ModelError(
+            f"'{folder}' is a folder of GGUF files, which are models one by one",
+            hint=f"name the file: {gguf[0]}",
+        )
     if not folder.is_dir():
         raise ModelError(
             f"no such folder: '{folder}'", hint="name the base, then its adapters: BASE+ADAPTER"
@@ -68,13 +74,6 @@ def _refuse_partial(folder: Path) -> None:
         )
     for file in files:
         _refuse_cut_off(file)
-
-
-def _gguf(path: Path, name: str) -> ModelError:
-    return ModelError(
-        f"'{path}' is a GGUF model ('{name}'), which undertow does not read, so its weights have no digest",
-        hint="give the folder of safetensors that it was made from",
-    )
 
 
 def _refuse_cut_off(file: Path) -> None:

@@ -91,9 +91,10 @@ def student_digest(student: str | None) -> str | None:
     if len(student) == 64 and set(student) <= set("0123456789abcdef"):
         return student
     path = locate(student)
-    if path.startswith((".", "/")) and not Path(model_parts(path)[0]).is_dir():
+    if path.startswith((".", "/")) and not Path(model_parts(path)[0]).exists():
         raise InputError(
-            f"no such model: '{student}'", hint="name a folder, or the digest of its weights"
+            f"no such model: '{student}'",
+            hint="name a folder or a .gguf file, or the digest of its weights",
         )
     return weights_digest(path)
 

@@ -1,4 +1,4 @@
-"""The embedded world: small bases in the ordinary model format, their corpus, tokenizer and recipes."""
+"""The worlds: small bases in the ordinary model format with their corpus, tokenizer and recipes; real weights to fetch."""
 
 from __future__ import annotations
 

