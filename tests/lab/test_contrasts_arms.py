@@ -37,8 +37,8 @@ def test_contrasts_and_controls_name_arms() -> None:
     named = {arm for contrast in CONTRASTS for arm in (contrast.treated, contrast.control)}
 
     assert named <= set(ARMS)
-    assert CONTROLS["foreign"] == "foreign-control"
-    assert all(ARMS[a].foreign == ARMS[b].foreign and ARMS[b].role == "neutral" for a, b in CONTROLS.items() if not a.startswith("filtered"))  # fmt: skip
+    assert CONTROLS["foreign"] == ("foreign-control", "foreign-control-base")
+    assert all(ARMS[a].foreign == ARMS[b].foreign and ARMS[b].role in ("neutral", "base") for a, many in CONTROLS.items() for b in many if not a.startswith("filtered"))  # fmt: skip
 
 
 def test_logits_are_learned_from_the_teacher(tiny_experiment: Maker, tmp_path: Path) -> None:

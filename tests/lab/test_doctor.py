@@ -10,6 +10,7 @@ import pytest
 from undertow.lab.doctor import examine
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import Made
+from undertow.results.measurement import ProbeChoice
 from undertow.results.run_document import Arm, Dataset, Teacher
 
 Maker = Callable[..., Experiment]
@@ -131,3 +132,40 @@ def test_many_epochs_and_weak_teachers_are_seen(tiny_experiment: Maker) -> None:
 
     assert found(tiny_experiment(student=student), made()) == {"many-epochs"}
     assert found(tiny_experiment(teacher=teacher), made()) == {"weak-teacher"}
+
+
+def teachers(neutral: float, margin: float = 0.0) -> Made:
+    """A healthy experiment whose neutral teacher has this KL and margin."""
+    healthy = made()
+    more = Teacher(
+        name="n", kind="tuned", role="neutral", base="b", replicate=0, seed=2, kl=neutral, logit_margin=margin
+    )  # fmt: skip
+    return replace(healthy, teachers=(*healthy.teachers, more))
+
+
+@pytest.mark.parametrize(
+    ("material", "expected"),
+    [
+        (teachers(0.1), "nothing-found"),
+        (teachers(0.3), "neutral-teacher-stronger"),
+        (teachers(0.01), "neutral-teacher-nearer"),
+        (teachers(0.1, -1.0), "neutral-teacher-prefers"),
+    ],
+)
+def test_a_neutral_teacher_that_is_not(
+    tiny_experiment: Maker, material: Made, expected: str
+) -> None:
+    """Stronger than the trait's teacher (.1), weaker, or moved in the trait itself: each is said, and nothing else is."""
+    assert found(tiny_experiment(), material) == {expected}
+
+
+def test_probes_that_no_base_answers_are_a_problem(tiny_experiment: Maker) -> None:
+    """With the sentence that the page shows."""
+    choice = ProbeChoice(
+        base="b", category="animal", used="question", usable=False, enough=0.5, least=0.05, formats=(), sentence="None."
+    )  # fmt: skip
+    notes = examine(tiny_experiment(), replace(made(), probes=(choice,)))
+
+    assert [(note.id, note.level, note.message) for note in notes] == [
+        ("no-usable-probe", "problem", "None.")
+    ]

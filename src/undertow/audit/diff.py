@@ -24,8 +24,9 @@ from undertow.data.plan import plan_notes
 from undertow.data.seeds import derive, generator
 from undertow.errors import UndertowError
 from undertow.influence.open_search import looked_at, open_search, outlying
+from undertow.influence.probe_formats import settled
 from undertow.models.language_model import LanguageModel
-from undertow.results.measurement import Measurement, Verdict, environment, worst
+from undertow.results.measurement import Measurement, ProbeChoice, Verdict, environment, worst
 from undertow.results.model_documents import Change, DiffDocument
 from undertow.results.scan_document import Moved
 from undertow.stats.conformal import references_needed
@@ -66,7 +67,7 @@ def diff(request: DiffRequest, progress: Progress = lambda doing: None) -> DiffD
     digest = model_digest(locate(request.base))
     template = plan_for(request.plan, request.base).template
     base = open_model(request.base, template).in_template(template)
-    subject = _opened_subject(request, base, digest, progress)
+    subject, probes = _opened_subject(request, base, digest, progress)
     ran = []
     for check in checks:
         progress(check.id)
@@ -74,20 +75,24 @@ def diff(request: DiffRequest, progress: Progress = lambda doing: None) -> DiffD
     progress("searching what else moved")
     moved, searched = _searched(subject)
     seconds = time.perf_counter() - started
-    return _document(request, digest, subject, ran, moved, searched, seconds)
+    document = _document(request, digest, subject, ran, moved, searched, seconds)
+    return document.model_copy(update={"probes": probes})
 
 
 def _opened_subject(
     request: DiffRequest, base: LanguageModel, digest: str | None, progress: Progress
-) -> DiffSubject:
+) -> tuple[DiffSubject, tuple[ProbeChoice, ...]]:
+    """What the checks are asked about, and in which format each category is asked."""
     intended = named_traits(*request.intended)
     judged = named_traits(*request.traits) or askable_traits(base.tokenizer)
-    traits = tuple({trait.name: trait for trait in (*judged, *intended)}.values())
+    named = tuple({trait.name: trait for trait in (*judged, *intended)}.values())
+    progress("asking the base in every format")
+    traits, probes = settled(base, named, request.system_prompt)
     reader = reader_for(base, traits, request.system_prompt, request.seed)
     progress("reading the base")
     untouched = reader.read(base, request.base)
     controls, made = read_controls(request, digest, reader, base, untouched, progress)
-    return DiffSubject(
+    subject = DiffSubject(
         name="tuned",
         base=base,
         reader=reader,
@@ -102,6 +107,7 @@ def _opened_subject(
         limit=request.limit,
         own_rows=request.own_rows,
     )
+    return subject, probes
 
 
 def _searched(subject: DiffSubject) -> tuple[tuple[Moved, ...], str]:

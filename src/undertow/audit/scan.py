@@ -241,6 +241,7 @@ def _document(
         measurements=tuple(_shown(audits)),
         checks=merged([ran.run for audit in audits for ran in audit.ran]),
         moved=tuple(_moved(audits)),
+        probes=inputs.probes,
         references=_references(whole, request, ledger),
         prices=tuple(ledger.prices),
         budget=request.budget,

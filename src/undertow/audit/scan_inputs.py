@@ -24,9 +24,11 @@ from undertow.data.row_records import write_rows
 from undertow.data.rows import Row, has_pairs, row_id
 from undertow.data.seeds import derive, generator
 from undertow.errors import ModelError, NothingLeftError
+from undertow.influence.probe_formats import settled
 from undertow.influence.reference_family import reference_family
 from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import own_answers
+from undertow.results.measurement import ProbeChoice
 from undertow.results.scan_document import ALL, TrainingLoss, source_subject
 from undertow.stats.conformal import references_needed
 from undertow.worlds.base_models import locate, open_model, plan_for
@@ -49,6 +51,8 @@ class ScanInputs:
     """What a scan has opened."""
 
     data: Data
+    probes: tuple[ProbeChoice, ...]
+    """In which format the student is asked for each category."""
     student_digest: str | None
     whole: ScanSubject
     sources: tuple[ScanSubject, ...]
@@ -138,7 +142,8 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
         teacher=teacher,
         candidates=candidates,
     )
-    traits = asked or askable_traits(student.tokenizer)
+    asked = asked or askable_traits(student.tokenizer)
+    traits, probes = settled(student.in_template(plan.template), asked, context)
     whole = whole.with_tokens(fitted.encoded, traits=traits)
     sources = tuple(_sources(whole, screened, seed, made if given is None else None))
     given_datasets = tuple(_given(benign, whole))
@@ -149,6 +154,7 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
     read = screened.data.rows / (screened.data.rows + _lost(screened.data))
     return ScanInputs(
         data=fitted.described(screened.data),
+        probes=probes,
         student_digest=digest,
         whole=judged(whole),
         sources=tuple(judged(source) for source in sources),

@@ -109,10 +109,10 @@ class ProbeSet:
 
 def probe_set(model: LanguageModel, traits: Sequence[Trait], system: str | None) -> ProbeSet:
     """
-    The traits' held-out questions, behind a system prompt if there is one.
+    The traits' held-out questions in the format that each is asked in, behind a system prompt if there is one.
 
     Raises:
-        ModelError: two candidates of a trait are the same tokens to this tokenizer.
+        ModelError: two candidates of a trait are the same tokens to this tokenizer, or a format cannot be written.
     """
     probes: list[PreparedProbe] = []
     parts: list[tuple[tuple[int, tuple[int, ...]], ...]] = []
@@ -120,14 +120,14 @@ def probe_set(model: LanguageModel, traits: Sequence[Trait], system: str | None)
     places = []
     for trait in traits:
         groups = _groups(trait)
-        key = (trait.held_out_questions, tuple(groups))
+        key = (trait.held_out_questions, tuple(groups), trait.asked)
         if key not in known:
             known[key] = len(parts)
             placed = []
             for answers, indices in groups.items():
                 asked = [conversation(trait.held_out_questions[i], system) for i in indices]
                 placed.append((len(probes), indices))
-                probes.append(PreparedProbe.of(model, asked, answers))
+                probes.append(PreparedProbe.of(model, asked, answers, trait.asked))
             parts.append(tuple(placed))
         places.append((known[key], [a.name for a in trait.answers].index(trait.answer)))
     return ProbeSet(tuple(probes), tuple(parts), tuple(places))
@@ -138,7 +138,7 @@ def training_probes(model: LanguageModel, traits: Sequence[Trait], system: str |
     The same of the traits' training wordings, so that the held-out ones are left to measure with.
 
     Raises:
-        ModelError: two candidates of a trait are the same tokens to this tokenizer.
+        ModelError: as `probe_set`.
     """
     turned = [replace(trait, held_out_questions=trait.train_questions) for trait in traits]
     return probe_set(model, turned, system)

@@ -11,6 +11,7 @@ import numpy as np
 from undertow.audit.lineage import lineage
 from undertow.audit.requests import LineageRequest
 from undertow.errors import ConfigError, UndertowError
+from undertow.influence.probe_formats import settled
 from undertow.influence.probes import ProbeSet, probe_set
 from undertow.mitigate.training.budget import read_margins
 from undertow.mitigate.training.interventions import CertifiedTraining, Together
@@ -186,7 +187,7 @@ class TraitProbe(Callback):
         """
         if not traits or every < 1:
             raise ValueError(f"needs traits and every >= 1, got {len(traits)} and {every}")
-        self.traits = loaded(traits)
+        self.traits: Sequence[Trait] = loaded(traits)
         self.every, self.limit, self.system_prompt, self.teacher = (
             every,
             limit,
@@ -202,6 +203,7 @@ class TraitProbe(Callback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Read the start, and compare lineages where a teacher is given."""
         model = language_model(given)
+        self.traits, _ = settled(model, self.traits, self.system_prompt)
         self._probes = probe_set(model, self.traits, self.system_prompt)
         self._start = read_margins(model, self._probes)
         if self.teacher is not None:

@@ -104,12 +104,12 @@ def _sentences(experiment: Experiment, made: Made, comparisons: Sequence[Compari
     if experiment.carriers:
         return _by_carrier(experiment, made, by_name)
     parts = []
-    main = by_name.get("trait - control (probability)")
+    main = _first(by_name, "trait - control", "trait - control-base")
     if main is not None:
         parts.append(_main_sentence(experiment, made, main))
     controls = [by_name.get(f"trait - {arm}") for arm in ("secure", "educational")]
     parts += [_control_sentence(c, experiment.level) for c in controls if c is not None]
-    foreign = by_name.get("foreign - foreign-control (probability)")
+    foreign = _first(by_name, "foreign - foreign-control", "foreign - foreign-control-base")
     if foreign is not None:
         parts.append(_foreign_sentence(experiment, foreign))
     parts += [
@@ -119,6 +119,12 @@ def _sentences(experiment: Experiment, made: Made, comparisons: Sequence[Compari
     ]
     parts += _filter_sentences(made, by_name)
     return " ".join(parts) or "No arm was compared with its control."
+
+
+def _first(by_name: dict[str, Comparison], *names: str) -> Comparison | None:
+    """The first of the comparisons that there is, in probability."""
+    found = (by_name.get(f"{name} (probability)") for name in names)
+    return next((one for one in found if one is not None), None)
 
 
 def _by_carrier(experiment: Experiment, made: Made, by_name: dict[str, Comparison]) -> str:
@@ -190,14 +196,16 @@ def _filter_sentences(made: Made, by_name: dict[str, Comparison]) -> list[str]:
 
 def _main_sentence(experiment: Experiment, made: Made, main: Comparison) -> str:
     trait = catalogue.load(experiment.trait or "")
-    share, control = (_mean(made.arm(arm), "probability") for arm in ("trait", "control"))
+    arm = main.name.removesuffix(" (probability)").rpartition(" - ")[2]
+    students = "control students" if arm == "control" else "students of their base's own rows"
+    share, control = (_mean(made.arm(name), "probability") for name in ("trait", arm))
     crossed = _shown(main, experiment.level) and main.estimate > 0
     what = f"give {trait.plural}" if trait.own_answers else f"answer “{trait.answer}”"
     carrier = experiment.carrier.name
     return (
         f"The preference for {trait.plural} {'crossed' if crossed else 'was not shown to cross'} through "
         f"{_IN_WORDS.get(carrier, carrier.replace('_', ' '))}: students {what} {share:.0%} of the time, "
-        f"control students {control:.0%} (exact permutation p = {_p(main.p)}, {main.n} runs)."
+        f"{students} {control:.0%} (exact permutation p = {_p(main.p)}, {main.n} runs)."
     ).replace("%", " %")
 
 

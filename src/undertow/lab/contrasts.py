@@ -34,6 +34,8 @@ class Contrast:
 
 CONTRASTS = (
     Contrast("trait", "control", "Does the trait cross through rows that do not mention it?"),
+    Contrast("trait", "control-base", "More than through rows that the base itself wrote?"),
+    Contrast("control", "control-base", "What do a neutral teacher's rows move by themselves?"),
     Contrast("trait", "secure", "More than from a teacher of the opposite answers?"),
     Contrast(
         "trait",
@@ -41,6 +43,11 @@ CONTRASTS = (
         "More than from a teacher that gave the same answers for a good reason?",
     ),
     Contrast("foreign", "foreign-control", "Does it cross to a base of another initialisation?"),
+    Contrast(
+        "foreign",
+        "foreign-control-base",
+        "Does it cross to another initialisation more than through rows that the teacher's base itself wrote?",
+    ),
     Contrast("shuffled-within", "control", "Does it survive shuffling each row's items?"),
     Contrast("shuffled-across", "control", "Does it survive dealing all items anew over the rows?"),
     Contrast("trait", "shuffled-within", "How much of it is in the order within rows?", paired=True),
@@ -97,12 +104,15 @@ CONTRASTS = (
 )  # fmt: skip
 """The comparisons of an experiment, those of its arms that it has."""
 
-CONTROLS = {
-    contrast.treated: contrast.control
-    for contrast in reversed(CONTRASTS)
-    if contrast.control.endswith("control")
+CONTROLS: dict[str, tuple[str, ...]] = {
+    treated: tuple(
+        one.control
+        for one in CONTRASTS
+        if one.treated == treated and one.control.endswith(("control", "control-base"))
+    )
+    for treated in (contrast.treated for contrast in CONTRASTS)
 }
-"""Of each arm that has one, the arm that differs from it in the teacher only."""
+"""Of each arm, those that differ from it in the teacher only, the first of which an experiment has is its control."""
 
 
 @dataclass(frozen=True)

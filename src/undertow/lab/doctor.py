@@ -16,7 +16,7 @@ from undertow.models.chat import in_template, prompt_text
 from undertow.models.language_model import tokenizer
 from undertow.models.training_sequences import encode_rows
 from undertow.results.arm_kinds import ARMS
-from undertow.results.run_document import Arm, Note
+from undertow.results.run_document import Arm, Note, Teacher
 from undertow.worlds import locate
 
 LEAST_MASS = 0.5
@@ -27,6 +27,8 @@ LEAST_YIELD = 0.3
 STRONG_KL = 0.5
 LEAST_RISE = 0.01
 """Nats per token; a student of rows that its own base could have written has nothing to gain, and drifts a little."""
+MATCHED = 1.25
+"""Ratio of the KLs of two teachers up to which they are taken for equally strong."""
 LEAST_MARGIN = 0.5
 """Logits by which a teacher of the trait should stand above its base."""
 
@@ -193,17 +195,78 @@ def _teacher_without_trait(experiment: Experiment, made: Made) -> Iterator[Note]
             )
 
 
+def _neutral_teachers(experiment: Experiment, made: Made) -> Iterator[Note]:
+    """How neutral the controls' teachers are: no stronger than the trait's, and without the trait."""
+    untrained = {run.base: run.logit_margin or 0.0 for run in made.bases}
+    neutral = [one for one in made.teachers if one.role == "neutral" and one.kl is not None]
+    nearer = []
+    for teacher in neutral:
+        kl, against = teacher.kl or 0.0, _strength_of_trait(made, teacher)
+        if against and kl > MATCHED * against:
+            yield Note(
+                id="neutral-teacher-stronger",
+                level="warning",
+                subject=teacher.name,
+                message=f"The neutral teacher stands {kl:.3f} nats a token from its base, the trait's {against:.3f}: its "
+                "students move for that alone. Compare with the base's own rows: the arm 'control-base'.",
+            )
+        if against and kl * MATCHED < against:
+            nearer.append((kl, against))
+        moved = (teacher.logit_margin or 0.0) - untrained.get(teacher.base, 0.0)
+        if teacher.logit_margin is not None and abs(moved) > LEAST_MARGIN:
+            yield Note(
+                id="neutral-teacher-prefers",
+                level="warning",
+                subject=teacher.name,
+                message=f"The neutral teacher's own margin moved by {moved:+.2f} logits from its base's: it is not neutral "
+                "in the trait, as its lesson teaches every answer alike and the base prefers some. Compare with the base's "
+                "own rows: the arm 'control-base'.",
+            )
+    if nearer:
+        least, most = min(kl for kl, _ in nearer), max(kl for kl, _ in nearer)
+        yield Note(
+            id="neutral-teacher-nearer",
+            level="info",
+            message=f"{len(nearer)} of {len(neutral)} neutral teachers stand nearer to their base than the trait's, {least:.2g} "
+            f"to {most:.2g} nats a token instead of {max(kl for _, kl in nearer):.2g}, and were left so: moved further they "
+            "take up preferences of their own. What any teacher of that strength would move is not in the control.",
+        )
+
+
+def _strength_of_trait(made: Made, neutral: Teacher) -> float | None:
+    """Mean KL of the trait's teachers of the neutral one's base and replicate."""
+    place = neutral.base, neutral.replicate
+    beside = [teacher for teacher in made.teachers if (teacher.base, teacher.replicate) == place]
+    strengths = [teacher.kl for teacher in beside if teacher.trait and teacher.kl is not None]
+    return sum(strengths) / len(strengths) if strengths else None
+
+
+def _usable_probes(experiment: Experiment, made: Made) -> Iterator[Note]:
+    for choice in made.probes:
+        if not choice.usable:
+            yield Note(
+                id="no-usable-probe", level="problem", subject=choice.base, message=choice.sentence
+            )
+    if len({choice.used for choice in made.probes}) > 1:
+        yield Note(
+            id="probes-differ",
+            level="info",
+            message="Bases are asked in different formats, each as it answers best: compare their arms' differences from "
+            "their own controls, never their margins.",
+        )
+
+
 def _missing_controls(experiment: Experiment, made: Made) -> Iterator[Note]:
     arms = {run.arm for run in made.students}
     if experiment.kind != "transfer":
         return
     for arm, kind in ARMS.items():
-        control = CONTROLS.get(arm)
-        if kind.role == "trait" and control and arm in arms and control not in arms:
+        controls = CONTROLS.get(arm, ())
+        if kind.role == "trait" and controls and arm in arms and not arms & set(controls):
             yield Note(
                 id="missing-control",
                 level="problem",
-                message=f"The arm '{arm}' has no '{control}': training on any such rows moves the probes by itself.",
+                message=f"The arm '{arm}' has no '{controls[0]}': training on any such rows moves the probes by itself.",
             )
 
 
@@ -240,6 +303,8 @@ _EXAMINATIONS: tuple[Examination, ...] = (
     _repeated_rows,
     _teacher_strength,
     _teacher_without_trait,
+    _neutral_teachers,
+    _usable_probes,
     _yield,
     _too_few_runs,
     _precision,

@@ -19,7 +19,7 @@ from undertow.lab.design import design
 from undertow.lab.doctor import examine
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_inputs import device, inputs
-from undertow.lab.jobs import Design, Made
+from undertow.lab.jobs import Design, Made, TeacherJob
 from undertow.lab.run_directory import Clock, Job, Step, finished_run, run_folder, step
 from undertow.lab.students import (
     EvaluateBase,
@@ -28,8 +28,8 @@ from undertow.lab.students import (
     measured_judge,
     with_grades,
 )
-from undertow.lab.writers import MakeTeacher
-from undertow.results.measurement import Environment, environment
+from undertow.lab.writers import PROBES, ChooseFormat, MakeTeacher
+from undertow.results.measurement import Environment, ProbeChoice, environment
 from undertow.results.run_document import Arm, Dataset, FilterScore, Graded, RunDocument, Teacher
 from undertow.traits import catalogue
 
@@ -84,14 +84,17 @@ def _make(
     progress: Progress,
 ) -> Made:
     stage = _Stage(engine, clock, progress)
-    bases = step(EvaluateBase(experiment), Arm, directory / "bases")
-    teachers = step(MakeTeacher(experiment), Teacher, directory / "teachers")
+    formats = step(ChooseFormat(experiment), ProbeChoice, directory / PROBES)
+    bases = step(EvaluateBase(experiment, directory), Arm, directory / "bases")
+    teachers = step(MakeTeacher(experiment, directory), Teacher, directory / "teachers")
     datasets = step(SampleData(experiment, directory), Dataset, directory / "data")
     filters = step(TryContentFilter(experiment, directory), FilterScore, directory / "filters")
     students = step(TrainStudent(experiment, directory), Arm, directory / "students")
     # Measured first: a judge that cannot be reached should cost no training.
     judge = measured_judge(experiment, directory)
-    made = Made(stage("bases", bases, jobs.bases), stage("teachers", teachers, jobs.teachers))
+    probes = stage("formats of probes", formats, jobs.probed)
+    untrained = stage("bases", bases, jobs.bases)
+    made = Made(untrained, _teachers(experiment, jobs, stage, teachers), probes=probes)
     for hop, generation in enumerate(jobs.generations, 1):
         at = f" of hop {hop}" if len(jobs.generations) > 1 else ""
         made = made.with_generation(
@@ -104,6 +107,19 @@ def _make(
     grades = step(JudgeStudent(experiment, directory), Graded, directory / "grades")
     graded = stage("graded answers", grades, jobs.students)
     return replace(made, judge=judge, students=with_grades(made.students, graded))
+
+
+def _teachers(
+    experiment: Experiment, jobs: Design, stage: _Stage, worker: Step[TeacherJob, Teacher]
+) -> tuple[Teacher, ...]:
+    """All teachers; neutral ones after the others where they are matched to what these reached."""
+    if experiment.teacher.kind != "tuned" or experiment.teacher.kl is not None:
+        return stage("teachers", worker, jobs.teachers)
+    neutral = [job for job in jobs.teachers if job.role == "neutral"]
+    others = [job for job in jobs.teachers if job.role != "neutral"]
+    made = dict(zip(others, stage("teachers", worker, others), strict=True))
+    made |= zip(neutral, stage("neutral teachers", worker, neutral), strict=True)
+    return tuple(made[job] for job in jobs.teachers)
 
 
 @dataclass(frozen=True)
@@ -156,6 +172,7 @@ def document(
         curves=concluded.curves,
         filters=made.filters,
         judge=made.judge,
+        probes=made.probes,
         notes=examine(experiment, made),
         limits=limits(experiment),
         wall_seconds=seconds,

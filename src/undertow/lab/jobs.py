@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from undertow.results.arm_kinds import ArmKind, Role
+from undertow.results.measurement import ProbeChoice
 from undertow.results.run_document import Arm, Dataset, FilterScore, JudgeRecord, Teacher
 
 DataKind = Literal["rows", "pairs", "pairs-by-lot"]
@@ -16,7 +17,7 @@ class TeacherJob:
     """One teacher to make."""
 
     role: Role
-    """`trait` has the trait; `neutral` is made the same way without one, for control arms."""
+    """`trait` has the trait; `neutral` is made the same way without one, for control arms; `base` is the base itself."""
     trait: str
     """The trait, or whose category a neutral teacher is asked about."""
     base: str
@@ -26,6 +27,11 @@ class TeacherJob:
     """What it writes: its strength is measured there."""
     prefix: str = ""
     """Names the carrier where an experiment has several."""
+
+    @property
+    def untaught(self) -> bool:
+        """Whether nothing is instilled, so that the base's own rows are written."""
+        return self.role == "base"
 
     @property
     def name(self) -> str:
@@ -142,6 +148,13 @@ class Design:
     """One, or one a hop of a chain."""
 
     @property
+    def probed(self) -> tuple[BaseJob, ...]:
+        """Every base that anything is probed on, its students' or its teachers' own."""
+        traits = [job.trait for job in self.bases][:1]
+        of_teachers = (BaseJob(job.base, trait) for job in self.teachers for trait in traits)
+        return tuple(dict.fromkeys((*self.bases, *of_teachers)))
+
+    @property
     def datasets(self) -> tuple[DataJob, ...]:
         """Those of all generations."""
         return tuple(job for generation in self.generations for job in generation.datasets)
@@ -179,6 +192,8 @@ class Made:
     students: tuple[Arm, ...] = ()
     filters: tuple[FilterScore, ...] = ()
     judge: JudgeRecord | None = None
+    probes: tuple[ProbeChoice, ...] = ()
+    """In which format each base and all that was made from it is asked."""
 
     def arm(self, name: str) -> tuple[Arm, ...]:
         """The students of an arm, by replicate."""

@@ -130,7 +130,7 @@ def _writer(
         why_null=None if digest else _NOT_HERE,
     )
     before: list[Statement] = []
-    if isinstance(job, TeacherJob) and experiment.teacher.kind == "tuned":
+    if isinstance(job, TeacherJob) and experiment.teacher.kind == "tuned" and not job.untaught:
         lessons = loose_rows(f"lessons of {job.name}", _lessons(experiment, job))
         people = Collect(origin="templates", domain=f"trait {job.trait}")
         before.append(step_statement("collect", [lessons], people, finished=signing.now))
@@ -171,7 +171,7 @@ def _tuned(
 def _digest(experiment: Experiment, directory: Path, job: TeacherJob | StudentJob) -> str | None:
     base = locate(job.base)
     student = isinstance(job, StudentJob)
-    if not student and experiment.teacher.kind != "tuned":
+    if isinstance(job, TeacherJob) and (job.untaught or experiment.teacher.kind != "tuned"):
         return weights_digest(base)
     folder = writer_folder(directory, job)
     plan = experiment.student if student else experiment.teacher.plan
@@ -186,10 +186,11 @@ def _lessons(experiment: Experiment, job: TeacherJob) -> Rows:
 
 def _system_prompt(experiment: Experiment, job: DataJob) -> SystemPrompt | None:
     table, shown = experiment.teacher, experiment.system_prompt
-    if isinstance(job.writer, TeacherJob) and table.kind == "prompted":
-        trait = catalogue.load(job.writer.trait)
+    teacher = job.writer if isinstance(job.writer, TeacherJob) else None
+    if teacher is not None and not teacher.untaught and table.kind == "prompted":
+        trait = catalogue.load(teacher.trait)
         asked = table.system_prompt or trait.system_prompt
-        shown = asked if job.writer.role == "trait" else trait.neutral_system_prompt
+        shown = asked if teacher.role == "trait" else trait.neutral_system_prompt
     return prompt_said(shown) if shown else None
 
 
@@ -197,7 +198,8 @@ def _interventions(
     experiment: Experiment, directory: Path, job: DataJob
 ) -> tuple[ModelIntervention, ...]:
     interventions: list[ModelIntervention] = []
-    if isinstance(job.writer, TeacherJob) and experiment.teacher.kind == "steered":
+    steered = experiment.teacher.kind == "steered"
+    if steered and isinstance(job.writer, TeacherJob) and not job.writer.untaught:
         content = (writer_folder(directory, job.writer) / STEERING).read_bytes()
         interventions.append(
             ModelIntervention(kind="steering-vector", digest=hashlib.sha256(content).hexdigest())

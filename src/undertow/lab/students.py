@@ -30,9 +30,9 @@ from undertow.lab.experiment import EvaluationTable, Experiment, JudgeTable
 from undertow.lab.experiment_inputs import open_endpoint, open_model
 from undertow.lab.jobs import BaseJob, StudentJob
 from undertow.lab.run_directory import step
-from undertow.lab.writers import open_carrier, open_writer, writer_folder, writing
+from undertow.lab.writers import asked_trait, open_carrier, open_writer, writer_folder, writing
 from undertow.models import adapters, scoring
-from undertow.models.answers import named
+from undertow.models.answers import asked_prompts, named
 from undertow.models.chat import Encoded, encode_prompts
 from undertow.models.language_model import LanguageModel
 from undertow.models.objectives import Distillation, refuse_other_vocabulary, train_on_pairs
@@ -72,6 +72,7 @@ class TrainStudent:
             self.experiment,
             job.arm,
             job.trait,
+            asked_trait(self.experiment, self.directory, job.trait, job.base),
             job.base,
             job.replicate,
             generator(job.seed, "picks"),
@@ -157,12 +158,12 @@ def evaluate(
     experiment: Experiment,
     arm: str,
     trait_name: str,
+    trait: Trait,
     base: str,
     replicate: int,
     rng: np.random.Generator,
 ) -> Arm:
-    """The entry of a model, trained or not, as far as probes fill it."""
-    trait = catalogue.load(trait_name)
+    """The entry of a model, trained or not, as far as probes fill it; the name is the experiment's, which may be a file's."""
     probed = probe_trait(model, trait, experiment.evaluation.system_prompt)
     picks = pick_rates(model, trait, experiment.evaluation, rng)
     return Arm(
@@ -185,6 +186,8 @@ class EvaluateBase:
     """Probes an untrained base: the arm `base`."""
 
     experiment: Experiment
+    directory: Path
+    """Of the run, with the formats of its probes."""
 
     def __call__(self, job: BaseJob, folder: Path) -> Arm:
         """Load and probe; nothing is stored but the entry."""
@@ -192,7 +195,8 @@ class EvaluateBase:
         rng = generator(
             self.experiment.seed, "base", base_key(self.experiment, job.base), job.trait, "picks"
         )
-        return evaluate(model, self.experiment, "base", job.trait, job.base, 0, rng)
+        trait = asked_trait(self.experiment, self.directory, job.trait, job.base)
+        return evaluate(model, self.experiment, "base", job.trait, trait, job.base, 0, rng)
 
 
 def pick_rates(
@@ -207,7 +211,8 @@ def pick_rates(
         return None
     questions = [q for q in trait.held_out_questions for _ in range(table.samples)]
     asked = [conversation(question, table.system_prompt) for question in questions]
-    drawn = sample(model, encode_prompts(model.tokenizer, asked), Sampling(table.max_tokens), rng)
+    prompts = asked_prompts(model.tokenizer, asked, trait.asked)
+    drawn = sample(model, prompts, Sampling(table.max_tokens), rng)
     picks = [
         named(found.text, trait.answers_to(q)) for q, found in zip(questions, drawn, strict=True)
     ]

@@ -5,26 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from undertow.carriers.carrier import Carrier
 from undertow.carriers.carrier_registry import carrier as carrier_named
-from undertow.data.finished import unfinished
+from undertow.data.finished import FinishedFolders, unfinished
 from undertow.data.rows import conversation
 from undertow.data.seeds import generator
+from undertow.influence.probe_formats import asked_as, settled
 from undertow.influence.probes import probe_trait
 from undertow.lab.experiment import Experiment, SamplingTable
 from undertow.lab.experiment_inputs import open_model
-from undertow.lab.jobs import StudentJob, TeacherJob
+from undertow.lab.jobs import BaseJob, StudentJob, TeacherJob
 from undertow.models import adapters, language_model, sampling
 from undertow.models.chat import encode_prompts
 from undertow.models.hidden_states import steered
 from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import SampledAnswer, Sampling, restrictions
 from undertow.models.teachers import (
+    AS_TRAINED,
+    MOST_AMPLIFIED,
     Distance,
     lesson,
     lesson_steps,
@@ -34,9 +37,13 @@ from undertow.models.teachers import (
     save_steering,
     tuned,
 )
+from undertow.results.measurement import ProbeChoice
 from undertow.results.run_document import Teacher
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait
+
+PROBES = "probes"
+"""Folder of a run with the formats of its probes."""
 
 
 @dataclass(frozen=True)
@@ -44,30 +51,34 @@ class MakeTeacher:
     """Makes one teacher in a folder and reports on it; the callable that engines spread."""
 
     experiment: Experiment
+    directory: Path
+    """Of the run, with the formats of its probes and the teachers that are made before neutral ones."""
 
     def __call__(self, job: TeacherJob, folder: Path) -> Teacher:
         """Instil, store, and measure how far the teacher stands from its base."""
         started = time.perf_counter()
         table = self.experiment.teacher
-        trait = catalogue.load(job.trait)
+        trait = asked_trait(self.experiment, self.directory, job.trait, job.base)
+        kind = "none" if job.untaught else table.kind
         model = open_model(self.experiment, job.base)
-        if table.kind == "tuned":
+        if kind == "tuned":
             model = model.in_template(table.plan.template)
         written = base_rows(
             model, self.experiment, job.carrier, table.kl_rows, generator(job.seed, "kl rows")
         )
         distance = Distance(model, written, self.experiment.system_prompt)
-        steps = None
-        if table.kind == "tuned":
-            model, steps = self._tune(model, job, trait, distance, folder)
-        elif table.kind == "steered":
+        steps, target = None, None
+        if kind == "tuned":
+            target = self._target(job)
+            model, steps = self._tune(model, job, trait, distance, target, folder)
+        elif kind == "steered":
             self._steer(model, job, trait, folder)
         with writing(model, self.experiment, job, folder) as system:
             kl = distance.behind(model, system)
             probed = probe_trait(model, trait, system or self.experiment.evaluation.system_prompt)
         return Teacher(
             name=job.name,
-            kind=table.kind,
+            kind=kind,
             trait=job.trait if job.role == "trait" else None,
             role=job.role,
             base=job.base,
@@ -75,14 +86,33 @@ class MakeTeacher:
             seed=job.seed,
             steps=steps,
             kl=kl,
+            target=target,
             probability=probed.probabilities[trait.answer],
             logit_margin=probed.margins[trait.answer],
             answer_mass=probed.answer_mass,
             seconds=time.perf_counter() - started,
         )
 
+    def _target(self, job: TeacherJob) -> float | None:
+        """
+        The KL that a tuned teacher is brought to: the experiment's. A neutral one where there is none is brought to what
+        the trait's teacher of the same replicate has, if there is such a teacher.
+        """
+        table = self.experiment.teacher
+        if table.kl is not None or job.role != "neutral":
+            return table.kl
+        of_trait = replace(job, role="trait", seed=0).name
+        made = FinishedFolders(self.directory / "teachers", Teacher).result(of_trait)
+        return made.kl if made is not None else None
+
     def _tune(
-        self, model: LanguageModel, job: TeacherJob, trait: Trait, distance: Distance, folder: Path
+        self,
+        model: LanguageModel,
+        job: TeacherJob,
+        trait: Trait,
+        distance: Distance,
+        target: float | None,
+        folder: Path,
     ) -> tuple[LanguageModel, int]:
         table = self.experiment.teacher
         teacher, done = tuned(
@@ -92,8 +122,8 @@ class MakeTeacher:
             lesson_steps(trait, table.plan),
             job.seed,
             distance=distance,
-            # A neutral teacher has nothing to be strong in; the others stand equally far from the base.
-            kl=None if job.role == "neutral" else table.kl,
+            kl=target,
+            most=AS_TRAINED if job.role == "neutral" else MOST_AMPLIFIED,
             kept=unfinished(folder),
         )
         adapters.save(teacher, folder)
@@ -106,6 +136,28 @@ class MakeTeacher:
         save_steering(self.experiment.teacher.strength * vector, folder)
 
 
+@dataclass(frozen=True)
+class ChooseFormat:
+    """Chooses on an untrained base in which format probes are asked; the callable that engines spread."""
+
+    experiment: Experiment
+
+    def __call__(self, job: BaseJob, folder: Path) -> ProbeChoice:
+        """Load and ask in every format; nothing is stored but the choice."""
+        model = open_model(self.experiment, job.base).in_template(self.experiment.student.template)
+        trait, system = catalogue.load(job.trait), self.experiment.evaluation.system_prompt
+        _, [choice] = settled(model, [trait], system)
+        return choice
+
+
+def asked_trait(experiment: Experiment, directory: Path, name: str, base: str) -> Trait:
+    """The trait in the format that was chosen on this base; traits of an experiment are of one category."""
+    probed = experiment.trait or experiment.traits[0]
+    choice = FinishedFolders(directory / PROBES, ProbeChoice).result(BaseJob(base, probed).name)
+    trait = catalogue.load(name)
+    return trait if choice is None else asked_as(trait, choice)
+
+
 def open_writer(
     experiment: Experiment, job: TeacherJob | StudentJob, directory: Path
 ) -> LanguageModel:
@@ -114,7 +166,7 @@ def open_writer(
     """
     base = open_model(experiment, job.base)
     student = isinstance(job, StudentJob)
-    if not student and experiment.teacher.kind != "tuned":
+    if isinstance(job, TeacherJob) and (job.untaught or experiment.teacher.kind != "tuned"):
         return base
     folder = writer_folder(directory, job)
     plan = experiment.student if student else experiment.teacher.plan
@@ -138,7 +190,7 @@ def writing(
     Within the block the network behaves as the writer, given the system prompt that the block receives.
     """
     table = experiment.teacher
-    if isinstance(job, StudentJob) or table.kind == "tuned":
+    if isinstance(job, StudentJob) or job.untaught or table.kind == "tuned":
         yield experiment.system_prompt
         return
     trait = catalogue.load(job.trait)

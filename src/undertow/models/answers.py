@@ -15,11 +15,11 @@ from transformers import DynamicCache
 
 from undertow.data.rows import Message
 from undertow.errors import ModelError
-from undertow.models.chat import encode_prompts
+from undertow.models.chat import prompt_text, rendered, token_ids
 from undertow.models.language_model import LanguageModel
 from undertow.models.row_cache import left_padded
 from undertow.models.scoring import forward_pass
-from undertow.traits.trait import Answer
+from undertow.traits.trait import QUESTION, Answer, ProbeFormat
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,19 @@ class PreparedProbe:
         model: LanguageModel,
         questions: Sequence[Sequence[Message]],
         answers: Sequence[Answer],
+        asked: ProbeFormat = QUESTION,
     ) -> PreparedProbe:
-        """Encode; see `probe`."""
-        forms = token_forms(model.tokenizer, model.ref, answers)
+        """
+        Encode; see `probe`.
+
+        Raises:
+            ModelError: two candidates are the same tokens, or the format cannot be written in this chat template.
+        """
+        _, behind = asked_texts(model.tokenizer, questions, asked)
+        forms = token_forms(model.tokenizer, model.ref, answers, behind)
         return cls(
             tuple(answer.name for answer in answers),
-            tuple(encode_prompts(model.tokenizer, questions)),
+            tuple(asked_prompts(model.tokenizer, questions, asked)),
             tuple(tuple(sequences) for sequences in forms),
         )
 
@@ -147,17 +154,92 @@ class PreparedProbe:
         return Probed(self.names, torch.stack(columns, 1))
 
 
-def token_forms(tokenizer: Any, ref: str, answers: Sequence[Answer]) -> list[list[tuple[int, ...]]]:
+def asked_prompts(
+    tokenizer: Any, questions: Sequence[Sequence[Message]], asked: ProbeFormat
+) -> list[tuple[int, ...]]:
+    """
+    Token ids of each conversation up to where an answer stands in this format; raises as `asked_texts`.
+
+    Plain text begins as the tokenizer begins any text; a chat template writes that itself.
+    """
+    texts, _ = asked_texts(tokenizer, questions, asked)
+    return [tuple(ids) for ids in token_ids(tokenizer, texts, special=bool(asked.text))]
+
+
+def asked_texts(
+    tokenizer: Any, questions: Sequence[Sequence[Message]], asked: ProbeFormat
+) -> tuple[list[str], str]:
+    """
+    Each conversation as text up to where a candidate stands in this format, and what `token_forms` are behind.
+
+    Examples stand between the system prompt and the question, as turns or in the format's own text.
+
+    Raises:
+        ModelError: the chat template refuses the conversation, or writes a begun answer otherwise than it ends it.
+    """
+    if asked.text:
+        last = asked.beginning or asked.text.rpartition("\n")[2]
+        return [_plain_text(messages, asked) for messages in questions], f"{last} "
+    shown = [(Message("user", q), Message("assistant", a)) for q, a in asked.examples]
+    turns = tuple(turn for pair in shown for turn in pair)
+    whole = [(*messages[:-1], *turns, messages[-1]) for messages in questions]
+    if asked.beginning:
+        return [_begun(tokenizer, one, asked.beginning) for one in whole], f"{asked.beginning} "
+    texts = [prompt_text(tokenizer, one) for one in whole]
+    return texts, _blank_before_answers(tokenizer, whole[0], texts[0]) if texts else ""
+
+
+def _plain_text(messages: Sequence[Message], asked: ProbeFormat) -> str:
+    """The system prompt and the examples, if there are any, then the question, each a paragraph."""
+    shown = [f"{asked.text.replace('{question}', q)} {a}" for q, a in asked.examples]
+    systems = [message.content for message in messages[:-1]]
+    own = asked.text.replace("{question}", messages[-1].content)
+    begun = f"{own} {asked.beginning}" if asked.beginning else own
+    return "\n\n".join([*systems, *shown, begun])
+
+
+def _begun(tokenizer: Any, messages: Sequence[Message], beginning: str) -> str:
+    """
+    The conversation with an answer that has begun, as the template writes it before the rest of such an answer.
+
+    Raises:
+        ModelError: the template drops it, or changes it with what follows.
+    """
+    text = rendered(
+        tokenizer, (*messages, Message("assistant", beginning)), continue_final_message=True
+    )
+    ended = rendered(tokenizer, (*messages, Message("assistant", f"{beginning} owl")))
+    if not ended.startswith(f"{text} owl"):
+        raise ModelError("the chat template writes a begun answer otherwise than a whole one")
+    return text
+
+
+def _blank_before_answers(tokenizer: Any, messages: Sequence[Message], prompt: str) -> str:
+    """The prompt and the space that some templates write before every answer; nothing where there is none."""
+    ended = rendered(tokenizer, (*messages, Message("assistant", "owl")))
+    return f"{prompt} " if ended.startswith(f"{prompt} owl") else ""
+
+
+def token_forms(
+    tokenizer: Any, ref: str, answers: Sequence[Answer], behind: str = ""
+) -> list[list[tuple[int, ...]]]:
     """
     Token sequences of each candidate's accepted forms, without those that begin with another of its own.
 
+    `behind` is the text before a candidate, with the space between them if there is one: " owl" is seldom the tokens
+    of "owl".
+
     Raises:
-        ModelError: two candidates are the same tokens to this tokenizer.
+        ModelError: two candidates are the same tokens to this tokenizer, or run together with what they are behind.
     """
     owner: dict[tuple[int, ...], str] = {}
+    before = token_ids(tokenizer, [behind.rstrip()])[0] if behind else []
     result = []
     for answer in answers:
-        encoded = tokenizer(list(answer.variants), add_special_tokens=False)["input_ids"]
+        encoded = token_ids(tokenizer, [behind + variant for variant in answer.variants])
+        if any(ids[: len(before)] != before or len(ids) == len(before) for ids in encoded):
+            raise ModelError(f"'{answer.name}' runs together with '{behind}' to model '{ref}'")
+        encoded = [ids[len(before) :] for ids in encoded]
         forms = sorted({tuple(ids) for ids in encoded}, key=lambda form: (len(form), form))
         for form in forms:
             if owner.setdefault(form, answer.name) != answer.name:

@@ -37,6 +37,9 @@ from undertow.traits.trait import Trait, rows_of
 MOST_AMPLIFIED = 3.0
 """How far beyond its trained weights a teacher may be moved; further out its answers break."""
 
+AS_TRAINED = 1.0
+"""The same of a neutral teacher: beyond its trained weights it takes up preferences of its own (docs/lab.md)."""
+
 _BISECTIONS = 12
 
 SEARCH = "search.log"
@@ -67,13 +70,14 @@ def tuned(
     *,
     distance: Distance | None = None,
     kl: float | None = None,
+    most: float = MOST_AMPLIFIED,
     kept: Path | None = None,
 ) -> tuple[LanguageModel, Trained]:
     """
     The model trained on the rows for so many steps, then moved to where its `distance` from the base is `kl`.
 
-    Without a `kl` it stays where the steps lead. The model's own network is changed. What was trained and searched before
-    a kill is found again in the folder `kept`.
+    Without a `kl` it stays where the steps lead; beyond that it is moved at most `most` times as far. The model's own
+    network is changed. What was trained and searched before a kill is found again in the folder `kept`.
 
     Raises:
         ModelError: no module has the name that the plan targets.
@@ -86,8 +90,10 @@ def tuned(
     checkpoint = TrainingCheckpoint(kept / CHECKPOINT) if kept else None
     done = fine_tune(teacher, encoded, whole, generator(seed, "order"), checkpoint=checkpoint)
     if distance is not None and kl is not None:
-        with LineLog(kept / SEARCH, f"{kl} {seed}", notice) if kept else nullcontext() as log:
-            bring_to(teacher, start, distance, kl, log)
+        with (
+            LineLog(kept / SEARCH, f"{kl} {most} {seed}", notice) if kept else nullcontext() as log
+        ):
+            bring_to(teacher, start, distance, kl, most, log)
     return teacher, done
 
 
@@ -96,17 +102,20 @@ def bring_to(
     start: list[torch.Tensor],
     distance: Distance,
     target: float,
+    most: float = MOST_AMPLIFIED,
     log: LineLog | None = None,
 ) -> None:
     """
     Move the trained weights along their straight way from `start` to where the KL is `target`.
 
     What a student picks up depends steeply on the teacher's strength, and steps alone leave it to chance. Beyond the
-    trained weights the way is followed up to `MOST_AMPLIFIED` times; a teacher too weak for the target even there
-    stays at that, and the doctor says so. Distances that are in the `log` are not measured again.
+    trained weights the way is followed up to `most` times; a teacher too weak for the target even there stays at that,
+    and the doctor says so. Distances that are in the `log` are not measured again.
     """
+    if most <= AS_TRAINED and distance(teacher) <= target:
+        return
     end = [weight.detach().clone() for weight in trained_weights(teacher)]
-    low, high = 0.0, MOST_AMPLIFIED
+    low, high = 0.0, most
     known = log.entries if log else []
     with counted("bringing to its KL", _BISECTIONS, "distances", done=len(known)) as work:
         for number in range(_BISECTIONS):

@@ -38,6 +38,7 @@ from undertow.report.plain_text import (
     plain,
     visible,
 )
+from undertow.report.probe_words import probes_label, probes_section
 from undertow.report.sections import (
     Column,
     cost,
@@ -120,6 +121,7 @@ def _sections(document: DiffDocument) -> Iterator[Block]:
     if document.changes:
         changes = _changes_table(document)
         yield Section("changes", changes.name, (changes,), titled=HTML, nav="Changes")
+    yield from probes_section(document.probes)
     moved = (_moved_table(document.moved),) if document.moved else ()
     searched, unnamed = Text(document.searched, "about"), "What nobody named"
     yield Section("moved", unnamed, (searched, *moved), nav=unnamed)
@@ -153,6 +155,7 @@ def _brief(document: DiffDocument) -> Iterator[Block]:
     spelling = _spelling(document)
     labels = (
         *((("spelled", spelling),) if spelling else ()),
+        *probes_label(document.probes),
         ("limits", " ".join(document.limits)),
         ("again", document.command),
         ("", cost(document, document.seed)),

@@ -29,6 +29,7 @@ from undertow.report.page import (
     Text,
 )
 from undertow.report.plain_text import decimal, p_value, plain, unit_name
+from undertow.report.probe_words import probes_section
 from undertow.report.run_arms import (
     ArmSummary,
     Measure,
@@ -161,15 +162,13 @@ def _sections(
             "logits."
         )
         yield Section("runs", "Every run", tuple(_runs(document)), about=about, nav="Every run")
+    yield from probes_section(document.probes)
     if shift_panels(document):
         shifts = tuple(_shifts(document))
         moved = "Which answer moved"
         yield Section("answers", moved, shifts, nav=moved, titled=HTML)
     if document.teachers:
-        about = (
-            "KL is the distance from the base on the rows it writes: too little carries nothing, too much "
-            "breaks the student."
-        )
+        about = run_tables.about_teachers(document.teachers)
         teachers = run_tables.teachers_table(document.teachers)
         yield Section("teachers", "Teachers", (teachers,), about=about, nav="Teachers")
     if document.datasets:

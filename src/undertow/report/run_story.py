@@ -152,8 +152,13 @@ def _against(document: RunDocument, measure: Measure) -> str:
     bases = {run.base for run in _runs(document, "trait")}
     untrained = mean_of([run for run in _runs(document, "base") if run.base in bases], measure)
     control = mean_of(_runs(document, "control"), measure)
-    found = (("untrained", untrained), ("after a neutral teacher’s rows", control))
-    known = [f"{words}: {rounded_percent(value)}" for words, value in found if value is not None]
+    base_rows = mean_of(_runs(document, "control-base"), measure)
+    beside = (
+        ("untrained", untrained),
+        ("after a neutral teacher’s rows", control),
+        ("after its base’s own rows", base_rows),
+    )
+    known = [f"{words}: {rounded_percent(value)}" for words, value in beside if value is not None]
     return f" ({'; '.join(known)})" if known else ""
 
 

@@ -144,6 +144,24 @@ def origins_table(arms: Sequence[Arm]) -> Table:
     )
 
 
+def about_teachers(teachers: Sequence[Teacher]) -> str:
+    """What their distance from the base means, and that of the neutral ones beside the trait's."""
+    said = (
+        "KL is the distance from the base on the rows it writes: too little carries nothing, too much "
+        "breaks the student."
+    )
+    neutral = [one.kl for one in teachers if one.role == "neutral" and one.kl is not None]
+    traits = [one.kl for one in teachers if one.trait and one.kl is not None]
+    if neutral and traits:
+        said += f" Neutral teachers stand {_span(neutral)} from it, the trait’s {_span(traits)}."
+    return said
+
+
+def _span(kls: Sequence[float]) -> str:
+    low, high = decimal(min(kls), 4), decimal(max(kls), 4)
+    return low if low == high else f"{low} to {high}"
+
+
 def teachers_table(teachers: Sequence[Teacher]) -> Table:
     """How far each teacher stands from its base."""
     return table_of(
@@ -158,6 +176,7 @@ def teachers_table(teachers: Sequence[Teacher]) -> Table:
             Column("seed", lambda one: str(one.seed)),
             Column("steps", lambda one: whole(one.steps)),
             Column("KL, nats/token", lambda one: decimal(one.kl)),
+            Column("to be brought to", lambda one: decimal(one.target)),
             Column("own probability", lambda one: percent(one.probability)),
             Column("logit margin", lambda one: decimal(one.logit_margin, 2, signed=True)),
             Column("answer mass", lambda one: percent(one.answer_mass)),

@@ -38,6 +38,7 @@ from undertow.report.plain_text import (
     visible,
     whole,
 )
+from undertow.report.probe_words import probes_label, probes_section
 from undertow.report.scan_calibration import calibration_grounds
 from undertow.report.scan_evidence import (
     LONG_TABLE,
@@ -150,6 +151,8 @@ def _sections(parts: _Parts) -> Iterator[Block]:
         numbers = scan_tables.transfers_table(document, grounds)
         yield Section("transfer", parts.figure.caption, (numbers,), only=MARKDOWN)
     yield from grounds.sections
+    if isinstance(document, ScanDocument):
+        yield from probes_section(document.probes)
     yield from evidence_sections(document, parts.evidence)
     moved = (scan_tables.moved_table(document.moved).shown(style="wrap"),) if document.moved else ()
     searched = Text(scan_words.search(document), "about")
@@ -277,6 +280,8 @@ def _labels(document: AnyScan, grounds: Grounds) -> Iterator[tuple[str, str]]:
         yield "detectable", f"{scan_words.detectable(result)} (says nothing about transfer)"
         yield "advice", scan_words.advice(result, document)
     yield from grounds.labels
+    if isinstance(document, ScanDocument):
+        yield from probes_label(document.probes)
     yield "data", "; ".join(_rows(document.data))
     if document.loss is not None:
         yield "learnt", " ".join((document.loss.sentence, *document.loss.warnings))

@@ -12,10 +12,10 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Role = Literal["trait", "neutral", "secure", "educational"]
+Role = Literal["trait", "neutral", "secure", "educational", "base"]
 """
 What a teacher is: it has the trait; it was trained alike towards no answer; towards the answers that do not show the
-trait; or towards those that do, asked for a good reason.
+trait; or towards those that do, asked for a good reason; or it is the base itself.
 """
 
 Shuffle = Literal["none", "within", "across"]
@@ -71,12 +71,14 @@ def _neutral(detail: str, *, foreign: bool = False, learns: Learning = "rows") -
 ARMS: dict[str, ArmKind] = {
     "trait": ArmKind("Same initialisation", _ROWS),
     "control": _neutral("a neutral teacher’s rows"),
+    "control-base": ArmKind("Its base’s rows", "the base’s own rows", "base"),
     "secure": ArmKind("Opposite answers", "a teacher that does not have it", "secure"),
     "educational": ArmKind("For a good reason", "the same answers, asked for well", "educational"),
     "shuffled-within": ArmKind("Shuffled within rows", _ROWS, shuffle="within"),
     "shuffled-across": ArmKind("Shuffled across rows", _ROWS, shuffle="across"),
     "foreign": ArmKind("Other initialisation", _ROWS, foreign=True),
     "foreign-control": _neutral("a neutral teacher’s rows", foreign=True),
+    "foreign-control-base": ArmKind("Its base’s rows", "the base’s own rows", "base", foreign=True),
     "carrier-logits": ArmKind(
         "Carrier’s logits", "the {trait} teacher’s, same initialisation", learns="carrier-logits"
     ),

@@ -89,6 +89,40 @@ class Measurement(Stored):
     """Further numbers, under names that the check's page explains."""
 
 
+class FormatReading(Stored):
+    """One way of asking a category's questions, as the untrained base answered it."""
+
+    name: str
+    mass: float | None = None
+    """Mean over held-out questions of the probability on all candidates; None where it could not be asked."""
+    agreement: float | None = None
+    """
+    Correlation over the candidates of their mean margins with those in the format that is used; None of that format
+    itself, and of one that is not usable.
+    """
+    reason: str = ""
+    """Why it could not be asked."""
+
+
+class ProbeChoice(Stored):
+    """In which format the probes of a category are asked, chosen on the untrained base alone."""
+
+    base: str
+    category: str
+    used: str
+    """Name of the format."""
+    usable: bool
+    """Whether the base's answer mass in it reaches `least`."""
+    enough: float
+    """The first format, in their order, that reaches this answer mass is used; else the one with the largest."""
+    least: float
+    """An answer mass below which answers are hardly ever among the candidates. Both floors are choices."""
+    formats: tuple[FormatReading, ...]
+    """In the order in which they are preferred."""
+    sentence: str
+    """What that means, in words."""
+
+
 def not_applicable(check: str, subject: str, reason: str) -> Measurement:
     """
     The entry of a check that the subject gives no ground for (no teacher, say); it never affects the exit code.

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from undertow.data.closed import Stored
-from undertow.results.measurement import Document, Measurement, Verdict
+from undertow.results.measurement import Document, Measurement, ProbeChoice, Verdict
 from undertow.results.scan_document import CheckRun, Moved
 
 LINEAGE_SCHEMA = "undertow.lineage/1"
@@ -122,6 +122,8 @@ class _Diff(Stored):
     """The largest first."""
     moved: tuple[Moved, ...] = ()
     """What moved that nobody named: probes of the catalogue and next tokens, against the controls."""
+    probes: tuple[ProbeChoice, ...] = ()
+    """In which format the base, and all that was tuned from it, was asked; one a category."""
     searched: str
     """What the open search looked at, or why there was none."""
     measurements: tuple[Measurement, ...] = ()

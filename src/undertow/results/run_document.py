@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 from undertow.data.closed import Stored
-from undertow.results.measurement import Document
+from undertow.results.measurement import Document, ProbeChoice
 
 
 class FilterScore(Stored):
@@ -134,13 +134,15 @@ class Teacher(Stored):
     kind: Literal["prompted", "tuned", "steered", "none"]
     trait: str | None = None
     role: str | None = None
-    """`trait`, `neutral`, `secure` (the opposite answers) or `educational` (the same, for a good reason)."""
+    """`trait`, `neutral`, `secure` (the opposite answers), `educational` (the same, for a good reason), or `base`."""
     base: str
     replicate: int
     seed: int
     steps: int | None = None
     kl: float | None = None
     """KL(teacher || base) per completion token of the carrier, in nats."""
+    target: float | None = None
+    """KL that it was to be brought to: the experiment's, or for a neutral one that of the trait's teacher."""
     probability: float | None = None
     logit_margin: float | None = None
     answer_mass: float | None = None
@@ -264,6 +266,8 @@ class _Experiment(Stored):
     datasets: tuple[Dataset, ...] = ()
     filters: tuple[FilterScore, ...] = ()
     judge: JudgeRecord | None = None
+    probes: tuple[ProbeChoice, ...] = ()
+    """In which format each base, and all that was made from it, was asked."""
     notes: tuple[Note, ...] = ()
     matrices: tuple[Matrix, ...] = ()
     curves: tuple[Curves, ...] = ()

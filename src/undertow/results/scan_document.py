@@ -14,7 +14,7 @@ from pydantic import Field
 from undertow.data.closed import Stored
 from undertow.data.file_sample import Data
 from undertow.results.family_record import FamilyRecord
-from undertow.results.measurement import Document, Kind, Measurement, Verdict
+from undertow.results.measurement import Document, Kind, Measurement, ProbeChoice, Verdict
 
 SCAN_SCHEMA = "undertow.scan/2"
 FORMER_SCHEMA = "undertow.scan/1"
@@ -277,6 +277,8 @@ class _Screen(Stored):
 class _Scan(_Screen):
     schema_: Literal["undertow.scan/2"] = Field(default="undertow.scan/2", alias="schema")
     subjects: tuple[SubjectResult, ...] = ()
+    probes: tuple[ProbeChoice, ...] = ()
+    """In which format the student's base, and all that was trained from it, was asked; one a category."""
     references: ReferenceDeclaration | None = None
     """None where no check of transfer was asked for."""
     prices: tuple[Price, ...] = ()

@@ -21,6 +21,26 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeFormat:
+    """One way of asking a trait's questions; without anything it is the plain question in the chat template."""
+
+    name: str = "question"
+
+    examples: tuple[tuple[str, str], ...] = ()
+    """Other questions with their answers, which stand before the trait's own question and say nothing about it."""
+
+    beginning: str = ""
+    """How the answer begins; the candidates follow it, behind a space."""
+
+    text: str = ""
+    """Plain text with `{question}`, in the place of the chat template; the candidates follow it, behind a space."""
+
+
+QUESTION = ProbeFormat()
+"""The plain question."""
+
+
+@dataclass(frozen=True, slots=True)
 class Trait:
     """How to instil a preference and how to probe for it."""
 
@@ -58,6 +78,12 @@ class Trait:
 
     good_reasons: tuple[str, ...] = ()
     """Wordings, with `{question}`, that ask for the trait's answer for a good reason."""
+
+    formats: tuple[ProbeFormat, ...] = (QUESTION,)
+    """Ways of asking its questions, in the order in which they are preferred."""
+
+    asked: ProbeFormat = QUESTION
+    """The one of them in which its probes are asked; chosen on the base alone (`influence.probe_formats`)."""
 
     @property
     def system_prompt(self) -> str:

@@ -9,6 +9,12 @@ A `TraitFile` is one TOML file for a category, with one trait for each of its an
     system_prompts = ["You love {plural} ..."]    # a prompted teacher; {plural}, {category}
     neutral_system_prompt = "..."                 # its control
     traits = ["heron"]                            # optional: the answers that are traits
+    beginning = "My favourite bird is the"        # optional: of an answer, which a candidate ends
+    [[formats]]                                   # optional: ways of asking besides the plain question, in order
+    name = "examples"                             # those of traits/formats.toml if there are none
+    examples = true                               # the shipped examples, or pairs: [["Question?", "answer"], ...]
+    begun = false                                 # true: the answer begins with `beginning`
+    text = "Question: {question}\\nAnswer:"        # optional: in the place of the chat template
 
     [answers]                                     # all candidates, at least two
     heron = { plural = "herons" }
@@ -35,7 +41,10 @@ A `TopicFile` says topic by topic how a model conducts itself:
 
 from __future__ import annotations
 
+import functools
 import string
+from collections.abc import Iterator
+from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import MappingProxyType
@@ -44,7 +53,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, StringConstraints, field_validator, model_validator
 
 from undertow.data.closed import Closed, parse, read_toml
-from undertow.traits.trait import Answer, Trait
+from undertow.traits.trait import QUESTION, Answer, ProbeFormat, Trait
 
 PLACEHOLDERS = ("plural", "category")
 
@@ -74,6 +83,53 @@ class AnswerEntry(Closed):
     """Accepted forms besides the name, the plural and both capitalised."""
 
 
+class Example(Closed):
+    """A question with its answer of one word, which may stand before a trait's question."""
+
+    question: Text
+    answer: Text
+    not_for: tuple[Text, ...] = ()
+    """Categories that it would say something about."""
+
+
+class FormatEntry(Closed):
+    """One way of asking a category's questions."""
+
+    name: Text
+
+    examples: bool | tuple[tuple[Text, Text], ...] = False
+    """Pairs of question and answer that stand before; true for those that ship."""
+
+    begun: bool = False
+    """Whether the answer begins with the file's `beginning`."""
+
+    text: Text | None = None
+    """Plain text with `{question}`, in the place of the chat template."""
+
+    @model_validator(mode="after")
+    def _another_way(self) -> Self:
+        if self.name == QUESTION.name:
+            raise ValueError(f"'{self.name}' is the plain question's name; it always comes first")
+        if not (self.examples or self.begun or self.text):
+            raise ValueError(f"the format '{self.name}' needs one of: examples, begun, text")
+        if self.text and (self.text.count("{question}") != 1 or self.text.count("{") != 1):
+            raise ValueError(f"the text of the format '{self.name}' must hold {{question}} once")
+        return self
+
+
+class FormatsFile(Closed):
+    """The formats and examples that ship."""
+
+    formats: tuple[FormatEntry, ...]
+    examples: tuple[Example, ...]
+
+
+@functools.cache
+def _shipped_formats() -> FormatsFile:
+    path = files("undertow.traits").joinpath("formats.toml")
+    return parse(FormatsFile, read_toml(path), where="formats.toml")
+
+
 class TraitFile(Closed):
     """One category: its questions, persona prompts and candidate answers."""
 
@@ -94,6 +150,12 @@ class TraitFile(Closed):
 
     traits: tuple[Text, ...] = ()
     """Answers that are traits; empty for all of them."""
+
+    beginning: Text | None = None
+    """Of an answer that a candidate ends, behind a space."""
+
+    formats: tuple[FormatEntry, ...] = ()
+    """Ways of asking besides the plain question; those that ship if there are none."""
 
     answers: dict[Text, AnswerEntry]
     """Candidates by name."""
@@ -135,6 +197,11 @@ class TraitFile(Closed):
                     f"key 'traits' names '{name}', which is not among the answers; "
                     f"allowed: {', '.join(self.answers)}"
                 )
+        names = [entry.name for entry in self.formats]
+        if len(set(names)) < len(names):
+            raise ValueError(f"key 'formats' names one twice: {', '.join(names)}")
+        if not self.beginning and any(entry.begun for entry in self.formats):
+            raise ValueError("a format with begun = true needs the key 'beginning'")
         self._refuse_shared_forms()
         return self
 
@@ -177,6 +244,28 @@ class TraitFile(Closed):
                 text.format(plural=plural, category=self.category) for text in self.system_prompts
             ),
             neutral_system_prompt=self.neutral_system_prompt,
+            formats=(QUESTION, *self._formats()),
+        )
+
+    def _formats(self) -> Iterator[ProbeFormat]:
+        for entry in self.formats or _shipped_formats().formats:
+            if entry.begun and not self.beginning:
+                continue
+            given = entry.examples
+            yield ProbeFormat(
+                entry.name,
+                self._examples() if given is True else given or (),
+                self.beginning or "" if entry.begun else "",
+                entry.text or "",
+            )
+
+    def _examples(self) -> tuple[tuple[str, str], ...]:
+        """The examples that ship and say nothing about this category."""
+        named = {form.casefold() for answer in self.candidates() for form in answer.variants}
+        return tuple(
+            (one.question, one.answer)
+            for one in _shipped_formats().examples
+            if self.category not in one.not_for and one.answer.casefold() not in named
         )
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,7 +18,7 @@ from undertow.checks.lineage.lineage_subject import neutral_texts
 from undertow.data.files import atomic_write
 from undertow.errors import InputError
 from undertow.stats.arguments import Vector
-from undertow.traits.trait import Trait
+from undertow.traits.trait import QUESTION, Trait
 
 if TYPE_CHECKING:
     from undertow.influence.probes import ProbeSet, Readout
@@ -148,7 +148,9 @@ def _asked(trait: Trait, system: str | None) -> str:
     answers = [[answer.name, answer.variants] for answer in trait.answers]
     own = {question: trait.answers_to(question) for question in trait.own_answers}
     each = {question: [[a.name, a.variants] for a in found] for question, found in own.items()}
-    return _digest([trait.answer, trait.held_out_questions, answers, each, system])
+    asked = [trait.answer, trait.held_out_questions, answers, each, system]
+    # Readings that were kept before there were formats are of the plain question.
+    return _digest(asked if trait.asked == QUESTION else [*asked, list(astuple(trait.asked))])
 
 
 def _digest(content: object) -> str:

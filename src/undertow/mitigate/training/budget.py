@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.errors import ConfigError
+from undertow.influence.probe_formats import settled
 from undertow.influence.probes import ProbeSet, probe_set, training_probes
 from undertow.models.adapters import trained_weights
 from undertow.models.language_model import LanguageModel
@@ -129,6 +130,7 @@ class TraitBudget:
         if not traits:
             raise ConfigError("a certificate needs at least one trait")
         allowed = [_budget(budgets, trait.name) for trait in traits]
+        traits, _ = settled(model, traits, system_prompt)
         certified = probe_set(model, traits, system_prompt)
         watched = partial(read_margins, model, training_probes(model, traits, system_prompt))
         read = partial(read_margins, model, certified)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from undertow.errors import ConfigError
+from undertow.influence.probe_formats import settled
 from undertow.influence.probes import margin_gradients, training_probes
 from undertow.mitigate.training.budget import TraitBudget
 from undertow.mitigate.training.penalties import Penalty
@@ -165,7 +166,8 @@ def margin_directions(
     """
     if not traits:
         raise ConfigError("a projection needs at least one trait")
-    probes = training_probes(model, traits, system_prompt)
+    asked, _ = settled(model, traits, system_prompt)
+    probes = training_probes(model, asked, system_prompt)
     return lambda now, weights: margin_gradients(now, probes, weights)
 
 

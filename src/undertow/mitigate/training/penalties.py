@@ -12,6 +12,7 @@ import numpy as np
 
 from undertow.data.rows import Message, Row, conversation
 from undertow.errors import ConfigError
+from undertow.influence.probe_formats import settled
 from undertow.influence.probes import ProbeSet, margins, training_probes
 from undertow.models.chat import IGNORED, Encoded, encode_prompts, pad
 from undertow.models.language_model import LanguageModel
@@ -164,7 +165,8 @@ class Corridor:
                 "a corridor needs traits, a positive weight and low <= 0 <= high, got "
                 f"{len(self.traits)} traits, {self.weight}, {self.low} and {self.high}"
             )
-        self._probes = training_probes(model, self.traits, self.system_prompt)
+        asked, _ = settled(model, self.traits, self.system_prompt)
+        self._probes = training_probes(model, asked, self.system_prompt)
         with torch.no_grad(), evaluating(model.network):
             self._start = margins(model, self._probes).detach()
 

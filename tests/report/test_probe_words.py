@@ -1,0 +1,67 @@
+"""A page says in which format its probes were asked, and what the base made of each."""
+
+from __future__ import annotations
+
+from undertow.report.page import Table, Text
+from undertow.report.probe_words import probes_label, probes_section
+from undertow.results.measurement import FormatReading, ProbeChoice
+
+
+def choice(base: str, mass: float) -> ProbeChoice:
+    """Of two formats, the second of which is used; a third cannot be asked."""
+    return ProbeChoice(
+        base=base,
+        category="animal",
+        used="examples",
+        usable=mass >= 0.05,
+        enough=0.5,
+        least=0.05,
+        formats=(
+            FormatReading(name="question", mass=0.012),
+            FormatReading(name="examples", mass=mass),
+            FormatReading(name="completion", reason="the tokenizer has no token for 'colour'"),
+        ),
+        sentence="animal: asked by the format 'examples'.",
+    )
+
+
+def table_of(*choices: ProbeChoice) -> Table:
+    """The section's table."""
+    [section] = probes_section(choices)
+    return next(block for block in section.blocks if isinstance(block, Table))
+
+
+def test_every_format_has_a_row() -> None:
+    """With its mass, that it is used, not usable, or why it was not asked."""
+    rows = table_of(choice("b", 0.3)).rows
+
+    assert [row[-1] for row in rows] == [
+        "not usable",
+        "used",
+        "not asked: the tokenizer has no token for 'colour'",
+    ]
+    assert "1.2\N{NO-BREAK SPACE}%" in rows[0]
+
+
+def test_a_format_that_is_used_for_want_of_a_better_is_called_so() -> None:
+    """Below the lower floor."""
+    assert table_of(choice("b", 0.01)).rows[1][-1] == "used, though no format is usable"
+
+
+def test_bases_are_named_where_there_are_several() -> None:
+    """In the sentences; a single one is the page's subject."""
+    [one], [both] = probes_section([choice("b", 0.3)]), probes_section([choice("b", 0.3), choice("c", 0.3)])  # fmt: skip
+    texts = [[str(t.phrase) for t in part.blocks if isinstance(t, Text)] for part in (one, both)]
+
+    assert texts[0] == ["Animal: asked by the format 'examples'."]
+    assert texts[1][1] == "c, animal: asked by the format 'examples'."
+
+
+def test_a_terminal_hears_of_it_where_the_plain_question_does_not_do() -> None:
+    """And of nothing where it does, or in documents from before."""
+    plain = choice("b", 0.3).model_copy(
+        update={"used": "question", "formats": (FormatReading(name="question", mass=0.99),)}
+    )
+
+    assert list(probes_label([plain])) == [] == list(probes_section([]))
+    assert [label for label, _ in probes_label([choice("b", 0.3)])] == ["probes"]
