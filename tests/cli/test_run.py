@@ -119,3 +119,23 @@ def test_the_engines_offered_are_those_there_are() -> None:
     The command line keeps its own list, so that help stays cheap; it must be the engines' list.
     """
     assert ENGINES == NAMES
+
+
+def test_dtype_and_device_stand_in_the_place_of_the_experiments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is not given stays as the file has it, and the command that reproduces the run has what is."""
+    from undertow.lab import experiment_run
+
+    asked: list[tuple[Any, str]] = []
+
+    def run(experiment: Any, directory: Any, *, command: str, **_: Any) -> Path:
+        asked.append((experiment.compute, command))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiment_run, "run_experiment", run)
+    main(["run", "owl", "--dtype", "float32"])
+
+    [(table, command)] = asked
+    assert (table.dtype, table.device) == ("float32", "auto")
+    assert command == "undertow run owl --dtype float32"

@@ -28,6 +28,7 @@ from undertow.data.seeds import derive, generator
 from undertow.errors import ConfigError, DataError, ModelError, NothingLeftError
 from undertow.influence.open_search import other_traits
 from undertow.models.chat import Encoded
+from undertow.models.hardware import ComputeTable
 from undertow.models.language_model import LanguageModel
 from undertow.models.several_runs import several_runs
 from undertow.models.training_sequences import encode_rows
@@ -69,7 +70,9 @@ def reader_for(
     return Reader.of(base, traits, other_traits(traits, base.tokenizer), system, seed)
 
 
-def read_model(reader: Reader, base: LanguageModel, ref: str, progress: Progress) -> ModelReading:
+def read_model(
+    reader: Reader, base: LanguageModel, ref: str, compute: ComputeTable, progress: Progress
+) -> ModelReading:
     """
     A model that was tuned from the base, read in the base's tokens.
 
@@ -77,7 +80,7 @@ def read_model(reader: Reader, base: LanguageModel, ref: str, progress: Progress
         ModelError: it cannot be opened, or has another vocabulary.
     """
     progress(f"reading {ref}")
-    model = open_model(ref, base.tokenizer.chat_template)
+    model = open_model(ref, base.tokenizer.chat_template, compute)
     ours, theirs = base.tokenizer.get_vocab(), model.tokenizer.get_vocab()
     # A tuning may add tokens; it is read in the base's, which both have, and in its template.
     if not ours.items() <= theirs.items():
@@ -122,7 +125,7 @@ def read_controls(
             readings += control_students(base, ref, clean, reader, request.seed)
             made.append(_about(ref, clean, request.rows))
         else:
-            readings.append(read_model(reader, base, ref, progress))
+            readings.append(read_model(reader, base, ref, request.compute, progress))
             made.append(ref)
     if any(not reading.file for reading in readings):
         made.append(OF_MODELS)
@@ -135,6 +138,11 @@ def read_controls(
             raise ConfigError("there are no controls to keep", hint="name some: --control DATA")
         keep(request.keep_controls, Controls(digest, "; ".join(made)), reader, untouched, readings)
     return readings, made
+
+
+def control_models(request: DiffRequest) -> list[str]:
+    """Those of a diff's controls that are models."""
+    return [ref for ref in request.controls if not (is_rows(ref) or _is_kept(ref))]
 
 
 def _is_kept(ref: str) -> bool:

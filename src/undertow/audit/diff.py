@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from undertow.audit.check_runs import Ran, run_check
-from undertow.audit.control_students import read_controls, read_model, reader_for
+from undertow.audit.control_students import control_models, read_controls, read_model, reader_for
+from undertow.audit.precision import AuditPrecision, open_base
 from undertow.audit.requests import (
     DiffRequest,
     Progress,
@@ -33,7 +36,7 @@ from undertow.stats.conformal import references_needed
 from undertow.stats.designs import in_words, smallest_p_two_sample, supports
 from undertow.stats.multiplicity import EXACT_SPLITS
 from undertow.worlds import locate
-from undertow.worlds.base_models import open_model, plan_for
+from undertow.worlds.base_models import plan_for
 
 BEHAVIOUR = "diff-behaviour"
 
@@ -66,7 +69,11 @@ def diff(request: DiffRequest, progress: Progress = lambda doing: None) -> DiffD
     progress("opening the base")
     digest = model_digest(locate(request.base))
     template = plan_for(request.plan, request.base).template
-    base = open_model(request.base, template).in_template(template)
+    others = (*request.tuned, request.teacher, *control_models(request))
+    traits = named_traits(*request.traits)
+    loaded, precision = open_base(request.base, template, request.compute, others, traits, progress)
+    request = replace(request, compute=precision.compute)
+    base = loaded.in_template(template)
     subject, probes = _opened_subject(request, base, digest, progress)
     ran = []
     for check in checks:
@@ -75,7 +82,7 @@ def diff(request: DiffRequest, progress: Progress = lambda doing: None) -> DiffD
     progress("searching what else moved")
     moved, searched = _searched(subject)
     seconds = time.perf_counter() - started
-    document = _document(request, digest, subject, ran, moved, searched, seconds)
+    document = _document(request, precision, digest, subject, ran, moved, searched, seconds)
     return document.model_copy(update={"probes": probes})
 
 
@@ -92,13 +99,14 @@ def _opened_subject(
     progress("reading the base")
     untouched = reader.read(base, request.base)
     controls, made = read_controls(request, digest, reader, base, untouched, progress)
+    read = partial(read_model, reader, base, compute=request.compute, progress=progress)
     subject = DiffSubject(
         name="tuned",
         base=base,
         reader=reader,
         untouched=untouched,
-        tuned=tuple(read_model(reader, base, ref, progress) for ref in request.tuned),
-        teacher=read_model(reader, base, request.teacher, progress) if request.teacher else None,
+        tuned=tuple(read(ref) for ref in request.tuned),
+        teacher=read(request.teacher) if request.teacher else None,
         controls=tuple(controls),
         controls_are="; ".join(made),
         intended=frozenset(trait.name for trait in intended),
@@ -164,6 +172,7 @@ def too_few(tuned: int, controls: int, own_rows: bool, level: float) -> str:
 
 def _document(
     request: DiffRequest,
+    precision: AuditPrecision,
     digest: str | None,
     subject: DiffSubject,
     ran: Sequence[Ran],
@@ -198,6 +207,7 @@ def _document(
             f"The intervals: {_INFERENCE[subject.inference]}.",
             *([f"The controls: {subject.controls_are}."] if subject.controls_are else []),
             *LIMITS,
+            *([precision.note] if precision.note else []),
             *(plan_notes(request.plan) if request.plan else []),
             *request.plan_notes,
         ),
@@ -211,6 +221,7 @@ def _document(
             "rows": request.rows,
             "own_rows": request.own_rows,
             "system_prompt": request.system_prompt,
+            "compute": precision.record,
             **ignored_keys(request),
         },
         seed=request.seed,

@@ -15,9 +15,11 @@ from undertow.checks.lineage.lineage_weights import ALIGNED
 from undertow.checks.registry import Registered, check_named, registered
 from undertow.data.files import model_digest
 from undertow.engines.endpoint import Endpoint
+from undertow.models.hardware import AUTO, ComputeTable
 from undertow.results.measurement import Measurement, Verdict, environment
 from undertow.results.model_documents import LayerFit, LineageDocument, Related, Relation
 from undertow.worlds import locate
+from undertow.worlds.base_models import settled_for
 
 CHEAP = ("lineage-metadata", "lineage-tokenizer", "lineage-weights")
 """Checks that read files only; the others load or ask the models."""
@@ -64,12 +66,13 @@ def lineage(request: LineageRequest, progress: Progress = lambda doing: None) ->
     """
     started = time.perf_counter()
     checks = [check_named(id, "lineage") for id in _chosen(request)]
-    student = side_of(request.student)
-    controls = tuple(side_of(ref) for ref in request.controls)
+    compute = _settled(request)
+    student = side_of(request.student, compute)
+    controls = tuple(side_of(ref, compute) for ref in request.controls)
     _refuse_broken(student)
     audits = []
     for ref in request.teachers:
-        teacher = side_of(ref)
+        teacher = side_of(ref, compute)
         if len(request.teachers) == 1:
             _refuse_broken(teacher)
         pair = LineageSubject(ref, student, teacher, controls, request.seed, request.level)
@@ -86,17 +89,27 @@ def _audit(pair: LineageSubject, checks: Sequence[Registered], progress: Progres
     return TeacherAudit(_related(pair, ran), tuple(ran))
 
 
-def side_of(ref: str) -> Side:
+def _settled(request: LineageRequest) -> ComputeTable:
+    """One precision for all models that lie here, so that none differs from another by rounding."""
+    refs = (request.student, *request.teachers, *request.controls)
+    return settled_for(request.compute, *(ref for ref in refs if not _is_address(ref)))
+
+
+def _is_address(ref: str) -> bool:
+    return ref.startswith(("http://", "https://"))
+
+
+def side_of(ref: str, compute: ComputeTable = AUTO) -> Side:
     """
     A reference, located; nothing is read yet.
 
     Raises:
         ConfigError: an address that cannot be used.
     """
-    if ref.startswith(("http://", "https://")):
+    if _is_address(ref):
         address, _, model = ref.partition("#")
         return Side(ref, None, Endpoint(address, model))
-    return Side(ref, locate(ref))
+    return Side(ref, locate(ref), compute=compute)
 
 
 def _chosen(request: LineageRequest) -> Sequence[str]:
@@ -198,6 +211,7 @@ def _document(
         config={
             "checks": list(request.checks),
             "controls": list(request.controls),
+            "compute": _settled(request).model_dump(mode="json"),
             "level": request.level,
         },
         seed=request.seed,

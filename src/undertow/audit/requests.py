@@ -10,6 +10,7 @@ from typing import Any
 from undertow.checks.dataset.scan_subject import ScanSettings
 from undertow.data.plan import TrainingPlan
 from undertow.errors import UnknownNameError
+from undertow.models.hardware import AUTO, ComputeTable
 from undertow.traits import catalogue
 from undertow.traits.catalogue import askable
 from undertow.traits.trait import Trait
@@ -53,6 +54,8 @@ class ScanRequest:
     """Share of the base's own answers that the rows' filter is said to keep."""
     beta: float = 0.1
     """Of DPO, for preference pairs."""
+    compute: ComputeTable = AUTO
+    """Where and in which precision its models run."""
     limit: float = 0.2
     level: float = 0.95
     references: tuple[str, ...] = ()
@@ -103,6 +106,8 @@ class DiffRequest:
     rows: int | None = None
     """Rows that the tuned model learned from: a control student has as many of its own; those that the plan's `max_steps`
     see, if not given."""
+    compute: ComputeTable = AUTO
+    """Where and in which precision its models run."""
     own_rows: bool = False
     """Whether several tuned models learned from rows of their own each; from the same rows otherwise."""
     plan: TrainingPlan | None = None
@@ -136,6 +141,8 @@ class LineageRequest:
     level: float = 0.999
     seed: int = 0
     command: str = ""
+    compute: ComputeTable = AUTO
+    """Where and in which precision models run that a check loads whole."""
 
 
 def ignored_keys(request: ScanRequest | DiffRequest) -> dict[str, object]:

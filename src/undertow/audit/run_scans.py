@@ -68,6 +68,7 @@ def arm_scans(
                 plan=experiment.student,
                 checks=(BEGINNING,),
                 system_prompt=_context(experiment),
+                compute=experiment.compute,
                 budget=budget,
             )
             typed = _typed(request, plan_path(run), folder)
@@ -88,7 +89,7 @@ def _context(experiment: Experiment) -> str | None:
 
 def _typed(request: ScanRequest, plan: Path, out: Path) -> str:
     """The command line of the request."""
-    context, budget = request.system_prompt, request.budget
+    context, budget, compute = request.system_prompt, request.budget, request.compute
     words = [
         *("undertow", "scan", request.data),
         *("--student", request.student),
@@ -97,6 +98,8 @@ def _typed(request: ScanRequest, plan: Path, out: Path) -> str:
         *(() if context is None else ("--system-prompt", context)),
         *(word for check in request.checks for word in ("--check", check)),
         *(() if budget is None else ("--budget", f"{budget:g}")),
+        *(() if compute.dtype == "auto" else ("--dtype", compute.dtype)),
+        *(() if compute.device == "auto" else ("--device", compute.device)),
         *("--out", str(out)),
     ]
     return shlex.join(words)

@@ -122,7 +122,8 @@ def _key(request: ScanRequest, inputs: ScanInputs) -> str:
     """Names what an interrupted scan kept: the same data, student, references and settings find it again."""
     settings = inputs.whole.references
     given = [dataset_digest(rows) for rows in settings.given] if settings else []
-    known = [inputs.data.digest, inputs.student_digest, repr(replace(request, command="")), given]
+    asked = repr(replace(request, command="", compute=inputs.precision.compute))
+    known = [inputs.data.digest, inputs.student_digest, asked, given]
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:32]
 
 
@@ -223,6 +224,7 @@ def _document(
     """Everything that a report shows of a scan."""
     whole = inputs.whole
     verdict = worst(result.verdict for result in results)
+    noted = [inputs.precision.note] if inputs.precision.note else []
     return ScanDocument(
         verdict=verdict,
         conclusion=conclusion(verdict, results, request.limit) + _left_out(inputs.data),
@@ -245,8 +247,8 @@ def _document(
         references=_references(whole, request, ledger),
         prices=tuple(ledger.prices),
         budget=request.budget,
-        limits=(*LIMITS, *plan_notes(whole.plan), *request.plan_notes),
-        config=_configuration(request),
+        limits=(*LIMITS, *noted, *plan_notes(whole.plan), *request.plan_notes),
+        config=_configuration(request) | {"compute": inputs.precision.record},
         inputs=_digests(inputs),
         seed=request.seed,
         wall_seconds=seconds,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from undertow.audit.precision import AuditPrecision, open_base
 from undertow.audit.requests import Progress, ScanRequest, askable_traits, named_traits
 from undertow.audit.row_fit import fitting_rows, nothing_fits, refuse_broken, write_row_scores
 from undertow.audit.training_loss import on_assistant_turns, training_loss
@@ -54,6 +55,7 @@ class ScanInputs:
     probes: tuple[ProbeChoice, ...]
     """In which format the student is asked for each category."""
     student_digest: str | None
+    precision: AuditPrecision
     whole: ScanSubject
     sources: tuple[ScanSubject, ...]
     """One subject a source, where there is more than one: what a user can act on."""
@@ -98,11 +100,15 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
     progress("opening the models")
     digest = model_digest(locate(request.student))
     plan = plan_for(request.plan, request.student)
-    student = open_model(request.student, plan.template)
-    placebos = tuple(open_model(ref) for ref in request.placebos)
+    others = (*request.placebos, request.teacher, *request.candidates)
+    student, precision = open_base(
+        request.student, plan.template, request.compute, others, asked, progress
+    )
+    load = partial(open_model, compute=precision.compute)
+    placebos = tuple(load(ref) for ref in request.placebos)
     _refuse_foreign(placebos, student)
-    teacher = open_model(request.teacher) if request.teacher else None
-    candidates = tuple(open_model(ref) for ref in request.candidates)
+    teacher = load(request.teacher) if request.teacher else None
+    candidates = tuple(load(ref) for ref in request.candidates)
     progress("reading the rows")
     wrapped = plan.policy.wrapped
     dataset = replace(dataset, wrapped=wrapped)
@@ -156,6 +162,7 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
         data=fitted.described(screened.data),
         probes=probes,
         student_digest=digest,
+        precision=precision,
         whole=judged(whole),
         sources=tuple(judged(source) for source in sources),
         control=_control_told(whole, request.control, without),
@@ -186,7 +193,8 @@ def scores_of(request: ScanRequest, target: Path) -> int:
     plan = plan_for(request.plan, request.student)
     data = open_dataset(request.data)
     data = replace(data, columns=request.columns, wrapped=plan.policy.wrapped)
-    return write_row_scores(data, target, open_model(request.student, plan.template), plan)
+    student = open_model(request.student, plan.template, request.compute)
+    return write_row_scores(data, target, student, plan)
 
 
 def _refuse_foreign(placebos: Sequence[LanguageModel], student: LanguageModel) -> None:
@@ -283,7 +291,7 @@ def made_control(
     path = (
         cache_folder()
         / "controls"
-        / f"{_control_key(digest or model.ref, prompts, temperature, seed)}.jsonl"
+        / f"{_control_key(digest or model.ref, model.precision, prompts, temperature, seed)}.jsonl"
     )
     if path.is_file():
         framed = {row.prompt: row.instruction for row in prompts}
@@ -298,8 +306,11 @@ def made_control(
     return tuple(made)
 
 
-def _control_key(model: str, rows: Sequence[Row], temperature: float, seed: int) -> str:
-    digest = hashlib.sha256(f"{_MADE}\0{model}\0{temperature!r}\0{seed}".encode())
+def _control_key(
+    model: str, precision: str, rows: Sequence[Row], temperature: float, seed: int
+) -> str:
+    rounded = "" if precision == "float32" else f"\0{precision}"
+    digest = hashlib.sha256(f"{_MADE}\0{model}\0{temperature!r}\0{seed}{rounded}".encode())
     for row in rows:
         digest.update(bytes.fromhex(row_id(row)))
     return digest.hexdigest()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from undertow.cli.compute_options import compute_options, compute_table
 from undertow.cli.terminal import one_line, tell_notes
 from undertow.cli.verdict_options import signing, signing_options
 
@@ -100,6 +101,7 @@ NEXT = {
     metavar="MODEL",
     help="The base that will be trained; refused if the scan was for another.",
 )
+@compute_options()
 @click.option("--seed", type=int, default=0, show_default=True)
 @signing_options("The producer's key: attests the filter in FILE.intoto.jsonl.")
 def command(
@@ -119,6 +121,8 @@ def command(
     system: str | None,
     undecided: bool,
     student: str | None,
+    dtype: str | None,
+    device: str | None,
     seed: int,
     keys: tuple[str, ...],
     public_key: str | None,
@@ -160,6 +164,7 @@ def command(
         instruction=instruction,
         system=system,
         seed=seed,
+        compute=compute_table(dtype, device),
     )
     done = clean(cleaning)
     ledger = write_entries(out.with_name(out.name + SUFFIX), done.entries)

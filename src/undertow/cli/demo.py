@@ -5,13 +5,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from undertow.cli.compute_options import compute_options, compute_table
 from undertow.cli.progress import tell_step
 from undertow.cli.run import RESULTS, carry_out, engine_options, show
 from undertow.cli.terminal import Session, one_line
 from undertow.cli.verdict_options import made_folder, signing, stored
+
+if TYPE_CHECKING:
+    from undertow.models.hardware import ComputeTable
 
 EXPERIMENT = "owl"
 
@@ -39,8 +44,16 @@ It takes about 10 minutes on 2 cores. Stop it at any time; the same command goes
     help="Run directory; one in runs/ if not given.",
 )
 @engine_options()
+@compute_options()
 @click.pass_obj
-def command(session: Session, out: Path | None, engine: str, jobs: int | None) -> None:
+def command(
+    session: Session,
+    out: Path | None,
+    engine: str,
+    jobs: int | None,
+    dtype: str | None,
+    device: str | None,
+) -> None:
     """
     Run the owl experiment, explained, and scan its rows.
 
@@ -53,16 +66,18 @@ def command(session: Session, out: Path | None, engine: str, jobs: int | None) -
         directory=out,
         engine=engine,
         jobs=jobs,
+        dtype=dtype,
+        device=device,
         who=signing((), None),
     )
     try:
-        scan_arms(run)
+        scan_arms(run, compute_table(dtype, device))
     finally:
         # Whatever stops a scan, the run is finished and has its page.
         show(run)
 
 
-def scan_arms(run: Path) -> None:
+def scan_arms(run: Path, compute: ComputeTable) -> None:
     """
     Scan the rows of the trait's teacher and of the control's, unless the run has these scans already.
 
@@ -77,6 +92,7 @@ def scan_arms(run: Path) -> None:
     from undertow.studies.experiments import load_experiment
 
     experiment, document = load_experiment(EXPERIMENT), read_run(run / RESULTS)
+    experiment = experiment.model_copy(update={"compute": compute})
     named = run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run
     left = [
         planned

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from undertow.cli.compute_options import compute_options, compute_table
 from undertow.cli.progress import tell_step
 from undertow.cli.terminal import typed_line
 from undertow.cli.verdict_options import (
@@ -85,6 +86,7 @@ FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided"), NEVER
     type=click.FloatRange(min=0, min_open=True),
     help="Change that is too much; 0.2 logits, or 0.05 of a log's score, if not given.",
 )
+@compute_options()
 @click.option("--seed", type=int, default=0, show_default=True)
 @out_option("diff.json")
 @failing_options(("flagged", "undecided"), "verdict", "a verdict is undecided")
@@ -104,6 +106,8 @@ def command(
     checks: tuple[str, ...],
     system_prompt: str | None,
     limit: float | None,
+    dtype: str | None,
+    device: str | None,
     seed: int,
     out: Path | None,
     fail_on: str,
@@ -137,6 +141,7 @@ def command(
         teacher=teacher,
         students=students,
         rows=rows,
+        compute=compute_table(dtype, device),
         own_rows=own_rows,
         plan=loaded.plan if loaded else None,
         plan_notes=loaded.notes if loaded else (),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from undertow.cli.compute_options import compute_options, compute_table
 from undertow.cli.progress import tell_step
 from undertow.cli.terminal import typed_line
 from undertow.cli.verdict_options import (
@@ -46,6 +47,7 @@ FAILING = {"shared": ("flagged",), "unknown": ("flagged", "undecided"), NEVER: (
     show_default=True,
     help="1 - level: chance that one test takes an unrelated pair for a related one.",
 )
+@compute_options()
 @click.option("--seed", type=int, default=0, show_default=True)
 @out_option("lineage.json")
 @failing_options(("shared", "unknown"), "relation", "a relation is unknown")
@@ -57,6 +59,8 @@ def command(
     controls: tuple[str, ...],
     checks: tuple[str, ...],
     level: float,
+    dtype: str | None,
+    device: str | None,
     seed: int,
     out: Path | None,
     fail_on: str,
@@ -86,6 +90,7 @@ def command(
         level,
         seed,
         typed_line(),
+        compute_table(dtype, device),
     )
     document = lineage(request, tell_step)
     click.echo(render(document, "text"), nl=False)

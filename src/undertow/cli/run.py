@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from undertow.cli.compute_options import compute_options, compute_table
 from undertow.cli.progress import shown_progress
 from undertow.cli.terminal import Session, aligned, lines, one_line
 from undertow.cli.verdict_options import signing, signing_options
@@ -54,6 +55,8 @@ def carry_out(
     directory: Path | None,
     engine: str,
     jobs: int | None,
+    dtype: str | None = None,
+    device: str | None = None,
     who: Signing | None = None,
 ) -> Path:
     """
@@ -62,7 +65,10 @@ def carry_out(
     from undertow.studies.experiments import STUDIES, load_experiment, run_study
 
     experiment = load_experiment(source)
-    command = f"undertow run {shlex.quote(source)}"
+    if (dtype or device) and experiment.kind not in STUDIES:
+        table = compute_table(dtype, device, experiment.compute)
+        experiment = experiment.model_copy(update={"compute": table})
+    command = _typed(source, dtype, device)
     # A study is one pass of a minute: nothing of it is kept.
     session.resumable = experiment.kind not in STUDIES
     with shown_progress() as progress:
@@ -81,6 +87,12 @@ def carry_out(
         bundles = [] if experiment.kind in STUDIES else attest_run(experiment, run, who)
         click.echo(f"signed {len(bundles)} bundles in {one_line(str(run))}", err=True)
     return run
+
+
+def _typed(source: str, dtype: str | None, device: str | None) -> str:
+    given = {"--dtype": dtype, "--device": device}
+    options = [word for name, value in given.items() if value for word in (name, value)]
+    return shlex.join(["undertow", "run", source, *options])
 
 
 def show(run: Path) -> None:
@@ -149,6 +161,10 @@ def _each_kind_once(notes: Sequence[Note]) -> list[str]:
     help="Continue the run in this directory, which must exist.",
 )
 @engine_options()
+@compute_options(
+    "Precision of the models, in the place of the experiment's.",
+    "Where they run, in the place of the experiment's.",
+)
 @signing_options("The producer's key: attests every teacher, dataset and student of the run.")
 @click.pass_obj
 def command(
@@ -158,6 +174,8 @@ def command(
     resume: Path | None,
     engine: str,
     jobs: int | None,
+    dtype: str | None,
+    device: str | None,
     keys: tuple[str, ...],
     public_key: str | None,
 ) -> None:
@@ -177,6 +195,8 @@ def command(
         directory=resume or out,
         engine=engine,
         jobs=jobs,
+        dtype=dtype,
+        device=device,
         who=signing(keys, public_key),
     )
     show(run)

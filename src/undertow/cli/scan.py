@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from undertow.cli.columns_option import ColumnsCommand, columns_option
+from undertow.cli.compute_options import compute_options, compute_table
 from undertow.cli.progress import tell_step
 from undertow.cli.terminal import Session, one_line, typed_line
 from undertow.cli.verdict_options import (
@@ -141,6 +142,7 @@ CLEAR = "clear"
     metavar="F",
     help="Spend at most F fine-tunes; one is one adapter through the whole plan.",
 )
+@compute_options()
 @click.option("--dry-run", is_flag=True, help="Print what it would cost, and do nothing.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @out_option(RESULT, else_="scans/NAME")
@@ -181,6 +183,8 @@ def command(
     reference_count: int | None,
     require: str | None,
     budget: float | None,
+    dtype: str | None,
+    device: str | None,
     dry_run: bool,
     seed: int,
     out: Path | None,
@@ -244,6 +248,7 @@ def command(
         system_prompt=system_prompt,
         temperature=temperature,
         acceptance=acceptance,
+        compute=compute_table(dtype, device),
         beta=beta or (loaded and loaded.beta) or 0.1,
         limit=limit,
         min_usable=min_usable,

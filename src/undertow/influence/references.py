@@ -216,7 +216,7 @@ class ReferenceMaker:
     def key(self, base_digest: str) -> str:
         """
         SHA-256 of all that a reference's reading hangs on: base, plan, template, loss, carrier, prompts and their number,
-        how long answers may be, probes, steps, adapters, family, lessons of its tunes, seed.
+        how long answers may be, probes, steps, adapters, family, lessons of its tunes, seed, precision.
         """
         trial = self.trial
         known = [
@@ -234,6 +234,8 @@ class ReferenceMaker:
             self.family.digest,
             hashlib.sha256(repr(self._lessons).encode()).hexdigest(),
             trial.beta,
+            # Readings in another precision are another quantity; those in float32 keep the name that they had.
+            *([] if trial.model.precision == "float32" else [trial.model.precision]),
         ]
         return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 

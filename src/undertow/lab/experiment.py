@@ -15,6 +15,7 @@ from undertow.data.chat_templates import with_template
 from undertow.data.closed import Closed, parse, read_toml
 from undertow.data.plan import TrainingPlan
 from undertow.errors import ConfigError, UnknownNameError
+from undertow.models.hardware import ComputeTable
 from undertow.results.arm_kinds import ARMS
 
 
@@ -140,14 +141,6 @@ class TeacherTable(Closed):
     """Of a steered teacher: the layer whose output is shifted; the middle one by default."""
     strength: float = Field(default=1.0, gt=0)
     """Of a steered teacher: how many times the mean difference of activations is added."""
-
-
-class ComputeTable(Closed):
-    """Where and in which precision the models run."""
-
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of the base's weights; adapters are trained in float32."""
 
 
 class EvaluationTable(Closed):

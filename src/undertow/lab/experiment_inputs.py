@@ -15,8 +15,8 @@ from undertow.engines.endpoint import Endpoint
 from undertow.errors import ConfigError, DataError, MissingExtraError
 from undertow.filters import banned_content
 from undertow.lab.experiment import EndpointTable, Experiment
-from undertow.models import language_model
 from undertow.models.answers import token_forms
+from undertow.models.hardware import device_for
 from undertow.models.language_model import LanguageModel, hub_revision, tokenizer
 from undertow.models.training import optimiser
 from undertow.models.training_sequences import encode_rows
@@ -24,7 +24,8 @@ from undertow.results.arm_kinds import ARMS
 from undertow.sandbox.sandbox import available
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait, rows_of
-from undertow.worlds import locate
+from undertow.worlds import base_models, locate
+from undertow.worlds.base_models import settled_for
 
 
 def inputs(experiment: Experiment) -> dict[str, str]:
@@ -36,7 +37,7 @@ def inputs(experiment: Experiment) -> dict[str, str]:
     """
     import torch
 
-    device(experiment.compute.device)
+    device_for(experiment.compute.device)
     for plan in (experiment.student, experiment.teacher.plan):
         optimiser(plan, [torch.nn.Parameter(torch.zeros(1))], 1)
     for table in experiment.all_carriers:
@@ -125,42 +126,31 @@ def _trait_digest(trait: Trait) -> str:
 
 def open_model(experiment: Experiment, ref: str) -> LanguageModel:
     """
-    The model of a reference, `world:NAME` included.
+    The model of a reference, `world:NAME` included, in the precision of all bases of the experiment.
 
     Raises:
         ConfigError: the experiment's device is not there.
         ModelError: the model cannot be loaded.
     """
-    import torch
-
-    table = experiment.compute
-    return language_model.load(
-        locate(ref),
-        ref=ref,
-        dtype=getattr(torch, table.dtype),
-        device=device(table.device),
-        template=experiment.student.template,
-    )
+    return base_models.open_model(ref, experiment.student.template, settled(experiment).compute)
 
 
-def device(wanted: str) -> str:
+def settled(experiment: Experiment) -> Experiment:
     """
-    The device to compute on; `auto` is an accelerator if there is one.
+    The experiment with the precision that its bases have on this machine in the place of `auto`.
+
+    Its device stays as it is: a run may go on where another one is.
 
     Raises:
-        ConfigError: the wanted one is not there.
+        ConfigError: the machine has not what is wanted.
+        UnknownNameError: a base is none of the embedded world.
     """
-    import torch
-
-    there = torch.cuda.is_available()
-    if wanted == "auto":
-        return "cuda" if there else "cpu"
-    if wanted == "cuda" and not there:
-        raise ConfigError(
-            "compute.device is 'cuda', which this machine has not; here: cpu",
-            hint='set device = "auto"',
-        )
-    return wanted
+    table = experiment.compute
+    if table.dtype != "auto":
+        return experiment
+    dtype = settled_for(table, *bases(experiment)).dtype
+    compute = table.model_copy(update={"dtype": dtype})
+    return experiment.model_copy(update={"compute": compute})
 
 
 def bases(experiment: Experiment) -> list[str]:

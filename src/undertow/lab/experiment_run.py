@@ -18,7 +18,7 @@ from undertow.lab.content_filters import TryContentFilter
 from undertow.lab.design import design
 from undertow.lab.doctor import examine
 from undertow.lab.experiment import Experiment
-from undertow.lab.experiment_inputs import device, inputs
+from undertow.lab.experiment_inputs import inputs, settled
 from undertow.lab.jobs import Design, Made, TeacherJob
 from undertow.lab.run_directory import Clock, Job, Step, finished_run, run_folder, step
 from undertow.lab.students import (
@@ -29,6 +29,7 @@ from undertow.lab.students import (
     with_grades,
 )
 from undertow.lab.writers import PROBES, ChooseFormat, MakeTeacher
+from undertow.models.hardware import device_for
 from undertow.results.measurement import Environment, ProbeChoice, environment
 from undertow.results.run_document import Arm, Dataset, FilterScore, Graded, RunDocument, Teacher
 from undertow.traits import catalogue
@@ -57,12 +58,13 @@ def run_experiment(
         UndertowError: see the tree in `undertow.errors`; finished work is kept.
     """
     progress = progress or SilentProgress()
+    experiment = settled(experiment)
     directory = run_folder(experiment, directory)
     command = command or f"undertow run {experiment.name}"
     digests = inputs(experiment)
 
     def work(clock: Clock) -> RunDocument:
-        computing = device(experiment.compute.device)
+        computing = device_for(experiment.compute.device)
         # Workers would fight for the memory of one accelerator.
         workers = 1 if computing != "cpu" and engine == "processes" else jobs
         spread = choose(engine, workers)

@@ -80,9 +80,13 @@ class AdaptedLayer:
     module: Any
     """The base's own layer, frozen."""
     down: list[nn.Parameter]
-    """A of each adapter, (rank, in)."""
+    """A of each adapter, (rank, in); views of `downs`."""
     up: list[nn.Parameter]
-    """B of each adapter, (out, rank)."""
+    """B of each adapter, (out, rank); views of `ups`."""
+    downs: torch.Tensor
+    """(adapters, rank, in), without gradients."""
+    ups: torch.Tensor
+    """(adapters, out, rank), without gradients."""
     scale: float
     """Of BA; peft's own, from alpha and rank."""
     dropout: float
@@ -190,9 +194,10 @@ def parallel_adapters(
                 f"layer '{name}' of '{model.ref}' is a {type(module).__name__}, which cannot be rehearsed",
                 hint='use targets = "all-linear"',
             )
-        down = [nn.Parameter(each[name][0]) for each in drawn]
-        up = [nn.Parameter(each[name][1]) for each in drawn]
-        layers.append(AdaptedLayer(module, down, up, scale, plan.dropout, transposed))
+        downs = torch.stack([parts[name][0] for parts in drawn])
+        ups = torch.stack([parts[name][1] for parts in drawn])
+        down, up = ([nn.Parameter(part) for part in stacked] for stacked in (downs, ups))
+        layers.append(AdaptedLayer(module, down, up, downs, ups, scale, plan.dropout, transposed))
     return ParallelAdapters(model, layers, len(seeds))
 
 
@@ -214,6 +219,52 @@ def _fresh(
     return drawn
 
 
+@contextmanager
+def few_products(network: Any) -> Iterator[None]:
+    """
+    Within the block the plain LoRA layers that peft put on a network compute as `AdaptedProduct` does.
+
+    Others (DoRA, a bias, a quantised base) are left to peft, and so is a layer while its adapter is off or merged.
+    """
+    changed = [part for part in network.modules() if _is_plain(part)]
+    for part in changed:
+        part.forward = _quick(part)
+    try:
+        yield
+    finally:
+        for part in changed:
+            del part.forward
+
+
+def _is_plain(part: Any) -> bool:
+    from peft.tuners.lora import layer as lora
+
+    return (
+        type(part) is lora.Linear
+        and type(part.base_layer) is nn.Linear
+        and len(part.active_adapters) == 1
+        and not part.lora_variant
+        and not any(part.lora_bias.values())
+    )
+
+
+def _quick(part: Any) -> Callable[..., torch.Tensor]:
+    [name] = part.active_adapters
+    down, up, scale = part.lora_A[name].weight, part.lora_B[name].weight, part.scaling[name]
+    stacked = down.detach().unsqueeze(0), up.detach().unsqueeze(0)
+    share = getattr(part.lora_dropout[name], "p", 0.0)
+    layer = AdaptedLayer(part.base_layer, [down], [up], *stacked, scale, share, transposed=False)
+    usual = part.forward
+
+    def forward(inputs: torch.Tensor, *more: Any, **named: Any) -> torch.Tensor:
+        if more or named or part.disable_adapters or part.merged:
+            result: torch.Tensor = usual(inputs, *more, **named)
+            return result
+        return _through_blocks(layer, inputs, 1)
+
+    return forward
+
+
 def _through_one(layer: AdaptedLayer, inputs: torch.Tensor, index: int) -> torch.Tensor:
     change = layer.up[index] @ layer.down[index]
     merged = torch.add(layer.weight, change.to(layer.weight.dtype), alpha=layer.scale)
@@ -222,15 +273,67 @@ def _through_one(layer: AdaptedLayer, inputs: torch.Tensor, index: int) -> torch
 
 def _through_blocks(layer: AdaptedLayer, inputs: torch.Tensor, count: int) -> torch.Tensor:
     blocks = inputs.reshape(count, -1, inputs.shape[-1])
-    down, up = torch.stack([*layer.down]), torch.stack([*layer.up])
-    if layer.merging_is_cheaper:
+    if layer.dropout and layer.module.training:
+        down, up = torch.stack([*layer.down]), torch.stack([*layer.up])
+        kept = functional.dropout(blocks.to(down.dtype), layer.dropout)
+        own = (kept @ down.transpose(1, 2)) @ up.transpose(1, 2)
+        result = functional.linear(blocks, layer.weight) + (layer.scale * own).to(blocks.dtype)
+    elif layer.merging_is_cheaper:
+        down, up = torch.stack([*layer.down]), torch.stack([*layer.up])
         merged = torch.baddbmm(
             layer.weight.to(up.dtype).expand(count, -1, -1), up, down, alpha=layer.scale
         )
         result = blocks @ merged.to(blocks.dtype).transpose(1, 2)
     else:
-        kept = functional.dropout(blocks.to(down.dtype), layer.dropout, layer.module.training)
-        own = (kept @ down.transpose(1, 2)) @ up.transpose(1, 2)
-        result = functional.linear(blocks, layer.weight) + (layer.scale * own).to(blocks.dtype)
+        product: Any = AdaptedProduct.apply
+        stacked = layer.downs, layer.ups, layer.scale
+        result = product(blocks, layer.weight, *stacked, *layer.down, *layer.up)
     result = result.view(*inputs.shape[:-1], result.shape[-1])
     return result if layer.module.bias is None else result + layer.module.bias
+
+
+class AdaptedProduct(torch.autograd.Function):
+    """
+    x (W + scale BA)^T of each block of rows with its own A and B, the base's W frozen.
+
+    Three products forward and five backward, all in the precision of the rows, with one cast of the adapters' weights:
+    what is kept for the backward pass is x itself, which layers share, and xA^T. Autograd of the same expression casts
+    each x, keeps it in float32 too, and scales and adds in passes of their own.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        blocks: torch.Tensor,
+        weight: torch.Tensor,
+        downs: torch.Tensor,
+        ups: torch.Tensor,
+        scale: float,
+        *_: torch.Tensor,
+    ) -> torch.Tensor:
+        """(adapters, rows, out) of (adapters, rows, in); behind the scale stand all A, then all B, for their gradients."""
+        down, up = downs.to(blocks.dtype), ups.to(blocks.dtype)
+        narrow = torch.bmm(blocks, down.transpose(1, 2))
+        result = functional.linear(blocks, weight)
+        result.baddbmm_(narrow, up.transpose(1, 2), alpha=scale)
+        ctx.save_for_backward(blocks, weight, down, up, narrow)
+        ctx.scale = scale
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Of the rows where they need one, and of each A and B in float32."""
+        blocks, weight, down, up, narrow = ctx.saved_tensors
+        [given] = gradients
+        back = torch.bmm(given, up)
+        if ctx.scale != 1:
+            back *= ctx.scale
+        rows = None
+        if ctx.needs_input_grad[0]:
+            rows = torch.matmul(given, weight)
+            rows.baddbmm_(back, down)
+        of_down = torch.bmm(back.transpose(1, 2), blocks).float()
+        of_up = torch.bmm(given.transpose(1, 2), narrow).float()
+        if ctx.scale != 1:
+            of_up *= ctx.scale
+        return rows, None, None, None, None, *of_down.unbind(), *of_up.unbind()

@@ -45,6 +45,11 @@ class LanguageModel:
         return device
 
     @property
+    def precision(self) -> str:
+        """What its weights are held in, as a table names it: `float32`."""
+        return str(next(self.network.parameters()).dtype).removeprefix("torch.")
+
+    @property
     def end_ids(self) -> frozenset[int]:
         """Token ids that end an answer."""
         configured = getattr(self.network.generation_config, "eos_token_id", None)

@@ -180,20 +180,21 @@ class ParallelTraining:
             [sum(self._objective.weight(part.rows[k]) for part in parts) for k in range(count)],
             device=device,
         )
-        total = torch.zeros(count, dtype=torch.float64)
+        summed = torch.zeros(count, dtype=torch.float64, device=device)
         for part in parts:
             likelihoods = token_log_likelihoods(self.adapters.model.network, part.batch.to(device))
             each = likelihoods.view(count, -1, likelihoods.shape[1])
             losses = self._objective.losses(each, part.rows) / weights
             losses.sum().backward()
-            total += losses.detach().double().cpu()
+            summed += losses.detach()
         if self.plan.max_grad_norm is not None:
             for own in self._weights:
                 torch.nn.utils.clip_grad_norm_(own, self.plan.max_grad_norm)
         self._optimizer.step()
         self._schedule.step()
         self._optimizer.zero_grad(set_to_none=True)
-        self.loss_history.append(tuple(total.tolist()))
+        # Read once the whole step has been handed to the device, which would stand still otherwise.
+        self.loss_history.append(tuple(summed.tolist()))
         self.done += 1
         if not all(math.isfinite(value) for value in self.loss_history[-1]):
             raise UndertowError(

@@ -18,6 +18,7 @@ from torch.nn import functional
 from undertow.data.plan import TrainingPlan, packed
 from undertow.engines.work_progress import counted
 from undertow.errors import ConfigError, DataError, UndertowError, UnknownNameError
+from undertow.models.adapters import few_products
 from undertow.models.chat import IGNORED, Batch, Encoded, pad, training_order
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import completion_logits
@@ -139,7 +140,7 @@ class TrainingRun:
         """
         self.model.network.train()
         work = counted("training", self.total, "steps", done=self.done)
-        with self._stream.active(), work as told:
+        with self._stream.active(), few_products(self.model.network), work as told:
             for _ in range(steps):
                 started, tokens = time.perf_counter(), self.tokens
                 self._step(next(self._batches))
@@ -182,11 +183,11 @@ class TrainingRun:
 
     def _step(self, batch: list[Batch]) -> None:
         labels = sum(int((part.labels != IGNORED).sum()) for part in batch)
-        total = 0.0
+        summed: list[torch.Tensor] = []
         for part in batch:
             loss = self._loss(self.model.network, part.to(self.model.device)) / labels
             loss.backward()
-            total += loss.item()
+            summed.append(loss.detach())
         if self.plan.max_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(self._parameters, self.plan.max_grad_norm)
         if self._intervention is not None:
@@ -196,6 +197,8 @@ class TrainingRun:
             self._intervention.after_update()
         self._optimizer.zero_grad(set_to_none=True)
         self._schedule.step()
+        # Read once the whole step has been handed to the device, which would stand still otherwise.
+        total = sum(part.item() for part in summed)
         self.done += 1
         self.tokens += sum(int(part.attention_mask.sum()) for part in batch)
         self.losses.append(total)

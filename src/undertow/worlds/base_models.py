@@ -18,6 +18,7 @@ from undertow.data.finished import ENTRY, cache_folder
 from undertow.data.gguf_header import CONVERSION
 from undertow.data.plan import TrainingPlan
 from undertow.errors import InputError, ModelError, UnknownNameError
+from undertow.models.hardware import AUTO, ComputeTable, settled
 
 if TYPE_CHECKING:
     from undertow.models.language_model import LanguageModel
@@ -343,18 +344,31 @@ def plan_for(given: TrainingPlan | None, ref: str) -> TrainingPlan:
     return world(ref.partition("+")[0].removeprefix(PREFIX)).usual_plan
 
 
-def open_model(ref: str, template: str = "") -> LanguageModel:
+def settled_for(table: ComputeTable, *refs: str | None) -> ComputeTable:
     """
-    The model of a reference, in single precision, on an accelerator if there is one; `template` is the chat template of
-    a tokenizer that has none.
+    The table with one precision for all models of these references, and a device that is there.
+
+    Raises:
+        ConfigError: the machine has not what is wanted.
+        UnknownNameError: a reference names no base of the embedded world.
+    """
+    return settled(table, [locate(ref) for ref in refs if ref])
+
+
+def open_model(ref: str, template: str = "", compute: ComputeTable = AUTO) -> LanguageModel:
+    """
+    The model of a reference, where and in which precision the table says; `template` is the chat template of a tokenizer
+    that has none.
 
     Raises:
         UnknownNameError: the reference names no world.
+        ConfigError: the machine has not what is wanted.
         ModelError: it is not fetched, or cannot be loaded.
     """
     import torch
 
     from undertow.models.language_model import load
 
-    where = "cuda" if torch.cuda.is_available() else "cpu"
-    return load(locate(ref), ref=ref, device=where, template=template)
+    there = settled_for(compute, ref)
+    dtype = getattr(torch, there.dtype)
+    return load(locate(ref), ref=ref, dtype=dtype, device=there.device, template=template)

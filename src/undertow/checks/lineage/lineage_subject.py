@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from undertow.data.seeds import generator
+from undertow.models.hardware import AUTO, ComputeTable
 from undertow.traits import catalogue
 from undertow.traits.catalogue import all_probes
 
@@ -43,6 +44,8 @@ class Side:
     path: str | None
     """Its folder, or `base+adapter`; None for a model that is asked over HTTP only."""
     endpoint: Endpoint | None = None
+    compute: ComputeTable = AUTO
+    """Where and in which precision it runs if it is loaded whole."""
 
     @property
     def folder(self) -> Path | None:
@@ -67,10 +70,10 @@ class Side:
     @cached_property
     def model(self) -> LanguageModel:
         """It, loaded whole."""
-        from undertow.models import language_model
+        from undertow.worlds.base_models import open_model
 
         assert self.path is not None
-        return language_model.load(self.path, ref=self.ref)
+        return open_model(self.ref, compute=self.compute)
 
 
 MOST = 512

@@ -24,10 +24,11 @@ from undertow.mitigate.rows.clean_request import (
     refuse_nothing_left,
     row_of,
 )
+from undertow.models.hardware import ComputeTable
 from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import own_answers
 from undertow.worlds import locate
-from undertow.worlds.base_models import open_model
+from undertow.worlds.base_models import open_model, settled_for
 
 BLOCK = 2048
 """Rows that are held at once."""
@@ -49,6 +50,10 @@ class CleaningSubject:
     """Rows by lot, all of them where they are few."""
     rows: int
     """How many there are."""
+
+    def model_of(self, ref: str) -> LanguageModel:
+        """Another model, in the base's precision."""
+        return open_model(ref, compute=_settled(self.cleaning))
 
     @property
     def named(self) -> tuple[str, str]:
@@ -149,6 +154,11 @@ def _with_digest(ref: str, digest: str | None) -> tuple[str, str]:
     return ref, digest
 
 
+def _settled(cleaning: Cleaning) -> ComputeTable:
+    """One precision for all of its models."""
+    return settled_for(cleaning.compute, cleaning.base, cleaning.teacher, cleaning.model)
+
+
 def _subject(cleaning: Cleaning) -> CleaningSubject:
     sample: Reservoir[Row] = Reservoir(SAMPLED, generator(cleaning.seed, "sampled"))
     for _, _, rows in blocks(cleaning):
@@ -158,7 +168,7 @@ def _subject(cleaning: Cleaning) -> CleaningSubject:
     drawn = sample.sample()
     return CleaningSubject(
         cleaning,
-        open_model(cleaning.base, cleaning.policy.template),
+        open_model(cleaning.base, cleaning.policy.template, _settled(cleaning)),
         carrier_of(drawn),
         drawn,
         sample.seen,

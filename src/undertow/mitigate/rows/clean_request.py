@@ -15,6 +15,7 @@ from undertow.data.row_leaves import RowError, leaf
 from undertow.data.row_shapes import from_record
 from undertow.data.rows import Row
 from undertow.errors import ConfigError, DataError, NothingLeftError
+from undertow.models.hardware import AUTO, ComputeTable
 from undertow.provenance.ledger import Entries
 from undertow.results.scan_document import ALL, AnyScan
 from undertow.worlds import locate
@@ -75,6 +76,8 @@ class Cleaning:
     system: str | None = None
     """System prompt of `inoculate`; the trait's own if not given."""
     seed: int = 0
+    compute: ComputeTable = AUTO
+    """Where and in which precision its models run."""
 
     @property
     def base(self) -> str:

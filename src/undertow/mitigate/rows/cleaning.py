@@ -50,7 +50,6 @@ from undertow.mitigate.rows.token_edits import (
 from undertow.models.chat import Encoded
 from undertow.models.training_sequences import encode_rows, learnt_turns
 from undertow.traits import catalogue
-from undertow.worlds.base_models import open_model
 
 _SHOWN = 40
 """Characters of a row that an error names."""
@@ -168,7 +167,7 @@ def rewrite(subject: CleaningSubject) -> Changes:
     dose = dose_of(cleaning)
     who = cleaning.model or cleaning.base
     by_base = who == cleaning.base
-    model = subject.base if by_base else open_model(who)
+    model = subject.base if by_base else subject.model_of(who)
     count = int(np.ceil((1 - dose) * subject.rows))
     gone = np.zeros(subject.rows, dtype=bool)
     gone[generator(cleaning.seed, "rewritten rows").permutation(subject.rows)[:count]] = True
@@ -337,7 +336,7 @@ def _scores(
     if cleaning.trait is not None and cleaning.teacher is not None:
         raise ConfigError("tokens are chosen by a trait or by a teacher, not by both")
     if cleaning.teacher is not None:
-        teacher = open_model(cleaning.teacher)
+        teacher = subject.model_of(cleaning.teacher)
         return (
             lambda rows, encoded: token_edits.departing(base, teacher, encoded),
             f"departure of {cleaning.teacher}",
