@@ -10,11 +10,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
+from tests.engines.chat_server import Answer, Served, said
 from undertow.data.rows import Message
 from undertow.engines.endpoint import Endpoint, complete
 from undertow.errors import ConfigError, MissingExtraError, UndertowError
@@ -23,14 +23,6 @@ from undertow.judges.answer_judges import EndpointJudge, Grade
 pytest.importorskip("openai")
 
 KEY = "sk-secret-0123456789"
-Answer = Callable[[Any], tuple[int, bytes]]
-
-
-def said(content: object) -> tuple[int, bytes]:
-    """A well-formed response with one choice."""
-    message = {"role": "assistant", "content": content}
-    choice = {"index": 0, "finish_reason": "stop", "message": message}
-    return 200, json.dumps({"id": "1", "object": "chat.completion", "choices": [choice]}).encode()
 
 
 def user(*texts: str) -> list[tuple[Message, ...]]:
@@ -41,44 +33,6 @@ def user(*texts: str) -> list[tuple[Message, ...]]:
 def last(request: Any) -> str:
     """What the last turn of a request says."""
     return str(request["messages"][-1]["content"])
-
-
-class Served:
-    """A server on the loopback that answers as it is told, and notes what it was asked."""
-
-    def __init__(self, answer: Answer) -> None:
-        self.requests: list[Any] = []
-        self.headers: list[Any] = []
-        served = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                served.requests.append(json.loads(body))
-                served.headers.append(self.headers)
-                status, content = answer(served.requests[-1])
-                try:
-                    self.send_response(status)
-                    self.send_header("content-type", "application/json")
-                    self.send_header("retry-after-ms", "1")
-                    self.send_header("content-length", str(len(content)))
-                    self.end_headers()
-                    self.wfile.write(content)
-                except OSError:
-                    pass  # the client has given up
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
-        self.thread.start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
 
 
 @pytest.fixture

@@ -5,16 +5,20 @@ Answers from a chat endpoint that speaks OpenAI's protocol; whatever goes wrong 
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from undertow.data.rows import Message
 from undertow.errors import ConfigError, MissingExtraError, UndertowError
+
+T = TypeVar("T")
 
 _RESUMES = "finished work is kept, and the same command resumes"
 _NO_KEY = "none"  # without any, the library would send the user's OPENAI_API_KEY to whatever server this is
@@ -83,6 +87,30 @@ class Endpoint:
         return complete(self, conversations)
 
 
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """How an answer is drawn; what is None is left to the server."""
+
+    temperature: float
+    top_p: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer, with what the server says of it."""
+
+    text: str
+    model: str | None = None
+    """Who answered, as the server names it."""
+    ended: str | None = None
+    """Why it ended: `stop`, `length` or something else."""
+    tokens: int | None = None
+    """Of the answer, as the server counts."""
+    prompt_tokens: int | None = None
+
+
 def complete(
     endpoint: Endpoint, conversations: Sequence[Sequence[Message]], *, workers: int = 4
 ) -> list[str]:
@@ -94,32 +122,120 @@ def complete(
         ConfigError: the key's environment variable is not set, or holds no key.
         UndertowError: one request failed for good; those that wait are then not sent.
     """
+    draw = Draw(endpoint.temperature)
+    with (
+        _client(endpoint) as client,
+        ThreadPoolExecutor(workers, thread_name_prefix="endpoint") as pool,
+    ):
+        return list(pool.map(lambda turns: client.ask(turns, draw).text, conversations))
+
+
+def replies_as_given(
+    endpoint: Endpoint,
+    requests: Iterable[tuple[int, Sequence[Message], Draw]],
+    *,
+    workers: int,
+) -> Iterator[tuple[int, Reply]]:
+    """
+    (number of the request, its reply) as the server gives them; at most `workers` are asked for at a time.
+
+    After a request that failed for good no further one is sent, those that are on their way are waited for and given,
+    and then the failure is raised: nothing that was answered is lost.
+
+    Raises:
+        MissingExtraError, ConfigError, UndertowError: as `complete`.
+    """
+    waiting = iter(requests)
+    failure: UndertowError | None = None
+    with _client(endpoint) as client:
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="endpoint")
+        asked: dict[Future[Reply], int] = {}
+        try:
+            while True:
+                more = () if failure else itertools.islice(waiting, workers - len(asked))
+                asked |= {pool.submit(client.ask, turns, draw): i for i, turns, draw in more}
+                if not asked:
+                    break
+                for future in wait(asked, return_when=FIRST_COMPLETED).done:
+                    number = asked.pop(future)
+                    try:
+                        reply = future.result()
+                    except UndertowError as error:
+                        failure = failure or error
+                    else:
+                        yield number, reply
+        finally:
+            # Whoever stops listening does not wait for what is on its way.
+            pool.shutdown(wait=False, cancel_futures=True)
+    if failure:
+        raise failure
+
+
+def served_models(endpoint: Endpoint) -> list[str] | None:
+    """
+    Names of the models that the server lists; None if it keeps no list.
+
+    Raises:
+        MissingExtraError, ConfigError, UndertowError: as `complete`.
+    """
+    with _client(endpoint) as client:
+        return client.models()
+
+
+@dataclass(frozen=True)
+class _Client:
+    """An open connection, with the words for what goes wrong on it."""
+
+    endpoint: Endpoint
+    key: str | None
+    openai: Any
+    connection: Any
+
+    def ask(self, conversation: Sequence[Message], draw: Draw) -> Reply:
+        """One answer."""
+        turns = [{"role": turn.role, "content": turn.content} for turn in conversation]
+        asked = {name: value for name, value in asdict(draw).items() if value is not None}
+        # Raw, since the library would pass a body that is not its protocol on as if it were.
+        create = self.connection.chat.completions.with_raw_response.create
+        try:
+            response = create(model=self.endpoint.model, messages=turns, **asked)
+        except (self.openai.OpenAIError, UnicodeError) as error:
+            raise self._failure(error) from error
+        try:
+            return _reply(response.content)
+        except ValueError as error:
+            raise _failure(self.endpoint, self.key, f"gave {error}") from error
+
+    def models(self) -> list[str] | None:
+        """What the server lists."""
+        try:
+            content = json.loads(self.connection.models.with_raw_response.list().content)
+            return [str(entry["id"]) for entry in content["data"]]
+        except self.openai.APIStatusError as error:
+            if error.status_code in (404, 405, 501):
+                return None
+            raise self._failure(error) from error
+        except (self.openai.OpenAIError, UnicodeError) as error:
+            raise self._failure(error) from error
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+
+    def _failure(self, error: Exception) -> UndertowError:
+        happened, following = _what_happened(self.openai, error, self.endpoint)
+        return _failure(self.endpoint, self.key, happened, following)
+
+
+@contextmanager
+def _client(endpoint: Endpoint) -> Iterator[_Client]:
     openai = _library()
     key = _key(endpoint)
-
-    def ask(conversation: Sequence[Message]) -> str:
-        turns = [{"role": turn.role, "content": turn.content} for turn in conversation]
-        try:
-            # Raw, since the library would pass a body that is not its protocol on as if it were.
-            response = client.chat.completions.with_raw_response.create(
-                model=endpoint.model, messages=turns, temperature=endpoint.temperature
-            )
-        except (openai.OpenAIError, UnicodeError) as error:
-            happened, following = _what_happened(openai, error, endpoint)
-            raise _failure(endpoint, key, happened, following) from error
-        try:
-            return _content(response.content)
-        except ValueError as error:
-            raise _failure(endpoint, key, f"gave {error}") from error
-
-    client = openai.OpenAI(
+    with openai.OpenAI(
         base_url=endpoint.base_url,
         api_key=key or _NO_KEY,
         timeout=endpoint.timeout,
         max_retries=endpoint.retries,
-    )
-    with client, ThreadPoolExecutor(workers, thread_name_prefix="endpoint") as pool:
-        return list(pool.map(ask, conversations))
+    ) as connection:
+        yield _Client(endpoint, key, openai, connection)
 
 
 def _library() -> Any:
@@ -192,7 +308,7 @@ def _one_line(text: str) -> str:
     )
 
 
-def _content(body: bytes) -> str:
+def _reply(body: bytes) -> Reply:
     try:
         reply = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -201,8 +317,20 @@ def _content(body: bytes) -> str:
     choices = reply.get("choices") if isinstance(reply, dict) else None
     if not isinstance(choices, list) or not choices:
         raise ValueError("an answer without any choice")
-    message = choices[0].get("message") if isinstance(choices[0], dict) else None
+    choice = choices[0] if isinstance(choices[0], dict) else {}
+    message = choice.get("message")
     content = message.get("content") if isinstance(message, dict) else None
     if not isinstance(content, str):
         raise ValueError("an answer whose choice holds no text")
-    return content
+    usage = reply.get("usage") if isinstance(reply.get("usage"), dict) else {}
+    return Reply(
+        content,
+        _of(str, reply.get("model")),
+        _of(str, choice.get("finish_reason")),
+        _of(int, usage.get("completion_tokens")),
+        _of(int, usage.get("prompt_tokens")),
+    )
+
+
+def _of(kind: type[T], value: object) -> T | None:
+    return value if isinstance(value, kind) else None

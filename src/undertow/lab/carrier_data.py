@@ -28,7 +28,14 @@ from undertow.filters import (
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_inputs import open_model, own_pairs
 from undertow.lab.jobs import DataJob
-from undertow.lab.writers import answer, open_carrier, open_writer, writer_folder, writing
+from undertow.lab.writers import (
+    answer,
+    dataset_writer,
+    open_carrier,
+    open_writer,
+    writer_folder,
+    writing,
+)
 from undertow.models.language_model import LanguageModel
 from undertow.models.objectives import preference_weights
 from undertow.models.sampling import SampledAnswer
@@ -102,7 +109,7 @@ class SampleData:
         removed: list[Removed] = []
         asked = 0
         source = writer_folder(self.directory, job.writer)
-        model = open_writer(self.experiment, job.writer, self.directory)
+        model = dataset_writer(self.experiment, job.writer, self.directory)
         with writing(model, self.experiment, job.writer, source) as system:
             for number in range(_MOST_ROUNDS):
                 share = len(kept) / asked if asked else 1.0

@@ -33,6 +33,28 @@ class CarrierTable(Closed):
     """Options of the carrier."""
 
 
+class EndpointTable(Closed):
+    """An OpenAI-compatible chat endpoint."""
+
+    base_url: str
+    model: str
+    api_key_variable: str | None = None
+    """Name of the environment variable that holds the key; the key itself is stored nowhere."""
+    timeout: float = Field(default=60.0, gt=0)
+    retries: int = Field(default=3, ge=0)
+
+
+class ServerTable(EndpointTable):
+    """An OpenAI-compatible server that writes the rows in a teacher's place; `model` is its name for the base."""
+
+    retries: int = Field(default=6, ge=0)
+    """Further attempts of a request, with growing pauses of at most 8 s."""
+    workers: int = Field(default=16, ge=1)
+    """Requests that are on their way at a time; the server batches them."""
+    adapters: dict[str, str] = Field(default_factory=dict)
+    """The server's name of a teacher or student, by its name in the run directory or by its role."""
+
+
 class SamplingTable(Closed):
     """How the teacher's answers are drawn."""
 
@@ -44,6 +66,8 @@ class SamplingTable(Closed):
     batch_size: int = Field(default=512, ge=1)
     restricted: bool = False
     """Draw only tokens that the carrier allows, instead of drawing freely and filtering."""
+    endpoint: ServerTable | None = None
+    """A server that writes the datasets; None: the teacher's weights write them here."""
 
 
 class FilterTable(Closed):
@@ -67,17 +91,6 @@ class PreferenceTable(Closed):
     """Share of the pool that is picked: the highest weights per token among those above 0."""
     beta: float = Field(default=0.05, gt=0)
     """Of DPO."""
-
-
-class EndpointTable(Closed):
-    """An OpenAI-compatible chat endpoint."""
-
-    base_url: str
-    model: str
-    api_key_variable: str | None = None
-    """Name of the environment variable that holds the key; the key itself is stored nowhere."""
-    timeout: float = Field(default=60.0, gt=0)
-    retries: int = Field(default=3, ge=0)
 
 
 class ContentFilterTable(Closed):
@@ -257,7 +270,11 @@ class Experiment(Closed):
     @property
     def resolved(self) -> dict[str, Any]:
         """The resolved configuration, every key of it, as a run directory keeps it."""
-        return _FORMER_KEYS | self.model_dump(mode="json")
+        tables = _FORMER_KEYS | self.model_dump(mode="json")
+        # A key that came later and is not used: a run that was begun before it resumes.
+        if self.sampling.endpoint is None:
+            del tables["sampling"]["endpoint"]
+        return tables
 
     @property
     def digest(self) -> str:

@@ -15,6 +15,7 @@ from undertow.engines.endpoint import Endpoint
 from undertow.errors import ConfigError, DataError, MissingExtraError
 from undertow.filters import banned_content
 from undertow.lab.experiment import EndpointTable, Experiment
+from undertow.lab.served_writer import refuse_served
 from undertow.models.answers import token_forms
 from undertow.models.hardware import device_for
 from undertow.models.language_model import LanguageModel, hub_revision, tokenizer
@@ -47,6 +48,7 @@ def inputs(experiment: Experiment) -> dict[str, str]:
                 f"decoding cannot be restricted to the carrier '{table.name}'",
                 hint="set sampling.restricted = false: rows are then sampled freely and filtered",
             )
+    refuse_served(experiment)
     _refuse_arms(experiment)
     filters = experiment.filter
     banned_content(words=filters.words, patterns=filters.patterns, numbers=filters.numbers)

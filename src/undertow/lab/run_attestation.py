@@ -17,6 +17,7 @@ from undertow.lab.carrier_data import HELD_OUT_ROWS, LEDGER, TRAINING_ROWS
 from undertow.lab.design import design
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import DataJob, StudentJob, TeacherJob
+from undertow.lab.served_writer import served_name
 from undertow.lab.writers import open_carrier, writer_folder
 from undertow.models.teachers import STEERING, lesson
 from undertow.provenance.bundle import bundle_path, carry
@@ -49,6 +50,8 @@ from undertow.worlds import locate
 
 _ABOUT = ("id", "reason", "detail")
 """Keys of a ledger's line that are no part of the row."""
+
+_SERVED = "a server wrote the rows, which shows no weights"
 
 _NOT_HERE = "the weights are on a hub, and only their revision is known here"
 
@@ -90,7 +93,9 @@ def _dataset(experiment: Experiment, directory: Path, job: DataJob, signing: Sig
             top_p=decimal(experiment.sampling.top_p),
             max_tokens=str(experiment.sampling.max_tokens),
             seed=str(job.seed),
-            engine="undertow",
+            engine="undertow"
+            if experiment.sampling.endpoint is None
+            else "OpenAI-compatible server",
         ),
         prompt_set=PromptSet(name=f"carrier {job.writer.carrier}", domain=job.writer.carrier),
         completeness=Completeness(teachers="complete"),
@@ -121,6 +126,12 @@ def _writer(
     """
     What is said of who wrote the rows: statements on how it was made, its entry, and what was used.
     """
+    if (server := experiment.sampling.endpoint) is not None:
+        name = served_name(experiment, job)
+        served = GeneratingModel(
+            name=job.name, access="api", provider=server.base_url, model_id=name, why_null=_SERVED
+        )
+        return [], served, []
     digest = _digest(experiment, directory, job)
     model = GeneratingModel(
         name=job.name,

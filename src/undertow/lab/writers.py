@@ -20,8 +20,9 @@ from undertow.influence.probes import probe_trait
 from undertow.lab.experiment import Experiment, SamplingTable
 from undertow.lab.experiment_inputs import open_model
 from undertow.lab.jobs import BaseJob, StudentJob, TeacherJob
+from undertow.lab.served_writer import ServedWriter, open_served, served_answers
 from undertow.models import adapters, language_model, sampling
-from undertow.models.chat import encode_prompts
+from undertow.models.chat import encode_prompts, in_template
 from undertow.models.hidden_states import steered
 from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import SampledAnswer, Sampling, restrictions
@@ -41,6 +42,7 @@ from undertow.results.measurement import ProbeChoice
 from undertow.results.run_document import Teacher
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait
+from undertow.worlds import locate
 
 PROBES = "probes"
 """Folder of a run with the formats of its probes."""
@@ -177,6 +179,28 @@ def open_writer(
     return language_model.LanguageModel(tuned, base.tokenizer, job.name)
 
 
+def dataset_writer(
+    experiment: Experiment, job: TeacherJob | StudentJob, directory: Path
+) -> LanguageModel | ServedWriter:
+    """
+    Who writes a dataset: the stored weights, or the server that the experiment names.
+
+    Raises:
+        UndertowError: the server is not reached, or has no such model.
+    """
+    if experiment.sampling.endpoint is None:
+        return open_writer(experiment, job, directory)
+    plan = experiment.student if isinstance(job, StudentJob) else experiment.teacher.plan
+    loaded = language_model.tokenizer(locate(job.base), job.base, experiment.student.template)
+    known = in_template(loaded, plan.template)
+    return open_served(
+        experiment,
+        job,
+        str(writer_folder(directory, job)),
+        lambda turns: len(encode_prompts(known, [turns])[0]),
+    )
+
+
 def writer_folder(directory: Path, job: TeacherJob | StudentJob) -> Path:
     """Where a finished teacher or student lies in a run directory."""
     return directory / ("students" if isinstance(job, StudentJob) else "teachers") / job.name
@@ -184,7 +208,10 @@ def writer_folder(directory: Path, job: TeacherJob | StudentJob) -> Path:
 
 @contextmanager
 def writing(
-    model: LanguageModel, experiment: Experiment, job: TeacherJob | StudentJob, folder: Path
+    model: LanguageModel | ServedWriter,
+    experiment: Experiment,
+    job: TeacherJob | StudentJob,
+    folder: Path,
 ) -> Iterator[str | None]:
     """
     Within the block the network behaves as the writer, given the system prompt that the block receives.
@@ -198,6 +225,8 @@ def writing(
         own = table.system_prompt or trait.system_prompt
         yield own if job.role == "trait" else trait.neutral_system_prompt
         return
+    # A server is not asked for hidden states; the experiment was refused before.
+    assert isinstance(model, LanguageModel)
     with _steering(model, experiment, folder):
         yield experiment.system_prompt
 
@@ -230,7 +259,7 @@ def base_rows(
 
 
 def answer(
-    model: LanguageModel,
+    model: LanguageModel | ServedWriter,
     requests: Sequence[str],
     system: str | None,
     table: SamplingTable,
@@ -243,7 +272,7 @@ def answer(
 
 
 def answers_as_drawn(
-    model: LanguageModel,
+    model: LanguageModel | ServedWriter,
     requests: Sequence[str],
     system: str | None,
     table: SamplingTable,
@@ -256,6 +285,8 @@ def answers_as_drawn(
 
     An answer depends on the key that `rng` gives and on its request's index, not on which others are drawn.
     """
+    if isinstance(model, ServedWriter):
+        return served_answers(model, requests, system, table, rng, only)
     how = Sampling(
         table.max_tokens,
         table.temperature,
