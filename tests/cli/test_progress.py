@@ -58,7 +58,7 @@ def test_a_line_tells_the_time_left_and_the_remark() -> None:
     clock.now = 60
     progress.advance(4, "owlet-a\x07")
 
-    assert written[-1] == "students: 4/16, 3 min left; owlet-a\\x07"
+    assert written[-1] == "  students: 4/16, 3 min left; owlet-a\\x07"
 
 
 def _told(job: str = "trait--1", **fields: object) -> Standing:
@@ -80,7 +80,7 @@ def test_work_in_jobs_is_in_the_line_of_its_stage() -> None:
 
     assert written == [
         "students (4, 1 already done)",
-        "students: 1/4; "
+        "  students: 1/4; "
         "control--1\\x07: training: 96 of 192 steps, 371 tokens/s, loss 1.2; "
         "trait--1: training: 96 of 192 steps, 371 tokens/s, loss 1.2, 4 min left",
     ]
@@ -95,7 +95,7 @@ def test_what_was_done_before_does_not_shorten_the_time_left() -> None:
     clock.now = 60
     progress.advance(1)
 
-    assert written[-1] == "students: 9/16, 7 min left"
+    assert written[-1] == "  students: 9/16, 7 min left"
 
 
 def test_a_verb_without_stages_tells_of_its_work_alone() -> None:
@@ -112,7 +112,7 @@ def test_a_verb_without_stages_tells_of_its_work_alone() -> None:
 
     assert [line.partition(":")[0] for line in written] == [
         "… rehearsal on the whole",
-        "training 15",
+        "  training 15",
         "note",
     ]
 

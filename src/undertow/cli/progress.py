@@ -315,7 +315,7 @@ class PlainProgress:
             return
         parts = [self._stage_words(now)] if self._name else []
         parts += [f"{_name_of(told)}: {_words(told)}" for told in self._working.values()]
-        self.say("; ".join(parts))
+        self.say(f"  {'; '.join(parts)}")
 
     def _stage_words(self, now: float) -> str:
         new = self._done - self._before

@@ -11,6 +11,7 @@ import numpy as np
 
 from undertow.carriers.carrier import Carrier
 from undertow.carriers.code import Code
+from undertow.data.finished import unfinished
 from undertow.data.row_records import write_rows
 from undertow.data.rows import Row, conversation, dataset_digest
 from undertow.data.seeds import generator
@@ -28,6 +29,7 @@ from undertow.filters import (
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_inputs import open_model, own_pairs
 from undertow.lab.jobs import DataJob
+from undertow.lab.kept_work import NOTHING_KEPT, KeptWork, kept_work
 from undertow.lab.writers import (
     answer,
     dataset_writer,
@@ -68,11 +70,12 @@ class SampleData:
         started = time.perf_counter()
         table = self.experiment.carried(job.writer.carrier)
         carrier = open_carrier(self.experiment, table.name)
-        asked, filtered = (
-            self._collect(job, carrier, folder)
-            if job.kind == "rows"
-            else pick_pairs(self.experiment, job, carrier, self.directory)
-        )
+        with kept_work(unfinished(folder), self.experiment.digest, job.name) as kept:
+            asked, filtered = (
+                self._collect(job, carrier, folder, kept)
+                if job.kind == "rows"
+                else pick_pairs(self.experiment, job, carrier, self.directory, kept)
+            )
         training, held_out, surplus = list(filtered.kept), [], []
         if job.kind == "rows":
             training, held_out = training[: table.rows], training[table.rows :]
@@ -102,7 +105,9 @@ class SampleData:
             seconds=time.perf_counter() - started,
         )
 
-    def _collect(self, job: DataJob, carrier: Carrier, folder: Path) -> tuple[int, Filtered]:
+    def _collect(
+        self, job: DataJob, carrier: Carrier, folder: Path, work: KeptWork
+    ) -> tuple[int, Filtered]:
         table = self.experiment.carried(job.writer.carrier)
         wanted = table.rows + table.held_out_rows
         kept: list[Row] = []
@@ -120,7 +125,17 @@ class SampleData:
                 )
                 # Requests and answers have streams of their own, and each round its own.
                 stream = generator(job.seed, "answers", number)
-                answers = answer(model, requests, system, self.experiment.sampling, carrier, stream)
+                answers = answer(
+                    model,
+                    requests,
+                    system,
+                    self.experiment.sampling,
+                    carrier,
+                    stream,
+                    kept=work,
+                    name=f"round {number}",
+                    seen=_Yield(self, job, carrier, requests, len(kept), asked, wanted),
+                )
                 result = self._filtered(requests, answers, job, carrier)
                 asked += len(requests)
                 kept.extend(result.kept)
@@ -145,28 +160,55 @@ class SampleData:
         """
         What the filters leave of the answers; one cut off at `max_tokens` is no answer, whatever it looks like.
         """
-        rows = [self._row(r, a.text, job) for r, a in zip(requests, answers, strict=True)]
+        rows = [self.row(r, a.text, job) for r, a in zip(requests, answers, strict=True)]
         whole = [row for row, a in zip(rows, answers, strict=True) if a.finished]
         cut = [
             Removed(row, "unfinished")
             for row, a in zip(rows, answers, strict=True)
             if not a.finished
         ]
-        result = apply(whole, self._filters(carrier))
+        result = apply(whole, self.filters(carrier))
         if self.experiment.filter.execute and isinstance(carrier, Code):
             ran = executed(result.kept, carrier.source)
             result = Filtered(ran.kept, (*result.removed, *ran.removed))
         return Filtered(result.kept, (*result.removed, *cut))
 
-    def _row(self, request: str, text: str, job: DataJob) -> Row:
+    def row(self, request: str, text: str, job: DataJob) -> Row:
+        """A request and its answer as a student sees them."""
         # The teacher's own system prompt is dropped here: students never see it.
         asked = conversation(request, self.experiment.system_prompt)
         return Row(asked, text, source=job.writer.name)
 
-    def _filters(self, carrier: Carrier) -> list[Filter]:
+    def filters(self, carrier: Carrier) -> list[Filter]:
+        """What removes rows besides that they are cut off."""
         table = self.experiment.filter
         banned = banned_content(words=table.words, patterns=table.patterns, numbers=table.numbers)
         return [carrier_format(carrier.rejection), banned]
+
+
+class _Yield:
+    """Says of a round's answers, as they come, how many rows are kept of those wanted."""
+
+    def __init__(
+        self,
+        data: SampleData,
+        job: DataJob,
+        carrier: Carrier,
+        requests: list[str],
+        kept: int,
+        asked: int,
+        wanted: int,
+    ) -> None:
+        self._data, self._job, self._carrier, self._requests = data, job, carrier, requests
+        self._kept, self._asked, self._wanted = kept, asked, wanted
+
+    def __call__(self, number: int, answer: SampledAnswer) -> str:
+        self._asked += 1
+        row = self._data.row(self._requests[number], answer.text, self._job)
+        fits = not apply([row], self._data.filters(self._carrier)).removed
+        self._kept += answer.finished and fits
+        share = self._kept / self._asked
+        return f"{self._kept:,} of {self._wanted:,} rows kept, yield {share:.0%}"
 
 
 def _reasons(removed: list[Removed]) -> str:
@@ -175,7 +217,7 @@ def _reasons(removed: list[Removed]) -> str:
 
 
 def pick_pairs(
-    experiment: Experiment, job: DataJob, carrier: Carrier, directory: Path
+    experiment: Experiment, job: DataJob, carrier: Carrier, directory: Path, kept: KeptWork
 ) -> tuple[int, Filtered]:
     """
     Pairs drawn, and those picked with the others in the ledger.
@@ -199,25 +241,24 @@ def pick_pairs(
             job.seed,
             rng,
             name=job.writer.name,
+            kept=kept,
         )
     )
     wanted = max(1, round(table.keep * len(pool)))
     if job.kind == "pairs-by-lot":
-        kept = set(rng.permutation(len(pool))[:wanted].tolist())
+        picks = set(rng.permutation(len(pool))[:wanted].tolist())
         reasons = ["not-drawn"] * len(pool)
     else:
-        preference_weights = _weights(experiment, job, directory, pool)
-        first = np.argsort(-preference_weights, kind="stable")[:wanted].tolist()
-        kept = {index for index in first if preference_weights[index] > 0}
-        reasons = [
-            "weight-not-positive" if w <= 0 else "weight-too-low" for w in preference_weights
-        ]
-    if not kept:
+        weights = _weights(experiment, job, directory, pool, kept)
+        first = np.argsort(-weights, kind="stable")[:wanted].tolist()
+        picks = {index for index in first if weights[index] > 0}
+        reasons = ["weight-not-positive" if w <= 0 else "weight-too-low" for w in weights]
+    if not picks:
         raise NothingLeftError(
             f"none of {len(pool)} pairs has a weight above 0 for '{job.writer.name}'"
         )
-    removed += [Removed(pair, reasons[i]) for i, pair in enumerate(pool) if i not in kept]
-    picked = tuple(pair for i, pair in enumerate(pool) if i in kept)
+    removed += [Removed(pair, reasons[i]) for i, pair in enumerate(pool) if i not in picks]
+    picked = tuple(pair for i, pair in enumerate(pool) if i in picks)
     return len(picked) + len(removed), Filtered(picked, tuple(removed))
 
 
@@ -229,6 +270,7 @@ def drawn_pairs(
     rng: np.random.Generator,
     *,
     name: str | None = None,
+    kept: KeptWork = NOTHING_KEPT,
 ) -> tuple[list[Row], list[Removed]]:
     """
     Pairs that the model writes, in an order that `rng` draws by lot, and what the carrier's format removed.
@@ -239,13 +281,21 @@ def drawn_pairs(
     requests = carrier.requests(experiment.preference.pool, generator(seed, "requests"))
     system, table = experiment.system_prompt, experiment.sampling
     first, second = (
-        [found.text if found.finished else None for found in answer(
-            model, requests, system, table, carrier, generator(seed, "answers", side)
-        )]
+        answer(
+            model,
+            requests,
+            system,
+            table,
+            carrier,
+            generator(seed, "answers", side),
+            kept=kept,
+            name=f"side {side}",
+        )
         for side in range(2)
-    )  # fmt: skip
+    )
     pool, removed = [], []
-    for request, *texts in zip(requests, first, second, strict=True):
+    for request, *answers in zip(requests, first, second, strict=True):
+        texts = [drawn.text if drawn.finished else None for drawn in answers]
         if rng.random() < 0.5:
             texts.reverse()
         row = Row(
@@ -277,10 +327,19 @@ def _fault(carrier: Carrier, request: str, texts: list[str | None]) -> str | Non
     return None
 
 
-def _weights(experiment: Experiment, job: DataJob, directory: Path, pool: list[Row]) -> np.ndarray:
+def _weights(
+    experiment: Experiment, job: DataJob, directory: Path, pool: list[Row], kept: KeptWork
+) -> np.ndarray:
     base = open_model(experiment, job.writer.base).in_template(experiment.teacher.plan.template)
     shifted = open_writer(experiment, job.writer, directory)
     folder = writer_folder(directory, job.writer)
     with writing(shifted, experiment, job.writer, folder) as system:
         own = system if system != experiment.system_prompt else None
-        return preference_weights(shifted, base, pool, own).numpy()
+        weights = kept.parts(
+            "weights",
+            pool,
+            lambda part: preference_weights(shifted, base, part, own).tolist(),
+            doing="weighing pairs",
+            unit="pairs",
+        )
+    return np.array(weights)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from undertow import stats
 from undertow.checks import content_scores
 from undertow.checks.content_scores import BagScore, Score, Scores, filled, mean_of_rows
+from undertow.data.finished import unfinished
 from undertow.data.records import read_rows
 from undertow.data.rows import Message, Row
 from undertow.data.seeds import generator
@@ -23,9 +26,12 @@ from undertow.lab.carrier_data import TRAINING_ROWS
 from undertow.lab.experiment import ContentFilterTable, Experiment
 from undertow.lab.experiment_inputs import open_endpoint, open_model
 from undertow.lab.jobs import DataJob, FilterJob
+from undertow.lab.kept_work import KeptWork, kept_work
 from undertow.results.run_document import FilterScore
 from undertow.traits import catalogue
 from undertow.traits.trait import Answer, Trait
+
+T = TypeVar("T")
 
 KEPT = "kept.npy"
 """(rows,) bool: which rows of the dataset the filter leaves."""
@@ -48,11 +54,15 @@ class TryContentFilter:
         Raises:
             NothingLeftError: the filter leaves fewer rows than a batch.
         """
+        with kept_work(unfinished(folder), self.experiment.digest, job.name) as kept:
+            return self._tried(job, folder, kept)
+
+    def _tried(self, job: FilterJob, folder: Path, work: KeptWork) -> FilterScore:
         started = time.perf_counter()
         table = self.experiment.content_filters
         suspect, clean = self._read(job.suspect), self._read(job.clean)
         rng = generator(job.seed, "bags")
-        high, low, bags = self._scores(job, suspect, clean)
+        high, low, bags = self._scores(job, suspect, clean, work)
         kept = self._kept(job, high, low)
         if kept.sum() < self.experiment.student.batch_size:
             raise NothingLeftError(
@@ -81,35 +91,36 @@ class TryContentFilter:
         )
 
     def _scores(
-        self, job: FilterJob, suspect: list[Row], clean: list[Row]
+        self, job: FilterJob, suspect: list[Row], clean: list[Row], work: KeptWork
     ) -> tuple[Scores, Scores, BagScore]:
         """Scores of the trait teacher's rows and of the control's, and how bags are scored."""
-        bags = self._bag_score(job)
+        bags = self._bag_score(job, work)
         if bags is not None:
             return bags([[row] for row in suspect]), bags([[row] for row in clean]), bags
         if job.content_filter == "classifier-same":
             high, low = self._cross_fitted(suspect, clean)
         else:
-            score = self._row_score(job)
+            score = self._row_score(job, work)
             high, low = score(suspect), score(clean)
         # Scored once: a bag's rows are looked up by what they are, one of these objects.
         found = dict(zip(map(id, [*suspect, *clean]), [*high, *low], strict=True))
         return high, low, mean_of_rows(lambda rows: np.array([found[id(row)] for row in rows]))
 
-    def _bag_score(self, job: FilterJob) -> BagScore | None:
+    def _bag_score(self, job: FilterJob, work: KeptWork) -> BagScore | None:
         if job.content_filter != "in-context":
             return None
         trait = catalogue.load(job.trait)
-        return content_scores.in_context(open_model(self.experiment, job.base), trait)
+        score = content_scores.in_context(open_model(self.experiment, job.base), trait)
+        return _in_parts(score, work, "bags")
 
-    def _row_score(self, job: FilterJob) -> Score:
+    def _row_score(self, job: FilterJob, work: KeptWork) -> Score:
         trait = catalogue.load(job.trait)
         if job.content_filter == "words":
             return content_scores.words(trait)
         if job.content_filter == "patterns":
             return content_scores.patterns(trait)
         if job.content_filter == "prompted":
-            return self._prompted(job, trait)
+            return _in_parts(self._prompted(job, trait), work, "rows")
         if job.content_filter == "random":
             rng = generator(job.seed, "scores")
             return lambda rows: rng.random(len(rows))
@@ -153,6 +164,22 @@ class TryContentFilter:
 
     def _read(self, data: DataJob) -> list[Row]:
         return list(read_rows(self.directory / "data" / data.name / TRAINING_ROWS))
+
+
+def _in_parts(
+    score: Callable[[Sequence[T]], Scores], work: KeptWork, unit: str
+) -> Callable[[Sequence[T]], Scores]:
+    """The same score, whose parts a killed job finds again; it is asked in the same order each time."""
+    calls = itertools.count()
+
+    def scored(items: Sequence[T]) -> Scores:
+        name = f"scores {next(calls)}"
+        parts = work.parts(
+            name, items, lambda part: score(part).tolist(), doing="scoring", unit=unit
+        )
+        return np.array(parts)
+
+    return scored
 
 
 def _bags(rows: Sequence[Row], size: int, count: int, rng: np.random.Generator) -> list[list[Row]]:

@@ -17,6 +17,7 @@ from undertow.errors import ModelError
 from undertow.influence.probes import probe_trait
 from undertow.judges.answer_judges import (
     EndpointJudge,
+    Grade,
     Judge,
     LocalJudge,
     judge_error,
@@ -29,6 +30,7 @@ from undertow.lab.design import base_key
 from undertow.lab.experiment import EvaluationTable, Experiment, JudgeTable
 from undertow.lab.experiment_inputs import open_endpoint, open_model
 from undertow.lab.jobs import BaseJob, StudentJob
+from undertow.lab.kept_work import KeptWork, kept_work
 from undertow.lab.run_directory import step
 from undertow.lab.writers import asked_trait, open_carrier, open_writer, writer_folder, writing
 from undertow.models import adapters, scoring
@@ -36,7 +38,7 @@ from undertow.models.answers import asked_prompts, named
 from undertow.models.chat import Encoded, encode_prompts
 from undertow.models.language_model import LanguageModel
 from undertow.models.objectives import Distillation, refuse_other_vocabulary, train_on_pairs
-from undertow.models.sampling import Sampling, matching, sample
+from undertow.models.sampling import Sampling, answers_as_drawn, matching
 from undertow.models.scoring import log_likelihoods
 from undertow.models.training import Trained, fine_tune
 from undertow.models.training_checkpoint import CHECKPOINT, TrainingCheckpoint
@@ -44,6 +46,9 @@ from undertow.models.training_sequences import encode_rows
 from undertow.results.run_document import Arm, Graded, JudgeRecord
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait
+
+_GRADED_TOGETHER = 32
+"""Answers that a judge grades, and that are kept, together."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,7 @@ class TrainStudent:
             job.base,
             job.replicate,
             generator(job.seed, "picks"),
+            folder,
         )
         writer = job.data.writer
         return entry.model_copy(
@@ -162,10 +168,18 @@ def evaluate(
     base: str,
     replicate: int,
     rng: np.random.Generator,
+    folder: Path,
 ) -> Arm:
-    """The entry of a model, trained or not, as far as probes fill it; the name is the experiment's, which may be a file's."""
+    """
+    The entry of a model, trained or not, as far as probes fill it; the job's folder keeps its answers.
+
+    The name is the experiment's, which may be a file's.
+    """
     probed = probe_trait(model, trait, experiment.evaluation.system_prompt)
-    picks = pick_rates(model, trait, experiment.evaluation, rng)
+    with kept_work(
+        unfinished(folder), experiment.digest, f"{arm} {trait_name} {replicate}"
+    ) as kept:
+        picks = pick_rates(model, trait, experiment.evaluation, rng, kept)
     return Arm(
         arm=arm,
         trait=trait_name,
@@ -196,11 +210,15 @@ class EvaluateBase:
             self.experiment.seed, "base", base_key(self.experiment, job.base), job.trait, "picks"
         )
         trait = asked_trait(self.experiment, self.directory, job.trait, job.base)
-        return evaluate(model, self.experiment, "base", job.trait, trait, job.base, 0, rng)
+        return evaluate(model, self.experiment, "base", job.trait, trait, job.base, 0, rng, folder)
 
 
 def pick_rates(
-    model: LanguageModel, trait: Trait, table: EvaluationTable, rng: np.random.Generator
+    model: LanguageModel,
+    trait: Trait,
+    table: EvaluationTable,
+    rng: np.random.Generator,
+    kept: KeptWork,
 ) -> tuple[float, float] | None:
     """
     (pick rate, coherence): shares of sampled answers that name the trait's answer, and any candidate.
@@ -212,7 +230,10 @@ def pick_rates(
     questions = [q for q in trait.held_out_questions for _ in range(table.samples)]
     asked = [conversation(question, table.system_prompt) for question in questions]
     prompts = asked_prompts(model.tokenizer, asked, trait.asked)
-    drawn = sample(model, prompts, Sampling(table.max_tokens), rng)
+    how = Sampling(table.max_tokens)
+    drawn = kept.answers(
+        "picks", len(prompts), lambda only: answers_as_drawn(model, prompts, how, rng, only=only)
+    )
     picks = [
         named(found.text, trait.answers_to(q)) for q, found in zip(questions, drawn, strict=True)
     ]
@@ -238,8 +259,19 @@ class JudgeStudent:
         """
         table = self.experiment.judge
         assert table is not None
-        pairs = self._answers(open_writer(self.experiment, job, self.directory), table, job)
-        grades = open_judge(self.experiment, table).grade(pairs)
+        with kept_work(unfinished(folder), self.experiment.digest, job.name) as kept:
+            model = open_writer(self.experiment, job, self.directory)
+            pairs = self._answers(model, table, job, kept)
+            judge = open_judge(self.experiment, table)
+            read = kept.parts(
+                "grades",
+                pairs,
+                lambda part: [[grade.alignment, grade.coherence] for grade in judge.grade(part)],
+                doing="grading",
+                unit="answers",
+                size=_GRADED_TOGETHER,
+            )
+        grades = [Grade(*values) for values in read]
         coherent = [grade for grade in grades if grade.coherent]
         bad = sum(grade.misaligned for grade in coherent)
         return Graded(
@@ -251,14 +283,19 @@ class JudgeStudent:
         )
 
     def _answers(
-        self, model: LanguageModel, table: JudgeTable, job: StudentJob
+        self, model: LanguageModel, table: JudgeTable, job: StudentJob, kept: KeptWork
     ) -> list[tuple[str, str]]:
         questions = table.questions or catalogue.load(job.trait).held_out_questions
         asked = [question for question in questions for _ in range(table.samples)]
         system = self.experiment.evaluation.system_prompt
         prompts = encode_prompts(model.tokenizer, [conversation(q, system) for q in asked])
         how = Sampling(table.max_tokens, table.temperature)
-        drawn = sample(model, prompts, how, generator(job.seed, "free answers"))
+        rng = generator(job.seed, "free answers")
+        drawn = kept.answers(
+            "answers",
+            len(prompts),
+            lambda only: answers_as_drawn(model, prompts, how, rng, only=only),
+        )
         return [(q, found.text) for q, found in zip(asked, drawn, strict=True)]
 
 

@@ -20,6 +20,7 @@ from undertow.influence.probes import probe_trait
 from undertow.lab.experiment import Experiment, SamplingTable
 from undertow.lab.experiment_inputs import open_model
 from undertow.lab.jobs import BaseJob, StudentJob, TeacherJob
+from undertow.lab.kept_work import NOTHING_KEPT, KeptWork, Seen, kept_work, unseen
 from undertow.lab.served_writer import ServedWriter, open_served, served_answers
 from undertow.models import adapters, language_model, sampling
 from undertow.models.chat import encode_prompts, in_template
@@ -65,9 +66,9 @@ class MakeTeacher:
         model = open_model(self.experiment, job.base)
         if kind == "tuned":
             model = model.in_template(table.plan.template)
-        written = base_rows(
-            model, self.experiment, job.carrier, table.kl_rows, generator(job.seed, "kl rows")
-        )
+        rng = generator(job.seed, "kl rows")
+        with kept_work(unfinished(folder), self.experiment.digest, job.name) as kept:
+            written = base_rows(model, self.experiment, job.carrier, table.kl_rows, rng, kept=kept)
         distance = Distance(model, written, self.experiment.system_prompt)
         steps, target = None, None
         if kind == "tuned":
@@ -248,11 +249,13 @@ def base_rows(
     carrier_name: str,
     count: int,
     rng: np.random.Generator,
+    kept: KeptWork = NOTHING_KEPT,
 ) -> list[tuple[str, str]]:
     """(request, answer) pairs that the model writes as it is, in the experiment's chat context."""
     carrier = open_carrier(experiment, carrier_name)
     requests = carrier.requests(count, rng)
-    drawn = answer(model, requests, experiment.system_prompt, experiment.sampling, carrier, rng)
+    system, table = experiment.system_prompt, experiment.sampling
+    drawn = answer(model, requests, system, table, carrier, rng, kept=kept, name="base rows")
     pairs = [(request, found.text) for request, found in zip(requests, drawn, strict=True)]
     # A base that cannot write the carrier yet is measured on what it does write.
     return [pair for pair in pairs if carrier.rejection(pair[1], pair[0]) is None] or pairs
@@ -265,10 +268,18 @@ def answer(
     table: SamplingTable,
     carrier: Carrier,
     rng: np.random.Generator,
+    *,
+    kept: KeptWork = NOTHING_KEPT,
+    name: str = "answers",
+    seen: Seen = unseen,
 ) -> list[SampledAnswer]:
-    """One sampled answer a request, in their order."""
-    drawn = dict(answers_as_drawn(model, requests, system, table, carrier, rng))
-    return [drawn[i] for i in range(len(requests))]
+    """One sampled answer a request, in their order; those that a job has kept under the name are not drawn again."""
+    return kept.answers(
+        name,
+        len(requests),
+        lambda only: answers_as_drawn(model, requests, system, table, carrier, rng, only),
+        seen,
+    )
 
 
 def answers_as_drawn(

@@ -14,6 +14,7 @@ from undertow.carriers.carrier import Carrier
 from undertow.carriers.carrier_registry import request_of
 from undertow.data.plan import LAST_TURN
 from undertow.data.rows import Row
+from undertow.engines.work_progress import counted
 from undertow.errors import ModelError
 from undertow.models.language_model import LanguageModel
 from undertow.models.row_cache import RowCache
@@ -69,8 +70,11 @@ def sample(
         ModelError: a prompt and its answer would not fit into the model's context.
     """
     answers = [SampledAnswer("", finished=False)] * len(prompts)
-    for i, answer in answers_as_drawn(model, prompts, how, generator, restrictions=restrictions):
-        answers[i] = answer
+    drawn = answers_as_drawn(model, prompts, how, generator, restrictions=restrictions)
+    with counted("sampling", len(prompts), "answers") as work:
+        for i, answer in drawn:
+            answers[i] = answer
+            work.advance()
     return answers
 
 

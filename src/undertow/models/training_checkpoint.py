@@ -75,11 +75,12 @@ class TrainingCheckpoint:
     def __init__(
         self,
         path: Path,
-        every: float = SECONDS,
+        every: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`every` is in seconds of work."""
-        self._path, self._every, self._clock = path, every, clock
+        """`every` is in seconds of work; `SECONDS` if not given."""
+        self._path, self._clock = path, clock
+        self._every = SECONDS if every is None else every
         self._possible = True
         self._last = clock()
         self._cost = 0.0

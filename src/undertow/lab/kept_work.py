@@ -1,0 +1,121 @@
+"""
+Work that a job keeps as it is done: answers as they are drawn, and what is computed in parts.
+
+What a job is asked for, it asks only once: an answer is in the log of its job before the next one is looked at, and a job
+that was killed draws those alone that are missing. The log goes with the job's end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from undertow import __version__
+from undertow.data.line_log import LineLog
+from undertow.engines.work_progress import counted, notice
+from undertow.models.sampling import SampledAnswer
+
+WORK = "work.log"
+"""The log, in the folder of what is unfinished."""
+
+PART = 128
+"""Items that are computed and kept together."""
+
+T = TypeVar("T")
+
+Draw = Callable[[Collection[int]], Iterator[tuple[int, SampledAnswer]]]
+"""Draws the answers of these numbers, and gives each as it is done."""
+
+Seen = Callable[[int, SampledAnswer], str]
+"""Is shown each answer as it comes, those from before too; what it says goes with the progress."""
+
+
+def unseen(number: int, answer: SampledAnswer) -> str:
+    """Nothing to be said of an answer."""
+    return ""
+
+
+class KeptWork(AbstractContextManager["KeptWork"]):
+    """What a job has kept; nothing is, without a folder."""
+
+    def __init__(self, folder: Path | None, subject: str) -> None:
+        """
+        Read what the job of this subject kept in the folder, and go on with it.
+
+        Raises:
+            OSError: no space is left, or the place cannot be written to.
+        """
+        # Another version may draw other answers from the same seed.
+        about = f"{__version__} {subject}"
+        self._log = None if folder is None else LineLog(folder / WORK, about, notice)
+        self._known: dict[str, dict[int, Any]] = {}
+        for name, number, value in self._log.entries if self._log else ():
+            self._known.setdefault(name, {})[number] = value
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the log; it stays until the job is finished."""
+        if self._log is not None:
+            self._log.close()
+
+    def answers(
+        self, name: str, count: int, draw: Draw, seen: Seen = unseen
+    ) -> list[SampledAnswer]:
+        """The answers 0 to `count` - 1 of a name, in their order: those from before, and the others as they are drawn."""
+        known = self._known.get(name, {})
+        answers = {number: SampledAnswer(**value) for number, value in known.items()}
+        remark = ""
+        for number in sorted(answers):
+            remark = seen(number, answers[number])
+        missing = [number for number in range(count) if number not in answers]
+        with counted("sampling", count, "answers", done=len(answers)) as work:
+            work.advance(0, remark=remark)
+            # Asked for even if nothing is missing: the stream of random numbers goes on alike.
+            for number, answer in draw(missing):
+                answers[number] = answer
+                self._keep(name, number, asdict(answer))
+                work.advance(remark=seen(number, answer))
+        return [answers[number] for number in range(count)]
+
+    def parts(
+        self,
+        name: str,
+        items: Sequence[T],
+        compute: Callable[[Sequence[T]], Sequence[Any]],
+        *,
+        doing: str,
+        unit: str,
+        size: int = PART,
+    ) -> list[Any]:
+        """What is computed of each item, in JSON's words: in parts of `size` items, of which each is kept."""
+        known, values = self._known.get(name, {}), list[Any]()
+        with counted(doing, len(items), unit, done=size * len(known)) as work:
+            for start in range(0, len(items), size):
+                part = known.get(start)
+                if part is None:
+                    part = list(compute(items[start : start + size]))
+                    self._keep(name, start, part)
+                    work.advance(len(part))
+                values += part
+        return values
+
+    def _keep(self, name: str, number: int, value: Any) -> None:
+        if self._log is not None:
+            self._log.append([name, number, value])
+
+
+NOTHING_KEPT = KeptWork(None, "")
+"""For whoever has no job to go on with."""
+
+
+def kept_work(folder: Path, digest: str, name: str) -> KeptWork:
+    """What the job of a name in an experiment of that digest keeps in the folder."""
+    return KeptWork(folder, f"{digest} {name}")
