@@ -90,7 +90,7 @@ def step_to_teacher(experiment: Experiment, run: Path) -> None:
     from undertow.results.run_document import Teacher
 
     for job in design(experiment).teachers:
-        step(MakeTeacher(experiment), Teacher, run / "teachers")(job)
+        step(MakeTeacher(experiment, run), Teacher, run / "teachers")(job)
 
 
 def test_killed_pairs_are_those_of_one_that_was_not(
