@@ -334,11 +334,11 @@ def _weights(
     shifted = open_writer(experiment, job.writer, directory)
     folder = writer_folder(directory, job.writer)
     with writing(shifted, experiment, job.writer, folder) as system:
-        own = system if system != experiment.system_prompt else None
+        behind = system if system != experiment.system_prompt else None
         weights = kept.parts(
             "weights",
             pool,
-            lambda part: preference_weights(shifted, base, part, own).tolist(),
+            lambda part: preference_weights(shifted, base, part, behind).tolist(),
             doing="weighing pairs",
             unit="pairs",
         )
