@@ -13,8 +13,11 @@ import torch
 
 from tests.models.gguf_files import write_gguf
 from undertow.cli import main
+from undertow.data.plan import LossPolicy
+from undertow.data.rows import Row, conversation
 from undertow.errors import InputError, MissingExtraError, ModelError, UndertowError
 from undertow.models import gguf_model
+from undertow.models.training_sequences import encode_rows
 from undertow.worlds import base_models, locate, wheel_weights
 from undertow.worlds.base_models import (
     DEFAULT_PLAN,
@@ -85,6 +88,17 @@ def test_a_fetched_world_is_a_model_as_any_other(served: Served) -> None:
     assert torch.equal(model.network(IDS).logits, wanted)
     assert model.tokenizer.chat_template == PLAIN_TEMPLATE
     assert "wheels" not in [entry.name for entry in folder.iterdir()]
+
+
+def test_our_template_ends_an_answer_with_the_end_of_text(served: Served) -> None:
+    """Trained is the answer and the token that ends it; turns lie apart."""
+    fetch(served.recipe, Silent(), served.download)
+    tokenizer = base_models.open_model("world:tiny").tokenizer
+    rows = [Row(conversation("Which?", "Be brief."), "owl")]
+    encoded = encode_rows(tokenizer, rows, LossPolicy("completion"))[0]
+
+    assert tokenizer.decode(encoded.completion) == "owl<|im_end|>"
+    assert tokenizer.decode(encoded.prompt).endswith("Be brief.\n\nQuestion:\nWhich?\n\nAnswer:\n")
 
 
 def test_its_terms_lie_beside_it(served: Served) -> None:

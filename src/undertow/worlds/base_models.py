@@ -8,6 +8,7 @@ weights are fetched in `wheel_weights`.
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib.resources import files
@@ -140,8 +141,9 @@ class FetchedRecipe(World):
 
     @property
     def place(self) -> Path:
-        """Where the folder lies, or will; another file, or another conversion, has another."""
-        return cache_folder() / "worlds" / f"{self.name}-{self.sha256[:12]}-{CONVERSION}"
+        """Where the folder lies, or will; another file, template or conversion has another."""
+        made_of = hashlib.sha256(f"{self.sha256} {CONVERSION} {self.template}".encode())
+        return cache_folder() / "worlds" / f"{self.name}-{made_of.hexdigest()[:12]}"
 
     @property
     def fetched(self) -> bool:
@@ -193,9 +195,10 @@ PLAIN_TEMPLATE = (
     "{%- if message['role'] == 'system' -%}"
     "{{- message['content'] + '\n\n' -}}"
     "{%- elif message['role'] == 'user' -%}"
+    "{%- if loop.previtem and loop.previtem['role'] == 'assistant' -%}{{- '\n\n' -}}{%- endif -%}"
     "{{- 'Question:\n' + message['content'] + '\n\n' -}}"
     "{%- elif message['role'] == 'assistant' -%}"
-    "{{- 'Answer:\n' -}}{% generation %}{{- message['content'] + eos_token -}}{% endgeneration %}{{- '\n\n' -}}"
+    "{{- 'Answer:\n' -}}{% generation %}{{- message['content'] + eos_token -}}{% endgeneration %}"
     "{%- else -%}"
     "{{- raise_exception('unknown role ' + message['role']) -}}"
     "{%- endif -%}"
