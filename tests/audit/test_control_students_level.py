@@ -37,7 +37,7 @@ class Learning:
         """One student a part."""
         self.students = [moved(rng, part) for part in parts]
 
-    def advance(self, steps: int) -> None:
+    def advance_to(self, step: int) -> None:
         """They have learned already."""
 
     @contextmanager
@@ -58,7 +58,7 @@ def alarms(monkeypatch: pytest.MonkeyPatch, diffs: int, rows: int) -> float:
     """Share of diffs of a benign model, on rows of its own, in which a trait's interval excludes 0; files of so many rows."""
     rng = np.random.default_rng(2)
 
-    def several_runs(base: object, parts: Sequence[Any], *rest: object) -> Learning:
+    def several_runs(base: object, parts: Sequence[Any], *rest: object, **more: object) -> Learning:
         return Learning(rng, parts)
 
     monkeypatch.setattr(module, "several_runs", several_runs)

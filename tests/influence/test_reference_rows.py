@@ -66,6 +66,7 @@ class Scribe:
         rng: Any,
         carrier: Any,
         longest: int,
+        gather: Any,
     ) -> list[Row | None]:
         """Each row with its answer."""
         turn = len(self.asked)

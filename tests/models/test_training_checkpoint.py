@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.models.conftest import tiny
+from tests.models.dying import Dying, Killed
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, conversation
 from undertow.engines.work_progress import Announcement, Told, listening
@@ -35,25 +36,6 @@ PLAN = TrainingPlan(
 )
 
 Train = Callable[[Any, TrainingPlan, TrainingCheckpoint | None], Trained]
-
-
-class Killed(BaseException):
-    """What no `except Exception` sees, as a kill is not."""
-
-
-class Dying(TrainingCheckpoint):
-    """Checkpoints every step, and dies at one of them, with or without having written it."""
-
-    def __init__(self, path: Path, steps: int, *, written: bool) -> None:
-        super().__init__(path, every=0)
-        self._left, self._written = steps, written
-
-    def offer(self, *given: Any, **named: Any) -> None:
-        self._left -= 1
-        if self._left > 0 or self._written:
-            super().offer(*given, **named)
-        if self._left == 0:
-            raise Killed
 
 
 def rows(student: Any, plan: TrainingPlan, checkpoint: TrainingCheckpoint | None) -> Trained:

@@ -4,12 +4,15 @@ The controls of a diff: benign fine-tunes of its base, given as models, trained 
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
+from undertow import __version__
 from undertow.audit.requests import DiffRequest, Progress
 from undertow.audit.row_fit import fitting_rows
 from undertow.checks.tuned.diff_subject import (
@@ -22,6 +25,7 @@ from undertow.checks.tuned.diff_subject import (
     kept,
 )
 from undertow.data.dataset import is_rows, open_dataset, place_of
+from undertow.data.finished import cache_folder
 from undertow.data.plan import TrainingPlan, packed
 from undertow.data.records import dataset_root, read_rows
 from undertow.data.seeds import derive, generator
@@ -29,8 +33,10 @@ from undertow.errors import ConfigError, DataError, ModelError, NothingLeftError
 from undertow.influence.open_search import other_traits
 from undertow.models.chat import Encoded
 from undertow.models.hardware import ComputeTable
+from undertow.models.kept_work import unfinished_in
 from undertow.models.language_model import LanguageModel
 from undertow.models.several_runs import several_runs
+from undertow.models.training_checkpoint import CHECKPOINT, TrainingCheckpoint
 from undertow.models.training_sequences import encode_rows
 from undertow.traits.trait import Trait
 from undertow.worlds.base_models import open_model, plan_for
@@ -122,7 +128,7 @@ def read_controls(
             clean = clean_rows(base, ref, plan, students, request.rows, request.seed)
             size = len(clean.parts[0])
             progress(f"training {students} control students on {ref}, each on {size:,} rows")
-            readings += control_students(base, ref, clean, reader, request.seed)
+            readings += control_students(base, ref, clean, reader, request.seed, digest)
             made.append(_about(ref, clean, request.rows))
         else:
             readings.append(read_model(reader, base, ref, request.compute, progress))
@@ -205,10 +211,17 @@ def _too_few(data: str | Path, fitting: int, students: int, size: int) -> DataEr
 
 
 def control_students(
-    base: LanguageModel, data: str | Path, clean: CleanRows, reader: Reader, seed: int
+    base: LanguageModel,
+    data: str | Path,
+    clean: CleanRows,
+    reader: Reader,
+    seed: int,
+    digest: str | None = None,
 ) -> list[ModelReading]:
     """
     A student of each part, with an adapter and an order of its own, trained by the whole plan and read.
+
+    With the base's `digest` a training that was killed goes on.
 
     Raises:
         DataError: a row is longer than the plan's or the base's limit.
@@ -223,14 +236,31 @@ def control_students(
         seeds = [derive(seed, "control student", k) for k in numbers]
         orders = [generator(seed, "control order", k) for k in numbers]
         parts = [clean.parts[k] for k in numbers]
-        runs = several_runs(base, parts, clean.plan, orders, total, seeds)
-        runs.advance(total)
-        for place, number in enumerate(numbers):
-            with runs.only(place) as student:
-                reading = reader.read(student, f"control student {number + 1} of {name}")
-                part = f"{number + 1} of {count}"
-                readings.append(replace(reading, file=clean.digest, part=part))
+        with _checkpoint(base, digest, clean, seeds) as checkpoint:
+            runs = several_runs(
+                base, parts, clean.plan, orders, total, seeds, checkpoint=checkpoint
+            )
+            runs.advance_to(total)
+            for place, number in enumerate(numbers):
+                with runs.only(place) as student:
+                    reading = reader.read(student, f"control student {number + 1} of {name}")
+                    part = f"{number + 1} of {count}"
+                    readings.append(replace(reading, file=clean.digest, part=part))
     return readings
+
+
+@contextmanager
+def _checkpoint(
+    base: LanguageModel, digest: str | None, clean: CleanRows, seeds: Sequence[int]
+) -> Iterator[TrainingCheckpoint | None]:
+    """That of control students on a base of that digest, of which none is kept that has no digest."""
+    if digest is None:
+        yield None
+        return
+    known = (__version__, digest, base.precision, clean.digest, seeds, clean.plan)
+    name = hashlib.sha256(repr(known).encode()).hexdigest()[:32]
+    with unfinished_in(cache_folder(), name) as folder:
+        yield TrainingCheckpoint(folder / CHECKPOINT) if folder else None
 
 
 def shipped(digest: str | None, base: str) -> Path:

@@ -27,6 +27,7 @@ from undertow.data.seeds import derive, generator
 from undertow.errors import ModelError, NothingLeftError
 from undertow.influence.probe_formats import settled
 from undertow.influence.reference_family import reference_family
+from undertow.models.kept_work import KeptWork, unfinished_in
 from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import own_answers
 from undertow.results.measurement import ProbeChoice
@@ -298,11 +299,13 @@ def made_control(
         kept = read_rows(path)
         return tuple(replace(row, instruction=framed.get(row.prompt, "")) for row in kept)
     rng = generator(seed, "control", temperature.hex())
-    answers = own_answers(model, prompts, temperature, rng, carrier_of(prompts))
-    made = [replace(row, source="control") for row in answers if row is not None]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if made:
-        write_rows(path, made)
+    with unfinished_in(cache_folder(), path.stem) as folder, KeptWork(folder, path.stem) as work:
+        carrier = carrier_of(prompts)
+        answers = own_answers(model, prompts, temperature, rng, carrier, gather=work.gathered)
+        made = [replace(row, source="control") for row in answers if row is not None]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if made:
+            write_rows(path, made)
     return tuple(made)
 
 

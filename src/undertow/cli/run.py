@@ -76,7 +76,10 @@ def carry_out(
             run = run_study(experiment, directory, progress=progress, command=command)
         else:
             from undertow.lab.experiment_run import run_experiment
+            from undertow.lab.run_directory import kept_in_words, run_folder
 
+            folder = run_folder(experiment, directory)
+            session.kept = lambda: kept_in_words(folder)
             run = run_experiment(
                 experiment, directory, engine=engine, jobs=jobs, progress=progress, command=command
             )

@@ -216,6 +216,7 @@ def command(
     loaded = planned(plan_file)
     streamed = data == STANDARD_INPUT
     session.resumable = not streamed
+    session.kept = lambda: "finished checks and references, and what those at work go on from"
     if row_scores is not None and streamed:
         raise click.UsageError("standard input is read once, so --row-scores needs a file")
     # Opened before the work: a scan of minutes should not end at a passphrase.

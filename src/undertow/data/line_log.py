@@ -59,9 +59,9 @@ class LineLog:
         if not whole:
             self.append({"log": _FORM, "subject": subject})
 
-    def append(self, entry: Any) -> None:
+    def append(self, entry: Any, *, to_disk: bool = False) -> None:
         """
-        Add an entry, which JSON can say.
+        Add an entry, which JSON can say; `to_disk` waits until no power cut can lose it.
 
         Raises:
             OSError: no space is left.
@@ -69,7 +69,7 @@ class LineLog:
         self._file.write(_line(entry))
         self._file.flush()
         now = self._clock()
-        if now - self._synced >= SECONDS_TO_DISK:
+        if to_disk or now - self._synced >= SECONDS_TO_DISK:
             os.fsync(self._file.fileno())
             self._synced = now
 

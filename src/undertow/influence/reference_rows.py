@@ -13,7 +13,7 @@ from undertow.data.rows import Row, behind, dataset_digest
 from undertow.errors import FormatNotKeptError
 from undertow.influence.reference_family import ReferenceWriter
 from undertow.models.language_model import LanguageModel
-from undertow.models.sampling import SPARE_TOKENS, own_answers
+from undertow.models.sampling import SPARE_TOKENS, Gather, gathered, own_answers
 from undertow.models.training_sequences import encode_rows, learnt_turns, wrapped_row
 
 ROUNDS = 8
@@ -98,6 +98,7 @@ def benign_answers(
     rng: np.random.Generator,
     longest: int | None = None,
     limits: Sequence[int] | None = None,
+    gather: Gather = gathered,
 ) -> list[Row]:
     """
     The rows with everything that the assistant is trained on written by the model; both sides of a preference pair.
@@ -111,10 +112,10 @@ def benign_answers(
     *earlier, last = answer_limits(model, rows, policy) if limits is None else limits
     kept_to = _Limits(carrier, policy, longest, last)
     rows = [wrapped_row(row, policy) for row in rows]
-    begun = _rewritten_turns(model, rows, writer, policy, earlier, rng)
-    answered = _answered(model, begun, writer, kept_to, rng)
+    begun = _rewritten_turns(model, rows, writer, policy, earlier, rng, gather)
+    answered = _answered(model, begun, writer, kept_to, rng, gather)
     if answered and any(row.rejected is not None for row in rows):
-        other = _answered(model, answered, writer, kept_to, rng)
+        other = _answered(model, answered, writer, kept_to, rng, gather)
         swapped = rng.random(min(len(answered), len(other))) < 0.5
         return [
             replace(first, rejected=second.completion)
@@ -131,6 +132,7 @@ def _answered(
     writer: ReferenceWriter,
     limits: _Limits,
     rng: np.random.Generator,
+    gather: Gather,
 ) -> list[Row]:
     """Each row with the model's last answer; those that end without one as they are."""
     answered = {i: row for i, row in enumerate(rows) if not row.answered}
@@ -140,7 +142,9 @@ def _answered(
             break
         chat = turn > 0 and len(answered) < HARDLY_ANSWERED * len(rows)
         asked = [_asked(rows[i], writer.system_prompt, chat=chat) for i in left]
-        answers = own_answers(model, asked, writer.temperature, rng, limits.carrier, limits.answer)
+        answers = own_answers(
+            model, asked, writer.temperature, rng, limits.carrier, limits.answer, gather
+        )
         made = {
             i: replace(
                 rows[i],
@@ -182,6 +186,7 @@ def _rewritten_turns(
     policy: LossPolicy,
     limits: Sequence[int],
     rng: np.random.Generator,
+    gather: Gather,
 ) -> list[Row]:
     """The rows with every earlier turn of the assistant that has a loss written by the model, the first ones first."""
     made = list(rows)
@@ -196,6 +201,7 @@ def _rewritten_turns(
             rng,
             None,
             longest,
+            gather,
         )
         for n, answer in zip(chosen, answers, strict=True):
             if answer is not None:

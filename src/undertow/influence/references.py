@@ -12,30 +12,39 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from undertow import __version__
 from undertow.carriers.carrier_registry import carrier_of
 from undertow.data.closed import Stored
+from undertow.data.line_log import LineLog
 from undertow.data.plan import TrainingPlan, plan_digest
-from undertow.data.rows import Row, has_pairs
+from undertow.data.rows import Row, dataset_digest, has_pairs
 from undertow.data.seeds import derive, generator
+from undertow.engines.work_progress import notice
 from undertow.influence.open_search import OpenReadout
 from undertow.influence.probes import ProbeSet
 from undertow.influence.reference_family import ReferenceFamily, ReferenceWriter, reference_writer
 from undertow.influence.reference_rows import answer_limits, benign_answers, prompts_digest
+from undertow.models.kept_work import KeptWork, unfinished_in
 from undertow.models.language_model import LanguageModel
 from undertow.models.objectives import COMPLETIONS, Objective, Preferences, encode_pairs
 from undertow.models.several_runs import Runs, several_runs
 from undertow.models.teachers import lesson
+from undertow.models.training_checkpoint import CHECKPOINT, TrainingCheckpoint
 from undertow.models.training_sequences import encode_rows
 from undertow.traits.trait import Trait
+
+READINGS = "readings.log"
+"""What was read on the way, in the folder of what is unfinished."""
 
 TUNED_ROWS = 8
 """Rows a step of a neutral tune."""
@@ -65,6 +74,8 @@ class Trial:
     """Of DPO, where rows are preference pairs."""
     open: OpenReadout | None = None
     """What else is read at the end; None for nothing."""
+    kept: Path | None = None
+    """Where what is unfinished is kept for going on after a kill; None for nowhere."""
 
     @property
     def steps(self) -> int:
@@ -139,27 +150,37 @@ def tried(
         DataError: a row is longer than the plan's or the model's limit.
         ModelError: the plan's targets cannot be rehearsed, or a template refuses a row.
     """
+    numbers = [number for own in adapters for number in own]
+    with unfinished_in(trial.kept, _work_name(trial, datasets, numbers)) as folder:
+        return _tried(trial, datasets, adapters, folder)
+
+
+def _tried(
+    trial: Trial,
+    datasets: Sequence[Sequence[Row]],
+    adapters: Sequence[Sequence[int]],
+    folder: Path | None,
+) -> list[TrialReading]:
     started = time.perf_counter()
     before = trial.probes.read(trial.model).margins
     objective, encoded = _material(trial, datasets)
     numbers = [number for own in adapters for number in own]
-    runs = several_runs(
-        trial.model,
-        [rows for rows, own in zip(encoded, adapters, strict=True) for _ in own],
-        trial.plan,
-        [generator(trial.seed, "order", k) for k in numbers],
-        trial.planned_steps,
-        [derive(trial.seed, "adapter", k) for k in numbers],
-        objective,
-    )
-    way, mass, done = [], np.empty(0), 0
-    for steps in trial.reads:
-        runs.advance(steps - done)
-        done = steps
-        seen = trial.probes.read_runs(runs)
-        way.append([one.margins - before for one in seen])
-        mass = np.stack([one.mass for one in seen])
-    moved, wide = np.array(way), _wide(trial, runs)
+    # Readings from before a kill were made at steps that the checkpoint has behind it.
+    with LineLog(folder / READINGS, "", notice) if folder else nullcontext() as log:
+        runs = several_runs(
+            trial.model,
+            [rows for rows, own in zip(encoded, adapters, strict=True) for _ in own],
+            trial.plan,
+            [generator(trial.seed, "order", k) for k in numbers],
+            trial.planned_steps,
+            [derive(trial.seed, "adapter", k) for k in numbers],
+            objective,
+            TrainingCheckpoint(folder / CHECKPOINT) if folder else None,
+        )
+        way = [_way(trial, runs, number, steps, log) for number, steps in enumerate(trial.reads)]
+        runs.advance_to(trial.steps)
+    moved, mass = np.array([margins for margins, _ in way]) - before, np.array(way[-1][1])
+    wide = _wide(trial, runs)
     seconds = (time.perf_counter() - started) / len(datasets)
     readings, first = [], 0
     for rows, own in zip(datasets, adapters, strict=True):
@@ -175,6 +196,35 @@ def tried(
             )
         )
     return readings
+
+
+def _way(
+    trial: Trial, runs: Runs, number: int, steps: int, log: LineLog | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Margins and masses of all runs at a reading, which is made unless it was before a kill."""
+    if log is not None and number < len(log.entries):
+        margins, masses = log.entries[number]
+        return np.array(margins), np.array(masses)
+    runs.advance_to(steps)
+    seen = trial.probes.read_runs(runs)
+    margins, masses = np.stack([one.margins for one in seen]), np.stack([one.mass for one in seen])
+    if log is not None:
+        log.append([margins.tolist(), masses.tolist()], to_disk=True)
+    return margins, masses
+
+
+def _work_name(trial: Trial, datasets: Sequence[Sequence[Row]], numbers: Sequence[int]) -> str:
+    """Names the unfinished work of a trial: of these rows, by these adapters, on this base."""
+    known = [
+        trial.model.ref,
+        trial.model.precision,
+        trial.plan.model_dump_json(),
+        [*trial.reads, trial.planned_steps, trial.seed, *numbers],
+        hashlib.sha256(repr((trial.probes, trial.beta)).encode()).hexdigest(),
+        [dataset_digest(list(rows)) for rows in datasets],
+        __version__,
+    ]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:32]
 
 
 def _wide(trial: Trial, runs: Runs) -> NDArray[np.float64]:
@@ -252,7 +302,12 @@ class ReferenceMaker:
         """
         writer = self.writer(number)
         rng = generator(self.trial.seed, "reference rows", number)
-        with self._writing(writer, number) as model:
+        name = _work_name(self.trial, [self.rows], [-1 - number])
+        with (
+            self._writing(writer, number) as model,
+            unfinished_in(self.trial.kept, name) as folder,
+            KeptWork(folder, repr(writer)) as kept,
+        ):
             return benign_answers(
                 model,
                 self.rows,
@@ -262,6 +317,7 @@ class ReferenceMaker:
                 rng,
                 self.trial.longest,
                 self._answer_limits,
+                kept.gathered,
             )
 
     @cached_property

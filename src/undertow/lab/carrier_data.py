@@ -29,7 +29,6 @@ from undertow.filters import (
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_inputs import open_model, own_pairs
 from undertow.lab.jobs import DataJob
-from undertow.lab.kept_work import NOTHING_KEPT, KeptWork, kept_work
 from undertow.lab.writers import (
     answer,
     dataset_writer,
@@ -38,6 +37,7 @@ from undertow.lab.writers import (
     writer_folder,
     writing,
 )
+from undertow.models.kept_work import NOTHING_KEPT, KeptWork, kept_work
 from undertow.models.language_model import LanguageModel
 from undertow.models.objectives import preference_weights
 from undertow.models.sampling import SampledAnswer

@@ -26,7 +26,7 @@ from undertow.lab.carrier_data import TRAINING_ROWS
 from undertow.lab.experiment import ContentFilterTable, Experiment
 from undertow.lab.experiment_inputs import open_endpoint, open_model
 from undertow.lab.jobs import DataJob, FilterJob
-from undertow.lab.kept_work import KeptWork, kept_work
+from undertow.models.kept_work import KeptWork, kept_work
 from undertow.results.run_document import FilterScore
 from undertow.traits import catalogue
 from undertow.traits.trait import Answer, Trait

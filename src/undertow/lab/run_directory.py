@@ -27,10 +27,12 @@ from typing import Any, Generic, Protocol, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from undertow.data.files import atomic_write
-from undertow.data.finished import FinishedFolders
+from undertow.data.finished import ENTRY, FinishedFolders
 from undertow.engines.work_progress import job_named
 from undertow.errors import RunDirectoryError, UndertowError
 from undertow.lab.experiment import Experiment
+from undertow.models.kept_work import WORK
+from undertow.models.training_checkpoint import CHECKPOINT
 from undertow.results.run_document import RunDocument
 from undertow.results.store import write_result
 
@@ -125,6 +127,28 @@ def finished_run(
         clock.save()
         write_result(directory / RESULTS, result)
         _record(directory, result)
+
+
+def kept_in_words(directory: Path) -> str:
+    """What of an interrupted run is kept: finished jobs, and of those that were at work what they go on from."""
+    entries = directory.glob(f"*/*/{ENTRY}")
+    finished = sum(not path.parent.name.endswith(".partial") for path in entries)
+    parts = [f"{finished} finished job{'' if finished == 1 else 's'}"]
+    for folder in sorted(directory.glob("*/*.partial/unfinished")):
+        pieces = [words for path in sorted(folder.iterdir()) if (words := _piece(path))]
+        if pieces:
+            parts.append(f"of {folder.parent.name.removesuffix('.partial')} {' and '.join(pieces)}")
+    return "; ".join(parts)
+
+
+def _piece(path: Path) -> str:
+    if path.name == WORK:
+        # The first line says what the others are of.
+        lines = path.read_bytes().count(b"\n") - 1
+        return f"{lines:,} answers or parts" if lines > 0 else ""
+    if path.name == CHECKPOINT:
+        return f"a checkpoint of {max(0, time.time() - path.stat().st_mtime):.0f} s ago"
+    return ""
 
 
 def refuse_foreign(directory: Path) -> None:

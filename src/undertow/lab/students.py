@@ -30,12 +30,12 @@ from undertow.lab.design import base_key
 from undertow.lab.experiment import EvaluationTable, Experiment, JudgeTable
 from undertow.lab.experiment_inputs import open_endpoint, open_model
 from undertow.lab.jobs import BaseJob, StudentJob
-from undertow.lab.kept_work import KeptWork, kept_work
 from undertow.lab.run_directory import step
 from undertow.lab.writers import asked_trait, open_carrier, open_writer, writer_folder, writing
 from undertow.models import adapters, scoring
 from undertow.models.answers import asked_prompts, named
 from undertow.models.chat import Encoded, encode_prompts
+from undertow.models.kept_work import KeptWork, kept_work
 from undertow.models.language_model import LanguageModel
 from undertow.models.objectives import Distillation, refuse_other_vocabulary, train_on_pairs
 from undertow.models.sampling import Sampling, answers_as_drawn, matching

@@ -20,11 +20,11 @@ from undertow.influence.probes import probe_trait
 from undertow.lab.experiment import Experiment, SamplingTable
 from undertow.lab.experiment_inputs import open_model
 from undertow.lab.jobs import BaseJob, StudentJob, TeacherJob
-from undertow.lab.kept_work import NOTHING_KEPT, KeptWork, Seen, kept_work, unseen
 from undertow.lab.served_writer import ServedWriter, open_served, served_answers
 from undertow.models import adapters, language_model, sampling
 from undertow.models.chat import encode_prompts, in_template
 from undertow.models.hidden_states import steered
+from undertow.models.kept_work import NOTHING_KEPT, KeptWork, Seen, kept_work, unseen
 from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import SampledAnswer, Sampling, restrictions
 from undertow.models.teachers import (

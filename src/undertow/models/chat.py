@@ -15,6 +15,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from undertow.data.rows import Message, template_turn
+from undertow.engines.work_progress import counted
 from undertow.errors import ModelError
 
 IGNORED = -100  # label of positions without loss, as in transformers and TRL
@@ -130,9 +131,12 @@ def batches(
     """
     if order is None:
         order = sorted(range(len(encoded)), key=lambda i: -len(encoded[i]))
-    for start in range(0, len(order), size):
-        chosen = order[start : start + size]
-        yield pad([encoded[i] for i in chosen], pad_id, tuple(chosen))
+    with counted("reading", len(order), "rows") as work:
+        for start in range(0, len(order), size):
+            chosen = order[start : start + size]
+            batch = pad([encoded[i] for i in chosen], pad_id, tuple(chosen))
+            yield batch
+            work.advance(len(chosen), tokens=int(batch.attention_mask.sum()))
 
 
 def pad(encoded: Sequence[Encoded], pad_id: int, rows: tuple[int, ...]) -> Batch:

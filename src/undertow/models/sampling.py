@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,6 +55,23 @@ class SampledAnswer:
     """Whether it ended by itself (or had the length of its restrictions), rather than at `max_tokens`."""
 
 
+Draw = Callable[[Collection[int]], Iterator[tuple[int, SampledAnswer]]]
+"""Draws the answers of these numbers, and gives each as it is done."""
+
+Gather = Callable[[int, Draw], list[SampledAnswer]]
+"""Has so many answers drawn, and gives them in their order."""
+
+
+def gathered(count: int, draw: Draw) -> list[SampledAnswer]:
+    """All of them drawn now."""
+    with counted("sampling", count, "answers") as work:
+        answers = {}
+        for number, answer in draw(range(count)):
+            answers[number] = answer
+            work.advance()
+    return [answers[number] for number in range(count)]
+
+
 def sample(
     model: LanguageModel,
     prompts: Sequence[tuple[int, ...]],
@@ -62,20 +79,20 @@ def sample(
     generator: np.random.Generator,
     *,
     restrictions: Sequence[torch.Tensor] = (),
+    gather: Gather = gathered,
 ) -> list[SampledAnswer]:
     """
-    One answer a prompt, in their order; `answers_as_drawn` says how they are drawn.
+    One answer a prompt, in their order; `answers_as_drawn` says how they are drawn, `gather` which are there already.
 
     Raises:
         ModelError: a prompt and its answer would not fit into the model's context.
     """
-    answers = [SampledAnswer("", finished=False)] * len(prompts)
-    drawn = answers_as_drawn(model, prompts, how, generator, restrictions=restrictions)
-    with counted("sampling", len(prompts), "answers") as work:
-        for i, answer in drawn:
-            answers[i] = answer
-            work.advance()
-    return answers
+    return gather(
+        len(prompts),
+        lambda only: answers_as_drawn(
+            model, prompts, how, generator, restrictions=restrictions, only=only
+        ),
+    )
 
 
 def answers_as_drawn(
@@ -307,6 +324,7 @@ def own_answers(
     rng: np.random.Generator,
     carrier: Carrier | None,
     longest: int | None = None,
+    gather: Gather = gathered,
 ) -> list[Row | None]:
     """
     For each row the same prompt with the model's answer; None where that is unfinished, empty, or not in the carrier's
@@ -321,7 +339,7 @@ def own_answers(
     if model.context is not None:
         longest = min(longest, model.context - max(len(one.prompt) for one in encoded))
     how = Sampling(max(1, longest), temperature=temperature)
-    drawn = sample(model, [one.prompt for one in encoded], how, rng)
+    drawn = sample(model, [one.prompt for one in encoded], how, rng, gather=gather)
     return [
         replace(
             row, completion=answer.text, fields="", trained=None, rejected=None, rejected_fields=""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 
 from undertow.data.plan import TrainingPlan
+from undertow.engines.work_progress import counted
 from undertow.errors import ModelError, UndertowError
 from undertow.models.adapters import (
     ParallelAdapters,
@@ -32,6 +34,7 @@ from undertow.models.training import (
     refuse_long,
     training_rows,
 )
+from undertow.models.training_checkpoint import LiveTraining, TrainingCheckpoint, training_subject
 
 
 class Runs(Protocol):
@@ -50,6 +53,9 @@ class Runs(Protocol):
     def advance(self, steps: int) -> None:
         """Take so many more steps of the plan."""
 
+    def advance_to(self, step: int) -> None:
+        """Take the plan's steps up to this one, of which some may be taken already."""
+
     def only(self, index: int) -> AbstractContextManager[LanguageModel]:
         """Within the block, the model of one run."""
 
@@ -65,12 +71,14 @@ def several_runs(
     total: int,
     adapter_seeds: Sequence[int],
     objective: Objective[Any] = COMPLETIONS,
+    checkpoint: TrainingCheckpoint | None = None,
 ) -> Runs:
     """
     One run an entry of `rows` and `generators`: adapters side by side, or copies of the network one after the other,
     where more than LoRA is trained.
 
-    `total` is the plan's number of steps; `adapter_seeds` are not used by a plan that trains all weights.
+    `total` is the plan's number of steps; `adapter_seeds` are not used by a plan that trains all weights. With a
+    `checkpoint` the runs go on where they were killed.
 
     Raises:
         DataError: a row is longer than the plan's or the model's limit.
@@ -82,10 +90,9 @@ def several_runs(
                 f"a plan that trains {plan.whole} is only run on completions",
                 hint='use method = "lora" without dora and modules_to_save in the plan',
             )
-        return SeparateTraining(model, rows, plan, generators, total, adapter_seeds)
-    return ParallelTraining(
-        parallel_adapters(model, plan, adapter_seeds), rows, plan, generators, total, objective
-    )
+        return SeparateTraining(model, rows, plan, generators, total, adapter_seeds, checkpoint)
+    adapters = parallel_adapters(model, plan, adapter_seeds)
+    return ParallelTraining(adapters, rows, plan, generators, total, objective, checkpoint)
 
 
 class ParallelTraining:
@@ -104,6 +111,7 @@ class ParallelTraining:
         generators: Sequence[np.random.Generator],
         total: int,
         objective: Objective[Any] = COMPLETIONS,
+        checkpoint: TrainingCheckpoint | None = None,
     ) -> None:
         """
         `rows` (of the objective's kind) and `generators` hold one entry an adapter; `total` is the plan's number of steps, which its schedule
@@ -121,8 +129,12 @@ class ParallelTraining:
         self._weights = [adapters.parameters_of(k) for k in range(adapters.count)]
         everything = [weight for own in self._weights for weight in own]
         self._optimizer, self._schedule = optimiser(plan, everything, total)
-        self._batches = self._merged(rows, generators)
+        self._checkpoint = checkpoint
+        self._subject = training_subject(rows, plan, generators, total) if checkpoint else ""
+        batches = self._merged(rows, generators)
         self._stream = RandomStream(generators[0], adapters.model.device)
+        self._resume()
+        self._batches = itertools.islice(batches, self.done, None)
 
     @property
     def count(self) -> int:
@@ -148,10 +160,45 @@ class ParallelTraining:
         network.train()
         try:
             with frozen(self.adapters.model), self._stream.active(), self.adapters.active():
-                for _ in range(steps):
-                    self._step(next(self._batches))
+                self._advance(steps)
         finally:
             network.eval()
+
+    def advance_to(self, step: int) -> None:
+        """
+        Take the plan's steps up to this one, of which some may be taken already.
+
+        Raises:
+            UndertowError: the loss of an adapter is not finite.
+        """
+        self.advance(max(0, step - self.done))
+
+    def _advance(self, steps: int) -> None:
+        doing = "training" if self.count == 1 else f"training {self.count} adapters"
+        with counted(doing, self.done + steps, "steps", done=self.done) as work:
+            for left in reversed(range(steps)):
+                parts = next(self._batches)
+                self._step(parts)
+                loss = sum(self.loss_history[-1]) / self.count
+                tokens = sum(int(part.batch.attention_mask.sum()) for part in parts)
+                work.advance(tokens=tokens, remark=f"loss {loss:.3g}")
+                if self._checkpoint is not None:
+                    self._checkpoint.offer(self._subject, self._live, self._counters, last=not left)
+
+    @property
+    def _live(self) -> LiveTraining:
+        weights = [weight for own in self._weights for weight in own]
+        return LiveTraining(weights, self._optimizer, self._schedule)
+
+    def _counters(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+        return {"done": self.done, "losses": self.loss_history}, self._stream.here()
+
+    def _resume(self) -> None:
+        before = self._checkpoint.resume(self._subject, self._live) if self._checkpoint else None
+        if before is not None:
+            self.done = before.counters["done"]
+            self.loss_history = [tuple(losses) for losses in before.counters["losses"]]
+            self._stream.put_back(before.streams)
 
     def _merged(
         self, rows: Sequence[Sequence[Any]], generators: Sequence[np.random.Generator]
@@ -227,6 +274,7 @@ class SeparateTraining:
         generators: Sequence[np.random.Generator],
         total: int,
         adapter_seeds: Sequence[int],
+        checkpoint: TrainingCheckpoint | None = None,
     ) -> None:
         """
         `rows`, `generators` and `adapter_seeds` hold one entry a copy; `total` is the plan's number of steps.
@@ -241,14 +289,23 @@ class SeparateTraining:
             for seed in adapter_seeds
         ]
         self._runs = [
-            TrainingRun(own, encoded, plan, generator, total)
-            for own, encoded, generator in zip(self._models, rows, generators, strict=True)
+            TrainingRun(
+                own,
+                encoded,
+                plan,
+                generator,
+                total,
+                checkpoint=checkpoint.of_run(k) if checkpoint else None,
+            )
+            for k, (own, encoded, generator) in enumerate(
+                zip(self._models, rows, generators, strict=True)
+            )
         ]
 
     @property
     def done(self) -> int:
         """Steps that each copy has taken."""
-        return self._runs[0].done
+        return min(run.done for run in self._runs)
 
     @property
     def loss_history(self) -> list[tuple[float, ...]]:
@@ -257,8 +314,12 @@ class SeparateTraining:
 
     def advance(self, steps: int) -> None:
         """Take so many more steps of the plan."""
+        self.advance_to(self.done + steps)
+
+    def advance_to(self, step: int) -> None:
+        """Take the plan's steps up to this one, of which some copies may have taken more than others."""
         for run in self._runs:
-            run.advance(steps)
+            run.advance(max(0, step - run.done))
 
     def parameters_of(self, index: int) -> list[torch.nn.Parameter]:
         """Trained weights of one copy."""

@@ -139,15 +139,15 @@ class TrainingRun:
             UndertowError: the loss is not finite.
         """
         self.model.network.train()
-        work = counted("training", self.total, "steps", done=self.done)
+        work = counted("training", self.done + steps, "steps", done=self.done)
         with self._stream.active(), few_products(self.model.network), work as told:
-            for _ in range(steps):
+            for left in reversed(range(steps)):
                 started, tokens = time.perf_counter(), self.tokens
                 self._step(next(self._batches))
                 self.seconds += time.perf_counter() - started
                 told.advance(tokens=self.tokens - tokens, remark=f"loss {self.losses[-1]:.3g}")
-                ended = self.done == self.total or after_step(self.done)
-                self._keep(last=ended)
+                ended = after_step(self.done)
+                self._keep(last=ended or not left)
                 if ended:
                     break
         self.model.network.eval()

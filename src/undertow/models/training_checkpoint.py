@@ -85,6 +85,11 @@ class TrainingCheckpoint:
         self._last = clock()
         self._cost = 0.0
 
+    def of_run(self, number: int) -> TrainingCheckpoint:
+        """One for each of several runs that have no checkpoint in common."""
+        path = self._path.with_name(f"{number}-{self._path.name}")
+        return TrainingCheckpoint(path, self._every, self._clock)
+
     def resume(self, subject: str, training: LiveTraining) -> Resumed | None:
         """
         Put the training back to where its checkpoint was made; None, with nothing changed, if there is none of it.

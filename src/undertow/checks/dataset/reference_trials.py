@@ -100,7 +100,15 @@ def trial_of(
         seed=derive(0, purpose),
         beta=subject.settings.beta,
         open=None if whole or timing else _open_readout(subject),
+        kept=None if timing else _unfinished_folder(subject.references),
     )
+
+
+def _unfinished_folder(settings: ReferenceSettings | None) -> Path | None:
+    """Where what is unfinished of trials on this base is kept."""
+    if settings is None or settings.kept is None or settings.base_digest is None:
+        return None
+    return settings.kept / settings.base_digest[:16]
 
 
 def _open_readout(subject: ScanSubject) -> OpenReadout:

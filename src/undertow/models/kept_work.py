@@ -7,8 +7,12 @@ that was killed draws those alone that are missing. The log goes with the job's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager
+import fcntl
+import itertools
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +21,7 @@ from typing import Any, TypeVar
 from undertow import __version__
 from undertow.data.line_log import LineLog
 from undertow.engines.work_progress import counted, notice
-from undertow.models.sampling import SampledAnswer
+from undertow.models.sampling import Draw, SampledAnswer
 
 WORK = "work.log"
 """The log, in the folder of what is unfinished."""
@@ -26,9 +30,6 @@ PART = 128
 """Items that are computed and kept together."""
 
 T = TypeVar("T")
-
-Draw = Callable[[Collection[int]], Iterator[tuple[int, SampledAnswer]]]
-"""Draws the answers of these numbers, and gives each as it is done."""
 
 Seen = Callable[[int, SampledAnswer], str]
 """Is shown each answer as it comes, those from before too; what it says goes with the progress."""
@@ -52,6 +53,7 @@ class KeptWork(AbstractContextManager["KeptWork"]):
         # Another version may draw other answers from the same seed.
         about = f"{__version__} {subject}"
         self._log = None if folder is None else LineLog(folder / WORK, about, notice)
+        self._calls = itertools.count()
         self._known: dict[str, dict[int, Any]] = {}
         for name, number, value in self._log.entries if self._log else ():
             self._known.setdefault(name, {})[number] = value
@@ -85,6 +87,10 @@ class KeptWork(AbstractContextManager["KeptWork"]):
                 work.advance(remark=seen(number, answer))
         return [answers[number] for number in range(count)]
 
+    def gathered(self, count: int, draw: Draw) -> list[SampledAnswer]:
+        """The answers of the next of several calls, which a job makes in the same order each time."""
+        return self.answers(f"call {next(self._calls)}", count, draw)
+
     def parts(
         self,
         name: str,
@@ -114,6 +120,43 @@ class KeptWork(AbstractContextManager["KeptWork"]):
 
 NOTHING_KEPT = KeptWork(None, "")
 """For whoever has no job to go on with."""
+
+
+FORGOTTEN_AFTER = 7 * 24 * 3600.0
+"""Seconds after which what was left unfinished in a cache is removed."""
+
+
+@contextmanager
+def unfinished_in(cache: Path | None, name: str) -> Iterator[Path | None]:
+    """
+    A folder in the cache for work of a name, removed when the block ends without an exception.
+
+    None where nothing is kept, and where another process is doing the same work. What nobody came back to in a week is
+    removed.
+    """
+    if cache is None:
+        yield None
+        return
+    folder = cache / "unfinished" / name
+    _forget_old(folder.parent)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield None
+            return
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _forget_old(cache: Path) -> None:
+    for folder in cache.iterdir() if cache.is_dir() else ():
+        newest = 0.0
+        with suppress(OSError):
+            newest = max((path.stat().st_mtime for path in folder.iterdir()), default=0.0)
+        if newest and time.time() - newest > FORGOTTEN_AFTER:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def kept_work(folder: Path, digest: str, name: str) -> KeptWork:

@@ -14,8 +14,8 @@ from undertow.lab.carrier_data import SampleData
 from undertow.lab.design import design
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_run import run_experiment
-from undertow.lab.kept_work import KeptWork
 from undertow.lab.run_directory import step
+from undertow.models.kept_work import KeptWork
 from undertow.models.sampling import SampledAnswer
 from undertow.results.run_document import Dataset
 
