@@ -290,14 +290,14 @@ class SeparateTraining:
         ]
         self._runs = [
             TrainingRun(
-                own,
+                student,
                 encoded,
                 plan,
                 generator,
                 total,
                 checkpoint=checkpoint.of_run(k) if checkpoint else None,
             )
-            for k, (own, encoded, generator) in enumerate(
+            for k, (student, encoded, generator) in enumerate(
                 zip(self._models, rows, generators, strict=True)
             )
         ]
