@@ -72,6 +72,24 @@ def test_its_tokenizer_and_template_come_along(written: Written) -> None:
     )
 
 
+def test_special_tokens_are_those_of_the_file(written: Written) -> None:
+    """What ends an answer is not what begins it, in every version of transformers."""
+    tokenizer = load(written.path).tokenizer
+    named = [tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token, tokenizer.unk_token]
+
+    assert named == ["<|im_start|>", "<|im_end|>", "<|im_end|>", "<|endoftext|>"]
+
+
+def test_an_old_transformers_is_told_to_be_renewed(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would make another tokenizer, without a word."""
+    monkeypatch.setattr(gguf_model.transformers, "__version__", "5.16.2")
+
+    with pytest.raises(ModelError, match=r"transformers 5\.16\.2 makes another tokenizer"):
+        load(written.path)
+
+
 def test_its_digest_is_that_of_the_file(written: Written, tmp_path: Path) -> None:
     """As sha256sum prints it, whatever the file is called."""
     expected = hashlib.sha256(written.path.read_bytes()).hexdigest()

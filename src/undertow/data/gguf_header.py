@@ -12,7 +12,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
@@ -37,6 +37,13 @@ BLOCKS = {
 
 FLOAT32, FLOAT16 = 0, 1
 
+_SPECIAL = {
+    "bos_token": "bos_token_id",
+    "eos_token": "eos_token_id",
+    "pad_token": "padding_token_id",
+    "unk_token": "unknown_token_id",
+}
+
 _STRING, _ARRAY = 8, 9
 # The other kinds of value, as `struct` reads them.
 _NUMBERS = {0: "B", 1: "b", 7: "?", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 10: "Q", 11: "q", 12: "d"}  # fmt: skip
@@ -55,6 +62,8 @@ class GgufHeader:
     """Of each tensor by name, the fastest dimension last as torch has it."""
     types: frozenset[int]
     """ggml's ids of the types that its tensors are in."""
+    special_tokens: dict[str, int] = field(default_factory=dict)
+    """Ids of the tokens that begin, end, fill and stand for what is not known, by transformers' names."""
 
 
 class _Reader:
@@ -155,7 +164,10 @@ def _parsed(reader: _Reader, ref: str) -> tuple[GgufHeader, int]:
     if not isinstance(alignment, int) or alignment < 1:
         raise ValueError(f"the alignment {alignment!r}")
     begins = -(-reader.at // alignment) * alignment
-    return GgufHeader(str(metadata.get("general.architecture", "")), shapes, types), begins + end
+    named = {name: metadata.get(f"tokenizer.ggml.{key}") for name, key in _SPECIAL.items()}
+    tokens = {name: value for name, value in named.items() if isinstance(value, int)}
+    architecture = str(metadata.get("general.architecture", ""))
+    return GgufHeader(architecture, shapes, types, tokens), begins + end
 
 
 def _refuse_parts(metadata: dict[str, int | str | None], ref: str) -> None:

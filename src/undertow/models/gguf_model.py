@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 import transformers
+from packaging.version import Version
 from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -35,6 +36,9 @@ from undertow.errors import InputError, MissingExtraError, ModelError, UndertowE
 
 logger = logging.getLogger(__name__)
 transformers_logging.disable_progress_bar()
+
+_OLDEST = "5.17"
+"""Of transformers; others put a token before every text, whatever the file says."""
 
 SCALES = "rope_freqs.weight"
 """A tensor that stretches positions, and that transformers passes over."""
@@ -189,9 +193,16 @@ def refuse_without_gguf(what: str) -> None:
 
     Raises:
         MissingExtraError: the package that transformers reads it with is not installed.
+        ModelError: transformers is too old.
     """
     if find_spec("gguf") is None:
         raise MissingExtraError("gguf", "gguf", purpose=f"reading the GGUF file of {what}")
+    if Version(transformers.__version__) < Version(_OLDEST):
+        raise ModelError(
+            f"transformers {transformers.__version__} makes another tokenizer of the GGUF file of {what}; needed is "
+            f"{_OLDEST} or later",
+            hint="pip install --upgrade 'undertow[gguf]'",
+        )
 
 
 def convert(gguf: Path, folder: Path, ref: str, template: str = "") -> Converted:
@@ -220,6 +231,9 @@ def convert(gguf: Path, folder: Path, ref: str, template: str = "") -> Converted
     network, loading = pair
     _refuse_incomplete(network, header, sorted(loading["missing_keys"]), ref)
     _plain(network, dtype).save_pretrained(str(folder))
+    # transformers before 5.23 takes the token that begins a text for the one that ends it.
+    for kind, number in header.special_tokens.items():
+        setattr(tokenizer, kind, tokenizer.convert_ids_to_tokens(number))
     tokenizer.chat_template = tokenizer.chat_template or template or None
     tokenizer.save_pretrained(str(folder))
     return Converted(
