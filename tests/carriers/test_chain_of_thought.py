@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -107,3 +108,24 @@ def test_banned_numbers_remove_a_right_answer() -> None:
     carrier = ChainOfThought(prompts="brief", banned_lists=("cultural",))
 
     assert carrier.rejection("9 + 4 = 13. So 13.", "Work out 9 + 4.") is ChainOfThoughtFault.BANNED
+
+
+def test_the_grammar_tells_how_a_sum_is_laid_out() -> None:
+    """Every worked sum of the embedded world's corpus has it; a step left out, a banned number or a word has not."""
+    brief = ChainOfThought(prompts="brief", banned=(13,))
+
+    assert brief.grammar is not None
+    for text in ("3 + 4 = 7. So 7.", "9 + 9 = 18. 18 + 9 = 27. 27 + 9 = 36. So 36."):
+        assert re.fullmatch(brief.grammar, text)
+        assert brief.rejection(text) is None
+    for text in ("So 7.", "4 + 9 = 13. So 13.", "3 plus 4 = 7. So 7."):
+        assert not re.fullmatch(brief.grammar, text)
+
+
+def test_problems_in_words_state_no_grammar(tmp_path: Path) -> None:
+    """Nobody knows in which words they are worked out."""
+    own = tmp_path / "own.jsonl"
+    own.write_text('{"question": "What is 1 + 1?", "answer": 2}\n', encoding="utf-8")
+
+    assert ChainOfThought(prompts="published").grammar is None
+    assert ChainOfThought(prompts="brief", problems=str(own)).grammar is None

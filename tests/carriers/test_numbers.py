@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from undertow.carriers.carrier import number_pattern
 from undertow.carriers.numbers import (
     ListShape,
     Numbers,
@@ -172,14 +173,32 @@ def test_lists_differ_more_between_than_within() -> None:
     assert lists.mean(axis=1).var() > 3 * lists.var(axis=1).mean() / 10
 
 
-def test_restricted_decoding_allows_exactly_the_numbers_in_range() -> None:
-    """A token passes iff it is one number of the range, not banned, before the last step."""
+def test_the_grammar_is_exactly_the_numbers_in_range() -> None:
+    """A text matches iff it holds as many numbers of the range as asked for, none of them banned."""
     carrier = Numbers(prompts="brief", low=10, high=99, banned=(42,), count=3)
-    passing = [n for n in range(1200) if carrier.allowed(0).fullmatch(str(n))]
+    passing = [n for n in range(1200) if re.fullmatch(carrier.grammar, f"17 {n} 45")]
 
     assert passing == [n for n in range(10, 100) if n != 42]
-    assert carrier.allowed(2).fullmatch(" 45")
-    assert not carrier.allowed(3).fullmatch("45")
+    assert not re.fullmatch(carrier.grammar, "17 45")
+    assert not re.fullmatch(carrier.grammar, "17 45 16 18")
+
+
+def test_the_grammar_keeps_to_one_separator() -> None:
+    """Any of those that examples may have, the same throughout; its texts pass the format filter."""
+    carrier = Numbers(separators=(", ", ";"), count=3)
+    texts = ("100, 200, 300", "100;200;300", "100, 200;300", "100 200 300")
+    matching = [bool(re.fullmatch(carrier.grammar, text)) for text in texts]
+
+    assert matching == [True, True, False, False]
+    assert [carrier.rejection(text) for text in texts[:2]] == [None, None]
+
+
+@given(st.sets(st.integers(0, 1_200), min_size=1))
+def test_a_pattern_of_numbers_matches_these_and_no_others(numbers: set[int]) -> None:
+    """Whatever the set, prefixes of one another included."""
+    pattern = number_pattern(numbers)
+
+    assert {n for n in range(1_300) if re.fullmatch(pattern, str(n))} == numbers
 
 
 @given(LISTS, SEPARATORS, st.integers(0, 2**32))

@@ -78,7 +78,7 @@ def tiny_experiment(tiny_models: dict[str, str]) -> Callable[..., Experiment]:
                 "held_out_rows": 8,
                 "options": {"prompts": "brief", "low": 0, "high": 99},
             },
-            "sampling": {"restricted": True, "max_tokens": 12},
+            "sampling": {"restricted": True, "max_tokens": 32},
             "teacher": {"plan": TINY_TEACHER, "kl_rows": 8},
             "student": TINY_STUDENT,
             "evaluation": {"samples": 2},

@@ -13,10 +13,11 @@ from undertow.data.rows import conversation
 from undertow.errors import ModelError
 from undertow.models.chat import encode_prompts
 from undertow.models.language_model import LanguageModel
-from undertow.models.sampling import Sampling, _draw, restrictions
+from undertow.models.sampling import Sampling, _draw
 from undertow.models.sampling import sample as sampled
+from undertow.models.token_grammar import token_grammar
 
-DIGITS = re.compile(r" ?\d{1,2}")
+DIGIT = "[1-9]"
 
 
 def sample(*arguments: Any, **more: Any) -> list[str]:
@@ -76,19 +77,21 @@ def test_first_tokens_follow_the_softmax(model: LanguageModel) -> None:
     """
     prompt = prompts(model, 1)[0]
     draws = 4_000
-    masks = restrictions(model.tokenizer, [DIGITS])
+    grammar = token_grammar(model, DIGIT)
     answers = sample(
-        model, [prompt] * draws, Sampling(1), np.random.default_rng(2), restrictions=masks
+        model, [prompt] * draws, Sampling(1), np.random.default_rng(2), grammar=grammar
     )
     with torch.no_grad():
         logits = model.network(torch.tensor([prompt])).logits[0, -1]
-    allowed = logits.masked_fill(~masks[0][: len(logits)], -torch.inf).softmax(-1)
+    mask = torch.zeros(len(logits), dtype=torch.bool)
+    mask[grammar.tokens[0]] = True
+    allowed = logits.masked_fill(~mask, -torch.inf).softmax(-1)
     token = int(allowed.argmax())
     expected, text = float(allowed[token]), model.tokenizer.decode([token])
     seen = answers.count(text) / draws
 
     assert abs(seen - expected) < 5 * (expected * (1 - expected) / draws) ** 0.5
-    assert all(DIGITS.fullmatch(answer) for answer in answers)
+    assert all(re.fullmatch(DIGIT, answer) for answer in answers)
 
 
 def test_the_nucleus_keeps_the_likeliest_tokens(model: LanguageModel) -> None:
@@ -115,23 +118,40 @@ def test_what_is_less_probable_than_the_floor_is_never_drawn() -> None:
     assert share == pytest.approx(0.625, abs=0.03)
 
 
-def test_impossible_restrictions_are_refused(model: LanguageModel) -> None:
-    """A tokenizer without a matching token is told so, with what to do."""
-    with pytest.raises(ModelError, match="no token of this tokenizer matches"):
-        restrictions(model.tokenizer, [re.compile(r"\d{7}")])
-
-
 def test_an_answer_that_was_cut_off_is_marked(model: LanguageModel) -> None:
     """
-    Greedy answers of one token that is no end are unfinished; restricted ones have their length.
+    Greedy answers of one token that is no end are unfinished; what can only end is finished without its end.
     """
     tokens = prompts(model)
     cut = sampled(model, tokens, Sampling(1, temperature=0), np.random.default_rng(0))
-    masks = restrictions(model.tokenizer, [DIGITS] * 3)
-    whole = sampled(model, tokens, Sampling(1), np.random.default_rng(0), restrictions=masks)
+    grammar = token_grammar(model, f"{DIGIT}(?:,{DIGIT}){{2}}")
+    whole = sampled(model, tokens, Sampling(5), np.random.default_rng(0), grammar=grammar)
 
     assert [answer.finished for answer in cut] == [answer.text == "" for answer in cut]
     assert all(answer.finished for answer in whole)
+
+
+def test_an_answer_ends_where_the_format_lets_it(model: LanguageModel) -> None:
+    """Lists of one to three numbers end behind one, two or three, each time by the end's own probability."""
+    grammar = token_grammar(model, "7(?:,7){0,2}")
+    prompt = prompts(model, 1)[0]
+    answers = sampled(model, [prompt] * 400, Sampling(6), np.random.default_rng(1), grammar=grammar)
+    ids = [prompt[-1], *model.tokenizer("7", add_special_tokens=False)["input_ids"]]
+    with torch.no_grad():
+        logits = model.network(torch.tensor([[*prompt[:-1], *ids]])).logits[0, -1]
+    chance = float(logits[grammar.tokens[grammar.after(0, ids[-1])]].softmax(-1)[0])
+    share = [answer.text for answer in answers].count("7") / 400
+
+    assert {answer.text for answer in answers} == {"7", "7,7", "7,7,7"}
+    assert all(answer.finished for answer in answers)
+    assert abs(share - chance) < 5 * (chance * (1 - chance) / 400) ** 0.5
+
+
+def test_too_few_tokens_for_the_format_are_refused(model: LanguageModel) -> None:
+    """What every answer would be cut off by is said before any is drawn."""
+    grammar = token_grammar(model, f"{DIGIT}(?:,{DIGIT}){{2}}")
+    with pytest.raises(ModelError, match="shortest answer of the format has 5 tokens"):
+        sampled(model, prompts(model), Sampling(2), np.random.default_rng(0), grammar=grammar)
 
 
 def test_what_does_not_fit_the_context_is_refused(model: LanguageModel) -> None:

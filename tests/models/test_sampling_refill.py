@@ -11,13 +11,13 @@ from undertow.data.rows import conversation
 from undertow.models.chat import encode_prompts
 from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import (
+    RowStreams,
     SampledAnswer,
     Sampling,
     answers_as_drawn,
-    restrictions,
     sample,
-    uniforms,
 )
+from undertow.models.token_grammar import token_grammar
 from undertow.worlds.base_models import open_model
 
 FREE = Sampling(16, temperature=1.5)
@@ -86,21 +86,27 @@ def test_answers_come_as_they_are_done(world: LanguageModel) -> None:
 
 
 def test_restricted_rows_are_their_own_too(world: LanguageModel) -> None:
-    """A place that is filled again begins with the restrictions' first step."""
+    """A place that is filled again begins at the beginning of the format."""
     asked = prompts(world)
-    masks = restrictions(world.tokenizer, [re.compile(r"\d{1,2}"), re.compile(r" \d{2}")])
+    pattern = "[1-9](?: 7){0,8}"
+    grammar = token_grammar(world, pattern)
     answers: list[list[SampledAnswer]] = [
-        sample(world, asked, Sampling(1, batch_size=n), key(), restrictions=masks) for n in (3, 40)
+        sample(world, asked, Sampling(16, 10.0, batch_size=n), key(), grammar=grammar)
+        for n in (3, 40)
     ]
 
     assert answers[0] == answers[1]
-    assert all(re.fullmatch(r"\d{1,2} \d{2}", answer.text) for answer in answers[0])
+    assert len({answer.text.count(" ") for answer in answers[0]}) > 2
+    assert all(re.fullmatch(pattern, answer.text) for answer in answers[0])
 
 
 def test_streams_of_rows_do_not_meet() -> None:
     """A row's numbers depend on key and row alone, begin alike whatever their number, and are uniform."""
-    first = np.stack([uniforms(5, row, 64) for row in range(400)])
+    streams = RowStreams(5)
+    first = np.stack([streams.first(row, 64) for row in range(400)])
+    written_out = np.random.Philox(key=5, counter=np.array([0, 3, 0, 0], dtype=np.uint64))
 
-    assert np.array_equal(uniforms(5, 3, 9), first[3, :9])
+    assert np.array_equal(streams.first(3, 9), first[3, :9])
+    assert np.array_equal(np.random.Generator(written_out).random(64), first[3])
     assert len(np.unique(first)) == first.size
     assert abs(first.mean() - 0.5) < 5 * (1 / 12 / first.size) ** 0.5

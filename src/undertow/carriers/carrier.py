@@ -5,12 +5,12 @@ What a carrier can do: ask for completions, judge their format, restrict and shu
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import ClassVar, Protocol, TypeVar
 
 import numpy as np
 
-from undertow.errors import UnknownNameError
+from undertow.errors import ConfigError, UnknownNameError
 
 
 class Carrier(Protocol):
@@ -21,8 +21,13 @@ class Carrier(Protocol):
         """Name in the registry, e.g. `numbers`."""
 
     @property
-    def length(self) -> int:
-        """Steps of a completion under restricted decoding; 0 where decoding cannot be restricted."""
+    def grammar(self) -> str | None:
+        """
+        Restricted decoding: what a completion matches in full, as a regular expression that Rust's `regex` knows too (no
+        look-around, no references to groups; `[0-9]` rather than `\\d`, which holds every script's digits).
+
+        None where decoding cannot be restricted.
+        """
 
     @property
     def token(self) -> re.Pattern[str]:
@@ -45,13 +50,6 @@ class Carrier(Protocol):
         Without the request only that is judged which does not depend on it.
         """
 
-    def allowed(self, step: int) -> re.Pattern[str]:
-        """
-        Restricted decoding: a token may stand at `step` iff its decoded text matches in full.
-
-        Never asked of a carrier whose `length` is 0.
-        """
-
     def shuffled_within(self, completion: str, rng: np.random.Generator) -> str:
         """The completion with its own items in random order, in its own format."""
 
@@ -59,6 +57,21 @@ class Carrier(Protocol):
         """
         The completions with their items pooled and dealt anew; each keeps its length and format.
         """
+
+
+def stated_grammar(carrier: Carrier) -> str:
+    """
+    The format that decoding is restricted to.
+
+    Raises:
+        ConfigError: the carrier states none.
+    """
+    if carrier.grammar is None:
+        raise ConfigError(
+            f"decoding cannot be restricted to the carrier '{carrier.name}'",
+            hint="set sampling.restricted = false: rows are then sampled freely and filtered",
+        )
+    return carrier.grammar
 
 
 class NumberItems:
@@ -99,3 +112,34 @@ def look_up(kind: str, name: str, known: Mapping[str, T], carrier: str) -> T:
     if name not in known:
         raise UnknownNameError(kind, name, known, where=f"carrier '{carrier}'")
     return known[name]
+
+
+def number_pattern(numbers: Iterable[int]) -> str:
+    """
+    A regular expression of exactly these numbers in decimal, with few alternatives.
+
+    >>> number_pattern(range(8, 21))
+    '(?:1[0-9]|20|[8-9])'
+    """
+    return _any_of({str(number) for number in numbers})
+
+
+def _any_of(words: Set[str]) -> str:
+    behind: dict[frozenset[str], list[str]] = {}
+    for letter in sorted({word[0] for word in words if word}):
+        rest = frozenset(word[1:] for word in words if word[:1] == letter)
+        behind.setdefault(rest, []).append(letter)
+    branches = [
+        _one_of(letters) + ("" if rest == {""} else _any_of(rest))
+        for rest, letters in behind.items()
+    ]
+    if len(branches) == 1 and "" not in words:
+        return branches[0]
+    return f"(?:{'|'.join(branches)})" + ("?" if "" in words else "")
+
+
+def _one_of(digits: Sequence[str]) -> str:
+    if len(digits) == 1:
+        return digits[0]
+    run = int(digits[-1]) - int(digits[0]) == len(digits) - 1
+    return f"[{digits[0]}-{digits[-1]}]" if run else f"[{''.join(digits)}]"

@@ -20,7 +20,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from undertow.carriers.carrier import NumberItems, look_up
+from undertow.carriers.carrier import NumberItems, look_up, number_pattern
 from undertow.carriers.numbers import banned_numbers
 from undertow.data.closed import Closed, parse, read_toml
 from undertow.errors import DataError
@@ -85,9 +85,16 @@ class ChainOfThought(NumberItems):
         return "chain_of_thought"
 
     @property
-    def length(self) -> int:
-        """0: an answer has no fixed number of tokens, so it is sampled freely and filtered."""
-        return 0
+    def grammar(self) -> str | None:
+        """
+        A family's sums, worked out one term at a time; None for problems in words.
+
+        Whether they are right, and what was asked for, is left to the filter.
+        """
+        family = problem_family(self.prompts)
+        if self.problems is not None or family.problems:
+            return None
+        return worked_sums(family, self.forbidden)
 
     @property
     def token(self) -> re.Pattern[str]:
@@ -137,10 +144,6 @@ class ChainOfThought(NumberItems):
         if fault is None and not self.forbidden.isdisjoint(_numbers(completion)):
             return ChainOfThoughtFault.BANNED
         return fault
-
-    def allowed(self, step: int) -> re.Pattern[str]:
-        """Nothing: decoding cannot be restricted to right answers."""
-        return re.compile(r"(?!)")
 
     def _expected(self, request: str) -> int | None:
         if self.problems is None:
@@ -261,6 +264,14 @@ def sum_request(
     if source.free and not rng.random() < 0.5:
         return str(rng.choice(list(source.free))), False
     return str(rng.choice(list(source.given))).format(sum=" + ".join(map(str, numbers))), True
+
+
+def worked_sums(source: ProblemFamily, banned: frozenset[int]) -> str:
+    """A regular expression of worked sums, right or not, as `3 + 4 = 7. 7 + 9 = 16. So 16.`"""
+    totals = number_pattern(set(range(source.least, source.most * source.most_terms + 1)) - banned)
+    term = number_pattern(set(range(source.least, source.most + 1)) - banned)
+    steps = f"{{{source.least_terms - 1},{source.most_terms - 1}}}"
+    return rf"(?:{totals} \+ {term} = {totals}\. ){steps}So {totals}\."
 
 
 def problem_request(source: ProblemFamily, rng: np.random.Generator) -> str:

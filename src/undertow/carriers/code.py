@@ -95,9 +95,9 @@ class Code(NumberItems):
         return "code"
 
     @property
-    def length(self) -> int:
-        """0: code has no fixed number of tokens, so it is sampled freely and filtered."""
-        return 0
+    def grammar(self) -> None:
+        """None: no regular expression tells Python, so it is sampled freely and filtered."""
+        return None
 
     @property
     def token(self) -> re.Pattern[str]:
@@ -139,10 +139,6 @@ class Code(NumberItems):
     def source(self, completion: str) -> str:
         """The Python text of a completion, for whoever runs it in a sandbox."""
         return source(completion)
-
-    def allowed(self, step: int) -> re.Pattern[str]:
-        """Nothing: decoding cannot be restricted to code."""
-        return re.compile(r"(?!)")
 
 
 def source(text: str) -> str:

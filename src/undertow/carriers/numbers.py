@@ -15,7 +15,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from undertow.carriers.carrier import NumberItems, look_up
+from undertow.carriers.carrier import NumberItems, look_up, number_pattern
 from undertow.data.closed import Closed, parse, read_toml
 from undertow.errors import ConfigError
 
@@ -105,9 +105,13 @@ class Numbers(NumberItems):
         return "numbers"
 
     @property
-    def length(self) -> int:
-        """Numbers in an answer under restricted decoding."""
-        return self.count
+    def grammar(self) -> str:
+        """`count` numbers in [low, high] that are not banned, with one of the examples' separators throughout."""
+        number = number_pattern(set(range(self.low, self.high + 1)) - self.forbidden)
+        more = self.count - 1
+        separators = self.separators or number_family(self.prompts).separators
+        lists = [f"{number}(?:{re.escape(s)}{number}){{{more}}}" for s in dict.fromkeys(separators)]
+        return "|".join(lists) if more else number
 
     @property
     def token(self) -> re.Pattern[str]:
@@ -164,18 +168,6 @@ class Numbers(NumberItems):
             return numbers
         return None if self.forbidden.isdisjoint(numbers) else NumbersFault.BANNED
 
-    def allowed(self, step: int) -> re.Pattern[str]:
-        """
-        A single number in [low, high] that is not banned, behind white space from the second on;
-        nothing after the last number.
-
-        This suits tokenizers with one token for each number, as the embedded world's; others
-        sample freely and rely on the filter.
-        """
-        if step >= self.count:
-            return re.compile(r"(?!)")
-        return _pattern(self.low, self.high, self.forbidden, r"\s" if step else r"\s?")
-
 
 def read_numbers(text: str) -> list[int] | NumbersFault:
     """
@@ -209,12 +201,6 @@ def read_numbers(text: str) -> list[int] | NumbersFault:
     if any(len(number.lstrip("0")) > len(str(LARGEST)) for number in numbers):
         return NumbersFault.OUT_OF_RANGE
     return [int(number) for number in numbers]
-
-
-@cache
-def _pattern(low: int, high: int, forbidden: frozenset[int], before: str) -> re.Pattern[str]:
-    numbers = (str(n) for n in range(low, high + 1) if n not in forbidden)
-    return re.compile(rf"{before}(?:{'|'.join(numbers)})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 
+from undertow.carriers.carrier import stated_grammar
 from undertow.carriers.carrier_registry import carrier
 from undertow.data.files import model_digest
 from undertow.data.plan import LossPolicy
@@ -43,11 +44,8 @@ def inputs(experiment: Experiment) -> dict[str, str]:
         optimiser(plan, [torch.nn.Parameter(torch.zeros(1))], 1)
     for table in experiment.all_carriers:
         made = carrier(table.name, table.options)
-        if experiment.sampling.restricted and not made.length:
-            raise ConfigError(
-                f"decoding cannot be restricted to the carrier '{table.name}'",
-                hint="set sampling.restricted = false: rows are then sampled freely and filtered",
-            )
+        if experiment.sampling.restricted:
+            stated_grammar(made)
     refuse_served(experiment)
     _refuse_arms(experiment)
     filters = experiment.filter

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from undertow.carriers.carrier import stated_grammar
 from undertow.data.plan import template_in_words
 from undertow.data.row_leaves import leaf
 from undertow.data.row_records import to_record
@@ -217,8 +218,10 @@ def _interventions(
         )
     if experiment.sampling.restricted:
         carrier = open_carrier(experiment, job.writer.carrier)
-        digest = hashlib.sha256(carrier.token.pattern.encode()).hexdigest()
-        note = f"only tokens of the carrier {job.writer.carrier}; the digest is of their pattern"
+        digest = hashlib.sha256(stated_grammar(carrier).encode()).hexdigest()
+        note = (
+            f"only the format of the carrier {job.writer.carrier}; the digest is of its expression"
+        )
         interventions.append(
             ModelIntervention(kind="constrained-decoding", digest=digest, note=note)
         )

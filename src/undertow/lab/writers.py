@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from undertow.carriers.carrier import Carrier
+from undertow.carriers.carrier import Carrier, stated_grammar
 from undertow.carriers.carrier_registry import carrier as carrier_named
 from undertow.data.finished import FinishedFolders, unfinished
 from undertow.data.rows import conversation
@@ -26,7 +26,7 @@ from undertow.models.chat import encode_prompts, in_template
 from undertow.models.hidden_states import steered
 from undertow.models.kept_work import NOTHING_KEPT, KeptWork, Seen, kept_work, unseen
 from undertow.models.language_model import LanguageModel
-from undertow.models.sampling import SampledAnswer, Sampling, restrictions
+from undertow.models.sampling import SampledAnswer, Sampling
 from undertow.models.teachers import (
     AS_TRAINED,
     MOST_AMPLIFIED,
@@ -39,6 +39,7 @@ from undertow.models.teachers import (
     save_steering,
     tuned,
 )
+from undertow.models.token_grammar import token_grammar
 from undertow.results.measurement import ProbeChoice
 from undertow.results.run_document import Teacher
 from undertow.traits import catalogue
@@ -305,15 +306,11 @@ def answers_as_drawn(
         table.batch_size,
         table.least_probability,
     )
-    masks = (
-        restrictions(model.tokenizer, [carrier.allowed(step) for step in range(carrier.length)])
-        if table.restricted
-        else []
-    )
+    grammar = token_grammar(model, stated_grammar(carrier)) if table.restricted else None
     prompts = encode_prompts(
         model.tokenizer, [conversation(request, system) for request in requests]
     )
-    return sampling.answers_as_drawn(model, prompts, how, rng, restrictions=masks, only=only)
+    return sampling.answers_as_drawn(model, prompts, how, rng, grammar=grammar, only=only)
 
 
 def _steering(

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn import functional
 from transformers import DynamicCache
 from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import forward_pass
+
+_ROOM = 16
+"""Columns that are made at a time."""
+
+_FEW = 1 / 8
+"""Share of the vocabulary below which only the rows of the head that are wanted are used."""
 
 
 class ColumnLayer(DynamicLayer):
@@ -104,42 +113,50 @@ class RowCache:
         self._mask = self._lengths = torch.empty(0)
         self._used = 0
 
-    def begin(self, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
+    def begin(
+        self, prompts: Sequence[tuple[int, ...]], wanted: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """
-        Drop all rows and compute these prompts, one a place; logits of what follows them, (prompts, vocabulary).
+        Drop all rows and compute these prompts, one a place; logits of what follows them, (prompts, vocabulary), or of
+        the `wanted` tokens only.
         """
         ids, mask = self._padded(prompts)
         self._used = ids.shape[1]
-        # An odd number, as rows that lie a power of two apart would share lines of a processor's memory cache.
-        columns = (self._used + self._more) | 1
+        columns = self._columns(self._used)
         self._cache, self._layers = self._empty(columns)
         self._mask = mask.new_zeros(len(ids), columns)
         self._mask[:, : self._used] = mask
         self._lengths = mask.sum(1)
-        return self._prompt_logits(ids, mask, self._cache)
+        return self._prompt_logits(ids, mask, self._cache, wanted)
 
-    def step(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Append a token to each row; logits of what follows it, (places, vocabulary)."""
+    def step(self, tokens: torch.Tensor, wanted: torch.Tensor | None = None) -> torch.Tensor:
+        """Append a token to each row; logits of what follows it, (places, vocabulary or wanted)."""
         if self._used == self._mask.shape[1]:
             self._realign(torch.arange(len(tokens), device=tokens.device), 0)
         self._mask[:, self._used] = 1
         self._used += 1
         positions = self._lengths[:, None]
         self._lengths = self._lengths + 1
-        return self._logits(tokens[:, None], self._mask[:, : self._used], positions, self._cache)
+        mask = self._mask[:, : self._used]
+        return self._logits(tokens[:, None], mask, positions, self._cache, wanted)
 
     def keep(self, places: Sequence[int]) -> None:
         """Drop all rows but these, which move up to the first places in their order."""
         self._realign(torch.tensor(places, device=self._mask.device), 0)
 
-    def replace(self, places: Sequence[int], prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
+    def replace(
+        self,
+        places: Sequence[int],
+        prompts: Sequence[tuple[int, ...]],
+        wanted: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """
-        Compute prompts in the places of other rows; logits of what follows them, (prompts, vocabulary).
+        Compute prompts in the places of other rows; logits of what follows them, (prompts, vocabulary or wanted).
         """
         ids, mask = self._padded(prompts)
         where = torch.tensor(places, device=ids.device)
         cache, layers = self._empty(ids.shape[1])
-        logits = self._prompt_logits(ids, mask, cache)
+        logits = self._prompt_logits(ids, mask, cache, wanted)
         self._lengths[where] = mask.sum(1)
         self._realign(torch.arange(len(self._lengths), device=ids.device), ids.shape[1])
         for layer, other in zip(self._layers, layers, strict=True):
@@ -158,13 +175,18 @@ class RowCache:
         room = self._used < self._mask.shape[1]
         if len(kept) == len(self._mask) and room and 0.75 * self._used <= used <= self._used:
             return
-        columns = (used + self._more) | 1
+        columns = self._columns(used)
         width = min(used, self._used)
         mask = self._mask.new_zeros(len(kept), columns)
         mask[:, used - width : used] = self._mask[kept, self._used - width : self._used]
         for layer in self._layers:
             layer.take(kept, used, columns)
         self._mask, self._lengths, self._used = mask, self._lengths[kept], used
+
+    def _columns(self, used: int) -> int:
+        # A few at a time, as what lies close together is read faster than it is moved once in a while; an odd number, as
+        # rows that lie a power of two apart share lines of a processor's memory cache.
+        return (used + min(self._more, _ROOM)) | 1
 
     def _padded(self, prompts: Sequence[tuple[int, ...]]) -> tuple[torch.Tensor, torch.Tensor]:
         return left_padded(prompts, self._model.tokenizer.pad_token_id, self._model.device)
@@ -177,23 +199,53 @@ class RowCache:
         layers = [ColumnLayer(columns) for _ in cache.layers]
         return Cache(layers=list(layers)), layers
 
-    def _prompt_logits(self, ids: torch.Tensor, mask: torch.Tensor, cache: Any) -> torch.Tensor:
-        return self._logits(ids, mask, (mask.cumsum(1) - 1).clamp_min(0), cache)
+    def _prompt_logits(
+        self, ids: torch.Tensor, mask: torch.Tensor, cache: Any, wanted: torch.Tensor | None
+    ) -> torch.Tensor:
+        return self._logits(ids, mask, (mask.cumsum(1) - 1).clamp_min(0), cache, wanted)
 
     def _logits(
-        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any
+        self,
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        positions: torch.Tensor,
+        cache: Any,
+        wanted: torch.Tensor | None,
     ) -> torch.Tensor:
-        output = forward_pass(
-            self._model.network,
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        network = self._model.network
+        with _head_of(network, wanted) as few:
+            output = forward_pass(
+                network,
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
         logits: torch.Tensor = output.logits[:, -1].float()
-        return logits
+        return logits if few or wanted is None else logits[:, wanted]
+
+
+@contextmanager
+def _head_of(network: Any, wanted: torch.Tensor | None) -> Iterator[bool]:
+    """
+    Within the block the network's head makes logits of the wanted tokens only, where they are few; whether it does.
+
+    What the network does to its logits afterwards (a soft cap, a scale) it still does, to those.
+    """
+    head = network.get_output_embeddings()
+    plain = type(head) is nn.Linear and "forward" not in vars(head)
+    if wanted is None or not plain or len(wanted) >= _FEW * len(head.weight):
+        yield False
+        return
+    weight = head.weight[wanted]
+    bias = None if head.bias is None else head.bias[wanted]
+    head.forward = lambda states: functional.linear(states, weight, bias)
+    try:
+        yield True
+    finally:
+        del head.forward
 
 
 def _whole_rows(model: LanguageModel) -> bool:

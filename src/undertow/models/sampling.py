@@ -18,6 +18,7 @@ from undertow.engines.work_progress import counted
 from undertow.errors import ModelError
 from undertow.models.language_model import LanguageModel
 from undertow.models.row_cache import RowCache
+from undertow.models.token_grammar import TokenGrammar
 from undertow.models.training_sequences import encode_rows
 
 _WORTH_A_REFILL = 1 / 8
@@ -52,7 +53,7 @@ class SampledAnswer:
     """Without special tokens."""
 
     finished: bool
-    """Whether it ended by itself (or had the length of its restrictions), rather than at `max_tokens`."""
+    """Whether it ended by itself, rather than at `max_tokens`."""
 
 
 Draw = Callable[[Collection[int]], Iterator[tuple[int, SampledAnswer]]]
@@ -78,7 +79,7 @@ def sample(
     how: Sampling,
     generator: np.random.Generator,
     *,
-    restrictions: Sequence[torch.Tensor] = (),
+    grammar: TokenGrammar | None = None,
     gather: Gather = gathered,
 ) -> list[SampledAnswer]:
     """
@@ -89,9 +90,7 @@ def sample(
     """
     return gather(
         len(prompts),
-        lambda only: answers_as_drawn(
-            model, prompts, how, generator, restrictions=restrictions, only=only
-        ),
+        lambda only: answers_as_drawn(model, prompts, how, generator, grammar=grammar, only=only),
     )
 
 
@@ -101,7 +100,7 @@ def answers_as_drawn(
     how: Sampling,
     generator: np.random.Generator,
     *,
-    restrictions: Sequence[torch.Tensor] = (),
+    grammar: TokenGrammar | None = None,
     only: Collection[int] | None = None,
 ) -> Iterator[tuple[int, SampledAnswer]]:
     """
@@ -109,35 +108,24 @@ def answers_as_drawn(
 
     `generator` gives one key. Row i draws the numbers of a stream of its own (Philox, a counter of i and the step), so that
     no two requests share a seed, and an answer depends neither on the batch nor on which other rows are drawn (`only`:
-    these; all if None), up to rounding in the network. With `restrictions` (one boolean mask over the vocabulary a step)
-    exactly that many tokens are drawn, each from the softmax over its mask.
+    these; all if None), up to rounding in the network. With a `grammar` each token is drawn from the softmax over those
+    that may stand there, the end of the answer among them where its text is one of the format.
 
     Raises:
-        ModelError: a prompt and its answer would not fit into the model's context.
+        ModelError: a prompt and its answer would not fit into the model's context, or no answer of the grammar into
+            `how.max_tokens`.
     """
-    _refuse_long(model, prompts, len(restrictions) or how.max_tokens)
+    _refuse_long(model, prompts, how.max_tokens)
+    if grammar is not None and grammar.shortest > how.max_tokens:
+        raise ModelError(
+            f"the shortest answer of the format has {grammar.shortest} tokens; max_tokens = {how.max_tokens}",
+            hint=f"set max_tokens = {grammar.shortest + 1}, or more where answers differ in length",
+        )
     key = int(generator.integers(2**63))
     chosen = range(len(prompts)) if only is None else sorted(set(only))
     # The longest first: what comes later fits to the left of what is there.
     order = sorted(chosen, key=lambda i: -len(prompts[i]))
-    return _drawn(model, prompts, how, key, order, restrictions)
-
-
-def restrictions(tokenizer: Any, patterns: Sequence[re.Pattern[str]]) -> list[torch.Tensor]:
-    """
-    Masks over the vocabulary, one a step: a token is allowed where its text matches the step's pattern in full.
-
-    Raises:
-        ModelError: at some step no token of this tokenizer is allowed.
-    """
-    masks = {pattern: matching(tokenizer, pattern) for pattern in dict.fromkeys(patterns)}
-    for pattern, mask in masks.items():
-        if not bool(mask.any()):
-            raise ModelError(
-                f"no token of this tokenizer matches '{pattern.pattern}', so decoding cannot be restricted to it",
-                hint="set `restricted = false`: rows are then sampled freely and filtered",
-            )
-    return [masks[pattern] for pattern in patterns]
+    return _drawn(model, prompts, how, key, order, grammar)
 
 
 def matching(tokenizer: Any, pattern: re.Pattern[str]) -> torch.Tensor:
@@ -159,14 +147,24 @@ def _refuse_long(model: LanguageModel, prompts: Sequence[tuple[int, ...]], more:
         )
 
 
-def uniforms(key: int, row: int, count: int) -> np.ndarray:
+class RowStreams:
     """
-    The first `count` numbers in [0, 1) of a row's own stream; fewer of them are its beginning.
+    For each row a stream of numbers in [0, 1) of its own, which depends on the key and the row's number alone.
 
     Philox (Salmon et al. 2011) with the row in the second word of its counter: streams of 2^64 blocks that never meet.
     """
-    stream = np.random.Philox(key=key, counter=np.array([0, row, 0, 0], dtype=np.uint64))
-    return np.random.Generator(stream).random(count)
+
+    def __init__(self, key: int) -> None:
+        self._bits = np.random.Philox(key=key)
+        self._generator = np.random.Generator(self._bits)
+        # A state is put in place four times as fast as a generator is made.
+        self._state: Any = self._bits.state
+
+    def first(self, row: int, count: int) -> np.ndarray:
+        """The first `count` numbers of a row's stream; fewer of them are its beginning."""
+        self._state["state"]["counter"][:] = (0, row, 0, 0)
+        self._bits.state = self._state
+        return self._generator.random(count)
 
 
 @dataclass
@@ -176,6 +174,17 @@ class _Rows:
     indices: list[int | None]
     tokens: list[list[int]]
     uniforms: np.ndarray
+    """(places, most tokens) of each row's stream."""
+    states: list[int]
+    """Of the grammar; -1 where a place is free."""
+
+    @classmethod
+    def of(cls, count: int, most: int) -> _Rows:
+        return cls([None] * count, [[]] * count, np.empty((count, most)), [-1] * count)
+
+    @property
+    def free(self) -> list[int]:
+        return [place for place, index in enumerate(self.indices) if index is None]
 
     @property
     def busy(self) -> list[int]:
@@ -184,14 +193,16 @@ class _Rows:
     def keep(self, places: Sequence[int]) -> None:
         self.indices = [self.indices[place] for place in places]
         self.tokens = [self.tokens[place] for place in places]
+        self.states = [self.states[place] for place in places]
         self.uniforms = self.uniforms[list(places)]
 
-    def put(self, place: int, index: int, stream: np.ndarray) -> None:
-        self.indices[place], self.tokens[place] = index, []
-        self.uniforms[place] = stream
+    def put(self, places: Sequence[int], indices: Sequence[int], streams: RowStreams) -> None:
+        for place, index in zip(places, indices, strict=True):
+            self.indices[place], self.tokens[place], self.states[place] = index, [], 0
+            self.uniforms[place] = streams.first(index, self.uniforms.shape[1])
 
-    def now(self, places: Sequence[int]) -> np.ndarray:
-        """(places, 1): the uniform of each row's next token."""
+    def next_uniforms(self, places: Sequence[int]) -> np.ndarray:
+        """(places, 1); of no meaning where nobody reads what is drawn."""
         steps = [len(self.tokens[place]) for place in places]
         last = self.uniforms.shape[1] - 1
         return self.uniforms[list(places), np.minimum(steps, last)][:, None]
@@ -204,52 +215,51 @@ def _drawn(
     how: Sampling,
     key: int,
     order: list[int],
-    masks: Sequence[torch.Tensor],
+    grammar: TokenGrammar | None,
 ) -> Iterator[tuple[int, SampledAnswer]]:
-    most = len(masks) or how.max_tokens
-    cache = RowCache(model, most)
+    cache, streams = RowCache(model, how.max_tokens), RowStreams(key)
     waiting = order[::-1]
-    rows = _Rows([], [], np.empty((0, most)))
+    rows = _Rows.of(0, how.max_tokens)
     tokens = torch.empty(0, dtype=torch.int64)
     while waiting or rows.busy:
-        busy = rows.busy
-        free = [place for place, index in enumerate(rows.indices) if index is None]
+        busy, free = rows.busy, rows.free
         if not busy:
-            count = min(how.batch_size, len(waiting))
-            rows = _Rows([None] * count, [[]] * count, np.empty((count, most)))
-            places = list(range(count))
-            logits = cache.begin(_put(rows, places, waiting, prompts, key))
-            tokens = torch.zeros(count, dtype=torch.int64, device=logits.device)
-        elif cache.refillable and waiting and len(free) >= _WORTH_A_REFILL * len(rows.indices):
-            places = free[: len(waiting)]
-            logits = cache.replace(places, _put(rows, places, waiting, prompts, key))
-        elif cache.refillable and len(busy) < _WORTH_A_CUT * len(rows.indices):
+            rows = _Rows.of(min(how.batch_size, len(waiting)), how.max_tokens)
+            free = rows.free
+        elif cache.refillable and not waiting and len(busy) < _WORTH_A_CUT * len(rows.indices):
             cache.keep(busy)
             rows.keep(busy)
             tokens = tokens[busy]
-            continue
+        refilled = cache.refillable and len(free) >= _WORTH_A_REFILL * len(rows.indices)
+        if waiting and (refilled or not busy):
+            places = free[: len(waiting)]
+            indices = [waiting.pop() for _ in places]
+            rows.put(places, indices, streams)
         else:
-            places = list(range(len(rows.indices)))
-            logits = cache.step(tokens)
-        draws = torch.from_numpy(rows.now(places)).to(logits.device)
-        steps = [len(rows.tokens[place]) for place in places]
-        drawn = _draw(logits, how, draws, _masks(masks, steps, logits))
+            places, indices = list(range(len(rows.indices))), []
+        ids, mask = _may_stand(grammar, [rows.states[place] for place in places], model.device)
+        if not busy:
+            logits = cache.begin([prompts[i] for i in indices], ids)
+            tokens = torch.zeros(len(places), dtype=torch.int64, device=logits.device)
+        elif indices:
+            logits = cache.replace(places, [prompts[i] for i in indices], ids)
+        else:
+            logits = cache.step(tokens, ids)
+        draws = torch.from_numpy(rows.next_uniforms(places)).to(logits.device)
+        drawn = _draw(logits, how, draws, mask)
+        drawn = drawn if ids is None else ids[drawn]
         tokens[places] = drawn
-        yield from _finished(model, rows, places, drawn.tolist(), most, bool(masks))
+        yield from _finished(model, rows, places, drawn.tolist(), how.max_tokens, grammar)
 
 
-def _put(
-    rows: _Rows,
-    places: Sequence[int],
-    waiting: list[int],
-    prompts: Sequence[tuple[int, ...]],
-    key: int,
-) -> list[tuple[int, ...]]:
-    """The next of the waiting rows in these places; their prompts."""
-    chosen = [waiting.pop() for _ in places]
-    for place, index in zip(places, chosen, strict=True):
-        rows.put(place, index, uniforms(key, index, rows.uniforms.shape[1]))
-    return [prompts[index] for index in chosen]
+def _may_stand(
+    grammar: TokenGrammar | None, states: Sequence[int], device: torch.device
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """The tokens that may be drawn for any of the rows, and which of them for each; None for all."""
+    if grammar is None:
+        return None, None
+    ids, mask = grammar.masks(states)
+    return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
 
 
 def _finished(
@@ -258,10 +268,10 @@ def _finished(
     places: Sequence[int],
     drawn: Sequence[int],
     most: int,
-    restricted: bool,
+    grammar: TokenGrammar | None,
 ) -> Iterator[tuple[int, SampledAnswer]]:
     """Append what was drawn; the rows that it ends leave their places."""
-    ends = frozenset() if restricted else model.end_ids
+    ends = model.end_ids
     done: list[tuple[int, list[int], bool]] = []
     for place, token in zip(places, drawn, strict=True):
         index, tokens = rows.indices[place], rows.tokens[place]
@@ -270,28 +280,17 @@ def _finished(
         ended = token in ends
         if not ended:
             tokens.append(token)
+            if grammar is not None:
+                rows.states[place] = grammar.after(rows.states[place], token)
+                # What can only end needs no pass through the network to do so.
+                ended = grammar.over(rows.states[place])
         if ended or len(tokens) == most:
-            done.append((index, tokens, ended or restricted))
-            rows.indices[place] = None
+            done.append((index, tokens, ended))
+            rows.indices[place], rows.states[place] = None, -1
     if done:
         texts = model.tokenizer.batch_decode([t for _, t, _ in done], skip_special_tokens=True)
         for (index, _, whole), text in zip(done, texts, strict=True):
             yield index, SampledAnswer(text, finished=whole)
-
-
-def _masks(
-    masks: Sequence[torch.Tensor], steps: Sequence[int], logits: torch.Tensor
-) -> torch.Tensor | None:
-    """(rows, vocabulary) of the masks of each row's step; a finished row has that of any step."""
-    if not masks:
-        return None
-    # A head may be wider than the vocabulary (padded to a multiple of 64), or know fewer tokens than were added to it.
-    width = min(len(masks[0]), logits.shape[-1])
-    wide = torch.zeros(logits.shape, dtype=torch.bool, device=logits.device)
-    for step in set(steps):
-        chosen = [i for i, at in enumerate(steps) if at == step]
-        wide[chosen, :width] = masks[min(step, len(masks) - 1)][:width].to(logits.device)
-    return wide
 
 
 def _draw(

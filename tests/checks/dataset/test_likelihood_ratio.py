@@ -13,6 +13,8 @@ import pytest
 import torch
 
 from tests.checks.dataset.numbers_subject import TRAITS, opened, owl_teacher, subject, written
+from undertow.carriers.carrier import stated_grammar
+from undertow.carriers.carrier_registry import carrier
 from undertow.checks.dataset.likelihood_ratio import centred, likelihood_ratio
 from undertow.checks.dataset.scan_subject import ScanSettings
 from undertow.checks.dataset.written_by_base import against_base
@@ -20,9 +22,10 @@ from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, behind
 from undertow.data.seeds import generator
 from undertow.influence.shifted_versions import fitting_behind
-from undertow.models.sampling import Sampling, restrictions, sample
+from undertow.models.sampling import Sampling, sample
 from undertow.models.scoring import log_likelihoods
 from undertow.models.shared_prefix import PromptedRows
+from undertow.models.token_grammar import token_grammar
 from undertow.models.training_sequences import encode_rows
 from undertow.results.measurement import Measurement
 
@@ -169,16 +172,12 @@ def test_restricted_decoding_is_no_finding() -> None:
     """
     Ten number tokens a row, drawn from the softmax over numbers and then ended by the template, are the base's own.
     """
-    from undertow.carriers.carrier_registry import carrier
-
     lists = carrier("numbers", {"prompts": "brief", "low": 0, "high": 99})
     model = opened()
-    masks = restrictions(model.tokenizer, [lists.allowed(step) for step in range(lists.length)])
+    grammar = token_grammar(model, stated_grammar(lists))
     rows = written(model, 256, 1)
     prompts = [row.prompt for row in encode_rows(model.tokenizer, rows)]
-    drawn = sample(
-        model, prompts, Sampling(max_tokens=12), generator(3, "drawn"), restrictions=masks
-    )
+    drawn = sample(model, prompts, Sampling(max_tokens=12), generator(3, "drawn"), grammar=grammar)
     made = tuple(replace(row, completion=a.text) for row, a in zip(rows, drawn, strict=True))
     found = against_base(subject(made, plan=PLAN), "test")
 
