@@ -20,6 +20,9 @@ from dataclasses import dataclass
 BETWEEN = 1.0
 """Least seconds from one telling of a piece of work to the next: a listener may be at the end of a pipe."""
 
+_SETTLED = 5.0
+"""Seconds before which nobody is told how much time is left: what a batch ends together comes in bursts."""
+
 _LONGEST = 150
 """Characters of a name or a remark: what is told fits into a pipe at once, or a killed process would tear it."""
 
@@ -172,7 +175,9 @@ class CountedWork:
     def _tell(self, now: float, *, over: bool) -> None:
         self._show()
         seconds, new = now - self._began, self.done - self._before
-        left = seconds / new * max(self._total - self.done, 0) if new and self._total else None
+        left = None
+        if new and self._total and seconds >= _SETTLED:
+            left = seconds / new * max(self._total - self.done, 0)
         within = f"{self._outer.place}: " if self._outer else ""
         rate = f"{self._tokens / seconds:,.0f} tokens/s" if self._tokens else ""
         if not rate and new:

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from undertow.engines.work_progress import counted
 from undertow.errors import ModelError
 from undertow.influence.probes import probe_trait
 from undertow.models.language_model import LanguageModel
@@ -70,8 +71,11 @@ def asked_as(trait: Trait, choice: ProbeChoice) -> Trait:
 def _chosen(
     base: LanguageModel, trait: Trait, system: str | None
 ) -> tuple[ProbeFormat, ProbeChoice]:
-    with evaluating(base.network):
-        read = [_read(base, trait, one, system) for one in trait.formats]
+    read = []
+    with evaluating(base.network), counted("asking", len(trait.formats), "formats") as work:
+        for asked in trait.formats:
+            read.append(_read(base, trait, asked, system))
+            work.advance()
     masses = [mass for mass, _, _ in read]
     place = chosen_place(masses)
     used, margins = trait.formats[place], read[place][1]

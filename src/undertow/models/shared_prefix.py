@@ -13,6 +13,7 @@ from transformers import DynamicCache
 
 from undertow.data.plan import LAST_TURN
 from undertow.data.rows import Row, behind
+from undertow.engines.work_progress import counted
 from undertow.models.chat import IGNORED, Batch, Encoded, batches
 from undertow.models.language_model import LanguageModel
 from undertow.models.row_cache import left_padded
@@ -45,7 +46,10 @@ def logits_by_batch(
     prompts = {row.prompt for row in rows} if shared else set()
     cache = _computed(model, rows[0].prompt[:length]) if length else None
     if shared and len(prompts) <= _FEWER * len(rows):
-        yield from _by_prompt(model, rows, size, cache, length)
+        with counted("reading", len(rows), "rows") as work:
+            for batch, logits in _by_prompt(model, rows, size, cache, length):
+                yield batch, logits
+                work.advance(len(batch.rows))
         return
     tails = [replace(row, prompt=row.prompt[length:]) for row in rows] if length else rows
     for made in batches(tails, size, model.tokenizer.pad_token_id):
