@@ -16,6 +16,7 @@ from undertow.data.rows import conversation
 from undertow.models.answers import PreparedProbe, Probed, logit_margins
 from undertow.models.chat import Encoded, batches, encode_prompts
 from undertow.models.language_model import LanguageModel
+from undertow.models.output_head import exact_logits
 from undertow.models.scoring import completion_logits
 from undertow.models.several_runs import Runs
 from undertow.traits.trait import Answer, Trait
@@ -312,8 +313,8 @@ def next_token_log_probabilities(
 
 
 def _summed(model: LanguageModel, batch: Any) -> torch.Tensor:
-
-    logits = completion_logits(model.network, batch)[:, -1]
+    with exact_logits(model.network):
+        logits = completion_logits(model.network, batch)[:, -1]
     return logits.float().log_softmax(-1).double().sum(0)
 
 

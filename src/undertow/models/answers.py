@@ -17,8 +17,9 @@ from undertow.data.rows import Message
 from undertow.errors import ModelError
 from undertow.models.chat import prompt_text, rendered, token_ids
 from undertow.models.language_model import LanguageModel
+from undertow.models.output_head import exact_logits
 from undertow.models.row_cache import left_padded
-from undertow.models.scoring import forward_pass
+from undertow.models.scoring import forward_pass, sequences_at_once
 from undertow.traits.trait import QUESTION, Answer, ProbeFormat
 
 
@@ -255,9 +256,7 @@ def token_forms(
 
 
 def named(text: str, answers: Sequence[Answer]) -> str | None:
-    """
-    The candidate that a sampled answer names first, in any of its forms and any case; none if it names none.
-    """
+    """The candidate that a sampled answer names first, in any of its forms and any case; else None."""
     mentions = [
         (match.start(), -len(variant), answer.name)
         for answer in answers
@@ -276,12 +275,12 @@ def continuations(
     batch_size: int = 256,
 ) -> torch.Tensor:
     """
-    Log-likelihood in nats of every form after every prompt, (prompts, forms) float64.
+    Log-likelihood in nats of every form after every prompt, (prompts, forms) float64; `batch_size` sequences at a time.
 
-    A form of one token costs nothing beyond its prompt; a longer one, its tokens but the last. At most `batch_size`
-    sequences are computed at a time.
+    A form of one token costs nothing beyond its prompt; a longer one, its tokens but the last.
     """
     result = torch.empty(len(prompts), len(forms), dtype=torch.float64)
+    batch_size = sequences_at_once(model, max(map(len, forms), default=1), batch_size)
     order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
     short = [i for i, form in enumerate(forms) if len(form) == 1]
     long = [i for i, form in enumerate(forms) if len(form) > 1]
@@ -307,10 +306,14 @@ def continuations_in_blocks(
     forms: Sequence[tuple[int, ...]],
     blocks: int,
 ) -> torch.Tensor:
-    """
-    The same of each of several adapters that are active side by side, (blocks, prompts, forms) float64, in one pass.
-    """
-    return _at_once(model, [*prompts] * blocks, forms).view(blocks, len(prompts), len(forms))
+    """The same of each of several adapters that are active side by side, (blocks, prompts, forms) float64."""
+    positions = blocks * len({form[:-1] for form in forms}) * max(map(len, forms))
+    size = sequences_at_once(model, positions, len(prompts))
+    parts = [prompts[start : start + size] for start in range(0, len(prompts), size)]
+    values = [
+        _at_once(model, [*part] * blocks, forms).view(blocks, len(part), -1) for part in parts
+    ]
+    return torch.cat(values, 1)
 
 
 def differentiable_continuations(
@@ -383,13 +386,14 @@ def _pass(
     *,
     keep: int,
 ) -> torch.Tensor:
-    logits: torch.Tensor = forward_pass(
-        model.network,
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=positions,
-        past_key_values=cache,
-        use_cache=cache is not None,
-        logits_to_keep=keep,
-    ).logits
+    with exact_logits(model.network):
+        logits: torch.Tensor = forward_pass(
+            model.network,
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=cache is not None,
+            logits_to_keep=keep,
+        ).logits
     return logits[:, -keep:]

@@ -69,6 +69,19 @@ class Batch:
         """Number of last positions that hold a label in some row."""
         return self.labels.shape[1]
 
+    def part(self, start: int, stop: int) -> Batch:
+        """Some of its rows, without columns that are padding in all of them."""
+        rows = slice(start, stop)
+        mask, labels = self.attention_mask[rows], self.labels[rows]
+        begin, first = (int(at.any(0).int().argmax()) for at in (mask, labels != IGNORED))
+        return Batch(
+            self.input_ids[rows, begin:],
+            mask[:, begin:],
+            self.position_ids[rows, begin:],
+            labels[:, first:],
+            self.rows[rows],
+        )
+
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
         if device.type == "cpu":

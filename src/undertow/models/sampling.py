@@ -16,6 +16,7 @@ from undertow.data.plan import LAST_TURN
 from undertow.data.rows import Row
 from undertow.engines.work_progress import counted
 from undertow.errors import ModelError
+from undertow.models.batch_memory import sampled_rows
 from undertow.models.language_model import LanguageModel
 from undertow.models.row_cache import RowCache
 from undertow.models.token_grammar import TokenGrammar
@@ -218,13 +219,14 @@ def _drawn(
     grammar: TokenGrammar | None,
 ) -> Iterator[tuple[int, SampledAnswer]]:
     cache, streams = RowCache(model, how.max_tokens), RowStreams(key)
-    waiting = order[::-1]
+    waiting, longest = order[::-1], max((len(prompts[i]) for i in order), default=1)
     rows = _Rows.of(0, how.max_tokens)
     tokens = torch.empty(0, dtype=torch.int64)
     while waiting or rows.busy:
         busy, free = rows.busy, rows.free
         if not busy:
-            rows = _Rows.of(min(how.batch_size, len(waiting)), how.max_tokens)
+            most = min(how.batch_size, len(waiting))
+            rows = _Rows.of(sampled_rows(model, longest + how.max_tokens, most), how.max_tokens)
             free = rows.free
         elif cache.refillable and not waiting and len(busy) < _WORTH_A_CUT * len(rows.indices):
             cache.keep(busy)

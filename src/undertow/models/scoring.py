@@ -12,12 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from undertow.models.batch_memory import scored_rows
 from undertow.models.chat import IGNORED, Batch, Encoded, batches
 from undertow.models.language_model import LanguageModel
+from undertow.models.output_head import PIECE, label_likelihoods, plain_head
 from undertow.stats.arguments import Vector
 
-LOGITS = 1 << 26
-"""Most logits held at a time; 256 MB in float32."""
+LOGITS = 1 << 25
+"""Most logits held at a time; 128 MB in float32."""
 
 
 def completion_logits(network: Any, batch: Batch) -> torch.Tensor:
@@ -39,7 +41,23 @@ def completion_logits(network: Any, batch: Batch) -> torch.Tensor:
 
 
 def token_log_likelihoods(network: Any, batch: Batch) -> torch.Tensor:
-    """Log-likelihood in nats of each label, shape (rows, kept); 0 where there is no label."""
+    """
+    Log-likelihood in nats of each label, float32 (rows, kept); 0 where there is no label.
+
+    Where the logits would be many and the head is plain, they are made piece by piece (`output_head`).
+    """
+    head = None
+    if 4 * batch.labels.numel() * getattr(network.config, "vocab_size", 0) > PIECE:
+        head = plain_head(network, batch.input_ids)
+    if head is not None:
+        hidden = forward_pass(
+            head.decoder,
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            position_ids=batch.position_ids,
+            use_cache=False,
+        ).last_hidden_state[:, -batch.kept - 1 : -1]
+        return label_likelihoods(head, hidden, batch.labels)
     logits = completion_logits(network, batch).float()
     losses = functional.cross_entropy(
         logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORED, reduction="none"
@@ -51,9 +69,12 @@ def token_log_likelihoods(network: Any, batch: Batch) -> torch.Tensor:
 def log_likelihoods(
     model: LanguageModel, rows: Sequence[Encoded], *, batch_size: int = 128
 ) -> torch.Tensor:
-    """Log-likelihood in nats of each row's completion, shape (rows,), float64."""
+    """
+    Log-likelihood in nats of each row's completion, shape (rows,), float64; at most `batch_size` rows a pass.
+    """
     result = torch.zeros(len(rows), dtype=torch.float64)
-    for batch in batches(rows, batch_size, model.tokenizer.pad_token_id):
+    size = _scored_at_once(model, rows, batch_size)
+    for batch in batches(rows, size, model.tokenizer.pad_token_id):
         values = token_log_likelihoods(model.network, batch.to(model.device)).sum(1).double().cpu()
         result[list(batch.rows)] = values
     return result
@@ -65,7 +86,8 @@ def each_token(
 ) -> list[torch.Tensor]:
     """Log-likelihood in nats of each token of each row's completion, (tokens,) float32 a row."""
     result = [torch.empty(0)] * len(rows)
-    for batch in batches(rows, batch_size, model.tokenizer.pad_token_id):
+    size = _scored_at_once(model, rows, batch_size)
+    for batch in batches(rows, size, model.tokenizer.pad_token_id):
         values = token_log_likelihoods(model.network, batch.to(model.device)).cpu()
         for i, row in enumerate(batch.rows):
             result[row] = values[i, batch.kept - len(rows[row].completion) :]
@@ -114,11 +136,21 @@ def accepted(network: Any) -> frozenset[str]:
 
 def rows_at_once(model: LanguageModel, rows: Sequence[Encoded], *, most: int = 128) -> int:
     """
-    Rows a batch, at least 1 and at most `most`, such that (rows, kept, vocabulary) logits stay below `LOGITS`.
+    Rows a batch, at least 1 and at most `most`, such that (rows, kept, vocabulary) logits stay below `LOGITS` and a pass
+    fits into the memory that is left.
     """
     longest = max((len(row.completion) for row in rows), default=1)
+    return _scored_at_once(model, rows, sequences_at_once(model, longest + 1, most))
+
+
+def sequences_at_once(model: LanguageModel, positions: int, most: int) -> int:
+    """Sequences, at least 1 and at most `most`, whose logits at so many positions each stay below `LOGITS`."""
     vocabulary = max(int(model.network.config.vocab_size), len(model.tokenizer))
-    return max(1, min(most, LOGITS // ((longest + 1) * vocabulary)))
+    return max(1, min(most, LOGITS // (max(1, positions) * vocabulary)))
+
+
+def _scored_at_once(model: LanguageModel, rows: Sequence[Encoded], most: int) -> int:
+    return scored_rows(model, max(map(len, rows), default=1), most)
 
 
 @dataclass(frozen=True)

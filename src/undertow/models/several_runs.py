@@ -23,6 +23,7 @@ from undertow.models.adapters import (
     trainable,
     trained_weights,
 )
+from undertow.models.batch_memory import TrainingRoom, training_room
 from undertow.models.chat import Batch, Encoded, pad
 from undertow.models.language_model import LanguageModel
 from undertow.models.objectives import COMPLETIONS, Objective
@@ -124,6 +125,8 @@ class ParallelTraining:
         self.loss_history: list[tuple[float, ...]] = []
         """Training loss of each step and adapter, nats per completion token."""
         self._objective = objective
+        self._room: TrainingRoom | None = None
+        self._longest = max((len(row) for own in rows for row in own), default=1)
         for own in {id(part): part for part in rows}.values():
             refuse_long(adapters.model, objective.sequences(own), plan)
         self._weights = [adapters.parameters_of(k) for k in range(adapters.count)]
@@ -221,6 +224,32 @@ class ParallelTraining:
         pad_id = self.adapters.model.tokenizer.pad_token_id
         return _Part(chosen, pad(sequences, pad_id, tuple(range(len(sequences)))))
 
+    def _pieces(self, parts: list[_Part]) -> Iterator[_Part]:
+        """The micro-batches, in parts that fit into memory: each run's mean over the step stays what it is."""
+        if self._room is None:
+            self._room = self._measured(self._part([rows[:1] for rows in parts[0].rows]))
+        for part in parts:
+            wanted = max(map(len, part.rows))
+            sequences = len(part.batch.rows) // (self.count * wanted)
+            longest = part.batch.input_ids.shape[1] * sequences
+            size = self._room.rows(longest, self.count, wanted)
+            for start in range(0, wanted, size):
+                pieces = [rows[start : start + size] for rows in part.rows]
+                yield part if size >= wanted else self._part(pieces)
+
+    def _measured(self, part: _Part) -> TrainingRoom:
+        """By a row of each run; preference pairs are two sequences each."""
+        model, ids = self.adapters.model, part.batch.input_ids
+        batch = part.batch.to(model.device)
+        longest = len(ids) // self.count * self._longest
+        return training_room(
+            model,
+            lambda: token_log_likelihoods(model.network, batch).sum(),
+            ids.numel(),
+            longest,
+            self.count,
+        )
+
     def _step(self, parts: list[_Part]) -> None:
         count, device = self.adapters.count, self.adapters.model.device
         weights = torch.tensor(
@@ -228,7 +257,7 @@ class ParallelTraining:
             device=device,
         )
         summed = torch.zeros(count, dtype=torch.float64, device=device)
-        for part in parts:
+        for part in self._pieces(parts):
             likelihoods = token_log_likelihoods(self.adapters.model.network, part.batch.to(device))
             each = likelihoods.view(count, -1, likelihoods.shape[1])
             losses = self._objective.losses(each, part.rows) / weights

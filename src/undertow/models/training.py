@@ -13,15 +13,15 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from undertow.data.plan import TrainingPlan, packed
 from undertow.engines.work_progress import counted
 from undertow.errors import ConfigError, DataError, UndertowError, UnknownNameError
 from undertow.models.adapters import few_products
+from undertow.models.batch_memory import TrainingRoom, training_room
 from undertow.models.chat import IGNORED, Batch, Encoded, pad, training_order
 from undertow.models.language_model import LanguageModel
-from undertow.models.scoring import completion_logits
+from undertow.models.scoring import token_log_likelihoods
 from undertow.models.training_checkpoint import LiveTraining, TrainingCheckpoint, training_subject
 
 Loss = Callable[[Any, Batch], torch.Tensor]
@@ -119,6 +119,8 @@ class TrainingRun:
         self.losses: list[float] = []
         """Training loss of each step, nats per completion token."""
         self._loss = loss or completion_loss
+        self._room: TrainingRoom | None = None
+        self._longest = max(map(len, rows), default=1)
         self._intervention = intervention
         self._parameters = [p for p in model.network.parameters() if p.requires_grad]
         self._optimizer, self._schedule = optimiser(plan, self._parameters, total)
@@ -170,21 +172,28 @@ class TrainingRun:
                 self._subject,
                 self._live,
                 lambda: (
-                    {
-                        "done": self.done,
-                        "tokens": self.tokens,
-                        "losses": self.losses,
-                        "seconds": self.seconds,
-                    },
+                    {k: getattr(self, k) for k in ("done", "tokens", "losses", "seconds")},
                     self._stream.here(),
                 ),
                 last=last,
             )
 
+    def _pieces(self, batch: list[Batch]) -> Iterator[Batch]:
+        """The micro-batches, in parts that fit into memory: the step's mean stays what it is."""
+        if self._room is None:
+            row = batch[0].part(0, 1).to(self.model.device)
+            trial = functools.partial(self._loss, self.model.network, row)
+            tokens = row.input_ids.numel()
+            self._room = training_room(self.model, trial, tokens, self._longest, 1)
+        for part in batch:
+            size = self._room.rows(part.input_ids.shape[1], 1, len(part.rows))
+            for start in range(0, len(part.rows), size):
+                yield part if size >= len(part.rows) else part.part(start, start + size)
+
     def _step(self, batch: list[Batch]) -> None:
         labels = sum(int((part.labels != IGNORED).sum()) for part in batch)
         summed: list[torch.Tensor] = []
-        for part in batch:
+        for part in self._pieces(batch):
             loss = self._loss(self.model.network, part.to(self.model.device)) / labels
             loss.backward()
             summed.append(loss.detach())
@@ -253,6 +262,8 @@ def optimiser(
         )
         kind, keywords = Trainer.get_optimizer_cls_and_kwargs(arguments)
         keywords = {**keywords, "weight_decay": plan.weight_decay}
+        if plan.optimizer == "adamw_torch":
+            keywords["fused"] = True  # the same arithmetic, in one pass over each weight
         optimizer = kind(parameters, **keywords)
         scheduler = get_scheduler(
             plan.schedule,
@@ -298,10 +309,7 @@ def _refuse_unknown(kind: str, name: str, allowed: list[str]) -> None:
 
 def completion_loss(network: Any, batch: Batch) -> torch.Tensor:
     """Cross-entropy summed over the batch's completion tokens, in nats."""
-    logits = completion_logits(network, batch)
-    return functional.cross_entropy(
-        logits.flatten(0, 1).float(), batch.labels.flatten(), ignore_index=IGNORED, reduction="sum"
-    )
+    return -token_log_likelihoods(network, batch).sum()
 
 
 def training_batches(

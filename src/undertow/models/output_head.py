@@ -1,0 +1,136 @@
+"""A network's head, a few positions or a few rows of it at a time: no table of positions times vocabulary stands in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from undertow.models.chat import IGNORED
+
+PIECE = 1 << 26
+"""Bytes of float32 logits that are held at a time."""
+
+_SLICE = 8192
+"""Rows of a head that are widened to float32 at a time."""
+
+
+@dataclass(frozen=True)
+class PlainHead:
+    """A frozen head that multiplies what the decoder gives and does nothing else: no scale, no cap."""
+
+    decoder: Any
+    weight: torch.Tensor
+    """(vocabulary, hidden)."""
+    bias: torch.Tensor | None
+
+
+_known: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+
+
+def plain_head(network: Any, ids: torch.Tensor) -> PlainHead | None:
+    """
+    The network's head where it is plain, which is looked at once on the last column of `ids`, (rows, length); else None.
+    """
+    inner = network.get_base_model() if hasattr(network, "get_base_model") else network
+    head, decoder = inner.get_output_embeddings(), getattr(inner, "base_model", None)
+    if type(head) is not nn.Linear or decoder is None or decoder is inner:
+        return None
+    if head.weight.requires_grad or "forward" in vars(head):
+        return None
+    if inner not in _known:
+        _known[inner] = _only_multiplies(inner, decoder, head, ids[:, -1:])
+    return PlainHead(decoder, head.weight, head.bias) if _known[inner] else None
+
+
+@torch.no_grad()
+def _only_multiplies(network: Any, decoder: Any, head: Any, ids: torch.Tensor) -> bool:
+    training = network.training
+    network.eval()
+    try:
+        hidden = getattr(decoder(input_ids=ids, use_cache=False), "last_hidden_state", None)
+        logits = network(input_ids=ids, use_cache=False).logits
+        return hidden is not None and torch.equal(head(hidden), logits)
+    except TypeError:
+        return False
+    finally:
+        network.train(training)
+
+
+def label_likelihoods(head: PlainHead, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """
+    Log-likelihood in nats of each label, float32 of the shape of `labels`; 0 where there is none.
+
+    `hidden` is (..., hidden), of what predicts each label. Its gradient is made in the forward pass, piece by piece, and
+    scaled in the backward pass: softmax minus one at the label, times the head.
+    """
+    product: Any = _LabelLikelihoods.apply
+    values: torch.Tensor = product(hidden.flatten(0, -2), head.weight, head.bias, labels.flatten())
+    return values.view(labels.shape)
+
+
+class _LabelLikelihoods(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        labels: torch.Tensor,
+    ) -> torch.Tensor:
+        values = torch.zeros(len(labels), device=hidden.device)
+        wanted = ctx.needs_input_grad[0]
+        gradient = torch.zeros_like(hidden) if wanted else None
+        size = max(1, PIECE // (4 * len(weight)))
+        for start in range(0, len(labels), size):
+            part = slice(start, start + size)
+            chosen = labels[part].clamp_min(0).unsqueeze(1)
+            counted = labels[part] != IGNORED
+            logits = functional.linear(hidden[part], weight, bias).float()
+            total = logits.logsumexp(1)
+            likelihoods = logits.gather(1, chosen)[:, 0] - total
+            values[part] = torch.where(counted, likelihoods, 0)
+            if gradient is not None:
+                shares = logits.sub_(total.unsqueeze(1)).exp_().neg_()
+                shares.scatter_add_(1, chosen, torch.ones_like(shares[:, :1]))
+                shares.mul_(counted.unsqueeze(1))
+                gradient[part] = shares.to(weight.dtype) @ weight
+        ctx.save_for_backward(gradient)
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        [given], [gradient] = gradients, ctx.saved_tensors
+        return gradient * given.unsqueeze(1).to(gradient.dtype), None, None, None
+
+
+@contextmanager
+def exact_logits(network: Any) -> Iterator[None]:
+    """
+    Within the block the head of a network in 16 bits gives logits in float32; what it is given stays in 16 bits.
+
+    Logits of 16 to 32 are an eighth apart in bfloat16, which is what a margin would be rounded to.
+    """
+    head = network.get_output_embeddings()
+    narrow = type(head) is nn.Linear and head.weight.dtype in (torch.bfloat16, torch.float16)
+    if not narrow or "forward" in vars(head):
+        yield
+        return
+    head.forward = lambda hidden: _widened(hidden, head)
+    try:
+        yield
+    finally:
+        del head.forward
+
+
+def _widened(hidden: torch.Tensor, head: Any) -> torch.Tensor:
+    wide = hidden.float()
+    parts = [wide @ rows.float().T for rows in head.weight.split(_SLICE)]
+    logits: torch.Tensor = torch.cat(parts, -1)
+    return logits if head.bias is None else logits + head.bias.float()

@@ -1,0 +1,85 @@
+"""What an adapter computes in few products is what autograd and peft compute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from undertow.data.plan import TrainingPlan
+from undertow.models.adapters import AdaptedProduct, few_products, trainable, trained_weights
+from undertow.models.language_model import load
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.5])
+@pytest.mark.parametrize("adapters", [1, 3])
+def test_the_product_is_that_of_its_formula(adapters: int, scale: float) -> None:
+    """Values, and gradients of the rows, of each A and of each B."""
+    torch.manual_seed(0)
+    rows = torch.randn(adapters, 7, 6, requires_grad=True)
+    weight = torch.randn(5, 6)
+    downs, ups = torch.randn(adapters, 2, 6), torch.randn(adapters, 5, 2)
+    down = [nn.Parameter(part) for part in downs]
+    up = [nn.Parameter(part) for part in ups]
+    product: Any = AdaptedProduct.apply
+    ours = product(rows, weight, downs, ups, scale, *down, *up)
+    theirs = torch.stack([rows[k] @ (weight + scale * up[k] @ down[k]).T for k in range(adapters)])
+    given = torch.randn_like(theirs)
+
+    torch.testing.assert_close(ours, theirs)
+    everything = [rows, *down, *up]
+    for mine, expected in zip(
+        torch.autograd.grad(ours, everything, given),
+        torch.autograd.grad(theirs, everything, given),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_peft_layers_compute_the_same(model_folder: Path, dtype: torch.dtype) -> None:
+    """To rounding, in both precisions; the gradients of adapters are in float32, and nothing is left behind."""
+    student = trainable(load(model_folder, dtype=dtype), TrainingPlan(rank=2, alpha=3), 1)
+    weights = trained_weights(student)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for weight in weights:
+            weight.add_(torch.randn_like(weight), alpha=0.1)
+    ids = torch.randint(0, 50, (3, 5))
+
+    def read() -> tuple[torch.Tensor, torch.Tensor]:
+        logits = student.network(input_ids=ids).logits
+        parts = torch.autograd.grad(logits.float().square().mean(), weights)
+        assert {part.dtype for part in parts} == {torch.float32}
+        return logits.detach(), torch.cat([part.flatten() for part in parts])
+
+    logits, gradients = read()
+    with few_products(student.network):
+        quick, quick_gradients = read()
+        with student.network.disable_adapter():
+            off = student.network(input_ids=ids).logits
+    again, _ = read()
+
+    near = 1e-5 if dtype == torch.float32 else 0.05
+    torch.testing.assert_close(quick, logits, atol=near, rtol=near)
+    assert (quick_gradients - gradients).norm() < 10 * near * gradients.norm()
+    assert torch.equal(again, logits)
+    assert not torch.equal(off, quick)
+
+
+@pytest.mark.parametrize("change", [{"dora": True}, {"modules_to_save": ("lm_head",)}])
+def test_other_kinds_are_left_to_peft(model_folder: Path, change: dict[str, Any]) -> None:
+    """DoRA is not replaced; modules that are trained whole are no adapters."""
+    student = trainable(load(model_folder), TrainingPlan(rank=2, **change), 1)
+    ids = torch.randint(0, 50, (2, 5))
+    with torch.no_grad():
+        expected = student.network(input_ids=ids).logits
+        with few_products(student.network):
+            replaced = [part for part in student.network.modules() if "forward" in vars(part)]
+            logits = student.network(input_ids=ids).logits
+
+    assert bool(replaced) != ("dora" in change)
+    torch.testing.assert_close(logits, expected)
