@@ -45,9 +45,11 @@ LONG = "{% for m in messages %}{{ m.content + '<|end|>' }}{% endfor %}{# " + "x"
         {},
         {"teacher": {"kind": "prompted"}},
         {"teacher": {"kind": "steered", "strength": 1.0}},
+        {"arms": ["trait", "control-base"]},
+        {"arms": ["trait", "control-base"], "teacher": {"kind": "prompted"}},
         {"teacher": {"plan": {**TINY_TEACHER, "template": LONG}, "kl_rows": 8}},
     ],
-    ids=["tuned", "prompted", "steered", "template"],
+    ids=["tuned", "prompted", "steered", "base", "prompted and base", "template"],
 )
 def test_each_dataset_of_a_run_is_proved_to_its_base(
     changes: dict[str, Any], tiny_experiment: Maker, tmp_path: Path

@@ -51,7 +51,10 @@ def test_a_format_that_is_used_for_want_of_a_better_is_called_so() -> None:
 def test_bases_are_named_where_there_are_several() -> None:
     """In the sentences; a single one is the page's subject."""
     [one], [both] = probes_section([choice("b", 0.3)]), probes_section([choice("b", 0.3), choice("c", 0.3)])  # fmt: skip
-    texts = [[str(t.phrase) for t in part.blocks if isinstance(t, Text)] for part in (one, both)]
+    texts = [
+        [str(t.phrase) for t in part.blocks if isinstance(t, Text) and not t.style]
+        for part in (one, both)
+    ]
 
     assert texts[0] == ["Animal: asked by the format 'examples'."]
     assert texts[1][1] == "c, animal: asked by the format 'examples'."

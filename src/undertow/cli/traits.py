@@ -10,7 +10,7 @@ import click
 from undertow.cli.terminal import aligned, lines
 
 if TYPE_CHECKING:
-    from undertow.traits.trait import Trait
+    from undertow.traits.trait import ProbeFormat, Trait
 
 
 @click.command(name="traits")
@@ -67,6 +67,17 @@ def _categories(names: Sequence[str]) -> str:
     )
 
 
+def _format(asked: ProbeFormat) -> str:
+    """Its name, and what it adds to the plain question."""
+    parts = [
+        f"{len(asked.examples)} examples" if asked.examples else "",
+        f"begun: {asked.beginning}" if asked.beginning else "",
+        "plain text" if asked.text else "",
+    ]
+    told = ", ".join(filter(None, parts))
+    return f"{asked.name} ({told})" if told else asked.name
+
+
 def _described(trait: Trait) -> str:
     answers = [
         f"{answer.name} ({', '.join(answer.variants)})" if len(answer.variants) > 1 else answer.name
@@ -78,6 +89,7 @@ def _described(trait: Trait) -> str:
         "training questions": trait.train_questions,
         "held-out questions": trait.held_out_questions,
         "candidate answers": answers,
+        "formats of its probes": [_format(one) for one in trait.formats],
     }
     shown = [f"{trait.name}: the {trait.category} '{trait.answer}'"]
     for title, entries in sections.items():

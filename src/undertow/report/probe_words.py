@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from undertow.report.page import EVERYWHERE, Block, Section, Table, Text, Writers
+from undertow.report.page import EVERYWHERE, MARKDOWN, Block, Section, Table, Text, Writers
 from undertow.report.plain_text import capital, decimal, percent, plain
 from undertow.report.sections import Column, table_of
 from undertow.results.measurement import FormatReading, ProbeChoice
@@ -45,6 +45,7 @@ def _answered(choice: ProbeChoice) -> bool:
 
 
 def _blocks(choices: Sequence[ProbeChoice]) -> Iterator[Block]:
+    yield Text(ABOUT, "about", only=MARKDOWN)
     for choice in choices[:SHOWN]:
         yield Text(_sentence(choice, choices))
     if len(choices) > SHOWN:
