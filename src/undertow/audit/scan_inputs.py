@@ -150,6 +150,7 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
         candidates=candidates,
     )
     asked = asked or askable_traits(student.tokenizer)
+    progress("asking the base in every format")
     traits, probes = settled(student.in_template(plan.template), asked, context)
     whole = whole.with_tokens(fitted.encoded, traits=traits)
     sources = tuple(_sources(whole, screened, seed, made if given is None else None))
