@@ -73,6 +73,22 @@ def test_a_part_says_where_the_whole_stands() -> None:
     assert [one.over for one in told] == [False, True]
 
 
+def test_a_part_says_how_long_the_whole_takes() -> None:
+    """Two of four parts took 20 seconds: 20 are left of all, whatever is left of the third."""
+    clock, told = Clock(), list[Any]()
+    with (
+        listening(told.append),
+        counted("references", 4, "made", clock=clock) as whole,
+    ):
+        clock.now = 20
+        whole.advance(2)
+        with counted("training", 100, "steps", clock=clock) as part:
+            clock.now = 30
+            part.advance(50)
+
+    assert [one.left for one in told[:2]] == [20.0, 30.0]
+
+
 def test_nobody_has_to_listen() -> None:
     """Without a listener nothing happens, and after one it is gone."""
     told = list[Told]()

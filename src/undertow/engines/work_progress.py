@@ -172,12 +172,17 @@ class CountedWork:
         if self._outer is not None:
             self._outer._show()
 
+    def _left(self, now: float) -> float | None:
+        """Seconds left of the whole that this work is a part of, if anybody can say, else of itself."""
+        of_whole = self._outer._left(now) if self._outer else None
+        seconds, new = now - self._began, self.done - self._before
+        if of_whole is not None or not new or not self._total or seconds < _SETTLED:
+            return of_whole
+        return seconds / new * max(self._total - self.done, 0)
+
     def _tell(self, now: float, *, over: bool) -> None:
         self._show()
         seconds, new = now - self._began, self.done - self._before
-        left = None
-        if new and self._total and seconds >= _SETTLED:
-            left = seconds / new * max(self._total - self.done, 0)
         within = f"{self._outer.place}: " if self._outer else ""
         rate = f"{self._tokens / seconds:,.0f} tokens/s" if self._tokens else ""
         if not rate and new:
@@ -191,7 +196,7 @@ class CountedWork:
                 unit=self._unit[:_LONGEST],
                 rate=rate[:_LONGEST],
                 remark=self._remark[:_LONGEST],
-                left=left,
+                left=self._left(now),
                 over=over,
             )
         )
