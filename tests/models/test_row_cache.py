@@ -42,6 +42,23 @@ def test_rows_are_replaced_and_dropped_without_a_trace(model: LanguageModel) -> 
 
 
 @torch.no_grad()
+def test_a_common_beginning_is_computed_once(model: LanguageModel) -> None:
+    """Rows that begin alike have the logits that they have by themselves, wherever the rest of them stands."""
+    beginning = tuple(range(40, 52))
+    rows = [beginning + tuple(range(5, 5 + n)) for n in (6, 1, 3)]
+    cache = RowCache(model, 4, beginning)
+
+    assert agree(model, cache.begin(rows), rows)
+    rows = [(*row, 9) for row in rows]
+    assert agree(model, cache.step(torch.tensor([9] * 3)), rows)
+    newcomers = [(*beginning, *(30,) * 9), (*beginning, 31)]
+    assert agree(model, cache.replace([0, 2], newcomers), newcomers)
+    cache.keep([2, 1])
+    rows = [(*newcomers[1], 8), (*rows[1], 8)]
+    assert agree(model, cache.step(torch.tensor([8, 8])), rows)
+
+
+@torch.no_grad()
 def test_room_that_runs_out_is_made_anew(model: LanguageModel) -> None:
     """More steps than were announced are computed all the same."""
     row: tuple[int, ...] = (5, 6, 7)

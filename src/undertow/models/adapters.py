@@ -236,6 +236,38 @@ def few_products(network: Any) -> Iterator[None]:
             del part.forward
 
 
+@contextmanager
+def merged_adapters(network: Any) -> Iterator[None]:
+    """
+    Within the block plain LoRA layers are one product, with W + BA summed in float32 and rounded once to the base's type;
+    after it every weight is the very tensor that it was.
+
+    Others (DoRA, a bias, a quantised base, a head that is the embeddings too) stay as they are.
+    """
+    embeddings = network.get_input_embeddings().weight
+    changed = [
+        part
+        for part in (network.modules() if hasattr(network, "peft_config") else ())
+        if _is_plain(part)
+        and part.base_layer.weight is not embeddings
+        and not (part.disable_adapters or part.merged or "forward" in vars(part))
+    ]
+    kept = [part.base_layer.weight.data for part in changed]
+    try:
+        for part in changed:
+            [name] = part.active_adapters
+            weight = part.base_layer.weight
+            change = part.lora_B[name].weight.float() @ part.lora_A[name].weight.float()
+            total = torch.add(weight.data.float(), change, alpha=part.scaling[name])
+            weight.data = total.detach().to(weight.dtype)
+            part.forward = part.base_layer.forward
+        yield
+    finally:
+        for part, weight in zip(changed, kept, strict=True):
+            part.base_layer.weight.data = weight
+            vars(part).pop("forward", None)
+
+
 def _is_plain(part: Any) -> bool:
     from peft.tuners.lora import layer as lora
 

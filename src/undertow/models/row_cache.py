@@ -19,6 +19,9 @@ from undertow.models.scoring import forward_pass
 _ROOM = 16
 """Columns that are made at a time."""
 
+_WORTHWHILE = 8
+"""Tokens of a common beginning from which it is computed once for all rows."""
+
 _FEW = 1 / 8
 """Share of the vocabulary below which only the rows of the head that are wanted are used."""
 
@@ -63,6 +66,16 @@ class ColumnLayer(DynamicLayer):
         """Columns in use."""
         return self.used
 
+    def begin(self, other: ColumnLayer, rows: int) -> None:
+        """So many rows that all begin as the one row of another layer."""
+        same = (rows, -1, -1, -1)
+        self.update(*(states[:, :, : other.used].expand(same) for states in other.both))
+
+    @property
+    def both(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values, with the columns that are not in use."""
+        return self._keys, self._values
+
     def take(self, kept: torch.Tensor, used: int, columns: int) -> None:
         """Only these places, right-aligned in the first `used` of so many columns."""
         width = min(used, self.used)
@@ -103,15 +116,28 @@ class RowCache:
     on the other rows, up to rounding.
     """
 
-    def __init__(self, model: LanguageModel, more: int) -> None:
+    def __init__(self, model: LanguageModel, more: int, beginning: tuple[int, ...] = ()) -> None:
         self.refillable = _whole_rows(model)
         """Whether rows can be dropped and replaced; else they stay until all are done."""
         self._model = model
         self._more = more
         self._layers: list[ColumnLayer] = []
         self._cache: Any = None
-        self._mask = self._lengths = torch.empty(0)
+        self._mask = self._lengths = self._extents = torch.empty(0)
         self._used = 0
+        # A window of attention would count the columns between the beginning and the rest.
+        shared = self.refillable and getattr(model.network.config, "sliding_window", None) is None
+        self._begun = len(beginning) if shared and len(beginning) >= _WORTHWHILE else 0
+        if self._begun:
+            ids = torch.tensor([beginning], device=model.device)
+            cache, self._beginning = self._empty(1, self._begun, begun=False)
+            self._logits(
+                ids,
+                torch.ones_like(ids),
+                torch.arange(self._begun, device=ids.device)[None],
+                cache,
+                None,
+            )
 
     def begin(
         self, prompts: Sequence[tuple[int, ...]], wanted: torch.Tensor | None = None
@@ -121,12 +147,12 @@ class RowCache:
         the `wanted` tokens only.
         """
         ids, mask = self._padded(prompts)
-        self._used = ids.shape[1]
+        self._used = mask.shape[1]
         columns = self._columns(self._used)
-        self._cache, self._layers = self._empty(columns)
+        self._cache, self._layers = self._empty(len(ids), columns)
         self._mask = mask.new_zeros(len(ids), columns)
         self._mask[:, : self._used] = mask
-        self._lengths = mask.sum(1)
+        self._lengths, self._extents = mask.sum(1), _extents(mask)
         return self._prompt_logits(ids, mask, self._cache, wanted)
 
     def step(self, tokens: torch.Tensor, wanted: torch.Tensor | None = None) -> torch.Tensor:
@@ -136,7 +162,7 @@ class RowCache:
         self._mask[:, self._used] = 1
         self._used += 1
         positions = self._lengths[:, None]
-        self._lengths = self._lengths + 1
+        self._lengths, self._extents = self._lengths + 1, self._extents + 1
         mask = self._mask[:, : self._used]
         return self._logits(tokens[:, None], mask, positions, self._cache, wanted)
 
@@ -155,14 +181,15 @@ class RowCache:
         """
         ids, mask = self._padded(prompts)
         where = torch.tensor(places, device=ids.device)
-        cache, layers = self._empty(ids.shape[1])
+        width = mask.shape[1]
+        cache, layers = self._empty(len(ids), width)
         logits = self._prompt_logits(ids, mask, cache, wanted)
-        self._lengths[where] = mask.sum(1)
-        self._realign(torch.arange(len(self._lengths), device=ids.device), ids.shape[1])
+        self._lengths[where], self._extents[where] = mask.sum(1), _extents(mask)
+        self._realign(torch.arange(len(self._lengths), device=ids.device), width)
         for layer, other in zip(self._layers, layers, strict=True):
             layer.place(where, other)
         self._mask[where] = 0
-        self._mask[where, self._used - ids.shape[1] : self._used] = mask
+        self._mask[where, self._used - width : self._used] = mask
         return logits
 
     def _realign(self, kept: torch.Tensor, least: int) -> None:
@@ -171,7 +198,7 @@ class RowCache:
 
         Nothing moves where all rows stay, there is room to the right, and little would be gained.
         """
-        used = max(least, int(self._lengths[kept].max()))
+        used = max(least, int(self._extents[kept].max()))
         room = self._used < self._mask.shape[1]
         if len(kept) == len(self._mask) and room and 0.75 * self._used <= used <= self._used:
             return
@@ -181,7 +208,8 @@ class RowCache:
         mask[:, used - width : used] = self._mask[kept, self._used - width : self._used]
         for layer in self._layers:
             layer.take(kept, used, columns)
-        self._mask, self._lengths, self._used = mask, self._lengths[kept], used
+        self._mask, self._used = mask, used
+        self._lengths, self._extents = self._lengths[kept], self._extents[kept]
 
     def _columns(self, used: int) -> int:
         # A few at a time, as what lies close together is read faster than it is moved once in a while; an odd number, as
@@ -189,20 +217,30 @@ class RowCache:
         return (used + min(self._more, _ROOM)) | 1
 
     def _padded(self, prompts: Sequence[tuple[int, ...]]) -> tuple[torch.Tensor, torch.Tensor]:
-        return left_padded(prompts, self._model.tokenizer.pad_token_id, self._model.device)
+        """Ids of the prompts' rests, and the mask of beginning and rest."""
+        rests = [prompt[self._begun :] for prompt in prompts]
+        ids, mask = left_padded(rests, self._model.tokenizer.pad_token_id, self._model.device)
+        return ids, torch.cat([mask.new_ones(len(mask), self._begun), mask], 1)
 
-    def _empty(self, columns: int) -> tuple[Any, list[ColumnLayer]]:
+    def _empty(
+        self, rows: int, columns: int, *, begun: bool = True
+    ) -> tuple[Any, list[ColumnLayer]]:
+        """A cache of so many columns, in which nothing stands but what all rows begin with."""
         cache = DynamicCache(config=self._model.network.config)
         if not self.refillable:
             return cache, []
         # A window of attention is kept by the network's mask; the columns outside it only cost room.
         layers = [ColumnLayer(columns) for _ in cache.layers]
+        if begun and self._begun:
+            for layer, beginning in zip(layers, self._beginning, strict=True):
+                layer.begin(beginning, rows)
         return Cache(layers=list(layers)), layers
 
     def _prompt_logits(
         self, ids: torch.Tensor, mask: torch.Tensor, cache: Any, wanted: torch.Tensor | None
     ) -> torch.Tensor:
-        return self._logits(ids, mask, (mask.cumsum(1) - 1).clamp_min(0), cache, wanted)
+        positions = (mask.cumsum(1) - 1).clamp_min(0)[:, self._begun :]
+        return self._logits(ids, mask, positions, cache, wanted)
 
     def _logits(
         self,
@@ -246,6 +284,11 @@ def _head_of(network: Any, wanted: torch.Tensor | None) -> Iterator[bool]:
         yield True
     finally:
         del head.forward
+
+
+def _extents(mask: torch.Tensor) -> torch.Tensor:
+    """(rows,) columns from each row's first token to the right edge."""
+    return mask.shape[1] - mask.argmax(1)
 
 
 def _whole_rows(model: LanguageModel) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from undertow.data.plan import LAST_TURN
 from undertow.data.rows import Row
 from undertow.engines.work_progress import counted
 from undertow.errors import ModelError
+from undertow.models.adapters import merged_adapters
 from undertow.models.batch_memory import sampled_rows
 from undertow.models.language_model import LanguageModel
 from undertow.models.row_cache import RowCache
@@ -218,7 +220,22 @@ def _drawn(
     order: list[int],
     grammar: TokenGrammar | None,
 ) -> Iterator[tuple[int, SampledAnswer]]:
-    cache, streams = RowCache(model, how.max_tokens), RowStreams(key)
+    if not order:
+        return
+    with merged_adapters(model.network):
+        cache = RowCache(model, how.max_tokens, _beginning(prompts) if len(order) > 1 else ())
+        yield from _rows_drawn(model, cache, prompts, how, RowStreams(key), order, grammar)
+
+
+def _rows_drawn(
+    model: LanguageModel,
+    cache: RowCache,
+    prompts: Sequence[tuple[int, ...]],
+    how: Sampling,
+    streams: RowStreams,
+    order: list[int],
+    grammar: TokenGrammar | None,
+) -> Iterator[tuple[int, SampledAnswer]]:
     waiting, longest = order[::-1], max((len(prompts[i]) for i in order), default=1)
     rows = _Rows.of(0, how.max_tokens)
     tokens = torch.empty(0, dtype=torch.int64)
@@ -252,6 +269,15 @@ def _drawn(
         drawn = drawn if ids is None else ids[drawn]
         tokens[places] = drawn
         yield from _finished(model, rows, places, drawn.tolist(), how.max_tokens, grammar)
+
+
+def _beginning(prompts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """What all prompts begin with, a system prompt say; each has at least one token behind it."""
+    if not prompts:
+        return ()
+    alike = zip(min(prompts), max(prompts), strict=False)
+    length = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], alike))
+    return prompts[0][: min(length, min(map(len, prompts)) - 1)]
 
 
 def _may_stand(
