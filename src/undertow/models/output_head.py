@@ -42,7 +42,7 @@ def plain_head(network: Any, ids: torch.Tensor) -> PlainHead | None:
     head, decoder = inner.get_output_embeddings(), getattr(inner, "base_model", None)
     if type(head) is not nn.Linear or decoder is None or decoder is inner:
         return None
-    if head.weight.requires_grad or "forward" in vars(head):
+    if "forward" in vars(head) or (head.weight.requires_grad and torch.is_grad_enabled()):
         return None
     if inner not in _known:
         _known[inner] = _only_multiplies(inner, decoder, head, ids[:, -1:])
