@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,6 +89,39 @@ def test_what_is_kept_is_what_autograd_saves() -> None:
     rows = torch.zeros(10, 4, requires_grad=True)
 
     assert kept_bytes(layer, lambda: layer(rows.exp()).sum()) == 10 * 4 * 4
+
+
+class Marker:
+    """Lives as long as the node of a graph that holds it."""
+
+
+class Marked(torch.autograd.Function):
+    """The identity; its node holds a marker."""
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor, marker: Marker) -> torch.Tensor:
+        ctx.marker = marker
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return gradients[0], None
+
+
+def test_a_measurement_leaves_nothing_behind() -> None:
+    """A graph whose operation saves its own result is freed too."""
+    layer = torch.nn.Linear(4, 4, bias=False)
+    markers: list[weakref.ref[Marker]] = []
+
+    def trial() -> torch.Tensor:
+        marker = Marker()
+        markers.append(weakref.ref(marker))
+        product: Any = Marked.apply
+        loss: torch.Tensor = product(layer(torch.zeros(10, 4)), marker).exp().sum()
+        return loss
+
+    kept_bytes(layer, trial)
+    assert [marker() for marker in markers] == [None]
 
 
 def test_longer_rows_and_more_runs_take_more() -> None:

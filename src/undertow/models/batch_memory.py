@@ -148,21 +148,20 @@ def _what_fits(model: LanguageModel, tokens: float, longest: int, runs: int) -> 
 def kept_bytes(network: Any, trial: Callable[[], torch.Tensor]) -> int:
     """Bytes that autograd keeps of a computation, those of the network's own weights left out."""
     weights = {weight.untyped_storage().data_ptr() for weight in network.parameters()}
-    seen: dict[int, int] = {}
+    # Held until all are counted, so that no address is given out twice.
+    held: dict[int, torch.UntypedStorage] = {}
 
-    def kept(tensor: torch.Tensor) -> torch.Tensor:
+    def count(tensor: torch.Tensor) -> None:
+        # What is packed must not be the tensor: an operation that saves its own result would never be freed.
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
-            seen[storage.data_ptr()] = storage.nbytes()
-        return tensor
+            held[storage.data_ptr()] = storage
 
     devices = [tensor.device for tensor in network.parameters() if tensor.device.type == "cuda"]
     with (
         torch.enable_grad(),
         torch.random.fork_rng(devices=list(dict.fromkeys(devices))),
-        torch.autograd.graph.saved_tensors_hooks(kept, lambda tensor: tensor),
+        torch.autograd.graph.saved_tensors_hooks(count, lambda nothing: nothing),
     ):
-        loss = trial()
-    # The graph, and all that it keeps, lives until here: no address is given out twice.
-    del loss
-    return sum(seen.values())
+        trial()
+    return sum(storage.nbytes() for storage in held.values())
