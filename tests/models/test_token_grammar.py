@@ -148,10 +148,18 @@ def test_a_format_that_cannot_be_spelled_is_refused(tokenizer: Any) -> None:
     assert "restricted = false" in (caught.value.hint or "")
 
 
-def test_what_is_no_expression_is_refused(tokenizer: Any) -> None:
-    """A carrier of another package may state anything."""
-    with pytest.raises(ModelError, match="no regular expression"):
-        token_grammar(modelled(tokenizer), "[0-9")
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        ("[0-9", "no regular expression"),
+        ("(?:7 )*", "an empty text has the format"),
+        ("(?s:.){1,500}", "leaves nearly everything open"),
+    ],
+)
+def test_what_cannot_restrict_decoding_is_refused(tokenizer: Any, pattern: str, why: str) -> None:
+    """A carrier of another package may state anything; the reason is named."""
+    with pytest.raises(ModelError, match=why):
+        token_grammar(modelled(tokenizer), pattern)
 
 
 def test_tokens_count_as_the_text_that_they_add(tokenizer: Any) -> None:

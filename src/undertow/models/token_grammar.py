@@ -17,12 +17,16 @@ from undertow.errors import MissingExtraError, ModelError
 from undertow.models.language_model import LanguageModel
 
 MOST_EDGES = 300_000
-MOST_NODES = 20_000
-"""Above either a grammar is nearly free text, and its tokens are not compared with the tokenizer's own."""
+"""Transitions above which a format is nearly free text, and decoding is not restricted to it."""
+
+MOST_PAIRS = 2_000_000
+"""Pairs of tokens looked at, seconds' work, above which a grammar keeps all ways to split its texts."""
 
 Ids = NDArray[np.int64]
 Edges = dict[int, dict[int, int]]
 """Next state by state and token."""
+
+_NONE: Ids = np.empty(0, dtype=np.int64)
 
 _Made = dict[tuple[str, tuple[int, ...], int], "TokenGrammar"]
 
@@ -69,15 +73,13 @@ class TokenGrammar:
         In state -1 all may: nobody reads what is drawn there.
         """
         distinct, where = np.unique(np.asarray(states), return_inverse=True)
-        known = [self.tokens[state] for state in distinct if state >= 0]
-        union = np.unique(np.concatenate(known))
-        rows = [
-            np.isin(union, self.tokens[state], assume_unique=True)
-            if state >= 0
-            else np.ones(len(union), dtype=bool)
-            for state in distinct
-        ]
-        return union, np.stack(rows)[where]
+        sets = [self.tokens[state] if state >= 0 else _NONE for state in distinct]
+        tokens = np.concatenate(sets)
+        union = np.unique(tokens)
+        mask = np.zeros((len(sets), len(union)), dtype=bool)
+        mask[np.repeat(np.arange(len(sets)), [*map(len, sets)]), union.searchsorted(tokens)] = True
+        mask[distinct < 0] = True
+        return union, mask[where]
 
 
 def token_grammar(model: LanguageModel, pattern: str) -> TokenGrammar:
@@ -85,11 +87,12 @@ def token_grammar(model: LanguageModel, pattern: str) -> TokenGrammar:
     The automaton of a regular expression for a model's tokenizer; state 0 begins.
 
     Of the ways to split a text into tokens only the tokenizer's own is left, as rows are split that way again where they
-    are trained on and judged. Grammars of more than `MOST_EDGES` transitions or `MOST_NODES` states keep all ways, and so
-    do tokenizers that split a text otherwise when it begins another.
+    are trained on and judged. Grammars of more than `MOST_PAIRS` pairs of tokens keep all ways, and so do tokenizers that split a
+    text otherwise when it begins another.
 
     Raises:
-        ModelError: no sequence of the tokenizer's tokens spells a text of this format, or the expression is none.
+        ModelError: no sequence of the tokenizer's tokens spells a text of this format; the expression is none, is one of an
+            empty text, or leaves nearly everything open.
         MissingExtraError: outlines-core is not installed.
     """
     ends = tuple(sorted(model.end_ids))
@@ -132,13 +135,10 @@ def _compiled(
 ) -> TokenGrammar:
     start, edges, finals = _index(texts, pattern, ends[0])
     first = _Node(start)
-    nodes: dict[_Node, dict[int, _Node]] = {}
-    last: set[_Node] = set()
-    if sum(map(len, edges.values())) <= MOST_EDGES:
-        splits = _OwnSplits(tokenizer, texts, edges)
-        nodes = splits.nodes(start)
-        last = {node for node in nodes if node.state in finals and splits.ends(node)}
-        nodes = _alive(nodes, last)
+    splits = _OwnSplits(tokenizer, texts, edges)
+    nodes = splits.nodes(start)
+    last = {node for node in nodes if node.state in finals and splits.ends(node)}
+    nodes = _alive(nodes, last)
     if first not in nodes:
         nodes = {
             _Node(state): {token: _Node(to) for token, to in out.items()}
@@ -152,11 +152,14 @@ def _compiled(
 
 
 def _cannot_spell(pattern: str) -> ModelError:
-    shown = pattern if len(pattern) <= 60 else f"{pattern[:60]}..."
     return ModelError(
-        f"no sequence of this tokenizer's tokens spells the format '{shown}', so decoding cannot be restricted to it",
+        f"no sequence of this tokenizer's tokens spells the format '{_shown(pattern)}', so decoding cannot be restricted to it",
         hint="set `restricted = false`: rows are then sampled freely and filtered",
     )
+
+
+def _shown(pattern: str) -> str:
+    return pattern if len(pattern) <= 60 else f"{pattern[:60]}..."
 
 
 def _index(texts: Sequence[str], pattern: str, end: int) -> tuple[int, Edges, set[int]]:
@@ -176,13 +179,25 @@ def _index(texts: Sequence[str], pattern: str, end: int) -> tuple[int, Edges, se
     except ValueError as error:
         if "vocabulary" in str(error):
             raise _cannot_spell(pattern) from error
+        if "universal start" in str(error):
+            raise ModelError(
+                f"an empty text has the format '{_shown(pattern)}', and an empty answer is no row",
+                hint="let the expression begin with something that must stand there",
+            ) from error
         raise ModelError(
-            f"'{pattern}' is no regular expression that can restrict decoding: {error}",
+            f"'{_shown(pattern)}' is no regular expression that can restrict decoding: {error}",
             hint="outlines-core knows no look-around and no references to groups",
         ) from error
+    transitions = index.get_transitions()
+    if (count := sum(map(len, transitions.values()))) > MOST_EDGES:
+        raise ModelError(
+            f"the format '{_shown(pattern)}' leaves nearly everything open ({count:,} transitions over this tokenizer's tokens; "
+            f"at most {MOST_EDGES:,})",
+            hint="set `restricted = false`: rows are then sampled freely and filtered",
+        )
     edges = {
         state: {token: to for token, to in out.items() if token != end}
-        for state, out in index.get_transitions().items()
+        for state, out in transitions.items()
     }
     return index.get_initial_state(), edges, set(index.get_final_states())
 
@@ -211,13 +226,15 @@ class _OwnSplits:
         self._shapes = {state: _by_shape(texts, out) for state, out in edges.items()}
         self._beginnings = _beginnings(texts)
         self._own: dict[tuple[int, ...], bool] = {}
+        self._pairs = 0
         self._borders: dict[tuple[str, str], bool | None] = {}
 
     def nodes(self, start: int) -> dict[_Node, dict[int, _Node]]:
         """Nodes that can be reached, with the node behind each token; none where there are too many."""
         reached: dict[_Node, dict[int, _Node]] = {}
         waiting = [_Node(start)]
-        while waiting and len(reached) <= MOST_NODES:
+        # A border that is new costs as much as many pairs that are known.
+        while waiting and self._pairs + 50 * len(self._borders) <= MOST_PAIRS:
             node = waiting.pop()
             if node not in reached:
                 reached[node] = self._out(node)
@@ -254,6 +271,7 @@ class _OwnSplits:
 
     def _apart(self, pending: tuple[int, ...], shape: str, token: int) -> bool | None:
         """Whether a border is sure to stand before the token; None where the token cannot stand there."""
+        self._pairs += 1
         if not pending:
             return True
         before = "".join(self._texts[i] for i in pending)
