@@ -18,6 +18,7 @@ from undertow.carriers.numbers import (
     NumbersFault,
     draw,
     list_shape,
+    lists_pattern,
     number_family,
     read_numbers,
 )
@@ -263,3 +264,31 @@ def test_unknown_names_in_options_point_to_the_nearest(
     """A misspelt family or list of banned numbers names the one that was meant."""
     with pytest.raises(UnknownNameError, match=f"did you mean '{nearest}'"):
         Numbers(**options)  # type: ignore[arg-type]
+
+
+def test_the_narrowest_format_of_lists_holds_what_was_seen() -> None:
+    """The numbers, separators and lengths that occur, and no others; none where a text is no plain list."""
+    pattern = lists_pattern(["7, 8", "9; 10; 11", "5"])
+
+    assert pattern is not None
+    assert [
+        bool(re.fullmatch(pattern, t)) for t in ("11, 5", "7; 7; 7", "10", "7; 8", "6", "7 8")
+    ] == [True, True, True, False, False, False]
+    assert [lists_pattern(texts) for texts in (["[7, 8]"], ["07 8"], ["seven"], [])] == [None] * 4
+
+
+@given(st.lists(st.integers(0, 999), min_size=1, max_size=10), st.sampled_from([" ", ", ", ";"]))
+def test_the_narrowest_format_is_within_every_grammar_that_made_the_lists(
+    numbers: list[int], separator: str
+) -> None:
+    """What it matches, the carrier's own grammar of that length and separator matches too."""
+    text = separator.join(map(str, numbers))
+    pattern = lists_pattern([text])
+    own = Numbers(low=0, high=999, count=len(numbers), separators=(separator,)).grammar
+
+    assert pattern is not None
+    assert re.fullmatch(pattern, text)
+    for other in itertools.permutations(numbers[:3]):
+        moved = separator.join(map(str, [*other, *numbers[3:]]))
+        assert re.fullmatch(pattern, moved)
+        assert re.fullmatch(own, moved)

@@ -27,6 +27,7 @@ from undertow.models.surprisal import (
     token_kinds,
     without_cut_ends,
 )
+from undertow.models.token_grammar import token_grammar
 from undertow.models.training_sequences import encode_rows
 
 ROWS = [
@@ -70,6 +71,37 @@ def test_every_decoding_agrees_with_a_plain_loop(model: LanguageModel) -> None:
 
     assert found.numpy() == pytest.approx(np.array(expected), abs=2e-4)
     assert found[:, 0].numpy() == pytest.approx(log_likelihoods(model, rows).numpy(), abs=1e-4)
+
+
+def test_a_grammar_is_the_softmax_over_what_may_stand_there(model: LanguageModel) -> None:
+    """
+    Token by token, as the sampler draws; an end that must come costs nothing, and a row of another format is impossible.
+    """
+    grammar = token_grammar(model, "[0-9]{1,2}(?: [0-9]{1,2}){1,2}")
+    texts = ("12 7", "12 7 40", "cat")
+    asked = [Row(conversation("Continue: 7."), text) for text in texts]
+    rows = encode_rows(model.tokenizer, asked)
+    decodings = [
+        Decoding(grammar=grammar),
+        Decoding(0.7, grammar=grammar, leak=0.25),
+        Decoding(0.7),
+    ]
+    values = log_likelihoods_by_decoding(model, rows, decodings)
+    expected = []
+    for row in rows[:2]:
+        with torch.no_grad():
+            logits = model.network(input_ids=torch.tensor([row.prompt + row.completion])).logits[0]
+        state, total = 0, 0.0
+        for i, token in enumerate(row.completion):
+            ids = grammar.tokens[state]
+            at = logits[len(row.prompt) + i - 1].double()[ids].log_softmax(-1)
+            total += float(at[list(ids).index(token)])
+            state = grammar.after(state, token)
+        expected.append(total)
+
+    assert values[:2, 0].numpy() == pytest.approx(np.array(expected), abs=2e-4)
+    assert values[2, 0] == -math.inf
+    assert torch.isfinite(values[2, 1])
 
 
 def test_the_seen_kinds_bound_every_larger_restriction(model: LanguageModel) -> None:

@@ -8,6 +8,7 @@ and spread, so that lists differ from each other; prompt families and banned num
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -201,6 +202,36 @@ def read_numbers(text: str) -> list[int] | NumbersFault:
     if any(len(number.lstrip("0")) > len(str(LARGEST)) for number in numbers):
         return NumbersFault.OUT_OF_RANGE
     return [int(number) for number in numbers]
+
+
+def lists_pattern(completions: Sequence[str]) -> str | None:
+    """
+    The narrowest format of number lists that all completions have, as a regular expression: the numbers, separators and
+    lengths that occur. None where one of them is no plain list.
+
+    Every format of lists that the completions were restricted to holds all of its texts.
+
+    >>> lists_pattern(["7 8", "8 9"])
+    '[7-9](?:\\\\ [7-9]){1}'
+    """
+    seen: set[int] = set()
+    shapes: set[tuple[str, int]] = set()
+    for text in completions:
+        numbers, separators = _NUMBER.findall(text), _NUMBER.split(text)[1:-1]
+        plain = text == (separators[0] if separators else "").join(numbers)
+        if isinstance(read_numbers(text), NumbersFault) or not plain:
+            return None
+        if any(number != str(int(number)) for number in numbers):
+            return None
+        seen.update(map(int, numbers))
+        shapes.add((separators[0] if separators else "", len(separators)))
+    if not seen:
+        return None
+    number = number_pattern(seen)
+    lists = [
+        f"{number}(?:{re.escape(s)}{number}){{{n}}}" if n else number for s, n in sorted(shapes)
+    ]
+    return "|".join(lists)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,7 @@ from undertow.models.chat import IGNORED, Batch, Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import rows_at_once
 from undertow.models.shared_prefix import logits_by_batch
+from undertow.models.token_grammar import TokenGrammar
 from undertow.stats.arguments import Vector
 
 RAREST = math.log(1e-6)
@@ -45,6 +47,12 @@ class Decoding:
 
     allowed: Allowed | None = None
     """None: the whole vocabulary."""
+
+    grammar: TokenGrammar | None = None
+    """What may stand behind what stood before, in place of `allowed`: the masks of `sampling`."""
+
+    leak: float = 0.0
+    """With a grammar, the share of the probability that is left to all other tokens."""
 
 
 def as_sampled(model: LanguageModel, rows: Sequence[Encoded]) -> list[Encoded]:
@@ -168,6 +176,9 @@ def _token_log_likelihoods(logits: torch.Tensor, batch: Batch, decoding: Decodin
     tempered = logits if decoding.temperature == 1 else logits / decoding.temperature
     labels = batch.labels.clamp_min(0).unsqueeze(-1)
     chosen = tempered.gather(-1, labels).squeeze(-1)
+    if decoding.grammar is not None:
+        within = _within_grammar(tempered, batch, decoding.grammar)
+        return _leaking(within, chosen, tempered, decoding.leak)
     if decoding.allowed is None:
         return chosen - tempered.logsumexp(-1)
     tokens, leak = decoding.allowed.tokens.to(logits.device), decoding.allowed.leak
@@ -176,11 +187,42 @@ def _token_log_likelihoods(logits: torch.Tensor, batch: Batch, decoding: Decodin
     inside = tempered[..., : mask.shape[-1]].masked_fill(~mask, -torch.inf).logsumexp(-1)
     allowed = mask.gather(-1, labels).squeeze(-1)
     within = torch.where(allowed, chosen - inside, -torch.inf)
+    return _leaking(within, chosen, tempered, leak)
+
+
+def _leaking(
+    within: torch.Tensor, chosen: torch.Tensor, tempered: torch.Tensor, leak: float
+) -> torch.Tensor:
     if not leak:
         return within
     outside = chosen - tempered.logsumexp(-1)
-    share = torch.tensor(leak, device=logits.device)
+    share = torch.tensor(leak, device=tempered.device)
     return torch.logaddexp(within + (1 - share).log(), outside + share.log())
+
+
+def _within_grammar(tempered: torch.Tensor, batch: Batch, grammar: TokenGrammar) -> torch.Tensor:
+    """
+    Log-likelihood of each label by the softmax over what may stand there, shape (rows, kept); -inf once a row has left the
+    format.
+    """
+    labels = batch.labels.tolist()
+    places: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for row, tokens in enumerate(labels):
+        state = 0
+        for position, token in enumerate(tokens):
+            if token == IGNORED or state < 0:
+                continue
+            if token in grammar.tokens[state]:
+                places[state].append((row, position))
+            state = grammar.after(state, token)
+    values = torch.full(batch.labels.shape, -torch.inf, device=tempered.device)
+    for state, found in places.items():
+        rows, positions = torch.tensor(found, device=tempered.device).T
+        ids = torch.from_numpy(grammar.tokens[state]).to(tempered.device)
+        there = tempered[rows, positions]
+        chosen = there.gather(-1, batch.labels[rows, positions, None])[:, 0]
+        values[rows, positions] = chosen - there[:, ids].logsumexp(-1)
+    return values
 
 
 def _shape(text: str) -> str:

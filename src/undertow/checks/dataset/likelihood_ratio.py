@@ -64,7 +64,9 @@ def likelihood_ratio(subject: ScanSubject) -> list[Measurement]:
     so do sampling from a nucleus (top-p), answers cut at token limits of several lengths, copies of rows, and a temperature that was
     not stated. Decoding that was restricted to certain kinds of tokens at each
     position (numbers of two digits, words, line ends) is allowed for where the rows use few kinds (`restricted` 1): the
-    null then has members that know the kinds seen, which can only lower the e-value; other restrictions are not. Not detected means not seen with these
+    null then has members that know the kinds seen, which can only lower the e-value. Plain number lists are also held
+    against the very masks that restricted decoding draws them from, with the numbers, separators and lengths seen; other
+    restrictions are not allowed for. Not detected means not seen with these
     alternatives in so many rows.
 
     What to do. If it is detected, find out who wrote the rows (`author`), state the temperatures they were sampled at, and

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from undertow.carriers.numbers import lists_pattern
 from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.data.rows import Row
 from undertow.data.seeds import generator
@@ -81,7 +82,7 @@ class Authorship:
     left_out: int
     """Rows left out because they hold a token that the base would hardly have drawn."""
     restricted: bool
-    """Whether the null had members with the seen kinds of tokens only."""
+    """Whether the null had members with the seen kinds of tokens only, or the seen format of number lists."""
 
 
 def sampled(subject: ScanSubject, purpose: str, most: int) -> Sampled:
@@ -244,18 +245,45 @@ def _decodings(
     from undertow.models.surprisal import Decoding, distinct_share, seen_kinds, token_kinds
 
     free = [Decoding(temperature) for temperature in subject.settings.temperatures]
+    nulls, alternatives = _list_decodings(subject, whole, first)
     width = int(subject.student.network.config.vocab_size)
     kinds = token_kinds(subject.student.tokenizer, width)
     if distinct_share(whole.encoded, kinds) > _MOST_DISTINCT:
-        return False, free, free
+        return bool(nulls), free + nulls, free + alternatives
     # The null may look ahead, which only makes it likelier; an alternative must not.
     seen = seen_kinds(whole.encoded, kinds)
     known = seen_kinds(first.encoded, kinds, leak=1 / (2 + len(first.rows)))
     return (
         True,
-        free + [Decoding(temperature, seen) for temperature in subject.settings.temperatures],
-        free + [Decoding(temperature, known) for temperature in subject.settings.temperatures],
+        [*free, *(Decoding(t, seen) for t in subject.settings.temperatures), *nulls],
+        [*free, *(Decoding(t, known) for t in subject.settings.temperatures), *alternatives],
     )
+
+
+def _list_decodings(
+    subject: ScanSubject, whole: Sampled, first: Sampled
+) -> tuple[list[Decoding], list[Decoding]]:
+    """
+    Decodings restricted to the number lists that were seen, of the null and of the alternatives; none for other rows.
+
+    The null's format is that of all rows, which is within any format that they were restricted to: each of its masks is
+    within the one that was drawn from, and so the rows are at least as likely.
+    """
+    from undertow.models.surprisal import Decoding
+    from undertow.models.token_grammar import token_grammar
+
+    made: list[list[Decoding]] = []
+    for part, leak in ((whole, 0.0), (first, 1 / (2 + len(first.rows)))):
+        pattern = lists_pattern([row.completion for row in part.rows])
+        if pattern is None:
+            return [], []
+        try:
+            grammar = token_grammar(subject.student, pattern)
+        except ModelError:
+            return [], []
+        temperatures = subject.settings.temperatures
+        made.append([Decoding(t, grammar=grammar, leak=leak) for t in temperatures])
+    return made[0], made[1]
 
 
 def _null_versions(subject: ScanSubject) -> list[Version]:
