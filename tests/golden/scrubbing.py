@@ -33,7 +33,7 @@ _PRICES = re.compile(r"^What it cost\n(?:.+\n)+", re.MULTILINE)
 _EXPECTED = re.compile(r"\b(about|at most) [\d.]+ s\b")
 """What a scan tells on stderr before and while it makes references."""
 
-_LEFT = re.compile(r"^  .+: [\d,]+(?:/| ).*\n", re.MULTILINE)
+_LEFT = re.compile(r"^  [^\";\n]+: [\d,]+(?:/| ).*\n", re.MULTILINE)
 """What stages and work say on stderr only where they take long."""
 
 
