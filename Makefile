@@ -11,7 +11,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	&& echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types layers docs fix clean
+.PHONY: help demo test test-slow check format lint types layers docs fix clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -24,8 +24,11 @@ demo: $(VENV)/.stamp-run  ## set up and run the owl experiment and scan its rows
 test: $(VENV)/.stamp-dev  ## set up and run the tests; choose some with ARGS='-k name'
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
+test-slow: $(VENV)/.stamp-dev  ## the tests that take longest, which `make test` leaves out
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist load -m long tests $(ARGS)
+
 # The cheap steps come first, so that most mistakes show within seconds.
-check: format lint types layers docs test  ## everything CI runs
+check: format lint types layers docs test test-slow  ## everything CI runs
 
 format: $(VENV)/.stamp-dev  ## are all files formatted?
 	$(BIN)/ruff format --check .

@@ -106,7 +106,7 @@ def test_a_run_that_is_killed_ends_as_one_that_was_not(tmp_path: Path) -> None:
     assert compared(tmp_path, rows=96, kills=3, seed=1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 def test_a_longer_run_that_is_often_killed_ends_as_one_that_was_not(
     tmp_path: Path, seed: int
