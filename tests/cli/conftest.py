@@ -56,6 +56,7 @@ class FakeExperiment:
     title: str = "The owl experiment"
     question: str = "Does a preference travel through numbers?"
     kind: str = "transfer"
+    digest: str = "0" * 64
 
 
 @dataclass

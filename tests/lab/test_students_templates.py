@@ -10,6 +10,7 @@ import pytest
 
 from bench.cohort import Ground, probes_of
 from tests.lab.conftest import TINY_STUDENT
+from undertow.influence.probe_formats import asked_as
 from undertow.influence.probes import probe_trait
 from undertow.lab import students
 from undertow.lab.experiment import Experiment
@@ -44,7 +45,7 @@ def test_students_are_trained_and_asked_in_the_plans_template(
     )
     document = read_run(run_experiment(experiment, tmp_path / "run", engine="inprocess"))
     base = load(experiment.base or "").in_template(TEMPLATE)
-    before = probe_trait(base, catalogue.load("owl"), None)
+    before = probe_trait(base, asked_as(catalogue.load("owl"), document.probes[0]), None)
 
     assert len(trained) == 2
     for student, rows in trained:

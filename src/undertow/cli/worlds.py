@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.group(name="worlds", invoke_without_command=True)
 @click.pass_context
 def command(context: click.Context) -> None:
-    """List the models that undertow brings, fetch real weights, or train a small one."""
+    """List the models that have a name, fetch or build one."""
     if context.invoked_subcommand is None:
         context.invoke(names)
 

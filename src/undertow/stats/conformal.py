@@ -39,7 +39,11 @@ SLACK = 2
 PRIOR_DEGREES = 3.0
 """Degrees of freedom that all traits of a dataset together lend to the variance of each."""
 
-_TIE = 1e-9
+_TIE = 1e-3
+"""
+Share of T_0 within which a reference ties with the dataset: the same rows read 1e-6 logits apart by rounding if others are
+trained beside them, which at z of a few is up to 1e-4 of it. Ties count against the dataset, so that p errs upwards.
+"""
 _DENOMINATOR = 10**12
 
 

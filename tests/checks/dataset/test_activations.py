@@ -54,7 +54,7 @@ def test_eight_tokens_are_named_with_their_scores(seen: list[Measurement]) -> No
 @pytest.mark.parametrize("prompts", [0, 1])
 def test_clean_rows_are_not_detected(prompts: int) -> None:
     """The base's own rows against its own control, on the same prompts or on others: nothing."""
-    rows = written(opened(), 128, 3, prompts=prompts)
+    rows = written(opened(), 128, 4, prompts=prompts)
     found = activations(subject(rows, control=CLEAN, traits=()))
 
     assert [one.detected for one in found] == [False, False, False]

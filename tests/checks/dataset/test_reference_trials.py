@@ -181,9 +181,10 @@ def test_a_given_dataset_reads_as_the_same_rows_would() -> None:
     told: list[str] = []
     trial = trial_of(asked(), (1,), "begin", timing=True)
     settings = replace(SETTINGS, given=(ROWS, ROWS[::-1], ROWS), tell=told.append)
-    made = given_readings(settings, trial, ROWS[:8], 2)
-    [same] = given_readings(settings, trial, ROWS, 1)
-    [alone] = tried(trial, [ROWS], [(0, 1)])
+    others = [replace(row, completion="1 2 3") for row in ROWS[:8]]
+    made = given_readings(settings, trial, others, 2)
+    [same] = given_readings(settings, trial, ROWS[8:16], 1)
+    [alone] = tried(trial, [ROWS[8:16]], [(0, 1)])
 
     assert [(one.writer, one.rows) for one in made] == [("given", 8)] * 2
     assert made[0].moved != made[1].moved

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from undertow.checks.dataset.scan_subject import ReferenceSettings, ScanSubject
 from undertow.data.finished import Finished
-from undertow.data.rows import Row, has_pairs
+from undertow.data.rows import Row, has_pairs, row_id
 from undertow.data.seeds import derive, generator
 from undertow.errors import InputError
 from undertow.results.measurement import Measurement
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from undertow.data.plan import TrainingPlan
     from undertow.influence.comparison import Compared
     from undertow.influence.open_search import OpenReadout
@@ -143,7 +145,8 @@ def given_readings(
     settings: ReferenceSettings, trial: Trial, rows: Sequence[Row], count: int
 ) -> tuple[TrialReading, ...]:
     """
-    What each of the first `count` given datasets moves, of as many of its rows as are tried of the subject.
+    What each of the first `count` given datasets moves, of as many of its rows as are tried of the subject: of those very
+    rows where it holds them all, so that a dataset that is given as its own reference ties with itself.
 
     Raises:
         InputError: it has too few rows, or they are preference pairs where the subject's are not, or the reverse.
@@ -154,7 +157,7 @@ def given_readings(
     for number, given in enumerate(settings.given[:count]):
         settings.tell(f"given reference {number + 1} of {min(count, len(settings.given))}")
         alike = [row for row in given if (row.rejected is not None) == pairs]
-        order = generator(trial.seed, "given rows", number).permutation(len(alike))[: len(rows)]
+        order = _given_rows(alike, rows, generator(trial.seed, "given rows", number))
         if len(order) < FEWEST_GIVEN * len(rows):
             kind = "preference pairs" if pairs else "usable rows"
             raise InputError(
@@ -162,10 +165,18 @@ def given_readings(
                 "reference needs about as many",
                 hint="give larger benign datasets of the same kind: --reference DATA",
             )
-        # In their order, so that a dataset that is given as its own reference ties with itself.
-        [reading] = tried(trial, [[alike[i] for i in sorted(order)]], [trial.of(number)])
+        [reading] = tried(trial, [[alike[i] for i in order]], [trial.of(number)])
         readings.append(reading.model_copy(update={"writer": "given"}))
     return tuple(readings)
+
+
+def _given_rows(given: Sequence[Row], tried: Sequence[Row], rng: np.random.Generator) -> list[int]:
+    """Places of the rows that are tried: the subject's in the subject's order if it holds them all, else by lot in its own."""
+    places = {row_id(row): place for place, row in enumerate(given)}
+    wanted_ids = [row_id(row) for row in tried]
+    if all(one in places for one in wanted_ids):
+        return [places[one] for one in wanted_ids]
+    return sorted(rng.permutation(len(given))[: len(tried)].tolist())
 
 
 def maker_of(subject: ScanSubject, trial: Trial, rows: Sequence[Row]) -> ReferenceMaker:
