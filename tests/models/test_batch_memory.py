@@ -174,3 +174,8 @@ def test_passes_without_gradients_shrink_with_memory(
 
     assert (scored_rows(model, 100, 128), sampled_rows(model, 100, 512)) == (1, 1)
     torch.testing.assert_close(log_likelihoods(model, rows), before, atol=1e-5, rtol=1e-5)
+
+
+def test_a_small_models_steps_are_never_split() -> None:
+    """What is not measured is not cut: a pass holds all the rows that are wanted, however many runs there are."""
+    assert UNLIMITED.rows(longest=256, runs=8, wanted=512) == 512

@@ -81,7 +81,7 @@ class TrainingRoom:
         return _at_most(wanted, self.room, self.bytes_a_token * longest * runs)
 
 
-UNLIMITED = TrainingRoom(0.0, 1)
+UNLIMITED = TrainingRoom(0.0, 1 << 60)
 """Of a small model, which is not measured."""
 
 
