@@ -33,8 +33,10 @@ _PRICES = re.compile(r"^What it cost\n(?:.+\n)+", re.MULTILINE)
 _EXPECTED = re.compile(r"\b(about|at most) [\d.]+ s\b")
 """What a scan tells on stderr before and while it makes references."""
 
-_LEFT = re.compile(r"^  [^\";\n]+: [\d,]+(?:/| ).*\n", re.MULTILINE)
-"""What stages and work say on stderr only where they take long."""
+_LEFT = re.compile(
+    r"^[^\"\n]+: [\d,]+[/ ][^\"\n]*(?: left|/s|already done)\b[^\"\n]*\n", re.MULTILINE
+)
+"""What stages and work say on stderr only where they take long; no line of JSON, which has quotation marks."""
 
 
 def scrubbed(value: Any) -> Any:

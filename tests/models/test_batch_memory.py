@@ -16,6 +16,7 @@ from undertow.errors import UndertowError
 from undertow.models import batch_memory, scoring
 from undertow.models.adapters import few_products, parallel_adapters, trainable, trained_weights
 from undertow.models.batch_memory import (
+    UNLIMITED,
     TrainingRoom,
     kept_bytes,
     recomputes,
