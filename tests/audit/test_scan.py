@@ -97,6 +97,7 @@ def test_the_bases_own_rows_lie_within(tmp_path: Path) -> None:
     assert read_scan(tmp_path / "scan.json") == document
 
 
+@pytest.mark.long
 def test_the_source_that_teaches_stands_out_and_the_other_does_not(mixed: Path) -> None:
     """By Holm over the file and its sources; the broken line is named, and the whole plan is not paid for."""
     plan = PLAN.model_copy(update={"max_steps": 32})

@@ -100,6 +100,7 @@ def test_a_first_answer_that_is_not_learnt_lies_within(screened: Screened) -> No
     assert verdicts(document) == {ALL: "within"}
 
 
+@pytest.mark.long
 def test_without_a_loss_both_are_judged_and_the_worse_one_counts(screened: Screened) -> None:
     """TRL's loss and axolotl's are two subjects of one document, and the document says so."""
     document = screened("auto")

@@ -121,6 +121,7 @@ def test_finished_work_is_not_repeated(tiny_experiment: Maker, tmp_path: Path) -
     assert json.loads(before["results.json"])["arms"] == json.loads(again["results.json"])["arms"]
 
 
+@pytest.mark.long
 def test_results_do_not_depend_on_the_engine(tiny_experiment: Maker, tmp_path: Path) -> None:
     """Processes and one process give the same rows and the same arms."""
     experiment = tiny_experiment()
