@@ -12,7 +12,7 @@ import pytest
 from undertow.cli import demo, main
 from undertow.errors import ModelError
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 TINY = """
 name = "tiny-owl"

@@ -101,6 +101,7 @@ def compared(tmp_path: Path, rows: int, kills: int, seed: int) -> list[float]:
     return moments
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_ends_as_one_that_was_not(tmp_path: Path) -> None:
     """Killed three times in its first seconds: every document, row and adapter is the same."""
     assert compared(tmp_path, rows=96, kills=3, seed=1)
