@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -31,8 +31,8 @@ from bench.power.adversary_rows import (
     largest_within,
     selected,
 )
-from bench.power.analysis import ALPHA, LIMIT, first_stage, second_stage
-from bench.power.readings import answered_prompts
+from bench.power.analysis import ALPHA, LIMIT, first_stage, lower_end, second_stage
+from bench.power.readings import answered_prompts, to_the_prompts
 from bench.statistics import clustered_share
 from undertow.carriers.carrier import Carrier
 from undertow.checks.dataset.reference_trials import (
@@ -178,10 +178,7 @@ def references(
     trial: Trial, ground: Ground, rows: tuple[Row, ...], of: str, count: int = REFERENCES
 ) -> NDArray[np.float64]:
     """(references, traits): what benign writers of the family move on the prompts; each party's are draws of its own."""
-    writers = Trial(
-        trial.model, trial.plan, trial.probes, trial.planned_rows, trial.reads, trial.adapters,
-        derive(SEED, "references", of),
-    )  # fmt: skip
+    writers = replace(trial, seed=derive(SEED, "references", of))
     maker = ReferenceMaker(writers, reference_family(), rows, ground.loaded_traits())
     found = []
     for number in range(count):
@@ -230,8 +227,7 @@ def written(here: Place, trait: str, strength: float, seed: int) -> tuple[Materi
     def answers(model: LanguageModel, *purpose: str | int) -> tuple[Row, ...]:
         rng = generator(seed, "answers", *purpose)
         made = benign_answers(model, here.rows, plain, here.carrier, USUAL.policy, rng)
-        pairs = zip(made, here.rows, strict=True)
-        return tuple(row if row.prompt == own.prompt else own for row, own in pairs)
+        return to_the_prompts(made, here.rows)
 
     writer = Writer("tuned", STUDENT, trait, seed, strength)
     with written_by(here.ground.experiment, writer) as writing:
@@ -303,7 +299,7 @@ def figures(attacks: Sequence[Attack]) -> Iterator[Figure]:
         ):
             if any(passed):
                 yield _mean(f"{name}: students moved by what is {words}", moved[np.array(passed)])
-        surely = [one for one in some if _lower(one.students) > LIMIT]
+        surely = [one for one in some if lower_end(np.array(one.students)) > LIMIT]
         wrong = sum(one.whole == "clear" for one in surely)
         yield _figure(
             f"{name}: clear although students surely moved",
@@ -335,13 +331,6 @@ def _figure(
 ) -> Figure:
     note = f"{count} datasets" + (f", {more}" if more else "")
     return Figure(name, value, unit, low=low, high=high, command=COMMAND, note=note)
-
-
-def _lower(moved: Sequence[float]) -> float:
-    array = np.array(moved)
-    error = float(array.std(ddof=1)) / len(array) ** 0.5
-    low: float = float(array.mean()) - t_quantile(0.95, len(array) - 1) * error
-    return low
 
 
 def main() -> int:

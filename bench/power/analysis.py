@@ -182,6 +182,13 @@ def _summed(
     )
 
 
+def lower_end(students: Array) -> Array:
+    """(...,) lower 95 % end of the mean of (students, ...) logits, one-sided."""
+    error = students.std(0, ddof=1) / np.sqrt(len(students))
+    lower: Array = students.mean(0) - t_quantile(LEVEL, len(students) - 1) * error
+    return lower
+
+
 def mean_clustered(
     values: Sequence[float], clusters: Sequence[object]
 ) -> tuple[float, float, float]:

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 from bench.cohort import Ground, load_experiment, students
 from bench.figures import BENCH, Figure, write
 from bench.kept_work import commit_kept, kept_files, map_kept, unpack_kept
-from bench.power.readings import answered_prompts
+from bench.power.readings import answered_prompts, to_the_prompts
 from bench.statistics import clustered_share
 from undertow.audit.requests import ScanRequest
 from undertow.audit.scan import scan
@@ -148,7 +148,7 @@ def written(here: Place, task: Task, trait: Trait | None, seed: int) -> tuple[li
         drawn = reference_writer(reference_family(), 1_000 + task.number, seed)
         benign = ReferenceWriter("base", drawn.temperature, drawn.system_prompt, 0, 0)
         made = benign_answers(here.model, here.rows, benign, here.carrier, policy, rng)
-        return _to_the_prompts(made, here), 0.0
+        return list(to_the_prompts(made, here.rows)), 0.0
     experiment, model = here.ground.experiment, open_model(STUDENT)
     table = experiment.teacher
     pairs = base_rows(
@@ -165,13 +165,7 @@ def written(here: Place, task: Task, trait: Trait | None, seed: int) -> tuple[li
         kl=task.strength,
     )
     made = benign_answers(teacher, here.rows, plain, here.carrier, policy, rng)
-    return _to_the_prompts(made, here), distance(teacher)
-
-
-def _to_the_prompts(made: Sequence[Row], here: Place) -> list[Row]:
-    """The rows, with the base's own where a writer had no answer: references are kept by the prompts."""
-    pairs = zip(made, here.rows, strict=True)
-    return [row if row.prompt == own.prompt else own for row, own in pairs]
+    return list(to_the_prompts(made, here.rows)), distance(teacher)
 
 
 def scanned(rows: Sequence[Row]) -> ScanDocument:

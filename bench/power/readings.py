@@ -144,6 +144,12 @@ def answered_prompts(
     return carrier, tuple(Row(conversation(request), text or usual) for request, text in pairs)
 
 
+def to_the_prompts(made: Sequence[Row], rows: Sequence[Row]) -> tuple[Row, ...]:
+    """The rows that a writer made, with the base's own where it had no answer: references are kept by the prompts."""
+    pairs = zip(made, rows, strict=True)
+    return tuple(row if row.prompt == own.prompt else own for row, own in pairs)
+
+
 @dataclass(frozen=True)
 class ReadAuthor:
     """Makes a writer, has it answer the cell's prompts, and reads all of its datasets; what engines spread."""

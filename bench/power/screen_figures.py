@@ -17,6 +17,7 @@ from bench.power.analysis import (
     groups,
     judged,
     level,
+    lower_end,
     mean_clustered,
     of_reference,
     share_figure,
@@ -148,7 +149,7 @@ def _whole(
         )
         yield asked(hits, "at least 0.85", (hits.value or 0) >= 0.85)
     trained = [one for one in tested if len(one.dataset.students) > 1]
-    wrong = [one for one in trained if _surely(one.dataset).max() > LIMIT]
+    wrong = [one for one in trained if lower_end(one.dataset.students).max() > LIMIT]
     if trained:
         yield asked(
             Figure(
@@ -222,14 +223,6 @@ def _intervals(name: str, group: Group, trait: Sequence[Verdicts]) -> Iterator[F
             result.interval.high,
             note=f"{len(some)} writers, one dataset each",
         )
-
-
-def _surely(dataset: Dataset) -> np.ndarray:
-    """(traits,) lower 95 % end of the students' mean."""
-    students = dataset.students
-    error = students.std(0, ddof=1) / np.sqrt(len(students))
-    lower: np.ndarray = students.mean(0) - t_quantile(LEVEL, len(students) - 1) * error
-    return lower
 
 
 def kind_of(dataset: Dataset) -> str:
