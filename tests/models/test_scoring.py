@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -40,6 +46,25 @@ def test_likelihoods_agree_with_a_plain_loop(model: LanguageModel, batch_size: i
     found = log_likelihoods(model, rows, batch_size=batch_size)
 
     assert found.tolist() == pytest.approx([plain(model, row) for row in rows], abs=2e-4)
+
+
+def test_a_networks_signature_is_looked_at_once(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many passes it makes."""
+    fresh = replace(model, network=copy.deepcopy(model.network))
+    looked: list[Any] = []
+    real = inspect.signature
+
+    def signature(call: Callable[..., Any], **how: Any) -> inspect.Signature:
+        if getattr(call, "__self__", None) is fresh.network:
+            looked.append(call)
+        return real(call, **how)
+
+    monkeypatch.setattr(inspect, "signature", signature)
+    log_likelihoods(fresh, encode_rows(model.tokenizer, ROWS), batch_size=1)
+
+    assert len(looked) == 1
 
 
 def test_loss_is_per_token(model: LanguageModel) -> None:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -130,8 +131,15 @@ def forward_pass(network: Any, **inputs: Any) -> Any:
 
 def accepted(network: Any) -> frozenset[str]:
     """Names of what the network's forward pass takes; architectures differ."""
-    inner = network.get_base_model() if hasattr(network, "get_base_model") else network
-    return frozenset(inspect.signature(inner.forward).parameters)
+    names = _ACCEPTED.get(network)
+    if names is None:
+        inner = network.get_base_model() if hasattr(network, "get_base_model") else network
+        names = _ACCEPTED[network] = frozenset(inspect.signature(inner.forward).parameters)
+    return names
+
+
+# A signature takes as long to look at as a tenth of a small network's pass.
+_ACCEPTED: WeakKeyDictionary[Any, frozenset[str]] = WeakKeyDictionary()
 
 
 def rows_at_once(model: LanguageModel, rows: Sequence[Encoded], *, most: int = 128) -> int:
