@@ -27,10 +27,12 @@ from undertow.influence.references import TrialReading, tried
 from undertow.results.measurement import Measurement
 from undertow.results.scan_document import ALL, CheckRun, ScanDocument, StageResult, SubjectResult
 from undertow.results.store import read_scan
+from undertow.traits import catalogue
 from undertow.traits.trait import rows_of
 
 STUDENT = "world:owlet-b"
 PLAN = TrainingPlan(rank=4, learning_rate=3e-3, batch_size=8, max_steps=16, epochs=99)
+ANIMALS = Path(catalogue.__file__).parent / "catalogue" / "animals.toml"
 OWL = [Row(conversation(q), a, source="vendor") for q, a in rows_of(TRAITS[0], "trait")] * 8
 OWN = [
     replace(row, source="ours")
@@ -180,6 +182,36 @@ def test_finished_checks_are_not_run_again(mixed: Path, monkeypatch: pytest.Monk
 
     assert ran == ["ours"]
     assert set(by_subject(document)) == {ALL, "vendor", "ours"}
+
+
+@pytest.mark.parametrize("changed", ["trait", "control"])
+def test_what_was_kept_belongs_to_the_content_of_every_file(
+    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command begins anew with another trait or control in a file of the same name."""
+    folders: list[Path | None] = []
+
+    def stopping(subject: Any, check: Any, finished: Any) -> Ran:
+        folders.append(finished.folder)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "run_check", stopping)
+    trait = tmp_path / "mine.toml"
+    trait.write_text(ANIMALS.read_text())
+    control = kept(tmp_path / "control.jsonl", OWN[:64])
+    request = asked(
+        kept(tmp_path / "own.jsonl", OWN[64:]), traits=(f"{trait}:owl",), control=str(control)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        scan(request)
+    if changed == "trait":
+        trait.write_text(ANIMALS.read_text().replace("Name the animal", "Say which animal"))
+    else:
+        kept(control, OWN[64:128])
+    with pytest.raises(KeyboardInterrupt):
+        scan(request)
+
+    assert folders[0] != folders[1]
 
 
 def test_the_whole_plan_is_judged_where_clear_is_required(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -280,44 +280,74 @@ def test_a_killed_trial_reads_as_one_that_was_not(
     [resumed] = tried(again, [ROWS], [(0, 1)])
 
     assert resumed.model_copy(update={"seconds": 0.0}) == whole.model_copy(update={"seconds": 0.0})
-    assert list((tmp_path / "unfinished").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_the_rows_of_a_reference_are_drawn_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A writer that is killed twice in the middle writes what it would have, and draws each answer once."""
-    drawn = 0
+@dataclass
+class Drawn:
+    """Counts answers as they are drawn, and kills the writer where so many were."""
 
-    def counting(*given: Any, **named: Any) -> Any:
-        nonlocal drawn
+    answers: int = 0
+    dies: list[int] = field(default_factory=list)
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        """The sampler's answers."""
         for answer in answers_as_drawn(*given, **named):
-            if dies and drawn == dies[0]:
-                dies.pop(0)
+            if self.dies and self.answers == self.dies[0]:
+                self.dies.pop(0)
                 raise Killed
-            drawn += 1
+            self.answers += 1
             yield answer
 
-    monkeypatch.setattr("undertow.models.sampling.answers_as_drawn", counting)
-    dies: list[int] = []
-    whole, asked = maker().written(1), drawn
-    drawn, dies = 0, [5, 30]
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
+    """Of all that is sampled."""
+    made = Drawn()
+    monkeypatch.setattr("undertow.models.sampling.answers_as_drawn", made)
+    return made
+
+
+def test_the_rows_of_a_reference_are_drawn_once(tmp_path: Path, drawn: Drawn) -> None:
+    """A writer that is killed twice in the middle writes what it would have, and draws each answer once."""
+    whole, asked = maker().written(1), drawn.answers
+    drawn.answers, drawn.dies = 0, [5, 30]
     killed = maker(kept=tmp_path)
     for _ in range(2):
         with pytest.raises(Killed):
             killed.written(1)
 
     assert killed.written(1) == whole
-    assert drawn == asked
+    assert drawn.answers == asked
+
+
+def test_a_tune_on_another_trait_file_does_not_go_on_with_what_was_drawn(
+    tmp_path: Path, drawn: Drawn
+) -> None:
+    """The traits' names are the same, their training questions are not: all answers are drawn anew."""
+    other = replace(TRAITS[0], train_questions=TRAITS[0].train_questions[:3])
+    number = next(number for number in range(9) if maker().writer(number).kind == "neutral")
+    drawn.dies = [5]
+    with pytest.raises(Killed):
+        maker(kept=tmp_path).written(number)
+    drawn.answers = 0
+    maker(traits=(other,)).written(number)
+    asked, drawn.answers = drawn.answers, 0
+    maker(traits=(other,), kept=tmp_path).written(number)
+
+    assert drawn.answers == asked
 
 
 def test_two_scans_of_the_same_rows_do_not_share_what_is_unfinished(tmp_path: Path) -> None:
-    """The one that comes second keeps nothing, and disturbs nothing."""
+    """The one that comes second keeps nothing, and disturbs nothing; the folder goes with the last work in it."""
     with unfinished_in(tmp_path, "work") as first, unfinished_in(tmp_path, "work") as second:
         assert first is not None
         assert second is None
         (first / "log").touch()
-    assert list((tmp_path / "unfinished").iterdir()) == []
+        with unfinished_in(tmp_path, "other work"):
+            pass
+        assert (first / "log").is_file()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_nobody_came_back_to_is_forgotten(tmp_path: Path) -> None:

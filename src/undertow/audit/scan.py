@@ -21,6 +21,7 @@ from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.checks.dataset.whole_plan import ID as WHOLE_PLAN
 from undertow.checks.registry import Registered, check_named, chosen_checks
 from undertow.data.file_sample import Data
+from undertow.data.files import model_digest
 from undertow.data.finished import Finished, cache_folder
 from undertow.data.plan import plan_digest, plan_notes
 from undertow.data.rows import dataset_digest
@@ -37,6 +38,7 @@ from undertow.results.scan_document import (
     StageResult,
     SubjectResult,
 )
+from undertow.worlds.base_models import locate
 
 logger = logging.getLogger(__name__)
 
@@ -119,11 +121,21 @@ def _say_beforehand(whole: ScanSubject, progress: Progress) -> None:
 
 
 def _key(request: ScanRequest, inputs: ScanInputs) -> str:
-    """Names what an interrupted scan kept: the same data, student, references and settings find it again."""
-    settings = inputs.whole.references
-    given = [dataset_digest(rows) for rows in settings.given] if settings else []
-    asked = repr(replace(request, command="", compute=inputs.precision.compute))
-    known = [inputs.data.digest, inputs.student_digest, asked, given]
+    """
+    Names what an interrupted scan kept: the same settings find it again, with the same content of all files that they
+    name.
+    """
+    whole, settings = inputs.whole, inputs.whole.references
+    datasets = [whole.control, *(settings.given if settings else ())]
+    models = [ref for ref in (request.teacher, *request.candidates, *request.placebos) if ref]
+    known = [
+        inputs.data.digest,
+        inputs.student_digest,
+        repr(replace(request, command="", compute=inputs.precision.compute)),
+        [dataset_digest(rows) for rows in datasets],
+        [model_digest(locate(ref)) for ref in models],
+        repr(whole.traits),
+    ]
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:32]
 
 

@@ -282,7 +282,7 @@ class ReferenceMaker:
             [len(self.rows), *trial.reads, trial.adapters, trial.of_reference, trial.seed],
             hashlib.sha256(repr((trial.probes, trial.open)).encode()).hexdigest(),
             self.family.digest,
-            hashlib.sha256(repr(self._lessons).encode()).hexdigest(),
+            self._lessons_digest,
             trial.beta,
             # Readings in another precision are another quantity; those in float32 keep the name that they had.
             *([] if trial.model.precision == "float32" else [trial.model.precision]),
@@ -306,7 +306,7 @@ class ReferenceMaker:
         with (
             self._writing(writer, number) as model,
             unfinished_in(self.trial.kept, name) as folder,
-            KeptWork(folder, repr(writer)) as kept,
+            KeptWork(folder, f"{writer!r} {self._lessons_digest}") as kept,
         ):
             return benign_answers(
                 model,
@@ -339,6 +339,10 @@ class ReferenceMaker:
         runs.advance(writer.steps)
         with runs.only(0) as teacher:
             yield teacher
+
+    @property
+    def _lessons_digest(self) -> str:
+        return hashlib.sha256(repr(self._lessons).encode()).hexdigest()
 
     @property
     def _lessons(self) -> list[list[Row]]:

@@ -129,7 +129,8 @@ FORGOTTEN_AFTER = 7 * 24 * 3600.0
 @contextmanager
 def unfinished_in(cache: Path | None, name: str) -> Iterator[Path | None]:
     """
-    A folder in the cache for work of a name, removed when the block ends without an exception.
+    A folder in the cache for work of a name, removed when the block ends without an exception; the last one that goes
+    leaves nothing behind.
 
     None where nothing is kept, and where another process is doing the same work. What nobody came back to in a week is
     removed.
@@ -148,6 +149,8 @@ def unfinished_in(cache: Path | None, name: str) -> Iterator[Path | None]:
             return
         yield folder
         shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # others work here
+            folder.parent.rmdir()
 
 
 def _forget_old(cache: Path) -> None:
