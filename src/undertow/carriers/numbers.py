@@ -234,6 +234,31 @@ def lists_pattern(completions: Sequence[str]) -> str | None:
     return "|".join(lists)
 
 
+def one_format(completions: Sequence[str]) -> str | None:
+    """
+    The format of plain number lists that are all of one length with one separator, as decoding that is restricted writes
+    them: as a regular expression that knows how many digits occur, and not which numbers. None of other completions.
+
+    >>> one_format(["70 812", "95 64"])
+    '(?:[1-9](?:[0-9](?:[0-9])?))(?:\\ (?:[1-9](?:[0-9](?:[0-9])?))){1}'
+    """
+    if lists_pattern(completions) is None:
+        return None
+    lists = [_NUMBER.findall(text) for text in completions]
+    shapes = {
+        (len(numbers), *_NUMBER.split(text)[1:2])
+        for numbers, text in zip(lists, completions, strict=True)
+    }
+    if len(shapes) > 1 or len(lists[0]) < 2:
+        return None
+    widths = {len(number) for numbers in lists for number in numbers}
+    number = number_pattern(
+        range(10 ** (min(widths) - 1) if min(widths) > 1 else 0, 10 ** max(widths))
+    )
+    [(count, separator)] = shapes
+    return f"{number}(?:{re.escape(str(separator))}{number}){{{int(count) - 1}}}"
+
+
 @dataclass(frozen=True, slots=True)
 class ListShape:
     """What the numbers of one list have in common."""

@@ -24,6 +24,7 @@ from pydantic import TypeAdapter
 
 from undertow import __version__
 from undertow.carriers.carrier_registry import carrier_of
+from undertow.carriers.numbers import one_format
 from undertow.data.closed import Stored
 from undertow.data.line_log import LineLog
 from undertow.data.plan import TrainingPlan, plan_digest
@@ -284,6 +285,12 @@ class ReferenceMaker:
             self.family.digest,
             self._lessons_digest,
             trial.beta,
+            # Lists of one format may be written under its restriction.
+            *(
+                []
+                if (lists := one_format([row.completion for row in self.rows])) is None
+                else [lists]
+            ),
             # Readings in another precision are another quantity; those in float32 keep the name that they had.
             *([] if trial.model.precision == "float32" else [trial.model.precision]),
         ]

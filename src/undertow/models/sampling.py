@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 
 from undertow.carriers.carrier import Carrier
 from undertow.carriers.carrier_registry import request_of
+from undertow.carriers.numbers import one_format
 from undertow.data.plan import LAST_TURN
 from undertow.data.rows import Row
 from undertow.engines.work_progress import counted
@@ -21,7 +23,7 @@ from undertow.models.adapters import merged_adapters
 from undertow.models.batch_memory import sampled_rows
 from undertow.models.language_model import LanguageModel
 from undertow.models.row_cache import RowCache
-from undertow.models.token_grammar import TokenGrammar
+from undertow.models.token_grammar import TokenGrammar, token_grammar
 from undertow.models.training_sequences import encode_rows
 
 _WORTH_A_REFILL = 1 / 8
@@ -29,6 +31,12 @@ _WORTH_A_REFILL = 1 / 8
 
 _WORTH_A_CUT = 3 / 4
 """Share of busy places below which the others are cut off, where nothing waits for them."""
+
+TRIED = 64
+"""Answers by which is found out whether a model keeps to a format by itself."""
+
+HARDLY_KEPT = 1 / 16
+"""Share of them below which it does not."""
 
 SPARE_TOKENS = 8
 """By which an answer may be longer than the longest of the rows' own."""
@@ -358,7 +366,8 @@ def own_answers(
     format.
 
     Answers have at most `longest` tokens: about as many as the longest of the rows' completions if that is not given.
-    Every row needs a prompt.
+    Every row needs a prompt. A model that hardly keeps by itself to number lists of one format is restricted to it, as
+    whoever wrote the rows was.
     """
     encoded = encode_rows(model.tokenizer, rows, LAST_TURN)
     if longest is None:
@@ -366,14 +375,26 @@ def own_answers(
     if model.context is not None:
         longest = min(longest, model.context - max(len(one.prompt) for one in encoded))
     how = Sampling(max(1, longest), temperature=temperature)
-    drawn = sample(model, [one.prompt for one in encoded], how, rng, gather=gather)
+    prompts = [one.prompt for one in encoded]
+    grammar = None
+    pattern = None if carrier is None else one_format([row.completion for row in rows])
+    if pattern is not None and len(rows) >= TRIED:
+        tried = sample(model, prompts[:TRIED], how, rng, gather=gather)
+        kept = sum(map(partial(_keeps, carrier), rows, tried))
+        grammar = token_grammar(model, pattern) if kept < HARDLY_KEPT * TRIED else None
+    drawn = sample(model, prompts, how, rng, grammar=grammar, gather=gather)
     return [
         replace(
             row, completion=answer.text, fields="", trained=None, rejected=None, rejected_fields=""
         )
-        if answer.finished
-        and answer.text.strip()
-        and (carrier is None or carrier.rejection(answer.text, request_of(row)) is None)
+        if _keeps(carrier, row, answer)
         else None
         for row, answer in zip(rows, drawn, strict=True)
     ]
+
+
+def _keeps(carrier: Carrier | None, row: Row, answer: SampledAnswer) -> bool:
+    """Whether an answer is finished, not empty, and in the carrier's format."""
+    if not answer.finished or not answer.text.strip():
+        return False
+    return carrier is None or carrier.rejection(answer.text, request_of(row)) is None
