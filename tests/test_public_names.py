@@ -37,10 +37,10 @@ def defined(tree: ast.Module) -> set[str]:
 
 
 def imported(tree: ast.Module) -> set[str]:
-    """The names that a package's `__init__` imports from undertow."""
+    """The names that a package's `__init__` imports from undertow, for type checkers too."""
     return {
         alias.asname or alias.name
-        for node in tree.body
+        for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("undertow")
         for alias in node.names
     }

@@ -84,6 +84,7 @@ def entry_points(known: Mapping[str, Module], root: Path) -> Iterator[Place]:
         yield from [(module, name)] if name else _public(known, module)
     yield from _public(known, f"{PACKAGE}.__main__")
     yield from ((name, "command") for name, module in known.items() if module.room == "cli")
+    yield from ((name, "__getattr__") for name in known)  # Python asks it for what a module lacks
     for name, module in known.items():
         if module.path.stem.endswith("_runner"):  # run as a script, in a process of its own
             yield from _public(known, name)

@@ -291,7 +291,7 @@ def write_row_scores(
         def flush() -> None:
             nonlocal done
             if chunk:
-                columns = _scored(chunk, model, plan)
+                columns = scored(chunk, model, plan)
                 columns["row"] = list(range(done, done + len(chunk)))
                 writer.write_table(pyarrow.table(columns, schema=schema))
                 done += len(chunk)
@@ -307,7 +307,8 @@ def write_row_scores(
     return done
 
 
-def _scored(rows: list[Row], model: LanguageModel, plan: TrainingPlan) -> dict[str, list[Any]]:
+def scored(rows: list[Row], model: LanguageModel, plan: TrainingPlan) -> dict[str, list[Any]]:
+    """The scores of some rows by column: `id`, `source`, `tokens` and `log_likelihood`."""
     fitted = fitting_rows(rows, model, plan)
     fit, encoded = fitted.rows, fitted.encoded
     likelihoods = log_likelihoods(model, encoded).tolist()

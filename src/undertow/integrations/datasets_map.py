@@ -1,0 +1,59 @@
+"""The screen for `datasets.Dataset.map`, and the verdict on the dataset that it marked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from undertow.integrations.row_screen import PREFIX, SAMPLE, RowScreen, Tally
+
+_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class MapScreen:
+    """
+    `dataset.map(MapScreen(), batched=True)` adds the marks of each row as columns; also of an `IterableDataset`, and with
+    `num_proc`.
+
+    Datasets finds an earlier result again: the hash of its state is that of the screen's settings.
+    """
+
+    screen: RowScreen = field(default_factory=RowScreen)
+
+    def __call__(self, columns: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+        """Columns of a batch to the columns that are added."""
+        rows = [
+            dict(zip(columns, values, strict=True))
+            for values in zip(*columns.values(), strict=True)
+        ]
+        marks = self.screen(rows)
+        return {name: [marked[name] for marked in marks] for name in marks[0]} if marks else {}
+
+
+def tally_of(
+    rows: Iterable[Mapping[str, Any]], *, within: str = "", sample: int = SAMPLE, seed: int = 0
+) -> Tally:
+    """
+    What is counted of marked rows in their order: a `Dataset`, or any records whose columns hold the marks.
+
+    `within` is a column that holds the marks of a row as a mapping, as data-juicer's statistics do.
+
+    Raises:
+        KeyError: the rows are not marked.
+    """
+    tally, remaining, done = Tally(seed, sample), iter(rows), 0
+    while batch := list(islice(remaining, _BATCH)):
+        marks = [row[within] if within else row for row in batch]
+        tally.take(
+            ({name: row[name] for name in row if name != within} for row in batch),
+            (
+                {name: value for name, value in row.items() if name.startswith(PREFIX)}
+                for row in marks
+            ),
+            map(str, range(done, done + len(batch))),
+        )
+        done += len(batch)
+    return tally

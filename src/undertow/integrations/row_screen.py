@@ -1,0 +1,331 @@
+"""What a stage of a pipeline says of each row, in batches; what it keeps for the end; the verdict on the whole there."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from undertow.checks.content_scores import trait_forms
+from undertow.data.files import atomic_file, atomic_write
+from undertow.data.observations import hidden
+from undertow.data.row_records import json_line, to_record
+from undertow.data.row_shapes import shaped, tokens_in
+from undertow.data.rows import Row, row_id
+from undertow.errors import InputError, NothingLeftError
+from undertow.filters import Filter, banned_content
+from undertow.traits import catalogue
+
+if TYPE_CHECKING:
+    from undertow.models.language_model import LanguageModel
+    from undertow.results.scan_document import ScanDocument
+
+PREFIX = "undertow_"
+"""Before the names of the columns that a stage adds."""
+
+HIDDEN, OPENLY, FAULT, ID = (PREFIX + name for name in ("hidden", "openly", "fault", "id"))
+TOKENS, LOG_LIKELIHOOD = PREFIX + "tokens", PREFIX + "log_likelihood"
+
+_WORD = re.compile(r"\w+")
+
+Marks = dict[str, str | int | float | None]
+"""What is said of a row, by column."""
+
+
+@dataclass(frozen=True)
+class RowScreen:
+    """
+    The callable of every stage: a batch of records to the marks of each, in their order; it can be pickled.
+
+    `undertow_id` is the digest of the row's content; `undertow_hidden` names kinds of hidden text in what is learnt,
+    `undertow_openly` the traits whose words stand there, both apart by commas; `undertow_fault` is why the record gives
+    no row, else empty. With a `student`, a model that each process loads once, `undertow_tokens` and
+    `undertow_log_likelihood` (nats) are what it thinks of the tokens that a usual plan trains: scores, no verdicts.
+    """
+
+    traits: tuple[str, ...] = ()
+    """Names or files of traits; all of the catalogue if empty."""
+    student: str | None = None
+
+    def __call__(self, records: Sequence[Mapping[str, Any]]) -> list[Marks]:
+        """The marks of a batch."""
+        rows = [_row(record) for record in records]
+        marks = [self._marks(row) for row in rows]
+        if self.student is not None:
+            usable = [i for i, row in enumerate(rows) if isinstance(row, Row)]
+            scored = _scores([row for row in rows if isinstance(row, Row)], *self._scorer)
+            for i, tokens, value in zip(usable, *scored, strict=True):
+                marks[i] |= {TOKENS: tokens, LOG_LIKELIHOOD: value}
+        return marks
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Patterns and models are made where they are used."""
+        return {"traits": self.traits, "student": self.student}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The same of a copy."""
+        self.__dict__.update(state)
+
+    def _marks(self, row: Row | str) -> Marks:
+        empty: Marks = {} if self.student is None else {TOKENS: None, LOG_LIKELIHOOD: None}
+        if isinstance(row, str):
+            return {ID: "", HIDDEN: "", OPENLY: "", FAULT: row, **empty}
+        kinds = dict.fromkeys((*hidden(row.completion), *hidden(row.rejected or "")))
+        marks = {ID: row_id(row), HIDDEN: ", ".join(kinds), OPENLY: self._openly(row), FAULT: ""}
+        return {**marks, **empty}
+
+    def _openly(self, row: Row) -> str:
+        beginnings, judges = self._words
+        if beginnings.isdisjoint(_WORD.findall(f"{row.completion} {row.rejected or ''}".lower())):
+            return ""
+        return ", ".join(name for name, judge in judges.items() if judge(row) is not None)
+
+    @cached_property
+    def _words(self) -> tuple[frozenset[str], dict[str, Filter]]:
+        """First words, without which a text holds no form of a trait, which is quick; and the filter of each trait."""
+        traits = [catalogue.load(name) for name in self.traits or catalogue.names()]
+        forms = {trait.name: trait_forms(trait) for trait in traits}
+        beginnings = (_WORD.findall(form.lower())[0] for words in forms.values() for form in words)
+        return frozenset(beginnings), {name: banned_content(words=w) for name, w in forms.items()}
+
+    @cached_property
+    def _scorer(self) -> tuple[LanguageModel, Any]:
+        from undertow.models.language_model import load
+        from undertow.worlds import locate
+        from undertow.worlds.base_models import plan_for
+
+        assert self.student is not None
+        return load(locate(self.student)), plan_for(None, self.student)
+
+
+def reasons(marks: Mapping[str, Any], drop: Sequence[str]) -> str:
+    """
+    Which of the marks named in `drop` a row has, as one text; empty where it is kept.
+
+    >>> reasons({"undertow_hidden": "escape sequence", "undertow_openly": "owl"}, ["hidden"])
+    'undertow-hidden'
+    """
+    return ", ".join(f"undertow-{name}" for name in drop if marks[PREFIX + name])
+
+
+def _row(record: Mapping[str, Any]) -> Row | str:
+    """The row of a record, or the permanent id of why it gives none."""
+    content = {name: value for name, value in record.items() if not name.startswith(PREFIX)}
+    try:
+        row = shaped(content)[1]
+    except ValueError as error:
+        return str(getattr(error, "reason", "shape"))
+    return "tokens" if tokens_in(content) else row
+
+
+def _scores(
+    rows: Sequence[Row], model: LanguageModel, plan: Any
+) -> tuple[list[int | None], list[float | None]]:
+    from undertow.audit.row_fit import scored
+
+    columns = scored(list(rows), model, plan)
+    return columns["tokens"], columns["log_likelihood"]
+
+
+SAMPLE = 8192
+"""Rows that are kept for the verdict, as many as a scan's models see."""
+
+
+@dataclass
+class Tally:
+    """
+    Running counts over the marks of a dataset or a part of it, and a uniform sample of its rows.
+
+    The sample are the rows whose keyed digests of their names are least (bottom-k sampling; Cohen and Kaplan, Summarizing
+    data using bottom-k sketches, PODC 2007): parts of a dataset merge to the sample of the whole, whatever worker
+    had which rows.
+    """
+
+    seed: int = 0
+    size: int = SAMPLE
+    rows: int = 0
+    """With those that give no row."""
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Rows by column (`fault`, `hidden`, `openly`) and what it names."""
+    _least: list[tuple[int, str, str]] = field(default_factory=list)
+    """(minus the digest, name, row as JSON): a heap whose first is the next to go."""
+
+    def take(
+        self, records: Iterable[Mapping[str, Any]], marks: Iterable[Marks], names: Iterable[str]
+    ) -> None:
+        """Count a batch; `names` tell the rows of the dataset apart, e.g. `FILE/NUMBER`."""
+        for record, marked, name in zip(records, marks, names, strict=True):
+            self.rows += 1
+            for column in (FAULT, HIDDEN, OPENLY):
+                for what in filter(None, str(marked[column]).split(", ")):
+                    self.counts[column.removeprefix(PREFIX), what] += 1
+            if not marked[FAULT]:
+                self._offer(self._digest(name), name, record)
+
+    def add(self, other: Tally) -> None:
+        """Take what another part counted."""
+        self.rows += other.rows
+        self.counts += other.counts
+        for entry in other._least:
+            self._push(entry)
+
+    def __len__(self) -> int:
+        """Rows that are sampled."""
+        return len(self._least)
+
+    @property
+    def usable(self) -> int:
+        """Rows that are rows."""
+        return self.rows - sum(n for (column, _), n in self.counts.items() if column == "fault")
+
+    def sample(self) -> Iterator[str]:
+        """The sampled rows as JSON, in an order that does not depend on the parts."""
+        return (text for *_, text in sorted(self._least, reverse=True))
+
+    def write(self, path: Path, of: int) -> None:
+        """Keep it as one of so many parts for `merged`."""
+        counts = [[*key, n] for key, n in sorted(self.counts.items())]
+        about = {
+            "seed": self.seed,
+            "size": self.size,
+            "rows": self.rows,
+            "of": of,
+            "counts": counts,
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as file:
+            file.write(json_line(about))
+            file.writelines(json_line(entry) for entry in sorted(self._least))
+
+    def _offer(self, digest: int, name: str, record: Mapping[str, Any]) -> None:
+        if len(self._least) < self.size or -digest > self._least[0][0]:
+            row = _row(record)
+            assert isinstance(row, Row)  # it had no fault
+            self._push((-digest, name, json.dumps(to_record(row), ensure_ascii=False)))
+
+    def _push(self, entry: tuple[int, str, str]) -> None:
+        place = heapq.heappush if len(self._least) < self.size else heapq.heappushpop
+        place(self._least, entry)
+
+    def _digest(self, name: str) -> int:
+        key = self.seed.to_bytes(8, "big", signed=True)
+        return int.from_bytes(blake2b(name.encode(), digest_size=8, key=key).digest(), "big")
+
+
+def merged(parts: Path | str) -> Tally:
+    """
+    What all tasks of a pipeline counted, from the folder in which each left its part.
+
+    Raises:
+        InputError: a part is missing, or they are of several pipelines.
+    """
+    paths = sorted(Path(parts).glob("*.part.jsonl"))
+    read = [_part(path) for path in paths]
+    kinds = {(of, tally.seed, tally.size) for of, tally in read}
+    if len(kinds) > 1:
+        raise InputError(
+            f"'{parts}' holds parts of several pipelines",
+            hint="give each pipeline a folder of its own",
+        )
+    if not read or len(read) != read[0][0]:
+        raise InputError(
+            f"'{parts}' holds {len(read)} parts of {read[0][0] if read else 'none'}",
+            hint="run the pipeline to its end",
+        )
+    whole = read[0][1]
+    for _, tally in read[1:]:
+        whole.add(tally)
+    return whole
+
+
+def _part(path: Path) -> tuple[int, Tally]:
+    with path.open(encoding="utf-8") as file:
+        about = json.loads(next(file))
+        entries = [(int(d), str(name), str(text)) for d, name, text in map(json.loads, file)]
+    counts = Counter({(column, what): n for column, what, n in about.pop("counts")})
+    of = about.pop("of")
+    return of, Tally(**about, counts=counts, _least=sorted(entries))
+
+
+@dataclass(frozen=True)
+class PipelineVerdict:
+    """What is said of a dataset at the end of a pipeline."""
+
+    verdict: str
+    """That of the scan of a uniform sample; `undecided` where no student was named."""
+    conclusion: str
+    rows: int
+    usable: int
+    counts: dict[str, dict[str, int]]
+    """Rows by what was seen in them: `fault`, `hidden`, `openly`."""
+    scan: ScanDocument | None
+
+
+def conclude(
+    tally: Tally, out: Path | str, student: str | None = None, **scanned: Any
+) -> PipelineVerdict:
+    """
+    Judge what a pipeline saw: leaves `sample.jsonl`, `rows.json`, and of a scan `scan.json` and `report.html` in `out`.
+
+    The scan is `undertow scan` of the sample for the student, its plan as long as the whole dataset makes it; `scanned`
+    are fields of its `ScanRequest`. Without a student nothing judges transfer: hidden text and open words are evidence
+    that is counted, and no clearance.
+
+    Raises:
+        NothingLeftError: no record gave a row.
+        InputError: of the scan.
+    """
+    if not tally.usable:
+        raise NothingLeftError(f"none of {tally.rows} records gives a row: {dict(tally.counts)}")
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    sample = folder / "sample.jsonl"
+    atomic_write(sample, "".join(text + "\n" for text in tally.sample()))
+    document = None if student is None else _scan(tally, sample, student, folder, scanned)
+    counts = {
+        column: {what: n for (of, what), n in tally.counts.most_common() if of == column}
+        for column in ("fault", "hidden", "openly")
+    }
+    verdict = PipelineVerdict(
+        verdict="undecided" if document is None else document.verdict,
+        conclusion=NO_STUDENT if document is None else document.conclusion,
+        rows=tally.rows,
+        usable=tally.usable,
+        counts=counts,
+        scan=document,
+    )
+    told = {name: value for name, value in vars(verdict).items() if name != "scan"}
+    atomic_write(folder / "rows.json", json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+    return verdict
+
+
+NO_STUDENT = "no student was named, so nothing was rehearsed: what is counted is evidence alone."
+
+
+def _scan(
+    tally: Tally, sample: Path, student: str, folder: Path, scanned: Mapping[str, Any]
+) -> ScanDocument:
+    from undertow.audit.requests import ScanRequest
+    from undertow.audit.scan import scan
+    from undertow.report import render
+    from undertow.results.store import SCAN_FILE, write_result
+    from undertow.worlds.base_models import plan_for
+
+    plan = plan_for(scanned.get("plan"), student)
+    # The sample stands for the whole dataset, and a plan that counts in epochs is as long as that.
+    times = max(1, tally.usable) / len(tally)
+    whole = plan.model_copy(
+        update={"max_steps": plan.steps(tally.usable), "epochs": plan.epochs * times + 1}
+    )
+    request = ScanRequest(data=str(sample), student=student, **{**scanned, "plan": whole})
+    document = scan(request)
+    write_result(folder / SCAN_FILE, document)
+    atomic_write(folder / "report.html", render(document, "html"))
+    return document
