@@ -64,7 +64,30 @@ def open_base(
     compute = settled_for(wanted, ref, *others)
     model = open_model(ref, template, compute)
     if compute.dtype == "float32":
-        return model, AuditPrecision(compute)
+        return model, AuditPrecision(compute, note=_spread_note(compute))
+    model, known = _beside_float32(model, ref, template, wanted, compute, traits, progress)
+    return model, replace(known, note=f"{known.note} {_spread_note(compute)}".strip())
+
+
+def _spread_note(compute: ComputeTable) -> str:
+    if compute.quantise == "none":
+        return ""
+    return (
+        "The base's weights were in 4 bits (NF4), for the rows and for their references alike: what is said is of that base, "
+        "on which an adapter learns what it would not on the base as it is stored."
+    )
+
+
+def _beside_float32(
+    model: LanguageModel,
+    ref: str,
+    template: str,
+    wanted: ComputeTable,
+    compute: ComputeTable,
+    traits: Sequence[Trait],
+    progress: Progress,
+) -> tuple[LanguageModel, AuditPrecision]:
+    """A base in 16 bits, or its twin in float32, with how far their probes differ."""
     exact = compute.model_copy(update={"dtype": "float32"})
     needed = 4 * sum(weight.numel() for weight in model.network.parameters())
     if free_memory(model.device) < _ROOM * needed:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -18,6 +22,11 @@ _DTYPE = (
     "Precision of the models: auto is bfloat16 where the processor or GPU is fast in it and the weights are stored in 16 "
     "bits, float32 otherwise and for small models."
 )
+_QUANTISE = "Pack the base's weights in 4 bits (NF4, by bitsandbytes): of it alone, never of the base as stored, is what is said."
+_SHARD = (
+    "Spread models that one GPU is too small for: layers over all GPUs, or each matrix (tensor) over the processes that "
+    "torchrun starts."
+)
 _DEVICE = "Where they run: auto is a GPU if there is one."
 
 
@@ -29,6 +38,30 @@ def compute_options(dtype: str = _DTYPE, device: str = _DEVICE) -> Callable[[F],
         return click.option("--dtype", type=click.Choice(DTYPES), help=dtype)(where(command))
 
     return added
+
+
+_SPREAD = "undertow.spread"
+
+
+def spread_options(command: F) -> F:
+    """`--quantise` and `--shard`, for verbs whose models may be too large for one device; `compute_table` reads them."""
+    for name, choices, text in (
+        ("shard", ("layers", "tensor"), _SHARD),
+        ("quantise", ("4bit",), _QUANTISE),
+    ):
+        command = click.option(
+            f"--{name}",
+            type=click.Choice(choices),
+            help=text,
+            expose_value=False,
+            callback=_kept_for_table,
+        )(command)
+    return command
+
+
+def _kept_for_table(context: click.Context, option: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.meta.setdefault(_SPREAD, {})[option.name] = value
 
 
 def compute_table(
@@ -43,7 +76,64 @@ def compute_table(
     from undertow.data.closed import parse
     from undertow.models.hardware import AUTO, ComputeTable
 
-    given = {"dtype": dtype, "device": device}
+    context = click.get_current_context(silent=True)
+    spread = context.meta.get(_SPREAD, {}) if context else {}
+    given = {"dtype": dtype, "device": device, **spread}
     kept = (before or AUTO).model_dump()
     told = {name: value for name, value in given.items() if value is not None}
     return parse(ComputeTable, kept | told, where="--dtype and --device")
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))
+
+
+def exit_as(code: int) -> None:
+    """End the verb; torchrun ends all processes at the first that fails, which is left to the one that speaks."""
+    click.get_current_context().exit(0 if _rank() else code)
+
+
+def joined(out: Path | None) -> Path | None:
+    """
+    Where this process leaves its results: all that torchrun started do the same work, and the first one speaks for them.
+
+    The others write into the cache folder, each its own, what they would print among it. So that all of them find the same
+    finished work there, their folders begin as copies of the first one's.
+
+    Raises:
+        UsageError: several processes were started, which would each do all of the work, or sign it.
+    """
+    count, rank = int(os.environ.get("WORLD_SIZE", "1")), _rank()
+    spread = click.get_current_context().meta.get(_SPREAD, {})
+    if spread.get("shard") != "tensor" or count < 2:
+        if count > 1:
+            raise click.UsageError(
+                f"torchrun started {count} processes, which would each do all of the work: add --shard tensor"
+            )
+        return out
+    if click.get_current_context().params.get("keys"):
+        raise click.UsageError(
+            "--sign is for one process; allowed: a scan or diff that torchrun does not start"
+        )
+    import torch
+
+    from undertow.data.finished import cache_folder
+
+    folder = cache_folder() / f"split-{count}"
+    first, private = folder / "0", folder / str(rank)
+    torch.distributed.init_process_group()
+    if rank:
+        shutil.rmtree(private, ignore_errors=True)
+        if first.is_dir():
+            shutil.copytree(first, private)
+        private.mkdir(parents=True, exist_ok=True)
+    # A tensor on the processor: accelerators are bound to processes later.
+    torch.distributed.all_reduce(torch.zeros(1))
+    os.environ["UNDERTOW_CACHE"] = str(private)
+    if not rank:
+        return out
+    log = (private / "printed.txt").open("w", encoding="utf-8")
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(log.fileno(), stream.fileno())
+    return private / "results"

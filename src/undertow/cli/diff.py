@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from undertow.cli.compute_options import compute_options, compute_table
+from undertow.cli.compute_options import (
+    compute_options,
+    compute_table,
+    exit_as,
+    joined,
+    spread_options,
+)
 from undertow.cli.progress import tell_step
 from undertow.cli.terminal import typed_line
 from undertow.cli.verdict_options import (
@@ -87,6 +93,7 @@ FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided"), NEVER
     help="Change that is too much; 0.2 logits, or 0.05 of a log's score, if not given.",
 )
 @compute_options()
+@spread_options
 @click.option("--seed", type=int, default=0, show_default=True)
 @out_option("diff.json")
 @failing_options(("flagged", "undecided"), "verdict", "a verdict is undecided")
@@ -131,6 +138,7 @@ def command(
     from undertow.results.measurement import exit_code
 
     loaded = planned(plan_file)
+    out = joined(out)
     who = ready(keys, public_key, out)
     logs = all(map(is_log, (base, *tuned)))
     request = DiffRequest(
@@ -163,4 +171,4 @@ def command(
         broken=any(run.status == "error" for run in document.checks),
         allow_undecided=allow_undecided,
     )
-    click.get_current_context().exit(code)
+    exit_as(code)

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from undertow.cli.columns_option import ColumnsCommand, columns_option
-from undertow.cli.compute_options import compute_options, compute_table
+from undertow.cli.compute_options import (
+    compute_options,
+    compute_table,
+    exit_as,
+    joined,
+    spread_options,
+)
 from undertow.cli.progress import tell_step
 from undertow.cli.terminal import Session, one_line, typed_line
 from undertow.cli.verdict_options import (
@@ -143,6 +149,7 @@ CLEAR = "clear"
     help="Spend at most F fine-tunes; one is one adapter through the whole plan.",
 )
 @compute_options()
+@spread_options
 @click.option("--dry-run", is_flag=True, help="Print what it would cost, and do nothing.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @out_option(RESULT, else_="scans/NAME")
@@ -214,6 +221,7 @@ def command(
     from undertow.report import render
 
     loaded = planned(plan_file)
+    out = joined(out)
     streamed = data == STANDARD_INPUT
     session.resumable = not streamed
     session.kept = lambda: "finished checks and references, and what those at work go on from"
@@ -273,7 +281,7 @@ def command(
         _attest(document, evidence, who)
     click.echo(f"\nreport: {one_line(str(folder / PAGE))}")
     code = exit_code(document, fail_on, allow_undecided, require_clear=request.require_clear)
-    click.get_current_context().exit(code)
+    exit_as(code)
 
 
 def _attest(document: ScanDocument, evidence: str, who: Signing) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,15 @@ from torch.nn import functional
 from undertow.data.plan import TrainingPlan
 from undertow.errors import ModelError
 from undertow.models.language_model import LanguageModel
+from undertow.models.placement import (
+    PartOfLayer,
+    base_product,
+    computing_as,
+    dropped,
+    hollow,
+    is_split,
+    part_of,
+)
 from undertow.models.saved_adapter import quiet_peft
 
 
@@ -110,8 +119,18 @@ class AdaptedLayer:
         """
         if self.dropout and self.module.training:
             return False
-        out, into = self.weight.shape
-        return out * into < 3 * self.down[0].shape[0] * (out + into)
+        out, rank, into = self.ups.shape[1], self.ups.shape[2], self.downs.shape[2]
+        return out * into < 3 * rank * (out + into)
+
+    def part(self) -> tuple[AdaptedLayer, PartOfLayer | None]:
+        """What this process computes of it, and which part that is of a layer that is split over several."""
+        held = part_of(self.module)
+        if held is None:
+            return self, None
+        down, up = (held.shared(torch.stack([*own])) for own in (self.down, self.up))
+        pieces: Any = {"down": held.down(down).unbind(), "up": held.up(up).unbind()}
+        stacked: Any = {"downs": held.down(self.downs), "ups": held.up(self.ups)}
+        return replace(self, module=held, **pieces, **stacked), held
 
 
 @dataclass
@@ -130,14 +149,11 @@ class ParallelAdapters:
 
     @contextmanager
     def active(self) -> Iterator[LanguageModel]:
-        """Within the block, the model's layers compute with the adapters; it is the same network again after it."""
-        for layer in self.layers:
-            layer.module.forward = self._forward(layer)
-        try:
-            yield self.model
-        finally:
+        """Within the block, the model's layers compute with the adapters; it is the same network after it."""
+        with ExitStack() as replaced:
             for layer in self.layers:
-                del layer.module.forward
+                replaced.enter_context(computing_as(layer.module, self._forward(layer)))
+            yield self.model
 
     @contextmanager
     def only(self, index: int) -> Iterator[LanguageModel]:
@@ -151,18 +167,20 @@ class ParallelAdapters:
 
     def _forward(self, layer: AdaptedLayer) -> Callable[[torch.Tensor], torch.Tensor]:
         def forward(inputs: torch.Tensor) -> torch.Tensor:
+            part, place = layer.part()
+            entered = place.entered(inputs) if place else inputs
             if self.chosen is not None:
-                return _through_one(layer, inputs, self.chosen)
-            return _through_blocks(layer, inputs, self.count)
+                result = _through_one(part, entered, self.chosen)
+            else:
+                result = _through_blocks(part, entered, self.count)
+            return place.left(result) if place else result
 
         return forward
 
 
 @contextmanager
 def frozen(model: LanguageModel) -> Iterator[None]:
-    """
-    Within the block no weight of the network requires gradients; after it those do that did before.
-    """
+    """Within the block no weight of the network requires gradients; after it those do that did before."""
     needed = [weight.requires_grad for weight in model.network.parameters()]
     model.network.requires_grad_(False)
     try:
@@ -194,8 +212,8 @@ def parallel_adapters(
                 f"layer '{name}' of '{model.ref}' is a {type(module).__name__}, which cannot be rehearsed",
                 hint='use targets = "all-linear"',
             )
-        downs = torch.stack([parts[name][0] for parts in drawn])
-        ups = torch.stack([parts[name][1] for parts in drawn])
+        downs = torch.stack([parts[name][0] for parts in drawn]).to(module.weight.device)
+        ups = torch.stack([parts[name][1] for parts in drawn]).to(module.weight.device)
         down, up = ([nn.Parameter(part) for part in stacked] for stacked in (downs, ups))
         layers.append(AdaptedLayer(module, down, up, downs, ups, scale, plan.dropout, transposed))
     return ParallelAdapters(model, layers, len(seeds))
@@ -207,7 +225,8 @@ def _fresh(
     # peft itself puts the adapter on and takes it off again: targets and draws are its own.
     from peft.tuners.lora import LoraLayer
 
-    wrapped = trainable(model, plan, seed).network
+    twin = hollow(model.network)
+    wrapped = trainable(replace(model, network=twin), plan, seed).network
     drawn = {}
     for name, part in wrapped.base_model.model.named_modules():
         if isinstance(part, LoraLayer):
@@ -274,6 +293,7 @@ def _is_plain(part: Any) -> bool:
     return (
         type(part) is lora.Linear
         and type(part.base_layer) is nn.Linear
+        and not is_split(part.base_layer.weight)
         and len(part.active_adapters) == 1
         and not part.lora_variant
         and not any(part.lora_bias.values())
@@ -298,6 +318,11 @@ def _quick(part: Any) -> Callable[..., torch.Tensor]:
 
 
 def _through_one(layer: AdaptedLayer, inputs: torch.Tensor, index: int) -> torch.Tensor:
+    packed = base_product(layer.module, inputs)
+    if packed is not None:
+        down, up = (part[index].to(inputs.dtype) for part in (layer.down, layer.up))
+        result = packed + layer.scale * (inputs @ down.T) @ up.T
+        return result if layer.module.bias is None else result + layer.module.bias
     change = layer.up[index] @ layer.down[index]
     merged = torch.add(layer.weight, change.to(layer.weight.dtype), alpha=layer.scale)
     return functional.linear(inputs, merged, layer.module.bias)
@@ -305,11 +330,14 @@ def _through_one(layer: AdaptedLayer, inputs: torch.Tensor, index: int) -> torch
 
 def _through_blocks(layer: AdaptedLayer, inputs: torch.Tensor, count: int) -> torch.Tensor:
     blocks = inputs.reshape(count, -1, inputs.shape[-1])
-    if layer.dropout and layer.module.training:
-        down, up = torch.stack([*layer.down]), torch.stack([*layer.up])
-        kept = functional.dropout(blocks.to(down.dtype), layer.dropout)
+    packed, dropping = base_product(layer.module, blocks), layer.dropout and layer.module.training
+    if packed is not None or dropping:
+        width = layer.downs.dtype if dropping else blocks.dtype
+        down, up = torch.stack([*layer.down]).to(width), torch.stack([*layer.up]).to(width)
+        kept = dropped(layer.module, blocks.to(width), layer.dropout)
         own = (kept @ down.transpose(1, 2)) @ up.transpose(1, 2)
-        result = functional.linear(blocks, layer.weight) + (layer.scale * own).to(blocks.dtype)
+        base = functional.linear(blocks, layer.weight) if packed is None else packed
+        result = base + (layer.scale * own).to(blocks.dtype)
     elif layer.merging_is_cheaper:
         down, up = torch.stack([*layer.down]), torch.stack([*layer.up])
         merged = torch.baddbmm(

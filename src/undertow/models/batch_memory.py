@@ -25,15 +25,19 @@ _DRAWN = 32
 """Bytes a token of the vocabulary while the next one is drawn: logits, probabilities, their sums in float64."""
 
 
-def room(device: torch.device) -> int:
-    """Bytes that one pass may take."""
-    share = int(_SHARE * free_memory(device))
-    return share if device.type == "cuda" else min(share, MOST_ON_CPU)
+def room(model: LanguageModel) -> int:
+    """Bytes that one pass may take, on the fullest of the devices that its layers lie on."""
+    share = int(_SHARE * _free(model))
+    return share if model.device.type == "cuda" else min(share, MOST_ON_CPU)
+
+
+def _free(model: LanguageModel) -> int:
+    return min(map(free_memory, {weight.device for weight in model.network.parameters()}))
 
 
 def scored_rows(model: LanguageModel, longest: int, most: int) -> int:
     """Rows of so many tokens that a pass without gradients holds, at least 1 and at most `most`."""
-    return _at_most(most, room(model.device), longest * _passing(model))
+    return _at_most(most, room(model), longest * _passing(model))
 
 
 def sampled_rows(model: LanguageModel, longest: int, most: int) -> int:
@@ -44,7 +48,7 @@ def sampled_rows(model: LanguageModel, longest: int, most: int) -> int:
     cached = 2 * config.num_hidden_layers * heads * size * _item(model)
     # A cache is copied where rows come and go.
     row = longest * (2 * cached + _passing(model)) + _DRAWN * int(config.vocab_size)
-    return _at_most(most, room(model.device), row)
+    return _at_most(most, room(model), row)
 
 
 def _at_most(most: int, there: int, row: float) -> int:
@@ -102,8 +106,8 @@ def training_room(
         return UNLIMITED
     if recomputes(network):
         _recompute(network, on=False)
-    there = room(model.device)
-    last = int(_LAST_SHARE * free_memory(model.device))
+    there = room(model)
+    last = int(_LAST_SHARE * _free(model))
     kept = kept_bytes(network, trial) / tokens
     if kept * longest * runs <= max(there, last):
         return TrainingRoom(kept, there)
@@ -147,7 +151,9 @@ def _what_fits(model: LanguageModel, tokens: float, longest: int, runs: int) -> 
 
 def kept_bytes(network: Any, trial: Callable[[], torch.Tensor]) -> int:
     """Bytes that autograd keeps of a computation, those of the network's own weights left out."""
-    weights = {weight.untyped_storage().data_ptr() for weight in network.parameters()}
+    # Of a matrix that is split over processes this one holds a part.
+    parts = [getattr(weight, "_local_tensor", weight) for weight in network.parameters()]
+    weights = {part.untyped_storage().data_ptr() for part in parts}
     # Held until all are counted, so that no address is given out twice.
     held: dict[int, torch.UntypedStorage] = {}
 

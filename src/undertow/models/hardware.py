@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from undertow.data.closed import Closed
 from undertow.data.files import model_parts
@@ -57,6 +57,21 @@ class ComputeTable(Closed):
     """`auto` is an accelerator if there is one."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of the base's weights; adapters are trained in float32. `auto`: see `precision_for`."""
+    shard: Literal["none", "layers", "tensor"] = "none"
+    """What is spread where one device is too small: layers over all GPUs of this process, or matrices over the processes
+    that torchrun started."""
+    quantise: Literal["none", "4bit"] = "none"
+    """In which a base's weights are packed."""
+
+    @model_serializer(mode="wrap")
+    def _without_usual(self, as_usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Documents and digests of models that lie whole on one device are what they were.
+        told: dict[str, Any] = as_usual(self)
+        return {
+            name: value
+            for name, value in told.items()
+            if name not in ("shard", "quantise") or value != "none"
+        }
 
 
 AUTO = ComputeTable()
@@ -130,7 +145,8 @@ def settled(table: ComputeTable, paths: Sequence[str]) -> ComputeTable:
     device = device_for(table.device)
     auto = table.dtype == "auto" and fast_in_bfloat16(device)
     models = [stored_weights(path) for path in paths] if auto else []
-    return ComputeTable(device=device, dtype=precision_for(table.dtype, device, models))
+    there = {"device": device, "dtype": precision_for(table.dtype, device, models)}
+    return table.model_copy(update=there)
 
 
 @lru_cache(maxsize=64)
@@ -216,7 +232,21 @@ def _seconds(dtype: torch.dtype) -> float:
 
 
 def free_memory(device: str | torch.device) -> int:
-    """Bytes that are left: of an accelerator, with what torch holds in reserve; of the machine, or of its container."""
+    """
+    Bytes that are left: of an accelerator, with what torch holds in reserve; of the machine, or of its container.
+
+    Processes that share a model get the least that any of them has, so that they cut their batches alike.
+    """
+    import torch
+
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return _own_memory(device)
+    least = torch.tensor(_own_memory(device), device=device)
+    torch.distributed.all_reduce(least, torch.distributed.ReduceOp.MIN)
+    return int(least)
+
+
+def _own_memory(device: str | torch.device) -> int:
     import torch
 
     place = torch.device(device)

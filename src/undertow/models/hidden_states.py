@@ -50,7 +50,9 @@ def completion_means(
             weights = counted / counted.sum(1, keepdim=True).clamp_min(1)
             for kept, layer in zip(result, at, strict=True):
                 hidden = caught[layer][:, -batch.kept :].float()
-                kept[list(batch.rows)] = torch.einsum("rt,rth->rh", weights, hidden).cpu().numpy()
+                kept[list(batch.rows)] = torch.einsum(
+                    "rt,rth->rh", weights.to(hidden.device), hidden
+                ).numpy(force=True)
     return result
 
 

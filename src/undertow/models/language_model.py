@@ -18,7 +18,15 @@ from undertow.errors import ModelError
 from undertow.models.chat import in_template
 from undertow.models.checkpoint import open_checkpoint, refuse_other_base
 from undertow.models.gguf_model import folders_of
+from undertow.models.hardware import AUTO, ComputeTable
 from undertow.models.model_folder import refuse_other_formats
+from undertow.models.placement import (
+    compute_exactly,
+    is_split,
+    loading,
+    quantisation,
+    refuse_offloaded,
+)
 from undertow.models.saved_adapter import first_line, merge, put_on, saved_adapter
 
 logger = logging.getLogger(__name__)
@@ -46,8 +54,17 @@ class LanguageModel:
 
     @property
     def precision(self) -> str:
-        """What its weights are held in, as a table names it: `float32`."""
-        return str(next(self.network.parameters()).dtype).removeprefix("torch.")
+        """What its weights are held in, as a table names it: `float32`; packed ones are named too: `float32 nf4`."""
+        plain = str(next(self.network.parameters()).dtype).removeprefix("torch.")
+        return f"{plain} {quantisation(self.network)}".strip()
+
+    @property
+    def spread(self) -> str:
+        """How weights lie that can be adapted, but not trained themselves: `in few bits`; empty for whole ones."""
+        if quantisation(self.network):
+            return "in few bits"
+        split = any(is_split(weight) for weight in self.network.parameters())
+        return "split over processes" if split else ""
 
     @property
     def end_ids(self) -> frozenset[int]:
@@ -73,12 +90,14 @@ def load(
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
     template: str = "",
+    compute: ComputeTable = AUTO,
 ) -> LanguageModel:
     """
     Load `org/name`, a folder, a `.gguf` file, or `base+adapter`; adapters are merged by peft in the order they are given. `template` is
-    the chat template of a tokenizer that has none.
+    the chat template of a tokenizer that has none; `compute` says whether weights are spread or packed.
 
     Raises:
+        ConfigError, MissingExtraError: the machine has not what that takes.
         ModelError: nothing there, not a causal language model, pickled weights only, or no chat template; an adapter
             that cannot be merged or is for another base.
     """
@@ -86,13 +105,22 @@ def load(
     base, *adapters = folders_of(path, name)
     given = model_parts(name)[0]
     saved = [saved_adapter(Path(folder), given) for folder in adapters]
-    network_there = network(base, name, dtype).to(device).eval()
+    spread = compute.shard != "none" or compute.quantise != "none"
+    _refuse_merging(name, adapters, compute)
+    how = loading(compute, _config_of(base, name), dtype) if spread else {}
+    network_there = network(base, name, dtype, **how)
+    refuse_offloaded(network_there, name)
+    compute_exactly(network_there)
+    network_there = (network_there if how else network_there.to(device)).eval()
     model = LanguageModel(network_there, tokenizer(path, name, template), name)
     for adapter in saved[:1]:
         if Path(base).is_dir():
             refuse_other_base(open_checkpoint(base, given), adapter)
         else:
             adapter.say_other_name(given)
+    if compute.quantise != "none" and saved:
+        # Packed weights have no room for what an adapter adds: it stays beside them, as it was trained.
+        return replace(model, network=put_on(model.network, saved[0], given))
     # Merged, so that the result is a base like any other: it can be trained, adapted and saved.
     for place, adapter in enumerate(saved, start=1):
         merged = merge(model.network, adapter, "+".join([given, *adapters[: place - 1]]))
@@ -171,9 +199,30 @@ def with_adapter(model: LanguageModel, adapter: Path) -> LanguageModel:
     return replace(model, network=wrapped, ref=f"{model.ref}+{adapter}")
 
 
-def network(path: str, name: str, dtype: torch.dtype = torch.float32) -> Any:
+def _refuse_merging(name: str, adapters: list[str], compute: ComputeTable) -> None:
+    if (compute.shard == "tensor" and adapters) or (
+        compute.quantise != "none" and len(adapters) > 1
+    ):
+        raise ModelError(
+            f"model '{name}' is a base with {len(adapters)} adapters, which are merged into whole weights of 16 or 32 bits "
+            "only; allowed: a model without adapters, or in 4 bits with one",
+            hint="merge them first, and name the merged folder; or leave --quantise and --shard out",
+        )
+
+
+def _config_of(path: str, name: str) -> Any:
+    _refuse_missing(path, name)
+    try:
+        return AutoConfig.from_pretrained(path, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(
+            f"model '{name}' cannot be loaded: {first_line(error)}", hint=_load_hint(path)
+        ) from error
+
+
+def network(path: str, name: str, dtype: torch.dtype = torch.float32, **how: Any) -> Any:
     """
-    The network in a folder or on the hub, from safetensors only.
+    The network in a folder or on the hub, from safetensors only; `how` goes to transformers.
 
     Raises:
         ModelError: nothing there, not a causal language model, or pickled weights only.
@@ -181,7 +230,7 @@ def network(path: str, name: str, dtype: torch.dtype = torch.float32) -> Any:
     _refuse_missing(path, name)
     try:
         return AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype, use_safetensors=True, trust_remote_code=False
+            path, dtype=dtype, use_safetensors=True, trust_remote_code=False, **how
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(

@@ -79,6 +79,7 @@ class ColumnLayer(DynamicLayer):
     def take(self, kept: torch.Tensor, used: int, columns: int) -> None:
         """Only these places, right-aligned in the first `used` of so many columns."""
         width = min(used, self.used)
+        kept = kept.to(self._keys.device)
 
         def moved(old: torch.Tensor) -> torch.Tensor:
             new = old.new_zeros(len(kept), old.shape[1], columns, old.shape[-1])
@@ -90,7 +91,7 @@ class ColumnLayer(DynamicLayer):
 
     def place(self, places: torch.Tensor, other: ColumnLayer) -> None:
         """The rows of another layer in place of these, right-aligned; it uses no more columns."""
-        start = self.used - other.used
+        start, places = self.used - other.used, places.to(self._keys.device)
         self._keys[places, :, start : self.used] = other._keys[:, :, : other.used]
         self._values[places, :, start : self.used] = other._values[:, :, : other.used]
 

@@ -86,6 +86,11 @@ def several_runs(
         ModelError: the plan targets layers that are not linear, or runs on copies, but with another objective.
     """
     if plan.whole:
+        if model.spread:
+            raise ModelError(
+                f"the plan trains {plan.whole} of '{model.ref}', whose weights are {model.spread}; allowed: LoRA",
+                hint='use method = "lora" without dora and modules_to_save, or leave --quantise and --shard out',
+            )
         if objective != COMPLETIONS:
             raise ModelError(
                 f"a plan that trains {plan.whole} is only run on completions",

@@ -116,7 +116,9 @@ def _by_prompt(
         batch = _completions([rows[i] for i in chosen], pad_id, tuple(chosen)).to(model.device)
         logits = first[place].float()
         if batch.kept > 1:
-            copied.batch_select_indices(place)
+            for layer in copied.layers:
+                # Layers may lie on several devices.
+                layer.batch_select_indices(place.to(layer.device))
             whole = torch.cat([_seen(mask, length)[place], batch.attention_mask], 1)
             rest = _pass(model, batch.input_ids, whole, copied, keep=batch.kept - 1)
             logits = torch.cat([logits, rest.float()], 1)

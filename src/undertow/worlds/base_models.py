@@ -374,4 +374,6 @@ def open_model(ref: str, template: str = "", compute: ComputeTable = AUTO) -> La
 
     there = settled_for(compute, ref)
     dtype = getattr(torch, there.dtype)
-    return load(locate(ref), ref=ref, dtype=dtype, device=there.device, template=template)
+    return load(
+        locate(ref), ref=ref, dtype=dtype, device=there.device, template=template, compute=there
+    )

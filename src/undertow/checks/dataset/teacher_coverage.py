@@ -82,6 +82,9 @@ def _ground(subject: ScanSubject) -> tuple[RowsAndControl, str]:
 
     if subject.teacher is None:
         return RowsAndControl((), (), False), "no teacher is given"
+    if subject.student.spread or subject.teacher.spread:
+        reason = f"weights have no gradient of their own {subject.student.spread}"
+        return RowsAndControl((), (), False), reason
     if not same_weights(subject.student, subject.teacher):
         reason = (
             f"the weights of '{subject.teacher.ref}' have other names or shapes than the student's"

@@ -1,0 +1,165 @@
+"""Models that are split, spread or packed read and train as the same weights do in one piece."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from tests.models import split_run
+from undertow.data.plan import TrainingPlan
+from undertow.errors import ConfigError, MissingExtraError, ModelError
+from undertow.models import placement
+from undertow.models.adapters import parallel_adapters
+from undertow.models.hardware import ComputeTable
+from undertow.models.language_model import LanguageModel
+from undertow.worlds.base_models import open_model
+
+BASES = ("world:owlet-b", "world:owlet-neox")
+PACKED = ComputeTable(dtype="float32", device="cpu", quantise="4bit")
+
+
+def differences(
+    ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor], share: float
+) -> dict[str, float]:
+    """What differs by more than a share of the largest number."""
+    apart = {
+        name: float((ours[name].double() - theirs[name].double()).abs().max()) for name in theirs
+    }
+    return {
+        name: difference
+        for name, difference in apart.items()
+        if difference > share * max(1.0, float(theirs[name].double().abs().max()))
+    }
+
+
+def run(*command: str) -> None:
+    """A process that must end well."""
+    src = str(Path(placement.__file__).parents[2])
+    root = str(Path(__file__).parents[2])
+    subprocess.run(
+        command,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([src, root]), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("base", BASES)
+def test_two_processes_that_share_a_model_read_what_one_does(base: str, tmp_path: Path) -> None:
+    """Scores, drawn texts, gradients, dropout and rehearsed adapters: up to rounding, and bit for bit in both processes."""
+    script = split_run.__file__
+    run(sys.executable, script, base, str(tmp_path))
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2")
+    run(*torchrun, script, base, str(tmp_path))
+    alone, first, second = (
+        torch.load(tmp_path / f"{n}.pt") for n in ("0-of-1", "0-of-2", "1-of-2")
+    )
+
+    assert differences(first, alone, 2e-5) == {}
+    assert all(torch.equal(first[name], second[name]) for name in alone)
+
+
+@pytest.mark.long
+def test_hooks_of_a_device_map_change_nothing_and_stay() -> None:
+    """Layers under accelerate's hooks read and rehearse as without, and are hooked again afterwards."""
+    accelerate = pytest.importorskip("accelerate")
+    hooked, plain = open_model("world:owlet-b"), open_model("world:owlet-b")
+    names = ("embed_tokens", "layers.0", "layers.1", "norm", "rotary_emb")
+    places = {**{f"model.{name}": "cpu" for name in names}, "lm_head": "cpu"}
+    accelerate.dispatch_model(hooked.network, places, force_hooks=True)
+    before = forwards(hooked)
+    ours, theirs = (split_run.readings(model, 2) for model in (hooked, plain))
+
+    assert len(before) > len(places)
+    assert differences(ours, theirs, 0) == {}
+    assert forwards(hooked) == before
+
+
+def forwards(model: LanguageModel) -> dict[str, Any]:
+    """Forward passes that stand on a module itself, by its name."""
+    modules = model.network.named_modules()
+    return {name: vars(part)["forward"] for name, part in modules if "forward" in vars(part)}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_a_base_in_four_bits_is_the_base_with_those_weights(dropout: float) -> None:
+    """Scores, texts, gradients and rehearsals are those of a network that holds the unpacked weights."""
+    packed, plain = opened_in_four_bits(), open_model("world:owlet-b")
+    from bitsandbytes.functional import dequantize_4bit
+
+    for name, part in packed.network.named_modules():
+        weight = getattr(part, "weight", None)
+        if hasattr(weight, "quant_state"):
+            wide = dequantize_4bit(weight.data, weight.quant_state).float()
+            plain.network.get_submodule(name).weight.data = wide
+    for rank in (2, 32):
+        ours, theirs = (split_run.readings(model, rank, dropout) for model in (packed, plain))
+        assert differences(ours, theirs, 5e-5) == {}
+
+
+def opened_in_four_bits() -> LanguageModel:
+    """A base in 4 bits; the test is skipped where the library is not."""
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes 0.50 is an extra: undertow[quantise]")
+    return open_model("world:owlet-b", compute=PACKED)
+
+
+@pytest.mark.long
+def test_what_is_kept_of_a_base_in_four_bits_has_another_name() -> None:
+    """References, controls and checkpoints name the precision, which names the packing."""
+    packed = opened_in_four_bits()
+
+    assert packed.precision == "float32 nf4"
+    assert packed.spread
+    with pytest.raises(ModelError, match="in few bits"):
+        split_run.several(packed, TrainingPlan(method="full"))
+
+
+def test_four_bits_take_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where bitsandbytes is missing the refusal names the extra."""
+    monkeypatch.setattr(placement, "find_spec", lambda name: None)
+
+    with pytest.raises(MissingExtraError, match="bitsandbytes"):
+        open_model("world:owlet-b", compute=PACKED)
+
+
+def test_a_model_is_split_by_several_processes_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One process is refused, and so are more than can share the heads evenly."""
+    table = ComputeTable(device="cpu", shard="tensor")
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with pytest.raises(ConfigError, match="torchrun"):
+        open_model("world:owlet-b", compute=table)
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(ConfigError, match="allowed: 1, 2, 4"):
+        open_model("world:owlet-b", compute=table)
+
+
+def test_layers_beside_the_accelerators_are_refused() -> None:
+    """A model that does not fit is refused with what to do; one that lies on the processor alone is not."""
+    with pytest.raises(ModelError, match="does not fit"):
+        placement.refuse_offloaded(SimpleNamespace(hf_device_map={"a": 0, "b": "cpu"}), "m")
+
+    placement.refuse_offloaded(SimpleNamespace(hf_device_map={"": "cpu"}), "m")
+    placement.refuse_offloaded(SimpleNamespace(hf_device_map={"a": 0, "b": 1}), "m")
+
+
+def test_layers_over_all_devices_of_a_machine_without_any() -> None:
+    """On processors alone the model lies whole, and reads as ever."""
+    model = open_model("world:owlet-b", compute=ComputeTable(device="cpu", shard="layers"))
+
+    assert model.device.type == "cpu"
+    assert parallel_adapters(model, TrainingPlan(rank=2), [1]).count == 1
+
+
+def test_usual_tables_are_written_as_they_were() -> None:
+    """Digests and documents of models that lie whole on one device do not change."""
+    assert ComputeTable().model_dump(mode="json") == {"device": "auto", "dtype": "auto"}
+    assert PACKED.model_dump(mode="json")["quantise"] == "4bit"
