@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from undertow.data.file_sample import PLACES, Faults, shown
+from undertow.data.row_faults import PLACES, Faults, shown
 
 
 def test_only_the_first_places_are_kept() -> None:

@@ -8,7 +8,6 @@ import io
 import json
 import sys
 import tracemalloc
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from undertow.data.dataset import open_dataset
 from undertow.data.file_sample import SOURCES, Screened, each_usable_row, screen_file
 from undertow.data.records import read_rows
 from undertow.data.row_leaves import leaf, root
-from undertow.data.rows import Row
+from undertow.data.row_pass import PIECE
 from undertow.errors import DataError, NothingLeftError
 
 
@@ -89,19 +88,14 @@ def test_the_usable_rows_are_those_that_reading_gives(tmp_path: Path) -> None:
     )
 
 
-def test_observers_see_every_usable_row_once(tmp_path: Path) -> None:
-    """In chunks, in the order of the file; progress is told after each."""
-    seen: list[Sequence[Row]] = []
+def test_progress_is_told(tmp_path: Path) -> None:
+    """The number of usable rows, a piece at a time."""
     told: list[int] = []
-    lines = [line(i) for i in range(3000)]
+    lines = [line(i) for i in range(PIECE + 100)]
     lines[1500] = b"{\n"
-    screened(tmp_path, *lines, observers=[seen.append], progress=told.append)
+    screened(tmp_path, *lines, progress=told.append)
 
-    assert [row.completion for rows in seen for row in rows] == [
-        f"c{i}" for i in range(3000) if i != 1500
-    ]
-    assert max(map(len, seen)) == 1024
-    assert told == [1024, 2048, 2999]
+    assert told == [PIECE, PIECE + 99]
 
 
 def test_a_seed_gives_its_sample(tmp_path: Path) -> None:

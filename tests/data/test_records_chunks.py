@@ -12,8 +12,8 @@ import pytest
 from pyarrow import parquet
 
 from undertow.data import json_records as chunked
-from undertow.data.file_sample import Faults
 from undertow.data.records import chunks
+from undertow.data.row_faults import Faults
 from undertow.data.rows import Row
 
 

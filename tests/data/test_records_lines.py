@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from undertow.data.file_sample import Faults
 from undertow.data.json_records import line_records
 from undertow.data.records import chunks
+from undertow.data.row_faults import Faults
 from undertow.data.shard import Shard
 
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from undertow.data.file_sample import Data, Excluded
+from undertow.data.file_sample import Data
+from undertow.data.row_faults import Excluded
 from undertow.results.measurement import Measurement, Verdict, not_applicable, skipped
 from undertow.results.scan_document import (
     CheckRun,

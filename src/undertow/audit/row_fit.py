@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from undertow.data.dataset import RowDataset
-from undertow.data.file_sample import Data, Excluded, Faults, each_usable_row, reasons_told, shown
+from undertow.data.file_sample import Data, each_usable_row
 from undertow.data.files import atomic_file
 from undertow.data.plan import AUTO, LossPolicy, TrainingPlan
+from undertow.data.row_faults import Excluded, Faults, reasons_told, shown
 from undertow.data.rows import Row, row_id, sides
 from undertow.errors import ModelError, NothingLeftError
 from undertow.models.chat import Encoded

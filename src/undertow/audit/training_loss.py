@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from undertow.audit.row_fit import fitting_rows
 from undertow.checks.dataset.scan_subject import ScanSubject
-from undertow.data.file_sample import shown
 from undertow.data.plan import LossPolicy
+from undertow.data.row_faults import shown
 from undertow.data.rows import Row
 from undertow.errors import UndertowError
 from undertow.models.chat import in_template, rendered

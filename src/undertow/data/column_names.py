@@ -133,6 +133,11 @@ class Renaming:
             self.others = self.others or tuple(map(str, record))
         return renamed(record, self.columns)
 
+    def join(self, other: Renaming) -> None:
+        """What another one met, over records behind these."""
+        self.unmet = {name: old for name, old in self.unmet.items() if name in other.unmet}
+        self.others = self.others or other.others
+
     def missing(self, record: object) -> RecordError | None:
         """What to say of a record that has no shape, if a column that was named is not in it."""
         if not isinstance(record, Mapping):

@@ -2,136 +2,33 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
+import numpy as np
 from pydantic import Field
 
 from undertow.data.closed import Stored
+from undertow.data.column_names import Renaming
 from undertow.data.dataset import RowDataset, open_dataset
 from undertow.data.observations import Observed
-from undertow.data.parquet_file import OnFault
-from undertow.data.records import Chunk, chunks
+from undertow.data.records import Part, chunks, parts, whole_shards
+from undertow.data.row_faults import Excluded, Faults, reasons_told, shown
 from undertow.data.row_leaves import RunningRoot
+from undertow.data.row_pass import Numbered, Piece, RowPass, forget, uncollected
+from undertow.data.row_shapes import from_record
 from undertow.data.rows import Row
-from undertow.data.seeds import Reservoir, generator
+from undertow.data.seeds import LowestKeys, generator
 from undertow.data.shard import Shard
+from undertow.data.shard_records import other_schema
 from undertow.errors import NothingLeftError
 
-_PLACES_TOLD = 2
-"""Of each reason, in the error where no row can be used."""
-
-_WAYS = {
-    "shape": "write these rows as docs/scan.md has their shape, or leave them out",
-    "not-json": "write one JSON object a line (jq -c . ROWS > ROWS.jsonl); a file that is one array is called .json",
-    "not-utf8": "write them as UTF-8, if they come from Windows: iconv -f WINDOWS-1252 -t UTF-8 ROWS > ROWS.utf8.jsonl",
-    "not-csv": 'double the quotes in a cell ("he said ""hi"""), and quote what holds a separator',
-    "key-twice": "write each key of a row once",
-    "damaged": "fetch the file again and compare its checksum",
-    "empty-completion": "leave out the rows that have no answer",
-    "line-too-long": "end each row with a line break; a file that is one array is called .json",
-    "tokens": "remove the columns of tokens: what is read here is the text",
-    "media": "give rows of text alone",
-    "none": "name a file that holds rows",
-}
-"""What to do, by the reason for which most rows cannot be used."""
-
-_HINTS = 8
-"""Bad rows of each reason of which it is kept what to do."""
-
-PLACES = 5
-"""Bad rows of each reason that are named."""
-
-_LONGEST = 240
-"""Characters of a place; what was found may hold a whole hostile row."""
-
-
-class Excluded(Stored):
-    """Rows that could not be used, for one reason."""
-
-    reason: str
-    """Permanent id, e.g. `empty-completion`, `too-long`, `not-utf8`, `not-json`, `shape`, `duplicate`."""
-    rows: int
-    places: tuple[str, ...] = ()
-    """The first of them, each as file and row, with what was found."""
-
-
-@dataclass
-class Faults:
-    """A running count of the rows that cannot be used."""
-
-    file: str
-    """What the dataset is called, e.g. `'rows.jsonl'`."""
-    counts: Counter[str] = field(default_factory=Counter)
-    places: dict[str, list[str]] = field(default_factory=dict)
-    hints: dict[str, list[str]] = field(default_factory=dict)
-    """What to do about the first rows of each reason; empty where that is the reason's own."""
-
-    def add(self, reason: str, where: str, text: str, *, hint: str = "") -> None:
-        """
-        Count a row under a permanent id; `where` is e.g. `row 7`, `text` says what was found there, `hint` what to do.
-        """
-        self._add(reason, f"{self.file}, {where}", text, 1, hint)
-
-    def of(self, shard: Shard) -> OnFault:
-        """
-        The same, as a reader of a shard's records tells it: a fault of the whole shard is that of all its rows, named
-        at the first.
-        """
-        file = shard.named
-
-        def add_row(reason: str, number: int, text: str, /, rows: int = 1, hint: str = "") -> None:
-            if rows:
-                self._add(reason, f"{file}, row {max(1, number)}", text, rows, hint)
-
-        return add_row
-
-    def excluded(self) -> tuple[Excluded, ...]:
-        """The counts by reason, as they are stored."""
-        return tuple(
-            Excluded(reason=reason, rows=count, places=tuple(self.places[reason]))
-            for reason, count in sorted(self.counts.items())
-        )
-
-    def hint(self, ways: Mapping[str, str] = _WAYS) -> str:
-        """What to do about most of the rows: what is said of them, or of their reason."""
-        most = max(self.counts, key=lambda reason: self.counts[reason], default="none")
-        told = self.hints.get(most, [])
-        hint = max(told, key=told.count, default="")
-        return hint or ways.get(most, "mend the rows that are named, or give other data")
-
-    def _add(self, reason: str, place: str, text: str, rows: int, hint: str) -> None:
-        self.counts[reason] += rows
-        hints = self.hints.setdefault(reason, [])
-        if len(hints) < _HINTS:
-            hints.append(hint)
-        named = self.places.setdefault(reason, [])
-        if len(named) < PLACES:
-            named.append(shown(f"{place}: {text}"))
-
-
-def reasons_told(excluded: Sequence[Excluded]) -> str:
-    """Every reason with its rows and the first of them, for the error where no row is left."""
-    return "; ".join(
-        f"{one.reason} {one.rows} ({'; '.join(one.places[:_PLACES_TOLD])})" for one in excluded
-    )
-
-
-def shown(text: str, longest: int = _LONGEST) -> str:
-    r"""
-    A hostile text made storable and printable: shortened, and what is not printable as its escape.
-
-    >>> shown("owl\x1b[2J \ud800"), shown("abcdef", longest=3)
-    ('owl\\x1b[2J \\ud800', 'abc…')
-    """
-    short = text if len(text) <= longest else text[:longest] + "…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
-
-
-Placed = tuple[Shard, int, Row]
-"""A row behind its shard and its number in it."""
+Placed = tuple[Shard, int, Row | dict[str, object]]
+"""A row, or what it is made of, behind its shard and its number in it."""
 
 SOURCES = 64
 """Sources that are judged one by one, the first in the file; the rest are counted together."""
@@ -143,39 +40,39 @@ _SHOWN = 60
 
 @dataclass
 class SourceSamples:
-    """A reservoir of at most `size` rows for each of the first SOURCES sources."""
+    """A uniform sample of at most `size` rows of each of the first SOURCES sources."""
 
     size: int
     seed: int
-    sampled: dict[str, Reservoir[Placed]] = field(default_factory=dict)
+    sampled: dict[str, LowestKeys[Placed]] = field(default_factory=dict)
+    rows: Counter[str] = field(default_factory=Counter)
+    """Of each of them."""
     further: int = 0
     """Rows of the sources behind the first."""
     further_names: list[str] = field(default_factory=list)
     """The first of those."""
 
-    def extend(self, rows: list[Placed]) -> None:
-        """Take the next rows of the stream; those without a source are passed over."""
-        groups: dict[str, list[Placed]] = defaultdict(list)
-        for placed in rows:
-            if (source := placed[2].source) is not None:
-                groups[source].append(placed)
-        for name, group in groups.items():
+    def take(self, piece: Piece, placed: Callable[[Numbered], Placed]) -> None:
+        """The next rows; those without a source are passed over."""
+        for name, rows in (*piece.sources.items(), *piece.further.items()):
             if name not in self.sampled and len(self.sampled) >= SOURCES:
-                self._pass_over(name, len(group))
+                self._pass_over(name, rows)
                 continue
-            if name not in self.sampled:
-                self.sampled[name] = Reservoir(self.size, generator(self.seed, "source", name))
-            self.sampled[name].extend(group)
+            self.rows[name] += rows
+            ours = self.sampled.setdefault(name, LowestKeys(self.size))
+            if name in piece.by_source:
+                keys, items = piece.by_source[name].lowest()
+                ours.add(keys, [placed(item) for item in items])
 
     def counts(self) -> dict[str, int]:
         """Rows of each source that is sampled."""
-        return {name: reservoir.seen for name, reservoir in self.sampled.items()}
+        return dict(self.rows)
 
     def samples(self) -> dict[str, tuple[Row, ...]]:
         """A uniform sample of each source's rows, in an order drawn at random."""
         return {
-            name: tuple(row for _, _, row in reservoir.sample())
-            for name, reservoir in self.sampled.items()
+            name: _rows(lowest.sample(_order(self.seed, "source", name)))
+            for name, lowest in self.sampled.items()
         }
 
     def notes(self, rows: int) -> list[str]:
@@ -199,8 +96,11 @@ class SourceSamples:
             self.further_names.append(short)
 
 
-Observer = Callable[[Sequence[Row]], None]
-"""Gets each chunk of usable rows, in their order."""
+Named = tuple[str, Part]
+"""A part behind the name of its random stream."""
+
+Spread = Callable[[RowPass, Sequence[Named]], Iterator[tuple[int, list[Piece]]]]
+"""How a worker comes to tasks, as an engine's `map`: (index of the task, result) as they finish."""
 
 
 class Data(Stored):
@@ -246,49 +146,153 @@ def screen_file(
     max_rows: int = 8192,
     seed: int,
     max_rows_a_source: int | None = None,
-    observers: Sequence[Observer] = (),
+    spread: Spread | None = None,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> Screened:
     """
-    Read a dataset once; memory does not grow with the number of rows.
+    Read a dataset once, its parts in this process or as they are `spread`, to the same result.
 
-    `max_rows` are kept of the file and, unless another number is given, of each source; both at least 1. `progress`
-    gets the number of usable rows so far.
+    Memory does not grow with the number of rows in this process, and with those of the largest part in another. `max_rows`
+    are kept of the file and, unless another number is given, of each source; both at least 1. `progress` gets the number
+    of usable rows so far.
 
     Raises:
         DataError: there is no such dataset, or a shard is cut off or another schema.
         NothingLeftError: no row can be used.
     """
     dataset = data if isinstance(data, RowDataset) else open_dataset(data)
-    digest, faults, observed = RunningRoot(), Faults(_called(dataset)), Observed()
-    whole: Reservoir[Placed] = Reservoir(max_rows, generator(seed, "whole"))
-    sources = SourceSamples(max_rows_a_source or max_rows, seed)
-    for chunk in chunks(dataset, faults.of, digest):
-        _take(chunk, whole, sources, observed)
-        for observer in observers:
-            observer(chunk.rows)
-        progress(whole.seen)
-    if not whole.seen:
-        raise _nothing_usable(faults)
-    kept = whole.sample()
-    described = Data(
-        path=shown(dataset.reference, longest=4096),
-        digest=digest.hexdigest(),
-        rows=whole.seen,
-        sampled=len(kept),
-        sources=sources.counts(),
-        excluded=faults.excluded(),
-        notes=(
-            *(shown(note, longest=4096) for note in dataset.notes),
-            *observed.notes(),
-            *sources.notes(whole.seen),
-        ),
-        unread=tuple(shown(name, longest=_SHOWN) for name in sorted(observed.unread)),
-        columns=dataset.columns,
-    )
-    places = tuple(shown(f"{shard.named}, row {number}") for shard, number, _ in kept)
-    way = faults.hint() if faults.counts else ""
-    return Screened(tuple(row for _, _, row in kept), sources.samples(), described, places, way)
+    a_source = max_rows_a_source or max_rows
+    named = _named_parts(dataset)
+    several = len(dataset.shards) > 1
+    task = RowPass(uuid4().hex, seed, max_rows, a_source, several, dataset.columns, dataset.wrapped)
+    whole = _Whole(dataset, max_rows, SourceSamples(a_source, seed))
+    try:
+        with uncollected():
+            for part, piece in _pieces(task, named, spread):
+                whole.take(part, piece)
+                progress(whole.observed.counts.rows)
+    finally:
+        forget()
+    return whole.screened(seed)
+
+
+def _named_parts(dataset: RowDataset) -> list[Named]:
+    """All parts, in their order; a shard is called by its path below what all have in common."""
+    paths = [shard.path for shard in dataset.shards]
+    top = len(paths[0]) if len(paths) == 1 else os.path.commonprefix(paths).rfind("/") + 1  # noqa: RUF071 - URLs too
+    return [
+        (f"{shard.path[top:]} {part.start}", part)
+        for shard in dataset.shards
+        for part in parts(shard)
+    ]
+
+
+def _pieces(
+    task: RowPass, named: Sequence[Named], spread: Spread | None
+) -> Iterator[tuple[Part, Piece]]:
+    """The pieces of all parts in their order, whatever the order in which they are read."""
+    if spread is None or len(named) == 1:
+        for each in named:
+            yield from ((each[1], piece) for piece in task.pieces(each))
+        return
+    waiting: dict[int, list[Piece]] = {}
+    done = 0
+    for index, pieces in spread(task, named):
+        waiting[index] = pieces
+        while done in waiting:
+            yield from ((named[done][1], piece) for piece in waiting.pop(done))
+            done += 1
+
+
+class _Whole:
+    """What was read of a dataset so far, put together in its order."""
+
+    def __init__(self, dataset: RowDataset, max_rows: int, sources: SourceSamples) -> None:
+        self.observed = Observed()
+        self._dataset = dataset
+        self._sources = sources
+        self._sample: LowestKeys[Placed] = LowestKeys(max_rows)
+        self._faults = Faults(_called(dataset))
+        self._digest = RunningRoot()
+        self._names = Renaming(dataset.columns)
+        self._before = 0
+        """Lines of the shard in front of the part."""
+        self._shard: Shard | None = None
+        self._columns: tuple[Shard, frozenset[str]] | None = None
+
+    def take(self, part: Part, piece: Piece) -> None:
+        """The next piece."""
+        shard = part.shard
+        if shard is not self._shard and shard != self._shard:
+            self._shard, self._before = shard, 0
+        before = self._before if part.by_lines else 0
+        self._refuse_other(shard, piece.columns)
+        self._take_faults(shard, piece, before)
+        if piece.error is not None:
+            raise piece.error
+
+        def placed(item: Numbered) -> Placed:
+            return shard, item[0] + before, item[1]
+
+        keys, items = piece.sampled.lowest()
+        self._sample.add(keys, [placed(item) for item in items])
+        self._sources.take(piece, placed)
+        self.observed.take(piece.counts, before)
+        self._digest.extend(piece.leaves)
+        if piece.renaming is not None:
+            self._names.join(piece.renaming)
+        self._before += piece.lines
+
+    def screened(self, seed: int) -> Screened:
+        """All of it."""
+        if self._dataset.columns and not self._dataset.columns_optional:
+            self._names.refuse_unmet(self._dataset.reference)
+        observed, rows = self.observed, self.observed.counts.rows
+        if not rows:
+            raise _nothing_usable(self._faults)
+        kept = self._sample.sample(_order(seed, "whole"))
+        notes = (*self._dataset.notes, *observed.notes(), *self._sources.notes(rows))
+        described = Data(
+            path=shown(self._dataset.reference, longest=4096),
+            digest=self._digest.hexdigest(),
+            rows=rows,
+            sampled=len(kept),
+            sources=self._sources.counts(),
+            excluded=self._faults.excluded(),
+            notes=tuple(shown(note, longest=4096) for note in notes),
+            unread=tuple(shown(name, longest=_SHOWN) for name in sorted(observed.counts.unread)),
+            columns=self._dataset.columns,
+        )
+        return Screened(
+            _rows(kept),
+            self._sources.samples(),
+            described,
+            tuple(shown(f"{shard.named}, row {number}") for shard, number, _ in kept),
+            self._faults.hint() if self._faults.counts else "",
+        )
+
+    def _refuse_other(self, shard: Shard, columns: frozenset[str] | None) -> None:
+        if columns is None:
+            return
+        self._columns = self._columns or (shard, columns)
+        if columns != self._columns[1]:
+            raise other_schema(shard, columns, *self._columns)
+
+    def _take_faults(self, shard: Shard, piece: Piece, before: int) -> None:
+        fault = self._faults.of(shard)
+        if len(self._dataset.shards) > 1:
+            fault = whole_shards(shard, fault)
+        for reason, number, text, rows, hint in piece.faults.told:
+            fault(reason, number and number + before, text, rows, hint)
+        self._faults.counts.update(piece.faults.more)
+
+
+def _rows(placed: Sequence[Placed]) -> tuple[Row, ...]:
+    return tuple([row if isinstance(row, Row) else from_record(row) for _, _, row in placed])
+
+
+def _order(seed: int, *names: str) -> np.random.Generator:
+    return generator(seed, *names).spawn(1)[0]
 
 
 def each_usable_row(data: str | Path | RowDataset, take: Callable[[Row], None]) -> None:
@@ -302,15 +306,6 @@ def each_usable_row(data: str | Path | RowDataset, take: Callable[[Row], None]) 
     for chunk in chunks(dataset, Faults(dataset.reference).of):
         for row in chunk.rows:
             take(row)
-
-
-def _take(
-    chunk: Chunk, whole: Reservoir[Placed], sources: SourceSamples, observed: Observed
-) -> None:
-    numbered = [(chunk.shard, *each) for each in zip(chunk.numbers, chunk.rows, strict=True)]
-    whole.extend(numbered)
-    sources.extend(numbered)
-    observed.take(chunk)
 
 
 def _called(dataset: RowDataset) -> str:

@@ -6,7 +6,7 @@ import codecs
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from undertow.data.parquet_file import OnFault
 from undertow.data.strict_json import BareWordError, KeyTwiceError, decoded, decoded_at
@@ -111,7 +111,7 @@ def line_records(
 
 
 def bounded_lines(stream: Readable, block: int = 0) -> Iterator[bytes]:
-    """The lines of a stream, read in blocks. What a line has beyond LONGEST_LINE is dropped, up to a block."""
+    """The lines of a stream, read in blocks; of one beyond LONGEST_LINE so many bytes and one more."""
     pieces: list[bytes] = []
     held = 0
     while read := stream.read(block or _BLOCK):
@@ -121,11 +121,49 @@ def bounded_lines(stream: Readable, block: int = 0) -> Iterator[bytes]:
             held += len(first)
         if others:
             last = others.pop()
-            yield b"".join(pieces)
+            yield _bounded(pieces, held)
             yield from others
             pieces, held = [last], len(last)
     if held:
-        yield b"".join(pieces)
+        yield _bounded(pieces, held)
+
+
+def _bounded(pieces: list[bytes], held: int) -> bytes:
+    line = b"".join(pieces)
+    return line if held <= LONGEST_LINE else line[: LONGEST_LINE + 1]
+
+
+def lines_between(stream: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
+    """The lines that begin at the byte `start` or behind it and before the byte `stop`, likewise."""
+    lines = bounded_lines(_Stretch(stream, start, stop))
+    if start:
+        next(lines, None)  # the rest of a line that began before
+    yield from lines
+
+
+class _Stretch:
+    """The bytes in front of `start` by one, up to `stop`, and to the end of a line that begins between them."""
+
+    def __init__(self, stream: BinaryIO, start: int, stop: int) -> None:
+        self._stream = stream
+        self._at = stream.seek(max(0, start - 1))
+        self._stop = stop
+        self._begun = not start
+        self._open = False
+
+    def read(self, size: int, /) -> bytes:
+        if self._at < self._stop:
+            block = self._stream.read(min(size, self._stop - self._at))
+            self._at += len(block)
+            self._begun = self._begun or b"\n" in block
+            self._open = self._begun and not block.endswith(b"\n")
+            return block
+        if not self._open:
+            return b""
+        block = self._stream.read(_HEAD)
+        end = block.find(b"\n") + 1
+        self._open = not end and bool(block)
+        return block[:end] if end else block
 
 
 def array_records(

@@ -1,4 +1,8 @@
-"""What a reader should know of a file's rows: mixed shapes, repetitions, hidden text."""
+"""
+What a reader should know of a dataset's rows: mixed shapes, repetitions, hidden text.
+
+Counts of stretches of rows are put together in their order; what comes of it does not depend on who counted which.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,12 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.data.records import Chunk
 from undertow.data.rows import Row
 
 _ZERO_WIDTH = "\u00ad\u180e\u200b\u2060-\u2064\ufeff"
@@ -82,10 +85,10 @@ class Distinct:
     _pending: list[NDArray[np.uint64]] = field(default_factory=list)
     _waiting: int = 0
 
-    def add(self, items: NDArray[np.uint64]) -> None:
-        """Take the digests of the next items, shape (items,)."""
-        self.seen += len(items)
-        below = self._below(items)
+    def add(self, items: NDArray[np.uint64], seen: int | None = None) -> None:
+        """Take the digests of the next items, shape (items,): of so many, of which the others are passed over anyway."""
+        self.seen += len(items) if seen is None else seen
+        below = self.below(items)
         self._pending.append(below)
         self._waiting += len(below)
         if self._waiting >= _PENDING or len(self._pending) >= _PENDING:
@@ -113,7 +116,13 @@ class Distinct:
         """Standard error of `count`, in items; 0 where it is exact."""
         return 0.0 if self.exact else 1.2 / float(np.sqrt(self.capacity)) * self.count
 
-    def _below(self, items: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    def passed(self, items: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """Take the digests of the next items: those of them that any count of these and more may need."""
+        self.add(items)
+        return self.below(items)
+
+    def below(self, items: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """Those that are remembered at this depth, which no count of more items will be less than."""
         if not self.depth:
             return items
         return items[items < np.uint64(1 << (64 - self.depth))]
@@ -125,7 +134,7 @@ class Distinct:
         self._pending, self._waiting = [], 0
         while len(self._kept) > self.capacity and self.depth < 63:
             self.depth += 1
-            self._kept = self._below(self._kept)
+            self._kept = self.below(self._kept)
 
 
 MOST_UNREAD = 1 << 12
@@ -137,43 +146,35 @@ _ERRORS = 3
 
 
 @dataclass
-class Observed:
-    """Running counts over the usable rows of a file."""
+class RowCounts:
+    """What a stretch of usable rows shows, wherever it was read."""
 
+    rows: int = 0
+    with_ids: int = 0
     shapes: Counter[tuple[tuple[str, ...], bool]] = field(default_factory=Counter)
     """Rows by shape and by whether they are chat."""
-    contents: Distinct = field(default_factory=Distinct)
-    ids: Distinct = field(default_factory=Distinct)
     unread: set[str] = field(default_factory=set)
     """Columns that nothing reads, at most `MOST_UNREAD` of them."""
     hidden: Counter[str] = field(default_factory=Counter)
     """Rows with each kind of hidden text."""
     first: dict[str, int] = field(default_factory=dict)
     """Number of the first row with each kind."""
+    contents: list[NDArray[np.uint64]] = field(default_factory=list)
+    """Digests of their content, but for those that the process knew to be passed over."""
+    ids: list[NDArray[np.uint64]] = field(default_factory=list)
+    """Of their ids, likewise."""
 
-    def take(self, chunk: Chunk) -> None:
-        """Look at the next rows."""
-        chat = (row.chat for row in chunk.rows)
-        self.shapes.update(zip(chunk.shapes, chat, strict=True))
-        if chunk.unread and len(self.unread) < MOST_UNREAD:
-            self.unread |= chunk.unread
-        texts = [_text(row) for row in chunk.rows]
-        self.contents.add(digests(text.encode() for text in texts))
-        if chunk.ids:
-            self.ids.add(digests(id.encode(errors="surrogatepass") for id in chunk.ids))
-        self._look_for_hidden(texts, chunk.numbers)
-
-    def notes(self) -> Iterator[str]:
-        """One sentence on each thing found."""
-        if len(self.shapes) > 1:
-            found = ", ".join(f"{_named(*kind)} {n}" for kind, n in self.shapes.most_common())
-            yield f"rows of several shapes: {found}"
-        yield from _repeated(self.contents, "repeat the content of an earlier one")
-        yield from _repeated(self.ids, "have an id that an earlier one has")
-        for kind, count in self.hidden.most_common():
-            yield f"hidden text ({kind}): {count} rows, the first is row {self.first[kind]}"
-
-    def _look_for_hidden(self, texts: list[str], numbers: list[int]) -> None:
+    def take(
+        self, numbers: Sequence[int], texts: Sequence[str], ids: Sequence[str | None], known: Known
+    ) -> None:
+        """Look at the next rows: their numbers, texts and ids."""
+        self.rows += len(texts)
+        self.contents.append(known.contents.passed(digests(text.encode() for text in texts)))
+        told = [id for id in ids if id is not None]
+        if told:
+            self.with_ids += len(told)
+            coded = digests(id.encode(errors="surrogatepass") for id in told)
+            self.ids.append(known.ids.passed(coded))
         if _plain("".join(texts)):
             return
         for text, number in zip(texts, numbers, strict=True):
@@ -182,13 +183,58 @@ class Observed:
                 self.first.setdefault(kind, number)
 
 
+@dataclass
+class Known:
+    """What one process has seen of a dataset: enough to tell what the whole cannot need any more."""
+
+    contents: Distinct = field(default_factory=Distinct)
+    ids: Distinct = field(default_factory=Distinct)
+
+
+@dataclass
+class Observed:
+    """Running counts over the usable rows of a dataset."""
+
+    counts: RowCounts = field(default_factory=RowCounts)
+    contents: Distinct = field(default_factory=Distinct)
+    ids: Distinct = field(default_factory=Distinct)
+
+    def take(self, counts: RowCounts, before: int) -> None:
+        """The next rows; their numbers begin behind `before` others of their shard."""
+        ours = self.counts
+        ours.rows += counts.rows
+        ours.shapes.update(counts.shapes)
+        ours.hidden.update(counts.hidden)
+        if len(ours.unread) < MOST_UNREAD:
+            ours.unread |= counts.unread
+        for kind, number in counts.first.items():
+            ours.first.setdefault(kind, number + before)
+        for running, seen, arrays in (
+            (self.contents, counts.rows, counts.contents),
+            (self.ids, counts.with_ids, counts.ids),
+        ):
+            if seen:
+                running.add(np.concatenate(arrays), seen)
+
+    def notes(self) -> Iterator[str]:
+        """One sentence on each thing found."""
+        shapes, first = self.counts.shapes, self.counts.first
+        if len(shapes) > 1:
+            found = ", ".join(f"{_named(*kind)} {n}" for kind, n in shapes.most_common())
+            yield f"rows of several shapes: {found}"
+        yield from _repeated(self.contents, "repeat the content of an earlier one")
+        yield from _repeated(self.ids, "have an id that an earlier one has")
+        for kind, count in self.counts.hidden.most_common():
+            yield f"hidden text ({kind}): {count} rows, the first is row {first[kind]}"
+
+
 def _plain(text: str) -> bool:
     # Far quicker than a search, and true of most rows.
     return text.isascii() and _BREAKS.sub("", text).isprintable()
 
 
-def _text(row: Row) -> str:
-    # Every text of the row with its place, lines apart: the digest sees content, not the columns it came in.
+def row_text(row: Row) -> str:
+    """Every text of a row with its place, lines apart: its digest sees content, not the columns that it came in."""
     parts = [f"{turn.role} {turn.content}" for turn in row.prompt]
     coded = [turn.fields for turn in row.prompt if turn.fields]
     coded += [text for text in (row.fields, row.rejected_fields, row.context) if text]

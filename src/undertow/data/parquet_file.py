@@ -60,7 +60,8 @@ def parquet_batches(
     wanted = None
     if columns is not None and file is not None:
         if (problem := shape_fault(names, columns, lambda: _first(file))) is not None:
-            fault("shape", 0, problem[0], sum(rows), problem[1])
+            lost = sum(rows) if groups is None else sum(rows[group] for group in groups)
+            fault("shape", 0, problem[0], lost, problem[1])
             return
         if not columns.every:
             known = {name for shape in columns.shapes for name in shape} | set(columns.further)

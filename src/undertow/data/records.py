@@ -5,8 +5,7 @@ The one reader of records: of every dataset that `open_dataset` knows, shard by 
     read_records(data, made_of, columns)     what `made_of` makes of each record; likewise
     read_objects(data)                       records as they are, with all their columns, each behind its place; likewise
     chunks(data, faults)                     usable rows; each bad one goes to the faults of its shard, and nothing stops
-    parts(shard), read_part(shard, part, made_of)
-                                             records as they are of a part that a process reads alone
+    parts(shard), part_records(part, …)      the parts of a shard, each of which a process reads alone, and the records of one
 
 `made_of` raises a ValueError for a bad record; its attribute `reason` is a permanent id, `shape` without one.
 Rows are numbered from 1 in each shard; those of JSON Lines as their lines, of which blank ones are no rows.
@@ -14,20 +13,19 @@ Rows are numbered from 1 in each shard; those of JSON Lines as their lines, of w
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from undertow.data.column_names import NAME_THEM, Renaming, advised
 from undertow.data.dataset import RowDataset, open_dataset
-from undertow.data.json_records import line_records
+from undertow.data.json_records import lines_between
 from undertow.data.parquet_file import CHUNK, OnFault, ReadColumns, parquet_batches, row_groups
 from undertow.data.record_turns import RecordError
-from undertow.data.remote_files import is_url
-from undertow.data.row_leaves import RunningRoot
+from undertow.data.row_leaves import SIZE, LeafList, RowError, RunningRoot, leaf
 from undertow.data.row_shapes import (
     LOOKED_AT,
     MEDIA,
@@ -42,8 +40,8 @@ from undertow.data.row_shapes import (
     unread_columns,
 )
 from undertow.data.rows import Row
-from undertow.data.shard import Shard, shard_bytes
-from undertow.data.shard_records import refuse_other_schema, shard_records
+from undertow.data.shard import STANDARD_INPUT, Shard, shard_bytes
+from undertow.data.shard_records import leafed, leafed_lines, refuse_other_schema, shard_records
 from undertow.errors import DataError
 
 R = TypeVar("R")
@@ -51,8 +49,8 @@ R = TypeVar("R")
 PART = 32 << 20
 """Bytes from which several processes read a file quicker than one."""
 
-_PARTS = 8
-"""Parts a core, so that the last one to finish is not waited for long."""
+STEP = 8 << 20
+"""Bytes of a part of JSON Lines; the same on every machine, as random streams are named by the parts."""
 
 Reference = str | Path | RowDataset
 """A dataset, or what a user typed for it."""
@@ -66,12 +64,25 @@ class Chunk:
     rows: list[Row] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     """Of each row in its shard."""
-    shapes: list[tuple[str, ...]] = field(default_factory=list)
-    """Columns of each row's shape."""
-    ids: list[str] = field(default_factory=list)
-    """Of the rows that have an `id` that is a string or an integer."""
-    unread: set[str] = field(default_factory=set)
-    """Columns of these rows that nothing reads."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a shard that can be read without the others."""
+
+    shard: Shard
+    within: tuple[int, int] | None = None
+    """From which byte to before which of JSON Lines, row group of Parquet; None for the whole."""
+
+    @property
+    def start(self) -> int:
+        """Where it begins; 0 in one part of every shard."""
+        return self.within[0] if self.within else 0
+
+    @property
+    def by_lines(self) -> bool:
+        """Whether its rows are numbered from its own first line."""
+        return self.within is not None and self.shard.format == "jsonl"
 
 
 Usable = tuple[tuple[str, ...], Row, str | None, tuple[str, ...]]
@@ -80,7 +91,7 @@ Usable = tuple[tuple[str, ...], Row, str | None, tuple[str, ...]]
 _REQUIRED = tuple(shape.columns for shape in SHAPES)
 _ROWS = ReadColumns(_REQUIRED, SHAPES_TOLD, ("source", *LOOKED_AT, *MEDIA))
 _ROWS_AND_IDS = ReadColumns(_REQUIRED, SHAPES_TOLD, ("source", "id", *LOOKED_AT, *MEDIA, *TOKENS))
-_ALL = ReadColumns(_REQUIRED, SHAPES_TOLD, every=True)
+ALL_COLUMNS = ReadColumns(_REQUIRED, SHAPES_TOLD, every=True)
 
 _ADVISED = 8
 """Rows of a shard for which it is worked out what to type; the others are counted."""
@@ -117,7 +128,7 @@ def read_records(
     """
     for shard in refuse_other_schema(_dataset(data)):
         fault = _refusal(shard)
-        for _, value in _made(shard_records(shard, fault, columns), made_of, fault):
+        for _, value in made(shard_records(shard, fault, columns), made_of, fault):
             yield value
 
 
@@ -130,7 +141,7 @@ def read_objects(data: Reference) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     for shard in refuse_other_schema(_dataset(data)):
         fault, named = _refusal(shard), shard.named
-        for number, record in _made(shard_records(shard, fault), _object, fault):
+        for number, record in made(shard_records(shard, fault), _object, fault):
             yield f"{named}, row {number}", record
 
 
@@ -143,18 +154,17 @@ def dataset_root(data: Reference) -> str:
     """
     digest = RunningRoot()
     for shard in _dataset(data).shards:
-        for _ in shard_records(shard, _passed, None, digest):
-            pass
+        leaves = LeafList()
+        for _ in shard_records(shard, _passed, None, leaves):
+            if len(leaves) > CHUNK * SIZE:
+                digest.extend(leaves.given())
+        digest.extend(leaves.given())
     return digest.hexdigest()
 
 
-def chunks(
-    data: Reference, faults: Callable[[Shard], OnFault], digest: RunningRoot | None = None
-) -> Iterator[Chunk]:
+def chunks(data: Reference, faults: Callable[[Shard], OnFault]) -> Iterator[Chunk]:
     """
     The usable rows of a dataset, in order; the others go to the faults of their shard.
-
-    `digest` gets all records in their order.
 
     Raises:
         DataError: a shard is not there, is another schema, is cut off so that it is not known what is missing, or its
@@ -165,62 +175,77 @@ def chunks(
     for shard in refuse_other_schema(dataset):
         fault = faults(shard)
         if len(dataset.shards) > 1:
-            fault = _whole_shards(shard, fault)
-        columns: ReadColumns | None = _ROWS_AND_IDS if digest is None else _ALL
-        if names is not None:
-            columns = None
-        usable = partial(_usable, names=names, wrapped=dataset.wrapped)
-        made = _made(shard_records(shard, fault, columns, digest), usable, fault)
-        yield from _in_chunks(shard, made)
+            fault = whole_shards(shard, fault)
+        columns = None if names else _ROWS_AND_IDS
+        row = partial(usable, names=names, wrapped=dataset.wrapped)
+        yield from _in_chunks(shard, made(shard_records(shard, fault, columns), row, fault))
     if names is not None and not dataset.columns_optional:
         names.refuse_unmet(dataset.reference)
 
 
-def parts(shard: Shard) -> list[tuple[int, int] | None]:
+def parts(shard: Shard) -> list[Part]:
     """
-    A shard in parts that `read_part` takes, in their order; one part, None, where it has to be read from its beginning.
+    A shard in parts, in their order; one part where it has to be read from its beginning.
 
     Raises:
         DataError: there is no such file.
     """
-    if is_url(shard.path) or shard.compression or shard.format not in ("jsonl", "parquet"):
-        return [None]
+    whole = [Part(shard)]
+    if (
+        shard.compression
+        or shard.format not in ("jsonl", "parquet")
+        or shard.path == STANDARD_INPUT
+    ):
+        return whole
     with shard_bytes(shard) as stream:
+        if not stream.seekable():
+            return whole
         if shard.format == "jsonl":
-            size = os.fstat(stream.fileno()).st_size
-            step = max(PART // 4, size // (_PARTS * (os.cpu_count() or 1)) + 1)
-            return [(at, min(at + step, size)) for at in range(0, size, step)] or [None]
-        groups = row_groups(stream, _refusal(shard))
-        return [(group, group + 1) for group in range(groups)] or [None]
+            size = stream.seek(0, io.SEEK_END)
+            return [Part(shard, (at, min(at + STEP, size))) for at in range(0, size, STEP)] or whole
+        groups = row_groups(stream, _passed)
+    return [Part(shard, (group, group + 1)) for group in range(groups)] or whole
 
 
-def read_part(
-    shard: Shard, part: tuple[int, int] | None, made_of: Callable[[object], R]
-) -> Iterator[R]:
+def part_records(
+    part: Part, fault: OnFault, columns: ReadColumns | None = None, leaves: LeafList | None = None
+) -> Iterator[tuple[int, object]]:
     """
-    What `made_of` makes of each record of a part, all its columns.
+    The records of a part behind their numbers, all their columns; `leaves` gets that of each, in their order.
 
     A line belongs to the part in which it begins.
 
     Raises:
-        DataError: naming the shard and the row, if it is no JSON, has a key twice, or `made_of` refuses it.
+        DataError: it cannot be read, or is cut off or damaged so that it is not known what is missing.
     """
-    fault = _refusal(shard)
-    if part is None:
-        yield from _values(_made(shard_records(shard, fault), made_of, fault))
+    if part.within is None:
+        yield from shard_records(part.shard, fault, columns, leaves)
         return
-    start, stop = part
-    with shard_bytes(shard) as stream:
-        if shard.format == "parquet":
-            for batch in parquet_batches(stream, None, fault, range(start, stop)):
-                yield from _values(_made(batch, made_of, fault))
-            return
-        if start:
-            stream.seek(start - 1)
-            stream.readline()  # the rest of a line that began before
-        fault = _refusal(shard, f" behind byte {stream.tell()}" if start else "")
-        lines = line_records(_until(stream, stop), fault, mark=not start)
-        yield from _values(_made(lines, made_of, fault))
+    start, stop = part.within
+    with shard_bytes(part.shard) as stream:
+        if part.shard.format == "parquet":
+            batches = parquet_batches(stream, columns, fault, range(start, stop))
+            yield from leafed((each for batch in batches for each in batch), leaves)
+        else:
+            lines = lines_between(stream, start, stop)
+            yield from leafed_lines(lines, fault, leaves, mark=not start)
+
+
+def part_leaves(part: Part) -> bytes:
+    """
+    The leaves of a part's records in their order, 32 bytes each; blank lines are no records.
+
+    Raises:
+        DataError: naming the shard and the row, if it is no JSON, has a key twice or no canonical spelling.
+    """
+    behind = f" behind byte {part.start}" if part.by_lines and part.start else ""
+    fault, leaves = _refusal(part.shard, behind), LeafList(strict=True)
+    try:
+        for _ in part_records(part, fault, None, leaves):
+            pass
+    except RowError:  # the same again, with the number of the row
+        return b"".join(value for _, value in made(part_records(part, fault), leaf, fault))
+    return leaves.given()
 
 
 def _dataset(data: Reference) -> RowDataset:
@@ -240,8 +265,8 @@ def _refusal(shard: Shard, behind: str = "") -> OnFault:
     return refuse
 
 
-def _whole_shards(shard: Shard, fault: OnFault) -> OnFault:
-    """Refuses a shard of several that cannot be read at all: what is missing would not be known."""
+def whole_shards(shard: Shard, fault: OnFault) -> OnFault:
+    """A fault that refuses a shard of several that cannot be read at all: what is missing would not be known."""
 
     def told(reason: str, number: int, text: str, /, rows: int = 1, hint: str = "") -> None:
         if not number and reason == "damaged":
@@ -256,10 +281,6 @@ def _whole_shards(shard: Shard, fault: OnFault) -> OnFault:
 
 def _passed(reason: str, number: int, text: str, /, rows: int = 1, hint: str = "") -> None:
     """Passes over a fault."""
-
-
-def _values(numbered: Iterable[tuple[int, R]]) -> Iterator[R]:
-    return (value for _, value in numbered)
 
 
 def _object(record: object) -> dict[str, Any]:
@@ -279,7 +300,13 @@ def _shaped(
         raise (names and names.missing(record)) or error from error
 
 
-def _usable(record: object, names: Renaming | None, wrapped: bool) -> Usable:
+def usable(record: object, names: Renaming | None, wrapped: bool) -> Usable:
+    """
+    A record as a row, its columns under their new names.
+
+    Raises:
+        RecordError: it is none that could be trained on.
+    """
     record, shape, row = _shaped(record, names, wrapped)
     assert isinstance(record, Mapping)  # `shaped` refuses all else
     if tokens := tokens_in(record):
@@ -297,16 +324,11 @@ def _left_out(tokens: str) -> str:
     return " ".join(name.strip("'") + "=" for name in tokens.split(", "))
 
 
-def _in_chunks(shard: Shard, usable: Iterable[tuple[int, Usable]]) -> Iterator[Chunk]:
+def _in_chunks(shard: Shard, numbered: Iterable[tuple[int, Usable]]) -> Iterator[Chunk]:
     chunk = Chunk(shard)
-    for number, (shape, row, id, unread) in usable:
+    for number, (_, row, _, _) in numbered:
         chunk.rows.append(row)
         chunk.numbers.append(number)
-        chunk.shapes.append(shape)
-        if id is not None:
-            chunk.ids.append(id)
-        if unread:
-            chunk.unread.update(unread)
         if len(chunk.rows) == CHUNK:
             yield chunk
             chunk = Chunk(shard)
@@ -314,16 +336,10 @@ def _in_chunks(shard: Shard, usable: Iterable[tuple[int, Usable]]) -> Iterator[C
         yield chunk
 
 
-def _until(stream: BinaryIO, stop: int) -> Iterator[bytes]:
-    at = stream.tell()
-    while at < stop and (line := stream.readline()):
-        at += len(line)
-        yield line
-
-
-def _made(
+def made(
     numbered: Iterable[tuple[int, object]], made_of: Callable[[object], R], fault: OnFault
 ) -> Iterator[tuple[int, R]]:
+    """What `made_of` makes of each record, behind its number; what it refuses goes to `fault`."""
     advices = 0
     for number, record in numbered:
         try:

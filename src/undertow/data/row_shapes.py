@@ -261,6 +261,22 @@ def _unread(names: tuple[str, ...], shape: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if name not in read)
 
 
+@lru_cache(maxsize=1024)
+def plain_shape(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """
+    The columns of the shape of records with these columns, and those that nothing reads; None where values decide of it.
+    """
+    required = _REQUIRED.intersection(names)
+    for shape in (("messages",), ("prompt", "completion"), ("text",)):
+        if required == set(shape) and _TELLING.isdisjoint(names):
+            return shape, _unread(names, shape)
+    return None
+
+
+_TELLING = frozenset((*CONTEXT, *TOKENS, *MEDIA, *_LABELLING, "system"))
+"""Columns beside a shape's own by whose values a record is refused, or read otherwise."""
+
+
 def tokens_in(record: Record) -> str:
     """The columns of a record that hold tokens, as a text; empty where there are none."""
     if _TOKENS.isdisjoint(record):  # true of most rows, and far quicker

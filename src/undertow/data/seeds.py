@@ -1,4 +1,4 @@
-"""Named random streams, one seed for each purpose, and a uniform sample of a stream of unknown length."""
+"""Named random streams, one seed for each purpose, and uniform samples of streams of unknown length, in one piece or in many."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def derive(seed: int, *names: str | int) -> int:
@@ -78,3 +79,60 @@ class Reservoir(Generic[T]):
         self._log_weight -= max(float(drawn[0]), _LEAST) / self.size
         weight = min(math.exp(self._log_weight), 1 - 2**-53)
         self._next = last + 1 + math.floor(float(drawn[1]) / -math.log1p(-weight))
+
+
+Keys = NDArray[np.uint64]
+
+_ALL = np.uint64(2**64 - 1)
+
+
+def keyed(digests: Keys, seed: int) -> Keys:
+    """
+    A random key of each of some digests, shape (items,), for this seed: twice the finaliser of SplitMix64 (Steele, Lea and
+    Flood, OOPSLA 2014), which maps 64 bits onto 64.
+    """
+    keys = digests ^ np.uint64(seed % 2**64)
+    for _ in range(2):
+        keys = keys + np.uint64(0x9E3779B97F4A7C15)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            keys = (keys ^ (keys >> np.uint64(shift))) * np.uint64(factor)
+        keys ^= keys >> np.uint64(31)
+    return keys
+
+
+@dataclass
+class LowestKeys(Generic[T]):
+    """
+    The items with the `size` lowest of their random keys: a uniform sample without replacement (bottom-k; Cohen and
+    Kaplan, Summarizing data using bottom-k sketches, PODC 2007), whatever the pieces in which it is made.
+    """
+
+    size: int
+    """At least 1."""
+    limit: np.uint64 = _ALL
+    """No item with a higher key can be among them."""
+    _keys: list[Keys] = field(default_factory=list)
+    _items: list[T] = field(default_factory=list)
+
+    def add(self, keys: Keys, items: Sequence[T]) -> None:
+        """The next items, each with its key, 64 random bits."""
+        self._keys.append(keys)
+        self._items.extend(items)
+        if len(self._items) > self.size + self.size // 4:
+            self.lowest()
+
+    def lowest(self) -> tuple[Keys, list[T]]:
+        """The keys and the items so far, in the order in which they came; of two with one key, the first."""
+        keys = np.concatenate([*self._keys, np.empty(0, np.uint64)])
+        if len(keys) >= self.size:
+            order = np.argsort(keys, kind="stable")[: self.size]
+            self.limit = keys[order[-1]]
+            order.sort()
+            keys, self._items = keys[order], [self._items[i] for i in order]
+        self._keys = [keys]
+        return keys, self._items
+
+    def sample(self, rng: np.random.Generator) -> list[T]:
+        """The items, in an order drawn at random: any first part of it is a uniform sample as well."""
+        _, items = self.lowest()
+        return [items[i] for i in rng.permutation(len(items))]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 
 from undertow.data.arrow_file import arrow_batches, arrow_columns
 from undertow.data.csv_records import csv_records
 from undertow.data.dataset import RowDataset
 from undertow.data.json_records import (
+    LONGEST_LINE,
     Broken,
     Readable,
     ReadAgain,
@@ -19,7 +21,7 @@ from undertow.data.json_records import (
 )
 from undertow.data.parquet_file import Batch, OnFault, ReadColumns, parquet_batches, parquet_columns
 from undertow.data.remote_files import hub_records
-from undertow.data.row_leaves import RunningRoot
+from undertow.data.row_leaves import LeafList, plain_line
 from undertow.data.row_shapes import SHAPES
 from undertow.data.shard import HUB, UNPACKED, Shard, damage, shard_bytes
 from undertow.errors import DataError
@@ -33,23 +35,48 @@ def shard_records(
     shard: Shard,
     fault: OnFault,
     columns: ReadColumns | None = None,
-    digest: RunningRoot | None = None,
+    leaves: LeafList | None = None,
 ) -> Iterator[tuple[int, object]]:
     """
     The records of a shard behind their numbers from 1; what is no record goes to `fault`.
 
     Args:
         columns: which are read of a format that names them once; all without.
-        digest: gets every record, and what stands in the place of one.
+        leaves: gets that of every record, and of what stands in the place of one.
 
     Raises:
         DataError: it cannot be read, or is cut off or damaged so that it is not known what is missing.
     """
-    broken: Broken = digest.take_broken if digest else lambda content: None
-    for number, record in _read(shard, fault, columns, broken):
-        if digest is not None:
-            digest.take(record)
-        yield number, record
+    yield from _read(shard, fault, columns, leaves)
+
+
+def leafed_lines(
+    lines: Iterable[bytes], fault: OnFault, leaves: LeafList | None, *, mark: bool = True
+) -> Iterator[tuple[int, object]]:
+    """
+    The records of lines behind their numbers from 1, as `line_records` gives them, while `leaves` gets that of each.
+    """
+    if leaves is None:
+        yield from line_records(lines, fault, mark=mark)
+        return
+    number = 0
+    for number, line in enumerate(lines, start=1):
+        plain = plain_line(line) if len(line) <= LONGEST_LINE else None
+        if plain is not None:
+            leaves.take_leaf(plain[1])
+            yield number, plain[0]
+            continue
+        first, told = mark and number == 1, partial(_at_line, fault, number)
+        for _, record in line_records([line], told, leaves.take_broken, mark=first):
+            leaves.take(record)
+            yield number, record
+    leaves.lines = number
+
+
+def _at_line(
+    fault: OnFault, number: int, reason: str, _: int, text: str, /, rows: int = 1, hint: str = ""
+) -> None:
+    fault(reason, number, text, rows, hint)
 
 
 def refuse_other_schema(dataset: RowDataset) -> Iterator[Shard]:
@@ -63,16 +90,18 @@ def refuse_other_schema(dataset: RowDataset) -> Iterator[Shard]:
     """
     expected: tuple[Shard, frozenset[str]] | None = None
     for shard in dataset.shards:
-        if len(dataset.shards) > 1 and (columns := _columns(shard)) is not None:
+        if len(dataset.shards) > 1 and (columns := shard_columns(shard)) is not None:
             expected = expected or (shard, columns)
             if columns != expected[1]:
-                raise _other_schema(shard, columns, *expected)
+                raise other_schema(shard, columns, *expected)
         yield shard
 
 
-def _other_schema(
+def other_schema(
     shard: Shard, columns: frozenset[str], first: Shard, expected: frozenset[str]
 ) -> DataError:
+    """The error of a shard with these columns, where the first has the `expected` ones."""
+
     def words(names: frozenset[str]) -> str:
         return ", ".join(f"'{name}'" for name in sorted(names)) or "none"
 
@@ -83,7 +112,7 @@ def _other_schema(
     )
 
 
-def _columns(shard: Shard) -> frozenset[str] | None:
+def shard_columns(shard: Shard) -> frozenset[str] | None:
     """The columns that have to be the same in all shards; None where nothing can be said of them."""
     if shard.format == HUB:
         return None  # the library has cast them to one schema
@@ -108,32 +137,45 @@ def _passed(reason: str, number: int, text: str, /, rows: int = 1, hint: str = "
 
 
 def _read(
-    shard: Shard, fault: OnFault, columns: ReadColumns | None, broken: Broken
+    shard: Shard, fault: OnFault, columns: ReadColumns | None, leaves: LeafList | None
 ) -> Iterator[tuple[int, object]]:
     if shard.format == HUB:
-        yield from hub_records(shard.path)
+        yield from leafed(hub_records(shard.path), leaves)
         return
     with shard_bytes(shard) as stream:
         if shard.format == "parquet":
-            yield from _each(parquet_batches(stream, columns, fault))
+            yield from leafed(_each(parquet_batches(stream, columns, fault)), leaves)
         elif shard.format == "arrow":
-            yield from _each(arrow_batches(stream, shard, columns, fault))
+            yield from leafed(_each(arrow_batches(stream, shard, columns, fault)), leaves)
         else:
-            yield from _text(shard, stream, fault, broken)
+            yield from _text(shard, stream, fault, leaves)
+
+
+def leafed(
+    numbered: Iterable[tuple[int, object]], leaves: LeafList | None
+) -> Iterator[tuple[int, object]]:
+    """The same records, while `leaves` gets that of each."""
+    for number, record in numbered:
+        if leaves is not None:
+            leaves.take(record)
+        yield number, record
 
 
 def _text(
-    shard: Shard, stream: Readable, fault: OnFault, broken: Broken
+    shard: Shard, stream: Readable, fault: OnFault, leaves: LeafList | None
 ) -> Iterator[tuple[int, object]]:
+    broken: Broken = leaves.take_broken if leaves is not None else lambda content: None
     # What was unpacked in front of a cut comes out only in blocks that end before it.
     block = UNPACKED if shard.compression else 0
     if shard.format in _SEPARATORS:
         lines = bounded_lines(stream, block)
-        numbered = csv_records(lines, shard.named, fault, broken, _SEPARATORS[shard.format])
+        numbered = leafed(
+            csv_records(lines, shard.named, fault, broken, _SEPARATORS[shard.format]), leaves
+        )
     elif shard.format == "json" and (stream := ReadAgain(stream)).first != b"{":
-        numbered = array_records(stream, shard.named, fault, broken, block)
+        numbered = leafed(array_records(stream, shard.named, fault, broken, block), leaves)
     else:  # many a `.json` holds a row a line
-        numbered = line_records(bounded_lines(stream, block), fault, broken)
+        numbered = leafed_lines(bounded_lines(stream, block), fault, leaves)
     done = 0
     try:
         for done, record in numbered:

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import IO
 
 from undertow.data.dataset import NoRowsError, RowDataset, open_dataset
-from undertow.data.records import PART, parts, read_part
+from undertow.data.records import PART, part_leaves, parts
 from undertow.data.remote_files import is_url
-from undertow.data.row_leaves import SIZE, leaf, root, row_set
+from undertow.data.row_leaves import SIZE, root, row_set
 from undertow.data.shard import HUB, Shard, packed_bytes
 from undertow.engines import choose
 from undertow.errors import DataError
@@ -260,12 +260,8 @@ def older_rows(folder: Path) -> Rows | None:
 
 
 def _leaves(shards: Sequence[Shard], jobs: int | None) -> bytes:
-    ranges = [(shard, part) for shard in shards for part in parts(shard)]
+    ranges = [part for shard in shards for part in parts(shard)]
     size = sum(os.path.getsize(shard.path) for shard in shards if os.path.isfile(shard.path))
     engine = choose("inprocess" if size < PART else "processes", jobs)
-    leaves = dict(engine.map(_leaves_of_part, ranges))
+    leaves = dict(engine.map(part_leaves, ranges))
     return b"".join(leaves[index] for index in range(len(ranges)))
-
-
-def _leaves_of_part(part: tuple[Shard, tuple[int, int] | None]) -> bytes:
-    return b"".join(read_part(*part, leaf))

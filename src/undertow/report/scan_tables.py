@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from undertow.data.file_sample import Data, Excluded
+from undertow.data.file_sample import Data
+from undertow.data.row_faults import Excluded
 from undertow.report.page import Table
 from undertow.report.plain_text import (
     NOTHING,

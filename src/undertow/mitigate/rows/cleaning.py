@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from undertow.data.dataset import open_dataset
-from undertow.data.file_sample import shown
 from undertow.data.plan import LAST_TURN, LossPolicy
+from undertow.data.row_faults import shown
 from undertow.data.row_records import with_completion, with_prompt
 from undertow.data.row_shapes import is_text, shaped
 from undertow.data.rows import Row

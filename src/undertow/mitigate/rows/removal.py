@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from undertow.data.file_sample import shown
 from undertow.data.files import atomic_file
 from undertow.data.record_turns import value_kind
 from undertow.data.records import read_objects
+from undertow.data.row_faults import shown
 from undertow.data.row_records import json_line
 from undertow.data.row_shapes import shaped
 from undertow.data.rows import row_id
