@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from undertow.data import records
 from undertow.data.row_leaves import leaf, row_set
 from undertow.errors import DataError
-from undertow.provenance import identity
 from undertow.provenance.identity import leaves_of
 
 ROWS = [
@@ -58,13 +58,8 @@ def test_parts_of_a_file_join_without_a_seam(
     """Lines that cross the borders of parts are read once, in their order."""
     path = lines(tmp_path / "rows.jsonl", ROWS)
     whole = leaves_of(path)
-    size = path.stat().st_size
     for step in (1, 50, 333):
-        monkeypatch.setattr(
-            identity,
-            "parts",
-            lambda path, step=step: [(a, min(a + step, size)) for a in range(0, size, step)],
-        )
+        monkeypatch.setattr(records, "STEP", step)
         assert leaves_of(path) == whole
 
 

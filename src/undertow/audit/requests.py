@@ -68,6 +68,10 @@ class ScanRequest:
     """In planned trainings: what the scan may spend on rehearsals at most; None without a cap."""
     dry_run: bool = False
     """Whether only the prices are told."""
+    engine: str | None = None
+    """How the reading of the rows is spread; over processes where there is enough to read, if None."""
+    jobs: int | None = None
+    """Most parts of the data that are read at a time; one a core if None."""
     min_usable: float = 0.99
     """Share of the rows that has to be read for a verdict to be clear."""
     seed: int = 0

@@ -20,10 +20,11 @@ from undertow.data.file_sample import Data, Screened, each_usable_row, screen_fi
 from undertow.data.files import model_digest
 from undertow.data.finished import cache_folder
 from undertow.data.plan import packed
-from undertow.data.records import read_rows
+from undertow.data.records import bytes_here, read_rows
 from undertow.data.row_records import write_rows
 from undertow.data.rows import Row, has_pairs, row_id
 from undertow.data.seeds import derive, generator
+from undertow.engines.ray_data import spread_of
 from undertow.errors import ModelError, NothingLeftError
 from undertow.influence.probe_formats import settled
 from undertow.influence.reference_family import reference_family
@@ -113,7 +114,8 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
     progress("reading the rows")
     wrapped = plan.policy.wrapped
     dataset = replace(dataset, wrapped=wrapped)
-    screened = screen_file(dataset, max_rows=request.max_rows, seed=seed("sample"))
+    spread = spread_of(request.engine, request.jobs, bytes_here(dataset))
+    screened = screen_file(dataset, max_rows=request.max_rows, seed=seed("sample"), spread=spread)
     fitted = fitting_rows(screened.rows, student, plan, places=screened.places)
     if not fitted.rows:
         raise nothing_fits(screened.data.path, student.ref, fitted)

@@ -16,7 +16,7 @@ from undertow.data.closed import Stored
 from undertow.data.column_names import Renaming
 from undertow.data.dataset import RowDataset, open_dataset
 from undertow.data.observations import Observed
-from undertow.data.records import Part, chunks, parts, whole_shards
+from undertow.data.records import ShardPart, chunks, parts, whole_shards
 from undertow.data.row_faults import Excluded, Faults, reasons_told, shown
 from undertow.data.row_leaves import RunningRoot
 from undertow.data.row_pass import Numbered, Piece, RowPass, forget, uncollected
@@ -96,7 +96,7 @@ class SourceSamples:
             self.further_names.append(short)
 
 
-Named = tuple[str, Part]
+Named = tuple[str, ShardPart]
 """A part behind the name of its random stream."""
 
 Spread = Callable[[RowPass, Sequence[Named]], Iterator[tuple[int, list[Piece]]]]
@@ -189,7 +189,7 @@ def _named_parts(dataset: RowDataset) -> list[Named]:
 
 def _pieces(
     task: RowPass, named: Sequence[Named], spread: Spread | None
-) -> Iterator[tuple[Part, Piece]]:
+) -> Iterator[tuple[ShardPart, Piece]]:
     """The pieces of all parts in their order, whatever the order in which they are read."""
     if spread is None or len(named) == 1:
         for each in named:
@@ -220,7 +220,7 @@ class _Whole:
         self._shard: Shard | None = None
         self._columns: tuple[Shard, frozenset[str]] | None = None
 
-    def take(self, part: Part, piece: Piece) -> None:
+    def take(self, part: ShardPart, piece: Piece) -> None:
         """The next piece."""
         shard = part.shard
         if shard is not self._shard and shard != self._shard:

@@ -14,6 +14,7 @@ Rows are numbered from 1 in each shard; those of JSON Lines as their lines, of w
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -46,9 +47,6 @@ from undertow.errors import DataError
 
 R = TypeVar("R")
 
-PART = 32 << 20
-"""Bytes from which several processes read a file quicker than one."""
-
 STEP = 8 << 20
 """Bytes of a part of JSON Lines; the same on every machine, as random streams are named by the parts."""
 
@@ -67,7 +65,7 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Part:
+class ShardPart:
     """A part of a shard that can be read without the others."""
 
     shard: Shard
@@ -183,14 +181,14 @@ def chunks(data: Reference, faults: Callable[[Shard], OnFault]) -> Iterator[Chun
         names.refuse_unmet(dataset.reference)
 
 
-def parts(shard: Shard) -> list[Part]:
+def parts(shard: Shard) -> list[ShardPart]:
     """
     A shard in parts, in their order; one part where it has to be read from its beginning.
 
     Raises:
         DataError: there is no such file.
     """
-    whole = [Part(shard)]
+    whole = [ShardPart(shard)]
     if (
         shard.compression
         or shard.format not in ("jsonl", "parquet")
@@ -202,13 +200,23 @@ def parts(shard: Shard) -> list[Part]:
             return whole
         if shard.format == "jsonl":
             size = stream.seek(0, io.SEEK_END)
-            return [Part(shard, (at, min(at + STEP, size))) for at in range(0, size, STEP)] or whole
+            return [
+                ShardPart(shard, (at, min(at + STEP, size))) for at in range(0, size, STEP)
+            ] or whole
         groups = row_groups(stream, _passed)
-    return [Part(shard, (group, group + 1)) for group in range(groups)] or whole
+    return [ShardPart(shard, (group, group + 1)) for group in range(groups)] or whole
+
+
+def bytes_here(dataset: RowDataset) -> int:
+    """Bytes of the shards that are files on this disk, packed as they are."""
+    return sum(os.path.getsize(s.path) for s in dataset.shards if os.path.isfile(s.path))
 
 
 def part_records(
-    part: Part, fault: OnFault, columns: ReadColumns | None = None, leaves: LeafList | None = None
+    part: ShardPart,
+    fault: OnFault,
+    columns: ReadColumns | None = None,
+    leaves: LeafList | None = None,
 ) -> Iterator[tuple[int, object]]:
     """
     The records of a part behind their numbers, all their columns; `leaves` gets that of each, in their order.
@@ -231,7 +239,7 @@ def part_records(
             yield from leafed_lines(lines, fault, leaves, mark=not start)
 
 
-def part_leaves(part: Part) -> bytes:
+def part_leaves(part: ShardPart) -> bytes:
     """
     The leaves of a part's records in their order, 32 bytes each; blank lines are no records.
 

@@ -22,7 +22,7 @@ import numpy as np
 from undertow.data.column_names import Renaming
 from undertow.data.observations import MOST_UNREAD, Known, RowCounts, row_text
 from undertow.data.parquet_file import CHUNK
-from undertow.data.records import ALL_COLUMNS, Part, made, part_records, usable
+from undertow.data.records import ALL_COLUMNS, ShardPart, made, part_records, usable
 from undertow.data.row_faults import PieceFaults
 from undertow.data.row_leaves import LeafList
 from undertow.data.row_shapes import plain_shape
@@ -91,12 +91,12 @@ class RowPass:
     columns: tuple[tuple[str, str], ...] = ()
     wrapped: bool = False
 
-    def __call__(self, part: tuple[str, Part]) -> list[Piece]:
+    def __call__(self, part: tuple[str, ShardPart]) -> list[Piece]:
         """All pieces of a part, which comes behind the name of its random stream."""
         with uncollected():
             return list(self.pieces(part))
 
-    def pieces(self, named: tuple[str, Part]) -> Iterator[Piece]:
+    def pieces(self, named: tuple[str, ShardPart]) -> Iterator[Piece]:
         """The same, one after another."""
         yield from _Reading(self, *named).pieces()
 
@@ -140,7 +140,7 @@ or those of its record's columns of which it is made.
 class _Reading:
     """The reading of one part."""
 
-    def __init__(self, task: RowPass, name: str, part: Part) -> None:
+    def __init__(self, task: RowPass, name: str, part: ShardPart) -> None:
         self._task, self._part = task, part
         self._memory = _memory(task)
         self._seed = derive(task.seed, "rows")

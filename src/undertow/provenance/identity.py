@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import IO
 
 from undertow.data.dataset import NoRowsError, RowDataset, open_dataset
-from undertow.data.records import PART, part_leaves, parts
+from undertow.data.records import part_leaves, parts
 from undertow.data.remote_files import is_url
 from undertow.data.row_leaves import SIZE, root, row_set
 from undertow.data.shard import HUB, Shard, packed_bytes
-from undertow.engines import choose
+from undertow.engines.engine import InProcess
+from undertow.engines.ray_data import spread_of
 from undertow.errors import DataError
 from undertow.provenance.statement import canonical
 
@@ -262,6 +263,6 @@ def older_rows(folder: Path) -> Rows | None:
 def _leaves(shards: Sequence[Shard], jobs: int | None) -> bytes:
     ranges = [part for shard in shards for part in parts(shard)]
     size = sum(os.path.getsize(shard.path) for shard in shards if os.path.isfile(shard.path))
-    engine = choose("inprocess" if size < PART else "processes", jobs)
-    leaves = dict(engine.map(part_leaves, ranges))
+    spread = spread_of(None, jobs, size) or InProcess().map
+    leaves = dict(spread(part_leaves, ranges))
     return b"".join(leaves[index] for index in range(len(ranges)))

@@ -1,0 +1,129 @@
+"""
+Ray Data: the same callable, mapped over a stream of parts of a dataset by a pool of actors.
+
+What flows is which part to read and what came of it, not the rows: a part is read where it is worked on. Ray Data hands
+out no more parts than its actors take while results wait to be fetched (back-pressure), does again what a lost worker or
+node had in hand, and gives results as they finish; who puts them together keeps to the order of the parts.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from undertow.engines import choose, usable_cores
+from undertow.engines.engine import single_thread
+from undertow.errors import MissingExtraError, UndertowError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+BLOCKS = 4096
+"""Blocks of tasks at most: each is looked after on its own."""
+
+
+ENOUGH = 32 << 20
+"""Bytes from which several processes read rows quicker than one."""
+
+
+def spread_of(
+    name: str | None, jobs: int | None, size: int
+) -> Callable[[Callable[[T], R], Sequence[T]], Iterator[tuple[int, R]]] | None:
+    """
+    How reading so many bytes is spread by an engine of this name; None for a loop in this process.
+
+    Without a name, over processes where that is quicker.
+
+    Raises:
+        UnknownNameError: there is no such engine.
+        InputError: `jobs` is less than 1.
+    """
+    if name is None:
+        name = "inprocess" if size < ENOUGH or (jobs or usable_cores()) == 1 else "processes"
+    engine = choose(name, jobs)
+    if name == "inprocess":
+        return None
+    return RayData(jobs).map if name.startswith("ray") else engine.map
+
+
+@dataclass(frozen=True)
+class RayData:
+    """A pool of actors of one core each, on the cluster that is connected, or on a local one of its own."""
+
+    jobs: int | None = None
+    """Actors; as many as the cluster has cores if None."""
+
+    def map(self, worker: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R]]:
+        """
+        (index, result) as the tasks finish.
+
+        Raises:
+            MissingExtraError: Ray, or its part for data, is not installed.
+            UndertowError: what a task raised.
+        """
+        ray, data = _libraries()
+        started = not ray.is_initialized()
+        if started:
+            ray.init(num_cpus=self.jobs, include_dashboard=False, log_to_driver=False)
+        try:
+            for row in _stream(ray, data, self.jobs, worker, tasks):
+                result = pickle.loads(row["result"])
+                if isinstance(result, UndertowError):
+                    raise result
+                yield row["index"], result
+        finally:
+            if started:
+                ray.shutdown()
+
+
+class MappedBatch:
+    """What an actor does with a batch of tasks: each result is given as it is ready."""
+
+    def __init__(self, worker: Callable[[Any], Any]) -> None:
+        """Once an actor, so that what the callable keeps is kept."""
+        self._worker = worker
+
+    def __call__(self, batch: Any) -> Iterator[Any]:
+        """One row a task: its index and its result, or what it raised."""
+        import pyarrow
+
+        for index, task in zip(batch["index"], batch["task"], strict=True):
+            try:
+                result = self._worker(pickle.loads(task.as_py()))
+            except UndertowError as error:
+                result = error
+            kept = pyarrow.array([pickle.dumps(result, protocol=5)], pyarrow.large_binary())
+            yield pyarrow.table({"index": [index.as_py()], "result": kept})
+
+
+def _stream(
+    ray: Any, data: Any, jobs: int | None, worker: Callable[[T], R], tasks: Sequence[T]
+) -> Iterator[dict[str, Any]]:
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    items = [{"index": index, "task": pickle.dumps(task)} for index, task in enumerate(tasks)]
+    pool = jobs or max(1, int(ray.cluster_resources().get("CPU", 1)))
+    mapped = data.from_items(items, override_num_blocks=min(len(items), BLOCKS)).map_batches(
+        MappedBatch,
+        fn_constructor_args=(worker,),
+        batch_format="pyarrow",
+        batch_size=None,
+        concurrency=min(pool, len(items)),
+        num_cpus=1,
+        runtime_env={"env_vars": single_thread()},
+    )
+    yield from mapped.iter_rows()
+
+
+def _libraries() -> tuple[Any, Any]:
+    try:
+        import ray
+        from ray import data
+    except ImportError as error:
+        raise MissingExtraError("ray", "ray", purpose="the engine 'ray' on rows") from error
+    return ray, data
