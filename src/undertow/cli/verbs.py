@@ -21,6 +21,7 @@ from undertow.errors import UnknownNameError
 VERBS = (
     "demo",
     "scan",
+    "changed",
     "lineage",
     "diff",
     "clean",

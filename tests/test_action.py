@@ -1,0 +1,310 @@
+"""The GitHub Action and the pre-commit hooks: each shell step run with a fake environment, and no text becomes program."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+STEPS: list[dict[str, Any]] = ACTION["runs"]["steps"]
+HOOKS: list[dict[str, Any]] = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+HOSTILE = "$(touch pwned) `touch pwned`\n'; touch pwned; \"\\ ${{ 1 }}"
+RECORD = """#!{python}
+import json, sys
+with open({log!r}, "a") as file:
+    file.write(json.dumps([{name!r}, *sys.argv[1:]]) + "\\n")
+{then}
+"""
+
+
+class Runner:
+    """A runner's environment, with programs that only write down what they were called with."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.log = folder, folder / "calls"
+        self.programs = folder / "programs"
+        self.programs.mkdir()
+        for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"):
+            (folder / name).touch()
+
+    def program(self, name: str, then: str = "") -> None:
+        """A program of this name."""
+        text = RECORD.format(python=sys.executable, log=str(self.log), name=name, then=then)
+        (self.programs / name).write_text(text)
+        (self.programs / name).chmod(0o755)
+
+    def run(self, step: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """A step's program, as GitHub runs it; the step's environment is given or empty."""
+        chosen = next(one for one in STEPS if one["name"] == step)
+        names = chosen.get("env", {})
+        assert set(environment) <= {*names, "RUNNER_OS"}
+        own = {name: environment.get(name, "") for name in names}
+        fixed = {
+            "PATH": f"{self.programs}:{os.environ['PATH']}",
+            "RUNNER_TEMP": str(self.folder / "temp"),
+            "RUNNER_OS": "Linux",
+            "GITHUB_ACTION_PATH": "/action",
+            "GITHUB_REPOSITORY": "org/repository",
+            "GITHUB_OUTPUT": str(self.folder / "GITHUB_OUTPUT"),
+            "GITHUB_STEP_SUMMARY": str(self.folder / "GITHUB_STEP_SUMMARY"),
+        }
+        script = self.folder / "step.sh"
+        script.write_text(chosen["run"])
+        return subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)],
+            cwd=self.folder,
+            env=fixed | own,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @property
+    def calls(self) -> list[list[str]]:
+        """Of the programs, in their order."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """What the steps told."""
+        lines = (self.folder / "GITHUB_OUTPUT").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines)
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Runner:
+    """With an `undertow` that leaves a summary and a log of two runs, and stands out."""
+    runner = Runner(tmp_path)
+    runner.program(
+        "undertow",
+        "import os, pathlib\n"
+        "out = pathlib.Path(sys.argv[sys.argv.index('--out') + 1])\n"
+        "out.joinpath('changed.md').write_text('<!-- undertow changed -->\\nsummary')\n"
+        "out.joinpath('changed.sarif').write_text('\"automationDetails\"\\n\"automationDetails\"\\n')\n"
+        "out.joinpath('cache').write_text(os.environ['UNDERTOW_CACHE'])\n"
+        "sys.exit(1)",
+    )
+    return runner
+
+
+def test_no_text_from_outside_is_program() -> None:
+    """No expression stands in a `run`: what is given reaches the shell by its environment alone."""
+    assert [step["name"] for step in STEPS if "${{" in step.get("run", "")] == []
+    assert all(step["shell"] == "bash" for step in STEPS if "run" in step)
+
+
+def test_the_action_holds_together() -> None:
+    """Each input that an expression reads is declared, and each step that one names is there."""
+    text = (ROOT / "action.yml").read_text(encoding="utf-8")
+    used = set(re.findall(r"\binputs\.([\w-]+)", text))
+    steps = set(re.findall(r"\bsteps\.([\w-]+)", text))
+    outputs = set(re.findall(r"\bsteps\.scan\.outputs\.([\w-]+)", text))
+    written = next(step["run"] for step in STEPS if step["name"] == "Scan")
+
+    assert used == set(ACTION["inputs"])
+    assert steps <= {step.get("id") for step in STEPS}
+    assert all(f'"{name}=' in written for name in outputs)
+
+
+def test_the_example_gives_inputs_that_there_are() -> None:
+    """Each input of examples/scan.yml is the action's, the required one is among them, and its options are a scan's."""
+    from undertow.cli.changed import command
+
+    workflow = yaml.safe_load((ROOT / "examples" / "scan.yml").read_text(encoding="utf-8"))
+    given = workflow["jobs"]["scan"]["steps"][-1]["with"]
+    known = {option for parameter in command.params for option in parameter.opts}
+
+    assert set(given) <= set(ACTION["inputs"])
+    assert "student" in given
+    assert {word for word in given["args"].split() if word.startswith("--")} <= known
+
+
+def test_what_is_installed(runner: Runner) -> None:
+    """The action's own revision, the package that was named as it was named, or nothing."""
+    runner.program("python")
+    for package in ("", HOSTILE, "none"):
+        assert runner.run("Install undertow", PACKAGE=package).returncode == 0
+
+    assert runner.calls == [
+        ["python", "-m", "pip", "install", "/action[models,data]"],
+        ["python", "-m", "pip", "install", HOSTILE],
+    ]
+    assert not (runner.folder / "pwned").exists()
+
+
+def test_references_are_kept_by_base_and_plan(runner: Runner) -> None:
+    """Another base or another plan has a key of its own, the same ones have the same; no key holds what was given."""
+    (runner.folder / "plan.toml").write_text("rank = 8")
+    keys = []
+    for student, plan in (
+        (HOSTILE, ""),
+        ("org/base", ""),
+        ("org/base", "plan.toml"),
+        (HOSTILE, ""),
+    ):
+        assert runner.run("Name what is kept", STUDENT=student, PLAN=plan).returncode == 0
+        keys.append(runner.outputs["key"])
+
+    assert keys[0] == keys[3]
+    assert len(set(keys)) == 3
+    assert all(re.fullmatch(r"undertow-Linux-[0-9a-f]{32}", key) for key in keys)
+    refused = runner.run("Name what is kept", STUDENT="org/base", PLAN="nowhere.toml")
+    assert refused.returncode == 2
+    assert "names no file" in refused.stdout
+
+
+def scanned(runner: Runner, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The scan's step, behind the one that makes its folder."""
+    runner.run("Name what is kept", STUDENT="org/base")
+    return runner.run("Scan", FOLDER=runner.outputs["folder"], **environment)
+
+
+def test_a_scan_gets_its_words_as_they_are(runner: Runner) -> None:
+    """A line of `paths` and of `args` is one word each, whatever it holds."""
+    done = scanned(
+        runner,
+        STUDENT="org/base",
+        SINCE="abc",
+        PATHS="data/**\n$(touch pwned) *.jsonl",
+        PLAN="my plan.toml",
+        WORDS="--traits\nowl\n`touch pwned`",
+        FAIL_ON="never",
+    )
+    folder = runner.outputs["folder"]
+
+    assert done.returncode == 0, done.stderr
+    assert runner.calls[-1] == [
+        *("undertow", "changed", "--student", "org/base", "--since", "abc", "--fail-on", "never"),
+        *("--out", f"{folder}/scans", "--plan", "my plan.toml", "--paths", "data/**"),
+        *("--paths", "$(touch pwned) *.jsonl", "--traits", "owl", "`touch pwned`"),
+    ]
+    assert not (runner.folder / "pwned").exists()
+
+
+def test_the_verdict_waits_for_upload_and_comment(runner: Runner) -> None:
+    """The scan's step tells its code and leaves the summary; the last one ends with it."""
+    done = scanned(runner, STUDENT=HOSTILE, SINCE=HOSTILE, FAIL_ON="flagged")
+
+    assert (done.returncode, runner.outputs["exit-code"], runner.outputs["runs"]) == (0, "1", "2")
+    assert "summary" in (runner.folder / "GITHUB_STEP_SUMMARY").read_text()
+    assert (Path(runner.outputs["folder"]) / "scans" / "cache").read_text().endswith("/cache")
+    assert runner.run("Decide", CODE="1").returncode == 1
+    assert runner.run("Decide", CODE="0").returncode == 0
+    assert STEPS[-1]["name"] == "Decide"
+
+
+def test_a_scan_that_left_nothing_is_no_upload(runner: Runner) -> None:
+    """Where `undertow changed` was refused, there are no runs to upload and no summary, and the code is its own."""
+    runner.program("undertow", "sys.exit(2)")
+    done = scanned(runner, STUDENT="org/base", SINCE="nowhere", FAIL_ON="flagged")
+
+    assert done.returncode == 0, done.stderr
+    assert (runner.outputs["exit-code"], runner.outputs["runs"]) == ("2", "0")
+    assert runner.run("Comment", SUMMARY=runner.outputs["summary"]).returncode == 0
+
+
+@pytest.mark.parametrize(("earlier", "method"), [("", "POST"), ("7\\n9", "PATCH")])
+def test_a_comment_replaces_the_earlier_one(runner: Runner, earlier: str, method: str) -> None:
+    """The first that begins with the mark is changed; where there is none, one is made."""
+    runner.program("gh", f"if '--jq' in sys.argv: print('{earlier}')")
+    summary = runner.folder / "a summary.md"
+    summary.write_text("text")
+    done = runner.run("Comment", GH_TOKEN="t", NUMBER="5", SUMMARY=str(summary))
+    listed, written = runner.calls
+    place = "issues/comments/7" if earlier else "issues/5/comments"
+
+    assert done.returncode == 0, done.stderr
+    assert "repos/org/repository/issues/5/comments" in listed
+    assert written == [
+        *("gh", "api", "--method", method, f"repos/org/repository/{place}"),
+        *("-F", f"body=@{summary}"),
+    ]
+
+
+def test_a_fork_without_the_right_to_write_is_told(runner: Runner) -> None:
+    """A comment that is refused is a warning, and the step goes on."""
+    runner.program("gh", "sys.exit(1)")
+    summary = runner.folder / "summary.md"
+    summary.write_text("text")
+    done = runner.run("Comment", NUMBER="5", SUMMARY=str(summary))
+
+    assert done.returncode == 0
+    assert "::warning::" in done.stdout
+
+
+def test_the_scan_hook_installs_what_a_scan_needs() -> None:
+    """Its dependencies are those of the extras `models` and `data`, as pyproject.toml has them."""
+    [hook] = [hook for hook in HOOKS if hook["id"] == "undertow-scan"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+
+    assert sorted(hook["additional_dependencies"]) == sorted({*extras["models"], *extras["data"]})
+    assert re.search(hook["files"], "data/rows.jsonl.gz")
+    assert not re.search(hook["files"], "package.json")
+
+
+@pytest.mark.long
+def test_pre_commit_runs_the_scan_hook(tmp_path: Path) -> None:
+    """pre-commit itself, with the hook's own entry: data files alone, in one call, behind the arguments."""
+    program = pre_commit()
+    runner = Runner(tmp_path)
+    runner.program("undertow")
+    [hook] = [hook for hook in HOOKS if hook["id"] == "undertow-scan"]
+    local = {k: v for k, v in hook.items() if k not in ("additional_dependencies", "language")}
+    local |= {"language": "system", "args": ["--student", "org/base"]}
+    config = {"repos": [{"repo": "local", "hooks": [local]}]}
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    (folder / ".pre-commit-config.yaml").write_text(yaml.safe_dump(config))
+    for name in ("a.jsonl", "b c.csv.gz", "package.json"):
+        (folder / name).write_text("1")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *words], cwd=folder, check=True)
+    done = subprocess.run(
+        [program, "run", "--all-files", "--hook-stage", hook["stages"][0], "undertow-scan"],
+        cwd=folder,
+        env=os.environ
+        | {
+            "PATH": f"{runner.programs}:{os.environ['PATH']}",
+            "PRE_COMMIT_HOME": str(tmp_path / "home"),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    [call] = runner.calls
+
+    assert done.returncode == 0, done.stdout
+    assert call[:4] == ["undertow", "changed", "--student", "org/base"]
+    assert sorted(call[4:]) == ["a.jsonl", "b c.csv.gz"]
+
+
+@pytest.mark.long
+def test_pre_commit_takes_the_manifest() -> None:
+    """Its own validator."""
+    manifest = str(ROOT / ".pre-commit-hooks.yaml")
+    assert (
+        subprocess.run([pre_commit(), "validate-manifest", manifest], check=False).returncode == 0
+    )
+
+
+def pre_commit() -> str:
+    """The program: beside this interpreter, or where UNDERTOW_PRE_COMMIT says."""
+    beside = Path(sys.executable).parent / "pre-commit"
+    program = os.environ.get("UNDERTOW_PRE_COMMIT") or (str(beside) if beside.exists() else "")
+    if not program:
+        pytest.skip(
+            "pre-commit 4.7.0 is in no extra of ours (pip installs it): name it in UNDERTOW_PRE_COMMIT"
+        )
+    return program
