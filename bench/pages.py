@@ -97,7 +97,7 @@ def _asked(figure: dict[str, Any]) -> str:
 
 
 def missed() -> str:
-    """How many of the figures that were asked for were not reached, by bench."""
+    """How many of the figures that were asked for were not reached or not measured, by bench."""
     counts = {
         path.parent.name: [f["met"] for f in _figures(path.parent.name).values() if f["target"]]
         for path in sorted(BENCH.glob("*/results.json"))
@@ -105,7 +105,12 @@ def missed() -> str:
     asked = sum(map(len, counts.values()))
     misses = {name: met.count(False) for name, met in counts.items() if False in met}
     told = ", ".join(f"{name} {count}" for name, count in misses.items())
-    return f"Of {asked} figures that were asked for, {sum(misses.values())} were missed: {told}."
+    still = {name: met.count(None) for name, met in counts.items() if None in met}
+    left = f"; not measured yet: {', '.join(f'{name} {count}' for name, count in still.items())}"
+    return (
+        f"Of {asked} figures that were asked for, {sum(misses.values())} were missed: {told}"
+        f"{left if still else ''}."
+    )
 
 
 def _figures(bench: str) -> dict[str, dict[str, Any]]:

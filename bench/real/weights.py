@@ -57,9 +57,9 @@ def converted(gguf: Path, folder: Path) -> Path:
     return folder
 
 
-def drawn(shape: Path, folder: Path, *, layers: int | None = None) -> Path:
+def drawn(shape: Path, folder: Path, *, layers: int | None = None, seed: int = 0) -> Path:
     """The same folder with weights drawn at random, with fewer layers if they are given: as fast, and knows nothing."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     return _saved(_fresh(shape, layers), shape, folder)
 
 
@@ -75,6 +75,6 @@ def _fresh(shape: Path, layers: int | None = None) -> Any:
 def _saved(network: Any, shape: Path, folder: Path) -> Path:
     network.save_pretrained(str(folder))
     for file in shape.iterdir():
-        if file.name != "config.json":
+        if file.name != "config.json" and file.suffix != ".safetensors":
             shutil.copy(file, folder / file.name)
     return folder

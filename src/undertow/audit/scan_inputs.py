@@ -15,6 +15,7 @@ from undertow.audit.row_fit import fitting_rows, nothing_fits, refuse_broken, wr
 from undertow.audit.training_loss import on_assistant_turns, training_loss
 from undertow.carriers.carrier_registry import carrier_of
 from undertow.checks.dataset.scan_subject import ReferenceSettings, ScanSubject
+from undertow.checks.registry import chosen_checks
 from undertow.data.dataset import RowDataset, open_dataset
 from undertow.data.file_sample import Data, Screened, each_usable_row, screen_file
 from undertow.data.files import model_digest
@@ -41,6 +42,8 @@ MOST_CONTROL_ROWS = 2048
 
 _MADE = "rows of the shape they answer"
 """Which kind of control is kept: those of another are made anew."""
+
+NOT_COMPARED = "none: no check that was run compares with one"
 
 MOST_SUBJECTS = 5
 """Subjects up to which as many references are made as judging all of them together takes."""
@@ -128,14 +131,19 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
     context = request.system_prompt or None
     if request.system_prompt is None:
         context = _usual_system_prompt(fitted.rows)
-    progress("preparing the control")
+    # Evidence alone is held against a control.
+    compared = any(one.kind == "evidence" for one in chosen_checks("dataset", request.checks))
+    if compared:
+        progress("preparing the control")
     given = None
     if clean is not None:
         given = tuple(read_rows(replace(clean, wrapped=wrapped)))[: request.max_rows]
     answered = None if given is None else tuple(row for row in given if row.answered)
-    made = partial(
+    made: Callable[[Sequence[Row]], tuple[Row, ...]] = partial(
         made_control, student, digest, temperature=request.temperature, seed=seed("control")
     )
+    if not compared:
+        made = _none
     whole = ScanSubject(
         name=ALL,
         rows=fitted.rows,
@@ -169,13 +177,18 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
         precision=precision,
         whole=judged(whole),
         sources=tuple(judged(source) for source in sources),
-        control=_control_told(whole, request.control, without),
+        control=_control_told(whole, request.control, without) if compared else NOT_COMPARED,
         loss=training_loss(whole, settled=request.settled),
         otherwise=judged(otherwise) if otherwise else None,
         read=read,
         usable=read * share,
         way=screened.way if 1 - read > read * (1 - share) else fitted.way,
     )
+
+
+def _none(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """No control of the rows."""
+    return ()
 
 
 def _control_told(whole: ScanSubject, given: str | None, without: int) -> str:

@@ -9,14 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from undertow.cli.compute_options import (
-    Workers,
-    compute_options,
-    compute_table,
-    engine_options,
-)
+from undertow.cli.compute_options import compute_options, compute_table
 from undertow.cli.progress import tell_step
-from undertow.cli.run import RESULTS, carry_out, show
+from undertow.cli.run import RESULTS, carry_out, engine_options, show
 from undertow.cli.terminal import Session, one_line
 from undertow.cli.verdict_options import made_folder, signing, stored
 
@@ -54,7 +49,8 @@ It takes about 10 minutes on 2 cores. Stop it at any time; the same command goes
 def command(
     session: Session,
     out: Path | None,
-    workers: Workers,
+    engine: str,
+    jobs: int | None,
     dtype: str | None,
     device: str | None,
 ) -> None:
@@ -68,7 +64,8 @@ def command(
         EXPERIMENT,
         session,
         directory=out,
-        workers=workers,
+        engine=engine,
+        jobs=jobs,
         dtype=dtype,
         device=device,
         who=signing((), None),
