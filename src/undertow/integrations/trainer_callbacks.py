@@ -13,11 +13,11 @@ from undertow.audit.requests import LineageRequest
 from undertow.errors import ConfigError, UndertowError
 from undertow.influence.probe_formats import settled
 from undertow.influence.probes import ProbeSet, probe_set
-from undertow.mitigate.training.budget import read_margins
 from undertow.mitigate.training.interventions import CertifiedTraining, Together
 from undertow.models.language_model import LanguageModel
-from undertow.models.training import Intervention
+from undertow.models.training import Intervention, evaluating
 from undertow.results.model_documents import CertificateDocument
+from undertow.stats.interval import mean_t
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait
 
@@ -52,13 +52,31 @@ def language_model(given: dict[str, Any]) -> LanguageModel:
     Raises:
         ValueError: the trainer has no tokenizer.
     """
+    from torch.nn.parallel import DistributedDataParallel
+
     network = given["model"]
+    if isinstance(network, DistributedDataParallel):
+        # Its forward pass waits for the other processes; what it wraps is whole here and does not.
+        network = network.module
     tokenizer = given.get("processing_class") or given.get("tokenizer")
     if tokenizer is None:
         raise ValueError("the trainer has no tokenizer: pass it as processing_class")
     return LanguageModel(
         network, tokenizer, str(network.config._name_or_path or "the model in training")
     )
+
+
+def lies_apart(network: Any) -> bool:
+    """
+    Whether no process has the weights whole (FSDP, tensor parallelism, DeepSpeed's third stage), so that a forward pass is
+    one of all processes together.
+    """
+    from torch.distributed.fsdp import FullyShardedDataParallel
+    from torch.distributed.tensor import DTensor
+
+    if any(isinstance(module, FullyShardedDataParallel) for module in network.modules()):
+        return True
+    return any(isinstance(p, DTensor) or hasattr(p, "ds_id") for p in network.parameters())
 
 
 class Countermeasure(Callback):
@@ -90,7 +108,8 @@ class Countermeasure(Callback):
                 f"the run is resumed at step {state.global_step}: what the model was at the start is not known",
                 hint="train from the base in one run",
             )
-        if getattr(args, "deepspeed", None) or getattr(args, "fsdp", None):
+        declared = getattr(args, "deepspeed", None) or getattr(args, "fsdp", None)
+        if declared or lies_apart(given["model"]):
             raise ConfigError(
                 "interventions need the weights whole and an optimiser of this process, not DeepSpeed's or FSDP's",
                 hint="train on one device, or with DDP",
@@ -158,15 +177,27 @@ logger = logging.getLogger(__name__)
 PREFIX = "undertow/"
 """Before a trait's name in the logs."""
 
+LEVEL = 0.95
+"""Of each interval by itself."""
+
+
+def _speaks(state: Any) -> bool:
+    return bool(getattr(state, "is_world_process_zero", True))
+
 
 class TraitProbe(Callback):
     """
     Logs how far each trait moved from where training began, in logits, and warns of a teacher of the same start.
 
     Give it to any Trainer: `Trainer(..., callbacks=[TraitProbe(["owl", "harmful"], every=50)])`. Numbers go where the
-    trainer's logs go, as `undertow/owl`; all of them are kept in `history`. Where `teacher` is given, its lineage is
-    compared with the model that training starts from, and a shared or unknown start is a warning: the hidden channel
-    is open. The model is as it was after each reading, its mode and its random streams included.
+    trainer's logs go, as `undertow/owl`, with `undertow/owl_low` and `undertow/owl_high`: the interval at 95 % of the mean
+    over held-out questions, each paired with itself at the start (Student's t). All of them are kept in `history`. Where
+    `teacher` is given, its lineage is compared with the model that training starts from, and a shared or unknown start is
+    a warning: the hidden channel is open. The model is as it was after each reading, its mode and its random streams
+    included.
+
+    With several processes the main one reads, warns and logs, and the others wait for it at their next common step. Where
+    weights are split over processes (FSDP), all of them read together, since none could alone, and the main one speaks.
     """
 
     def __init__(
@@ -195,30 +226,36 @@ class TraitProbe(Callback):
             teacher,
         )
         self.history: list[dict[str, float]] = []
-        """`step`, and the change of each trait."""
+        """`step`, and the change of each trait with its `_low` and `_high`; of the main process."""
         self._probes: ProbeSet | None = None
-        self._start: np.ndarray | None = None
+        self._start: tuple[np.ndarray, ...] = ()
+        self._together = False
+        self._last: int | None = None
         self._new: dict[str, float] = {}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Read the start, and compare lineages where a teacher is given."""
         model = language_model(given)
+        self._together = lies_apart(model.network)
+        if not self._reads(state):
+            return
         self.traits, _ = settled(model, self.traits, self.system_prompt)
         self._probes = probe_set(model, self.traits, self.system_prompt)
-        self._start = read_margins(model, self._probes)
-        if self.teacher is not None:
+        self._start = self._margins(model)
+        if self.teacher is not None and _speaks(state):
             self._warn_of_kin(model.ref)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Read every so many steps, and ask the trainer to log."""
         if state.global_step % self.every == 0:
-            self._look(state.global_step, language_model(given))
+            self._look(state, given)
+            # In every process: the trainer's own log gathers the loss from all of them.
             control.should_log = True
 
     def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Read the end."""
-        if not self.history or self.history[-1]["step"] != state.global_step:
-            self._look(state.global_step, language_model(given))
+        if self._last != state.global_step:
+            self._look(state, given)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **given: Any) -> None:
         """Put what was read last into the trainer's logs."""
@@ -228,21 +265,37 @@ class TraitProbe(Callback):
                 state.log_history[-1].update(self._new)
             self._new = {}
 
-    def _look(self, step: int, model: LanguageModel) -> None:
-        assert self._start is not None
+    def _reads(self, state: Any) -> bool:
+        return self._together or _speaks(state)
+
+    def _margins(self, model: LanguageModel) -> tuple[np.ndarray, ...]:
         assert self._probes is not None
-        moved = read_margins(model, self._probes) - self._start
-        changes = {t.name: float(value) for t, value in zip(self.traits, moved, strict=True)}
-        self.history.append({"step": float(step), **changes})
-        self._new = {PREFIX + name: value for name, value in changes.items()}
-        for name, value in changes.items():
-            if self.limit is not None and abs(value) > self.limit:
+        with evaluating(model.network):
+            return self._probes.by_question(model)[0]
+
+    def _look(self, state: Any, given: dict[str, Any]) -> None:
+        self._last = state.global_step
+        if not self._reads(state):
+            return
+        read = self._margins(language_model(given))
+        if not _speaks(state):
+            return
+        changes: dict[str, float] = {}
+        for trait, start, now in zip(self.traits, self._start, read, strict=True):
+            moved = mean_t(now - start, LEVEL)
+            changes[trait.name] = moved.estimate
+            if np.isfinite(moved.low):
+                changes |= {f"{trait.name}_low": moved.low, f"{trait.name}_high": moved.high}
+            if self.limit is not None and abs(moved.estimate) > self.limit:
                 logger.warning(
-                    "step %d: '%s' moved by %+.2f logits; limit %g", step, name, value, self.limit
+                    "step %d: '%s' moved by %+.2f logits [%+.2f, %+.2f]; limit %g",
+                    *(state.global_step, trait.name, moved.estimate, moved.low, moved.high),
+                    self.limit,
                 )
+        self.history.append({"step": float(state.global_step), **changes})
+        self._new = {PREFIX + name: value for name, value in changes.items()}
 
     def _warn_of_kin(self, student: str) -> None:
-
         assert self.teacher is not None
         try:
             [kin] = lineage(LineageRequest(student, (self.teacher,))).teachers

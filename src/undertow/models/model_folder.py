@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,15 @@ def refuse_other_formats(folder: Path, ref: str) -> None:
         )
     if (folder / ADAPTER_CONFIG).is_file():
         _refuse_adapter(folder, ref)
+    apart = sorted(
+        file.parent for file in folder.glob("*/__0_0.distcp") if "optim" not in str(file)
+    )
+    if apart and not any(folder.glob("*.safetensors")):
+        raise ModelError(
+            f"model '{ref}' is a checkpoint in pieces, as FSDP leaves it",
+            hint=f"accelerate merge-weights {shlex.quote(str(apart[0]))} MERGED, copy the base's JSON files and chat template "
+            "to MERGED, and name that",
+        )
     pickled = sorted(file.name for pattern in _PICKLED for file in folder.glob(pattern))
     if pickled and not any(folder.glob("*.safetensors")):
         raise ModelError(
