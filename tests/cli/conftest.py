@@ -83,6 +83,7 @@ class FakeLab:
         jobs: int | None,
         progress: Progress,
         command: str,
+        **of_a_node: float | None,
     ) -> Path:
         self.calls.append({"directory": directory, "engine": engine, "jobs": jobs})
         progress.stage("training students", 2)

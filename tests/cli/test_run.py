@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from undertow.cli import main
-from undertow.cli.run import ENGINES
+from undertow.cli.compute_options import ENGINES
 from undertow.engines import NAMES
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from undertow.engines.work_progress import job_named, notice
-from undertow.errors import UnknownNameError
+from undertow.errors import ModelError, UnknownNameError
 
 
 class Telling:
@@ -94,6 +96,104 @@ class Doomed:
         if self.by_signal:
             os.kill(os.getpid(), signal.SIGKILL)
         os._exit(3)
+
+
+@dataclass(frozen=True)
+class Held:
+    """Waits on task N until a file `go-N` is there; says where and how often it began and ended."""
+
+    folder: Path
+
+    def __call__(self, number: int) -> int:
+        """The number, once it may go."""
+        started = self.folder / f"started-{number}"
+        with started.open("a") as file:
+            file.write(f"{os.getpid()} {ray_node()}\n")
+        while not (self.folder / f"go-{number}").exists():
+            time.sleep(0.05)
+        (self.folder / f"finished-{number}").touch()
+        return number
+
+
+class Counting:
+    """Counts its calls in this very object."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, number: int) -> tuple[int, int]:
+        """Process id, and the call's number."""
+        self.calls += 1
+        return os.getpid(), self.calls
+
+
+@dataclass(frozen=True)
+class InFolders:
+    """Makes a folder out of the one before."""
+
+    directory: Path
+
+    def __call__(self, number: int) -> int:
+        """Reads the folder of the number before and writes its own."""
+        before = self.directory / self.reads(number)[0] / "value"
+        made = self.directory / self.makes(number)
+        made.mkdir(parents=True)
+        (made / "value").write_text(str(number + int(before.read_text())))
+        return number
+
+    def reads(self, number: int) -> tuple[str, ...]:
+        """The folder before, and one that nobody made."""
+        return f"made/{number - 1}", "made/none"
+
+    def makes(self, number: int) -> str:
+        """Its own."""
+        return f"made/{number}"
+
+    def moved(self, directory: Path) -> InFolders:
+        """Elsewhere."""
+        return InFolders(directory)
+
+
+class Unloadable:
+    """Finds no model, but where the driver is."""
+
+    def __init__(self, node: str) -> None:
+        self.node = node
+
+    def __call__(self, number: int) -> int:
+        """The number."""
+        if ray_node() != self.node:
+            raise ModelError("unknown model './nowhere': no such folder", hint="undertow worlds")
+        return number
+
+
+class Full:
+    """Meets a full disk."""
+
+    def __call__(self, folder: str) -> str:
+        """Never returns."""
+        # What imports torch takes seconds in every process that imports this file.
+        from undertow.lab.run_directory import step
+        from undertow.results.measurement import ProbeChoice
+
+        return step(_fill, ProbeChoice, Path(folder))(_Job("full")).format
+
+
+@dataclass(frozen=True)
+class _Job:
+    name: str
+    reads: tuple[str, ...] = ()
+
+
+def _fill(job: _Job, folder: Path) -> Any:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def ray_node() -> str:
+    """The node that this runs on."""
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())
 
 
 def main() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from undertow.engines import choose, usable_cores
-from undertow.engines.engine import InProcess, Processes, Ray
+from undertow.engines.engine import InProcess, Processes
+from undertow.engines.ray_cluster import Ray
 from undertow.errors import InputError, UnknownNameError
 
 
@@ -13,13 +14,26 @@ def test_each_name_gives_its_engine() -> None:
     """The three engines, with the jobs asked for or one for each usable core."""
     assert choose("inprocess", 4) == InProcess()
     assert choose("processes", None) == Processes(usable_cores())
-    assert choose("ray", 3) == Ray(3)
+    assert choose("ray", 3, gpus=0.5) == Ray(3, None, 0.5)
+
+
+def test_a_cluster_is_named_by_its_address() -> None:
+    """What stands behind ray:// is the address; nothing behind it is no engine."""
+    assert choose("ray://head:6379") == Ray(None, "head:6379")
+    with pytest.raises(UnknownNameError, match="unknown engine 'ray://'"):
+        choose("ray://")
+
+
+def test_only_nodes_have_shares() -> None:
+    """Processes of one machine are given no part of a GPU."""
+    with pytest.raises(InputError, match="'processes' gives no job a share of GPUs or memory"):
+        choose("processes", gpus=0.5)
 
 
 def test_an_unknown_engine_names_the_nearest() -> None:
     """The error lists the engines."""
     with pytest.raises(
-        UnknownNameError, match="inprocess, processes, ray; did you mean 'processes'"
+        UnknownNameError, match="inprocess, processes, ray, ray://ADDRESS; did you mean 'processes'"
     ):
         choose("process", 1)
 

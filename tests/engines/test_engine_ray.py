@@ -1,144 +1,266 @@
-"""The Ray engine: against a stand-in of Ray's interface, and against Ray where it is installed."""
+"""The Ray engine on a real cluster of two nodes: results, failures, lost workers and nodes, and what is refused."""
 
 from __future__ import annotations
 
+import os
+import platform
+import signal
+import socket
 import sys
-import types
-from collections.abc import Callable
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.engines.tasks import Marker, Power
-from undertow.engines.engine import Ray
-from undertow.errors import MissingExtraError, UndertowError, UnknownNameError
+from tests.engines import tasks
+from tests.engines.clusters import SMALL, cluster, wait_until
+from undertow.engines import ray_nodes
+from undertow.engines.ray_cluster import RETRIES, Ray, _refuse_versions, room
+from undertow.engines.work_progress import Announcement, listening
+from undertow.errors import (
+    InputError,
+    MissingExtraError,
+    ModelError,
+    UndertowError,
+    UnknownNameError,
+)
+
+long = pytest.mark.long
 
 
-class TaskError(Exception):
-    """Ray's wrapper of what a task raised."""
-
-    def __init__(self, cause: BaseException) -> None:
-        """Wrap the exception."""
-        super().__init__(str(cause))
-        self.cause = cause
-
-
-class Crashed(Exception):
-    """Ray's report of a dead worker."""
-
-
-@dataclass
-class StandIn:
-    """The part of Ray's interface that the engine uses; finishes the latest task first."""
-
-    crash: bool = False
-    most: int = 0
-    running: int = 0
-    up: bool = False
-    cancelled: int = 0
-
-    def is_initialized(self) -> bool:
-        """Whether a cluster is connected."""
-        return self.up
-
-    def init(self, **options: object) -> None:
-        """Start one."""
-        self.up = True
-
-    def shutdown(self) -> None:
-        """Stop it."""
-        self.up = False
-
-    def put(self, value: object) -> object:
-        """A reference, here the value itself."""
-        return value
-
-    def remote(self, **options: object) -> Callable[[Callable[..., object]], Any]:
-        """A decorator that gives a function its `.remote`."""
-
-        def decorate(function: Callable[..., object]) -> Any:
-            def submit(*arguments: object) -> Callable[[], object]:
-                self.running += 1
-                self.most = max(self.most, self.running)
-                return lambda: function(*arguments)
-
-            return types.SimpleNamespace(remote=submit)
-
-        return decorate
-
-    def wait(self, references: list[Any], num_returns: int) -> tuple[list[Any], list[Any]]:
-        """The last reference is finished."""
-        return references[-num_returns:], references[:-num_returns]
-
-    def get(self, reference: Callable[[], object]) -> object:
-        """The result, or its wrapped exception."""
-        self.running -= 1
-        if self.crash:
-            raise Crashed
-        try:
-            return reference()
-        except UndertowError as error:
-            raise TaskError(error) from error
-
-    def cancel(self, reference: object, *, force: bool) -> None:
-        """Count it."""
-        self.cancelled += 1
-
-    @property
-    def exceptions(self) -> types.SimpleNamespace:
-        """The module of exceptions."""
-        return types.SimpleNamespace(
-            RayTaskError=TaskError, WorkerCrashedError=Crashed, OutOfMemoryError=Crashed
-        )
+@pytest.fixture(scope="module")
+def two_nodes() -> Iterator[Any]:
+    """A cluster of two nodes of one core each."""
+    with cluster() as made:
+        made.add_node(num_cpus=1, **SMALL)
+        made.wait_for_nodes()
+        yield made
 
 
 @pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    """A stand-in that `import ray` finds."""
-    fake = StandIn()
-    monkeypatch.setitem(sys.modules, "ray", fake)  # type: ignore[arg-type]
-    return fake
+def engine(two_nodes: Any) -> Iterator[Ray]:
+    """An engine on them."""
+    with Ray(address=two_nodes.address) as joined:
+        yield joined
 
 
-def test_every_task_gives_its_result_with_few_in_flight(stand_in: StandIn) -> None:
-    """
-    All results arrive, at most `jobs` tasks run at a time, and a cluster we started is stopped.
-    """
-    results = dict(Ray(3).map(Power(2), range(10)))
+@long
+def test_every_task_gives_its_result_on_both_nodes(engine: Ray, tmp_path: Path) -> None:
+    """All results arrive; two jobs that wait for each other's end run at the same time, on a node each."""
+    assert dict(engine.map(tasks.Power(2), range(20))) == {n: n**2 for n in range(20)}
+    work = engine.map(tasks.Held(tmp_path), [1, 2])
+    results: dict[int, int] = {}
+    thread = threading.Thread(target=lambda: results.update(work), daemon=True)
+    thread.start()
+    wait_until(lambda: len(list(tmp_path.glob("started-*"))) == 2)
+    for number in (1, 2):
+        (tmp_path / f"go-{number}").touch()
+    thread.join(60)
 
-    assert results == {n: n**2 for n in range(10)}
-    assert stand_in.most == 3
-    assert not stand_in.up
+    nodes = {(tmp_path / f"started-{n}").read_text().split()[1] for n in (1, 2)}
+    assert len(nodes) == 2
+    assert results == {0: 1, 1: 2}
 
 
-def test_a_connected_cluster_is_left_running(stand_in: StandIn) -> None:
-    """The engine stops only what it started."""
-    stand_in.up = True
+@long
+def test_an_actor_keeps_the_callable_and_its_caches(engine: Ray) -> None:
+    """Eight tasks on two actors: each process counts on, in one object."""
+    calls = list(engine.map(tasks.Counting(), range(8)))
+    last = dict(sorted(value for _, value in calls))
 
-    assert list(Ray(1).map(Power(2), [3])) == [(0, 9)]
-    assert stand_in.up
+    assert sum(last.values()) == 8
+    assert len(last) <= 2
 
 
-def test_a_failed_task_cancels_the_rest_and_raises_the_original(
-    stand_in: StandIn, tmp_path: Path
+@long
+def test_what_jobs_tell_is_heard_here(engine: Ray) -> None:
+    """Each job's notice arrives under its name, as from a process."""
+    told: list[Any] = []
+    with listening(told.append):
+        list(engine.map(tasks.Telling(), ["a", "b"]))
+
+    assert {(one.job, one.text) for one in told} == {("a", "at work"), ("b", "at work")}
+
+
+@long
+def test_a_failed_task_stops_the_rest_and_raises_the_original(engine: Ray, tmp_path: Path) -> None:
+    """The error arrives with its class, message and hint, at once; no other task finishes, and the engine goes on."""
+    with pytest.raises(UnknownNameError, match="did you mean 'owl'") as caught:
+        list(engine.map(tasks.Marker(tmp_path, 300.0), [1, 0, 2]))
+
+    assert caught.value.hint == "undertow traits"
+    assert list(tmp_path.glob("finished-*")) == []
+    assert dict(engine.map(tasks.Power(2), [3])) == {0: 9}
+
+
+@long
+def test_a_killed_worker_repeats_its_job_alone(engine: Ray, tmp_path: Path) -> None:
+    """One of two running jobs loses its process: that job begins twice, the other once, and a notice says so."""
+    told: list[Any] = []
+    results: dict[int, int] = {}
+    work = engine.map(tasks.Held(tmp_path), [1, 2])
+
+    def drive() -> None:
+        with listening(told.append):
+            results.update(work)
+
+    thread = threading.Thread(target=drive, daemon=True)
+    thread.start()
+    wait_until(lambda: len(list(tmp_path.glob("started-*"))) == 2)
+    os.kill(int((tmp_path / "started-1").read_text().split()[0]), signal.SIGKILL)
+    wait_until(lambda: len((tmp_path / "started-1").read_text().splitlines()) == 2)
+    for number in (1, 2):
+        (tmp_path / f"go-{number}").touch()
+    thread.join(60)
+
+    assert results == {0: 1, 1: 2}
+    assert len((tmp_path / "started-2").read_text().splitlines()) == 1
+    [notice] = [one for one in told if isinstance(one, Announcement)]
+    assert "'task 1' ran on was lost" in notice.text
+
+
+@long
+def test_a_job_that_kills_its_worker_each_time_is_given_up(engine: Ray) -> None:
+    """After RETRIES repetitions the error names the job, how often it was lost, and what to do."""
+    with pytest.raises(UndertowError, match=f"'task 1' was lost {RETRIES + 1} times") as caught:
+        list(engine.map(tasks.Doomed(by_signal=True), [0]))
+
+    assert "--memory-per-job" in caught.value.hint
+
+
+@long
+def test_a_node_that_is_removed_repeats_its_jobs_alone(two_nodes: Any, tmp_path: Path) -> None:
+    """Three jobs on three nodes; one node goes: its job begins again elsewhere, the others do not."""
+    third = two_nodes.add_node(num_cpus=1, **SMALL)
+    two_nodes.wait_for_nodes()
+    results: dict[int, int] = {}
+    with Ray(address=two_nodes.address) as engine:
+        work = engine.map(tasks.Held(tmp_path), [1, 2, 3, 4])
+        thread = threading.Thread(target=lambda: results.update(work), daemon=True)
+        thread.start()
+        wait_until(lambda: len(list(tmp_path.glob("started-*"))) == 3)
+        lost = [
+            number
+            for number in (1, 2, 3)
+            if (tmp_path / f"started-{number}").read_text().split()[1] == third.node_id
+        ]
+        two_nodes.remove_node(third)
+        for number in {1, 2, 3, 4} - set(lost):
+            (tmp_path / f"go-{number}").touch()
+        wait_until(lambda: len((tmp_path / f"started-{lost[0]}").read_text().splitlines()) == 2)
+        (tmp_path / f"go-{lost[0]}").touch()
+        thread.join(60)
+
+    begun = {n: len((tmp_path / f"started-{n}").read_text().splitlines()) for n in (1, 2, 3, 4)}
+    assert results == {0: 1, 1: 2, 2: 3, 3: 4}
+    assert begun == {n: 1 + (n in lost) for n in (1, 2, 3, 4)}
+    assert len(lost) == 1
+
+
+@long
+def test_folders_travel_where_nodes_do_not_see_them(
+    engine: Ray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The wrapper that Ray puts around an exception is taken off."""
-    with pytest.raises(UnknownNameError, match="owl"):
-        list(Ray(3).map(Marker(tmp_path), [1, 2, 0]))
+    """Without the driver's mark each job gets the folder that it reads and gives back the one that it makes."""
+    monkeypatch.setattr(
+        "undertow.engines.ray_cluster._marked", lambda directory: Path("/nowhere/mark")
+    )
+    for number in (0, 10, 20):
+        (tmp_path / f"made/{number}").mkdir(parents=True)
+        (tmp_path / f"made/{number}/value").write_text(str(number))
 
-    assert stand_in.cancelled == 2
+    assert dict(engine.map(tasks.InFolders(tmp_path), [1, 11, 21])) == {0: 1, 1: 11, 2: 21}
+    made = {n: int((tmp_path / f"made/{n}/value").read_text()) for n in (1, 11, 21)}
+    assert made == {1: 1, 11: 21, 21: 41}
+    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == sorted(
+        map(str, (0, 1, 10, 11, 20, 21))
+    )
 
 
-def test_a_crashed_worker_is_an_error_with_a_hint(stand_in: StandIn) -> None:
-    """A worker that died hints at memory."""
-    stand_in.crash = True
+@long
+def test_a_node_without_the_models_files_is_named(engine: Ray) -> None:
+    """What a job raises on another node than the driver's says on which."""
+    with pytest.raises(ModelError, match=f"no such folder \\(on node {socket.gethostname()}\\)"):
+        list(engine.map(tasks.Unloadable("elsewhere"), [1, 2, 3, 4]))
 
-    with pytest.raises(UndertowError) as caught:
-        list(Ray(1).map(Power(2), [1]))
 
-    assert "--jobs" in caught.value.hint
+@long
+def test_a_full_disk_of_a_node_is_told(engine: Ray, tmp_path: Path) -> None:
+    """The error says what was made, and that finished work is kept."""
+    with pytest.raises(UndertowError, match=r"no space left in .* while making 'full'"):
+        list(engine.map(tasks.Full(), [str(tmp_path)]))
+
+
+@long
+def test_a_job_that_no_node_has_room_for_is_refused(two_nodes: Any) -> None:
+    """The error states what a job asks for and what the nodes have."""
+    with (
+        Ray(address=two_nodes.address, gpus=0.5) as engine,
+        pytest.raises(InputError, match=r"\(CPU 1, GPU 0.5\); its nodes have: CPU 1, GPU 0; CPU 1"),
+    ):
+        list(engine.map(tasks.Power(2), [1]))
+
+
+@long
+def test_gpus_are_shared_by_fractions() -> None:
+    """Of a node that says it has one GPU, three jobs of a third run at a time, and no fourth."""
+    with cluster(num_cpus=4, num_gpus=1) as made, Ray(address=made.address, gpus=1 / 3) as engine:
+        ray, _ = engine._connected()
+
+        assert room([node["Resources"] for node in ray.nodes()], engine.demand(ray)) == 3
+        assert Ray().demand(ray) == {"CPU": 1.0, "GPU": 1.0}
+        assert dict(engine.map(tasks.Power(2), range(4))) == {n: n**2 for n in range(4)}
+
+
+def test_an_address_where_nobody_listens_is_refused_at_once() -> None:
+    """One error with the address and a hint."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(InputError, match=f"no Ray cluster answers at '{address}'") as caught:
+            list(Ray(address=address).map(tasks.Power(2), [1]))
+
+    assert "ray start --head" in caught.value.hint
+
+
+@long
+def test_an_address_where_something_else_listens_is_refused_in_bounded_time() -> None:
+    """A server that is no Ray's: the same error within two minutes."""
+    with socket.create_server(("0.0.0.0", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(InputError, match=f"no Ray cluster answers at '{address}'"):
+            list(Ray(address=address).map(tasks.Power(2), [1]))
+
+
+def test_an_address_that_is_none_is_refused() -> None:
+    """The error shows the form of one."""
+    with pytest.raises(
+        InputError, match="'head' is no address of a Ray cluster; allowed: HOST:PORT"
+    ):
+        list(Ray(address="head").map(tasks.Power(2), [1]))
+
+
+@pytest.mark.parametrize("name", ["undertow", "Python"])
+def test_other_versions_on_a_node_are_refused_with_both(name: str) -> None:
+    """The error names the node, its version and the driver's."""
+    from undertow import __version__
+
+    here = {"undertow": __version__, "Python": platform.python_version(), "host": "far"}
+    _refuse_versions(here)
+    with pytest.raises(InputError, match=f"node far has {name} 0.0.1, and .* {name} {here[name]}"):
+        _refuse_versions(here | {name: "0.0.1"})
+
+
+@long
+def test_a_node_whose_undertow_is_another_is_refused(
+    engine: Ray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a worker on the cluster says of itself is compared with the driver's."""
+    monkeypatch.setattr("undertow.engines.ray_cluster.__version__", "9.9.9")
+    with pytest.raises(InputError, match=r"and this machine has undertow 9\.9\.9"):
+        list(engine.map(tasks.Power(2), [1]))
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,15 +268,20 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(sys.modules, "ray", None)
 
     with pytest.raises(MissingExtraError) as caught:
-        list(Ray(1).map(Power(2), [1]))
+        list(Ray().map(tasks.Power(2), [1]))
 
     assert caught.value.hint == "pip install 'undertow[ray]'"
 
 
-def test_real_ray_gives_every_result_and_the_original_error(tmp_path: Path) -> None:
-    """The same holds for Ray itself."""
-    pytest.importorskip("ray")
+def test_an_archive_that_cannot_be_stored_is_an_error(tmp_path: Path) -> None:
+    """The folder is not there, rather than in part, and the error says which."""
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made/value").write_text("1")
+    content = ray_nodes.packed(tmp_path / "made")
+    assert content is not None
+    (tmp_path / "other").mkdir()
+    ray_nodes.unpack(content, tmp_path / "other/made")
+    with pytest.raises(UndertowError, match="cannot be stored"):
+        ray_nodes.unpack(content[: len(content) // 4], tmp_path / "other/torn")
 
-    assert dict(Ray(2).map(Power(2), range(5))) == {n: n**2 for n in range(5)}
-    with pytest.raises(UnknownNameError, match="owl"):
-        list(Ray(2).map(Marker(tmp_path), [0]))
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["made"]

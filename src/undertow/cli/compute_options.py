@@ -1,4 +1,4 @@
-"""`--dtype` and `--device`: in which precision and where the models of a verb run."""
+"""`--dtype` and `--device`: in which precision and where the models of a verb run; `--engine` and its like: on how many of what."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from undertow.models.hardware import ComputeTable
 
 F = TypeVar("F", bound=Callable[..., object])
+
+ENGINES = ("inprocess", "processes", "ray")
+CLUSTER = "ray://"
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -137,3 +142,83 @@ def joined(out: Path | None) -> Path | None:
         stream.flush()
         os.dup2(log.fileno(), stream.fileno())
     return private / "results"
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who does a verb's jobs."""
+
+    engine: str
+    jobs: int | None = None
+    gpus: float | None = None
+    memory: float | None = None
+    """GB that a job takes of a Ray node."""
+
+
+class EngineName(click.ParamType[str]):
+    """An engine, or a cluster by its address."""
+
+    name = "engine"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """What the help shows."""
+        return f"[{'|'.join(ENGINES)}|{CLUSTER}ADDRESS]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name as it was given, if there is such an engine."""
+        name = str(value)
+        if name in ENGINES or (len(name) > len(CLUSTER) and name.startswith(CLUSTER)):
+            return name
+        known = ", ".join(map(repr, ENGINES))
+        self.fail(f"{name!r} is not one of {known}, '{CLUSTER}ADDRESS'.", param, ctx)
+
+
+def engine_options(default: str = "processes", what: str = "the work") -> Callable[[F], F]:
+    """`--engine` and what goes with it; the command is called with them as one `workers`."""
+    options = (
+        click.option(
+            "--engine",
+            type=EngineName(),
+            default=default,
+            show_default=True,
+            help=f"How {what} is spread; ray starts a local cluster, ray://HOST:PORT (or ray://auto) joins one.",
+        ),
+        click.option(
+            "--jobs",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Workers; one a core, or as many as a cluster has room for, if not given.",
+        ),
+        click.option(
+            "--gpus-per-job",
+            type=click.FloatRange(min=0),
+            metavar="F",
+            help="GPUs of a Ray node that a job takes, or a share of one; 1 where the cluster has any, if not given.",
+        ),
+        click.option(
+            "--memory-per-job",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="GB",
+            help="Memory of a Ray node that a job takes; not counted if not given.",
+        ),
+    )
+
+    def added(command: F) -> F:
+        @wraps(command)
+        def called(
+            *args: Any,
+            engine: str,
+            jobs: int | None,
+            gpus_per_job: float | None,
+            memory_per_job: float | None,
+            **others: Any,
+        ) -> object:
+            workers = Workers(engine, jobs, gpus_per_job, memory_per_job)
+            return command(*args, workers=workers, **others)
+
+        made: Any = called
+        for option in reversed(options):
+            made = option(made)
+        return made  # type: ignore[no-any-return]
+
+    return added

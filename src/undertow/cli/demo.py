@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from undertow.cli.compute_options import compute_options, compute_table
+from undertow.cli.compute_options import (
+    Workers,
+    compute_options,
+    compute_table,
+    engine_options,
+)
 from undertow.cli.progress import tell_step
-from undertow.cli.run import RESULTS, carry_out, engine_options, show
+from undertow.cli.run import RESULTS, carry_out, show
 from undertow.cli.terminal import Session, one_line
 from undertow.cli.verdict_options import made_folder, signing, stored
 
@@ -49,8 +54,7 @@ It takes about 10 minutes on 2 cores. Stop it at any time; the same command goes
 def command(
     session: Session,
     out: Path | None,
-    engine: str,
-    jobs: int | None,
+    workers: Workers,
     dtype: str | None,
     device: str | None,
 ) -> None:
@@ -64,8 +68,7 @@ def command(
         EXPERIMENT,
         session,
         directory=out,
-        engine=engine,
-        jobs=jobs,
+        workers=workers,
         dtype=dtype,
         device=device,
         who=signing((), None),

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from undertow.cli.compute_options import compute_options, compute_table
+from undertow.cli.compute_options import (
+    Workers,
+    compute_options,
+    compute_table,
+    engine_options,
+)
 from undertow.cli.progress import shown_progress
 from undertow.cli.terminal import Session, aligned, lines, one_line
 from undertow.cli.verdict_options import signing, signing_options
@@ -20,32 +25,9 @@ if TYPE_CHECKING:
     from undertow.results.scan_document import AnyScan
 
 
-ENGINES = ("inprocess", "processes", "ray")
 RESULTS = "results.json"
 WIDTH = 100
 LEFT_TO_THE_PAGE = ("unit", "least possible p", "test", "would have seen", "claim")
-
-F = TypeVar("F", bound=Callable[..., object])
-
-
-def engine_options(
-    engine: str | None = "How the work is spread.",
-    jobs: str = "Workers; one a core if not given.",
-) -> Callable[[F], F]:
-    """`--engine` and `--jobs` with their help."""
-
-    def added(command: F) -> F:
-        workers = click.option("--jobs", type=click.IntRange(min=1), metavar="N", help=jobs)
-        spread = click.option(
-            "--engine",
-            type=click.Choice(ENGINES),
-            default="processes",
-            show_default=True,
-            help=engine,
-        )
-        return spread(workers(command))
-
-    return added
 
 
 def carry_out(
@@ -53,8 +35,7 @@ def carry_out(
     session: Session,
     *,
     directory: Path | None,
-    engine: str,
-    jobs: int | None,
+    workers: Workers,
     dtype: str | None = None,
     device: str | None = None,
     who: Signing | None = None,
@@ -81,7 +62,14 @@ def carry_out(
             folder = run_folder(experiment, directory)
             session.kept = lambda: kept_in_words(folder)
             run = run_experiment(
-                experiment, directory, engine=engine, jobs=jobs, progress=progress, command=command
+                experiment,
+                directory,
+                engine=workers.engine,
+                jobs=workers.jobs,
+                gpus=workers.gpus,
+                memory=workers.memory,
+                progress=progress,
+                command=command,
             )
     if who is not None:
         from undertow.lab.run_attestation import attest_run
@@ -175,8 +163,7 @@ def command(
     experiment: str,
     out: Path | None,
     resume: Path | None,
-    engine: str,
-    jobs: int | None,
+    workers: Workers,
     dtype: str | None,
     device: str | None,
     keys: tuple[str, ...],
@@ -196,8 +183,7 @@ def command(
         experiment,
         session,
         directory=resume or out,
-        engine=engine,
-        jobs=jobs,
+        workers=workers,
         dtype=dtype,
         device=device,
         who=signing(keys, public_key),

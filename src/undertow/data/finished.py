@@ -15,8 +15,8 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -135,9 +135,7 @@ class FinishedFolders(Generic[E]):
         found = self.result(name)
         if found is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # The kernel drops the lock with the process, so a killed one leaves none behind.
-            with (self.folder / f".{name}.lock").open("w") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
+            with _held(self.folder / f".{name}.lock"):
                 found = self.result(name) or self.make(name, work)
         return found
 
@@ -169,6 +167,24 @@ class FinishedFolders(Generic[E]):
         shutil.rmtree(unfinished(partial), ignore_errors=True)
         partial.rename(self.folder / name)
         return result
+
+
+@contextmanager
+def _held(lock: Path) -> Iterator[None]:
+    """Within the block no other process holds the lock; it goes with the block, or with the process."""
+    while True:
+        with lock.open("w") as file:
+            # A file system without locks keeps nobody out.
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # Whoever held it before has removed it, and the next one would take another.
+            if not (lock.exists() and os.path.samestat(lock.stat(), os.fstat(file.fileno()))):
+                continue
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+            return
 
 
 def _cleared(partial: Path) -> None:

@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-import os
-
-from undertow.engines.engine import Engine, InProcess, Processes, Ray
+from undertow.engines.engine import Engine, InProcess, Processes, usable_cores
+from undertow.engines.ray_cluster import Ray
 from undertow.errors import InputError, UnknownNameError
 
 __all__ = ["NAMES", "choose", "usable_cores"]
 
 NAMES = ("inprocess", "processes", "ray")
-"""All engines."""
+"""All engines; `ray://ADDRESS` names a cluster besides."""
+
+_AT = "ray://"
 
 
-def choose(name: str, jobs: int | None = None) -> Engine:
+def choose(
+    name: str, jobs: int | None = None, *, gpus: float | None = None, memory: float | None = None
+) -> Engine:
     """
-    An engine by name, with the most tasks to run at a time (None for one on each usable core).
+    An engine by name, with the most tasks to run at a time (None for one on each usable core, or in each place of a cluster).
+
+    `gpus` and `memory` (GB) are what each job takes of a Ray node.
 
     Raises:
         UnknownNameError: if there is no such engine.
-        InputError: if `jobs` is less than 1.
+        InputError: if `jobs` is less than 1, or the engine has no nodes to take anything of.
     """
-    if name not in NAMES:
-        raise UnknownNameError("engine", name, NAMES)
+    plain, at = ("ray", name.removeprefix(_AT)) if name.startswith(_AT) else (name, None)
+    if plain not in NAMES or at == "":
+        raise UnknownNameError("engine", name, [*NAMES, f"{_AT}ADDRESS"])
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs is {jobs}; allowed: 1 or more")
-    jobs = jobs or usable_cores()
-    if name == "inprocess":
-        return InProcess()
-    return Processes(jobs) if name == "processes" else Ray(jobs)
-
-
-def usable_cores() -> int:
-    """Cores that this process may use, which can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    if plain == "ray":
+        return Ray(jobs, at, gpus, memory)
+    if gpus is not None or memory is not None:
+        raise InputError(
+            f"the engine '{name}' gives no job a share of GPUs or memory", hint="--engine ray"
+        )
+    return InProcess() if name == "inprocess" else Processes(jobs or usable_cores())

@@ -1,14 +1,14 @@
-"""Engines: one callable applied to many tasks, in this process, in several or on Ray."""
+"""Engines: one callable applied to many tasks, in this process or in several; `ray_cluster` spreads them over nodes."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from undertow.engines.work_progress import Listener, Told, current_listener, listen
-from undertow.errors import MissingExtraError, UndertowError
+from undertow.errors import UndertowError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -28,9 +28,10 @@ _PATIENCE = 10.0
 """Seconds to wait for a killed process to be gone."""
 
 
-class Engine(Protocol):
-    """A way to spread work."""
+class Engine(ABC):
+    """A way to spread work; leaving its block gives back what it holds."""
 
+    @abstractmethod
     def map(self, worker: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R]]:
         """
         (index of the task, result) for every task, in the order in which they finish.
@@ -38,6 +39,15 @@ class Engine(Protocol):
         The worker is a picklable instance of a class with `__call__`. The first task that raises
         stops the others, and its exception is raised here. Leaving the iterator stops them too.
         """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def close(self) -> None:  # noqa: B027 (nothing is what most of them do)
+        """Give back what is held between two pieces of work; most engines hold nothing."""
 
 
 def single_thread() -> dict[str, str]:
@@ -51,7 +61,7 @@ def single_thread() -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class InProcess:
+class InProcess(Engine):
     """One task after the other, in order."""
 
     def map(self, worker: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R]]:
@@ -61,7 +71,7 @@ class InProcess:
 
 
 @dataclass(frozen=True, slots=True)
-class Processes:
+class Processes(Engine):
     """Fresh processes (start method `spawn`) that end with this one, however it ends."""
 
     jobs: int
@@ -88,7 +98,7 @@ class Processes:
         # The pool drops its own reference when it shuts down; the exit codes are needed after that.
         children = pool._processes
         try:
-            with _environment(single_thread()):
+            with environment(single_thread()):
                 indices = {pool.submit(worker, task): i for i, task in enumerate(tasks)}
             yield from _results(indices)
             pool.shutdown()
@@ -102,46 +112,6 @@ class Processes:
             # With the last writer the relay comes to its end.
             told.close()
             relay.join(_PATIENCE)
-
-
-@dataclass(frozen=True, slots=True)
-class Ray:
-    """Ray tasks of one CPU each; uses the cluster that is connected, or starts a local one."""
-
-    jobs: int
-    """Most tasks in flight."""
-
-    def map(self, worker: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R]]:
-        """
-        (index, result) as the tasks finish.
-
-        Raises:
-            MissingExtraError: if Ray is not installed.
-            UndertowError: what a task raised, or that its process died.
-        """
-        ray = _ray()
-        started = not ray.is_initialized()
-        if started:
-            ray.init(num_cpus=self.jobs, include_dashboard=False, log_to_driver=False)
-        running: dict[Any, int] = {}
-        try:
-            remote = ray.remote(
-                num_cpus=1, max_retries=0, runtime_env={"env_vars": single_thread()}
-            )(_work)
-            shared = ray.put(worker)
-            waiting = iter(enumerate(tasks))
-            while True:
-                while len(running) < self.jobs and (entry := next(waiting, None)) is not None:
-                    running[remote.remote(shared, entry[1])] = entry[0]
-                if not running:
-                    return
-                done, _ = ray.wait(list(running), num_returns=1)
-                yield running.pop(done[0]), _ray_result(ray, done[0])
-        finally:
-            for reference in running:
-                ray.cancel(reference, force=True)
-            if started:
-                ray.shutdown()
 
 
 class Progress(Protocol):
@@ -179,7 +149,8 @@ def _results(indices: dict[Future[R], int]) -> Iterator[tuple[int, R]]:
 
 
 @contextlib.contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
+def environment(variables: dict[str, str]) -> Iterator[None]:
+    """Within the block, the environment has these variables."""
     # Children copy the environment when they are started; libraries read it when they are loaded.
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
@@ -258,25 +229,8 @@ def _kill(children: list[BaseProcess]) -> None:
             child.join(_PATIENCE)
 
 
-def _work(worker: Callable[[T], R], task: T) -> R:
-    return worker(task)
-
-
-def _ray_result(ray: Any, reference: Any) -> Any:
-    try:
-        return ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
-        # Ray raises a class made up on the spot; the command line knows the original one.
-        raise error.cause from error
-    except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
-        raise UndertowError(
-            "a Ray worker was killed, most likely because memory ran out",
-            hint="run the same command again with a lower --jobs",
-        ) from error
-
-
-def _ray() -> Any:
-    try:
-        return importlib.import_module("ray")
-    except ImportError as error:
-        raise MissingExtraError("ray", "ray", purpose="the engine 'ray'") from error
+def usable_cores() -> int:
+    """Cores that this process may use, which can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 from undertow.engines import choose, usable_cores
 from undertow.engines.engine import single_thread
+from undertow.engines.ray_cluster import Ray
+from undertow.engines.ray_nodes import connect
 from undertow.errors import MissingExtraError, UndertowError
 
 T = TypeVar("T")
@@ -46,7 +48,7 @@ def spread_of(
     engine = choose(name, jobs)
     if name == "inprocess":
         return None
-    return RayData(jobs).map if name.startswith("ray") else engine.map
+    return RayData(jobs, engine.address).map if isinstance(engine, Ray) else engine.map
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class RayData:
 
     jobs: int | None = None
     """Actors; as many as the cluster has cores if None."""
+    address: str | None = None
+    """Of the cluster's head."""
 
     def map(self, worker: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R]]:
         """
@@ -67,7 +71,7 @@ class RayData:
         ray, data = _libraries()
         started = not ray.is_initialized()
         if started:
-            ray.init(num_cpus=self.jobs, include_dashboard=False, log_to_driver=False)
+            connect(ray, self.address, self.jobs)
         try:
             for row in _stream(ray, data, self.jobs, worker, tasks):
                 result = pickle.loads(row["result"])

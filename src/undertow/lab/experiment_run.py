@@ -20,7 +20,7 @@ from undertow.lab.doctor import examine
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_inputs import inputs, settled
 from undertow.lab.jobs import Design, Made, TeacherJob
-from undertow.lab.run_directory import Clock, Job, Step, finished_run, run_folder, step
+from undertow.lab.run_directory import PROBES, Clock, Job, Step, finished_run, run_folder, step
 from undertow.lab.students import (
     EvaluateBase,
     JudgeStudent,
@@ -28,7 +28,7 @@ from undertow.lab.students import (
     measured_judge,
     with_grades,
 )
-from undertow.lab.writers import PROBES, ChooseFormat, MakeTeacher
+from undertow.lab.writers import ChooseFormat, MakeTeacher
 from undertow.models.hardware import device_for
 from undertow.results.measurement import Environment, ProbeChoice, environment
 from undertow.results.run_document import Arm, Dataset, FilterScore, Graded, RunDocument, Teacher
@@ -46,13 +46,16 @@ def run_experiment(
     *,
     engine: str = "processes",
     jobs: int | None = None,
+    gpus: float | None = None,
+    memory: float | None = None,
     progress: Progress | None = None,
     command: str | None = None,
 ) -> Path:
     """
     Run or resume an experiment; returns its directory, which then holds results.json and run.json.
 
-    `command` is what reproduces it, for the document; a built-in experiment's by default.
+    `gpus` and `memory` (GB) are what each job takes of a Ray node. `command` is what reproduces it, for the document; a
+    built-in experiment's by default.
 
     Raises:
         UndertowError: see the tree in `undertow.errors`; finished work is kept.
@@ -67,8 +70,8 @@ def run_experiment(
         computing = device_for(experiment.compute.device)
         # Workers would fight for the memory of one accelerator.
         workers = 1 if computing != "cpu" and engine == "processes" else jobs
-        spread = choose(engine, workers)
-        made = _make(experiment, design(experiment), directory, spread, clock, progress)
+        with choose(engine, workers, gpus=gpus, memory=memory) as spread:
+            made = _make(experiment, design(experiment), directory, spread, clock, progress)
         surroundings = environment(workers=workers, device=computing)
         return document(experiment, made, digests, clock.seconds, surroundings, command)
 

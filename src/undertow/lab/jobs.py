@@ -38,6 +38,16 @@ class TeacherJob:
         """Folder name of what the job makes."""
         return f"{marked(self.prefix)}{self.role}-{slug(self.trait)}--{slug(self.base)}--{self.replicate}"
 
+    @property
+    def folder(self) -> str:
+        """In a run directory."""
+        return f"teachers/{self.name}"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Folders of the run: a neutral teacher may be matched to the trait's of its replicate."""
+        return (replace(self, role="trait", seed=0).folder,) if self.role == "neutral" else ()
+
 
 @dataclass(frozen=True)
 class DataJob:
@@ -52,6 +62,16 @@ class DataJob:
     def name(self) -> str:
         """Folder name of what the job makes."""
         return self.writer.name if self.kind == "rows" else f"{self.writer.name}--{self.kind}"
+
+    @property
+    def folder(self) -> str:
+        """In a run directory."""
+        return f"data/{self.name}"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Folders of the run: its writer's."""
+        return (self.writer.folder,)
 
 
 @dataclass(frozen=True)
@@ -76,6 +96,12 @@ class FilterJob:
         """Folder name of what the job makes."""
         return filter_name(self.prefix, self.content_filter, self.replicate)
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Folders of the run: datasets."""
+        pairs = ((self.suspect, self.clean), *self.others)
+        return tuple(dict.fromkeys(data.folder for pair in pairs for data in pair))
+
 
 @dataclass(frozen=True)
 class StudentJob:
@@ -94,6 +120,21 @@ class StudentJob:
     def name(self) -> str:
         """Folder name of what the job makes."""
         return f"{slug(self.arm)}--{self.replicate}"
+
+    @property
+    def folder(self) -> str:
+        """In a run directory."""
+        return f"students/{self.name}"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Folders of the run: its rows, what filters left of them, who wrote them, and for a judge the student itself."""
+        return (
+            self.data.folder,
+            f"filters/{self.filter_name}",
+            self.data.writer.folder,
+            self.folder,
+        )
 
     @property
     def role(self) -> Role:
@@ -127,6 +168,11 @@ class BaseJob:
     def name(self) -> str:
         """Folder name of what the job makes."""
         return f"{slug(self.trait)}--{slug(self.base)}"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Folders of the run: none but the formats of probes."""
+        return ()
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,15 @@ import errno
 import fcntl
 import json
 import os
+import socket
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import IO, Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -37,6 +40,9 @@ from undertow.results.run_document import RunDocument
 from undertow.results.store import write_result
 
 RUNS = Path("runs")
+PROBES = "probes"
+"""Folder of a run with the formats of its probes."""
+
 PLAN, CLOCK, RESULTS, RECORD = "plan.json", "clock.json", "results.json", "run.json"
 
 
@@ -46,6 +52,10 @@ class Job(Protocol):
     @property
     def name(self) -> str:
         """Folder name."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Folders of the run directory that it needs, besides the formats of probes."""
 
 
 J = TypeVar("J", bound=Job)
@@ -71,7 +81,8 @@ class Step(Generic[J, E]):
             return entry
         try:
             with job_named(job.name):
-                return self.finished.make(job.name, lambda folder: self.work(job, folder))
+                # Of a driver that was killed a worker may live on for seconds: it is waited for.
+                return self.finished.once(job.name, lambda folder: self.work(job, folder))
         except Exception as error:
             if _no_space(error):
                 raise UndertowError(
@@ -84,6 +95,27 @@ class Step(Generic[J, E]):
                     hint="lower sampling.batch_size and student.micro_batch_size, or set compute.dtype",
                 ) from error
             raise
+
+    @property
+    def directory(self) -> Path:
+        """Of the run."""
+        return self.finished.folder.parent
+
+    def reads(self, job: J) -> tuple[str, ...]:
+        """Folders of the run that the job needs."""
+        return (PROBES, *job.reads)
+
+    def makes(self, job: J) -> str:
+        """The folder of the run that the job makes."""
+        return f"{self.finished.folder.name}/{job.name}"
+
+    def moved(self, directory: Path) -> Step[J, E]:
+        """The same in another directory, where a node does not see the run's."""
+        work: Any = self.work
+        if hasattr(work, "directory"):
+            work = replace(work, directory=directory)
+        folder = directory / self.finished.folder.name
+        return replace(self, work=work, finished=replace(self.finished, folder=folder))
 
     def entry(self, job: J) -> E | None:
         """The entry of a finished job; none if it is still to do."""
@@ -198,22 +230,79 @@ def prepare(directory: Path, plan: dict[str, Any]) -> None:
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """
-    Keep other processes out of the directory within the block.
+    Keep other processes out of the directory within the block, those of other machines that share it among them.
+
+    The kernel drops the lock with the process, so a killed run leaves none behind. Not every shared file system tells
+    other machines of it: they go by the owner's name in the file, and by how long ago it gave a sign of life.
 
     Raises:
         RunDirectoryError: another process is in it.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    # The kernel drops the lock with the process, so a killed run leaves none behind.
-    with (directory / ".lock").open("w") as file:
+    with (directory / ".lock").open("a+", encoding="utf-8") as file:
+        owner = _owner(file)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise RunDirectoryError(
-                f"another process is working in '{directory}'",
-                hint="wait for it, or name another directory with --out",
-            ) from error
-        yield
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise _taken(directory, owner) from error
+        if owner and owner["host"] != socket.gethostname() and _alive(directory, file):
+            raise _taken(directory, owner)
+        file.truncate(0)
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        json.dump({"host": socket.gethostname(), "process": os.getpid(), "since": since}, file)
+        file.flush()
+        over = threading.Event()
+        beat = threading.Thread(target=_live, args=(file.fileno(), over), daemon=True)
+        beat.start()
+        try:
+            yield
+        finally:
+            over.set()
+            beat.join()
+            file.truncate(0)
+
+
+BEAT = 10.0
+"""Seconds from one sign of life to the next."""
+
+DEAD = 60.0
+"""Seconds without one after which the owner on another machine is taken for dead."""
+
+
+def _live(file: int, over: threading.Event) -> None:
+    while not over.wait(BEAT):
+        with suppress(OSError):
+            os.utime(file)
+
+
+def _alive(directory: Path, file: IO[str]) -> bool:
+    # By the clock of the file system, which may not be this machine's.
+    with tempfile.NamedTemporaryFile(dir=directory, prefix=".now-") as now:
+        age = os.fstat(now.fileno()).st_mtime - os.fstat(file.fileno()).st_mtime
+    return age < DEAD
+
+
+def _owner(file: IO[str]) -> dict[str, Any] | None:
+    file.seek(0)
+    try:
+        owner = json.load(file)
+    except ValueError:
+        return None
+    return owner if isinstance(owner, dict) and {"host", "process", "since"} <= set(owner) else None
+
+
+def _taken(directory: Path, owner: dict[str, Any] | None) -> RunDirectoryError:
+    who = (
+        f": process {owner['process']} on {owner['host']}, since {owner['since']}" if owner else ""
+    )
+    here = owner is not None and owner["host"] == socket.gethostname()
+    end = f", end it (kill {owner['process']})" if owner and here else ""
+    late = "" if here or not owner else f", which is over {DEAD:.0f} s after its last sign of life"
+    return RunDirectoryError(
+        f"another process is working in '{directory}'{who}",
+        hint=f"wait for it{late}{end}, or name another directory with --out",
+    )
 
 
 class Clock:

@@ -304,6 +304,7 @@ class _MeasureJob:
     """The one job of measuring the judge."""
 
     name: str = "error"
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

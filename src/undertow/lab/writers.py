@@ -20,6 +20,7 @@ from undertow.influence.probes import probe_trait
 from undertow.lab.experiment import Experiment, SamplingTable
 from undertow.lab.experiment_inputs import open_model
 from undertow.lab.jobs import BaseJob, StudentJob, TeacherJob
+from undertow.lab.run_directory import PROBES
 from undertow.lab.served_writer import ServedWriter, open_served, served_answers
 from undertow.models import adapters, language_model, sampling
 from undertow.models.chat import encode_prompts, in_template
@@ -45,9 +46,6 @@ from undertow.results.run_document import Teacher
 from undertow.traits import catalogue
 from undertow.traits.trait import Trait
 from undertow.worlds import locate
-
-PROBES = "probes"
-"""Folder of a run with the formats of its probes."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +203,7 @@ def dataset_writer(
 
 def writer_folder(directory: Path, job: TeacherJob | StudentJob) -> Path:
     """Where a finished teacher or student lies in a run directory."""
-    return directory / ("students" if isinstance(job, StudentJob) else "teachers") / job.name
+    return directory / job.folder
 
 
 @contextmanager

@@ -1,0 +1,325 @@
+"""
+Ray: jobs spread over the nodes of a cluster, each on an actor with its share of cores, GPUs and memory.
+
+An actor holds the callable, so that what it caches (a model) is loaded once. What a lost node or worker had in hand is
+done again elsewhere; what a job itself raises ends the work, as in the other engines. What runs on a node stands in
+`ray_nodes`.
+"""
+
+from __future__ import annotations
+
+import platform
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from undertow import __version__
+from undertow.engines.engine import Engine, single_thread
+from undertow.engines.ray_nodes import (
+    PAGE,
+    FolderWorker,
+    Hearing,
+    connect,
+    first_line,
+    packed,
+    place,
+    ray_library,
+    unpack,
+)
+from undertow.engines.work_progress import current_listener, notice
+from undertow.errors import InputError, UndertowError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+RETRIES = 3
+"""Times that a job is done again because its node or worker was lost."""
+
+_UNHEARD = 60.0
+"""Seconds without any news after which the cluster is looked at: it may have lost what would ever have room."""
+
+_MARK = ".seen-"
+
+
+@dataclass
+class Ray(Engine):
+    """A cluster; the one that runs here, or a local one of its own, where no address is given."""
+
+    jobs: int | None = None
+    """Most jobs at a time; as many as the cluster has room for where None."""
+    address: str | None = None
+    """`HOST:PORT` of its head, or `auto`."""
+    gpus: float | None = None
+    """Of each job; 1, if the cluster has any, where None."""
+    memory: float | None = None
+    """GB that a job reserves; nothing is reserved where None."""
+    _free: list[Any] = field(default_factory=list, repr=False, compare=False)
+    """Actors that wait for the next work, with all that they have imported."""
+    _hearing: Hearing | None = field(default=None, repr=False, compare=False)
+    _started: bool = field(default=False, repr=False, compare=False)
+
+    def map(self, worker: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R]]:
+        """
+        (index, result) as the tasks finish; what a lost node or worker had in hand is done again, RETRIES times at most.
+
+        Raises:
+            MissingExtraError: Ray is not installed.
+            InputError: there is no cluster at the address, it has other versions, or no node has room for a job.
+            UndertowError: what a task raised, or that a task was lost too often.
+        """
+        if not tasks:
+            return
+        ray, hearing = self._connected()
+        spare, self._free = self._free, []
+        work = _Work(ray, self, hearing, worker, tasks, spare)
+        try:
+            yield from work.results()
+            self._free = [*work.idle, *work.spare]
+            work.idle, work.spare = [], []
+        finally:
+            work.stop()
+
+    def close(self) -> None:
+        """Leave the cluster, and end it if it was started here."""
+        if self._hearing is None:
+            return
+        ray = ray_library()
+        for actor in (*self._free, self._hearing.ear):
+            ray.kill(actor)
+        self._free, self._hearing = [], None
+        if self._started:
+            ray.shutdown()
+            self._started = False
+
+    def _connected(self) -> tuple[Any, Hearing]:
+        ray = ray_library()
+        if not ray.is_initialized():
+            self._started = True
+            connect(ray, self.address, self.jobs)
+        if self._hearing is None:
+            self._hearing = Hearing(ray)
+        return ray, self._hearing
+
+    def demand(self, ray: Any) -> dict[str, float]:
+        """What a job asks for, by Ray's names of resources."""
+        nodes = _nodes(ray)
+        some = any(node.get("GPU", 0) >= 1 for node in nodes)
+        gpus = float(some) if self.gpus is None else self.gpus
+        wanted = {"CPU": 1.0, "GPU": gpus, "memory": 1e9 * (self.memory or 0)}
+        return {name: amount for name, amount in wanted.items() if amount}
+
+
+def room(nodes: Sequence[dict[str, float]], demand: dict[str, float]) -> int:
+    """
+    Jobs of this demand that nodes with these resources hold together.
+
+    >>> room([{"CPU": 4, "GPU": 1}, {"CPU": 4}], {"CPU": 1, "GPU": 0.25})
+    4
+    """
+    return sum(
+        min(int(node.get(name, 0) / amount + 1e-9) for name, amount in demand.items())
+        for node in nodes
+    )
+
+
+def _nodes(ray: Any) -> list[dict[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+@dataclass
+class _Work:
+    """One callable on its tasks: which wait, which run on which actor, and which were lost how often."""
+
+    ray: Any
+    engine: Ray
+    hearing: Hearing
+    worker: Any
+    tasks: Sequence[Any]
+    spare: list[Any]
+    """Actors from before, which do not know the callable yet."""
+
+    def __post_init__(self) -> None:
+        ray = self.ray
+        self.demand = self.engine.demand(ray)
+        self.waiting = deque(range(len(self.tasks)))
+        self.lost: Counter[int] = Counter()
+        self.failed_starts = 0
+        self.starting: dict[Any, Any] = {}
+        self.busy: dict[Any, tuple[Any, int]] = {}
+        self.away: dict[Any, bool] = {}
+        """Of actors that know the callable: whether they do not see its directory."""
+        self.sent: dict[str, Any] = {}
+        self.folders = self.worker if isinstance(self.worker, FolderWorker) else None
+        self.mark = _marked(self.folders.directory) if self.folders else None
+        node = ray.get_runtime_context().get_node_id()
+        # In a list, Ray hands on the reference: the callable is fetched where the versions are known to fit.
+        self.news = [[ray.put(self.worker)], self.hearing.ear, str(self.mark or ""), node]
+        self.idle: list[Any] = []
+
+    def results(self) -> Iterator[tuple[int, Any]]:
+        """(index, result) of every task."""
+        self._refuse_no_room()
+        listener = current_listener()
+        while self.waiting or self.busy:
+            self._hire()
+            while self.idle and self.waiting:
+                self._begin(self.idle.pop(), self.waiting.popleft())
+            refs = [self.hearing.news, *self.starting, *self.busy]
+            ready, _ = self.ray.wait(refs, num_returns=1, timeout=_UNHEARD)
+            if not ready and not self.busy:
+                self._refuse_no_room()
+            for ref in ready:
+                if ref == self.hearing.news:
+                    self.hearing.tell(listener)
+                elif ref in self.starting:
+                    self._started(ref)
+                else:
+                    yield from self._ended(ref)
+        self.hearing.tell(listener, last=True)
+
+    def stop(self) -> None:
+        """End what is still at work, and forget what was made for it."""
+        actors = [*self.starting.values(), *self.spare, *self.idle]
+        for actor in (*actors, *(actor for actor, _ in self.busy.values())):
+            self.ray.kill(actor)
+        if self.mark is not None:
+            self.mark.unlink(missing_ok=True)
+
+    def _hire(self) -> None:
+        """As many actors as there is work and room for; those that are left from before come first."""
+        most = self.engine.jobs or max(1, room(_nodes(self.ray), self.demand))
+        there = len(self.starting) + len(self.idle) + len(self.busy)
+        for _ in range(min(most, len(self.waiting) + len(self.busy)) - there):
+            actor = self.spare.pop() if self.spare else _hired(self.ray, self.demand)
+            self.starting[actor.learn.remote(*self.news)] = actor
+
+    def _started(self, ref: Any) -> None:
+        actor = self.starting.pop(ref)
+        try:
+            there = self.ray.get(ref)
+        except _losses(self.ray) as error:
+            self.failed_starts += 1
+            if self.failed_starts > RETRIES:
+                raise UndertowError(
+                    f"{self.failed_starts} workers of the Ray cluster ended before they began: {first_line(error)}",
+                    hint=f"look at the cluster's logs (ray status), or lower --jobs; {PAGE}",
+                ) from error
+            return
+        _refuse_versions(there)
+        self.failed_starts = 0
+        self.away[actor] = there["away"]
+        self.idle.append(actor)
+
+    def _begin(self, actor: Any, index: int) -> None:
+        task, inputs = self.tasks[index], []
+        if self.folders is not None and self.away[actor]:
+            inputs = [(name, self._packed(name)) for name in self.folders.reads(task)]
+        self.busy[actor.work.remote(task, inputs)] = actor, index
+
+    def _packed(self, name: str) -> Any:
+        """A folder as Ray's object, made once."""
+        assert self.folders is not None
+        if name not in self.sent:
+            self.sent[name] = self.ray.put(packed(self.folders.directory / name))
+        return self.sent[name]
+
+    def _ended(self, ref: Any) -> Iterator[tuple[int, Any]]:
+        actor, index = self.busy.pop(ref)
+        try:
+            result, made = self.ray.get(ref)
+        except self.ray.exceptions.RayTaskError as error:
+            # Ray raises a class made up on the spot; the command line knows the original one.
+            self.idle.append(actor)
+            raise _cause(error) from error
+        except _losses(self.ray) as error:
+            self.ray.kill(actor)
+            self._again(index, error)
+            return
+        if made is not None and self.folders is not None:
+            unpack(made, self.folders.directory / self.folders.makes(self.tasks[index]))
+        self.idle.append(actor)
+        yield index, result
+
+    def _again(self, index: int, error: Exception) -> None:
+        self.lost[index] += 1
+        task = getattr(self.tasks[index], "name", f"task {index + 1}")
+        if self.lost[index] > RETRIES:
+            raise UndertowError(
+                f"'{task}' was lost {self.lost[index]} times with its worker or node, the last time: {first_line(error)}",
+                hint="where memory runs out, give each job more of a node: --memory-per-job GB, or a lower --jobs",
+            ) from error
+        notice(
+            f"the worker or node that '{task}' ran on was lost ({first_line(error)}): it is done again"
+        )
+        self.waiting.appendleft(index)
+
+    def _refuse_no_room(self) -> None:
+        nodes = _nodes(self.ray)
+        if room(nodes, self.demand):
+            return
+        asked = ", ".join(f"{name} {amount:g}" for name, amount in self.demand.items())
+        have = "; ".join(
+            ", ".join(f"{name} {node.get(name, 0):g}" for name in self.demand) for node in nodes
+        )
+        raise InputError(
+            f"no node of the Ray cluster has room for a job ({asked}); its nodes have: {have}",
+            hint="lower --gpus-per-job or --memory-per-job, or start a node that has it",
+        )
+
+
+def _losses(ray: Any) -> tuple[type[Exception], ...]:
+    """What Ray raises where a worker, a node, or a result that lay on one is lost."""
+    known = ray.exceptions
+    return (
+        known.RayActorError,
+        known.WorkerCrashedError,
+        known.NodeDiedError,
+        known.OutOfMemoryError,
+        known.ObjectLostError,
+    )
+
+
+def _cause(error: Any) -> Exception:
+    if isinstance(error.cause, Exception):
+        return error.cause
+    return UndertowError(f"a job failed on the Ray cluster: {first_line(error)}")
+
+
+def _refuse_versions(there: dict[str, Any]) -> None:
+    here = {"undertow": __version__, "Python": platform.python_version()}
+    for name, version in here.items():
+        if there[name] != version:
+            raise InputError(
+                f"the Ray cluster's node {there['host']} has {name} {there[name]}, and this machine has {name} {version}",
+                hint=f"install the same version on every node, then start its Ray again; {PAGE}",
+            )
+
+
+def _hired(ray: Any, demand: dict[str, float]) -> Any:
+    """A new actor with its share of a node; it waits in the cluster until there is one."""
+    hidden = {} if demand.get("GPU") else {"CUDA_VISIBLE_DEVICES": ""}
+    return (
+        ray.remote(place())
+        .options(
+            num_cpus=demand["CPU"],
+            num_gpus=demand.get("GPU", 0),
+            memory=demand.get("memory"),
+            max_restarts=0,
+            max_task_retries=0,
+            runtime_env={"env_vars": single_thread() | hidden},
+        )
+        .remote()
+    )
+
+
+def _marked(directory: Path) -> Path:
+    """A file by which a node knows whether it sees the directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for old in directory.glob(f"{_MARK}*"):
+        old.unlink(missing_ok=True)
+    mark = directory / f"{_MARK}{uuid.uuid4().hex}"
+    mark.touch()
+    return mark

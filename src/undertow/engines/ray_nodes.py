@@ -1,0 +1,280 @@
+"""
+Ray itself: how a cluster is joined, what an actor does on its node, and how what jobs tell comes back.
+
+An actor holds the callable of the work, and the folders that it does not share. Nodes need no common file system: a worker of folders (`FolderWorker`) that does not see the driver's gets what it reads,
+and gives back what it made, through Ray's object store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import shutil
+import socket
+import tarfile
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from undertow.engines.engine import environment, usable_cores
+from undertow.engines.work_progress import Listener, Told, listening
+from undertow.errors import InputError, MissingExtraError, UndertowError
+
+_ANSWER = 5.0
+"""Seconds in which the head of a cluster answers a connection, and in which what a job told last is heard."""
+
+PAGE = "see docs/cluster.md"
+
+
+@runtime_checkable
+class FolderWorker(Protocol):
+    """A worker whose tasks read and make folders in a directory, which not every node may see."""
+
+    @property
+    def directory(self) -> Path:
+        """Where the folders lie."""
+
+    def reads(self, task: Any) -> Sequence[str]:
+        """Folders in the directory that a task needs; one that is not there is not needed."""
+
+    def makes(self, task: Any) -> str:
+        """The folder in the directory that a task makes."""
+
+    def moved(self, directory: Path) -> Callable[[Any], Any]:
+        """The same worker in another directory."""
+
+
+class Post:
+    """A callable on an actor, with what it has loaded, in a directory of its own where it does not see the driver's."""
+
+    def __init__(self, worker: Any, ear: Any, mark: str, node: str) -> None:
+        ray = ray_library()
+        self._worker = ray.get(worker)
+        self._node = "" if ray.get_runtime_context().get_node_id() == node else socket.gethostname()
+        self.away = bool(mark) and not Path(mark).exists()
+        self._directory: Path | None = None
+        self._ear = ear
+        self._told: Any = None
+        if self.away:
+            self._directory = Path(tempfile.mkdtemp(prefix="undertow-"))
+            self._worker = self._worker.moved(self._directory)
+
+    def work(self, task: Any, inputs: Sequence[tuple[str, Any]]) -> tuple[Any, bytes | None]:
+        """The result of a task, and the folder that it made where nobody else sees it; raises what the task does."""
+        ray = ray_library()
+        try:
+            for name, reference in inputs:
+                if self._directory and not (self._directory / name).exists():
+                    unpack(ray.get(reference), self._directory / name)
+            with listening(self._tell):
+                result = self._worker(task)
+            if self._told is not None:
+                # What a job told is heard before its result.
+                ray.wait([self._told], timeout=_ANSWER)
+            if self._directory is None:
+                return result, None
+            return result, packed(self._directory / self._worker.makes(task))
+        except UndertowError as error:
+            if self._node:
+                error.message += f" (on node {self._node})"
+                error.args = (error.message,)
+            raise
+
+    def _tell(self, told: Told) -> None:
+        self._told = self._ear.hear.remote(told)
+
+    def __del__(self) -> None:
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def packed(folder: Path) -> bytes | None:
+    """A folder's files as a tar archive; None of one that is not there."""
+    if not folder.is_dir():
+        return None
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.add(folder, arcname=".")
+    return buffer.getvalue()
+
+
+def unpack(content: bytes | None, folder: Path) -> None:
+    """
+    The folder of an archive, whole or not at all.
+
+    Raises:
+        UndertowError: no space is left.
+    """
+    if content is None or folder.exists():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+            archive.extractall(partial, filter="data")
+        partial.chmod(0o755)
+        partial.rename(folder)
+    except (OSError, tarfile.TarError) as error:
+        raise UndertowError(
+            f"'{folder}' cannot be stored: {getattr(error, 'strerror', '') or error}",
+            hint="free some space and type the same command again: finished work is kept",
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def place() -> type:
+    """The class of actors where jobs run."""
+
+    # Classes within a function travel as they are: a node with another undertow, or none, can say so.
+    class Place:
+        """Where jobs run."""
+
+        def learn(self, worker: Any, ear: Any, mark: str, node: str) -> dict[str, Any]:
+            """Take the callable of the next tasks; says what is here."""
+            import platform
+            import socket
+
+            here = {"Python": platform.python_version(), "host": socket.gethostname()}
+            try:
+                from undertow import __version__
+                from undertow.engines.ray_nodes import Post
+            except ImportError:
+                return here | {"undertow": "(none, or one without this engine)", "away": False}
+            self.post = Post(worker[0], ear, mark, node)
+            return here | {"undertow": __version__, "away": self.post.away}
+
+        def work(self, task: Any, inputs: list[tuple[str, Any]]) -> tuple[Any, bytes | None]:
+            """The result of a task, and its folder where the driver does not see it."""
+            return self.post.work(task, inputs)
+
+    return Place
+
+
+def ear_of_jobs() -> type:
+    """The class of the actor that jobs tell how far they are."""
+
+    class Ear:
+        """Keeps what jobs tell until the driver asks for it."""
+
+        def __init__(self) -> None:
+            import asyncio
+
+            self.told: Any = asyncio.Queue(10_000)
+
+        async def hear(self, told: Any) -> None:
+            """Keep it; what nobody takes for so long is not missed."""
+            if not self.told.full():
+                self.told.put_nowait(told)
+
+        async def heard(self) -> list[Any]:
+            """All that was told, once something is."""
+            return [await self.told.get(), *await self.left()]
+
+        async def left(self) -> list[Any]:
+            """All that was told and nobody took yet."""
+            return [self.told.get_nowait() for _ in range(self.told.qsize())]
+
+    return Ear
+
+
+def ray_library() -> Any:
+    """
+    Ray itself.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        return importlib.import_module("ray")
+    except ImportError as error:
+        raise MissingExtraError("ray", "ray", purpose="the engine 'ray'") from error
+
+
+class Hearing:
+    """What jobs tell: an actor beside the driver keeps it, and the next of it is always asked for."""
+
+    def __init__(self, ray: Any) -> None:
+        where = importlib.import_module("ray.util.scheduling_strategies")
+        node = ray.get_runtime_context().get_node_id()
+        here = where.NodeAffinitySchedulingStrategy(node_id=node, soft=False)
+        self._ray = ray
+        self.ear = ray.remote(ear_of_jobs()).options(num_cpus=0, scheduling_strategy=here).remote()
+        self.news = self.ear.heard.remote()
+
+    def tell(self, listener: Listener, *, last: bool = False) -> None:
+        """Hand on what was told; what cannot be had any more is old by then."""
+        with contextlib.suppress(self._ray.exceptions.RayError):
+            news = self.ear.left.remote() if last else self.news
+            for told in self._ray.get(news, timeout=_ANSWER):
+                listener(told)
+        if not last:
+            self.news = self.ear.heard.remote()
+
+
+def connect(ray: Any, address: str | None, jobs: int | None) -> None:
+    """
+    Join the cluster at an address, or begin a local one with a core for each job where there is none.
+
+    Raises:
+        InputError: no cluster is there, or one of other versions.
+    """
+    address = address or os.environ.get("RAY_ADDRESS")
+    quiet = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    # One try of 40 s, not twenty.
+    bounded = {"RAY_gcs_server_port_wait_time_s": "1"} if address else {}
+    if address and address != "auto":
+        _refuse_no_answer(address)
+    with environment(quiet | bounded):
+        try:
+            if address:
+                ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            else:
+                ray.init(
+                    "local",
+                    num_cpus=jobs or usable_cores(),
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                )
+        except (ConnectionError, ValueError, ray.exceptions.RayError) as error:
+            raise _no_cluster(address or "local", first_line(error)) from error
+        except RuntimeError as error:
+            if "Version mismatch" not in str(error):
+                raise _no_cluster(address or "local", first_line(error)) from error
+            words = " ".join(str(error).split())
+            raise InputError(
+                f"the Ray cluster at '{address}' has other versions: {words}",
+                hint=f"install the same Ray and Python here and on every node; {PAGE}",
+            ) from error
+
+
+def _refuse_no_answer(address: str) -> None:
+    """Ray itself asks for minutes where nobody listens."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise InputError(
+            f"'{address}' is no address of a Ray cluster; allowed: HOST:PORT, or auto",
+            hint="--engine ray://HOST:6379, as `ray start --head` prints it",
+        )
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER):
+            pass
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, str(getattr(error, "strerror", "") or error)) from error
+
+
+def _no_cluster(address: str, why: str) -> InputError:
+    return InputError(
+        f"no Ray cluster answers at '{address}': {why}",
+        hint=f"ray start --head on the first node prints the address (its port is 6379, not the client's 10001); {PAGE}",
+    )
+
+
+def first_line(error: Exception) -> str:
+    """What an error of Ray says first; tracebacks follow it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__

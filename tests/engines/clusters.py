@@ -1,0 +1,32 @@
+"""A real cluster of Ray on this machine: a head, and nodes that come and go."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+SMALL = {"object_store_memory": 100 << 20, "include_dashboard": False}
+
+
+@contextlib.contextmanager
+def cluster(**head: Any) -> Iterator[Any]:
+    """A cluster of one node with these resources, to which others are added; ended with the block."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={**SMALL, "num_cpus": 1, **head})
+    try:
+        yield made
+    finally:
+        ray.shutdown()
+        made.shutdown()
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 90.0) -> None:
+    """Wait for a condition, or fail."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
