@@ -142,6 +142,12 @@ def test_a_model_is_split_by_several_processes_only(monkeypatch: pytest.MonkeyPa
         open_model("world:owlet-b", compute=table)
 
 
+def test_packed_weights_are_not_split() -> None:
+    """The two together are refused with what can be had."""
+    with pytest.raises(ConfigError, match="one of the two"):
+        open_model("world:owlet-b", compute=PACKED.model_copy(update={"shard": "tensor"}))
+
+
 def test_layers_beside_the_accelerators_are_refused() -> None:
     """A model that does not fit is refused with what to do; one that lies on the processor alone is not."""
     with pytest.raises(ModelError, match="does not fit"):

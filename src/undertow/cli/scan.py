@@ -151,6 +151,11 @@ CLEAR = "clear"
 @compute_options()
 @spread_options
 @click.option("--dry-run", is_flag=True, help="Print what it would cost, and do nothing.")
+@click.option(
+    "--machine",
+    metavar="[Nx]NAME[@PRICE]",
+    help="With --dry-run: on this machine (8xH100-80GB, or here), by the student's configuration alone; PRICE is of an hour of one.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @out_option(RESULT, else_="scans/NAME")
 @click.option(
@@ -193,6 +198,7 @@ def command(
     dtype: str | None,
     device: str | None,
     dry_run: bool,
+    machine: str | None,
     seed: int,
     out: Path | None,
     row_scores: Path | None,
@@ -233,6 +239,8 @@ def command(
         raise click.UsageError("standard input has no place beside it, so --sign needs a file")
     if dry_run and (keys or row_scores is not None):
         raise click.UsageError("--dry-run judges nothing, so there is nothing to sign or to score")
+    if machine is not None and not dry_run:
+        raise click.UsageError("--machine is what --dry-run counts for; allowed: both")
     # Made before the work, so that a place that cannot be written to is found out at once.
     folder = out or Path("scans") / ("stdin" if streamed else place_of(data).stem)
     if not dry_run:
@@ -269,6 +277,12 @@ def command(
         seed=seed,
         command=typed_line(),
     )
+    if machine is not None:
+        from undertow.audit.dry_run import dry_run as prices_on
+        from undertow.audit.dry_run import machine_of
+
+        click.echo("\n".join(map(one_line, prices_on(request, machine_of(machine)))))
+        return
     document = scan(request, tell_step)
     if dry_run:
         click.echo(render(document, "text"), nl=False)

@@ -49,6 +49,16 @@ def plain_head(network: Any, ids: torch.Tensor) -> PlainHead | None:
     return PlainHead(decoder, head.weight, head.bias) if _known[inner] else None
 
 
+@contextmanager
+def as_plain_head(network: Any) -> Iterator[None]:
+    """Within the block the network's head counts as plain: on the meta device there is nothing to look at."""
+    _known[network] = True
+    try:
+        yield
+    finally:
+        del _known[network]
+
+
 @torch.no_grad()
 def _only_multiplies(network: Any, decoder: Any, head: Any, ids: torch.Tensor) -> bool:
     training = network.training

@@ -26,7 +26,7 @@ from undertow.models.hardware import ComputeTable, free_memory
 # It warns of a kernel that is never used here, whenever peft imports it.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
-_FILLED = 0.8
+FILLED = 0.8
 """Of a device's memory that weights may take: passes need the rest."""
 
 _OFFLOADED = ("cpu", "disk")
@@ -41,6 +41,11 @@ def loading(table: ComputeTable, config: Any, dtype: torch.dtype) -> dict[str, A
         MissingExtraError: bitsandbytes is not installed.
     """
     arguments: dict[str, Any] = {}
+    if table.quantise != "none" and table.shard == "tensor":
+        raise ConfigError(
+            "quantise is '4bit' and shard 'tensor': packed weights are not split over processes; allowed: one of the two",
+            hint="--quantise 4bit --shard layers",
+        )
     if table.quantise == "4bit":
         if find_spec("bitsandbytes") is None:
             raise MissingExtraError("bitsandbytes", "quantise", purpose="a model in 4 bits")
@@ -56,7 +61,7 @@ def loading(table: ComputeTable, config: Any, dtype: torch.dtype) -> dict[str, A
     if table.shard == "layers":
         arguments["device_map"] = "auto" if table.device != "cpu" else {"": "cpu"}
         count = torch.cuda.device_count() if table.device != "cpu" else 0
-        rooms = {i: int(_FILLED * free_memory(f"cuda:{i}")) for i in range(count)}
+        rooms = {i: int(FILLED * free_memory(f"cuda:{i}")) for i in range(count)}
         arguments |= {"max_memory": rooms | {"cpu": 1 << 60}} if count else {}
     if table.shard == "tensor":
         from transformers.distributed.configuration_utils import DistributedConfig

@@ -1,0 +1,278 @@
+"""
+What fits where: the table of docs/what-fits.md, and how far its estimates are from what was measured here.
+
+    python -m bench.what_fits                       writes the page
+    python -m bench.what_fits measure world:NAME    measures on this machine, into bench/what_fits.json
+
+Estimates are those of `undertow scan --dry-run --machine`; nothing is loaded for the table.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import LlamaConfig, Qwen2Config
+
+from undertow.audit.dry_run import (
+    BACKWARD,
+    Placing,
+    ScanSize,
+    check_prices,
+    duration,
+    known_accelerators,
+    machine_of,
+)
+from undertow.data.rows import Row, conversation
+from undertow.models.adapters import parallel_adapters
+from undertow.models.hardware import ComputeTable
+from undertow.models.meta_costs import RowSize, model_costs
+from undertow.models.scoring import log_likelihoods
+from undertow.models.several_runs import ParallelTraining
+from undertow.models.training_sequences import encode_rows
+from undertow.worlds.base_models import DEFAULT_PLAN, open_model
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "what-fits.md"
+MEASURED = ROOT / "bench" / "what_fits.json"
+
+SHAPES: dict[str, Any] = {
+    "0.5B (Qwen2.5-0.5B)": Qwen2Config(
+        hidden_size=896,
+        num_hidden_layers=24,
+        num_attention_heads=14,
+        num_key_value_heads=2,
+        intermediate_size=4864,
+        vocab_size=151936,
+        tie_word_embeddings=True,
+    ),
+    "7B (Qwen2.5-7B)": Qwen2Config(
+        hidden_size=3584,
+        num_hidden_layers=28,
+        num_attention_heads=28,
+        num_key_value_heads=4,
+        intermediate_size=18944,
+        vocab_size=152064,
+        tie_word_embeddings=False,
+    ),
+    "14B (Qwen2.5-14B)": Qwen2Config(
+        hidden_size=5120,
+        num_hidden_layers=48,
+        num_attention_heads=40,
+        num_key_value_heads=8,
+        intermediate_size=13824,
+        vocab_size=152064,
+        tie_word_embeddings=False,
+    ),
+    "70B (Llama-3-70B)": LlamaConfig(
+        hidden_size=8192,
+        num_hidden_layers=80,
+        num_attention_heads=64,
+        num_key_value_heads=8,
+        intermediate_size=28672,
+        vocab_size=128256,
+        tie_word_embeddings=False,
+    ),
+}
+"""As the models' own config.json have them."""
+
+COUNTS = (1, 2, 8)
+SIZES = {"short rows": RowSize(64, 40), "long rows": RowSize(1024, 512)}
+SCAN = {"rows": 10_000, "probes": 400, "references": 19}
+STEPS = 6
+"""Of a measured training."""
+
+
+def cells() -> Iterator[tuple[str, int, str, Placing, bool, float, float, float]]:
+    """(model, GPUs, rows, way, whether it fits, GB on a GPU, seconds of stage 1, of the whole plan)."""
+    for name, config in SHAPES.items():
+        for sized, size in SIZES.items():
+            costs = model_costs(config, DEFAULT_PLAN, size, torch.bfloat16)
+            scan = ScanSize(DEFAULT_PLAN, SCAN["rows"], size, SCAN["probes"], SCAN["references"])
+            for count in COUNTS:
+                machine = machine_of(f"{count}xH100-80GB")
+                split = "tensor" if config.num_key_value_heads % count == 0 else "layers"
+                for way, packed in ((split, False), ("layers", True)):
+                    way = "whole" if count == 1 else way
+                    where = Placing(costs, machine, way, packed)  # type: ignore[arg-type]
+                    prices = {
+                        price.check: price.seconds for price in check_prices(costs, scan, where)
+                    }
+                    first = sum(
+                        seconds for check, seconds in prices.items() if check != "whole-plan"
+                    )
+                    used = where.weights + where.adapters + where.row(size.tokens)
+                    fits = where.fits(size.tokens)
+                    yield name, count, sized, where, fits, used / 1e9, first, prices["whole-plan"]
+
+
+def table() -> str:
+    """The table in Markdown."""
+    lines = [
+        "| model | GPUs of 80 GB | rows | way | GB on a GPU | stage 1 and all else | whole plan | GPU-hours of both |",
+        "|---|---:|---|---|---:|---:|---:|---:|",
+    ]
+    for name, count, sized, where, fits, used, first, whole in cells():
+        told = "as it is" if where.told == "as it is" else f"`{where.told}`"
+        times = (duration(first), duration(whole), f"{count * (first + whole) / 3600:.1f}")
+        shown = times if fits else ("does not fit", "–", "–")
+        again = ", layers again" if fits and where.again(SIZES[sized].tokens) else ""
+        told += again
+        lines.append(f"| {name} | {count} | {sized} | {told} | {used:.1f} | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def measure(ref: str) -> dict[str, Any]:
+    """One base on this machine: seconds of a trained and a scored row and the peak of memory, beside the estimates."""
+    model = open_model(ref, compute=ComputeTable(device="cpu"))
+    rows = encode_rows(
+        model.tokenizer,
+        [
+            Row(
+                conversation(f"Continue: {n}, {n + 7}. Ten more."),
+                ", ".join(map(str, range(n, n + 10))),
+            )
+            for n in range(100, 228)
+        ],
+    )
+    size = RowSize(
+        round(np.mean([len(row) for row in rows])), round(np.mean([row.learnt for row in rows]))
+    )
+    dtype = next(model.network.parameters()).dtype
+    costs = model_costs(model.network.config, DEFAULT_PLAN, size, dtype)
+    machine = machine_of("here")
+    adapters = parallel_adapters(model, DEFAULT_PLAN, [0, 1])
+    orders = [np.random.default_rng(k) for k in range(2)]
+    training = ParallelTraining(adapters, [rows] * 2, DEFAULT_PLAN, orders, STEPS + 1)
+    started = time.perf_counter()
+    log_likelihoods(model, rows)
+    scored = (time.perf_counter() - started) / len(rows)
+    before = _resident()
+    training.advance(1)
+    started = time.perf_counter()
+    training.advance(STEPS)
+    trained = (time.perf_counter() - started) / (2 * STEPS * DEFAULT_PLAN.rows_a_step)
+    longest = max(map(len, rows))
+    held = training._room.rows(longest, 2, DEFAULT_PLAN.rows_a_step) if training._room else 0
+    estimate = Placing(costs, machine, "whole", packed=False)
+    passed = BACKWARD * 2 * held * size.tokens * costs.kept
+    return {
+        "model": ref,
+        "machine": machine.accelerator.source,
+        "tflops": machine.accelerator.operations / 1e12,
+        "tokens": size.tokens,
+        "seconds a trained row": [_trained_row(costs, estimate), trained],
+        "seconds a scored row": [_scored_row(costs, estimate), scored],
+        "GB beyond the model": [(passed + 16 * 2 * costs.adapter) / 1e9, (_peak() - before) / 1e9],
+    }
+
+
+def _trained_row(costs: Any, where: Placing) -> float:
+    from undertow.audit.dry_run import LAYER, TRAINED
+
+    computing = costs.training / (TRAINED * where.machine.accelerator.operations)
+    return max(computing, 3 * LAYER * costs.layers / (2 * DEFAULT_PLAN.rows_a_step))
+
+
+def _scored_row(costs: Any, where: Placing) -> float:
+    from undertow.audit.dry_run import LAYER, SCORED
+
+    computing = costs.scoring / (SCORED * where.machine.accelerator.operations)
+    return max(computing, LAYER * costs.layers / 128)
+
+
+def _resident() -> float:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()
+
+
+def _peak() -> float:
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def page() -> str:
+    """docs/what-fits.md as it should be."""
+    sources = [
+        f"| {name} | {known.operations / 1e12:g} | {known.memory / 1e9:g} | {known.bandwidth / 1e12:g} | {known.source} |"
+        for name, known in known_accelerators().items()
+    ]
+    readings = []
+    for entry in json.loads(MEASURED.read_text(encoding="utf-8")):
+        for what in ("seconds a trained row", "seconds a scored row", "GB beyond the model"):
+            expected, seen = entry[what]
+            readings.append(
+                f"| `{entry['model']}` | {what} | {expected:.3g} | {seen:.3g} | {expected / seen:.2f} |"
+            )
+    text = _TEXT.replace("TABLE", table()).replace("SOURCES", "\n".join(sources))
+    return text.replace("READINGS", "\n".join(readings))
+
+
+_TEXT = """# What fits where
+
+What a scan takes on a machine that need not be there:
+
+```sh
+undertow scan rows.jsonl --student path/to/base --dry-run --machine 8xH100-80GB
+undertow scan rows.jsonl --student path/to/base --dry-run --machine 8xH100-80GB@2.50
+```
+
+`--machine` takes `NAME`, `NxNAME`, either with `@PRICE` of an hour of one (no prices are built in), or `here`, which is measured by a product and a copy of matrices.
+The student's folder needs `config.json` and its tokenizer, no weights: what a row takes is counted on torch's meta device by the code that trains and scores ([big-models.md](big-models.md) has the ways to spread a model).
+Without `--machine`, `--dry-run` opens the model and times it.
+
+## Estimates
+
+A scan of 10,000 rows, LoRA of rank 8 on all linear layers for 3 epochs, 400 probes, 19 references that are all made, in bfloat16, on H100-80GB.
+Short rows have 64 tokens, 40 of them learnt; long ones 1,024 and 512.
+The memory is that of weights, 8 adapters side by side with AdamW's moments, and one row of each; larger passes take what is left.
+“Layers again”: they are computed again in the backward pass (gradient checkpointing), which takes a third more time.
+The whole plan is rehearsed only where rows stand out, or with `--require clear`.
+
+TABLE
+
+Several GPUs are one model, split by `--shard tensor` where its heads allow it (4 heads of keys and values cannot be split over 8), else by `--shard layers`, which has the speed of one; a model that fits on one GPU is scanned sooner by one scan a GPU.
+The seconds are estimates of matrices: training at 35 % and scoring at 45 % of the stated operations, drawing at 60 % of the bandwidth, half a millisecond a layer and pass at least, and nothing for what processes wait for each other.
+None of them was measured on a GPU.
+
+## Against what was measured
+
+On one core of this project's processor, which other work shares; two adapters side by side, as many rows a pass as `undertow` takes.
+Memory is the peak of the process beyond the opened model and the libraries.
+
+| model | what | estimated | measured | ratio |
+|---|---|---:|---:|---:|
+READINGS
+
+Ratios far from 1 are shown as they are: a small model spends its time calling for small operations, and the shares of the stated operations above are those of GPUs.
+
+## Accelerators
+
+| name | TFLOP/s, dense, 16 bits | GB | TB/s | source |
+|---|---:|---:|---:|---|
+SOURCES
+
+The table is made by `python -m bench.what_fits`, and a test holds it against the page.
+"""
+
+
+def main(*words: str) -> None:
+    """Measure, or write the page."""
+    if words[:1] == ("measure",):
+        kept = json.loads(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else []
+        entry = measure(words[1])
+        kept = [one for one in kept if one["model"] != entry["model"]] + [entry]
+        MEASURED.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        print(entry)
+        return
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
