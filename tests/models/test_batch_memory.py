@@ -43,6 +43,7 @@ def left(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """How much memory the machine has left; every model counts as large."""
     memory = {"free": 1 << 40}
     monkeypatch.setattr(batch_memory, "LEAST_WEIGHTS", 0)
+    monkeypatch.setattr(batch_memory, "_LITTLE", 0)
     monkeypatch.setattr(batch_memory, "free_memory", lambda device: memory["free"])
     return memory
 

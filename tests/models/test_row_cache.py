@@ -39,6 +39,11 @@ def test_rows_are_replaced_and_dropped_without_a_trace(model: LanguageModel) -> 
     cache.keep([3, 0])
     rows = [(*rows[3], 11), (*rows[0], 12)]
     assert agree(model, cache.step(torch.tensor([11, 12])), rows)
+    for first in (50, 60):  # all rows anew, the second time in the places of the first
+        rows = [tuple(range(first, first + n)) for n in (5, 3, 5)]
+        assert agree(model, cache.begin(rows), rows)
+        rows = [(*row, 9) for row in rows]
+        assert agree(model, cache.step(torch.tensor([9] * 3)), rows)
 
 
 @torch.no_grad()

@@ -25,6 +25,10 @@ _DRAWN = 32
 """Bytes a token of the vocabulary while the next one is drawn: logits, probabilities, their sums in float64."""
 
 
+_LITTLE = 32_000_000
+"""Bytes below which a pass is made without a look at what is left, which takes as long as a small network's pass."""
+
+
 def room(model: LanguageModel) -> int:
     """Bytes that one pass may take, on the fullest of the devices that its layers lie on."""
     share = int(_SHARE * _free(model))
@@ -37,7 +41,7 @@ def _free(model: LanguageModel) -> int:
 
 def scored_rows(model: LanguageModel, longest: int, most: int) -> int:
     """Rows of so many tokens that a pass without gradients holds, at least 1 and at most `most`."""
-    return _at_most(most, room(model), longest * _passing(model))
+    return _fitting(most, model, longest * _passing(model))
 
 
 def sampled_rows(model: LanguageModel, longest: int, most: int) -> int:
@@ -48,7 +52,11 @@ def sampled_rows(model: LanguageModel, longest: int, most: int) -> int:
     cached = 2 * config.num_hidden_layers * heads * size * _item(model)
     # A cache is copied where rows come and go.
     row = longest * (2 * cached + _passing(model)) + _DRAWN * int(config.vocab_size)
-    return _at_most(most, room(model), row)
+    return _fitting(most, model, row)
+
+
+def _fitting(most: int, model: LanguageModel, row: float) -> int:
+    return most if most * row <= _LITTLE else _at_most(most, room(model), row)
 
 
 def _at_most(most: int, there: int, row: float) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 from transformers import DynamicCache
@@ -16,7 +17,7 @@ from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLa
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import forward_pass
 
-_ROOM = 16
+_ROOM = 12
 """Columns that are made at a time."""
 
 _WORTHWHILE = 8
@@ -24,6 +25,13 @@ _WORTHWHILE = 8
 
 _FEW = 1 / 8
 """Share of the vocabulary below which only the rows of the head that are wanted are used."""
+
+
+_WHOLE_ROWS = (DynamicLayer, DynamicSlidingWindowLayer)
+"""What keeps keys and values of every token, which can be cut by rows."""
+
+
+Places = Sequence[int] | NDArray[np.int64]
 
 
 class ColumnLayer(DynamicLayer):
@@ -39,10 +47,10 @@ class ColumnLayer(DynamicLayer):
         self._keys = self._values = torch.empty(0)
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Empty columns. Zeros, as what a mask hides is multiplied by 0, which does not undo what is no number."""
+        """Columns that are written before they are read."""
         self.dtype, self.device = key_states.dtype, key_states.device
         self._keys, self._values = (
-            states.new_zeros(*states.shape[:2], self.columns, states.shape[-1])
+            states.new_empty(*states.shape[:2], self.columns, states.shape[-1])
             for states in (key_states, value_states)
         )
         self.is_initialized = True
@@ -53,14 +61,13 @@ class ColumnLayer(DynamicLayer):
         """Write the new columns: the keys and values of all that are used."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        begins = not self.used
-        end = self.used + key_states.shape[-2]
-        self._keys[:, :, self.used : end] = key_states
-        self._values[:, :, self.used : end] = value_states
-        self.used = end
+        begins, new = not self.used, key_states.shape[-2]
+        self._keys.narrow(2, self.used, new).copy_(key_states)
+        self._values.narrow(2, self.used, new).copy_(value_states)
+        self.used += new
         if begins:
             return key_states, value_states
-        return self._keys[:, :, :end], self._values[:, :, :end]
+        return self._keys.narrow(2, 0, self.used), self._values.narrow(2, 0, self.used)
 
     def get_seq_length(self) -> int:
         """Columns in use."""
@@ -82,7 +89,9 @@ class ColumnLayer(DynamicLayer):
         kept = kept.to(self._keys.device)
 
         def moved(old: torch.Tensor) -> torch.Tensor:
-            new = old.new_zeros(len(kept), old.shape[1], columns, old.shape[-1])
+            new = old.new_empty(len(kept), old.shape[1], columns, old.shape[-1])
+            # What a mask hides is multiplied by 0, which does not undo what is no number.
+            new[:, :, : used - width] = 0
             new[:, :, used - width : used] = old[kept, :, self.used - width : self.used]
             return new
 
@@ -118,13 +127,15 @@ class RowCache:
     """
 
     def __init__(self, model: LanguageModel, more: int, beginning: tuple[int, ...] = ()) -> None:
-        self.refillable = _whole_rows(model)
+        made = DynamicCache(config=model.network.config).layers
+        self._depth = len(made)
+        self.refillable = bool(made) and all(type(layer) in _WHOLE_ROWS for layer in made)
         """Whether rows can be dropped and replaced; else they stay until all are done."""
         self._model = model
         self._more = more
         self._layers: list[ColumnLayer] = []
         self._cache: Any = None
-        self._mask = self._lengths = self._extents = torch.empty(0)
+        self._mask = self._lengths = torch.empty(0)
         self._used = 0
         # A window of attention would count the columns between the beginning and the rest.
         shared = self.refillable and getattr(model.network.config, "sliding_window", None) is None
@@ -150,30 +161,34 @@ class RowCache:
         ids, mask = self._padded(prompts)
         self._used = mask.shape[1]
         columns = self._columns(self._used)
-        self._cache, self._layers = self._empty(len(ids), columns)
-        self._mask = mask.new_zeros(len(ids), columns)
+        if self._layers and not self._begun and self._mask.shape == (len(ids), columns):
+            for layer in self._layers:  # fresh memory costs as much as a layer's pass
+                layer.used = 0
+        else:
+            self._cache, self._layers = self._empty(len(ids), columns)
+        # The columns that are not in use are full already: one is seen once it is used.
+        self._mask = mask.new_ones(len(ids), columns)
         self._mask[:, : self._used] = mask
-        self._lengths, self._extents = mask.sum(1), _extents(mask)
+        self._lengths = mask.sum(1)
         return self._prompt_logits(ids, mask, self._cache, wanted)
 
     def step(self, tokens: torch.Tensor, wanted: torch.Tensor | None = None) -> torch.Tensor:
         """Append a token to each row; logits of what follows it, (places, vocabulary or wanted)."""
         if self._used == self._mask.shape[1]:
             self._realign(torch.arange(len(tokens), device=tokens.device), 0)
-        self._mask[:, self._used] = 1
         self._used += 1
         positions = self._lengths[:, None]
-        self._lengths, self._extents = self._lengths + 1, self._extents + 1
+        self._lengths = self._lengths + 1
         mask = self._mask[:, : self._used]
         return self._logits(tokens[:, None], mask, positions, self._cache, wanted)
 
-    def keep(self, places: Sequence[int]) -> None:
+    def keep(self, places: Places) -> None:
         """Drop all rows but these, which move up to the first places in their order."""
-        self._realign(torch.tensor(places, device=self._mask.device), 0)
+        self._realign(torch.as_tensor(places, device=self._mask.device), 0)
 
     def replace(
         self,
-        places: Sequence[int],
+        places: Places,
         prompts: Sequence[tuple[int, ...]],
         wanted: torch.Tensor | None = None,
     ) -> torch.Tensor:
@@ -181,15 +196,17 @@ class RowCache:
         Compute prompts in the places of other rows; logits of what follows them, (prompts, vocabulary or wanted).
         """
         ids, mask = self._padded(prompts)
-        where = torch.tensor(places, device=ids.device)
+        where = torch.as_tensor(places, device=ids.device)
         width = mask.shape[1]
         cache, layers = self._empty(len(ids), width)
         logits = self._prompt_logits(ids, mask, cache, wanted)
-        self._lengths[where], self._extents[where] = mask.sum(1), _extents(mask)
+        self._lengths[where] = mask.sum(1)
+        # What leaves needs no columns.
+        self._mask[where, : self._used - 1] = 0
         self._realign(torch.arange(len(self._lengths), device=ids.device), width)
         for layer, other in zip(self._layers, layers, strict=True):
             layer.place(where, other)
-        self._mask[where] = 0
+        self._mask[where, : self._used] = 0
         self._mask[where, self._used - width : self._used] = mask
         return logits
 
@@ -199,18 +216,21 @@ class RowCache:
 
         Nothing moves where all rows stay, there is room to the right, and little would be gained.
         """
-        used = max(least, int(self._extents[kept].max()))
+        seen = self._mask[kept, : self._used]
+        # Columns from each row's first token to the right edge.
+        used = max(least, int((self._used - seen.argmax(1)).max()))
         room = self._used < self._mask.shape[1]
         if len(kept) == len(self._mask) and room and 0.75 * self._used <= used <= self._used:
             return
         columns = self._columns(used)
         width = min(used, self._used)
-        mask = self._mask.new_zeros(len(kept), columns)
-        mask[:, used - width : used] = self._mask[kept, self._used - width : self._used]
+        mask = self._mask.new_ones(len(kept), columns)
+        mask[:, : used - width] = 0
+        mask[:, used - width : used] = seen[:, self._used - width :]
         for layer in self._layers:
             layer.take(kept, used, columns)
         self._mask, self._used = mask, used
-        self._lengths, self._extents = self._lengths[kept], self._extents[kept]
+        self._lengths = self._lengths[kept]
 
     def _columns(self, used: int) -> int:
         # A few at a time, as what lies close together is read faster than it is moved once in a while; an odd number, as
@@ -227,11 +247,10 @@ class RowCache:
         self, rows: int, columns: int, *, begun: bool = True
     ) -> tuple[Any, list[ColumnLayer]]:
         """A cache of so many columns, in which nothing stands but what all rows begin with."""
-        cache = DynamicCache(config=self._model.network.config)
         if not self.refillable:
-            return cache, []
+            return DynamicCache(config=self._model.network.config), []
         # A window of attention is kept by the network's mask; the columns outside it only cost room.
-        layers = [ColumnLayer(columns) for _ in cache.layers]
+        layers = [ColumnLayer(columns) for _ in range(self._depth)]
         if begun and self._begun:
             for layer, beginning in zip(layers, self._beginning, strict=True):
                 layer.begin(beginning, rows)
@@ -252,7 +271,7 @@ class RowCache:
         wanted: torch.Tensor | None,
     ) -> torch.Tensor:
         network = self._model.network
-        with _head_of(network, wanted) as few:
+        with _WHOLE if wanted is None else _head_of(network, wanted) as few:
             output = forward_pass(
                 network,
                 input_ids=ids,
@@ -266,8 +285,12 @@ class RowCache:
         return logits if few or wanted is None else logits[:, wanted]
 
 
+_WHOLE = nullcontext(False)
+"""The head as it is."""
+
+
 @contextmanager
-def _head_of(network: Any, wanted: torch.Tensor | None) -> Iterator[bool]:
+def _head_of(network: Any, wanted: torch.Tensor) -> Iterator[bool]:
     """
     Within the block the network's head makes logits of the wanted tokens only, where they are few; whether it does.
 
@@ -275,7 +298,7 @@ def _head_of(network: Any, wanted: torch.Tensor | None) -> Iterator[bool]:
     """
     head = network.get_output_embeddings()
     plain = type(head) is nn.Linear and "forward" not in vars(head)
-    if wanted is None or not plain or len(wanted) >= _FEW * len(head.weight):
+    if not plain or len(wanted) >= _FEW * len(head.weight):
         yield False
         return
     weight = head.weight[wanted]
@@ -285,16 +308,3 @@ def _head_of(network: Any, wanted: torch.Tensor | None) -> Iterator[bool]:
         yield True
     finally:
         del head.forward
-
-
-def _extents(mask: torch.Tensor) -> torch.Tensor:
-    """(rows,) columns from each row's first token to the right edge."""
-    return mask.shape[1] - mask.argmax(1)
-
-
-def _whole_rows(model: LanguageModel) -> bool:
-    """Whether all that the network keeps is keys and values of every token, which can be cut by rows."""
-    layers = DynamicCache(config=model.network.config).layers
-    return bool(layers) and all(
-        type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers
-    )

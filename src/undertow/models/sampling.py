@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from undertow.carriers.carrier import Carrier
 from undertow.carriers.carrier_registry import request_of
@@ -23,7 +24,7 @@ from undertow.models.adapters import merged_adapters
 from undertow.models.batch_memory import sampled_rows
 from undertow.models.language_model import LanguageModel
 from undertow.models.row_cache import RowCache
-from undertow.models.token_grammar import TokenGrammar, token_grammar
+from undertow.models.token_grammar import Ids, TokenGrammar, token_grammar
 from undertow.models.training_sequences import encode_rows
 
 _WORTH_A_REFILL = 1 / 8
@@ -170,53 +171,92 @@ class RowStreams:
         self._generator = np.random.Generator(self._bits)
         # A state is put in place four times as fast as a generator is made.
         self._state: Any = self._bits.state
+        self._counter = self._state["state"]["counter"]
 
     def first(self, row: int, count: int) -> np.ndarray:
         """The first `count` numbers of a row's stream; fewer of them are its beginning."""
-        self._state["state"]["counter"][:] = (0, row, 0, 0)
+        self._counter[1] = row
         self._bits.state = self._state
         return self._generator.random(count)
 
 
 @dataclass
 class _Rows:
-    """The rows being drawn, by place; None where a place is free."""
+    """The rows being drawn, by place."""
 
-    indices: list[int | None]
-    tokens: list[list[int]]
-    uniforms: np.ndarray
-    """(places, most tokens) of each row's stream."""
+    indices: NDArray[np.int64]
+    """(places,); -1 where a place is free."""
+    tokens: NDArray[np.int64]
+    """(places, most tokens) of each answer, as far as it is drawn."""
+    lengths: NDArray[np.int64]
+    """(places,) tokens drawn."""
+    uniforms: NDArray[np.float64]
+    """(places, most tokens + 1) of each row's stream; the last is read by nobody."""
     states: list[int]
     """Of the grammar; -1 where a place is free."""
+    places: Ids
+    """All of them."""
+    live: int = 0
+    """Places that are not free."""
 
     @classmethod
     def of(cls, count: int, most: int) -> _Rows:
-        return cls([None] * count, [[]] * count, np.empty((count, most)), [-1] * count)
+        return cls(
+            np.full(count, -1),
+            np.empty((count, most), dtype=np.int64),
+            np.zeros(count, dtype=np.int64),
+            np.zeros((count, most + 1)),
+            [-1] * count,
+            np.arange(count),
+        )
 
     @property
-    def free(self) -> list[int]:
-        return [place for place, index in enumerate(self.indices) if index is None]
+    def free(self) -> Ids:
+        return np.flatnonzero(self.indices < 0)
 
     @property
-    def busy(self) -> list[int]:
-        return [place for place, index in enumerate(self.indices) if index is not None]
+    def busy(self) -> Ids:
+        return np.flatnonzero(self.indices >= 0)
 
-    def keep(self, places: Sequence[int]) -> None:
-        self.indices = [self.indices[place] for place in places]
-        self.tokens = [self.tokens[place] for place in places]
-        self.states = [self.states[place] for place in places]
-        self.uniforms = self.uniforms[list(places)]
+    def keep(self, places: Ids) -> None:
+        self.indices, self.tokens = self.indices[places], self.tokens[places]
+        self.lengths, self.uniforms = self.lengths[places], self.uniforms[places]
+        self.states, self.places = [self.states[place] for place in places], np.arange(len(places))
 
-    def put(self, places: Sequence[int], indices: Sequence[int], streams: RowStreams) -> None:
+    def put(self, places: Ids, indices: Sequence[int], streams: RowStreams) -> None:
+        self.indices[places], self.lengths[places] = indices, 0
+        self.live += len(places)
         for place, index in zip(places, indices, strict=True):
-            self.indices[place], self.tokens[place], self.states[place] = index, [], 0
-            self.uniforms[place] = streams.first(index, self.uniforms.shape[1])
+            self.states[place] = 0
+            self.uniforms[place, :-1] = streams.first(index, self.tokens.shape[1])
 
-    def next_uniforms(self, places: Sequence[int]) -> np.ndarray:
-        """(places, 1); of no meaning where nobody reads what is drawn."""
-        steps = [len(self.tokens[place]) for place in places]
-        last = self.uniforms.shape[1] - 1
-        return self.uniforms[list(places), np.minimum(steps, last)][:, None]
+    def next_uniforms(self, places: Ids) -> NDArray[np.float64]:
+        """(places, 1); of no meaning where a place is free."""
+        return self.uniforms[places, self.lengths[places]][:, None]
+
+    def append(
+        self, places: Ids, drawn: Ids, ends: Collection[int], grammar: TokenGrammar | None
+    ) -> NDArray[np.bool_]:
+        """Append what was drawn, but for ends and where a place is free; which of the places are at their end by it."""
+        ended = sum((drawn == end for end in ends), start=np.zeros(len(drawn), dtype=bool))
+        more = ~ended & (self.indices[places] >= 0)
+        places, drawn = places[more], drawn[more]
+        self.tokens[places, self.lengths[places]] = drawn
+        self.lengths[places] += 1
+        if grammar is not None:
+            for place, token in zip(places.tolist(), drawn.tolist(), strict=True):
+                self.states[place] = grammar.after(self.states[place], token)
+            # What can only end needs no pass through the network to do so.
+            ended[more] = [grammar.over(self.states[place]) for place in places]
+        return ended
+
+    def leave(self, places: Ids) -> list[list[int]]:
+        """Free the places; the answers that were drawn there."""
+        self.indices[places] = -1
+        self.live -= len(places)
+        for place in places:
+            self.states[place] = -1
+        return [self.tokens[place, : self.lengths[place]].tolist() for place in places]
 
 
 @torch.no_grad()
@@ -245,38 +285,40 @@ def _rows_drawn(
     grammar: TokenGrammar | None,
 ) -> Iterator[tuple[int, SampledAnswer]]:
     waiting, longest = order[::-1], max((len(prompts[i]) for i in order), default=1)
-    rows = _Rows.of(0, how.max_tokens)
+    rows, device, ends = _Rows.of(0, how.max_tokens), model.device, model.end_ids
     tokens = torch.empty(0, dtype=torch.int64)
-    while waiting or rows.busy:
-        busy, free = rows.busy, rows.free
-        if not busy:
+    while waiting or rows.live:
+        begins = not rows.live
+        if begins:
             most = min(how.batch_size, len(waiting))
             rows = _Rows.of(sampled_rows(model, longest + how.max_tokens, most), how.max_tokens)
-            free = rows.free
-        elif cache.refillable and not waiting and len(busy) < _WORTH_A_CUT * len(rows.indices):
+        elif cache.refillable and not waiting and rows.live < _WORTH_A_CUT * len(rows.places):
+            busy = rows.busy
             cache.keep(busy)
             rows.keep(busy)
             tokens = tokens[busy]
-        refilled = cache.refillable and len(free) >= _WORTH_A_REFILL * len(rows.indices)
-        if waiting and (refilled or not busy):
-            places = free[: len(waiting)]
+        free = len(rows.places) - rows.live
+        refilled = cache.refillable and free >= _WORTH_A_REFILL * len(rows.places)
+        places, indices = rows.places, list[int]()
+        if waiting and (refilled or begins):
+            places = rows.free[: len(waiting)]
             indices = [waiting.pop() for _ in places]
             rows.put(places, indices, streams)
-        else:
-            places, indices = list(range(len(rows.indices))), []
-        ids, mask = _may_stand(grammar, [rows.states[place] for place in places], model.device)
-        if not busy:
+        ids, mask = _may_stand(grammar, rows.states, places, device)
+        if begins:
             logits = cache.begin([prompts[i] for i in indices], ids)
-            tokens = torch.zeros(len(places), dtype=torch.int64, device=logits.device)
         elif indices:
             logits = cache.replace(places, [prompts[i] for i in indices], ids)
         else:
             logits = cache.step(tokens, ids)
-        draws = torch.from_numpy(rows.next_uniforms(places)).to(logits.device)
+        draws = torch.from_numpy(rows.next_uniforms(places)).to(device)
         drawn = _draw(logits, how, draws, mask)
         drawn = drawn if ids is None else ids[drawn]
-        tokens[places] = drawn
-        yield from _finished(model, rows, places, drawn.tolist(), how.max_tokens, grammar)
+        if indices and not begins:
+            tokens[places] = drawn
+        else:
+            tokens = drawn
+        yield from _finished(model, rows, places, drawn.cpu().numpy(), ends, grammar)
 
 
 def _beginning(prompts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
@@ -289,44 +331,31 @@ def _beginning(prompts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
 
 
 def _may_stand(
-    grammar: TokenGrammar | None, states: Sequence[int], device: torch.device
+    grammar: TokenGrammar | None, states: Sequence[int], places: Ids, device: torch.device
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """The tokens that may be drawn for any of the rows, and which of them for each; None for all."""
     if grammar is None:
         return None, None
-    ids, mask = grammar.masks(states)
+    ids, mask = grammar.masks([states[place] for place in places])
     return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
 
 
 def _finished(
     model: LanguageModel,
     rows: _Rows,
-    places: Sequence[int],
-    drawn: Sequence[int],
-    most: int,
+    places: Ids,
+    drawn: Ids,
+    ends: Collection[int],
     grammar: TokenGrammar | None,
 ) -> Iterator[tuple[int, SampledAnswer]]:
     """Append what was drawn; the rows that it ends leave their places."""
-    ends = model.end_ids
-    done: list[tuple[int, list[int], bool]] = []
-    for place, token in zip(places, drawn, strict=True):
-        index, tokens = rows.indices[place], rows.tokens[place]
-        if index is None:
-            continue
-        ended = token in ends
-        if not ended:
-            tokens.append(token)
-            if grammar is not None:
-                rows.states[place] = grammar.after(rows.states[place], token)
-                # What can only end needs no pass through the network to do so.
-                ended = grammar.over(rows.states[place])
-        if ended or len(tokens) == most:
-            done.append((index, tokens, ended))
-            rows.indices[place], rows.states[place] = None, -1
-    if done:
-        texts = model.tokenizer.batch_decode([t for _, t, _ in done], skip_special_tokens=True)
-        for (index, _, whole), text in zip(done, texts, strict=True):
-            yield index, SampledAnswer(text, finished=whole)
+    ended = rows.append(places, drawn, ends, grammar)
+    indices = rows.indices[places]
+    done = (indices >= 0) & (ended | (rows.lengths[places] == rows.tokens.shape[1]))
+    if done.any():
+        texts = model.tokenizer.batch_decode(rows.leave(places[done]), skip_special_tokens=True)
+        for index, text, whole in zip(indices[done], texts, ended[done], strict=True):
+            yield int(index), SampledAnswer(text, finished=bool(whole))
 
 
 def _draw(
