@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from undertow.data.rows import conversation
+from undertow.data.seeds import RowStreams
 from undertow.models.chat import encode_prompts
 from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import (
-    RowStreams,
     SampledAnswer,
     Sampling,
     answers_as_drawn,

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,3 +136,24 @@ class LowestKeys(Generic[T]):
         """The items, in an order drawn at random: any first part of it is a uniform sample as well."""
         _, items = self.lowest()
         return [items[i] for i in rng.permutation(len(items))]
+
+
+class RowStreams:
+    """
+    For each row a stream of numbers in [0, 1) of its own, which depends on the key and the row's number alone.
+
+    Philox (Salmon et al. 2011) with the row in the second word of its counter: streams of 2^64 blocks that never meet.
+    """
+
+    def __init__(self, key: int) -> None:
+        self._bits = np.random.Philox(key=key)
+        self._generator = np.random.Generator(self._bits)
+        # A state is put in place four times as fast as a generator is made.
+        self._state: Any = self._bits.state
+        self._counter = self._state["state"]["counter"]
+
+    def first(self, row: int, count: int) -> np.ndarray:
+        """The first `count` numbers of a row's stream; fewer of them are its beginning."""
+        self._counter[1] = row
+        self._bits.state = self._state
+        return self._generator.random(count)

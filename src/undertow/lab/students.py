@@ -38,8 +38,9 @@ from undertow.models.chat import Encoded, encode_prompts
 from undertow.models.kept_work import KeptWork, kept_work
 from undertow.models.language_model import LanguageModel
 from undertow.models.objectives import Distillation, refuse_other_vocabulary, train_on_pairs
-from undertow.models.sampling import Sampling, answers_as_drawn, matching
+from undertow.models.sampling import Sampling, answers_as_drawn
 from undertow.models.scoring import log_likelihoods
+from undertow.models.token_grammar import matching
 from undertow.models.training import Trained, fine_tune
 from undertow.models.training_checkpoint import CHECKPOINT, TrainingCheckpoint
 from undertow.models.training_sequences import encode_rows

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +16,7 @@ from undertow.carriers.carrier_registry import request_of
 from undertow.carriers.numbers import one_format
 from undertow.data.plan import LAST_TURN
 from undertow.data.rows import Row
+from undertow.data.seeds import RowStreams
 from undertow.engines.work_progress import counted
 from undertow.errors import ModelError
 from undertow.models.adapters import merged_adapters
@@ -140,16 +139,6 @@ def answers_as_drawn(
     return _drawn(model, prompts, how, key, order, grammar)
 
 
-def matching(tokenizer: Any, pattern: re.Pattern[str]) -> torch.Tensor:
-    """
-    (vocabulary,) bool: the tokens whose decoded text matches the pattern in full; never a special one.
-    """
-    texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
-    special = set(tokenizer.all_special_ids)
-    found = (i not in special and bool(pattern.fullmatch(text)) for i, text in enumerate(texts))
-    return torch.tensor(list(found))
-
-
 def _refuse_long(model: LanguageModel, prompts: Sequence[tuple[int, ...]], more: int) -> None:
     longest = max(map(len, prompts), default=0)
     if model.context is not None and longest + more > model.context:
@@ -157,27 +146,6 @@ def _refuse_long(model: LanguageModel, prompts: Sequence[tuple[int, ...]], more:
             f"a prompt of {longest} tokens and an answer of {more} exceed the {model.context} tokens of '{model.ref}'",
             hint="lower max_tokens, or shorten the prompts",
         )
-
-
-class RowStreams:
-    """
-    For each row a stream of numbers in [0, 1) of its own, which depends on the key and the row's number alone.
-
-    Philox (Salmon et al. 2011) with the row in the second word of its counter: streams of 2^64 blocks that never meet.
-    """
-
-    def __init__(self, key: int) -> None:
-        self._bits = np.random.Philox(key=key)
-        self._generator = np.random.Generator(self._bits)
-        # A state is put in place four times as fast as a generator is made.
-        self._state: Any = self._bits.state
-        self._counter = self._state["state"]["counter"]
-
-    def first(self, row: int, count: int) -> np.ndarray:
-        """The first `count` numbers of a row's stream; fewer of them are its beginning."""
-        self._counter[1] = row
-        self._bits.state = self._state
-        return self._generator.random(count)
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from undertow.errors import MissingExtraError, ModelError
@@ -123,6 +124,16 @@ def token_texts(tokenizer: Any) -> list[str]:
     return [
         "" if i in special or "\ufffd" in text else text[begun:] for i, text in enumerate(texts)
     ]
+
+
+def matching(tokenizer: Any, pattern: re.Pattern[str]) -> torch.Tensor:
+    """
+    (vocabulary,) bool: the tokens whose decoded text matches the pattern in full; never a special one.
+    """
+    texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
+    special = set(tokenizer.all_special_ids)
+    found = (i not in special and bool(pattern.fullmatch(text)) for i, text in enumerate(texts))
+    return torch.tensor(list(found))
 
 
 def _decoded(tokenizer: Any, tokens: list[list[int]]) -> list[str]:
