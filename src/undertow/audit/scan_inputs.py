@@ -25,6 +25,7 @@ from undertow.data.records import bytes_here, read_rows
 from undertow.data.row_records import write_rows
 from undertow.data.rows import Row, has_pairs, row_id
 from undertow.data.seeds import derive, generator
+from undertow.engines.endpoint import Endpoint
 from undertow.engines.ray_data import spread_of
 from undertow.errors import ModelError, NothingLeftError
 from undertow.influence.probe_formats import settled
@@ -205,13 +206,23 @@ def _control_told(whole: ScanSubject, given: str | None, without: int) -> str:
     return f"{given} ({without:,} rows that end without an answer left out)" if without else given
 
 
-def scores_of(request: ScanRequest, target: Path) -> int:
-    """The scores of a scan's rows, with its student and plan; see `write_row_scores`."""
+def scores_of(request: ScanRequest, target: Path, scored_by: str | None = None) -> int:
+    """
+    The scores of a scan's rows, with its student and plan; `scored_by` is `ADDRESS#MODEL`, see `write_row_scores`.
+
+    Raises:
+        ConfigError: the address or the model's name there is unusable.
+        ModelError: another model is served there.
+    """
+    server = None
+    if scored_by is not None:
+        address, _, served = scored_by.partition("#")
+        server = Endpoint(address, served)
     plan = plan_for(request.plan, request.student)
     data = open_dataset(request.data)
     data = replace(data, columns=request.columns, wrapped=plan.policy.wrapped)
     student = open_model(request.student, plan.template, request.compute)
-    return write_row_scores(data, target, student, plan)
+    return write_row_scores(data, target, student, plan, server)
 
 
 def _refuse_foreign(placebos: Sequence[LanguageModel], student: LanguageModel) -> None:

@@ -164,6 +164,11 @@ CLEAR = "clear"
     metavar="FILE.parquet",
     help="Write what the base thinks of every row: scores for your own study, no verdicts.",
 )
+@click.option(
+    "--scored-by",
+    metavar="ADDRESS#MODEL",
+    help="With --row-scores: a vLLM server of the student (http://host:8000/v1#NAME), held against it on a few rows.",
+)
 @failing_options(
     ("flagged", "undecided"),
     "verdict (flagged holds for stands out too)",
@@ -202,6 +207,7 @@ def command(
     seed: int,
     out: Path | None,
     row_scores: Path | None,
+    scored_by: str | None,
     fail_on: str,
     allow_undecided: bool,
     keys: tuple[str, ...],
@@ -239,6 +245,8 @@ def command(
         raise click.UsageError("standard input has no place beside it, so --sign needs a file")
     if dry_run and (keys or row_scores is not None):
         raise click.UsageError("--dry-run judges nothing, so there is nothing to sign or to score")
+    if scored_by is not None and row_scores is None:
+        raise click.UsageError("--scored-by is who writes --row-scores; allowed: both")
     if machine is not None and not dry_run:
         raise click.UsageError("--machine is what --dry-run counts for; allowed: both")
     # Made before the work, so that a place that cannot be written to is found out at once.
@@ -290,7 +298,7 @@ def command(
     evidence = stored(document, folder, RESULT)
     click.echo(render(document, "text"), nl=False)
     if row_scores is not None:
-        scores_of(request, row_scores)
+        scores_of(request, row_scores, scored_by)
     if who is not None:
         _attest(document, evidence, who)
     click.echo(f"\nreport: {one_line(str(folder / PAGE))}")

@@ -182,6 +182,19 @@ def served_models(endpoint: Endpoint) -> list[str] | None:
         return client.models()
 
 
+def prompt_log_likelihoods(
+    endpoint: Endpoint, prompts: Sequence[Sequence[int]]
+) -> list[list[float]]:
+    """
+    Log-likelihood in nats of each token of prompts that are token ids, by vLLM's `prompt_logprobs`; the first has none, nan.
+
+    Raises:
+        MissingExtraError, ConfigError, UndertowError: as `complete`; or the server has no such field.
+    """
+    with _client(endpoint) as client:
+        return client.prompt_log_likelihoods(prompts)
+
+
 @dataclass(frozen=True)
 class _Client:
     """An open connection, with the words for what goes wrong on it."""
@@ -205,6 +218,29 @@ class _Client:
             return _reply(response.content)
         except ValueError as error:
             raise _failure(self.endpoint, self.key, f"gave {error}") from error
+
+    def prompt_log_likelihoods(self, prompts: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Of each token of each prompt; nan for the first."""
+        create = self.connection.completions.with_raw_response.create
+        try:
+            response = create(
+                model=self.endpoint.model,
+                prompt=[list(prompt) for prompt in prompts],
+                max_tokens=1,
+                temperature=0,
+                extra_body={"prompt_logprobs": 0},
+            )
+        except (self.openai.OpenAIError, UnicodeError) as error:
+            raise self._failure(error) from error
+        try:
+            choices = sorted(json.loads(response.content)["choices"], key=lambda one: one["index"])
+            return [
+                _of_prompt(prompt, choice["prompt_logprobs"])
+                for prompt, choice in zip(prompts, choices, strict=True)
+            ]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            gave = "gave no prompt_logprobs for the tokens that it was sent, a field of vLLM's"
+            raise _failure(self.endpoint, self.key, gave) from error
 
     def models(self) -> list[str] | None:
         """What the server lists."""
@@ -306,6 +342,12 @@ def _one_line(text: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in words
     )
+
+
+def _of_prompt(prompt: Sequence[int], given: Sequence[Any]) -> list[float]:
+    """Each token's own entry; a server may add likelier tokens to it."""
+    pairs = list(zip(prompt, given, strict=True))[1:]
+    return [float("nan"), *(float(entry[str(token)]["logprob"]) for token, entry in pairs)]
 
 
 def _reply(body: bytes) -> Reply:
