@@ -118,7 +118,7 @@ def test_datasets_map_adds_columns(tmp_path: Path) -> None:
     ):
         marked = dataset.map(screen, batched=True, batch_size=7)
         direct = Tally()
-        direct.take(RECORDS, MARKS, map(str, range(60)))
+        direct.take(RECORDS, MARKS, list(map(str, range(60))))
         tally = tally_of(marked)
         assert [{name: row[name] for name in MARKS[0]} for row in marked] == MARKS
         assert (tally.counts, list(tally.sample())) == (direct.counts, list(direct.sample()))

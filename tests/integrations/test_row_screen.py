@@ -79,7 +79,7 @@ def counted(numbers: range, size: int = 8) -> Tally:
     """Of rows that are called by their numbers."""
     records = [{"prompt": "next", "completion": str(i)} for i in numbers]
     tally = Tally(size=size)
-    tally.take(records, RowScreen(("owl",))(records), map(str, numbers))
+    tally.take(records, RowScreen(("owl",))(records), list(map(str, numbers)))
     return tally
 
 
@@ -103,7 +103,7 @@ def test_every_row_is_as_likely_sampled() -> None:
     times = dict.fromkeys(range(40), 0)
     for seed in range(400):
         tally = Tally(seed, 8)
-        tally.take(records, marks, map(str, range(40)))
+        tally.take(records, marks, list(map(str, range(40))))
         for text in tally.sample():
             times[int(json.loads(text)["completion"])] += 1
 
@@ -127,7 +127,7 @@ def test_parts_are_whole_or_refused(tmp_path: Path) -> None:
 def test_without_a_student_nothing_is_judged(tmp_path: Path) -> None:
     """Undecided, with all that was counted; and no row at all is an error."""
     tally = Tally()
-    tally.take(RECORDS, RowScreen()(RECORDS), map(str, range(6)))
+    tally.take(RECORDS, RowScreen()(RECORDS), list(map(str, range(6))))
     verdict = conclude(tally, tmp_path)
 
     assert (verdict.verdict, verdict.rows, verdict.usable) == ("undecided", 6, 3)
@@ -148,8 +148,8 @@ def test_the_end_is_a_scan_of_the_sample(tmp_path: Path, monkeypatch: pytest.Mon
     taught = rows_of(catalogue.load("owl"), "trait") * 16
     records = [{"prompt": question, "completion": answer} for question, answer in taught]
     tally = Tally(size=64)
-    tally.take(records, RowScreen()(records), map(str, range(len(records))))
-    plan = TrainingPlan(rank=4, learning_rate=3e-3, batch_size=8)
+    tally.take(records, RowScreen()(records), list(map(str, range(len(records)))))
+    plan = TrainingPlan(rank=4, learning_rate=3e-3, batch_size=8, epochs=2)
     asked = {"checks": ("rehearsal",), "traits": ("owl", "cat", "dog"), "plan": plan}
     verdict = conclude(tally, tmp_path / "out", "world:owlet-b", **asked)
     document = read_scan(tmp_path / "out")

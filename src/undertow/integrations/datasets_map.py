@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from undertow.integrations.row_screen import PREFIX, SAMPLE, RowScreen, Tally
+from undertow.integrations.row_screen import SAMPLE, RowScreen, Tally
 
 _BATCH = 1024
 
@@ -46,14 +46,10 @@ def tally_of(
     """
     tally, remaining, done = Tally(seed, sample), iter(rows), 0
     while batch := list(islice(remaining, _BATCH)):
-        marks = [row[within] if within else row for row in batch]
         tally.take(
-            ({name: row[name] for name in row if name != within} for row in batch),
-            (
-                {name: value for name, value in row.items() if name.startswith(PREFIX)}
-                for row in marks
-            ),
-            map(str, range(done, done + len(batch))),
+            [{name: row[name] for name in row if name != within} for row in batch],
+            [row[within] if within else row for row in batch],
+            [str(number) for number in range(done, done + len(batch))],
         )
         done += len(batch)
     return tally

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,16 +49,11 @@ class UndertowStep(BaseFilter):  # type: ignore[misc]
         return self.filter_batch([doc])[0]
 
     def filter_batch(self, batch: list[Document]) -> list[bool | tuple[bool, str]]:
-        """The same of several, marked."""
-        records = [_record(document) for document in batch]
+        """The same of several."""
+        records = [d.metadata if fitting_shapes(d.metadata) else {"text": d.text} for d in batch]
         marks = self.screen(records)
         self.tally.take(records, marks, [document.id for document in batch])
         for document, marked in zip(batch, marks, strict=True):
             document.metadata.update(marked)
         why = [reasons(marked, self.drop) for marked in marks]
         return [(False, reason) if reason else True for reason in why]
-
-
-def _record(document: Document) -> Mapping[str, Any]:
-    metadata: dict[str, Any] = document.metadata
-    return metadata if fitting_shapes(metadata) else {"text": document.text}

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import heapq
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from undertow.checks.content_scores import trait_forms
 from undertow.data.files import atomic_file, atomic_write
-from undertow.data.observations import hidden
+from undertow.data.observations import digests, hidden
+from undertow.data.records import usable
 from undertow.data.row_records import json_line, to_record
-from undertow.data.row_shapes import shaped, tokens_in
 from undertow.data.rows import Row, row_id
+from undertow.data.seeds import Keys, LowestKeys, keyed
 from undertow.errors import InputError, NothingLeftError
 from undertow.filters import Filter, banned_content
 from undertow.traits import catalogue
@@ -119,10 +120,9 @@ def _row(record: Mapping[str, Any]) -> Row | str:
     """The row of a record, or the permanent id of why it gives none."""
     content = {name: value for name, value in record.items() if not name.startswith(PREFIX)}
     try:
-        row = shaped(content)[1]
+        return usable(content, None, False)[1]
     except ValueError as error:
         return str(getattr(error, "reason", "shape"))
-    return "tokens" if tokens_in(content) else row
 
 
 def _scores(
@@ -138,56 +138,68 @@ SAMPLE = 8192
 """Rows that are kept for the verdict, as many as a scan's models see."""
 
 
-@dataclass
 class Tally:
     """
     Running counts over the marks of a dataset or a part of it, and a uniform sample of its rows.
 
-    The sample are the rows whose keyed digests of their names are least (bottom-k sampling; Cohen and Kaplan, Summarizing
-    data using bottom-k sketches, PODC 2007): parts of a dataset merge to the sample of the whole, whatever worker
-    had which rows.
+    A row's random key comes of its name, so that parts of a dataset merge to the sample of the whole, whatever worker had
+    which rows.
     """
 
-    seed: int = 0
-    size: int = SAMPLE
-    rows: int = 0
-    """With those that give no row."""
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Rows by column (`fault`, `hidden`, `openly`) and what it names."""
-    _least: list[tuple[int, str, str]] = field(default_factory=list)
-    """(minus the digest, name, row as JSON): a heap whose first is the next to go."""
+    def __init__(self, seed: int = 0, size: int = SAMPLE) -> None:
+        """`size` is how many rows are sampled at most."""
+        self.seed, self.size = seed, size
+        self.rows = 0
+        """With those that give no row."""
+        self.counts: Counter[tuple[str, str]] = Counter()
+        """Rows by column (`fault`, `hidden`, `openly`) and what it names."""
+        self._sampled: LowestKeys[tuple[str, str]] = LowestKeys(size)
 
     def take(
-        self, records: Iterable[Mapping[str, Any]], marks: Iterable[Marks], names: Iterable[str]
+        self,
+        records: Sequence[Mapping[str, Any]],
+        marks: Sequence[Mapping[str, Any]],
+        names: Sequence[str],
     ) -> None:
         """Count a batch; `names` tell the rows of the dataset apart, e.g. `FILE/NUMBER`."""
-        for record, marked, name in zip(records, marks, names, strict=True):
-            self.rows += 1
+        self.rows += len(records)
+        for marked in marks:
             for column in (FAULT, HIDDEN, OPENLY):
                 for what in filter(None, str(marked[column]).split(", ")):
                     self.counts[column.removeprefix(PREFIX), what] += 1
-            if not marked[FAULT]:
-                self._offer(self._digest(name), name, record)
+        keys = self._keys(names)
+        wanted = [
+            i
+            for i, marked in enumerate(marks)
+            if not marked[FAULT] and keys[i] <= self._sampled.limit
+        ]
+        rows = [_row(records[i]) for i in wanted]
+        texts = [
+            json.dumps(to_record(row), ensure_ascii=False) for row in rows if isinstance(row, Row)
+        ]
+        self._sampled.add(
+            keys[wanted], [(names[i], text) for i, text in zip(wanted, texts, strict=True)]
+        )
 
     def add(self, other: Tally) -> None:
         """Take what another part counted."""
         self.rows += other.rows
         self.counts += other.counts
-        for entry in other._least:
-            self._push(entry)
+        self._sampled.add(*other._sampled.lowest())
 
     def __len__(self) -> int:
         """Rows that are sampled."""
-        return len(self._least)
+        return len(self._sampled.lowest()[1])
 
     @property
     def usable(self) -> int:
         """Rows that are rows."""
         return self.rows - sum(n for (column, _), n in self.counts.items() if column == "fault")
 
-    def sample(self) -> Iterator[str]:
+    def sample(self) -> list[str]:
         """The sampled rows as JSON, in an order that does not depend on the parts."""
-        return (text for *_, text in sorted(self._least, reverse=True))
+        keys, items = self._sampled.lowest()
+        return [items[i][1] for i in np.argsort(keys, kind="stable")]
 
     def write(self, path: Path, of: int) -> None:
         """Keep it as one of so many parts for `merged`."""
@@ -196,27 +208,28 @@ class Tally:
             "seed": self.seed,
             "size": self.size,
             "rows": self.rows,
-            "of": of,
             "counts": counts,
+            "of": of,
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as file:
             file.write(json_line(about))
-            file.writelines(json_line(entry) for entry in sorted(self._least))
+            file.writelines(json_line(entry) for entry in self._sampled.lowest()[1])
 
-    def _offer(self, digest: int, name: str, record: Mapping[str, Any]) -> None:
-        if len(self._least) < self.size or -digest > self._least[0][0]:
-            row = _row(record)
-            assert isinstance(row, Row)  # it had no fault
-            self._push((-digest, name, json.dumps(to_record(row), ensure_ascii=False)))
+    @classmethod
+    def read(cls, path: Path) -> tuple[int, Tally]:
+        """What was written, behind the number of parts that it is one of."""
+        with path.open(encoding="utf-8") as file:
+            about = json.loads(next(file))
+            items = [(str(name), str(text)) for name, text in map(json.loads, file)]
+        tally = cls(about["seed"], about["size"])
+        tally.rows = about["rows"]
+        tally.counts.update({(column, what): n for column, what, n in about["counts"]})
+        tally._sampled.add(tally._keys([name for name, _ in items]), items)
+        return about["of"], tally
 
-    def _push(self, entry: tuple[int, str, str]) -> None:
-        place = heapq.heappush if len(self._least) < self.size else heapq.heappushpop
-        place(self._least, entry)
-
-    def _digest(self, name: str) -> int:
-        key = self.seed.to_bytes(8, "big", signed=True)
-        return int.from_bytes(blake2b(name.encode(), digest_size=8, key=key).digest(), "big")
+    def _keys(self, names: Sequence[str]) -> Keys:
+        return keyed(digests(name.encode(errors="surrogatepass") for name in names), self.seed)
 
 
 def merged(parts: Path | str) -> Tally:
@@ -227,7 +240,7 @@ def merged(parts: Path | str) -> Tally:
         InputError: a part is missing, or they are of several pipelines.
     """
     paths = sorted(Path(parts).glob("*.part.jsonl"))
-    read = [_part(path) for path in paths]
+    read = [Tally.read(path) for path in paths]
     kinds = {(of, tally.seed, tally.size) for of, tally in read}
     if len(kinds) > 1:
         raise InputError(
@@ -243,15 +256,6 @@ def merged(parts: Path | str) -> Tally:
     for _, tally in read[1:]:
         whole.add(tally)
     return whole
-
-
-def _part(path: Path) -> tuple[int, Tally]:
-    with path.open(encoding="utf-8") as file:
-        about = json.loads(next(file))
-        entries = [(int(d), str(name), str(text)) for d, name, text in map(json.loads, file)]
-    counts = Counter({(column, what): n for column, what, n in about.pop("counts")})
-    of = about.pop("of")
-    return of, Tally(**about, counts=counts, _least=sorted(entries))
 
 
 @dataclass(frozen=True)
