@@ -14,6 +14,7 @@ from undertow.cli.compute_options import (
     compute_table,
     exit_as,
     joined,
+    rows_options,
     spread_options,
 )
 from undertow.cli.progress import tell_step
@@ -150,6 +151,7 @@ CLEAR = "clear"
 )
 @compute_options()
 @spread_options
+@rows_options
 @click.option("--dry-run", is_flag=True, help="Print what it would cost, and do nothing.")
 @click.option(
     "--machine",
@@ -202,6 +204,8 @@ def command(
     budget: float | None,
     dtype: str | None,
     device: str | None,
+    engine: str | None,
+    jobs: int | None,
     dry_run: bool,
     machine: str | None,
     seed: int,
@@ -281,6 +285,8 @@ def command(
         budget=budget,
         references=references,
         reference_count=reference_count,
+        engine=engine,
+        jobs=jobs,
         dry_run=dry_run,
         seed=seed,
         command=typed_line(),

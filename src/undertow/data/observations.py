@@ -130,7 +130,9 @@ class Distinct:
     def _merge(self) -> None:
         if not self._pending:
             return
-        self._kept = np.unique(np.concatenate([self._kept, *self._pending]))
+        # `numpy.unique` hashes, which takes four times as long for so many.
+        ordered = np.sort(np.concatenate([self._kept, *self._pending]))
+        self._kept = ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
         self._pending, self._waiting = [], 0
         while len(self._kept) > self.capacity and self.depth < 63:
             self.depth += 1
@@ -140,7 +142,6 @@ class Distinct:
 MOST_UNREAD = 1 << 12
 """Columns that are named, about: hostile rows may each have columns of their own."""
 
-_BREAKS = re.compile("[\n\t\r]+")
 _ERRORS = 3
 """Standard errors by which an estimate must differ from none to be told."""
 
@@ -230,7 +231,11 @@ class Observed:
 
 def _plain(text: str) -> bool:
     # Far quicker than a search, and true of most rows.
-    return text.isascii() and _BREAKS.sub("", text).isprintable()
+    return text.isascii() and _joined(text).isprintable()
+
+
+def _joined(text: str) -> str:
+    return text.replace("\n", "").replace("\t", "").replace("\r", "")
 
 
 def row_text(row: Row) -> str:

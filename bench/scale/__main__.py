@@ -1,0 +1,39 @@
+"""
+How cost grows: `python -m bench.scale [rows [N]] [students]` writes bench/scale/results.json.
+
+`rows` reads 10^4 to 10^7 rows; with a number, so many at most: 100000000 takes an hour of one core and 2 GB of disk
+(shards behind the first 10^7 rows are linked). `students` runs 8 to 512 simulated students on one and on two nodes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+
+from bench.figures import Figure, measured, write
+from bench.scale import one_pass, students
+
+PARTS: dict[str, Callable[[], list[Figure]]] = {
+    "rows": one_pass.figures,
+    "students": students.figures,
+}
+
+
+def main(words: list[str]) -> int:
+    """Measure the named parts, or all, and write every figure."""
+    numbers = [int(word) for word in words if word.isdecimal()]
+    known = dict(PARTS)
+    if numbers:
+        known["rows"] = partial(one_pass.figures, max(numbers))
+    figures, seconds = measured([word for word in words if not word.isdecimal()], known)
+    path = write("scale", figures, seconds)
+    for figure in figures:
+        value = "-" if figure.value is None else f"{figure.value:.4g}"
+        print(f"{figure.name}: {value} {figure.unit} (asked: {figure.target or '-'}) {figure.note}")
+    print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
