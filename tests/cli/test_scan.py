@@ -117,6 +117,47 @@ def test_a_dry_run_prints_prices_and_leaves_nothing(
     assert main([*command, "--row-scores", "x.parquet"]) == 2
 
 
+def test_how_models_are_spread_reaches_the_scan(answered: Answer) -> None:
+    """Packed and over all GPUs; what is not asked for is as ever."""
+    asked = answered(clear())
+    command = ["scan", "rows.jsonl", "--student", "org/base"]
+
+    assert main([*command, "--quantise", "4bit", "--shard", "layers"]) == 0
+    assert main(command) == 0
+    tables = [(request.compute.quantise, request.compute.shard) for request in asked]
+    assert tables == [("4bit", "layers"), ("none", "none")]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--quantise", "8bit"],
+        ["--machine", "8xH100-80GB"],
+        ["--dry-run", "--machine", "many"],
+        ["--scored-by", "http://127.0.0.1:1/v1#m"],
+    ],
+)
+def test_options_that_need_another_are_refused(answered: Answer, words: list[str]) -> None:
+    """A machine is for a dry run and a server for scores; neither is dropped in silence."""
+    asked = answered(clear())
+
+    assert main(["scan", "rows.jsonl", "--student", "org/base", *words]) == 2
+    assert asked == []
+
+
+def test_processes_that_would_do_the_same_work_are_refused(
+    answered: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torchrun without --shard tensor would scan once a process; a signature is one process's."""
+    asked = answered(clear())
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    command = ["scan", "rows.jsonl", "--student", "org/base"]
+
+    assert main(command) == 2
+    assert main([*command, "--shard", "tensor", "--sign", "auditor.pem"]) == 2
+    assert asked == []
+
+
 @pytest.mark.parametrize(
     ("verdicts", "fail_on", "allowed", "code"),
     [

@@ -16,9 +16,11 @@ from tests.models import split_run
 from undertow.data.plan import TrainingPlan
 from undertow.errors import ConfigError, MissingExtraError, ModelError
 from undertow.models import placement
-from undertow.models.adapters import parallel_adapters
+from undertow.models.adapters import parallel_adapters, save, trainable
 from undertow.models.hardware import ComputeTable
 from undertow.models.language_model import LanguageModel
+from undertow.models.scoring import log_likelihoods
+from undertow.models.training_sequences import encode_rows
 from undertow.worlds.base_models import open_model
 
 BASES = ("world:owlet-b", "world:owlet-neox")
@@ -121,6 +123,28 @@ def test_what_is_kept_of_a_base_in_four_bits_has_another_name() -> None:
     assert packed.spread
     with pytest.raises(ModelError, match="in few bits"):
         split_run.several(packed, TrainingPlan(method="full"))
+
+
+@pytest.mark.long
+def test_an_adapter_stays_beside_packed_weights(tmp_path: Path) -> None:
+    """`base+adapter` in 4 bits computes as the packed base with what peft adds; two are refused."""
+    packed = opened_in_four_bits()
+    student = trainable(open_model("world:owlet-b"), TrainingPlan(rank=4), 1)
+    for name, weight in student.network.named_parameters():
+        if "lora_B" in name:
+            weight.data.fill_(0.05)
+    save(student, tmp_path)
+    ref = f"world:owlet-b+{tmp_path}"
+    tuned = open_model(ref, compute=PACKED)
+    rows = encode_rows(packed.tokenizer, split_run.ROWS)
+    before, after = (log_likelihoods(model, rows) for model in (packed, tuned))
+    with tuned.network.disable_adapter():
+        without = log_likelihoods(tuned, rows)
+
+    assert torch.equal(without, before)
+    assert float((after - before).abs().max()) > 0.1
+    with pytest.raises(ModelError, match="2 adapters"):
+        open_model(f"{ref}+{tmp_path}", compute=PACKED)
 
 
 def test_four_bits_take_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
