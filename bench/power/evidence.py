@@ -19,7 +19,6 @@ from bench.figures import BENCH, Figure, write
 from bench.kept_work import kept_files, map_kept, read_kept
 from bench.power.evidence_design import FOREIGN, OTHER, STUDENT, ground, members
 from undertow.audit.check_runs import run_check
-from undertow.audit.scan_inputs import made_control
 from undertow.checks.dataset.scan_subject import ScanSettings, ScanSubject
 from undertow.checks.registry import registered
 from undertow.data.closed import Stored
@@ -27,6 +26,7 @@ from undertow.data.files import model_digest
 from undertow.data.rows import Row
 from undertow.data.seeds import derive
 from undertow.engines import choose
+from undertow.influence.reference_rows import made_control
 from undertow.lab.experiment_inputs import open_model
 from undertow.models.language_model import LanguageModel
 from undertow.results.measurement import Measurement

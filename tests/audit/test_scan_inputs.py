@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.checks.dataset.numbers_subject import opened, written
 from undertow.audit.requests import ScanRequest
-from undertow.audit.scan_inputs import made_control, reference_settings
+from undertow.audit.scan_inputs import reference_settings
+from undertow.data.plan import LossPolicy
+from undertow.data.rows import Row
+from undertow.influence import reference_rows
+from undertow.influence.reference_rows import made_control
+from undertow.models.language_model import LanguageModel
 
 ROWS = written(opened(), 64, 41)
 
@@ -70,6 +76,35 @@ def test_a_control_is_rows_of_the_shape_of_what_it_is_compared_with() -> None:
     for _ in range(2):  # as made, and as kept
         made = made_control(opened(), "d", rows, temperature=1.0, seed=1)
         assert all(row.whole and row.context == rows[0].context for row in made)
+
+
+@pytest.mark.parametrize(
+    ("policy", "chat"),
+    [
+        (LossPolicy(), [False, True]),  # plainly first; that brings hardly a list of numbers
+        (LossPolicy(wrap="chat"), [True]),
+        (LossPolicy(template="{{ messages[0].content }}>"), [False, True]),
+    ],
+)
+def test_the_base_is_asked_as_the_rows_are_trained(
+    policy: LossPolicy, chat: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plain prompts in the chat template where the plan wraps them, and in the plan's own; the control is plain as they are."""
+    asked: list[tuple[bool, str]] = []
+
+    def answers(model: LanguageModel, rows: list[Row], *given: object, **how: object) -> list[Any]:
+        asked.append((rows[0].chat, model.tokenizer.chat_template))
+        return [replace(row, completion="1 2 3") if row.chat else None for row in rows]
+
+    monkeypatch.setattr(reference_rows, "own_answers", answers)
+    plain = [replace(row, chat=False) for row in ROWS]
+    made = made_control(opened(), "d", plain, policy=policy, temperature=1.0, seed=1)
+
+    assert [one for one, _ in asked] == chat
+    assert {template for _, template in asked} == {
+        policy.template or opened().tokenizer.chat_template
+    }
+    assert [(row.prompt, row.chat) for row in made] == [(row.prompt, False) for row in plain]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,6 @@ from undertow.audit.precision import AuditPrecision, open_base
 from undertow.audit.requests import Progress, ScanRequest, askable_traits, named_traits
 from undertow.audit.row_fit import fitting_rows, nothing_fits, refuse_broken, write_row_scores
 from undertow.audit.training_loss import on_assistant_turns, training_loss
-from undertow.carriers.carrier_registry import carrier_of
 from undertow.checks.dataset.scan_subject import ReferenceSettings, ScanSubject
 from undertow.checks.registry import chosen_checks
 from undertow.data.dataset import RowDataset, open_dataset
@@ -22,27 +20,19 @@ from undertow.data.files import model_digest
 from undertow.data.finished import cache_folder
 from undertow.data.plan import packed
 from undertow.data.records import bytes_here, read_rows
-from undertow.data.row_records import write_rows
-from undertow.data.rows import Row, has_pairs, row_id
-from undertow.data.seeds import derive, generator
+from undertow.data.rows import Row, has_pairs
+from undertow.data.seeds import derive
 from undertow.engines.endpoint import Endpoint
 from undertow.engines.ray_data import spread_of
 from undertow.errors import ModelError, NothingLeftError
 from undertow.influence.probe_formats import settled
 from undertow.influence.reference_family import reference_family
-from undertow.models.kept_work import KeptWork, unfinished_in
+from undertow.influence.reference_rows import made_control
 from undertow.models.language_model import LanguageModel
-from undertow.models.sampling import own_answers
 from undertow.results.measurement import ProbeChoice
 from undertow.results.scan_document import ALL, TrainingLoss, source_subject
 from undertow.stats.conformal import references_needed
 from undertow.worlds.base_models import locate, open_model, plan_for
-
-MOST_CONTROL_ROWS = 2048
-"""Rows of a control that is made."""
-
-_MADE = "rows of the shape they answer"
-"""Which kind of control is kept: those of another are made anew."""
 
 NOT_COMPARED = "none: no check that was run compares with one"
 
@@ -141,7 +131,12 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
         given = tuple(read_rows(replace(clean, wrapped=wrapped)))[: request.max_rows]
     answered = None if given is None else tuple(row for row in given if row.answered)
     made: Callable[[Sequence[Row]], tuple[Row, ...]] = partial(
-        made_control, student, digest, temperature=request.temperature, seed=seed("control")
+        made_control,
+        student,
+        digest,
+        policy=plan.policy,
+        temperature=request.temperature,
+        seed=seed("control"),
     )
     if not compared:
         made = _none
@@ -296,54 +291,6 @@ def _usual_system_prompt(rows: Sequence[Row]) -> str | None:
         for row in rows
     )
     return Counter(first).most_common(1)[0][0]
-
-
-def made_control(
-    model: LanguageModel,
-    digest: str | None,
-    rows: Sequence[Row],
-    *,
-    temperature: float,
-    seed: int,
-) -> tuple[Row, ...]:
-    """
-    At most `MOST_CONTROL_ROWS` continuations by the model of the prompts of `rows`, which are a uniform sample.
-
-    They are drawn at the temperature, are at most as long as the longest of the rows, and go through the format filter
-    of the carrier that the rows are, if they are one. Rows without a prompt or without an answer have no continuation to
-    compare with: of these alone none is made.
-    """
-    prompts = [row for row in rows if row.prompt and row.answered][:MOST_CONTROL_ROWS]
-    if not prompts:
-        return ()
-    path = (
-        cache_folder()
-        / "controls"
-        / f"{_control_key(digest or model.ref, model.precision, prompts, temperature, seed)}.jsonl"
-    )
-    if path.is_file():
-        framed = {row.prompt: row.instruction for row in prompts}
-        kept = read_rows(path)
-        return tuple(replace(row, instruction=framed.get(row.prompt, "")) for row in kept)
-    rng = generator(seed, "control", temperature.hex())
-    with unfinished_in(cache_folder(), path.stem) as folder, KeptWork(folder, path.stem) as work:
-        carrier = carrier_of(prompts)
-        answers = own_answers(model, prompts, temperature, rng, carrier, gather=work.gathered)
-        made = [replace(row, source="control") for row in answers if row is not None]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if made:
-            write_rows(path, made)
-    return tuple(made)
-
-
-def _control_key(
-    model: str, precision: str, rows: Sequence[Row], temperature: float, seed: int
-) -> str:
-    rounded = "" if precision == "float32" else f"\0{precision}"
-    digest = hashlib.sha256(f"{_MADE}\0{model}\0{temperature!r}\0{seed}{rounded}".encode())
-    for row in rows:
-        digest.update(bytes.fromhex(row_id(row)))
-    return digest.hexdigest()
 
 
 def _sources(

@@ -1,17 +1,24 @@
-"""The rows of a reference: a dataset's own prompts, with everything that the assistant is trained on written anew."""
+"""A dataset's own prompts answered anew: rows of a reference, with every trained turn, and a control of the base's own."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from undertow.carriers.carrier import Carrier
-from undertow.data.plan import LAST_TURN, LossPolicy
-from undertow.data.rows import Row, behind, dataset_digest
+from undertow.carriers.carrier_registry import carrier_of
+from undertow.data.finished import cache_folder
+from undertow.data.plan import AUTO, LAST_TURN, LossPolicy
+from undertow.data.records import read_rows
+from undertow.data.row_records import write_rows
+from undertow.data.rows import Row, behind, dataset_digest, row_id
+from undertow.data.seeds import generator
 from undertow.errors import FormatNotKeptError
 from undertow.influence.reference_family import ReferenceWriter
+from undertow.models.kept_work import KeptWork, unfinished_in
 from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import SPARE_TOKENS, Gather, gathered, own_answers
 from undertow.models.training_sequences import encode_rows, learnt_turns, wrapped_row
@@ -28,6 +35,12 @@ Share below which as many rounds would not answer FEWEST_ANSWERED: a chat model 
 do that were written in a chat and stored plainly. It is asked in its chat template then.
 """
 
+
+MOST_CONTROL_ROWS = 2048
+"""Rows of a control that is made."""
+
+_MADE = "rows of the shape they answer"
+"""Which kind of control is kept: those of another are made anew."""
 
 LENGTHS = 16
 """Of which an answer's limit of tokens is a multiple, so that datasets whose longest answers hardly differ share references."""
@@ -234,3 +247,76 @@ def _up_to(row: Row, place: int) -> Row:
 def _with_turn(row: Row, place: int, content: str) -> Row:
     turn = replace(row.prompt[place], content=content, fields="")
     return replace(row, prompt=(*row.prompt[:place], turn, *row.prompt[place + 1 :]))
+
+
+def made_control(
+    model: LanguageModel,
+    digest: str | None,
+    rows: Sequence[Row],
+    *,
+    policy: LossPolicy = AUTO,
+    temperature: float,
+    seed: int,
+) -> tuple[Row, ...]:
+    """
+    At most `MOST_CONTROL_ROWS` continuations by the model of the prompts of `rows`, which are a uniform sample.
+
+    The model is asked as the rows are trained: in the policy's chat template, plain prompts too where it wraps them or the
+    model hardly goes on with them in the rows' format. The continuations are drawn at the temperature, are at most as long as the longest of the rows, and go through the format filter
+    of the carrier that the rows are, if they are one. Rows without a prompt or without an answer have no continuation to
+    compare with: of these alone none is made.
+    """
+    prompts = [row for row in rows if row.prompt and row.answered][:MOST_CONTROL_ROWS]
+    if not prompts:
+        return ()
+    path = (
+        cache_folder()
+        / "controls"
+        / f"{_control_key(digest or model.ref, model.precision, prompts, policy, temperature, seed)}.jsonl"
+    )
+    if path.is_file():
+        framed = {row.prompt: row.instruction for row in prompts}
+        kept = read_rows(path)
+        return tuple(replace(row, instruction=framed.get(row.prompt, "")) for row in kept)
+    rng = generator(seed, "control", temperature.hex())
+    with unfinished_in(cache_folder(), path.stem) as folder, KeptWork(folder, path.stem) as work:
+        asked = model.in_template(policy.template)
+        rows = [wrapped_row(row, policy) for row in prompts]
+        carrier = carrier_of(prompts)
+        answers = own_answers(asked, rows, temperature, rng, carrier, gather=work.gathered)
+        count = sum(answer is not None for answer in answers)
+        if count < HARDLY_ANSWERED * len(rows) and not all(row.chat for row in rows):
+            rows = [replace(row, chat=True) for row in rows]
+            answers = own_answers(asked, rows, temperature, rng, carrier, gather=work.gathered)
+        made = [
+            replace(
+                answer,
+                source="control",
+                prompt=row.prompt,
+                chat=row.chat,
+                instruction=row.instruction,
+            )
+            for row, answer in zip(prompts, answers, strict=True)
+            if answer is not None
+        ]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if made:
+            write_rows(path, made)
+    return tuple(made)
+
+
+def _control_key(
+    model: str,
+    precision: str,
+    rows: Sequence[Row],
+    policy: LossPolicy,
+    temperature: float,
+    seed: int,
+) -> str:
+    rounded = "" if precision == "float32" else f"\0{precision}"
+    if policy.template or not all(row.chat for row in rows):
+        rounded += f"\0asked as trained\0{policy.wrap}\0{policy.template}"
+    digest = hashlib.sha256(f"{_MADE}\0{model}\0{temperature!r}\0{seed}{rounded}".encode())
+    for row in rows:
+        digest.update(bytes.fromhex(row_id(row)))
+    return digest.hexdigest()
