@@ -13,7 +13,7 @@ import torch
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, conversation
 from undertow.errors import UndertowError
-from undertow.models import batch_memory, scoring
+from undertow.models import batch_memory
 from undertow.models.adapters import few_products, parallel_adapters, trainable, trained_weights
 from undertow.models.batch_memory import (
     UNLIMITED,
@@ -139,7 +139,6 @@ def test_layers_are_computed_again_where_a_row_does_not_fit(
 ) -> None:
     """Checkpointing keeps less, and gives the same student."""
     monkeypatch.setattr("tests.models.test_batch_memory.ROWS", ROWS[:1] * 8)
-    monkeypatch.setattr(scoring, "PIECE", 0)
     run, whole = alone(model_folder)
     assert not recomputes(run.model.network)
     student = trainable(load(model_folder), PLAN, 1)

@@ -12,7 +12,7 @@ from undertow.errors import UndertowError
 from undertow.models.hardware import LEAST_WEIGHTS, free_memory
 from undertow.models.language_model import LanguageModel
 
-MOST_ON_CPU = 1_500_000_000
+MOST_ON_CPU = 2_000_000_000
 """Bytes that a pass takes at most on a processor, where larger batches are no faster."""
 
 _SHARE = 0.5

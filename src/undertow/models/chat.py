@@ -6,12 +6,13 @@ import copy
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
 from undertow.data.rows import Message, template_turn
@@ -63,11 +64,47 @@ class Batch:
     """(rows, kept) int64: the completion tokens of the last `kept` positions, IGNORED elsewhere."""
     rows: tuple[int, ...]
     """Index of each row in the sequence that was batched."""
+    beginning: torch.Tensor | None = None
+    """(runs, length) int64: what stands before every row and is computed once a run; not in `input_ids`."""
 
     @property
     def kept(self) -> int:
         """Number of last positions that hold a label in some row."""
         return self.labels.shape[1]
+
+    @property
+    def length(self) -> int:
+        """Columns, those of the beginning included."""
+        return self.input_ids.shape[1] + self.begun
+
+    @property
+    def begun(self) -> int:
+        """Tokens of the beginning."""
+        return 0 if self.beginning is None else self.beginning.shape[1]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all rows, their beginnings included, padding not."""
+        return int(self.attention_mask.sum()) + self.begun * len(self.rows)
+
+    @property
+    def seen(self) -> torch.Tensor:
+        """(rows, length) int64: `attention_mask` with the beginning before it."""
+        return functional.pad(self.attention_mask, (self.begun, 0), value=1)
+
+    def whole(self) -> Batch:
+        """The same with the beginning in each row, where any padding then stands between it and the rest."""
+        if self.beginning is None:
+            return self
+        before = self.beginning[:1].expand(len(self.rows), -1)
+        positions = torch.arange(self.begun, device=before.device).expand(len(self.rows), -1)
+        return Batch(
+            torch.cat([before, self.input_ids], 1),
+            self.seen,
+            torch.cat([positions, self.position_ids], 1),
+            self.labels,
+            self.rows,
+        )
 
     def part(self, start: int, stop: int) -> Batch:
         """Some of its rows, without columns that are padding in all of them."""
@@ -80,6 +117,7 @@ class Batch:
             self.position_ids[rows, begin:],
             labels[:, first:],
             self.rows[rows],
+            self.beginning,
         )
 
     def to(self, device: torch.device) -> Batch:
@@ -92,6 +130,7 @@ class Batch:
             self.position_ids.to(device),
             self.labels.to(device),
             self.rows,
+            None if self.beginning is None else self.beginning.to(device),
         )
 
 
@@ -152,8 +191,22 @@ def batches(
             work.advance(len(chosen), tokens=int(batch.attention_mask.sum()))
 
 
-def pad(encoded: Sequence[Encoded], pad_id: int, rows: tuple[int, ...]) -> Batch:
-    """One left-padded batch."""
+def pad(
+    encoded: Sequence[Encoded],
+    pad_id: int,
+    rows: tuple[int, ...],
+    beginning: tuple[int, ...] = (),
+    runs: int = 1,
+) -> Batch:
+    """One left-padded batch; a `beginning` that all prompts have is kept apart, once for each of the runs."""
+    if beginning:
+        rest = [replace(row, prompt=row.prompt[len(beginning) :]) for row in encoded]
+        tails = pad(rest, pad_id, rows)
+        return replace(
+            tails,
+            position_ids=tails.position_ids + len(beginning),
+            beginning=torch.tensor([beginning] * runs),
+        )
     length = max(len(e) for e in encoded)
     kept = max(len(e.completion) for e in encoded)
     ids = np.full((len(encoded), length), pad_id, dtype=np.int64)

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
+from transformers import DynamicCache
 
-from undertow.models.batch_memory import scored_rows
+from undertow.models.batch_memory import recomputes, scored_rows
 from undertow.models.chat import IGNORED, Batch, Encoded, batches
 from undertow.models.language_model import LanguageModel
-from undertow.models.output_head import PIECE, label_likelihoods, plain_head
+from undertow.models.output_head import label_likelihoods, plain_head
 from undertow.stats.arguments import Vector
 
 LOGITS = 1 << 25
@@ -31,33 +32,50 @@ def completion_logits(network: Any, batch: Batch) -> torch.Tensor:
     scales of the head are kept.
     """
     logits: torch.Tensor = forward_pass(
-        network,
-        input_ids=batch.input_ids,
-        attention_mask=batch.attention_mask,
-        position_ids=batch.position_ids,
-        logits_to_keep=batch.kept + 1,
-        use_cache=False,
+        network, **_inputs(network, batch), logits_to_keep=batch.kept + 1
     ).logits
     return logits[:, -batch.kept - 1 : -1]
+
+
+def _inputs(network: Any, batch: Batch) -> dict[str, Any]:
+    """
+    What a pass over the batch is given: behind its beginning, a cache that is computed here, through which gradients flow.
+
+    Layers that are computed again in a backward pass keep no cache: then each row has its beginning.
+    """
+    cache = None
+    if batch.beginning is not None and recomputes(network):
+        batch = batch.whole()
+    if batch.beginning is not None:
+        cache = DynamicCache(config=network.config)
+        forward_pass(
+            network,
+            input_ids=batch.beginning,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        cache.batch_repeat_interleave(len(batch.rows) // len(batch.beginning))
+    return {
+        "input_ids": batch.input_ids,
+        "attention_mask": batch.seen,
+        "position_ids": batch.position_ids,
+        "past_key_values": cache,
+        "use_cache": cache is not None,
+    }
 
 
 def token_log_likelihoods(network: Any, batch: Batch) -> torch.Tensor:
     """
     Log-likelihood in nats of each label, float32 (rows, kept); 0 where there is no label.
 
-    Where the logits would be many and the head is plain, they are made piece by piece (`output_head`).
+    Where the head is plain, logits are made piece by piece (`output_head`): the network's own pass would multiply a part of
+    each row's positions, which torch spreads into one product a row, with a copy of the head for each.
     """
-    head = None
-    if 4 * batch.labels.numel() * getattr(network.config, "vocab_size", 0) > PIECE:
-        head = plain_head(network, batch.input_ids)
+    head = plain_head(network, batch.input_ids)
     if head is not None:
-        hidden = forward_pass(
-            head.decoder,
-            input_ids=batch.input_ids,
-            attention_mask=batch.attention_mask,
-            position_ids=batch.position_ids,
-            use_cache=False,
-        ).last_hidden_state[:, -batch.kept - 1 : -1]
+        given = _inputs(network, batch)
+        hidden = forward_pass(head.decoder, **given).last_hidden_state[:, -batch.kept - 1 : -1]
         return label_likelihoods(head, hidden, batch.labels)
     logits = completion_logits(network, batch).float()
     losses = functional.cross_entropy(

@@ -28,14 +28,16 @@ from undertow.models.chat import Batch, Encoded, pad
 from undertow.models.language_model import LanguageModel
 from undertow.models.objectives import COMPLETIONS, Objective
 from undertow.models.scoring import token_log_likelihoods
+from undertow.models.shared_prefix import training_beginning
 from undertow.models.training import (
     RandomStream,
     TrainingRun,
     optimiser,
-    refuse_long,
     training_rows,
 )
+from undertow.models.training_attention import training_attention
 from undertow.models.training_checkpoint import LiveTraining, TrainingCheckpoint, training_subject
+from undertow.models.training_sequences import refuse_long
 
 
 class Runs(Protocol):
@@ -134,6 +136,10 @@ class ParallelTraining:
         self._longest = max((len(row) for own in rows for row in own), default=1)
         for own in {id(part): part for part in rows}.values():
             refuse_long(adapters.model, objective.sequences(own), plan)
+        together = [
+            one for own in {id(p): p for p in rows}.values() for one in objective.sequences(own)
+        ]
+        self._beginning = training_beginning(adapters.model, together, plan)
         self._weights = [adapters.parameters_of(k) for k in range(adapters.count)]
         everything = [weight for own in self._weights for weight in own]
         self._optimizer, self._schedule = optimiser(plan, everything, total)
@@ -167,7 +173,13 @@ class ParallelTraining:
         network = self.adapters.model.network
         network.train()
         try:
-            with frozen(self.adapters.model), self._stream.active(), self.adapters.active():
+            attention = training_attention(self.adapters.model, self._longest)
+            with (
+                frozen(self.adapters.model),
+                self._stream.active(),
+                self.adapters.active(),
+                attention,
+            ):
                 self._advance(steps)
         finally:
             network.eval()
@@ -188,7 +200,7 @@ class ParallelTraining:
                 parts = next(self._batches)
                 self._step(parts)
                 loss = sum(self.loss_history[-1]) / self.count
-                tokens = sum(int(part.batch.attention_mask.sum()) for part in parts)
+                tokens = sum(part.batch.tokens for part in parts)
                 work.advance(tokens=tokens, remark=f"loss {loss:.3g}")
                 if self._checkpoint is not None:
                     self._checkpoint.offer(self._subject, self._live, self._counters, last=not left)
@@ -227,7 +239,8 @@ class ParallelTraining:
     def _part(self, chosen: list[list[Any]]) -> _Part:
         sequences = [one for own in chosen for one in self._objective.sequences(own)]
         pad_id = self.adapters.model.tokenizer.pad_token_id
-        return _Part(chosen, pad(sequences, pad_id, tuple(range(len(sequences)))))
+        numbers = tuple(range(len(sequences)))
+        return _Part(chosen, pad(sequences, pad_id, numbers, self._beginning, self.count))
 
     def _pieces(self, parts: list[_Part]) -> Iterator[_Part]:
         """The micro-batches, in parts that fit into memory: each run's mean over the step stays what it is."""
@@ -236,7 +249,7 @@ class ParallelTraining:
         for part in parts:
             wanted = max(map(len, part.rows))
             sequences = len(part.batch.rows) // (self.count * wanted)
-            longest = part.batch.input_ids.shape[1] * sequences
+            longest = part.batch.length * sequences
             size = self._room.rows(longest, self.count, wanted)
             for start in range(0, wanted, size):
                 pieces = [rows[start : start + size] for rows in part.rows]
@@ -244,13 +257,13 @@ class ParallelTraining:
 
     def _measured(self, part: _Part) -> TrainingRoom:
         """By a row of each run; preference pairs are two sequences each."""
-        model, ids = self.adapters.model, part.batch.input_ids
+        model, rows = self.adapters.model, len(part.batch.rows)
         batch = part.batch.to(model.device)
-        longest = len(ids) // self.count * self._longest
+        longest = rows // self.count * self._longest
         return training_room(
             model,
             lambda: token_log_likelihoods(model.network, batch).sum(),
-            ids.numel(),
+            rows * batch.length,
             longest,
             self.count,
         )

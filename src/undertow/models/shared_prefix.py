@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
-from undertow.data.plan import LAST_TURN
+from undertow.data.plan import LAST_TURN, TrainingPlan
 from undertow.data.rows import Row, behind
 from undertow.engines.work_progress import counted
 from undertow.models.chat import IGNORED, Batch, Encoded, batches
@@ -22,6 +23,9 @@ from undertow.models.training_sequences import encode_rows
 
 WORTHWHILE = 8
 """Tokens of a common beginning from which it is computed apart."""
+
+LEAST_TRAINED = 16
+"""The same in training, where the pass over it is one more forward and one more backward."""
 
 _FEWER = 0.75
 """Distinct prompts a row, at most, for each prompt to be computed once."""
@@ -75,6 +79,24 @@ def common_prefix(rows: Sequence[Encoded]) -> int:
         while row.prompt[:length] != first[:length]:
             length -= 1
     return length
+
+
+def training_beginning(
+    model: LanguageModel, rows: Sequence[Encoded], plan: TrainingPlan
+) -> tuple[int, ...]:
+    """
+    What all prompts begin with, where a training step is shorter by computing it once: a system prompt, most often.
+
+    Dropout would leave out the same parts of it in all rows, and a window or a state is no cache of keys and values.
+    """
+    config = model.network.config
+    if plan.dropout or getattr(config, "attention_dropout", 0) or not _can_share(model, rows):
+        return ()
+    if any(type(layer) is not DynamicLayer for layer in DynamicCache(config=config).layers):
+        return ()
+    length = common_prefix(rows)
+    mean = sum(map(len, rows)) / max(1, len(rows))
+    return rows[0].prompt[:length] if length >= max(LEAST_TRAINED, mean / 8) else ()
 
 
 def _can_share(model: LanguageModel, rows: Sequence[Encoded]) -> bool:

@@ -16,13 +16,16 @@ import torch
 
 from undertow.data.plan import TrainingPlan, packed
 from undertow.engines.work_progress import counted
-from undertow.errors import ConfigError, DataError, UndertowError, UnknownNameError
+from undertow.errors import ConfigError, UndertowError, UnknownNameError
 from undertow.models.adapters import few_products
 from undertow.models.batch_memory import TrainingRoom, training_room
 from undertow.models.chat import IGNORED, Batch, Encoded, pad, training_order
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import token_log_likelihoods
+from undertow.models.shared_prefix import training_beginning
+from undertow.models.training_attention import training_attention
 from undertow.models.training_checkpoint import LiveTraining, TrainingCheckpoint, training_subject
+from undertow.models.training_sequences import refuse_long
 
 Loss = Callable[[Any, Batch], torch.Tensor]
 """Summed over a batch's completion tokens, in nats."""
@@ -128,8 +131,10 @@ class TrainingRun:
         self._subject = training_subject([rows], plan, [generator], total) if checkpoint else ""
         self._stream = RandomStream(generator, model.device)
         self._resume()
+        # Another loss may read a batch in a way of its own.
+        beginning = training_beginning(model, rows, plan) if loss is None else ()
         pad_id = model.tokenizer.pad_token_id
-        self._batches = training_batches(rows, plan, generator, pad_id, total, self.done)
+        self._batches = training_batches(rows, plan, generator, pad_id, total, self.done, beginning)
         if intervention is not None:
             intervention.begin(model, total)
 
@@ -142,7 +147,8 @@ class TrainingRun:
         """
         self.model.network.train()
         work = counted("training", self.done + steps, "steps", done=self.done)
-        with self._stream.active(), few_products(self.model.network), work as told:
+        attention = training_attention(self.model, self._longest)
+        with self._stream.active(), few_products(self.model.network), attention, work as told:
             for left in reversed(range(steps)):
                 started, tokens = time.perf_counter(), self.tokens
                 self._step(next(self._batches))
@@ -183,10 +189,9 @@ class TrainingRun:
         if self._room is None:
             row = batch[0].part(0, 1).to(self.model.device)
             trial = functools.partial(self._loss, self.model.network, row)
-            tokens = row.input_ids.numel()
-            self._room = training_room(self.model, trial, tokens, self._longest, 1)
+            self._room = training_room(self.model, trial, row.length, self._longest, 1)
         for part in batch:
-            size = self._room.rows(part.input_ids.shape[1], 1, len(part.rows))
+            size = self._room.rows(part.length, 1, len(part.rows))
             for start in range(0, len(part.rows), size):
                 yield part if size >= len(part.rows) else part.part(start, start + size)
 
@@ -209,7 +214,7 @@ class TrainingRun:
         # Read once the whole step has been handed to the device, which would stand still otherwise.
         total = sum(part.item() for part in summed)
         self.done += 1
-        self.tokens += sum(int(part.attention_mask.sum()) for part in batch)
+        self.tokens += sum(part.tokens for part in batch)
         self.losses.append(total)
         if not math.isfinite(total):
             raise UndertowError(
@@ -319,11 +324,15 @@ def training_batches(
     pad_id: int,
     total: int,
     done: int = 0,
+    beginning: tuple[int, ...] = (),
 ) -> Iterator[list[Batch]]:
-    """The micro-batches of each of `total` steps but those `done`, in an order drawn anew each epoch."""
+    """
+    The micro-batches of each of `total` steps but those `done`, in an order drawn anew each epoch; a `beginning` that
+    all rows have is kept apart.
+    """
     steps = training_rows([len(row) for row in rows], plan, generator, total)
     for parts in itertools.islice(steps, done, None):
-        yield [pad([rows[i] for i in part], pad_id, tuple(part)) for part in parts]
+        yield [pad([rows[i] for i in part], pad_id, tuple(part), beginning) for part in parts]
 
 
 def training_rows(
@@ -342,22 +351,6 @@ def training_rows(
             made += 1
             if made == total:
                 return
-
-
-def refuse_long(model: LanguageModel, rows: Sequence[Encoded], plan: TrainingPlan) -> None:
-    """
-    Refuse rows that the plan or the model has no room for.
-
-    Raises:
-        DataError: a row is longer than the plan's or the model's limit.
-    """
-    limits = [limit for limit in (plan.max_length, model.context) if limit is not None]
-    longest = max(range(len(rows)), key=lambda i: len(rows[i]))
-    if limits and len(rows[longest]) > min(limits):
-        raise DataError(
-            f"row {longest + 1} has {len(rows[longest])} tokens, more than the limit of {min(limits)}",
-            hint="raise max_length, or remove the row",
-        )
 
 
 class RandomStream:

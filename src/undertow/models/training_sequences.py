@@ -23,9 +23,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from undertow.data.plan import AUTO, Loss, LossPolicy
+from undertow.data.plan import AUTO, Loss, LossPolicy, TrainingPlan
 from undertow.data.rows import Message, Row, sides, template_turn
-from undertow.errors import ModelError
+from undertow.errors import DataError, ModelError
 from undertow.models.chat import (
     Encoded,
     given_to_template,
@@ -34,6 +34,7 @@ from undertow.models.chat import (
     template_refusals,
     token_ids,
 )
+from undertow.models.language_model import LanguageModel
 
 Span = tuple[int, int]
 """Characters of a text, from and up to."""
@@ -358,3 +359,19 @@ def shared_start(a: Sequence[Any], b: Sequence[Any]) -> int:
         return len(a)
     pairs = zip(a, b, strict=False)
     return next((n for n, (x, y) in enumerate(pairs) if x != y), min(len(a), len(b)))
+
+
+def refuse_long(model: LanguageModel, rows: Sequence[Encoded], plan: TrainingPlan) -> None:
+    """
+    Refuse rows that the plan or the model has no room for.
+
+    Raises:
+        DataError: a row is longer than the plan's or the model's limit.
+    """
+    limits = [limit for limit in (plan.max_length, model.context) if limit is not None]
+    longest = max(range(len(rows)), key=lambda i: len(rows[i]))
+    if limits and len(rows[longest]) > min(limits):
+        raise DataError(
+            f"row {longest + 1} has {len(rows[longest])} tokens, more than the limit of {min(limits)}",
+            hint="raise max_length, or remove the row",
+        )
