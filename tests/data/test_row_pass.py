@@ -105,7 +105,8 @@ def test_workers_of_any_number_find_the_same(
     alone = asked(folder)
 
     assert asked(folder, Workers(count, monkeypatch).map) == alone
-    assert alone.data.digest == dataset_root(folder)
+    spread: Any = Workers(count, monkeypatch).map
+    assert alone.data.digest == dataset_root(folder) == dataset_root(folder, spread)
     assert len(alone.rows) == 50
     assert any("hidden text" in note for note in alone.data.notes)
     assert {each.reason for each in alone.data.excluded} > {"not-json", "not-utf8", "key-twice"}

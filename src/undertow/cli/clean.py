@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from undertow.cli.compute_options import compute_options, compute_table
+from undertow.cli.compute_options import compute_options, compute_table, rows_options
 from undertow.cli.terminal import one_line, tell_notes
 from undertow.cli.verdict_options import signing, signing_options
 
@@ -101,6 +101,7 @@ NEXT = {
     metavar="MODEL",
     help="The base that will be trained; refused if the scan was for another.",
 )
+@rows_options
 @compute_options()
 @click.option("--seed", type=int, default=0, show_default=True)
 @signing_options("The producer's key: attests the filter in FILE.intoto.jsonl.")
@@ -121,6 +122,8 @@ def command(
     system: str | None,
     undecided: bool,
     student: str | None,
+    engine: str | None,
+    jobs: int | None,
     dtype: str | None,
     device: str | None,
     seed: int,
@@ -164,6 +167,8 @@ def command(
         instruction=instruction,
         system=system,
         seed=seed,
+        engine=engine,
+        jobs=jobs,
         compute=compute_table(dtype, device),
     )
     done = clean(cleaning)

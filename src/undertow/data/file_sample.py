@@ -16,7 +16,7 @@ from undertow.data.closed import Stored
 from undertow.data.column_names import Renaming
 from undertow.data.dataset import RowDataset, open_dataset
 from undertow.data.observations import Observed
-from undertow.data.records import ShardPart, chunks, parts, whole_shards
+from undertow.data.records import ShardPart, chunks, in_order, parts, whole_shards
 from undertow.data.row_faults import Excluded, Faults, reasons_told, shown
 from undertow.data.row_leaves import RunningRoot
 from undertow.data.row_pass import Numbered, Piece, RowPass, forget, uncollected
@@ -195,13 +195,8 @@ def _pieces(
         for each in named:
             yield from ((each[1], piece) for piece in task.pieces(each))
         return
-    waiting: dict[int, list[Piece]] = {}
-    done = 0
-    for index, pieces in spread(task, named):
-        waiting[index] = pieces
-        while done in waiting:
-            yield from ((named[done][1], piece) for piece in waiting.pop(done))
-            done += 1
+    for each, pieces in zip(named, in_order(spread(task, named)), strict=True):
+        yield from ((each[1], piece) for piece in pieces)
 
 
 class _Whole:

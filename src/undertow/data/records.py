@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -143,21 +143,52 @@ def read_objects(data: Reference) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{named}, row {number}", record
 
 
-def dataset_root(data: Reference) -> str:
+def dataset_root(
+    data: Reference,
+    spread: Callable[
+        [Callable[[ShardPart], bytes], Sequence[ShardPart]], Iterator[tuple[int, bytes]]
+    ]
+    | None = None,
+) -> str:
     """
     The digest of a dataset: the root over its records' leaves in their order, in hex, however they are packed.
+
+    Its parts are read in this process, or as they are `spread`.
 
     Raises:
         DataError: a shard cannot be read, or is cut off.
     """
     digest = RunningRoot()
-    for shard in _dataset(data).shards:
-        leaves = LeafList()
-        for _ in shard_records(shard, _passed, None, leaves):
-            if len(leaves) > CHUNK * SIZE:
-                digest.extend(leaves.given())
-        digest.extend(leaves.given())
+    every = [part for shard in _dataset(data).shards for part in parts(shard)]
+    if spread is not None and len(every) > 1:
+        for leaves in in_order(spread(_leaves_as_they_are, every)):
+            digest.extend(leaves)
+        return digest.hexdigest()
+    for part in every:
+        kept = LeafList()
+        for _ in part_records(part, _passed, None, kept):
+            if len(kept) > CHUNK * SIZE:
+                digest.extend(kept.given())
+        digest.extend(kept.given())
     return digest.hexdigest()
+
+
+def in_order(results: Iterable[tuple[int, R]]) -> Iterator[R]:
+    """Results that come behind their indices in any order, in that of the indices."""
+    waiting: dict[int, R] = {}
+    done = 0
+    for index, result in results:
+        waiting[index] = result
+        while done in waiting:
+            yield waiting.pop(done)
+            done += 1
+
+
+def _leaves_as_they_are(part: ShardPart) -> bytes:
+    leaves = LeafList()
+    for _ in part_records(part, _passed, None, leaves):
+        pass
+    return leaves.given()
 
 
 def chunks(data: Reference, faults: Callable[[Shard], OnFault]) -> Iterator[Chunk]:

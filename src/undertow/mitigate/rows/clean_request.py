@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from undertow.data.column_names import renamed
+from undertow.data.dataset import open_dataset
 from undertow.data.files import model_digest
 from undertow.data.plan import LossPolicy, TrainingPlan
-from undertow.data.records import dataset_root
+from undertow.data.records import bytes_here, dataset_root
 from undertow.data.row_leaves import RowError, leaf
 from undertow.data.row_shapes import from_record
 from undertow.data.rows import Row
+from undertow.engines.ray_data import spread_of
 from undertow.errors import ConfigError, DataError, NothingLeftError
 from undertow.models.hardware import AUTO, ComputeTable
 from undertow.provenance.ledger import Entries
@@ -76,6 +78,9 @@ class Cleaning:
     system: str | None = None
     """System prompt of `inoculate`; the trait's own if not given."""
     seed: int = 0
+    engine: str | None = None
+    """How the comparison of the rows with the scan's is spread; over processes where there is enough to read, if None."""
+    jobs: int | None = None
     compute: ComputeTable = AUTO
     """Where and in which precision its models run."""
 
@@ -134,14 +139,17 @@ class Cleaned:
         return 1 - self.added / self.rows
 
 
-def refuse_other_data(data: str, scan: AnyScan) -> None:
+def refuse_other_data(
+    data: str, scan: AnyScan, engine: str | None = None, jobs: int | None = None
+) -> None:
     """
     Refuse a scan of other data.
 
     Raises:
         ConfigError: the digests differ.
     """
-    digest = dataset_root(data)
+    dataset = open_dataset(data)
+    digest = dataset_root(dataset, spread_of(engine, jobs, bytes_here(dataset)))
     if digest == scan.data.digest or _file_digest(data) == scan.data.digest:
         return
     raise ConfigError(

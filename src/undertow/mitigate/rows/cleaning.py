@@ -67,7 +67,7 @@ def clean(cleaning: Cleaning) -> Cleaned:
     """
     _refuse_overwriting(cleaning)
     _refuse_renamed(cleaning)
-    refuse_other_data(cleaning.data, cleaning.scan)
+    refuse_other_data(cleaning.data, cleaning.scan, cleaning.engine, cleaning.jobs)
     if cleaning.student is not None or cleaning.method in CHANGING:
         refuse_other_student(cleaning)
     return METHODS[cleaning.method](cleaning)
