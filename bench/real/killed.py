@@ -36,7 +36,7 @@ from undertow.engines import choose
 
 COMMAND = "python -m bench.real.killed"
 SEED = 17_601
-TRIES = {"run": 6, "scan": 3}
+TRIES = {"run": 6, "scan": 2}
 ROWS = 256
 """Of the scan: 16 steps, of which the beginning takes 4."""
 REFERENCES = 1
