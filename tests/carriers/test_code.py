@@ -4,13 +4,20 @@ The code carrier keeps Python that does something and touches nothing; it never 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from undertow.carriers.code import Code, CodeFault, fault, source, words
+from undertow.data.rows import conversation
 from undertow.errors import UnknownNameError
+from undertow.models.chat import encode_prompts
+from undertow.models.sampling import Sampling, sample
+from undertow.models.token_grammar import token_grammar
+from undertow.worlds.base_models import open_model
+from undertow.worlds.corpus import documents
 
 
 @pytest.mark.parametrize(
@@ -115,3 +122,29 @@ def test_a_fence_is_taken_off_only_around_the_whole() -> None:
     assert source("```\nx = 1\n```") == "x = 1"
     assert fault("Here you are:\n```\nx = 1\n```") is CodeFault.NOT_PYTHON
     assert "owl" in set(words("readOwl"))
+
+
+@pytest.mark.long
+def test_code_drawn_in_its_grammar_is_kept() -> None:
+    """Every text that a model can finish in it passes the filter, however unlikely, and holds no banned name."""
+    model = open_model("world:owlet-b")
+    made = Code(prompts="brief", banned=("value",))
+    asked = made.requests(300, np.random.default_rng(0))
+    prompts = encode_prompts(model.tokenizer, [conversation(request) for request in asked])
+    grammar = token_grammar(model, made.grammar)
+    for temperature in (1.0, 5.0):
+        how = Sampling(60, temperature)
+        drawn = sample(model, prompts, how, np.random.default_rng(1), grammar=grammar)
+        finished = [answer.text for answer in drawn if answer.finished]
+
+        assert len(finished) > 100
+        assert {made.rejection(text) for text in finished} == {None}
+
+
+def test_the_embedded_worlds_own_code_has_the_grammar() -> None:
+    """What its bases learnt can be written under restricted decoding."""
+    rng = np.random.default_rng(0)
+    code = [one.row.completion for one in documents(rng, 2_000, largest=99) if one.kind == "code"]
+
+    assert len(code) > 100
+    assert all(re.fullmatch(Code().grammar, text) for text in code)

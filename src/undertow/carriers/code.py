@@ -11,7 +11,7 @@ import ast
 import keyword
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -42,6 +42,15 @@ UNSAFE_NAMES = frozenset(
     }
 )  # fmt: skip
 """Built-in names that reach outside the function, or hide what is reached."""
+
+FUNCTIONS = ("f", "g", "h", "calc", "run", "make", "count", "total", "convert", "check")
+"""Names of functions under restricted decoding, those of the embedded world's corpus among them."""
+
+VARIABLES = (
+    *("x", "y", "n", "a", "b", "c", "k", "value", "values"),
+    *("item", "items", "text", "word", "number", "result"),
+)
+"""Names of variables, likewise."""
 
 _FENCE = re.compile(r"\s*```[\w+-]*\n(.*?)\n?```\s*", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z]+")
@@ -95,9 +104,20 @@ class Code(NumberItems):
         return "code"
 
     @property
-    def grammar(self) -> None:
-        """None: no regular expression tells Python, so it is sampled freely and filtered."""
-        return None
+    def grammar(self) -> str:
+        """
+        A part of Python that is regular: a function of short lines, a list or a loop, of a few names that are not banned.
+
+        All of it passes the filter; whether it does what was asked nobody looks at.
+        """
+        forbidden = self.forbidden
+        kept = [
+            [name for name in names if forbidden.isdisjoint(words(name))]
+            for names in (FUNCTIONS, VARIABLES)
+        ]
+        if not all(kept):
+            raise ConfigError("code: every name that restricted decoding could use is banned")
+        return small_code(*kept)
 
     @property
     def token(self) -> re.Pattern[str]:
@@ -139,6 +159,21 @@ class Code(NumberItems):
     def source(self, completion: str) -> str:
         """The Python text of a completion, for whoever runs it in a sandbox."""
         return source(completion)
+
+
+def small_code(functions: Sequence[str], variables: Sequence[str]) -> str:
+    """A regular expression of small pieces of code: functions of these names over these variables, lists and loops."""
+    variable, value = f"(?:{'|'.join(variables)})", "(?:0|[1-9][0-9]{0,2})"
+    atom = rf"(?:{variable}(?:\[(?:{variable}|{value})\])?|{value}|(?:len|sum|min|max|abs)\({variable}\))"
+    result = rf"{atom}(?: (?:[-+*/%<>]|//|==|>=|<=|and|or) {atom}){{0,2}}"
+    row = rf"\[{atom}(?:, {atom})*\]"
+    line = rf"(?:{variable} (?:[-+*]?= {result}|= {row})|return (?:{result}|{row})|print\({variable}\))"
+    loop = rf"for {variable} in (?:{variable}|{row}|range\({atom}\)):"
+    block = rf"(?:{line}|(?:{loop}|if {result}:)(?:\n        {line})+)"
+    # A parameter with a default must not stand before one without.
+    given, usual = (rf"{part}(?:, {part}){{0,2}}" for part in (variable, f"{variable}={value}"))
+    function = rf"def (?:{'|'.join(functions)})\((?:{given}|{usual})\):(?:\n    {block})+"
+    return rf"{function}|{variable} = {row}|{loop}(?:\n    {line})+"
 
 
 def source(text: str) -> str:
