@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import socket
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,12 +19,23 @@ def cluster(**head: Any) -> Iterator[Any]:
     import ray
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={**SMALL, "num_cpus": 1, **head})
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    given = {**SMALL, "num_cpus": 1, "dashboard_port": port, **head}
+    # Ray leaves a socket of its own open, which is noticed whenever it is collected.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        made = Cluster(initialize_head=True, head_node_args=given)
+        gc.collect()
     try:
         yield made
     finally:
         ray.shutdown()
         made.shutdown()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 90.0) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +69,25 @@ class ScanRequest:
     dry_run: bool = False
     """Whether only the prices are told."""
     engine: str | None = None
-    """How the reading of the rows is spread; over processes where there is enough to read, if None."""
+    """
+    How the reading of the rows and the making of references are spread; if None, reading is over processes where there is
+    enough to read, and references are made in this one.
+    """
     jobs: int | None = None
-    """Most parts of the data that are read at a time; one a core if None."""
+    """Most parts of the data that are read, and groups of references that are made, at a time; one a core if None."""
+    gpus: float | None = None
+    memory: float | None = None
+    """What a group of references takes of a Ray node: GPUs, GB."""
     min_usable: float = 0.99
     """Share of the rows that has to be read for a verdict to be clear."""
     seed: int = 0
     command: str = ""
     """What reproduces it."""
+
+    @property
+    def anywhere(self) -> ScanRequest:
+        """The same without what changes no result: by which command, and spread over what."""
+        return replace(self, command="", engine=None, jobs=None, gpus=None, memory=None)
 
     @property
     def settings(self) -> ScanSettings:

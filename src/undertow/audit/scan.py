@@ -25,6 +25,8 @@ from undertow.data.files import model_digest
 from undertow.data.finished import Finished, cache_folder
 from undertow.data.plan import plan_digest, plan_notes
 from undertow.data.rows import dataset_digest
+from undertow.engines import choose
+from undertow.engines.engine import Engine
 from undertow.influence.reference_family import family_record
 from undertow.results.family_record import FamilyRecord, beforehand
 from undertow.results.measurement import SEVERITY, Measurement, Verdict, environment, worst
@@ -84,9 +86,15 @@ def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanD
         InputError: data, a model or the plan cannot be used.
         NothingLeftError: no row is left that the student could be trained on.
     """
+    name = request.engine or "inprocess"
+    with choose(name, request.jobs, gpus=request.gpus, memory=request.memory) as engine:
+        return _scanned(request, progress, engine)
+
+
+def _scanned(request: ScanRequest, progress: Progress, engine: Engine) -> ScanDocument:
     started = time.perf_counter()
     checks = chosen_checks("dataset", request.checks)
-    inputs = open_inputs(request, progress)
+    inputs = open_inputs(request, progress, engine)
     allowance = afforded(inputs.subjects, request.budget)
     ledger = Spending(allowance, progress)
     finished = finished_checks(cache_folder() / "scans" / _key(request, inputs))
@@ -131,7 +139,7 @@ def _key(request: ScanRequest, inputs: ScanInputs) -> str:
     known = [
         inputs.data.digest,
         inputs.student_digest,
-        repr(replace(request, command="", compute=inputs.precision.compute)),
+        repr(replace(request.anywhere, compute=inputs.precision.compute)),
         [dataset_digest(rows) for rows in datasets],
         [model_digest(locate(ref)) for ref in models],
         repr(whole.traits),

@@ -23,6 +23,7 @@ from undertow.data.records import bytes_here, read_rows
 from undertow.data.rows import Row, has_pairs
 from undertow.data.seeds import derive
 from undertow.engines.endpoint import Endpoint
+from undertow.engines.engine import Engine
 from undertow.engines.ray_data import spread_of
 from undertow.errors import ModelError, NothingLeftError
 from undertow.influence.probe_formats import settled
@@ -32,7 +33,7 @@ from undertow.models.language_model import LanguageModel
 from undertow.results.measurement import ProbeChoice
 from undertow.results.scan_document import ALL, TrainingLoss, source_subject
 from undertow.stats.conformal import references_needed
-from undertow.worlds.base_models import locate, open_model, plan_for
+from undertow.worlds.base_models import Opening, locate, open_model, plan_for
 
 NOT_COMPARED = "none: no check that was run compares with one"
 
@@ -75,9 +76,12 @@ class ScanInputs:
         return (self.whole, *other, *self.sources)
 
 
-def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
+def open_inputs(
+    request: ScanRequest, progress: Progress, engine: Engine | None = None
+) -> ScanInputs:
     """
-    Load the models, read the rows once, and say for each subject what it is judged against.
+    Load the models, read the rows once, and say for each subject what it is judged against; references are made by the
+    engine, in this process if there is none.
 
     Raises:
         InputError: a trait, the data or a model cannot be used.
@@ -162,6 +166,9 @@ def open_inputs(request: ScanRequest, progress: Progress) -> ScanInputs:
     sources = tuple(_sources(whole, screened, seed, made if given is None else None))
     given_datasets = tuple(_given(benign, whole))
     settings = reference_settings(request, given_datasets, 1 + len(sources), digest, progress)
+    if engine is not None:
+        opening = Opening(request.student, plan.template, precision.compute)
+        settings = replace(settings, engine=engine, opens=opening)
     judged = partial(_judged_against, settings, dataset, screened)
     otherwise = None if request.settled else on_assistant_turns(whole)
     without = 0 if given is None else len(given) - len(whole.control)

@@ -148,7 +148,7 @@ def joined(out: Path | None) -> Path | None:
 class Workers:
     """Who does a verb's jobs."""
 
-    engine: str
+    engine: str | None
     jobs: int | None = None
     gpus: float | None = None
     memory: float | None = None
@@ -197,7 +197,7 @@ def rows_options(command: F) -> F:
     return command
 
 
-def engine_options(default: str = "processes", what: str = "the work") -> Callable[[F], F]:
+def engine_options(default: str | None = "processes", what: str = "the work") -> Callable[[F], F]:
     """`--engine` and what goes with it; the command is called with them as one `workers`."""
     options = (
         click.option(
@@ -231,7 +231,7 @@ def engine_options(default: str = "processes", what: str = "the work") -> Callab
         @wraps(command)
         def called(
             *args: Any,
-            engine: str,
+            engine: str | None,
             jobs: int | None,
             gpus_per_job: float | None,
             memory_per_job: float | None,

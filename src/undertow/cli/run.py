@@ -64,7 +64,7 @@ def carry_out(
             run = run_experiment(
                 experiment,
                 directory,
-                engine=workers.engine,
+                engine=workers.engine or "processes",
                 jobs=workers.jobs,
                 gpus=workers.gpus,
                 memory=workers.memory,

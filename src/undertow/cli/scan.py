@@ -10,11 +10,12 @@ import click
 
 from undertow.cli.columns_option import ColumnsCommand, columns_option
 from undertow.cli.compute_options import (
+    Workers,
     compute_options,
     compute_table,
+    engine_options,
     exit_as,
     joined,
-    rows_options,
     spread_options,
 )
 from undertow.cli.progress import tell_step
@@ -149,9 +150,9 @@ CLEAR = "clear"
     metavar="F",
     help="Spend at most F fine-tunes; one is one adapter through the whole plan.",
 )
+@engine_options(None, "reading the rows and making references")
 @compute_options()
 @spread_options
-@rows_options
 @click.option("--dry-run", is_flag=True, help="Print what it would cost, and do nothing.")
 @click.option(
     "--machine",
@@ -202,10 +203,9 @@ def command(
     reference_count: int | None,
     require: str | None,
     budget: float | None,
+    workers: Workers,
     dtype: str | None,
     device: str | None,
-    engine: str | None,
-    jobs: int | None,
     dry_run: bool,
     machine: str | None,
     seed: int,
@@ -285,9 +285,11 @@ def command(
         budget=budget,
         references=references,
         reference_count=reference_count,
-        engine=engine,
-        jobs=jobs,
         dry_run=dry_run,
+        engine=workers.engine,
+        jobs=workers.jobs,
+        gpus=workers.gpus,
+        memory=workers.memory,
         seed=seed,
         command=typed_line(),
     )

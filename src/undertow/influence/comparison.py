@@ -5,18 +5,22 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import chain, count, islice
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from itertools import chain, count, islice, tee
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from undertow.data.finished import Finished
 from undertow.data.rows import Row
+from undertow.engines.engine import Engine, InProcess
 from undertow.errors import FormatNotKeptError
 from undertow.influence.open_search import Looked, OpenReadout, farthest, outlying
 from undertow.influence.references import ReferenceMaker, Trial, TrialReading, tried
+from undertow.models.language_model import LanguageModel
 from undertow.results.scan_document import Moved
 from undertow.stats.conformal import (
     JointStatistics,
@@ -91,6 +95,10 @@ class ReferencePool:
     kept: Finished[TrialReading]
     given: Sequence[TrialReading] = ()
     tell: Tell = lambda doing: None
+    engine: Engine = field(default_factory=InProcess)
+    """Makes the new ones."""
+    opens: Callable[[], LanguageModel] | None = None
+    """How the engine's other processes come to the base."""
     made: list[TrialReading] = field(default_factory=list)
     seconds: float = 0.0
     failure: str = ""
@@ -113,20 +121,29 @@ class ReferencePool:
         readings += cached
         # Too few for any p of alpha settle nothing by reaching as far.
         sequential = sequential and planned > 0 and allowed_rank(planned, alpha) > 0
+        left, likely = tee(left)
         stopped = False
-        while len(readings) < planned and not stopped:
-            enough = sequential and len(readings) >= FEWEST
-            stopped = enough and _reached(trial, dataset, readings, planned, alpha)
-            if not stopped:
-                some = list(islice(left, min(trial.at_once, planned - len(readings))))
-                made = self._made(some, len(readings), planned)
-                readings += made
-                failed += len(some) - len(made)
-                self._refuse_failures(failed, len(readings))
+        with closing(self._ahead(likely, planned - len(readings))) as ahead:
+            while len(readings) < planned and not stopped:
+                enough = sequential and len(readings) >= FEWEST
+                stopped = enough and _reached(trial, dataset, readings, planned, alpha)
+                if not stopped:
+                    some = list(islice(left, min(trial.at_once, planned - len(readings))))
+                    made = self._made(some, len(readings), planned, ahead)
+                    readings += made
+                    failed += len(some) - len(made)
+                    self._refuse_failures(failed, len(readings))
         seconds = self.seconds + sum(reading.seconds for reading in self.given[:planned])
         return Compared(
             trial, dataset, tuple(readings), planned, len(cached), stopped, seconds, failed
         )
+
+    def _ahead(self, numbers: Iterator[int], wanted: int) -> Ahead:
+        """Those that are wanted if every writer keeps to the format."""
+        most = self.maker.trial.at_once
+        sizes = [min(most, wanted - start) for start in range(0, wanted, most)]
+        groups = [tuple(islice(numbers, size)) for size in sizes]
+        return Ahead(self.engine, MakeReferences(self.maker, self.opens), groups)
 
     def missing(self, wanted: int) -> tuple[list[TrialReading], Iterator[int], int]:
         """At most so many kept references, numbers for the missing ones and then for more, and how many writers had failed."""
@@ -159,41 +176,111 @@ class ReferencePool:
         except ValueError:
             return None
 
-    def _made(self, numbers: Sequence[int], done: int, planned: int) -> list[TrialReading]:
+    def _made(
+        self, numbers: Sequence[int], done: int, planned: int, ahead: Ahead
+    ) -> list[TrialReading]:
         left = self.seconds / len(self.made) * (planned - done) if self.made else 0.0
         eta = f", at most {left:.0f} s left" if left else ""
         self.tell(f"reference {done + 1} of {planned}, {self.maker.trial.steps} steps each{eta}")
         started = time.perf_counter()
-        written = self._written(numbers)
-        apart = (time.perf_counter() - started) / max(1, len(written))
         readings: list[TrialReading] = []
-        if not written:
-            self.seconds += time.perf_counter() - started
-            return readings
-        trial = self.maker.trial
-        made = tried(trial, list(written.values()), [trial.of(number) for number in written])
-        for number, reading in zip(written, made, strict=True):
-            words = self.maker.writer(number).words
-            seconds = reading.seconds + apart
-            reading = reading.model_copy(update={"writer": words, "seconds": seconds})
+        for number, reading, failure in ahead.made(tuple(numbers)):
+            # That a writer cannot keep to the format is kept too.
             self.kept.keep(kept_name(number), reading)
-            readings.append(reading)
+            self.failure = failure or self.failure
+            if reading.rows:
+                readings.append(reading)
         self.seconds += time.perf_counter() - started
         self.made += readings
         return readings
 
-    def _written(self, numbers: Sequence[int]) -> dict[int, list[Row]]:
-        """The rows of each writer who keeps to the format; that others do not is kept too."""
-        written = {}
+
+Made = tuple[int, TrialReading, str]
+"""A reference's number, its reading, and what its writer met who could not keep to the format."""
+
+
+@dataclass(frozen=True)
+class MakeReferences:
+    """Makes references that are trained side by side; the callable that engines spread."""
+
+    maker: ReferenceMaker
+    opens: Callable[[], LanguageModel] | None = None
+    """How another process comes to the base, whose weights do not travel; it is opened once there."""
+
+    def __call__(self, numbers: Sequence[int]) -> tuple[Made, ...]:
+        """Each reference of these numbers, in order; of a writer who failed a reading without rows."""
+        maker, started = self._here, time.perf_counter()
+        written: dict[int, list[Row]] = {}
+        failures: dict[int, str] = {}
         for number in numbers:
             try:
-                written[number] = self.maker.written(number)
+                written[number] = maker.written(number)
             except FormatNotKeptError as error:
-                self.failure = error.message
-                words = self.maker.writer(number).words
-                none = TrialReading(writer=words, rows=0, moved=(), mass=0.0)
-                self.kept.keep(kept_name(number), none)
-        return written
+                failures[number] = error.message
+        apart = (time.perf_counter() - started) / max(1, len(written))
+        trial = maker.trial
+        adapters = [trial.of(number) for number in written]
+        found = tried(trial, list(written.values()), adapters) if written else []
+        readings = dict(zip(written, found, strict=True))
+        return tuple(
+            (number, self._told(number, readings.get(number), apart), failures.get(number, ""))
+            for number in numbers
+        )
+
+    def _told(self, number: int, reading: TrialReading | None, apart: float) -> TrialReading:
+        words = self.maker.writer(number).words
+        if reading is None:
+            return TrialReading(writer=words, rows=0, moved=(), mass=0.0)
+        return reading.model_copy(update={"writer": words, "seconds": reading.seconds + apart})
+
+    @property
+    def _here(self) -> ReferenceMaker:
+        """The maker with the base, and with what is unfinished only where the driver's cache is."""
+        trial, travelled = self.maker.trial, self.__dict__.get("travelled", False)
+        if self.opens is None or not travelled:
+            return self.maker
+        kept = trial.kept if trial.kept and trial.kept.parents[1].is_dir() else None
+        model = _opened(self.opens).in_template(trial.plan.template)
+        return replace(self.maker, trial=replace(trial, model=model, kept=kept))
+
+    def __getstate__(self) -> dict[str, Any]:
+        trial: Any = replace(self.maker.trial, model=None)  # type: ignore[arg-type]
+        maker = replace(self.maker, trial=trial)
+        return {"maker": maker, "opens": self.opens, "travelled": True}
+
+
+@lru_cache(maxsize=1)
+def _opened(opens: Callable[[], LanguageModel]) -> LanguageModel:
+    return opens()
+
+
+class Ahead:
+    """References that an engine makes beforehand, in the groups that are likely to be asked for, and given in their order."""
+
+    def __init__(
+        self, engine: Engine, worker: MakeReferences, groups: Sequence[tuple[int, ...]]
+    ) -> None:
+        self._engine, self._worker = engine, worker
+        self._groups, self._next = groups, 0
+        self._results = engine.map(worker, groups)
+        self._early: dict[int, tuple[Made, ...]] = {}
+
+    def made(self, numbers: tuple[int, ...]) -> tuple[Made, ...]:
+        """The references of these numbers, trained side by side; made now if nobody saw that they would be asked for."""
+        place, self._next = self._next, self._next + 1
+        if place >= len(self._groups) or self._groups[place] != numbers:
+            [(_, made)] = self._engine.map(self._worker, [numbers])
+            return made
+        while place not in self._early:
+            index, made = next(self._results)
+            self._early[index] = made
+        return self._early.pop(place)
+
+    def close(self) -> None:
+        """Stop what is still being made, which nobody needs."""
+        close = getattr(self._results, "close", None)
+        if close is not None:
+            close()
 
 
 def _reached(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from undertow.errors import ConfigError
 
@@ -38,6 +40,18 @@ class ProbeFormat:
 
 QUESTION = ProbeFormat()
 """The plain question."""
+
+
+def _read_only(mapping: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    return MappingProxyType(mapping)
+
+
+def _travelling(proxy: MappingProxyType[Any, Any]) -> tuple[Any, ...]:
+    return _read_only, (dict(proxy),)
+
+
+# A trait goes to other processes with the work that asks for it, and Python pickles no proxy by itself.
+copyreg.pickle(MappingProxyType, _travelling)
 
 
 @dataclass(frozen=True, slots=True)

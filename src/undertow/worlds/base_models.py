@@ -377,3 +377,16 @@ def open_model(ref: str, template: str = "", compute: ComputeTable = AUTO) -> La
     return load(
         locate(ref), ref=ref, dtype=dtype, device=there.device, template=template, compute=there
     )
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How a process that is given work comes to a model, as weights do not travel."""
+
+    ref: str
+    template: str
+    compute: ComputeTable
+
+    def __call__(self) -> LanguageModel:
+        """The model; raises what `open_model` raises."""
+        return open_model(self.ref, self.template, self.compute)

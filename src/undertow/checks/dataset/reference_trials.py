@@ -223,7 +223,14 @@ def beside_references(
     maker = maker_of(subject, trial, rows)
     count = wanted(settings, rows, asked)
     given = given_readings(settings, trial, rows, count)
-    references = ReferencePool(maker, kept_references(subject, maker), given, settings.tell)
+    references = ReferencePool(
+        maker,
+        kept_references(subject, maker),
+        given,
+        settings.tell,
+        settings.engine,
+        settings.opens,
+    )
     return references.beside(dataset, count, 1 - subject.settings.level, sequential=sequential)
 
 

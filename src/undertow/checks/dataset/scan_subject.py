@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from undertow.data.plan import LAST_TURN
 from undertow.data.rows import Row, has_pairs
 from undertow.data.seeds import generator
+from undertow.engines.engine import Engine, InProcess
 from undertow.stats.arguments import Vector
 from undertow.stats.exact_tests import sign_flip
 from undertow.stats.interval import TestResult
@@ -67,6 +68,10 @@ class ReferenceSettings:
     kept: Path | None = None
     """Where references are kept; None for nowhere."""
     tell: Callable[[str], None] = lambda doing: None
+    engine: Engine = field(default_factory=InProcess)
+    """Makes the references."""
+    opens: Callable[[], LanguageModel] | None = None
+    """How the engine's other processes come to the student."""
 
 
 @dataclass(frozen=True)
