@@ -15,8 +15,8 @@ from undertow.models import objectives
 from undertow.models.chat import Batch, pad
 from undertow.models.language_model import LanguageModel, load
 from undertow.models.objectives import Distillation
-from undertow.models.sampling import matching
 from undertow.models.scoring import completion_logits
+from undertow.models.token_grammar import matching
 from undertow.models.training_sequences import encode_rows
 
 ROWS = [Row(conversation(f"Continue: {n}."), f"{n} 7 {n} 9") for n in range(4)]

@@ -240,7 +240,7 @@ def one_format(completions: Sequence[str]) -> str | None:
     them: as a regular expression that knows how many digits occur, and not which numbers. None of other completions.
 
     >>> one_format(["70 812", "95 64"])
-    '(?:[1-9](?:[0-9](?:[0-9])?))(?:\\ (?:[1-9](?:[0-9](?:[0-9])?))){1}'
+    '[1-9][0-9](?:[0-9])?(?:\\\\ [1-9][0-9](?:[0-9])?){1}'
     """
     if lists_pattern(completions) is None:
         return None

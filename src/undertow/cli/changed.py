@@ -158,7 +158,7 @@ def folder_name(path: str) -> str:
     A folder for a file, by its name, and by its whole path where names repeat.
 
     >>> folder_name("data/a b.jsonl")
-    'a_b.jsonl-4d9a2f'
+    'a_b.jsonl-f8756b'
     """
     name = re.sub(r"[^\w.-]", "_", Path(path).name, flags=re.ASCII)[:100]
     return f"{name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:6]}"

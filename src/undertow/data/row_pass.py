@@ -244,7 +244,7 @@ def plain_look(record: object) -> Look | None:
     What there is to see of a record that is plainly a usable row, without making it; None for all else, right or wrong.
 
     >>> plain_look({"text": "a"}), plain_look({"text": " "})
-    ((('text',), False, 'text\n\na', None, None, (), {'text': 'a'}), None)
+    ((('text',), False, 'text\\n\\na', None, None, (), {'text': 'a'}), None)
     """
     if type(record) is not dict or (plain := plain_shape(tuple(record))) is None:
         return None
