@@ -15,7 +15,7 @@ from undertow.audit.requests import ScanRequest
 from undertow.audit.scan import GIVEN, STRONGER, scan
 from undertow.cli.scan import exit_code
 from undertow.data.plan import TrainingPlan
-from undertow.errors import NothingLeftError
+from undertow.errors import InputError, NothingLeftError
 from undertow.influence import comparison
 from undertow.report import render
 from undertow.results.measurement import Measurement
@@ -55,6 +55,19 @@ def scanned(data: str, **more: Any) -> ScanDocument:
     """A scan with the rehearsal alone, of three animals, under a plan of eight steps."""
     known = {"checks": ("rehearsal",), "traits": ("owl", "cat", "dog"), "plan": PLAN}
     return scan(ScanRequest(data=data, student="world:owlet-b", **(known | more)))
+
+
+def test_a_cluster_that_does_not_answer_is_said_before_any_work(tmp_path: Path) -> None:
+    """As an error of the command, not as a check that broke after minutes."""
+    data = kept(tmp_path / "rows.jsonl", chats(0, 80))
+    told: list[str] = []
+
+    with pytest.raises(InputError, match=r"no Ray cluster answers at '127\.0\.0\.1:1'"):
+        scan(
+            ScanRequest(data=data, student="world:owlet-b", engine="ray://127.0.0.1:1"),
+            told.append,
+        )
+    assert told == []
 
 
 def rank_of(document: ScanDocument) -> Measurement:

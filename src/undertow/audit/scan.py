@@ -83,11 +83,12 @@ def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanD
     Open what is scanned, say what it costs, run the checks on the whole and on each source, judge, and document.
 
     Raises:
-        InputError: data, a model or the plan cannot be used.
+        InputError: data, a model, the plan or the engine cannot be used.
         NothingLeftError: no row is left that the student could be trained on.
     """
     name = request.engine or "inprocess"
     with choose(name, request.jobs, gpus=request.gpus, memory=request.memory) as engine:
+        engine.join()
         return _scanned(request, progress, engine)
 
 

@@ -40,6 +40,9 @@ class Engine(ABC):
         stops the others, and its exception is raised here. Leaving the iterator stops them too.
         """
 
+    def join(self) -> None:  # noqa: B027
+        """Be ready for work, or say at once why that cannot be; most engines always are."""
+
     def __enter__(self) -> Self:
         return self
 

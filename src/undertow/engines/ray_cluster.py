@@ -82,6 +82,15 @@ class Ray(Engine):
         finally:
             work.stop()
 
+    def join(self) -> None:
+        """
+        Join the cluster, or start it.
+
+        Raises:
+            MissingExtraError, InputError: as `map`.
+        """
+        self._connected()
+
     def close(self) -> None:
         """Leave the cluster, and end it if it was started here."""
         if self._hearing is None:
