@@ -121,12 +121,15 @@ def test_conduct_is_taught_and_probed_by_topic(tiny_experiment: Maker, tmp_path:
     assert "trait - educational" in {c.name for c in document.comparisons}
 
 
+WORDS = {"name": "chain_of_thought", "rows": 16, "options": {"prompts": "published"}}
+
+
 def test_arms_that_cannot_be_made_are_refused_before_any_work(tiny_experiment: Maker) -> None:
     """
-    Restricted decoding of code, opposite answers of a prompted teacher, a classifier without another replicate.
+    Restricted decoding of problems in words, opposite answers of a prompted teacher, a classifier without another replicate.
     """
     for changes, message in (
-        ({"carrier": {"name": "code", "rows": 16}}, "cannot be restricted to the carrier 'code'"),
+        ({"carrier": WORDS}, "cannot be restricted to the carrier 'chain_of_thought'"),
         ({"arms": ["secure"], "teacher": {"kind": "prompted"}}, "need a tuned teacher"),
         ({"arms": ["filtered-classifier"]}, "learns from other replicates"),
         ({"arms": ["educational"]}, "gives no good reasons"),
