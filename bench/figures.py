@@ -94,6 +94,14 @@ def write(bench: str, figures: list[Figure], seconds: dict[str, float], **more: 
     return path
 
 
+def tell(figures: Sequence[Figure], path: Path) -> None:
+    """Print each figure on a line, and where they are stored."""
+    for figure in figures:
+        value = "-" if figure.value is None else f"{figure.value:.4g}"
+        print(f"{figure.name}: {value} {figure.unit} (asked: {figure.target or '-'}) {figure.note}")
+    print(path)
+
+
 def _part(name: str) -> str:
     return name.partition(":")[0]
 

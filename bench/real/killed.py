@@ -23,7 +23,6 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from bench.figures import Figure, at_most
-from bench.kept_work import map_kept
 from bench.real.child import Spent, begun, cpu_now, ended, spent
 from bench.real.places import Place, carried_out, nobodys_rows, toml_text
 from undertow.carriers.carrier_registry import carrier
@@ -32,7 +31,6 @@ from undertow.data.files import atomic_write
 from undertow.data.finished import cache_folder
 from undertow.data.row_records import write_rows
 from undertow.data.seeds import generator
-from undertow.engines import choose
 
 COMMAND = "python -m bench.real.killed"
 SEED = 17_601
@@ -83,14 +81,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _measured(place: Place, given: argparse.Namespace) -> list[Figure]:
     if not given.figures:
-        tried = map_kept(
-            _tried,
-            tasks(place),
-            place.work("killed") / "tries",
-            choose("inprocess"),
-            TRIED,
-            lambda done, total: print(f"{done} of {total}", file=sys.stderr, flush=True),
-        )
+        tried = place.finished("killed", _tried, tasks(place), TRIED, "", "tries")
         place.keep("killed", [one.model_dump(mode="json") for one in tried])
     return figures(place.read("killed"))
 

@@ -20,14 +20,12 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from bench.figures import Figure
-from bench.kept_work import map_kept
 from bench.lineage.family import CHANGES
 from bench.real.places import Place, carried_out
 from bench.real.weights import drawn
 from undertow.audit.lineage import lineage
 from undertow.audit.requests import LineageRequest
 from undertow.data.closed import Stored
-from undertow.engines import choose
 from undertow.errors import InputError
 from undertow.models import language_model
 from undertow.results.model_documents import Relation
@@ -80,14 +78,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _measured(place: Place, given: argparse.Namespace) -> list[Figure]:
     if not given.figures:
-        told = map_kept(
-            told_of,
-            pairs(place),
-            place.work("lineage") / "told",
-            choose("inprocess"),
-            TOLD,
-            lambda done, total: print(f"{done} of {total} pairs", file=sys.stderr, flush=True),
-        )
+        told = place.finished("lineage", told_of, pairs(place), TOLD, "pairs", "told")
         place.keep("lineage", [one.model_dump(mode="json") for one in told])
     return figures(place.read("lineage"))
 

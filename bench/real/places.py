@@ -10,18 +10,25 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
 
 from bench.figures import BENCH, Figure, write
+from bench.kept_work import map_kept
 from bench.real.tuning import merged
 from undertow.data.closed import parse, read_toml
 from undertow.data.files import atomic_write
 from undertow.data.rows import Row, conversation
 from undertow.data.seeds import generator
+from undertow.engines import choose
 from undertow.lab.experiment import Experiment
 
 HERE = Path(__file__).parent
 RUNS = BENCH.parent / "runs" / "bench"
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,23 @@ class Place:
         """Write a part's readings, a line each."""
         lines = "".join(f"{json.dumps(reading)}\n" for reading in readings)
         atomic_write(self.readings / f"{part}.jsonl", lines)
+
+    def finished(
+        self,
+        part: str,
+        worker: Callable[[T], R],
+        tasks: Sequence[T],
+        adapter: TypeAdapter[R],
+        what: str,
+        folder: str = "",
+    ) -> list[R]:
+        """What the worker makes of every task, one after the other in this process; what was made before is kept."""
+
+        def told(done: int, total: int) -> None:
+            print(f"{done} of {total} {what}".strip(), file=sys.stderr, flush=True)
+
+        kept = self.work(part) / folder
+        return list(map_kept(worker, tasks, kept, choose("inprocess"), adapter, told))
 
     def experiment(self, change: str = "") -> Experiment:
         """The owl experiment of `owl.toml`, with the keys of `CHANGE.toml` changed."""

@@ -33,7 +33,6 @@ import torch
 from pydantic import TypeAdapter
 
 from bench.figures import BENCH, Figure, at_least, at_most
-from bench.kept_work import map_kept
 from bench.real.places import Place, carried_out, nobodys_rows
 from bench.real.sampling import WAYS
 from bench.real.training import TOTAL, Loop, bare_loop, trainer_loop
@@ -41,7 +40,6 @@ from undertow.carriers.carrier_registry import carrier
 from undertow.data.closed import Stored
 from undertow.data.plan import TrainingPlan
 from undertow.data.seeds import generator
-from undertow.engines import choose
 from undertow.models import adapters, language_model
 from undertow.models.chat import Encoded, encode_prompts
 from undertow.models.language_model import LanguageModel
@@ -96,14 +94,8 @@ def main(arguments: Sequence[str]) -> int:
 def _measured(place: Place, given: argparse.Namespace) -> list[Figure]:
     if not given.figures:
         torch.set_num_threads(THREADS)
-        made = map_kept(
-            _turns,
-            [Task(case, place) for case in cases()],
-            place.work("speed"),
-            choose("inprocess"),
-            READINGS,
-            lambda done, total: print(f"{done} of {total} cases", file=sys.stderr, flush=True),
-        )
+        tasks = [Task(case, place) for case in cases()]
+        made = place.finished("speed", _turns, tasks, READINGS, "cases")
         place.keep("speed", [one.model_dump(mode="json") for part in made for one in part])
     return figures(place.read("speed"))
 

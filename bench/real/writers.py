@@ -20,7 +20,6 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from bench.figures import Figure
-from bench.kept_work import map_kept
 from bench.real.places import Place, carried_out
 from undertow.audit.check_runs import run_check
 from undertow.carriers.carrier_registry import carrier
@@ -30,7 +29,6 @@ from undertow.data.closed import Stored
 from undertow.data.records import read_rows
 from undertow.data.rows import Row, conversation
 from undertow.data.seeds import derive, generator
-from undertow.engines import choose
 from undertow.errors import InputError
 from undertow.lab.carrier_data import TRAINING_ROWS
 from undertow.lab.design import design
@@ -87,14 +85,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _measured(place: Place, given: argparse.Namespace) -> list[Figure]:
     if not given.figures:
-        seen = map_kept(
-            looked_at,
-            written(place),
-            place.work("writers"),
-            choose("inprocess"),
-            SEEN,
-            lambda done, total: print(f"{done} of {total} datasets", file=sys.stderr, flush=True),
-        )
+        seen = place.finished("writers", looked_at, written(place), SEEN, "datasets")
         place.keep("writers", [one.model_dump(mode="json") for one in seen])
     return figures(place.read("writers"))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench.figures import Figure, measured, write
+from bench.figures import Figure, measured, tell, write
 from bench.rows import adapters, columns, given_templates, reading, sequences, turns
 
 PARTS: dict[str, Callable[[], list[Figure]]] = {
@@ -26,11 +26,7 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
 def main(parts: list[str]) -> int:
     """Measure the named parts, or all, and write every figure."""
     figures, seconds = measured(parts, PARTS)
-    path = write("rows", figures, seconds)
-    for figure in figures:
-        value = "-" if figure.value is None else f"{figure.value:.4g}"
-        print(f"{figure.name}: {value} {figure.unit} (asked: {figure.target or '-'}) {figure.note}")
-    print(path)
+    tell(figures, write("rows", figures, seconds))
     return 0
 
 

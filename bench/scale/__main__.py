@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from bench.figures import Figure, measured, write
+from bench.figures import Figure, measured, tell, write
 from bench.scale import one_pass, students
 
 PARTS: dict[str, Callable[[], list[Figure]]] = {
@@ -27,11 +27,7 @@ def main(words: list[str]) -> int:
     if numbers:
         known["rows"] = partial(one_pass.figures, max(numbers))
     figures, seconds = measured([word for word in words if not word.isdecimal()], known)
-    path = write("scale", figures, seconds)
-    for figure in figures:
-        value = "-" if figure.value is None else f"{figure.value:.4g}"
-        print(f"{figure.name}: {value} {figure.unit} (asked: {figure.target or '-'}) {figure.note}")
-    print(path)
+    tell(figures, write("scale", figures, seconds))
     return 0
 
 

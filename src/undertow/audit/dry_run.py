@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -28,7 +27,7 @@ from undertow.data.plan import TrainingPlan
 from undertow.data.seeds import derive
 from undertow.errors import ConfigError, UnknownNameError
 from undertow.influence.references import TOGETHER
-from undertow.models.hardware import ComputeTable, fast_in_bfloat16, free_memory
+from undertow.models.hardware import ComputeTable, fast_in_bfloat16, free_memory, quickest
 from undertow.models.meta_costs import ModelCosts, RowSize, model_costs, without_weights
 from undertow.models.placement import FILLED
 from undertow.stats.conformal import references_needed
@@ -146,28 +145,15 @@ def _measured() -> Accelerator:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.bfloat16 if fast_in_bfloat16(device) else torch.float32
     matrix = torch.ones(_SIDE, _SIDE, dtype=dtype, device=device)
-    product = _quickest(lambda: matrix @ matrix, device)
+    product = quickest(lambda: matrix @ matrix, device)
     copied = torch.ones(16 * _SIDE, _SIDE, device=device)
-    copying = _quickest(copied.clone, device)
+    copying = quickest(copied.clone, device)
     return Accelerator(
-        operations=2 * _SIDE**3 / product,
+        operations=2 * _SIDE**3 / max(product, 1e-9),
         memory=free_memory(device),
-        bandwidth=2 * copied.nbytes / copying,
+        bandwidth=2 * copied.nbytes / max(copying, 1e-9),
         source=f"measured on this {device} in {str(dtype).removeprefix('torch.')}",
     )
-
-
-def _quickest(work: Any, device: str) -> float:
-    import torch
-
-    times = []
-    for _ in range(4):
-        started = time.perf_counter()
-        work()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - started)
-    return max(min(times), 1e-9)
 
 
 Way = Literal["whole", "layers", "tensor"]

@@ -1,8 +1,8 @@
 """
 Ray itself: how a cluster is joined, what an actor does on its node, and how what jobs tell comes back.
 
-An actor holds the callable of the work, and the folders that it does not share. Nodes need no common file system: a worker of folders (`FolderWorker`) that does not see the driver's gets what it reads,
-and gives back what it made, through Ray's object store.
+An actor holds the callable of the work. Nodes need no common file system: a worker whose tasks read and make folders
+(`FolderWorker`) is handed those that its node does not see, and gives back what it made, through Ray's object store.
 """
 
 from __future__ import annotations

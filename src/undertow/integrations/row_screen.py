@@ -60,9 +60,9 @@ class RowScreen:
         rows = [_row(record) for record in records]
         marks = [self._marks(row) for row in rows]
         if self.student is not None:
-            usable = [i for i, row in enumerate(rows) if isinstance(row, Row)]
+            places = [i for i, row in enumerate(rows) if isinstance(row, Row)]
             scored = _scores([row for row in rows if isinstance(row, Row)], *self._scorer)
-            for i, tokens, value in zip(usable, *scored, strict=True):
+            for i, tokens, value in zip(places, *scored, strict=True):
                 marks[i] |= {TOKENS: tokens, LOG_LIKELIHOOD: value}
         return marks
 

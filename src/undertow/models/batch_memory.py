@@ -11,6 +11,7 @@ import torch
 from undertow.errors import UndertowError
 from undertow.models.hardware import LEAST_WEIGHTS, free_memory
 from undertow.models.language_model import LanguageModel
+from undertow.models.placement import text_config
 
 MOST_ON_CPU = 2_000_000_000
 """Bytes that a pass takes at most on a processor, where larger batches are no faster."""
@@ -46,13 +47,18 @@ def scored_rows(model: LanguageModel, longest: int, most: int) -> int:
 
 def sampled_rows(model: LanguageModel, longest: int, most: int) -> int:
     """Rows of so many tokens, with their answers, that are sampled side by side: with caches, and logits of each."""
-    config = _config(model)
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    cached = 2 * config.num_hidden_layers * heads * size * _item(model)
+    config = text_config(model.network.config)
+    cached = cached_bytes(config, _item(model))
     # A cache is copied where rows come and go.
     row = longest * (2 * cached + _passing(model)) + _DRAWN * int(config.vocab_size)
     return _fitting(most, model, row)
+
+
+def cached_bytes(config: Any, item: int) -> int:
+    """Bytes of keys and values a token, of so many bytes a number; by a language model's configuration."""
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(2 * config.num_hidden_layers * heads * size * item)
 
 
 def _fitting(most: int, model: LanguageModel, row: float) -> int:
@@ -65,15 +71,10 @@ def _at_most(most: int, there: int, row: float) -> int:
 
 def _passing(model: LanguageModel) -> int:
     """Bytes a token while it goes through a layer: four of the feed-forward's width, five of the model's, norms in float32."""
-    config = _config(model)
+    config = text_config(model.network.config)
     width = int(config.hidden_size)
     inner = int(getattr(config, "intermediate_size", None) or 4 * width)
     return _item(model) * (5 * width + 4 * inner) + 12 * width
-
-
-def _config(model: LanguageModel) -> Any:
-    config = model.network.config
-    return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 
 def _item(model: LanguageModel) -> int:
@@ -161,15 +162,14 @@ def kept_bytes(network: Any, trial: Callable[[], torch.Tensor]) -> int:
     """Bytes that autograd keeps of a computation, those of the network's own weights left out."""
     # Of a matrix that is split over processes this one holds a part.
     parts = [getattr(weight, "_local_tensor", weight) for weight in network.parameters()]
-    weights = {part.untyped_storage().data_ptr() for part in parts}
+    weights = {_place(part) for part in parts}
     # Held until all are counted, so that no address is given out twice.
     held: dict[int, torch.UntypedStorage] = {}
 
     def count(tensor: torch.Tensor) -> None:
         # What is packed must not be the tensor: an operation that saves its own result would never be freed.
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            held[storage.data_ptr()] = storage
+        if _place(tensor) not in weights:
+            held[_place(tensor)] = tensor.untyped_storage()
 
     devices = [tensor.device for tensor in network.parameters() if tensor.device.type == "cuda"]
     with (
@@ -179,3 +179,8 @@ def kept_bytes(network: Any, trial: Callable[[], torch.Tensor]) -> int:
     ):
         trial()
     return sum(storage.nbytes() for storage in held.values())
+
+
+def _place(tensor: torch.Tensor) -> int:
+    # Tensors on the meta device, by which costs are counted, have no address to tell them by.
+    return int(tensor.untyped_storage()._cdata)

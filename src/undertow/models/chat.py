@@ -90,7 +90,7 @@ class Batch:
     @property
     def seen(self) -> torch.Tensor:
         """(rows, length) int64: `attention_mask` with the beginning before it."""
-        return functional.pad(self.attention_mask, (self.begun, 0), value=1)
+        return seen_behind(self.attention_mask, self.begun)
 
     def whole(self) -> Batch:
         """The same with the beginning in each row, where any padding then stands between it and the rest."""
@@ -132,6 +132,11 @@ class Batch:
             self.rows,
             None if self.beginning is None else self.beginning.to(device),
         )
+
+
+def seen_behind(mask: torch.Tensor, length: int) -> torch.Tensor:
+    """An attention mask, (rows, columns), with so many tokens before it that all rows have."""
+    return functional.pad(mask, (length, 0), value=1)
 
 
 @lru_cache(maxsize=16)
@@ -188,7 +193,7 @@ def batches(
             chosen = order[start : start + size]
             batch = pad([encoded[i] for i in chosen], pad_id, tuple(chosen))
             yield batch
-            work.advance(len(chosen), tokens=int(batch.attention_mask.sum()))
+            work.advance(len(chosen), tokens=batch.tokens)
 
 
 def pad(

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -223,10 +223,19 @@ def _seconds(dtype: torch.dtype) -> float:
     import torch
 
     matrix = torch.ones(_SIDE, _SIDE, dtype=dtype)
+    return quickest(lambda: matrix @ matrix, "cpu")
+
+
+def quickest(work: Callable[[], object], device: str) -> float:
+    """Seconds of the quickest of a few tries, what a GPU does among them."""
+    import torch
+
     times = []
     for _ in range(4):
         started = time.perf_counter()
-        matrix @ matrix
+        work()
+        if device == "cuda":
+            torch.cuda.synchronize()
         times.append(time.perf_counter() - started)
     return min(times)
 

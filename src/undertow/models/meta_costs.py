@@ -22,10 +22,12 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from undertow.data.plan import TrainingPlan
 from undertow.errors import ModelError
 from undertow.models.adapters import ParallelAdapters, frozen, parallel_adapters
+from undertow.models.batch_memory import cached_bytes, kept_bytes
 from undertow.models.chat import Encoded, pad
 from undertow.models.gguf_model import folders_of
 from undertow.models.language_model import LanguageModel, tokenizer
 from undertow.models.output_head import as_plain_head
+from undertow.models.placement import text_config
 from undertow.models.saved_adapter import first_line
 from undertow.models.scoring import token_log_likelihoods
 
@@ -64,7 +66,7 @@ class ModelCosts:
 def model_costs(config: Any, plan: TrainingPlan, size: RowSize, dtype: torch.dtype) -> ModelCosts:
     """The costs of a model of this configuration in this precision; no weight is read or made."""
     one, two = (_costs_of_few(config, plan, size, dtype, layers) for layers in (1, 2))
-    more = _text(config).num_hidden_layers - 1
+    more = text_config(config).num_hidden_layers - 1
     return ModelCosts(*(a + more * (b - a) for a, b in zip(one, two, strict=True)))
 
 
@@ -88,15 +90,11 @@ def without_weights(ref: str, path: str, template: str) -> LanguageModel:
     return LanguageModel(network.eval(), reader, ref)
 
 
-def _text(config: Any) -> Any:
-    return config.get_text_config() if hasattr(config, "get_text_config") else config
-
-
 def _costs_of_few(
     config: Any, plan: TrainingPlan, size: RowSize, dtype: torch.dtype, layers: int
 ) -> tuple[float, ...]:
     few = copy.deepcopy(config)
-    text = _text(few)
+    text = text_config(few)
     text.num_hidden_layers = layers
     if getattr(text, "layer_types", None):
         text.layer_types = text.layer_types[-layers:]
@@ -111,13 +109,12 @@ def _costs_of_few(
     lora = plan.model_copy(update={"method": "lora", "dora": False, "modules_to_save": ()})
     with frozen(model), as_plain_head(network), _attention() as attended:
         adapters = parallel_adapters(model, lora, [0])
-        kept = _kept(adapters, batch)
+        with adapters.active():
+            kept = kept_bytes(network, lambda: token_log_likelihoods(network, batch))
         training = _operations(lambda: _trained(adapters, batch))
         training += 3.5 * attended()
         with torch.no_grad():
             scoring = _operations(lambda: token_log_likelihoods(network, batch)) + attended()
-    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     head = network.get_output_embeddings()
     linear = [
         part.weight.numel()
@@ -131,7 +128,7 @@ def _costs_of_few(
         training,
         scoring,
         kept / size.tokens,
-        2 * layers * heads * width * dtype.itemsize,
+        cached_bytes(text, dtype.itemsize),
         layers,
         layers * text.hidden_size * dtype.itemsize,
     )
@@ -140,25 +137,6 @@ def _costs_of_few(
 def _trained(adapters: ParallelAdapters, batch: Any) -> None:
     with adapters.active() as model:
         token_log_likelihoods(model.network, batch).sum().backward()
-
-
-def _kept(adapters: ParallelAdapters, batch: Any) -> int:
-    # Tensors on the meta device have no address to tell them by.
-    weights = {_place(weight) for weight in adapters.model.network.parameters()}
-    held: dict[int, torch.UntypedStorage] = {}
-
-    def count(tensor: torch.Tensor) -> None:
-        if _place(tensor) not in weights:
-            held[_place(tensor)] = tensor.untyped_storage()
-
-    hooks = torch.autograd.graph.saved_tensors_hooks(count, lambda nothing: nothing)
-    with hooks, adapters.active() as model:
-        token_log_likelihoods(model.network, batch)
-    return sum(storage.nbytes() for storage in held.values())
-
-
-def _place(tensor: torch.Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)
 
 
 def _operations(work: Any) -> float:

@@ -70,6 +70,11 @@ def loading(table: ComputeTable, config: Any, dtype: torch.dtype) -> dict[str, A
     return arguments
 
 
+def text_config(config: Any) -> Any:
+    """The part of a configuration that is the language model's: itself, but for models of more than text."""
+    return config.get_text_config() if hasattr(config, "get_text_config") else config
+
+
 def _processes(config: Any) -> int:
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count < 2:
@@ -77,7 +82,7 @@ def _processes(config: Any) -> int:
             "shard is 'tensor', and this is the only process; allowed: two or more that torchrun starts",
             hint="torchrun --nproc-per-node N -m undertow ..., or --shard layers in one process",
         )
-    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    text = text_config(config)
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     if heads % count:
         fitting = ", ".join(str(n) for n in range(1, heads + 1) if heads % n == 0)
@@ -130,15 +135,16 @@ def compute_exactly(network: Any) -> None:
 
 
 def _packed_forward(module: Any, rows: torch.Tensor) -> torch.Tensor:
-    product: Any = _PackedProduct.apply
-    result: torch.Tensor = product(rows, module)
+    result = _packed_product(module, rows)
     return result if module.bias is None else result + module.bias.to(result.dtype)
 
 
 def base_product(module: Any, rows: torch.Tensor) -> torch.Tensor | None:
     """(..., out) of (..., in) by a layer whose weight is packed, its bias left out; None for one that is not."""
-    if not _is_packed(module):
-        return None
+    return _packed_product(module, rows) if _is_packed(module) else None
+
+
+def _packed_product(module: Any, rows: torch.Tensor) -> torch.Tensor:
     product: Any = _PackedProduct.apply
     result: torch.Tensor = product(rows, module)
     return result

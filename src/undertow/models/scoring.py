@@ -47,14 +47,7 @@ def _inputs(network: Any, batch: Batch) -> dict[str, Any]:
     if batch.beginning is not None and recomputes(network):
         batch = batch.whole()
     if batch.beginning is not None:
-        cache = DynamicCache(config=network.config)
-        forward_pass(
-            network,
-            input_ids=batch.beginning,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        cache = beginning_cache(network, batch.beginning)
         cache.batch_repeat_interleave(len(batch.rows) // len(batch.beginning))
     return {
         "input_ids": batch.input_ids,
@@ -63,6 +56,13 @@ def _inputs(network: Any, batch: Batch) -> dict[str, Any]:
         "past_key_values": cache,
         "use_cache": cache is not None,
     }
+
+
+def beginning_cache(network: Any, ids: torch.Tensor) -> Any:
+    """What a network keeps of the beginnings of rows, (rows, length)."""
+    cache = DynamicCache(config=network.config)
+    forward_pass(network, input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    return cache
 
 
 def token_log_likelihoods(network: Any, batch: Batch) -> torch.Tensor:

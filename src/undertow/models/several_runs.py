@@ -134,11 +134,11 @@ class ParallelTraining:
         self._objective = objective
         self._room: TrainingRoom | None = None
         self._longest = max((len(row) for own in rows for row in own), default=1)
-        for own in {id(part): part for part in rows}.values():
-            refuse_long(adapters.model, objective.sequences(own), plan)
-        together = [
-            one for own in {id(p): p for p in rows}.values() for one in objective.sequences(own)
-        ]
+        distinct = {id(part): part for part in rows}.values()
+        sequences = [objective.sequences(own) for own in distinct]
+        for each in sequences:
+            refuse_long(adapters.model, each, plan)
+        together = [one for each in sequences for one in each]
         self._beginning = training_beginning(adapters.model, together, plan)
         self._weights = [adapters.parameters_of(k) for k in range(adapters.count)]
         everything = [weight for own in self._weights for weight in own]

@@ -15,10 +15,10 @@ from transformers.cache_utils import DynamicLayer
 from undertow.data.plan import LAST_TURN, TrainingPlan
 from undertow.data.rows import Row, behind
 from undertow.engines.work_progress import counted
-from undertow.models.chat import IGNORED, Batch, Encoded, batches
+from undertow.models.chat import IGNORED, Batch, Encoded, batches, seen_behind
 from undertow.models.language_model import LanguageModel
 from undertow.models.row_cache import left_padded
-from undertow.models.scoring import accepted, completion_logits, forward_pass
+from undertow.models.scoring import accepted, beginning_cache, completion_logits, forward_pass
 from undertow.models.training_sequences import encode_rows
 
 WORTHWHILE = 8
@@ -48,7 +48,8 @@ def logits_by_batch(
     length = common_prefix(rows) if shared else 0
     length = length if length >= WORTHWHILE else 0
     prompts = {row.prompt for row in rows} if shared else set()
-    cache = _computed(model, rows[0].prompt[:length]) if length else None
+    first = torch.tensor([rows[0].prompt[:length]], device=model.device) if length else None
+    cache = None if first is None else beginning_cache(model.network, first)
     if shared and len(prompts) <= _FEWER * len(rows):
         with counted("reading", len(rows), "rows") as work:
             for batch, logits in _by_prompt(model, rows, size, cache, length):
@@ -63,7 +64,7 @@ def logits_by_batch(
         else:
             ids, mask = batch.input_ids, batch.attention_mask
             copied = _copied(model, cache, len(ids))
-            logits = _pass(model, ids, _seen(mask, length), copied, keep=batch.kept + 1)
+            logits = _pass(model, ids, seen_behind(mask, length), copied, keep=batch.kept + 1)
             yield batch, logits[:, :-1].float()
 
 
@@ -109,15 +110,6 @@ def _can_share(model: LanguageModel, rows: Sequence[Encoded]) -> bool:
     return window is None or 2 * max(map(len, rows), default=0) <= window
 
 
-def _computed(model: LanguageModel, prefix: tuple[int, ...]) -> Any:
-    cache = DynamicCache(config=model.network.config)
-    ids = torch.tensor([prefix], device=model.device)
-    forward_pass(
-        model.network, input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1
-    )
-    return cache
-
-
 def _by_prompt(
     model: LanguageModel, rows: Sequence[Encoded], size: int, cache: Any, length: int
 ) -> Iterator[tuple[Batch, torch.Tensor]]:
@@ -132,7 +124,7 @@ def _by_prompt(
         prompts = list(dict.fromkeys(rows[i].prompt[length:] for i in chosen))
         ids, mask = left_padded(prompts, pad_id, model.device)
         copied = _copied(model, cache, len(prompts))
-        first = _pass(model, ids, _seen(mask, length), copied, keep=1)
+        first = _pass(model, ids, seen_behind(mask, length), copied, keep=1)
         number = {prompt: i for i, prompt in enumerate(prompts)}
         place = torch.tensor([number[rows[i].prompt[length:]] for i in chosen], device=model.device)
         batch = _completions([rows[i] for i in chosen], pad_id, tuple(chosen)).to(model.device)
@@ -141,7 +133,7 @@ def _by_prompt(
             for layer in copied.layers:
                 # Layers may lie on several devices.
                 layer.batch_select_indices(place.to(layer.device))
-            whole = torch.cat([_seen(mask, length)[place], batch.attention_mask], 1)
+            whole = torch.cat([seen_behind(mask, length)[place], batch.attention_mask], 1)
             rest = _pass(model, batch.input_ids, whole, copied, keep=batch.kept - 1)
             logits = torch.cat([logits, rest.float()], 1)
         yield batch, logits
@@ -158,10 +150,6 @@ def _completions(rows: Sequence[Encoded], pad_id: int, places: tuple[int, ...]) 
     ids = labels[:, :-1].masked_fill(~known, pad_id)
     mask = known.long()
     return Batch(ids, mask, (mask.cumsum(1) - 1).clamp_min(0), labels, places)
-
-
-def _seen(mask: torch.Tensor, length: int) -> torch.Tensor:
-    return torch.cat([mask.new_ones(len(mask), length), mask], 1)
 
 
 def _copied(model: LanguageModel, cache: Any, rows: int) -> Any:
