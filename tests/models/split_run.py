@@ -12,12 +12,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
 
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, conversation
+from undertow.models import scoring
 from undertow.models.adapters import parallel_adapters
 from undertow.models.chat import pad
 from undertow.models.hardware import ComputeTable
@@ -36,7 +38,17 @@ SEEDS = (5, 6, 7)
 
 
 def readings(model: LanguageModel, rank: int, dropout: float = 0.0) -> dict[str, torch.Tensor]:
-    """Scores of rows, drawn answers, adapters' gradients, a rehearsal's weights and losses, and what each then scores."""
+    """
+    Scores of rows, drawn answers, adapters' gradients, a rehearsal's weights and losses, and what each then scores.
+
+    Logits are the network's own in each case: a head that is hooked or split is left whole, another one would be computed
+    in pieces, which rounds otherwise.
+    """
+    with patch.object(scoring, "plain_head", lambda *_: None):
+        return _readings(model, rank, dropout)
+
+
+def _readings(model: LanguageModel, rank: int, dropout: float) -> dict[str, torch.Tensor]:
     plan = TrainingPlan(rank=rank, learning_rate=2e-3, batch_size=8, epochs=2, dropout=dropout)
     rows = encode_rows(model.tokenizer, ROWS)
     drawn = own_answers(model, ROWS, 1.0, np.random.default_rng(1), None)
