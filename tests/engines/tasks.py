@@ -155,15 +155,16 @@ class InFolders:
 
 
 class Unloadable:
-    """Finds no model, but where the driver is."""
+    """Finds no model but on the driver's node, where it is at work until it is ended."""
 
     def __init__(self, node: str) -> None:
         self.node = node
 
     def __call__(self, number: int) -> int:
-        """The number."""
+        """The number, much later."""
         if ray_node() != self.node:
             raise ModelError("unknown model './nowhere': no such folder", hint="undertow worlds")
+        time.sleep(120)
         return number
 
 

@@ -187,8 +187,10 @@ def test_folders_travel_where_nodes_do_not_see_them(
 @long
 def test_a_node_without_the_models_files_is_named(engine: Ray) -> None:
     """What a job raises on another node than the driver's says on which."""
+    engine.join()
+    here = tasks.Unloadable(tasks.ray_node())
     with pytest.raises(ModelError, match=f"no such folder \\(on node {socket.gethostname()}\\)"):
-        list(engine.map(tasks.Unloadable("elsewhere"), [1, 2, 3, 4]))
+        list(engine.map(here, [1, 2, 3, 4]))
 
 
 @long
