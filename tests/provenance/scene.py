@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -64,18 +66,25 @@ NAMES = ("producer", "second", "auditor", "stranger", "gate")
 
 @cache
 def signer(name: str) -> CryptoSigner:
-    """A key that lives for the test session."""
+    """A key that lives for the test session: ed25519, or ECDSA over P-256 where its name says so."""
+    if name.startswith("ecdsa"):
+        return CryptoSigner.generate_ecdsa()
     return CryptoSigner.generate_ed25519()
 
 
 def pem(name: str) -> str:
     """Its public half."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    return public_pem(load_pem_private_key(signer(name).private_bytes, None).public_key())
+
+
+def public_pem(key: Any) -> str:
+    """A public key of any kind as PEM."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    raw = bytes.fromhex(signer(name).public_key.keyval["public"])
-    key = Ed25519PublicKey.from_public_bytes(raw)
-    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    text: str = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    return text
 
 
 def signing(*names: str, now: datetime = NOW) -> Signing:
@@ -120,6 +129,10 @@ class Scene:
     """By the name of their step, with who signs."""
     lines: list[bytes] = field(default_factory=list)
     """Further lines of the bundle."""
+    bundles: tuple[Path, ...] = ()
+    """Further bundles."""
+    instead: Callable[[], object] | None = None
+    """Another question than the gate's: it is allowed unless it raises."""
 
     def __post_init__(self) -> None:
         self.keys = {
@@ -243,15 +256,19 @@ class Scene:
     def ask(self) -> GateDocument:
         """Write what there is, and ask the gate."""
         bundle = bundle_path(self.data)
-        for made, names in self.statements.values():
-            sign_into(bundle, [made], signing(*names))
+        for names, group in groupby(self.statements.values(), key=itemgetter(1)):
+            sign_into(bundle, [made for made, _ in group], signing(*names))
         if self.lines:
             with bundle.open("ab") as file:
                 file.writelines(self.lines)
         loaded = load_policy(self.policy)
         trust = read_trust(self.trust_file(), now=self.now)
-        found = verify(VerifyRequest(self.data, self.student), trust, self.now)
-        return decide(loaded, compiled_rules(loaded), found)
+        request = VerifyRequest(self.data, self.student, self.bundles)
+        return decide(loaded, compiled_rules(loaded), verify(request, trust, self.now))
+
+    def answer(self) -> object:
+        """What the gate says, or whoever else is asked."""
+        return self.instead() if self.instead else self.ask()
 
     def trust_file(self) -> Path:
         """The trust file of the scene, as a draft."""

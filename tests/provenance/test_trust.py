@@ -71,7 +71,7 @@ def test_a_signed_file_needs_its_root_and_a_draft_has_none(tmp_path: Path) -> No
         ("version = 0", "version"),
         ("versoin = 1", "unknown key 'versoin'"),
         ("version = true", "version"),
-        ("version = 1\n[[keys]]\nid = 'a'\nroles = ['king']\npem = 'x.pub'", "no such file"),
+        ("version = 1\n[[keys]]\nid = 'a'\nroles = ['king']\npem = 'x.pub'", "no such public key"),
         ("version = 1\n[[keys]]\nid = '\u0430'\nroles = ['gate']\npem = 'BEGIN'", "keys.0.id"),
         ("version = 1\n[[keys]]\nid = 'a'\nroles = ['king']\npem = 'BEGIN'", "roles"),
         ("version = 1\n[[models]]\nname = 'm'\ndigest = 'abc'", "digest"),

@@ -207,3 +207,28 @@ def test_upstream_teachers_are_seen(tmp_path: Path) -> None:
         ("teacher", "teacher", "yes"),
         ("first", "upstream", "no"),
     ]
+
+
+def test_many_ways_to_one_writer_are_walked_once(tmp_path: Path) -> None:
+    """Forty mixes of two mixes each make 2^40 ways back to the teacher, who is one writer of the rows."""
+    scene = Scene(tmp_path)
+    before = (dataset(scene.raw).digest["sha256"],) * 2
+    names = ("raw.jsonl", "raw.jsonl")
+    for level in range(40):
+        level_digests = (f"{2 * level + 1:064x}", f"{2 * level + 2:064x}")
+        for side, digest in enumerate(level_digests):
+            parts = dict(zip(names, before, strict=True))
+            share = 36 // len(parts)
+            made = scene.mixed(dict.fromkeys(parts, str(share)), parts)
+            subject = StatementSubject(
+                name=f"{level} {side}", digest={"sha256": digest}, annotations={"rows": "36"}
+            )
+            changed = made.model_copy(update={"subject": (subject,)})
+            scene.statements[f"{level} {side}"] = (changed, ("producer",))
+        before, names = level_digests, (f"{level} 0", f"{level} 1")
+    parts = dict(zip(names, before, strict=True))
+    scene.replace("filter", scene.mixed(dict.fromkeys(parts, "18"), parts))
+    document = scene.ask()
+
+    assert document.decision == "allowed", document.conclusion
+    assert [who.name for who in document.verification.facts.teachers] == ["teacher"]

@@ -21,6 +21,7 @@ from undertow.policy.rules import (
     RequireProvenance,
 )
 from undertow.provenance.facts import EVIDENCE
+from undertow.provenance.statement import folded
 from undertow.results.provenance_documents import AuditFact, Facts
 
 Decide = Callable[[Facts], tuple[bool, str]]
@@ -150,8 +151,7 @@ def _no_failed(rule: NoFailedAudit, facts: Facts) -> RuleAnswer:
 
 
 def _unvetted(rule: RefuseUnvetted, facts: Facts) -> RuleAnswer:
-    named = {domain.strip().casefold() for domain in rule.domains}
-    hit = sorted(named & set(facts.domains))
+    hit = domains_among(rule.domains, facts)
     known = facts.data_complete and bool(facts.domains)
     if known and not hit:
         return RuleAnswer("not_matched", f"the data is of {', '.join(facts.domains)}")
@@ -166,6 +166,14 @@ def _unvetted(rule: RefuseUnvetted, facts: Facts) -> RuleAnswer:
         f"rows that a model wrote, or may have written, {where} and no independent auditor has passed them",
         "have it audited by somebody else: undertow scan DATA --student MODEL --sign KEY",
     )
+
+
+def domains_among(named: Sequence[str], facts: Facts) -> list[str]:
+    """
+    The data's domains that a rule names, and those that may only look otherwise: look-alikes are not plain ASCII.
+    """
+    plain = {folded(name) for name in named}
+    return sorted(name for name in facts.domains if name in plain or not name.isascii())
 
 
 def _families(rule: LeastFamilies, facts: Facts) -> RuleAnswer:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from undertow import __version__
 from undertow.data.files import atomic_write
-from undertow.policy.decisions import Decide, RuleAnswer, answer, compiled
+from undertow.policy.decisions import Decide, RuleAnswer, answer, compiled, domains_among
 from undertow.policy.rules import Custom, LoadedPolicy
 from undertow.provenance.signed_steps import Signing, signed, statement
 from undertow.provenance.signed_verdicts import (
@@ -146,7 +146,7 @@ def _applies(domains: Sequence[str], facts: Facts) -> bool:
     """Whether a rule for some domains applies: also to data whose domains are not all known."""
     if not domains or not facts.domains or not facts.data_complete:
         return True
-    return bool({domain.strip().casefold() for domain in domains} & set(facts.domains))
+    return bool(domains_among(domains, facts))
 
 
 def _conclusion(rules: Sequence[RuleResult], *, allowed: bool) -> str:

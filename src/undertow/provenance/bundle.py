@@ -7,7 +7,6 @@ does not help.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from undertow.data.files import atomic_write
 from undertow.errors import ProvenanceError
 from undertow.provenance.envelope import Envelope, read_envelope
 from undertow.provenance.predicates import Attestation, read_attestation
+from undertow.provenance.statement import document_bytes
 from undertow.results.provenance_documents import Problem
 
 SUFFIX = ".intoto.jsonl"
@@ -28,6 +28,9 @@ EXPORTED = ".sigstore.json"
 MOST_LINES = 10_000
 LARGEST_FILE = 1 << 28
 """Lines and bytes of a bundle, at most."""
+
+MOST_SIGNATURES = 2 * MOST_LINES
+"""Of all bundles together, at most: each is tried with every key, which an attacker pays nothing for."""
 
 
 def bundle_path(path: str | Path) -> Path:
@@ -66,9 +69,13 @@ def bundles_in(folder: Path) -> tuple[list[Path], list[Problem]]:
 def read_bundles(paths: Sequence[Path]) -> tuple[list[Attestation], list[Problem]]:
     """
     What the bundles hold, each statement once, and what is wrong with the lines that hold nothing.
+
+    Raises:
+        ProvenanceError: one of them cannot be read, or they hold more signatures than can be tried.
     """
     attestations: dict[str, Attestation] = {}
     problems: list[Problem] = []
+    signatures = 0
     for path in paths:
         for number, line in enumerate(_lines(path), start=1):
             where = f"{path}, line {number}"
@@ -79,6 +86,9 @@ def read_bundles(paths: Sequence[Path]) -> tuple[list[Attestation], list[Problem
             except ProvenanceError as error:
                 problems.append(_unreadable(where, error))
                 continue
+            signatures += len(attestation.envelope.signatures)
+            if signatures > MOST_SIGNATURES:
+                raise ProvenanceError(f"{where} is beyond {MOST_SIGNATURES} signatures in all")
             known = attestations.setdefault(attestation.envelope.digest, attestation)
             if known is not attestation:
                 attestations[attestation.envelope.digest] = _joined(known, attestation)
@@ -136,16 +146,7 @@ def _joined(first: Attestation, other: Attestation) -> Attestation:
 
 
 def _lines(path: Path) -> list[bytes]:
-    try:
-        if os.path.getsize(path) > LARGEST_FILE:
-            raise ProvenanceError(
-                f"'{path}' has more than {LARGEST_FILE} bytes, which no bundle needs"
-            )
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise ProvenanceError(f"no such file: '{path}'") from error
-    except OSError as error:
-        raise ProvenanceError(f"cannot read '{path}': {error.strerror}") from error
+    content = document_bytes(path, "bundle", largest=LARGEST_FILE)
     # Other tools write a bundle as one document of many lines.
     lines = [content] if path.suffix == ".json" else content.split(b"\n")
     if len(lines) > MOST_LINES + 1:

@@ -13,7 +13,7 @@ from undertow.errors import ProvenanceError
 from undertow.provenance.envelope import verified_by
 from undertow.provenance.predicates import RESULTS, Attestation
 from undertow.provenance.signed_verdicts import SignedResult
-from undertow.provenance.statement import Provenance, Resource, moment
+from undertow.provenance.statement import Provenance, Resource, folded, moment
 from undertow.provenance.trust import Role, Trust, TrustedKey, allowed_subject
 from undertow.results.provenance_documents import Problem
 
@@ -107,7 +107,9 @@ def accepted(attestation: Attestation, trust: Trust, now: datetime) -> Accepted 
             todo="let another key holder sign the same statement (undertow attest sign)",
         )
     organisations = frozenset(
-        organisation for name in counting if (organisation := trust.entry(name).organisation)
+        folded(organisation)
+        for name in counting
+        if (organisation := trust.entry(name).organisation)
     )
     return Accepted(attestation, counting, organisations)
 

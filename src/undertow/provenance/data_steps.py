@@ -11,7 +11,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from undertow.provenance.statement import Count, Digest, Number, Resource, Signable, Text
+from undertow.provenance.statement import (
+    Count,
+    Digest,
+    Number,
+    Resource,
+    Signable,
+    Text,
+    folded,
+)
 from undertow.provenance.steps import (
     DataOrigin,
     DataUsed,
@@ -22,6 +30,7 @@ from undertow.provenance.steps import (
     RowWriter,
     StatedStep,
     Walked,
+    each_once,
     judge,
     stated_rows,
     together,
@@ -150,8 +159,8 @@ def generated(step: StatedStep[Generate], walked: Walked) -> Passed[DataOrigin]:
         complete=True,
         whole=all(writer.origin.complete for writer in writers),
         written_known=True,
-        domains=frozenset([_domain(parameters.prompt_set.domain)]),
-        writers=(*writers, *upstream),
+        domains=frozenset([folded(parameters.prompt_set.domain)]),
+        writers=each_once((*writers, *upstream)),
         named_all=parameters.completeness == Completeness(teachers="complete"),
         interventions=frozenset(intervention.kind for intervention in parameters.interventions),
         proved=not parameters.filters,
@@ -223,7 +232,7 @@ def collected(step: StatedStep[Collect], walked: Walked) -> Passed[DataOrigin]:
         whole=True,
         written=share if known else 1.0,
         written_known=known,
-        domains=frozenset([_domain(parameters.domain)]),
+        domains=frozenset([folded(parameters.domain)]),
         # Rows that a model wrote have a teacher that nobody named.
         named_all=known and share == 0,
     )
@@ -295,7 +304,3 @@ def _by_name(used: list[Resource]) -> dict[str, Resource]:
 
 def _digest(resources: dict[str, Resource], name: str) -> str | None:
     return resources[name].sha256 if name in resources else None
-
-
-def _domain(text: str) -> str:
-    return text.strip().casefold()

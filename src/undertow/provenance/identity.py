@@ -183,10 +183,17 @@ def _entry(path: Path, name: str) -> Entry:
     # Not followed, so that a link put there since the folder was listed is no way out.
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     with open(handle, "rb", buffering=0) as stream:
+        before = _state(stream)
         size, digest = _hashed(stream)
-        if os.fstat(stream.fileno()).st_size != size:
+        if _state(stream) != before or before[0] != size:
             raise DataError(f"'{path}' changed while it was read")
     return Entry(name, size, digest)
+
+
+def _state(stream: IO[bytes]) -> tuple[int, int, int]:
+    """Size and times: what is written over in place has the same size."""
+    status = os.fstat(stream.fileno())
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _hashed(stream: IO[bytes]) -> tuple[int, str]:

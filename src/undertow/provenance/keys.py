@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from undertow.errors import InputError, MissingExtraError, ProvenanceError
+from undertow.provenance.statement import document_bytes
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Key, Signer
@@ -19,6 +20,24 @@ SCHEMES = ("ed25519", "ecdsa-sha2-nistp256")
 
 SERVICES = ("awskms", "azurekms", "gcpkms", "hsm", "hv", "tkey", "gnupg", "file2")
 """URI schemes of keys that stay where they are; each needs securesystemslib's extra of its service."""
+
+_TORSION = (
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "00" * 32,
+    "01" + "00" * 31,
+    "ec" + "ff" * 30 + "7f",
+    "ed" + "ff" * 30 + "7f",
+    "ee" + "ff" * 30 + "7f",
+)
+SMALL_ORDER = {
+    f"{text[:62]}{int(text[62:], 16) ^ sign:02x}" for text in _TORSION for sign in (0, 0x80)
+}
+"""
+The ed25519 keys whose multiples are no more than eight: a signature of nothing fits every message in eight, or all.
+
+Source: libsodium, the table of `ge25519_has_small_order`; the last two are other spellings of points.
+"""
 
 Passphrase = Callable[[], str]
 
@@ -68,19 +87,29 @@ def public_key(pem: str | bytes, where: str, *, schemes: Sequence[str] = SCHEMES
         MissingExtraError: securesystemslib is not installed.
     """
     from_pem = _serialization().load_pem_public_key
+    from cryptography.exceptions import UnsupportedAlgorithm
+
     content = pem.encode("utf-8", "replace") if isinstance(pem, str) else pem
     if b"PRIVATE KEY" in content:
         raise ProvenanceError(
             f"{where} holds a private key where a public one belongs",
             hint="keep it secret, and name its .pub file",
         )
+    if content.count(b"-----BEGIN") > 1:
+        raise ProvenanceError(
+            f"{where} holds more than one key, of which only the first would count"
+        )
     try:
         key: Key = _signers().SSlibKey.from_crypto(from_pem(content))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ProvenanceError(
             f"{where} holds no public key in PEM of a kind that is known; allowed: {_kinds()}"
         ) from error
     _refuse_scheme(key, where, schemes)
+    if key.keyval["public"] in SMALL_ORDER:
+        raise ProvenanceError(
+            f"{where} is a key of small order, for which anybody can make signatures"
+        )
     return key
 
 
@@ -161,9 +190,11 @@ def _service(uri: str, public: str | Path | None) -> Signer:
 
 
 def _loaded(from_pem: Any, content: bytes, password: bytes | None) -> Any:
+    from cryptography.exceptions import UnsupportedAlgorithm
+
     try:
         return from_pem(content, password)
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         return None
 
 
@@ -180,14 +211,7 @@ def _encrypted(from_pem: Any, content: bytes, passphrase: str, key: str) -> Any:
 
 
 def _read(path: Path, what: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise ProvenanceError(
-            f"no such {what}: '{path}'", hint="undertow attest key producer.pem"
-        ) from error
-    except OSError as error:
-        raise ProvenanceError(f"cannot read the {what} '{path}': {error.strerror}") from error
+    return document_bytes(path, what, hint="undertow attest key producer.pem")
 
 
 def _refuse_scheme(key: Key, where: str, schemes: Sequence[str] = SCHEMES) -> None:

@@ -17,7 +17,7 @@ from undertow.data.files import atomic_file
 from undertow.data.row_leaves import SIZE, row_set
 from undertow.errors import DataError, ProvenanceError
 from undertow.provenance.identity import Manifest, Rows, manifest_of, older_rows, rows_of
-from undertow.provenance.statement import Resource, canonical, is_digest, signed_json
+from undertow.provenance.statement import LARGEST, Resource, canonical, is_digest, signed_json
 
 MEDIA_TYPE = "application/vnd.undertow.row-ledger+jsonl"
 SUFFIX = ".ledger.jsonl"
@@ -180,7 +180,8 @@ def read_leaf_ledger(path: Path) -> Ledger:
     entries = Entries()
     try:
         with path.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
+            lines = iter(lambda: stream.readline(LARGEST + 1), b"")
+            for number, line in enumerate(lines, start=1):
                 digest.update(line)
                 entries.enter(*_entry(line, path, number))
     except FileNotFoundError as error:

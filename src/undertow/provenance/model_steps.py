@@ -22,6 +22,7 @@ from undertow.provenance.steps import (
     Passed,
     StatedStep,
     Walked,
+    each_once,
 )
 from undertow.results.provenance_documents import Problem
 
@@ -65,7 +66,7 @@ def finetuned(step: StatedStep[FineTune], walked: Walked) -> Passed[ModelOrigin]
         origin = replace(
             origin,
             complete=origin.complete and known.complete and known.whole,
-            writers=(*origin.writers, *(writer.upstream() for writer in known.writers)),
+            writers=each_once((*origin.writers, *(writer.upstream() for writer in known.writers))),
         )
     return Passed(origin, {"data": _names(data)}, problems)
 

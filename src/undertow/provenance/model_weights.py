@@ -22,7 +22,7 @@ from undertow.errors import ModelError, ProvenanceError
 from undertow.provenance.envelope import SIGSTORE_BUNDLE, STATEMENT_TYPE, read_envelope, verified_by
 from undertow.provenance.identity import manifest_of
 from undertow.provenance.keys import read_public_key
-from undertow.provenance.statement import Digest, canonical, signed_json
+from undertow.provenance.statement import Digest, canonical, document_bytes, signed_json
 
 SCHEMES = ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ed25519")
 """Of keys that are accepted for third parties' signatures."""
@@ -30,6 +30,12 @@ SCHEMES = ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ed25519")
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 _LONGEST_HEADER = 100_000_000
 """Bytes, the limit of the format's own readers."""
+
+_NO_HEADER = (
+    *(ValueError, TypeError, KeyError, IndexError, AttributeError),
+    *(OverflowError, RecursionError),
+)
+"""What JSON that is no header ends in: an end at infinity, thousands of levels, or another shape."""
 
 
 def weights_digest(path: str | Path) -> str | None:
@@ -95,7 +101,7 @@ def _refuse_cut_off(file: Path) -> None:
                 if name != "__metadata__"
             ]
             promised = 8 + length + max(map(int, ends), default=0)
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        except _NO_HEADER as error:
             raise ModelError(f"'{file}' has no readable safetensors header") from error
     if promised != size:
         raise ModelError(f"'{file}' has {size} bytes; its header promises {promised}")
@@ -155,7 +161,7 @@ def signed_model(folder: Path, signature: Path, key: Path) -> SignedModel:
         DataError: the folder holds links, or names that cannot be told apart.
     """
     where = f"'{signature}'"
-    envelope = _envelope(_content(signature), where)
+    envelope = _envelope(document_bytes(signature, "signature"), where)
     if not verified_by(envelope, {"key": read_public_key(key, schemes=SCHEMES)}):
         raise ProvenanceError(
             f"{where} is not signed by the key '{key}'",
@@ -227,12 +233,3 @@ def _under(path: str, ignored: set[str]) -> bool:
     return not path.endswith(".safetensors") and any(
         path == each or path.startswith(f"{each}/") for each in ignored
     )
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise ProvenanceError(f"no such signature: '{path}'") from error
-    except OSError as error:
-        raise ProvenanceError(f"cannot read '{path}': {error.strerror}") from error

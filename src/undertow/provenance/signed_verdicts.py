@@ -7,6 +7,7 @@ version 1.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -44,6 +45,17 @@ class Claim(Signable):
     observed: Number | None = None
     passed: bool
 
+    @model_validator(mode="after")
+    def _passed_by_its_number(self) -> Self:
+        # At the threshold itself the digits that were left out may decide.
+        if self.passed and self.observed is not None:
+            beyond = Decimal(self.observed).compare(Decimal(self.threshold))
+            if beyond == (1 if self.comparator.startswith("<") else -1):
+                raise ValueError(
+                    f"{self.observed} {self.comparator} {self.threshold} is false, and it passed"
+                )
+        return self
+
 
 class Against(Signable):
     """The student that an audit holds for, and the models that wrote the data."""
@@ -52,8 +64,12 @@ class Against(Signable):
     teacher: tuple[Digest, ...] = ()
 
 
-Share = Annotated[str, StringConstraints(pattern=r"^(0(\.\d{1,30})?|1(\.0{1,30})?)$")]
+Share = Annotated[str, StringConstraints(pattern=r"^(0(\.[0-9]{1,30})?|1(\.0{1,30})?)$")]
 """A share in [0, 1] as a decimal string."""
+
+
+Size = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,30}(\.[0-9]{1,30})?$")]
+"""A number that is not negative, as a decimal string."""
 
 
 class Power(Signable):
@@ -61,7 +77,7 @@ class Power(Signable):
 
     value: Share
     """Lower limit of the detection rate, in [0, 1]."""
-    at: Number
+    at: Size
     """Size of the effect that it holds for, in logits of transfer."""
     level: Number | None = None
 

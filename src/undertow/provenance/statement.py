@@ -9,6 +9,9 @@ Steps are stated with SLSA's provenance predicate, version 1.
 from __future__ import annotations
 
 import json
+import os
+import stat
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,15 +40,17 @@ PROVENANCE = "https://slsa.dev/provenance/v1"
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256 in lower-case hex."""
 
-Number = Annotated[str, StringConstraints(pattern=r"^-?\d{1,30}(\.\d{1,30})?$")]
-"""A decimal number as a string, since readers of JSON round."""
+Number = Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,30}(\.[0-9]{1,30})?$")]
+"""A decimal number as a string, since readers of JSON round; in the digits of ASCII alone."""
 
-Count = Annotated[str, StringConstraints(pattern=r"^\d{1,18}$")]
+Count = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")]
 """A whole number, not negative, as a string."""
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 
-Time = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+Time = Annotated[
+    str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")
+]
 """A moment in UTC, to the second."""
 
 DigestSet = dict[Text, Text]
@@ -158,11 +163,16 @@ def read_statement(payload: bytes, where: str) -> Statement:
         ProvenanceError: naming the field, if it is none.
     """
     statement = read_as(Statement, signed_json(payload, where), where)
+    digests: set[str] = set()
     for subject in statement.subject:
         if not is_digest(subject.digest.get("sha256")):
             raise ProvenanceError(
                 f"{where}: the subject {subject.name!r} has no SHA-256 of 64 hex digits"
             )
+        if subject.digest["sha256"] in digests:
+            # Readers would take the annotations of the first, of the last, or of both.
+            raise ProvenanceError(f"{where} speaks of the digest of {subject.name!a} twice")
+        digests.add(subject.digest["sha256"])
     return statement
 
 
@@ -204,6 +214,35 @@ def signed_json(content: bytes, where: str) -> dict[str, Any]:
     return table
 
 
+def document_bytes(
+    path: Path, what: str = "file", *, largest: int = LARGEST, hint: str = ""
+) -> bytes:
+    """
+    The bytes of a file that somebody hands over; a pipe or a device could give them for ever.
+
+    Args:
+        what: it is, in messages.
+
+    Raises:
+        ProvenanceError: it is missing, no ordinary file, cannot be read, or has more than `largest` bytes.
+    """
+    try:
+        # A pipe that nobody writes into is not waited for.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ProvenanceError(f"the {what} '{path}' is no ordinary file")
+            # What grows while it is read is beyond its size, too.
+            content = file.read(largest + 1) if status.st_size <= largest else b""
+    except FileNotFoundError as error:
+        raise ProvenanceError(f"no such {what}: '{path}'", hint=hint) from error
+    except OSError as error:
+        raise ProvenanceError(f"cannot read the {what} '{path}': {error.strerror}") from error
+    if max(status.st_size, len(content)) > largest:
+        raise ProvenanceError(f"the {what} '{path}' has more than {largest} bytes")
+    return content
+
+
 def canonical(value: object) -> bytes:
     """
     The one spelling of a value that is signed and hashed: sorted keys, no spaces, ASCII.
@@ -239,6 +278,16 @@ def _refuse_inexact(value: object, where: str, depth: int) -> None:
 def _refuse_surrogate(text: str, where: str) -> None:
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise ProvenanceError(f"{where} holds half a surrogate pair, which no encoding can write")
+
+
+def folded(text: str) -> str:
+    """
+    A name as it is compared: without the case, the width and the spaces that tell nothing apart.
+
+    >>> folded(" \uff2dediCine ")
+    'medicine'
+    """
+    return unicodedata.normalize("NFKC", text).casefold().strip()
 
 
 def is_digest(text: object) -> bool:

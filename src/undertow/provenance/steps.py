@@ -207,7 +207,7 @@ class ModelOrigin:
             self.families | other.families,
             self.known and other.known,
             self.complete and other.complete,
-            (*self.writers, *other.writers),
+            each_once((*self.writers, *other.writers)),
         )
 
 
@@ -222,6 +222,16 @@ class RowWriter:
     def upstream(self) -> RowWriter:
         """The same, one model further away."""
         return replace(self, role="upstream")
+
+
+def each_once(writers: Iterable[RowWriter]) -> tuple[RowWriter, ...]:
+    """The writers without those of whom the same is known: the ways that lead to one may be more than can be counted."""
+    known: dict[object, RowWriter] = {}
+    for who in writers:
+        origin = who.origin
+        key = (who.model, who.role, origin.inits, origin.families, origin.known)
+        known.setdefault(key, who)
+    return tuple(known.values())
 
 
 @dataclass(frozen=True)
@@ -270,13 +280,13 @@ def together(parts: Iterable[DataOrigin]) -> DataOrigin:
         whole=bool(parts) and all(part.whole for part in parts),
         written_known=bool(parts) and all(part.written_known for part in parts),
         domains=frozenset().union(*(part.domains for part in parts)),
-        writers=tuple(writer for part in parts for writer in part.writers),
+        writers=each_once(writer for part in parts for writer in part.writers),
         named_all=bool(parts) and all(part.named_all for part in parts),
         producers=frozenset().union(*(part.producers for part in parts)),
         organisations=frozenset().union(*(part.organisations for part in parts)),
         interventions=frozenset().union(*(part.interventions for part in parts)),
         proved=all(part.proved for part in parts),
-        times=tuple(time for part in parts for time in part.times),
+        times=tuple(dict.fromkeys(time for part in parts for time in part.times)),
     )
 
 

@@ -23,6 +23,7 @@ from undertow.provenance.statement import (
     Text,
     Time,
     canonical,
+    document_bytes,
     moment,
     read_as,
     signed_json,
@@ -154,7 +155,7 @@ def read_trust(
         ProvenanceError: it cannot be read, is not signed by the root, has expired, or is too old.
     """
     source = Path(path)
-    content = _content(source)
+    content = document_bytes(source)
     if source.suffix == ".toml":
         if root is not None:
             raise ProvenanceError(
@@ -189,7 +190,7 @@ def draft(path: Path) -> TrustFile:
     for key in tables.get("keys", []) if isinstance(tables.get("keys"), list) else []:
         pem = key.get("pem") if isinstance(key, dict) else None
         if isinstance(pem, str) and "BEGIN" not in pem:
-            key["pem"] = _content(path.parent / pem).decode("ascii", "replace")
+            key["pem"] = document_bytes(path.parent / pem, "public key").decode("ascii", "replace")
     return read_as(TrustFile, _camel(tables), f"'{path}'")
 
 
@@ -236,15 +237,6 @@ def _opened(file: TrustFile, path: str) -> dict[str, Key]:
             )
         ids[content] = name
     return keys
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise ProvenanceError(f"no such file: '{path}'") from error
-    except OSError as error:
-        raise ProvenanceError(f"cannot read '{path}': {error.strerror}") from error
 
 
 def _camel(value: Any) -> Any:

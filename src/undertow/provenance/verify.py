@@ -144,7 +144,7 @@ def _sound(walk: Walk, digest: str) -> bool:
         }
         actual = walk.at_hand.rows_as(stated) if stated else {}
         for name, value in stated.items():
-            if actual and actual[name] != value:
+            if actual.get(name) != value:
                 sound = False
                 walk.add(
                     Problem(
@@ -152,7 +152,7 @@ def _sound(walk: Walk, digest: str) -> bool:
                         link=f"dataset '{subject.name}'",
                         message=f"the statement's {name} is not that of the rows on disk",
                         expected=value,
-                        found=actual[name],
+                        found=actual.get(name, "no rows"),
                         todo="ask the producer for a corrected statement",
                     )
                 )
