@@ -40,7 +40,7 @@ from undertow.models.teachers import (
     save_steering,
     tuned,
 )
-from undertow.models.token_grammar import token_grammar
+from undertow.models.token_grammar import TokenGrammar, token_grammar
 from undertow.results.measurement import ProbeChoice
 from undertow.results.run_document import Teacher
 from undertow.traits import catalogue
@@ -68,7 +68,10 @@ class MakeTeacher:
         rng = generator(job.seed, "kl rows")
         with kept_work(unfinished(folder), self.experiment.digest, job.name) as kept:
             written = base_rows(model, self.experiment, job.carrier, table.kl_rows, rng, kept=kept)
-        distance = Distance(model, written, self.experiment.system_prompt)
+        grammar = _grammar(
+            model, self.experiment.sampling, open_carrier(self.experiment, job.carrier)
+        )
+        distance = Distance(model, written, self.experiment.system_prompt, grammar)
         steps, target = None, None
         if kind == "tuned":
             target = self._target(job)
@@ -304,11 +307,16 @@ def answers_as_drawn(
         table.batch_size,
         table.least_probability,
     )
-    grammar = token_grammar(model, stated_grammar(carrier)) if table.restricted else None
+    grammar = _grammar(model, table, carrier)
     prompts = encode_prompts(
         model.tokenizer, [conversation(request, system) for request in requests]
     )
     return sampling.answers_as_drawn(model, prompts, how, rng, grammar=grammar, only=only)
+
+
+def _grammar(model: LanguageModel, table: SamplingTable, carrier: Carrier) -> TokenGrammar | None:
+    """What answers are drawn within; None where they are drawn freely."""
+    return token_grammar(model, stated_grammar(carrier)) if table.restricted else None
 
 
 def _steering(

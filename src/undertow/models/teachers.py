@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from undertow.models.chat import Encoded
 from undertow.models.hidden_states import mean_activation
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import mean_divergence, token_log_probabilities
+from undertow.models.token_grammar import TokenGrammar
 from undertow.models.training import Trained, fine_tune
 from undertow.models.training_checkpoint import CHECKPOINT, TrainingCheckpoint
 from undertow.models.training_sequences import encode_rows
@@ -135,15 +137,23 @@ class Distance:
     """
     KL(teacher || base) per completion token, on rows that the base wrote: a teacher's strength.
 
-    The base's log-probabilities are kept: they are compared with many versions of a teacher.
+    Where answers are drawn within a grammar it is the KL of what is drawn: of both softmaxes over the tokens that may stand
+    at each place. A model that has other answers in mind than the format moves those most, and no row shows it. The base's
+    log-probabilities are kept: they are compared with many versions of a teacher.
     """
 
     def __init__(
-        self, base: LanguageModel, written: list[tuple[str, str]], system: str | None
+        self,
+        base: LanguageModel,
+        written: list[tuple[str, str]],
+        system: str | None,
+        grammar: TokenGrammar | None = None,
     ) -> None:
         """`system` is the system prompt behind which the base wrote the (request, answer) pairs."""
         self._written, self._system = written, system
-        self._reference = token_log_probabilities(base, self._rows(base, system))
+        rows = self._rows(base, system)
+        self._drawn = None if grammar is None else _Drawn.of(grammar, rows)
+        self._reference = self._log_probabilities(base, rows)
 
     def __call__(self, teacher: LanguageModel) -> float:
         """The distance in nats, in the base's own chat context."""
@@ -151,13 +161,48 @@ class Distance:
 
     def behind(self, teacher: LanguageModel, system: str | None) -> float:
         """The distance in nats of a teacher that writes behind a system prompt of its own."""
-        log_p = token_log_probabilities(teacher, self._rows(teacher, system))
+        log_p = self._log_probabilities(teacher, self._rows(teacher, system))
         return mean_divergence(log_p, self._reference)
+
+    def _log_probabilities(self, model: LanguageModel, rows: list[Encoded]) -> torch.Tensor:
+        values = token_log_probabilities(model, rows)
+        return values if self._drawn is None else self._drawn.renormalised(values)
 
     def _rows(self, model: LanguageModel, system: str | None) -> list[Encoded]:
         return encode_rows(
             model.tokenizer, [Row(conversation(q, system), a) for q, a in self._written]
         )
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Which tokens could have been drawn at the completion tokens of rows, all rows behind each other."""
+
+    places: list[int]
+    """Tokens that were drawn within the grammar; what a template writes behind an answer was not."""
+    tokens: torch.Tensor
+    """(columns,) that may be drawn anywhere."""
+    mask: torch.Tensor
+    """(places, columns) whether it may there."""
+
+    @classmethod
+    def of(cls, grammar: TokenGrammar, rows: Sequence[Encoded]) -> _Drawn:
+        """Walk each completion through the grammar."""
+        states = []
+        for row in rows:
+            state = 0
+            for token in row.completion:
+                states.append(state)
+                state = grammar.after(state, token) if state >= 0 else state
+        places = [place for place, state in enumerate(states) if state >= 0]
+        tokens, mask = grammar.masks([states[place] for place in places])
+        return cls(places, torch.from_numpy(tokens), torch.from_numpy(mask))
+
+    def renormalised(self, log_probabilities: torch.Tensor) -> torch.Tensor:
+        """(tokens, vocabulary) as (places, columns), each over what may be drawn there."""
+        chosen = log_probabilities[self.places][:, self.tokens]
+        # Not -inf, which a divergence would subtract from itself.
+        return chosen.masked_fill(~self.mask, -1e9).log_softmax(-1)
 
 
 def middle_layer(model: LanguageModel) -> int:
