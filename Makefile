@@ -42,8 +42,10 @@ types: $(VENV)/.stamp-dev  ## does src pass mypy strict?
 layers: $(VENV)/.stamp-dev  ## do imports point down the rooms of the house?
 	$(BIN)/python -m pytest -q tests/test_layers.py tests/test_public_names.py
 
-docs: $(VENV)/.stamp-dev  ## do README and the pages say what is true?
+docs: $(VENV)/.stamp-dev  ## do README and the pages say what is true? build the site of them in build/site
 	$(BIN)/python -m pytest -q tests/test_docs.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "read it: build/site/index.html"
 
 fix: $(VENV)/.stamp-dev  ## format, and repair what ruff can
 	$(BIN)/ruff check --fix --exit-zero .

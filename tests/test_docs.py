@@ -14,11 +14,14 @@ import click
 import pytest
 
 import undertow
+from docs.generate import CONFIGURATION, pages
 from undertow.cli.terminal import EXIT_CODES
 from undertow.cli.verbs import VERBS
 from undertow.cli.verbs import undertow as command_line
 
 ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+GENERATED = pages()
 PAGES = sorted(
     [
         *ROOT.glob("*.md"),
@@ -28,6 +31,9 @@ PAGES = sorted(
         *ROOT.glob("examples/**/*.md"),
     ]
 )
+OF_NOW = [page for page in PAGES if page.parent.name != "changelog.d" and page.name != "LOG.md"]
+"""Pages that say what is, not what was."""
+SITE = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CHEAP = {"--help", "--version", "experiments", "traits", "worlds", "checks", "explain"}
 FRAGMENT = re.compile(r"\d+\.(added|changed|fixed|removed|security)(\.\d+)?\.md")
@@ -108,6 +114,53 @@ def check_usage(words: list[str]) -> None:
 SHOWN = [each for page in PAGES for each in commands(page)]
 
 
+def mentions(page: Path) -> Iterator[str]:
+    """Every command line of undertow outside `sh` blocks: in other blocks, whatever stands before it, and in prose."""
+    text = page.read_text(encoding="utf-8")
+    for info, block in re.findall(r"^ *```(.*)\n((?:.*\n)*?) *```$", text, re.MULTILINE):
+        if not info.startswith(("sh", "python", "toml")):
+            yield from re.findall(
+                r"^(?:.*(?:run:|\$|help:) )?(undertow [a-z].*)", block, re.MULTILINE
+            )
+    yield from re.findall(r"`(undertow [a-z-][^`]*)`", prose(page))
+
+
+def check_words(line: str) -> None:
+    """
+    Know the verbs and options of a line that may leave words out, or name several with bars between them.
+
+    Raises:
+        click.UsageError: for an unknown verb or option.
+    """
+    context = click.Context(command_line, info_name="undertow")
+    commands: list[click.Command] = [command_line]
+    for word in re.sub(r"(\[|\]|\.\.\.)", " ", line).split()[1:]:
+        groups = [each for each in commands if isinstance(each, click.Group)]
+        if word.startswith("--"):
+            known = {name for each in commands for each_of in each.params for name in each_of.opts}
+            if word.split("=")[0].rstrip(",;") not in known | {"--help"}:
+                raise click.UsageError(f"no option '{word}'")
+        elif groups and re.fullmatch(r"[a-z|…]+", word):
+            names = [name for name in word.split("|") if name != "…"]
+            below = [group.get_command(context, name) for name in names for group in groups]
+            if None in below:
+                raise click.UsageError(f"no verb '{word}'")
+            commands = [each for each in below if each is not None]
+
+
+@pytest.mark.parametrize("page", OF_NOW, ids=lambda page: str(page.relative_to(ROOT)))
+def test_mentioned_commands_are_understood(page: Path) -> None:
+    """Whatever a page calls a command of undertow has a verb and options that there are, in prose as well."""
+    faults = []
+    for line in mentions(page):
+        try:
+            check_words(line)
+        except click.UsageError as error:
+            faults.append(f"{line}: {error.format_message()}")
+
+    assert faults == []
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_is_in_the_readme(verb: str) -> None:
     """README's table has a row for each verb."""
@@ -174,6 +227,8 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in links(page):
         path, _, anchor = target.partition("#")
         file = (page.parent / path).resolve() if path else page
+        if file.is_relative_to(DOCS) and str(file.relative_to(DOCS)) in GENERATED:
+            continue  # of the site; its build looks at the headings
         assert file.exists(), f"{target}: no such file"
         assert not anchor or anchor in anchors(file), f"{target}: no such heading"
 
@@ -194,11 +249,55 @@ def test_tests_that_a_page_names_exist() -> None:
     assert lost == []
 
 
-def test_every_page_of_docs_is_linked_from_the_readme() -> None:
-    """Nobody has to find a page by listing folders."""
-    linked = {(ROOT / target.partition("#")[0]).resolve() for target in links(ROOT / "README.md")}
+def test_every_page_of_docs_is_in_the_navigation() -> None:
+    """Nobody has to find a page by listing folders: the site's navigation names each, and README its beginning."""
+    navigation = set(re.findall(r"([\w/.-]+\.md)$", SITE.partition("\nnav:")[2], re.MULTILINE))
 
-    assert [page for page in ROOT.glob("docs/**/*.md") if page.resolve() not in linked] == []
+    assert {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} <= navigation
+    assert "docs/index.md" in links(ROOT / "README.md")
+
+
+def every_command() -> Iterator[tuple[str, click.Command]]:
+    """Each verb, and each verb below it, with the page that it should stand on."""
+    context = click.Context(command_line, info_name="undertow")
+    for name in VERBS:
+        command = command_line.get_command(context, name)
+        assert command is not None
+        yield f"reference/verbs/{name}.md", command
+        for below in getattr(command, "commands", {}).values():
+            yield f"reference/verbs/{name}.md", below
+
+
+def test_the_reference_has_every_verb_and_option() -> None:
+    """The site's pages of verbs hold each verb with all of its options, argument names and their help."""
+    for page, command in every_command():
+        text = GENERATED[page]
+        context = click.Context(command, info_name=command.name)
+        lost = [
+            name
+            for parameter in command.params
+            for name in parameter.opts
+            if isinstance(parameter, click.Option) and f"`{name}`" not in text
+        ]
+        usage = " ".join(command.collect_usage_pieces(context))
+
+        assert f"{command.name} {usage}".strip() in text, page
+        assert lost == [], page
+
+
+def test_the_reference_has_every_key_of_every_file() -> None:
+    """The site's pages of configuration files hold each key of the outermost tables."""
+    for name, (_, _, models) in CONFIGURATION.items():
+        keys = {field.alias or key for model in models for key, field in model.model_fields.items()}
+
+        assert [key for key in keys if f"`{key}`" not in GENERATED[f"reference/{name}.md"]] == []
+
+
+def test_the_reference_has_every_published_schema() -> None:
+    """Each JSON Schema in docs/schema has a page."""
+    written = {path.stem for path in (DOCS / "schema").iterdir()}
+
+    assert {f"reference/documents/{stem}.md" for stem in written} <= set(GENERATED)
 
 
 def test_news_fragments_are_named_for_their_kind() -> None:
