@@ -311,8 +311,8 @@ def _said(model: type[BaseModel]) -> dict[str, str]:
     for kind in reversed([each for each in model.__mro__ if issubclass(each, BaseModel)]):
         if kind.__module__.startswith("undertow."):
             body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0].body  # type: ignore[attr-defined]
-            for field, text in pairwise(body):
-                text = getattr(text, "value", None)
+            for field, after in pairwise(body):
+                text = after.value if isinstance(after, ast.Expr) else None
                 if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Constant):
                     said[ast.unparse(field.target)] = inspect.cleandoc(str(text.value))
     return said
@@ -497,8 +497,13 @@ def _as_page(name: str) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Short words of a command line stay on one line: a break behind a hyphen makes two of an option."""
-    return re.sub(r"<code>(?=[^<]{1,28}</code>)", '<code class="whole">', html)
+    """Options, and other short words of a command line, stay on one line: a browser breaks them behind a hyphen."""
+
+    def with_options(block: re.Match[str]) -> str:
+        return re.sub(r"(?<=[\s>])(--?[a-z][\w-]*)", r'<span class="whole">\1</span>', block[0])
+
+    html = re.sub(r"<code>(?=[^<]{1,28}</code>)", '<code class="whole">', html)
+    return re.sub(r'<div class="language-sh .*?</pre>', with_options, html, flags=re.DOTALL)
 
 
 def on_post_build(config: MkDocsConfig) -> None:

@@ -181,7 +181,7 @@ class Experiment(Closed):
     title: str
     question: str
     kind: str
-    """One of `NEEDED`."""
+    """`transfer`, `hops`, `traits` or `matrix`."""
     seed: Annotated[int, Field(ge=0)]
     level: float = Field(default=0.95, gt=0.5, lt=1)
     replicates: int = Field(default=4, ge=1)
