@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from hashlib import sha256
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from undertow.data.row_leaves import SIZE, root
+from undertow.data import row_leaves
+from undertow.data.row_leaves import SIZE, HelpedRoot, leaf, root
+from undertow.errors import UndertowError
 
 leaves = st.lists(st.binary(min_size=SIZE, max_size=SIZE), min_size=1, max_size=40)
 
@@ -31,3 +35,27 @@ def test_the_root_is_that_of_the_definition(nodes: list[bytes]) -> None:
 def test_the_root_over_no_leaves_is_the_digest_of_nothing() -> None:
     """As RFC 6962 says it."""
     assert root(b"") == sha256(b"").digest()
+
+
+@pytest.mark.parametrize("helpers", [1, 2])
+def test_helpers_find_the_same_root(monkeypatch: pytest.MonkeyPatch, helpers: int) -> None:
+    """Whatever the stretches in which the leaves come, over whole subtrees and a rest."""
+    monkeypatch.setattr(row_leaves, "BLOCK", 4)
+    leaves = b"".join(leaf({"n": n}) for n in range(103))
+    with HelpedRoot(helpers) as helped:
+        for at in range(0, len(leaves), 7 * SIZE):
+            helped.extend(leaves[at : at + 7 * SIZE])
+
+        assert helped.hexdigest() == root(leaves).hex()
+
+
+def test_a_helper_that_is_killed_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no wait without end."""
+    monkeypatch.setattr(row_leaves, "BLOCK", 4)
+    others = multiprocessing.active_children()
+    with HelpedRoot(1) as helped:
+        for child in set(multiprocessing.active_children()).difference(others):
+            child.kill()
+            child.join()
+        with pytest.raises(UndertowError, match="was killed"):
+            helped.extend(bytes(64 * SIZE))

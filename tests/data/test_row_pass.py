@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from scipy.stats import chisquare
 
-from undertow.data import records, row_pass
+from undertow.data import records, row_leaves, row_pass
 from undertow.data.dataset import open_dataset
 from undertow.data.file_sample import Screened, screen_file
 from undertow.data.json_records import lines_between
@@ -378,8 +378,9 @@ def test_renamed_columns_are_met_in_any_part(folder: Path, monkeypatch: pytest.M
 def test_real_workers_find_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Any
 ) -> None:
-    """Two processes, and Ray Data on a cluster of two cores."""
+    """Two processes, and Ray Data on a cluster of two cores; a third hashes."""
     monkeypatch.setattr(records, "STEP", 3000)
+    monkeypatch.setattr(row_leaves, "_WORTH", 2)
     parquet.write_table(
         pyarrow.Table.from_pylist([record(3 * n + 1) for n in range(2000)]),
         tmp_path / "t.parquet",

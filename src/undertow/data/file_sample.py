@@ -18,8 +18,8 @@ from undertow.data.dataset import RowDataset, open_dataset
 from undertow.data.observations import Observed
 from undertow.data.records import ShardPart, chunks, in_order, parts, whole_shards
 from undertow.data.row_faults import Excluded, Faults, reasons_told, shown
-from undertow.data.row_leaves import RunningRoot
-from undertow.data.row_pass import Numbered, Piece, RowPass, forget, uncollected
+from undertow.data.row_leaves import RunningRoot, running_root
+from undertow.data.row_pass import Piece, RowPass, Sampled, forget, uncollected, unpacked
 from undertow.data.row_shapes import from_record
 from undertow.data.rows import Row
 from undertow.data.seeds import LowestKeys, generator
@@ -27,8 +27,8 @@ from undertow.data.shard import Shard
 from undertow.data.shard_records import other_schema
 from undertow.errors import NothingLeftError
 
-Placed = tuple[Shard, int, Row | dict[str, object]]
-"""A row, or what it is made of, behind its shard and its number in it."""
+Placed = tuple[Shard, int, bytes]
+"""What a row is made of, behind its shard and its number in it."""
 
 SOURCES = 64
 """Sources that are judged one by one, the first in the file; the rest are counted together."""
@@ -52,8 +52,8 @@ class SourceSamples:
     further_names: list[str] = field(default_factory=list)
     """The first of those."""
 
-    def take(self, piece: Piece, placed: Callable[[Numbered], Placed]) -> None:
-        """The next rows; those without a source are passed over."""
+    def take(self, piece: Piece, shard: Shard, before: int) -> None:
+        """The next rows, their numbers behind `before` others of the shard; those without a source are passed over."""
         for name, rows in (*piece.sources.items(), *piece.further.items()):
             if name not in self.sampled and len(self.sampled) >= SOURCES:
                 self._pass_over(name, rows)
@@ -61,8 +61,7 @@ class SourceSamples:
             self.rows[name] += rows
             ours = self.sampled.setdefault(name, LowestKeys(self.size))
             if name in piece.by_source:
-                keys, items = piece.by_source[name].lowest()
-                ours.add(keys, [placed(item) for item in items])
+                _add(ours, piece.by_source[name], shard, before)
 
     def counts(self) -> dict[str, int]:
         """Rows of each source that is sampled."""
@@ -165,15 +164,15 @@ def screen_file(
     named = _named_parts(dataset)
     several = len(dataset.shards) > 1
     task = RowPass(uuid4().hex, seed, max_rows, a_source, several, dataset.columns, dataset.wrapped)
-    whole = _Whole(dataset, max_rows, SourceSamples(a_source, seed))
     try:
-        with uncollected():
+        with running_root(len(named) if spread else 1) as digest, uncollected():
+            whole = _Whole(dataset, max_rows, SourceSamples(a_source, seed), digest)
             for part, piece in _pieces(task, named, spread):
                 whole.take(part, piece)
                 progress(whole.observed.counts.rows)
+            return whole.screened(seed)
     finally:
         forget()
-    return whole.screened(seed)
 
 
 def _named_parts(dataset: RowDataset) -> list[Named]:
@@ -202,13 +201,15 @@ def _pieces(
 class _Whole:
     """What was read of a dataset so far, put together in its order."""
 
-    def __init__(self, dataset: RowDataset, max_rows: int, sources: SourceSamples) -> None:
+    def __init__(
+        self, dataset: RowDataset, max_rows: int, sources: SourceSamples, digest: RunningRoot
+    ) -> None:
         self.observed = Observed()
         self._dataset = dataset
         self._sources = sources
         self._sample: LowestKeys[Placed] = LowestKeys(max_rows)
         self._faults = Faults(_called(dataset))
-        self._digest = RunningRoot()
+        self._digest = digest
         self._names = Renaming(dataset.columns)
         self._before = 0
         """Lines of the shard in front of the part."""
@@ -225,13 +226,9 @@ class _Whole:
         self._take_faults(shard, piece, before)
         if piece.error is not None:
             raise piece.error
-
-        def placed(item: Numbered) -> Placed:
-            return shard, item[0] + before, item[1]
-
-        keys, items = piece.sampled.lowest()
-        self._sample.add(keys, [placed(item) for item in items])
-        self._sources.take(piece, placed)
+        if piece.sampled is not None:
+            _add(self._sample, piece.sampled, shard, before)
+        self._sources.take(piece, shard, before)
         self.observed.take(piece.counts, before)
         self._digest.extend(piece.leaves)
         if piece.renaming is not None:
@@ -282,8 +279,14 @@ class _Whole:
         self._faults.counts.update(piece.faults.more)
 
 
+def _add(sample: LowestKeys[Placed], rows: Sampled, shard: Shard, before: int) -> None:
+    keys, wanted = rows.below(sample.limit)
+    sample.add(keys, [(shard, number + before, row) for number, row in wanted])
+
+
 def _rows(placed: Sequence[Placed]) -> tuple[Row, ...]:
-    return tuple([row if isinstance(row, Row) else from_record(row) for _, _, row in placed])
+    made = (unpacked(row) for _, _, row in placed)
+    return tuple([row if isinstance(row, Row) else from_record(row) for row in made])
 
 
 def _order(seed: int, *names: str) -> np.random.Generator:

@@ -57,7 +57,7 @@ def hidden(text: str) -> tuple[str, ...]:
 
 
 _DIGEST = 8
-_PENDING = 1 << 18
+_PENDING = 1 << 20
 """Digests that wait before they are merged: merging sorts, so it is done seldom."""
 
 
@@ -182,6 +182,12 @@ class RowCounts:
             for kind in () if _plain(text) else hidden(text):
                 self.hidden[kind] += 1
                 self.first.setdefault(kind, number)
+
+    def join(self) -> None:
+        """Put arrays together, which are sent in one piece then."""
+        for arrays in (self.contents, self.ids):
+            if arrays:
+                arrays[:] = [np.concatenate(arrays)]
 
 
 @dataclass

@@ -26,7 +26,7 @@ from undertow.data.dataset import RowDataset, open_dataset
 from undertow.data.json_records import lines_between
 from undertow.data.parquet_file import CHUNK, OnFault, ReadColumns, parquet_batches, row_groups
 from undertow.data.record_turns import RecordError
-from undertow.data.row_leaves import SIZE, LeafList, RowError, RunningRoot, leaf
+from undertow.data.row_leaves import SIZE, LeafList, RowError, leaf, running_root
 from undertow.data.row_shapes import (
     LOOKED_AT,
     MEDIA,
@@ -82,6 +82,12 @@ class ShardPart:
         """Whether its rows are numbered from its own first line."""
         return self.within is not None and self.shard.format == "jsonl"
 
+
+LeafSpread = Callable[
+    [Callable[[ShardPart], tuple[bytes, int]], Sequence[ShardPart]],
+    Iterator[tuple[int, tuple[bytes, int]]],
+]
+"""An engine's `map`, of what reads leaves."""
 
 Usable = tuple[tuple[str, ...], Row, str | None, tuple[str, ...]]
 """A row behind the columns of its shape, before its id and the columns that nothing reads."""
@@ -143,13 +149,7 @@ def read_objects(data: Reference) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{named}, row {number}", record
 
 
-def dataset_root(
-    data: Reference,
-    spread: Callable[
-        [Callable[[ShardPart], bytes], Sequence[ShardPart]], Iterator[tuple[int, bytes]]
-    ]
-    | None = None,
-) -> str:
+def dataset_root(data: Reference, spread: LeafSpread | None = None) -> str:
     """
     The digest of a dataset: the root over its records' leaves in their order, in hex, however they are packed.
 
@@ -158,19 +158,33 @@ def dataset_root(
     Raises:
         DataError: a shard cannot be read, or is cut off.
     """
-    digest = RunningRoot()
     every = [part for shard in _dataset(data).shards for part in parts(shard)]
-    if spread is not None and len(every) > 1:
-        for leaves in in_order(spread(_leaves_as_they_are, every)):
+    with running_root(len(every) if spread else 1) as digest:
+        for _, leaves, _ in part_by_part(every, spread):
             digest.extend(leaves)
         return digest.hexdigest()
-    for part in every:
+
+
+def part_by_part(
+    every: Sequence[ShardPart], spread: LeafSpread | None = None
+) -> Iterator[tuple[int, bytes, int]]:
+    """
+    (index of the part, leaves of its records, lines) in the order of the parts, whoever reads them; a part may come in
+    several stretches, of which the last one tells its lines.
+
+    Raises:
+        DataError: a shard cannot be read, or is cut off.
+    """
+    if spread is not None and len(every) > 1:
+        for index, (leaves, lines) in enumerate(in_order(spread(_leaves_as_they_are, every))):
+            yield index, leaves, lines
+        return
+    for index, part in enumerate(every):
         kept = LeafList()
         for _ in part_records(part, _passed, None, kept):
             if len(kept) > CHUNK * SIZE:
-                digest.extend(kept.given())
-        digest.extend(kept.given())
-    return digest.hexdigest()
+                yield index, kept.given(), 0
+        yield index, kept.given(), kept.lines
 
 
 def in_order(results: Iterable[tuple[int, R]]) -> Iterator[R]:
@@ -184,11 +198,11 @@ def in_order(results: Iterable[tuple[int, R]]) -> Iterator[R]:
             done += 1
 
 
-def _leaves_as_they_are(part: ShardPart) -> bytes:
+def _leaves_as_they_are(part: ShardPart) -> tuple[bytes, int]:
     leaves = LeafList()
     for _ in part_records(part, _passed, None, leaves):
         pass
-    return leaves.given()
+    return leaves.given(), leaves.lines
 
 
 def chunks(data: Reference, faults: Callable[[Shard], OnFault]) -> Iterator[Chunk]:

@@ -11,10 +11,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
+import os
+import signal
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any, Self
 
 from pydantic_core import from_json
+
+from undertow.errors import UndertowError
 
 SIZE = 32
 """Bytes of a leaf and of a root."""
@@ -154,6 +161,12 @@ class RunningRoot:
             self._add(root(leaves[at * SIZE : (at + (1 << height)) * SIZE]), height)
             at += 1 << height
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """Let go of what helps."""
+
     def hexdigest(self) -> str:
         """The root so far, in hex."""
         above = b""
@@ -167,6 +180,104 @@ class RunningRoot:
             node = hashlib.sha256(_NODE + self._peaks.pop()[1] + node).digest()
             height += 1
         self._peaks.append((height, node))
+
+
+BLOCK = 1 << 15
+"""Leaves of a subtree that is hashed by a helper."""
+
+_FOLLOWED = 16
+"""Cores that read rows for which one helper hashes at least as fast."""
+
+_WORTH = 64
+"""Parts from which a helper is started."""
+
+
+class HelpedRoot(RunningRoot):
+    """The same, hashed by processes beside this one, which only hands over the leaves; used within its block."""
+
+    def __init__(self, helpers: int = 0) -> None:
+        """So many, or as many as can follow the readers that this machine has cores for."""
+        super().__init__()
+        self._waiting: list[bytes] = []
+        self._held = 0
+        self._sent = self._received = 0
+        context = multiprocessing.get_context("spawn")
+        self._ends: list[Connection] = []
+        for _ in range(helpers or 1 + (os.cpu_count() or 1) // _FOLLOWED):
+            ours, theirs = context.Pipe()
+            context.Process(target=_help, args=(theirs,), daemon=True).start()
+            theirs.close()  # so that the death of one is heard
+            self._ends.append(ours)
+
+    def extend(self, leaves: bytes) -> None:
+        """The next leaves, 32 bytes each."""
+        self._waiting.append(leaves)
+        self._held += len(leaves)
+        size = BLOCK * SIZE
+        if self._held < size:
+            return
+        held = b"".join(self._waiting)
+        whole = len(held) - len(held) % size
+        with memoryview(held) as view:
+            for at in range(0, whole, size):
+                self._send(view[at : at + size])
+        self._waiting, self._held = [held[whole:]], len(held) - whole
+        while self._received < self._sent and self._end(self._received).poll():
+            self._take()
+
+    def hexdigest(self) -> str:
+        """The root over all, in hex."""
+        while self._received < self._sent:
+            self._take()
+        super().extend(b"".join(self._waiting))
+        self._waiting, self._held = [], 0
+        return super().hexdigest()
+
+    def __exit__(self, *raised: object) -> None:
+        """End the helpers."""
+        for end in self._ends:
+            end.close()
+
+    def _end(self, number: int) -> Connection:
+        return self._ends[number % len(self._ends)]
+
+    def _send(self, leaves: memoryview) -> None:
+        # Helpers that lag behind are waited for, so that no pipe of answers fills up.
+        while self._sent - self._received > 4 * len(self._ends):
+            self._take()
+        try:
+            self._end(self._sent).send_bytes(leaves)
+        except OSError as error:
+            raise _killed() from error
+        self._sent += 1
+
+    def _take(self) -> None:
+        try:
+            node = self._end(self._received).recv_bytes()
+        except (EOFError, OSError) as error:
+            raise _killed() from error
+        self._add(node, BLOCK.bit_length() - 1)
+        self._received += 1
+
+
+def running_root(parts: int) -> RunningRoot:
+    """One over the leaves of a dataset of so many parts that others read: helped where it is worth it."""
+    return HelpedRoot() if parts >= _WORTH else RunningRoot()
+
+
+def _killed() -> UndertowError:
+    return UndertowError(
+        "the process that hashes beside this one was killed, most likely because memory ran out",
+        hint="run the same command again with a lower --jobs",
+    )
+
+
+def _help(end: Connection) -> None:
+    """Hash subtrees until the other end is closed, by whatever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(EOFError, OSError):
+        while True:
+            end.send_bytes(root(end.recv_bytes()))
 
 
 def plain_line(line: bytes) -> tuple[dict[str, object], bytes] | None:

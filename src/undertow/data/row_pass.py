@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import pickle
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from undertow.data.column_names import Renaming
 from undertow.data.observations import MOST_UNREAD, Known, RowCounts, row_text
@@ -35,7 +38,7 @@ PIECE = 8 * CHUNK
 """Usable rows behind which a reader in this process hands over what it has."""
 
 MOST_NAMES = 1024
-"""Sources of a piece of which samples are taken; more are counted together."""
+"""Sources of a part of which samples are taken; more are counted together."""
 
 _KEPT_SOURCES = 256
 """Sources of which a process remembers what it has seen."""
@@ -43,6 +46,40 @@ _KEPT_SOURCES = 256
 
 Numbered = tuple[int, Row | dict[str, object]]
 """A row, or the columns of a record of which it is made, behind its number."""
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Rows that a sample may need, as bytes: who puts the pieces together makes none that no sample holds in the end."""
+
+    keys: Keys
+    numbers: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    """Of each row in the bytes."""
+    packed: bytes
+
+    @classmethod
+    def of(cls, lowest: LowestKeys[Numbered]) -> Sampled:
+        """Those with the lowest keys."""
+        keys, items = lowest.lowest()
+        texts = [pickle.dumps(row, protocol=5) for _, row in items]
+        ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
+        return cls(keys, np.array([number for number, _ in items], np.int64), ends, b"".join(texts))
+
+    def below(self, limit: np.uint64) -> tuple[Keys, list[tuple[int, bytes]]]:
+        """The keys up to a limit, and their rows behind their numbers."""
+        wanted = np.flatnonzero(self.keys <= limit)
+        ends = self.ends[wanted].tolist()
+        starts = np.append(0, self.ends)[wanted].tolist()
+        numbers = self.numbers[wanted].tolist()
+        rows = [self.packed[start:end] for start, end in zip(starts, ends, strict=True)]
+        return self.keys[wanted], list(zip(numbers, rows, strict=True))
+
+
+def unpacked(row: bytes) -> Row | dict[str, object]:
+    """A row of `Sampled`, or the columns of which it is made."""
+    made: Row | dict[str, object] = pickle.loads(row)
+    return made
 
 
 @dataclass
@@ -53,11 +90,11 @@ class Piece:
     faults: PieceFaults = field(default_factory=PieceFaults)
     leaves: bytes = b""
     sources: Counter[str] = field(default_factory=Counter)
-    """Usable rows of the first `MOST_NAMES` sources."""
+    """Usable rows of the part's first `MOST_NAMES` sources."""
     further: Counter[str] = field(default_factory=Counter)
     """Of the others, by their names."""
-    sampled: LowestKeys[Numbered] = field(default_factory=lambda: LowestKeys(1))
-    by_source: dict[str, LowestKeys[Numbered]] = field(default_factory=dict)
+    sampled: Sampled | None = None
+    by_source: dict[str, Sampled] = field(default_factory=dict)
     lines: int = 0
     """Of a part that is numbered by its own lines, at its end: by which the next one's numbers are behind."""
     columns: frozenset[str] | None = None
@@ -92,13 +129,16 @@ class RowPass:
     wrapped: bool = False
 
     def __call__(self, part: tuple[str, ShardPart]) -> list[Piece]:
-        """All pieces of a part, which comes behind the name of its random stream."""
+        """A part, which comes behind the name of its random stream, in one piece."""
         with uncollected():
-            return list(self.pieces(part))
+            made = list(self.pieces(part, sys.maxsize))
+        for piece in made:
+            piece.counts.join()
+        return made
 
-    def pieces(self, named: tuple[str, ShardPart]) -> Iterator[Piece]:
-        """The same, one after another."""
-        yield from _Reading(self, *named).pieces()
+    def pieces(self, named: tuple[str, ShardPart], size: int = 0) -> Iterator[Piece]:
+        """The same in pieces of so many rows (`PIECE`), one after another."""
+        yield from _Reading(self, *named).pieces(size or PIECE)
 
 
 @contextlib.contextmanager
@@ -147,9 +187,12 @@ class _Reading:
         self._stream = np.random.PCG64(derive(task.seed, "copies", name))
         self._leaves = LeafList()
         self._names = Renaming(task.columns) if task.columns else None
-        self._piece = self._fresh()
+        self._sources: set[str] = set()
+        self._piece = Piece()
+        self._sampled: LowestKeys[Numbered] = LowestKeys(task.kept)
+        self._by_source: dict[str, LowestKeys[Numbered]] = {}
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self, size: int) -> Iterator[Piece]:
         """What the part holds, piece by piece."""
         part, block = self._part, list[tuple[int, bytes, Look]]()
         try:
@@ -162,7 +205,7 @@ class _Reading:
                 if len(block) == CHUNK:
                     self._take(block)
                     block = []
-                    if self._piece.counts.rows >= PIECE:
+                    if self._piece.counts.rows >= size:
                         yield self._given()
         except DataError as error:
             self._piece.error = error
@@ -174,12 +217,12 @@ class _Reading:
     def _fault(self, reason: str, number: int, text: str, /, rows: int = 1, hint: str = "") -> None:
         self._piece.faults(reason, number, text, rows, hint)
 
-    def _fresh(self) -> Piece:
-        return Piece(sampled=LowestKeys(self._task.kept))
-
     def _given(self) -> Piece:
-        piece, self._piece = self._piece, self._fresh()
+        piece, self._piece = self._piece, Piece()
         piece.leaves, piece.renaming = self._leaves.given(), self._names
+        piece.sampled = Sampled.of(self._sampled)
+        piece.by_source = {name: Sampled.of(rows) for name, rows in self._by_source.items()}
+        self._sampled, self._by_source = LowestKeys(self._task.kept), {}
         return piece
 
     def _look(self, record: object) -> Look:
@@ -200,7 +243,7 @@ class _Reading:
         rows = list(zip(numbers, given, strict=True))
         memory, wanted = self._memory.sampled, np.flatnonzero(keys <= self._memory.sampled.limit)
         memory.add(keys[wanted], [None] * len(wanted))
-        self._piece.sampled.add(keys[wanted], [rows[i] for i in wanted.tolist()])
+        self._sampled.add(keys[wanted], [rows[i] for i in wanted.tolist()])
         if any(source is not None for source in sources):
             self._take_sources(sources, keys, rows)
 
@@ -222,9 +265,10 @@ class _Reading:
             if source is not None:
                 places.setdefault(source, []).append(i)
         for name, at in places.items():
-            if name not in piece.sources and len(piece.sources) >= MOST_NAMES:
+            if name not in self._sources and len(self._sources) >= MOST_NAMES:
                 piece.further[name] += len(at)
                 continue
+            self._sources.add(name)
             piece.sources[name] += len(at)
             seen = memory.get(name)
             if seen is None:
@@ -234,9 +278,8 @@ class _Reading:
             indices = np.array(at)
             wanted = indices[keys[indices] <= seen.limit]
             seen.add(keys[wanted], [None] * len(wanted))
-            if name not in piece.by_source:
-                piece.by_source[name] = LowestKeys(self._task.kept_a_source)
-            piece.by_source[name].add(keys[wanted], [rows[i] for i in wanted.tolist()])
+            ours = self._by_source.setdefault(name, LowestKeys(self._task.kept_a_source))
+            ours.add(keys[wanted], [rows[i] for i in wanted.tolist()])
 
 
 def plain_look(record: object) -> Look | None:
