@@ -9,7 +9,8 @@ import pytest
 from tests.data.packings import PACKINGS, RECORDS
 from undertow.data.dataset import open_dataset
 from undertow.data.file_sample import screen_file
-from undertow.data.records import dataset_root, read_objects, read_rows
+from undertow.data.part_leaves import dataset_root
+from undertow.data.records import read_objects, read_rows
 from undertow.data.row_leaves import leaf, root
 from undertow.data.row_shapes import from_record
 from undertow.provenance.identity import rows_of

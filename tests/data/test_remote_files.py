@@ -19,7 +19,8 @@ from tests.data.packings import RECORDS, json_lines, table
 from undertow.data import remote_files
 from undertow.data.dataset import open_dataset, place_of
 from undertow.data.file_sample import screen_file
-from undertow.data.records import dataset_root, read_objects
+from undertow.data.part_leaves import dataset_root
+from undertow.data.records import read_objects
 from undertow.errors import DataError, MissingExtraError
 
 

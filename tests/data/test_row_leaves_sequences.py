@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from undertow.data.column_names import renamed
-from undertow.data.records import dataset_root, read_objects, read_rows
+from undertow.data.part_leaves import dataset_root
+from undertow.data.records import read_objects, read_rows
 from undertow.data.row_leaves import leaf
 from undertow.data.row_shapes import from_record
 from undertow.data.rows import Row

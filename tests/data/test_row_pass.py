@@ -23,7 +23,8 @@ from undertow.data import records, row_leaves, row_pass
 from undertow.data.dataset import open_dataset
 from undertow.data.file_sample import Screened, screen_file
 from undertow.data.json_records import lines_between
-from undertow.data.records import dataset_root, parts, usable
+from undertow.data.part_leaves import dataset_root
+from undertow.data.records import parts, usable
 from undertow.data.row_leaves import leaf, plain_line
 from undertow.data.row_pass import Piece, RowPass, plain_look
 from undertow.data.rows import Row

@@ -21,7 +21,7 @@ from tests.report.scan_documents import (
     undecided,
     within,
 )
-from undertow.data.records import dataset_root
+from undertow.data.part_leaves import dataset_root
 from undertow.provenance.bundle import read_bundles
 from undertow.provenance.signed_results import sign_scan
 from undertow.provenance.signed_verdicts import AuditResult

@@ -26,8 +26,9 @@ from undertow.checks.tuned.diff_subject import (
 )
 from undertow.data.dataset import is_rows, open_dataset, place_of
 from undertow.data.finished import cache_folder
+from undertow.data.part_leaves import dataset_root
 from undertow.data.plan import TrainingPlan, packed
-from undertow.data.records import dataset_root, read_rows
+from undertow.data.records import read_rows
 from undertow.data.seeds import derive, generator
 from undertow.errors import ConfigError, DataError, ModelError, NothingLeftError
 from undertow.influence.open_search import other_traits

@@ -16,10 +16,11 @@ from undertow.data.closed import Stored
 from undertow.data.column_names import Renaming
 from undertow.data.dataset import RowDataset, open_dataset
 from undertow.data.observations import Observed
-from undertow.data.records import ShardPart, chunks, in_order, parts, whole_shards
+from undertow.data.part_leaves import in_order
+from undertow.data.records import ShardPart, chunks, parts, whole_shards
 from undertow.data.row_faults import Excluded, Faults, reasons_told, shown
 from undertow.data.row_leaves import RunningRoot, running_root
-from undertow.data.row_pass import Piece, RowPass, Sampled, forget, uncollected, unpacked
+from undertow.data.row_pass import PackedRows, Piece, RowPass, forget, uncollected, unpacked
 from undertow.data.row_shapes import from_record
 from undertow.data.rows import Row
 from undertow.data.seeds import LowestKeys, generator
@@ -279,7 +280,7 @@ class _Whole:
         self._faults.counts.update(piece.faults.more)
 
 
-def _add(sample: LowestKeys[Placed], rows: Sampled, shard: Shard, before: int) -> None:
+def _add(sample: LowestKeys[Placed], rows: PackedRows, shard: Shard, before: int) -> None:
     keys, wanted = rows.below(sample.limit)
     sample.add(keys, [(shard, number + before, row) for number, row in wanted])
 

@@ -57,7 +57,7 @@ def hidden(text: str) -> tuple[str, ...]:
 
 
 _DIGEST = 8
-_PENDING = 1 << 20
+_PENDING = 1 << 19
 """Digests that wait before they are merged: merging sorts, so it is done seldom."""
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from undertow.data.dataset import RowDataset, open_dataset
 from undertow.data.json_records import lines_between
 from undertow.data.parquet_file import CHUNK, OnFault, ReadColumns, parquet_batches, row_groups
 from undertow.data.record_turns import RecordError
-from undertow.data.row_leaves import SIZE, LeafList, RowError, leaf, running_root
+from undertow.data.row_leaves import LeafList
 from undertow.data.row_shapes import (
     LOOKED_AT,
     MEDIA,
@@ -83,12 +83,6 @@ class ShardPart:
         return self.within is not None and self.shard.format == "jsonl"
 
 
-LeafSpread = Callable[
-    [Callable[[ShardPart], tuple[bytes, int]], Sequence[ShardPart]],
-    Iterator[tuple[int, tuple[bytes, int]]],
-]
-"""An engine's `map`, of what reads leaves."""
-
 Usable = tuple[tuple[str, ...], Row, str | None, tuple[str, ...]]
 """A row behind the columns of its shape, before its id and the columns that nothing reads."""
 
@@ -108,7 +102,7 @@ def read_rows(data: Reference) -> Iterator[Row]:
     Raises:
         DataError: naming the shard and the row, what was found and what is allowed.
     """
-    dataset = _dataset(data)
+    dataset = as_dataset(data)
     if not dataset.columns:
         made_of = partial(from_record, wrapped=dataset.wrapped)
         yield from read_records(dataset, made_of, _ROWS)
@@ -130,8 +124,8 @@ def read_records(
     Raises:
         DataError: naming the shard and the row, what was found and what is allowed.
     """
-    for shard in refuse_other_schema(_dataset(data)):
-        fault = _refusal(shard)
+    for shard in refuse_other_schema(as_dataset(data)):
+        fault = refusal(shard)
         for _, value in made(shard_records(shard, fault, columns), made_of, fault):
             yield value
 
@@ -143,66 +137,10 @@ def read_objects(data: Reference) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         DataError: a record is no object, or a shard is damaged.
     """
-    for shard in refuse_other_schema(_dataset(data)):
-        fault, named = _refusal(shard), shard.named
+    for shard in refuse_other_schema(as_dataset(data)):
+        fault, named = refusal(shard), shard.named
         for number, record in made(shard_records(shard, fault), _object, fault):
             yield f"{named}, row {number}", record
-
-
-def dataset_root(data: Reference, spread: LeafSpread | None = None) -> str:
-    """
-    The digest of a dataset: the root over its records' leaves in their order, in hex, however they are packed.
-
-    Its parts are read in this process, or as they are `spread`.
-
-    Raises:
-        DataError: a shard cannot be read, or is cut off.
-    """
-    every = [part for shard in _dataset(data).shards for part in parts(shard)]
-    with running_root(len(every) if spread else 1) as digest:
-        for _, leaves, _ in part_by_part(every, spread):
-            digest.extend(leaves)
-        return digest.hexdigest()
-
-
-def part_by_part(
-    every: Sequence[ShardPart], spread: LeafSpread | None = None
-) -> Iterator[tuple[int, bytes, int]]:
-    """
-    (index of the part, leaves of its records, lines) in the order of the parts, whoever reads them; a part may come in
-    several stretches, of which the last one tells its lines.
-
-    Raises:
-        DataError: a shard cannot be read, or is cut off.
-    """
-    if spread is not None and len(every) > 1:
-        for index, (leaves, lines) in enumerate(in_order(spread(_leaves_as_they_are, every))):
-            yield index, leaves, lines
-        return
-    for index, part in enumerate(every):
-        kept = LeafList()
-        for _ in part_records(part, _passed, None, kept):
-            if len(kept) > CHUNK * SIZE:
-                yield index, kept.given(), 0
-        yield index, kept.given(), kept.lines
-
-
-def in_order(results: Iterable[tuple[int, R]]) -> Iterator[R]:
-    """Results that come behind their indices in any order, in that of the indices."""
-    waiting: dict[int, R] = {}
-    done = 0
-    for index, result in results:
-        waiting[index] = result
-        while done in waiting:
-            yield waiting.pop(done)
-            done += 1
-
-
-def _leaves_as_they_are(part: ShardPart) -> tuple[bytes, int]:
-    leaves = LeafList()
-    for _ in part_records(part, _passed, None, leaves):
-        pass
-    return leaves.given(), leaves.lines
 
 
 def chunks(data: Reference, faults: Callable[[Shard], OnFault]) -> Iterator[Chunk]:
@@ -213,7 +151,7 @@ def chunks(data: Reference, faults: Callable[[Shard], OnFault]) -> Iterator[Chun
         DataError: a shard is not there, is another schema, is cut off so that it is not known what is missing, or its
             disk fails.
     """
-    dataset = _dataset(data)
+    dataset = as_dataset(data)
     names = Renaming(dataset.columns) if dataset.columns else None
     for shard in refuse_other_schema(dataset):
         fault = faults(shard)
@@ -284,28 +222,13 @@ def part_records(
             yield from leafed_lines(lines, fault, leaves, mark=not start)
 
 
-def part_leaves(part: ShardPart) -> bytes:
-    """
-    The leaves of a part's records in their order, 32 bytes each; blank lines are no records.
-
-    Raises:
-        DataError: naming the shard and the row, if it is no JSON, has a key twice or no canonical spelling.
-    """
-    behind = f" behind byte {part.start}" if part.by_lines and part.start else ""
-    fault, leaves = _refusal(part.shard, behind), LeafList(strict=True)
-    try:
-        for _ in part_records(part, fault, None, leaves):
-            pass
-    except RowError:  # the same again, with the number of the row
-        return b"".join(value for _, value in made(part_records(part, fault), leaf, fault))
-    return leaves.given()
-
-
-def _dataset(data: Reference) -> RowDataset:
+def as_dataset(data: Reference) -> RowDataset:
+    """A dataset, opened where it was only named."""
     return data if isinstance(data, RowDataset) else open_dataset(data)
 
 
-def _refusal(shard: Shard, behind: str = "") -> OnFault:
+def refusal(shard: Shard, behind: str = "") -> OnFault:
+    """Refuses the first record that is none, by its place; `behind` says behind what its number counts."""
     place = shard.named
 
     def refuse(reason: str, number: int, text: str, /, rows: int = 1, hint: str = "") -> NoReturn:

@@ -49,7 +49,7 @@ Numbered = tuple[int, Row | dict[str, object]]
 
 
 @dataclass(frozen=True)
-class Sampled:
+class PackedRows:
     """Rows that a sample may need, as bytes: who puts the pieces together makes none that no sample holds in the end."""
 
     keys: Keys
@@ -59,7 +59,7 @@ class Sampled:
     packed: bytes
 
     @classmethod
-    def of(cls, lowest: LowestKeys[Numbered]) -> Sampled:
+    def of(cls, lowest: LowestKeys[Numbered]) -> PackedRows:
         """Those with the lowest keys."""
         keys, items = lowest.lowest()
         texts = [pickle.dumps(row, protocol=5) for _, row in items]
@@ -77,7 +77,7 @@ class Sampled:
 
 
 def unpacked(row: bytes) -> Row | dict[str, object]:
-    """A row of `Sampled`, or the columns of which it is made."""
+    """A row of `PackedRows`, or the columns of which it is made."""
     made: Row | dict[str, object] = pickle.loads(row)
     return made
 
@@ -93,8 +93,8 @@ class Piece:
     """Usable rows of the part's first `MOST_NAMES` sources."""
     further: Counter[str] = field(default_factory=Counter)
     """Of the others, by their names."""
-    sampled: Sampled | None = None
-    by_source: dict[str, Sampled] = field(default_factory=dict)
+    sampled: PackedRows | None = None
+    by_source: dict[str, PackedRows] = field(default_factory=dict)
     lines: int = 0
     """Of a part that is numbered by its own lines, at its end: by which the next one's numbers are behind."""
     columns: frozenset[str] | None = None
@@ -220,8 +220,8 @@ class _Reading:
     def _given(self) -> Piece:
         piece, self._piece = self._piece, Piece()
         piece.leaves, piece.renaming = self._leaves.given(), self._names
-        piece.sampled = Sampled.of(self._sampled)
-        piece.by_source = {name: Sampled.of(rows) for name, rows in self._by_source.items()}
+        piece.sampled = PackedRows.of(self._sampled)
+        piece.by_source = {name: PackedRows.of(rows) for name, rows in self._by_source.items()}
         self._sampled, self._by_source = LowestKeys(self._task.kept), {}
         return piece
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import IO
 
 from undertow.data.dataset import NoRowsError, RowDataset, open_dataset
-from undertow.data.records import part_leaves, parts
+from undertow.data.part_leaves import part_leaves
+from undertow.data.records import parts
 from undertow.data.remote_files import is_url
 from undertow.data.row_leaves import SIZE, root, row_set
 from undertow.data.shard import HUB, Shard, packed_bytes

@@ -10,7 +10,7 @@ from typing import Literal
 
 from undertow import __version__
 from undertow.data.dataset import place_of
-from undertow.data.records import dataset_root
+from undertow.data.part_leaves import dataset_root
 from undertow.errors import ProvenanceError
 from undertow.provenance.identity import manifest_of
 from undertow.provenance.signed_steps import Signing, sign_beside, sign_into, statement

@@ -10,8 +10,9 @@ from typing import Any, Literal
 from undertow.data.column_names import renamed
 from undertow.data.dataset import open_dataset
 from undertow.data.files import model_digest
+from undertow.data.part_leaves import dataset_root
 from undertow.data.plan import LossPolicy, TrainingPlan
-from undertow.data.records import bytes_here, dataset_root
+from undertow.data.records import bytes_here
 from undertow.data.row_leaves import RowError, leaf
 from undertow.data.row_shapes import from_record
 from undertow.data.rows import Row

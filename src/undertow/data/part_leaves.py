@@ -1,0 +1,107 @@
+"""
+Digests of a dataset's records, part by part: in this process or by an engine's workers, and put together in their order.
+
+What a scan, a clean or a statement says of all rows stands on these 32 bytes a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from undertow.data.parquet_file import CHUNK
+from undertow.data.records import (
+    Reference,
+    ShardPart,
+    as_dataset,
+    made,
+    part_records,
+    parts,
+    refusal,
+)
+from undertow.data.row_leaves import SIZE, LeafList, RowError, leaf, running_root
+
+R = TypeVar("R")
+
+LeafSpread = Callable[
+    [Callable[[ShardPart], tuple[bytes, int]], Sequence[ShardPart]],
+    Iterator[tuple[int, tuple[bytes, int]]],
+]
+"""An engine's `map`, of what reads leaves."""
+
+
+def dataset_root(data: Reference, spread: LeafSpread | None = None) -> str:
+    """
+    The digest of a dataset: the root over its records' leaves in their order, in hex, however they are packed.
+
+    Its parts are read in this process, or as they are `spread`.
+
+    Raises:
+        DataError: a shard cannot be read, or is cut off.
+    """
+    every = [part for shard in as_dataset(data).shards for part in parts(shard)]
+    with running_root(len(every) if spread else 1) as digest:
+        for _, leaves, _ in part_by_part(every, spread):
+            digest.extend(leaves)
+        return digest.hexdigest()
+
+
+def part_by_part(
+    every: Sequence[ShardPart], spread: LeafSpread | None = None
+) -> Iterator[tuple[int, bytes, int]]:
+    """
+    (index of the part, leaves of its records, lines) in the order of the parts, whoever reads them; a part may come in
+    several stretches, of which the last one tells its lines.
+
+    Raises:
+        DataError: a shard cannot be read, or is cut off.
+    """
+    if spread is not None and len(every) > 1:
+        for index, (leaves, lines) in enumerate(in_order(spread(_leaves_as_they_are, every))):
+            yield index, leaves, lines
+        return
+    for index, part in enumerate(every):
+        kept = LeafList()
+        for _ in part_records(part, _passed, None, kept):
+            if len(kept) > CHUNK * SIZE:
+                yield index, kept.given(), 0
+        yield index, kept.given(), kept.lines
+
+
+def in_order(results: Iterable[tuple[int, R]]) -> Iterator[R]:
+    """Results that come behind their indices in any order, in that of the indices."""
+    waiting: dict[int, R] = {}
+    done = 0
+    for index, result in results:
+        waiting[index] = result
+        while done in waiting:
+            yield waiting.pop(done)
+            done += 1
+
+
+def _passed(reason: str, number: int, text: str, /, rows: int = 1, hint: str = "") -> None:
+    """Passes over a fault."""
+
+
+def _leaves_as_they_are(part: ShardPart) -> tuple[bytes, int]:
+    leaves = LeafList()
+    for _ in part_records(part, _passed, None, leaves):
+        pass
+    return leaves.given(), leaves.lines
+
+
+def part_leaves(part: ShardPart) -> bytes:
+    """
+    The leaves of a part's records in their order, 32 bytes each; blank lines are no records.
+
+    Raises:
+        DataError: naming the shard and the row, if it is no JSON, has a key twice or no canonical spelling.
+    """
+    behind = f" behind byte {part.start}" if part.by_lines and part.start else ""
+    fault, leaves = refusal(part.shard, behind), LeafList(strict=True)
+    try:
+        for _ in part_records(part, fault, None, leaves):
+            pass
+    except RowError:  # the same again, with the number of the row
+        return b"".join(value for _, value in made(part_records(part, fault), leaf, fault))
+    return leaves.given()
