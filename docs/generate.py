@@ -120,6 +120,8 @@ PROJECT = {
 }
 """Pages that lie outside docs/, and where the site has them."""
 
+NOTEBOOKS = ROOT / "docs" / "notebooks"
+
 LINK = re.compile(r"(?<=\]\()([^)\s:#]+)(?=[)#])")
 
 
@@ -133,6 +135,10 @@ def pages() -> dict[str, str]:
         **{f"reference/{name}.md": configuration(name) for name in CONFIGURATION},
         **{f"reference/documents/{name}.md": document(name) for name in DOCUMENTS},
         **{f"reference/python/{name}.md": api(name) for name in API},
+        **{
+            f"notebooks/{path.stem}.md": notebook(path)
+            for path in sorted(NOTEBOOKS.glob("*.ipynb"))
+        },
     }
 
 
@@ -263,8 +269,11 @@ def _tables(
     models: Sequence[type[BaseModel]], elsewhere: dict[type[BaseModel], str], *, aliases: bool
 ) -> Iterator[str]:
     known = _reachable(models, set(elsewhere))
-    names = {model.__name__: f"#{model.__name__.lower()}" for model in known}
-    names |= {model.__name__: page for model, page in elsewhere.items()}
+    names = {
+        model.__name__: f"[{path.rpartition(': ')[2] or 'the file'}](#{model.__name__.lower()})"
+        for model, path in known.items()
+    }
+    names |= {model.__name__: f"[{page[:-3]}]({page})" for model, page in elsewhere.items()}
     for model, path in known.items():
         yield from (f"## {path or 'The file'} {{ #{model.__name__.lower()} }}", "")
         yield from (sentence(prose(inspect.cleandoc(model.__doc__ or ""))), "")
@@ -330,8 +339,8 @@ _BOUNDS = {
     "exclusiveMinimum": "above {}",
     "maximum": "at most {}",
     "exclusiveMaximum": "below {}",
-    "minLength": "of {} characters or more",
-    "maxLength": "of {} characters at most",
+    "minLength": "at least {} long",
+    "maxLength": "at most {} long",
     "minItems": "{} or more",
     "pattern": "like `{}`",
 }
@@ -341,7 +350,7 @@ def _kind(schema: dict[str, Any], names: dict[str, str]) -> str:
     """What a key takes, in words."""
     if reference := schema.get("$ref"):
         name = reference.rpartition("/")[2]
-        return f"[{name}]({names[name]})" if name in names else "table"
+        return names.get(name, "table")
     choices = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
     if choices:
         words = [_kind(each, names) for each in choices if each.get("type") != "null"]
@@ -361,7 +370,7 @@ def _kind(schema: dict[str, Any], names: dict[str, str]) -> str:
     elif schema.get("type") == "object":
         inner = schema.get("additionalProperties")
         kind = f"table of {_kind(inner, names)} by name" if isinstance(inner, dict) else "table"
-    return " ".join([kind, ", ".join(bounds)]).strip()
+    return ", ".join([kind, *bounds])
 
 
 def _number(value: Any) -> str:
@@ -387,6 +396,34 @@ def api(name: str) -> str:
     """A page of the Python API, which mkdocstrings fills from docstrings and annotations."""
     title, modules = API[name]
     return "\n\n".join([f"# {title}", *(f"::: {module}" for module in modules)])
+
+
+# --- notebooks
+
+
+def notebook(path: Path) -> str:
+    """An executed notebook as a page: its words, its code, and what each cell gave."""
+    told = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        told += [text] if cell["cell_type"] == "markdown" else [f"````python\n{text}\n````"]
+        for output in cell.get("outputs", []):
+            told += [_output(output)]
+    return "\n\n".join(told)
+
+
+def _output(output: dict[str, Any]) -> str:
+    data = output.get("data", {})
+    if "text/html" in data:
+        # Lines without a blank one between them: Markdown takes the whole for one piece of HTML.
+        html = re.sub(r"\n\s*\n", "\n", "".join(data["text/html"]))
+        return f'<div class="notebook-output">{html}</div>'
+    if "image/png" in data:
+        return (
+            f'<img alt="output" src="data:image/png;base64,{"".join(data["image/png"]).strip()}">'
+        )
+    text = "".join(output.get("text", data.get("text/plain", output.get("traceback", []))))
+    return f"````text\n{text.rstrip()}\n````"
 
 
 # --- text

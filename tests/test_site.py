@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.generate import site_faults
+from docs.generate import notebook, site_faults
 from tests.report.test_html_chromium import BROWSER, visit
 
 ROOT = Path(__file__).parent.parent
@@ -86,6 +87,36 @@ def test_a_fault_would_be_seen(tmp_path: Path, html: str, fault: str) -> None:
 
     assert [each for each in site_faults(tmp_path) if not each.startswith("page.html")] == []
     assert [fault in each for each in site_faults(tmp_path)] == [True]
+
+
+def test_a_notebook_becomes_a_page(tmp_path: Path) -> None:
+    """Its words, its code and its outputs stand in their order, a rich output as it is."""
+    rich = {
+        "output_type": "execute_result",
+        "data": {"text/html": ["<b>within</b>"], "text/plain": ["-"]},
+    }
+    cells = [
+        {"cell_type": "markdown", "source": ["# A scan\n", "Of rows."]},
+        {
+            "cell_type": "code",
+            "source": ["print(1)"],
+            "outputs": [{"output_type": "stream", "text": ["1\n"]}],
+        },
+        {"cell_type": "code", "source": ["result"], "outputs": [rich]},
+    ]
+    path = tmp_path / "scan.ipynb"
+    path.write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    parts = [
+        "# A scan",
+        "Of rows.",
+        "````python\nprint(1)",
+        "````text\n1\n",
+        "result",
+        "<b>within</b>",
+    ]
+    places = [notebook(path).index(part) for part in parts]
+
+    assert places == sorted(places)
 
 
 class TestInABrowser:
