@@ -339,8 +339,6 @@ _BOUNDS = {
     "exclusiveMinimum": "above {}",
     "maximum": "at most {}",
     "exclusiveMaximum": "below {}",
-    "minLength": "at least {} long",
-    "maxLength": "at most {} long",
     "minItems": "{} or more",
     "pattern": "like `{}`",
 }
