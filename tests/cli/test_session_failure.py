@@ -120,3 +120,12 @@ def test_a_missing_library_names_its_extra() -> None:
     error = ModuleNotFoundError("No module named 'peft'", name="peft")
 
     assert describe(error, Session(), COMMAND).hint == "pip install 'undertow[models]'"
+
+
+def test_a_refusal_without_a_hint_names_the_command_to_type_again() -> None:
+    """Every refusal has its line of help."""
+    error = errors.InputError("'plan.toml': the key 'rank' is missing")
+
+    assert (
+        describe(error, Session(), COMMAND).hint == f"mend what is named, and type again: {COMMAND}"
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from undertow.data.closed import parse, read_toml
+from undertow.data.closed import decoded_yaml, parse, read_toml
 from undertow.errors import ConfigError, nearest
 
 
@@ -73,11 +73,21 @@ def test_nearest_is_silent_where_nothing_is_near() -> None:
 
 
 def test_unreadable_files_are_one_line(tmp_path: Path) -> None:
-    """Missing, a folder, not UTF-8, not TOML."""
+    """Missing, a folder, no name of a file, not UTF-8, not TOML, nested without end, a number without end."""
     (tmp_path / "a.toml").write_bytes(b"\xff")
     (tmp_path / "b.toml").write_text("a = ")
+    (tmp_path / "deep.toml").write_text("a = " + "[" * 3000)
+    (tmp_path / "long.toml").write_text("a = " + "9" * 5000)
     faults = {".": "no such file", "none": "no such file", "a.toml": "UTF-8", "b.toml": "TOML"}
+    faults |= {"deep.toml": "not valid TOML", "long.toml": "not valid TOML", "a\0": "null byte"}
 
     for name, fault in faults.items():
         with pytest.raises(ConfigError, match=fault):
             read_toml(tmp_path / name)
+
+
+def test_yaml_of_many_levels_is_refused_before_it_is_followed() -> None:
+    """The library looks ahead from each level, which takes seconds for a few thousand."""
+    with pytest.raises(ConfigError, match="nested more than 64 levels"):
+        decoded_yaml("[" * 100_000, "p.yaml", purpose="a plan", extra="models")
+    assert decoded_yaml("[" * 60 + "]" * 60, "p.yaml", purpose="a plan", extra="models")

@@ -364,3 +364,27 @@ def test_a_column_with_a_dot_is_read(tmp_path: Path) -> None:
 
     assert [record for _, record in read_objects(tmp_path)] == [{"text": "a", "a.b": 1}]
     assert os.listdir(tmp_path) == ["r.parquet"]
+
+
+def test_a_text_that_is_no_utf8_hides_no_wrong_length(tmp_path: Path) -> None:
+    """A look at all of a batch ends at its first fault; what is behind that one is looked at too."""
+    lengths = (b"".join(n.to_bytes(4, "little") for n in (0, 5, end)) for end in (10, 1 << 30))
+    content = arrow([{"text": "hello"}, {"text": "world"}], stream=True)
+    path = tmp_path / "rows.arrow"
+    path.write_bytes(content.replace(*lengths).replace(b"hello", b"h\xffllo"))
+
+    with pytest.raises(DataError, match="row 1: the file is cut off or damaged"):
+        list(read_objects(path))
+
+
+def test_texts_within_rows_that_are_no_utf8_are_named_in_arrow(tmp_path: Path) -> None:
+    """Likewise in turns of chats, whose lengths are looked at in their lists."""
+    row = {
+        "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "wörld"}]
+    }
+    path = tmp_path / "rows.arrow"
+    path.write_bytes(arrow([row, row], stream=True).replace("wörld".encode(), b"w\xff\xffrld", 1))
+    screened = screen_file(path, seed=1)
+
+    assert screened.data.rows == 1
+    assert screened.data.excluded[0].reason == "not-utf8"

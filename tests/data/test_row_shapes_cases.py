@@ -46,6 +46,10 @@ TOOLS = [{"type": "function", "function": {"name": "more"}}]
             {"prompt": [USER], "completion": [REPLY], "label": False},
             Row(HI, "Yes", label=False),
         ),
+        (
+            {"prompt": "", "completion": "Yes", "label": True},
+            Row((), "Yes", chat=False, label=True),
+        ),
         ({"chosen": [USER, REPLY], "rejected": [USER, OTHER]}, Row(HI, "Yes", "No")),
         (
             {"prompt": "Hi", "chosen": [USER, REPLY], "rejected": [USER, OTHER], "messages": []},

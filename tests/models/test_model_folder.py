@@ -13,6 +13,7 @@ from tests.models.adapted_bases import AdaptedBases
 from undertow.errors import ModelError
 from undertow.models.checkpoint import open_checkpoint
 from undertow.models.language_model import load
+from undertow.models.model_folder import shards
 from undertow.provenance.model_weights import weights_digest
 
 OPENS: list[Callable[[str], Any]] = [load, open_checkpoint]
@@ -84,3 +85,14 @@ def test_the_digest_is_of_all_adapters_in_their_order(adapted_bases: AdaptedBase
     assert len({weights_digest(ref) for ref in refs}) == len(refs)
     with pytest.raises(ModelError, match="nowhere"):
         weights_digest(f"{base}+{a}+nowhere")
+
+
+@pytest.mark.parametrize(
+    "weights", ['"x"', "[]", '{"a": []}', '{"a": 1}', "null", f'{{"a": "{"x" * 300}"}}']
+)
+def test_an_index_that_names_no_files_is_refused(weights: str, tmp_path: Path) -> None:
+    """Whatever stands in the place of the table, or of a name."""
+    (tmp_path / "model.safetensors.index.json").write_text(f'{{"weight_map": {weights}}}')
+
+    with pytest.raises(ModelError, match=r"weight_map|which is not there"):
+        shards(tmp_path, "x")

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from tests.provenance.scene import pem
 from undertow.errors import ProvenanceError
 from undertow.provenance.envelope import sealed, verified_by
 from undertow.provenance.keys import make_key, open_signer, public_key, read_public_key
@@ -67,6 +68,14 @@ def test_what_is_no_key_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(ProvenanceError, match=message):
             open_signer(path)
+
+
+def test_a_public_key_of_an_unknown_algorithm_is_refused() -> None:
+    """A changed letter names another algorithm, which the library has an error of its own for."""
+    text = pem("producer").replace("MCowBQYDK2Vw", "MCowBQYDKPVw")
+
+    with pytest.raises(ProvenanceError, match="no public key in PEM of a kind that is known"):
+        public_key(text, "x")
 
 
 def test_a_private_key_is_no_public_one(tmp_path: Path) -> None:

@@ -56,3 +56,15 @@ def test_bytes_behind_the_tensors_have_none(model: Path) -> None:
 
     with pytest.raises(ModelError, match="promises"):
         weights_digest(model)
+
+
+@pytest.mark.parametrize(
+    "header", ["[" * 5000, '{"a": {"data_offsets": [0, 1e999]}}', '{"a": 1}', "[]"]
+)
+def test_a_header_that_is_none_has_no_digest(header: str, tmp_path: Path) -> None:
+    """Nested without end, an offset without end, no tensor, no table."""
+    content = header.encode()
+    (tmp_path / "model.safetensors").write_bytes(len(content).to_bytes(8, "little") + content)
+
+    with pytest.raises(ModelError, match="no readable safetensors header"):
+        weights_digest(tmp_path)

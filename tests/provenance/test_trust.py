@@ -76,6 +76,9 @@ def test_a_signed_file_needs_its_root_and_a_draft_has_none(tmp_path: Path) -> No
         ("version = 1\n[[keys]]\nid = 'a'\nroles = ['king']\npem = 'BEGIN'", "roles"),
         ("version = 1\n[[models]]\nname = 'm'\ndigest = 'abc'", "digest"),
         ("version = ", "not valid TOML"),
+        ("version = inf", "no word for"),
+        ("version = 2026-11-25", "no word for"),
+        ("version = 1\n[[keys]]\nid = 'a'\nroles = ['gate']\npem = \"x\\u0000\"", "null byte"),
     ],
 )
 def test_faults_of_a_draft_are_named(text: str, message: str, tmp_path: Path) -> None:

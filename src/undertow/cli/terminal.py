@@ -187,7 +187,8 @@ def describe(error: BaseException, session: Session, command: str) -> Failure:
         # Heavy libraries are imported late and everywhere, so their absence is translated here, once.
         error = MissingExtraError(error.name, _EXTRAS[error.name], purpose=f"'{command}'")
     if isinstance(error, UndertowError):
-        return Failure(error.exit_code, error.message, error.hint, details)
+        hint = error.hint or f"mend what is named, and type again: {command}"
+        return Failure(error.exit_code, error.message, hint, details)
     if isinstance(error, click.ClickException):
         return Failure(USAGE, error.format_message(), _help_of(error))
     see = f"traceback: UNDERTOW_DEBUG=1 {command}"

@@ -17,6 +17,9 @@ from undertow.data.parquet_file import (
 from undertow.data.shard import Shard, damage
 
 _MAGIC = b"ARROW1"
+_DAMAGED = (OSError, EOFError, ValueError, MemoryError, SystemError)
+"""What pyarrow raises beside its own errors for lengths that were made up."""
+
 _ENDS = b"\x00\x00\x00\x00"
 """What stands last in a stream that was closed."""
 
@@ -42,7 +45,7 @@ def arrow_batches(
                     return
             yield from _parts(batch, done, fault)
             done += batch.num_rows
-    except (pyarrow.ArrowException, OSError, EOFError, ValueError) as error:
+    except (pyarrow.ArrowException, *_DAMAGED) as error:
         raise damage(shard, done, error) from error
 
 
@@ -57,7 +60,7 @@ def arrow_columns(stream: BinaryIO, shard: Shard) -> list[str]:
 
     try:
         return list(_reader(stream).schema.names)
-    except (pyarrow.ArrowException, OSError, EOFError, ValueError) as error:
+    except (pyarrow.ArrowException, *_DAMAGED) as error:
         raise damage(shard, 0, error) from error
 
 
@@ -82,13 +85,32 @@ def _batches(stream: BinaryIO) -> Iterator[Any]:
         try:
             batch.validate(full=True)
         except pyarrow.ArrowInvalid as error:
-            if "UTF" not in str(error):  # rows of no UTF-8 are found one by one
+            if "UTF" not in str(error):
                 raise
+            # Rows of no UTF-8 are found one by one; what else is wrong stands behind the first such row.
+            for column in batch.columns:
+                column.view(_as_bytes(column.type)).validate(full=True)
         yield batch
     stream.seek(-4, 2)
     last = stream.read(4)
     if last != _ENDS and not _MAGIC.endswith(last):
         raise ValueError("its end is missing")
+
+
+def _as_bytes(kind: Any) -> Any:
+    """The type with bytes in the place of text, of which only the lengths can be wrong."""
+    import pyarrow
+    from pyarrow import types
+
+    if types.is_string(kind):
+        return pyarrow.binary()
+    if types.is_large_string(kind):
+        return pyarrow.large_binary()
+    if types.is_struct(kind):
+        return pyarrow.struct([field.with_type(_as_bytes(field.type)) for field in kind])
+    if types.is_list(kind):
+        return pyarrow.list_(kind.value_field.with_type(_as_bytes(kind.value_type)))
+    return kind
 
 
 def _parts(batch: Any, before: int, fault: OnFault) -> Iterator[Batch]:

@@ -31,6 +31,8 @@ class Stored(BaseModel):
 
 M = TypeVar("M", bound=BaseModel)
 
+_DEEPEST_YAML = 64
+
 _PLAIN_YAML = "write plain values: each key once, no tags (!), no anchors (&) and no references (*)"
 
 
@@ -43,7 +45,10 @@ def read_toml(path: Path | Traversable) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # a number of too many digits is a bare ValueError
         raise ConfigError(f"'{path}' is not valid TOML: {error}") from error
 
 
@@ -66,6 +71,8 @@ def read_text(path: Path | Traversable, largest: int | None = None) -> str:
         raise ConfigError(f"cannot read '{path}': {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"'{path}' is not UTF-8 (byte {error.start})") from error
+    except ValueError as error:  # of a name with a zero byte in it
+        raise ConfigError(f"cannot read '{path}': {error}") from error
 
 
 def decoded_yaml(text: str, name: str, *, purpose: str, extra: str) -> Any:
@@ -100,6 +107,14 @@ def decoded_yaml(text: str, name: str, *, purpose: str, extra: str) -> Any:
                 met.add(key)
             made: dict[Any, Any] = super().construct_mapping(node, deep)
             return made
+
+        def fetch_flow_collection_start(self, TokenClass: Any) -> None:
+            # Before it looks ahead, which takes long where many lists begin at once.
+            if self.flow_level >= _DEEPEST_YAML:
+                raise ConfigError(
+                    f"'{name}' is nested more than {_DEEPEST_YAML} levels deep", hint=_PLAIN_YAML
+                )
+            super().fetch_flow_collection_start(TokenClass)
 
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.AliasEvent):

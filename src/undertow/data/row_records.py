@@ -91,7 +91,7 @@ def _content(row: Row) -> dict[str, object]:
         texts = {"completion": row.completion}
         if row.rejected is not None:
             texts = {"chosen": row.completion, "rejected": row.rejected}
-        elif not row.prompt:
+        elif not row.prompt and row.label is None:  # nobody reads a label beside a text
             return {"text": row.completion}
         return {"prompt": "".join(turn.content for turn in row.prompt), **texts}
     turns = [_turn(turn) for turn in row.turns]

@@ -80,9 +80,16 @@ def shards(folder: Path, ref: str) -> list[Path]:
     """
     index = folder / INDEX
     if index.is_file():
-        names = sorted(set(read_object(index, ref).get("weight_map", {}).values()))
-        # A name with a path in it would read outside of the folder.
-        missing = [n for n in names if Path(n).name != n or not (folder / n).is_file()]
+        weights = read_object(index, ref).get("weight_map")
+        if not isinstance(weights, dict) or not all(isinstance(n, str) for n in weights.values()):
+            raise ModelError(
+                f"'{INDEX}' of model '{ref}' does not say in 'weight_map' which file each weight lies in",
+                hint="download it again",
+            )
+        names = sorted(set(weights.values()))
+        # A name with a path in it would read outside of the folder, and one that is too long be the system's error.
+        there = {file.name for file in folder.iterdir() if file.is_file()}
+        missing = [n for n in names if n not in there]
         if missing or not names:
             raise ModelError(
                 f"model '{ref}' is not whole: its index names '{(missing or ['nothing'])[0]}', which is not there",
@@ -121,7 +128,7 @@ def read_object(path: Path, ref: str) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(f"model '{ref}' has no {path.name}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path.name} of model '{ref}' is no JSON: {error}") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path.name} of model '{ref}' holds no object")

@@ -246,7 +246,10 @@ def _tables(content: bytes, name: str) -> dict[str, Any]:
     if name in STARTERS or name.endswith(".toml"):
         try:
             return tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # a number of too many digits is a bare ValueError
             raise ConfigError(f"'{name}' is not valid TOML: {error}") from error
     tables = decoded_yaml(text, name, purpose="a policy in YAML", extra="provenance")
     if not isinstance(tables, dict):

@@ -233,5 +233,6 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError as error:
         raise ConfigError(f"no such file: '{path}'") from error
-    except OSError as error:
-        raise ConfigError(f"cannot read '{path}': {error.strerror}") from error
+    except (OSError, ValueError) as error:  # a name with a zero byte in it is a ValueError
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot read '{path}': {why}") from error

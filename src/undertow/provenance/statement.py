@@ -190,6 +190,8 @@ def read_as(model: type[S], table: Mapping[str, Any], where: str) -> S:
         )
     except ValidationError as error:
         raise ProvenanceError(sentence(error, model, where)) from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ProvenanceError(f"{where} holds what JSON has no word for: {error}") from error
 
 
 def signed_json(content: bytes, where: str) -> dict[str, Any]:
@@ -236,8 +238,9 @@ def document_bytes(
             content = file.read(largest + 1) if status.st_size <= largest else b""
     except FileNotFoundError as error:
         raise ProvenanceError(f"no such {what}: '{path}'", hint=hint) from error
-    except OSError as error:
-        raise ProvenanceError(f"cannot read the {what} '{path}': {error.strerror}") from error
+    except (OSError, ValueError) as error:  # a name with a zero byte in it is a ValueError
+        why = getattr(error, "strerror", None) or error
+        raise ProvenanceError(f"cannot read the {what} '{path}': {why}") from error
     if max(status.st_size, len(content)) > largest:
         raise ProvenanceError(f"the {what} '{path}' has more than {largest} bytes")
     return content

@@ -1,0 +1,106 @@
+"""What was tried and what came of it, a line a unit in tries.jsonl beside this file, and the rates that follow."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from scipy.stats import binomtest
+
+from bench.figures import BENCH, Figure
+
+KEPT = Path(os.environ.get("UNDERTOW_TRIES", BENCH / "reliability" / "tries.jsonl"))
+FAULTS_TOLD = 5
+"""Of a unit, in full."""
+
+
+@dataclass
+class Unit:
+    """Some tries of one thing, made with one seed."""
+
+    campaign: str
+    subject: str
+    """A verb, a kind of document, a writer."""
+    way: str
+    """How it was tried."""
+    seed: int
+    tries: int = 0
+    seconds: float = 0.0
+    outcomes: dict[str, int] = field(default_factory=dict)
+    """Tries by what came of them, faults among them."""
+    faults: list[str] = field(default_factory=list)
+    """The first faults, in words."""
+    fault_count: int = 0
+    told: dict[str, float] = field(default_factory=dict)
+    """Further numbers: the slowest try, the most memory."""
+
+    @property
+    def name(self) -> str:
+        """By which it is found again."""
+        return f"{self.campaign}/{self.subject}/{self.way}/{self.seed}"
+
+    def add(self, outcome: str, fault: str = "", tries: int = 1) -> None:
+        """What came of some tries."""
+        self.tries += tries
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + tries
+        if fault:
+            self.fault_count += tries
+            if len(self.faults) < FAULTS_TOLD:
+                self.faults.append(fault[:600])
+
+
+def read(path: Path = KEPT) -> Iterator[Unit]:
+    """The units that are kept; of one that was made again, the last. A torn last line is none."""
+    units: dict[str, Unit] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            unit = Unit(**json.loads(line))
+        except ValueError:
+            continue
+        units[unit.name] = unit
+    yield from units.values()
+
+
+def keep(unit: Unit, path: Path = KEPT) -> None:
+    """Add a unit: one write, so that a kill tears at most the last line."""
+    line = json.dumps(asdict(unit), ensure_ascii=True) + "\n"
+    with path.open("ab") as file:
+        if file.tell() and not path.read_bytes().endswith(b"\n"):
+            file.write(b"\n")
+        file.write(line.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def upper_limit(faults: int, tries: int) -> float:
+    """
+    The exact upper 95 % limit of a rate, one-sided.
+
+    >>> round(upper_limit(0, 100), 6) == round(1 - 0.05 ** (1 / 100), 6)
+    True
+    >>> upper_limit(0, 0)
+    1.0
+    """
+    if not tries:
+        return 1.0
+    told = binomtest(faults, tries, alternative="less").proportion_ci(0.95, "exact")
+    return float(told.high)
+
+
+def figure(name: str, units: list[Unit], asked: int, command: str, what: str = "faults") -> Figure:
+    """Faults in so many tries, with the upper limit of their rate; met where none is and enough were made."""
+    tries, faults = sum(u.tries for u in units), sum(u.fault_count for u in units)
+    outcomes: Counter[str] = Counter()
+    for unit in units:
+        outcomes.update(unit.outcomes)
+    limit = upper_limit(faults, tries)
+    told = ", ".join(f"{key} {count:,}" for key, count in sorted(outcomes.items()))
+    note = f"{tries:,} tries of {asked:,} asked; upper 95 % limit of the rate {limit:.2g}; {told}"
+    met = False if faults else (True if tries >= asked else None)
+    return Figure(
+        name, faults, what, f"0 in {asked:,}", met, 0.0, limit * tries, command=command, note=note
+    )
