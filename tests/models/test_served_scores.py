@@ -12,7 +12,7 @@ import torch
 from pyarrow import parquet
 
 from tests.engines.chat_server import Served
-from undertow.audit.row_fit import write_row_scores
+from undertow.audit.row_scores import write_row_scores
 from undertow.data.plan import TrainingPlan
 from undertow.engines.endpoint import Endpoint
 from undertow.errors import ModelError, UndertowError

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from undertow.data.dataset import RowDataset
-from undertow.data.file_sample import Data, each_usable_row
-from undertow.data.files import atomic_file
+from undertow.data.file_sample import Data
 from undertow.data.plan import AUTO, LossPolicy, TrainingPlan
 from undertow.data.row_faults import Excluded, Faults, reasons_told, shown
-from undertow.data.rows import Row, row_id, sides
-from undertow.engines.endpoint import Endpoint
-from undertow.engines.work_progress import notice
+from undertow.data.rows import Row, sides
 from undertow.errors import ModelError, NothingLeftError
 from undertow.models.chat import Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import log_likelihoods
-from undertow.models.served_scores import ServedScores, served_scores
 from undertow.models.training_sequences import encode_rows, learnt_turns
 
 UNKNOWN_SHARE = 0.01
@@ -262,96 +256,3 @@ def _unknown_note(strange: int, tokens: int) -> tuple[str, ...]:
 
 def _beginning(row: Row) -> str:
     return shown(row.completion if row.answered else row.turns[-1].content, longest=_SHOWN)
-
-
-_CHUNK = 8192
-
-
-def write_row_scores(
-    data: str | Path | RowDataset,
-    target: Path,
-    model: LanguageModel,
-    plan: TrainingPlan,
-    server: Endpoint | None = None,
-) -> int:
-    """
-    Write `row` (from 0, among usable rows), `id`, `source`, `tokens` and `log_likelihood` (nats); the number of rows.
-
-    One forward pass over the file in batches of like lengths; memory does not grow with the number of rows. A row that
-    does not fit the student has neither tokens nor a log-likelihood. A `server` scores in the model's place, once the
-    first rows were as likely to it.
-
-    Raises:
-        ModelError: the server serves another model.
-    """
-    import pyarrow
-    from pyarrow import parquet
-
-    schema = pyarrow.schema(
-        [
-            ("row", pyarrow.int64()),
-            ("id", pyarrow.string()),
-            ("source", pyarrow.string()),
-            ("tokens", pyarrow.int32()),
-            ("log_likelihood", pyarrow.float64()),
-        ]
-    )
-    done = 0
-    chunk: list[Row] = []
-    scorer = _Scorer(model, server)
-    with atomic_file(target) as file, parquet.ParquetWriter(file, schema) as writer:
-
-        def flush() -> None:
-            nonlocal done
-            if chunk:
-                columns = scored(chunk, model, plan, scorer)
-                columns["row"] = list(range(done, done + len(chunk)))
-                writer.write_table(pyarrow.table(columns, schema=schema))
-                done += len(chunk)
-                chunk.clear()
-
-        def take(row: Row) -> None:
-            chunk.append(row)
-            if len(chunk) == _CHUNK:
-                flush()
-
-        each_usable_row(data, take)
-        flush()
-    return done
-
-
-@dataclass
-class _Scorer:
-    """Who says how likely rows are: the model, or a server that was held against it."""
-
-    model: LanguageModel
-    server: Endpoint | None = None
-    _served: ServedScores | None = None
-
-    def log_likelihoods(self, rows: Sequence[Encoded]) -> list[float]:
-        if self.server is None or not rows:
-            return log_likelihoods(self.model, rows).tolist()
-        if self._served is None:
-            self._served = served_scores(self.server, self.model, rows)
-            notice(f"{self.server.name} is at most {self._served.apart:.3g} nats a token from here")
-        return self._served.log_likelihoods(rows)
-
-
-def scored(
-    rows: list[Row], model: LanguageModel, plan: TrainingPlan, scorer: _Scorer | None = None
-) -> dict[str, list[Any]]:
-    """The scores of some rows by column: `id`, `source`, `tokens` and `log_likelihood`."""
-    fitted = fitting_rows(rows, model, plan)
-    fit, encoded = fitted.rows, fitted.encoded
-    likelihoods = (scorer or _Scorer(model)).log_likelihoods(encoded)
-    scores = {
-        id(row): (one.learnt, value)
-        for row, one, value in zip(fit, encoded, likelihoods, strict=True)
-    }
-    nothing = (None, None)
-    return {
-        "id": [row_id(row) for row in rows],
-        "source": [row.source for row in rows],
-        "tokens": [scores.get(id(row), nothing)[0] for row in rows],
-        "log_likelihood": [scores.get(id(row), nothing)[1] for row in rows],
-    }

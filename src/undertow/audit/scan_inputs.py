@@ -10,7 +10,8 @@ from pathlib import Path
 
 from undertow.audit.precision import AuditPrecision, open_base
 from undertow.audit.requests import Progress, ScanRequest, askable_traits, named_traits
-from undertow.audit.row_fit import fitting_rows, nothing_fits, refuse_broken, write_row_scores
+from undertow.audit.row_fit import fitting_rows, nothing_fits, refuse_broken
+from undertow.audit.row_scores import write_row_scores
 from undertow.audit.training_loss import on_assistant_turns, training_loss
 from undertow.checks.dataset.scan_subject import ReferenceSettings, ScanSubject
 from undertow.checks.registry import chosen_checks
@@ -223,8 +224,11 @@ def scores_of(request: ScanRequest, target: Path, scored_by: str | None = None) 
     plan = plan_for(request.plan, request.student)
     data = open_dataset(request.data)
     data = replace(data, columns=request.columns, wrapped=plan.policy.wrapped)
-    student = open_model(request.student, plan.template, request.compute)
-    return write_row_scores(data, target, student, plan, server)
+    opens = Opening(request.student, plan.template, request.compute)
+    spread = None
+    if request.engine is not None and server is None:
+        spread = spread_of(request.engine, request.jobs, bytes_here(data), request.gpus)
+    return write_row_scores(data, target, opens(), plan, server, spread, opens)
 
 
 def _refuse_foreign(placebos: Sequence[LanguageModel], student: LanguageModel) -> None:

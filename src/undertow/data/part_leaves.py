@@ -7,6 +7,8 @@ What a scan, a clean or a statement says of all rows stands on these 32 bytes a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import TypeVar
 
 from undertow.data.parquet_file import CHUNK
@@ -30,20 +32,63 @@ LeafSpread = Callable[
 """An engine's `map`, of what reads leaves."""
 
 
-def dataset_root(data: Reference, spread: LeafSpread | None = None) -> str:
-    """
-    The digest of a dataset: the root over its records' leaves in their order, in hex, however they are packed.
+@dataclass(frozen=True)
+class Survey:
+    """What a dataset holds, part by part."""
 
-    Its parts are read in this process, or as they are `spread`.
+    parts: tuple[ShardPart, ...]
+    rows: tuple[int, ...]
+    """Records of each part, what stands in the place of one among them."""
+    lines: tuple[int, ...]
+    """Of each part of JSON Lines."""
+    digest: str
+    """Root over the leaves of all records in their order, in hex."""
+
+    def before(self) -> list[int]:
+        """By how many lines the rows of each part are behind its own number."""
+        made, shard, before = [], None, 0
+        for part, lines in zip(self.parts, self.lines, strict=True):
+            if part.shard != shard:
+                shard, before = part.shard, 0
+            made.append(before if part.by_lines else 0)
+            before += lines
+        return made
+
+    def firsts(self) -> list[int]:
+        """Number of the first row of each part in the whole, from 0."""
+        return [0, *accumulate(self.rows)][:-1]
+
+
+def surveyed(
+    data: Reference,
+    spread: LeafSpread | None = None,
+    take: Callable[[bytes], object] = lambda leaves: None,
+) -> Survey:
+    """
+    Read a dataset's records, in this process or as its parts are `spread`; `take` gets their leaves in their order.
 
     Raises:
         DataError: a shard cannot be read, or is cut off.
     """
     every = [part for shard in as_dataset(data).shards for part in parts(shard)]
+    rows, lines = [0] * len(every), [0] * len(every)
     with running_root(len(every) if spread else 1) as digest:
-        for _, leaves, _ in part_by_part(every, spread):
+        for index, leaves, counted in part_by_part(every, spread):
             digest.extend(leaves)
-        return digest.hexdigest()
+            take(leaves)
+            rows[index] += len(leaves) // SIZE
+            lines[index] += counted
+        return Survey(tuple(every), tuple(rows), tuple(lines), digest.hexdigest())
+
+
+def dataset_root(data: Reference, spread: LeafSpread | None = None) -> str:
+    """
+    The digest of a dataset: the root over its records' leaves in their order, in hex, however they are packed.
+
+    Raises:
+        DataError: a shard cannot be read, or is cut off.
+    """
+    return surveyed(data, spread).digest
 
 
 def part_by_part(

@@ -32,12 +32,12 @@ ENOUGH = 32 << 20
 
 
 def spread_of(
-    name: str | None, jobs: int | None, size: int
+    name: str | None, jobs: int | None, size: int, gpus: float | None = None
 ) -> Callable[[Callable[[T], R], Sequence[T]], Iterator[tuple[int, R]]] | None:
     """
     How reading so many bytes is spread by an engine of this name; None for a loop in this process.
 
-    Without a name, over processes where that is quicker.
+    Without a name, over processes where that is quicker. `gpus` are what each worker takes of a Ray node.
 
     Raises:
         UnknownNameError: there is no such engine.
@@ -48,7 +48,7 @@ def spread_of(
     engine = choose(name, jobs)
     if name == "inprocess":
         return None
-    return RayData(jobs, engine.address).map if isinstance(engine, Ray) else engine.map
+    return RayData(jobs, engine.address, gpus).map if isinstance(engine, Ray) else engine.map
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class RayData:
     """Actors; as many as the cluster has cores if None."""
     address: str | None = None
     """Of the cluster's head."""
+    gpus: float | None = None
+    """Of a node that an actor takes, or a share of one; none if None."""
 
     def map(self, worker: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R]]:
         """
@@ -73,7 +75,7 @@ class RayData:
         if started:
             connect(ray, self.address, self.jobs)
         try:
-            for row in _stream(ray, data, self.jobs, worker, tasks):
+            for row in _stream(ray, data, self, worker, tasks):
                 result = pickle.loads(row["result"])
                 if isinstance(result, UndertowError):
                     raise result
@@ -104,14 +106,14 @@ class MappedBatch:
 
 
 def _stream(
-    ray: Any, data: Any, jobs: int | None, worker: Callable[[T], R], tasks: Sequence[T]
+    ray: Any, data: Any, asked: RayData, worker: Callable[[T], R], tasks: Sequence[T]
 ) -> Iterator[dict[str, Any]]:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     items = [{"index": index, "task": pickle.dumps(task)} for index, task in enumerate(tasks)]
-    pool = jobs or max(1, int(ray.cluster_resources().get("CPU", 1)))
+    pool = asked.jobs or max(1, int(ray.cluster_resources().get("CPU", 1)))
     mapped = data.from_items(items, override_num_blocks=min(len(items), BLOCKS)).map_batches(
         MappedBatch,
         fn_constructor_args=(worker,),
@@ -119,6 +121,7 @@ def _stream(
         batch_size=None,
         concurrency=min(pool, len(items)),
         num_cpus=1,
+        num_gpus=asked.gpus,
         runtime_env={"env_vars": single_thread()},
     )
     yield from mapped.iter_rows()

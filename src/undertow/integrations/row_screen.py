@@ -128,7 +128,7 @@ def _row(record: Mapping[str, Any]) -> Row | str:
 def _scores(
     rows: Sequence[Row], model: LanguageModel, plan: Any
 ) -> tuple[list[int | None], list[float | None]]:
-    from undertow.audit.row_fit import scored
+    from undertow.audit.row_scores import scored
 
     columns = scored(list(rows), model, plan)
     return columns["tokens"], columns["log_likelihood"]

@@ -20,6 +20,7 @@ from undertow.errors import ConfigError, DataError
 from undertow.mitigate.rows.clean_request import (
     Cleaned,
     Cleaning,
+    RowsAsScanned,
     leaf_of,
     refuse_nothing_left,
     row_of,
@@ -77,7 +78,9 @@ class Changes:
     """Name and digest of the model that chose or wrote what is new."""
 
 
-def change(cleaning: Cleaning, method: Callable[[CleaningSubject], Changes]) -> Cleaned:
+def change(
+    cleaning: Cleaning, rows: RowsAsScanned, method: Callable[[CleaningSubject], Changes]
+) -> Cleaned:
     """
     Write the rows as the method changes them, in their order.
 
@@ -90,8 +93,8 @@ def change(cleaning: Cleaning, method: Callable[[CleaningSubject], Changes]) -> 
     ready = method(_subject(cleaning))
     done = Cleaned(settings=ready.settings, model=ready.model)
     with atomic_file(cleaning.output) as file:
-        for places, records, rows in blocks(cleaning):
-            made = ready.block(records, rows)
+        for places, records, given in blocks(cleaning):
+            made = ready.block(records, given)
             for place, old, new in zip(places, records, made, strict=True):
                 before = leaf_of(old, place)
                 if new is None:

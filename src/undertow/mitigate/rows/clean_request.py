@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from undertow.data.column_names import renamed
 from undertow.data.dataset import open_dataset
 from undertow.data.files import model_digest
-from undertow.data.part_leaves import dataset_root
+from undertow.data.part_leaves import Survey, surveyed
 from undertow.data.plan import LossPolicy, TrainingPlan
 from undertow.data.records import bytes_here
 from undertow.data.row_leaves import RowError, leaf
@@ -18,6 +18,7 @@ from undertow.data.row_shapes import from_record
 from undertow.data.rows import Row
 from undertow.engines.ray_data import spread_of
 from undertow.errors import ConfigError, DataError, NothingLeftError
+from undertow.mitigate.rows.part_edits import Spread
 from undertow.models.hardware import AUTO, ComputeTable
 from undertow.provenance.ledger import Entries
 from undertow.results.scan_document import ALL, AnyScan
@@ -80,7 +81,7 @@ class Cleaning:
     """System prompt of `inoculate`; the trait's own if not given."""
     seed: int = 0
     engine: str | None = None
-    """How the comparison of the rows with the scan's is spread; over processes where there is enough to read, if None."""
+    """How reading and removing rows is spread; over processes where there is enough to read, if None."""
     jobs: int | None = None
     compute: ComputeTable = AUTO
     """Where and in which precision its models run."""
@@ -140,21 +141,33 @@ class Cleaned:
         return 1 - self.added / self.rows
 
 
-def refuse_other_data(
-    data: str, scan: AnyScan, engine: str | None = None, jobs: int | None = None
-) -> None:
+@dataclass(frozen=True)
+class RowsAsScanned:
+    """The rows that a scan was made of, as they lie, and how reading them is spread."""
+
+    survey: Survey
+    spread: Spread | None = None
+    leaves: BinaryIO | None = None
+    """Of all rows in their order, where they are needed."""
+
+
+def scanned_rows(cleaning: Cleaning, leaves: BinaryIO | None = None) -> RowsAsScanned:
     """
-    Refuse a scan of other data.
+    The rows as they lie; their leaves are written where a file is given.
 
     Raises:
-        ConfigError: the digests differ.
+        ConfigError: the scan is of other data: the digests differ.
+        DataError: a shard cannot be read.
     """
+    data, scan = cleaning.data, cleaning.scan
     dataset = open_dataset(data)
-    digest = dataset_root(dataset, spread_of(engine, jobs, bytes_here(dataset)))
-    if digest == scan.data.digest or _file_digest(data) == scan.data.digest:
-        return
+    spread = spread_of(cleaning.engine, cleaning.jobs, bytes_here(dataset))
+    take = (lambda given: None) if leaves is None else leaves.write
+    survey = surveyed(dataset, spread, take)
+    if survey.digest == scan.data.digest or _file_digest(data) == scan.data.digest:
+        return RowsAsScanned(survey, spread, leaves)
     raise ConfigError(
-        f"the scan is of other data: of digest {scan.data.digest or 'unknown'}, but '{data}' has {digest}",
+        f"the scan is of other data: of digest {scan.data.digest or 'unknown'}, but '{data}' has {survey.digest}",
         hint=f"undertow scan {data} --student {scan.student}",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,10 +35,11 @@ from undertow.mitigate.rows.clean_request import (
     Cleaned,
     Cleaning,
     Method,
+    RowsAsScanned,
     dose_of,
-    refuse_other_data,
     refuse_other_student,
     refuse_share,
+    scanned_rows,
 )
 from undertow.mitigate.rows.removal import deduplicate, delete, dilute, drop_sources
 from undertow.mitigate.rows.token_edits import (
@@ -67,10 +69,11 @@ def clean(cleaning: Cleaning) -> Cleaned:
     """
     _refuse_overwriting(cleaning)
     _refuse_renamed(cleaning)
-    refuse_other_data(cleaning.data, cleaning.scan, cleaning.engine, cleaning.jobs)
-    if cleaning.student is not None or cleaning.method in CHANGING:
-        refuse_other_student(cleaning)
-    return METHODS[cleaning.method](cleaning)
+    with tempfile.TemporaryFile() as leaves:
+        rows = scanned_rows(cleaning, leaves if cleaning.method == "deduplicate" else None)
+        if cleaning.student is not None or cleaning.method in CHANGING:
+            refuse_other_student(cleaning)
+        return METHODS[cleaning.method](cleaning, rows)
 
 
 def _refuse_renamed(cleaning: Cleaning) -> None:
@@ -356,7 +359,7 @@ def _scores(
     )
 
 
-METHODS: Mapping[Method, Callable[[Cleaning], Cleaned]] = {
+METHODS: Mapping[Method, Callable[[Cleaning, RowsAsScanned], Cleaned]] = {
     "drop-sources": drop_sources,
     "deduplicate": deduplicate,
     "delete": delete,

@@ -2,44 +2,56 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
+from undertow.data.dataset import open_dataset
 from undertow.data.files import atomic_file
-from undertow.data.record_turns import value_kind
-from undertow.data.records import read_objects
-from undertow.data.row_faults import shown
-from undertow.data.row_records import json_line
-from undertow.data.row_shapes import shaped
+from undertow.data.part_leaves import Survey
+from undertow.data.records import ShardPart, bytes_here, parts, read_objects
+from undertow.data.row_leaves import SIZE
 from undertow.data.rows import row_id
 from undertow.data.seeds import generator
-from undertow.errors import ConfigError, DataError, NothingLeftError
+from undertow.engines.ray_data import spread_of
+from undertow.errors import ConfigError, NothingLeftError
 from undertow.mitigate.rows.clean_request import (
     DELETED,
     Cleaned,
     Cleaning,
+    RowsAsScanned,
     as_scanned,
     dose_of,
-    leaf_of,
     refuse_nothing_left,
     refuse_share,
     row_of,
 )
+from undertow.mitigate.rows.part_edits import (
+    FormsFound,
+    PartEdit,
+    PartForms,
+    Refusal,
+    Spread,
+    edited,
+    enter,
+    part_results,
+)
 from undertow.results.scan_document import WHOLE, source_subject
 
-_SHOWN = 40
-"""Characters of a column's name that an error shows."""
-
-Rule = Callable[[int, dict[str, Any], bytes], str]
-"""What removes a row, by its number from 0, its record and its leaf; empty where it is kept."""
+_FIRST = 1 << 23
+"""Leaves that are ordered at once where copies are looked for: about 400 MB."""
 
 
-def drop_sources(cleaning: Cleaning) -> Cleaned:
+def drop_sources(cleaning: Cleaning, rows: RowsAsScanned) -> Cleaned:
     """
     Write the rows of sources that the scan neither flags nor finds to stand out.
 
@@ -48,20 +60,23 @@ def drop_sources(cleaning: Cleaning) -> Cleaned:
         NothingLeftError: no row would be left.
         DataError: a row cannot be read.
     """
-    return _removed(cleaning, _by_source(cleaning), _unjudged(cleaning))
+    edit = PartEdit(by_source=_rules(cleaning), columns=cleaning.scan.data.columns)
+    return _removed(cleaning, rows, edit, settings=_unjudged(cleaning))
 
 
-def deduplicate(cleaning: Cleaning) -> Cleaned:
+def deduplicate(cleaning: Cleaning, rows: RowsAsScanned) -> Cleaned:
     """
     Write the first of each row's copies.
 
     Raises:
         DataError: a row cannot be read.
     """
-    return _removed(cleaning, _copies())
+    assert rows.leaves is not None
+    copies = later_copies(rows.leaves, sum(rows.survey.rows))
+    return _removed(cleaning, rows, PartEdit("copy"), copies)
 
 
-def delete(cleaning: Cleaning) -> Cleaned:
+def delete(cleaning: Cleaning, rows: RowsAsScanned) -> Cleaned:
     """
     Write all rows but a share: those that are least likely to the student's base, or as many by lot.
 
@@ -70,23 +85,41 @@ def delete(cleaning: Cleaning) -> Cleaned:
         NothingLeftError: no row would be left.
         DataError: a row cannot be read.
     """
-    return _removed(cleaning, _by_score(cleaning))
+    gone, expected = _by_score(cleaning, rows.survey)
+    edit = PartEdit(
+        "by-lot" if cleaning.at_random else "unlikely",
+        columns=cleaning.scan.data.columns,
+        identified=expected is not None,
+        wrapped=cleaning.policy.wrapped,
+    )
+    return _removed(cleaning, rows, edit, gone, expected=expected)
 
 
-def _removed(cleaning: Cleaning, rule: Rule, settings: dict[str, str] | None = None) -> Cleaned:
+def _removed(
+    cleaning: Cleaning,
+    rows: RowsAsScanned,
+    edit: PartEdit,
+    gone: NDArray[np.bool_] | None = None,
+    settings: dict[str, str] | None = None,
+    expected: Iterator[str] | None = None,
+) -> Cleaned:
+    """`expected` are the digests of all parts' ids."""
     done = Cleaned(settings=settings or {})
+    edit = replace(edit, several=len({part.shard for part in rows.survey.parts}) > 1)
     with atomic_file(cleaning.output) as file:
-        for number, (place, record) in enumerate(read_objects(cleaning.data)):
-            leaf = leaf_of(record, place)
-            name = rule(number, record, leaf)
-            done.entries.enter(leaf, rule=name)
-            if not name:
-                file.write(json_line(record))
+        for part, became in zip(
+            rows.survey.parts,
+            edited(rows.survey, edit, gone, file, cleaning.output, rows.spread),
+            strict=True,
+        ):
+            if expected is not None and next(expected) != became.ids:
+                raise _other_rows(cleaning, part)
+            enter(done.entries, became)
         refuse_nothing_left(cleaning, done)
     return done
 
 
-def _by_source(cleaning: Cleaning) -> Rule:
+def _rules(cleaning: Cleaning) -> dict[str, str]:
     verdicts = {
         result.subject: result.verdict
         for result in cleaning.scan.subjects
@@ -98,17 +131,11 @@ def _by_source(cleaning: Cleaning) -> Rule:
             hint="give each row a 'source', and scan again",
         )
     wrong = {"flagged", "stands out"} | ({"undecided"} if cleaning.undecided else set())
-    rules = {
+    return {
         source: f"source-{verdict.replace(' ', '-')}"
         for source, verdict in verdicts.items()
         if verdict in wrong
     }
-
-    def rule(number: int, record: dict[str, Any], leaf: bytes) -> str:
-        source = as_scanned(cleaning, record).get("source")
-        return rules.get(source_subject(str(source)), "")
-
-    return rule
 
 
 def _unjudged(cleaning: Cleaning) -> dict[str, str]:
@@ -122,19 +149,29 @@ def _unjudged(cleaning: Cleaning) -> dict[str, str]:
     return {"rows kept whose source has no verdict": f"{left:,}"} if left else {}
 
 
-def _copies() -> Rule:
-    seen: set[bytes] = set()
+def later_copies(leaves: BinaryIO, rows: int) -> NDArray[np.bool_]:
+    """Whether an equal leaf comes earlier, shape (rows,), of leaves in a file; held are a byte a row, and some at once."""
+    copies = np.zeros(rows, dtype=np.bool_)
+    leaves.flush()
+    if not rows:
+        return copies
+    words = np.memmap(leaves, ">u8", "r", shape=(rows, SIZE // 8))
+    turns = -(-rows // _FIRST)
+    for turn in range(turns):
+        places = np.flatnonzero(words[:, 0] % turns == turn) if turns > 1 else np.arange(rows)
+        keys = words[places, 0].astype(np.uint64)
+        ordered = np.sort(keys)
+        again = np.isin(keys, ordered[1:][ordered[1:] == ordered[:-1]])
+        some = places[again]
+        repeated = words[some].astype(np.uint64)
+        order = np.lexsort(repeated.T[::-1])
+        same = (repeated[order][1:] == repeated[order][:-1]).all(axis=1)
+        copies[some[order[1:][same]]] = True
+    return copies
 
-    def rule(number: int, record: dict[str, Any], leaf: bytes) -> str:
-        if leaf in seen:
-            return "copy"
-        seen.add(leaf)
-        return ""
 
-    return rule
-
-
-def _by_score(cleaning: Cleaning) -> Rule:
+def _by_score(cleaning: Cleaning, survey: Survey) -> tuple[NDArray[np.bool_], Iterator[str] | None]:
+    """Which rows go, and of each part the digest of its rows' ids, where the scores have them."""
     from pyarrow import parquet
 
     if cleaning.scores is None:
@@ -144,53 +181,57 @@ def _by_score(cleaning: Cleaning) -> Rule:
         )
     share = refuse_share(DELETED if cleaning.share is None else cleaning.share)
     there = parquet.read_schema(cleaning.scores).names
-    columns = [name for name in ("tokens", "log_likelihood", "id") if name != "id" or name in there]
-    table = parquet.read_table(cleaning.scores, columns=columns)
+    table = parquet.read_table(cleaning.scores, columns=["tokens", "log_likelihood"])
     tokens = table["tokens"].to_numpy(zero_copy_only=False).astype(float)
     a_token = table["log_likelihood"].to_numpy(zero_copy_only=False) / np.maximum(tokens, 1)
-    rows = len(a_token)
-    _refuse_other_rows(
-        cleaning, cleaning.scores, rows, table["id"].to_pylist() if "id" in there else None
-    )
-    count = max(1, round(share * rows))
+    scored, rows = len(a_token), sum(survey.rows)
+    if rows != scored:
+        raise ConfigError(
+            f"'{cleaning.scores}' holds scores of {scored:,} rows, '{cleaning.data}' has {rows:,}"
+        )
+    count = max(1, round(share * scored))
     if cleaning.at_random:
-        chosen = generator(cleaning.seed, "deleted").permutation(rows)[:count]
+        chosen = generator(cleaning.seed, "deleted").permutation(scored)[:count]
     else:
         # What could not be scored is least like what the base would write.
         chosen = np.argsort(np.nan_to_num(a_token, nan=-np.inf), kind="stable")[:count]
-    gone = frozenset(chosen.tolist())
-    name = "by-lot" if cleaning.at_random else "unlikely"
-
-    def rule(number: int, record: dict[str, Any], leaf: bytes) -> str:
-        return name if number in gone else ""
-
-    return rule
+    gone = np.zeros(scored, dtype=np.bool_)
+    gone[chosen] = True
+    return gone, _id_digests(cleaning.scores, survey.rows) if "id" in there else None
 
 
-def _refuse_other_rows(
-    cleaning: Cleaning, scores: Path, scored: int, ids: list[str] | None
-) -> None:
-    """
-    Refuse scores of another number of rows, or, where they have ids, of other rows than these in their order.
-    """
-    rows, other, wrapped = 0, "", cleaning.policy.wrapped
-    for rows, (place, record) in enumerate(read_objects(cleaning.data), start=1):
-        if ids is None or other or rows > scored:
-            continue
-        if row_id(row_of(as_scanned(cleaning, record), place, wrapped=wrapped)) != ids[rows - 1]:
+def _id_digests(scores: Path, parts: Sequence[int]) -> Iterator[str]:
+    ids = _ids(scores)
+    for rows in parts:
+        yield hashlib.sha256("".join(islice(ids, rows)).encode()).hexdigest()
+
+
+def _ids(scores: Path) -> Iterator[str]:
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(scores) as file:
+        for batch in file.iter_batches(columns=["id"]):
+            yield from batch.column(0).to_pylist()
+
+
+def _other_rows(cleaning: Cleaning, part: ShardPart) -> ConfigError:
+    """The error of scores of other rows, the first of which lies in this part."""
+    wrapped = cleaning.policy.wrapped
+    assert cleaning.scores is not None
+    other = part.shard.named
+    for id, (place, record) in zip(
+        _ids(cleaning.scores), read_objects(cleaning.data), strict=False
+    ):
+        if row_id(row_of(as_scanned(cleaning, record), place, wrapped=wrapped)) != id:
             other = place
-    if rows != scored:
-        raise ConfigError(
-            f"'{scores}' holds scores of {scored:,} rows, '{cleaning.data}' has {rows:,}"
-        )
-    if other:
-        raise ConfigError(
-            f"'{scores}' holds the scores of other rows: {other} is not the one scored",
-            hint=f"undertow scan {cleaning.data} --student {cleaning.scan.student} --row-scores scores.parquet",
-        )
+            break
+    return ConfigError(
+        f"'{cleaning.scores}' holds the scores of other rows: {other} is not the one scored",
+        hint=f"undertow scan {cleaning.data} --student {cleaning.scan.student} --row-scores scores.parquet",
+    )
 
 
-def dilute(cleaning: Cleaning) -> Cleaned:
+def dilute(cleaning: Cleaning, rows: RowsAsScanned) -> Cleaned:
     """
     The data's rows among clean ones, at random places; as many of the data's rows are kept as the clean ones allow.
 
@@ -202,58 +243,61 @@ def dilute(cleaning: Cleaning) -> Cleaned:
     dose = dose_of(cleaning)
     if cleaning.clean is None:
         raise ConfigError("'dilute' needs clean rows", hint="name them with --with")
-    forms = _forms(cleaning, cleaning.data, strict=False)
-    clean_forms = _forms(cleaning, cleaning.clean, strict=True)
+    columns = cleaning.scan.data.columns
+    data, forms = _forms(rows.survey.parts, PartForms(columns), rows.spread)
+    source = open_dataset(cleaning.clean)
+    spread = spread_of(cleaning.engine, cleaning.jobs, bytes_here(source))
+    every = [part for shard in source.shards for part in parts(shard)]
+    clean, clean_forms = _forms(every, PartForms(columns, strict=True), spread)
     _refuse_mixed(cleaning, forms, clean_forms)
-    rows, others = forms.total(), clean_forms.total()
-    kept = min(rows, math.floor(others * dose / (1 - dose)))
+    rows_given, others = sum(data.rows), sum(clean.rows)
+    kept = min(rows_given, math.floor(others * dose / (1 - dose)))
     if not kept:
         raise NothingLeftError(
             f"{others:,} clean rows allow no row at a dose of {dose:.1%}", hint="give more of them"
         )
     added = min(others, math.ceil(kept * (1 - dose) / dose))
     rng = generator(cleaning.seed, "diluted")
-    keep = np.zeros(rows, dtype=bool)
-    keep[rng.permutation(rows)[:kept]] = True
-    take = np.zeros(others, dtype=bool)
-    take[rng.permutation(others)[:added]] = True
+    gone, left = np.ones(rows_given, dtype=np.bool_), np.ones(others, dtype=np.bool_)
+    gone[rng.permutation(rows_given)[:kept]] = False
+    left[rng.permutation(others)[:added]] = False
     places = rng.permutation(np.repeat([True, False], [kept, added]))
     done = Cleaned(added=added)
-    clean_rows = (
-        row for (_, row), taken in zip(read_objects(cleaning.clean), take, strict=True) if taken
-    )
-    with atomic_file(cleaning.output) as file:
-        ours = _kept(cleaning.data, keep, done)
-        for mine in places:
-            file.write(json_line(next(ours if mine else clean_rows)))
-        # What comes behind the last kept row still has to be entered as removed.
-        for _ in ours:
-            raise AssertionError("more rows were kept than were counted")
+    folder = cleaning.output.parent
+    with (
+        atomic_file(cleaning.output) as file,
+        tempfile.TemporaryFile(dir=folder) as ours,
+        tempfile.TemporaryFile(dir=folder) as theirs,
+    ):
+        for survey, edit, away, lines, way in (
+            (data, PartEdit("diluted"), gone, ours, rows.spread),
+            (clean, PartEdit("left"), left, theirs, spread),
+        ):
+            for became in edited(survey, edit, away, lines, cleaning.output, way):
+                if survey is data:
+                    enter(done.entries, became)
+            lines.seek(0)
+        file.writelines(next(ours if mine else theirs) for mine in places)
     return done
 
 
-def _forms(cleaning: Cleaning, data: str, *, strict: bool) -> Counter[str]:
-    """Rows by what makes them one, in words; those of no shape, which a scan has named, have none unless that is `strict`."""
+def _forms(
+    every: Sequence[ShardPart], count: PartForms, spread: Spread | None
+) -> tuple[Survey, Counter[str]]:
+    """Rows by what makes them one, in words, and how many lie in which part."""
     forms: Counter[str] = Counter()
-    for place, record in read_objects(data):
-        try:
-            forms[_form(cleaning, record)] += 1
-        except ValueError as error:
-            if strict:
-                raise DataError(f"{place}: {error}", hint="mend or remove this row") from error
-            forms[""] += 1
-    return forms
-
-
-def _form(cleaning: Cleaning, record: dict[str, Any]) -> str:
-    """The columns that make a row of the record, and the kind of what they hold."""
-    given, own = as_scanned(cleaning, record), dict(cleaning.scan.data.columns)
-    shape = shaped(given)[0]
-    names = [name if name in record else own.get(name, name) for name in shape]
-    return " + ".join(
-        f"'{shown(name, longest=_SHOWN)}' ({value_kind(given[column])})"
-        for name, column in zip(names, shape, strict=True)
-    )
+    counts = list[FormsFound]()
+    for part in part_results(count, every, spread):
+        forms.update(part.forms)
+        counts.append(replace(part, forms=Counter()))
+        if part.error is not None:
+            break
+    rows, lines = tuple(part.rows for part in counts), tuple(part.lines for part in counts)
+    survey = Survey(tuple(every[: len(counts)]), rows, lines, "")
+    if (error := counts[-1].error) is not None:
+        shard, before = every[len(counts) - 1].shard, survey.before()[-1]
+        raise error.at(shard, before) if isinstance(error, Refusal) else error
+    return survey, forms
 
 
 def _refuse_mixed(cleaning: Cleaning, forms: Counter[str], clean: Counter[str]) -> None:
@@ -266,10 +310,3 @@ def _refuse_mixed(cleaning: Cleaning, forms: Counter[str], clean: Counter[str]) 
         "a trainer reads one form and would leave the other out, or fail",
         hint="write the clean rows with the columns of the data, and the same kinds of values in them",
     )
-
-
-def _kept(data: str, keep: np.ndarray, done: Cleaned) -> Iterator[dict[str, Any]]:
-    for (place, record), kept in zip(read_objects(data), keep, strict=True):
-        done.entries.enter(leaf_of(record, place), rule="" if kept else "diluted")
-        if kept:
-            yield record
