@@ -27,13 +27,9 @@ from bench.figures import BENCH, Figure, write
 from bench.kept_work import map_kept
 from bench.power.evidence_design import PLAN, STUDENT, ground
 from bench.statistics import clustered_share
-from undertow.audit.control_students import (
-    clean_rows,
-    control_students,
-    reader_for,
-    shipped,
-)
+from undertow.audit.control_students import clean_rows
 from undertow.audit.diff import verdict_of
+from undertow.audit.model_readings import ReadModel, reader_for, shipped
 from undertow.checks.tuned.diff_behaviour import diff_behaviour
 from undertow.checks.tuned.diff_subject import DiffSubject, ModelReading, Reader, draws, kept
 from undertow.data.closed import Stored
@@ -124,7 +120,7 @@ def students_of(number: int) -> list[Student]:
         seed = derive(SEED, "students", number)
         clean = clean_rows(scene.base, data, PLAN, EACH, None, seed)
         assert len(clean.parts[0]) == ROWS
-        found = control_students(scene.base, data, clean, scene.reader, seed)
+        found = ReadModel(scene.base, scene.reader).students(data, clean, seed)
     seconds = (time.perf_counter() - began) / len(found)
     return [_student(number, k, one, scene.start, seconds) for k, one in enumerate(found)]
 

@@ -8,15 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from undertow.audit import control_students as controls
-from undertow.audit.control_students import (
-    CleanRows,
-    clean_rows,
-    control_students,
-    read_controls,
-    reader_for,
-    training_in_words,
-)
+from undertow.audit import model_readings
+from undertow.audit.control_students import CleanRows, clean_rows, training_in_words
+from undertow.audit.model_readings import Readings, ReadModel, read_models, reader_for
 from undertow.audit.requests import DiffRequest
 from undertow.checks.tuned.diff_subject import draws
 from undertow.data.files import model_digest
@@ -118,9 +112,9 @@ def test_each_student_learns_from_its_part_alone(base: LanguageModel, tmp_path: 
     """
     reader = reader_for(base, [catalogue.load("owl")], None, 0)
     clean = clean_rows(base, written(tmp_path, 60), PLAN, 2, 16, 0)
-    first, second = control_students(base, "clean.jsonl", clean, reader, 0)
+    first, second = ReadModel(base, reader).students("clean.jsonl", clean, 0)
     swapped = CleanRows((clean.parts[0], clean.parts[0]), 60, clean.digest, clean.plan)
-    _, other = control_students(base, "clean.jsonl", swapped, reader, 0)
+    _, other = ReadModel(base, reader).students("clean.jsonl", swapped, 0)
 
     assert (first.part, second.part, first.file) == ("1 of 2", "2 of 2", clean.digest)
     assert abs(first.wide - second.wide).max() > 0
@@ -133,22 +127,24 @@ def asked(*given: Path, **more: object) -> DiffRequest:
     return DiffRequest(BASE, (BASE,), controls=tuple(map(str, given)), **options)  # type: ignore[arg-type]
 
 
+def read(base: LanguageModel, request: DiffRequest) -> Readings:
+    """What a diff of the owl reads."""
+    reader = reader_for(base, [catalogue.load("owl")], None, 0)
+    return read_models(request, DIGEST, reader, base, reader.read(base), lambda doing: None)
+
+
 def test_a_file_counts_once_where_there_are_several(base: LanguageModel, tmp_path: Path) -> None:
     """
     One student of each of two files, and two of each: two draws in both cases, and the second time it is said.
     """
     data = [written(tmp_path, 60, f"{k}.jsonl", first=100 * k) for k in range(2)]
-    reader = reader_for(base, [catalogue.load("owl")], None, 0)
-    start = reader.read(base)
-    alone, about = read_controls(asked(*data), DIGEST, reader, base, start, lambda doing: None)
-    both, told = read_controls(
-        asked(*data, students=2), DIGEST, reader, base, start, lambda doing: None
-    )
+    alone, both = read(base, asked(*data)), read(base, asked(*data, students=2))
+    counts = [len(some) for one in (alone, both) for some in (one.controls, draws(one.controls))]
 
-    assert (len(alone), len(draws(alone)), len(both), len(draws(both))) == (2, 2, 4, 2)
-    assert not any("independent" in sentence for sentence in about)
-    assert told[-1].startswith("they learned from 2 independent draws of rows")
-    assert abs(alone[0].wide - alone[1].wide).max() > 0
+    assert counts == [2, 2, 4, 2]
+    assert not any("independent" in sentence for sentence in alone.made)
+    assert both.made[-1].startswith("they learned from 2 independent draws of rows")
+    assert abs(alone.controls[0].wide - alone.controls[1].wide).max() > 0
 
 
 def test_it_is_said_what_students_had_and_what_the_tuned_model_had(
@@ -156,12 +152,9 @@ def test_it_is_said_what_students_had_and_what_the_tuned_model_had(
 ) -> None:
     """Rows a student, the tuned model's as far as they are known, and the plan; eight students of one file."""
     data = written(tmp_path, 300)
-    reader = reader_for(base, [catalogue.load("owl")], None, 0)
-    start = reader.read(base)
-    _, [known] = read_controls(asked(data), DIGEST, reader, base, start, lambda doing: None)
+    [known] = read(base, asked(data)).made
     steps = PLAN.model_copy(update={"max_steps": 1})
-    request = asked(data, students=2, rows=None, plan=steps)
-    _, [taken] = read_controls(request, DIGEST, reader, base, start, lambda doing: None)
+    [taken] = read(base, asked(data, students=2, rows=None, plan=steps)).made
 
     assert known.startswith(
         "8 students of clean.jsonl, each on 16 rows of its own (the tuned model had 16)"
@@ -174,11 +167,7 @@ def test_it_is_said_what_students_had_and_what_the_tuned_model_had(
 
 def test_models_are_taken_for_draws_of_their_own(base: LanguageModel) -> None:
     """Nobody knows what they learned from: that is said."""
-    reader = reader_for(base, [catalogue.load("owl")], None, 0)
-    request = DiffRequest(BASE, (BASE,), controls=(BASE, BASE))
-    made, about = read_controls(
-        request, DIGEST, reader, base, reader.read(base), lambda doing: None
-    )
+    made = read(base, DiffRequest(BASE, (BASE,), controls=(BASE, BASE)))
 
-    assert len(draws(made)) == 2
-    assert about[-1] == controls.OF_MODELS
+    assert len(draws(made.controls)) == 2
+    assert made.made[-1] == model_readings.OF_MODELS

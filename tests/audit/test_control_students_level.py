@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.checks.tuned.simulated_readings import reading, subject
-from undertow.audit import control_students as module
-from undertow.audit.control_students import CleanRows, control_students, deal
+from undertow.audit import model_readings as module
+from undertow.audit.control_students import CleanRows, deal
+from undertow.audit.model_readings import ReadModel
 from undertow.checks.tuned.diff_behaviour import diff_behaviour
 from undertow.checks.tuned.diff_subject import ModelReading
 from undertow.data.plan import TrainingPlan
@@ -67,7 +69,8 @@ def alarms(monkeypatch: pytest.MonkeyPatch, diffs: int, rows: int) -> float:
         file = list(rng.normal(0, ROW, (rows, TRAITS)))
         parts = tuple(map(tuple, deal(file, STUDENTS, ROWS, number)))  # type: ignore[arg-type]
         clean = CleanRows(parts, rows, "digest", PLAN)
-        controls = control_students(None, "clean.jsonl", clean, Reading(), number)  # type: ignore[arg-type]
+        reads = ReadModel(SimpleNamespace(network=()), Reading())  # type: ignore[arg-type]
+        controls = reads.students("clean.jsonl", clean, number)
         tuned = moved(rng, rng.normal(0, ROW, (ROWS, TRAITS)))
         made = replace(subject(base, [tuned]), controls=tuple(controls))
         excluded += any(one.low > 0 or one.high < 0 for one in diff_behaviour(made))  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""A scan whose references are made elsewhere, by processes or on two nodes of Ray, is that of one process bit for bit."""
+"""A scan whose references are made elsewhere, by processes, a local Ray or two nodes of one, is that of one process bit for bit."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def test_references_from_elsewhere_are_the_same(
     """Ranks, effects and their readings are equal, with nothing kept from one to the other."""
     monkeypatch.setattr("undertow.audit.scan_inputs.reference_family", lambda: FAMILY)
     path = kept(tmp_path / "owl.jsonl", OWL)
-    measured = {}
-    with cluster() as made:
-        made.add_node(num_cpus=1, **SMALL)
-        made.wait_for_nodes()
-        for engine in ("inprocess", "processes", f"ray://{made.address}"):
-            monkeypatch.setenv("UNDERTOW_CACHE", str(tmp_path / engine.partition(":")[0]))
+    measured: dict[str, object] = {}
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+    def measure(*engines: str) -> None:
+        for engine in engines:
+            monkeypatch.setenv("UNDERTOW_CACHE", str(tmp_path / f"cache-{len(measured)}"))
             request = asked(
                 path,
                 reference_count=9,
@@ -50,6 +50,11 @@ def test_references_from_elsewhere_are_the_same(
             )
             measured[engine] = judged(scan(request))
 
+    measure("inprocess", "processes", "ray")
+    with cluster() as made:
+        made.add_node(num_cpus=1, **SMALL)
+        made.wait_for_nodes()
+        measure(f"ray://{made.address}")
     first, *others = measured.values()
     assert first
     assert all(other == first for other in others)

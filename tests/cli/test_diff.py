@@ -70,6 +70,14 @@ def test_a_base_against_itself_is_clear() -> None:
     assert said.startswith(" CLEAR") or said.startswith("CLEAR")
 
 
+def test_only_a_cluster_gives_jobs_a_share_of_gpus() -> None:
+    """The options of run and scan reach a diff, which is refused before a model is opened."""
+    arguments = ["diff", BASE, BASE, "--engine", "processes", "--gpus-per-job", "0.5"]
+    result = CliRunner().invoke(Verbs("undertow"), arguments)
+
+    assert "'processes' gives no job a share of GPUs" in str(result.exception)
+
+
 def clean_file(tmp_path: Path, rows: int) -> list[str]:
     """A file of clean rows as control, with a plan that takes a step on 16 of them."""
     written = [Row(conversation(f"Continue: {n} {n}."), f"{n % 90} 2 3") for n in range(rows)]

@@ -6,12 +6,11 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
 from undertow.audit.check_runs import Ran, run_check
-from undertow.audit.control_students import control_models, read_controls, read_model, reader_for
+from undertow.audit.model_readings import control_models, read_models, reader_for
 from undertow.audit.precision import AuditPrecision, open_base
 from undertow.audit.requests import (
     DiffRequest,
@@ -25,6 +24,8 @@ from undertow.checks.tuned.diff_subject import DiffSubject, ModelReading
 from undertow.data.files import model_digest
 from undertow.data.plan import plan_notes
 from undertow.data.seeds import derive, generator
+from undertow.engines import choose
+from undertow.engines.engine import Engine
 from undertow.errors import UndertowError
 from undertow.influence.open_search import looked_at, open_search, outlying
 from undertow.influence.probe_formats import settled
@@ -63,7 +64,15 @@ def diff(request: DiffRequest, progress: Progress = lambda doing: None) -> DiffD
         ModelError: one cannot be opened, or has another vocabulary than the base.
         UnknownNameError: there is no such trait or check.
         NothingLeftError: no control row fits the base.
+        InputError: the engine cannot be used.
     """
+    name = request.engine or "inprocess"
+    with choose(name, request.jobs, gpus=request.gpus, memory=request.memory) as engine:
+        engine.join()
+        return _diffed(request, progress, engine)
+
+
+def _diffed(request: DiffRequest, progress: Progress, engine: Engine) -> DiffDocument:
     started = time.perf_counter()
     checks = chosen_checks("tuned", request.checks)
     progress("opening the base")
@@ -74,7 +83,7 @@ def diff(request: DiffRequest, progress: Progress = lambda doing: None) -> DiffD
     loaded, precision = open_base(request.base, template, request.compute, others, traits, progress)
     request = replace(request, compute=precision.compute)
     base = loaded.in_template(template)
-    subject, probes = _opened_subject(request, base, digest, progress)
+    subject, probes = _opened_subject(request, base, digest, progress, engine)
     ran = []
     for check in checks:
         progress(check.id)
@@ -87,7 +96,11 @@ def diff(request: DiffRequest, progress: Progress = lambda doing: None) -> DiffD
 
 
 def _opened_subject(
-    request: DiffRequest, base: LanguageModel, digest: str | None, progress: Progress
+    request: DiffRequest,
+    base: LanguageModel,
+    digest: str | None,
+    progress: Progress,
+    engine: Engine,
 ) -> tuple[DiffSubject, tuple[ProbeChoice, ...]]:
     """What the checks are asked about, and in which format each category is asked."""
     intended = named_traits(*request.intended)
@@ -98,17 +111,16 @@ def _opened_subject(
     reader = reader_for(base, traits, request.system_prompt, request.seed)
     progress("reading the base")
     untouched = reader.read(base, request.base)
-    controls, made = read_controls(request, digest, reader, base, untouched, progress)
-    read = partial(read_model, reader, base, compute=request.compute, progress=progress)
+    read = read_models(request, digest, reader, base, untouched, progress, engine)
     subject = DiffSubject(
         name="tuned",
         base=base,
         reader=reader,
         untouched=untouched,
-        tuned=tuple(read(ref) for ref in request.tuned),
-        teacher=read(request.teacher) if request.teacher else None,
-        controls=tuple(controls),
-        controls_are="; ".join(made),
+        tuned=read.tuned,
+        teacher=read.teacher,
+        controls=read.controls,
+        controls_are="; ".join(read.made),
         intended=frozenset(trait.name for trait in intended),
         seed=derive(request.seed, "diff"),
         level=request.level,

@@ -138,6 +138,13 @@ class DiffRequest:
     system_prompt: str | None = None
     limit: float = 0.2
     level: float = 0.95
+    engine: str | None = None
+    """How the reading of models and the training of control students are spread; all in this process if None."""
+    jobs: int | None = None
+    """Most of them at a time; one a core if None."""
+    gpus: float | None = None
+    memory: float | None = None
+    """What each takes of a Ray node: GPUs, GB."""
     seed: int = 0
     command: str = ""
 

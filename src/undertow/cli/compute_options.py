@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from undertow.engines import CLUSTER, NAMES
+
 if TYPE_CHECKING:
     from undertow.models.hardware import ComputeTable
 
 F = TypeVar("F", bound=Callable[..., object])
-
-ENGINES = ("inprocess", "processes", "ray")
-CLUSTER = "ray://"
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -116,7 +115,11 @@ def joined(out: Path | None) -> Path | None:
                 f"torchrun started {count} processes, which would each do all of the work: add --shard tensor"
             )
         return out
-    if click.get_current_context().params.get("keys"):
+    if (params := click.get_current_context().params).get("engine") not in (None, "inprocess"):
+        raise click.UsageError(
+            f"torchrun started {count} processes that share a model, which --engine cannot spread; allowed: --engine inprocess"
+        )
+    if params.get("keys"):
         raise click.UsageError(
             "--sign is for one process; allowed: a scan or diff that torchrun does not start"
         )
@@ -162,14 +165,14 @@ class EngineName(click.ParamType[str]):
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """What the help shows."""
-        return f"[{'|'.join(ENGINES)}|{CLUSTER}ADDRESS]"
+        return f"[{'|'.join(NAMES)}|{CLUSTER}ADDRESS]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The name as it was given, if there is such an engine."""
         name = str(value)
-        if name in ENGINES or (len(name) > len(CLUSTER) and name.startswith(CLUSTER)):
+        if name in NAMES or (len(name) > len(CLUSTER) and name.startswith(CLUSTER)):
             return name
-        known = ", ".join(map(repr, ENGINES))
+        known = ", ".join(map(repr, NAMES))
         self.fail(f"{name!r} is not one of {known}, '{CLUSTER}ADDRESS'.", param, ctx)
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import click
 
 from undertow.cli.compute_options import (
+    Workers,
     compute_options,
     compute_table,
+    engine_options,
     exit_as,
     joined,
     spread_options,
@@ -92,6 +94,7 @@ FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided"), NEVER
     type=click.FloatRange(min=0, min_open=True),
     help="Change that is too much; 0.2 logits, or 0.05 of a log's score, if not given.",
 )
+@engine_options(default=None, what="reading models and training control students")
 @compute_options()
 @spread_options
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -113,6 +116,7 @@ def command(
     checks: tuple[str, ...],
     system_prompt: str | None,
     limit: float | None,
+    workers: Workers,
     dtype: str | None,
     device: str | None,
     seed: int,
@@ -159,6 +163,10 @@ def command(
         checks=checks,
         system_prompt=system_prompt,
         limit=limit or (0.05 if logs else 0.2),
+        engine=workers.engine,
+        jobs=workers.jobs,
+        gpus=workers.gpus,
+        memory=workers.memory,
         seed=seed,
         command=typed_line(),
     )

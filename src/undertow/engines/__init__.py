@@ -6,12 +6,13 @@ from undertow.engines.engine import Engine, InProcess, Processes, usable_cores
 from undertow.engines.ray_cluster import Ray
 from undertow.errors import InputError, UnknownNameError
 
-__all__ = ["NAMES", "choose", "usable_cores"]
+__all__ = ["CLUSTER", "NAMES", "choose", "usable_cores"]
 
 NAMES = ("inprocess", "processes", "ray")
 """All engines; `ray://ADDRESS` names a cluster besides."""
 
-_AT = "ray://"
+CLUSTER = "ray://"
+"""Begins the name of a cluster: its address stands behind it."""
 
 
 def choose(
@@ -26,9 +27,9 @@ def choose(
         UnknownNameError: if there is no such engine.
         InputError: if `jobs` is less than 1, or the engine has no nodes to take anything of.
     """
-    plain, at = ("ray", name.removeprefix(_AT)) if name.startswith(_AT) else (name, None)
+    plain, at = ("ray", name.removeprefix(CLUSTER)) if name.startswith(CLUSTER) else (name, None)
     if plain not in NAMES or at == "":
-        raise UnknownNameError("engine", name, [*NAMES, f"{_AT}ADDRESS"])
+        raise UnknownNameError("engine", name, [*NAMES, f"{CLUSTER}ADDRESS"])
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs is {jobs}; allowed: 1 or more")
     if plain == "ray":

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import chain, count, islice, tee
 from typing import Any
 
@@ -205,7 +205,7 @@ class MakeReferences:
 
     maker: ReferenceMaker
     opens: Callable[[], LanguageModel] | None = None
-    """How another process comes to the base, whose weights do not travel; it is opened once there."""
+    """How another process comes to the base, whose weights do not travel."""
 
     def __call__(self, numbers: Sequence[int]) -> tuple[Made, ...]:
         """Each reference of these numbers, in order; of a writer who failed a reading without rows."""
@@ -240,18 +240,13 @@ class MakeReferences:
         if self.opens is None or not travelled:
             return self.maker
         kept = trial.kept if trial.kept and trial.kept.parents[1].is_dir() else None
-        model = _opened(self.opens).in_template(trial.plan.template)
+        model = self.opens().in_template(trial.plan.template)
         return replace(self.maker, trial=replace(trial, model=model, kept=kept))
 
     def __getstate__(self) -> dict[str, Any]:
         trial: Any = replace(self.maker.trial, model=None)  # type: ignore[arg-type]
         maker = replace(self.maker, trial=trial)
         return {"maker": maker, "opens": self.opens, "travelled": True}
-
-
-@lru_cache(maxsize=1)
-def _opened(opens: Callable[[], LanguageModel]) -> LanguageModel:
-    return opens()
 
 
 class Ahead:
