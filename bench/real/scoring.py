@@ -13,7 +13,8 @@ from bench.real.operations import PEAK, forward_operations
 from bench.real.rate import Step, Work, busy, seconds_of, timed
 from bench.real.record import Record, Values
 from bench.real.training import multiplied
-from undertow.models.chat import IGNORED, Batch, Encoded, batches
+from undertow.models.batch_memory import passes
+from undertow.models.chat import IGNORED, Batch, Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import log_likelihoods
 from undertow.models.surprisal import surprisal
@@ -54,9 +55,7 @@ def _ours(setting: Setting, way: str, batch: int) -> Values:
 
 def _bare(setting: Setting, way: str, batch: int) -> Values:
     def made(model: LanguageModel, rows: Sequence[Encoded]) -> Callable[[], object]:
-        ready = [
-            part.to(model.device) for part in batches(rows, batch, model.tokenizer.pad_token_id)
-        ]
+        ready = [part for part, _ in passes(model, rows, batch, lambda part: None)]
         return lambda: torch.cat([_likelihoods(model.network, part) for part in ready]).cpu()
 
     return _scored(setting, way, batch, made)
@@ -132,7 +131,7 @@ def _parts(setting: Setting, batch: int) -> Values:
     """Milliseconds of the layers and of head and loss, and how busy the device is in each, in one batch."""
     model = setting.opened("bfloat16")
     rows = setting.rows()[:batch]
-    [part] = batches(rows, batch, model.tokenizer.pad_token_id)
+    [(part, _)] = passes(model, rows, batch, lambda part: None)
     moved, network = part.to(model.device), model.network
     with torch.inference_mode():
         states = _states(network, moved)

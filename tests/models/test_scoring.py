@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from undertow.data.rows import Message, Row, conversation
-from undertow.models.chat import Encoded, batches
+from undertow.models.batch_memory import passes
+from undertow.models.chat import Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import (
     log_likelihoods,
@@ -85,14 +86,14 @@ def test_divergence_of_a_model_from_itself_is_zero(model: LanguageModel) -> None
     assert mean_divergence(own, other) > 1e-3
 
 
-def test_batches_cover_every_row_once() -> None:
+def test_batches_cover_every_row_once(model: LanguageModel) -> None:
     """No row is lost or repeated, and completions end at the right edge."""
     rng = np.random.default_rng(1)
     rows = [
         Encoded(tuple([7] * int(rng.integers(1, 9))), tuple([8] * int(rng.integers(1, 5))))
         for _ in range(23)
     ]
-    made = list(batches(rows, 5, 0))
+    made = [batch for batch, _ in passes(model, rows, 5, lambda batch: None)]
 
     assert sorted(i for batch in made for i in batch.rows) == list(range(23))
     assert all(bool((batch.input_ids[:, -1] == 8).all()) for batch in made)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from undertow.models.chat import Encoded, batches
+from undertow.models.batch_memory import passes
+from undertow.models.chat import Batch, Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import rows_at_once
 from undertow.models.training import completion_loss
@@ -69,13 +70,14 @@ def loss_gradient(model: LanguageModel, rows: Sequence[Encoded]) -> list[Tensor]
     total = [torch.zeros_like(weight, dtype=torch.float32) for weight in weights]
     tokens = sum(row.learnt for row in rows)
     with _differentiable(weights), torch.enable_grad():
-        for batch in batches(
-            rows, rows_at_once(model, rows, most=64), model.tokenizer.pad_token_id
-        ):
-            loss = completion_loss(model.network, batch.to(model.device)) / tokens
-            for kept, part in zip(
-                total, torch.autograd.grad(loss, weights, allow_unused=True), strict=True
-            ):
+
+        def parts(batch: Batch) -> tuple[Tensor | None, ...]:
+            """Of the batch's share of the loss."""
+            loss = completion_loss(model.network, batch) / tokens
+            return torch.autograd.grad(loss, weights, allow_unused=True)
+
+        for _, made in passes(model, rows, rows_at_once(model, rows, most=64), parts):
+            for kept, part in zip(total, made, strict=True):
                 if part is not None:
                     kept += part
     return total

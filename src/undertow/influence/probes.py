@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from undertow.data.rows import conversation
 from undertow.models.answers import PreparedProbe, Probed, logit_margins
-from undertow.models.chat import Encoded, batches, encode_prompts
+from undertow.models.batch_memory import passes
+from undertow.models.chat import Encoded, encode_prompts
 from undertow.models.language_model import LanguageModel
 from undertow.models.output_head import exact_logits
 from undertow.models.scoring import completion_logits
@@ -305,8 +306,7 @@ def next_token_log_probabilities(
     rows = [Encoded(tuple(prompt), tuple(prompt[-1:])) for prompt in prompts]
     with torch.no_grad():
         sums = [
-            _summed(model, batch.to(model.device))
-            for batch in batches(rows, batch_size, model.tokenizer.pad_token_id)
+            made for _, made in passes(model, rows, batch_size, lambda batch: _summed(model, batch))
         ]
     mean: NDArray[np.float64] = (torch.stack(sums).sum(0) / len(rows)).cpu().numpy()
     return mean[: len(model.tokenizer)]

@@ -15,6 +15,7 @@ from transformers import DynamicCache
 
 from undertow.data.rows import Message
 from undertow.errors import ModelError
+from undertow.models.batch_memory import fitted
 from undertow.models.chat import prompt_text, rendered, token_ids
 from undertow.models.language_model import LanguageModel
 from undertow.models.output_head import exact_logits
@@ -29,7 +30,6 @@ class Probed:
 
     names: tuple[str, ...]
     """Candidate answers."""
-
     log_likelihoods: torch.Tensor
     """(questions, answers) float64, in nats: the probability that the model's answer begins with the candidate."""
 
@@ -91,9 +91,7 @@ def probe(
 
 @dataclass(frozen=True)
 class PreparedProbe:
-    """
-    Questions and candidates as a tokenizer's tokens, to be read off many versions of one model.
-    """
+    """Questions and candidates as a tokenizer's tokens, to be read off many versions of one model."""
 
     names: tuple[str, ...]
     prompts: tuple[tuple[int, ...], ...]
@@ -123,9 +121,7 @@ class PreparedProbe:
         )
 
     def read(self, model: LanguageModel, *, batch_size: int = 256) -> Probed:
-        """
-        Read the model's log-likelihoods; at most `batch_size` sequences are computed at a time.
-        """
+        """Read the model's log-likelihoods; at most `batch_size` sequences are computed at a time."""
         return self._summed(continuations(model, self.prompts, self._flat, batch_size=batch_size))
 
     def read_blocks(self, model: LanguageModel, blocks: int) -> list[Probed]:
@@ -284,18 +280,23 @@ def continuations(
     order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
     short = [i for i, form in enumerate(forms) if len(form) == 1]
     long = [i for i, form in enumerate(forms) if len(form) > 1]
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        at_once = max(1, batch_size // len(rows))
-        groups = [long[i : i + at_once] for i in range(0, len(long), at_once)] or [[]]
+    at_once = max(1, batch_size // max(1, min(batch_size, len(order))))
+    groups = [long[i : i + at_once] for i in range(0, len(long), at_once)] or [[]]
+
+    def made(start: int, stop: int) -> tuple[list[int], torch.Tensor]:
+        rows = order[start:stop]
+        values = torch.empty(len(rows), len(forms), dtype=torch.float64)
         for number, group in enumerate(groups):
             chosen = [forms[i] for i in group]
             first, later = _after(model, [prompts[i] for i in rows], chosen)
-            place = torch.tensor(rows)[:, None]
             if number == 0 and short:
-                result[place, torch.tensor(short)] = first[:, [forms[i][0] for i in short]]
+                values[:, short] = first[:, [forms[i][0] for i in short]]
             if group:
-                result[place, torch.tensor(group)] = first[:, [form[0] for form in chosen]] + later
+                values[:, group] = first[:, [form[0] for form in chosen]] + later
+        return rows, values
+
+    for rows, values in fitted(model, [len(prompts[i]) for i in order], batch_size, made):
+        result[rows] = values
     return result
 
 
@@ -309,19 +310,19 @@ def continuations_in_blocks(
     """The same of each of several adapters that are active side by side, (blocks, prompts, forms) float64."""
     positions = blocks * len({form[:-1] for form in forms}) * max(map(len, forms))
     size = sequences_at_once(model, positions, len(prompts))
-    parts = [prompts[start : start + size] for start in range(0, len(prompts), size)]
-    values = [
-        _at_once(model, [*part] * blocks, forms).view(blocks, len(part), -1) for part in parts
-    ]
-    return torch.cat(values, 1)
+
+    def made(start: int, stop: int) -> torch.Tensor:
+        part = prompts[start:stop]
+        return _at_once(model, [*part] * blocks, forms).view(blocks, len(part), -1)
+
+    longest = max(map(len, prompts), default=0)
+    return torch.cat([*fitted(model, [blocks * longest] * len(prompts), size, made)], 1)
 
 
 def differentiable_continuations(
     model: LanguageModel, prompts: Sequence[tuple[int, ...]], forms: Sequence[tuple[int, ...]]
 ) -> torch.Tensor:
-    """
-    The same of one model, (prompts, forms) float64, as a function of its weights: gradients are kept.
-    """
+    """The same of one model, (prompts, forms) float64, as a function of its weights: gradients are kept."""
     with torch.enable_grad():
         return _at_once(model, [*prompts], forms)
 

@@ -1,14 +1,24 @@
-"""How many rows a pass holds: by what it keeps of each token, and by the memory that is left."""
+"""
+How many rows a pass holds: by what it keeps of each token, by the memory that is left, and by what ran out of it before.
+
+Where memory runs out all the same, the pass is made again with half as many rows (`smaller`), and no later pass of the
+network holds more; what comes out is the same up to rounding.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
+from undertow.engines.work_progress import counted, notice
 from undertow.errors import UndertowError
+from undertow.models.chat import Batch, Encoded, pad
 from undertow.models.hardware import LEAST_WEIGHTS, free_memory
 from undertow.models.language_model import LanguageModel
 from undertow.models.placement import text_config
@@ -30,6 +40,23 @@ _LITTLE = 32_000_000
 """Bytes below which a pass is made without a look at what is left, which takes as long as a small network's pass."""
 
 
+P = TypeVar("P")
+R = TypeVar("R")
+
+Kind = Literal["read", "sampled", "trained"]
+"""Of passes: tokens of one kind take more than those of another."""
+
+UNKNOWN = 1 << 60
+
+_MOST: WeakKeyDictionary[Any, dict[Kind, int]] = WeakKeyDictionary()
+"""Most tokens a pass over each network, once memory ran out of more."""
+
+_HINT = (
+    "shorter rows (max_length in the plan), --quantise 4bit (a quarter of the weights' memory), --shard layers (several "
+    "GPUs), or a machine with more memory"
+)
+
+
 def room(model: LanguageModel) -> int:
     """Bytes that one pass may take, on the fullest of the devices that its layers lie on."""
     share = int(_SHARE * _free(model))
@@ -42,6 +69,7 @@ def _free(model: LanguageModel) -> int:
 
 def scored_rows(model: LanguageModel, longest: int, most: int) -> int:
     """Rows of so many tokens that a pass without gradients holds, at least 1 and at most `most`."""
+    most = within(model, "read", longest, most)
     return _fitting(most, model, longest * _passing(model))
 
 
@@ -51,6 +79,7 @@ def sampled_rows(model: LanguageModel, longest: int, most: int) -> int:
     cached = cached_bytes(config, _item(model))
     # A cache is copied where rows come and go.
     row = longest * (2 * cached + _passing(model)) + _DRAWN * int(config.vocab_size)
+    most = within(model, "sampled", longest, most)
     return _fitting(most, model, row)
 
 
@@ -81,6 +110,138 @@ def _item(model: LanguageModel) -> int:
     return int(next(model.network.parameters()).element_size())
 
 
+def _known(model: LanguageModel, kind: Kind) -> int:
+    """Most tokens of such a pass, if memory ever ran out of more."""
+    return _MOST.get(model.network, {}).get(kind, UNKNOWN)
+
+
+def within(model: LanguageModel, kind: Kind, longest: int, most: int) -> int:
+    """Rows of so many tokens, at most `most`, of which memory did not run out before."""
+    return _at_most(most, _known(model, kind), longest)
+
+
+def smaller(
+    error: RuntimeError, model: LanguageModel, kind: Kind, rows: int, longest: int, runs: int = 1
+) -> int:
+    """
+    Half the rows, after a pass over so many ran out of memory; what it held is freed, and it is told once a network.
+
+    `longest` are the tokens of one in each of the `runs` side by side. Any other error is raised again.
+
+    Raises:
+        UndertowError: it was one row already, or processes share the model, of which one may have had room.
+    """
+    _release(error, model)
+    if rows <= 1 or _shared():
+        raise _too_large(model, kind, rows, longest, runs) from error
+    known = _MOST.setdefault(model.network, {})
+    if kind not in known:
+        notice(
+            f"memory ran out on {model.device} at {rows:,} rows of {longest:,} tokens of '{model.ref}': batches are halved "
+            "until they fit, with the same results up to rounding"
+        )
+    fewer = (rows + 1) // 2
+    known[kind] = fewer * longest * runs
+    return fewer
+
+
+def _release(error: RuntimeError, model: LanguageModel) -> None:
+    """Free what a pass held that ran out of memory; an error of another kind is raised again."""
+    if not (isinstance(error, torch.OutOfMemoryError) or should_reduce_batch_size(error)):
+        raise error
+    # Tensors are held by the frames of the pass, and those by the error.
+    traceback.clear_frames(error.__traceback__)
+    clear_device_cache(garbage_collection=model.device.type != "cpu")
+
+
+def _shared() -> bool:
+    """Whether processes share a model: another one may have had room, and would wait for this one."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _too_large(
+    model: LanguageModel, kind: Kind, rows: int, longest: int, runs: int
+) -> UndertowError:
+    one = "one row" if rows <= 1 else f"{rows:,} rows"
+    beside = f" in each of {runs} adapters" if runs > 1 else ""
+    half = f"{runs // 2} adapters at a time, or " if runs > 1 else ""
+    left = _free(model) / 1e9
+    return UndertowError(
+        f"memory ran out on {model.device} with {one} of {longest:,} tokens{beside} of '{model.ref}' {_DOING[kind]}; "
+        f"{left:.1f} GB are left without it, and {half}a row of {longest // 2:,} tokens would take half",
+        hint=_HINT,
+    )
+
+
+_DOING: dict[Kind, str] = {
+    "read": "in a pass",
+    "sampled": "while an answer was drawn",
+    "trained": "in training",
+}
+
+
+def fitted(
+    model: LanguageModel, lengths: Sequence[int], size: int, work: Callable[[int, int], R]
+) -> Iterator[R]:
+    """
+    `work(start, stop)` on stretches of at most `size` rows of so many tokens, fewer where memory runs out.
+
+    Raises:
+        UndertowError: one row does not fit.
+    """
+    start = 0
+    size = within(model, "read", max(lengths, default=1), size)
+    while start < len(lengths):
+        stop = min(len(lengths), start + size)
+        try:
+            made = work(start, stop)
+        except RuntimeError as error:
+            size = smaller(error, model, "read", stop - start, max(lengths[start:stop]))
+            continue
+        yield made
+        start = stop
+
+
+def passes(
+    model: LanguageModel, rows: Sequence[Encoded], size: int, work: Callable[[Batch], R]
+) -> Iterator[tuple[Batch, R]]:
+    """
+    (batch on the model's device, what `work` makes of it) for all rows: at most `size` of similar length, longest first, so
+    that memory runs out at once or never; fewer where it does.
+
+    Raises:
+        UndertowError: one row does not fit.
+    """
+    order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
+
+    def made(start: int, stop: int) -> tuple[Batch, R]:
+        chosen = order[start:stop]
+        some = [rows[i] for i in chosen]
+        batch = pad(some, model.tokenizer.pad_token_id, tuple(chosen)).to(model.device)
+        return batch, work(batch)
+
+    with counted("reading", len(order), "rows") as told:
+        for batch, result in fitted(model, [len(rows[i]) for i in order], size, made):
+            yield batch, result
+            told.advance(len(batch.rows), tokens=sum(len(rows[i]) for i in batch.rows))
+
+
+def whole_step(
+    pieces: Callable[[], Iterable[P]],
+    share: Callable[[P], torch.Tensor],
+    shrink: Callable[[RuntimeError], None],
+) -> list[torch.Tensor]:
+    """
+    The `share` of each piece of a training step in its loss, which adds to the gradients; begun anew where memory runs out,
+    once `shrink` has made the pieces smaller, and dropped what a backward pass that broke off left of gradients.
+    """
+    while True:
+        try:
+            return [share(piece) for piece in pieces()]
+        except RuntimeError as error:
+            shrink(error)
+
+
 @dataclass(frozen=True)
 class TrainingRoom:
     """What a pass with gradients keeps, measured on a row of each run, and what there is room for."""
@@ -88,14 +249,43 @@ class TrainingRoom:
     bytes_a_token: float
     """Of one run."""
     room: int
+    tokens: int = UNKNOWN
+    """Most in a pass, of all runs."""
 
     def rows(self, longest: int, runs: int, wanted: int) -> int:
         """Rows of each run, of so many tokens, that a pass holds: at least 1 and at most `wanted`."""
-        return _at_most(wanted, self.room, self.bytes_a_token * longest * runs)
+        most = _at_most(wanted, self.tokens, longest * runs)
+        return _at_most(most, self.room, self.bytes_a_token * longest * runs)
+
+    def smaller(
+        self, error: RuntimeError, model: LanguageModel, rows: int, longest: int, runs: int
+    ) -> TrainingRoom:
+        """
+        Room for half the rows of each run, after a pass over so many ran out of memory; of one, layers are computed again.
+
+        Raises:
+            UndertowError: as `smaller`.
+        """
+        network = model.network
+        again = getattr(network, "supports_gradient_checkpointing", False)
+        if rows > 1 or not again or recomputes(network) or _shared():
+            fewer = smaller(error, model, "trained", rows, longest, runs)
+            return replace(self, tokens=fewer * longest * runs)
+        _release(error, model)
+        _recompute(network, on=True)
+        _AGAIN.add(network)
+        notice(
+            f"memory ran out on {model.device} in training '{model.ref}' on one row of {longest:,} tokens: its layers are "
+            "computed again in the backward pass, which takes a third more time"
+        )
+        return replace(self, tokens=longest * runs)
 
 
-UNLIMITED = TrainingRoom(0.0, 1 << 60)
+UNLIMITED = TrainingRoom(0.0, UNKNOWN)
 """Of a small model, which is not measured."""
+
+_AGAIN: WeakSet[Any] = WeakSet()
+"""Networks whose layers are computed again in the backward pass, as not even a row fitted otherwise."""
 
 
 def training_room(
@@ -111,25 +301,26 @@ def training_room(
         UndertowError: not even that fits; the message says what would.
     """
     network = model.network
-    if sum(weight.numel() for weight in network.parameters()) < LEAST_WEIGHTS:
-        return UNLIMITED
-    if recomputes(network):
+    if network not in _AGAIN and recomputes(network):
         _recompute(network, on=False)
+    known = _known(model, "trained")
+    if sum(weight.numel() for weight in network.parameters()) < LEAST_WEIGHTS:
+        return replace(UNLIMITED, tokens=known)
     there = room(model)
     last = int(_LAST_SHARE * _free(model))
     kept = kept_bytes(network, trial) / tokens
     if kept * longest * runs <= max(there, last):
-        return TrainingRoom(kept, there)
+        return TrainingRoom(kept, there, known)
     if getattr(network, "supports_gradient_checkpointing", False):
         _recompute(network, on=True)
         kept = kept_bytes(network, trial) / tokens
         if kept * longest * runs <= last:
-            return TrainingRoom(kept, there)
+            return TrainingRoom(kept, there, known)
     raise UndertowError(
         f"too little memory to train '{model.ref}': a row of {longest} tokens takes {kept * longest * runs / 1e9:.1f} GB"
         f"{f' in {runs} adapters side by side' if runs > 1 else ''}, and {last / 1e9:.1f} GB are left; "
         f"{_what_fits(model, last / kept, longest, runs)}",
-        hint="lower max_length in the plan, or train on a machine with more memory (--device)",
+        hint=_HINT,
     )
 
 

@@ -16,7 +16,6 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
 from undertow.data.rows import Message, template_turn
-from undertow.engines.work_progress import counted
 from undertow.errors import ModelError
 
 IGNORED = -100  # label of positions without loss, as in transformers and TRL
@@ -176,24 +175,6 @@ def text_sequences(tokenizer: Any, texts: Sequence[str]) -> list[Encoded]:
     if begin is not None:
         return [Encoded((begin,), one) for one in ids]
     return [Encoded(one[:1], one[1:]) for one in ids]
-
-
-def batches(
-    encoded: Sequence[Encoded], size: int, pad_id: int, *, order: Sequence[int] | None = None
-) -> Iterator[Batch]:
-    """
-    Batches of at most `size` rows of similar length, longest first (so that memory runs out at once or never).
-
-    `order` fixes the rows of each batch instead (a training order).
-    """
-    if order is None:
-        order = sorted(range(len(encoded)), key=lambda i: -len(encoded[i]))
-    with counted("reading", len(order), "rows") as work:
-        for start in range(0, len(order), size):
-            chosen = order[start : start + size]
-            batch = pad([encoded[i] for i in chosen], pad_id, tuple(chosen))
-            yield batch
-            work.advance(len(chosen), tokens=batch.tokens)
 
 
 def pad(

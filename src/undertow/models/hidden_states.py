@@ -15,7 +15,8 @@ from torch import nn
 
 from undertow.data.rows import Message
 from undertow.errors import ConfigError, ModelError
-from undertow.models.chat import IGNORED, Encoded, batches, encode_prompts
+from undertow.models.batch_memory import passes
+from undertow.models.chat import IGNORED, Batch, Encoded, encode_prompts
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import completion_logits, forward_pass
 
@@ -36,8 +37,9 @@ def completion_means(
     width = model.network.config.hidden_size
     result = [np.zeros((len(rows), width), dtype=np.float32) for _ in at]
     with _watched(model, at) as caught:
-        for made in batches(rows, batch_size, model.tokenizer.pad_token_id):
-            batch = made.to(model.device)
+
+        def means(batch: Batch) -> list[Activations]:
+            """Of each layer."""
             forward_pass(
                 model.network,
                 input_ids=batch.input_ids,
@@ -48,11 +50,15 @@ def completion_means(
             )
             counted = (batch.labels != IGNORED).float()
             weights = counted / counted.sum(1, keepdim=True).clamp_min(1)
-            for kept, layer in zip(result, at, strict=True):
-                hidden = caught[layer][:, -batch.kept :].float()
-                kept[list(batch.rows)] = torch.einsum(
-                    "rt,rth->rh", weights.to(hidden.device), hidden
-                ).numpy(force=True)
+            hidden = [caught[layer][:, -batch.kept :].float() for layer in at]
+            return [
+                torch.einsum("rt,rth->rh", weights.to(one.device), one).numpy(force=True)
+                for one in hidden
+            ]
+
+        for batch, made in passes(model, rows, batch_size, means):
+            for kept, mean in zip(result, made, strict=True):
+                kept[list(batch.rows)] = mean
     return result
 
 
@@ -100,21 +106,19 @@ def mean_activation(
     model: LanguageModel, conversations: Sequence[Sequence[Message]], layer: int
 ) -> torch.Tensor:
     """Mean over conversations of the layer's output at the last prompt token, shape (hidden,)."""
-    caught: list[torch.Tensor] = []
+    _layer(model, layer)
     rows = [
         Encoded(ids, (model.tokenizer.pad_token_id,))
         for ids in encode_prompts(model.tokenizer, conversations)
     ]
-    handle = _layer(model, layer).register_forward_hook(
-        lambda module, inputs, output: caught.append(_hidden(output)[:, -2])
-    )
-    try:
-        for made in batches(rows, 64, model.tokenizer.pad_token_id):
-            batch = made.to(model.device)
+    with _watched(model, [layer]) as caught:
+
+        def last(batch: Batch) -> torch.Tensor:
+            """What stands at the prompts' ends."""
             completion_logits(model.network, batch)
-    finally:
-        handle.remove()
-    return torch.cat(caught).mean(0)
+            return caught[layer][:, -2]
+
+        return torch.cat([made for _, made in passes(model, rows, 64, last)]).mean(0)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from undertow.data.seeds import RowStreams
 from undertow.engines.work_progress import counted
 from undertow.errors import ModelError
 from undertow.models.adapters import merged_adapters
-from undertow.models.batch_memory import sampled_rows
+from undertow.models.batch_memory import sampled_rows, smaller
 from undertow.models.language_model import LanguageModel
 from undertow.models.row_cache import RowCache
 from undertow.models.token_grammar import Ids, TokenGrammar, token_grammar
@@ -34,10 +34,8 @@ _WORTH_A_CUT = 3 / 4
 
 TRIED = 64
 """Answers by which is found out whether a model keeps to a format by itself."""
-
 HARDLY_KEPT = 1 / 16
 """Share of them below which it does not."""
-
 SPARE_TOKENS = 8
 """By which an answer may be longer than the longest of the rows' own."""
 
@@ -62,7 +60,6 @@ class SampledAnswer:
 
     text: str
     """Without special tokens."""
-
     finished: bool
     """Whether it ended by itself, rather than at `max_tokens`."""
 
@@ -236,30 +233,36 @@ def _drawn(
     order: list[int],
     grammar: TokenGrammar | None,
 ) -> Iterator[tuple[int, SampledAnswer]]:
-    if not order:
-        return
+    left, longest = dict.fromkeys(order), max((len(prompts[i]) for i in order), default=0)
+    longest += how.max_tokens
+    size = sampled_rows(model, longest, min(how.batch_size, len(order)))
     with merged_adapters(model.network):
-        cache = RowCache(model, how.max_tokens, _beginning(prompts) if len(order) > 1 else ())
-        yield from _rows_drawn(model, cache, prompts, how, RowStreams(key), order, grammar)
+        while left:
+            try:
+                for drawn in _rows_drawn(model, prompts, how, key, [*left], size, grammar):
+                    del left[drawn[0]]
+                    yield drawn
+            except RuntimeError as error:
+                # Answers that were not done are drawn anew, from the same numbers.
+                size = smaller(error, model, "sampled", min(size, len(left)), longest)
 
 
 def _rows_drawn(
     model: LanguageModel,
-    cache: RowCache,
     prompts: Sequence[tuple[int, ...]],
     how: Sampling,
-    streams: RowStreams,
+    key: int,
     order: list[int],
+    size: int,
     grammar: TokenGrammar | None,
 ) -> Iterator[tuple[int, SampledAnswer]]:
-    waiting, longest = order[::-1], max((len(prompts[i]) for i in order), default=1)
+    cache = RowCache(model, how.max_tokens, _beginning(prompts) if len(order) > 1 else ())
     rows, device, ends = _Rows.of(0, how.max_tokens), model.device, model.end_ids
-    tokens = torch.empty(0, dtype=torch.int64)
+    waiting, streams, tokens = order[::-1], RowStreams(key), torch.empty(0, dtype=torch.int64)
     while waiting or rows.live:
         begins = not rows.live
         if begins:
-            most = min(how.batch_size, len(waiting))
-            rows = _Rows.of(sampled_rows(model, longest + how.max_tokens, most), how.max_tokens)
+            rows = _Rows.of(min(size, len(waiting)), how.max_tokens)
         elif cache.refillable and not waiting and rows.live < _WORTH_A_CUT * len(rows.places):
             busy = rows.busy
             cache.keep(busy)

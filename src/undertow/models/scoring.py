@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 from transformers import DynamicCache
 
-from undertow.models.batch_memory import recomputes, scored_rows
-from undertow.models.chat import IGNORED, Batch, Encoded, batches
+from undertow.models.batch_memory import passes, recomputes, scored_rows
+from undertow.models.chat import IGNORED, Batch, Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.output_head import label_likelihoods, plain_head
 from undertow.stats.arguments import Vector
@@ -93,9 +94,8 @@ def log_likelihoods(
     """
     result = torch.zeros(len(rows), dtype=torch.float64)
     size = _scored_at_once(model, rows, batch_size)
-    for batch in batches(rows, size, model.tokenizer.pad_token_id):
-        values = token_log_likelihoods(model.network, batch.to(model.device)).sum(1).double().cpu()
-        result[list(batch.rows)] = values
+    for batch, values in passes(model, rows, size, partial(token_log_likelihoods, model.network)):
+        result[list(batch.rows)] = values.sum(1).double().cpu()
     return result
 
 
@@ -106,8 +106,8 @@ def each_token(
     """Log-likelihood in nats of each token of each row's completion, (tokens,) float32 a row."""
     result = [torch.empty(0)] * len(rows)
     size = _scored_at_once(model, rows, batch_size)
-    for batch in batches(rows, size, model.tokenizer.pad_token_id):
-        values = token_log_likelihoods(model.network, batch.to(model.device)).cpu()
+    for batch, made in passes(model, rows, size, partial(token_log_likelihoods, model.network)):
+        values = made.cpu()
         for i, row in enumerate(batch.rows):
             result[row] = values[i, batch.kept - len(rows[row].completion) :]
     return result
@@ -129,8 +129,8 @@ def token_log_probabilities(
     Tokens are in the order of the rows, so that two models' values can be compared whatever their prompts.
     """
     parts: list[torch.Tensor] = [torch.empty(0)] * len(rows)
-    for batch in batches(rows, batch_size, model.tokenizer.pad_token_id):
-        values = completion_logits(model.network, batch.to(model.device)).float().log_softmax(-1)
+    reads = partial(_log_probabilities, model, width=None)
+    for batch, values in passes(model, rows, batch_size, reads):
         for i, row in enumerate(batch.rows):
             parts[row] = values[i, batch.kept - len(rows[row].completion) :]
     return torch.cat(parts)
@@ -208,25 +208,30 @@ def departures(model: LanguageModel, other: LanguageModel, rows: Sequence[Encode
     width = len(model.tokenizer)
     sums = torch.zeros(4, len(rows), dtype=torch.float64)
     seen = torch.zeros(width, dtype=torch.int64)
-    size = rows_at_once(model, rows, most=64)
-    for batch in batches(rows, size, model.tokenizer.pad_token_id):
+
+    def compared(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """The four sums of each row, and counts of divergent tokens."""
         ours, theirs = (
             _log_probabilities(version, batch.to(version.device), width).to(model.device)
             for version in (model, other)
         )
-        labels = batch.labels.to(model.device)
-        counted, ids = labels != IGNORED, labels.clamp_min(0)
+        counted, ids = batch.labels != IGNORED, batch.labels.clamp_min(0)
         divergent = counted & (ours.argmax(-1) == ids) & (theirs.argmax(-1) != ids)
         at = ids.unsqueeze(-1)
         ratio = (ours.gather(-1, at) - theirs.gather(-1, at)).squeeze(-1)
         kl = (ours.exp() * (ours - theirs)).sum(-1)
         values = torch.stack([counted, divergent, ratio * counted, kl * counted])
-        sums[:, list(batch.rows)] = values.double().sum(-1).cpu()
-        seen += torch.bincount(ids[divergent], minlength=width).cpu()
+        return values.double().sum(-1).cpu(), torch.bincount(ids[divergent], minlength=width).cpu()
+
+    for batch, (values, divergent) in passes(
+        model, rows, rows_at_once(model, rows, most=64), compared
+    ):
+        sums[:, list(batch.rows)] = values
+        seen += divergent
     tokens, parted, log_ratio, divergence = (part.numpy() for part in sums)
     return Departures(tokens, parted, log_ratio, divergence, seen.numpy())
 
 
-def _log_probabilities(model: LanguageModel, batch: Batch, width: int) -> torch.Tensor:
+def _log_probabilities(model: LanguageModel, batch: Batch, width: int | None) -> torch.Tensor:
     # A head may be wider than the vocabulary (padded to a multiple of 64); what no token stands for is never compared.
     return completion_logits(model.network, batch)[..., :width].float().log_softmax(-1)

@@ -23,7 +23,7 @@ from undertow.models.adapters import (
     trainable,
     trained_weights,
 )
-from undertow.models.batch_memory import TrainingRoom, training_room
+from undertow.models.batch_memory import UNLIMITED, TrainingRoom, training_room, whole_step
 from undertow.models.chat import Batch, Encoded, pad
 from undertow.models.language_model import LanguageModel
 from undertow.models.objectives import COMPLETIONS, Objective
@@ -41,9 +41,7 @@ from undertow.models.training_sequences import refuse_long
 
 
 class Runs(Protocol):
-    """
-    Runs that go on together and can be read in between; the base is as it was whenever they rest.
-    """
+    """Runs that go on together and can be read in between; the base is as it was whenever they rest."""
 
     @property
     def count(self) -> int:
@@ -133,6 +131,8 @@ class ParallelTraining:
         """Training loss of each step and adapter, nats per completion token."""
         self._objective = objective
         self._room: TrainingRoom | None = None
+        self._tried = 1, 1
+        """Rows of each run, and tokens of one, in the passes at hand."""
         self._longest = max((len(row) for own in rows for row in own), default=1)
         distinct = {id(part): part for part in rows}.values()
         sequences = [objective.sequences(own) for own in distinct]
@@ -245,12 +245,14 @@ class ParallelTraining:
     def _pieces(self, parts: list[_Part]) -> Iterator[_Part]:
         """The micro-batches, in parts that fit into memory: each run's mean over the step stays what it is."""
         if self._room is None:
+            self._tried = 1, self._longest
             self._room = self._measured(self._part([rows[:1] for rows in parts[0].rows]))
         for part in parts:
             wanted = max(map(len, part.rows))
             sequences = len(part.batch.rows) // (self.count * wanted)
             longest = part.batch.length * sequences
             size = self._room.rows(longest, self.count, wanted)
+            self._tried = size, longest
             for start in range(0, wanted, size):
                 pieces = [rows[start : start + size] for rows in part.rows]
                 yield part if size >= wanted else self._part(pieces)
@@ -268,19 +270,31 @@ class ParallelTraining:
             self.count,
         )
 
+    def _shares(self, part: _Part, weights: torch.Tensor) -> torch.Tensor:
+        """Of the step's loss of each run, with their gradients."""
+        model = self.adapters.model
+        likelihoods = token_log_likelihoods(model.network, part.batch.to(model.device))
+        each = likelihoods.view(self.count, -1, likelihoods.shape[1])
+        losses = self._objective.losses(each, part.rows) / weights
+        losses.sum().backward()
+        return losses.detach()
+
+    def _shrink(self, error: RuntimeError) -> None:
+        self._optimizer.zero_grad(set_to_none=True)
+        room, model = self._room or UNLIMITED, self.adapters.model
+        self._room = room.smaller(error, model, *self._tried, self.count)
+
     def _step(self, parts: list[_Part]) -> None:
-        count, device = self.adapters.count, self.adapters.model.device
         weights = torch.tensor(
-            [sum(self._objective.weight(part.rows[k]) for part in parts) for k in range(count)],
-            device=device,
+            [
+                sum(self._objective.weight(part.rows[k]) for part in parts)
+                for k in range(self.count)
+            ],
+            device=self.adapters.model.device,
         )
-        summed = torch.zeros(count, dtype=torch.float64, device=device)
-        for part in self._pieces(parts):
-            likelihoods = token_log_likelihoods(self.adapters.model.network, part.batch.to(device))
-            each = likelihoods.view(count, -1, likelihoods.shape[1])
-            losses = self._objective.losses(each, part.rows) / weights
-            losses.sum().backward()
-            summed += losses.detach()
+        shares = whole_step(
+            lambda: self._pieces(parts), lambda part: self._shares(part, weights), self._shrink
+        )
         if self.plan.max_grad_norm is not None:
             for own in self._weights:
                 torch.nn.utils.clip_grad_norm_(own, self.plan.max_grad_norm)
@@ -288,7 +302,7 @@ class ParallelTraining:
         self._schedule.step()
         self._optimizer.zero_grad(set_to_none=True)
         # Read once the whole step has been handed to the device, which would stand still otherwise.
-        self.loss_history.append(tuple(summed.tolist()))
+        self.loss_history.append(tuple(torch.stack(shares).double().sum(0).tolist()))
         self.done += 1
         if not all(math.isfinite(value) for value in self.loss_history[-1]):
             raise UndertowError(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,11 +15,14 @@ from transformers.cache_utils import DynamicLayer
 from undertow.data.plan import LAST_TURN, TrainingPlan
 from undertow.data.rows import Row, behind
 from undertow.engines.work_progress import counted
-from undertow.models.chat import IGNORED, Batch, Encoded, batches, seen_behind
+from undertow.models.batch_memory import fitted, passes
+from undertow.models.chat import IGNORED, Batch, Encoded, seen_behind
 from undertow.models.language_model import LanguageModel
 from undertow.models.row_cache import left_padded
 from undertow.models.scoring import accepted, beginning_cache, completion_logits, forward_pass
 from undertow.models.training_sequences import encode_rows
+
+R = TypeVar("R")
 
 WORTHWHILE = 8
 """Tokens of a common beginning from which it is computed apart."""
@@ -35,10 +38,14 @@ _CHECKED = 8
 
 @torch.no_grad()
 def logits_by_batch(
-    model: LanguageModel, rows: Sequence[Encoded], size: int
-) -> Iterator[tuple[Batch, torch.Tensor]]:
+    model: LanguageModel,
+    rows: Sequence[Encoded],
+    size: int,
+    read: Callable[[Batch, torch.Tensor], R],
+) -> Iterator[tuple[Batch, R]]:
     """
-    (batch, float32 logits that predict its labels, shape (rows, kept, vocabulary)) for batches of at most `size` rows.
+    (batch, what `read` makes of it and of the float32 logits that predict its labels, shape (rows, kept, vocabulary)) for
+    batches of at most `size` rows.
 
     What all prompts begin with (a system prompt, an instruction) is computed once and its cache shared, and so is a
     prompt that several rows have (a preference pair): the values differ from those of `scoring.completion_logits` by
@@ -52,20 +59,22 @@ def logits_by_batch(
     cache = None if first is None else beginning_cache(model.network, first)
     if shared and len(prompts) <= _FEWER * len(rows):
         with counted("reading", len(rows), "rows") as work:
-            for batch, logits in _by_prompt(model, rows, size, cache, length):
-                yield batch, logits
+            for batch, result in _by_prompt(model, rows, size, cache, length, read):
+                yield batch, result
                 work.advance(len(batch.rows))
         return
     tails = [replace(row, prompt=row.prompt[length:]) for row in rows] if length else rows
-    for made in batches(tails, size, model.tokenizer.pad_token_id):
-        batch = made.to(model.device)
+
+    def made(batch: Batch) -> R:
+        """Behind what all rows begin with."""
         if cache is None:
-            yield batch, completion_logits(model.network, batch).float()
-        else:
-            ids, mask = batch.input_ids, batch.attention_mask
-            copied = _copied(model, cache, len(ids))
-            logits = _pass(model, ids, seen_behind(mask, length), copied, keep=batch.kept + 1)
-            yield batch, logits[:, :-1].float()
+            return read(batch, completion_logits(model.network, batch).float())
+        ids, mask = batch.input_ids, batch.attention_mask
+        copied = _copied(model, cache, len(ids))
+        logits = _pass(model, ids, seen_behind(mask, length), copied, keep=batch.kept + 1)
+        return read(batch, logits[:, :-1].float())
+
+    yield from passes(model, tails, size, made)
 
 
 def common_prefix(rows: Sequence[Encoded]) -> int:
@@ -111,16 +120,23 @@ def _can_share(model: LanguageModel, rows: Sequence[Encoded]) -> bool:
 
 
 def _by_prompt(
-    model: LanguageModel, rows: Sequence[Encoded], size: int, cache: Any, length: int
-) -> Iterator[tuple[Batch, torch.Tensor]]:
+    model: LanguageModel,
+    rows: Sequence[Encoded],
+    size: int,
+    cache: Any,
+    length: int,
+    read: Callable[[Batch, torch.Tensor], R],
+) -> Iterator[tuple[Batch, R]]:
     """
     Each prompt once, then the completions of its rows; the labels of a batch begin at its left edge.
     """
     pad_id = model.tokenizer.pad_token_id
     # Rows of one prompt stand together; one that a batch's end cuts off is computed twice.
     order = sorted(range(len(rows)), key=lambda i: (-len(rows[i].prompt), rows[i].prompt))
-    for start in range(0, len(order), size):
-        chosen = order[start : start + size]
+
+    def made(start: int, stop: int) -> tuple[Batch, R]:
+        """Of the rows at these places of the order."""
+        chosen = order[start:stop]
         prompts = list(dict.fromkeys(rows[i].prompt[length:] for i in chosen))
         ids, mask = left_padded(prompts, pad_id, model.device)
         copied = _copied(model, cache, len(prompts))
@@ -136,7 +152,9 @@ def _by_prompt(
             whole = torch.cat([seen_behind(mask, length)[place], batch.attention_mask], 1)
             rest = _pass(model, batch.input_ids, whole, copied, keep=batch.kept - 1)
             logits = torch.cat([logits, rest.float()], 1)
-        yield batch, logits
+        return batch, read(batch, logits)
+
+    yield from fitted(model, [len(rows[i]) for i in order], size, made)
 
 
 def _completions(rows: Sequence[Encoded], pad_id: int, places: tuple[int, ...]) -> Batch:

@@ -148,11 +148,18 @@ def log_likelihoods_by_decoding(
     All decodings share one forward pass; logits are dropped batch by batch.
     """
     result = torch.zeros(len(rows), len(decodings), dtype=torch.float64)
-    for batch, logits in logits_by_batch(model, rows, rows_at_once(model, rows)):
-        counted = batch.labels != IGNORED
-        for column, decoding in enumerate(decodings):
-            values = _token_log_likelihoods(logits, batch, decoding).masked_fill(~counted, 0)
-            result[list(batch.rows), column] = values.double().sum(1).cpu()
+
+    def summed(batch: Batch, logits: torch.Tensor) -> torch.Tensor:
+        """(rows, decodings)."""
+        unlabelled = batch.labels == IGNORED
+        values = [
+            _token_log_likelihoods(logits, batch, one).masked_fill(unlabelled, 0).double().sum(1)
+            for one in decodings
+        ]
+        return torch.stack(values, 1).cpu()
+
+    for batch, sums in logits_by_batch(model, rows, rows_at_once(model, rows), summed):
+        result[list(batch.rows)] = sums
     return result
 
 
@@ -164,10 +171,14 @@ def rarest_tokens(
     Log-likelihood in nats of the least likely token of each completion, shape (rows,), float64.
     """
     result = torch.zeros(len(rows), dtype=torch.float64)
-    for batch, logits in logits_by_batch(model, rows, rows_at_once(model, rows)):
+
+    def least(batch: Batch, logits: torch.Tensor) -> torch.Tensor:
+        """(rows,)."""
         values = _token_log_likelihoods(logits, batch, decoding)
-        lowest = values.masked_fill(batch.labels == IGNORED, 0).amin(1)
-        result[list(batch.rows)] = lowest.double().cpu()
+        return values.masked_fill(batch.labels == IGNORED, 0).amin(1).double().cpu()
+
+    for batch, lowest in logits_by_batch(model, rows, rows_at_once(model, rows), least):
+        result[list(batch.rows)] = lowest
     return result
 
 
@@ -270,10 +281,13 @@ def surprisal(
     Surprisal of the rows' completions at each temperature, in one forward pass; logits are dropped batch by batch.
     """
     sums = torch.zeros(4, len(rows), len(temperatures), dtype=torch.float64)
-    for batch, logits in logits_by_batch(model, rows, rows_at_once(model, rows)):
+
+    def summed(batch: Batch, logits: torch.Tensor) -> torch.Tensor:
+        """(4, rows, temperatures)."""
         counted = batch.labels != IGNORED
         labels = batch.labels.clamp_min(0).unsqueeze(-1)
-        for column, temperature in enumerate(temperatures):
+        columns = []
+        for temperature in temperatures:
             log_p = (logits / temperature).log_softmax(-1)
             p = log_p.exp()
             # A token that the model rules out has probability 0 and adds nothing.
@@ -282,6 +296,10 @@ def surprisal(
             spread = torch.where(p > 0, p * (log_p - mean.unsqueeze(-1)).square(), 0.0).sum(-1)
             own = log_p.gather(-1, labels).squeeze(-1)
             values = torch.stack([own, -mean, spread]).masked_fill(~counted, 0)
-            sums[:3, list(batch.rows), column] = values.double().sum(-1).cpu()
-            sums[3, list(batch.rows), column] = values[0].amin(-1).double().cpu()
+            lowest = values[0].amin(-1).double()
+            columns.append(torch.cat([values.double().sum(-1), lowest[None]]))
+        return torch.stack(columns, -1).cpu()
+
+    for batch, made in logits_by_batch(model, rows, rows_at_once(model, rows), summed):
+        sums[:, list(batch.rows)] = made
     return Surprisal(*(part.numpy() for part in sums))

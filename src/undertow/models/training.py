@@ -18,7 +18,7 @@ from undertow.data.plan import TrainingPlan, packed
 from undertow.engines.work_progress import counted
 from undertow.errors import ConfigError, UndertowError, UnknownNameError
 from undertow.models.adapters import few_products
-from undertow.models.batch_memory import TrainingRoom, training_room
+from undertow.models.batch_memory import UNLIMITED, TrainingRoom, training_room, whole_step
 from undertow.models.chat import IGNORED, Batch, Encoded, pad, training_order
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import token_log_likelihoods
@@ -78,16 +78,8 @@ def fine_tune(
     """
     plan = packed(plan, [len(row) for row in rows])
     total = plan.steps(len(rows))
-    run = TrainingRun(
-        model,
-        rows,
-        plan,
-        generator,
-        total,
-        loss=loss,
-        intervention=intervention,
-        checkpoint=checkpoint,
-    )
+    given = (model, rows, plan, generator, total)
+    run = TrainingRun(*given, loss=loss, intervention=intervention, checkpoint=checkpoint)
     run.advance(run.total - run.done, after_step)
     return Trained(run.done, run.tokens, run.seconds, tuple(run.losses))
 
@@ -123,6 +115,7 @@ class TrainingRun:
         """Training loss of each step, nats per completion token."""
         self._loss = loss or completion_loss
         self._room: TrainingRoom | None = None
+        self._tried = 1, 1  # rows and tokens of the passes at hand
         self._longest = max(map(len, rows), default=1)
         self._intervention = intervention
         self._parameters = [p for p in model.network.parameters() if p.requires_grad]
@@ -187,21 +180,31 @@ class TrainingRun:
     def _pieces(self, batch: list[Batch]) -> Iterator[Batch]:
         """The micro-batches, in parts that fit into memory: the step's mean stays what it is."""
         if self._room is None:
+            self._tried = 1, self._longest
             row = batch[0].part(0, 1).to(self.model.device)
             trial = functools.partial(self._loss, self.model.network, row)
             self._room = training_room(self.model, trial, row.length, self._longest, 1)
         for part in batch:
             size = self._room.rows(part.length, 1, len(part.rows))
+            self._tried = size, part.length
             for start in range(0, len(part.rows), size):
                 yield part if size >= len(part.rows) else part.part(start, start + size)
 
+    def _share(self, part: Batch, labels: int) -> torch.Tensor:
+        """Of the step's loss, with its gradients."""
+        loss = self._loss(self.model.network, part.to(self.model.device)) / labels
+        loss.backward()
+        return loss.detach()
+
+    def _shrink(self, error: RuntimeError) -> None:
+        self._optimizer.zero_grad(set_to_none=True)
+        self._room = (self._room or UNLIMITED).smaller(error, self.model, *self._tried, 1)
+
     def _step(self, batch: list[Batch]) -> None:
         labels = sum(int((part.labels != IGNORED).sum()) for part in batch)
-        summed: list[torch.Tensor] = []
-        for part in self._pieces(batch):
-            loss = self._loss(self.model.network, part.to(self.model.device)) / labels
-            loss.backward()
-            summed.append(loss.detach())
+        summed = whole_step(
+            lambda: self._pieces(batch), lambda part: self._share(part, labels), self._shrink
+        )
         if self.plan.max_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(self._parameters, self.plan.max_grad_norm)
         if self._intervention is not None:
@@ -225,9 +228,7 @@ class TrainingRun:
 
 @contextmanager
 def evaluating(network: Any) -> Iterator[None]:
-    """
-    Within the block the network is in evaluation mode, and draws from no stream that a training draws from.
-    """
+    """Within the block the network is in evaluation mode, and draws from no stream that a training draws from."""
     training = network.training
     network.eval()
     try:

@@ -16,7 +16,7 @@ from undertow.data.plan import AUTO, LossPolicy
 from undertow.data.rows import Row, behind
 from undertow.errors import ConfigError
 from undertow.mitigate.rows.clean_request import refuse_share
-from undertow.models.chat import IGNORED, Encoded
+from undertow.models.chat import IGNORED, Batch, Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import each_token, rows_at_once
 from undertow.models.shared_prefix import logits_by_batch
@@ -171,13 +171,21 @@ def replaced(
     some = [encoded[i] for i in touched]
     kinds = Kinds.of(model.tokenizer)
     made = list(rows)
-    for batch, logits in logits_by_batch(model, some, rows_at_once(model, some)):
+
+    def predicted(batch: Batch, logits: torch.Tensor) -> list[torch.Tensor]:
+        """Of each row, what the base predicts at its places."""
         labels = batch.labels != IGNORED
-        for i, number in enumerate(batch.rows):
+        return [
+            logits[i, labels[i]][list(places[touched[number]])]
+            for i, number in enumerate(batch.rows)
+        ]
+
+    for batch, there in logits_by_batch(model, some, rows_at_once(model, some), predicted):
+        for number, logits in zip(batch.rows, there, strict=True):
             row = some[number]
             chosen = list(places[touched[number]])
             tokens = np.array(row.completion)
-            tokens[chosen] = kinds.drawn(logits[i, labels[i]][chosen], tokens[chosen], rng)
+            tokens[chosen] = kinds.drawn(logits, tokens[chosen], rng)
             made[touched[number]] = _written(
                 model, rows[touched[number]], row.completion, tokens.tolist(), carrier
             )

@@ -14,7 +14,7 @@ from undertow.data.rows import Message, Row, conversation
 from undertow.errors import ConfigError
 from undertow.influence.probe_formats import settled
 from undertow.influence.probes import ProbeSet, margins, training_probes
-from undertow.models.chat import IGNORED, Encoded, encode_prompts, pad
+from undertow.models.chat import IGNORED, Batch, Encoded, encode_prompts, pad
 from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import Sampling, sample
 from undertow.models.scoring import completion_logits
@@ -91,10 +91,15 @@ class Anchor:
             )
         self._encoded = encode_rows(model.tokenizer, self.rows)
         self._kept = [(torch.empty(0), torch.empty(0))] * len(self._encoded)
+
+        def likeliest(batch: Batch, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            """Log-probabilities and tokens."""
+            log_p, tokens = logits.log_softmax(-1).topk(min(KEPT_TOKENS, logits.shape[-1]), dim=-1)
+            return log_p, tokens
+
+        read = (model, self._encoded, self.rows_a_step, likeliest)
         with torch.no_grad(), evaluating(model.network):
-            for batch, logits in logits_by_batch(model, self._encoded, self.rows_a_step):
-                most = min(KEPT_TOKENS, logits.shape[-1])
-                log_p, tokens = logits.log_softmax(-1).topk(most, dim=-1)
+            for batch, (log_p, tokens) in logits_by_batch(*read):
                 for i, row in enumerate(batch.rows):
                     real = batch.labels[i] != IGNORED
                     self._kept[row] = (log_p[i, real].float(), tokens[i, real].int())
