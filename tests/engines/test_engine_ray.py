@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import signal
 import socket
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from tests.engines import tasks
 from tests.engines.clusters import SMALL, cluster, wait_until
+from undertow import __version__
 from undertow.engines import ray_nodes
 from undertow.engines.ray_cluster import RETRIES, Ray, _refuse_versions, room
 from undertow.engines.work_progress import Announcement, listening
@@ -252,8 +254,6 @@ def test_an_address_that_is_none_is_refused() -> None:
 @pytest.mark.parametrize("name", ["undertow", "Python"])
 def test_other_versions_on_a_node_are_refused_with_both(name: str) -> None:
     """The error names the node, its version and the driver's."""
-    from undertow import __version__
-
     here = {"undertow": __version__, "Python": platform.python_version(), "host": "far"}
     _refuse_versions(here)
     with pytest.raises(InputError, match=f"node far has {name} 0.0.1, and .* {name} {here[name]}"):
@@ -268,6 +268,22 @@ def test_a_node_whose_undertow_is_another_is_refused(
     monkeypatch.setattr("undertow.engines.ray_cluster.__version__", "9.9.9")
     with pytest.raises(InputError, match=r"and this machine has undertow 9\.9\.9"):
         list(engine.map(tasks.Power(2), [1]))
+
+
+@long
+def test_a_node_with_another_undertow_on_its_path_is_refused(tmp_path: Path) -> None:
+    """A node whose Python finds a package of another version first: both versions are named, and no job runs there."""
+    other = tmp_path / "other/undertow"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text('__version__ = "0.0.1"\n')
+    with cluster(num_cpus=0) as made:
+        made.add_node(num_cpus=1, env_vars={"PYTHONPATH": str(other.parent)}, **SMALL)
+        made.wait_for_nodes()
+        told = rf"has undertow 0\.0\.1 .*, and this machine has undertow {re.escape(__version__)}"
+        with Ray(address=made.address) as engine, pytest.raises(InputError, match=told):
+            list(engine.map(tasks.Marker(tmp_path), [1]))
+
+    assert list(tmp_path.glob("started-*")) == []
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from undertow.data.rows import Row, conversation
-from undertow.models.chat import IGNORED, Encoded
+from undertow.models.chat import IGNORED, Batch, Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import completion_logits
 from undertow.models.shared_prefix import WORTHWHILE, common_prefix, logits_by_batch
@@ -20,13 +20,18 @@ ROWS = [
 ]
 
 
+def logits_themselves(batch: Batch, logits: torch.Tensor) -> torch.Tensor:
+    """What is read of a batch."""
+    return logits
+
+
 @pytest.mark.parametrize("size", [1, 3])
 def test_the_logits_are_those_of_whole_rows(model: LanguageModel, size: int) -> None:
     """On each architecture, batched or alone, at every completion token."""
     rows = encode_rows(model.tokenizer, ROWS)
     assert common_prefix(rows) >= WORTHWHILE
 
-    for batch, logits in logits_by_batch(model, rows, size):
+    for batch, logits in logits_by_batch(model, rows, size, logits_themselves):
         for place, index in enumerate(batch.rows):
             kept = len(rows[index].completion)
             torch.testing.assert_close(
@@ -50,7 +55,7 @@ def test_a_prompt_of_several_rows_is_computed_once(
     rows = encode_rows(model.tokenizer, pairs)
     seen = []
 
-    for batch, logits in logits_by_batch(model, rows, size):
+    for batch, logits in logits_by_batch(model, rows, size, logits_themselves):
         for place, index in enumerate(batch.rows):
             counted = batch.labels[place] != IGNORED
             assert tuple(batch.labels[place][counted].tolist()) == rows[index].completion
@@ -64,7 +69,7 @@ def test_a_prompt_of_several_rows_is_computed_once(
 def test_rows_without_a_common_beginning_are_computed_whole(model: LanguageModel) -> None:
     """The batch then holds the whole rows, and the logits are `completion_logits`."""
     rows = [Encoded((5, 6, 7), (8, 9)), Encoded((6, 6, 7), (9,))]
-    [(batch, logits)] = logits_by_batch(model, rows, 2)
+    [(batch, logits)] = logits_by_batch(model, rows, 2, logits_themselves)
 
     with torch.no_grad():
         torch.testing.assert_close(logits, completion_logits(model.network, batch))
@@ -86,7 +91,7 @@ def test_a_window_shorter_than_the_rows_is_not_shared(
     """
     rows = encode_rows(model.tokenizer, ROWS)
     monkeypatch.setattr(model.network.config, "sliding_window", 16, raising=False)
-    batch, _ = next(iter(logits_by_batch(model, rows, 3)))
+    batch, _ = next(iter(logits_by_batch(model, rows, 3, logits_themselves)))
 
     assert batch.input_ids.shape[1] == max(map(len, rows))
 

@@ -165,7 +165,8 @@ class _Work:
         self.mark = _marked(self.folders.directory) if self.folders else None
         node = ray.get_runtime_context().get_node_id()
         # In a list, Ray hands on the reference: the callable is fetched where the versions are known to fit.
-        self.news = [[ray.put(self.worker)], self.hearing.ear, str(self.mark or ""), node]
+        fitting = platform.python_version(), __version__
+        self.news = [[ray.put(self.worker)], self.hearing.ear, str(self.mark or ""), node, fitting]
         self.idle: list[Any] = []
 
     def results(self) -> Iterator[tuple[int, Any]]:

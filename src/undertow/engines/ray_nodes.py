@@ -133,19 +133,24 @@ def place() -> type:
     class Place:
         """Where jobs run."""
 
-        def learn(self, worker: Any, ear: Any, mark: str, node: str) -> dict[str, Any]:
-            """Take the callable of the next tasks; says what is here."""
+        def learn(
+            self, worker: Any, ear: Any, mark: str, node: str, fitting: tuple[str, str]
+        ) -> dict[str, Any]:
+            """Take the callable of the next tasks, where Python and undertow are of the fitting versions; says what is here."""
             import platform
             import socket
 
-            here = {"Python": platform.python_version(), "host": socket.gethostname()}
+            python, version = platform.python_version(), "(none)"
+            here = {"Python": python, "host": socket.gethostname(), "away": False}
             try:
-                from undertow import __version__
+                from undertow import __version__ as version
                 from undertow.engines.ray_nodes import Post
             except ImportError:
-                return here | {"undertow": "(none, or one without this engine)", "away": False}
-            self.post = Post(worker[0], ear, mark, node)
-            return here | {"undertow": __version__, "away": self.post.away}
+                return here | {"undertow": f"{version} without this engine"}
+            if (python, version) == fitting:
+                self.post = Post(worker[0], ear, mark, node)
+                here["away"] = self.post.away
+            return here | {"undertow": version}
 
         def work(self, task: Any, inputs: list[tuple[str, Any]]) -> tuple[Any, bytes | None]:
             """The result of a task, and its folder where the driver does not see it."""
