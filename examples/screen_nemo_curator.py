@@ -27,7 +27,11 @@ from undertow.integrations.row_screen import PipelineVerdict, conclude
 
 def main(rows: Path, out: Path, student: str | None = None, **scanned: Any) -> PipelineVerdict:
     """Mark, write, judge."""
-    client = RayClient()
+    out.mkdir(parents=True, exist_ok=True)
+    # What Ray leaves running for a while would hold this process's output open, and whoever reads it would wait.
+    log = out / "ray.log"
+    log.unlink(missing_ok=True)
+    client = RayClient(ray_stdouterr_capture_file=str(log))
     client.start()
     try:
         pipeline = Pipeline(name="undertow")

@@ -10,6 +10,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+PATIENCE = 600.0
+"""Seconds for what takes a few on a machine that has nothing else to do: no test waits for so long but to fail."""
+
 SMALL = {"object_store_memory": 100 << 20, "include_dashboard": False}
 
 
@@ -22,7 +25,9 @@ def cluster(**head: Any) -> Iterator[Any]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    given = {**SMALL, "num_cpus": 1, "dashboard_port": port, **head}
+    # A node that answers late is not lost, and a worker that begins late is waited for.
+    slow = {"health_check_timeout_ms": 120_000, "worker_register_timeout_seconds": 300}
+    given = {**SMALL, "num_cpus": 1, "dashboard_port": port, "_system_config": slow, **head}
     # Ray leaves a socket of its own open, which is noticed whenever it is collected.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
@@ -38,7 +43,7 @@ def cluster(**head: Any) -> Iterator[Any]:
             gc.collect()
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 90.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Wait for a condition, or fail."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -107,8 +107,9 @@ class Held:
     def __call__(self, number: int) -> int:
         """The number, once it may go."""
         started = self.folder / f"started-{number}"
+        node = ray_node()
         with started.open("a") as file:
-            file.write(f"{os.getpid()} {ray_node()}\n")
+            file.write(f"{os.getpid()} {node}\n")
         while not (self.folder / f"go-{number}").exists():
             time.sleep(0.05)
         (self.folder / f"finished-{number}").touch()

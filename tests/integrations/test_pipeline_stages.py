@@ -44,14 +44,19 @@ def played(example: str, rows: Path, out: Path) -> dict[str, Any]:
     """Run an example as a user does; what its end left."""
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     place = {"HF_HOME": str(out / "hf"), "HF_HUB_OFFLINE": "1", "PATH": programs}
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / example), str(rows), str(out)],
-        env=os.environ | place,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    out.mkdir(parents=True, exist_ok=True)
+    said = out / "said.txt"
+    # A file: the end of a pipe comes with that of the last process that a library left behind.
+    with said.open("w") as file:
+        done = subprocess.run(
+            [sys.executable, str(EXAMPLES / example), str(rows), str(out)],
+            env=os.environ | place,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            timeout=1800,
+            check=False,
+        )
+    assert done.returncode == 0, said.read_text()[-3000:]
     told: dict[str, Any] = json.loads((out / "rows.json").read_text())
     return told
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.engines.clusters import SMALL, cluster, wait_until
+from tests.engines.clusters import PATIENCE, SMALL, cluster, wait_until
 from tests.golden.scrubbing import scrubbed
 from tests.lab.conftest import files_of
 from undertow.engines import ray_cluster
@@ -108,9 +108,10 @@ def test_a_node_that_goes_changes_no_result(
 
     thread = threading.Thread(target=drive, daemon=True)
     thread.start()
-    wait_until(lambda: list(there.glob("students/*.partial")), 240)
+    wait_until(lambda: list(there.glob("students/*.partial")) or not thread.is_alive())
     two_nodes.remove_node(third)
-    thread.join(240)
+    thread.join(2 * PATIENCE)
+    assert not thread.is_alive()
     here = run_experiment(experiment, tmp_path / "here", engine="inprocess")
 
     assert errors == []
@@ -128,7 +129,9 @@ def test_a_killed_driver_is_resumed_and_a_second_one_refused(
             [sys.executable, "-c", DRIVER, str(config), str(there), two_nodes.address], stderr=log
         )
     try:
-        wait_until(lambda: list(there.glob("teachers/*[!l]/entry.json")), 240)
+        wait_until(lambda: list(there.glob("teachers/*[!l]/entry.json")))
+        # It holds its lock, and does not end before it is looked at.
+        driver.send_signal(signal.SIGSTOP)
         with pytest.raises(
             RunDirectoryError, match=f"process {driver.pid} on {os.uname().nodename}"
         ):

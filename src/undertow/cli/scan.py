@@ -24,6 +24,7 @@ from undertow.cli.verdict_options import (
     NEVER,
     PAGE,
     failing_options,
+    held_folder,
     made_folder,
     now,
     out_option,
@@ -256,7 +257,7 @@ def command(
     # Made before the work, so that a place that cannot be written to is found out at once.
     folder = out or Path("scans") / ("stdin" if streamed else place_of(data).stem)
     if not dry_run:
-        made_folder(folder)
+        held_folder(folder)
     if row_scores is not None:
         made_folder(row_scores.parent)
     request = ScanRequest(

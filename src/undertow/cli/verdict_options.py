@@ -4,11 +4,13 @@ What verbs that end in a verdict have in common: where the result goes, and from
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -102,6 +104,32 @@ def made_folder(folder: Path) -> None:
         raise InputError(f"cannot make '{folder}': {error.strerror}") from error
 
 
+def held_folder(folder: Path) -> None:
+    """
+    Make the folder of a result, and keep other processes of this machine out of it until the verb ends.
+
+    The kernel drops the lock with the process; no file is left. A file system that keeps no locks on folders keeps nobody out.
+
+    Raises:
+        InputError: it cannot be made.
+        RunDirectoryError: another process is working in it.
+    """
+    from undertow.errors import RunDirectoryError
+
+    made_folder(folder)
+    held = os.open(folder, os.O_RDONLY)
+    click.get_current_context().call_on_close(partial(os.close, held))
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise RunDirectoryError(
+            f"another process is working in '{folder}'",
+            hint="wait for it, end it, or name another directory with --out",
+        ) from error
+    except OSError:
+        return
+
+
 def stored(document: Result, folder: Path, file: str) -> str:
     """
     Write a result and its page; SHA-256 of the result as it was written, which statements rest on.
@@ -125,12 +153,13 @@ def ready(keys: Sequence[str], public_key: str | None, out: Path | None) -> Sign
         UsageError: a key without a folder.
         ProvenanceError: a key cannot be used.
         InputError: the folder cannot be made.
+        RunDirectoryError: another process is working in it.
     """
     who = signing(keys, public_key)
     if who is not None and out is None:
         raise click.UsageError("--sign needs --out: what is signed rests on the stored result")
     if out is not None:
-        made_folder(out)
+        held_folder(out)
     return who
 
 
