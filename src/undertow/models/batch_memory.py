@@ -162,12 +162,12 @@ def _shared() -> bool:
 def _too_large(
     model: LanguageModel, kind: Kind, rows: int, longest: int, runs: int
 ) -> UndertowError:
-    one = "one row" if rows <= 1 else f"{rows:,} rows"
+    amount = "one row" if rows <= 1 else f"{rows:,} rows"
     beside = f" in each of {runs} adapters" if runs > 1 else ""
     half = f"{runs // 2} adapters at a time, or " if runs > 1 else ""
     left = _free(model) / 1e9
     return UndertowError(
-        f"memory ran out on {model.device} with {one} of {longest:,} tokens{beside} of '{model.ref}' {_DOING[kind]}; "
+        f"memory ran out on {model.device} with {amount} of {longest:,} tokens{beside} of '{model.ref}' {_DOING[kind]}; "
         f"{left:.1f} GB are left without it, and {half}a row of {longest // 2:,} tokens would take half",
         hint=_HINT,
     )
