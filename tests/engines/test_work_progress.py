@@ -46,6 +46,21 @@ def test_work_is_told_once_a_second_with_its_rate_and_time_left() -> None:
     assert [one.over for one in told] == [False] * 10 + [True]
 
 
+def test_the_first_of_many_is_no_measure_of_the_time_left() -> None:
+    """One of 3,000 answers after 15 seconds says nothing of the rest; a hundred more do."""
+    clock, told = Clock(), list[Any]()
+    with (
+        listening(told.append),
+        counted("sampling", 3_000, "answers", clock=clock) as work,
+    ):
+        clock.now = 15.0
+        work.advance()
+        clock.now = 20.0
+        work.advance(99)
+
+    assert [one.left for one in told[:2]] == [None, 580.0]
+
+
 def test_short_work_is_not_told() -> None:
     """What takes less than a second says nothing, not even that it is over."""
     told = list[Told]()

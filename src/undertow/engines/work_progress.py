@@ -23,6 +23,9 @@ BETWEEN = 1.0
 _SETTLED = 5.0
 """Seconds before which nobody is told how much time is left: what a batch ends together comes in bursts."""
 
+_FEW = 1 / 200
+"""Share of a work before which nobody is told either: the first of many answers comes with a hundred others."""
+
 _LONGEST = 150
 """Characters of a name or a remark: what is told fits into a pipe at once, or a killed process would tear it."""
 
@@ -178,6 +181,8 @@ class CountedWork:
         seconds, new = now - self._began, self.done - self._before
         if of_whole is not None or not new or not self._total or seconds < _SETTLED:
             return of_whole
+        if new < _FEW * self._total:
+            return None
         return seconds / new * max(self._total - self.done, 0)
 
     def _tell(self, now: float, *, over: bool) -> None:
