@@ -11,7 +11,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	&& echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format lint types layers docs fix clean
+.PHONY: help demo test test-slow check format lint types layers docs fix sbom locks clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -51,6 +51,12 @@ fix: $(VENV)/.stamp-dev  ## format, and repair what ruff can
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
 
+sbom: $(VENV)/.stamp-run  ## what undertow is built of, as CycloneDX in JSON, to sbom.json; other extras with ARGS='lab data'
+	$(BIN)/python -m bench.supply_chain sbom $(ARGS) > sbom.json
+
+locks: $(VENV)/.stamp-dev  ## pin the hashes of what constraints.txt names, after a change of it
+	$(BIN)/python -m bench.supply_chain lock
+
 bench-%: $(VENV)/.stamp-dev  ## measure bench/NAME again and write its results.json
 	$(BIN)/python -m bench.$*
 
@@ -67,15 +73,31 @@ $(VENV)/.stamp-venv:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
+# What `locks/` holds is taken by its hash alone; on a machine that it is not made for, by its version.
+LOCKED = $(BIN)/python -c 'import platform as p, sys; sys.exit(not (p.system() == "Linux" and \
+	p.machine() in ("x86_64", "aarch64") and (3, 11) <= sys.version_info[:2] <= (3, 13)))'
+HASHED = @if $(LOCKED); then $(PIP) install --quiet --require-hashes --no-deps -r $(1); \
+	else echo "$(1) has no hashes for this machine: only versions are pinned" >&2; fi
+# The builder is among them; where it is not, pip fetches one for the moment.
+BUILDER = $$($(BIN)/python -c 'import hatchling, editables' 2>/dev/null && echo --no-build-isolation)
+
+$(VENV)/.stamp-hashed-run: locks/run.txt | $(VENV)/.stamp-venv
+	$(call HASHED,locks/run.txt)
+	@touch $@
+
+$(VENV)/.stamp-hashed-dev: locks/dev.txt | $(VENV)/.stamp-hashed-run
+	$(call HASHED,locks/dev.txt)
+	@touch $@
+
 # torch has its own step: alone and pinned, pip takes a build that is at hand and no newer one.
-$(VENV)/.stamp-torch: constraints.txt | $(VENV)/.stamp-venv
+$(VENV)/.stamp-torch: constraints.txt | $(VENV)/.stamp-hashed-run
 	$(PIP) install $$(grep '^torch==' constraints.txt) -c constraints.txt
 	@touch $@
 
-$(VENV)/.stamp-run: pyproject.toml constraints.txt | $(VENV)/.stamp-torch
-	$(PIP) install --quiet --editable '.[lab]' -c constraints.txt
+$(VENV)/.stamp-run: pyproject.toml constraints.txt $(VENV)/.stamp-hashed-run | $(VENV)/.stamp-torch
+	$(PIP) install --quiet --editable '.[lab]' -c constraints.txt $(BUILDER)
 	@touch $@
 
-$(VENV)/.stamp-dev: pyproject.toml constraints.txt | $(VENV)/.stamp-run
-	$(PIP) install --quiet --editable '.[dev]' -c constraints.txt
+$(VENV)/.stamp-dev: pyproject.toml constraints.txt $(VENV)/.stamp-hashed-dev | $(VENV)/.stamp-run
+	$(PIP) install --quiet --editable '.[dev]' -c constraints.txt $(BUILDER)
 	@touch $@

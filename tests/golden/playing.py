@@ -17,6 +17,7 @@ from pathlib import Path
 from tests.golden import material
 from tests.golden.scenes import SCENES, Scene
 from tests.golden.scrubbing import compact, scrubbed, scrubbed_text
+from tests.sockets_refused import no_network
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime.datetime(2026, 11, 25, 8, 0, tzinfo=datetime.UTC)
@@ -47,7 +48,6 @@ FIRST_LINES = 3
 _SURROUNDINGS = {
     "COLUMNS": "100",
     "CUDA_VISIBLE_DEVICES": "",  # an accelerator would name itself, and round otherwise
-    "HF_HUB_OFFLINE": "1",
     "NO_COLOR": "1",
     "PYTHONHASHSEED": "0",  # peft writes a set into an adapter's configuration, which digests cover
     "UNDERTOW_CACHE": "cache",
@@ -56,6 +56,7 @@ _SURROUNDINGS = {
 }
 # One thread adds up in one order; who wants to see the difference may set another number.
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 _USERS_OWN = ("UNDERTOW_KEY", "UNDERTOW_PASSPHRASE", "UNDERTOW_TRUST", "UNDERTOW_DEBUG")
 
 
@@ -79,7 +80,7 @@ class StoppedClock(datetime.datetime, metaclass=_AnyMoment):
 def settle() -> None:
     """Make the surroundings the same everywhere: start this very program again in them, once."""
     wanted = {**dict.fromkeys(_THREADS, "1"), **os.environ, **_SURROUNDINGS}
-    for name in _USERS_OWN:
+    for name in (*_USERS_OWN, *_OFFLINE):
         wanted.pop(name, None)
     # An editable installation may belong to another tree than the one that is looked at.
     wanted["PYTHONPATH"] = str(ROOT / "src")
@@ -102,16 +103,22 @@ def stop_the_clock() -> None:
 
 
 def play(out: Path, work: Path, scenes: Sequence[Scene] = SCENES) -> None:
-    """Play the scenes in the empty folder `work`; leave what is kept of them in `out`."""
+    """
+    Play the scenes in the empty folder `work`; leave what is kept of them in `out`.
+
+    None of them opens a socket, though no setting keeps a library from it: `HF_HUB_OFFLINE` is not set.
+    """
     os.chdir(work.resolve())
     stop_the_clock()
-    material.lay_out()
-    for scene in scenes:
-        scene.before()
-        _keep(out / f"{scene.name}.txt", _shown(scene))
-        material.forget_the_checkout(ROOT)
-        if scene.leaves:
-            _documents(scene, out)
+    with no_network() as asked:
+        material.lay_out()
+        for scene in scenes:
+            scene.before()
+            _keep(out / f"{scene.name}.txt", _shown(scene))
+            material.forget_the_checkout(ROOT)
+            if scene.leaves:
+                _documents(scene, out)
+            assert not asked, (scene.words, asked)
 
 
 def typed(arguments: Sequence[str]) -> tuple[int, str, str]:

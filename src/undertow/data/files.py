@@ -24,6 +24,9 @@ _DECISIVE = (
 )
 _CHUNK = 1 << 24
 
+PICKLED = (".bin", ".ckpt", ".h5", ".joblib", ".msgpack", ".pickle", ".pkl", ".pt", ".pth")
+"""Endings of the files in which a program may lie that runs when they are opened; none of them ever is."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _count = itertools.count()
 
@@ -90,16 +93,27 @@ def model_parts(path: str | Path) -> list[str]:
     ['base', 'first', 'second']
 
     Raises:
-        ModelError: nothing stands on one side of a `+`.
+        ModelError: nothing stands on one side of a `+`, or a part is a pickled file.
     """
     # A folder or a GGUF file may have the sign in its name.
     parts = [str(path)] if Path(path).exists() else str(path).split("+")
+    for part in parts:
+        if Path(part).suffix.lower() in PICKLED and Path(part).is_file():
+            raise ModelError(
+                f"'{part}' is pickled, or of another format in which programs may lie, which undertow never opens",
+                hint="convert it to safetensors where you trust it, and name the folder",
+            )
     if not all(parts):
         raise ModelError(
             f"'{path}' names an adapter or a base that is empty",
             hint="name the base, then its adapters in the order they were trained: BASE+ADAPTER+ADAPTER",
         )
     return parts
+
+
+def pickled_in(folder: Path) -> list[str]:
+    """The names of the files in a folder that are pickled by their endings, in order."""
+    return sorted(file.name for file in folder.glob("*") if file.suffix.lower() in PICKLED)
 
 
 def file_digest(path: str | Path) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 from undertow.data.axolotl_keys import AXOLOTL
 from undertow.data.chat_templates import with_template
 from undertow.data.closed import decoded_yaml, parse, read_text, read_toml
+from undertow.data.files import PICKLED
 from undertow.data.llamafactory_keys import LLAMA_FACTORY
 from undertow.data.plan import TrainingPlan
 from undertow.data.strict_json import decoded
@@ -30,7 +31,6 @@ from undertow.errors import ConfigError
 LARGEST = 1 << 18
 """Bytes of a file, at most."""
 
-_PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle")
 
 TRAINERS = (TRL, AXOLOTL, LLAMA_FACTORY)
 """Where two know as many of a file's keys, the first is taken."""
@@ -76,7 +76,7 @@ def load_plan(path: Path) -> LoadedPlan:
 
 def _loaded(path: Path) -> LoadedPlan:
     suffix = path.suffix.lower()
-    if suffix in _PICKLED:
+    if suffix in PICKLED:
         raise ConfigError(
             f"'{path}' is a pickle, which is never read; allowed: .toml, .yaml, .yml, .json",
             hint="write the trainer's args.to_json_string() to a .json file",

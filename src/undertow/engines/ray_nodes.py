@@ -228,7 +228,7 @@ def connect(ray: Any, address: str | None, jobs: int | None) -> None:
         InputError: no cluster is there, or one of other versions.
     """
     address = address or os.environ.get("RAY_ADDRESS")
-    quiet = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    quiet = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_USAGE_STATS_ENABLED": "0"}
     # One try of 40 s, not twenty.
     bounded = {"RAY_gcs_server_port_wait_time_s": "1"} if address else {}
     if address and address != "auto":

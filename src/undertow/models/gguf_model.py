@@ -223,9 +223,15 @@ def convert(gguf: Path, folder: Path, ref: str, template: str = "") -> Converted
     try:
         with _quiet():
             pair: Any = AutoModelForCausalLM.from_pretrained(
-                str(gguf.parent), gguf_file=gguf.name, dtype=dtype, output_loading_info=True
+                str(gguf.parent),
+                gguf_file=gguf.name,
+                dtype=dtype,
+                output_loading_info=True,
+                trust_remote_code=False,
             )
-            tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+            tokenizer = AutoTokenizer.from_pretrained(
+                str(gguf.parent), gguf_file=gguf.name, trust_remote_code=False
+            )
     except _OF_TRANSFORMERS as error:
         raise _not_opened(header, ref, error) from error
     network, loading = pair
@@ -300,7 +306,7 @@ def _plain(network: Any, dtype: torch.dtype) -> Any:
     for name in ("_name_or_path", "_model_name_or_path"):
         config.__dict__.pop(name, None)
     with torch.device("meta"):
-        plain = AutoModelForCausalLM.from_config(config, dtype=dtype)
+        plain = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
     plain.load_state_dict(network.state_dict(), assign=True)
     plain.tie_weights()
     plain.generation_config = network.generation_config

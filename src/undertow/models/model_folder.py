@@ -10,13 +10,12 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from undertow.data.files import pickled_in
 from undertow.errors import ModelError
 
 INDEX = "model.safetensors.index.json"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
-
-_PICKLED = ("*.bin", "*.pt", "*.pth")
 
 
 def refuse_other_formats(folder: Path, ref: str) -> None:
@@ -43,7 +42,7 @@ def refuse_other_formats(folder: Path, ref: str) -> None:
             hint=f"accelerate merge-weights {shlex.quote(str(apart[0]))} MERGED, copy the base's JSON files and chat template "
             "to MERGED, and name that",
         )
-    pickled = sorted(file.name for pattern in _PICKLED for file in folder.glob(pattern))
+    pickled = pickled_in(folder)
     if pickled and not any(folder.glob("*.safetensors")):
         raise ModelError(
             f"model '{ref}' has only pickled weights ({pickled[0]}), which undertow never opens",

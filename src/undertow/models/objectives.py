@@ -274,11 +274,14 @@ def _library() -> tuple[Any, Any]:
     try:
         import datasets
         import trl
+        from huggingface_hub import constants
     except ImportError as error:
         raise MissingExtraError(
             "trl", "preference", purpose="training on preference pairs"
         ) from error
     datasets.disable_progress_bars()
+    # TRL tells its makers of each trainer, over the network; what is trained here is nobody else's business.
+    constants.HF_HUB_DISABLE_TELEMETRY = True
     return trl, datasets
 
 

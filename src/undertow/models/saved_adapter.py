@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from undertow.data.files import pickled_in
 from undertow.errors import ModelError
 from undertow.models.model_folder import (
     ADAPTER_CONFIG,
@@ -143,10 +144,10 @@ def saved_adapter(folder: Path, base: str) -> SavedAdapter:
 def _refuse_missing(folder: Path) -> None:
     if (folder / ADAPTER_CONFIG).is_file() and (folder / ADAPTER_WEIGHTS).is_file():
         return
-    pickled = folder / "adapter_model.bin"
-    if pickled.is_file():
+    pickled = [name for name in pickled_in(folder) if name.startswith("adapter")]
+    if pickled:
         raise ModelError(
-            f"the adapter in '{folder}' is pickled ({pickled.name}), which undertow never opens",
+            f"the adapter in '{folder}' is pickled ({pickled[0]}), which undertow never opens",
             hint="convert it where you trust it: PeftModel.from_pretrained(base, FOLDER).save_pretrained(OUT)",
         )
     if any(folder.glob("*.gguf")):

@@ -255,7 +255,9 @@ def _hollow(config: Any, nothing: torch.Tensor, ref: str) -> Any:
 
     try:
         with torch.device("meta"):
-            network = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+            network = AutoModelForCausalLM.from_config(
+                config, dtype=torch.float32, trust_remote_code=False
+            )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(
             f"no adapter can be put on model '{ref}': {first_line(error)}", hint=_hint(ref)

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from undertow.data.files import model_digest, model_parts
+from undertow.data.files import model_digest, model_parts, pickled_in
 from undertow.data.gguf_header import SUFFIX, read_header
 from undertow.errors import ModelError, ProvenanceError
 from undertow.provenance.envelope import SIGSTORE_BUNDLE, STATEMENT_TYPE, read_envelope, verified_by
@@ -27,7 +27,6 @@ from undertow.provenance.statement import Digest, canonical, document_bytes, sig
 SCHEMES = ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ed25519")
 """Of keys that are accepted for third parties' signatures."""
 
-_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 _LONGEST_HEADER = 100_000_000
 """Bytes, the limit of the format's own readers."""
 
@@ -72,7 +71,7 @@ def _refuse_partial(folder: Path) -> None:
         )
     if not files:
         raise ModelError(f"'{folder}' holds no .safetensors, so its weights have no digest")
-    pickled = sorted(file.name for pattern in _PICKLED for file in folder.glob(pattern))
+    pickled = pickled_in(folder)
     if pickled:
         raise ModelError(
             f"'{folder}' holds '{pickled[0]}' beside its .safetensors, which a digest of these does not cover",
