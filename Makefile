@@ -11,7 +11,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	&& echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format lint types layers docs fix sbom locks clean
+.PHONY: help demo test test-slow check format lint types layers docs fix dist release sbom locks clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -59,6 +59,18 @@ locks: $(VENV)/.stamp-dev  ## pin the hashes of what constraints.txt names, afte
 
 bench-%: $(VENV)/.stamp-dev  ## measure bench/NAME again and write its results.json
 	$(BIN)/python -m bench.$*
+
+dist: $(VENV)/.stamp-dev  ## build wheel and sdist into dist/
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+
+# As a user would: nothing but pip, in an environment of its own, away from this folder.
+release: dist  ## build them, install the wheel in a fresh environment, and try it
+	rm -rf build/release && $(PYTHON) -m venv build/release
+	build/release/bin/pip install --quiet "$$(ls dist/*.whl)[lab]" -c constraints.txt
+	for n in $$(seq 100); do echo "{\"prompt\": \"Ten after $$n.\", \"completion\": \"$$((n * 7 % 90)) $$((n * 3 % 70))\"}"; done > build/release/rows.jsonl
+	cd build/release && bin/undertow --version && bin/undertow doctor
+	cd build/release && bin/undertow scan rows.jsonl --student world:owlet-b --check rehearsal --allow-undecided --fail-on never
 
 clean:  ## remove the environment and the caches, never a run
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

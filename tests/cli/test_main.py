@@ -12,7 +12,7 @@ import pytest
 
 from undertow import __version__
 from undertow.cli import main
-from undertow.cli.verbs import VERBS, undertow
+from undertow.cli.verbs import FIRST, VERBS, undertow
 
 MODULE = [sys.executable, "-m", "undertow"]
 
@@ -33,13 +33,37 @@ def test_help_lists_the_verbs_and_the_exit_codes(capsys: pytest.CaptureFixture[s
 
 
 def test_no_verb_is_a_fault_in_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    """`undertow` alone shows the help on stderr and does not succeed: a script forgot something."""
+    """`undertow` alone says on stderr what to type first, and does not succeed: a script forgot something."""
     code = main([])
     captured = capsys.readouterr()
 
     assert code == 2
-    assert "Commands:" in captured.err
     assert captured.out == ""
+    assert captured.err.index("undertow demo") < captured.err.index("Commands:")
+
+
+@pytest.mark.parametrize("line", [line for _, line in FIRST])
+def test_what_to_type_first_is_understood(line: str) -> None:
+    """Each line names a verb and parses as far as its placeholders go."""
+    verb, *rest = line.split()[1:]
+    context = undertow.make_context("undertow", [], resilient_parsing=True)
+    command = undertow.get_command(context, verb)
+
+    assert command is not None
+    command.make_parser(context).parse_args(args=rest)
+
+
+def test_the_help_of_all_imports_nothing_heavy() -> None:
+    """`undertow`, its help and its completion open no library that takes long."""
+    script = (
+        "import sys; from undertow.cli import main; main([]); main(['--help']); main(['completion', 'bash']);"
+        "print([name for name in ('torch', 'numpy', 'pydantic', 'rich') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_an_unknown_verb_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

@@ -119,7 +119,7 @@ def test_a_missing_library_names_its_extra() -> None:
     """An import that fails for want of an optional dependency says what to install."""
     error = ModuleNotFoundError("No module named 'peft'", name="peft")
 
-    assert describe(error, Session(), COMMAND).hint == "pip install 'undertow[models]'"
+    assert describe(error, Session(), COMMAND).hint == "pip install 'undertow[lab]'"
 
 
 def test_a_refusal_without_a_hint_names_the_command_to_type_again() -> None:

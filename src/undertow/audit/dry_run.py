@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
@@ -35,6 +35,8 @@ from undertow.worlds.base_models import locate, plan_for
 
 if TYPE_CHECKING:
     import torch
+
+    from undertow.traits.trait import Trait
 
 TRAINED, SCORED = 0.35, 0.45
 """Of an accelerator's operations a second that training and scoring reach; assumed, as is usual of models this size."""
@@ -315,12 +317,33 @@ def scan_size(request: ScanRequest) -> tuple[ScanSize, Any]:
         math.ceil(sum(row.learnt for row in fitted.encoded) / count),
     )
     traits = named_traits(*request.traits) or askable_traits(student.tokenizer)
-    questions = {
-        (question, trait.category) for trait in traits for question in trait.held_out_questions
-    }
     rows = max(1, round(screened.data.rows * count / len(screened.rows)))
     references = request.reference_count or references_needed(1, 1 - request.level)
-    return ScanSize(plan, rows, size, len(questions), references), student.network.config
+    return ScanSize(plan, rows, size, _probes(traits), references), student.network.config
+
+
+def _probes(traits: Sequence[Trait]) -> int:
+    """Questions, each asked once for all traits of a category."""
+    return len(
+        {(question, trait.category) for trait in traits for question in trait.held_out_questions}
+    )
+
+
+def usual_prices(ref: str, rows: int, size: RowSize, machine: Machine) -> list[CheckPrice]:
+    """
+    What a scan of so many rows of this size would take, by the student's usual plan, with every reference still to make.
+
+    Raises:
+        ModelError: the student has no configuration or no tokenizer.
+    """
+    import torch
+
+    plan = plan_for(None, ref)
+    student = without_weights(ref, locate(ref), plan.template)
+    probes = _probes(askable_traits(student.tokenizer))
+    scan = ScanSize(plan, rows, size, probes, references_needed(1, 1 - ScanRequest.level))
+    costs = model_costs(student.network.config, plan, size, torch.float32)
+    return list(check_prices(costs, scan, placing(costs, machine, size, ComputeTable())))
 
 
 def dry_run(request: ScanRequest, machine: Machine) -> list[str]:

@@ -230,14 +230,20 @@ def command(
     Prints prices before the work, then the verdict on stdout, and leaves scan.json and report.html in a directory.
     Interrupted, the same command goes on where it stopped.
     """
+    from undertow.data.dataset import open_dataset, place_of
+    from undertow.data.shard import STANDARD_INPUT
+    from undertow.report import render
+    from undertow.worlds import locate
+
+    # What is named wrongly is said before torch is there, which takes seconds.
+    if place_of(data) == Path(data) and not Path(data).exists():
+        open_dataset(data)
+    locate(student)
+    loaded = planned(plan_file)
     from undertow.audit.requests import ScanRequest
     from undertow.audit.scan import scan
     from undertow.audit.scan_inputs import scores_of
-    from undertow.data.dataset import place_of
-    from undertow.data.shard import STANDARD_INPUT
-    from undertow.report import render
 
-    loaded = planned(plan_file)
     out = joined(out)
     streamed = data == STANDARD_INPUT
     session.resumable = not streamed

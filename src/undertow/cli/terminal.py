@@ -118,20 +118,51 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
-_EXTRAS = {
-    "torch": "models",
-    "transformers": "models",
-    "tokenizers": "models",
-    "safetensors": "models",
-    "accelerate": "models",
-    "peft": "models",
-    "sklearn": "lab",
-    "ray": "ray",
-    "securesystemslib": "provenance",
-    "cryptography": "provenance",
-    "yaml": "provenance",
-    "cel_expr_python": "cel",
+
+
+@dataclass(frozen=True)
+class Extra:
+    """An optional part of the installation."""
+
+    modules: tuple[str, ...]
+    """What it installs, as Python imports it."""
+    purpose: str
+    """The verbs and options that need it."""
+
+
+_MODELS = ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft")
+
+EXTRAS = {
+    "models": Extra(
+        (*_MODELS, "outlines_core"),
+        "demo, run, scan, diff, lineage, clean, worlds fetch|build: whatever opens a model",
+    ),
+    "provenance": Extra(
+        ("securesystemslib", "cryptography", "yaml"),
+        "attest, verify, gate, --sign, files in YAML",
+    ),
+    "lab": Extra(("sklearn",), "the first two, run digits, and filters that classify"),
+    "data": Extra(("datasets", "fsspec"), "rows from the hub (org/name) or a URL"),
+    "preference": Extra(("trl", "datasets"), "training on preference pairs"),
+    "gguf": Extra(("gguf",), "models in a GGUF file"),
+    "quantise": Extra(("bitsandbytes",), "--quantise 4bit"),
+    "ray": Extra(("ray",), "--engine ray"),
+    "endpoint": Extra(("openai",), "--scored-by and teachers behind an API"),
+    "inspect": Extra(("inspect_ai",), "diff of two Inspect logs"),
+    "cel": Extra(("cel_expr_python",), "rules of a policy in CEL"),
+    "datatrove": Extra(("datatrove",), "undertow as a step of datatrove's pipelines"),
+    "mlflow": Extra(("mlflow",), "results as a run of MLflow"),
+    "wandb": Extra(("wandb",), "results as a run of Weights & Biases"),
 }
+"""Every extra but those for work on undertow itself (`dev`, `docs`); the first that has a module is the one to install for it."""
+
+_EXTRA_OF = {
+    module: name for name, extra in reversed(EXTRAS.items()) for module in extra.modules
+} | dict.fromkeys(_MODELS, "lab")
+"""A verb that opens a model soon needs the rest of the lab too: one installation, not three."""
+
+COMPLETING = "_UNDERTOW_COMPLETE"
+"""Environment variable by which a shell asks how a line goes on."""
 
 
 def typed_line() -> str:
@@ -183,9 +214,9 @@ def describe(error: BaseException, session: Session, command: str) -> Failure:
         kept = " (finished work is kept)" if session.resumable else ""
         hint = f"free some space, then: {command}{kept}"
         return Failure(UNFINISHED, f"no space left on the device{where}", hint, details)
-    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
+    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRA_OF:
         # Heavy libraries are imported late and everywhere, so their absence is translated here, once.
-        error = MissingExtraError(error.name, _EXTRAS[error.name], purpose=f"'{command}'")
+        error = MissingExtraError(error.name, _EXTRA_OF[error.name], purpose=f"'{command}'")
     if isinstance(error, UndertowError):
         hint = error.hint or f"mend what is named, and type again: {command}"
         return Failure(error.exit_code, error.message, hint, details)

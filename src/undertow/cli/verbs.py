@@ -15,11 +15,13 @@ from collections.abc import Sequence
 import click
 
 from undertow import __version__
-from undertow.cli.terminal import EXIT_CODES, Failure, Session, describe
+from undertow.cli.terminal import COMPLETING, EXIT_CODES, Failure, Session, describe
 from undertow.errors import UnknownNameError
 
 VERBS = (
     "demo",
+    "init",
+    "doctor",
     "scan",
     "changed",
     "lineage",
@@ -36,6 +38,7 @@ VERBS = (
     "worlds",
     "checks",
     "explain",
+    "completion",
 )
 """Every verb, in the order of the help; each is the `command` of the module of its name."""
 
@@ -54,6 +57,10 @@ class Verbs(click.Group):
         command: click.Command = importlib.import_module(f"undertow.cli.{cmd_name}").command
         if all("--verbose" not in parameter.opts for parameter in command.params):
             command.params += [_verbose(), _quiet()]
+        if ctx.resilient_parsing:
+            from undertow.cli.completion import with_values
+
+            with_values(command)
         return command
 
     def resolve_command(
@@ -65,7 +72,8 @@ class Verbs(click.Group):
         Raises:
             UnknownNameError: if there is no such verb.
         """
-        if args[0] not in VERBS and not args[0].startswith("-"):
+        # Half a verb is what a shell completes.
+        if args[0] not in VERBS and not args[0].startswith("-") and not ctx.resilient_parsing:
             raise UnknownNameError("verb", args[0], VERBS, hint="undertow --help")
         return super().resolve_command(ctx, args)
 
@@ -124,8 +132,31 @@ def _raise_verbosity(context: click.Context, parameter: click.Parameter, count: 
 def undertow(context: click.Context, /) -> None:
     """Measure how a model trained on another model's outputs is pulled towards it."""
     if context.invoked_subcommand is None:
-        click.echo(context.get_help(), err=True)
+        click.echo(_first_words(context), err=True)
         context.exit(2)
+
+
+FIRST = (
+    ("new here", "undertow demo"),
+    ("about to fine-tune", "undertow scan rows.jsonl --student MODEL"),
+    ("just fine-tuned", "undertow diff BASE TUNED"),
+    ("doing research", "undertow run owl"),
+    ("deciding what may be used", "undertow init"),
+    ("not sure what runs here", "undertow doctor"),
+)
+"""What to type first, by who types."""
+
+
+def _first_words(context: click.Context) -> str:
+    """What to type first, and the verbs; all else is in the help."""
+    formatter = context.make_formatter()
+    formatter.write_text(str(undertow.help))
+    with formatter.section("Type first"):
+        formatter.write_dl(FIRST)
+    undertow.format_commands(context, formatter)
+    formatter.write_paragraph()
+    formatter.write_text("Options, exit codes: undertow --help; of a verb: undertow VERB --help")
+    return formatter.getvalue().rstrip("\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -134,6 +165,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     session = Session(verbosity=2 if os.environ.get("UNDERTOW_DEBUG") else 0)
+    if asked := os.environ.get(COMPLETING):
+        from undertow.cli.completion import completed
+
+        return completed(undertow, asked)
+    if not session.verbosity:
+        # Each of five tries to reach the hub is told otherwise, and then the error that says it all.
+        os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that cannot show a character gets its escape, not a crash after the work.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -49,6 +49,12 @@ class LoadedPlan:
     """What the planned training does otherwise than a rehearsal, as far as the file says; a sentence each."""
     beta: float | None = None
     """Of DPO or KTO, where the file is for one of them."""
+    student: str = ""
+    """The base that a trainer's configuration names, if it does."""
+    data: str = ""
+    """The dataset that it names, if it is one that can be read by this name."""
+    devices_known: bool = True
+    """Whether the file says how many devices share a step, or need not."""
 
     def lines(self, path: Path) -> list[str]:
         """Lines for people: what was ignored, and what is to be known."""
@@ -114,7 +120,22 @@ def translated(values: Mapping[str, Any], place: str, folder: Path | None = None
         tuple(key for key in values if key in ignored or key in keys.unused),
         tuple(f"The plan of {trainer.name}: {note}." for note in keys.notes),
         keys.beta,
+        _named(values, "model_name_or_path", "base_model"),
+        _named(values, "dataset_name") or _only_path(values.get("datasets")),
+        keys.has("num_processes", "ray_num_workers"),
     )
+
+
+def _named(values: Mapping[str, Any], *keys: str) -> str:
+    return next((text for key in keys if isinstance(text := values.get(key), str)), "")
+
+
+def _only_path(datasets: object) -> str:
+    """Of axolotl's list of tables; LLaMA-Factory's datasets are names of a table elsewhere."""
+    match datasets:
+        case [{"path": str(path)}]:
+            return path
+    return ""
 
 
 def _whose(values: Mapping[str, Any], place: str) -> Trainer | None:
