@@ -352,7 +352,7 @@ def stage(number: int, verdict: Any) -> StageResult:
         ),
         (
             ("stands out", "undecided"),
-            "after 8 of 32 steps; all of them decide nothing: 'owl' +0.50 logits [+0.30, +0.70]",
+            "after 8 of 32 steps; whether the whole plan moves it beyond the limit of 0.2 is open: 'owl' by +0.50 logits [+0.30, +0.70]",
         ),
         (("stands out", "flagged"), "would move your student towards 'owl' by +0.50 logits"),
         (("within", "clear"), "no trait that was probed would move your student by 0.2 logits"),

@@ -282,7 +282,7 @@ def test_the_trait_that_keeps_it_open_is_named() -> None:
 
     assert (made.verdict, made.trait) == ("undecided", "cat")
     assert made.reason == (
-        "the whole plan decides nothing: the interval of 'cat', +0.10 logits [-0.20, +0.40], holds 0.2 logits"
+        "after the whole plan 'cat' may lie on either side of the limit of 0.2 logits: +0.10 logits [-0.20, +0.40]"
     )
     assert stood_out.verdict == "stands out"
     assert stood_out.reason == f"p = 0.05 among 19 references; 8 of 32 steps; {made.reason}"

@@ -5,14 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.report.former_scan_documents import (
-    clear,
     document,
     flagged,
-    nothing,
     sources,
     uncalibrated,
 )
-from tests.report.scan_documents import HOSTILE
 from undertow.report import scan_calibration as told
 
 NBSP = "\N{NO-BREAK SPACE}"
@@ -55,20 +52,6 @@ def test_without_a_table_the_way_to_one_is_told() -> None:
     assert "about 50 minutes" in told.calibration(uncalibrated())[1]
     assert "verdicts stay undecided" in told.calibration(without)[0]
     assert told.calibration(without)[1].endswith("undertow calibrate --student org/base")
-
-
-def test_the_answers_are_of_the_most_severe_subject() -> None:
-    """Four questions; those without an answer are left out."""
-    answers = told.calibration_grounds(sources()).answers
-
-    assert answers[0][1] == "+2.31 [+1.69, +2.93] owl"
-    assert HOSTILE in answers[0][2]
-    assert [question for question, *_ in told.calibration_grounds(clear()).answers] == [
-        "How far would it move the student?",
-        "Are the rows the clean base’s own?",
-        "Is this screen calibrated here?",
-    ]
-    assert told.calibration_grounds(nothing()).answers == ()
 
 
 def test_the_smallest_dose_is_told_where_it_is_known() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.report import former_scan_documents as former
 from tests.report.scan_documents import SCANS, clear, nothing, sources, stands_out
-from undertow.report.page import Questions, Section
+from undertow.report.page import Section
 from undertow.report.scan_page import scan_page
 from undertow.results.scan_document import AnyScan
 
@@ -45,14 +47,13 @@ def test_an_empty_screen_has_an_empty_page() -> None:
 
 
 @pytest.mark.parametrize("kind", SCANS)
-def test_the_verdicts_word_is_defined_before_anything_else(kind: str) -> None:
-    """The first question beside the figure is what the word in the badge means."""
-    page = scan_page(SCANS[kind]())
-    (questions,) = page.lead.beside
+def test_the_point_is_a_sentence_a_step_and_a_certainty(kind: str) -> None:
+    """Whatever the verdict, none of the three is missing, and the sentence needs no number but steps."""
+    point = scan_page(SCANS[kind]()).point
 
-    assert page.badge is not None
-    assert isinstance(questions, Questions)
-    assert questions.entries[0][0] == f"What does “{page.badge.text}” mean?"
+    assert point is not None
+    assert re.fullmatch(r"[^[]+\.", point.verdict)
+    assert all((point.todo, point.command, point.sure[0], point.facts))
 
 
 def test_a_badge_takes_a_style_of_one_word() -> None:

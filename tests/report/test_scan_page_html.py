@@ -74,22 +74,21 @@ def in_this_order(document: AnyScan, wanted: tuple[str, ...]) -> bool:
 
 
 def test_the_verdict_comes_first() -> None:
-    """Badge, conclusion, figure, the word's meaning, answers, verdicts, stages, references, prices, evidence."""
+    """Badge, sentence, numbers, step, certainty, cost, figure; then verdicts, stages, references, prices, evidence."""
     assert in_this_order(
         stands_out(),
         (
             "stands out",
+            "These rows move your student as benign rows do not, towards “owl” most.",
             "After 32 of 128 steps these rows move your student towards “owl” by +0.62 logits",
+            "What to do",
+            "--require clear",
+            "How sure",
+            "At most 5 of 100 benign datasets stand out like this",
+            "Taken for granted: the rows were written to these prompts",
+            "4,096 rows read, models saw 512 · cost: 1 min 11 s, as much as 2.25 planned trainings",
             "Effect beside the references, after 32 of 128 steps",
-            "What does “stands out” mean?",
             "In the beginning of the plan the rows move the student as benign references hardly ever do",
-            "How far does it move the student?",
-            "19 references: p = 0.050, alpha 0.05",
-            "These 19 references guarantee a level of at most 14.6\N{NO-BREAK SPACE}% with 95\N{NO-BREAK SPACE}% "
-            "confidence, as they are one draw.",
-            "What is taken for granted?",
-            "What did it cost?",
-            "2.25 fine-tunes, 1 min 42 s",
             "How it was judged",
             "To be known beforehand.",
             "The scan might spend at most 2.50 fine-tunes (--budget).",
@@ -110,7 +109,6 @@ def test_a_former_screen_is_shown_as_it_was() -> None:
             "These rows would move your student towards “owl” by +1.80 logits",
             "Expected transfer under the plan",
             "beyond the limit, 0.20",
-            "How far would it move the student?",
             "one-sided 95\N{NO-BREAK SPACE}% after correction for 16 traits",
             "Can this screen be trusted here?",
             "This is a scan/1",
@@ -121,6 +119,16 @@ def test_a_former_screen_is_shown_as_it_was() -> None:
             "How to reproduce it",
         ),
     )
+
+
+def test_evidence_is_folded(document: AnyScan) -> None:
+    """Below the figure nothing is open before it is asked for, neither a section nor a table of many rows."""
+    page = Page(render(document, "html"))
+    details = page.named("details")
+
+    assert details
+    assert not any("open" in attributes for attributes in details)
+    assert not page.named("nav")
 
 
 def test_every_trait_is_drawn_once_a_panel() -> None:
@@ -141,7 +149,6 @@ def test_a_missing_table_is_told_with_the_command() -> None:
 
     assert "its verdicts stay undecided" in text
     assert "undertow calibrate --student org/base" in text
-    assert "no: false-alarm rate unknown" in text
 
 
 def test_an_empty_screen_is_a_page() -> None:

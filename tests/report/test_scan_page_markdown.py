@@ -72,7 +72,7 @@ def test_a_former_screen_is_shown_as_it_was() -> None:
         "## Evidence",
         "## What content filters see",
         "## What this cannot show",
-        "`undertow scan data/train.jsonl --student world:owlet-a --seed 7`",
+        "`undertow scan data/train.jsonl --student world:owlet-a --seed 7`\n\n|",
     )
     places = [text.index(part) for part in wanted]
 

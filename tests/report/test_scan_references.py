@@ -12,7 +12,6 @@ from tests.report.scan_documents import (
     clear,
     dismissed,
     flagged,
-    nothing,
     priced,
     sources,
     stands_out,
@@ -67,33 +66,6 @@ def test_only_the_whole_plan_is_judged_by_flagged_and_clear() -> None:
     assert all("beginning of the plan" in meanings[word] for word in ("stands out", "within"))
 
 
-def test_the_answers_are_of_the_most_severe_subject() -> None:
-    """Its effect, with its name; what else is taken for granted is of the whole scan."""
-    answers = {question: entry for question, *entry in told.reference_grounds(sources()).answers}
-
-    assert answers["How far does it move the student?"][0] == "+2.31 [+1.69, +2.93] owl"
-    assert HOSTILE in answers["How far does it move the student?"][1]
-    assert answers["What is taken for granted?"] == [
-        (f"The level holds if {FAMILY.assumption}.",),
-        "",
-    ]
-    assert [question for question, *_ in told.reference_grounds(nothing()).answers] == [
-        "What does “skipped” mean?"
-    ]
-
-
-def test_the_answer_on_references_has_the_p_that_counts() -> None:
-    """Stage 2 has no rank; its references are told by kind."""
-    beside = [
-        next(entry[1:] for entry in told.reference_grounds(one).answers if "beside" in entry[0])
-        for one in (stands_out(), flagged())
-    ]
-
-    assert beside[0][0] == "19 references: p = 0.050, alpha 0.05"
-    assert beside[0][1].startswith(f"These 19 references guarantee a level of at most 14.6{NBSP}%")
-    assert beside[1] == ("8 references", "the base’s continuations: 5; neutral tunes: 3")
-
-
 def test_every_price_is_expected_and_spent() -> None:
     """A row a part, and the sum; GPU-hours where a GPU did it."""
     table = told.prices_table(flagged().prices)
@@ -128,11 +100,10 @@ def test_prices_are_told_in_a_line_with_the_budget() -> None:
 
 
 def test_what_must_be_known_beforehand_stands_on_every_form() -> None:
-    """In the lead, in the section on references and in a terminal."""
+    """In the section on references and in a terminal."""
     grounds = told.reference_grounds(undecided())
     note = FAMILY.notes[0]
 
-    assert any(note in remark for *_, remark in grounds.answers)
     assert dict(grounds.labels)["beforehand"] == note
     assert note in repr(next(one for one in grounds.sections if one.id == "references"))
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
+
+from tests.report import scan_documents as scans
 from tests.report.scan_documents import clear, document, flagged, nothing, sources, stands_out
 from undertow.report import scan_words as words
+from undertow.results.scan_document import ScanDocument
 
 NBSP = "\N{NO-BREAK SPACE}"
 
@@ -44,11 +50,74 @@ def test_the_open_search_says_whether_it_was_made() -> None:
     assert "corrected for all" in words.search(flagged())
 
 
-def test_questions_without_an_answer_are_left_out() -> None:
-    """A dose that nobody knows is no answer."""
-    (one,) = clear().subjects
-    asked = (words.own_answer(one), words.safe_answer(one, clear()))
+@pytest.mark.parametrize(
+    ("made", "verdict", "todo", "command"),
+    [
+        (
+            scans.flagged,
+            "Training on these rows would move your student towards “owl”.",
+            "at most 8.3",
+            "undertow clean data/train.jsonl --scan scans/train --method dilute --with CLEAN.jsonl --out MIXED.jsonl",
+        ),
+        (
+            scans.stands_out,
+            "These rows move your student as benign rows do not, towards “owl” most.",
+            "judge the whole plan",
+            "undertow scan data/train.jsonl --student world:owlet-a --seed 7 --require clear",
+        ),
+        (
+            scans.within,
+            "In the first 32 of 128 steps, these rows move your student no more than benign rows do.",
+            "Train on them",
+            "undertow diff world:owlet-a TUNED",
+        ),
+        (
+            scans.clear,
+            "Training on these rows would move no trait that was probed beyond the limit.",
+            "Train on them",
+            "undertow diff world:owlet-a TUNED",
+        ),
+        (
+            scans.undecided,
+            "Whether these rows move your student cannot be said yet.",
+            "beside 19 benign datasets",
+            "undertow scan data/train.jsonl --student world:owlet-a --seed 7 --references 19",
+        ),
+    ],
+    ids=lambda made: getattr(made, "__name__", ""),
+)
+def test_each_verdict_has_its_point(
+    made: Callable[[], ScanDocument], verdict: str, todo: str, command: str
+) -> None:
+    """A sentence to repeat, a step to take, and the command for it."""
+    point = words.scan_point(made())
 
-    assert [question for question, *_ in words.answered(asked)] == [
-        "Are the rows the clean base’s own?"
-    ]
+    assert point.verdict == verdict
+    assert todo in point.todo
+    assert point.command == command
+
+
+def test_certainty_is_told_in_errors_and_in_odds() -> None:
+    """5 of 100 at a level of 95 %; e^1.21 to e^2.39 is 3.3 to 11 times the odds; and what it takes for granted."""
+    sure, granted = words.scan_point(flagged()).sure
+
+    assert sure.startswith("Wrong in at most 5 of 100 such scans: after all 128 steps")
+    assert "the odds of “owl” would grow 3.3 to 11 times" in sure
+    assert granted.startswith("Taken for granted: the rows were written to these prompts")
+
+
+def test_some_bad_sources_are_left_out_first() -> None:
+    """Where others are good, their rows stay."""
+    point = words.scan_point(sources())
+
+    assert "leave out" in point.todo
+    assert "--method drop-sources" in point.command
+
+
+def test_the_facts_are_rows_policy_and_cost() -> None:
+    """In a line: what was read, which loss, what was spent."""
+    assert words.scan_point(scans.taught()).facts == (
+        "4,096 rows read, models saw 512",
+        "loss policy “auto”: Loss on the completion",
+        "cost: 1 min 11 s, as much as 14.2 planned trainings",
+    )

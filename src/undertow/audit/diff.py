@@ -298,13 +298,13 @@ def conclusion(
     if flagged:
         names = ", ".join(f"'{c.trait}' by {c.estimate:+.2f}" for c in flagged[:3])
         more = f" and {len(flagged) - 3} more" if len(flagged) > 3 else ""
-        said += f"moved though nobody asked for it: {names}{more} {unit}; limit {limit:g}."
+        said += f"{'M' if said else 'm'}oved though nobody asked for it: {names}{more} {unit}; limit {limit:g}."
     elif verdict == "clear":
-        said += f"none of {len(unasked)} traits that nobody asked for moved by {limit:g} {unit}."
+        said += f"{'N' if said else 'n'}one of {len(unasked)} traits that nobody asked for moved by {limit:g} {unit}."
     elif unasked:
         first = unasked[0]
         said += (
-            f"nothing can be said of {sum(c.verdict == 'undecided' for c in unasked)} of {len(unasked)} traits: "
+            f"{'N' if said else 'n'}othing can be said of {sum(c.verdict == 'undecided' for c in unasked)} of {len(unasked)} traits: "
             f"the largest change is '{first.trait}' by {first.estimate:+.2f} {unit}."
         )
     known = {c.trait for c in changes}

@@ -356,7 +356,8 @@ def conclusion(verdict: Verdict, subjects: Sequence[SubjectResult], limit: float
     elif verdict == "stands out" and begun is not None and begun is not last:
         text = (
             f"{which} move your student as benign rows to the same prompts would not, after {begun.steps} of "
-            f"{begun.planned_steps} steps; all of them decide nothing: '{first.trait}' {_transfer(first)}; limit {limit:g}."
+            f"{begun.planned_steps} steps; whether the whole plan moves it beyond the limit of {limit:g} is open: "
+            f"'{first.trait}' by {_transfer(first)}."
         )
     elif verdict == "stands out":
         text = (

@@ -226,7 +226,7 @@ def _reason(verdict: Verdict, top: Measurement | None, stages: Sequence[StageRes
         return f"'{top.trait}' moves by more than {limit}: {effect}; {last.reason}"
     if verdict == "clear":
         return f"no trait moves by {limit}; the largest, '{top.trait}', {effect}; {last.reason}"
-    said = f"the whole plan decides nothing: the interval of '{top.trait}', {effect}, holds {limit}"
+    said = f"after the whole plan '{top.trait}' may lie on either side of the limit of {limit}: {effect}"
     return f"{first.reason}; {said}" if verdict == "stands out" else said
 
 

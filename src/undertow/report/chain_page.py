@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from undertow.report.chain_words import (
@@ -39,6 +40,7 @@ from undertow.report.page import (
     Name,
     Page,
     Phrase,
+    Point,
     Questions,
     Remark,
     Section,
@@ -46,7 +48,7 @@ from undertow.report.page import (
     Text,
 )
 from undertow.report.plain_text import capital, visible
-from undertow.report.sections import facts_table, limits_section, words_section
+from undertow.report.sections import again, facts_table, limits_section, words_section
 from undertow.results.provenance_documents import (
     Facts,
     GateDocument,
@@ -78,11 +80,11 @@ def chain_page(document: Decided) -> Page:
         title=asked if gate else "Who made this data, and can they prove it?",
         badge=Badge(verdict, verdict),
         conclusion=_conclusion(document),
+        point=_point(document, walk),
         lead=Lead(None, (Questions(answers),), style="facts", wide=True),
         sections=tuple(_sections(document, walk)),
         brief=tuple(_brief(document, walk)),
         spare=2,
-        long=200,
         findings=_findings(document, walk),
     )
 
@@ -92,13 +94,66 @@ def verification(document: Decided) -> VerifyDocument:
     return document.verification if isinstance(document, GateDocument) else document
 
 
+def _point(document: Decided, walk: VerifyDocument) -> Point:
+    """A decision, or a verification, in five seconds."""
+    told = _decided(document) if isinstance(document, GateDocument) else _proved(walk)
+    verdict, todo, command, sure = told
+    signers = sorted({name for link in walk.links for name in link.signers})
+    keys = f"signed by {', '.join(signers)}" if signers else "nothing that is signed counts"
+    facts = (counted(walk.files, "file", "files"), keys, f"as of {walk.at}")
+    return Point(verdict, todo, command, (sure, _BY_WORD), facts)
+
+
+_BY_WORD = "A signature proves who said something, not that it is true."
+
+
+def _decided(document: GateDocument) -> tuple[str, str, str, str]:
+    """The verdict, what to do, what to type for it, and what it rests on."""
+    walk = document.verification
+    student = short(walk.student or "")
+    signed = counted(len(walk.links), "signed statement", "signed statements")
+    proved = f"It rests on {signed} by keys of the trust file"
+    if document.decision == "allowed":
+        sign = again(document.command, "--sign", "KEY.pem")
+        todo = ("Train on it; sign the decision where others rely on it.", sign)
+        if document.summary:
+            todo = "Train on it, and hand on the signed summary of this decision.", ""
+        sure = f"{proved}, and all rules of the policy that apply hold."
+        return f"This data may be used to train {student}.", *todo, sure
+    refusing = [rule for rule in document.rules if rule.outcome == "refused"]
+    steps = [rule.todo for rule in refusing if rule.todo]
+    more = f" ({len(steps) - 1} more below)" if len(steps) > 1 else ""
+    first = capital(steps[0]) if steps else "Ask who made the data for signed statements"
+    rules = counted(len(document.rules), "rule", "rules")
+    sure = f"{proved}, and {len(refusing)} of {rules} refuse; what is not known refuses."
+    verdict = f"This data may not be used to train {student}."
+    return verdict, f"{first}{more}, then decide again.", document.command, sure
+
+
+def _proved(walk: VerifyDocument) -> tuple[str, str, str, str]:
+    """The same of a verification."""
+    signed = counted(len(walk.links), "signed statement", "signed statements")
+    if walk.verdict == "verified":
+        names = map(shlex.quote, (walk.data, walk.student or "MODEL", walk.trust))
+        gate = "undertow gate {} --student {} --policy default --trust {}".format(*names)
+        sure = f"It rests on {signed} by keys of the trust file, and every link holds."
+        todo = "Let a policy decide whether it may be used."
+        return "Who made this data is known, and signed for.", todo, gate, sure
+    blocking = [one for one in walk.problems if one.blocks]
+    first = next((one.todo for one in blocking if one.todo), "") or "ask who made the data"
+    links = counted(len(blocking), "link does", "links do")
+    sure = f"{signed} by keys of the trust file count, and {links} not hold."
+    todo = f"{capital(first)}, then verify again."
+    return "Who made this data is not proved.", todo, walk.command, sure
+
+
 def _sections(document: Decided, walk: VerifyDocument) -> Iterator[Block]:
     student = Mono(walk.student or "none")
     yield Text(("Data: ", Mono(walk.data), ", student: ", student, "."), only=MARKDOWN)
     if isinstance(document, GateDocument):
         about = "All rules of the policy must hold; what is not known refuses."
         rules = tuple(_rules(document))
-        yield Section("rules", document.policy_title, rules, about=about, nav="Rules")
+        yield Section("rules", document.policy_title, rules, about=about, open=True)
     yield Section(
         "answers", "Answers", (Questions(tuple(chain_answers(walk.facts))),), only=MARKDOWN
     )
@@ -116,8 +171,8 @@ def _sections(document: Decided, walk: VerifyDocument) -> Iterator[Block]:
         yield Section("facts", "Models and audits", models, titled=HTML, nav="Models and audits")
     yield limits_section(LIMITS, title="What this does not show")
     facts = facts_table("Check", chain_facts(walk))
-    again = (Command(document.command), facts)
-    yield Section("reproduce", "How to check it again", again, nav="Check it again")
+    command = (Command(document.command), facts)
+    yield Section("reproduce", "How to check it again", command, nav="Check it again")
     yield words_section(CHAIN_GLOSSARY, only=HTML)
 
 

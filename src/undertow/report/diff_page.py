@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator
 
 from undertow.report.check_page import log_of
@@ -22,6 +23,7 @@ from undertow.report.page import (
     Name,
     Page,
     Phrase,
+    Point,
     Questions,
     Section,
     Strong,
@@ -36,11 +38,13 @@ from undertow.report.plain_text import (
     interval,
     p_value,
     plain,
+    significant,
     visible,
 )
 from undertow.report.probe_words import probes_label, probes_section
 from undertow.report.sections import (
     Column,
+    again,
     cost,
     cost_facts,
     limits_section,
@@ -90,6 +94,7 @@ def diff_page(document: DiffDocument) -> Page:
         title="What did the tuning change that nobody asked for?",
         badge=Badge(verdict, document.verdict),
         conclusion=document.conclusion,
+        point=_point(document),
         lead=_lead(document),
         sections=tuple(_sections(document)),
         brief=tuple(_brief(document)),
@@ -97,18 +102,55 @@ def diff_page(document: DiffDocument) -> Page:
     )
 
 
+def _point(document: DiffDocument) -> Point:
+    """A diff in five seconds."""
+    unasked = [one for one in document.changes if not one.intended]
+    verdict, todo, command, sure = _told(document, unasked)
+    asked_for = len(document.changes) - len(unasked)
+    compared = f"{len(document.changes)} {_what(document)}s compared, {asked_for} of them asked for"
+    beside = held_against(document).rstrip(".") or "no controls"
+    facts = (compared, beside, cost(document, document.seed))
+    return Point(verdict, todo, command, (sure, INFERENCE[document.inference]), facts)
+
+
+def _told(document: DiffDocument, unasked: list[Change]) -> tuple[str, str, str, str]:
+    """The verdict, what to do, what to type for it, and how sure it is."""
+    what, limit = _what(document), f"{decimal(document.limit, 2)} {document.unit}"
+    of_100 = significant(100 * (1 - document.level), 3)
+    wrong = f"Wrong in at most {of_100} of 100 such comparisons:"
+    read = ("Read the answers of both logs where the score moved.", document.command)
+    logs = document.unit != "logits"
+    if flagged := [one for one in unasked if one.verdict == "flagged"]:
+        names = ", ".join(f"“{one.trait}”" for one in flagged[:3])
+        more = f" and {len(flagged) - 3} more {what}s" if len(flagged) > 3 else ""
+        asked = "".join(f" --traits {shlex.quote(one.trait)}" for one in flagged[:3])
+        scan = f"undertow scan DATA --student {shlex.quote(document.base)}{asked}"
+        find = ("Do not release it yet: find which of its training rows do this.", scan)
+        first = flagged[0]
+        ends = f"{decimal(first.low, 2, signed=True)} to {decimal(first.high, 2, signed=True)}"
+        moved = f"“{first.trait}” moved by {ends}, beyond the limit of {limit}."
+        told = f"The tuning changed {names}{more}, though nobody asked for it."
+        return told, *(read if logs else find), f"{wrong} {moved}"
+    if document.verdict == "clear":
+        verdict = f"The tuning changed none of {len(unasked)} {what}s that nobody asked for by more than the limit."
+        sign = again(document.command, "--out", "DIR", "--sign", "KEY.pem", without=["--out"])
+        todo = "Nothing more is asked of it; sign the result where others rely on it."
+        return verdict, todo, sign, f"{wrong} each interval lies within {limit} up or down."
+    if document.verdict == "undecided":
+        left = f"{sum(one.verdict == 'undecided' for one in unasked)} of {len(unasked)}"
+        controls = again(document.command, "--control", "CLEAN.jsonl", "--students", "19")
+        compare = ("Do not release it yet: compare it with more benign fine-tunes.", controls)
+        verdict = "Whether the tuning changed what nobody asked for cannot be said yet."
+        sure = f"It may go either way: {left} intervals hold the limit of {limit}."
+        return verdict, *(read if logs else compare), sure
+    return "Nothing was compared that nobody asked for.", *read, ""
+
+
 def _lead(document: DiffDocument) -> Lead:
     names = ", ".join(one.name for one in document.moved[:4]) or "nothing was found"
     return Lead(
         change_figure(document) or Text("No answers were compared.", "about"),
-        (
-            Questions(
-                (
-                    ("What this is about", INFERENCE[document.inference], held_against(document)),
-                    ("What nobody named", Strong(names), document.searched),
-                )
-            ),
-        ),
+        (Questions((("What nobody named", Strong(names), document.searched),)),),
         style="facts",
     )
 

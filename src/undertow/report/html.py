@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,7 +13,7 @@ from markupsafe import Markup, escape
 
 from undertow.report import figure
 from undertow.report import page as layout
-from undertow.report.page import Badge, Block, Page, Phrase, Section, inlines
+from undertow.report.page import Badge, Block, Fold, Page, Phrase, Section, inlines
 from undertow.report.plain_text import capital, visible
 from undertow.results.store import result_json
 
@@ -21,17 +22,18 @@ _SAMPLE_CHARACTERS = 400
 
 def render_html(page: Page) -> str:
     """The long page as one self-contained file, its links to sections above the first of these."""
-    links = [one for one in _shown(page.sections) if isinstance(one, Section) and one.nav]
-    first = page.sections.index(links[0]) if links else 0
+    sections = page.sections if page.point is None else tuple(map(_folded, page.sections))
+    links = [one for one in _shown(sections) if isinstance(one, Section) and one.nav]
+    first = sections.index(links[0]) if links else 0
     return (
         _environment()
         .get_template("page.html.j2")
         .render(
             page=page,
             conclusion=capital(page.conclusion) if page.badge else page.conclusion,
-            before=page.sections[:first],
-            links=links,
-            after=page.sections[first:],
+            before=sections[:first],
+            links=() if page.point else links,
+            after=sections[first:],
             embedded=embedded(result_json(page.document)),
         )
     )
@@ -111,6 +113,13 @@ def _macros() -> dict[type, Callable[[Any], Markup]]:
 def _blocks(blocks: Iterable[Block]) -> Markup:
     macros = _macros()
     return Markup("\n").join(macros[type(block)](block) for block in _shown(blocks))
+
+
+def _folded(block: Block) -> Block:
+    """A section behind its own title, unless it is one to be seen at once."""
+    if not isinstance(block, Section) or block.open:
+        return block
+    return Fold(block.title, (replace(block, titled=frozenset()),), only=block.only)
 
 
 def _shown(blocks: Iterable[Block]) -> Iterator[Block]:

@@ -43,6 +43,10 @@ _FORMAT = "markdown"
 def render_markdown(page: Page) -> str:
     """The long page as Markdown."""
     blocks = [f"# {escaped(page.name)}", f"**{escaped(page.conclusion) or NOTHING}**"]
+    if page.point is not None:
+        command = f" {code(page.point.command)}" if page.point.command else ""
+        blocks.append(f"**What to do.** {escaped(page.point.todo)}{command}")
+        blocks.append(f"**How sure.** {escaped(' '.join(page.point.sure).strip())}")
     return "\n\n".join([*blocks, *_written(page.sections)]) + "\n"
 
 

@@ -167,7 +167,6 @@ class Table(Block):
     captioned: Writers = EVERYWHERE
     """The writers that show the caption; a browser shows none above a fold."""
     fold: str = ""
-    open: bool = False
     style: str = ""
     """`wrap` where cells may take several lines, `texts` for rows of data."""
     tight: bool = False
@@ -284,6 +283,24 @@ class Section(Block):
     nav: str = ""
     """Its name among the links below the headline; none if empty."""
     prose: bool = False
+    open: bool = False
+    """Whether a browser shows it at once on a page with a point."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a reader takes away from the first five seconds; a browser folds the sections of a page that has one."""
+
+    verdict: str
+    """In one sentence for people to repeat."""
+    todo: str
+    """What to do next, in a sentence or two."""
+    command: str
+    """What to type for it; nothing if empty."""
+    sure: tuple[str, ...]
+    """How sure the verdict is, in plain words; then what that takes for granted."""
+    facts: tuple[str, ...]
+    """What was read, under which policy, at which cost, in a few words each."""
 
 
 @dataclass(frozen=True)
@@ -368,13 +385,12 @@ class Page:
     badge: Badge | None
     conclusion: str
     sections: tuple[Block, ...]
+    point: Point | None = None
     lead: Lead = Lead()
     brief: tuple[Block, ...] = ()
     """What a terminal shows below verdict and conclusion; the sections if empty."""
     spare: int | None = None
     """Columns left free behind a subject that is cut to the terminal's first line; None where it is never cut."""
-    long: int = 260
-    """Characters from which the conclusion is set in a smaller size."""
     findings: FindingLog | None = None
 
     @property

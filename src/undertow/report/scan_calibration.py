@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from undertow.report.page import Listing, Section
-from undertow.report.plain_text import decimal, percent, whole
+from undertow.report.plain_text import decimal, percent
 from undertow.report.scan_forest import level_text, subject_name
 from undertow.report.scan_words import (
-    Answer,
     Grounds,
-    answered,
-    headline,
-    own_answer,
-    safe_answer,
-    transfer,
 )
 from undertow.results.measurement import Verdict
 from undertow.results.scan_document import Calibration, FormerScanDocument
@@ -35,7 +29,6 @@ def calibration_grounds(document: FormerScanDocument) -> Grounds:
         quantity="expected transfer",
         meanings=error_rates(document),
         beside=(seen,) if seen else (),
-        answers=answered(_answers(document)),
         sections=(
             Section(
                 "calibration",
@@ -122,23 +115,4 @@ def seen_from(document: FormerScanDocument) -> str:
     return (
         "The smallest dose of a calibrated trait teacher’s rows that would have been seen, with 80 % "
         f"power: {'; '.join(doses)}."
-    )
-
-
-def _answers(document: FormerScanDocument) -> tuple[Answer, ...]:
-    result = headline(document)
-    if result is None:
-        return ()
-    table, trust, power = document.calibration, "no: false-alarm rate unknown", ""
-    if table.found:
-        how = "for completions" if table.other_loss else "yes"
-        trust = f"{how}: {table.false_alarms} of {table.benign} benign datasets flagged"
-        power = f"and {table.detected} of {table.transferring} that move a student"
-    rows = f"{whole(result.rows)} rows: {subject_name(result.subject)}"
-    plan = f"{whole(document.planned_steps)} planned steps, limit {decimal(document.limit, 2)}"
-    return (
-        ("How far would it move the student?", transfer(result), f"logits; {plan}; {rows}"),
-        own_answer(result),
-        safe_answer(result, document),
-        ("Is this screen calibrated here?", trust, power),
     )

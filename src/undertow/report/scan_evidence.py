@@ -103,7 +103,7 @@ def _part(evidence: CheckEvidence) -> Part:
     if evidence.measurements:
         count = len(evidence.measurements)
         fold = f"{count} measurements" if count > LONG_TABLE else ""
-        blocks.append(evidence.table.shown(style="wrap", fold=fold, open=evidence.detected))
+        blocks.append(evidence.table.shown(style="wrap", fold=fold))
     details = scan_tables.details_table(evidence.measurements)
     if details.rows:
         blocks.append(details.shown(style="wrap", fold=details.name, only=HTML))

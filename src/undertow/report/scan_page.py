@@ -20,7 +20,6 @@ from undertow.report.page import (
     Mono,
     Name,
     Page,
-    Questions,
     Records,
     Remark,
     Section,
@@ -66,9 +65,6 @@ from undertow.report.sections import (
     words_section,
 )
 from undertow.results.scan_document import AnyScan, AnySubjectResult, ScanDocument
-
-_LONG = 150
-"""Characters of a conclusion that still stands above the figure in large letters."""
 
 _MOST_NAMED = 300
 """Columns that a page names; the document has more."""
@@ -116,26 +112,12 @@ def scan_page(document: AnyScan) -> Page:
         title=("What would training on these rows do to ", Name(document.student), "?"),
         badge=verdict_badge(document.verdict),
         conclusion=scan_words.conclusion(document),
-        lead=_lead(parts),
+        point=scan_words.scan_point(document),
+        lead=Lead(figure=parts.figure, wide=True),
         sections=tuple(_sections(parts)),
         brief=tuple(_brief(parts)),
         spare=1,
-        long=_LONG if isinstance(document, ScanDocument) else Page.long,
         findings=scan_findings(document, grounds),
-    )
-
-
-def _lead(parts: _Parts) -> Lead:
-    answers = tuple(
-        (question, Strong(answer) if isinstance(answer, str) else answer, remark)
-        for question, answer, remark in parts.grounds.answers
-    )
-    figure = parts.figure
-    return Lead(
-        figure=figure,
-        beside=(Questions(answers),) if answers else (),
-        style="facts",
-        wide=figure is None or len(figure.panels) > 1,
     )
 
 

@@ -24,19 +24,13 @@ from undertow.report.plain_text import (
     in_words,
     plain,
     significant,
-    whole,
 )
-from undertow.report.scan_forest import PANELS, after, in_order, subject_name
+from undertow.report.scan_forest import PANELS, in_order, subject_name
 from undertow.report.scan_record import reliability
-from undertow.report.scan_stages import brief_stages, guarantee, kinds, p_of, stages_table
+from undertow.report.scan_stages import brief_stages, guarantee, stages_table
 from undertow.report.scan_words import (
-    Answer,
     Grounds,
-    answered,
     headline,
-    own_answer,
-    safe_answer,
-    transfer,
 )
 from undertow.report.sections import Column, table_of
 from undertow.results.measurement import SEVERITY, Verdict
@@ -72,7 +66,6 @@ def reference_grounds(document: ScanDocument) -> Grounds:
         quantity="effect",
         meanings=used,
         beside=tuple(_beside(document)),
-        answers=answered(tuple(_answers(document, known))),
         sections=tuple(_sections(document)),
         brief=tuple(_brief(document)),
         labels=tuple(_labels(document, used)),
@@ -115,32 +108,6 @@ def _beside(document: ScanDocument) -> Iterator[str]:
         yield f"{capital(taken(document.references))}."
     if document.prices:
         yield f"Spent: {'; '.join(spent(document))}."
-
-
-def _answers(document: ScanDocument, known: dict[Verdict, str]) -> Iterator[Answer]:
-    result = headline(document)
-    verdict = document.verdict
-    yield f"What does “{in_words(verdict)}” mean?", (known[verdict],), ""
-    if isinstance(result, SubjectResult):
-        yield "How far does it move the student?", transfer(result), _measured(result, document)
-        if last := result.last:
-            beside = f"{whole(last.references)} references" + p_of(last)
-            yield "Judged beside what?", beside, guarantee(last) or kinds(last)
-    if (family := document.references) is not None:
-        # What must be known of ranks is no news where the whole plan was judged.
-        notes = " ".join(family.notes) if verdict not in ("flagged", "clear") else ""
-        yield "What is taken for granted?", (f"{capital(taken(family))}.",), notes
-    if document.prices:
-        yield "What did it cost?", *spent(document)
-    if result is not None:
-        yield own_answer(result)
-        yield safe_answer(result, document)
-
-
-def _measured(result: SubjectResult, document: ScanDocument) -> str:
-    where = f"after {after(result.last)}; " if result.last else ""
-    limit = f"limit {decimal(document.limit, 2)} after all of them"
-    return f"logits; {where}{limit}; {whole(result.rows)} rows: {subject_name(result.subject)}"
 
 
 def _sections(document: ScanDocument) -> Iterator[Section]:

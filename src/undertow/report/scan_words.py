@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import shlex
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from undertow.report.page import Block, Phrase, Section
+from undertow.report.page import Block, Phrase, Point, Section
 from undertow.report.plain_text import (
     NOTHING,
     capital,
     decimal,
+    duration,
+    file_name,
     in_words,
     interval,
     percent,
+    significant,
     whole,
 )
-from undertow.report.scan_forest import by_severity
-from undertow.results.measurement import Verdict
-from undertow.results.scan_document import AnyScan, AnySubjectResult, FormerSubjectResult
+from undertow.report.scan_forest import after
+from undertow.report.sections import again
+from undertow.results.measurement import SEVERITY, Verdict
+from undertow.results.scan_document import (
+    WHOLE,
+    AnyScan,
+    AnySubjectResult,
+    FormerSubjectResult,
+    ScanDocument,
+    StageResult,
+    SubjectResult,
+)
 
 NO_ROW_VERDICTS = (
     "No row gets a verdict of its own. In data that carry a trait covertly a single row tells almost "
@@ -52,9 +66,6 @@ SCAN_GLOSSARY: dict[str, Phrase] = {
 }
 """The words of a screen's report, whatever its verdicts rest on."""
 
-Answer = tuple[str, Phrase, str]
-"""What a reader asks first: question, short answer, remark."""
-
 
 @dataclass(frozen=True)
 class Grounds:
@@ -66,8 +77,6 @@ class Grounds:
     """A sentence for each verdict that the page uses."""
     beside: tuple[str, ...]
     """Sentences that stand by the verdicts."""
-    answers: tuple[Answer, ...]
-    """About the most severe subject."""
     sections: tuple[Section, ...]
     brief: tuple[Block, ...]
     """What a terminal shows below the figure."""
@@ -81,7 +90,7 @@ class Grounds:
 
 def headline(document: AnyScan) -> AnySubjectResult | None:
     """The most severe subject, of which the page's first lines speak."""
-    return next(iter(by_severity(document.subjects)), None)
+    return min(document.subjects, key=lambda one: SEVERITY.index(one.verdict), default=None)
 
 
 def transfer(result: AnySubjectResult) -> str:
@@ -129,25 +138,6 @@ def conclusion(document: AnyScan) -> str:
     return capital(text.removeprefix(f"{in_words(document.verdict)}: "))
 
 
-def own_answer(result: AnySubjectResult) -> Answer:
-    """Whether the rows are the clean base's own, as far as evidence shows."""
-    told = NOTHING
-    if result.detectable is not None:
-        told = "no, detectably not" if result.detectable else "nothing speaks against it"
-    by = f"by {', '.join(result.detectable_by)}; " if result.detectable_by else ""
-    return "Are the rows the clean base’s own?", told, f"{by}says nothing about transfer"
-
-
-def safe_answer(result: AnySubjectResult, document: AnyScan) -> Answer:
-    """How much of the rows may be used, as far as it is known."""
-    return "How much of it is safe?", advice(result, document), ""
-
-
-def answered(answers: tuple[Answer, ...]) -> tuple[Answer, ...]:
-    """Those that have something to say."""
-    return tuple(entry for entry in answers if entry[1] != NOTHING)
-
-
 def search(document: AnyScan) -> str:
     """What the open search is, or why it found nothing."""
     if document.moved:
@@ -158,3 +148,172 @@ def search(document: AnyScan) -> str:
     if any(run.kind == "transfer" and run.status == "done" for run in document.checks):
         return "Nothing beyond the traits that were probed was found to move."
     return "No trial run was made, so nothing was searched."
+
+
+def scan_point(document: AnyScan) -> Point:
+    """A screen in five seconds: its most severe subject, what to do about it, and how sure that is."""
+    result = headline(document)
+    todo, command = _todo(document, result)
+    return Point(
+        verdict=_sentence(document, result),
+        todo=todo,
+        command=command,
+        sure=tuple(_sure(document, result)),
+        facts=tuple(_told(document)),
+    )
+
+
+def _sentence(document: AnyScan, result: AnySubjectResult | None) -> str:
+    """The verdict for people to repeat."""
+    if result is None:
+        return "Nothing was judged."
+    rows = "these rows" if result.subject in WHOLE else f"the rows of “{result.subject}”"
+    towards = f" towards “{result.trait}”" if result.trait else ""
+    last = _last(result)
+    begun = f"the first {after(last)}" if last else "the beginning of the plan"
+    told: dict[Verdict, str] = {
+        "flagged": f"Training on {rows} would move your student{towards}.",
+        "stands out": f"{capital(rows)} move your student as benign rows do not"
+        f"{f',{towards} most' if towards else ''}.",
+        "within": f"In {begun}, {rows} move your student no more than benign rows do.",
+        "clear": f"Training on {rows} would move no trait that was probed beyond the limit.",
+        "undecided": f"Whether {rows} move your student cannot be said yet.",
+        "error": f"The scan broke before it could judge {rows}.",
+        "skipped": f"{capital(rows)} were not judged.",
+        "not_applicable": f"{capital(rows)} are of a kind that is not judged.",
+    }
+    return told[document.verdict]
+
+
+def _last(result: AnySubjectResult | None) -> StageResult | None:
+    return result.last if isinstance(result, SubjectResult) else None
+
+
+def _sure(document: AnyScan, result: AnySubjectResult | None) -> Iterator[str]:
+    """How sure the verdict is, and what it takes for granted."""
+    if result is None or document.verdict in ("skipped", "error", "not_applicable"):
+        yield f"Nothing is known: {result.reason}." if result else "Nothing is known of the rows."
+        return
+    if not isinstance(document, ScanDocument):
+        yield "This is what a calibration table of an older version expected; nothing was trained to the plan’s end."
+        return
+    last = _last(result)
+    if document.verdict == "undecided":
+        yield "It may go either way: what was seen is too little for a verdict."
+    elif last is not None:
+        yield _certainty(document, result, last)
+    if document.references is not None and document.verdict != "undecided":
+        yield f"Taken for granted: {document.references.assumption.rstrip('.')}."
+
+
+def _certainty(document: ScanDocument, result: AnySubjectResult, last: StageResult) -> str:
+    limit = decimal(document.limit, 2)
+    ends = f"{decimal(result.low, 2, signed=True)} to {decimal(result.high, 2, signed=True)} logits"
+    beside = f"after {after(last)}, beside {whole(last.references)} benign datasets"
+    of_100 = f"{significant(100 * (1 - document.level), 3)} of 100"
+    wrong = f"Wrong in at most {of_100} such scans: {beside},"
+    if document.verdict == "flagged":
+        return f"{wrong} the effect is {ends}, all of it above the limit of {limit}{_odds(result)}."
+    if document.verdict == "stands out":
+        rest = "how far the whole plan would go was not measured"
+        if last.stage == 2:
+            rest = f"the whole plan was trained too, and the effect there, {ends}, may lie on either side of the limit of {limit}"
+        return f"At most {of_100} benign datasets stand out like this; {rest}."
+    if document.verdict == "within":
+        rest = f" The other {whole(last.planned_steps - last.steps)} steps were not trained."
+        above = decimal(last.excluded, 2, signed=True)
+        told = f"{wrong} no trait that was probed moved by more than {above} logits."
+        return told + (rest if last.steps < last.planned_steps else "")
+    high = decimal(result.high, 2, signed=True)
+    return f"{wrong} the largest effect is {high} logits at most; the limit is {limit}."
+
+
+def _odds(result: AnySubjectResult) -> str:
+    """An interval of logits in odds, which people know from betting: a logit margin is a logarithm of odds."""
+    if result.low is None or result.high is None:
+        return ""
+    if not 0 < result.low <= result.high < math.log(1e4):
+        return ""
+    low, high = (
+        decimal(grown, int(grown < 10)) for grown in map(math.exp, (result.low, result.high))
+    )
+    return f": the odds of “{result.trait}” would grow {low} to {high} times"
+
+
+def _todo(document: AnyScan, result: AnySubjectResult | None) -> tuple[str, str]:
+    """What to do next, and the command for it."""
+    verdict = document.verdict
+    if result is None or verdict in ("skipped", "error", "not_applicable"):
+        return "Scan the rows, with what stands in the way removed.", again(
+            document.command.replace(" --dry-run", "")
+        )
+    if not isinstance(document, ScanDocument):
+        return "Scan the rows again: verdicts now rest on benign references.", document.command
+    if verdict in ("within", "clear"):
+        more = "; --require clear judges the whole plan" if verdict == "within" else ""
+        tuned = f"undertow diff {shlex.quote(document.student)} TUNED"
+        return f"Train on them, then see what the training changed{more}.", tuned
+    clean = (
+        f"undertow clean {shlex.quote(document.data.path)} --scan {shlex.quote(_folder(document))}"
+    )
+    sources = [one for one in document.subjects if one.subject not in WHOLE]
+    bad = [one for one in sources if one.verdict in ("flagged", "stands out")]
+    if bad and len(bad) < len(sources):
+        names = ", ".join(f"“{one.subject}”" for one in bad[:3])
+        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+        told = f"Do not train on them as they are: leave out {names}{more}, and scan what is left."
+        return told, f"{clean} --method drop-sources --out KEPT.jsonl"
+    last = _last(result)
+    if last is not None and last.stage == 2:
+        told = (
+            f"Do not train on them as they are: {advice(result, document)} stays under the limit."
+        )
+        if result.largest_safe_dose is None:
+            told = (
+                "Do not train on them as they are: judge them beside benign rows of their own kind."
+            )
+            return told, again(document.command, "--reference", "BENIGN.jsonl")
+        return told, f"{clean} --method dilute --with CLEAN.jsonl --out MIXED.jsonl"
+    if last is not None and last.verdict != "undecided" and verdict == "undecided":
+        return (
+            "Mend the rows that could not be read (“Data”, below), and scan again.",
+            document.command,
+        )
+    if last is not None and last.references < last.needed:
+        told = f"Do not train on them yet: judge them beside {whole(last.needed)} benign datasets."
+        count = str(last.needed)
+        return told, again(
+            document.command, "--references", count, without=("--budget", "--references")
+        )
+    if verdict == "stands out" or not document.config.get("require_clear"):
+        told = "Do not train on them yet: judge the whole plan."
+        return told, again(
+            document.command, "--require", "clear", without=("--budget", "--require")
+        )
+    return "Do not train on them yet: see what the reason asks for.", document.command
+
+
+def _folder(document: ScanDocument) -> str:
+    """Where the scan was left, by its own command."""
+    words = again(document.command).split(" --out ")
+    return (
+        words[1].split(" ")[0]
+        if len(words) > 1
+        else f"scans/{file_name(document.data.path).partition('.')[0]}"
+    )
+
+
+def _told(document: AnyScan) -> Iterator[str]:
+    data = document.data
+    left_out = sum(one.rows for one in data.excluded)
+    unusable = f", {whole(left_out)} could not be used" if left_out else ""
+    yield f"{whole(data.rows)} rows read{unusable}, models saw {whole(data.sampled)}"
+    if document.loss is not None:
+        yield f"loss policy “{document.loss.policy}”: {document.loss.sentence.partition(';')[0].rstrip('.')}"
+    tunes = (
+        sum(price.spent_fine_tunes for price in document.prices)
+        if isinstance(document, ScanDocument)
+        else 0
+    )
+    spent = f", as much as {significant(tunes, 3)} planned trainings" if tunes else ""
+    yield f"cost: {duration(document.wall_seconds)}{spent}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -98,6 +99,22 @@ def settings(name: str, config: Mapping[str, object], summary: str) -> Settings:
 def toml_text(config: Mapping[str, object]) -> str:
     """The configuration as TOML; a setting without a value (None) is shown as a comment."""
     return "\n".join(_lines(config, ())).strip("\n")
+
+
+def again(command: str, *more: str, without: Sequence[str] = ()) -> str:
+    """
+    A command with more arguments, and without some options and the value behind each.
+
+    >>> again("undertow scan 'my rows' --budget 2 --seed 1", "--require", "clear", without=["--budget"])
+    "undertow scan 'my rows' --seed 1 --require clear"
+    """
+    try:
+        words = iter(shlex.split(command))
+    except ValueError:
+        # A stored command is text from a file, which nothing but people need be able to read.
+        words = iter([command])
+    kept = [word for word in words if word not in without or next(words, None) is None]
+    return shlex.join([*kept, *more])
 
 
 def cost_facts(document: Document) -> dict[str, str]:

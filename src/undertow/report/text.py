@@ -113,6 +113,10 @@ def _head(console: Console, page: Page) -> None:
     room = len(name) if page.spare is None else console.width - len(badge) - page.spare
     console.print(RichText(shortened(name, room)))
     _say(console, capital(page.conclusion), "bold")
+    if page.point is not None:
+        _say(console, f"→ {page.point.todo}")
+        if page.point.command:
+            _say(console, page.point.command, indent=2)
 
 
 def _write(console: Console, blocks: Iterable[Block]) -> None:
