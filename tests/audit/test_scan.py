@@ -15,8 +15,9 @@ from tests.influence.trials import FAMILY, LISTS
 from undertow.audit import scan as module
 from undertow.audit.check_runs import Ran, finished_check
 from undertow.audit.requests import ScanRequest
-from undertow.audit.scan import conclusion, scan
+from undertow.audit.scan import STILL_AT_WORK, scan
 from undertow.audit.scan_inputs import scores_of
+from undertow.audit.verdicts import conclusion
 from undertow.cli.scan import exit_code
 from undertow.data.plan import TrainingPlan
 from undertow.data.row_records import to_record
@@ -221,12 +222,21 @@ def test_what_was_kept_belongs_to_the_content_of_every_file(
 def test_the_whole_plan_is_judged_where_clear_is_required(tmp_path: Path) -> None:
     """Whatever the beginning shows: two stages, a verdict of the whole plan, and the price of both."""
     plan = PLAN.model_copy(update={"max_steps": 4})
+    begun: list[ScanDocument] = []
+    told: list[str] = []
     document = scan(
         asked(
             kept(tmp_path / "own.jsonl", OWN[:32]), plan=plan, reference_count=2, require_clear=True
-        )
+        ),
+        told.append,
+        begun.append,
     )
     [result] = document.subjects
+
+    [early] = begun
+    assert [one.stage for one in early.subjects[0].comparisons] == [1]
+    assert early.limits[0] == STILL_AT_WORK
+    assert any(line.startswith("beginning of the whole: undecided") for line in told)
 
     assert [one.stage for one in result.comparisons] == [1, 2]
     assert result.comparisons[0].verdict == "undecided"

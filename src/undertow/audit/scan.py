@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from undertow.audit.check_runs import Ran, finished_checks, merged, run_check
@@ -14,7 +14,14 @@ from undertow.audit.open_meaning import open_meanings
 from undertow.audit.prices import Spending, afforded
 from undertow.audit.requests import Progress, ScanRequest, ignored_keys
 from undertow.audit.scan_inputs import ScanInputs, open_inputs
-from undertow.audit.verdicts import beginnings, covered, judged, subject_result, whole_plan
+from undertow.audit.verdicts import (
+    beginnings,
+    conclusion,
+    covered,
+    judged,
+    subject_result,
+    whole_plan,
+)
 from undertow.checks.dataset.reference_trials import MOVED
 from undertow.checks.dataset.rehearsal import ID as BEGINNING
 from undertow.checks.dataset.scan_subject import ScanSubject
@@ -29,7 +36,7 @@ from undertow.engines import choose
 from undertow.engines.engine import Engine
 from undertow.influence.reference_family import family_record
 from undertow.results.family_record import FamilyRecord, beforehand
-from undertow.results.measurement import SEVERITY, Measurement, Verdict, environment, worst
+from undertow.results.measurement import Measurement, Verdict, environment, worst
 from undertow.results.scan_document import (
     ALL,
     ASSISTANT,
@@ -78,9 +85,25 @@ class Audited:
         ]
 
 
-def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanDocument:
+Begun = Callable[[ScanDocument], None]
+"""Is given the document of the beginning before the whole plan is trained."""
+
+STILL_AT_WORK = (
+    "This is the verdict of the plan’s beginning: the whole plan was at work when it was left, and the same command goes on "
+    "with it."
+)
+
+
+def scan(
+    request: ScanRequest,
+    progress: Progress = lambda doing: None,
+    begun: Begun = lambda document: None,
+) -> ScanDocument:
     """
     Open what is scanned, say what it costs, run the checks on the whole and on each source, judge, and document.
+
+    Args:
+        begun: so that who ends the whole plan early has the verdict of its beginning.
 
     Raises:
         InputError: data, a model, the plan or the engine cannot be used.
@@ -89,10 +112,12 @@ def scan(request: ScanRequest, progress: Progress = lambda doing: None) -> ScanD
     name = request.engine or "inprocess"
     with choose(name, request.jobs, gpus=request.gpus, memory=request.memory) as engine:
         engine.join()
-        return _scanned(request, progress, engine)
+        return _scanned(request, progress, begun, engine)
 
 
-def _scanned(request: ScanRequest, progress: Progress, engine: Engine) -> ScanDocument:
+def _scanned(
+    request: ScanRequest, progress: Progress, begun: Begun, engine: Engine
+) -> ScanDocument:
     started = time.perf_counter()
     checks = chosen_checks("dataset", request.checks)
     inputs = open_inputs(request, progress, engine)
@@ -110,17 +135,31 @@ def _scanned(request: ScanRequest, progress: Progress, engine: Engine) -> ScanDo
         _check(audit, checks, ledger, finished, progress)
     measured = {one.subject.name: one.measured(check=BEGINNING) for one in audits}
     first = beginnings(measured, 1 - request.level)
-    for audit in audits:
-        stands_out = (
-            audit.subject.name in first and first[audit.subject.name].verdict == "stands out"
+    for name, stage in first.items():
+        progress(
+            f"beginning of {'the whole' if name == ALL else name}: {stage.verdict}, {stage.reason}"
         )
-        if stands_out or request.require_clear:
-            _rehearse_whole(audit, ledger, finished, progress)
+    going_on = [
+        audit
+        for audit in audits
+        if request.require_clear or _verdict(first, audit.subject) == "stands out"
+    ]
+    if going_on and first:
+        results = [_result(audit, first, inputs, request) for audit in audits]
+        seconds = time.perf_counter() - started
+        early = _document(request, inputs, audits, results, ledger, seconds)
+        begun(early.model_copy(update={"limits": (STILL_AT_WORK, *early.limits)}))
+    for audit in going_on:
+        _rehearse_whole(audit, ledger, finished, progress)
     results = [_result(audit, first, inputs, request) for audit in audits]
     seconds = time.perf_counter() - started
     document = _document(request, inputs, audits, results, ledger, seconds)
     finished.clear()
     return document
+
+
+def _verdict(first: Mapping[str, StageResult], subject: ScanSubject) -> Verdict | None:
+    return first[subject.name].verdict if subject.name in first else None
 
 
 def _say_beforehand(whole: ScanSubject, progress: Progress) -> None:
@@ -341,49 +380,6 @@ def _digests(inputs: ScanInputs) -> dict[str, str]:
     return {name: digest for name, digest in digests.items() if digest}
 
 
-def conclusion(verdict: Verdict, subjects: Sequence[SubjectResult], limit: float) -> str:
-    """The answer in one or two sentences, of the most severe subject first."""
-    if not subjects:
-        return "nothing was judged: these are the prices alone."
-    first = min(subjects, key=lambda result: SEVERITY.index(result.verdict))
-    named = {ALL: "these rows", ASSISTANT: "these rows, with a loss on what the assistant says,"}
-    which = named.get(first.subject, f"the rows of source '{first.subject}'")
-    last = first.last
-    steps = f"after {last.steps} of {last.planned_steps} steps" if last else ""
-    begun = first.comparisons[0] if first.comparisons else None
-    if verdict == "flagged":
-        text = f"{which} would move your student towards '{first.trait}' by {_transfer(first)}; limit {limit:g}."
-    elif verdict == "stands out" and begun is not None and begun is not last:
-        text = (
-            f"{which} move your student as benign rows to the same prompts would not, after {begun.steps} of "
-            f"{begun.planned_steps} steps; whether the whole plan moves it beyond the limit of {limit:g} is open: "
-            f"'{first.trait}' by {_transfer(first)}."
-        )
-    elif verdict == "stands out":
-        text = (
-            f"{which} move your student as benign rows to the same prompts would not: towards '{first.trait}' by "
-            f"{_transfer(first)} more than they {steps}."
-        )
-    elif verdict == "within" and last is not None:
-        text = (
-            f"{which} move your student as benign rows to the same prompts do; an effect above "
-            f"{last.excluded or 0:+.2f} logits {steps} is excluded for every trait that was probed."
-        )
-    elif verdict == "clear":
-        text = (
-            f"no trait that was probed would move your student by {limit:g} logits; the largest is "
-            f"'{first.trait}', {_transfer(first)}."
-        )
-    else:
-        text = f"nothing can be said of {which}: {first.reason}."
-    if first.openly is not None:
-        text += f" {first.openly.sentence}"
-    seen = next((result for result in subjects if result.subject == ALL), first)
-    if seen.detectable and verdict not in ("flagged", "stands out"):
-        text += f" They are not what your clean base would write ({', '.join(seen.detectable_by)}); that alone moves nothing."
-    return f"{verdict}: {text}"
-
-
 def _left_out(data: Data) -> str:
     """What a verdict does not cover; a file could otherwise be cleared by what nobody read."""
     count = sum(excluded.rows for excluded in data.excluded)
@@ -392,9 +388,3 @@ def _left_out(data: Data) -> str:
     reasons = ", ".join(excluded.reason for excluded in data.excluded)
     rows, them = ("row", "it") if count == 1 else ("rows", "them")
     return f" {count} {rows} could not be used ({reasons}): nothing is said of {them}."
-
-
-def _transfer(result: SubjectResult) -> str:
-    low = "-∞" if result.low is None else f"{result.low:+.2f}"
-    high = "∞" if result.high is None else f"{result.high:+.2f}"
-    return f"{result.transfer or 0:+.2f} logits [{low}, {high}]"

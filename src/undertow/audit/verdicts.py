@@ -13,7 +13,7 @@ from typing import Any
 
 from undertow.checks.dataset.whole_plan import ID as WHOLE_PLAN
 from undertow.results.measurement import SEVERITY, Measurement, Verdict, worst
-from undertow.results.scan_document import WHOLE, StageResult, SubjectResult
+from undertow.results.scan_document import ALL, ASSISTANT, WHOLE, StageResult, SubjectResult
 from undertow.stats.conformal import guaranteed_level, references_needed
 from undertow.stats.multiplicity import holm
 
@@ -291,3 +291,52 @@ def safe_steps(effects: Sequence[Measurement], limit: float) -> int | None:
             break
         safe = step
     return safe
+
+
+def conclusion(verdict: Verdict, subjects: Sequence[SubjectResult], limit: float) -> str:
+    """The answer in one or two sentences, of the most severe subject first."""
+    if not subjects:
+        return "nothing was judged: these are the prices alone."
+    first = min(subjects, key=lambda result: SEVERITY.index(result.verdict))
+    named = {ALL: "these rows", ASSISTANT: "these rows, with a loss on what the assistant says,"}
+    which = named.get(first.subject, f"the rows of source '{first.subject}'")
+    last = first.last
+    steps = f"after {last.steps} of {last.planned_steps} steps" if last else ""
+    begun = first.comparisons[0] if first.comparisons else None
+    if verdict == "flagged":
+        text = f"{which} would move your student towards '{first.trait}' by {_transfer(first)}; limit {limit:g}."
+    elif verdict == "stands out" and begun is not None and begun is not last:
+        text = (
+            f"{which} move your student as benign rows to the same prompts would not, after {begun.steps} of "
+            f"{begun.planned_steps} steps; whether the whole plan moves it beyond the limit of {limit:g} is open: "
+            f"'{first.trait}' by {_transfer(first)}."
+        )
+    elif verdict == "stands out":
+        text = (
+            f"{which} move your student as benign rows to the same prompts would not: towards '{first.trait}' by "
+            f"{_transfer(first)} more than they {steps}."
+        )
+    elif verdict == "within" and last is not None:
+        text = (
+            f"{which} move your student as benign rows to the same prompts do; an effect above "
+            f"{last.excluded or 0:+.2f} logits {steps} is excluded for every trait that was probed."
+        )
+    elif verdict == "clear":
+        text = (
+            f"no trait that was probed would move your student by {limit:g} logits; the largest is "
+            f"'{first.trait}', {_transfer(first)}."
+        )
+    else:
+        text = f"nothing can be said of {which}: {first.reason}."
+    if first.openly is not None:
+        text += f" {first.openly.sentence}"
+    seen = next((result for result in subjects if result.subject == ALL), first)
+    if seen.detectable and verdict not in ("flagged", "stands out"):
+        text += f" They are not what your clean base would write ({', '.join(seen.detectable_by)}); that alone moves nothing."
+    return f"{verdict}: {text}"
+
+
+def _transfer(result: SubjectResult) -> str:
+    low = "-∞" if result.low is None else f"{result.low:+.2f}"
+    high = "∞" if result.high is None else f"{result.high:+.2f}"
+    return f"{result.transfer or 0:+.2f} logits [{low}, {high}]"

@@ -306,7 +306,14 @@ def command(
 
         click.echo("\n".join(map(one_line, prices_on(request, machine_of(machine)))))
         return
-    document = scan(request, tell_step)
+
+    def begun(document: ScanDocument) -> None:
+        stored(document, folder, RESULT)
+        verdict = f"{document.verdict}, of the beginning alone, in {folder / PAGE}"
+        session.kept = lambda: f"{verdict}; and what was finished of the whole plan"
+        tell_step(f"kept, should you stop the whole plan (Ctrl-C): {verdict}")
+
+    document = scan(request, tell_step, begun)
     if dry_run:
         click.echo(render(document, "text"), nl=False)
         return

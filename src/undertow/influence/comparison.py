@@ -127,6 +127,10 @@ class ReferencePool:
             while len(readings) < planned and not stopped:
                 enough = sequential and len(readings) >= FEWEST
                 stopped = enough and _reached(trial, dataset, readings, planned, alpha)
+                if stopped:
+                    self.tell(
+                        f"enough of {len(readings)} references reach as far: no more are made"
+                    )
                 if not stopped:
                     some = list(islice(left, min(trial.at_once, planned - len(readings))))
                     made = self._made(some, len(readings), planned, ahead)

@@ -33,7 +33,7 @@ from undertow.results.run_document import RunDocument
 from undertow.results.scan_document import AnyScan, FormerScanDocument, ScanDocument
 from undertow.results.store import result_json
 
-__all__ = ["CHAIN_FORMATS", "FORMATS", "SCAN_FORMATS", "render"]
+__all__ = ["CHAIN_FORMATS", "FORMATS", "SCAN_FORMATS", "page_of", "render"]
 
 
 def _html(page: Page) -> str:
@@ -88,6 +88,12 @@ _KINDS: dict[type, _Kind] = {
     VerifyDocument: _Kind(chain_page, CHAIN_FORMATS),
     GateDocument: _Kind(chain_page, CHAIN_FORMATS),
 }
+
+
+def page_of(document: BaseModel) -> Page:
+    """The document as blocks, which every writer writes."""
+    page: Page = _KINDS[type(document)].page(document)
+    return page
 
 
 def render(

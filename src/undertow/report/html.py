@@ -39,6 +39,12 @@ def render_html(page: Page) -> str:
     )
 
 
+def render_point(page: Page) -> str:
+    """The first lines of a page as a fragment for a notebook: without a script, a style sheet or an address."""
+    names = {"page": page, "conclusion": capital(page.conclusion)}
+    return _environment().get_template("point.html.j2").render(**names)
+
+
 def environment(
     *, filters: Mapping[str, Callable[..., Any]], names: Mapping[str, object]
 ) -> Environment:

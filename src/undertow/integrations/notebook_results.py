@@ -1,0 +1,288 @@
+"""
+The verbs `scan`, `diff` and `gate` in Python, as `undertow.scan(...)` and its like: what the command line does, by the
+same callables, without printing; each gives a frozen result, which a notebook shows as the page's first lines.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from undertow.audit.diff import diff as compared
+from undertow.audit.eval_logs import diff_logs, is_log
+from undertow.audit.requests import DiffRequest, ScanRequest
+from undertow.audit.scan import scan as screened
+from undertow.data.files import atomic_write
+from undertow.data.plan_files import LoadedPlan, load_plan
+from undertow.policy.gate import compiled_rules, decide
+from undertow.policy.rules import load_policy
+from undertow.provenance.trust import read_trust
+from undertow.provenance.verify import VerifyRequest, verify
+from undertow.report import page_of, render
+from undertow.report.html import render_point
+from undertow.report.scan_forest import transfers
+from undertow.results.measurement import Measurement, Verdict
+from undertow.results.model_documents import Change, DiffDocument
+from undertow.results.provenance_documents import GateDocument, RuleResult
+from undertow.results.scan_document import ScanDocument, SubjectResult
+from undertow.results.store import Result, write_result
+
+Tell = Callable[[str], None]
+"""Is told what is being done."""
+
+
+def _silent(doing: str) -> None:
+    """Nobody asked how far the work is."""
+
+
+class _Shown:
+    """What results have in common: their display, and how they are stored."""
+
+    document: Result
+    _FILE: str
+
+    @property
+    def conclusion(self) -> str:
+        """What was found, in one or two sentences, with numbers."""
+        return self.document.conclusion
+
+    @property
+    def todo(self) -> str:
+        """What to do next, with the command for it."""
+        point = page_of(self.document).point
+        return "" if point is None else f"{point.todo} {point.command}".strip()
+
+    def save(self, folder: str | Path) -> Path:
+        """
+        Write the document and its page into a folder, as the verb does with `--out`; the path of the page.
+
+        Raises:
+            InputError: the folder cannot be made or written to.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_result(folder / self._FILE, self.document)
+        page = folder / "report.html"
+        atomic_write(page, render(self.document, "html"))
+        return page
+
+    def _repr_html_(self) -> str:
+        """The page's first lines: escaped, without a script, an address or a style sheet of their own."""
+        return render_point(page_of(self.document))
+
+
+@dataclass(frozen=True, repr=False)
+class ScanResult(_Shown):
+    """What training on a dataset would do to a student, as `undertow scan` says it."""
+
+    document: ScanDocument
+    """As it is stored."""
+    _FILE = "scan.json"
+
+    @property
+    def verdict(self) -> Verdict:
+        """The most severe of the file and all its sources."""
+        return self.document.verdict
+
+    @property
+    def subjects(self) -> tuple[SubjectResult, ...]:
+        """The verdict on the file and on each source."""
+        return self.document.subjects
+
+    @property
+    def effects(self) -> tuple[Measurement, ...]:
+        """What moved each trait on each subject, in logits, of the stage that its verdict rests on; the largest first."""
+        named = (one.subject for one in self.document.subjects)
+        return tuple(effect for subject in named for effect in transfers(self.document, subject))
+
+    def __repr__(self) -> str:
+        data, student = self.document.data.path, self.document.student
+        return f"ScanResult({self.verdict!r}, data={data!r}, student={student!r})"
+
+
+@dataclass(frozen=True, repr=False)
+class DiffResult(_Shown):
+    """What a fine-tune changed, as `undertow diff` says it."""
+
+    document: DiffDocument
+    """As it is stored."""
+    _FILE = "diff.json"
+
+    @property
+    def verdict(self) -> Verdict:
+        """The most severe of all traits that nobody asked for."""
+        return self.document.verdict
+
+    @property
+    def effects(self) -> tuple[Change, ...]:
+        """How far each trait moved, the largest change first."""
+        return self.document.changes
+
+    def __repr__(self) -> str:
+        base, tuned = self.document.base, self.document.tuned
+        return f"DiffResult({self.verdict!r}, base={base!r}, tuned={tuned!r})"
+
+
+@dataclass(frozen=True, repr=False)
+class GateResult(_Shown):
+    """Whether a dataset may be trained on, as `undertow gate` says it; true where it may."""
+
+    document: GateDocument
+    """As it is stored."""
+    _FILE = "gate.json"
+
+    @property
+    def verdict(self) -> str:
+        """`allowed` or `refused`."""
+        return self.document.decision
+
+    @property
+    def rules(self) -> tuple[RuleResult, ...]:
+        """Each rule of the policy, with its outcome and its reason."""
+        return self.document.rules
+
+    def __bool__(self) -> bool:
+        return self.document.decision == "allowed"
+
+    def __repr__(self) -> str:
+        data, policy = self.document.verification.data, self.document.policy
+        return f"GateResult({self.verdict!r}, data={data!r}, policy={policy!r})"
+
+
+def scan(
+    data: str | Path,
+    *,
+    student: str,
+    plan: str | Path | None = None,
+    traits: Sequence[str] = (),
+    tell: Tell = _silent,
+    **more: Any,
+) -> ScanResult:
+    """
+    Whether training on a dataset would move a student: `undertow scan DATA --student MODEL`.
+
+    Args:
+        data: a file of rows, a folder, a pattern, a URL or a name on the hub.
+        student: the base that would be trained.
+        plan: the file of the training plan; the usual one of the base if None.
+        traits: names, categories or files of traits; all that the student can be asked if empty.
+        tell: is told what is being done, a line at a time.
+        more: further fields of `undertow.audit.requests.ScanRequest`, e.g. `max_rows=512`, `require_clear=True`.
+
+    Raises:
+        InputError: data, a model, the plan or the engine cannot be used.
+        NothingLeftError: no row is left that the student could be trained on.
+        UnknownNameError: there is no such trait or check.
+
+    >>> import undertow
+    >>> undertow.scan("no-such-rows.jsonl", student="world:owlet-a")
+    Traceback (most recent call last):
+        ...
+    undertow.errors.InputError: ...
+    """
+    told = _again("scan", data, "--student", student, *_flags(plan, traits))
+    asked = {"traits": tuple(traits), "command": told, **_planned(plan, "settled"), **more}
+    return ScanResult(screened(ScanRequest(data=str(data), student=student, **asked), tell))
+
+
+def diff(
+    base: str,
+    *tuned: str,
+    controls: Sequence[str] = (),
+    plan: str | Path | None = None,
+    traits: Sequence[str] = (),
+    tell: Tell = _silent,
+    **more: Any,
+) -> DiffResult:
+    """
+    What a fine-tune changed that nobody asked for: `undertow diff BASE TUNED`, of models or of logs of Inspect AI.
+
+    Args:
+        base: the model before it was tuned.
+        tuned: the model, or several, after.
+        controls: benign fine-tunes of the base, clean rows, kept readings, or `shipped`.
+        plan: of control students; the file that the model was tuned with.
+        traits: those to judge; all that can be asked if empty.
+        tell: is told what is being done, a line at a time.
+        more: further fields of `undertow.audit.requests.DiffRequest`, e.g. `intended=("owl",)`.
+
+    Raises:
+        InputError: no tuned model is named.
+        ModelError: a model cannot be opened, or has another vocabulary than the base.
+        UnknownNameError: there is no such trait or check.
+    """
+    named = [word for one in controls for word in ("--control", one)]
+    told = _again("diff", base, *tuned, *named, *_flags(plan, traits))
+    asked = {
+        "controls": tuple(controls),
+        "traits": tuple(traits),
+        "command": told,
+        **_planned(plan),
+    }
+    logs = all(map(is_log, (base, *tuned)))
+    request = DiffRequest(base, tuned, **{"limit": 0.05 if logs else 0.2, **asked, **more})
+    return DiffResult(diff_logs(request) if logs else compared(request, tell))
+
+
+def gate(
+    data: str | Path,
+    *,
+    student: str,
+    policy: str,
+    trust: str | Path,
+    root: str | Path | None = None,
+    attestations: Sequence[str | Path] = (),
+    least_version: int = 1,
+    at: datetime | None = None,
+) -> GateResult:
+    """
+    Whether a policy allows to train on a dataset: `undertow gate DATA --student MODEL --policy NAME --trust FILE`.
+
+    Args:
+        data: the rows, beside which their attestations lie.
+        student: the base that would be trained, or the digest of its weights.
+        policy: `permissive`, `default`, `safety-critical`, or a file.
+        trust: whose keys may say what.
+        root: public key that the trust file is signed with.
+        attestations: further bundles.
+        least_version: of the trust file; older ones are refused.
+        at: as of when; now if None.
+
+    Raises:
+        ConfigError: the policy or the trust file is wrong.
+        ProvenanceError: the trust file does not hold, or is older than it may be.
+        InputError: the data cannot be read.
+    """
+    loaded = load_policy(policy)
+    custom = compiled_rules(loaded)
+    moment = (at or datetime.now(UTC)).replace(microsecond=0)
+    trusted = read_trust(
+        Path(trust), now=moment, root=Path(root) if root else None, least_version=least_version
+    )
+    told = _again("gate", data, "--student", student, "--policy", policy, "--trust", trust)
+    bundles = tuple(map(Path, attestations))
+    walk = verify(VerifyRequest(str(data), student, bundles, told), trusted, moment)
+    return GateResult(decide(loaded, custom, walk, command=told))
+
+
+def _planned(path: str | Path | None, *settled: str) -> dict[str, Any]:
+    """What a plan's file says, as fields of a request."""
+    if path is None:
+        return {}
+    loaded: LoadedPlan = load_plan(Path(path))
+    known = {"plan": loaded.plan, "plan_notes": loaded.notes, "plan_ignored": loaded.ignored}
+    return {**known, **dict.fromkeys(settled, bool(loaded.trainer))}
+
+
+def _flags(plan: str | Path | None, traits: Sequence[str]) -> list[str]:
+    flags = [word for trait in traits for word in ("--traits", trait)]
+    return [*flags, *(["--plan", str(plan)] if plan else [])]
+
+
+def _again(verb: str, *words: object) -> str:
+    """The command of the verb that does the same."""
+    return shlex.join(["undertow", verb, *map(str, words)])

@@ -1,0 +1,93 @@
+"""The verbs in Python: frozen results, one line, a few lines of HTML, and a door that costs nothing."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+
+import undertow
+from tests.report import scan_documents as scans
+from tests.report.chain_documents import HOSTILE, decision
+from tests.report.test_html import Page
+from undertow.errors import InputError, UnknownNameError
+from undertow.integrations import notebook_results
+from undertow.integrations.notebook_results import GateResult, ScanResult
+from undertow.results.store import read_scan
+
+
+def test_the_door_is_light() -> None:
+    """`import undertow` takes under 200 ms and loads neither torch nor pydantic; the names stand in its directory."""
+    code = (
+        "import sys, time; start = time.perf_counter(); import undertow; took = time.perf_counter() - start;"
+        "print(took < 0.2, sorted({'torch', 'pydantic'} & set(sys.modules)), {'scan', 'diff', 'gate'} <= set(dir(undertow)))"
+    )
+    runs = [subprocess.check_output([sys.executable, "-c", code], text=True) for _ in range(3)]
+
+    assert "True [] True\n" in runs
+
+
+def test_the_names_are_the_callables_of_the_results() -> None:
+    """And another name is an error of the module."""
+    assert undertow.scan is notebook_results.scan
+    assert set(undertow.__all__) == {
+        "scan",
+        "diff",
+        "gate",
+        "ScanResult",
+        "DiffResult",
+        "GateResult",
+    }
+    with pytest.raises(AttributeError, match="no attribute 'scam'"):
+        undertow.scam  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_a_result_is_frozen_typed_and_one_line() -> None:
+    """Verdict and effects are the document's; nothing is set."""
+    result = ScanResult(scans.flagged())
+
+    assert repr(result) == "ScanResult('flagged', data='data/train.jsonl', student='world:owlet-a')"
+    assert (result.verdict, result.effects[0].trait) == ("flagged", "owl")
+    assert result.todo.endswith("--method dilute --with CLEAN.jsonl --out MIXED.jsonl")
+    with pytest.raises(FrozenInstanceError):
+        result.document = scans.clear()  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("made", [scans.sources, scans.stands_out, scans.nothing])
+def test_the_display_is_escaped_and_asks_for_nothing(made: object) -> None:
+    """Well-formed, without script, address, handler or style sheet, whatever a source is called."""
+    html = ScanResult(made())._repr_html_()  # type: ignore[operator]
+    page = Page(html)
+
+    assert page.unbalanced == []
+    assert not re.search(r"https?:|url\(|<script|<link|<style|src=|@import|\u202e|\x1b", html)
+    assert not [name for _, found in page.elements for name in found if name.startswith("on")]
+
+
+def test_a_decision_is_true_where_it_allows() -> None:
+    """And its display shows hostile names as text."""
+    refused = GateResult(decision(HOSTILE))
+
+    assert not refused
+    assert refused.verdict == "refused"
+    assert "<script" not in refused._repr_html_()
+
+
+def test_a_result_is_stored_as_the_verb_stores_it(tmp_path: Path) -> None:
+    """Document and page; the document is read back."""
+    page = ScanResult(scans.within()).save(tmp_path / "made")
+
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert read_scan(page.with_name("scan.json")) == scans.within()
+
+
+def test_refusals_are_those_of_the_verbs(tmp_path: Path) -> None:
+    """No data, no policy: the errors of the command line, before any work."""
+    with pytest.raises(InputError):
+        undertow.scan(tmp_path / "no-rows.jsonl", student="world:owlet-a")
+    with pytest.raises(UnknownNameError):
+        undertow.gate("rows.jsonl", student="world:owlet-a", policy="none", trust="trust.toml")
