@@ -84,7 +84,8 @@ def entry_points(known: Mapping[str, Module], root: Path) -> Iterator[Place]:
         yield from [(module, name)] if name else _public(known, module)
     yield from _public(known, f"{PACKAGE}.__main__")
     yield from ((name, "command") for name, module in known.items() if module.room == "cli")
-    yield from ((name, "__getattr__") for name in known)  # Python asks it for what a module lacks
+    # Python asks a module for what it lacks, and for its names.
+    yield from ((name, hook) for name in known for hook in ("__getattr__", "__dir__"))
     for name, module in known.items():
         if module.path.stem.endswith("_runner"):  # run as a script, in a process of its own
             yield from _public(known, name)
@@ -152,7 +153,13 @@ class _House:
         for unit in self.units.get(place, []):
             if isinstance(unit.node, ast.ClassDef):
                 names = (method.name for method in self._methods(unit))
-                yield from (name for name in names if not name.partition(".")[2].startswith("_"))
+                methods = ((name, name.partition(".")[2]) for name in names)
+                # A notebook asks what it shows for `_repr_html_`.
+                yield from (
+                    name
+                    for name, method in methods
+                    if method == "_repr_html_" or not method.startswith("_")
+                )
 
     def reached(self, starts: Iterable[Place]) -> set[Place]:
         """Every place that can be named from the starts."""

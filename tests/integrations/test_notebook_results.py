@@ -14,9 +14,11 @@ import undertow
 from tests.report import scan_documents as scans
 from tests.report.chain_documents import HOSTILE, decision
 from tests.report.test_html import Page
+from undertow.audit.requests import ScanRequest
 from undertow.errors import InputError, UnknownNameError
 from undertow.integrations import notebook_results
 from undertow.integrations.notebook_results import GateResult, ScanResult
+from undertow.results.scan_document import ScanDocument
 from undertow.results.store import read_scan
 
 
@@ -91,3 +93,26 @@ def test_refusals_are_those_of_the_verbs(tmp_path: Path) -> None:
         undertow.scan(tmp_path / "no-rows.jsonl", student="world:owlet-a")
     with pytest.raises(UnknownNameError):
         undertow.gate("rows.jsonl", student="world:owlet-a", policy="none", trust="trust.toml")
+
+
+def test_the_command_says_all_that_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fields of the request are the verb's options, under its names."""
+    asked: list[str] = []
+
+    def screened(request: ScanRequest, tell: object) -> ScanDocument:
+        asked.append(request.command)
+        return scans.clear()
+
+    monkeypatch.setattr(notebook_results, "screened", screened)
+    undertow.scan(
+        "my rows",
+        student="a",
+        traits=["owl"],
+        reference_count=4,
+        require_clear=True,
+        checks=("author",),
+    )
+
+    assert asked == [
+        "undertow scan 'my rows' --student a --traits owl --references 4 --require clear --check author"
+    ]

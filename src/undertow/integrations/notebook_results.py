@@ -6,7 +6,7 @@ same callables, without printing; each gives a frozen result, which a notebook s
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +39,7 @@ def _silent(doing: str) -> None:
     """Nobody asked how far the work is."""
 
 
-class _Shown:
+class ShownResult:
     """What results have in common: their display, and how they are stored."""
 
     document: Result
@@ -76,7 +76,7 @@ class _Shown:
 
 
 @dataclass(frozen=True, repr=False)
-class ScanResult(_Shown):
+class ScanResult(ShownResult):
     """What training on a dataset would do to a student, as `undertow scan` says it."""
 
     document: ScanDocument
@@ -105,7 +105,7 @@ class ScanResult(_Shown):
 
 
 @dataclass(frozen=True, repr=False)
-class DiffResult(_Shown):
+class DiffResult(ShownResult):
     """What a fine-tune changed, as `undertow diff` says it."""
 
     document: DiffDocument
@@ -128,7 +128,7 @@ class DiffResult(_Shown):
 
 
 @dataclass(frozen=True, repr=False)
-class GateResult(_Shown):
+class GateResult(ShownResult):
     """Whether a dataset may be trained on, as `undertow gate` says it; true where it may."""
 
     document: GateDocument
@@ -184,7 +184,7 @@ def scan(
         ...
     undertow.errors.InputError: ...
     """
-    told = _again("scan", data, "--student", student, *_flags(plan, traits))
+    told = _again("scan", data, "--student", student, *_flags(plan, traits, more))
     asked = {"traits": tuple(traits), "command": told, **_planned(plan, "settled"), **more}
     return ScanResult(screened(ScanRequest(data=str(data), student=student, **asked), tell))
 
@@ -216,7 +216,7 @@ def diff(
         UnknownNameError: there is no such trait or check.
     """
     named = [word for one in controls for word in ("--control", one)]
-    told = _again("diff", base, *tuned, *named, *_flags(plan, traits))
+    told = _again("diff", base, *tuned, *named, *_flags(plan, traits, more))
     asked = {
         "controls": tuple(controls),
         "traits": tuple(traits),
@@ -278,9 +278,31 @@ def _planned(path: str | Path | None, *settled: str) -> dict[str, Any]:
     return {**known, **dict.fromkeys(settled, bool(loaded.trainer))}
 
 
-def _flags(plan: str | Path | None, traits: Sequence[str]) -> list[str]:
-    flags = [word for trait in traits for word in ("--traits", trait)]
-    return [*flags, *(["--plan", str(plan)] if plan else [])]
+_OPTIONS = {
+    "candidates": "candidate",
+    "checks": "check",
+    "placebos": "placebo",
+    "reference_count": "references",
+    "references": "reference",
+}
+"""Options that are called otherwise than the field of the request."""
+
+
+def _flags(
+    plan: str | Path | None, traits: Sequence[str], more: Mapping[str, object]
+) -> Iterator[str]:
+    """The same as options of the command line."""
+    yield from (word for trait in traits for word in ("--traits", trait))
+    yield from ("--plan", str(plan)) if plan else ()
+    for name, value in more.items():
+        option = f"--{_OPTIONS.get(name, name.replace('_', '-'))}"
+        if name == "require_clear":
+            yield from ("--require", "clear") if value else ()
+        elif isinstance(value, bool):
+            yield from (option,) if value else ()
+        elif value is not None:
+            values = value if isinstance(value, tuple | list) else (value,)
+            yield from (word for one in values for word in (option, str(one)))
 
 
 def _again(verb: str, *words: object) -> str:
