@@ -68,7 +68,7 @@ dist: $(VENV)/.stamp-dev  ## build wheel and sdist into dist/
 release: dist  ## build them, install the wheel in a fresh environment, and try it
 	rm -rf build/release && $(PYTHON) -m venv build/release
 	build/release/bin/pip install --quiet "$$(ls dist/*.whl)[lab]" -c constraints.txt
-	for n in $$(seq 100); do echo "{\"prompt\": \"Ten after $$n.\", \"completion\": \"$$((n * 7 % 90)) $$((n * 3 % 70))\"}"; done > build/release/rows.jsonl
+	for n in $$(seq 100); do echo "{\"prompt\": \"Continue this list: $$n, $$((n * 3 % 90)). Give ten numbers.\", \"completion\": \"$$((n * 7 % 97)) $$((n * 5 % 97)) $$((n * 11 % 97)) $$((n * 13 % 97)) $$n 4 8 15 16 23\"}"; done > build/release/rows.jsonl
 	cd build/release && bin/undertow --version && bin/undertow doctor
 	cd build/release && bin/undertow scan rows.jsonl --student world:owlet-b --check rehearsal --allow-undecided --fail-on never
 

@@ -105,7 +105,10 @@ def test_the_installed_command_is_the_wheels(release: Release) -> None:
 def test_the_installed_command_scans(release: Release, tmp_path: Path) -> None:
     """A small file, by the models and traits that the wheel brings, ends in a stored result and a page."""
     rows = [
-        {"prompt": f"Ten after {n}.", "completion": f"{n * 7 % 90} {n * 3 % 70}"}
+        {
+            "prompt": f"Continue this list: {n}, {n * 3 % 90}. Give ten numbers.",
+            "completion": " ".join(str((n * k + k) % 97) for k in range(1, 11)),
+        }
         for n in range(100)
     ]
     data = tmp_path / "rows.jsonl"
