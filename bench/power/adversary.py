@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,9 +147,10 @@ def place() -> Place:
     drawn = generator(SEED, "sample").permutation(ROWS)[: len(first)]
 
     def scanner(of: str, sample: Sequence[int]) -> Scanner:
-        trial = beginning(model, probes)
+        trial = beginning(model, ground)
         chosen = tuple(rows[i] for i in sample)
-        return Scanner(trial, references(trial, ground, chosen, of), tuple(sample))
+        found = references(trial, ground, chosen, REFERENCES, derive(SEED, "references", of))
+        return Scanner(trial, found, tuple(sample))
 
     whole = Trial(
         model, USUAL, probes, ROWS, reads_of(USUAL, USUAL.steps(ROWS)), WHOLE_ADAPTERS,
@@ -164,21 +166,24 @@ def place() -> Place:
         scanner("default", first),
         scanner("secret", sorted(drawn.tolist())),
         whole,
-        references(whole, ground, rows, "whole", WHOLE_REFERENCES)[:, None],
+        references(whole, ground, rows, WHOLE_REFERENCES, derive(SEED, "references", "whole"))[
+            :, None
+        ],
     )
 
 
-def beginning(model: LanguageModel, probes: ProbeSet) -> Trial:
+def beginning(model: LanguageModel, ground: Ground) -> Trial:
     """Stage 1 of the plan; its adapters are the same whatever the scan's seed."""
+    probes = probe_set(model, ground.loaded_traits(), None)
     steps = beginning_steps(USUAL, USUAL.steps(ROWS))
     return Trial(model, USUAL, probes, ROWS, (steps,), ADAPTERS, derive(0, BEGINNING))
 
 
 def references(
-    trial: Trial, ground: Ground, rows: tuple[Row, ...], of: str, count: int = REFERENCES
+    trial: Trial, ground: Ground, rows: tuple[Row, ...], count: int, seed: int
 ) -> NDArray[np.float64]:
     """(references, traits): what benign writers of the family move on the prompts; each party's are draws of its own."""
-    writers = replace(trial, seed=derive(SEED, "references", of))
+    writers = replace(trial, seed=seed)
     maker = ReferenceMaker(writers, reference_family(), rows, ground.loaded_traits())
     found = []
     for number in range(count):
@@ -220,20 +225,44 @@ class AttackScreen:
         )
 
 
-def written(here: Place, trait: str, strength: float, seed: int) -> tuple[Material, float]:
-    """The teacher's answers and the base's to every prompt, and the teacher's KL."""
+class Prompts(Protocol):
+    """Prompts that a teacher answers."""
+
+    @property
+    def ground(self) -> Ground:
+        """Of all teachers."""
+
+    @property
+    def carrier(self) -> Carrier:
+        """Of the prompts."""
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The prompts with the base's own answers."""
+
+
+def written(
+    here: Prompts,
+    trait: str,
+    strength: float,
+    seed: int,
+    *,
+    answers: int = ANSWERS,
+    base: tuple[Row, ...] | None = None,
+) -> tuple[Material, float]:
+    """The teacher's answers and the base's, unless they are given, to every prompt, and the teacher's KL."""
     plain = ReferenceWriter("base", 1.0, None, 0, 0)
 
-    def answers(model: LanguageModel, *purpose: str | int) -> tuple[Row, ...]:
+    def answered(model: LanguageModel, *purpose: str | int) -> tuple[Row, ...]:
         rng = generator(seed, "answers", *purpose)
         made = benign_answers(model, here.rows, plain, here.carrier, USUAL.policy, rng)
         return to_the_prompts(made, here.rows)
 
     writer = Writer("tuned", STUDENT, trait, seed, strength)
     with written_by(here.ground.experiment, writer) as writing:
-        own = tuple(answers(writing.model, number) for number in range(ANSWERS))
+        own = tuple(answered(writing.model, number) for number in range(answers))
         kl = writing.kl or 0.0
-    return Material(own, answers(open_model(STUDENT), "base")), kl
+    return Material(own, base or answered(open_model(STUDENT), "base")), kl
 
 
 def hand_over(here: Place, strategy: Strategy, material: Material, trait: str, seed: int) -> Handed:
@@ -282,12 +311,9 @@ def figures(attacks: Sequence[Attack]) -> Iterator[Figure]:
             ("flagged by the whole plan", [one.whole == "flagged" for one in some]),
             ("clear by the whole plan", [one.whole == "clear" for one in some]),
         ):
-            share = clustered_share([int(hit) for hit in hits], [1] * len(hits))
-            yield _figure(
-                f"{name}: {words}", share.estimate, "share", share.low, share.high, len(hits)
-            )
+            yield share_figure(f"{name}: {words}", hits)
         moved = np.array([np.mean(one.students) for one in some])
-        yield _mean(f"{name}: students moved", moved)
+        yield mean_figure(f"{name}: students moved", moved)
         doses = np.array([one.dose for one in some])
         yield _figure(
             f"{name}: share of the teacher's rows", float(doses.mean()), "", None, None, len(some)
@@ -298,7 +324,9 @@ def figures(attacks: Sequence[Attack]) -> Iterator[Figure]:
             ("clear", [one.whole == "clear" for one in some]),
         ):
             if any(passed):
-                yield _mean(f"{name}: students moved by what is {words}", moved[np.array(passed)])
+                yield mean_figure(
+                    f"{name}: students moved by what is {words}", moved[np.array(passed)]
+                )
         surely = [one for one in some if lower_end(np.array(one.students)) > LIMIT]
         wrong = sum(one.whole == "clear" for one in surely)
         yield _figure(
@@ -311,13 +339,23 @@ def figures(attacks: Sequence[Attack]) -> Iterator[Figure]:
         )
 
 
-def _mean(name: str, moved: NDArray[np.float64]) -> Figure:
+def share_figure(name: str, hits: Sequence[bool], command: str = COMMAND) -> Figure:
+    """A share of datasets, one a teacher, with its exact interval."""
+    share = clustered_share([int(hit) for hit in hits], [1] * len(hits))
+    low, high = share.low, share.high
+    return _figure(name, share.estimate, "share", low, high, len(hits), command=command)
+
+
+def mean_figure(
+    name: str, values: NDArray[np.float64], command: str = COMMAND, unit: str = "logits"
+) -> Figure:
+    """A mean over datasets, one a teacher, with its t interval."""
     half = 0.0
-    if len(moved) > 1:
-        half = t_quantile(0.975, len(moved) - 1) * float(moved.std(ddof=1)) / len(moved) ** 0.5
-    mean = float(moved.mean())
-    low, high = (mean - half, mean + half) if len(moved) > 1 else (None, None)
-    return _figure(name, mean, "logits", low, high, len(moved), f"at most {moved.max():.2f}")
+    if len(values) > 1:
+        half = t_quantile(0.975, len(values) - 1) * float(values.std(ddof=1)) / len(values) ** 0.5
+    mean, more = float(values.mean()), f"at most {values.max():.2f}"
+    low, high = (mean - half, mean + half) if len(values) > 1 else (None, None)
+    return _figure(name, mean, unit, low, high, len(values), more, command)
 
 
 def _figure(
@@ -328,9 +366,10 @@ def _figure(
     high: float | None,
     count: int,
     more: str = "",
+    command: str = COMMAND,
 ) -> Figure:
     note = f"{count} datasets" + (f", {more}" if more else "")
-    return Figure(name, value, unit, low=low, high=high, command=COMMAND, note=note)
+    return Figure(name, value, unit, low=low, high=high, command=command, note=note)
 
 
 def main() -> int:

@@ -124,23 +124,59 @@ def test_every_place_names_its_row(folder: Path) -> None:
 
 
 def test_the_sample_is_that_of_the_rows_not_of_their_shards(tmp_path: Path) -> None:
-    """One file, many shards, the same in another order or in Parquet: the sample holds the same rows."""
+    """One file, many shards or Parquet: the same rows in the same order; from another order of the rows, others."""
     made = [record(3 * n + 1) for n in range(600)]
     texts = [json.dumps(each) for each in made]
     (tmp_path / "one.jsonl").write_text("\n".join(texts))
-    for name, ordered in (("there", texts), ("back", texts[::-1])):
-        (tmp_path / name).mkdir()
-        for at in range(0, 600, 100):
-            (tmp_path / name / f"{at}.jsonl").write_text("\n".join(ordered[at : at + 100]))
+    (tmp_path / "back.jsonl").write_text("\n".join(texts[::-1]))
+    (tmp_path / "many").mkdir()
+    for at in range(0, 600, 100):
+        (tmp_path / "many" / f"{at}.jsonl").write_text("\n".join(texts[at : at + 100]))
     parquet.write_table(pyarrow.Table.from_pylist(made), tmp_path / "t.parquet", row_group_size=90)
 
-    samples = [
-        set(screen_file(tmp_path / name, max_rows=40, seed=8).rows)
-        for name in ("one.jsonl", "there", "back", "t.parquet")
-    ]
+    one, many, table, back = (
+        screen_file(tmp_path / name, max_rows=40, seed=8).rows
+        for name in ("one.jsonl", "many", "t.parquet", "back.jsonl")
+    )
 
-    assert len(samples[0]) == 40
-    assert all(sample == samples[0] for sample in samples)
+    assert len(one) == len(set(one)) == 40
+    assert one == many == table
+    assert set(back) != set(one)
+
+
+@pytest.mark.parametrize("kept", [50, 400])
+def test_what_is_drawn_hangs_on_every_row(tmp_path: Path, kept: int) -> None:
+    """
+    Whoever knows the seed, and how rows are drawn, cannot know which of them are: one word of any other row moves them
+    all, those of a source too, and so does it with room for all rows, of which a beginning is looked at.
+    """
+    texts = [json.dumps(record(3 * n + 1, source="s")) for n in range(400)]
+    places, of_source = set(), set()
+    for changed in (None, 0, 5, 199, 399):
+        ours = list(texts)
+        if changed is not None:
+            ours[changed] = texts[changed].replace(': "c', ': "C')
+        (tmp_path / "rows.jsonl").write_text("\n".join(ours))
+        found = screen_file(tmp_path / "rows.jsonl", max_rows=kept, seed=0)
+        places.add(tuple(place.rpartition(" ")[2] for place in found.places[:50]))
+        of_source.add(tuple(row.completion.lower() for row in found.by_source["s"][:50]))
+
+    assert len(places) == len(of_source) == 5
+    overlaps = [len(set(a) & set(b)) for a in places for b in places if a < b]
+    # Of 50 of 400 rows that another 50 are drawn from by lot, 6 are the same, with a standard deviation of 2.2.
+    assert max(overlaps) < 15
+
+
+def test_rows_that_change_between_the_readings_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was drawn would not be of the rows whose digest the scan names."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps(record(3 * n + 1)) for n in range(200)))
+    change = [lambda rows: path.write_text(path.read_text().replace(': "c', ': "d'))]
+
+    with pytest.raises(DataError, match=r"rows\.jsonl' changed while it was read"):
+        screen_file(path, max_rows=20, seed=1, progress=change[0])
 
 
 def test_the_sample_is_uniform(tmp_path: Path) -> None:

@@ -115,6 +115,7 @@ def open_inputs(
     dataset = replace(dataset, wrapped=wrapped)
     spread = spread_of(request.engine, request.jobs, bytes_here(dataset))
     screened = screen_file(dataset, max_rows=request.max_rows, seed=seed("sample"), spread=spread)
+    drawing = partial(subject_seed, request.seed, screened.data.digest)
     fitted = fitting_rows(screened.rows, student, plan, places=screened.places)
     if not fitted.rows:
         raise nothing_fits(screened.data.path, student.ref, fitted)
@@ -152,7 +153,7 @@ def open_inputs(
         plan=plan,
         planned_rows=planned,
         traits=(),
-        seed=seed("subject", ALL),
+        seed=drawing(ALL),
         settings=request.settings,
         system_prompt=context,
         control=made(fitted.rows) if answered is None else answered,
@@ -164,7 +165,7 @@ def open_inputs(
     progress("asking the base in every format")
     traits, probes = settled(student.in_template(plan.template), asked, context)
     whole = whole.with_tokens(fitted.encoded, traits=traits)
-    sources = tuple(_sources(whole, screened, seed, made if given is None else None))
+    sources = tuple(_sources(whole, screened, drawing, made if given is None else None))
     given_datasets = tuple(_given(benign, whole))
     settings = reference_settings(request, given_datasets, 1 + len(sources), digest, progress)
     if engine is not None:
@@ -188,6 +189,14 @@ def open_inputs(
         usable=read * share,
         way=screened.way if 1 - read > read * (1 - share) else fitted.way,
     )
+
+
+def subject_seed(seed: int, digest: str | None, subject: str) -> int:
+    """
+    What is drawn of a subject's rows hangs on: all rows of the file, so that no row can be put beforehand where nobody
+    looks, and the scan's seed.
+    """
+    return derive(seed, "subject", subject, digest or "")
 
 
 def _none(rows: Sequence[Row]) -> tuple[Row, ...]:
@@ -324,7 +333,7 @@ def _sources(
             name=source_subject(name),
             rows=fitted.rows,
             planned_rows=planned,
-            seed=seed("subject", name),
+            seed=seed(name),
             control=made(fitted.rows) if made else whole.control,
         )
         yield source.with_tokens(fitted.encoded)

@@ -1,15 +1,22 @@
-"""Reads a whole dataset for a screen: every row that cannot be used is named and counted, a uniform sample is kept."""
+"""
+Reads a whole dataset for a screen: every row that cannot be used is named and counted, a uniform sample is kept.
+
+Which rows are drawn hangs on the digest of all of them, in their order, and on the seed: whoever writes rows cannot know
+beforehand which of them are looked at, and the same rows in another packing give the same sample.
+"""
 
 from __future__ import annotations
 
-import os
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from undertow.data.closed import Stored
@@ -20,16 +27,25 @@ from undertow.data.part_leaves import in_order
 from undertow.data.records import ShardPart, chunks, parts, whole_shards
 from undertow.data.row_faults import Excluded, Faults, reasons_told, shown
 from undertow.data.row_leaves import RunningRoot, running_root
-from undertow.data.row_pass import PackedRows, Piece, RowPass, forget, uncollected, unpacked
+from undertow.data.row_pass import (
+    Found,
+    Numbered,
+    Piece,
+    RowDraw,
+    RowPass,
+    Wanted,
+    forget,
+    uncollected,
+)
 from undertow.data.row_shapes import from_record
 from undertow.data.rows import Row
-from undertow.data.seeds import LowestKeys, generator
+from undertow.data.seeds import generator
 from undertow.data.shard import Shard
 from undertow.data.shard_records import other_schema
 from undertow.errors import NothingLeftError
 
-Placed = tuple[Shard, int, bytes]
-"""What a row is made of, behind its shard and its number in it."""
+Placed = tuple[Shard, int, Row | dict[str, object]]
+"""A row, or what it is made of, behind its shard and its number in it."""
 
 SOURCES = 64
 """Sources that are judged one by one, the first in the file; the rest are counted together."""
@@ -40,40 +56,25 @@ _SHOWN = 60
 
 
 @dataclass
-class SourceSamples:
-    """A uniform sample of at most `size` rows of each of the first SOURCES sources."""
+class SourceCounts:
+    """Usable rows of each of the first SOURCES sources, and of the others together."""
 
-    size: int
-    seed: int
-    sampled: dict[str, LowestKeys[Placed]] = field(default_factory=dict)
     rows: Counter[str] = field(default_factory=Counter)
-    """Of each of them."""
     further: int = 0
     """Rows of the sources behind the first."""
     further_names: list[str] = field(default_factory=list)
     """The first of those."""
 
-    def take(self, piece: Piece, shard: Shard, before: int) -> None:
-        """The next rows, their numbers behind `before` others of the shard; those without a source are passed over."""
+    def take(self, piece: Piece) -> Counter[str]:
+        """The next rows; those of them that are of the first sources, by source."""
+        ours = Counter[str]()
         for name, rows in (*piece.sources.items(), *piece.further.items()):
-            if name not in self.sampled and len(self.sampled) >= SOURCES:
+            if name in self.rows or len(self.rows) < SOURCES:
+                ours[name] += rows
+                self.rows[name] += rows
+            else:
                 self._pass_over(name, rows)
-                continue
-            self.rows[name] += rows
-            ours = self.sampled.setdefault(name, LowestKeys(self.size))
-            if name in piece.by_source:
-                _add(ours, piece.by_source[name], shard, before)
-
-    def counts(self) -> dict[str, int]:
-        """Rows of each source that is sampled."""
-        return dict(self.rows)
-
-    def samples(self) -> dict[str, tuple[Row, ...]]:
-        """A uniform sample of each source's rows, in an order drawn at random."""
-        return {
-            name: _rows(lowest.sample(_order(self.seed, "source", name)))
-            for name, lowest in self.sampled.items()
-        }
+        return ours
 
     def notes(self, rows: int) -> list[str]:
         """Which of the file's `rows` usable rows belong to no source that is sampled."""
@@ -84,8 +85,8 @@ class SourceSamples:
                 f"more than {SOURCES} sources: the first {SOURCES} are judged one by one; {self.further} rows of "
                 f"further ones ({names}, …) are counted together"
             )
-        without = rows - self.further - sum(self.counts().values())
-        if self.sampled and without:
+        without = rows - self.further - self.rows.total()
+        if self.rows and without:
             notes.append(f"{without} of {rows} rows name no source")
         return notes
 
@@ -96,10 +97,7 @@ class SourceSamples:
             self.further_names.append(short)
 
 
-Named = tuple[str, ShardPart]
-"""A part behind the name of its random stream."""
-
-Spread = Callable[[RowPass, Sequence[Named]], Iterator[tuple[int, list[Piece]]]]
+Spread = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[tuple[int, Any]]]
 """How a worker comes to tasks, as an engine's `map`: (index of the task, result) as they finish."""
 
 
@@ -150,65 +148,79 @@ def screen_file(
     progress: Callable[[int], None] = lambda rows: None,
 ) -> Screened:
     """
-    Read a dataset once, its parts in this process or as they are `spread`, to the same result.
+    Read a dataset, its parts in this process or as they are `spread`, to the same result.
 
-    Memory does not grow with the number of rows in this process, and with those of the largest part in another. `max_rows`
-    are kept of the file and, unless another number is given, of each source; both at least 1. `progress` gets the number
-    of usable rows so far.
+    Where it has more than `max_rows` usable rows, the parts that hold a drawn one are read a second time. Memory does not
+    grow with the rows in this process, and with those of the largest part in another. `max_rows` are drawn of the file and,
+    unless another number is given, of each source. `progress` gets the number of usable rows counted so far.
 
     Raises:
-        DataError: there is no such dataset, or a shard is cut off or another schema.
+        DataError: there is no such dataset, a shard is cut off or another schema, or it changed between both readings.
         NothingLeftError: no row can be used.
     """
     dataset = data if isinstance(data, RowDataset) else open_dataset(data)
-    a_source = max_rows_a_source or max_rows
-    named = _named_parts(dataset)
-    several = len(dataset.shards) > 1
-    task = RowPass(uuid4().hex, seed, max_rows, a_source, several, dataset.columns, dataset.wrapped)
+    every = [part for shard in dataset.shards for part in parts(shard)]
+    if len(every) == 1:
+        spread = None
+    task = RowPass(uuid4().hex, max_rows, len(dataset.shards) > 1, dataset.columns, dataset.wrapped)
     try:
-        with running_root(len(named) if spread else 1) as digest, uncollected():
-            whole = _Whole(dataset, max_rows, SourceSamples(a_source, seed), digest)
-            for part, piece in _pieces(task, named, spread):
+        with running_root(len(every) if spread else 1) as digest, uncollected():
+            whole = _Whole(dataset, max_rows, digest)
+            for part, piece in _pieces(task, every, spread):
                 whole.take(part, piece)
                 progress(whole.observed.counts.rows)
-            return whole.screened(seed)
+            return whole.screened(seed, max_rows_a_source or max_rows, spread)
     finally:
         forget()
 
 
-def _named_parts(dataset: RowDataset) -> list[Named]:
-    """All parts, in their order; a shard is called by its path below what all have in common."""
-    paths = [shard.path for shard in dataset.shards]
-    top = len(paths[0]) if len(paths) == 1 else os.path.commonprefix(paths).rfind("/") + 1  # noqa: RUF071 - URLs too
-    return [
-        (f"{shard.path[top:]} {part.start}", part)
-        for shard in dataset.shards
-        for part in parts(shard)
-    ]
-
-
 def _pieces(
-    task: RowPass, named: Sequence[Named], spread: Spread | None
+    task: RowPass, every: Sequence[ShardPart], spread: Spread | None
 ) -> Iterator[tuple[ShardPart, Piece]]:
     """The pieces of all parts in their order, whatever the order in which they are read."""
-    if spread is None or len(named) == 1:
-        for each in named:
-            yield from ((each[1], piece) for piece in task.pieces(each))
+    if spread is None:
+        for part in every:
+            yield from ((part, piece) for piece in task.pieces(part))
         return
-    for each, pieces in zip(named, in_order(spread(task, named)), strict=True):
-        yield from ((each[1], piece) for piece in pieces)
+    for part, pieces in zip(every, in_order(spread(task, every)), strict=True):
+        yield from ((part, piece) for piece in pieces)
+
+
+Draws = NDArray[np.int64]
+"""(drawn,) different places among some rows, counted from 0, in the order in which they were drawn."""
+
+
+def drawn(rows: int, most: int, seed: int, digest: str, *names: str) -> Draws:
+    """
+    At most so many places among so many rows, uniformly and without replacement, as the seed and the digest say: any first
+    part of them is a uniform sample as well.
+    """
+    return generator(seed, *names, digest).choice(rows, min(rows, most), replace=False)
+
+
+@dataclass
+class _Counted:
+    """What was counted of a part."""
+
+    part: ShardPart
+    before: int
+    """Lines of its shard in front of it, where its rows are numbered from its own first line."""
+    rows: int = 0
+    """Usable ones."""
+    sources: Counter[str] = field(default_factory=Counter)
+    leaves: Any = field(default_factory=hashlib.sha256)
 
 
 class _Whole:
     """What was read of a dataset so far, put together in its order."""
 
-    def __init__(
-        self, dataset: RowDataset, max_rows: int, sources: SourceSamples, digest: RunningRoot
-    ) -> None:
+    def __init__(self, dataset: RowDataset, max_rows: int, digest: RunningRoot) -> None:
         self.observed = Observed()
-        self._dataset = dataset
-        self._sources = sources
-        self._sample: LowestKeys[Placed] = LowestKeys(max_rows)
+        self._dataset, self._max_rows = dataset, max_rows
+        self._sources = SourceCounts()
+        self._counted: list[_Counted] = []
+        self._held: list[tuple[Placed, str | None]] | None = []
+        """All usable rows, each before its source, as long as they are no more than are drawn."""
         self._faults = Faults(_called(dataset))
         self._digest = digest
         self._names = Renaming(dataset.columns)
@@ -223,42 +235,103 @@ class _Whole:
         if shard is not self._shard and shard != self._shard:
             self._shard, self._before = shard, 0
         before = self._before if part.by_lines else 0
+        if not self._counted or self._counted[-1].part is not part:
+            self._counted.append(_Counted(part, before))
         self._refuse_other(shard, piece.columns)
         self._take_faults(shard, piece, before)
         if piece.error is not None:
             raise piece.error
-        if piece.sampled is not None:
-            _add(self._sample, piece.sampled, shard, before)
-        self._sources.take(piece, shard, before)
+        counted = self._counted[-1]
+        counted.rows += piece.counts.rows
+        counted.sources += self._sources.take(piece)
+        counted.leaves.update(piece.leaves)
+        self._hold(counted, piece)
         self.observed.take(piece.counts, before)
         self._digest.extend(piece.leaves)
         if piece.renaming is not None:
             self._names.join(piece.renaming)
         self._before += piece.lines
 
-    def screened(self, seed: int) -> Screened:
-        """All of it."""
+    def _hold(self, counted: _Counted, piece: Piece) -> None:
+        if self._held is None or piece.rows is None:
+            self._held = None
+            return
+        self._held += [(_placed(counted, item), source) for item, source in piece.rows]
+        if len(self._held) > self._max_rows:
+            self._held = None
+
+    def _rows(
+        self, whole: Draws, by_source: dict[str, Draws], spread: Spread | None
+    ) -> tuple[list[Placed], dict[str, list[Placed]]]:
+        """The rows at these places among all and among each source's, in this order."""
+        if self._held is not None:
+            own = {name: [row for row, of in self._held if of == name] for name in by_source}
+            ours = {name: [own[name][i] for i in places] for name, places in by_source.items()}
+            return [self._held[i][0] for i in whole], ours
+        found = list[Placed]()
+        found_by_source: dict[str, list[Placed]] = {name: [] for name in by_source}
+        for counted, (rows, own_rows) in self._read_again(whole, by_source, spread):
+            found += [_placed(counted, item) for item in rows]
+            for name, items in own_rows.items():
+                found_by_source[name] += [_placed(counted, item) for item in items]
+        return (
+            _as_drawn(found, whole),
+            {name: _as_drawn(found_by_source[name], places) for name, places in by_source.items()},
+        )
+
+    def _read_again(
+        self, whole: Draws, by_source: dict[str, Draws], spread: Spread | None
+    ) -> Iterator[tuple[_Counted, Found]]:
+        """What is found in each part that holds some of the rows, in their order."""
+        before, before_of = 0, Counter[str]()
+        ordered, ordered_of = np.sort(whole), {n: np.sort(d) for n, d in by_source.items()}
+        asked = list[tuple[_Counted, Wanted]]()
+        for counted in self._counted:
+            ours = _between(ordered, before, counted.rows)
+            own = {
+                name: places
+                for name, rows in counted.sources.items()
+                if (places := _between(ordered_of[name], before_of[name], rows))
+            }
+            before += counted.rows
+            before_of += counted.sources
+            if ours or own:
+                asked.append((counted, Wanted(counted.part, counted.leaves.digest(), ours, own)))
+        task, wanted = RowDraw(self._dataset.columns, self._dataset.wrapped), [w for _, w in asked]
+        each = map(task, wanted) if spread is None else in_order(spread(task, wanted))
+        yield from zip([counted for counted, _ in asked], each, strict=True)
+
+    def screened(self, seed: int, a_source: int, spread: Spread | None) -> Screened:
+        """All of it, and what is drawn of it."""
         if self._dataset.columns and not self._dataset.columns_optional:
             self._names.refuse_unmet(self._dataset.reference)
         observed, rows = self.observed, self.observed.counts.rows
         if not rows:
             raise _nothing_usable(self._faults)
-        kept = self._sample.sample(_order(seed, "whole"))
+        digest = self._digest.hexdigest()
+        kept, by_source = self._rows(
+            drawn(rows, self._max_rows, seed, digest, "whole"),
+            {
+                name: drawn(own, a_source, seed, digest, "source", name)
+                for name, own in self._sources.rows.items()
+            },
+            spread,
+        )
         notes = (*self._dataset.notes, *observed.notes(), *self._sources.notes(rows))
         described = Data(
             path=shown(self._dataset.reference, longest=4096),
-            digest=self._digest.hexdigest(),
+            digest=digest,
             rows=rows,
             sampled=len(kept),
-            sources=self._sources.counts(),
+            sources=dict(self._sources.rows),
             excluded=self._faults.excluded(),
             notes=tuple(shown(note, longest=4096) for note in notes),
             unread=tuple(shown(name, longest=_SHOWN) for name in sorted(observed.counts.unread)),
             columns=self._dataset.columns,
         )
         return Screened(
-            _rows(kept),
-            self._sources.samples(),
+            _made(kept),
+            {name: _made(placed) for name, placed in by_source.items()},
             described,
             tuple(shown(f"{shard.named}, row {number}") for shard, number, _ in kept),
             self._faults.hint() if self._faults.counts else "",
@@ -280,18 +353,23 @@ class _Whole:
         self._faults.counts.update(piece.faults.more)
 
 
-def _add(sample: LowestKeys[Placed], rows: PackedRows, shard: Shard, before: int) -> None:
-    keys, wanted = rows.below(sample.limit)
-    sample.add(keys, [(shard, number + before, row) for number, row in wanted])
+def _made(placed: Sequence[Placed]) -> tuple[Row, ...]:
+    return tuple([row if isinstance(row, Row) else from_record(row) for _, _, row in placed])
 
 
-def _rows(placed: Sequence[Placed]) -> tuple[Row, ...]:
-    made = (unpacked(row) for _, _, row in placed)
-    return tuple([row if isinstance(row, Row) else from_record(row) for row in made])
+def _placed(counted: _Counted, item: Numbered) -> Placed:
+    return counted.part.shard, item[0] + counted.before, item[1]
 
 
-def _order(seed: int, *names: str) -> np.random.Generator:
-    return generator(seed, *names).spawn(1)[0]
+def _between(ordered: Draws, first: int, rows: int) -> tuple[int, ...]:
+    """Those of some ascending places that are among so many rows behind the first, counted from there."""
+    start, stop = np.searchsorted(ordered, (first, first + rows))
+    return tuple((ordered[start:stop] - first).tolist())
+
+
+def _as_drawn(found: Sequence[Placed], places: Draws) -> list[Placed]:
+    """Rows that lie in the order of the dataset, in that in which their places were drawn."""
+    return [found[i] for i in np.argsort(np.argsort(places))]
 
 
 def each_usable_row(data: str | Path | RowDataset, take: Callable[[Row], None]) -> None:

@@ -1,36 +1,30 @@
 """
-One pass over a dataset's rows, a part at a time: what is counted of each part, and the rows of it that a sample may need.
+The two passes over a dataset's rows, a part at a time: what is counted of each part, and the rows of it that were drawn.
 
-`RowPass` is the one callable for a loop, for processes and for a cluster; `file_sample.screen_file` puts the parts
-together in their order. A row's random key comes of its content, so that the sample depends neither on who reads which
-part nor on how the rows are packed. Copies of a row within `CHUNK` rows have keys of their own, from a stream that is
-named by the part: a row that is there often is in the sample as often as its share, and not always or never.
-What a process has seen already only spares what no whole can need: a row is left out where as many rows with lower keys
-are known as the sample holds.
+`RowPass` and `RowDraw` are the callables for a loop, for processes and for a cluster; `file_sample.screen_file` puts the
+parts together in their order. What is drawn is known only once all rows were read, since it hangs on the digest of all of
+them: the first pass hands rows over only as long as there may be no more of them than the sample holds, and then the
+second one is spared.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import pickle
+import hashlib
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from undertow.data.column_names import Renaming
 from undertow.data.observations import MOST_UNREAD, Known, RowCounts, row_text
-from undertow.data.parquet_file import CHUNK
+from undertow.data.parquet_file import CHUNK, OnFault
 from undertow.data.records import ALL_COLUMNS, ShardPart, made, part_records, usable
 from undertow.data.row_faults import PieceFaults
 from undertow.data.row_leaves import LeafList
 from undertow.data.row_shapes import plain_shape
 from undertow.data.rows import Row
-from undertow.data.seeds import Keys, LowestKeys, derive, keyed
 from undertow.data.shard_records import shard_columns
 from undertow.errors import DataError
 
@@ -38,48 +32,11 @@ PIECE = 8 * CHUNK
 """Usable rows behind which a reader in this process hands over what it has."""
 
 MOST_NAMES = 1024
-"""Sources of a part of which samples are taken; more are counted together."""
-
-_KEPT_SOURCES = 256
-"""Sources of which a process remembers what it has seen."""
+"""Sources of a part that are told apart first; the others come behind them."""
 
 
 Numbered = tuple[int, Row | dict[str, object]]
 """A row, or the columns of a record of which it is made, behind its number."""
-
-
-@dataclass(frozen=True)
-class PackedRows:
-    """Rows that a sample may need, as bytes: who puts the pieces together makes none that no sample holds in the end."""
-
-    keys: Keys
-    numbers: NDArray[np.int64]
-    ends: NDArray[np.int64]
-    """Of each row in the bytes."""
-    packed: bytes
-
-    @classmethod
-    def of(cls, lowest: LowestKeys[Numbered]) -> PackedRows:
-        """Those with the lowest keys."""
-        keys, items = lowest.lowest()
-        texts = [pickle.dumps(row, protocol=5) for _, row in items]
-        ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
-        return cls(keys, np.array([number for number, _ in items], np.int64), ends, b"".join(texts))
-
-    def below(self, limit: np.uint64) -> tuple[Keys, list[tuple[int, bytes]]]:
-        """The keys up to a limit, and their rows behind their numbers."""
-        wanted = np.flatnonzero(self.keys <= limit)
-        ends = self.ends[wanted].tolist()
-        starts = np.append(0, self.ends)[wanted].tolist()
-        numbers = self.numbers[wanted].tolist()
-        rows = [self.packed[start:end] for start, end in zip(starts, ends, strict=True)]
-        return self.keys[wanted], list(zip(numbers, rows, strict=True))
-
-
-def unpacked(row: bytes) -> Row | dict[str, object]:
-    """A row of `PackedRows`, or the columns of which it is made."""
-    made: Row | dict[str, object] = pickle.loads(row)
-    return made
 
 
 @dataclass
@@ -93,8 +50,8 @@ class Piece:
     """Usable rows of the part's first `MOST_NAMES` sources."""
     further: Counter[str] = field(default_factory=Counter)
     """Of the others, by their names."""
-    sampled: PackedRows | None = None
-    by_source: dict[str, PackedRows] = field(default_factory=dict)
+    rows: list[tuple[Numbered, str | None]] | None = field(default_factory=list)
+    """The usable ones, each before its source; None where there are more than a sample holds."""
     lines: int = 0
     """Of a part that is numbered by its own lines, at its end: by which the next one's numbers are behind."""
     columns: frozenset[str] | None = None
@@ -110,8 +67,7 @@ class _Memory:
     """What this process has seen of the dataset of one pass."""
 
     known: Known
-    sampled: LowestKeys[None]
-    by_source: dict[str, LowestKeys[None]] = field(default_factory=dict)
+    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -120,25 +76,86 @@ class RowPass:
 
     name: str
     """Of this pass: a process forgets another one."""
-    seed: int
     kept: int
-    kept_a_source: int
+    """Rows of a dataset up to which they are handed over."""
     several: bool
     """Whether the dataset has several shards."""
     columns: tuple[tuple[str, str], ...] = ()
     wrapped: bool = False
 
-    def __call__(self, part: tuple[str, ShardPart]) -> list[Piece]:
-        """A part, which comes behind the name of its random stream, in one piece."""
+    def __call__(self, part: ShardPart) -> list[Piece]:
+        """A part in one piece."""
         with uncollected():
             made = list(self.pieces(part, sys.maxsize))
         for piece in made:
             piece.counts.join()
         return made
 
-    def pieces(self, named: tuple[str, ShardPart], size: int = 0) -> Iterator[Piece]:
+    def pieces(self, part: ShardPart, size: int = 0) -> Iterator[Piece]:
         """The same in pieces of so many rows (`PIECE`), one after another."""
-        yield from _Reading(self, *named).pieces(size or PIECE)
+        yield from _Reading(self, part).pieces(size or PIECE)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Rows of a part that were drawn, in ascending order: as counted from 0 among its usable ones, and among a source's."""
+
+    part: ShardPart
+    leaves: bytes
+    """SHA-256 of those of its records, one behind the other, when they were counted."""
+    whole: tuple[int, ...]
+    by_source: dict[str, tuple[int, ...]]
+
+
+Found = tuple[list[Numbered], dict[str, list[Numbered]]]
+"""The rows of a `Wanted`, in its order."""
+
+
+@dataclass(frozen=True)
+class RowDraw:
+    """Reads a part again, for the rows of it that were drawn."""
+
+    columns: tuple[tuple[str, str], ...] = ()
+    wrapped: bool = False
+
+    def __call__(self, wanted: Wanted) -> Found:
+        """
+        The rows.
+
+        Raises:
+            DataError: the part does not hold what it held when it was counted.
+        """
+        names, leaves = Renaming(self.columns) if self.columns else None, LeafList()
+        digest = hashlib.sha256()
+        whole, found, counts = set(wanted.whole), list[Numbered](), Counter[str]()
+        by_source = {
+            name: (set(ranks), list[Numbered]()) for name, ranks in wanted.by_source.items()
+        }
+        with uncollected():
+            for at, (number, look) in enumerate(
+                _looks(wanted.part, names, self.wrapped, _passed, leaves)
+            ):
+                source, row = look[4], look[6]
+                if at in whole:
+                    found.append((number, row))
+                if source in by_source:
+                    ranks, rows = by_source[source]
+                    if counts[source] in ranks:
+                        rows.append((number, row))
+                    counts[source] += 1
+                if at % CHUNK == 0:
+                    digest.update(leaves.given())
+        digest.update(leaves.given())
+        if digest.digest() != wanted.leaves:
+            raise DataError(
+                f"{wanted.part.shard.named} changed while it was read",
+                hint="scan it when nobody writes to it, or scan a copy",
+            )
+        return found, {name: rows for name, (_, rows) in by_source.items()}
+
+
+def _passed(reason: str, number: int, text: str, /, rows: int = 1, hint: str = "") -> None:
+    """Passes over what was told when it was counted."""
 
 
 @contextlib.contextmanager
@@ -164,7 +181,7 @@ def forget() -> None:
 def _memory(task: RowPass) -> _Memory:
     if task.name not in _memories:
         forget()
-        _memories[task.name] = _Memory(Known(), LowestKeys(task.kept))
+        _memories[task.name] = _Memory(Known())
     return _memories[task.name]
 
 
@@ -180,28 +197,22 @@ or those of its record's columns of which it is made.
 class _Reading:
     """The reading of one part."""
 
-    def __init__(self, task: RowPass, name: str, part: ShardPart) -> None:
+    def __init__(self, task: RowPass, part: ShardPart) -> None:
         self._task, self._part = task, part
         self._memory = _memory(task)
-        self._seed = derive(task.seed, "rows")
-        self._stream = np.random.PCG64(derive(task.seed, "copies", name))
         self._leaves = LeafList()
         self._names = Renaming(task.columns) if task.columns else None
         self._sources: set[str] = set()
         self._piece = Piece()
-        self._sampled: LowestKeys[Numbered] = LowestKeys(task.kept)
-        self._by_source: dict[str, LowestKeys[Numbered]] = {}
 
     def pieces(self, size: int) -> Iterator[Piece]:
         """What the part holds, piece by piece."""
-        part, block = self._part, list[tuple[int, bytes, Look]]()
+        part, block = self._part, list[tuple[int, Look]]()
         try:
             if self._task.several and not part.start:
                 self._piece.columns = shard_columns(part.shard)
-            columns = ALL_COLUMNS if self._names is None else None
-            numbered = part_records(part, self._fault, columns, self._leaves)
-            for number, look in made(numbered, self._look, self._fault):
-                block.append((number, self._leaves.last, look))
+            for looked in _looks(part, self._names, self._task.wrapped, self._fault, self._leaves):
+                block.append(looked)
                 if len(block) == CHUNK:
                     self._take(block)
                     block = []
@@ -220,66 +231,40 @@ class _Reading:
     def _given(self) -> Piece:
         piece, self._piece = self._piece, Piece()
         piece.leaves, piece.renaming = self._leaves.given(), self._names
-        piece.sampled = PackedRows.of(self._sampled)
-        piece.by_source = {name: PackedRows.of(rows) for name, rows in self._by_source.items()}
-        self._sampled, self._by_source = LowestKeys(self._task.kept), {}
         return piece
 
-    def _look(self, record: object) -> Look:
-        if self._names is None and not self._task.wrapped and (look := plain_look(record)):
-            return look
-        shape, row, id, unread = usable(record, self._names, self._task.wrapped)
+    def _take(self, block: Sequence[tuple[int, Look]]) -> None:
+        numbers, looks = zip(*block, strict=True)
+        shapes, chats, texts, ids, sources, unread, given = zip(*looks, strict=True)
+        piece = self._piece
+        piece.counts.shapes.update(zip(shapes, chats, strict=True))
+        if len(piece.counts.unread) < MOST_UNREAD:
+            piece.counts.unread.update(*set(unread))
+        piece.counts.take(numbers, texts, ids, self._memory.known)
+        self._memory.rows += len(block)
+        if self._memory.rows > self._task.kept:
+            piece.rows = None
+        elif piece.rows is not None:
+            piece.rows.extend(zip(zip(numbers, given, strict=True), sources, strict=True))
+        for name, rows in Counter(name for name in sources if name is not None).items():
+            if len(self._sources) < MOST_NAMES:
+                self._sources.add(name)
+            (piece.sources if name in self._sources else piece.further)[name] += rows
+
+
+def _looks(
+    part: ShardPart, names: Renaming | None, wrapped: bool, fault: OnFault, leaves: LeafList
+) -> Iterator[tuple[int, Look]]:
+    """The usable rows of a part behind their numbers, while `leaves` gets that of each of its records."""
+
+    def look(record: object) -> Look:
+        if names is None and not wrapped and (plain := plain_look(record)):
+            return plain
+        shape, row, id, unread = usable(record, names, wrapped)
         return shape, row.chat, row_text(row), id, row.source, unread, row
 
-    def _take(self, block: Sequence[tuple[int, bytes, Look]]) -> None:
-        numbers, leaves, looks = zip(*block, strict=True)
-        shapes, chats, texts, ids, sources, unread, given = zip(*looks, strict=True)
-        counts = self._piece.counts
-        counts.shapes.update(zip(shapes, chats, strict=True))
-        if len(counts.unread) < MOST_UNREAD:
-            counts.unread.update(*set(unread))
-        counts.take(numbers, texts, ids, self._memory.known)
-        keys = self._keys(np.frombuffer(b"".join(leaves), np.uint64))
-        rows = list(zip(numbers, given, strict=True))
-        memory, wanted = self._memory.sampled, np.flatnonzero(keys <= self._memory.sampled.limit)
-        memory.add(keys[wanted], [None] * len(wanted))
-        self._sampled.add(keys[wanted], [rows[i] for i in wanted.tolist()])
-        if any(source is not None for source in sources):
-            self._take_sources(sources, keys, rows)
-
-    def _keys(self, leaves: Keys) -> Keys:
-        keys = keyed(leaves, self._seed)
-        _, first = np.unique(leaves, return_index=True)
-        if len(first) < len(leaves):
-            again = np.ones(len(leaves), dtype=np.bool_)
-            again[first] = False
-            keys[again] = self._stream.random_raw(len(leaves) - len(first))
-        return keys
-
-    def _take_sources(
-        self, sources: Sequence[str | None], keys: Keys, rows: list[Numbered]
-    ) -> None:
-        piece, memory = self._piece, self._memory.by_source
-        places: dict[str, list[int]] = {}
-        for i, source in enumerate(sources):
-            if source is not None:
-                places.setdefault(source, []).append(i)
-        for name, at in places.items():
-            if name not in self._sources and len(self._sources) >= MOST_NAMES:
-                piece.further[name] += len(at)
-                continue
-            self._sources.add(name)
-            piece.sources[name] += len(at)
-            seen = memory.get(name)
-            if seen is None:
-                seen = LowestKeys(self._task.kept_a_source)
-                if len(memory) < _KEPT_SOURCES:
-                    memory[name] = seen
-            indices = np.array(at)
-            wanted = indices[keys[indices] <= seen.limit]
-            seen.add(keys[wanted], [None] * len(wanted))
-            ours = self._by_source.setdefault(name, LowestKeys(self._task.kept_a_source))
-            ours.add(keys[wanted], [rows[i] for i in wanted.tolist()])
+    columns = ALL_COLUMNS if names is None else None
+    return made(part_records(part, fault, columns, leaves), look, fault)
 
 
 def plain_look(record: object) -> Look | None:

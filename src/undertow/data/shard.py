@@ -5,11 +5,16 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import os
+import shutil
+import stat
 import sys
+import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
+from weakref import WeakKeyDictionary, finalize
 
 from undertow.data.file_forms import HEAD, refuse_misnamed
 from undertow.data.remote_files import is_url, opened_url
@@ -54,7 +59,7 @@ def shard_bytes(shard: Shard) -> Iterator[BinaryIO]:
             while it is read).
     """
     if shard.path == STANDARD_INPUT:
-        yield sys.stdin.buffer
+        yield _standard_input()
         return
     with packed_bytes(shard) as stream:
         head = cast(io.BufferedReader, stream).peek(HEAD)[:HEAD]
@@ -68,15 +73,46 @@ def packed_bytes(shard: Shard) -> Iterator[BinaryIO]:
     The bytes of a shard as they lie.
 
     Raises:
-        DataError: there is no such file, or it cannot be read (now or while it is read).
+        DataError: there is no such file, it is a pipe, or it cannot be read (now or while it is read).
     """
     try:
+        if not is_url(shard.path) and stat.S_ISFIFO(os.stat(shard.path).st_mode):
+            raise DataError(
+                f"{shard.named} is a pipe, and rows are read more than once; allowed: a file",
+                hint="write a file first, or give the rows on standard input, which is kept while they are read: -",
+            )
         with opened_url(shard.path) if is_url(shard.path) else open(shard.path, "rb") as stream:
             yield stream
     except FileNotFoundError as error:
         raise DataError(f"no such file: '{shard.path}'") from error
     except OSError as error:
         raise DataError(f"cannot read '{shard.path}': {error.strerror or error}") from error
+
+
+_kept_input: WeakKeyDictionary[Any, BinaryIO] = WeakKeyDictionary()
+
+
+def _standard_input() -> BinaryIO:
+    """
+    What stands on standard input, from its beginning, however often: kept in a file without a name.
+
+    Raises:
+        DataError: there is no room for it.
+    """
+    stream = sys.stdin.buffer
+    if stream not in _kept_input:
+        kept = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - as long as the stream
+        try:
+            shutil.copyfileobj(stream, kept)
+        except OSError as error:
+            raise DataError(
+                f"standard input cannot be kept in '{tempfile.gettempdir()}': {error.strerror or error}",
+                hint="name a folder with room by TMPDIR, or write the rows into a file and scan that",
+            ) from error
+        _kept_input[stream] = kept
+        finalize(stream, kept.close)
+    _kept_input[stream].seek(0)
+    return _kept_input[stream]
 
 
 def damage(shard: Shard, rows: int, why: object) -> DataError:

@@ -121,13 +121,15 @@ def _open_readout(subject: ScanSubject) -> OpenReadout:
 
 def tried_rows(subject: ScanSubject, rows: Sequence[Row], trial: Trial) -> tuple[Row, ...]:
     """
-    Of the rows, drawn uniformly, as many as the trial's steps take; those alone that a reference can be made for.
+    Of the rows, drawn uniformly, as many as the trial's steps take, in the order in which they were drawn: the orders of
+    batches are known, and nobody shall know beforehand which rows come first in them. Those alone that a reference can be
+    made for.
     """
     settings = subject.references
     usable = [row for row in rows if _usable(row, subject, settings)]
     most = min(len(usable), trial.steps * subject.plan.rows_a_step)
     chosen = generator(subject.seed, "tried rows").permutation(len(usable))[:most]
-    return tuple(usable[i] for i in sorted(chosen))
+    return tuple(usable[i] for i in chosen)
 
 
 def _usable(row: Row, subject: ScanSubject, settings: ReferenceSettings | None) -> bool:
