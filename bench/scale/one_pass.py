@@ -1,4 +1,4 @@
-"""One pass over rows in a process of its own: what it took, as one line of JSON; and the figures of several."""
+"""What counting rows and drawing a sample of them take in a process of its own, as one line of JSON; and the figures of several."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.figures import Figure, at_least, at_most
 from bench.scale.generated_shards import shards, tables
-from undertow.data.file_sample import Named, screen_file
-from undertow.data.row_pass import Piece, RowPass
+from undertow.data.file_sample import Spread, screen_file
 from undertow.engines.ray_data import spread_of
 
 SIZES = (10_000, 100_000, 1_000_000)
@@ -36,7 +35,11 @@ class Pass:
     size: int
     """Bytes of the shards."""
     read: int
-    """Bytes that this process asked the system for."""
+    """Bytes that this process asked the system for until all rows were counted."""
+    read_again: int
+    """Behind that, to fetch what was drawn."""
+    drawing: float
+    """Seconds of processor time of this process that fetching took."""
     wall: float
     driver: float
     """Seconds of processor time of the process that puts the parts together."""
@@ -60,20 +63,26 @@ class Pass:
 class Packed:
     """A pass whose results are bytes, so that they can be counted."""
 
-    task: RowPass
+    task: Callable[[Any], Any]
 
-    def __call__(self, named: Named) -> bytes:
-        """The pieces of a part."""
-        return pickle.dumps(self.task(named), protocol=5)
+    def __call__(self, part: Any) -> bytes:
+        """What the task makes of a part."""
+        return pickle.dumps(self.task(part), protocol=5)
 
 
 def main(arguments: Sequence[str]) -> int:
     """`FOLDER inprocess|processes|ray JOBS`: one pass, told on standard output."""
     folder, engine, jobs = arguments
-    moved = [0]
+    moved, counted = [0], (0, 0.0)
+
+    def told(rows: int) -> None:
+        nonlocal counted
+        counted = _read(), time.process_time()
+
     before, began = _read(), time.perf_counter()
     spread = spread_of(engine, int(jobs), 0)
-    screened = screen_file(folder, seed=1, spread=spread and _counted(spread, moved))
+    screened = screen_file(folder, seed=1, spread=spread and _counted(spread, moved), progress=told)
+    drawing = time.process_time() - counted[1]
     wall = time.perf_counter() - began
     ours = resource.getrusage(resource.RUSAGE_SELF)
     others = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -82,7 +91,9 @@ def main(arguments: Sequence[str]) -> int:
             {
                 "rows": screened.data.rows,
                 "size": sum(path.stat().st_size for path in Path(folder).iterdir()),
-                "read": _read() - before,
+                "read": counted[0] - before,
+                "read_again": _read() - counted[0],
+                "drawing": drawing,
                 "wall": wall,
                 "driver": ours.ru_utime + ours.ru_stime,
                 "workers": others.ru_utime + others.ru_stime,
@@ -134,6 +145,23 @@ def _figures(scratch: Path, largest: int) -> list[Figure]:
             1.1,
             "",
             command=COMMAND,
+            note="until they are counted",
+        ),
+        Figure(
+            "rows: bytes that are read again for a sample",
+            one.read_again / one.size,
+            "",
+            command=COMMAND,
+        ),
+        *(
+            Figure(
+                f"rows: processor time of fetching a sample from {p.rows:,}{what}",
+                p.drawing / (p.work - p.drawing),
+                "of counting them",
+                command=COMMAND,
+                note=f"{p.size / p.drawing / 1e6:.0f} MB/s, beside {p.size / (p.work - p.drawing) / 1e6:.0f} MB/s",
+            )
+            for p, what in ((one, ""), (table, " of Parquet"))
         ),
     ]
     made += [
@@ -196,10 +224,8 @@ def _spread(done: Pass, each: float) -> list[Figure]:
     ]
 
 
-def _counted(
-    spread: Callable[..., Iterator[tuple[int, bytes]]], moved: list[int]
-) -> Callable[[RowPass, Sequence[Named]], Iterator[tuple[int, list[Piece]]]]:
-    def counted(task: RowPass, parts: Sequence[Named]) -> Iterator[tuple[int, list[Piece]]]:
+def _counted(spread: Spread, moved: list[int]) -> Spread:
+    def counted(task: Callable[[Any], Any], parts: Sequence[Any]) -> Any:
         for index, result in spread(Packed(task), parts):
             moved[0] += len(result)
             yield index, pickle.loads(result)

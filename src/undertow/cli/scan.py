@@ -86,7 +86,7 @@ CLEAR = "clear"
     default=8192,
     show_default=True,
     metavar="N",
-    help="Rows that model checks see, drawn uniformly.",
+    help="Rows that model checks see, drawn uniformly by the content of all rows and the seed.",
 )
 @click.option(
     "--system-prompt",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -142,19 +143,26 @@ def test_kept_references_serve_every_dataset_on_the_prompts() -> None:
     assert len(keys) == 1
 
 
+def ordered(rows: Sequence[Row]) -> list[Row]:
+    """In an order of their own."""
+    return sorted(rows, key=repr)
+
+
 def test_as_many_rows_are_tried_as_the_steps_take() -> None:
-    """A uniform part of them in their order, the same for a subject; all where the steps take more."""
+    """A uniform part of them in an order by lot, the same for a subject; all where the steps take more."""
     few = trial_of(asked(), (2,), "begin", timing=True)
     many = trial_of(asked(), (9,), "begin", timing=True)
     chosen = tried_rows(asked(), ROWS, few)
     places = [ROWS.index(row) for row in chosen]
 
     assert len(chosen) == 2 * PLAN.batch_size
-    assert places == sorted(places)
+    assert len(set(places)) == len(places)
+    assert places != sorted(places)
     assert max(places) > 2 * PLAN.batch_size
     assert chosen == tried_rows(asked(), ROWS, few)
     assert chosen != tried_rows(asked(seed=8), ROWS, few)
-    assert tried_rows(asked(), ROWS, many) == ROWS
+    assert tried_rows(asked(), ROWS, many) != ROWS
+    assert ordered(tried_rows(asked(), ROWS, many)) == ordered(ROWS)
 
 
 def test_rows_that_no_reference_is_made_of_are_left_out() -> None:
@@ -162,9 +170,12 @@ def test_rows_that_no_reference_is_made_of_are_left_out() -> None:
     trial = trial_of(asked(), (9,), "begin", timing=True)
     given = replace(SETTINGS, given=(ROWS,))
 
-    assert tried_rows(asked(), (*PLAIN, *ROWS), trial) == ROWS
-    assert tried_rows(asked(references=given), (*PLAIN, *ROWS), trial) == (*PLAIN, *ROWS)
-    assert tried_rows(asked((*ROWS, *PAIRS)), (*ROWS, *PAIRS), trial) == PAIRS
+    for asking, rows, left in (
+        (asked(), (*PLAIN, *ROWS), ROWS),
+        (asked(references=given), (*PLAIN, *ROWS), (*PLAIN, *ROWS)),
+        (asked((*ROWS, *PAIRS)), (*ROWS, *PAIRS), PAIRS),
+    ):
+        assert ordered(tried_rows(asking, rows, trial)) == ordered(left)
 
 
 def test_no_reference_is_made_of_rows_without_a_prompt() -> None:
