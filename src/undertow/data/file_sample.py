@@ -268,15 +268,15 @@ class _Whole:
             own = {name: [row for row, of in self._held if of == name] for name in by_source}
             ours = {name: [own[name][i] for i in places] for name, places in by_source.items()}
             return [self._held[i][0] for i in whole], ours
-        found = list[Placed]()
-        found_by_source: dict[str, list[Placed]] = {name: [] for name in by_source}
+        rows_again = list[Placed]()
+        by_source_again: dict[str, list[Placed]] = {name: [] for name in by_source}
         for counted, (rows, own_rows) in self._read_again(whole, by_source, spread):
-            found += [_placed(counted, item) for item in rows]
+            rows_again += [_placed(counted, item) for item in rows]
             for name, items in own_rows.items():
-                found_by_source[name] += [_placed(counted, item) for item in items]
+                by_source_again[name] += [_placed(counted, item) for item in items]
         return (
-            _as_drawn(found, whole),
-            {name: _as_drawn(found_by_source[name], places) for name, places in by_source.items()},
+            _as_drawn(rows_again, whole),
+            {name: _as_drawn(by_source_again[name], places) for name, places in by_source.items()},
         )
 
     def _read_again(
@@ -288,15 +288,17 @@ class _Whole:
         asked = list[tuple[_Counted, Wanted]]()
         for counted in self._counted:
             ours = _between(ordered, before, counted.rows)
-            own = {
+            of_sources = {
                 name: places
                 for name, rows in counted.sources.items()
                 if (places := _between(ordered_of[name], before_of[name], rows))
             }
             before += counted.rows
             before_of += counted.sources
-            if ours or own:
-                asked.append((counted, Wanted(counted.part, counted.leaves.digest(), ours, own)))
+            if ours or of_sources:
+                asked.append(
+                    (counted, Wanted(counted.part, counted.leaves.digest(), ours, of_sources))
+                )
         task, wanted = RowDraw(self._dataset.columns, self._dataset.wrapped), [w for _, w in asked]
         each = map(task, wanted) if spread is None else in_order(spread(task, wanted))
         yield from zip([counted for counted, _ in asked], each, strict=True)
@@ -367,9 +369,9 @@ def _between(ordered: Draws, first: int, rows: int) -> tuple[int, ...]:
     return tuple((ordered[start:stop] - first).tolist())
 
 
-def _as_drawn(found: Sequence[Placed], places: Draws) -> list[Placed]:
+def _as_drawn(placed: Sequence[Placed], places: Draws) -> list[Placed]:
     """Rows that lie in the order of the dataset, in that in which their places were drawn."""
-    return [found[i] for i in np.argsort(np.argsort(places))]
+    return [placed[i] for i in np.argsort(np.argsort(places))]
 
 
 def each_usable_row(data: str | Path | RowDataset, take: Callable[[Row], None]) -> None:

@@ -127,7 +127,7 @@ class RowDraw:
         """
         names, leaves = Renaming(self.columns) if self.columns else None, LeafList()
         digest = hashlib.sha256()
-        whole, found, counts = set(wanted.whole), list[Numbered](), Counter[str]()
+        whole, drawn, counts = set(wanted.whole), list[Numbered](), Counter[str]()
         by_source = {
             name: (set(ranks), list[Numbered]()) for name, ranks in wanted.by_source.items()
         }
@@ -137,7 +137,7 @@ class RowDraw:
             ):
                 source, row = look[4], look[6]
                 if at in whole:
-                    found.append((number, row))
+                    drawn.append((number, row))
                 if source in by_source:
                     ranks, rows = by_source[source]
                     if counts[source] in ranks:
@@ -151,7 +151,7 @@ class RowDraw:
                 f"{wanted.part.shard.named} changed while it was read",
                 hint="scan it when nobody writes to it, or scan a copy",
             )
-        return found, {name: rows for name, (_, rows) in by_source.items()}
+        return drawn, {name: rows for name, (_, rows) in by_source.items()}
 
 
 def _passed(reason: str, number: int, text: str, /, rows: int = 1, hint: str = "") -> None:
