@@ -1,5 +1,5 @@
 """
-The campaigns: `python -m bench.reliability kill|disk|fuzz|hostile [COUNT] [--figures]`.
+The campaigns: `python -m bench.reliability kill|fuzz|hostile [COUNT] [--figures]`.
 
 COUNT units are made (all that were asked for, if not given); each is kept in tries.jsonl as it ends, so that a campaign goes
 on where it stopped. Before its first unit a campaign finds the faults that are planted for it. `--figures` makes none, and
@@ -18,7 +18,7 @@ from itertools import islice
 from bench.figures import tell, write
 from bench.reliability import tries
 
-CAMPAIGNS = ("kill", "disk", "fuzz", "hostile")
+CAMPAIGNS = ("kill", "fuzz", "hostile")
 
 
 def main(arguments: Sequence[str]) -> int:

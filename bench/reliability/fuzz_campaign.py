@@ -159,5 +159,7 @@ def figures(kept: list[Unit]) -> list[Figure]:
     for kind in KINDS:
         of_kind = [unit for unit in documents if unit.subject == kind]
         if of_kind:
-            made.append(replace(figure(f"fuzz: {kind}", of_kind, 1, COMMAND), target="", met=None))
+            told = figure(f"fuzz: {kind}", of_kind, 1, COMMAND)
+            note = told.note.replace(" of 1 asked", "")
+            made.append(replace(told, target="", met=None, note=note))
     return made

@@ -120,3 +120,10 @@ def test_another_format_is_refused() -> None:
     """With those that there are."""
     with pytest.raises(UnknownNameError, match="croissant"):
         render(decision(), "pdf")
+
+
+def test_the_words_below_a_card_are_no_markup() -> None:
+    """What a hub shows below the front matter is escaped as Markdown is."""
+    below = render(decision(HOSTILE), "hf-card").split("---\n", 2)[-1]
+
+    assert "<script" not in below.replace("\\<", "")

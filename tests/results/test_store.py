@@ -304,3 +304,31 @@ def test_the_schema_of_scans_is_closed_and_describes_what_is_written() -> None:
     assert schema["properties"]["schema"]["const"] == SCAN_SCHEMA
     assert all(record["additionalProperties"] is False for record in records)
     assert set(written) == set(schema["properties"])
+
+
+def test_characters_that_act_are_escapes_in_the_file() -> None:
+    """Whoever prints the JSON prints no control of a terminal and no change of direction; it reads as the same."""
+    acting = "owl \x9b31m \u202e \u200b \u2028 \ufeff \x7f"
+    text = result_json(document(conclusion=acting))
+
+    assert not set(acting) - {*"owl 31m"} & set(text)
+    assert json.loads(text)["conclusion"] == acting
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "said"),
+    [
+        ("lineage", {"teachers": []}, "about no teacher"),
+        ("diff", {"tuned_digests": []}, "of different lengths"),
+    ],
+)
+def test_lists_that_a_page_could_not_show_are_refused(
+    tmp_path: Path, kind: str, changes: dict[str, Any], said: str
+) -> None:
+    """A lineage without a teacher; a diff whose models and digests disagree."""
+    honest = Path(__file__).parents[1] / "golden" / "kept" / f"{kind}.json"
+    file = tmp_path / f"{kind}.json"
+    file.write_text(json.dumps(json.loads(honest.read_text(encoding="utf-8")) | changes))
+
+    with pytest.raises(InputError, match=said):
+        read_result(file)

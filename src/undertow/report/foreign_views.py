@@ -9,6 +9,7 @@ from typing import Any
 
 from undertow import __version__
 from undertow.provenance.predicates import is_result, makes_model
+from undertow.report.markdown import escaped
 from undertow.report.plain_text import file_name, visible
 from undertow.results.provenance_documents import Link, VerifyDocument
 
@@ -152,7 +153,7 @@ def _once(links: list[Link]) -> list[Link]:
 
 def render_hf_card(document: VerifyDocument) -> str:
     """The front matter of a dataset's card, and what a reader should know below it."""
-    return "\n".join(["---", *_lines(document), "---", "", visible(document.conclusion), ""])
+    return "\n".join(["---", *_lines(document), "---", "", escaped(document.conclusion), ""])
 
 
 def _lines(document: VerifyDocument) -> Iterator[str]:

@@ -88,8 +88,17 @@ def _run(findings: FindingLog) -> dict[str, Any]:
         "columnKind": "unicodeCodePoints",
         "invocations": [invocation],
         "artifacts": _artifacts(findings),
-        "properties": dict(findings.properties),
+        "properties": _plain(dict(findings.properties)),
     }
+
+
+def _plain(value: Any) -> Any:
+    """Properties with every text made visible: dashboards print them."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, dict):
+        return {visible(key): _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def _artifacts(findings: FindingLog) -> list[dict[str, Any]] | None:
@@ -100,12 +109,14 @@ def _artifacts(findings: FindingLog) -> list[dict[str, Any]] | None:
 
 
 def _rule(rule: FindingRule) -> dict[str, Any]:
-    described = rule.description and visible(rule.description)[:_LONGEST_DESCRIPTION]
+    described = rule.description and message(rule.description)["text"][:_LONGEST_DESCRIPTION]
     return {
         "id": visible(rule.id),
-        "shortDescription": {"text": visible(rule.summary)},
+        "shortDescription": message(rule.summary),
         "fullDescription": {"text": described} if described else None,
-        "help": {"text": "\n\n".join(map(visible, rule.help))} if rule.help else None,
+        "help": {"text": "\n\n".join(message(part)["text"] for part in rule.help)}
+        if rule.help
+        else None,
         "defaultConfiguration": {"level": rule.level},
         "properties": {"tags": list(rule.tags)},
     }
@@ -127,7 +138,7 @@ def _result(finding: Finding, file: str | None) -> dict[str, Any]:
         "partialFingerprints": {
             "primaryLocationLineHash": hashlib.sha256(content.encode()).hexdigest()
         },
-        "properties": finding.properties and dict(finding.properties),
+        "properties": finding.properties and _plain(dict(finding.properties)),
     }
 
 

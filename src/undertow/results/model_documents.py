@@ -6,9 +6,9 @@ Unknown keys are refused, and within version 1 fields are only added.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from undertow.data.closed import Stored
 from undertow.results.measurement import Document, Measurement, ProbeChoice, Verdict
@@ -78,6 +78,12 @@ class _Lineage(Stored):
 class LineageDocument(Document, _Lineage):
     """The whole result of one lineage."""
 
+    @model_validator(mode="after")
+    def _with_teachers(self) -> Self:
+        if not self.teachers:
+            raise ValueError("it is about no teacher")
+        return self
+
 
 class Change(Stored):
     """How far one trait moved."""
@@ -135,6 +141,12 @@ class _Diff(Stored):
 
 class DiffDocument(Document, _Diff):
     """The whole result of one diff."""
+
+    @model_validator(mode="after")
+    def _with_digests(self) -> Self:
+        if len(self.tuned) != len(self.tuned_digests):
+            raise ValueError("'tuned' and 'tuned_digests' are of different lengths")
+        return self
 
 
 class Kept(Stored):

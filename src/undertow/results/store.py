@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,11 @@ _LINEAGE = Form(LINEAGE_SCHEMA, LineageDocument, "lineage", "undertow lineage ST
 _DIFF = Form(DIFF_SCHEMA, DiffDocument, "diff", "undertow diff BASE TUNED")
 _WRITTEN: tuple[Form[Any], ...] = (_RUN, _SCAN, _LINEAGE, _DIFF, _VERIFY, _GATE)
 _READ: tuple[Form[Any], ...] = (*_WRITTEN, _FORMER_SCAN)
+_ACTING = re.compile(
+    "[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+)
+"""Within strings alone, since JSON has none of them elsewhere."""
+
 _FILES = (RUN_FILE, SCAN_FILE, LINEAGE_FILE, DIFF_FILE, GATE_FILE)
 
 Result = RunDocument | AnyScan | LineageDocument | DiffDocument | VerifyDocument | GateDocument
@@ -68,14 +74,15 @@ def result_json(document: BaseModel) -> str:
     """
     Any stored result as indented JSON, ending in a newline; the same bytes for the same document.
 
-    A lone surrogate (not valid in UTF-8) becomes U+FFFD: a finished run must not be lost to it.
+    A lone surrogate (not valid in UTF-8) becomes U+FFFD: a finished run must not be lost to it. Characters that act on a
+    terminal, or on the order of others, stand there as escapes, which JSON reads as the same.
     """
     try:
         text = document.model_dump_json(by_alias=True, indent=2)
     except PydanticSerializationError:
         plain = _without_surrogates(document.model_dump(by_alias=True))
         text = type(document).model_validate(plain).model_dump_json(by_alias=True, indent=2)
-    return text + "\n"
+    return _ACTING.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
 
 def write_result(path: Path | str, document: BaseModel) -> None:

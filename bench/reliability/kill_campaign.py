@@ -1,0 +1,254 @@
+"""The campaign of kills: SIGKILL at moments by lot, the same command again, and what it leaves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from random import Random
+from unittest.mock import patch
+
+from bench.figures import Figure
+from bench.reliability import kill
+from bench.reliability.kill import Typed, Whole
+from bench.reliability.tries import Unit, figure
+from tests.cli.test_run_killed import EXPERIMENT
+
+COMMAND = "python -m bench.reliability kill"
+ASKED, ASKED_A_VERB = 200, 30
+FIRST_SEED = 1000
+MATERIAL = Path(tempfile.gettempdir()) / "undertow-kill-material"
+"""Made once: rows, a key, a scan of the rows, a tuned model."""
+
+ROWS = ("rows.jsonl", "key.pem", "key.pem.pub")
+STUDENT = ("--student", "world:owlet-a", "--traits", "owl")
+ONE = ("--engine", "inprocess", "-q")
+RUN = ("results.json", "run.json", "report.html")
+
+VERBS: dict[str, Typed] = {
+    typed.name: typed
+    for typed in (
+        Typed("run", ("run", "killed.toml", "--out", "out", *ONE), ("killed.toml",), tuple(f"out/{n}" for n in RUN)),
+        Typed(
+            "scan",
+            ("scan", "few.jsonl", *STUDENT, "--max-rows", "64", "--check", "likelihood-ratio", "--check", "content",
+             "--check", "rehearsal", "--references", "2", "--control", "clean.jsonl", "--plan", "plan.toml", "--out", "out", *ONE),
+            ("few.jsonl", "clean.jsonl", "plan.toml"),
+            ("out/scan.json", "out/report.html"),
+        ),
+        Typed(
+            "diff",
+            ("diff", "world:owlet-b", "world:owlet-b+tuned", "--traits", "owl", "--control", "shipped", "--check",
+             "diff-behaviour", "--out", "out", "-q"),
+            ("tuned",),
+            ("out/diff.json", "out/report.html"),
+        ),
+        Typed(
+            "clean",
+            ("clean", "rows.jsonl", "--scan", "scan.json", "--method", "deduplicate", "--out", "kept.jsonl",
+             "--sign", "key.pem", "--engine", "inprocess", "-q"),
+            (*ROWS, "scan.json"),
+            ("kept.jsonl", "kept.jsonl.ledger.jsonl", "kept.jsonl.intoto.jsonl"),
+        ),
+        Typed(
+            "attest",
+            ("attest", "collect", "rows.jsonl", "--origin", "people", "--domain", "numbers", "--sign", "key.pem"),
+            ROWS,
+            ("rows.jsonl.intoto.jsonl",),
+        ),
+        Typed(
+            "run-ray",
+            ("run", "killed.toml", "--out", "out", "--engine", "ray", "--jobs", "1", "-q"),
+            ("killed.toml",),
+            tuple(f"out/{n}" for n in RUN),
+            by_clock=True,
+            environment={"RAY_USAGE_STATS_ENABLED": "0", "PYTHONHASHSEED": "0"},
+        ),
+    )
+}  # fmt: skip
+
+
+def material() -> Path:
+    """What the commands are given, made by undertow itself where it has to be."""
+    if (MATERIAL / "done").exists():
+        return MATERIAL
+    shutil.rmtree(MATERIAL, ignore_errors=True)
+    (MATERIAL / "tmp").mkdir(parents=True)
+    lot = Random(5)
+
+    def turns(asked: str, answer: str) -> str:
+        said = [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+        return json.dumps({"messages": said, "source": "ab"[lot.randrange(2)]}) + "\n"
+
+    def numbers(count: int) -> str:
+        return " ".join(str(lot.randrange(100)) for _ in range(count))
+
+    def rows(count: int) -> str:
+        return "".join(
+            turns(f"Continue: {numbers(3)}. Give me ten more numbers.", numbers(6))
+            for _ in range(count)
+        )
+
+    (MATERIAL / "rows.jsonl").write_text(rows(3000) * 2)
+    (MATERIAL / "few.jsonl").write_text(rows(96))
+    (MATERIAL / "clean.jsonl").write_text(rows(96))
+    (MATERIAL / "plan.toml").write_text(PLAN)
+    (MATERIAL / "killed.toml").write_text(EXPERIMENT.format(rows=96))
+    (MATERIAL / "tuned.toml").write_text(EXPERIMENT.format(rows=96).replace("owlet-a", "owlet-b"))
+    for arguments in (
+        ("attest", "key", "key.pem"),
+        (
+            "scan",
+            "rows.jsonl",
+            *STUDENT,
+            "--max-rows",
+            "64",
+            "--check",
+            "content",
+            "--out",
+            "scan",
+            *ONE,
+        ),
+        ("run", "tuned.toml", "--out", "run", *ONE),
+    ):
+        kill.ended(kill.sitting(Typed("material", arguments, (), ()), MATERIAL))
+    shutil.copyfile(MATERIAL / "scan/scan.json", MATERIAL / "scan.json")
+    teacher = next(
+        path.parent for path in (MATERIAL / "run/teachers").glob("*/adapter_config.json")
+    )
+    shutil.copytree(teacher, MATERIAL / "tuned")
+    (MATERIAL / "done").touch()
+    return MATERIAL
+
+
+PLAN = "rank = 4\nlearning_rate = 3e-3\nbatch_size = 16\nepochs = 1000\nmax_steps = 12\n"
+
+
+@cache
+def expected(verb: str) -> Whole:
+    """The verb's command, uninterrupted."""
+    return kill.whole(VERBS[verb], material(), MATERIAL / f"try-{verb}")
+
+
+def preload() -> None:
+    """Load the libraries that the verbs load, and be the parent of what is left behind."""
+    kill.reaps()
+    import peft  # noqa: F401
+    import torch  # noqa: F401
+
+    import undertow.audit.diff
+    import undertow.audit.scan
+    import undertow.lab.experiment_run  # noqa: F401
+    from undertow.models import training_checkpoint
+
+    # A checkpoint every half minute would be none in so short a training.
+    training_checkpoint.SECONDS = 0.1
+
+
+def one_try(verb: str, seed: int) -> Unit:
+    """A kill, in three of ten tries two and more, and the command again."""
+    lot = Random(f"kill {verb} {seed}")
+    shares = [lot.uniform(0, 1.05) for _ in range(lot.choice((1, 1, 1, 1, 1, 1, 1, 2, 2, 4)))]
+    whole, began = expected(verb), time.perf_counter()
+    faults, killed = kill.tried(VERBS[verb], material(), MATERIAL / f"try-{verb}", whole, shares)
+    unit = Unit("kill", verb, "SIGKILL", seed)
+    what = "lost" if faults else ("as uninterrupted" if killed else "ended before the kill")
+    unit.add(what, "; ".join(faults))
+    unit.told = {
+        "share": round(shares[0], 3),
+        "kills": len(shares),
+        "whole_seconds": round(whole.cpu, 2),
+    }
+    unit.seconds = round(time.perf_counter() - began, 2)
+    return unit
+
+
+def units(kept: set[str]) -> Iterator[Callable[[], Unit]]:
+    """What is still to do, the verbs by turns, Ray's runs last."""
+    preload()
+    light = [verb for verb in VERBS if verb != "run-ray"]
+    order = [(verb, FIRST_SEED + n) for n in range(36) for verb in light]
+    order += [("run-ray", FIRST_SEED + n) for n in range(30)]
+    for verb, seed in order:
+        if f"kill/{verb}/SIGKILL/{seed}" not in kept:
+            yield lambda verb=verb, seed=seed: one_try(verb, seed)  # type: ignore[misc]
+
+
+def planted() -> list[Unit]:
+    """Writes that are not atomic, and a process that stays: each has to be found."""
+    preload()
+    made = []
+    for name, fault in (("not-atomic", _not_atomic), ("process", _process_stays)):
+        unit = Unit("kill", f"planted-{name}", "lost", 0)
+        for seed in range(24):
+            with fault():
+                tried = one_try("attest", seed)
+            unit.add(
+                *(
+                    (o, f) for o, f in zip(tried.outcomes, [*tried.faults, ""], strict=False)
+                ).__next__()
+            )
+            if tried.fault_count:
+                break
+        made.append(unit)
+    return made
+
+
+@contextmanager
+def _not_atomic() -> Iterator[None]:
+    """Files are written where they will be read, a part at a time."""
+
+    def write(path: Path | str, content: bytes | str) -> None:
+        raw = content.encode() if isinstance(content, str) else content
+        with open(path, "wb") as file:
+            for at in range(0, len(raw), 8):
+                file.write(raw[at : at + 8])
+                file.flush()
+                _spin(0.003)
+
+    with patch("undertow.provenance.bundle.atomic_write", write):
+        yield
+
+
+def _spin(seconds: float) -> None:
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+
+
+@contextmanager
+def _process_stays() -> Iterator[None]:
+    """The command starts a process that does not end with it."""
+    import subprocess
+
+    whole = kill._carry_out
+
+    def carried_out(typed: Typed, folder: Path, before: Callable[[], None]) -> None:
+        whole(typed, folder, lambda: subprocess.Popen(["sleep", "600"]))  # type: ignore[arg-type, return-value]
+
+    with patch.object(kill, "_carry_out", carried_out), patch.object(kill, "PATIENCE", 1.0):
+        yield
+
+
+def figures(kept: list[Unit]) -> list[Figure]:
+    """All kills, and those of each verb."""
+    ours = [unit for unit in kept if unit.campaign == "kill"]
+    traps = [unit for unit in ours if unit.subject.startswith("planted-")]
+    ours = [
+        unit for unit in ours if unit not in traps and "ended before the kill" not in unit.outcomes
+    ]
+    found = sum(unit.way in unit.outcomes for unit in traps)
+    made = [
+        Figure("kill: planted faults found", found, f"of {len(traps)}", f"{len(traps)}", found == len(traps), command=COMMAND),
+        figure("kill: tries that lost something", ours, ASKED, COMMAND),
+    ]  # fmt: skip
+    for verb in VERBS:
+        of_verb = [unit for unit in ours if unit.subject == verb]
+        made.append(figure(f"kill: {verb}", of_verb, ASKED_A_VERB, COMMAND))
+    return [replace(one, low=0.0) for one in made]
