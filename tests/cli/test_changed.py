@@ -53,7 +53,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[ScanRequest]:
     """Scans that answer at once: `old` stands out, `broken` cannot be read, all others are clear."""
     requests: list[ScanRequest] = []
 
-    def scan(request: ScanRequest, progress: object = None) -> ScanDocument:
+    def scan(request: ScanRequest, *told: object) -> ScanDocument:
         requests.append(request)
         if "broken" in request.data:
             raise DataError("row 1: no JSON <b>\x1b[2J")
@@ -123,6 +123,7 @@ def test_a_broken_file_keeps_no_other_from_its_scan(
     repository: Path, asked: list[ScanRequest]
 ) -> None:
     """Named files, each once: exit code 2 goes before 1, and the others are in log and summary."""
+    Path("broken.jsonl").write_text("{}\n")
     code = main([*COMMAND, "--out", "o", "broken.jsonl", "data/old.jsonl", "data/old.jsonl"])
     text = Path("o/changed.md").read_text()
     log = json.loads(Path("o/changed.sarif").read_text())

@@ -23,11 +23,12 @@ Answer = Callable[[ScanDocument], list[ScanRequest]]
 def answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Answer:
     """Makes the scan give a document at once, and collects what it was asked."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.jsonl").write_text("{}\n")
 
     def answer(document: ScanDocument) -> list[ScanRequest]:
         asked: list[ScanRequest] = []
 
-        def scan(request: ScanRequest, progress: object = None) -> ScanDocument:
+        def scan(request: ScanRequest, *told: Callable[..., None]) -> ScanDocument:
             asked.append(request)
             return document
 
@@ -111,7 +112,7 @@ def test_a_dry_run_prints_prices_and_leaves_nothing(
 
     assert main(command) == 0
     assert "nothing yet" in capsys.readouterr().out
-    assert list(tmp_path.iterdir()) == []
+    assert [one.name for one in tmp_path.iterdir()] == ["rows.jsonl"]
     assert asked[0].dry_run
     assert main([*command, "--sign", "auditor.pem"]) == 2
     assert main([*command, "--row-scores", "x.parquet"]) == 2
@@ -203,7 +204,9 @@ def test_a_plan_with_an_unknown_key_is_refused(
     """Naming the file and the key."""
     plan = tmp_path / "plan.toml"
     plan.write_text("rnak = 8\n")
-    code = main(["scan", "rows.jsonl", "--student", "org/base", "--plan", str(plan)])
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("{}\n")
+    code = main(["scan", str(rows), "--student", "org/base", "--plan", str(plan)])
 
     assert code == 2
     assert "rnak" in capsys.readouterr().err
@@ -279,3 +282,23 @@ def test_a_key_that_cannot_be_rehearsed_ends_the_scan_before_it_begins(
     assert (code, asked) == (2, [])
     assert len(error) == 2
     assert "'optimizer' has the value 'muon'" in error[0]
+
+
+def test_the_beginning_is_stored_before_the_whole_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever stops the whole plan has the document and the page of its beginning, and is told so."""
+
+    def scan(request: ScanRequest, progress: object, begun: Callable[..., None]) -> ScanDocument:
+        begun(stands_out())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("undertow.audit.scan.scan", scan)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("{}\n")
+    code = main(["scan", str(rows), "--student", "world:owlet-a", "--out", str(tmp_path)])
+    told = capsys.readouterr().err
+
+    assert code == 130
+    assert read_scan(tmp_path / "scan.json").verdict == "stands out"
+    assert f"kept: stands out, of the beginning alone, in {tmp_path / 'report.html'}" in told
