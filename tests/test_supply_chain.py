@@ -33,7 +33,6 @@ OPENED = re.compile(
 
 ALLOWED = {
     "data/closed.py: yaml.load": "with a SafeLoader that is stricter still",
-    "data/row_pass.py: pickle.loads": "rows that this very scan packed, on their way between its processes",
     "engines/ray_data.py: pickle.loads": "tasks and results of this very program, which Ray carries",
     "sandbox/sandbox_runner.py: exec": "generated code, inside the sandbox",
     "sandbox/sandbox_runner.py: compile": "the same",

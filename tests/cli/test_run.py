@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 
 from undertow.cli import main
-from undertow.cli.compute_options import ENGINES
-from undertow.engines import NAMES
 
 
 def test_a_run_ends_with_its_conclusion_and_its_page(
@@ -112,13 +110,6 @@ def test_the_demo_goes_on_where_it_stopped(lab: Any, capsys: pytest.CaptureFixtu
     main(["demo"])
 
     assert capsys.readouterr().err.splitlines()[-1] == "  = help: to go on: undertow demo"
-
-
-def test_the_engines_offered_are_those_there_are() -> None:
-    """
-    The command line keeps its own list, so that help stays cheap; it must be the engines' list.
-    """
-    assert ENGINES == NAMES
 
 
 def test_dtype_and_device_stand_in_the_place_of_the_experiments(

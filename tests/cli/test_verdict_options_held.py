@@ -14,8 +14,9 @@ from undertow.cli.verbs import Verbs
 from undertow.errors import RunDirectoryError
 
 BASE = "world:owlet-b"
+ROWS = "rows.jsonl"
 VERBS = {
-    "scan": ("scan", "rows.jsonl", "--student", BASE),
+    "scan": ("scan", ROWS, "--student", BASE),
     "diff": ("diff", BASE, BASE),
     "lineage": ("lineage", BASE, BASE),
 }
@@ -24,15 +25,18 @@ VERBS = {
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_second_is_refused(verb: str, tmp_path: Path) -> None:
     """Before anything is read, with the folder and what to do; once the first one is gone, it is not."""
-    held = os.open(tmp_path, os.O_RDONLY)
+    rows, out = tmp_path / "rows.jsonl", tmp_path / "out"
+    rows.write_text('{"text": "Four."}\n', encoding="utf-8")
+    out.mkdir()
+    held = os.open(out, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)
-    arguments = [*VERBS[verb], "--out", str(tmp_path)]
+    arguments = [*(str(rows) if word == ROWS else word for word in VERBS[verb]), "--out", str(out)]
     refused = CliRunner().invoke(Verbs("undertow"), arguments, obj=Session())
     os.close(held)
     passed = CliRunner().invoke(Verbs("undertow"), [*arguments, "--check", "none"], obj=Session())
 
     assert isinstance(refused.exception, RunDirectoryError)
-    assert refused.exception.message == f"another process is working in '{tmp_path}'"
+    assert refused.exception.message == f"another process is working in '{out}'"
     assert "--out" in refused.exception.hint
     assert not isinstance(passed.exception, RunDirectoryError)
-    assert list(tmp_path.iterdir()) == []
+    assert list(out.iterdir()) == []

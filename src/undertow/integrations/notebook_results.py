@@ -182,7 +182,7 @@ def scan(
     >>> undertow.scan("no-such-rows.jsonl", student="world:owlet-a")
     Traceback (most recent call last):
         ...
-    undertow.errors.InputError: ...
+    undertow.errors.DataError: no such file: 'no-such-rows.jsonl'
     """
     told = _again("scan", data, "--student", student, *_flags(plan, traits, more))
     asked = {"traits": tuple(traits), "command": told, **_planned(plan, "settled"), **more}
