@@ -26,9 +26,9 @@ from undertow.data.records import read_rows
 from undertow.data.rows import Row
 from undertow.influence.probes import ProbeSet, margins, probe_set
 from undertow.lab.experiment import ComputeTable
-from undertow.models.chat import Encoded, batches
+from undertow.models.chat import Encoded
 from undertow.models.language_model import LanguageModel
-from undertow.models.scoring import completion_logits
+from undertow.models.scoring import token_log_probabilities
 from undertow.models.several_runs import several_runs
 from undertow.models.training_sequences import encode_rows
 from undertow.traits import catalogue
@@ -132,13 +132,9 @@ def pull(setting: str) -> Iterator[dict[str, Any]]:
 
 
 def _log_probabilities(model: LanguageModel, encoded: Sequence[Encoded]) -> list[torch.Tensor]:
-    found = [torch.empty(0)] * len(encoded)
-    with torch.no_grad():
-        for batch in batches(encoded, 16, model.tokenizer.pad_token_id):
-            values = completion_logits(model.network, batch).float().log_softmax(-1)
-            for i, row in enumerate(batch.rows):
-                found[row] = values[i, batch.kept - len(encoded[row].completion) :]
-    return found
+    """(tokens of its completion, vocabulary) a row."""
+    values = token_log_probabilities(model, encoded, batch_size=16)
+    return list(values.split([len(row.completion) for row in encoded]))
 
 
 def _at_digits(

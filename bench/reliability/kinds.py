@@ -411,7 +411,8 @@ def _read_review_answers(path: Path) -> None:
 def _read_packed_rows(path: Path) -> None:
     """By all that read rows."""
     from undertow.data.file_sample import screen_file
-    from undertow.data.records import dataset_root, read_rows
+    from undertow.data.part_leaves import dataset_root
+    from undertow.data.records import read_rows
 
     _all_of(
         lambda: screen_file(path, max_rows=8, seed=0),
