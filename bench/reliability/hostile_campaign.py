@@ -105,9 +105,10 @@ def _sheet(payload: str) -> Any:
     from undertow.review.review_pack import BlindedPair, Sheet, Shown
 
     shown = Shown((Message("user", PAYLOADS[payload]),), PAYLOADS[payload])
-    return Sheet(
-        "pack-0", PAYLOADS[payload], (BlindedPair(1, shown, shown), BlindedPair(2, shown, shown))
-    )
+    # Without a prompt a cell begins with the text itself.
+    alone = Shown((), PAYLOADS[payload])
+    pairs = (BlindedPair(1, shown, shown), BlindedPair(2, alone, alone))
+    return Sheet("pack-0", PAYLOADS[payload], pairs)
 
 
 def reviews(payload: str, seed: int) -> Unit:
@@ -258,7 +259,7 @@ def planted() -> list[Unit]:
 
     traps: tuple[tuple[str, Any, str, Any, Callable[[], Unit]], ...] = (
         ("html", html, "escape", Markup, lambda: documents("script", 0, ("scan",))),
-        ("browser", html, "escape", Markup, lambda: browser("handler", 0, ("scan",))),
+        ("browser", html, "escape", Markup, lambda: browser("script", 0, ("scan",))),
         ("markdown", markdown, "escaped", lambda t: t, lambda: documents("markdown", 0, ("scan",))),
         (
             "terminal",

@@ -34,6 +34,9 @@ VARYING = re.compile(
 )
 """Times and names by lot in statements."""
 
+COSTS = ("prices", "cached", "fine_tunes", "spent_fine_tunes", "what_it_cost")
+"""Keys of documents."""
+
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -144,7 +147,7 @@ def whole(typed: Typed, material: Path, folder: Path) -> Whole:
             - before.children_system
         )
         both.append((code, files_of(folder), cpu, seconds))
-    (code, first, cpu, seconds), (_, second, *_) = both
+    (code, first, *_), (_, second, cpu, seconds) = both  # the first one loads what is loaded late
     varying = {name for name in first if first[name] != second.get(name)}
     return Whole(code, first, varying, cpu, seconds)
 
@@ -217,13 +220,20 @@ def files_of(folder: Path) -> dict[str, Any]:
         if path.suffix == ".html":
             files[name] = None
         elif path.suffix == ".json" and not name.startswith("cache/"):
-            files[name] = scrubbed(json.loads(content))
+            files[name] = _unpaid(scrubbed(json.loads(content)))
         elif name.endswith(".intoto.jsonl"):
             # A statement that was whole before the kill stands there again with another time, as when one types it twice.
             files[name] = sorted({_payload(line) for line in content.splitlines()})
         else:
             files[name] = None if name.startswith("cache/") else content
     return files
+
+
+def _unpaid(value: Any) -> Any:
+    """A document without what it cost: references that are there already are not paid for again."""
+    if isinstance(value, dict):
+        return {key: _unpaid(entry) for key, entry in value.items() if key not in COSTS}
+    return [_unpaid(entry) for entry in value] if isinstance(value, list) else value
 
 
 def _payload(line: bytes) -> str:

@@ -147,3 +147,29 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, name: str) -
         atomic_write(tmp_path / name, "x")
 
     assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_what_a_killed_writer_left_is_taken_up(tmp_path: Path) -> None:
+    """Its partial file is written over and takes the name; nothing stays beside it."""
+    for name in ("rows.json", "rows.parquet"):
+        (tmp_path / f".{name}.0.partial").write_bytes(b"half of something longer" * 99)
+    atomic_write(tmp_path / "rows.json", "whole")
+    write_rows(tmp_path / "rows.parquet", CHAT)
+
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["rows.json", "rows.parquet"]
+    assert (tmp_path / "rows.json").read_text() == "whole"
+    assert list(read_rows(tmp_path / "rows.parquet")) == CHAT
+
+
+def test_two_writers_of_one_file_keep_apart(tmp_path: Path) -> None:
+    """Each has a partial file of its own; the last to end has the name, and the file is whole."""
+    path = tmp_path / "rows.json"
+    with atomic_file(path) as first:
+        first.write(b"first ")
+        with atomic_file(path) as second:
+            second.write(b"second")
+        assert path.read_bytes() == b"second"
+        first.write(b"one")
+
+    assert path.read_bytes() == b"first one"
+    assert [file.name for file in tmp_path.iterdir()] == ["rows.json"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from undertow.report.sarif import _plain, location, message, without_gaps
+from undertow.report.plain_text import visible_throughout
+from undertow.report.sarif import location, message, without_gaps
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,6 @@ def test_absent_values_leave_no_key() -> None:
 
 def test_properties_are_visible() -> None:
     """Dashboards print them, controls of a terminal and of directions among them."""
-    assert _plain({"a\x1b": ["\u202e", {"b": ("\x9b", 1)}]}) == {
+    assert visible_throughout({"a\x1b": ["\u202e", {"b": ("\x9b", 1)}]}) == {
         "a␛": ["‹U+202E›", {"b": ["‹U+009B›", 1]}]
     }

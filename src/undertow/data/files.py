@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import itertools
 import mmap
@@ -29,6 +30,8 @@ PICKLED = (".bin", ".ckpt", ".h5", ".joblib", ".msgpack", ".pickle", ".pkl", ".p
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _count = itertools.count()
+_MOST_WRITERS = 16
+"""Of one file at once whose remains are taken up, were they killed."""
 
 
 def atomic_write(path: str | Path, content: bytes | str) -> None:
@@ -72,17 +75,38 @@ def whole_file(target: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: there is no space left, or the place cannot be written to.
     """
-    partial = target.with_name(f".{target.name}.{os.getpid()}.{next(_count)}.partial")
+    partial, file = _own_partial(target)
     try:
-        with partial.open("wb") as file:
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, target)
+            # Under the lock: nobody else takes it for one that was left behind.
+            os.replace(partial, target)
         _sync_directory(target.parent)
-    finally:
+    except BaseException:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+        raise
+
+
+def _own_partial(target: Path) -> tuple[Path, BinaryIO]:
+    """
+    A file beside the target that nobody else writes to: one that a killed writer left is taken up, so that none stays.
+    """
+    for number in range(_MOST_WRITERS):
+        partial = target.with_name(f".{target.name}.{number}.partial")
+        file = partial.open("ab")
+        # Held by another writer, or by none on a file system without locks; whoever held it may have renamed it since.
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(partial.stat(), os.fstat(file.fileno())):
+                file.truncate(0)
+                file.seek(0)
+                return partial, file
+        file.close()
+    partial = target.with_name(f".{target.name}.{os.getpid()}.{next(_count)}.partial")
+    return partial, partial.open("wb")
 
 
 def model_parts(path: str | Path) -> list[str]:

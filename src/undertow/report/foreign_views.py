@@ -10,7 +10,7 @@ from typing import Any
 from undertow import __version__
 from undertow.provenance.predicates import is_result, makes_model
 from undertow.report.markdown import escaped
-from undertow.report.plain_text import file_name, visible
+from undertow.report.plain_text import file_name, visible, visible_throughout
 from undertow.results.provenance_documents import Link, VerifyDocument
 
 _CONTEXT = {
@@ -54,7 +54,7 @@ def render_croissant(document: VerifyDocument) -> str:
             _entity(link) for link in document.links if link.digest != facts.digest
         ],
     }
-    return json.dumps(table, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(visible_throughout(table), indent=2, ensure_ascii=False) + "\n"
 
 
 def _activity(link: Link) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def render_cyclonedx(document: VerifyDocument) -> str:
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         # The same chain gives the same bill, byte for byte.
-        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'urn:sha256:{facts.digest}')}",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'urn:sha256:{visible(facts.digest)}')}",
         "version": 1,
         "metadata": {
             "timestamp": document.at,
@@ -120,7 +120,7 @@ def render_cyclonedx(document: VerifyDocument) -> str:
         "components": list(components.values()),
         "dependencies": [_dependency(link) for link in _once(links)],
     }
-    return json.dumps(table, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(visible_throughout(table), indent=2, ensure_ascii=False) + "\n"
 
 
 def _made(link: Link) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Sequence
+from typing import Any
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SHARE_OF = "share of "
@@ -152,6 +153,17 @@ def visible(text: str, *, limit: int | None = None) -> str:
     left_out = len(text) - len(kept)
     shown = kept if kept.isascii() and kept.isprintable() else "".join(map(_sign, kept))
     return f"{shown} … ({left_out:,} more characters)" if left_out else shown
+
+
+def visible_throughout(value: Any) -> Any:
+    """A tree of tables and lists with every text in it made visible, names of tables too: other programs print them."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, dict):
+        return {visible(key): visible_throughout(entry) for key, entry in value.items()}
+    return (
+        [visible_throughout(entry) for entry in value] if isinstance(value, list | tuple) else value
+    )
 
 
 def shortened(text: str, most: int) -> str:

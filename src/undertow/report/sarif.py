@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from undertow import __version__
 from undertow.report.page import Finding, FindingLog, FindingRule, Notice, Page
-from undertow.report.plain_text import visible
+from undertow.report.plain_text import visible, visible_throughout
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LONGEST_DESCRIPTION = 1024
@@ -88,17 +88,8 @@ def _run(findings: FindingLog) -> dict[str, Any]:
         "columnKind": "unicodeCodePoints",
         "invocations": [invocation],
         "artifacts": _artifacts(findings),
-        "properties": _plain(dict(findings.properties)),
+        "properties": visible_throughout(dict(findings.properties)),
     }
-
-
-def _plain(value: Any) -> Any:
-    """Properties with every text made visible: dashboards print them."""
-    if isinstance(value, str):
-        return visible(value)
-    if isinstance(value, dict):
-        return {visible(key): _plain(entry) for key, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def _artifacts(findings: FindingLog) -> list[dict[str, Any]] | None:
@@ -138,7 +129,7 @@ def _result(finding: Finding, file: str | None) -> dict[str, Any]:
         "partialFingerprints": {
             "primaryLocationLineHash": hashlib.sha256(content.encode()).hexdigest()
         },
-        "properties": finding.properties and _plain(dict(finding.properties)),
+        "properties": finding.properties and visible_throughout(dict(finding.properties)),
     }
 
 
