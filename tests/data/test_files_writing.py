@@ -109,6 +109,16 @@ def test_an_unfinished_file_leaves_the_old_one(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_writer_may_go_back_in_its_file(tmp_path: Path) -> None:
+    """What is written at the beginning last stands there, as archives write their headers."""
+    with atomic_file(tmp_path / "file") as file:
+        file.write(b"....body")
+        file.seek(0)
+        file.write(b"head")
+
+    assert (tmp_path / "file").read_bytes() == b"headbody"
+
+
 def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
     """Until the block ends the old content is there, afterwards all of the new."""
     path = tmp_path / "file"

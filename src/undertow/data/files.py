@@ -96,13 +96,13 @@ def _own_partial(target: Path) -> tuple[Path, BinaryIO]:
     """
     for number in range(_MOST_WRITERS):
         partial = target.with_name(f".{target.name}.{number}.partial")
-        file = partial.open("ab")
+        # Neither emptied before it is held, nor opened to append: writers may go back to patch what they wrote.
+        file = os.fdopen(os.open(partial, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
         # Held by another writer, or by none on a file system without locks; whoever held it may have renamed it since.
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(partial.stat(), os.fstat(file.fileno())):
                 file.truncate(0)
-                file.seek(0)
                 return partial, file
         file.close()
     partial = target.with_name(f".{target.name}.{os.getpid()}.{next(_count)}.partial")
