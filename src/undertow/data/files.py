@@ -96,8 +96,12 @@ def _own_partial(target: Path) -> tuple[Path, BinaryIO]:
     """
     for number in range(_MOST_WRITERS):
         partial = target.with_name(f".{target.name}.{number}.partial")
+        partial.touch()
         # Neither emptied before it is held, nor opened to append: writers may go back to patch what they wrote.
-        file = os.fdopen(os.open(partial, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+        try:
+            file = partial.open("r+b")
+        except FileNotFoundError:  # whoever held it has just given it its name
+            continue
         # Held by another writer, or by none on a file system without locks; whoever held it may have renamed it since.
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
