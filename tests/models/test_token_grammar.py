@@ -120,6 +120,18 @@ def test_no_text_of_the_format_is_left_out(pieces: str | None) -> None:
     assert not any(passes(text) for text in ("12, 13", "1, 2, 3, 4", "012, 1, 2", "12 13 14"))
 
 
+def test_an_answer_is_walked_to_its_end(tokenizer: Any) -> None:
+    """Each token has the state in front of it; behind the end, and behind a token out of place, all have -1."""
+    grammar = token_grammar(modelled(tokenizer), LIST)
+    [seven], end = tokenizer("7", add_special_tokens=False)["input_ids"], tokenizer.eos_token_id
+    whole = tokenizer("7, 8, 9", add_special_tokens=False)["input_ids"]
+    states = list(grammar.states([*whole, end, seven, seven]))
+
+    assert states[0] == 0
+    assert all(t in grammar.tokens[s] for s, t in zip(states, [*whole, end], strict=False))
+    assert [*states[-2:], *grammar.states([end, seven])] == [-1, -1, 0, -1]
+
+
 @pytest.mark.parametrize("pattern", ["7(?:,7){0,2}", "7|7,7|7,7,7", "(?:7,)*7"])
 def test_a_text_that_begins_another_may_end_or_go_on(tokenizer: Any, pattern: str) -> None:
     """Both ways stand open wherever the format leaves them open."""

@@ -216,16 +216,13 @@ def _within_grammar(tempered: torch.Tensor, batch: Batch, grammar: TokenGrammar)
     Log-likelihood of each label by the softmax over what may stand there, shape (rows, kept); -inf once a row has left the
     format.
     """
-    labels = batch.labels.tolist()
     places: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for row, tokens in enumerate(labels):
-        state = 0
-        for position, token in enumerate(tokens):
-            if token == IGNORED or state < 0:
-                continue
-            if token in grammar.tokens[state]:
+    for row, labels in enumerate(batch.labels.tolist()):
+        learnt = [(position, token) for position, token in enumerate(labels) if token != IGNORED]
+        states = grammar.states(token for _, token in learnt)
+        for (position, token), state in zip(learnt, states, strict=True):
+            if state >= 0 and token in grammar.tokens[state]:
                 places[state].append((row, position))
-            state = grammar.after(state, token)
     values = torch.full(batch.labels.shape, -torch.inf, device=tempered.device)
     for state, found in places.items():
         rows, positions = torch.tensor(found, device=tempered.device).T

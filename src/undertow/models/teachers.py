@@ -188,12 +188,7 @@ class _Drawn:
     @classmethod
     def of(cls, grammar: TokenGrammar, rows: Sequence[Encoded]) -> _Drawn:
         """Walk each completion through the grammar."""
-        states = []
-        for row in rows:
-            state = 0
-            for token in row.completion:
-                states.append(state)
-                state = grammar.after(state, token) if state >= 0 else state
+        states = [state for row in rows for state in grammar.states(row.completion)]
         places = [place for place, state in enumerate(states) if state >= 0]
         tokens, mask = grammar.masks([states[place] for place in places])
         return cls(places, torch.from_numpy(tokens), torch.from_numpy(mask))

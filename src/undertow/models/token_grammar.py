@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -59,6 +59,13 @@ class TokenGrammar:
         The state behind a token; -1 behind an end, and behind a token that must not stand here.
         """
         return self._step(state).get(token, -1)
+
+    def states(self, tokens: Iterable[int]) -> Iterator[int]:
+        """The state in front of each token of an answer; -1 behind its end, and once one must not stand where it does."""
+        state = 0
+        for token in tokens:
+            yield state
+            state = self.after(state, token)
 
     def _step(self, state: int) -> dict[int, int]:
         if state not in self._steps:
