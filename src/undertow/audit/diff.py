@@ -290,25 +290,30 @@ def conclusion(
     unasked = [c for c in changes if not c.intended]
     flagged = [c for c in unasked if c.verdict == "flagged"]
     asked = [c for c in changes if c.intended]
-    said = ""
+    sentences = []
     if asked:
-        said = (
-            f"of what was asked for, '{asked[0].trait}' moved by {asked[0].estimate:+.2f} {unit}. "
+        sentences.append(
+            f"of what was asked for, '{asked[0].trait}' moved by {asked[0].estimate:+.2f} {unit}."
         )
     if flagged:
         names = ", ".join(f"'{c.trait}' by {c.estimate:+.2f}" for c in flagged[:3])
         more = f" and {len(flagged) - 3} more" if len(flagged) > 3 else ""
-        said += f"{'M' if said else 'm'}oved though nobody asked for it: {names}{more} {unit}; limit {limit:g}."
+        sentences.append(
+            f"moved though nobody asked for it: {names}{more} {unit}; limit {limit:g}."
+        )
     elif verdict == "clear":
-        said += f"{'N' if said else 'n'}one of {len(unasked)} traits that nobody asked for moved by {limit:g} {unit}."
+        sentences.append(
+            f"none of {len(unasked)} traits that nobody asked for moved by {limit:g} {unit}."
+        )
     elif unasked:
         first = unasked[0]
-        said += (
-            f"{'N' if said else 'n'}othing can be said of {sum(c.verdict == 'undecided' for c in unasked)} of {len(unasked)} traits: "
+        undecided = sum(c.verdict == "undecided" for c in unasked)
+        sentences.append(
+            f"nothing can be said of {undecided} of {len(unasked)} traits: "
             f"the largest change is '{first.trait}' by {first.estimate:+.2f} {unit}."
         )
     known = {c.trait for c in changes}
     probes = [one for one in moved if one.what == "probe" and one.name not in known]
     if probes:
-        said += f" Of what nobody named, '{probes[0].name}' moved most surely."
-    return said.strip()
+        sentences.append(f"Of what nobody named, '{probes[0].name}' moved most surely.")
+    return " ".join(one if n == 0 else one[0].upper() + one[1:] for n, one in enumerate(sentences))
