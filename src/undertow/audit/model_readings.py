@@ -34,6 +34,7 @@ from undertow.checks.tuned.diff_subject import (
 )
 from undertow.data.dataset import is_rows, place_of
 from undertow.data.finished import cache_folder
+from undertow.data.part_leaves import in_order
 from undertow.data.seeds import derive, generator
 from undertow.engines.engine import Engine, InProcess
 from undertow.engines.work_progress import job_named
@@ -203,7 +204,7 @@ def read_models(
     jobs = [*(job for group in groups for job in group.jobs), *others]
     opens = Opening(request.base, base.tokenizer.chat_template, request.compute)
     worker = ReadModel(base, reader, request.compute, digest, opens, cache_folder(), progress)
-    results = _results(worker, jobs, engine or InProcess(), progress)
+    results = in_order(_results(worker, jobs, engine or InProcess(), progress))
     controls = [
         one
         for group in groups
@@ -225,17 +226,12 @@ def read_models(
 
 def _results(
     worker: ReadModel, jobs: Sequence[str | Students], engine: Engine, progress: Progress
-) -> Iterator[list[ModelReading]]:
-    """Those of each job, in the order of the jobs, whichever ends first."""
-    early: dict[int, list[ModelReading]] = {}
-    results = engine.map(worker, jobs)
-    for place in range(len(jobs)):
-        while place not in early:
-            index, readings = next(results)
-            early[index] = readings
-            if not isinstance(engine, InProcess):
-                progress(f"{readings[-1].ref}: read ({len(early)} of {len(jobs)} jobs)")
-        yield early[place]
+) -> Iterator[tuple[int, list[ModelReading]]]:
+    """Those of each job behind its index, whichever ends first."""
+    for done, (index, readings) in enumerate(engine.map(worker, jobs), start=1):
+        if not isinstance(engine, InProcess):
+            progress(f"{readings[-1].ref}: read ({done} of {len(jobs)} jobs)")
+        yield index, readings
 
 
 @dataclass(frozen=True)
