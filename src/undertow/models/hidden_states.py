@@ -71,12 +71,11 @@ def _watched(model: LanguageModel, at: Sequence[int]) -> Iterator[dict[int, torc
 
     def keep(number: int) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            caught[number] = output[0] if isinstance(output, tuple) else output
+            caught[number] = _hidden(output)
 
         return hook
 
-    decoder = decoder_layers(model)
-    handles = [decoder[number].register_forward_hook(keep(number)) for number in at]
+    handles = [_layer(model, number).register_forward_hook(keep(number)) for number in at]
     try:
         yield caught
     finally:
@@ -106,7 +105,6 @@ def mean_activation(
     model: LanguageModel, conversations: Sequence[Sequence[Message]], layer: int
 ) -> torch.Tensor:
     """Mean over conversations of the layer's output at the last prompt token, shape (hidden,)."""
-    _layer(model, layer)
     rows = [
         Encoded(ids, (model.tokenizer.pad_token_id,))
         for ids in encode_prompts(model.tokenizer, conversations)
