@@ -69,7 +69,6 @@ def _free(model: LanguageModel) -> int:
 
 def scored_rows(model: LanguageModel, longest: int, most: int) -> int:
     """Rows of so many tokens that a pass without gradients holds, at least 1 and at most `most`."""
-    most = within(model, "read", longest, most)
     return _fitting(most, model, longest * _passing(model))
 
 
@@ -79,7 +78,7 @@ def sampled_rows(model: LanguageModel, longest: int, most: int) -> int:
     cached = cached_bytes(config, _item(model))
     # A cache is copied where rows come and go.
     row = longest * (2 * cached + _passing(model)) + _DRAWN * int(config.vocab_size)
-    most = within(model, "sampled", longest, most)
+    most = _within(model, "sampled", longest, most)
     return _fitting(most, model, row)
 
 
@@ -115,7 +114,7 @@ def _known(model: LanguageModel, kind: Kind) -> int:
     return _MOST.get(model.network, {}).get(kind, UNKNOWN)
 
 
-def within(model: LanguageModel, kind: Kind, longest: int, most: int) -> int:
+def _within(model: LanguageModel, kind: Kind, longest: int, most: int) -> int:
     """Rows of so many tokens, at most `most`, of which memory did not run out before."""
     return _at_most(most, _known(model, kind), longest)
 
@@ -190,7 +189,7 @@ def fitted(
         UndertowError: one row does not fit.
     """
     start = 0
-    size = within(model, "read", max(lengths, default=1), size)
+    size = _within(model, "read", max(lengths, default=1), size)
     while start < len(lengths):
         stop = min(len(lengths), start + size)
         try:
