@@ -132,17 +132,17 @@ def _parts(setting: Setting, batch: int) -> Values:
     model = setting.opened("bfloat16")
     rows = setting.rows()[:batch]
     [(part, _)] = passes(model, rows, batch, lambda part: None)
-    moved, network = part.to(model.device), model.network
+    network = model.network
     with torch.inference_mode():
-        states = _states(network, moved)
+        states = _states(network, part)
         values: dict[str, object] = {
             "tokens": sum(map(len, rows)),
-            "padded_tokens": moved.input_ids.numel(),
+            "padded_tokens": part.input_ids.numel(),
             "scored": sum(row.learnt for row in rows),
         }
         for name, step in (
-            ("layers", lambda: _states(network, moved)),
-            ("head", lambda: _head(network, states, moved)),
+            ("layers", lambda: _states(network, part)),
+            ("head", lambda: _head(network, states, part)),
         ):
             for _ in range(3):
                 step()
