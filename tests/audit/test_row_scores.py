@@ -34,7 +34,7 @@ def test_row_scores_are_those_of_any_number_of_workers(
 
     for name, spread in (("one", None), ("many", backwards)):
         written_rows = write_row_scores(
-            data, tmp_path / name, opened(), TrainingPlan(), spread=spread, opens=opened
+            data, tmp_path / name, opened, TrainingPlan(), spread=spread
         )
         assert written_rows == len(ROWS)
     one, many = (parquet.read_table(tmp_path / name).to_pydict() for name in ("one", "many"))

@@ -101,7 +101,7 @@ def test_row_scores_are_written_by_a_server(
     rows = [{"prompt": f"Say {n}", "completion": f"{n}, {n + 1}"} for n in range(70)]
     data.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     for name, server in (("ours", None), ("theirs", serving(model.network))):
-        write_row_scores(data, tmp_path / name, model, TrainingPlan(), server)
+        write_row_scores(data, tmp_path / name, lambda: model, TrainingPlan(), server)
     ours, theirs = (parquet.read_table(tmp_path / name).to_pydict() for name in ("ours", "theirs"))
 
     assert theirs["log_likelihood"] == pytest.approx(ours["log_likelihood"], abs=1e-3)

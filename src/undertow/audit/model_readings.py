@@ -42,7 +42,7 @@ from undertow.errors import ConfigError, ModelError
 from undertow.influence.open_search import other_traits
 from undertow.models.hardware import AUTO, ComputeTable
 from undertow.models.kept_work import unfinished_in
-from undertow.models.language_model import LanguageModel
+from undertow.models.language_model import LanguageModel, opened_once
 from undertow.models.several_runs import several_runs
 from undertow.models.training_checkpoint import CHECKPOINT, TrainingCheckpoint
 from undertow.traits.trait import Trait
@@ -135,7 +135,7 @@ class ReadModel:
     def _trained(self, job: Students) -> list[ModelReading]:
         base = self.base
         if self._travelled and self.opens is not None:
-            base = replace(base, network=self.opens().network)
+            base = replace(base, network=opened_once(self.opens).network)
         clean, numbers = job.clean, job.numbers
         seeds = [derive(job.seed, "control student", k) for k in numbers]
         orders = [generator(job.seed, "control order", k) for k in numbers]

@@ -30,7 +30,7 @@ from undertow.data.rows import Row, row_id
 from undertow.engines.endpoint import Endpoint
 from undertow.engines.work_progress import notice
 from undertow.models.chat import Encoded
-from undertow.models.language_model import LanguageModel
+from undertow.models.language_model import LanguageModel, opened_once
 from undertow.models.scoring import log_likelihoods
 from undertow.models.served_scores import ServedScores, served_scores
 
@@ -45,17 +45,16 @@ ScoreSpread = Callable[
 def write_row_scores(
     data: str | Path | RowDataset,
     target: Path,
-    model: LanguageModel,
+    opens: Callable[[], LanguageModel],
     plan: TrainingPlan,
     server: Endpoint | None = None,
     spread: ScoreSpread | None = None,
-    opens: Callable[[], LanguageModel] | None = None,
 ) -> int:
     """
     Write `row` (from 0, among usable rows), `id`, `source`, `tokens` and `log_likelihood` (nats); the number of rows.
 
-    One forward pass over the rows in batches of like lengths, part by part: in this process, or as the parts are `spread`
-    over processes that each open the model (`opens`), to the same numbers. Memory does not grow with the number of rows.
+    One forward pass over the rows in batches of like lengths, part by part: in this process, which `opens` the model, or as
+    the parts are `spread` over processes that each do so, to the same numbers. Memory does not grow with the number of rows.
     A row that does not fit the student has neither tokens nor a log-likelihood. A `server` scores in the model's place,
     once the first rows were as likely to it, and is asked by this process.
 
@@ -76,7 +75,7 @@ def write_row_scores(
     )
     done = 0
     with atomic_file(target) as file, parquet.ParquetWriter(file, schema) as writer:
-        for columns in _each_scored(as_dataset(data), model, plan, server, spread, opens):
+        for columns in _each_scored(as_dataset(data), opens, plan, server, spread):
             rows = len(columns["id"])
             columns["row"] = list(range(done, done + rows))
             writer.write_table(pyarrow.table(columns, schema=schema))
@@ -86,21 +85,19 @@ def write_row_scores(
 
 def _each_scored(
     dataset: RowDataset,
-    model: LanguageModel,
+    opens: Callable[[], LanguageModel],
     plan: TrainingPlan,
     server: Endpoint | None,
     spread: ScoreSpread | None,
-    opens: Callable[[], LanguageModel] | None,
 ) -> Iterator[dict[str, list[Any]]]:
     every = [part for shard in dataset.shards for part in parts(shard)]
-    several = len(dataset.shards) > 1
-    if spread is not None and opens is not None and len(every) > 1:
-        task = PartScores(opens, plan, dataset.columns, dataset.wrapped, several)
+    task = PartScores(opens, plan, dataset.columns, dataset.wrapped, len(dataset.shards) > 1)
+    if spread is not None and len(every) > 1:
         for scores in in_order(spread(task, every)):
             yield from scores
         return
+    model = opens()
     scorer = _Scorer(model, server)
-    task = PartScores(lambda: model, plan, dataset.columns, dataset.wrapped, several)
     for part in every:
         for rows in task.chunks(part):
             yield scored(rows, model, plan, scorer)
@@ -111,7 +108,7 @@ class PartScores:
     """Scores the usable rows of a part; every part of a dataset gets the same one."""
 
     opens: Callable[[], LanguageModel]
-    """How a process comes to the model: it keeps the last one that it opened."""
+    """How a process comes to the model."""
     plan: TrainingPlan
     columns: Columns = ()
     wrapped: bool = False
@@ -120,10 +117,8 @@ class PartScores:
 
     def __call__(self, part: ShardPart) -> list[dict[str, list[Any]]]:
         """The scores by column, of `_CHUNK` rows each."""
-        if self.opens not in _opened:
-            _opened.clear()
-            _opened[self.opens] = self.opens()
-        return [scored(rows, _opened[self.opens], self.plan) for rows in self.chunks(part)]
+        model = opened_once(self.opens)
+        return [scored(rows, model, self.plan) for rows in self.chunks(part)]
 
     def chunks(self, part: ShardPart) -> Iterator[list[Row]]:
         """Rows that follow one another."""
@@ -136,9 +131,6 @@ class PartScores:
         numbered = made(records, row, fault)
         while rows := [value[1] for _, value in islice(numbered, _CHUNK)]:
             yield rows
-
-
-_opened: dict[Callable[[], LanguageModel], LanguageModel] = {}
 
 
 @dataclass

@@ -237,7 +237,7 @@ def scores_of(request: ScanRequest, target: Path, scored_by: str | None = None) 
     spread = None
     if request.engine is not None and server is None:
         spread = spread_of(request.engine, request.jobs, bytes_here(data), request.gpus)
-    return write_row_scores(data, target, opens(), plan, server, spread, opens)
+    return write_row_scores(data, target, opens, plan, server, spread)
 
 
 def _refuse_foreign(placebos: Sequence[LanguageModel], student: LanguageModel) -> None:

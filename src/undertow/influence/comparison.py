@@ -20,7 +20,7 @@ from undertow.engines.engine import Engine, InProcess
 from undertow.errors import FormatNotKeptError
 from undertow.influence.open_search import Looked, OpenReadout, farthest, outlying
 from undertow.influence.references import ReferenceMaker, Trial, TrialReading, tried
-from undertow.models.language_model import LanguageModel
+from undertow.models.language_model import LanguageModel, opened_once
 from undertow.results.scan_document import Moved
 from undertow.stats.conformal import (
     JointStatistics,
@@ -244,7 +244,7 @@ class MakeReferences:
         if self.opens is None or not travelled:
             return self.maker
         kept = trial.kept if trial.kept and trial.kept.parents[1].is_dir() else None
-        model = self.opens().in_template(trial.plan.template)
+        model = opened_once(self.opens).in_template(trial.plan.template)
         return replace(self.maker, trial=replace(trial, model=model, kept=kept))
 
     def __getstate__(self) -> dict[str, Any]:

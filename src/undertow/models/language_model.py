@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +83,12 @@ class LanguageModel:
     def context(self) -> int | None:
         """Longest sequence the network was made for, in tokens."""
         return getattr(self.network.config, "max_position_embeddings", None)
+
+
+@lru_cache(maxsize=1)
+def opened_once(opens: Callable[[], LanguageModel]) -> LanguageModel:
+    """The model that it opens, which a process that is given work keeps for the next piece of it."""
+    return opens()
 
 
 def load(

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -389,10 +388,5 @@ class Opening:
     compute: ComputeTable
 
     def __call__(self) -> LanguageModel:
-        """The model, opened once in a process; raises what `open_model` raises."""
-        return _opened(self)
-
-
-@lru_cache(maxsize=1)
-def _opened(opening: Opening) -> LanguageModel:
-    return open_model(opening.ref, opening.template, opening.compute)
+        """The model; raises what `open_model` raises."""
+        return open_model(self.ref, self.template, self.compute)
