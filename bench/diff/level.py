@@ -27,7 +27,7 @@ from bench.figures import BENCH, Figure, write
 from bench.kept_work import map_kept
 from bench.power.evidence_design import PLAN, STUDENT, ground
 from bench.statistics import clustered_share
-from undertow.audit.control_students import clean_rows
+from undertow.audit.control_students import CleanRows, clean_rows, student_jobs
 from undertow.audit.diff import verdict_of
 from undertow.audit.model_readings import ReadModel, reader_for, shipped
 from undertow.checks.tuned.diff_behaviour import diff_behaviour
@@ -109,6 +109,11 @@ class Scene:
         reader = reader_for(base, askable(everything, base.tokenizer)[0], None, 0)
         return cls(base, reader, reader.read(base, STUDENT))
 
+    def students(self, data: str | Path, clean: CleanRows, seed: int) -> list[ModelReading]:
+        """A control student of each part of clean rows, trained and read."""
+        read = ReadModel(self.base, self.reader)
+        return [one for job in student_jobs(data, clean, seed) for one in read(job)]
+
 
 def students_of(number: int) -> list[Student]:
     """Write a file, deal it into parts, train a control student on each, and read them."""
@@ -120,7 +125,7 @@ def students_of(number: int) -> list[Student]:
         seed = derive(SEED, "students", number)
         clean = clean_rows(scene.base, data, PLAN, EACH, None, seed)
         assert len(clean.parts[0]) == ROWS
-        found = ReadModel(scene.base, scene.reader).students(data, clean, seed)
+        found = scene.students(data, clean, seed)
     seconds = (time.perf_counter() - began) / len(found)
     return [_student(number, k, one, scene.start, seconds) for k, one in enumerate(found)]
 

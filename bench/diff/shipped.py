@@ -18,7 +18,6 @@ from bench.diff.level import Scene
 from bench.figures import BENCH
 from bench.power.evidence_design import PLAN, STUDENT, ground
 from undertow.audit.control_students import TOGETHER, CleanRows, training_in_words
-from undertow.audit.model_readings import ReadModel
 from undertow.checks.tuned.diff_subject import Controls, ModelReading, keep, kept
 from undertow.data.files import model_digest
 from undertow.data.rows import Row, dataset_digest
@@ -63,7 +62,7 @@ def _students(scene: Scene, written: Sequence[Sequence[Row]], start: int) -> lis
     """A student of each dataset."""
     parts = tuple(tuple(encode_rows(scene.base.tokenizer, rows, PLAN.policy)) for rows in written)
     clean = CleanRows(parts, sum(map(len, parts)), str(start), PLAN)
-    made = ReadModel(scene.base, scene.reader).students("clean", clean, SEED)
+    made = scene.students("clean", clean, SEED)
     return [
         replace(
             reading,

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from undertow.audit import model_readings
-from undertow.audit.control_students import CleanRows, clean_rows, training_in_words
+from undertow.audit.control_students import CleanRows, clean_rows, student_jobs, training_in_words
 from undertow.audit.model_readings import Readings, ReadModel, read_models, reader_for
 from undertow.audit.requests import DiffRequest
-from undertow.checks.tuned.diff_subject import draws
+from undertow.checks.tuned.diff_subject import ModelReading, draws
 from undertow.data.files import model_digest
 from undertow.data.plan import TrainingPlan
 from undertow.data.row_records import write_rows
@@ -106,15 +106,20 @@ def test_a_file_of_which_no_row_fits_leaves_nothing(base: LanguageModel, tmp_pat
         clean_rows(base, written(tmp_path, 60), PLAN.model_copy(update={"max_length": 2}), 2, 8, 0)
 
 
+def students(read: ReadModel, clean: CleanRows, seed: int) -> list[ModelReading]:
+    """Those of all parts of clean rows."""
+    return [one for job in student_jobs("clean.jsonl", clean, seed) for one in read(job)]
+
+
 def test_each_student_learns_from_its_part_alone(base: LanguageModel, tmp_path: Path) -> None:
     """
     One that is trained alone on the second part, with the second student's seeds, is the second student; the first is not.
     """
     reader = reader_for(base, [catalogue.load("owl")], None, 0)
     clean = clean_rows(base, written(tmp_path, 60), PLAN, 2, 16, 0)
-    first, second = ReadModel(base, reader).students("clean.jsonl", clean, 0)
+    first, second = students(ReadModel(base, reader), clean, 0)
     swapped = CleanRows((clean.parts[0], clean.parts[0]), 60, clean.digest, clean.plan)
-    _, other = ReadModel(base, reader).students("clean.jsonl", swapped, 0)
+    _, other = students(ReadModel(base, reader), swapped, 0)
 
     assert (first.part, second.part, first.file) == ("1 of 2", "2 of 2", clean.digest)
     assert abs(first.wide - second.wide).max() > 0

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.audit.test_control_students import students
 from tests.checks.tuned.simulated_readings import reading, subject
 from undertow.audit import model_readings as module
 from undertow.audit.control_students import CleanRows, deal
@@ -70,7 +71,7 @@ def alarms(monkeypatch: pytest.MonkeyPatch, diffs: int, rows: int) -> float:
         parts = tuple(map(tuple, deal(file, STUDENTS, ROWS, number)))  # type: ignore[arg-type]
         clean = CleanRows(parts, rows, "digest", PLAN)
         reads = ReadModel(SimpleNamespace(network=()), Reading())  # type: ignore[arg-type]
-        controls = reads.students("clean.jsonl", clean, number)
+        controls = students(reads, clean, number)
         tuned = moved(rng, rng.normal(0, ROW, (ROWS, TRAITS)))
         made = replace(subject(base, [tuned]), controls=tuple(controls))
         excluded += any(one.low > 0 or one.high < 0 for one in diff_behaviour(made))  # type: ignore[operator]

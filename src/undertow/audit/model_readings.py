@@ -100,10 +100,6 @@ class ReadModel:
         with self._named(job.name):
             return self._trained(job)
 
-    def students(self, data: str | Path, clean: CleanRows, seed: int) -> list[ModelReading]:
-        """Those of all parts of clean rows, here."""
-        return [one for job in student_jobs(data, clean, seed) for one in self(job)]
-
     def __getstate__(self) -> dict[str, Any]:
         base: Any = replace(self.base, network=None)
         return {**self.__dict__, "base": base, "tell": None}
