@@ -85,6 +85,7 @@ def test_a_result_is_stored_as_the_verb_stores_it(tmp_path: Path) -> None:
 
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert read_scan(page.with_name("scan.json")) == scans.within()
+    assert GateResult(decision()).save(tmp_path / "decided").name == "gate.html"
 
 
 def test_refusals_are_those_of_the_verbs(tmp_path: Path) -> None:
@@ -116,3 +117,22 @@ def test_the_command_says_all_that_was_asked(monkeypatch: pytest.MonkeyPatch) ->
     assert asked == [
         "undertow scan 'my rows' --student a --traits owl --references 4 --require clear --check author"
     ]
+
+
+def test_a_trainers_file_says_which_beta(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As the verb takes it; what is asked for by hand goes before, and a file without one leaves the default."""
+    asked: list[ScanRequest] = []
+
+    def screened(request: ScanRequest, tell: object) -> ScanDocument:
+        asked.append(request)
+        return scans.clear()
+
+    monkeypatch.setattr(notebook_results, "screened", screened)
+    dpo, own = tmp_path / "dpo.yaml", tmp_path / "plan.toml"
+    dpo.write_text("stage: dpo\npref_beta: 0.3\nfinetuning_type: lora\nmodel_name_or_path: a\n")
+    own.write_text("rank = 4\n")
+    undertow.scan("rows", student="a", plan=dpo)
+    undertow.scan("rows", student="a", plan=dpo, beta=0.5)
+    undertow.scan("rows", student="a", plan=own)
+
+    assert [(one.beta, one.settled) for one in asked] == [(0.3, True), (0.5, True), (0.1, False)]

@@ -9,6 +9,7 @@ from typing import Any
 
 from undertow.checks.dataset.scan_subject import ScanSettings
 from undertow.data.plan import TrainingPlan
+from undertow.data.plan_files import LoadedPlan
 from undertow.errors import UnknownNameError
 from undertow.models.hardware import AUTO, ComputeTable
 from undertow.traits import catalogue
@@ -17,6 +18,21 @@ from undertow.traits.trait import Trait
 
 Progress = Callable[[str], None]
 """Is told what is being done."""
+
+
+def by_plan(loaded: LoadedPlan | None) -> dict[str, Any]:
+    """What a plan's file says, as fields of a request: the plan, and what is to be known of it; nothing without a file."""
+    if loaded is None:
+        return {}
+    return {"plan": loaded.plan, "plan_notes": loaded.notes, "plan_ignored": loaded.ignored}
+
+
+def scan_by_plan(loaded: LoadedPlan | None) -> dict[str, Any]:
+    """The same of a scan, which also asks whose file it is, and for DPO's beta."""
+    if loaded is None:
+        return {}
+    beta = {} if loaded.beta is None else {"beta": loaded.beta}
+    return {**by_plan(loaded), "settled": bool(loaded.trainer), **beta}
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def command(
     """
     from undertow.audit.diff import diff
     from undertow.audit.eval_logs import diff_logs, is_log
-    from undertow.audit.requests import DiffRequest
+    from undertow.audit.requests import DiffRequest, by_plan
     from undertow.provenance.signed_results import sign_diff
     from undertow.report import render
     from undertow.results.measurement import exit_code
@@ -155,9 +155,6 @@ def command(
         rows=rows,
         compute=compute_table(dtype, device),
         own_rows=own_rows,
-        plan=loaded.plan if loaded else None,
-        plan_notes=loaded.notes if loaded else (),
-        plan_ignored=loaded.ignored if loaded else (),
         traits=traits,
         intended=intended,
         checks=checks,
@@ -169,6 +166,7 @@ def command(
         memory=workers.memory,
         seed=seed,
         command=typed_line(),
+        **by_plan(loaded),
     )
     document = diff_logs(request) if logs else diff(request, tell_step)
     click.echo(render(document, "text"), nl=False)

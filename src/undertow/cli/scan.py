@@ -240,7 +240,7 @@ def command(
         open_dataset(data)
     locate(student)
     loaded = planned(plan_file)
-    from undertow.audit.requests import ScanRequest
+    from undertow.audit.requests import ScanRequest, scan_by_plan
     from undertow.audit.scan import scan
     from undertow.audit.scan_inputs import scores_of
 
@@ -275,17 +275,12 @@ def command(
         control=control,
         columns=columns,
         traits=traits,
-        plan=loaded.plan if loaded else None,
-        plan_notes=loaded.notes if loaded else (),
-        plan_ignored=loaded.ignored if loaded else (),
-        settled=bool(loaded and loaded.trainer),
         checks=checks,
         max_rows=max_rows,
         system_prompt=system_prompt,
         temperature=temperature,
         acceptance=acceptance,
         compute=compute_table(dtype, device),
-        beta=beta or (loaded and loaded.beta) or 0.1,
         limit=limit,
         min_usable=min_usable,
         require_clear=require == CLEAR,
@@ -299,6 +294,7 @@ def command(
         memory=workers.memory,
         seed=seed,
         command=typed_line(),
+        **(scan_by_plan(loaded) | ({} if beta is None else {"beta": beta})),
     )
     if machine is not None:
         from undertow.audit.dry_run import dry_run as prices_on

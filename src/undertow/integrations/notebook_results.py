@@ -14,7 +14,7 @@ from typing import Any
 
 from undertow.audit.diff import diff as compared
 from undertow.audit.eval_logs import diff_logs, is_log
-from undertow.audit.requests import DiffRequest, ScanRequest
+from undertow.audit.requests import DiffRequest, ScanRequest, by_plan, scan_by_plan
 from undertow.audit.scan import scan as screened
 from undertow.data.files import atomic_write
 from undertow.data.plan_files import LoadedPlan, load_plan
@@ -44,6 +44,7 @@ class ShownResult:
 
     document: Result
     _FILE: str
+    _PAGE = "report.html"
 
     @property
     def conclusion(self) -> str:
@@ -66,7 +67,7 @@ class ShownResult:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_result(folder / self._FILE, self.document)
-        page = folder / "report.html"
+        page = folder / self._PAGE
         atomic_write(page, render(self.document, "html"))
         return page
 
@@ -133,7 +134,7 @@ class GateResult(ShownResult):
 
     document: GateDocument
     """As it is stored."""
-    _FILE = "gate.json"
+    _FILE, _PAGE = "gate.json", "gate.html"
 
     @property
     def verdict(self) -> str:
@@ -185,7 +186,7 @@ def scan(
     undertow.errors.DataError: no such file: 'no-such-rows.jsonl'
     """
     told = _again("scan", data, "--student", student, *_flags(plan, traits, more))
-    asked = {"traits": tuple(traits), "command": told, **_planned(plan, "settled"), **more}
+    asked = {"traits": tuple(traits), "command": told, **scan_by_plan(_planned(plan)), **more}
     return ScanResult(screened(ScanRequest(data=str(data), student=student, **asked), tell))
 
 
@@ -221,7 +222,7 @@ def diff(
         "controls": tuple(controls),
         "traits": tuple(traits),
         "command": told,
-        **_planned(plan),
+        **by_plan(_planned(plan)),
     }
     logs = all(map(is_log, (base, *tuned)))
     request = DiffRequest(base, tuned, **{"limit": 0.05 if logs else 0.2, **asked, **more})
@@ -269,13 +270,9 @@ def gate(
     return GateResult(decide(loaded, custom, walk, command=told))
 
 
-def _planned(path: str | Path | None, *settled: str) -> dict[str, Any]:
-    """What a plan's file says, as fields of a request."""
-    if path is None:
-        return {}
-    loaded: LoadedPlan = load_plan(Path(path))
-    known = {"plan": loaded.plan, "plan_notes": loaded.notes, "plan_ignored": loaded.ignored}
-    return {**known, **dict.fromkeys(settled, bool(loaded.trainer))}
+def _planned(path: str | Path | None) -> LoadedPlan | None:
+    """What a plan's file holds."""
+    return None if path is None else load_plan(Path(path))
 
 
 _OPTIONS = {
