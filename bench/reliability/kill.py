@@ -222,8 +222,7 @@ def files_of(folder: Path) -> dict[str, Any]:
         elif path.suffix == ".json" and not name.startswith("cache/"):
             files[name] = _unpaid(scrubbed(json.loads(content)))
         elif name.endswith(".intoto.jsonl"):
-            # A statement that was whole before the kill stands there again with another time, as when one types it twice.
-            files[name] = sorted({_payload(line) for line in content.splitlines()})
+            files[name] = sorted(_payload(line) for line in content.splitlines())
         else:
             files[name] = None if name.startswith("cache/") else content
     return files

@@ -117,7 +117,7 @@ def sign(bundle: Path, keys: tuple[str, ...], public_key: str | None) -> None:
     attestations = _readable(bundle)
     envelopes = [attestation.envelope for attestation in attestations]
     made = [sealed(envelope.payload, signers, envelope.payload_type) for envelope in envelopes]
-    add_lines(bundle, made)
+    add_lines(bundle, made, again=True)
     click.echo(f"signed {len(made)} statements in {one_line(str(bundle))}")
 
 

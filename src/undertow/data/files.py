@@ -55,9 +55,44 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
         UndertowError: if there is no space left.
         InputError: if the place cannot be written to.
     """
+    with _refused_in_words(path), whole_file(Path(path)) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def turn_to_write(path: str | Path) -> Iterator[None]:
+    """
+    Within the block no other process that asks for the same has its turn: who reads a file and writes it anew loses nothing.
+
+    A lock lies beside the file meanwhile, and goes with the block; a killed process holds nobody up, and the next one
+    clears it away. A file system without locks keeps nobody out.
+
+    Raises:
+        UndertowError: if there is no space left.
+        InputError: if the place cannot be written to.
+    """
+    place = Path(path)
+    lock = place.with_name(f".{place.name}.lock")
+    while True:
+        with _refused_in_words(place):
+            file = lock.open("wb")
+        with file:
+            with contextlib.suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # Whoever held it before has removed it, and the next one would take another.
+            if not _is_at(file, lock):
+                continue
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+            return
+
+
+@contextlib.contextmanager
+def _refused_in_words(path: str | Path) -> Iterator[None]:
     try:
-        with whole_file(Path(path)) as file:
-            yield file
+        yield
     except OSError as error:
         if error.errno in _FULL:
             raise UndertowError(
@@ -105,12 +140,19 @@ def _own_partial(target: Path) -> tuple[Path, BinaryIO]:
         # Held by another writer, or by none on a file system without locks; whoever held it may have renamed it since.
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(partial.stat(), os.fstat(file.fileno())):
+            if _is_at(file, partial):
                 file.truncate(0)
                 return partial, file
         file.close()
     partial = target.with_name(f".{target.name}.{os.getpid()}.{next(_count)}.partial")
     return partial, partial.open("wb")
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def model_parts(path: str | Path) -> list[str]:

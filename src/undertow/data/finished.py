@@ -12,18 +12,17 @@ A result that does not parse is a ValueError: whether that is an error or work t
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from undertow.data.files import atomic_write
+from undertow.data.files import atomic_write, turn_to_write
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -129,13 +128,14 @@ class FinishedFolders(Generic[E]):
         The result, made if it is not there yet; a process that is making it is waited for.
 
         Raises:
-            OSError: the place cannot be written to.
+            OSError: its folder cannot be made.
+            InputError: the place cannot be written to.
             UndertowError: what `make` and the work raise.
         """
         found = self.result(name)
         if found is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with _held(self.folder / f".{name}.lock"):
+            with turn_to_write(self.folder / name):
                 found = self.result(name) or self.make(name, work)
         return found
 
@@ -167,24 +167,6 @@ class FinishedFolders(Generic[E]):
         shutil.rmtree(unfinished(partial), ignore_errors=True)
         partial.rename(self.folder / name)
         return result
-
-
-@contextmanager
-def _held(lock: Path) -> Iterator[None]:
-    """Within the block no other process holds the lock; it goes with the block, or with the process."""
-    while True:
-        with lock.open("w") as file:
-            # A file system without locks keeps nobody out.
-            with suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_EX)
-            # Whoever held it before has removed it, and the next one would take another.
-            if not (lock.exists() and os.path.samestat(lock.stat(), os.fstat(file.fileno()))):
-                continue
-            try:
-                yield
-            finally:
-                lock.unlink(missing_ok=True)
-            return
 
 
 def _cleared(partial: Path) -> None:

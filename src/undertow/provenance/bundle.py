@@ -7,12 +7,14 @@ does not help.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from undertow.data.dataset import place_of
-from undertow.data.files import atomic_write
+from undertow.data.files import atomic_write, turn_to_write
 from undertow.errors import ProvenanceError
 from undertow.provenance.envelope import Envelope, read_envelope
 from undertow.provenance.predicates import Attestation, read_attestation
@@ -105,24 +107,61 @@ def read_line(line: bytes, where: str) -> Attestation:
     return read_attestation(read_envelope(line, where), where)
 
 
-def add_lines(path: Path, envelopes: Iterable[Envelope]) -> None:
+def add_lines(path: Path, envelopes: Iterable[Envelope], *, again: bool = False) -> None:
     """
     Add envelopes to a bundle, wholly or not at all; one that is there already is not repeated.
 
+    Whoever else adds to it meanwhile is waited for, and loses nothing.
+
+    Args:
+        again: they were just signed, and take the place of what their signers said there before in the same words, at
+            another time; but of nothing that somebody else signed too.
+
     Raises:
         ProvenanceError: what is there is no bundle that can be read.
+        InputError: the place cannot be written to.
     """
     if path.suffix == ".json":
         raise ProvenanceError(
             f"'{path}' is a Sigstore bundle by its name, which holds one signature and no further line",
             hint=f"sign the statements where they lie, in a file that ends in {SUFFIX}",
         )
-    lines = [line + b"\n" for line in _lines(path) if line.strip()] if path.exists() else []
-    for envelope in envelopes:
-        line = envelope.line()
-        if line not in lines:
-            lines.append(line)
-    atomic_write(path, b"".join(lines))
+    made = list(envelopes)
+    with turn_to_write(path):
+        lines = [line + b"\n" for line in _lines(path) if line.strip()] if path.exists() else []
+        former = _former(lines, made) if again else {}
+        placed = (former.get(line, line) for line in lines)
+        every = dict.fromkeys((*placed, *(envelope.line() for envelope in made)))
+        atomic_write(path, b"".join(every))
+
+
+def _former(lines: Sequence[bytes], made: Sequence[Envelope]) -> dict[bytes, bytes]:
+    """Lines that say what is said anew, and that no other key signed, with the line that takes their place."""
+    anew = {_said(envelope): envelope for envelope in made}
+    there: dict[str, list[tuple[bytes, Envelope]]] = defaultdict(list)
+    for line in lines:
+        with suppress(ProvenanceError):
+            envelope = read_envelope(line, "")
+            there[envelope.digest].append((line, envelope))
+    former: dict[bytes, bytes] = {}
+    for entries in there.values():
+        later = anew.get(_said(entries[0][1]))
+        signers = {keyid for _, envelope in entries for keyid in _signers(envelope)}
+        if later is not None and signers <= _signers(later):
+            former |= dict.fromkeys((line for line, _ in entries), later.line())
+    return former
+
+
+def _signers(envelope: Envelope) -> set[str]:
+    return {signature.keyid for signature in envelope.signatures}
+
+
+def _said(envelope: Envelope) -> bytes:
+    """What a statement says but for the moment of its signing; anything else as it is."""
+    try:
+        return read_attestation(envelope, "").untimed
+    except ProvenanceError:
+        return envelope.payload
 
 
 def carry(path: Path, sources: Iterable[str | Path]) -> None:

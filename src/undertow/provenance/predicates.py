@@ -45,6 +45,8 @@ from undertow.provenance.statement import (
     Provenance,
     Signable,
     Statement,
+    moment,
+    payload_of,
     read_as,
     read_statement,
 )
@@ -145,6 +147,26 @@ class Attestation:
         if isinstance(self.content, Provenance):
             return self.content.run_details.metadata.finished_on
         return self.content.evaluated_at
+
+    @property
+    def untimed(self) -> bytes:
+        """
+        What it says but for when, in canonical JSON: the same of a statement that is made again later.
+
+        Raises:
+            ProvenanceError: it names a moment that there is not.
+        """
+        content = self.content
+        if isinstance(content, Provenance):
+            details = content.run_details
+            when = details.metadata.model_copy(update={"started_on": None, "finished_on": ""})
+            timeless = details.model_copy(update={"metadata": when})
+            content = content.model_copy(update={"run_details": timeless})
+        else:
+            lasts = moment(content.valid_until) - moment(content.evaluated_at)
+            content = content.model_copy(update={"evaluated_at": "", "valid_until": str(lasts)})
+        said = content.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return payload_of(self.statement.model_copy(update={"predicate": said}))
 
 
 def read_attestation(envelope: Envelope, where: str) -> Attestation:

@@ -148,7 +148,7 @@ def statement(kind: str, subjects: Sequence[StatementSubject], predicate: Signab
 
 def sign_into(bundle: Path, statements: Sequence[Statement], signing: Signing) -> list[Envelope]:
     """
-    Sign the statements and add them to a bundle.
+    Sign the statements and add them to a bundle, in the place of those that the same keys signed there in the same words.
 
     Raises:
         ProvenanceError: a key service refuses, or the bundle cannot be read.
@@ -157,7 +157,7 @@ def sign_into(bundle: Path, statements: Sequence[Statement], signing: Signing) -
     for envelope in made:
         # What is written can be read: a statement that no verifier would take is found here.
         read_line(envelope.line(), f"'{bundle}'")
-    add_lines(bundle, made)
+    add_lines(bundle, made, again=True)
     return made
 
 
