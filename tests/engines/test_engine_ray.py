@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -287,6 +288,50 @@ def test_a_node_with_another_undertow_on_its_path_is_refused(tmp_path: Path) -> 
             list(engine.map(tasks.Marker(tmp_path), [1]))
 
     assert list(tmp_path.glob("started-*")) == []
+
+
+@long
+def test_a_local_cluster_leaves_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Ray keeps of its session goes with the cluster; that of a killed command with the next one."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="r") as place:
+        monkeypatch.setenv("RAY_TMPDIR", place)
+        monkeypatch.delenv("RAY_ADDRESS", raising=False)
+        (Path(place) / "undertow-ray-killed").mkdir()
+        with Ray(jobs=1) as engine:
+            assert dict(engine.map(tasks.Power(2), [3])) == {0: 9}
+            [session] = Path(place).iterdir()
+            assert list(session.glob("session_*"))
+
+        assert list(Path(place).iterdir()) == []
+
+
+def test_a_session_that_is_held_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of two commands at once, each has a folder of its own; where paths are too long for sockets, elsewhere."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="r") as place:
+        monkeypatch.setenv("RAY_TMPDIR", place)
+        (first, one), (second, other) = ray_nodes._held_session(), ray_nodes._held_session()
+        assert {first, second} == set(Path(place).iterdir())
+        os.close(one)
+        third, more = ray_nodes._held_session()
+        assert {second, third} == set(Path(place).iterdir())
+        os.close(other)
+        os.close(more)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "a-folder-with-a-long-name"))
+    folder, handle = ray_nodes._held_session()
+    folder.rmdir()
+    os.close(handle)
+
+    assert folder.parent == Path("/tmp")
+
+
+def test_a_session_without_a_place_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the folder and the variable."""
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp/none-there")
+
+    with pytest.raises(InputError, match="cannot make a folder in '/tmp/none-there'") as caught:
+        ray_nodes._held_session()
+
+    assert "RAY_TMPDIR" in caught.value.hint
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

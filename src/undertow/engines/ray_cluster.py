@@ -59,7 +59,8 @@ class Ray(Engine):
     _free: list[Any] = field(default_factory=list, repr=False, compare=False)
     """Actors that wait for the next work, with all that they have imported."""
     _hearing: Hearing | None = field(default=None, repr=False, compare=False)
-    _started: bool = field(default=False, repr=False, compare=False)
+    _leave: Callable[[], None] | None = field(default=None, repr=False, compare=False)
+    """Ends what began here; None where the cluster was joined before."""
 
     def map(self, worker: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R]]:
         """
@@ -99,15 +100,14 @@ class Ray(Engine):
         for actor in (*self._free, self._hearing.ear):
             ray.kill(actor)
         self._free, self._hearing = [], None
-        if self._started:
-            ray.shutdown()
-            self._started = False
+        if self._leave is not None:
+            self._leave()
+            self._leave = None
 
     def _connected(self) -> tuple[Any, Hearing]:
         ray = ray_library()
         if not ray.is_initialized():
-            self._started = True
-            connect(ray, self.address, self.jobs)
+            self._leave = connect(ray, self.address, self.jobs)
         if self._hearing is None:
             self._hearing = Hearing(ray)
         return ray, self._hearing

@@ -71,9 +71,7 @@ class RayData:
             UndertowError: what a task raised.
         """
         ray, data = _libraries()
-        started = not ray.is_initialized()
-        if started:
-            connect(ray, self.address, self.jobs)
+        leave = None if ray.is_initialized() else connect(ray, self.address, self.jobs)
         try:
             for row in _stream(ray, data, self, worker, tasks):
                 result = pickle.loads(row["result"])
@@ -81,8 +79,8 @@ class RayData:
                     raise result
                 yield row["index"], result
         finally:
-            if started:
-                ray.shutdown()
+            if leave is not None:
+                leave()
 
 
 class MappedBatch:

@@ -8,6 +8,7 @@ An actor holds the callable of the work. Nodes need no common file system: a wor
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib
 import io
 import os
@@ -16,6 +17,7 @@ import socket
 import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -220,19 +222,32 @@ class Hearing:
             self.news = self.ear.heard.remote()
 
 
-def connect(ray: Any, address: str | None, jobs: int | None) -> None:
+def connect(ray: Any, address: str | None, jobs: int | None) -> Callable[[], None]:
     """
     Join the cluster at an address, or begin a local one with a core for each job where there is none.
+
+    What is given back leaves the cluster, and ends it and removes its files if it began here.
 
     Raises:
         InputError: no cluster is there, or one of other versions.
     """
     address = address or os.environ.get("RAY_ADDRESS")
+    if address and address != "auto":
+        _refuse_no_answer(address)
+    session = None if address else _held_session()
+    leave = partial(_left, ray, session)
+    try:
+        _connected(ray, address, jobs, session and session[0])
+    except BaseException:
+        leave()
+        raise
+    return leave
+
+
+def _connected(ray: Any, address: str | None, jobs: int | None, folder: Path | None) -> None:
     quiet = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_USAGE_STATS_ENABLED": "0"}
     # One try of 40 s, not twenty.
     bounded = {"RAY_gcs_server_port_wait_time_s": "1"} if address else {}
-    if address and address != "auto":
-        _refuse_no_answer(address)
     with environment(quiet | bounded):
         try:
             if address:
@@ -244,6 +259,7 @@ def connect(ray: Any, address: str | None, jobs: int | None) -> None:
                     include_dashboard=False,
                     log_to_driver=False,
                     logging_level="ERROR",
+                    _temp_dir=str(folder),
                 )
         except (ConnectionError, ValueError, ray.exceptions.RayError) as error:
             raise _no_cluster(address or "local", first_line(error)) from error
@@ -255,6 +271,55 @@ def connect(ray: Any, address: str | None, jobs: int | None) -> None:
                 f"the Ray cluster at '{address}' has other versions: {words}",
                 hint=f"install the same Ray and Python here and on every node; {PAGE}",
             ) from error
+
+
+def _left(ray: Any, session: tuple[Path, int] | None) -> None:
+    ray.shutdown()
+    if session is not None:
+        # Held until it is gone, so that nobody else takes it for one that was left behind.
+        shutil.rmtree(session[0], ignore_errors=True)
+        os.close(session[1])
+
+
+_SESSION = "undertow-ray-"
+_SHORT = 20
+"""Characters of a folder in which the names of Ray's sockets are not too long for the system."""
+
+
+def _held_session() -> tuple[Path, int]:
+    """
+    A folder for the files of a local cluster, and the handle by which this process holds it.
+
+    Ray leaves its own for ever; those of commands that were killed, which nobody holds any more, are removed here.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    given = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    top = Path(given if len(given) <= _SHORT else "/tmp")
+    for left in top.glob(f"{_SESSION}*"):
+        with contextlib.suppress(OSError):
+            handle = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(handle)
+    try:
+        while True:
+            folder = Path(tempfile.mkdtemp(prefix=_SESSION, dir=top))
+            # Another command may take it for one that nobody holds, before it is held.
+            with contextlib.suppress(FileNotFoundError):
+                handle = os.open(folder, os.O_RDONLY)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                if folder.exists():
+                    return folder, handle
+                os.close(handle)
+    except OSError as error:
+        raise InputError(
+            f"cannot make a folder in '{top}' for Ray: {error.strerror}",
+            hint="free some space there, or name another short path in RAY_TMPDIR",
+        ) from error
 
 
 def _refuse_no_answer(address: str) -> None:
