@@ -88,6 +88,17 @@ def test_a_full_disk_is_seen_behind_another_error() -> None:
     assert COMMAND in failure.hint
 
 
+def test_what_may_not_be_written_is_no_bug() -> None:
+    """A read-only place is named with what to do and the same command; another refusal of the system with its traceback."""
+    read_only = OSError(errno.EROFS, "Read-only file system", "/tmp/x")
+    failure = describe(_raised(read_only), Session(), COMMAND)
+    other = describe(_raised(OSError(errno.EIO, "I/O error", "/tmp/x")), Session(), COMMAND)
+
+    assert failure.message == "Read-only file system: '/tmp/x'"
+    assert failure.hint.endswith(f"(for temporary files: TMPDIR), then: {COMMAND}")
+    assert other.hint.startswith("traceback: ")
+
+
 def test_a_bug_is_one_line_that_says_how_to_see_more() -> None:
     """An unexpected exception shows its type and message, no traceback, and the way to it."""
     text = describe(_raised(ZeroDivisionError("by zero")), Session(verbosity=1), COMMAND).text()

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from undertow.cli.terminal import Session
 from undertow.cli.verbs import Verbs
-from undertow.errors import RunDirectoryError
+from undertow.errors import InputError, RunDirectoryError
 
 BASE = "world:owlet-b"
 ROWS = "rows.jsonl"
@@ -40,3 +40,19 @@ def test_the_second_is_refused(verb: str, tmp_path: Path) -> None:
     assert "--out" in refused.exception.hint
     assert not isinstance(passed.exception, RunDirectoryError)
     assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_folder_that_is_read_only_is_refused_before_the_work(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not when the result is written, behind hours of it."""
+    rows, out = tmp_path / "rows.jsonl", tmp_path / "out"
+    rows.write_text('{"text": "Four."}\n', encoding="utf-8")
+    # Root, as whom tests may run, writes anywhere.
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != out)
+    arguments = [*(str(rows) if word == ROWS else word for word in VERBS[verb]), "--out", str(out)]
+    refused = CliRunner().invoke(Verbs("undertow"), arguments, obj=Session())
+
+    assert isinstance(refused.exception, InputError)
+    assert refused.exception.message == f"cannot write in '{out}': it is read-only"

@@ -360,3 +360,16 @@ def test_what_nobody_came_back_to_is_forgotten(tmp_path: Path) -> None:
         os.utime(folder / ".lock", (past, past))
     with unfinished_in(tmp_path, "other"):
         assert sorted(path.name for path in (tmp_path / "unfinished").iterdir()) == ["new", "other"]
+
+
+def test_work_that_goes_on_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the clock jumps by a year, what another process holds is not taken from under it."""
+    with unfinished_in(tmp_path, "work") as held:
+        assert held is not None
+        (held / "log").touch()
+        later = time.time() + 365 * 24 * 3600
+        monkeypatch.setattr(time, "time", lambda: later)
+        with unfinished_in(tmp_path, "other work"):
+            assert (held / "log").is_file()

@@ -118,6 +118,7 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,10 @@ def describe(error: BaseException, session: Session, command: str) -> Failure:
         return Failure(USAGE, error.format_message(), _help_of(error))
     see = f"traceback: UNDERTOW_DEBUG=1 {command}"
     if isinstance(error, OSError) and error.filename:
-        return Failure(UNFINISHED, f"{error.strerror}: '{error.filename}'", see, details)
+        hint = see
+        if error.errno in _FORBIDDEN:
+            hint = f"allow yourself what is refused there, or name another place (for temporary files: TMPDIR), then: {command}"
+        return Failure(UNFINISHED, f"{error.strerror}: '{error.filename}'", hint, details)
     what = f"unexpected {type(error).__name__}: {error} (a bug in undertow)"
     return Failure(UNFINISHED, what, "" if details else see, details)
 

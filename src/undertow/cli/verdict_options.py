@@ -111,12 +111,18 @@ def held_folder(folder: Path) -> None:
     The kernel drops the lock with the process; no file is left. A file system that keeps no locks on folders keeps nobody out.
 
     Raises:
-        InputError: it cannot be made.
+        InputError: it cannot be made, or nothing can be written there.
         RunDirectoryError: another process is working in it.
     """
-    from undertow.errors import RunDirectoryError
+    from undertow.errors import InputError, RunDirectoryError
 
     made_folder(folder)
+    # Told before the work, not behind it.
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(
+            f"cannot write in '{folder}': it is read-only",
+            hint="let yourself write there (chmod u+w), or name another directory with --out",
+        )
     held = os.open(folder, os.O_RDONLY)
     click.get_current_context().call_on_close(partial(os.close, held))
     try:

@@ -159,7 +159,10 @@ def _forget_old(cache: Path) -> None:
         with suppress(OSError):
             newest = max((path.stat().st_mtime for path in folder.iterdir()), default=0.0)
         if newest and time.time() - newest > FORGOTTEN_AFTER:
-            shutil.rmtree(folder, ignore_errors=True)
+            # Whoever holds it is at work, whatever a clock that was set anew makes of its age.
+            with suppress(OSError), (folder / ".lock").open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def kept_work(folder: Path, digest: str, name: str) -> KeptWork:
