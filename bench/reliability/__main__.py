@@ -1,7 +1,8 @@
 """
-The campaigns: `python -m bench.reliability kill|fuzz|hostile [COUNT] [--figures]`.
+The campaigns: `python -m bench.reliability kill|disk|fuzz|guided|hostile [COUNT] [--figures]`.
 
-COUNT units are made (all that were asked for, if not given); each is kept in tries.jsonl as it ends, so that a campaign goes
+COUNT units are made (all that were asked for, if not given), or COUNT seconds are given to each target of `guided`, which
+needs atheris; each unit is kept in tries.jsonl as it ends, so that a campaign goes
 on where it stopped. Before its first unit a campaign finds the faults that are planted for it. `--figures` makes none, and
 writes results.json of what is kept.
 """
@@ -18,7 +19,7 @@ from itertools import islice
 from bench.figures import tell, write
 from bench.reliability import tries
 
-CAMPAIGNS = ("kill", "fuzz", "hostile")
+CAMPAIGNS = ("kill", "disk", "fuzz", "guided", "hostile")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -51,7 +52,10 @@ def _tried(campaign: str, count: int | None) -> None:
     if not any(name.startswith(f"{campaign}/planted-") for name in kept):
         for unit in module.planted():
             _kept(unit)
-    for make in islice(module.units(kept), count):
+    makers = (
+        module.units(kept, count) if campaign == "guided" else islice(module.units(kept), count)
+    )
+    for make in makers:
         _kept(make())
 
 

@@ -90,15 +90,20 @@ def batch(kind: str, seed: int, tries: int = BATCH) -> Unit:
     """So many documents of a kind, damaged by lot, in a process of its own."""
     lot = Random(f"{kind} {seed}")
 
-    def work(unit: Unit, path: Path) -> None:
+    def work(unit: Unit, path: Path, done: Done) -> None:
         read_all(unit, path, tries, lambda: damaged(kind, lot))
+        done()
 
     return run_in_child(Unit("fuzz", kind, "by lot", seed), partial(laid_out, kind), work)
 
 
-def run_in_child(
-    unit: Unit, lay_out: Callable[[Path], Path], work: Callable[[Unit, Path], None]
-) -> Unit:
+Done = Callable[[], NoReturn]
+"""Ends a process whose work is done, its unit handed over: what fuzzes by coverage never returns."""
+
+Work = Callable[[Unit, Path, Done], None]
+
+
+def run_in_child(unit: Unit, lay_out: Callable[[Path], Path], work: Work) -> Unit:
     """
     Fill a unit in a process of its own, its memory limited, in a folder in memory; where the process dies, that is a
     fault of the document that lies there.
@@ -124,21 +129,21 @@ def run_in_child(
     return unit
 
 
-def _child(pipe: int, unit: Unit, path: Path, work: Callable[[Unit, Path], None]) -> NoReturn:
-    code = 1
+def _child(pipe: int, unit: Unit, path: Path, work: Work) -> NoReturn:
+    def done() -> NoReturn:
+        with open(pipe, "wb") as file:
+            pickle.dump(unit, file)
+        os._exit(0)
+
     try:
         if unit.subject in KINDS:
             _load_late(unit.subject, path)
         limit_memory()
-        work(unit, path)
-        with open(pipe, "wb") as file:
-            pickle.dump(unit, file)
-        code = 0
+        work(unit, path, done)
     except BaseException:
         traceback.print_exc()
-        raise
     finally:
-        os._exit(code)
+        os._exit(1)
 
 
 def _load_late(kind: str, path: Path) -> None:

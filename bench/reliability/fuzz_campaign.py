@@ -70,7 +70,7 @@ def hypothesis(kind: str, seed: int, tries: int = HYPOTHESIS) -> Unit:
         cut.map(lambda drawn: drawn[0][: drawn[1]] + drawn[3] + drawn[0][drawn[1] + drawn[2] :]),
     )
 
-    def work(unit: Unit, path: Path) -> None:
+    def work(unit: Unit, path: Path, done: fuzz.Done) -> None:
         settled = settings(
             max_examples=tries, deadline=None, database=None, phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
@@ -83,6 +83,7 @@ def hypothesis(kind: str, seed: int, tries: int = HYPOTHESIS) -> Unit:
             fuzz.read_all(unit, path, 1, lambda: content)
 
         look()
+        done()
 
     return fuzz.run_in_child(
         Unit("fuzz", kind, "hypothesis", seed), lambda f: f / KINDS[kind].file, work

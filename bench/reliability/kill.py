@@ -15,6 +15,7 @@ import re
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,8 +24,8 @@ from typing import Any, NoReturn
 
 from bench.real.child import cpu_now
 
-PATIENCE = 20.0
-"""Seconds that processes of a killed command have to end by themselves."""
+PATIENCE, PATIENCE_WITH_RAY = 20.0, 180.0
+"""Seconds that processes of a killed command have to end by themselves; Ray's agents look for their parent for a minute."""
 
 LONGEST = 240.0
 """Seconds by the clock, on a busy machine, after which a command that goes on is one that hangs."""
@@ -72,26 +73,29 @@ def reaps() -> None:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def sitting(typed: Typed, folder: Path, before: Callable[[], None] = lambda: None) -> int:
-    """A process that carries the command out in the folder; its number."""
+def sitting(
+    typed: Typed,
+    folder: Path,
+    before: Callable[[], None] = lambda: None,
+    said: Path | None = None,
+) -> int:
+    """A process that carries the command out in the folder; its number. What it says is added to `said`."""
     child = os.fork()
     if child:
         return child
-    _carry_out(typed, folder, before)
+    _carry_out(typed, folder, before, said or folder.parent / f"{folder.name}.out")
 
 
-def _carry_out(typed: Typed, folder: Path, before: Callable[[], None]) -> NoReturn:
+def _carry_out(typed: Typed, folder: Path, before: Callable[[], None], said: Path) -> NoReturn:
     code = 99
     try:
         os.setsid()
         os.chdir(folder)
-        told = os.open(folder.parent / f"{folder.name}.out", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        told = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(told, 1)
         os.dup2(told, 2)
         own = {"UNDERTOW_CACHE": str(folder / "cache"), "TMPDIR": str(folder / "tmp")}
         os.environ.update(own | dict(typed.environment))
-        import tempfile
-
         tempfile.tempdir = str(folder / "tmp")
         before()
         from undertow.cli import main
@@ -168,9 +172,9 @@ def kill_at(process: int, typed: Typed, expected: Whole, share: float) -> bool:
         time.sleep(0.002)
 
 
-def leftover(patience: float = PATIENCE) -> list[str]:
+def leftover(with_ray: bool = False) -> list[str]:
     """The command lines of processes that a command left, after a while; they are ended."""
-    until = time.monotonic() + patience
+    until = time.monotonic() + (PATIENCE_WITH_RAY if with_ray else PATIENCE)
     while (there := descendants()) and time.monotonic() < until:
         time.sleep(0.05)
     told = []
@@ -274,19 +278,37 @@ def differences(folder: Path, expected: Whole, code: int) -> list[str]:
     return told
 
 
+def sessions(processes: Sequence[int]) -> list[str]:
+    """Folders in which Ray kept the files of clusters that these processes began, and that are still there."""
+    temporary = Path(tempfile.gettempdir())
+    every = [
+        *Path("/tmp/ray").glob("session_*"),
+        *{
+            *temporary.glob("undertow-ray-*/session_*"),
+            *Path("/tmp").glob("undertow-ray-*/session_*"),
+        },
+    ]
+    names = tuple(f"_{process}" for process in processes)
+    return sorted(str(path) for path in every if path.name.endswith(names))
+
+
 def tried(
     typed: Typed, material: Path, folder: Path, expected: Whole, shares: Sequence[float]
 ) -> tuple[list[str], bool]:
     """Kill it at these shares of the whole, one sitting after another, then let it end: faults, and whether it was killed."""
     fresh(typed, material, folder)
     faults: list[str] = []
+    processes: list[int] = []
     killed = False
     for share in shares:
-        if not kill_at(sitting(typed, folder), typed, expected, share):
+        processes.append(sitting(typed, folder))
+        if not kill_at(processes[-1], typed, expected, share):
             break
         killed = True
-        faults += [f"process left behind: {line}" for line in leftover()]
+        faults += [f"process left behind: {line}" for line in leftover(typed.by_clock)]
         faults += half_written(typed, folder, expected)
-    code = ended(sitting(typed, folder))
-    faults += [f"process left behind at the end: {line}" for line in leftover()]
+    processes.append(sitting(typed, folder))
+    code = ended(processes[-1])
+    faults += [f"process left behind at the end: {line}" for line in leftover(typed.by_clock)]
+    faults += [f"left behind: {path}" for path in sessions(processes)]
     return faults + differences(folder, expected, code), killed

@@ -184,7 +184,7 @@ def planted() -> list[Unit]:
     """Writes that are not atomic, and a process that stays: each has to be found."""
     preload()
     made = []
-    for name, fault in (("not-atomic", _not_atomic), ("process", _process_stays)):
+    for name, fault in (("not-atomic", not_atomic), ("process", _process_stays)):
         unit = Unit("kill", f"planted-{name}", "lost", 0)
         for seed in range(24):
             with fault():
@@ -201,7 +201,7 @@ def planted() -> list[Unit]:
 
 
 @contextmanager
-def _not_atomic() -> Iterator[None]:
+def not_atomic() -> Iterator[None]:
     """Files are written where they will be read, a part at a time."""
 
     def write(path: Path | str, content: bytes | str) -> None:
@@ -229,8 +229,8 @@ def _process_stays() -> Iterator[None]:
 
     whole = kill._carry_out
 
-    def carried_out(typed: Typed, folder: Path, before: Callable[[], None]) -> None:
-        whole(typed, folder, lambda: subprocess.Popen(["sleep", "600"]))  # type: ignore[arg-type, return-value]
+    def carried_out(typed: Typed, folder: Path, before: Callable[[], None], said: Path) -> None:
+        whole(typed, folder, lambda: subprocess.Popen(["sleep", "600"]), said)  # type: ignore[arg-type, return-value]
 
     with patch.object(kill, "_carry_out", carried_out), patch.object(kill, "PATIENCE", 1.0):
         yield

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -53,18 +54,24 @@ class Kind:
 @cache
 def _trees(kind: str) -> list[Any]:
     """The seeds of a kind as values; those that are none are only damaged as bytes."""
-    chosen = KINDS[kind]
-    trees = []
-    for seed in chosen.seeds():
-        if chosen.form == "toml":
-            trees.append(json.loads(json.dumps(tomllib.loads(seed.decode()), default=str)))
-        elif chosen.form == "json":
-            trees.append(json.loads(seed))
-        elif chosen.form == "lines":
-            trees.append([json.loads(line) for line in seed.splitlines() if line])
-        elif chosen.form == "headed":
-            trees.append(json.loads(seed[8 : 8 + int.from_bytes(seed[:8], "little")]))
-    return trees
+    return [] if KINDS[kind].form == "bytes" else [_tree(kind, seed) for seed in _seeds(kind)]
+
+
+def _tree(kind: str, content: bytes) -> Any:
+    """A document as values; a ValueError where it is none."""
+    form = KINDS[kind].form
+    if form == "toml":
+        return json.loads(json.dumps(tomllib.loads(content.decode()), default=str))
+    if form == "lines":
+        return [json.loads(line) for line in content.splitlines() if line]
+    if form == "headed":
+        return json.loads(content[8 : _head(content)])
+    return json.loads(content)
+
+
+def _head(content: bytes) -> int:
+    """Where the header of a document ends that begins with its length."""
+    return 8 + int.from_bytes(content[:8], "little")
 
 
 @cache
@@ -74,20 +81,31 @@ def _seeds(kind: str) -> list[bytes]:
 
 def damaged(kind: str, lot: Random) -> bytes:
     """A document of the kind, damaged: four in ten in its bytes, the others in its values."""
-    chosen, seeds = KINDS[kind], _seeds(kind)
-    if chosen.form == "bytes" or lot.random() < 0.4:
+    seeds = _seeds(kind)
+    if KINDS[kind].form == "bytes" or lot.random() < 0.4:
         return changed_bytes(lot.choice(seeds), lot)
     at = lot.randrange(len(seeds))
-    tree = changed_value(_trees(kind)[at], lot)
-    if chosen.form == "toml":
+    return _changed(kind, _trees(kind)[at], seeds[at], lot)
+
+
+def damaged_further(kind: str, content: bytes, lot: Random) -> bytes:
+    """The same of a document that may be damaged already."""
+    if KINDS[kind].form != "bytes" and lot.random() < 0.6:
+        with suppress(ValueError, RecursionError):
+            return _changed(kind, _tree(kind, content), content, lot)
+    return changed_bytes(content, lot)
+
+
+def _changed(kind: str, tree: Any, whole: bytes, lot: Random) -> bytes:
+    form, tree = KINDS[kind].form, changed_value(tree, lot)
+    if form == "toml":
         return as_toml(tree)
-    if chosen.form == "lines":
+    if form == "lines":
         lines = tree if isinstance(tree, list) else [tree]
         return b"\n".join(as_json(line, lot) for line in lines)
     content = as_json(tree, lot)
-    if chosen.form == "headed":
-        rest = seeds[at][8 + int.from_bytes(seeds[at][:8], "little") :]
-        return len(content).to_bytes(8, "little") + content + rest
+    if form == "headed":
+        return len(content).to_bytes(8, "little") + content + whole[_head(whole) :]
     return content
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from bench.reliability.fuzz import outcome, peak_mb, run_in_child
+from bench.reliability.fuzz import Done, outcome, peak_mb, run_in_child
 from bench.reliability.kinds import DroppedError
 from bench.reliability.mutation import as_json, changed_bytes, changed_value
 from bench.reliability.tries import Unit
@@ -166,7 +166,7 @@ def looked_at(path: Path, rows: int, unit: Unit, *, closely: bool) -> None:
 def batch(seed: int, files: int = FILES) -> Unit:
     """So many files of so many rows, damaged by lot, in one process."""
 
-    def work(unit: Unit, folder: Path) -> None:
+    def work(unit: Unit, folder: Path, done: Done) -> None:
         lot = Random(f"rows {seed}")
         for number in range(files):
             name = ORDER[number % len(ORDER)]
@@ -175,5 +175,6 @@ def batch(seed: int, files: int = FILES) -> Unit:
             path.write_bytes(content)
             looked_at(path, rows, unit, closely=(unit.seed + number) % 10 == 0)
         unit.told = {"peak_mb": peak_mb()}
+        done()
 
     return run_in_child(Unit("fuzz", "rows", "by lot", seed), lambda folder: folder, work)

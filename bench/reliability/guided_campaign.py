@@ -1,0 +1,75 @@
+"""The campaign of the coverage-guided fuzzer: its units, a fault that only guidance finds, and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from bench.figures import Figure
+from bench.reliability import fuzz, guided
+from bench.reliability.guided import TARGETS
+from bench.reliability.kinds import Kind
+from bench.reliability.tries import Unit, figure
+from undertow.errors import InputError
+
+COMMAND = "python -m bench.reliability guided"
+ASKED = 100_000
+"""Documents of all targets together."""
+
+SECONDS = 60
+"""Of each target, where none are named."""
+
+FIRST_SEED = 1000
+"""Those before it were for finding what has been mended since."""
+
+PATIENCE = 60.0
+"""Seconds for the planted fault."""
+
+
+def units(kept: set[str], seconds: int | None = None) -> Iterator[Callable[[], Unit]]:
+    """Every target once, with a seed of its own that was not used yet."""
+    guided.atheris()
+    fuzz.preload(list(guided.KINDS))
+    for name, kind in TARGETS.items():
+        seed = FIRST_SEED
+        while f"guided/{name}/by coverage/{seed}" in kept:
+            seed += 1
+        yield lambda kind=kind, seed=seed: guided.run(kind, seed, seconds or SECONDS)  # type: ignore[misc]
+
+
+def planted() -> list[Unit]:
+    """A crash behind three letters, each of which is another branch."""
+    guided.atheris()
+    found = guided.run(LOCKED, 0, PATIENCE, to_the_first=True)
+    return [replace(found, subject="planted-locked", way="crash")]
+
+
+def _locked(path: Path) -> None:
+    """A reader that fails on one of sixteen million beginnings."""
+    content = path.read_bytes()
+    if content[:1] == b"u" and content[1:2] == b"n" and content[2:3] == b"d":
+        raise ZeroDivisionError("the planted fault")
+    raise InputError("no document", hint="write it anew")
+
+
+LOCKED = Kind("planted", "p.bin", lambda: [b"....", b"........"], _locked, "bytes")
+
+
+def figures(kept: list[Unit]) -> list[Figure]:
+    """All targets together, and each."""
+    ours = [unit for unit in kept if unit.campaign == "guided"]
+    traps = [unit for unit in ours if unit.subject.startswith("planted-")]
+    ours = [unit for unit in ours if unit not in traps]
+    found = sum(unit.way in unit.outcomes for unit in traps)
+    made = [
+        Figure("guided: planted faults found", found, f"of {len(traps)}", f"{len(traps)}", found == len(traps), command=COMMAND),
+        figure("guided: rows and documents", ours, ASKED, COMMAND),
+    ]  # fmt: skip
+    for name in TARGETS:
+        of_target = [unit for unit in ours if unit.subject == name]
+        if of_target:
+            told = figure(f"guided: {name}", of_target, 1, COMMAND)
+            note = told.note.replace(" of 1 asked", "")
+            made.append(replace(told, target="", met=None, note=note))
+    return made
