@@ -64,6 +64,7 @@ def small_disk(at: Path) -> Iterator[Path]:
         yield at
     finally:
         subprocess.run(["umount", "--lazy", str(at)], check=True)
+        at.rmdir()
 
 
 def _mount(*arguments: str) -> None:

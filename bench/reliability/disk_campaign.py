@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import tempfile
@@ -79,6 +80,7 @@ _held = contextlib.ExitStack()
 @cache
 def _disk() -> Path:
     """Mounted once, and gone with this process."""
+    atexit.register(_held.close)
     return _held.enter_context(
         disk.small_disk(Path(tempfile.gettempdir()) / f"undertow-disk-{os.getpid()}")
     )
