@@ -11,7 +11,7 @@ import click
 
 from undertow.cli import attest_data, attest_generate
 from undertow.cli.terminal import one_line
-from undertow.cli.verdict_options import required_signing, signing_options
+from undertow.cli.verdict_options import PathHere, required_signing, signing_options
 
 if TYPE_CHECKING:
     from undertow.provenance.predicates import Attestation
@@ -67,7 +67,7 @@ def key(path: Path, kind: str, passphrase: bool) -> None:
 @click.argument("draft", type=click.Path(dir_okay=False, path_type=Path), metavar="DRAFT.toml")
 @click.option(
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PathHere(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="DRAFT.json if not given.",
 )
@@ -138,7 +138,7 @@ def _readable(bundle: Path) -> list[Attestation]:
 @click.option(
     "--out",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PathHere(file_okay=False, path_type=Path),
     metavar="DIR",
     help="Where the files go.",
 )

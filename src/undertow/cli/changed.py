@@ -17,6 +17,7 @@ import click
 from undertow.cli import scan
 from undertow.cli.columns_option import ColumnsCommand
 from undertow.cli.terminal import one_line
+from undertow.cli.verdict_options import PathHere, made_folder
 from undertow.errors import InputError, UndertowError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class ChangedFile:
 )
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PathHere(file_okay=False, path_type=Path),
     default=Path("undertow-scans"),
     show_default=True,
     metavar="DIR",
@@ -165,7 +166,6 @@ def folder_name(path: str) -> str:
 
 
 def _leave(out: Path, results: Sequence[ChangedFile], text: str) -> None:
-    from undertow.cli.verdict_options import made_folder
     from undertow.data.files import atomic_write
 
     made_folder(out)

@@ -9,7 +9,7 @@ import click
 
 from undertow.cli.compute_options import compute_options, compute_table, rows_options
 from undertow.cli.terminal import one_line, tell_notes
-from undertow.cli.verdict_options import signing, signing_options
+from undertow.cli.verdict_options import PathHere, signing, signing_options
 
 if TYPE_CHECKING:
     from undertow.mitigate.rows.clean_request import Cleaned, Cleaning, Method
@@ -49,7 +49,7 @@ NEXT = {
 @click.option(
     "--out",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PathHere(dir_okay=False, path_type=Path),
     metavar="FILE.jsonl",
     help="Where to write the rows that are left; a ledger goes beside it.",
 )

@@ -18,7 +18,7 @@ from undertow.cli.compute_options import (
 from undertow.cli.progress import tell_step
 from undertow.cli.run import RESULTS, carry_out, show
 from undertow.cli.terminal import Session, one_line
-from undertow.cli.verdict_options import made_folder, signing, stored
+from undertow.cli.verdict_options import PathHere, made_folder, signing, stored
 
 if TYPE_CHECKING:
     from undertow.models.hardware import ComputeTable
@@ -44,7 +44,7 @@ It takes about 10 minutes on 2 cores. Stop it at any time; the same command goes
 @click.command(name="demo")
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PathHere(file_okay=False, path_type=Path),
     metavar="DIR",
     help="Run directory; one in runs/ if not given.",
 )

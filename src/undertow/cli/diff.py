@@ -19,6 +19,7 @@ from undertow.cli.progress import tell_step
 from undertow.cli.terminal import typed_line
 from undertow.cli.verdict_options import (
     NEVER,
+    PathHere,
     failing_options,
     leave,
     out_option,
@@ -44,7 +45,7 @@ FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided"), NEVER
 )
 @click.option(
     "--keep-controls",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PathHere(dir_okay=False, path_type=Path),
     metavar="FILE.safetensors",
     help="Keep the controls' readings for another diff.",
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from undertow.cli.terminal import one_line, typed_line
-from undertow.cli.verdict_options import signing, signing_options
+from undertow.cli.verdict_options import PathHere, signing, signing_options
 from undertow.cli.verify import trust_options, verified
 
 RESULT, PAGE = "gate.json", "gate.html"
@@ -30,7 +30,7 @@ RESULT, PAGE = "gate.json", "gate.html"
 @trust_options
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PathHere(file_okay=False, path_type=Path),
     metavar="DIR",
     help="Where to write gate.json and gate.html; nothing is written if not given.",
 )
@@ -44,7 +44,7 @@ RESULT, PAGE = "gate.json", "gate.html"
 )
 @click.option(
     "--summary",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PathHere(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Where the signed summary goes; DATA.vsa.intoto.jsonl if not given.",
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from undertow.cli.terminal import aligned, one_line
+from undertow.cli.verdict_options import PathHere, made_folder, planned
 
 if TYPE_CHECKING:
     from undertow.data.plan import TrainingPlan
@@ -70,7 +71,7 @@ class Start:
 )
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PathHere(file_okay=False, path_type=Path),
     default=Path(),
     metavar="DIR",
     help="Where they go; the current folder if not given.",
@@ -91,7 +92,6 @@ def command(
     What your trainer's configuration says is read from it; the rest is asked for, or taken as it usually is with --yes.
     Nothing that is there is overwritten. Ends with the commands to type next.
     """
-    from undertow.cli.verdict_options import made_folder, planned
     from undertow.errors import InputError
 
     places = {name: out / name for name in ("plan.toml", "policy.toml", "trust.toml")}

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from undertow.cli.verdict_options import PathHere
+
 FORMATS = ("text", "html", "markdown", "json")
 """Of every result."""
 
@@ -28,7 +30,7 @@ CHAIN_FORMATS = (*SCAN_FORMATS, "croissant", "cyclonedx", "hf-card")
 )
 @click.option(
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PathHere(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Where to write it, instead of stdout.",
 )

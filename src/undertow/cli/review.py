@@ -12,6 +12,7 @@ import click
 
 from undertow.cli.columns_option import ColumnsCommand, columns_option
 from undertow.cli.terminal import lines, one_line, tell_notes
+from undertow.cli.verdict_options import PathHere
 from undertow.errors import DataError, InputError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def command() -> None:
 @click.option(
     "--out",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PathHere(file_okay=False, path_type=Path),
     metavar="DIR",
     help="Where the pack is written; new or empty.",
 )

@@ -17,7 +17,7 @@ from undertow.cli.compute_options import (
 )
 from undertow.cli.progress import shown_progress
 from undertow.cli.terminal import Session, aligned, lines, one_line
-from undertow.cli.verdict_options import signing, signing_options
+from undertow.cli.verdict_options import PathHere, signing, signing_options
 
 if TYPE_CHECKING:
     from undertow.provenance.signed_steps import Signing
@@ -141,7 +141,7 @@ def _each_kind_once(notes: Sequence[Note]) -> list[str]:
 @click.argument("experiment", metavar="NAME|FILE.toml")
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PathHere(file_okay=False, path_type=Path),
     metavar="DIR",
     help="Run directory; one in runs/ if not given. Holding the same experiment, it is resumed.",
 )

@@ -23,6 +23,7 @@ from undertow.cli.terminal import Session, one_line, typed_line
 from undertow.cli.verdict_options import (
     NEVER,
     PAGE,
+    PathHere,
     failing_options,
     held_folder,
     made_folder,
@@ -164,7 +165,7 @@ CLEAR = "clear"
 @out_option(RESULT, else_="scans/NAME")
 @click.option(
     "--row-scores",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PathHere(dir_okay=False, path_type=Path),
     metavar="FILE.parquet",
     help="Write what the base thinks of every row: scores for your own study, no verdicts.",
 )

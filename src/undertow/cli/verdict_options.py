@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -32,11 +32,26 @@ PAGE = "report.html"
 NEVER = "never"
 
 
+class PathHere(click.Path):
+    """A path of this machine to write to; a URL is refused, of which a path would make folders named `s3:`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        # As the library of URLs spells them, which is not imported for this.
+        if "://" in str(value):
+            self.fail(
+                f"'{one_line(str(value))}' is a URL; allowed: a path of this machine, from where results can be copied",
+                param,
+                ctx,
+            )
+        return super().convert(value, param, ctx)
+
+
 def out_option(file: str, *, else_: str = "nothing is written") -> Callable[[F], F]:
     """`--out`, the folder of a result and its page."""
     return click.option(
         "--out",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=PathHere(file_okay=False, path_type=Path),
         metavar="DIR",
         help=f"Where to write {file} and {PAGE}; {else_} if not given.",
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from undertow.cli.terminal import tell_notes, typed_line
-from undertow.cli.verdict_options import at_time
+from undertow.cli.verdict_options import PathHere, at_time
 
 if TYPE_CHECKING:
     from undertow.results.provenance_documents import VerifyDocument
@@ -102,7 +102,7 @@ def verified(
 )
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PathHere(dir_okay=False, path_type=Path),
     metavar="FILE.json",
     help="Store the result, for `undertow report`.",
 )

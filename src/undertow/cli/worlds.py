@@ -12,6 +12,7 @@ import click
 
 from undertow.cli.progress import duration, shown_progress
 from undertow.cli.terminal import aligned, one_line
+from undertow.cli.verdict_options import PathHere
 
 if TYPE_CHECKING:
     from undertow.worlds.base_models import World
@@ -82,7 +83,7 @@ def fetch(name: str, accept_terms: bool) -> None:
 @click.option(
     "--out",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PathHere(file_okay=False, path_type=Path),
     metavar="DIR",
     help="Where its folder NAME is made, in the ordinary Hugging Face format.",
 )
