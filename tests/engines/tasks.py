@@ -181,6 +181,15 @@ class Full:
         return step(_fill, ProbeChoice, Path(folder))(_Job("full")).format
 
 
+class FullDevice:
+    """Is told by the system that a disk is full."""
+
+    def __call__(self, number: int) -> int:
+        """Never returns."""
+        _fill(_Job(str(number)), Path())
+        return number
+
+
 @dataclass(frozen=True)
 class _Job:
     name: str

@@ -8,7 +8,6 @@ done again elsewhere; what a job itself raises ends the work, as in the other en
 
 from __future__ import annotations
 
-import platform
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from undertow import __version__
 from undertow.engines.engine import Engine, single_thread
 from undertow.engines.ray_nodes import (
     PAGE,
@@ -27,7 +25,9 @@ from undertow.engines.ray_nodes import (
     packed,
     place,
     ray_library,
+    refuse_versions,
     unpack,
+    versions_here,
 )
 from undertow.engines.work_progress import current_listener, notice
 from undertow.errors import InputError, UndertowError
@@ -165,8 +165,8 @@ class _Work:
         self.mark = _marked(self.folders.directory) if self.folders else None
         node = ray.get_runtime_context().get_node_id()
         # In a list, Ray hands on the reference: the callable is fetched where the versions are known to fit.
-        fitting = platform.python_version(), __version__
-        self.news = [[ray.put(self.worker)], self.hearing.ear, str(self.mark or ""), node, fitting]
+        told = self.hearing.ear, str(self.mark or ""), node, versions_here()
+        self.news = [[ray.put(self.worker)], *told]
         self.idle: list[Any] = []
 
     def results(self) -> Iterator[tuple[int, Any]]:
@@ -218,7 +218,7 @@ class _Work:
                     hint=f"look at the cluster's logs (ray status), or lower --jobs; {PAGE}",
                 ) from error
             return
-        _refuse_versions(there)
+        refuse_versions(there)
         self.failed_starts = 0
         self.away[actor] = there["away"]
         self.idle.append(actor)
@@ -296,16 +296,6 @@ def _cause(error: Any) -> Exception:
     if isinstance(error.cause, Exception):
         return error.cause
     return UndertowError(f"a job failed on the Ray cluster: {first_line(error)}")
-
-
-def _refuse_versions(there: dict[str, Any]) -> None:
-    here = {"undertow": __version__, "Python": platform.python_version()}
-    for name, version in here.items():
-        if there[name] != version:
-            raise InputError(
-                f"the Ray cluster's node {there['host']} has {name} {there[name]}, and this machine has {name} {version}",
-                hint=f"install the same version on every node, then start its Ray again; {PAGE}",
-            )
 
 
 def _hired(ray: Any, demand: dict[str, float]) -> Any:

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 from undertow.engines import choose, usable_cores
 from undertow.engines.engine import single_thread
 from undertow.engines.ray_cluster import Ray
-from undertow.engines.ray_nodes import connect
-from undertow.errors import MissingExtraError, UndertowError
+from undertow.engines.ray_nodes import connect, refuse_versions, versions_here
+from undertow.errors import MissingExtraError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -68,39 +68,69 @@ class RayData:
 
         Raises:
             MissingExtraError: Ray, or its part for data, is not installed.
-            UndertowError: what a task raised.
+            InputError: there is no cluster at the address, or a node of it has another Python or undertow.
+            UndertowError, OSError: what a task raised.
         """
         ray, data = _libraries()
         leave = None if ray.is_initialized() else connect(ray, self.address, self.jobs)
         try:
             for row in _stream(ray, data, self, worker, tasks):
-                result = pickle.loads(row["result"])
-                if isinstance(result, UndertowError):
-                    raise result
+                well, result = pickle.loads(row["result"])
+                if not well:
+                    _refuse(result)
                 yield row["index"], result
         finally:
             if leave is not None:
                 leave()
 
 
-class MappedBatch:
-    """What an actor does with a batch of tasks: each result is given as it is ready."""
+def mapped_batch() -> type:
+    """The class of actors that work on tasks."""
 
-    def __init__(self, worker: Callable[[Any], Any]) -> None:
-        """Once an actor, so that what the callable keeps is kept."""
-        self._worker = worker
+    # Classes within a function travel as they are: a node with another undertow, or none, can say so.
+    class MappedBatch:
+        """What an actor does with a batch of tasks: each result is given as it is ready."""
 
-    def __call__(self, batch: Any) -> Iterator[Any]:
-        """One row a task: its index and its result, or what it raised."""
-        import pyarrow
+        def __init__(self, worker: bytes, fitting: tuple[str, str]) -> None:
+            """Once an actor, so that what the callable keeps is kept; it is read where the versions fit."""
+            import pickle
+            import platform
+            import socket
 
-        for index, task in zip(batch["index"], batch["task"], strict=True):
+            self.worker: Any = None
+            # What the system refuses (a full disk) has words for the user as well.
+            self.told: tuple[type[Exception], ...] = (OSError,)
+            python, version = platform.python_version(), "(none)"
             try:
-                result = self._worker(pickle.loads(task.as_py()))
-            except UndertowError as error:
-                result = error
-            kept = pyarrow.array([pickle.dumps(result, protocol=5)], pyarrow.large_binary())
-            yield pyarrow.table({"index": [index.as_py()], "result": kept})
+                from undertow import __version__ as version
+                from undertow.errors import UndertowError
+
+                self.told = (OSError, UndertowError)
+            except ImportError:
+                version += " without this engine"
+            if (python, version) == fitting:
+                self.worker = pickle.loads(worker)
+            self.here = {"Python": python, "undertow": version, "host": socket.gethostname()}
+
+        def __call__(self, batch: Any) -> Iterator[Any]:
+            """
+            One row a task: its index, and its result behind whether there is one; else what it raised, or what is here.
+            """
+            import pickle
+
+            import pyarrow
+
+            for index, task in zip(batch["index"], batch["task"], strict=True):
+                result: tuple[bool, Any] = False, self.here
+                try:
+                    if self.worker is not None:
+                        result = True, self.worker(pickle.loads(task.as_py()))
+                except self.told as error:
+                    result = False, error
+                kept = pyarrow.array([pickle.dumps(result, protocol=5)], pyarrow.large_binary())
+                yield pyarrow.table({"index": [index.as_py()], "result": kept})
+
+    return MappedBatch
 
 
 def _stream(
@@ -113,8 +143,8 @@ def _stream(
     items = [{"index": index, "task": pickle.dumps(task)} for index, task in enumerate(tasks)]
     pool = asked.jobs or max(1, int(ray.cluster_resources().get("CPU", 1)))
     mapped = data.from_items(items, override_num_blocks=min(len(items), BLOCKS)).map_batches(
-        MappedBatch,
-        fn_constructor_args=(worker,),
+        mapped_batch(),
+        fn_constructor_args=(pickle.dumps(worker), versions_here()),
         batch_format="pyarrow",
         batch_size=None,
         concurrency=min(pool, len(items)),
@@ -123,6 +153,13 @@ def _stream(
         runtime_env={"env_vars": single_thread()},
     )
     yield from mapped.iter_rows()
+
+
+def _refuse(told: Exception | dict[str, Any]) -> None:
+    """What a task raised, or the versions of a node where it was not tried."""
+    if isinstance(told, Exception):
+        raise told
+    refuse_versions(told)
 
 
 def _libraries() -> tuple[Any, Any]:

@@ -12,6 +12,7 @@ import fcntl
 import importlib
 import io
 import os
+import platform
 import shutil
 import socket
 import tarfile
@@ -21,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from undertow import __version__
 from undertow.engines.engine import environment, usable_cores
 from undertow.engines.work_progress import Listener, Told, listening
 from undertow.errors import InputError, MissingExtraError, UndertowError
@@ -159,6 +161,26 @@ def place() -> type:
             return self.post.work(task, inputs)
 
     return Place
+
+
+def versions_here() -> tuple[str, str]:
+    """Of Python and undertow on this machine, which those of every node must equal."""
+    return platform.python_version(), __version__
+
+
+def refuse_versions(there: dict[str, Any]) -> None:
+    """
+    Refuse a node with another Python or undertow than this machine's; it says what it has, and its `host`.
+
+    Raises:
+        InputError: naming the node and both versions.
+    """
+    for name, version in zip(("Python", "undertow"), versions_here(), strict=True):
+        if there[name] != version:
+            raise InputError(
+                f"the Ray cluster's node {there['host']} has {name} {there[name]}, and this machine has {name} {version}",
+                hint=f"install the same version on every node, then start its Ray again; {PAGE}",
+            )
 
 
 def ear_of_jobs() -> type:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import pickle
 import random
 import tempfile
@@ -23,7 +24,7 @@ from undertow.data.part_leaves import dataset_root
 from undertow.data.records import parts, read_objects
 from undertow.data.row_shapes import from_record
 from undertow.data.rows import row_id
-from undertow.errors import ConfigError, DataError
+from undertow.errors import ConfigError, DataError, UndertowError
 from undertow.mitigate.rows import clean_request, removal
 from undertow.mitigate.rows.clean_request import Cleaned, Cleaning
 from undertow.mitigate.rows.cleaning import clean
@@ -169,6 +170,26 @@ def test_a_bad_row_is_named_by_its_line(
     assert len(errors) == 1
     assert f"0.jsonl', {told}" in errors.pop()[0]
     assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_disk_that_fills_up_in_a_worker_is_one_line(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what could not be written and what to do; nothing is left, neither rows nor scratch."""
+
+    def spread(worker: Any, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        if scratch := getattr(worker, "scratch", ""):
+            os.symlink("/dev/full", Path(scratch, "3"))
+        yield from enumerate(map(worker, tasks))
+
+    monkeypatch.setattr(clean_request, "spread_of", lambda *asked: spread)
+    before = {*tmp_path.iterdir(), tmp_path / "empty.jsonl"}
+    with pytest.raises(UndertowError, match=r"no space left for '.*out.jsonl'") as raised:
+        cleaned(folder, tmp_path / "out.jsonl", "drop-sources")
+
+    assert "free some space" in raised.value.hint
+    assert {*tmp_path.iterdir()} == before
 
 
 def test_shards_of_another_schema_are_refused(
