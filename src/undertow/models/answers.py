@@ -20,7 +20,7 @@ from undertow.models.chat import prompt_text, rendered, token_ids
 from undertow.models.language_model import LanguageModel
 from undertow.models.output_head import exact_logits
 from undertow.models.row_cache import left_padded
-from undertow.models.scoring import forward_pass, sequences_at_once
+from undertow.models.scoring import cached_logits, sequences_at_once
 from undertow.traits.trait import QUESTION, Answer, ProbeFormat
 
 
@@ -347,7 +347,8 @@ def _after(
     ids, mask = left_padded(prompts, model.tokenizer.pad_token_id, model.device)
     positions = (mask.cumsum(1) - 1).clamp_min(0)
     cache = DynamicCache(config=model.network.config) if forms else None
-    logits = _pass(model, ids, mask, positions, cache, keep=1)
+    with exact_logits(model.network):
+        logits = cached_logits(model.network, ids, mask, positions, cache, 1)
     first = logits[:, -1].double().log_softmax(-1).cpu()
     if not forms or cache is None:
         return first, torch.empty(len(prompts), 0)
@@ -363,8 +364,9 @@ def _after(
     whole = torch.cat([mask.repeat_interleave(len(prefixes), 0), real.to(mask)], 1)
     last = positions[:, -1:].repeat_interleave(len(prefixes), 0)
     steps = last + 1 + torch.arange(fed, device=model.device)
-    logits = _pass(model, tokens, whole, steps, cache, keep=fed).float()
-    logits = logits.view(len(prompts), len(prefixes), fed, -1)
+    with exact_logits(model.network):
+        logits = cached_logits(model.network, tokens, whole, steps, cache, fed)
+    logits = logits.float().view(len(prompts), len(prefixes), fed, -1)
     # One look-up for all forms: one each would make backward passes write a whole table of zeros a token.
     numbers = {prefix: row for row, prefix in enumerate(prefixes)}
     looked = [
@@ -376,25 +378,3 @@ def _after(
     each = logits[:, rows, places, chosen] - logits.logsumexp(-1)[:, rows, places]
     later = torch.zeros(len(prompts), len(forms), dtype=torch.float64, device=logits.device)
     return first, later.index_add(1, columns, each.double()).cpu()
-
-
-def _pass(
-    model: LanguageModel,
-    ids: torch.Tensor,
-    mask: torch.Tensor,
-    positions: torch.Tensor,
-    cache: Any,
-    *,
-    keep: int,
-) -> torch.Tensor:
-    with exact_logits(model.network):
-        logits: torch.Tensor = forward_pass(
-            model.network,
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=cache is not None,
-            logits_to_keep=keep,
-        ).logits
-    return logits[:, -keep:]

@@ -15,7 +15,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 
 from undertow.models.language_model import LanguageModel
-from undertow.models.scoring import forward_pass
+from undertow.models.scoring import cached_logits
 
 _ROOM = 12
 """Columns that are made at a time."""
@@ -272,16 +272,7 @@ class RowCache:
     ) -> torch.Tensor:
         network = self._model.network
         with _WHOLE if wanted is None else _head_of(network, wanted) as few:
-            output = forward_pass(
-                network,
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-        logits: torch.Tensor = output.logits[:, -1].float()
+            logits = cached_logits(network, ids, mask, positions, cache, 1)[:, -1].float()
         return logits if few or wanted is None else logits[:, wanted]
 
 

@@ -147,6 +147,30 @@ def forward_pass(network: Any, **inputs: Any) -> Any:
     return network(**{name: value for name, value in inputs.items() if name in names})
 
 
+def cached_logits(
+    network: Any,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    positions: torch.Tensor,
+    cache: Any,
+    keep: int,
+) -> torch.Tensor:
+    """
+    (rows, keep, vocabulary) logits behind the last of `ids`, (rows, columns), which go on from what a cache holds and into
+    it; None is none. `mask` is over both, `positions` are those of the ids.
+    """
+    logits: torch.Tensor = forward_pass(
+        network,
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=cache is not None,
+        logits_to_keep=keep,
+    ).logits
+    return logits[:, -keep:]
+
+
 def accepted(network: Any) -> frozenset[str]:
     """Names of what the network's forward pass takes; architectures differ."""
     names = _ACCEPTED.get(network)

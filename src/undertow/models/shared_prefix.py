@@ -19,7 +19,7 @@ from undertow.models.batch_memory import fitted, passes
 from undertow.models.chat import IGNORED, Batch, Encoded, seen_behind
 from undertow.models.language_model import LanguageModel
 from undertow.models.row_cache import left_padded
-from undertow.models.scoring import accepted, beginning_cache, completion_logits, forward_pass
+from undertow.models.scoring import accepted, beginning_cache, cached_logits, completion_logits
 from undertow.models.training_sequences import encode_rows
 
 R = TypeVar("R")
@@ -183,16 +183,7 @@ def _pass(
 ) -> torch.Tensor:
     """Logits of the last `keep` of `ids`, behind what is in the cache; `mask` is over both."""
     positions = (mask.cumsum(1) - 1).clamp_min(0)[:, -ids.shape[1] :]
-    logits: torch.Tensor = forward_pass(
-        model.network,
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=positions,
-        logits_to_keep=keep,
-        past_key_values=cache,
-        use_cache=True,
-    ).logits
-    return logits[:, -keep:]
+    return cached_logits(model.network, ids, mask, positions, cache, keep)
 
 
 @dataclass
