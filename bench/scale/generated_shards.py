@@ -16,20 +16,32 @@ _LINE = (
 )
 
 DISTINCT = 10_000_000
-"""Rows up to which every shard is made; behind them, shards are linked again under other names."""
+"""Rows that are made; behind them, and in other datasets, shards are linked under other names."""
+
+ROW = 215
+"""Bytes of a row, about."""
 
 
-def shards(folder: Path, rows: int, seed: int = 0) -> Path:
-    """A folder with so many rows; what is there already is kept."""
+def shards(base: Path, rows: int, seed: int = 0) -> Path:
+    """A folder in `base` with so many rows; whole shards are those of every other folder there, and what is there is kept."""
+    folder = base / f"{rows}"
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(-(-rows // SHARD)):
         path = folder / f"{number:05d}.jsonl"
         size = min(SHARD, rows - number * SHARD)
-        if number * SHARD >= DISTINCT:
-            _link(folder / f"{number % (DISTINCT // SHARD):05d}.jsonl", path)
-        elif not path.exists():
+        if size < SHARD:
             _write(path, size, seed + number)
+            continue
+        distinct = number % (DISTINCT // SHARD)
+        source = base / f"whole-{seed + distinct:05d}.jsonl"
+        _write(source, SHARD, seed + distinct)
+        _link(source, path)
     return folder
+
+
+def bytes_of(rows: int) -> int:
+    """That the shards of so many rows take on a disk, about."""
+    return ROW * min(rows, DISTINCT)
 
 
 def tables(folder: Path, source: Path) -> Path:
@@ -46,6 +58,8 @@ def tables(folder: Path, source: Path) -> Path:
 
 
 def _write(path: Path, rows: int, seed: int) -> None:
+    if path.exists():
+        return
     numbers = np.random.default_rng(seed).integers(0, 1000, (rows, 14))
     numbers[:, 13] %= 4
     unfinished = path.with_suffix(".unfinished")
