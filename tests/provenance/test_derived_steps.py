@@ -14,13 +14,15 @@ from typing import Any
 import pytest
 
 from tests.provenance.scene import OTHER, Scene, rows, signing, write_rows
+from undertow.data import leaf_file
+from undertow.data.leaf_file import row_set
 from undertow.data.row_leaves import leaf
 from undertow.errors import ProvenanceError
 from undertow.provenance.bundle import bundle_path
 from undertow.provenance.derived_steps import Edit, RowChange
-from undertow.provenance.ledger import Entries, Ledger, read_leaf_ledger, write_entries
+from undertow.provenance.ledger import Ledger, read_leaf_ledger
 from undertow.provenance.signed_steps import dataset, sign_edit
-from undertow.provenance.statement import Statement
+from undertow.provenance.statement import Statement, canonical
 
 LEDGER = "rows.jsonl.ledger.jsonl"
 
@@ -29,23 +31,23 @@ def edited(
     folder: Path,
     *,
     model: tuple[str, str] | None = None,
-    wrong: Callable[[Entries], None] = lambda entries: None,
+    wrong: Callable[[Ledger], None] = lambda ledger: None,
 ) -> Scene:
     """The scene with an edit in the filter's place: of 40 rows 10 are written anew and 4 go."""
     scene = Scene(folder)
     old = rows(40)
     new = old[:26] + [row | {"completion": "new"} for row in old[26:36]]
     write_rows(scene.data, new)
-    entries = Entries()
+    ledger = Ledger()
     for i, row in enumerate(old):
         if i < 26:
-            entries.enter(leaf(row))
+            ledger.keep(leaf(row))
         elif i < 36:
-            entries.enter(leaf(row), leaf(new[i]), "rewritten")
+            ledger.change(leaf(row), leaf(new[i]), "rewritten")
         else:
-            entries.enter(leaf(row), rule="not-rewritten")
-    wrong(entries)
-    ledger = write_entries(folder / LEDGER, entries)
+            ledger.remove(leaf(row), "not-rewritten")
+    wrong(ledger)
+    ledger.write(folder / LEDGER)
     sign_edit(
         scene.data,
         dataset(scene.raw),
@@ -95,17 +97,18 @@ def test_a_signed_ledger_that_is_not_what_happened_is_no_proof(
     that the input never had.
     """
 
-    def wrong(entries: Entries) -> None:
-        before, after = entries.changed["rewritten"]
+    def wrong(ledger: Ledger) -> None:
+        before, after = map(bytes, ledger.changed.pop("rewritten"))
         if attack == "kept":
-            entries.enter(bytes(before[:32]))
-            del before[:32], after[:32]
+            ledger.keep(before[:32])
+            before, after = before[32:], after[32:]
         elif attack == "other":
-            after[:32] = b"\0" * 32
+            after = b"\0" * 32 + after[32:]
         elif attack == "dropped":
-            del entries.removed["not-rewritten"][:32]
+            ledger.remove(bytes(ledger.removed.pop("not-rewritten"))[32:], "not-rewritten")
         else:
-            before[:32] = b"\0" * 32
+            before = b"\0" * 32 + before[32:]
+        ledger.change(before, after, "rewritten")
 
     document = edited(tmp_path, wrong=wrong).ask()
     [problem] = [p for p in document.verification.problems if p.id == "ledger"]
@@ -149,20 +152,27 @@ def test_a_model_that_is_used_and_not_named_is_found(tmp_path: Path) -> None:
     assert not facts.data_complete
 
 
-def test_a_ledger_is_read_as_it_was_written(tmp_path: Path) -> None:
-    """Both sets of rows come out of it: those before, and those after."""
-    entries = Entries()
-    a, b, c, d = (bytes([i]) * 32 for i in range(4))
-    entries.enter(a)
-    entries.enter(b, c, "masked")
-    entries.enter(d, rule="copy")
-    written = write_entries(tmp_path / "ledger.jsonl", entries)
+def test_a_ledger_is_read_as_it_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line a row in its one spelling; both sets of rows come out of it: those before, and those after."""
+    monkeypatch.setattr(leaf_file, "HELD", 64)
+    a, b, c, d, e = (bytes([i]) * 32 for i in range(5))
+    ledger = Ledger(a + a + a + e)
+    ledger.change(b, c, "masked")
+    ledger.remove(d, 'copy \\ "ü"')
+    ledger.write(tmp_path / "ledger.jsonl")
     found = read_leaf_ledger(tmp_path / "ledger.jsonl")
+    lines = [{"leaf": leaf.hex()} for leaf in (a, a, a, e)]
+    lines += [
+        {"leaf": d.hex(), "rule": 'copy \\ "ü"'},
+        {"leaf": b.hex(), "now": c.hex(), "rule": "masked"},
+    ]
 
-    assert found == written
-    assert (found.rows_in, found.rows_out) == (3, 2)
-    assert found.input_set == Ledger(a + b + d, {}, "").output_set
-    assert found.output_set == Ledger(a + c, {}, "").output_set
+    assert (tmp_path / "ledger.jsonl").read_bytes().split(b"\n") == [*map(canonical, lines), b""]
+    assert vars(found) == vars(ledger)
+    assert found.input_set == row_set(a + a + a + b + d + e)
+    assert found.output_set == row_set(a + a + a + c + e)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from undertow.data import records
-from undertow.data.row_leaves import leaf, row_set
+from undertow.data.leaf_file import row_set
+from undertow.data.row_leaves import leaf
 from undertow.errors import DataError
 from undertow.provenance.identity import leaves_of
 

@@ -13,7 +13,6 @@ from undertow.cli.verdict_options import PathHere, signing, signing_options
 
 if TYPE_CHECKING:
     from undertow.mitigate.rows.clean_request import Cleaned, Cleaning, Method
-    from undertow.provenance.ledger import Ledger
     from undertow.provenance.signed_steps import Signing
 
 METHODS = (
@@ -138,7 +137,7 @@ def command(
     """
     from undertow.mitigate.rows.clean_request import Cleaning
     from undertow.mitigate.rows.cleaning import clean
-    from undertow.provenance.ledger import SUFFIX, write_entries
+    from undertow.provenance.ledger import SUFFIX
     from undertow.results.store import read_scan
 
     if out.suffix != ".jsonl":
@@ -172,13 +171,13 @@ def command(
         compute=compute_table(dtype, device),
     )
     done = clean(cleaning)
-    ledger = write_entries(out.with_name(out.name + SUFFIX), done.entries)
+    done.entries.write(out.with_name(out.name + SUFFIX))
     if who is not None:
-        _sign(cleaning, done, ledger, who)
+        _sign(cleaning, done, who)
     _summarise(cleaning, done)
 
 
-def _sign(cleaning: Cleaning, done: Cleaned, ledger: Ledger, who: Signing) -> None:
+def _sign(cleaning: Cleaning, done: Cleaned, who: Signing) -> None:
     from undertow.mitigate.rows.clean_request import CHANGING
     from undertow.provenance.bundle import carry
     from undertow.provenance.ledger import SUFFIX
@@ -187,9 +186,9 @@ def _sign(cleaning: Cleaning, done: Cleaned, ledger: Ledger, who: Signing) -> No
     out, source = cleaning.output, dataset(cleaning.data)
     if cleaning.method in CHANGING:
         settings = {"method": cleaning.method, **done.settings}
-        bundle = sign_edit(out, source, ledger, who, params=settings, model=done.model)
+        bundle = sign_edit(out, source, done.entries, who, params=settings, model=done.model)
     else:
-        made = filter_statement(dataset(out), source, ledger, out.name + SUFFIX, who)
+        made = filter_statement(dataset(out), source, done.entries, out.name + SUFFIX, who)
         bundle = sign_beside(out, [made], who)
     carry(bundle, [cleaning.data])
     click.echo(f"attested: {one_line(str(bundle))}")

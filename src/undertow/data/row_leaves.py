@@ -33,8 +33,6 @@ _LEAF = b"\x00"
 _NODE = b"\x01"
 _BROKEN = b"\x02"
 
-_SET = b"undertow row-set/v1\n"
-
 _ROLE = ("role", "from")
 """Keys by which an object in a column is a turn, wherever it lies: `--columns` finds it there."""
 
@@ -77,14 +75,6 @@ def root(leaves: bytes) -> bytes:
         # The last of an odd number rises as it is, which gives RFC 6962's tree.
         level = memoryview(b"".join(above) + bytes(level[pairs:]))
     return bytes(level) or EMPTY
-
-
-def row_set(leaves: bytes) -> str:
-    """
-    SHA-256 in hex over the leaves in their own order: the same for the same rows in any order.
-    """
-    ordered = sorted(leaves[at : at + SIZE] for at in range(0, len(leaves), SIZE))
-    return hashlib.sha256(_SET + b"".join(ordered)).hexdigest()
 
 
 class LeafList:

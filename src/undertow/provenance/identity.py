@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import IO
 
 from undertow.data.dataset import NoRowsError, RowDataset, open_dataset
+from undertow.data.leaf_file import row_set
 from undertow.data.part_leaves import part_leaves
 from undertow.data.records import parts
 from undertow.data.remote_files import is_url
-from undertow.data.row_leaves import SIZE, root, row_set
+from undertow.data.row_leaves import SIZE, root
 from undertow.data.shard import HUB, Shard, packed_bytes
 from undertow.engines.engine import InProcess
 from undertow.engines.ray_data import spread_of

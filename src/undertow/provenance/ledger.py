@@ -8,13 +8,14 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from undertow.data.dataset import place_of
 from undertow.data.files import atomic_file
-from undertow.data.row_leaves import SIZE, row_set
+from undertow.data.leaf_file import LeafFile, row_set
+from undertow.data.row_leaves import SIZE
 from undertow.errors import DataError, ProvenanceError
 from undertow.provenance.identity import Manifest, Rows, manifest_of, older_rows, rows_of
 from undertow.provenance.statement import LARGEST, Resource, canonical, is_digest, signed_json
@@ -35,30 +36,48 @@ Removed = tuple[bytes, str]
 """Leaf and rule."""
 
 
-class Counted:
-    """What became of rows, counted."""
+class Ledger:
+    """What became of each row of a step's input, entered as it comes; memory does not grow with the rows."""
 
-    kept: bytes | bytearray
-    """Leaves, 32 bytes each."""
-    removed: Mapping[str, bytes | bytearray]
-    """Leaves by rule."""
-    changed: Mapping[str, tuple[bytes | bytearray, bytes | bytearray]]
-    """Leaves as they were, and as they are, in the same order, by what was changed."""
+    def __init__(self, kept: bytes = b"") -> None:
+        """With leaves of rows that were kept."""
+        self.kept = LeafFile(kept)
+        """Leaves of rows that are as they were."""
+        self.removed: dict[str, LeafFile] = {}
+        """Leaves by rule."""
+        self.changed: dict[str, tuple[LeafFile, LeafFile]] = {}
+        """Leaves as they were, and as they are, in the same order, by what was changed."""
+        self.digest = ""
+        """SHA-256 over the file, once it lies in one."""
+
+    def keep(self, leaves: bytes) -> None:
+        """Rows that were kept."""
+        self.kept.extend(leaves)
+
+    def remove(self, leaves: bytes, rule: str) -> None:
+        """Rows that a rule removed."""
+        self.removed.setdefault(rule, LeafFile()).extend(leaves)
+
+    def change(self, leaves: bytes, now: bytes, what: str) -> None:
+        """Rows that were changed into others, in the same order."""
+        before, after = self.changed.setdefault(what, (LeafFile(), LeafFile()))
+        before.extend(leaves)
+        after.extend(now)
 
     @property
     def counts(self) -> dict[str, int]:
         """Removed rows by rule."""
-        return {rule: len(leaves) // SIZE for rule, leaves in self.removed.items()}
+        return {rule: len(leaves) for rule, leaves in self.removed.items()}
 
     @property
     def changes(self) -> dict[str, int]:
         """Changed rows by what was changed."""
-        return {what: len(now) // SIZE for what, (_, now) in self.changed.items()}
+        return {what: len(now) for what, (_, now) in self.changed.items()}
 
     @property
     def rows_kept(self) -> int:
         """Rows that are as they were."""
-        return len(self.kept) // SIZE
+        return len(self.kept)
 
     @property
     def rows_in(self) -> int:
@@ -70,57 +89,32 @@ class Counted:
         """Rows of the output."""
         return self.rows_kept + sum(self.changes.values())
 
-
-@dataclass(frozen=True)
-class Ledger(Counted):
-    """What became of each row of a step's input."""
-
-    kept: bytes
-    removed: dict[str, bytes]
-    digest: str
-    """SHA-256 over the file."""
-    changed: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
-
     @property
     def input_set(self) -> str:
         """Row set of everything as it was."""
-        was = b"".join(before for before, _ in self.changed.values())
-        return row_set(self.kept + was + b"".join(self.removed.values()))
+        return row_set(
+            self.kept, *(was for was, _ in self.changed.values()), *self.removed.values()
+        )
 
     @property
     def output_set(self) -> str:
         """Row set of what is there now."""
-        return row_set(self.kept + b"".join(now for _, now in self.changed.values()))
+        return row_set(self.kept, *(now for _, now in self.changed.values()))
 
+    def write(self, path: Path) -> None:
+        """
+        Leave it in a file, whose digest is its own from then on.
 
-class Entries(Counted):
-    """What became of each row, entered as it comes: 32 or 64 bytes a row."""
-
-    def __init__(self) -> None:
-        """Without any yet."""
-        self.kept: bytearray = bytearray()
-        self.removed: dict[str, bytearray] = {}
-        self.changed: dict[str, tuple[bytearray, bytearray]] = {}
-
-    def enter(self, leaf: bytes, now: bytes = b"", rule: str = "") -> None:
-        """A row that was kept (no rule), removed, or changed into another."""
-        if now:
-            before, after = self.changed.setdefault(rule, (bytearray(), bytearray()))
-            before += leaf
-            after += now
-        elif rule:
-            self.removed.setdefault(rule, bytearray()).extend(leaf)
-        else:
-            self.kept += leaf
-
-    def ledger(self, digest: str) -> Ledger:
-        """What a file of this digest holds."""
-        return Ledger(
-            bytes(self.kept),
-            {rule: bytes(leaves) for rule, leaves in self.removed.items()},
-            digest,
-            {what: (bytes(was), bytes(now)) for what, (was, now) in self.changed.items()},
-        )
+        Raises:
+            UndertowError: the file cannot be written.
+        """
+        digest = hashlib.sha256()
+        with atomic_file(path) as file:
+            for text in _texts(self):
+                lines = text.encode("ascii")
+                digest.update(lines)
+                file.write(lines)
+        self.digest = digest.hexdigest()
 
 
 def write_leaf_ledger(path: Path, kept: bytes, removed: Sequence[Removed]) -> Ledger:
@@ -130,43 +124,37 @@ def write_leaf_ledger(path: Path, kept: bytes, removed: Sequence[Removed]) -> Le
     Raises:
         UndertowError: the file cannot be written.
     """
-    entries = Entries()
-    entries.kept += kept
+    ledger = Ledger(kept)
     for leaf, rule in removed:
-        entries.enter(leaf, rule=rule)
-    return write_entries(path, entries)
+        ledger.remove(leaf, rule)
+    ledger.write(path)
+    return ledger
 
 
-def write_entries(path: Path, entries: Entries) -> Ledger:
-    """
-    Write what became of each row.
-
-    Raises:
-        UndertowError: the file cannot be written.
-    """
-    digest = hashlib.sha256()
-    with atomic_file(path) as file:
-        for leaf, now, rule in _lines(entries):
-            content = {"leaf": leaf.hex()} | ({"rule": rule} if rule else {})
-            line = canonical(content | ({"now": now.hex()} if now else {})) + b"\n"
-            digest.update(line)
-            file.write(line)
-    return entries.ledger(digest.hexdigest())
+def _texts(ledger: Ledger) -> Iterator[str]:
+    """Many lines at once, each the canonical spelling of its entry: a digest's hex needs none."""
+    for block in ledger.kept.blocks():
+        yield _lines(_hexes(block), "")
+    for rule, leaves in ledger.removed.items():
+        for block in leaves.blocks():
+            yield _lines(_hexes(block), _rule(rule))
+    for what, (was, now) in ledger.changed.items():
+        for before, after in zip(was.blocks(), now.blocks(), strict=True):
+            pairs = zip(_hexes(before), _hexes(after), strict=True)
+            yield _lines([f'{old}","now":"{new}' for old, new in pairs], _rule(what))
 
 
-def _lines(entries: Entries) -> Iterator[tuple[bytes, bytes, str]]:
-    for leaf in _each(entries.kept):
-        yield leaf, b"", ""
-    for rule, leaves in entries.removed.items():
-        for leaf in _each(leaves):
-            yield leaf, b"", rule
-    for what, (was, now) in entries.changed.items():
-        for before, after in zip(_each(was), _each(now), strict=True):
-            yield before, after, what
+def _hexes(leaves: bytes) -> list[str]:
+    return leaves.hex("\n", SIZE).split("\n")
 
 
-def _each(leaves: bytes | bytearray) -> Iterator[bytes]:
-    return (bytes(leaves[at : at + SIZE]) for at in range(0, len(leaves), SIZE))
+def _rule(rule: str) -> str:
+    return f',"rule":{canonical(rule).decode("ascii")}'
+
+
+def _lines(entries: list[str], rule: str) -> str:
+    end = f'"{rule}}}\n'
+    return '{"leaf":"' + (end + '{"leaf":"').join(entries) + end
 
 
 def read_leaf_ledger(path: Path) -> Ledger:
@@ -176,19 +164,25 @@ def read_leaf_ledger(path: Path) -> Ledger:
     Raises:
         ProvenanceError: naming the line, if it is none.
     """
-    digest = hashlib.sha256()
-    entries = Entries()
+    digest, ledger = hashlib.sha256(), Ledger()
     try:
         with path.open("rb") as stream:
             lines = iter(lambda: stream.readline(LARGEST + 1), b"")
             for number, line in enumerate(lines, start=1):
                 digest.update(line)
-                entries.enter(*_entry(line, path, number))
+                leaf, now, rule = _entry(line, path, number)
+                if now:
+                    ledger.change(leaf, now, rule)
+                elif rule:
+                    ledger.remove(leaf, rule)
+                else:
+                    ledger.keep(leaf)
     except FileNotFoundError as error:
         raise ProvenanceError(f"no such ledger: '{path}'") from error
     except OSError as error:
         raise ProvenanceError(f"cannot read the ledger '{path}': {error.strerror}") from error
-    return entries.ledger(digest.hexdigest())
+    ledger.digest = digest.hexdigest()
+    return ledger
 
 
 def _entry(line: bytes, path: Path, number: int) -> tuple[bytes, bytes, str]:
@@ -309,7 +303,7 @@ def _ledger_file(path: Path, digest: str) -> LedgerFile:
     try:
         return LedgerFile(path.name, digest, read_leaf_ledger(path))
     except ProvenanceError as error:
-        return LedgerFile(path.name, digest, Ledger(b"", {}, ""), error.message)
+        return LedgerFile(path.name, digest, Ledger(), error.message)
 
 
 def _sha256(path: Path) -> str:

@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import random
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from pyarrow import parquet
 from tests.mitigate.rows.test_cleaning import scan_of, written
 from undertow.data import records
 from undertow.data.dataset import open_dataset
+from undertow.data.leaf_file import LeafFile
 from undertow.data.part_leaves import dataset_root
 from undertow.data.records import parts, read_objects
 from undertow.data.row_shapes import from_record
@@ -140,9 +140,7 @@ def test_copies_are_those_of_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = [leaf in seen or bool(seen.add(leaf)) for leaf in leaves]
     for most in (1 << 23, 50):
         monkeypatch.setattr(removal, "_FIRST", most)
-        with tempfile.TemporaryFile() as file:
-            file.write(b"".join(leaves))
-            assert later_copies(file, len(leaves)).tolist() == expected
+        assert later_copies(LeafFile(b"".join(leaves))).tolist() == expected
 
 
 @pytest.mark.parametrize(

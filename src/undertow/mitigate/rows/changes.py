@@ -1,29 +1,48 @@
-"""A file's rows changed one block at a time, by a method that was made ready for them."""
+"""
+Rows changed part by part and a block at a time, by a method that whoever works on them makes ready once.
+
+What is drawn hangs on the seed and on the part, and batches end with a part: in one process or in many, the same comes out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
+from itertools import islice
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
+from numpy.typing import NDArray
 
 from undertow.carriers.carrier import Carrier
 from undertow.carriers.carrier_registry import carrier_of, request_of
 from undertow.data.files import atomic_file, model_digest
-from undertow.data.records import read_objects
+from undertow.data.record_turns import RecordError
+from undertow.data.records import made, part_records, read_records
+from undertow.data.row_leaves import LeafList, RowError, leaf
 from undertow.data.row_records import json_line
-from undertow.data.row_shapes import TOKENS
+from undertow.data.row_shapes import TOKENS, from_record
 from undertow.data.rows import Message, Row, behind
 from undertow.data.seeds import Reservoir, generator
-from undertow.errors import ConfigError, DataError
+from undertow.errors import ConfigError, DataError, UndertowError
 from undertow.mitigate.rows.clean_request import (
     Cleaned,
     Cleaning,
     RowsAsScanned,
-    leaf_of,
     refuse_nothing_left,
-    row_of,
+)
+from undertow.mitigate.rows.part_edits import (
+    PartDone,
+    PartTask,
+    PartWork,
+    Refusal,
+    RefusedError,
+    code_of,
+    edited,
+    enter,
+    refuse,
 )
 from undertow.models.hardware import ComputeTable
 from undertow.models.language_model import LanguageModel
@@ -49,8 +68,6 @@ class CleaningSubject:
     """What the rows look like; None where that is no carrier."""
     sample: Sequence[Row]
     """Rows by lot, all of them where they are few."""
-    rows: int
-    """How many there are."""
 
     def model_of(self, ref: str) -> LanguageModel:
         """Another model, in the base's precision."""
@@ -63,10 +80,20 @@ class CleaningSubject:
 
 
 @dataclass(frozen=True)
+class Lot:
+    """What is drawn for a block of rows, by names that say nothing of who works on it."""
+
+    stream: Callable[[str], np.random.Generator]
+    """That of a purpose; it goes on from the block before in the same part."""
+    chosen: tuple[int, ...]
+    """Places of the rows that were drawn before, among the block's."""
+
+
+@dataclass(frozen=True)
 class Changes:
     """A method, made ready."""
 
-    block: Callable[[Sequence[dict[str, Any]], Sequence[Row]], list[dict[str, Any] | None]]
+    block: Callable[[Sequence[dict[str, Any]], Sequence[Row], Lot], Sequence[dict[str, Any] | None]]
     """The records as they should be: the same object where nothing changes, None where a row has to go."""
     changed: str
     """Rule of changed rows."""
@@ -78,67 +105,134 @@ class Changes:
     """Name and digest of the model that chose or wrote what is new."""
 
 
+@dataclass(frozen=True)
+class PartChange(PartWork):
+    """Changes rows of a part, block by block."""
+
+    name: str
+    """Of this work: a process that has made ready for another one forgets it."""
+    cleaning: Cleaning
+    method: Callable[[CleaningSubject], Changes]
+    sample: tuple[Row, ...]
+    """Of all rows."""
+
+    def rows(self, task: PartTask, done: PartDone, write: Callable[[bytes], object]) -> None:
+        """Kept, changed or removed, as the method says."""
+        ready, leaves, codes = _made_ready(self), LeafList(strict=True), bytearray()
+        now = bytearray()
+        streams = cache(partial(_stream, self.cleaning.seed, task.index))
+        gone = np.unpackbits(np.frombuffer(task.gone or b"", np.uint8))
+        row = partial(_changeable, wrapped=self.cleaning.policy.wrapped)
+        numbered = made(part_records(task.part, refuse, None, leaves), row, refuse)
+        while block := list(islice(numbered, BLOCK)):
+            records, rows = zip(*(pair for _, pair in block), strict=True)
+            chosen = tuple(np.flatnonzero(gone[len(codes) : len(codes) + len(block)]).tolist())
+            lines = list[bytes]()
+            for (number, (old, _)), new in zip(
+                block, ready.block(records, rows, Lot(streams, chosen)), strict=True
+            ):
+                rule = ready.removed if new is None else ready.changed if new is not old else ""
+                codes.append(code_of(done.rules, rule))
+                if new is not None:
+                    lines.append(json_line(new))
+                    now += _leaf(new, number) if rule else b""
+            write(b"".join(lines))
+        done.leaves, done.codes, done.now = leaves.given(), bytes(codes), bytes(now)
+        done.changed, done.told = ready.changed, (ready.settings, ready.model)
+
+    def subject(self) -> CleaningSubject:
+        """What the method works on, its model opened here."""
+        base = open_model(
+            self.cleaning.base, self.cleaning.policy.template, _settled(self.cleaning)
+        )
+        return CleaningSubject(self.cleaning, base, carrier_of(self.sample), self.sample)
+
+
+_ready: dict[str, Changes] = {}
+
+
+def _made_ready(task: PartChange) -> Changes:
+    """A method with its models and thresholds, which a process that is given parts makes ready once."""
+    if task.name not in _ready:
+        _ready.clear()
+        _ready[task.name] = task.method(task.subject())
+    return _ready[task.name]
+
+
+def _stream(seed: int, part: int, name: str) -> np.random.Generator:
+    # What lies in one part is drawn for as it was before there were others.
+    return generator(seed, name, part) if part else generator(seed, name)
+
+
 def change(
-    cleaning: Cleaning, rows: RowsAsScanned, method: Callable[[CleaningSubject], Changes]
+    cleaning: Cleaning,
+    rows: RowsAsScanned,
+    method: Callable[[CleaningSubject], Changes],
+    choose: Callable[[Cleaning, int], NDArray[np.bool_]] | None = None,
 ) -> Cleaned:
     """
-    Write the rows as the method changes them, in their order.
+    Write the rows as the method changes them, in their order; an engine that is named spreads the parts.
+
+    `choose` draws which of so many rows the method is for, where that is drawn for all of them together.
 
     Raises:
         ConfigError: something that the method needs is missing, or the rows' carrier does not allow it.
         NothingLeftError: no row would be left.
         DataError: a row cannot be read, or is a preference pair.
         ModelError: a model cannot be loaded, or a row does not fit into its context.
+        UndertowError: workers are not of one kind, and set different thresholds.
     """
-    ready = method(_subject(cleaning))
-    done = Cleaned(settings=ready.settings, model=ready.model)
-    with atomic_file(cleaning.output) as file:
-        for places, records, given in blocks(cleaning):
-            made = ready.block(records, given)
-            for place, old, new in zip(places, records, made, strict=True):
-                before = leaf_of(old, place)
-                if new is None:
-                    done.entries.enter(before, rule=ready.removed)
-                    continue
-                same = new is old
-                after = b"" if same else leaf_of(new, place)
-                done.entries.enter(before, after, "" if same else ready.changed)
-                file.write(json_line(new))
-        refuse_nothing_left(cleaning, done)
+    sample, count = _sampled(cleaning)
+    gone = choose(cleaning, count) if choose else None
+    several = len({part.shard for part in rows.survey.parts}) > 1
+    task = PartChange(uuid4().hex, cleaning, method, sample, several=several)
+    spread = rows.spread if cleaning.engine is not None else None
+    done = Cleaned()
+    try:
+        with atomic_file(cleaning.output) as file:
+            for became in edited(rows.survey, task, gone, file, cleaning.output, spread):
+                _take_told(done, became)
+                enter(done.entries, became)
+            refuse_nothing_left(cleaning, done)
+    finally:
+        _ready.clear()
     return done
 
 
-def blocks(cleaning: Cleaning) -> Iterator[tuple[list[str], list[dict[str, Any]], list[Row]]]:
-    """
-    Places of records, the records and their rows, a block at a time.
+def _take_told(done: Cleaned, part: PartDone) -> None:
+    assert part.told is not None
+    settings, model = part.told
+    if done.settings and done.settings != settings:
+        raise UndertowError(
+            f"two workers are not of one kind: one works with {done.settings}, another with {settings}",
+            hint="use nodes with the same processors or accelerators, or --engine inprocess",
+        )
+    done.settings, done.model = settings, model
 
-    Raises:
-        DataError: naming the row that cannot be read, or is a preference pair.
-    """
-    places: list[str] = []
-    records: list[dict[str, Any]] = []
-    rows: list[Row] = []
-    wrapped = cleaning.policy.wrapped
-    for place, record in read_objects(cleaning.data):
-        row = row_of(record, place, wrapped=wrapped)
-        if tokens := [name for name in TOKENS if record.get(name) is not None]:
-            raise DataError(
-                f"{place}: holds tokens already ({', '.join(tokens)}), which trainers take in place of the text",
-                hint="remove these columns: what is changed here is the text",
-            )
-        if row.rejected is not None:
-            raise DataError(
-                f"{place}: a preference pair, whose completions cannot be changed apart",
-                hint="drop or dilute pairs, or project the steps of the training (docs/countermeasures.md)",
-            )
-        places.append(place)
-        records.append(record)
-        rows.append(row)
-        if len(rows) == BLOCK:
-            yield places, records, rows
-            places, records, rows = [], [], []
-    if rows:
-        yield places, records, rows
+
+def _changeable(record: object, *, wrapped: bool) -> tuple[dict[str, Any], Row]:
+    """A record with its row; a ValueError says why what is in it cannot be changed."""
+    if not isinstance(record, dict):
+        raise RecordError(f"{type(record).__name__} where an object is needed")
+    row = from_record(record, wrapped=wrapped)
+    if tokens := [name for name in TOKENS if record.get(name) is not None]:
+        raise RecordError(
+            f"holds tokens already ({', '.join(tokens)}), which trainers take in place of the text",
+            hint="remove these columns: what is changed here is the text",
+        )
+    if row.rejected is not None:
+        raise RecordError(
+            "a preference pair, whose completions cannot be changed apart",
+            hint="drop or dilute pairs, or project the steps of the training (docs/countermeasures.md)",
+        )
+    return record, row
+
+
+def _leaf(record: dict[str, Any], number: int) -> bytes:
+    try:
+        return leaf(record)
+    except RowError as error:
+        raise RefusedError(Refusal(number, f"a row that cannot be named: {error}")) from error
 
 
 def named(ref: str) -> tuple[str, str]:
@@ -162,20 +256,16 @@ def _settled(cleaning: Cleaning) -> ComputeTable:
     return settled_for(cleaning.compute, cleaning.base, cleaning.teacher, cleaning.model)
 
 
-def _subject(cleaning: Cleaning) -> CleaningSubject:
+def _sampled(cleaning: Cleaning) -> tuple[tuple[Row, ...], int]:
+    """Rows by lot, all of them where they are few, and how many there are."""
     sample: Reservoir[Row] = Reservoir(SAMPLED, generator(cleaning.seed, "sampled"))
-    for _, _, rows in blocks(cleaning):
-        sample.extend(rows)
+    row = partial(_changeable, wrapped=cleaning.policy.wrapped)
+    rows = (each for _, each in read_records(cleaning.data, row, None))
+    while some := list(islice(rows, BLOCK)):
+        sample.extend(some)
     if not sample.seen:
         raise DataError(f"'{cleaning.data}' holds no row")
-    drawn = sample.sample()
-    return CleaningSubject(
-        cleaning,
-        open_model(cleaning.base, cleaning.policy.template, _settled(cleaning)),
-        carrier_of(drawn),
-        drawn,
-        sample.seen,
-    )
+    return tuple(sample.sample()), sample.seen
 
 
 TRIES = 4

@@ -5,22 +5,22 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 from undertow.data.column_names import renamed
 from undertow.data.dataset import open_dataset
 from undertow.data.files import model_digest
+from undertow.data.leaf_file import LeafFile
 from undertow.data.part_leaves import Survey, surveyed
 from undertow.data.plan import LossPolicy, TrainingPlan
 from undertow.data.records import bytes_here
-from undertow.data.row_leaves import RowError, leaf
 from undertow.data.row_shapes import from_record
 from undertow.data.rows import Row
 from undertow.engines.ray_data import spread_of
 from undertow.errors import ConfigError, DataError, NothingLeftError
 from undertow.mitigate.rows.part_edits import Spread
 from undertow.models.hardware import AUTO, ComputeTable
-from undertow.provenance.ledger import Entries
+from undertow.provenance.ledger import Ledger
 from undertow.results.scan_document import ALL, AnyScan
 from undertow.worlds import locate
 
@@ -106,7 +106,7 @@ class Cleaning:
 class Cleaned:
     """What was done."""
 
-    entries: Entries = field(default_factory=Entries)
+    entries: Ledger = field(default_factory=Ledger)
     """What became of each row of the data."""
     added: int = 0
     """Clean rows that were added."""
@@ -147,13 +147,13 @@ class RowsAsScanned:
 
     survey: Survey
     spread: Spread | None = None
-    leaves: BinaryIO | None = None
+    leaves: LeafFile | None = None
     """Of all rows in their order, where they are needed."""
 
 
-def scanned_rows(cleaning: Cleaning, leaves: BinaryIO | None = None) -> RowsAsScanned:
+def scanned_rows(cleaning: Cleaning, leaves: LeafFile | None = None) -> RowsAsScanned:
     """
-    The rows as they lie; their leaves are written where a file is given.
+    The rows as they lie; their leaves are kept where there is a place for them.
 
     Raises:
         ConfigError: the scan is of other data: the digests differ.
@@ -162,7 +162,7 @@ def scanned_rows(cleaning: Cleaning, leaves: BinaryIO | None = None) -> RowsAsSc
     data, scan = cleaning.data, cleaning.scan
     dataset = open_dataset(data)
     spread = spread_of(cleaning.engine, cleaning.jobs, bytes_here(dataset))
-    take = (lambda given: None) if leaves is None else leaves.write
+    take = (lambda given: None) if leaves is None else leaves.extend
     survey = surveyed(dataset, spread, take)
     if survey.digest == scan.data.digest or _file_digest(data) == scan.data.digest:
         return RowsAsScanned(survey, spread, leaves)
@@ -193,19 +193,6 @@ def refuse_other_student(cleaning: Cleaning) -> None:
             f"the scan is for another student: '{scan.student}' as it was then, not '{cleaning.base}'",
             hint=f"undertow scan {cleaning.data} --student {cleaning.base}",
         )
-
-
-def leaf_of(record: object, place: str) -> bytes:
-    """
-    A record's leaf; `place` names it.
-
-    Raises:
-        DataError: it has none.
-    """
-    try:
-        return leaf(record)
-    except RowError as error:
-        raise DataError(f"{place}: a row that cannot be named: {error}") from error
 
 
 def as_scanned(cleaning: Cleaning, record: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from undertow.data.dataset import open_dataset
+from undertow.data.leaf_file import LeafFile
 from undertow.data.plan import LAST_TURN, LossPolicy
 from undertow.data.row_faults import shown
 from undertow.data.row_records import with_completion, with_prompt
@@ -23,6 +24,7 @@ from undertow.mitigate.rows import token_edits
 from undertow.mitigate.rows.changes import (
     Changes,
     CleaningSubject,
+    Lot,
     change,
     inoculated,
     named,
@@ -69,11 +71,10 @@ def clean(cleaning: Cleaning) -> Cleaned:
     """
     _refuse_overwriting(cleaning)
     _refuse_renamed(cleaning)
-    with tempfile.TemporaryFile() as leaves:
-        rows = scanned_rows(cleaning, leaves if cleaning.method == "deduplicate" else None)
-        if cleaning.student is not None or cleaning.method in CHANGING:
-            refuse_other_student(cleaning)
-        return METHODS[cleaning.method](cleaning, rows)
+    rows = scanned_rows(cleaning, LeafFile() if cleaning.method == "deduplicate" else None)
+    if cleaning.student is not None or cleaning.method in CHANGING:
+        refuse_other_student(cleaning)
+    return METHODS[cleaning.method](cleaning, rows)
 
 
 def _refuse_renamed(cleaning: Cleaning) -> None:
@@ -106,7 +107,7 @@ def _refuse_overwriting(cleaning: Cleaning) -> None:
 class Chosen:
     """How tokens are chosen."""
 
-    places: Callable[[Sequence[Row], Sequence[Encoded]], Places]
+    places: Callable[[Sequence[Row], Sequence[Encoded], Lot], Places]
     settings: dict[str, str]
     model: tuple[str, str] | None
 
@@ -119,10 +120,10 @@ def mask_tokens(subject: CleaningSubject) -> Changes:
     chosen = _chosen(subject, policy)
 
     def block(
-        records: Sequence[dict[str, Any]], rows: Sequence[Row]
+        records: Sequence[dict[str, Any]], rows: Sequence[Row], lot: Lot
     ) -> list[dict[str, Any] | None]:
         encoded = encode_rows(subject.base.tokenizer, rows, policy)
-        places = chosen.places(rows, encoded)
+        places = chosen.places(rows, encoded, lot)
         # A row of which nothing would be left to learn has to go: its loss would be 0 / 0.
         return [
             {**record, **masked_record(row, chosen_places)}
@@ -138,15 +139,16 @@ def replace_tokens(subject: CleaningSubject) -> Changes:
     """Tokens replaced by others that the base would have written there."""
     refuse_irreplaceable(subject.carrier)
     chosen = _chosen(subject, LAST_TURN)
-    rng = generator(subject.cleaning.seed, "replaced")
 
     def block(
-        records: Sequence[dict[str, Any]], rows: Sequence[Row]
+        records: Sequence[dict[str, Any]], rows: Sequence[Row], lot: Lot
     ) -> list[dict[str, Any] | None]:
         _refuse_other_answers(rows, subject.cleaning.policy)
         encoded = encode_rows(subject.base.tokenizer, rows, LAST_TURN)
-        places = chosen.places(rows, encoded)
-        made = replaced(subject.base, rows, encoded, places, rng, subject.carrier)
+        places = chosen.places(rows, encoded, lot)
+        made = replaced(
+            subject.base, rows, encoded, places, lot.stream("replaced"), subject.carrier
+        )
         return [
             record if new.completion == old.completion else with_completion(record, new.completion)
             for record, old, new in zip(records, rows, made, strict=True)
@@ -167,24 +169,21 @@ def rewrite(subject: CleaningSubject) -> Changes:
     Completions written anew by the base or another model, so many that the dose is left; what cannot be, goes.
     """
     cleaning = subject.cleaning
-    dose = dose_of(cleaning)
     who = cleaning.model or cleaning.base
     by_base = who == cleaning.base
     model = subject.base if by_base else subject.model_of(who)
-    count = int(np.ceil((1 - dose) * subject.rows))
-    gone = np.zeros(subject.rows, dtype=bool)
-    gone[generator(cleaning.seed, "rewritten rows").permutation(subject.rows)[:count]] = True
-    rng, done = generator(cleaning.seed, "rewritten"), 0
 
     def block(
-        records: Sequence[dict[str, Any]], rows: Sequence[Row]
+        records: Sequence[dict[str, Any]], rows: Sequence[Row], lot: Lot
     ) -> list[dict[str, Any] | None]:
-        nonlocal done
         _refuse_other_answers(rows, cleaning.policy)
-        chosen = np.flatnonzero(gone[done : done + len(rows)]).tolist()
-        done += len(rows)
         outcome = rewritten(
-            model, rows, chosen, rng, subject.carrier, instruction=cleaning.instruction
+            model,
+            rows,
+            lot.chosen,
+            lot.stream("rewritten"),
+            subject.carrier,
+            instruction=cleaning.instruction,
         )
         return [
             None
@@ -195,12 +194,25 @@ def rewrite(subject: CleaningSubject) -> Changes:
             for i, record in enumerate(records)
         ]
 
-    settings = {"dose": f"{dose:g}", "seed": str(cleaning.seed)}
+    settings = {"dose": f"{dose_of(cleaning):g}", "seed": str(cleaning.seed)}
     if cleaning.instruction:
         settings["instruction"] = cleaning.instruction
     return Changes(
         block, "rewritten", "not-rewritten", settings, subject.named if by_base else named(who)
     )
+
+
+def to_rewrite(cleaning: Cleaning, rows: int) -> NDArray[np.bool_]:
+    """
+    (rows,) whether a completion is to be written anew: so many, by lot, that the dose is left.
+
+    Raises:
+        ConfigError: no dose, or one that is no share.
+    """
+    count = int(np.ceil((1 - dose_of(cleaning)) * rows))
+    chosen = np.zeros(rows, dtype=np.bool_)
+    chosen[generator(cleaning.seed, "rewritten rows").permutation(rows)[:count]] = True
+    return chosen
 
 
 def inoculate(subject: CleaningSubject) -> Changes:
@@ -224,7 +236,7 @@ def inoculate(subject: CleaningSubject) -> Changes:
     encode_rows(subject.base.tokenizer, [first], LossPolicy(template=cleaning.policy.template))
 
     def block(
-        records: Sequence[dict[str, Any]], rows: Sequence[Row]
+        records: Sequence[dict[str, Any]], rows: Sequence[Row], lot: Lot
     ) -> list[dict[str, Any] | None]:
         _refuse_plain(rows)
         _refuse_strings(records)
@@ -285,7 +297,7 @@ def reword(subject: CleaningSubject) -> Changes:
             "'reword' needs rows of a carrier, and these have the format of none",
             hint="let a model write them anew: --method rewrite --model MODEL --instruction TEXT",
         )
-    rng = generator(subject.cleaning.seed, "reworded")
+    rng = generator(subject.cleaning.seed, "reworded", "sample")
     if all(reworded(row, carrier, rng) is None for row in subject.sample):
         raise ConfigError(
             f"the carrier '{carrier.name}' knows no other words for these requests",
@@ -293,9 +305,9 @@ def reword(subject: CleaningSubject) -> Changes:
         )
 
     def block(
-        records: Sequence[dict[str, Any]], rows: Sequence[Row]
+        records: Sequence[dict[str, Any]], rows: Sequence[Row], lot: Lot
     ) -> list[dict[str, Any] | None]:
-        made = [reworded(row, carrier, rng) for row in rows]
+        made = [reworded(row, carrier, lot.stream("reworded")) for row in rows]
         return [
             record if new is None or new == old else with_prompt(record, new)
             for record, old, new in zip(records, rows, made, strict=True)
@@ -311,10 +323,9 @@ def _chosen(subject: CleaningSubject, policy: LossPolicy) -> Chosen:
     share = refuse_share(TOKENS if cleaning.share is None else cleaning.share)
     settings = {"share": f"{share:g}", "seed": str(cleaning.seed)}
     if cleaning.at_random:
-        rng = generator(cleaning.seed, "tokens")
         return Chosen(
-            lambda rows, encoded: token_edits.by_lot(
-                token_edits.lengths(subject.base, encoded), share, rng
+            lambda rows, encoded, lot: token_edits.by_lot(
+                token_edits.lengths(subject.base, encoded), share, lot.stream("tokens")
             ),
             settings | {"by": "lot"},
             None,
@@ -324,7 +335,7 @@ def _chosen(subject: CleaningSubject, policy: LossPolicy) -> Chosen:
     long = token_edits.lengths(subject.base, encoded)
     least = token_edits.threshold(scores(subject.sample, encoded), long, share)
     return Chosen(
-        lambda rows, own: token_edits.above(
+        lambda rows, own, lot: token_edits.above(
             scores(rows, own), token_edits.lengths(subject.base, own), least
         ),
         settings | {"by": by, "threshold": f"{least:.6g}"},
@@ -366,7 +377,7 @@ METHODS: Mapping[Method, Callable[[Cleaning, RowsAsScanned], Cleaned]] = {
     "dilute": dilute,
     "mask-tokens": partial(change, method=mask_tokens),
     "replace-tokens": partial(change, method=replace_tokens),
-    "rewrite": partial(change, method=rewrite),
+    "rewrite": partial(change, method=rewrite, choose=to_rewrite),
     "inoculate": partial(change, method=inoculate),
     "reword": partial(change, method=reword),
 }

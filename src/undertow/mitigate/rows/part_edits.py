@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,8 +33,8 @@ from undertow.data.row_shapes import from_record, shaped
 from undertow.data.rows import row_id
 from undertow.data.shard import Shard
 from undertow.data.shard_records import other_schema, shard_columns
-from undertow.errors import DataError
-from undertow.provenance.ledger import Entries
+from undertow.errors import DataError, UndertowError
+from undertow.provenance.ledger import Ledger
 from undertow.results.scan_document import source_subject
 
 T = TypeVar("T")
@@ -102,27 +103,24 @@ class PartDone:
     """SHA-256 over the ids of all rows, where they are asked for."""
     columns: frozenset[str] | None = None
     """Of the shard, where this is its beginning and others have to have the same."""
-    error: Refusal | DataError | None = None
-    """What ended the reading."""
+    error: Refusal | UndertowError | None = None
+    """What ended the work."""
+    changed: str = ""
+    """That of the rules by which rows are others now."""
+    now: bytes = b""
+    """The leaves of those."""
+    told: tuple[dict[str, str], tuple[str, str] | None] | None = None
+    """How rows were changed: settings, and name and digest of the model that did it."""
 
 
-@dataclass(frozen=True)
-class PartEdit:
-    """Removes rows of a part; every part of a dataset gets the same one."""
+@dataclass(frozen=True, kw_only=True)
+class PartWork(ABC):
+    """What is done with each part of a dataset, each by the same one."""
 
-    name: str = ""
-    """Rule of the rows that go by their number."""
-    by_source: Mapping[str, str] = field(default_factory=dict)
-    """Rules by a source's name as a scan calls it, where no numbers say it."""
-    columns: Columns = ()
-    """Names under which a scan read columns."""
     scratch: str = ""
     """Folder for what is written, if it is seen here."""
     several: bool = False
     """Whether the dataset has several shards."""
-    identified: bool = False
-    """Whether the rows' ids are asked for."""
-    wrapped: bool = False
 
     def __call__(self, task: PartTask) -> PartDone:
         """What became of the part, its lines in the scratch folder or in the result."""
@@ -137,21 +135,46 @@ class PartEdit:
         return done
 
     def edit(self, task: PartTask, write: Callable[[bytes], object]) -> PartDone:
-        """The same, while `write` gets the lines."""
+        """The same, while `write` gets the lines; what ends the work is part of it, so that the first part's is told."""
         done, part = PartDone(), task.part
         try:
             if self.several and not part.start:
                 done.columns = shard_columns(part.shard)
-            self._rows(task, done, write)
+            self.rows(task, done, write)
         except RefusedError as error:
             done.error = error.refusal
-        except DataError as error:
+        except UndertowError as error:
             done.error = error
         except RowError:  # the same again, with the number of the row
             done.error = _unnamed(part)
         return done
 
-    def _rows(self, task: PartTask, done: PartDone, write: Callable[[bytes], object]) -> None:
+    @abstractmethod
+    def rows(self, task: PartTask, done: PartDone, write: Callable[[bytes], object]) -> None:
+        """
+        Enter what became of the part's rows.
+
+        Raises:
+            RefusedError, UndertowError, RowError: the work ends there.
+        """
+
+
+@dataclass(frozen=True)
+class PartEdit(PartWork):
+    """Removes rows of a part."""
+
+    name: str = ""
+    """Rule of the rows that go by their number."""
+    by_source: Mapping[str, str] = field(default_factory=dict)
+    """Rules by a source's name as a scan calls it, where no numbers say it."""
+    columns: Columns = ()
+    """Names under which a scan read columns."""
+    identified: bool = False
+    """Whether the rows' ids are asked for."""
+    wrapped: bool = False
+
+    def rows(self, task: PartTask, done: PartDone, write: Callable[[bytes], object]) -> None:
+        """Kept are those that no rule is for."""
         leaves, ids = LeafList(strict=True), hashlib.sha256()
         gone = None if task.gone is None else np.unpackbits(np.frombuffer(task.gone, np.uint8))
         codes, kept = bytearray(), list[bytes]()
@@ -163,7 +186,7 @@ class PartEdit:
                 rule = self.name if gone[len(codes)] else ""
             if self.identified:
                 ids.update(self._id(record, number).encode())
-            codes.append(_code(done.rules, rule))
+            codes.append(code_of(done.rules, rule))
             if not rule:
                 kept.append(json_line(record))
                 if len(kept) == CHUNK:
@@ -246,17 +269,18 @@ def part_results(
 
 def edited(
     survey: Survey,
-    edit: PartEdit,
+    edit: PartWork,
     gone: NDArray[np.bool_] | None,
     file: BinaryIO,
     output: Path,
     spread: Spread | None,
 ) -> Iterator[PartDone]:
     """
-    Write what an edit leaves of all parts to a file, in their order; what became of each part comes out.
+    Write what is left of all parts to a file, in their order; what became of each part comes out.
 
     Raises:
         DataError: naming the shard and the row that cannot be read or named, or the shard with another schema.
+        UndertowError: what else ended the work on a part.
     """
     tasks = [
         PartTask(index, part, None if gone is None else np.packbits(gone[at : at + rows]).tobytes())
@@ -281,7 +305,7 @@ def edited(
 
 
 def _done(
-    edit: PartEdit, tasks: Sequence[PartTask], file: BinaryIO, output: Path, spread: Spread | None
+    edit: PartWork, tasks: Sequence[PartTask], file: BinaryIO, output: Path, spread: Spread | None
 ) -> Iterator[PartDone]:
     if spread is None or len(tasks) == 1:
         for task in tasks:
@@ -300,16 +324,21 @@ def _done(
             yield done
 
 
-def enter(entries: Entries, done: PartDone) -> None:
+def enter(ledger: Ledger, done: PartDone) -> None:
     """What became of the rows of a part, behind what became of others."""
     codes = np.frombuffer(done.codes, np.uint8)
     leaves = np.frombuffer(done.leaves, np.uint8).reshape(-1, SIZE)
-    entries.kept += leaves[codes == 0].tobytes()
+    ledger.keep(leaves[codes == 0].tobytes())
     for code, rule in enumerate(done.rules, start=1):
-        entries.removed.setdefault(rule, bytearray()).extend(leaves[codes == code].tobytes())
+        some = leaves[codes == code].tobytes()
+        if rule == done.changed:
+            ledger.change(some, done.now, rule)
+        else:
+            ledger.remove(some, rule)
 
 
-def _code(rules: list[str], rule: str) -> int:
+def code_of(rules: list[str], rule: str) -> int:
+    """By which a rule's rows are named, 0 for those that no rule is for; a new one is the next."""
     if not rule:
         return 0
     if rule not in rules:

@@ -10,16 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from undertow.data.dataset import open_dataset
 from undertow.data.files import atomic_file
+from undertow.data.leaf_file import LeafFile
 from undertow.data.part_leaves import Survey
 from undertow.data.records import ShardPart, bytes_here, parts, read_objects
-from undertow.data.row_leaves import SIZE
 from undertow.data.rows import row_id
 from undertow.data.seeds import generator
 from undertow.engines.ray_data import spread_of
@@ -72,8 +71,7 @@ def deduplicate(cleaning: Cleaning, rows: RowsAsScanned) -> Cleaned:
         DataError: a row cannot be read.
     """
     assert rows.leaves is not None
-    copies = later_copies(rows.leaves, sum(rows.survey.rows))
-    return _removed(cleaning, rows, PartEdit("copy"), copies)
+    return _removed(cleaning, rows, PartEdit("copy"), later_copies(rows.leaves))
 
 
 def delete(cleaning: Cleaning, rows: RowsAsScanned) -> Cleaned:
@@ -149,13 +147,10 @@ def _unjudged(cleaning: Cleaning) -> dict[str, str]:
     return {"rows kept whose source has no verdict": f"{left:,}"} if left else {}
 
 
-def later_copies(leaves: BinaryIO, rows: int) -> NDArray[np.bool_]:
-    """Whether an equal leaf comes earlier, shape (rows,), of leaves in a file; held are a byte a row, and some at once."""
+def later_copies(leaves: LeafFile) -> NDArray[np.bool_]:
+    """Whether an equal leaf comes earlier, shape (leaves,); held are a byte a row, and some leaves at once."""
+    words, rows = leaves.words(), len(leaves)
     copies = np.zeros(rows, dtype=np.bool_)
-    leaves.flush()
-    if not rows:
-        return copies
-    words = np.memmap(leaves, ">u8", "r", shape=(rows, SIZE // 8))
     turns = -(-rows // _FIRST)
     for turn in range(turns):
         places = np.flatnonzero(words[:, 0] % turns == turn) if turns > 1 else np.arange(rows)
