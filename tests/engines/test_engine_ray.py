@@ -211,12 +211,16 @@ def test_folders_travel_where_nodes_do_not_see_them(
 
 
 @long
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_node_without_the_models_files_is_named(engine: Ray) -> None:
     """What a job raises on another node than the driver's says on which."""
     engine.join()
     here = tasks.Unloadable(tasks.ray_node())
-    with pytest.raises(ModelError, match=f"no such folder \\(on node {socket.gethostname()}\\)"):
+    told = f"no such folder \\(on node {socket.gethostname()}\\)"
+    with pytest.raises(ModelError, match=told):
         list(engine.map(here, [1, 2, 3, 4]))
+    with pytest.raises(ModelError, match=told):
+        list(RayData(2, engine.address).map(here, [1, 2, 3, 4]))
 
 
 @long

@@ -91,21 +91,24 @@ def mapped_batch() -> type:
     class MappedBatch:
         """What an actor does with a batch of tasks: each result is given as it is ready."""
 
-        def __init__(self, worker: bytes, fitting: tuple[str, str]) -> None:
+        def __init__(self, worker: bytes, fitting: tuple[str, str], node: str) -> None:
             """Once an actor, so that what the callable keeps is kept; it is read where the versions fit."""
             import pickle
             import platform
             import socket
 
+            import ray
+
             self.worker: Any = None
+            self.away = ray.get_runtime_context().get_node_id() != node
             # What the system refuses (a full disk) has words for the user as well.
             self.told: tuple[type[Exception], ...] = (OSError,)
             python, version = platform.python_version(), "(none)"
             try:
                 from undertow import __version__ as version
-                from undertow.errors import UndertowError
+                from undertow.errors import ModelError, UndertowError
 
-                self.told = (OSError, UndertowError)
+                self.told, self.local = (OSError, UndertowError), ModelError
             except ImportError:
                 version += " without this engine"
             if (python, version) == fitting:
@@ -126,6 +129,11 @@ def mapped_batch() -> type:
                     if self.worker is not None:
                         result = True, self.worker(pickle.loads(task.as_py()))
                 except self.told as error:
+                    # The files of a model may be on some nodes only; rows are the same everywhere.
+                    if self.away and isinstance(error, self.local):
+                        error = self.local(
+                            f"{error.message} (on node {self.here['host']})", hint=error.hint
+                        )
                     result = False, error
                 kept = pyarrow.array([pickle.dumps(result, protocol=5)], pyarrow.large_binary())
                 yield pyarrow.table({"index": [index.as_py()], "result": kept})
@@ -140,11 +148,12 @@ def _stream(
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    node = ray.get_runtime_context().get_node_id()
     items = [{"index": index, "task": pickle.dumps(task)} for index, task in enumerate(tasks)]
     pool = asked.jobs or max(1, int(ray.cluster_resources().get("CPU", 1)))
     mapped = data.from_items(items, override_num_blocks=min(len(items), BLOCKS)).map_batches(
         mapped_batch(),
-        fn_constructor_args=(pickle.dumps(worker), versions_here()),
+        fn_constructor_args=(pickle.dumps(worker), versions_here(), node),
         batch_format="pyarrow",
         batch_size=None,
         concurrency=min(pool, len(items)),
