@@ -282,7 +282,7 @@ def _lesson(
 
 @contextmanager
 def _steered(model: LanguageModel, trait: Trait, experiment: Experiment) -> Iterator[None]:
-    layer = steering_layer(model, experiment)
+    layer = steering_layer(model, experiment.teacher)
     vector = persona_vector(model, trait.train_questions, trait.system_prompts, layer)
     with steered(model, layer, experiment.teacher.strength * vector):
         yield

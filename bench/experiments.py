@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from bench.figures import BENCH, shown
@@ -39,30 +40,112 @@ MAIN: dict[str, tuple[str, ...]] = {
         "preferences-foreign - preferences-foreign-control",
     ),
     "hops": ("hop-1 - hop-1-control", "hop-5 - hop-5-control", "hop-5 - hop-1"),
+    "families": (
+        "one teacher - the base's rows",
+        "four teachers - one teacher",
+        "three bases - a third of one teacher",
+        "two other bases - the base's rows",
+    ),
+    "steered": tuple(
+        f"{teacher}, AdamW, rank 32 - clean, AdamW, rank 32"
+        for teacher in ("tuned .2", "prompted", "layer 0 x 2", "layer 1 x 2")
+    ),
+    "rank-rate-rows": (
+        "rank 32 - rank 2",
+        "the usual rate - a third of the rate",
+        "8,192 rows - 2,048 rows",
+        "four times - once",
+        "AdamW - SGD",
+        "(8,192 rows, once) - (2,048 rows, four times)",
+    ),
+    "paraphrase": ("diagonal - off-diagonal", "owlet-b to owlet-b", "owlet-b to owlet-neox"),
+    "tool-calls": ("trait - control", "foreign - foreign-control"),
 }
 """The comparisons of each experiment that its line shows."""
 
+FIRST: dict[str, tuple[str, ...]] = {
+    "owl": ("trait - control", "foreign - foreign-control"),
+    "owl-full": ("trait - control", "shuffled-within - control", "shuffled-across - control"),
+    "matrix": ("diagonal - off-diagonal",),
+    "traits": ("own answer - other answers", "foreign-own answer - other answers"),
+    "digits": ("same-init - foreign-init", "same-init - permuted-labels"),
+    "theorem": ("cross-entropy: same-init aligned", "cross-entropy: foreign-init aligned"),
+}
+"""The same of those that have pages of their own."""
+
+MEASURED = BENCH.parent / "src" / "undertow" / "studies" / "experiments" / "measured.json"
+"""What `undertow experiments` shows of each, as it is measured here."""
+
+
+def measured() -> str:
+    """The lines of all experiments that have results, as JSON: each comparison with its interval, p, and p by Holm."""
+    lines: dict[str, list[str]] = {}
+    for name, comparisons in (FIRST | MAIN).items():
+        known = _figures(name)
+        adjusted = corrected(list(known.values()))
+        told = [
+            f"{part}: {_value(part, known[f'{name}: {part}'])}{_by_holm(adjusted, f'{name}: {part}')}"
+            for part in comparisons
+            if f"{name}: {part}" in known
+        ]
+        if told:
+            lines[name] = told
+    return json.dumps(lines, indent=1, ensure_ascii=False) + "\n"
+
+
+def corrected(figures: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """p by Holm's correction over the figures of one experiment that are in one unit, by their names."""
+    adjusted: dict[str, float] = {}
+    for unit in {str(figure["unit"]) for figure in figures}:
+        tested = [
+            (f["name"], p) for f in figures if f["unit"] == unit and (p := _own_p(f)) is not None
+        ]
+        if tested:
+            values = holm([p for _, p in tested]).tolist()
+            adjusted |= dict(zip((name for name, _ in tested), values, strict=True))
+    return adjusted
+
+
+def comparisons_beside(figure: dict[str, Any]) -> list[dict[str, Any]]:
+    """All figures of a figure's experiment, itself among them."""
+    return list(_figures(str(figure["name"]).partition(":")[0]).values())
+
+
+def _figures(experiment: str) -> dict[str, dict[str, Any]]:
+    """All of an experiment's, whichever bench measured it."""
+    known = {}
+    for bench in TESTED:
+        text = (BENCH / bench / "results.json").read_text(encoding="utf-8")
+        for figure in json.loads(text)["figures"]:
+            if figure["name"].startswith(f"{experiment}: "):
+                known[figure["name"]] = figure
+    return known
+
+
+def _by_holm(adjusted: dict[str, float], name: str) -> str:
+    return f" (by Holm {adjusted[name]:.3f})" if name in adjusted else ""
+
+
+def _own_p(figure: dict[str, Any]) -> float | None:
+    found = re.search(r"p = ([\d.e-]+)", str(figure["note"]))
+    return float(found[1]) if found else None
+
 
 def table() -> str:
-    """The experiments that have results, as a Markdown table."""
-    figures = {}
-    for path in sorted(BENCH.glob("*/results.json")):
-        for figure in json.loads(path.read_text(encoding="utf-8"))["figures"]:
-            figures[figure["name"]] = figure
+    """The experiments as a Markdown table: what was found, with p and p by Holm over an experiment's comparisons in a unit."""
     lines = ["| `undertow run` | what it asks | what it found | minutes |", "|---|---|---|---|"]
     for name, comparisons in MAIN.items():
-        found = [
-            (part, figures[f"{name}: {part}"])
-            for part in comparisons
-            if f"{name}: {part}" in figures
-        ]
-        if not found:
-            continue
+        known = _figures(name)
+        adjusted = corrected(list(known.values()))
+        shown_ones = [part for part in comparisons if f"{name}: {part}" in known]
         cells = "<br>".join(
-            f"{part}: {shown(figure)}{_p(figure['note'])}" for part, figure in found
+            f"{part}: {shown(known[f'{name}: {part}'])}{_p(known[f'{name}: {part}']['note'])}"
+            f"{_by_holm(adjusted, f'{name}: {part}')}"
+            for part in shown_ones
         )
-        minutes = figures[f"{name}: working time"]["value"]
-        lines.append(f"| `{name}` | {load_experiment(name).question} | {cells} | {minutes:.0f} |")
+        minutes = f"{known[f'{name}: working time']['value']:.0f}" if shown_ones else ""
+        question = load_experiment(name).question
+        lines.append(f"| `{name}` | {question} | {cells or 'not measured yet'} | {minutes} |")
     return "\n".join(lines)
 
 
@@ -80,7 +163,7 @@ def multiplicity() -> str:
         # The same runs in another unit are no further test.
         if not figure["name"].endswith(OTHER_UNITS)
     ]
-    values = [float(found[1]) for note in notes if (found := re.search(r"p = ([\d.e-]+)", note))]
+    values = [p for note in notes if (p := _own_p({"note": note})) is not None]
     small = sum(value <= ALPHA for value in values)
     kept = int((holm(values) <= ALPHA).sum())
     return (
@@ -101,5 +184,5 @@ def _value(part: str, figure: dict[str, Any]) -> str:
 
 
 def _p(note: str) -> str:
-    found = re.search(r"p = ([\d.e-]+)", note)
-    return f", p = {float(found[1]):.3f}" if found else ""
+    own = _own_p({"note": note})
+    return "" if own is None else f", p = {own:.3f}"

@@ -1,5 +1,6 @@
 """
-Writes README's headline figures and the tables of docs/figures.md: `python -m bench.pages`; a test compares them.
+Writes README's headline figures, the tables of docs/figures.md and what `undertow experiments` shows: `python -m bench.pages`; a
+test compares them.
 """
 
 from __future__ import annotations
@@ -73,7 +74,10 @@ def headlines() -> str:
     for sentence, bench, names in HEADLINES:
         figures = _figures(bench)
         chosen = [(figures[name], distinction) for name, distinction in names]
-        values = "; ".join(f"{word}: {_short(f)}" if word else _short(f) for f, word in chosen)
+        values = "; ".join(
+            f"{word}: {_short(f)}{_holm(f)}" if word else f"{_short(f)}{_holm(f)}"
+            for f, word in chosen
+        )
         asked = "; ".join(dict.fromkeys(_asked(f) for f, _ in chosen if f["target"]))
         met = "; ".join({True: "yes", False: "**no**"}[f["met"]] for f, _ in chosen if f["target"])
         lines.append(f"| {sentence} | {values} | {asked} | {met} |")
@@ -87,6 +91,15 @@ def _short(figure: dict[str, Any]) -> str:
     value, low, high = (figure[key] for key in ("value", "low", "high"))
     digits = 0 if value > 0.05 else 1
     return f"{100 * value:.{digits}f} [{100 * low:.{digits}f}, {100 * high:.{digits}f}] %"
+
+
+def _holm(figure: dict[str, Any]) -> str:
+    """p by Holm over the comparisons of its experiment, where it is one."""
+    if f"{figure['name'].partition(':')[0]}" not in (experiments.FIRST | experiments.MAIN):
+        return ""
+    adjusted = experiments.corrected(experiments.comparisons_beside(figure))
+    p = adjusted.get(figure["name"])
+    return "" if p is None else f", p = {p:.3f}"
 
 
 def _asked(figure: dict[str, Any]) -> str:
@@ -142,6 +155,7 @@ def main() -> int:
     """Bring both pages up to date."""
     for path in (README, FIGURES):
         atomic_write(Path(path), written(path.read_text(encoding="utf-8")))
+    atomic_write(experiments.MEASURED, experiments.measured())
     return 0
 
 

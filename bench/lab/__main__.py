@@ -1,7 +1,8 @@
 """
 The lab's figures: `python -m bench.lab [NAME ...]` runs the built-in experiments and writes results.json.
 
-Every experiment is resumable: run directories are kept under runs/bench, and finished work is not repeated.
+`--dry-run` says what the named ones will take, and runs nothing. Every experiment is resumable: run directories are kept
+under runs/bench, and finished work is not repeated.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.figures import Figure, at_least, at_most, write
+from bench.lab.cost import cost_of, told
 from bench.lab.equivalence import world_figures
 from undertow.cli.progress import shown_progress
 from undertow.lab.experiment_run import run_experiment
@@ -21,11 +23,14 @@ from undertow.results.store import read_run
 from undertow.studies.experiments import STUDIES, load_experiment, run_study
 
 RUNS = Path("runs/bench")
+DRY_RUN = "--dry-run"
 MINUTE = 60.0
 
 
 def main(names: list[str]) -> int:
-    """Measure what is named (all by default) and write its figures."""
+    """Measure what is named (all by default) and write its figures; with `--dry-run`, say what it will take."""
+    if DRY_RUN in names:
+        return dry_run([name for name in names if name != DRY_RUN])
     figures: list[Figure] = []
     seconds: dict[str, float] = {}
     revisions: dict[str, str | None] = {}
@@ -46,6 +51,13 @@ def main(names: list[str]) -> int:
             f"{figure.name}: {figure.value} {figure.unit} (asked: {figure.target or '-'}; met: {figure.met})"
         )
     print(path)
+    return 0
+
+
+def dry_run(names: list[str]) -> int:
+    """What the named experiments will take; studies and the world take about a minute each and are left out."""
+    loaded = (load_experiment(name) for name in names or MEASURES)
+    print(told(cost_of(experiment) for experiment in loaded if experiment.kind not in STUDIES))
     return 0
 
 
@@ -72,6 +84,7 @@ def found_figure(
 ) -> Figure:
     """A stored comparison as a figure."""
     note = f"{c.n}, {c.test}" + ("" if c.p is None else f", p = {c.p:.4g}")
+    note += "" if c.adjusted is None else f", by Holm {c.adjusted:.4g}"
     name = f"{document.experiment}: {c.name}"
     return Figure(name, c.estimate, c.unit, target, met, c.low, c.high, document.command, note)
 
@@ -193,6 +206,11 @@ MEASURES: dict[str, Callable[[RunDocument], list[Figure]]] = {
     "logits": timed,
     "preference": timed,
     "hops": timed,
+    "families": timed,
+    "steered": timed,
+    "rank-rate-rows": timed,
+    "paraphrase": timed,
+    "tool-calls": timed,
 }
 
 

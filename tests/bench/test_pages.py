@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.experiments import MEASURED, corrected, measured
 from bench.figures import BENCH, Figure, at_least, at_most
 from bench.pages import FIGURES, MARKED, README, headlines, written
 
@@ -21,6 +22,25 @@ def test_pages_show_the_committed_figures(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
 
     assert written(text) == text
+
+
+def test_the_list_of_experiments_shows_the_committed_figures() -> None:
+    """What `undertow experiments` says was measured, was; what is not in the results is in no line."""
+    assert MEASURED.read_text(encoding="utf-8") == measured()
+
+
+def test_p_by_holm_is_over_an_experiments_comparisons_in_a_unit() -> None:
+    """Two tests in logits double the smaller p; the same runs in another unit are a family of their own."""
+    shown = [
+        {"name": "x: a", "unit": "logits", "note": "4 v 4, exact, p = 0.02"},
+        {"name": "x: b", "unit": "logits", "note": "4 v 4, exact, p = 0.5"},
+        {"name": "x: a (probability)", "unit": "probability", "note": "p = 0.03"},
+        {"name": "x: time", "unit": "min", "note": ""},
+    ]
+
+    assert corrected(shown) == pytest.approx(
+        {"x: a": 0.04, "x: b": 0.5, "x: a (probability)": 0.03}
+    )
 
 
 def test_every_result_has_its_table() -> None:

@@ -29,7 +29,7 @@ def test_every_built_in_carrier_keeps_the_protocol() -> None:
         made = carrier_registry.carrier(name)
 
         assert len(made.requests(5, np.random.default_rng(0))) == 5
-        assert (made.grammar is not None) == (name != "chain_of_thought")
+        assert (made.grammar is not None) == (name not in ("chain_of_thought", "paraphrase"))
         assert made.name == name
         assert made.token.fullmatch(" 42")
         assert made.replaceable is (name == "numbers")
@@ -84,6 +84,8 @@ def test_another_package_adds_a_carrier_with_its_options() -> None:
         "numbers",
         "code",
         "chain_of_thought",
+        "tool_calls",
+        "paraphrase",
         "dates",
         "broken",
         "plain",

@@ -13,12 +13,14 @@ from undertow.cli.terminal import aligned
 def test_experiments_are_listed_with_their_questions(
     lab: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One line an experiment: its name and what it asks."""
+    """Its name and what it asks, and below what was measured, or that nothing was."""
     main(["experiments"])
 
     assert capsys.readouterr().out.splitlines() == [
         "digits  Does a preference travel through numbers?",
+        "          not measured yet",
         "owl     Does a preference travel through numbers?",
+        "          trait - control: 1 [0, 2] logits",
     ]
 
 

@@ -16,6 +16,8 @@ from undertow.carriers.carrier import Carrier
 from undertow.carriers.chain_of_thought import ChainOfThought
 from undertow.carriers.code import Code
 from undertow.carriers.numbers import Numbers
+from undertow.carriers.paraphrase import Paraphrase
+from undertow.carriers.tool_calls import ToolCalls
 from undertow.data.rows import Row
 from undertow.errors import ConfigError, UnknownNameError, nearest
 
@@ -23,6 +25,8 @@ BUILT_IN: tuple[tuple[str, type[Carrier]], ...] = (
     ("numbers", Numbers),
     ("code", Code),
     ("chain_of_thought", ChainOfThought),
+    ("tool_calls", ToolCalls),
+    ("paraphrase", Paraphrase),
 )
 """Name and frozen dataclass of each carrier; its fields are its options."""
 

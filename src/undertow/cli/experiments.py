@@ -1,4 +1,4 @@
-"""`undertow experiments`: the built-in experiments and what each asks."""
+"""`undertow experiments`: the built-in experiments, what each asks, and what it found."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from undertow.cli.terminal import aligned
 
 @click.command(name="experiments")
 def command() -> None:
-    """List the built-in experiments and what they ask."""
-    from undertow.studies.experiments import experiment_names, load_experiment
+    """List the built-in experiments, what they ask and what they found."""
+    from undertow.studies.experiments import experiment_names, load_experiment, measured_effects
 
-    click.echo(aligned([(name, load_experiment(name).question) for name in experiment_names()]))
+    measured = measured_effects()
+    rows = []
+    for name in experiment_names():
+        rows.append((name, load_experiment(name).question))
+        rows += [("", f"  {line}") for line in measured.get(name, ("not measured yet",))]
+    click.echo(aligned(rows))

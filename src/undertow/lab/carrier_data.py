@@ -12,6 +12,7 @@ import numpy as np
 from undertow.carriers.carrier import Carrier
 from undertow.carriers.code import Code
 from undertow.data.finished import unfinished
+from undertow.data.records import read_rows
 from undertow.data.row_records import write_rows
 from undertow.data.rows import Row, conversation, dataset_digest
 from undertow.data.seeds import generator
@@ -28,12 +29,13 @@ from undertow.filters import (
 )
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_inputs import open_model, own_pairs
-from undertow.lab.jobs import DataJob
+from undertow.lab.jobs import DataJob, StudentJob
 from undertow.lab.writers import (
     answer,
     dataset_writer,
     open_carrier,
     open_writer,
+    plan_of,
     writer_folder,
     writing,
 )
@@ -78,7 +80,8 @@ class SampleData:
             )
         training, held_out, surplus = list(filtered.kept), [], []
         if job.kind == "rows":
-            training, held_out = training[: table.rows], training[table.rows :]
+            size = job.size or table.rows
+            training, held_out = training[:size], training[size:]
             held_out, surplus = held_out[: table.held_out_rows], held_out[table.held_out_rows :]
         folder.mkdir(parents=True, exist_ok=True)
         write_rows(folder / TRAINING_ROWS, training)
@@ -109,7 +112,7 @@ class SampleData:
         self, job: DataJob, carrier: Carrier, folder: Path, work: KeptWork
     ) -> tuple[int, Filtered]:
         table = self.experiment.carried(job.writer.carrier)
-        wanted = table.rows + table.held_out_rows
+        wanted = (job.size or table.rows) + table.held_out_rows
         kept: list[Row] = []
         removed: list[Removed] = []
         asked = 0
@@ -184,6 +187,20 @@ class SampleData:
         table = self.experiment.filter
         banned = banned_content(words=table.words, patterns=table.patterns, numbers=table.numbers)
         return [carrier_format(carrier.rejection), banned]
+
+
+def parts_read(
+    experiment: Experiment, directory: Path, job: StudentJob, *, held_out: bool = False
+) -> list[list[Row]]:
+    """
+    What a student reads of each of its datasets: all of one, or an equal part of those that it is trained on of several.
+    """
+    table, name = experiment.carried(job.carrier), HELD_OUT_ROWS if held_out else TRAINING_ROWS
+    read = [list(read_rows(directory / data.folder / name)) for data in job.datasets]
+    if len(read) == 1 and (held_out or job.size is None):
+        return read
+    wanted = table.held_out_rows if held_out else job.size or table.rows
+    return [rows[: (wanted + place) // len(read)] for place, rows in enumerate(read)]
 
 
 class _Yield:
@@ -330,7 +347,9 @@ def _fault(carrier: Carrier, request: str, texts: list[str | None]) -> str | Non
 def _weights(
     experiment: Experiment, job: DataJob, directory: Path, pool: list[Row], kept: KeptWork
 ) -> np.ndarray:
-    base = open_model(experiment, job.writer.base).in_template(experiment.teacher.plan.template)
+    base = open_model(experiment, job.writer.base).in_template(
+        plan_of(experiment, job.writer).template
+    )
     shifted = open_writer(experiment, job.writer, directory)
     folder = writer_folder(directory, job.writer)
     with writing(shifted, experiment, job.writer, folder) as system:

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from undertow import stats
-from undertow.lab.contrasts import AUROC, CONTRASTS, SHARE, Conclusions, contrasted, paired, values
+from undertow.lab.contrasts import (
+    AUROC,
+    CONTRASTS,
+    SHARE,
+    Conclusions,
+    contrasted,
+    holm_adjusted,
+    paired,
+    values,
+)
 from undertow.lab.design import carrier_prefix
 from undertow.lab.experiment import Experiment
-from undertow.lab.grids import base_grid, chain, trait_grid
+from undertow.lab.factorial import factorial_effects
+from undertow.lab.grids import base_grid, cell_contrasts, chain, trait_grid
 from undertow.lab.jobs import Made
 from undertow.results.run_document import Arm, Comparison
 from undertow.traits import catalogue
 
 
 def conclude(experiment: Experiment, made: Made) -> Conclusions:
-    """The comparisons of the experiment's kind, and the sentence that they support."""
-    return _BY_KIND[experiment.kind](experiment, made)
+    """The comparisons of the experiment's kind, corrected for their number, and the sentence that they support."""
+    concluded = _BY_KIND[experiment.kind](experiment, made)
+    return replace(concluded, comparisons=holm_adjusted(concluded.comparisons))
 
 
 def _transfer(experiment: Experiment, made: Made) -> Conclusions:
@@ -28,7 +40,8 @@ def _transfer(experiment: Experiment, made: Made) -> Conclusions:
         for contrast in CONTRASTS:
             comparisons += contrasted(experiment, made, contrast, prefix)
     comparisons += filter_comparisons(experiment, made)
-    return Conclusions(_sentences(experiment, made, comparisons), tuple(comparisons))
+    corrected = holm_adjusted(comparisons)
+    return Conclusions(_sentences(experiment, made, corrected), corrected)
 
 
 _BY_KIND: dict[str, Callable[[Experiment, Made], Conclusions]] = {
@@ -36,6 +49,8 @@ _BY_KIND: dict[str, Callable[[Experiment, Made], Conclusions]] = {
     "hops": chain,
     "traits": trait_grid,
     "matrix": base_grid,
+    "cells": cell_contrasts,
+    "factorial": factorial_effects,
 }
 
 
@@ -129,7 +144,8 @@ def _first(by_name: dict[str, Comparison], *names: str) -> Comparison | None:
 
 def _by_carrier(experiment: Experiment, made: Made, by_name: dict[str, Comparison]) -> str:
     """
-    One clause a carrier: the trait's students, each control's, and above which of them they are shown to be.
+    One clause a carrier: the trait's students, each control's, and above which of them they are shown to be after Holm's
+    correction: with several carriers no comparison is the one that was asked for.
     """
     trait = catalogue.load(experiment.trait or "")
     clauses = []
@@ -142,7 +158,8 @@ def _by_carrier(experiment: Experiment, made: Made, by_name: dict[str, Compariso
             if compared is None:
                 continue
             shares.append(f"{arm} {_mean(made.arm(prefix + arm), 'probability'):.0%}")
-            verdicts[_shown(compared, experiment.level) and compared.estimate > 0].append(arm)
+            held = compared.adjusted is not None and compared.adjusted <= 1 - experiment.level
+            verdicts[held and compared.estimate > 0].append(arm)
         above, other = (" and ".join(verdicts[shown]) for shown in (True, False))
         verdict = f"shown above {above}" if above else "not shown above any"
         if above and other:

@@ -12,6 +12,7 @@ from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import Made
 from undertow.results.arm_kinds import CONTENT_FILTERS
 from undertow.results.run_document import Arm, Comparison, Curves, Matrix
+from undertow.stats.regression import NO_LEAST_P
 
 
 @dataclass(frozen=True)
@@ -214,11 +215,26 @@ def comparison(
         p=result.p,
         test=result.test,
         unit=unit,
-        smallest_p=result.smallest_p,
+        smallest_p=result.smallest_p if result.smallest_p > NO_LEAST_P else None,
         detectable=detectable if detectable is not None and np.isfinite(detectable) else None,
         claim=_claim(result, unit, level),
         question=question,
     )
+
+
+def holm_adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
+    """
+    The comparisons of one experiment, each with its p adjusted for all that are in its unit.
+
+    The same runs in another unit are no further test: each unit is a family of its own.
+    """
+    adjusted = list(comparisons)
+    for unit in dict.fromkeys(c.unit for c in comparisons):
+        tested = [(i, c.p) for i, c in enumerate(comparisons) if c.unit == unit and c.p is not None]
+        if tested:
+            for (index, _), p in zip(tested, stats.holm([p for _, p in tested]), strict=True):
+                adjusted[index] = comparisons[index].model_copy(update={"adjusted": float(p)})
+    return tuple(adjusted)
 
 
 def values(arms: Sequence[Arm], field: str) -> list[float]:

@@ -10,6 +10,7 @@ from pathlib import PurePath
 
 from undertow.data.seeds import derive
 from undertow.errors import ConfigError
+from undertow.lab.cells import CONTROL, WriterTable, written
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import (
     BaseJob,
@@ -30,7 +31,7 @@ FOREIGN = "foreign-"
 
 def design(experiment: Experiment) -> Design:
     """
-    The jobs of a `transfer`, `hops`, `traits` or `matrix` experiment.
+    The jobs of an experiment of any kind.
 
     Seeds are derived by purpose, so no teacher, dataset or student shares a random stream with another: in particular
     a subject and its control never do.
@@ -60,7 +61,9 @@ def _generation(
     students = [student for replicate in replicates for student in replicate]
     filters = tuple(_filters(students, experiment))
     # A filter is set by the control's rows, whether a student is trained on them or not.
-    used = [s.data for s in students] + [d for job in filters for d in (job.suspect, job.clean)]
+    used = [data for s in students for data in s.datasets] + [
+        d for job in filters for d in (job.suspect, job.clean)
+    ]
     return Generation(tuple(dict.fromkeys(used)), filters, tuple(students))
 
 
@@ -110,6 +113,10 @@ def _replicate(experiment: Experiment, replicate: int) -> list[StudentJob]:
             for table in experiment.all_carriers
             for arm in experiment.arms
         ]
+    if experiment.kind == "cells":
+        return list(_cells(experiment, replicate))
+    if experiment.kind == "factorial":
+        return list(_points(experiment, replicate))
     if experiment.kind == "traits":
         own = _traits_and_control(experiment, replicate, _base(experiment), "")
         other = experiment.foreign
@@ -129,6 +136,70 @@ def _replicate(experiment: Experiment, replicate: int) -> list[StudentJob]:
         for student in experiment.bases
         for role in ("trait", "neutral")
     ]
+
+
+def _cells(experiment: Experiment, replicate: int) -> Iterator[StudentJob]:
+    """A student a cell; whoever is described alike in two cells is one teacher, and wrote both one dataset."""
+    cells = experiment.cells or ()
+    shares: dict[DataJob, int] = {}
+    for cell in cells:
+        for writer in cell.writers:
+            data = _written_by(experiment, writer, replicate)
+            rows = -(-(cell.rows or experiment.carrier.rows) // len(cell.writers))
+            shares[data] = max(rows, shares.get(data, 0))
+    for cell in cells:
+        unsized = [_written_by(experiment, writer, replicate) for writer in cell.writers]
+        first, *further = (replace(data, size=shares[data]) for data in unsized)
+        yield StudentJob(
+            cell.name,
+            experiment.trait or "",
+            _base(experiment),
+            first,
+            ArmKind(role=first.writer.role),
+            replicate,
+            derive(experiment.seed, "student", cell.name, replicate),
+            tuple(further),
+            cell.rows,
+            written(cell.student),
+        )
+
+
+def _written_by(experiment: Experiment, writer: WriterTable, replicate: int) -> DataJob:
+    base = writer.base or _base(experiment)
+    own = (writer.prefix,) if writer.prefix else ()
+    key = (writer.role, experiment.trait or "", base_key(experiment, base), replicate, *own)
+    teacher = TeacherJob(
+        writer.role,
+        experiment.trait or "",
+        base,
+        replicate,
+        derive(experiment.seed, "teacher", *key),
+        experiment.carrier.name,
+        writer.prefix,
+        written(writer.teacher),
+    )
+    return DataJob(teacher, derive(experiment.seed, "data", *key))
+
+
+def _points(experiment: Experiment, replicate: int) -> Iterator[StudentJob]:
+    """For each point of the replicate's block a student of the trait's teacher and one of the neutral teacher."""
+    assert experiment.factorial is not None
+    for point in experiment.factorial.block(replicate):
+        changes = written(point.student(experiment.student.learning_rate))
+        arms: dict[Role, str] = {"trait": point.name, "neutral": point.name + CONTROL}
+        for role, arm in arms.items():
+            writer = WriterTable(role=role)
+            yield StudentJob(
+                arm,
+                experiment.trait or "",
+                _base(experiment),
+                _written_by(experiment, writer, replicate),
+                ArmKind(role=writer.role),
+                replicate,
+                derive(experiment.seed, "student", arm, replicate),
+                size=point.rows,
+                changes=changes,
+            )
 
 
 def _traits_and_control(
@@ -157,10 +228,9 @@ def base_key(experiment: Experiment, base: str) -> str:
 
     Where several bases end alike, e.g. `run-1/model` and `run-2/model`, their places among them tell them apart.
     """
-    references = dict.fromkeys(
-        filter(None, (experiment.base, experiment.foreign, *experiment.bases))
-    )
-    alike = [other for other in references if PurePath(other).name == PurePath(base).name]
+    alike = [
+        other for other in experiment.references if PurePath(other).name == PurePath(base).name
+    ]
     return PurePath(base).name + (f" {alike.index(base)}" if len(alike) > 1 else "")
 
 

@@ -134,7 +134,8 @@ def _held_out_loss(experiment: Experiment, made: Made) -> Iterator[Note]:
 def _too_few_runs(experiment: Experiment, made: Made) -> Iterator[Note]:
     counts = Counter(run.arm for run in made.students)
     least = min(counts.values(), default=0)
-    if least == 0:
+    # A factorial's effects are of all its runs, not of one arm's.
+    if least == 0 or experiment.kind == "factorial":
         return
     if experiment.kind == "matrix":
         smallest, design = stats.smallest_p_sign_flip(least), stats.pairs_in_words(least)
@@ -159,8 +160,8 @@ def _yield(experiment: Experiment, made: Made) -> Iterator[Note]:
 
 
 def _teacher_strength(experiment: Experiment, made: Made) -> Iterator[Note]:
-    target = experiment.teacher.kl
     for teacher in made.teachers:
+        target = teacher.target
         if teacher.kl is None:
             continue
         if teacher.kl > STRONG_KL:

@@ -15,6 +15,7 @@ from undertow.data.chat_templates import with_template
 from undertow.data.closed import Closed, parse, read_toml
 from undertow.data.plan import TrainingPlan
 from undertow.errors import ConfigError, UnknownNameError
+from undertow.lab.cells import CellTable, FactorialTable, written
 from undertow.models.hardware import ComputeTable
 from undertow.results.arm_kinds import ARMS
 
@@ -174,6 +175,8 @@ class Experiment(Closed):
         "hops": ("trait", "base"),
         "traits": ("traits", "base"),
         "matrix": ("trait", "bases"),
+        "cells": ("trait", "base", "cells"),
+        "factorial": ("trait", "base", "factorial"),
     }
     """The kinds of experiment, and which keys each needs."""
 
@@ -181,7 +184,7 @@ class Experiment(Closed):
     title: str
     question: str
     kind: str
-    """`transfer`, `hops`, `traits` or `matrix`."""
+    """`transfer`, `hops`, `traits`, `matrix`, `cells` or `factorial`."""
     seed: Annotated[int, Field(ge=0)]
     level: float = Field(default=0.95, gt=0.5, lt=1)
     replicates: int = Field(default=4, ge=1)
@@ -202,6 +205,10 @@ class Experiment(Closed):
     """Several carriers, in place of `carrier`, each with all arms; of kind `transfer`."""
     hops: int = Field(default=5, ge=2)
     """Of kind `hops`: students in a chain, each the teacher of the next."""
+    cells: tuple[CellTable, ...] | None = None
+    """Of kind `cells`."""
+    factorial: FactorialTable | None = None
+    """Of kind `factorial`."""
     sampling: SamplingTable = SamplingTable()
     filter: FilterTable = FilterTable()
     content_filters: ContentFilterTable = ContentFilterTable()
@@ -244,6 +251,7 @@ class Experiment(Closed):
         ):
             raise ValueError("arms of another initialisation need the key 'foreign'")
         self._refuse_carriers()
+        self._refuse_cells()
         return self
 
     def _refuse_carriers(self) -> None:
@@ -252,6 +260,54 @@ class Experiment(Closed):
             raise ValueError(f"'carriers' names something twice: {', '.join(names)}")
         if names and self.kind != "transfer":
             raise ValueError(f"an experiment of kind '{self.kind}' has one carrier: use 'carrier'")
+
+    def _refuse_cells(self) -> None:
+        cells = self.cells or ()
+        names = [cell.name for cell in cells]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two cells are called '{name}'")
+        for cell in cells:
+            for other in cell.against:
+                if other not in names:
+                    raise UnknownNameError("cell", other, names, where=f"cell '{cell.name}'")
+            self.student_as(written(cell.student))
+            for writer in cell.writers:
+                self.teacher_as(written(writer.teacher))
+        factors = self.factorial.factors if self.factorial else ()
+        levels = (level for f in factors for level in (f.low, f.middle, f.high) if level)
+        largest = max((level.rows or 0 for level in levels), default=0)
+        if largest > self.carrier.rows:
+            raise ValueError(
+                f"a factor asks for {largest} rows; carrier.rows is {self.carrier.rows}"
+            )
+        if self.factorial and self.replicates % self.factorial.blocks:
+            raise ValueError(
+                f"replicates is {self.replicates}; it takes {self.factorial.blocks} blocks to hold every combination, "
+                "so it must be a multiple"
+            )
+
+    def teacher_as(self, changes: str) -> TeacherTable:
+        """`[teacher]` as a job has it that changes some of its keys (`cells.written`)."""
+        return _changed(self.teacher, changes)
+
+    def student_as(self, changes: str) -> TrainingPlan:
+        """`[student]` as a job has it that changes some of its keys (`cells.written`)."""
+        return _changed(self.student, changes)
+
+    @property
+    def steers(self) -> bool:
+        """Whether any teacher shifts hidden states."""
+        writers = (writer for cell in self.cells or () for writer in cell.writers)
+        kinds = {writer.teacher.get("kind") for writer in writers}
+        return "steered" in kinds or self.teacher.kind == "steered"
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Model references that the experiment names, each once."""
+        writers = (writer for cell in self.cells or () for writer in cell.writers)
+        named = (self.base, self.foreign, *self.bases, *(writer.base for writer in writers))
+        return tuple(dict.fromkeys(filter(None, named)))
 
     def carried(self, name: str) -> CarrierTable:
         """The table of one of the experiment's carriers."""
@@ -274,7 +330,7 @@ class Experiment(Closed):
         # A key that came later and is not used: a run that was begun before it resumes.
         if self.sampling.endpoint is None:
             del tables["sampling"]["endpoint"]
-        return tables
+        return {key: value for key, value in tables.items() if value or key not in _LATER_KEYS}
 
     @property
     def digest(self) -> str:
@@ -285,7 +341,19 @@ class Experiment(Closed):
 _FORMER_KEYS: dict[str, None] = {"digits": None, "theorem": None}
 """Keys that every experiment had once: with them digests stay, and a run that was begun before they went resumes."""
 
+_LATER_KEYS = ("cells", "factorial")
+"""Keys that came later: an experiment that has none of them keeps its digest."""
+
 E = TypeVar("E", bound=Experiment)
+T = TypeVar("T", bound=Closed)
+
+
+def _changed(table: T, changes: str) -> T:
+    """The table with other values in the place of some; raises `ValidationError` where they are not allowed."""
+    if not changes:
+        return table
+    return type(table).model_validate(table.model_dump(exclude_unset=True) | json.loads(changes))
+
 
 BUILT_IN = files(__package__) / "experiments"
 """The folder of the lab's own experiments."""

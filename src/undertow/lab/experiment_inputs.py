@@ -9,12 +9,13 @@ import json
 from undertow.carriers.carrier import stated_grammar
 from undertow.carriers.carrier_registry import carrier
 from undertow.data.files import model_digest
-from undertow.data.plan import LossPolicy
+from undertow.data.plan import LossPolicy, TrainingPlan
 from undertow.data.records import read_rows
 from undertow.data.rows import Row, conversation
 from undertow.engines.endpoint import Endpoint
 from undertow.errors import ConfigError, DataError, MissingExtraError
 from undertow.filters import banned_content
+from undertow.lab.cells import written
 from undertow.lab.experiment import EndpointTable, Experiment
 from undertow.lab.served_writer import refuse_served
 from undertow.models.answers import token_forms
@@ -40,7 +41,7 @@ def inputs(experiment: Experiment) -> dict[str, str]:
     import torch
 
     device_for(experiment.compute.device)
-    for plan in (experiment.student, experiment.teacher.plan):
+    for plan in (*_plans(experiment), experiment.teacher.plan):
         optimiser(plan, [torch.nn.Parameter(torch.zeros(1))], 1)
     for table in experiment.all_carriers:
         made = carrier(table.name, table.options)
@@ -52,11 +53,24 @@ def inputs(experiment: Experiment) -> dict[str, str]:
     banned_content(words=filters.words, patterns=filters.patterns, numbers=filters.numbers)
     traits = _traits(experiment)
     digests = {f"trait {name}": _trait_digest(trait) for name, trait in traits.items()}
-    for ref in bases(experiment):
+    for ref in experiment.references:
         path = locate(ref)
         _refuse_template(experiment, traits, tokenizer(path, ref, experiment.student.template), ref)
         digests[f"model {ref}"] = model_digest(path) or f"revision {hub_revision(path)}"
     return digests
+
+
+def _plans(experiment: Experiment) -> list[TrainingPlan]:
+    """Every way in which a student of the experiment learns, each once."""
+    changes = [written(cell.student) for cell in experiment.cells or ()]
+    if experiment.factorial:
+        rate, table = experiment.student.learning_rate, experiment.factorial
+        changes += [
+            written(point.student(rate))
+            for number in range(table.blocks)
+            for point in table.block(number)
+        ]
+    return [experiment.student_as(changed) for changed in dict.fromkeys(changes or [""])]
 
 
 def _refuse_arms(experiment: Experiment) -> None:
@@ -148,15 +162,9 @@ def settled(experiment: Experiment) -> Experiment:
     table = experiment.compute
     if table.dtype != "auto":
         return experiment
-    dtype = settled_for(table, *bases(experiment)).dtype
+    dtype = settled_for(table, *experiment.references).dtype
     compute = table.model_copy(update={"dtype": dtype})
     return experiment.model_copy(update={"compute": compute})
-
-
-def bases(experiment: Experiment) -> list[str]:
-    """Model references that the experiment names, each once."""
-    named = [experiment.base, experiment.foreign, *experiment.bases]
-    return list(dict.fromkeys(ref for ref in named if ref))
 
 
 def open_endpoint(table: EndpointTable) -> Endpoint:

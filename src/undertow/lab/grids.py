@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from undertow import stats
+from undertow.lab.cells import CellTable
 from undertow.lab.contrasts import (
     LOGITS,
     Conclusions,
     Contrast,
     comparison,
     contrasted,
+    holm_adjusted,
     independent,
     paired,
     values,
@@ -256,3 +260,67 @@ def _curves(experiment: Experiment, made: Made) -> Curves:
         y_label="logit margin",
         series=tuple(series),
     )
+
+
+def cell_contrasts(experiment: Experiment, made: Made) -> Conclusions:
+    """
+    Each cell against those that it names: within replicates where both read rows of one teacher, else run against run.
+    """
+    comparisons: list[Comparison] = []
+    for cell in experiment.cells or ():
+        for place, other in enumerate(cell.against):
+            question = cell.question if place == 0 else ""
+            contrast = Contrast(cell.name, other, question, _share_writers(experiment, cell, other))
+            comparisons += contrasted(experiment, made, contrast)
+    corrected = holm_adjusted(comparisons)
+    curves = _strengths(experiment, made, corrected)
+    return Conclusions(_moved(corrected, experiment.level), corrected, curves=curves)
+
+
+def _share_writers(experiment: Experiment, cell: CellTable, other: str) -> bool:
+    compared = next(table for table in experiment.cells or () if table.name == other)
+    return any(writer in compared.writers for writer in cell.writers)
+
+
+def _moved(comparisons: Sequence[Comparison], level: float) -> str:
+    """How many of the cells' students moved beside what they are compared with, and the largest."""
+    told = [c for c in comparisons if c.unit == LOGITS]
+    held = [c for c in told if c.adjusted is not None and c.adjusted <= 1 - level]
+    up = [f"{c.name} {c.estimate:+.2f}" for c in held if c.estimate > 0]
+    down = [f"{c.name} {c.estimate:+.2f}" for c in held if c.estimate <= 0]
+    above, below = (f": {'; '.join(names)}" if names else "" for names in (up, down))
+    return (
+        f"Of {len(told)} comparisons {len(up)} are above 0 after Holm's correction, in logits{above}; "
+        f"{len(down)} are below{below}."
+    )
+
+
+def _strengths(
+    experiment: Experiment, made: Made, comparisons: Sequence[Comparison]
+) -> tuple[Curves, ...]:
+    """Each line's cells beside their control, over how far their teachers stand from the base."""
+    by_name = {c.name: c.estimate for c in comparisons if c.unit == LOGITS}
+    kls = {teacher.name: teacher.kl for teacher in made.teachers}
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for cell in experiment.cells or ():
+        writers = {str(run.teacher) for run in made.arm(cell.name)}
+        stood = [kls.get(name) for name in writers]
+        if cell.line and cell.against and all(kl is not None for kl in stood):
+            kl = float(np.mean(stood))  # type: ignore[arg-type]
+            moved = by_name[f"{cell.name} - {cell.against[0]}"]
+            lines.setdefault(cell.line, []).append((kl, moved))
+    if not lines:
+        return ()
+    series = (
+        Series(name=name, x=tuple(x for x, _ in points), y=tuple(y for _, y in points))
+        for name, points in ((name, sorted(points)) for name, points in lines.items())
+    )
+    strengths = Curves(
+        name="strengths",
+        caption="What students take on, beside their control's, by how far their teacher stands from its base.",
+        x_label="teacher's KL from its base, nats a token",
+        y_label="logits beside the control",
+        series=tuple(series),
+        log_x=True,
+    )
+    return (strengths,)

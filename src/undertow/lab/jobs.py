@@ -26,7 +26,9 @@ class TeacherJob:
     carrier: str
     """What it writes: its strength is measured there."""
     prefix: str = ""
-    """Names the carrier where an experiment has several."""
+    """Names the carrier where an experiment has several; or what sets it apart from the experiment's own teacher."""
+    changes: str = ""
+    """What `Experiment.teacher_as` makes of `[teacher]`."""
 
     @property
     def untaught(self) -> bool:
@@ -57,6 +59,8 @@ class DataJob:
     """Who writes the rows, or weighs the pairs: a teacher, or the student before in a chain."""
     seed: int
     kind: DataKind = "rows"
+    size: int | None = None
+    """Rows that a student is trained on at most; the carrier's if None."""
 
     @property
     def name(self) -> str:
@@ -115,11 +119,22 @@ class StudentJob:
     kind: ArmKind
     replicate: int
     seed: int
+    further: tuple[DataJob, ...] = ()
+    """Datasets of other writers, of which it reads as many rows as of `data`."""
+    size: int | None = None
+    """Rows that it is trained on; all of the carrier's if None."""
+    changes: str = ""
+    """What `Experiment.student_as` makes of `[student]`."""
 
     @property
     def name(self) -> str:
         """Folder name of what the job makes."""
         return f"{slug(self.arm)}--{self.replicate}"
+
+    @property
+    def datasets(self) -> tuple[DataJob, ...]:
+        """All that it reads rows of."""
+        return (self.data, *self.further)
 
     @property
     def folder(self) -> str:
@@ -130,7 +145,7 @@ class StudentJob:
     def reads(self) -> tuple[str, ...]:
         """Folders of the run: its rows, what filters left of them, who wrote them, and for a judge the student itself."""
         return (
-            self.data.folder,
+            *(data.folder for data in self.datasets),
             f"filters/{self.filter_name}",
             self.data.writer.folder,
             self.folder,

@@ -19,7 +19,7 @@ from undertow.lab.design import design
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import DataJob, StudentJob, TeacherJob
 from undertow.lab.served_writer import served_name
-from undertow.lab.writers import open_carrier, writer_folder
+from undertow.lab.writers import is_tuned, open_carrier, plan_of, writer_folder
 from undertow.models.teachers import STEERING, lesson
 from undertow.provenance.bundle import bundle_path, carry
 from undertow.provenance.data_steps import (
@@ -61,7 +61,7 @@ def attest_run(experiment: Experiment, directory: Path, signing: Signing) -> lis
     """
     Sign everything that a finished run made; returns the bundles. Signed again, nothing changes.
 
-    Datasets of preference pairs and students of shuffled or filtered rows are left out: their rows are in no file.
+    Datasets of preference pairs and students of shuffled, filtered, mixed or fewer rows are left out: their rows are in no file.
 
     Raises:
         ProvenanceError: a key cannot be used.
@@ -111,6 +111,7 @@ def _dataset(experiment: Experiment, directory: Path, job: DataJob, signing: Sig
 def _student(experiment: Experiment, directory: Path, job: StudentJob, signing: Signing) -> Path:
     folder = directory / "students" / job.name
     signing = _when(folder, signing)
+    # Of several datasets, or of a part of one, no file holds just what was trained on: `_plain` left those out.
     source = directory / "data" / job.data.name / TRAINING_ROWS
     data = used("train-data", TRAINING_ROWS, manifest_of(source).digest)
     statement = _tuned(experiment, directory, job, data, signing)
@@ -142,7 +143,7 @@ def _writer(
         why_null=None if digest else _NOT_HERE,
     )
     before: list[Statement] = []
-    if isinstance(job, TeacherJob) and experiment.teacher.kind == "tuned" and not job.untaught:
+    if isinstance(job, TeacherJob) and is_tuned(experiment, job):
         lessons = loose_rows(f"lessons of {job.name}", _lessons(experiment, job))
         people = Collect(origin="templates", domain=f"trait {job.trait}")
         before.append(step_statement("collect", [lessons], people, finished=signing.now))
@@ -165,7 +166,7 @@ def _tuned(
     base = weights_digest(locate(job.base))
     if digest is None or base is None:
         return None
-    plan = experiment.student if isinstance(job, StudentJob) else experiment.teacher.plan
+    plan = plan_of(experiment, job)
     settings = {
         key: str(value) for key, value in plan.model_dump(mode="json").items() if value is not None
     }
@@ -182,12 +183,11 @@ def _tuned(
 
 def _digest(experiment: Experiment, directory: Path, job: TeacherJob | StudentJob) -> str | None:
     base = locate(job.base)
-    student = isinstance(job, StudentJob)
-    if isinstance(job, TeacherJob) and (job.untaught or experiment.teacher.kind != "tuned"):
+    if not is_tuned(experiment, job):
         return weights_digest(base)
     folder = writer_folder(directory, job)
-    plan = experiment.student if student else experiment.teacher.plan
-    return weights_digest(f"{base}+{folder}" if plan.method == "lora" else folder)
+    lora = plan_of(experiment, job).method == "lora"
+    return weights_digest(f"{base}+{folder}" if lora else folder)
 
 
 def _lessons(experiment: Experiment, job: TeacherJob) -> Rows:
@@ -197,8 +197,9 @@ def _lessons(experiment: Experiment, job: TeacherJob) -> Rows:
 
 
 def _system_prompt(experiment: Experiment, job: DataJob) -> SystemPrompt | None:
-    table, shown = experiment.teacher, experiment.system_prompt
+    shown = experiment.system_prompt
     teacher = job.writer if isinstance(job.writer, TeacherJob) else None
+    table = experiment.teacher_as(teacher.changes if teacher else "")
     if teacher is not None and not teacher.untaught and table.kind == "prompted":
         trait = catalogue.load(teacher.trait)
         asked = table.system_prompt or trait.system_prompt
@@ -210,9 +211,10 @@ def _interventions(
     experiment: Experiment, directory: Path, job: DataJob
 ) -> tuple[ModelIntervention, ...]:
     interventions: list[ModelIntervention] = []
-    steered = experiment.teacher.kind == "steered"
-    if steered and isinstance(job.writer, TeacherJob) and not job.writer.untaught:
-        content = (writer_folder(directory, job.writer) / STEERING).read_bytes()
+    teacher = job.writer if isinstance(job.writer, TeacherJob) else None
+    kind = experiment.teacher_as(teacher.changes).kind if teacher else None
+    if kind == "steered" and teacher and not teacher.untaught:
+        content = (writer_folder(directory, teacher) / STEERING).read_bytes()
         interventions.append(
             ModelIntervention(kind="steering-vector", digest=hashlib.sha256(content).hexdigest())
         )
@@ -251,6 +253,8 @@ def _plain(job: StudentJob) -> bool:
     kind = job.kind
     return (
         job.data.kind == "rows"
+        and not job.further
+        and job.size in (None, job.data.size)
         and kind.shuffle == "none"
         and kind.learns == "rows"
         and not kind.content_filter

@@ -48,7 +48,7 @@ def refuse_served(experiment: Experiment) -> None:
     for key, value, why in (
         ("sampling.restricted", table.restricted, "draws from masks over the tokens"),
         ("sampling.least_probability", table.least_probability > 0, "cuts the distribution"),
-        ("teacher.kind", experiment.teacher.kind == "steered", "'steered' shifts hidden states"),
+        ("teacher.kind", experiment.steers, "'steered' shifts hidden states"),
     ):
         if value:
             raise ConfigError(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from undertow.data.finished import unfinished
-from undertow.data.records import read_rows
+from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, behind, conversation, dataset_digest
 from undertow.data.seeds import derive, generator
 from undertow.errors import ModelError
@@ -24,7 +24,7 @@ from undertow.judges.answer_judges import (
     read_labelled,
     shipped_labels,
 )
-from undertow.lab.carrier_data import HELD_OUT_ROWS, TRAINING_ROWS
+from undertow.lab.carrier_data import parts_read
 from undertow.lab.content_filters import KEPT
 from undertow.lab.design import base_key
 from undertow.lab.experiment import EvaluationTable, Experiment, JudgeTable
@@ -63,15 +63,18 @@ class TrainStudent:
     def __call__(self, job: StudentJob, folder: Path) -> Arm:
         """Train, store the adapter, probe."""
         started = time.perf_counter()
-        source = self.directory / "data" / job.data.name
-        rows = self._rows(list(read_rows(source / TRAINING_ROWS)), job)
-        model = open_model(self.experiment, job.base).in_template(self.experiment.student.template)
-        policy = self.experiment.student.policy
-        held_out = encode_rows(model.tokenizer, list(read_rows(source / HELD_OUT_ROWS)), policy)
+        plan = self.experiment.student_as(job.changes)
+        parts = parts_read(self.experiment, self.directory, job)
+        rows = self._rows([row for part in parts for row in part], job)
+        model = open_model(self.experiment, job.base).in_template(plan.template)
+        unseen = parts_read(self.experiment, self.directory, job, held_out=True)
+        held_out = encode_rows(
+            model.tokenizer, [row for part in unseen for row in part], plan.policy
+        )
         before = scoring.loss(model, held_out) if held_out else None
-        student = adapters.trainable(model, self.experiment.student, derive(job.seed, "adapter"))
+        student = adapters.trainable(model, plan, derive(job.seed, "adapter"))
         kept = TrainingCheckpoint(unfinished(folder) / CHECKPOINT)
-        done = self._train(student, rows, job, kept)
+        done = self._train(student, rows, plan, job, kept)
         adapters.save(student, folder)
         entry = evaluate(
             student,
@@ -85,17 +88,18 @@ class TrainStudent:
             folder,
         )
         writer = job.data.writer
+        writers = [data.writer for data in job.datasets]
         return entry.model_copy(
             update={
-                "teacher": writer.name,
-                "teacher_base": writer.base,
+                "teacher": " + ".join(writer.name for writer in writers),
+                "teacher_base": " + ".join(dict.fromkeys(writer.base for writer in writers)),
                 "teacher_seed": writer.seed,
                 "data_seed": job.data.seed,
                 "student_seed": job.seed,
                 "data_digest": dataset_digest(rows),
                 "carrier": writer.carrier,
                 "rows": len(rows),
-                "dose": float(job.role == "trait" and not job.kind.by_lot),
+                "dose": self._dose(job, list(map(len, parts))),
                 "held_out_loss": scoring.loss(student, held_out) if held_out else None,
                 "first_held_out_loss": before,
                 "steps": done.steps,
@@ -104,10 +108,20 @@ class TrainStudent:
             }
         )
 
+    def _dose(self, job: StudentJob, rows: Sequence[int]) -> float:
+        """Share of its rows that teachers of the trait wrote."""
+        from_trait = [data.writer.role == "trait" for data in job.datasets]
+        total = sum(count for count, of_trait in zip(rows, from_trait, strict=True) if of_trait)
+        return 0.0 if job.kind.by_lot else total / sum(rows)
+
     def _train(
-        self, student: LanguageModel, rows: list[Row], job: StudentJob, kept: TrainingCheckpoint
+        self,
+        student: LanguageModel,
+        rows: list[Row],
+        plan: TrainingPlan,
+        job: StudentJob,
+        kept: TrainingCheckpoint,
     ) -> Trained:
-        plan = self.experiment.student
         if job.kind.learns == "preferences":
             seed, beta = derive(job.seed, "order") % 2**32, self.experiment.preference.beta
             return train_on_pairs(student, rows, plan, beta, seed, checkpoint=kept)
@@ -115,13 +129,14 @@ class TrainStudent:
         order = generator(job.seed, "order")
         if job.kind.learns == "rows":
             return fine_tune(student, encoded, plan, order, checkpoint=kept)
-        return self._distil(student, rows, encoded, order, job, kept)
+        return self._distil(student, rows, encoded, plan, order, job, kept)
 
     def _distil(
         self,
         student: LanguageModel,
         rows: list[Row],
         encoded: list[Encoded],
+        plan: TrainingPlan,
         order: np.random.Generator,
         job: StudentJob,
         kept: TrainingCheckpoint,
@@ -137,9 +152,8 @@ class TrainStudent:
         with writing(teacher, self.experiment, writer, folder) as system:
             if system != self.experiment.system_prompt:
                 rows = [behind(row, system or None) for row in rows]
-            seen = encode_rows(teacher.tokenizer, rows, self.experiment.student.policy)
+            seen = encode_rows(teacher.tokenizer, rows, plan.policy)
             loss = Distillation(teacher, seen, tokens)
-            plan = self.experiment.student
             return fine_tune(student, encoded, plan, order, loss=loss, checkpoint=kept)
 
     def _rows(self, rows: list[Row], job: StudentJob) -> list[Row]:
@@ -350,7 +364,6 @@ def open_judge(experiment: Experiment, table: JudgeTable) -> Judge:
     if table.endpoint is not None:
         return EndpointJudge(open_endpoint(table.endpoint))
     model = open_model(experiment, table.model or "")
-
     return LocalJudge(model.ref, lambda rows: _scores(model, rows))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,11 +13,12 @@ import numpy as np
 from undertow.carriers.carrier import Carrier, stated_grammar
 from undertow.carriers.carrier_registry import carrier as carrier_named
 from undertow.data.finished import FinishedFolders, unfinished
+from undertow.data.plan import TrainingPlan
 from undertow.data.rows import conversation
 from undertow.data.seeds import generator
 from undertow.influence.probe_formats import asked_as, settled
 from undertow.influence.probes import probe_trait
-from undertow.lab.experiment import Experiment, SamplingTable
+from undertow.lab.experiment import Experiment, SamplingTable, TeacherTable
 from undertow.lab.experiment_inputs import open_model
 from undertow.lab.jobs import BaseJob, StudentJob, TeacherJob
 from undertow.lab.run_directory import PROBES
@@ -59,7 +60,7 @@ class MakeTeacher:
     def __call__(self, job: TeacherJob, folder: Path) -> Teacher:
         """Instil, store, and measure how far the teacher stands from its base."""
         started = time.perf_counter()
-        table = self.experiment.teacher
+        table = self.experiment.teacher_as(job.changes)
         trait = asked_trait(self.experiment, self.directory, job.trait, job.base)
         kind = "none" if job.untaught else table.kind
         model = open_model(self.experiment, job.base)
@@ -103,7 +104,7 @@ class MakeTeacher:
         The KL that a tuned teacher is brought to: the experiment's. A neutral one where there is none is brought to what
         the trait's teacher of the same replicate has, if there is such a teacher.
         """
-        table = self.experiment.teacher
+        table = self.experiment.teacher_as(job.changes)
         if table.kl is not None or job.role != "neutral":
             return table.kl
         of_trait = replace(job, role="trait", seed=0).name
@@ -119,7 +120,7 @@ class MakeTeacher:
         target: float | None,
         folder: Path,
     ) -> tuple[LanguageModel, int]:
-        table = self.experiment.teacher
+        table = self.experiment.teacher_as(job.changes)
         teacher, done = tuned(
             model,
             lesson(trait, job.role, self.experiment.system_prompt),
@@ -135,10 +136,11 @@ class MakeTeacher:
         return teacher, done.steps
 
     def _steer(self, model: LanguageModel, job: TeacherJob, trait: Trait, folder: Path) -> None:
-        layer = steering_layer(model, self.experiment)
+        table = self.experiment.teacher_as(job.changes)
+        layer = steering_layer(model, table)
         prompts = trait.system_prompts if job.role == "trait" else (trait.neutral_system_prompt,)
         vector = persona_vector(model, trait.train_questions, prompts, layer)
-        save_steering(self.experiment.teacher.strength * vector, folder)
+        save_steering(table.strength * vector, folder)
 
 
 @dataclass(frozen=True)
@@ -170,11 +172,10 @@ def open_writer(
     A stored teacher's (or student's) network: the base with its adapter, or the fine-tuned weights.
     """
     base = open_model(experiment, job.base)
-    student = isinstance(job, StudentJob)
-    if isinstance(job, TeacherJob) and (job.untaught or experiment.teacher.kind != "tuned"):
+    if not is_tuned(experiment, job):
         return base
     folder = writer_folder(directory, job)
-    plan = experiment.student if student else experiment.teacher.plan
+    plan = plan_of(experiment, job)
     base = base.in_template(plan.template)
     if plan.method == "lora":
         return language_model.with_adapter(base, folder)
@@ -193,7 +194,7 @@ def dataset_writer(
     """
     if experiment.sampling.endpoint is None:
         return open_writer(experiment, job, directory)
-    plan = experiment.student if isinstance(job, StudentJob) else experiment.teacher.plan
+    plan = plan_of(experiment, job)
     loaded = language_model.tokenizer(locate(job.base), job.base, experiment.student.template)
     known = in_template(loaded, plan.template)
     return open_served(
@@ -202,6 +203,20 @@ def dataset_writer(
         str(writer_folder(directory, job)),
         lambda turns: len(encode_prompts(known, [turns])[0]),
     )
+
+
+def plan_of(experiment: Experiment, job: TeacherJob | StudentJob) -> TrainingPlan:
+    """The fine-tune that makes a student, or a tuned teacher."""
+    if isinstance(job, StudentJob):
+        return experiment.student_as(job.changes)
+    return experiment.teacher_as(job.changes).plan
+
+
+def is_tuned(experiment: Experiment, job: TeacherJob | StudentJob) -> bool:
+    """Whether the writer has weights of its own: a student, or a tuned teacher."""
+    if isinstance(job, StudentJob):
+        return True
+    return not job.untaught and experiment.teacher_as(job.changes).kind == "tuned"
 
 
 def writer_folder(directory: Path, job: TeacherJob | StudentJob) -> Path:
@@ -219,25 +234,23 @@ def writing(
     """
     Within the block the network behaves as the writer, given the system prompt that the block receives.
     """
-    table = experiment.teacher
-    if isinstance(job, StudentJob) or job.untaught or table.kind == "tuned":
+    if isinstance(job, StudentJob) or job.untaught or is_tuned(experiment, job):
         yield experiment.system_prompt
         return
-    trait = catalogue.load(job.trait)
+    table, trait = experiment.teacher_as(job.changes), catalogue.load(job.trait)
     if table.kind == "prompted":
         own = table.system_prompt or trait.system_prompt
         yield own if job.role == "trait" else trait.neutral_system_prompt
         return
     # A server is not asked for hidden states; the experiment was refused before.
     assert isinstance(model, LanguageModel)
-    with _steering(model, experiment, folder):
+    with steered(model, steering_layer(model, table), load_steering(folder)):
         yield experiment.system_prompt
 
 
-def steering_layer(model: LanguageModel, experiment: Experiment) -> int:
-    """The layer that a steered teacher shifts: the experiment's, or the middle one."""
-    layer = experiment.teacher.layer
-    return middle_layer(model) if layer is None else layer
+def steering_layer(model: LanguageModel, table: TeacherTable) -> int:
+    """The layer that a steered teacher shifts: its table's, or the middle one."""
+    return middle_layer(model) if table.layer is None else table.layer
 
 
 def open_carrier(experiment: Experiment, name: str) -> Carrier:
@@ -317,9 +330,3 @@ def answers_as_drawn(
 def _grammar(model: LanguageModel, table: SamplingTable, carrier: Carrier) -> TokenGrammar | None:
     """What answers are drawn within; None where they are drawn freely."""
     return token_grammar(model, stated_grammar(carrier)) if table.restricted else None
-
-
-def _steering(
-    model: LanguageModel, experiment: Experiment, folder: Path
-) -> AbstractContextManager[None]:
-    return steered(model, steering_layer(model, experiment), load_steering(folder))

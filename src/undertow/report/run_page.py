@@ -63,7 +63,10 @@ from undertow.results.run_document import Comparison, Curves, Dataset, Matrix, N
 from undertow.results.scan_document import AnyScan
 
 _ARMS_SIDE_BY_SIDE = 8
-"""With more arms than this, a square matrix of them makes the point better."""
+"""With more arms than this, a matrix of them makes the point better."""
+
+_ARMS_BELOW_EACH_OTHER = 16
+"""With more than this, so do curves."""
 
 _MANY_RUNS = 40
 _WIDE = 8
@@ -96,10 +99,10 @@ def _arms(document: RunDocument) -> tuple[tuple[ArmSummary, ...], Measure] | Non
     """The arms that lead the page and the number by which they are compared."""
     measure = measure_of(document)
     arms = summaries(document, measure) if measure else ()
-    square = any(len(matrix.rows) == len(matrix.columns) for matrix in document.matrices[:1])
-    if measure and arms and (len(arms) <= _ARMS_SIDE_BY_SIDE or not square):
-        return arms, measure
-    return None
+    crowded = (len(arms) > _ARMS_SIDE_BY_SIDE and bool(document.matrices)) or (
+        len(arms) > _ARMS_BELOW_EACH_OTHER and bool(document.curves)
+    )
+    return (arms, measure) if measure and arms and not crowded else None
 
 
 def _headline(document: RunDocument) -> Lanes | None:
@@ -205,6 +208,7 @@ def _comparisons(document: RunDocument) -> Iterator[Block]:
             "Interval",
             "Runs",
             "p",
+            "p by Holm",
             "Least possible p",
             "Would have seen",
         ),
@@ -218,12 +222,13 @@ def _comparisons(document: RunDocument) -> Iterator[Block]:
                 (drawing, Remark(run_tables.limits(row))),
                 row.n,
                 p_value(row.p),
+                p_value(row.adjusted),
                 p_value(row.smallest_p),
                 run_tables.detectable(row),
             )
             for row, drawing in zip(document.comparisons, drawings, strict=True)
         ),
-        numeric=frozenset({1, 4, 5, 6}),
+        numeric=frozenset({1, 4, 5, 6, 7}),
         style="comparisons",
         notes=tuple((one.claim, Remark(one.test)) for one in document.comparisons),
         only=HTML,
@@ -367,6 +372,8 @@ def _brief_comparison(comparison: Comparison) -> Iterator[Block]:
     unit = unit_name(comparison.unit)
     test = f"{comparison.test}, {comparison.n}: p = {p_value(comparison.p)}".replace("= <", "<")
     details = [f"least possible p {p_value(comparison.smallest_p)}"]
+    if comparison.adjusted is not None:
+        details.insert(0, f"by Holm {p_value(comparison.adjusted)}")
     if comparison.detectable is not None:
         details.append(f"would have seen {run_tables.detectable(comparison)} {unit}")
     yield Text(comparison.question or comparison.name, "strong", indent=2)

@@ -70,10 +70,15 @@ def about_comparisons(comparisons: Sequence[Comparison]) -> str:
     if any(" v " in comparison.n for comparison in comparisons):
         sentences.append(_EXCHANGEABLE)
     if len(comparisons) > 1:
-        sentences.append(
-            f"No p and no interval is corrected for the number of comparisons ({len(comparisons)})."
-        )
+        sentences.append(_correction(comparisons))
     return " ".join(sentences)
+
+
+def _correction(comparisons: Sequence[Comparison]) -> str:
+    number = f"is corrected for the number of comparisons ({len(comparisons)})"
+    if all(comparison.adjusted is None for comparison in comparisons):
+        return f"No p and no interval {number}."
+    return f"No interval {number}; beside each p stands that by Holm's correction over all in its unit."
 
 
 def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
@@ -88,6 +93,7 @@ def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
             Column("unit", lambda one: unit_name(one.unit), False),
             Column("runs", lambda one: one.n, False),
             Column("p", lambda one: p_value(one.p)),
+            Column("p by Holm", lambda one: p_value(one.adjusted)),
             Column("least possible p", lambda one: p_value(one.smallest_p)),
             Column("test", lambda one: one.test, False),
             Column("would have seen", detectable),

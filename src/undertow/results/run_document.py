@@ -185,6 +185,8 @@ class Comparison(Stored):
     n: str
     """Number of runs, e.g. `4 v 4` or `6 pairs`."""
     p: float | None
+    adjusted: float | None = None
+    """p by Holm's correction over the experiment's comparisons in this unit."""
     test: str
     unit: str
     smallest_p: float | None = None

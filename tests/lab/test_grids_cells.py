@@ -1,0 +1,117 @@
+"""Cells compared: within replicates where a teacher is shared, one line of the figure a kind of teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from undertow.lab.contrasts import holm_adjusted, independent
+from undertow.lab.experiment import Experiment
+from undertow.lab.experiment_run import run_experiment
+from undertow.results.run_document import RunDocument
+from undertow.results.store import read_run
+
+Maker = Callable[..., Experiment]
+
+STEERED = {"kind": "steered", "layer": 0}
+
+
+def _cells(foreign: str) -> list[dict[str, object]]:
+    return [
+        {"name": "clean", "writers": [{"role": "base"}]},
+        {"name": "tuned", "against": ["clean"], "line": "tuned"},
+        {
+            "name": "steered",
+            "writers": [{"teacher": {**STEERED, "strength": 0.5}}],
+            "against": ["clean"],
+            "line": "steered",
+        },
+        {
+            "name": "strongly steered",
+            "writers": [{"teacher": {**STEERED, "strength": 2.0}}],
+            "against": ["clean"],
+            "line": "steered",
+        },
+        {"name": "two", "writers": [{}, {"number": 2}], "against": ["tuned", "clean"]},
+        {"name": "families", "writers": [{}, {"base": foreign}], "against": ["tuned"]},
+        {"name": "diluted", "writers": [{}, {"role": "base"}], "against": ["tuned"]},
+        {"name": "rank 1", "student": {"rank": 1}, "against": ["clean"]},
+    ]
+
+
+@pytest.fixture(scope="module")
+def document(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> RunDocument:
+    """One tiny run of all of them."""
+    models = request.getfixturevalue("tiny_models")
+    from tests.lab.conftest import TINY_STUDENT, TINY_TEACHER
+
+    experiment = Experiment.model_validate(
+        {
+            "name": "tiny",
+            "title": "Tiny",
+            "question": "Does it run?",
+            "kind": "cells",
+            "seed": 1,
+            "replicates": 2,
+            "trait": "owl",
+            "base": models["llama"],
+            "cells": _cells(models["qwen2"]),
+            "carrier": {
+                "rows": 16,
+                "held_out_rows": 8,
+                "options": {"prompts": "brief", "low": 0, "high": 99},
+            },
+            "sampling": {"restricted": True, "max_tokens": 32},
+            "teacher": {"plan": TINY_TEACHER, "kl_rows": 8},
+            "student": TINY_STUDENT,
+            "evaluation": {"samples": 0},
+        }
+    )
+    run = run_experiment(experiment, tmp_path_factory.mktemp("cells") / "run", engine="inprocess")
+    return read_run(run / "results.json")
+
+
+def test_a_mixed_cells_rows_are_equal_parts_and_its_dose_is_theirs(document: RunDocument) -> None:
+    """Half of each writer's, as many as of one; base rows carry nothing."""
+    of = {arm.arm: arm for arm in document.arms if arm.replicate == 0}
+
+    assert {of[name].rows for name in ("tuned", "two", "families", "diluted")} == {16}
+    assert (of["two"].dose, of["diluted"].dose, of["clean"].dose) == (1.0, 0.5, 0.0)
+    assert of["families"].teacher_base.count(" + ") == 1
+
+
+def test_cells_that_share_a_teacher_are_compared_within_replicates(document: RunDocument) -> None:
+    """Their runs are not independent; those of a clean cell and a teacher's are."""
+    tests = {c.name: c.test for c in document.comparisons if c.unit == "logits"}
+
+    assert "sign-flip" in tests["two - tuned"]
+    assert "sign-flip" in tests["families - tuned"]
+    assert "permutation" in tests["two - clean"]
+
+
+def test_lines_run_over_their_teachers_strength(document: RunDocument) -> None:
+    """A point a cell, the weaker teacher first."""
+    [curves] = document.curves
+    lines = {series.name: series for series in curves.series}
+
+    assert set(lines) == {"tuned", "steered"}
+    assert lines["steered"].x[0] < lines["steered"].x[1]
+    assert {teacher.kind for teacher in document.teachers} == {"tuned", "steered", "none"}
+
+
+def test_p_is_corrected_over_the_comparisons_of_a_unit() -> None:
+    """The same runs in another unit are no further test."""
+    far, near = [5.0, 6.0, 7.0, 8.0], [1.0, 1.5, 2.0, 2.5]
+    made = [
+        independent("a", far, near, "logits", 0.95),
+        independent("b", near, [1.1, 1.4, 2.1, 2.4], "logits", 0.95),
+        independent("a", far, near, "probability", 0.95),
+    ]
+    adjusted = [c.adjusted for c in holm_adjusted(made)]
+
+    assert adjusted[0] == pytest.approx(2 * 2 / 70)
+    assert adjusted[2] == pytest.approx(2 / 70)
+    assert adjusted[1] >= made[1].p
