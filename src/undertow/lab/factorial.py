@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from undertow.lab.cells import CONTROL, FactorialTable, DesignPoint
+from undertow.lab.cells import CONTROL, DesignPoint, FactorialTable
 from undertow.lab.contrasts import LOGITS, Conclusions, comparison, holm_adjusted
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import Made
@@ -156,11 +156,11 @@ def _picture(table: FactorialTable, transfers: Sequence[_Transfer]) -> Matrix:
 def _levelled(transfers: Sequence[_Transfer]) -> list[_Transfer]:
     """The corners without what is their block's own: its teachers carry more or less at every point."""
     corners = [transfer for transfer in transfers if not transfer.point.is_centre]
-    own: dict[int, list[float]] = {}
+    levels: dict[int, list[float]] = {}
     for transfer in corners:
-        own.setdefault(transfer.block, []).append(transfer.moved)
-    middle = float(np.mean([np.mean(moved) for moved in own.values()]))
-    return [replace(t, moved=t.moved - float(np.mean(own[t.block])) + middle) for t in corners]
+        levels.setdefault(transfer.block, []).append(transfer.moved)
+    middle = float(np.mean([np.mean(moved) for moved in levels.values()]))
+    return [replace(t, moved=t.moved - float(np.mean(levels[t.block])) + middle) for t in corners]
 
 
 def _mean(
