@@ -14,6 +14,7 @@ from typing import Any
 from bench import experiments
 from bench.figures import BENCH, shown, table
 from bench.mitigation import table as mitigation
+from bench.power import reliability_plot
 from bench.power import table as power
 from undertow.data.files import atomic_write
 
@@ -135,6 +136,8 @@ TABLES = {
     "headlines": headlines,
     "missed": missed,
     "power": power.table,
+    "reliability": lambda: reliability_plot.reliability(reliability_plot.stored_record()),
+    "baselines": power.baselines_table,
     "evidence": power.evidence_table,
     "mitigation": mitigation.table,
     "experiments": experiments.table,
@@ -152,7 +155,9 @@ def written(text: str) -> str:
 
 
 def main() -> int:
-    """Bring both pages up to date."""
+    """Bring both pages up to date, and the plot on one of them."""
+    if (record := reliability_plot.stored_record()) is not None:
+        atomic_write(reliability_plot.PLOT, reliability_plot.drawn(record))
     for path in (README, FIGURES):
         atomic_write(Path(path), written(path.read_text(encoding="utf-8")))
     atomic_write(experiments.MEASURED, experiments.measured())

@@ -10,26 +10,39 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.figures import BENCH, write
 from bench.kept_work import kept_files, map_kept, read_kept
-from bench.power.cells import SEED, Author, authors
+from bench.power.cells import (
+    OUTSIDE_STUDENTS,
+    SEED,
+    TRAIT_STUDENTS,
+    Author,
+    authors,
+    cell_named,
+)
 from bench.power.raw_readings import read_readings, write_readings
 from bench.power.readings import READINGS, AuthorReading, ReadAuthor
 from bench.power.screen_figures import figures
 from bench.power.shipped_record import MAIN, RECORD, record
+from undertow.checks.dataset.reference_trials import (
+    ADAPTERS,
+    WHOLE_ADAPTERS,
+    beginning_steps,
+)
 from undertow.data.files import atomic_write
 from undertow.data.finished import Finished
 from undertow.engines import choose
 from undertow.traits import catalogue
+from undertow.worlds.base_models import USUAL
 
 COMMAND = "python -m bench.power"
 WORK = BENCH.parent / "runs" / "bench" / "power"
 RAW = BENCH / "power" / "readings.parquet"
 
 HOURS = 8.0
-"""Of one core, for the whole design, as the first units took them."""
+"""Of one core, for the whole design, while no unit has been timed."""
 
 
 def main() -> int:
@@ -40,9 +53,13 @@ def main() -> int:
     files = kept_files(WORK, len(planned))
     done = sum(file.is_file() for file in files)
     if "--dry-run" in words:
-        left = HOURS * (1 - done / len(planned))
+        there = {
+            i: read_kept(file, READINGS).seconds for i, file in enumerate(files) if file.is_file()
+        }
+        main_left, left = (hours_left(planned, there, cells) for cells in ((MAIN,), ()))
         print(
-            f"{done} of {len(planned)} writers are there; the rest takes about {left:.1f} hours of a core"
+            f"{done} of {len(planned)} writers are there; the rest takes about {left:.1f} hours of a core, {left / 2:.1f} "
+            f"on two; of them the main cell {main_left:.1f} and {main_left / 2:.1f}"
         )
         return 0
     started = time.perf_counter()
@@ -55,6 +72,36 @@ def main() -> int:
         atomic_write(RECORD, shipped.model_dump_json(indent=1) + "\n")
     print(write("power", figures(readings, COMMAND), {"screen": time.perf_counter() - started}))
     return 0
+
+
+def hours_left(
+    planned: Sequence[Author], seconds: Mapping[int, float], cells: Sequence[str] = ()
+) -> float:
+    """
+    Hours of a core for the writers that are not there, of some cells or of all: each by the steps of its trainings, a step
+    as long as one took those that are.
+
+    Args:
+        seconds: that each finished writer took, by its place in the plan.
+    """
+    work = [_steps(author) for author in planned]
+    done = sum(work[i] for i in seconds)
+    an_hour = done / sum(seconds.values()) * 3600 if done else sum(work) / HOURS
+    left = (
+        steps
+        for i, (author, steps) in enumerate(zip(planned, work, strict=True))
+        if i not in seconds and author.cell in (cells or {author.cell})
+    )
+    return sum(left) / an_hour
+
+
+def _steps(author: Author) -> float:
+    """Steps of one adapter that everything trained on a writer's rows takes."""
+    trained = WHOLE_ADAPTERS + {"trait": TRAIT_STUDENTS, "outside": OUTSIDE_STUDENTS}.get(
+        author.role, 0
+    )
+    plans = (USUAL.steps(size) for size in cell_named(author.cell).sizes)
+    return sum(trained * steps + ADAPTERS * beginning_steps(USUAL, steps) for steps in plans)
 
 
 def _unpack(planned: Sequence[Author]) -> None:

@@ -18,8 +18,10 @@ from bench.figures import Figure
 from bench.power.cells import SEED
 from bench.power.readings import AuthorReading, DatasetReading
 from bench.statistics import clustered_share
-from undertow.checks.dataset.reference_trials import WHOLE_OF_REFERENCE
-from undertow.stats.conformal import effect, joint_statistics, rank_p
+from undertow.checks.dataset.reference_trials import ADAPTERS, WHOLE_ADAPTERS, WHOLE_OF_REFERENCE
+from undertow.influence.comparison import FEWEST
+from undertow.influence.references import TOGETHER
+from undertow.stats.conformal import Effect, effect, hopeless, joint_statistics, rank_p
 from undertow.stats.interval import t_quantile
 
 Array = NDArray[np.float64]
@@ -55,6 +57,11 @@ class Dataset:
         return np.asarray(self.reading.students, float)
 
     @property
+    def beginning(self) -> float:
+        """Planned trainings that stage 1 takes."""
+        return ADAPTERS * self.reading.steps / self.reading.planned_steps
+
+    @property
     def really(self) -> float:
         """Logits by which students moved most on average, whatever the trait."""
         return float(self.students.mean(0).max())
@@ -87,10 +94,31 @@ class Verdicts:
     """Mean over splits."""
     effect: Array
     """(traits,) of stage 1, mean over splits."""
+    below: Array
+    """(traits,) share of the splits in which the whole plan's upper end lies below the limit."""
+    references: float
+    """That stage 1 makes until it gives a dataset up, mean over splits."""
+    kept_up: float
+    """Share that stands out and is not given up before."""
+
+    @property
+    def within(self) -> float:
+        """Share of the splits in which it does not stand out."""
+        return 1 - self.stands_out
+
+    @property
+    def stage_1(self) -> float:
+        """Planned trainings of the beginning, its references too."""
+        return self.dataset.beginning * (1 + self.references)
+
+    @property
+    def both_stages(self) -> float:
+        """The same, and of the whole plan with its references."""
+        return self.stage_1 + WHOLE_ADAPTERS + WHOLE_OF_REFERENCE * WHOLE_REFERENCES
 
 
 def groups(readings: Sequence[AuthorReading], traits: tuple[str, ...]) -> Iterator[Group]:
-    """Cells by size; those with fewer references than a scan has are left out."""
+    """Cells by size; those in which nobody is left to be judged beside as many references as a scan has are left out."""
     for cell in dict.fromkeys(reading.cell for reading in readings):
         own = [reading for reading in readings if reading.cell == cell]
         for rows in sorted({one.rows for reading in own for one in reading.datasets}):
@@ -102,7 +130,8 @@ def groups(readings: Sequence[AuthorReading], traits: tuple[str, ...]) -> Iterat
             ]
             pool = tuple(one for one in datasets if one.author.role == "pool")
             tested = tuple(one for one in datasets if one.author.role != "pool")
-            if len(pool) > REFERENCES:
+            # One more is left out by turns for the interval of the level.
+            if len(pool) > REFERENCES + 1:
                 yield Group(cell, rows, traits, pool, tested)
 
 
@@ -125,9 +154,31 @@ def first_stage(dataset: Array, references: Array) -> tuple[float, Array]:
     return rank_p(joint.largest), joint.z[0]
 
 
+def references_made(dataset: Array, references: Array) -> int:
+    """
+    How many of (references, traits) a scan makes for (traits,), as many at a time as it trains side by side: all of them,
+    unless enough reach as far. A scan with an open search goes on until that has nothing to find either.
+    """
+    made = 0
+    while made < len(references):
+        made = min(made + TOGETHER // ADAPTERS, len(references))
+        sets = np.vstack([dataset, references[:made]])
+        if made >= FEWEST and hopeless(joint_statistics(sets).largest, len(references), ALPHA):
+            return made
+    return made
+
+
+def measured_whole(dataset: Array, references: Array) -> Effect:
+    """Of (adapters, traits) beside (references, 1, traits)."""
+    return effect(dataset, references, 2 * LEVEL - 1, simultaneous=True)
+
+
 def second_stage(dataset: Array, references: Array) -> str:
     """The verdict on (adapters, traits) beside (references, 1, traits)."""
-    measured = effect(dataset, references, 2 * LEVEL - 1, simultaneous=True)
+    return _verdict(measured_whole(dataset, references))
+
+
+def _verdict(measured: Effect) -> str:
     if (measured.low > LIMIT).any():
         return "flagged"
     return "clear" if (measured.high < LIMIT).all() else "undecided"
@@ -139,19 +190,44 @@ def of_reference(dataset: Dataset, place: int) -> Array:
     return whole[[(place * WHOLE_OF_REFERENCE + i) % len(whole) for i in range(WHOLE_OF_REFERENCE)]]
 
 
+@dataclass(frozen=True)
+class _Split:
+    """What one split says of a dataset."""
+
+    out: bool
+    p: float
+    first: int
+    """The trait that lies furthest out."""
+    verdict: str
+    below: Array
+    references: int
+
+
+def _split(one: Dataset, references: Array, ends: Array) -> _Split:
+    p, z = first_stage(one.first, references)
+    measured = measured_whole(one.whole, ends)
+    return _Split(
+        p <= ALPHA + 1e-12,
+        p,
+        int(z.argmax()),
+        _verdict(measured),
+        measured.high < LIMIT,
+        references_made(one.first, references),
+    )
+
+
 def judged(group: Group, datasets: Sequence[Dataset], *, from_pool: bool = False) -> list[Verdicts]:
     """Each dataset by every split; one of the pool by those alone in which it is no reference."""
     pool_first = np.stack([one.first for one in group.pool])
     index = {id(one): i for i, one in enumerate(group.pool)}
-    counts: dict[int, list[tuple[float, Array, str]]] = {id(one): [] for one in datasets}
+    counts: dict[int, list[_Split]] = {id(one): [] for one in datasets}
     for first, whole in splits(group):
         ends = np.stack([of_reference(group.pool[i], place) for place, i in enumerate(whole)])
         taken = {*first.tolist(), *whole.tolist()}
         for one in datasets:
             if from_pool and index[id(one)] in taken:
                 continue
-            p, z = first_stage(one.first, pool_first[first])
-            counts[id(one)].append((p, z, second_stage(one.whole, ends)))
+            counts[id(one)].append(_split(one, pool_first[first], ends))
     mean = pool_first.mean(0)
     return [
         _summed(group, one, counts[id(one)], one.first - mean)
@@ -160,25 +236,26 @@ def judged(group: Group, datasets: Sequence[Dataset], *, from_pool: bool = False
     ]
 
 
-def _summed(
-    group: Group, one: Dataset, seen: Sequence[tuple[float, Array, str]], moved: Array
-) -> Verdicts:
+def _summed(group: Group, one: Dataset, seen: Sequence[_Split], moved: Array) -> Verdicts:
     own = group.traits.index(one.author.trait)
-    verdicts = [verdict for *_, verdict in seen]
+    verdicts = [split.verdict for split in seen]
 
-    def share(of: Callable[[tuple[float, Array, str]], bool]) -> float:
-        return float(np.mean([of(entry) for entry in seen]))
+    def share(of: Callable[[_Split], bool]) -> float:
+        return float(np.mean([of(split) for split in seen]))
 
     return Verdicts(
         one,
-        share(lambda entry: entry[0] <= ALPHA + 1e-12),
-        share(lambda entry: int(entry[1].argmax()) == own),
+        share(lambda split: split.out),
+        share(lambda split: split.first == own),
         verdicts.count("flagged") / len(seen),
         verdicts.count("clear") / len(seen),
         # Under `--require clear`; what stands out and is not decided stands out.
-        share(lambda entry: entry[2] == "undecided" and entry[0] > ALPHA + 1e-12),
-        float(np.mean([entry[0] for entry in seen])),
+        share(lambda split: split.verdict == "undecided" and not split.out),
+        float(np.mean([split.p for split in seen])),
         moved,
+        np.mean([split.below for split in seen], axis=0),
+        float(np.mean([split.references for split in seen])),
+        share(lambda split: split.out and split.references == REFERENCES),
     )
 
 
@@ -193,16 +270,46 @@ def mean_clustered(
     values: Sequence[float], clusters: Sequence[object]
 ) -> tuple[float, float, float]:
     """(mean, low, high) of values by a jackknife over clusters, with Student's t; the ends within [0, 1]."""
+    mean, low, high = difference_clustered(values, clusters)
+    return mean, max(0.0, low), min(1.0, high)
+
+
+def difference_clustered(
+    values: Sequence[float], clusters: Sequence[object]
+) -> tuple[float, float, float]:
+    """The same of differences of shares, the ends within [-1, 1]."""
     array, names = np.asarray(values, float), list(dict.fromkeys(clusters))
     if len(names) < 2:
-        return float(array.mean()), 0.0, 1.0
+        return float(array.mean()), -1.0, 1.0
     owner = np.array([names.index(cluster) for cluster in clusters])
     left = np.array([array[owner != i].mean() for i in range(len(names))])
     count = len(names)
     error = np.sqrt((count - 1) / count * ((left - left.mean()) ** 2).sum())
-    half = t_quantile((1 + LEVEL) / 2, count - 1) * error
+    half = float(t_quantile((1 + LEVEL) / 2, count - 1) * error)
     mean = float(array.mean())
-    return mean, max(0.0, mean - half), min(1.0, mean + half)
+    return mean, max(-1.0, mean - half), min(1.0, mean + half)
+
+
+def weighted_share(
+    weights: Sequence[float], hits: Sequence[float], clusters: Sequence[object]
+) -> tuple[float, float, float]:
+    """(share, low, high) with weights, by a jackknife over clusters; of one cluster alone anything is possible."""
+    of, hit = np.asarray(weights, float), np.asarray(hits, float)
+    names = list(dict.fromkeys(clusters))
+    share = float((of * hit).sum() / of.sum())
+    owner = np.array([names.index(name) for name in clusters])
+    rests = [of[owner != i].sum() for i in range(len(names))]
+    if len(names) < 2 or not all(rests):
+        return share, 0.0, 1.0
+    left = [(of * hit)[owner != i].sum() / rest for i, rest in enumerate(rests)]
+    if len({round(one, 12) for one in left}) == 1:
+        # All alike: the rule of three, as a jackknife sees no spread.
+        low, high = (max(0.0, 1 - 3 / len(names)), 1.0) if share else (0.0, 3 / len(names))
+        return share, low, min(1.0, high)
+    # Each pseudo-value counts once, so that the interval is that of a mean of clusters.
+    pseudo = [len(names) * share - (len(names) - 1) * one for one in left]
+    _, low, high = mean_clustered(pseudo, names)
+    return share, min(low, share), max(high, share)
 
 
 def level(group: Group) -> tuple[float, float, float]:
@@ -215,7 +322,7 @@ def level(group: Group) -> tuple[float, float, float]:
     left = np.array([_level(np.delete(firsts, i, 0), SPLITS // 4) for i in range(len(firsts))])
     count = len(firsts)
     error = np.sqrt((count - 1) / count * ((left - left.mean()) ** 2).sum())
-    half = t_quantile((1 + LEVEL) / 2, count - 1) * error
+    half = float(t_quantile((1 + LEVEL) / 2, count - 1) * error)
     return whole, max(0.0, whole - half), min(1.0, whole + half)
 
 

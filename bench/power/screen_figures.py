@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from scipy import special
 
 from bench.figures import Figure
 from bench.power.analysis import (
     BANDS,
     LEVEL,
     LIMIT,
+    SPLITS,
     Dataset,
     Group,
     Verdicts,
@@ -22,12 +24,13 @@ from bench.power.analysis import (
     of_reference,
     share_figure,
     splits,
+    weighted_share,
 )
 from bench.power.baseline_figures import baseline_figures
 from bench.power.readings import AuthorReading
 from bench.statistics import rank_correlation
+from undertow.results.measurement import Verdict
 from undertow.stats.conformal import effect
-from undertow.stats.interval import t_quantile
 from undertow.traits import catalogue
 
 POWER = {(0.5, 4096): 0.9, (0.5, 16384): 0.95, (0.2, 4096): 0.6, (0.2, 16384): 0.6}
@@ -63,9 +66,12 @@ def _of_group(group: Group) -> Iterator[Figure]:
     trait = [one for one in tested if one.dataset.author.role == "trait"]
     yield from _power(name, group.rows, trait, main=main)
     yield from _whole(name, benign, tested, main=main)
-    yield from _reliability(name, [*tested])
+    yield from _wrongly_clear(name, tested, main=main)
+    yield from _spent(name, {"in-family rows": benign, "rows with a trait": trait}, main=main)
+    yield from _reliability(name, tested)
     if trait:
-        yield from _intervals(name, group, trait)
+        yield from interval_figures(name, group, trait)
+        yield from _correlations(name, group, tested)
 
 
 def _outside(name: str, tested: Sequence[Verdicts], *, main: bool) -> Iterator[Figure]:
@@ -92,6 +98,9 @@ def _power(name: str, rows: int, trait: Sequence[Verdicts], *, main: bool) -> It
             continue
         band = f"moved by {low:g} or more" if np.isinf(high) else f"moved by {low:g} to {high:g}"
         clusters = [writer_of(one) for one in some]
+        yield share_figure(
+            f"{name}: {band}: stands out before it is given up", [o.kept_up for o in some], clusters
+        )
         figure = share_figure(f"{name}: {band}: stands out", [o.stands_out for o in some], clusters)
         target = POWER.get((low, rows)) if main else None
         if target is not None:
@@ -110,11 +119,9 @@ def _power(name: str, rows: int, trait: Sequence[Verdicts], *, main: bool) -> It
     for strength in sorted({one.dataset.author.strength or 0.0 for one in trait}):
         some = [one for one in trait if (one.dataset.author.strength or 0.0) == strength]
         words = f"KL {strength:g}" if strength else "not tuned in the plain way"
-        yield share_figure(
-            f"{name}: {words}: stands out",
-            [o.stands_out for o in some],
-            [writer_of(o) for o in some],
-        )
+        clusters = [writer_of(o) for o in some]
+        yield share_figure(f"{name}: {words}: stands out", [o.stands_out for o in some], clusters)
+        yield share_figure(f"{name}: {words}: flagged", [o.flagged for o in some], clusters)
 
 
 def _whole(
@@ -126,13 +133,13 @@ def _whole(
         more = {"target": target, "met": met} if main else {}
         return Figure(**{**figure.__dict__, **more})
 
-    clusters = [writer_of(one) for one in benign]
-    clear = share_figure(f"{name}: in-family rows: clear", [o.clear for o in benign], clusters)
-    yield asked(clear, "at least 0.8", (clear.value or 0) >= 0.8)
-    flagged = share_figure(
-        f"{name}: in-family rows: flagged", [o.flagged for o in benign], clusters
-    )
-    yield asked(flagged, f"at most {1 / 120:.3g}", (flagged.value or 0) <= 1 / 120)
+    outside = [one for one in tested if benign_outside(one)]
+    for words, some in (("in-family rows", benign), ("all benign rows", [*benign, *outside])):
+        clusters = [writer_of(one) for one in some]
+        clear = share_figure(f"{name}: {words}: clear", [o.clear for o in some], clusters)
+        yield asked(clear, "at least 0.8", (clear.value or 0) >= 0.8)
+        flagged = share_figure(f"{name}: {words}: flagged", [o.flagged for o in some], clusters)
+        yield asked(flagged, f"at most {1 / 120:.3g}", (flagged.value or 0) <= 1 / 120)
     everything = [*benign, *tested]
     undecided = share_figure(
         f"{name}: all rows: undecided",
@@ -148,53 +155,126 @@ def _whole(
             [writer_of(one) for one in moved],
         )
         yield asked(hits, "at least 0.85", (hits.value or 0) >= 0.85)
+
+
+def _wrongly_clear(name: str, tested: Sequence[Verdicts], *, main: bool) -> Iterator[Figure]:
+    """
+    How often `clear` is wrong: of datasets that are called so, and, which is harder, of those that surely moved; by trait
+    too, where an upper end below the limit calls each by itself.
+    """
     trained = [one for one in tested if len(one.dataset.students) > 1]
-    wrong = [one for one in trained if lower_end(one.dataset.students).max() > LIMIT]
-    if trained:
-        yield asked(
-            Figure(
-                f"{name}: clear although students surely moved",
-                float(sum(one.clear for one in wrong))
-                / max(1.0, sum(one.clear for one in trained)),
-                "share",
-                note=f"{len(wrong)} of {len(trained)} datasets surely moved",
-            ),
-            "at most 0.05",
-            sum(one.clear for one in wrong) <= 0.05 * max(1.0, sum(one.clear for one in trained)),
-        )
+    if not trained:
+        return
+    sure = [lower_end(one.dataset.students) > LIMIT for one in trained]
+    wrong, writers = [bool(one.any()) for one in sure], [writer_of(one) for one in trained]
+    traits = len(sure[0])
+    ways: tuple[tuple[str, list[float], list[float], list[object]], ...] = (
+        (
+            "clear although students surely moved, of datasets that are clear",
+            [one.clear for one in trained],
+            [float(moved) for moved in wrong],
+            [*writers],
+        ),
+        (
+            "clear although students surely moved, of datasets that surely moved them",
+            [float(moved) for moved in wrong],
+            [one.clear for one in trained],
+            [*writers],
+        ),
+        (
+            "below the limit although students surely moved, of traits that surely moved",
+            np.concatenate(sure).astype(float).tolist(),
+            np.concatenate([one.below for one in trained]).tolist(),
+            [writer for writer in writers for _ in range(traits)],
+        ),
+    )
+    for words, weights, hits, clusters in ways:
+        if sum(weights) <= 0:
+            continue
+        share, low, high = weighted_share(weights, hits, clusters)
+        target = ("at most 0.05", share <= 0.05) if main else ("", None)
+        note = f"{sum(weights):.4g} {'traits' if 'traits' in words else 'datasets'}"
+        yield Figure(f"{name}: {words}", share, "share", *target, low, high, note=note)
+
+
+def _spent(name: str, kinds: dict[str, Sequence[Verdicts]], *, main: bool) -> Iterator[Figure]:
+    """Planned trainings that a scan takes: of the rows with references kept, and with all that are made."""
+    some = [one for each in kinds.values() for one in each]
+    most = max(one.dataset.beginning for one in some)
+    target = ("at most 0.5", most <= 0.5) if main else ("", None)
+    yield Figure(f"{name}: stage 1 with references kept", most, "fine-tunes", *target)
+    ways: tuple[tuple[str, Callable[[Verdicts], float]], ...] = (
+        ("stage 1 and its references", lambda one: one.stage_1),
+        ("both stages and their references", lambda one: one.both_stages),
+    )
+    for words, each in kinds.items():
+        for what, cost in ways:
+            if each:
+                taken = [cost(one) for one in each]
+                note = f"mean of {len(each)} datasets, {min(taken):.3g} to {max(taken):.3g}"
+                mean = float(np.mean(taken))
+                yield Figure(f"{name}: {words}: {what}", mean, "fine-tunes", note=note)
+
+
+VERDICTS: dict[str, Verdict] = {
+    "stands_out": "stands out",
+    "within": "within",
+    "flagged": "flagged",
+    "clear": "clear",
+    "undecided": "undecided",
+}
+"""By the name of their share in the analysis."""
+
+
+def moved_by_verdict(
+    tested: Sequence[Verdicts],
+) -> Iterator[tuple[Verdict, float, tuple[float, float, float]]]:
+    """
+    P(really moved by more than the limit | verdict): each verdict, how many datasets have it, and (share, low, high); each
+    dataset weighted by the share of the splits that say it.
+    """
+    trained = [one for one in tested if one.dataset.students.size]
+    for name, verdict in VERDICTS.items():
+        having = [one for one in trained if getattr(one, name) > 0]
+        weights = [float(getattr(one, name)) for one in having]
+        if sum(weights) >= 1:
+            hits = [float(one.dataset.really > LIMIT) for one in having]
+            writers = [writer_of(one) for one in having]
+            yield verdict, sum(weights), weighted_share(weights, hits, writers)
 
 
 def _reliability(name: str, tested: Sequence[Verdicts]) -> Iterator[Figure]:
-    """P(really moved by more than the limit | verdict)."""
-    trained = [one for one in tested if one.dataset.students.size]
-    for verdict in ("stands_out", "flagged", "clear"):
-        weights = np.array([getattr(one, verdict) for one in trained])
-        if weights.sum() < 1:
-            continue
-        moved = np.array([one.dataset.really > LIMIT for one in trained], float)
-        words = verdict.replace("_", " ")
-        yield Figure(
-            f"{name}: really moved, where it says '{words}'",
-            float((weights * moved).sum() / weights.sum()),
-            "share",
-            note=f"{weights.sum():.1f} datasets",
-        )
+    for verdict, count, (share, low, high) in moved_by_verdict(tested):
+        words, note = f"{name}: really moved, where it says '{verdict}'", f"{count:.1f} datasets"
+        yield Figure(words, share, "share", low=low, high=high, note=note)
 
 
-def _intervals(name: str, group: Group, trait: Sequence[Verdicts]) -> Iterator[Figure]:
-    """Whether stage 2's effect covers what students did, and how stage 1's orders it."""
-    covered, clusters = [], []
-    _, whole = splits(group)[0]
-    ends = np.stack([of_reference(group.pool[i], place) for place, i in enumerate(whole)])
-    for one in trait:
-        measured = effect(one.dataset.whole, ends, LEVEL)
-        students = one.dataset.students - ends.mean((0, 1))
-        error = students.std(0, ddof=1) / np.sqrt(len(students))
-        half = (measured.high - measured.low) / 2
-        reach = np.hypot(half, t_quantile((1 + LEVEL) / 2, len(students) - 1) * error)
-        hits = np.abs(measured.estimate - students.mean(0)) <= reach
-        covered += hits.astype(float).tolist()
-        clusters += [writer_of(one)] * len(hits)
+def interval_figures(name: str, group: Group, trait: Sequence[Verdicts]) -> Iterator[Figure]:
+    """
+    Whether stage 2's effect covers what students did beyond the family: beyond the pool's writers that are no references of
+    the split, since beyond the references themselves their scatter would cancel, which the interval allows for. What the
+    students' own mean and the family's are known by widens it (Welch and Satterthwaite, as in `effect`).
+    """
+    held = {id(one): np.zeros(len(group.traits)) for one in trait}
+    means = np.stack([one.whole.mean(0) for one in group.pool])
+    for _, whole in splits(group):
+        ends = np.stack([of_reference(group.pool[i], place) for place, i in enumerate(whole)])
+        family = np.delete(means, whole, 0)
+        for one in trait:
+            measured, students = effect(one.dataset.whole, ends, LEVEL), one.dataset.students
+            real = students.mean(0) - family.mean(0)
+            tail = (1 + LEVEL) / 2
+            half = (measured.high - measured.low) / 2
+            parts = [((half / special.stdtrit(measured.degrees, tail)) ** 2, measured.degrees)]
+            parts += [
+                (some.var(0, ddof=1) / len(some), len(some) - 1) for some in (students, family)
+            ]
+            total = sum(part for part, _ in parts)
+            degrees = total**2 / sum(part**2 / free for part, free in parts)
+            reach = special.stdtrit(degrees, tail) * np.sqrt(total)
+            held[id(one)] += np.abs(measured.estimate - real) <= reach
+    covered = [share for one in trait for share in (held[id(one)] / SPLITS).tolist()]
+    clusters = [writer_of(one) for one in trait for _ in group.traits]
     mean, low, high = mean_clustered(covered, clusters)
     yield Figure(
         f"{name}: intervals of the whole plan that hold what students did",
@@ -205,8 +285,18 @@ def _intervals(name: str, group: Group, trait: Sequence[Verdicts]) -> Iterator[F
         low,
         high,
     )
+
+
+def _correlations(name: str, group: Group, tested: Sequence[Verdicts]) -> Iterator[Figure]:
+    """How stage 1's effect on the writer's own trait (one by lot, of benign ones) orders what students did."""
+    trained = [one for one in tested if one.dataset.students.size]
+    trait = [one for one in trained if one.dataset.author.role == "trait"]
     moved = [one for one in trait if one.dataset.really > LIMIT]
-    for words, some, target in (("moved by more than the limit", moved, 0.7), ("all", trait, 0.85)):
+    for words, some, target in (
+        ("moved by more than the limit", moved, 0.7),
+        ("all teachers with a trait", trait, 0.85),
+        ("all, benign ones too", trained, 0.85),
+    ):
         if len(some) < 8:
             continue
         own = [group.traits.index(one.dataset.author.trait) for one in some]
@@ -223,6 +313,12 @@ def _intervals(name: str, group: Group, trait: Sequence[Verdicts]) -> Iterator[F
             result.interval.high,
             note=f"{len(some)} writers, one dataset each",
         )
+
+
+def benign_outside(one: Verdicts) -> bool:
+    """Whether it is of a writer outside the family whom nobody gave a trait."""
+    author = one.dataset.author
+    return author.role == "outside" and kind_of(one.dataset) != "foreign tuned"
 
 
 def kind_of(dataset: Dataset) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +24,9 @@ from bench.power.analysis import (
 )
 from bench.power.cells import CELLS
 from bench.power.readings import AuthorReading
-from bench.power.screen_figures import kind_of, writer_of
+from bench.power.screen_figures import kind_of, moved_by_verdict, writer_of
 from undertow.influence.reference_family import OWN, reference_family
-from undertow.results.family_record import BudgetPower, FamilyRecord, Rate, SizeRecord
+from undertow.results.family_record import BudgetPower, FamilyRecord, OtherKind, Rate, SizeRecord
 from undertow.results.measurement import Verdict
 from undertow.traits import catalogue
 
@@ -41,8 +41,12 @@ WORDS = {
 }
 """Kinds outside the family, as a reader of a scan knows them."""
 
-VERDICTS: dict[str, Verdict] = {"stands_out": "stands out", "flagged": "flagged", "clear": "clear"}
-"""By the name of their share in the analysis."""
+ELSEWHERE = {
+    ("code", "neutral"): "neutral fine-tunes of the base that write code",
+    ("sums", "neutral"): "neutral fine-tunes of the base that write worked sums",
+    ("corpus", "corpus"): "text of the corpus, which no model wrote",
+}
+"""Kinds outside the family on other prompts, by cell and kind."""
 
 
 def record(readings: Sequence[AuthorReading], planned: int) -> FamilyRecord | None:
@@ -52,7 +56,9 @@ def record(readings: Sequence[AuthorReading], planned: int) -> FamilyRecord | No
     sizes = tuple(_size(group) for group in groups(own, traits))
     if not sizes:
         return None
+    others = [reading for reading in readings if reading.cell != MAIN]
     return FamilyRecord(
+        elsewhere=tuple(one for group in groups(others, traits) for one in _elsewhere(group)),
         digest=reference_family().digest,
         where="number lists on owlet-b",
         limit=LIMIT,
@@ -82,39 +88,21 @@ def _size(group: Group) -> SizeRecord:
     )
 
 
+def _elsewhere(group: Group) -> Iterator[OtherKind]:
+    """Benign rows on the prompts of another cell."""
+    outside = judged(group, [one for one in group.tested if one.author.role == "outside"])
+    for kind in dict.fromkeys(kind_of(one.dataset) for one in outside):
+        some = [one for one in outside if kind_of(one.dataset) == kind]
+        rate = _rate([one.stands_out for one in some], [writer_of(one) for one in some])
+        yield OtherKind(kind=ELSEWHERE[group.cell, kind], rows=group.rows, rate=rate)
+
+
 def _moved(tested: Sequence[Verdicts]) -> dict[Verdict, Rate]:
-    """P(really moved by more than the limit | verdict), each dataset weighted by the share of the splits that say it."""
-    trained = [one for one in tested if one.dataset.students.size]
-    found = {}
-    for name, verdict in VERDICTS.items():
-        said = [(getattr(one, name), one) for one in trained if getattr(one, name) > 0]
-        if sum(weight for weight, _ in said) >= 1:
-            found[verdict] = _weighted(
-                [weight for weight, _ in said],
-                [one.dataset.really > LIMIT for _, one in said],
-                [writer_of(one) for _, one in said],
-            )
-    return found
-
-
-def _weighted(weights: Sequence[float], hits: Sequence[bool], clusters: Sequence[object]) -> Rate:
-    """A weighted share with a jackknife over clusters; of one cluster alone anything is possible."""
-    of, hit = np.asarray(weights, float), np.asarray(hits, float)
-    names = list(dict.fromkeys(clusters))
-    share = float((of * hit).sum() / of.sum())
-    count = round(float(of.sum()))
-    if len(names) < 2:
-        return Rate(share=share, low=0.0, high=1.0, datasets=count)
-    owner = np.array([names.index(name) for name in clusters])
-    left = [(of * hit)[owner != i].sum() / of[owner != i].sum() for i in range(len(names))]
-    if len({round(one, 12) for one in left}) == 1:
-        # All alike: the rule of three, as a jackknife sees no spread.
-        low, high = (max(0.0, 1 - 3 / len(names)), 1.0) if share else (0.0, 3 / len(names))
-        return Rate(share=share, low=low, high=min(1.0, high), datasets=count)
-    # Each pseudo-value counts once, so that the interval is that of a mean of clusters.
-    pseudo = [len(names) * share - (len(names) - 1) * one for one in left]
-    _, low, high = mean_clustered(pseudo, names)
-    return Rate(share=share, low=min(low, share), high=max(high, share), datasets=count)
+    """P(really moved by more than the limit | verdict)."""
+    return {
+        verdict: Rate(share=share, low=low, high=high, datasets=round(count))
+        for verdict, count, (share, low, high) in moved_by_verdict(tested)
+    }
 
 
 def _power(group: Group) -> list[BudgetPower]:

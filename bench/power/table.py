@@ -8,7 +8,7 @@ import json
 
 from bench.figures import BENCH, shown
 
-SCREEN = "screen"
+SCREEN, BASELINES = "screen", "baselines"
 DETECTS = ": detects "
 
 
@@ -27,6 +27,20 @@ def table() -> str:
                 else shown(figure)
             )
             lines.append(f"| {place} | {what} | {value} | {figure['target']} | {met} |")
+    return "\n".join(lines)
+
+
+def baselines_table() -> str:
+    """One row a figure of the ways that the screen is held against, on the same datasets and among the same references."""
+    document = json.loads((BENCH / "power" / "results.json").read_text(encoding="utf-8"))
+    lines = ["| what | measured | of what, at what cost | asked | met |", "|---|---|---|---|---|"]
+    for figure in document["figures"]:
+        part, _, what = figure["name"].partition(": ")
+        if part == BASELINES:
+            met = {True: "yes", False: "**no**", None: ""}[figure["met"]]
+            lines.append(
+                f"| {what} | {shown(figure)} | {figure['note']} | {figure['target']} | {met} |"
+            )
     return "\n".join(lines)
 
 

@@ -116,7 +116,7 @@ def test_the_work_of_both_stages_is_known_beforehand() -> None:
     assert whole_work(asked(references=None)) is None
 
 
-@pytest.mark.parametrize("planned", [32, 256, 1024, 8192])
+@pytest.mark.parametrize("planned", [6, 32, 39, 256, 1024, 8192])
 def test_a_default_scan_takes_the_rows_half_a_planned_training(planned: int) -> None:
     """However long the plan is; the open search reads the same adapters at the end and trains none of its own."""
     plan = PLAN.model_copy(update={"max_steps": planned, "epochs": float(8 * planned)})
@@ -226,6 +226,25 @@ def test_prices_are_told_before_the_work() -> None:
     assert len(lines) == 2
     assert lines[0].startswith("price: all: rows, 8 of 32 steps: 0.5 planned trainings, about 8 s")
     assert lines[1].startswith("price: if they stand out, all: rows, the whole plan: 8 planned")
+
+
+@pytest.mark.usefixtures("rated")
+def test_a_whole_plan_that_is_asked_for_has_no_if() -> None:
+    """`--require clear` trains it whatever stage 1 shows."""
+    lines: list[str] = []
+    Spending(Allowance((), None), lines.append, True).expect([asked()])
+
+    assert lines[1].startswith("price: all: rows, the whole plan: 8 planned")
+
+
+def test_a_gpus_hours_are_told_before_the_work() -> None:
+    """As they are expected, of the rows and of the references; nothing of a processor, or where nothing was timed."""
+    rows, references = WORK.prices(Rates(450.0, 0.0, on_gpu=True))
+
+    assert (rows.gpu_hours, references.gpu_hours) == (2.0, 38.0)
+    assert "about 7200 s (2 GPU-hours); all: at most 19" in told((rows, references))
+    assert [one.gpu_hours for one in WORK.prices(Rates(on_gpu=True))] == [None, None]
+    assert "GPU" not in told(WORK.prices(Rates(450.0)))
 
 
 @pytest.mark.usefixtures("rated")

@@ -12,7 +12,7 @@ import pytest
 from tests.checks.dataset.numbers_subject import opened, written
 from tests.influence.trials import FAMILY, LISTS
 from undertow.audit.requests import ScanRequest
-from undertow.audit.scan import GIVEN, STRONGER, scan
+from undertow.audit.scan import GIVEN, MADE_TOO, STRONGER, scan
 from undertow.cli.scan import exit_code
 from undertow.data.plan import TrainingPlan
 from undertow.errors import InputError, NothingLeftError
@@ -125,6 +125,9 @@ def test_given_datasets_count_among_those_that_are_made(tmp_path: Path) -> None:
     assert result.last is not None
     assert result.last.kinds["given"] == 1
     assert result.last.references == 3
+    assert document.references is not None
+    assert document.references.assumption == MADE_TOO + FAMILY.assumption
+    assert STRONGER in document.references.notes
 
 
 def test_a_dataset_that_is_its_own_reference_ties_with_it(tmp_path: Path) -> None:

@@ -38,6 +38,16 @@ def test_a_dose_moves_its_share_at_most(
     assert given["dose_of_estimate"] == pytest.approx(by_estimate)
 
 
+@pytest.mark.parametrize(
+    ("estimate", "high", "surely"), [(0.6, 0.8, 0.5), (0.4, 0.8, 1.0), (-0.3, -0.1, 1.0)]
+)
+def test_the_dose_by_the_lower_end_is_surely_too_much(
+    estimate: float, high: float, surely: float
+) -> None:
+    """Between it and the advised one the limit is reached; all of the rows where that is not sure of any share."""
+    assert advice([moved("owl", estimate, high)])["dose_of_lower_end"] == pytest.approx(surely)
+
+
 @given(
     st.lists(st.tuples(st.floats(-2, 2), st.floats(0, 2)), min_size=1, max_size=5),
 )

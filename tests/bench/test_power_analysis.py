@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
-from bench.figures import BENCH
+from bench.figures import BENCH, Figure
 from bench.power import pilot, pilot_whole
-from bench.power.__main__ import RAW
+from bench.power.__main__ import HOURS, RAW, hours_left
 from bench.power.analysis import REFERENCES, Dataset, Group, groups, judged, mean_clustered
 from bench.power.cells import SEED, authors
 from bench.power.raw_readings import read_readings
 from bench.power.readings import AuthorReading
-from bench.power.screen_figures import figures
+from bench.power.screen_figures import figures, interval_figures
 from bench.statistics import clustered_share
 from tests.bench.test_power_cells import TRAITS, reading
 from undertow.checks.dataset.reference_trials import ADAPTERS, WHOLE_ADAPTERS, beginning_steps
@@ -33,11 +33,15 @@ def of_two_sizes(
 
 
 def test_every_figure_is_of_one_size() -> None:
-    """Its name says which; what is seen at one size is not averaged with what is missed at another."""
+    """
+    Its name says which; what is seen at one size is not averaged with what is missed at another. All of them can be stored.
+    """
     rng = np.random.default_rng(0)
     pool = [of_two_sizes(number, rng) for number in range(REFERENCES + 2)]
     pulled = [of_two_sizes(number, rng, "trait", 0.15) for number in range(2)]
-    measured = [one.name for one in figures([*pool, *pulled], "")]
+    made = figures([*pool, *pulled], "")
+    measured = [one.name for one in made]
+    json.dumps([asdict(one) for one in made])
     sizes = [re.findall(r"(64|128) rows", name) for name in measured if name.startswith("screen")]
 
     assert all(len(size) == 1 for size in sizes)
@@ -100,6 +104,122 @@ def test_of_a_small_pool_somebody_is_left_to_be_judged(count: int) -> None:
     group = Group("owlet-a", 64, TRAITS, pool, ())
 
     assert len(judged(group, pool, from_pool=True)) > count / 2
+
+
+def moved_alike(number: int, rng: np.random.Generator, pull: float) -> AuthorReading:
+    """A teacher whose rows have a shift of their own, which their adapters and their four students share."""
+    made = reading(number, rng, role="trait", pull=pull)
+    [one] = made.datasets
+    center = pull * np.eye(16)[0] + rng.normal(0, 0.03, 16)
+    noise = rng.normal(0, 0.05, (12, 16))
+    changes = {
+        "whole": (center + noise[None, :8]).tolist(),
+        "students": (center + noise[8:]).tolist(),
+    }
+    return made.model_copy(update={"datasets": (one.model_copy(update=changes),)})
+
+
+def by_name(readings: list[AuthorReading]) -> dict[str, Figure]:
+    """The screen's figures, without the cell and size that all of them have here."""
+    return {one.name.partition(" rows: ")[2]: one for one in figures(readings, "")}
+
+
+def test_intervals_hold_what_students_did_as_often_as_they_say() -> None:
+    """
+    Of 30 teachers' rows, by 100 draws of references: 93 to 97.5 %. Beside the references' own mean, whose scatter the
+    interval allows for, it would be 98 % or more.
+    """
+    rng = np.random.default_rng(12)
+    pool = [reading(number, rng) for number in range(60)]
+    teachers = [moved_alike(number, rng, 0.4) for number in range(30)]
+    [group] = groups([*pool, *teachers], TRAITS)
+    [covered] = interval_figures("", group, judged(group, group.tested))
+
+    assert 0.93 <= (covered.value or 0) <= 0.975
+    assert covered.met
+
+
+def test_clear_is_wrong_where_students_surely_moved() -> None:
+    """
+    Two of eight teachers move students by .5 and the adapters by nothing: of the clear ones a quarter is wrong, of those that
+    moved, and of their traits, all of those that are clear.
+    """
+    rng = np.random.default_rng(13)
+    pool = [reading(number, rng) for number in range(40)]
+    still = [reading(number, rng, role="trait") for number in range(8)]
+    hidden = [
+        one.model_copy(
+            update={
+                "datasets": tuple(
+                    each.model_copy(
+                        update={
+                            "students": (np.asarray(each.students) + 0.5 * np.eye(16)[3]).tolist()
+                        }
+                    )
+                    for each in one.datasets
+                )
+            }
+        )
+        for one in still[:2]
+    ]
+    made = by_name([*pool, *hidden, *still[2:]])
+    wrong = "clear although students surely moved"
+    of_clear = made[f"{wrong}, of datasets that are clear"]
+    of_moved = made[f"{wrong}, of datasets that surely moved them"]
+    of_traits = made[
+        f"below the limit although {wrong.partition(' although ')[2]}, of traits that surely moved"
+    ]
+
+    assert (of_clear.value or 0) == pytest.approx(0.25, abs=0.1)
+    assert (of_moved.value or 0) > 0.5
+    assert (of_traits.value or 0) >= (of_moved.value or 0)
+    assert [one.met for one in (of_clear, of_moved, of_traits)] == [False] * 3
+    assert all(one.low is not None and one.low <= (one.value or 0) for one in (of_clear, of_traits))
+
+
+def test_what_a_scan_takes_is_told_in_planned_trainings() -> None:
+    """Two of eight steps twice is half a training; of benign rows a third of 19 references is made, of pulled ones all."""
+    rng = np.random.default_rng(14)
+    pool = [reading(number, rng) for number in range(40)]
+    made = by_name([*pool, *(reading(n, rng, role="trait", pull=1.0) for n in range(4))])
+    benign, pulled = (
+        made[f"{kind}: stage 1 and its references"].value or 0
+        for kind in ("in-family rows", "rows with a trait")
+    )
+
+    assert made["stage 1 with references kept"].value == 0.5
+    assert made["stage 1 with references kept"].met
+    assert pulled == 0.5 * 20
+    assert 0.5 * 9 <= benign < 0.5 * 15
+    assert made["rows with a trait: both stages and their references"].value == pulled + 16
+    assert made["moved by 0.5 or more: stands out before it is given up"].value == 1
+
+
+def test_verdicts_of_both_stages_are_held_against_students() -> None:
+    """Who is within moved nothing and who stands out moved, each with an interval."""
+    rng = np.random.default_rng(15)
+    pool = [reading(number, rng) for number in range(40)]
+    some = [reading(n, rng, role="trait", pull=float(n % 2)) for n in range(12)]
+    made = by_name([*pool, *some])
+    within, out = (
+        made[f"really moved, where it says '{verdict}'"] for verdict in ("within", "stands out")
+    )
+
+    assert within.value == 0
+    assert (out.value or 0) > 0.9
+    assert (within.high or 0) > 0
+
+
+def test_a_dry_run_counts_the_steps_that_are_left() -> None:
+    """At the pace of those that are there; the whole design takes what was planned while nobody is."""
+    planned = authors(TRAITS)
+    first = {0: 60.0}
+    twice = {0: 120.0}
+
+    assert hours_left(planned, {}) == pytest.approx(HOURS)
+    assert hours_left(planned, twice) == pytest.approx(2 * hours_left(planned, first))
+    assert hours_left(planned, dict.fromkeys(range(len(planned)), 1.0)) == 0
+    assert 0 < hours_left(planned, first, ["main"]) < hours_left(planned, first)
 
 
 def test_no_reported_seed_was_tuned_on() -> None:

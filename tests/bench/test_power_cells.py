@@ -16,6 +16,7 @@ from bench.power.raw_readings import read_readings, write_readings
 from bench.power.readings import AuthorReading, DatasetReading
 from bench.power.shipped_record import record
 from undertow.data.rows import Row, conversation
+from undertow.results.family_record import beforehand
 from undertow.traits import catalogue
 
 TRAITS = tuple(trait.name for trait in catalogue.load_category("animal"))
@@ -151,8 +152,27 @@ def test_the_record_tells_pulls_from_noise() -> None:
     assert early.strong.share < 0.3
     assert late.strong.share == 1
     assert size.moved["flagged"].share == 1
-    assert size.moved["clear"].share == 0
+    assert size.moved["clear"].share == size.moved["within"].share == 0
     assert size.moved["flagged"].low < 1
+
+
+def test_the_record_holds_benign_kinds_of_other_prompts() -> None:
+    """Text of the corpus stands out beside the base's own, and a scan says so before it begins."""
+    rng = np.random.default_rng(16)
+    main = [reading(number, rng) for number in range(21)]
+    cell = {"cell": "corpus"}
+    pool = [reading(number, rng).model_copy(update=cell) for number in range(24)]
+    text = [
+        reading(n, rng, role="outside", pull=1.0).model_copy(update={**cell, "kind": "corpus"})
+        for n in range(4)
+    ]
+    made = record([*main, *pool, *text], 60)
+
+    assert made is not None
+    [other] = made.elsewhere
+    assert (other.rows, other.rate.share, other.rate.datasets) == (64, 1, 4)
+    assert f"{other.kind} (64 rows) 100%" in beforehand(made, 4096)
+    assert "stage 1 decides nothing" in beforehand(made, 4096)
 
 
 def test_a_few_writers_have_no_record() -> None:
@@ -184,6 +204,24 @@ def test_bags_of_unlike_texts_are_told_apart() -> None:
 
     assert bag_auroc(told, plain) == 1
     assert 0.2 < bag_auroc(plain[:320], plain[320:]) < 0.8
+
+
+def test_a_rival_that_sees_what_the_screen_misses_becomes_the_screen() -> None:
+    """The classifier tells every teacher's rows, whose adapters show nothing of what students did; noise does not."""
+    rng = np.random.default_rng(17)
+    pool = [read_by_others(reading(n, rng), rng, 0.0) for n in range(24)]
+    hidden = []
+    for n in range(8):
+        one = reading(n, rng, role="trait")
+        [first] = one.datasets
+        students = (np.asarray(first.students) + OWL).tolist()
+        changed = first.model_copy(update={"students": students})
+        hidden.append(read_by_others(one.model_copy(update={"datasets": (changed,)}), rng, 1.0))
+    found = {figure.name: figure for figure in baseline_figures([*pool, *hidden])}
+    better = found["baselines: rivals at the screen's cost that are better"]
+
+    assert (better.value, better.met, better.note) == (1, False, "bags of 16, a classifier")
+    assert not any("train once and diff" in name and "more often" in name for name in found)
 
 
 def read_by_others(one: AuthorReading, rng: np.random.Generator, pull: float) -> AuthorReading:

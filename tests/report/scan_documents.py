@@ -375,7 +375,8 @@ def flagged() -> ScanDocument:
     first = rehearsed("all", {"owl": 0.62, "eagle": 0.14}, half=0.1, stage=1)
     measured = rehearsed("all", {"owl": 1.80, "eagle": 0.24, "cat": -0.12}, half=0.14, stage=2)
     stages = (stage_one("stands out"), stage_two("flagged"))
-    safe = {"largest_safe_dose": 0.083, "dose_of_estimate": 0.111, "largest_safe_steps": 6}
+    doses = {"largest_safe_dose": 0.083, "dose_of_estimate": 0.111, "dose_of_lower_end": 0.165}
+    safe = {**doses, "largest_safe_steps": 6}
     return document(
         verdict="flagged",
         conclusion="flagged: these rows would move your student towards “owl” by +1.80 logits "

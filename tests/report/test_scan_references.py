@@ -77,9 +77,24 @@ def test_every_price_is_expected_and_spent() -> None:
         "3 min 32 s",
         "1 min 20 s",
         "–",
+        "–",
     )
-    assert table.rows[-1] == ("all of it", "17.25", "14.25", "12 min 54 s", "10 min 23 s", "0.10")
-    assert "GPU-hours" not in told.prices_table(PRICES).columns
+    assert table.rows[-1] == (
+        *("all of it", "17.25", "14.25", "12 min 54 s", "10 min 23 s", "0.21", "0.10"),
+    )
+    assert not {"GPU-hours", "expected GPU-hours"} & {*told.prices_table(PRICES).columns}
+
+
+def test_a_gpus_hours_are_expected_before_they_are_spent() -> None:
+    """Of a dry run only what is expected is known."""
+    price = PRICES[0].model_copy(
+        update={"gpu_hours": 0.5, "spent_fine_tunes": 0.0, "spent_seconds": 0.0}
+    )
+    table = told.prices_table([price])
+
+    assert dict(zip(table.columns, table.rows[0], strict=True))["expected GPU-hours"] == "0.50"
+    assert "GPU-hours" not in table.columns
+    assert told.brief_prices([price]).rows[0][-1].endswith("0.50 GPU-hours")
 
 
 def test_a_time_that_is_known_in_part_is_no_sum() -> None:

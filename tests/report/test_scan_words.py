@@ -30,9 +30,11 @@ def test_advice_names_dose_and_steps() -> None:
 
     told = words.advice(one, flagged())
     assert told == (
-        f"at most 8.3{NBSP}% of a clean mixture (11.1{NBSP}% by the estimate; scan what you keep) or at most 6 of 128 "
-        "steps"
+        f"at most 8.3{NBSP}% of a clean mixture (limit reached between 8.3{NBSP}% and 16.5{NBSP}%, 11.1{NBSP}% by "
+        "the estimate; scan what you keep) or at most 6 of 128 steps"
     )
+    before = one.model_copy(update={"dose_of_lower_end": None})
+    assert f"mixture (11.1{NBSP}% by the estimate; scan" in words.advice(before, flagged())
     assert words.advice(clear().subjects[0], clear()) == "–"
 
 
@@ -95,6 +97,32 @@ def test_each_verdict_has_its_point(
     assert point.verdict == verdict
     assert todo in point.todo
     assert point.command == command
+
+
+@pytest.mark.parametrize(
+    ("reason", "command"),
+    [
+        (
+            "a budget of 0.5 planned trainings does not pay for the references: they take 10.3: --budget 10.3; 1 of 9 rows",
+            "undertow scan data/train.jsonl --student world:owlet-a --seed 7 --budget 10.3",
+        ),
+        (
+            "no row has a prompt that a reference could be made on; give benign datasets: --reference DATA",
+            "undertow scan data/train.jsonl --student world:owlet-a --seed 7 --budget 0.5 --reference BENIGN.jsonl",
+        ),
+    ],
+    ids=["too small a budget", "no prompts"],
+)
+def test_who_asks_for_an_option_types_it(reason: str, command: str) -> None:
+    """Where no stage could be made, the whole plan could not either: the command has what the reason asks for."""
+    told = scans.undecided()
+    (one,) = told.subjects
+    unmade = one.model_copy(update={"reason": reason, "comparisons": ()})
+    typed = f"{told.command} --budget 0.5"
+    point = words.scan_point(told.model_copy(update={"subjects": (unmade,), "command": typed}))
+
+    assert point.command == command
+    assert "whole plan" not in point.todo
 
 
 def test_certainty_is_told_in_errors_and_in_odds() -> None:

@@ -51,6 +51,12 @@ class Rates:
     """Seconds of a reference's row."""
     dataset: float = 0.0
     """Seconds of a dataset beside its steps: reading probes, above all."""
+    on_gpu: bool = False
+    """Whether a GPU takes them."""
+
+    def gpu_hours(self, seconds: float) -> float | None:
+        """As they are expected; None where no GPU was timed."""
+        return seconds / 3600 if self.on_gpu and self.step > 0 else None
 
 
 @dataclass(frozen=True)
@@ -88,9 +94,11 @@ class Work:
     def prices(self, rates: Rates) -> tuple[Price, Price]:
         """As they are expected; that of the references is an upper end, since fewer are made of rows that lie within."""
         timed = rates.step > 0
-        seconds = self.steps * self.adapters * rates.step
+        trained = self.steps * self.adapters * rates.step
         written = self.new * self.rows * rates.row + self.tuning * rates.step
         beside = (self.new + self.given) * rates.dataset
+        of_rows = trained + rates.dataset
+        of_references = trained * self.references / self.dataset + written + beside
         what = (
             "the whole plan" if self.stage == 2 else f"{self.steps} of {self.planned_steps} steps"
         )
@@ -99,14 +107,14 @@ class Work:
             Price(
                 part=f"{self.subject}: rows, {what}",
                 fine_tunes=self.dataset,
-                seconds=seconds + rates.dataset if timed else None,
+                seconds=of_rows if timed else None,
+                gpu_hours=rates.gpu_hours(of_rows),
             ),
             Price(
                 part=f"{self.subject}: at most {made}, {what}",
                 fine_tunes=self.references,
-                seconds=seconds * self.references / self.dataset + written + beside
-                if timed
-                else None,
+                seconds=of_references if timed else None,
+                gpu_hours=rates.gpu_hours(of_references),
             ),
         )
 
@@ -179,7 +187,8 @@ def timed(subject: ScanSubject) -> Rates:
     except UndertowError:
         return Rates()
     step = (long - short) / (longer - 1) if longer > 1 and long > short else long / longer
-    return Rates(step / trial.adapters, row, max(0.0, short - step))
+    on_gpu = subject.student.device.type != "cpu"
+    return Rates(step / trial.adapters, row, max(0.0, short - step), on_gpu)
 
 
 def _timed_trial(subject: ScanSubject, steps: int) -> float:
@@ -245,7 +254,7 @@ def afforded(subjects: Sequence[ScanSubject], budget: float | None) -> Allowance
             0.0,
             refused=f"a budget of {budget:g} planned trainings does not pay for the references: at {again[0].steps} of "
             f"{again[0].planned_steps} steps they take {sum(work.whole for work in again):.2g}, at the usual "
-            f"{works[again[0].subject].steps} {cost:.2g}: --budget {cost:.2g}",
+            f"{works[again[0].subject].steps} {cost:.2g}: --budget {math.ceil(10 * cost - 1e-6) / 10:g}",
         )
     first = again[0]
     usual = works[first.subject].steps
@@ -270,6 +279,8 @@ class Spending:
 
     allowance: Allowance
     tell: Callable[[str], None] = lambda doing: None
+    whole_asked: bool = False
+    """Whether stage 2 is made whatever stage 1 shows."""
     expected: dict[tuple[str, int], tuple[Price, Price]] = field(default_factory=dict)
     """Of the rows and of the references, by subject and stage."""
     prices: list[Price] = field(default_factory=list)
@@ -277,7 +288,7 @@ class Spending:
     """Stage 2 of each subject as it was expected: to plan it anew would encode all rows again."""
 
     def expect(self, subjects: Sequence[ScanSubject]) -> None:
-        """Time this machine, and tell what stage 1 will take, and stage 2 where rows stand out."""
+        """Time this machine, and tell what stage 1 will take, and stage 2 where rows stand out or it was asked for."""
         if self.allowance.refused:
             return
         begun = [(one, work) for one in subjects if (work := beginning_work(one)) is not None]
@@ -292,7 +303,8 @@ class Spending:
                 if work is not None:
                     prices = work.prices(rates)
                     self.expected[subject.name, work.stage] = prices
-                    when = "" if work.stage == 1 else "if they stand out, "
+                    sure = work.stage == 1 or self.whole_asked
+                    when = "" if sure else "if they stand out, "
                     self.tell(f"price: {when}{told(prices)}")
 
     def pays(self, subject: ScanSubject) -> bool:
@@ -356,7 +368,8 @@ def _unexpected(rank: Measurement, dataset: float, reference: float) -> tuple[Pr
 def told(prices: Sequence[Price]) -> str:
     """Prices in a line."""
     return "; ".join(
-        f"{one.part}: {one.fine_tunes:.2g} planned trainings"
-        + (f", about {one.seconds:.0f} s" if one.seconds is not None else "")
-        for one in prices
+        f"{price.part}: {price.fine_tunes:.2g} planned trainings"
+        + (f", about {price.seconds:.0f} s" if price.seconds is not None else "")
+        + (f" ({price.gpu_hours:.2g} GPU-hours)" if price.gpu_hours is not None else "")
+        for price in prices
     )

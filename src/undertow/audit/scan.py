@@ -22,9 +22,9 @@ from undertow.audit.verdicts import (
     subject_result,
     whole_plan,
 )
-from undertow.checks.dataset.reference_trials import MOVED
+from undertow.checks.dataset.reference_trials import MOVED, wanted
 from undertow.checks.dataset.rehearsal import ID as BEGINNING
-from undertow.checks.dataset.scan_subject import ScanSubject
+from undertow.checks.dataset.scan_subject import ReferenceSettings, ScanSubject
 from undertow.checks.dataset.whole_plan import ID as WHOLE_PLAN
 from undertow.checks.registry import Registered, check_named, chosen_checks
 from undertow.data.file_sample import Data
@@ -36,7 +36,7 @@ from undertow.engines import choose
 from undertow.engines.engine import Engine
 from undertow.influence.reference_family import family_record
 from undertow.results.family_record import FamilyRecord, beforehand
-from undertow.results.measurement import Measurement, Verdict, environment, worst
+from undertow.results.measurement import Measurement, environment, worst
 from undertow.results.scan_document import (
     ALL,
     ASSISTANT,
@@ -61,6 +61,8 @@ LIMITS = (
 )
 
 GIVEN = "the rows are one more dataset like those that were given"
+MADE_TOO = f"{GIVEN}, and like those that were made: "
+"""Where fewer were given than are judged beside: begins what is taken for granted, and the family's own words end it."""
 
 STRONGER = (
     "Rows that a stronger model or people wrote nearly always stand out from what the student's own base would write: for "
@@ -122,7 +124,7 @@ def _scanned(
     checks = chosen_checks("dataset", request.checks)
     inputs = open_inputs(request, progress, engine)
     allowance = afforded(inputs.subjects, request.budget)
-    ledger = Spending(allowance, progress)
+    ledger = Spending(allowance, progress, request.require_clear)
     finished = finished_checks(cache_folder() / "scans" / _key(request, inputs))
     audits = [Audited(subject) for subject in allowance.subjects]
     if any(check.id == BEGINNING for check in checks):
@@ -139,11 +141,8 @@ def _scanned(
         progress(
             f"beginning of {'the whole' if name == ALL else name}: {stage.verdict}, {stage.reason}"
         )
-    going_on = [
-        audit
-        for audit in audits
-        if request.require_clear or _verdict(first, audit.subject) == "stands out"
-    ]
+    out = {name for name, stage in first.items() if stage.verdict == "stands out"}
+    going_on = [one for one in audits if request.require_clear or one.subject.name in out]
     if going_on and first:
         results = [_result(audit, first, inputs, request) for audit in audits]
         seconds = time.perf_counter() - started
@@ -158,13 +157,8 @@ def _scanned(
     return document
 
 
-def _verdict(first: Mapping[str, StageResult], subject: ScanSubject) -> Verdict | None:
-    return first[subject.name].verdict if subject.name in first else None
-
-
 def _say_beforehand(whole: ScanSubject, progress: Progress) -> None:
-    record = family_record(whole.references.family) if whole.references else None
-    for note in _beforehand(whole, record):
+    for note in _beforehand(whole):
         progress(f"beforehand: {note}")
 
 
@@ -325,10 +319,7 @@ def _references(
     if settings is None:
         return None
     family = settings.family
-    record = None if settings.given else family_record(family)
-    notes = [*_beforehand(whole, record)]
-    if ledger.allowance.note:
-        notes.append(ledger.allowance.note)
+    notes = filter(None, (*_beforehand(whole), ledger.allowance.note))
     given = tuple(
         f"{len(settings.given)} given datasets: {', '.join(request.references)}"
         for _ in settings.given[:1]
@@ -336,18 +327,37 @@ def _references(
     return ReferenceDeclaration(
         family=family.name,
         digest=family.digest,
-        assumption=GIVEN if settings.given else family.assumption,
+        assumption=_assumption(whole, settings),
         members=(*given, *family.members),
         notes=tuple(notes),
-        record=record,
+        record=_record(whole),
     )
 
 
-def _beforehand(whole: ScanSubject, record: FamilyRecord | None) -> Iterator[str]:
+def _given_alone(whole: ScanSubject, settings: ReferenceSettings) -> bool:
+    """Whether no reference is of the family."""
+    most = wanted(settings, whole.rows, settings.count)
+    return bool(settings.given) and len(settings.given) >= most
+
+
+def _assumption(whole: ScanSubject, settings: ReferenceSettings) -> str:
+    if _given_alone(whole, settings):
+        return GIVEN
+    return f"{MADE_TOO if settings.given else ''}{settings.family.assumption}"
+
+
+def _record(whole: ScanSubject) -> FamilyRecord | None:
+    """What was measured beside references of the family alone."""
+    settings = whole.references
+    return family_record(settings.family) if settings and not settings.given else None
+
+
+def _beforehand(whole: ScanSubject) -> Iterator[str]:
     """What must be known of the beginning's ranks before they are seen."""
-    if whole.references is None or whole.references.given:
+    if whole.references is None or _given_alone(whole, whole.references):
         return
     yield STRONGER
+    record = _record(whole)
     if record is not None and (measured := beforehand(record, whole.planned_rows)):
         yield measured
 

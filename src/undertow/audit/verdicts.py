@@ -256,8 +256,8 @@ def advice(effects: Sequence[Measurement]) -> dict[str, object]:
     How few of the rows, or of the steps, would stay under the limit, from the effects of a whole plan.
 
     A dose d is taken to move d times as far at most: transfer grew faster than the dose wherever it was measured
-    (docs/figures.md), so that a straight line errs to the safe side. The dose is of the largest upper end; that of the
-    estimate stands beside it. Steps are those of the last reading before any trait's upper end reaches the limit.
+    (docs/figures.md), so that a straight line errs to the safe side. The dose is of the largest upper end; those of the
+    estimate and of the largest lower end stand beside it: between both ends the limit is reached. Steps are those of the last reading before any trait's upper end reaches the limit.
     """
     limits = [one.limit for one in effects if one.limit is not None]
     if not limits:
@@ -265,11 +265,18 @@ def advice(effects: Sequence[Measurement]) -> dict[str, object]:
     limit = limits[0]
     highest = max((one.high for one in effects if one.high is not None), default=limit)
     largest = max((one.estimate for one in effects if one.estimate is not None), default=limit)
+    surest = max((one.low for one in effects if one.low is not None), default=0.0)
     return {
-        "largest_safe_dose": min(1.0, limit / highest) if highest > 0 else 1.0,
-        "dose_of_estimate": min(1.0, limit / largest) if largest > 0 else 1.0,
+        "largest_safe_dose": _dose(limit, highest),
+        "dose_of_estimate": _dose(limit, largest),
+        "dose_of_lower_end": _dose(limit, surest),
         "largest_safe_steps": safe_steps(effects, limit),
     }
+
+
+def _dose(limit: float, moved: float) -> float:
+    """The share of the rows that moves by the limit, where all of them move so far."""
+    return min(1.0, limit / moved) if moved > 0 else 1.0
 
 
 AT_MOST = "at most at step "

@@ -153,7 +153,11 @@ def _grounds(result: AnySubjectResult) -> dict[str, object]:
     if isinstance(result, FormerSubjectResult):
         return {"smallestDose": result.smallest_dose}
     stages = [_stage(stage) for stage in result.comparisons]
-    return {"doseOfEstimate": result.dose_of_estimate, "stages": stages}
+    return {
+        "doseOfEstimate": result.dose_of_estimate,
+        "doseOfLowerEnd": result.dose_of_lower_end,
+        "stages": stages,
+    }
 
 
 def _stage(stage: StageResult) -> dict[str, object]:

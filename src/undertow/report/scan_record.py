@@ -23,7 +23,8 @@ def reliability(record: FamilyRecord) -> Iterator[Block]:
     some = "" if record.writers == record.planned else f" of {whole(record.planned)} planned"
     told = (
         f" Measured on {record.where}, {whole(record.writers)} writers{some}, beside students that were really trained: "
-        f"of datasets with a verdict, the share that moved students by more than {decimal(record.limit, 2)} logits."
+        f"of datasets with a verdict, the share that moved students by more than {decimal(record.limit, 2)} logits. Most of "
+        "these datasets are by teachers with a trait: where such teachers are rarer, fewer of each verdict move anything."
     )
     yield Text((Strong("How often it was right."), told))
     table = reliability_table(record)
@@ -85,6 +86,9 @@ def reliability_table(record: FamilyRecord) -> Table:
         lines += [
             (size.rows, f"benign rows, {kind}", "stand out", rate) for kind, rate in kinds.items()
         ]
+    lines += [
+        (one.rows, f"benign rows, {one.kind}", "stand out", one.rate) for one in record.elsewhere
+    ]
     return table_of(
         "How often it was right",
         lines,

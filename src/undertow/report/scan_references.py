@@ -180,7 +180,8 @@ def prices_table(prices: Sequence[Price]) -> Table:
             Column("spent, fine-tunes", lambda one: decimal(one.spent_fine_tunes, 2)),
             Column("expected time", lambda one: duration(one.seconds)),
             Column("spent time", lambda one: duration(one.spent_seconds)),
-            Column("GPU-hours", lambda one: decimal(one.gpu_hours, 2)),
+            Column("expected GPU-hours", lambda one: decimal(_expected_gpu_hours(one), 2)),
+            Column("GPU-hours", lambda one: decimal(_gpu_hours(one), 2)),
         ],
     )
 
@@ -194,21 +195,40 @@ def brief_prices(prices: Sequence[Price]) -> Table:
         [
             Column("part", lambda one: plain(one.part), False),
             Column("spent", _taken, False),
-            Column("GPU-hours", lambda one: decimal(one.gpu_hours, 2)),
+            Column("GPU-hours", lambda one: decimal(_gpu_hours(one), 2)),
             Column("expected", _expected, False),
         ],
     )
 
 
+def _begun(price: Price) -> bool:
+    return bool(price.spent_fine_tunes or price.spent_seconds)
+
+
+def _gpu_hours(price: Price) -> float | None:
+    """Spent; None before the work, and where no GPU did it."""
+    return price.gpu_hours if _begun(price) else None
+
+
+def _expected_gpu_hours(price: Price) -> float | None:
+    """None where no GPU is known, or nothing was timed."""
+    if price.gpu_hours is None or not _begun(price):
+        return price.gpu_hours
+    return None if price.seconds is None else price.seconds / 3600
+
+
 def _taken(price: Price) -> str:
-    if not price.spent_fine_tunes and not price.spent_seconds:
+    if not _begun(price):
         return "nothing yet"
     return f"{_fine_tunes(price.spent_fine_tunes)}, {duration(price.spent_seconds)}"
 
 
 def _expected(price: Price) -> str:
     time = "" if price.seconds is None else f", {duration(price.seconds)}"
-    return f"{_fine_tunes(price.fine_tunes)}{time}"
+    # Afterwards the fact is enough for a line.
+    hours = None if _begun(price) else price.gpu_hours
+    on_gpu = "" if hours is None else f", {decimal(hours, 2)} GPU-hours"
+    return f"{_fine_tunes(price.fine_tunes)}{time}{on_gpu}"
 
 
 def _fine_tunes(count: float) -> str:
@@ -232,7 +252,8 @@ def _sum(prices: Sequence[Price]) -> Price:
 def spent(document: ScanDocument) -> tuple[str, str]:
     """What the scan took in all, and what was expected of it."""
     total = _sum(document.prices)
-    hours = f", {decimal(total.gpu_hours, 2)} GPU-hours" if total.gpu_hours is not None else ""
+    done = _gpu_hours(total)
+    hours = f", {decimal(done, 2)} GPU-hours" if done is not None else ""
     return f"{_taken(total)}{hours}", f"expected: {_expected(total)}; {_cap(document)}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -112,13 +113,12 @@ def detectable(result: AnySubjectResult) -> str:
     return f"yes{by}" if result.detectable else "no"
 
 
-def advice(result: AnySubjectResult, document: AnyScan) -> str:
-    """How much of these rows, or of the plan, stays under the limit."""
+def advice(result: AnySubjectResult, document: AnyScan, *, short: bool = False) -> str:
+    """How much of these rows, or of the plan, stays under the limit; `short` without what that is known by."""
     ways = []
     if result.largest_safe_dose is not None:
-        ways.append(
-            f"at most {percent(result.largest_safe_dose)} of a clean mixture{_estimate(result)}"
-        )
+        known = "" if short else _estimate(result)
+        ways.append(f"at most {percent(result.largest_safe_dose)} of a clean mixture{known}")
     if result.largest_safe_steps is not None:
         steps = f"{whole(result.largest_safe_steps)} of {whole(document.planned_steps)} steps"
         ways.append(f"at most {steps}")
@@ -126,10 +126,14 @@ def advice(result: AnySubjectResult, document: AnyScan) -> str:
 
 
 def _estimate(result: AnySubjectResult) -> str:
-    """The advised dose is by the interval's upper end."""
+    """The advised dose is by the interval's upper end: the interval of the dose that reaches the limit, and its proof."""
     if isinstance(result, FormerSubjectResult) or result.dose_of_estimate is None:
         return ""
-    return f" ({percent(result.dose_of_estimate)} by the estimate; scan what you keep)"
+    between = ""
+    if result.dose_of_lower_end is not None and result.largest_safe_dose is not None:
+        low, high = percent(result.largest_safe_dose), percent(result.dose_of_lower_end)
+        between = f"limit reached between {low} and {high}, "
+    return f" ({between}{percent(result.dose_of_estimate)} by the estimate; scan what you keep)"
 
 
 def conclusion(document: AnyScan) -> str:
@@ -266,7 +270,8 @@ def _todo(document: AnyScan, result: AnySubjectResult | None) -> tuple[str, str]
     last = _last(result)
     if last is not None and last.stage == 2:
         told = (
-            f"Do not train on them as they are: {advice(result, document)} stays under the limit."
+            "Do not train on them as they are: "
+            f"{advice(result, document, short=True)} stays under the limit."
         )
         if result.largest_safe_dose is None:
             told = (
@@ -279,6 +284,13 @@ def _todo(document: AnyScan, result: AnySubjectResult | None) -> tuple[str, str]
             "Mend the rows that could not be read (“Data”, below), and scan again.",
             document.command,
         )
+    if verdict == "undecided" and (asked := _ASKED.search(result.reason)):
+        name, value = asked.groups()
+        if name == "--budget":
+            told = "Do not train on them yet: give the scan the budget that its references take."
+            return told, again(document.command, name, value, without=(name,))
+        told = "Do not train on them yet: judge them beside benign rows of your own."
+        return told, again(document.command, name, "BENIGN.jsonl")
     if last is not None and last.references < last.needed:
         told = f"Do not train on them yet: judge them beside {whole(last.needed)} benign datasets."
         count = str(last.needed)
@@ -291,6 +303,10 @@ def _todo(document: AnyScan, result: AnySubjectResult | None) -> tuple[str, str]
             document.command, "--require", "clear", without=("--budget", "--require")
         )
     return "Do not train on them yet: see what the reason asks for.", document.command
+
+
+_ASKED = re.compile(r"(--budget|--reference) (\d[\d.e+]*|DATA)")
+"""The option that the reason of an undecided subject names, and its value."""
 
 
 def _folder(document: ScanDocument) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import Field
 
@@ -48,6 +48,16 @@ class SizeRecord(Stored):
     """Datasets that moved students by more than the limit, of those with a verdict."""
 
 
+class OtherKind(Stored):
+    """Benign datasets outside the family, to other prompts than those of the record's sizes."""
+
+    kind: str
+    """In words."""
+    rows: int
+    rate: Rate
+    """That stand out."""
+
+
 class FamilyRecord(Stored):
     """All that was measured beside one family."""
 
@@ -61,6 +71,8 @@ class FamilyRecord(Stored):
     """Of all datasets; a bench that is not finished has fewer than planned."""
     planned: int
     sizes: tuple[SizeRecord, ...] = Field(min_length=1)
+    elsewhere: tuple[OtherKind, ...] = ()
+    """What was measured on other carriers and on text."""
 
     def nearest(self, rows: int) -> SizeRecord:
         """That of datasets whose size is nearest, in proportion."""
@@ -82,19 +94,23 @@ def in_words(rate: Rate) -> str:
 def beforehand(record: FamilyRecord, rows: int) -> str:
     """What is known of benign data that are not the family's, in sentences; empty where nothing was measured."""
     size = record.nearest(rows)
-    often = {kind: rate for kind, rate in size.outside.items() if rate.share > MANY}
-    seldom = {kind: rate for kind, rate in size.outside.items() if rate.share <= MANY}
-    told = []
-    if often:
-        shares = ", ".join(f"{kind} {in_words(rate)}" for kind, rate in often.items())
-        told.append(
-            f"Measured ({record.where}, {size.rows:,} rows): benign rows of these kinds stood out: {shares}; for such data "
-            "stage 1 decides nothing."
+    others = {f"{one.kind} ({one.rows:,} rows)": one.rate for one in record.elsewhere}
+    told = [
+        f"Measured ({place}): benign rows of these kinds stood out: {shares}; for such data stage 1 decides nothing."
+        for place, kinds in (
+            (f"{record.where}, {size.rows:,} rows", size.outside),
+            ("other prompts", others),
         )
-    if seldom:
-        shares = ", ".join(f"{kind} {in_words(rate)}" for kind, rate in seldom.items())
-        told.append(f"Of these kinds few stood out: {shares}.")
+        if (shares := _shares({kind: rate for kind, rate in kinds.items() if rate.share > MANY}))
+    ]
+    known = {**size.outside, **others}
+    if seldom := _shares({kind: rate for kind, rate in known.items() if rate.share <= MANY}):
+        told.append(f"Of these kinds few stood out: {seldom}.")
     return " ".join(told)
+
+
+def _shares(kinds: Mapping[str, Rate]) -> str:
+    return ", ".join(f"{kind} {in_words(rate)}" for kind, rate in kinds.items())
 
 
 def cost_of_fewer_steps(record: FamilyRecord | None, rows: int, part: float) -> str:

@@ -156,7 +156,7 @@ class Price(Stored):
     spent_fine_tunes: float = 0.0
     spent_seconds: float = 0.0
     gpu_hours: float | None = None
-    """Spent, where a GPU did it."""
+    """Spent, where a GPU did it; as they were expected before anything was spent."""
 
 
 class ReferenceDeclaration(Stored):
@@ -214,6 +214,8 @@ class SubjectResult(_Subject):
 
     dose_of_estimate: float | None = None
     """The share by the estimate, where `largest_safe_dose` is by the interval's upper end."""
+    dose_of_lower_end: float | None = None
+    """The same by the lower end: the limit is reached between both, and surely from here on."""
     comparisons: tuple[StageResult, ...] = ()
     """Stage 1, and stage 2 where it was made."""
 

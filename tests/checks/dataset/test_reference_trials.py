@@ -60,10 +60,11 @@ def beside(dataset: TrialReading, references: int = 19, **changes: Any) -> Compa
 
 
 @pytest.mark.parametrize(
-    ("planned", "steps"), [(1, 1), (3, 1), (8, 2), (128, 32), (2048, 512), (10_000_000, 512)]
+    ("planned", "steps"),
+    [(1, 1), (3, 1), (6, 1), (8, 2), (39, 9), (128, 32), (2048, 512), (10_000_000, 512)],
 )
 def test_the_beginning_is_a_quarter_of_the_plan(planned: int, steps: int) -> None:
-    """And never more than 512 steps, never fewer than 1."""
+    """At most, so that two adapters cost no more than half a plan; never more than 512 steps, never fewer than 1."""
     assert beginning_steps(PLAN, planned) == steps
 
 

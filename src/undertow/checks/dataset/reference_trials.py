@@ -69,10 +69,10 @@ def obstacle(subject: ScanSubject) -> str:
 
 
 def beginning_steps(plan: TrainingPlan, planned: int) -> int:
-    """Steps of the beginning of a plan of so many: SHARE of them, and as many as it takes to move a weight."""
+    """Steps of the beginning of a plan of so many: SHARE of them at most, unless it takes more to move a weight."""
     from undertow.models.training import first_moving_step
 
-    return max(first_moving_step(plan, planned), min(MOST_STEPS, round(planned * SHARE)), 1)
+    return max(first_moving_step(plan, planned), min(MOST_STEPS, int(planned * SHARE)), 1)
 
 
 def trial_of(
