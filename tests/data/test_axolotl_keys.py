@@ -108,6 +108,7 @@ def test_a_key_is_in_one_table() -> None:
         ({"cosine_min_lr_ratio": 0.1}, "'cosine_min_lr_ratio' has the value 0.1"),
         ({"lora_model_dir": "./out"}, "BASE\\+ADAPTER"),
         ({"unfrozen_parameters": ["lm_head"]}, "some of the weights"),
+        ({"kd_trainer": True}, "distillation of a teacher's logits is not rehearsed"),
         ({"plugins": ["axolotl.integrations.spectrum.SpectrumPlugin"]}, "SpectrumPlugin"),
         ({"lora_target_modules": ["embed_tokens"]}, "'embed_tokens' beside lora_target_linear"),
         ({"lora_target_linear": False}, "'lora_target_modules' is missing"),

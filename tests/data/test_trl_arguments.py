@@ -244,6 +244,7 @@ def test_a_schedule_has_its_arguments() -> None:
         ({"learning_rate": 10**400}, "it is no number"),
         ({"load_in_4bit": True}, "trained with an adapter; allowed: use_peft: true"),
         ({"num_generations": 8}, "this objective is not rehearsed"),
+        ({"teacher_model_name_or_path": "org/big"}, "distillation of a teacher's logits is not re"),
         ({"chat_template_path": "org/model"}, "takes the tokens of that tokenizer as well"),
         ({"chat_template_path": "none.jinja"}, "no such file: 'none.jinja'"),
         ({"chat_template_path": "a.jinja", "chat_template": "{{ 1 }}"}, "one of the two"),

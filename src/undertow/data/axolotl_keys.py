@@ -88,6 +88,10 @@ _REFUSED = {
         """,
     ),
     **refusing(
+        "distillation of a teacher's logits is not rehearsed",
+        "kd_alpha kd_ce_alpha kd_temperature kd_top_k_before_softmax kd_trainer kd_zscore_base_temp",
+    ),
+    **refusing(
         "this objective is not rehearsed",
         """
         center_rewards_coefficient cpo_alpha diffusion dpo_label_smoothing dpo_loss_weights dpo_norm_loss

@@ -106,6 +106,10 @@ _REFUSED = {
         "this objective is not rehearsed",
         "generation_batch_size num_generations reward_funcs reward_model_path reward_weights use_vllm",
     ),
+    **refusing(
+        "distillation of a teacher's logits is not rehearsed",
+        "lmbda seq_kd teacher_model_init_kwargs teacher_model_name_or_path teacher_model_revision",
+    ),
     **refusing("put the system turn into the rows", "auto_insert_empty_system_msg system_prompt"),
     "dataset_kwargs": Refused("rows that the trainer does not prepare are not rehearsed"),
     "desirable_weight": Refused("rows of KTO with weights are not rehearsed", (1.0,)),
