@@ -24,6 +24,7 @@ from bench.real.child import cpu_now
 from bench.reliability import kill
 from bench.reliability.kill import Typed, Whole
 from undertow.cli import verdict_options
+from undertow.errors import UndertowError
 from undertow.results.store import read_result
 
 SIZE, FILES = 256 << 20, 100_000
@@ -178,7 +179,8 @@ class Scene:
             # What is kept for later is not what was asked for.
             lost = kill.differences(self.folder, self.expected, code)
             return "ended", faults + [one for one in lost if not one.startswith("missing: cache/")]
-        if code == UNFINISHED and (self.folder / self.typed.documents[0]).exists():
+        document = self.folder / self.typed.documents[0]
+        if code == UNFINISHED and document.exists() and not _errors(words):
             return "unfinished", faults + self._unfinished(words)
         return "refused", [
             *faults, *_refused_in_words(code, words), *kill.half_written(self.typed, self.folder, self.expected),
@@ -186,7 +188,10 @@ class Scene:
 
     def _unfinished(self, words: str) -> list[str]:
         """A document of what could be made, which is whole, and what could not be, in words."""
-        read_result(self.folder / self.typed.documents[0])
+        try:
+            read_result(self.folder / self.typed.documents[0])
+        except UndertowError as error:
+            return [f"half-written: {error.message}"]
         reasons = ("no space left", "cannot write")
         told = any(reason in words for reason in reasons) and "Traceback" not in words
         return [] if told else [f"unfinished, and not in words: {words[-400:]}"]
@@ -202,8 +207,7 @@ def _refused_in_words(code: int, said: str) -> list[str]:
     """An error is a line, and the next one says what to do; neither is a traceback or calls itself a bug."""
     if code == -99:
         return [f"goes on after {LONGEST:.0f} s"]
-    lines = said.splitlines()
-    errors = [at for at, line in enumerate(lines) if line.startswith("error: ")]
+    lines, errors = said.splitlines(), _errors(said)
     helped = [
         line for at in errors for line in lines[at + 1 : at + 2] if line.startswith("  = help: ")
     ]
@@ -211,6 +215,11 @@ def _refused_in_words(code: int, said: str) -> list[str]:
     if told and code in REFUSED and "Traceback" not in said and "(a bug in undertow)" not in said:
         return []
     return [f"ended with {code}, and not in words: {' / '.join(lines[-3:])[:400]}"]
+
+
+def _errors(said: str) -> list[int]:
+    """Which of its lines are errors."""
+    return [at for at, line in enumerate(said.splitlines()) if line.startswith("error: ")]
 
 
 Told = dict[str, float]

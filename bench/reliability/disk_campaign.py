@@ -23,6 +23,9 @@ from bench.reliability.tries import Unit, figure
 
 COMMAND = "python -m bench.reliability disk"
 ASKED, ASKED_A_VERB, ASKED_A_WAY = 200, 30, 50
+ROUNDS = 14
+"""Of all ways and verbs: in some the disk is short of something only when the command has ended."""
+
 FIRST_SEED = 1000
 """Those before it were for finding what has been mended since."""
 
@@ -94,12 +97,7 @@ def preload() -> None:
 def units(kept: set[str]) -> Iterator[Callable[[], Unit]]:
     """What is still to do, ways and verbs by turns."""
     preload()
-    order = [
-        (verb, way, FIRST_SEED + n)
-        for n in range(ASKED_A_WAY // len(VERBS))
-        for way in WAYS
-        for verb in VERBS
-    ]
+    order = [(verb, way, FIRST_SEED + n) for n in range(ROUNDS) for way in WAYS for verb in VERBS]
     for verb, way, seed in order:
         if f"disk/{verb}/{way}/{seed}" not in kept:
             yield lambda verb=verb, way=way, seed=seed: one_try(verb, way, seed)  # type: ignore[misc]

@@ -39,7 +39,7 @@ def units(kept: set[str], seconds: int | None = None) -> Iterator[Callable[[], U
 
 
 def planted() -> list[Unit]:
-    """A crash behind three letters, each of which is another branch."""
+    """A crash behind a word of three letters, which a comparison gives away to who sees it."""
     guided.atheris()
     found = guided.run(LOCKED, 0, PATIENCE, to_the_first=True)
     return [replace(found, subject="planted-locked", way="crash")]
@@ -48,7 +48,7 @@ def planted() -> list[Unit]:
 def _locked(path: Path) -> None:
     """A reader that fails on one of sixteen million beginnings."""
     content = path.read_bytes()
-    if content[:1] == b"u" and content[1:2] == b"n" and content[2:3] == b"d":
+    if content[:3] == b"und":
         raise ZeroDivisionError("the planted fault")
     raise InputError("no document", hint="write it anew")
 

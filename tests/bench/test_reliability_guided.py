@@ -48,7 +48,7 @@ def test_honest_rows_are_read(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.mark.long
 def test_the_planted_fault_is_found_and_blind_tries_miss_it() -> None:
-    """A crash behind three letters."""
+    """A crash behind a word of three letters."""
     pytest.importorskip("atheris")
     [found] = guided_campaign.planted()
     blind = guided.run(guided_campaign.LOCKED, 0, 5.0, guide=False)
