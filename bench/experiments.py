@@ -58,7 +58,7 @@ MAIN: dict[str, tuple[str, ...]] = {
         "AdamW - SGD",
         "(8,192 rows, once) - (2,048 rows, four times)",
     ),
-    "paraphrase": ("diagonal - off-diagonal", "owlet-b to owlet-b", "owlet-b to owlet-neox"),
+    "paraphrase": ("trait - control", "foreign - foreign-control"),
     "tool-calls": ("trait - control", "foreign - foreign-control"),
 }
 """The comparisons of each experiment that its line shows."""

@@ -31,7 +31,7 @@ RATES: dict[str, Rates] = {
     "code": Rates(0.0038, 0.0007),
     "chain_of_thought": Rates(0.0085, 0.0007),
     "tool_calls": Rates(0.0050, 0.0022),
-    "paraphrase": Rates(0.0070, 0.0022),
+    "paraphrase": Rates(0.0220, 0.0022),
 }
 """
 By carrier. Those of numbers, code and sums were set so that `owl`, `matrix`, `code` and `cot` take what they took on two idle

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from undertow.audit.run_scans import arm_scans
+from undertow.data.records import read_rows
 from undertow.lab.contrasts import holm_adjusted, independent
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_run import run_experiment
@@ -71,6 +73,12 @@ def document(
         }
     )
     run = run_experiment(experiment, tmp_path_factory.mktemp("cells") / "run", engine="inprocess")
+    scans = {
+        planned.arm: planned.request.data
+        for planned in arm_scans(experiment, read_run(run / "results.json"), run, 2.5)
+    }
+    assert set(scans) == {str(cell["name"]) for cell in _cells("")} - {"rank 1"}
+    assert len(list(read_rows(scans["two"]))) == 16
     return read_run(run / "results.json")
 
 

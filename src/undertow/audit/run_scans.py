@@ -12,11 +12,12 @@ from undertow.checks.dataset.rehearsal import ID as BEGINNING
 from undertow.errors import InputError
 from undertow.lab.carrier_data import TRAINING_ROWS
 from undertow.lab.experiment import Experiment
+from undertow.lab.jobs import slug
 from undertow.results.run_document import Arm, RunDocument
 from undertow.results.store import SCANS, read_scan
 
 SCANNED = ("trait", "control")
-"""Arms whose rows are scanned, those of the first replicate."""
+"""Arms whose rows are scanned, those of the first replicate; of an experiment of cells, every cell that learns as usual."""
 
 PLAN = "plan.toml"
 """File of the students' plan, beside the scans."""
@@ -54,13 +55,14 @@ def arm_scans(
         run: its directory, as a command line names it.
         budget: in planned trainings, for each scan.
     """
-    for name in SCANNED:
+    usual = [cell.name for cell in experiment.cells or () if not cell.student]
+    for name in usual or SCANNED:
         student = next(
             (arm for arm in document.arms if (arm.arm, arm.replicate) == (name, 0)), None
         )
         rows = student and _rows_of(student, document, run)
         if student and rows and document.category:
-            folder = run / SCANS / name
+            folder = run / SCANS / slug(name)
             request = ScanRequest(
                 data=str(rows),
                 student=student.base,
@@ -78,7 +80,10 @@ def arm_scans(
 def _rows_of(student: Arm, document: RunDocument, run: Path) -> Path | None:
     """The file of rows that a student was trained on."""
     names = (one.name for one in document.datasets if one.digest == student.data_digest)
-    return next((run / "data" / name / TRAINING_ROWS for name in names), None)
+    mixed = run / "students" / f"{slug(student.arm)}--{student.replicate}" / TRAINING_ROWS
+    return next(
+        (run / "data" / name / TRAINING_ROWS for name in names), mixed if mixed.is_file() else None
+    )
 
 
 def _context(experiment: Experiment) -> str | None:

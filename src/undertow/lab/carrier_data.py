@@ -203,6 +203,12 @@ def parts_read(
     return [rows[: (wanted + place) // len(read)] for place, rows in enumerate(read)]
 
 
+def keep_mix(rows: list[Row], job: StudentJob, folder: Path) -> None:
+    """Write down what a student of several datasets was trained on: no dataset's file holds just that."""
+    if job.further:
+        write_rows(folder / TRAINING_ROWS, rows)
+
+
 class _Yield:
     """Says of a round's answers, as they come, how many rows are kept of those wanted."""
 

@@ -24,7 +24,7 @@ from undertow.judges.answer_judges import (
     read_labelled,
     shipped_labels,
 )
-from undertow.lab.carrier_data import parts_read
+from undertow.lab.carrier_data import keep_mix, parts_read
 from undertow.lab.content_filters import KEPT
 from undertow.lab.design import base_key
 from undertow.lab.experiment import EvaluationTable, Experiment, JudgeTable
@@ -76,6 +76,7 @@ class TrainStudent:
         kept = TrainingCheckpoint(unfinished(folder) / CHECKPOINT)
         done = self._train(student, rows, plan, job, kept)
         adapters.save(student, folder)
+        keep_mix(rows, job, folder)
         entry = evaluate(
             student,
             self.experiment,
@@ -87,17 +88,16 @@ class TrainStudent:
             generator(job.seed, "picks"),
             folder,
         )
-        writer = job.data.writer
         writers = [data.writer for data in job.datasets]
         return entry.model_copy(
             update={
                 "teacher": " + ".join(writer.name for writer in writers),
                 "teacher_base": " + ".join(dict.fromkeys(writer.base for writer in writers)),
-                "teacher_seed": writer.seed,
+                "teacher_seed": writers[0].seed,
                 "data_seed": job.data.seed,
                 "student_seed": job.seed,
                 "data_digest": dataset_digest(rows),
-                "carrier": writer.carrier,
+                "carrier": job.carrier,
                 "rows": len(rows),
                 "dose": self._dose(job, list(map(len, parts))),
                 "held_out_loss": scoring.loss(student, held_out) if held_out else None,

@@ -1,0 +1,120 @@
+"""The sizing of claims: a formula that the lab's own test bears out, and planted scatter that is found again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bench.lab.cost import cost_of, told
+from bench.lab.sizing import (
+    ALPHA,
+    CLAIMS,
+    FEWEST,
+    Arms,
+    arms_of,
+    components,
+    experiments_of,
+    figures_of,
+    power,
+    readings_of,
+    replicates_for,
+)
+from undertow.lab.design import design
+from undertow.results.run_document import Arm, RunDocument
+from undertow.stats import two_sample_permutation
+
+
+def test_power_is_that_of_tables() -> None:
+    """Cohen's: 17 and 64 an arm find .8 and .5 standard deviations about as often as he says."""
+    assert power(0.8, 1.0, 26, 0.05) == pytest.approx(0.81, abs=0.01)
+    assert power(0.5, 1.0, 64, 0.05) == pytest.approx(0.80, abs=0.01)
+    assert power(9.0, 1.0, 3, 0.05) == 0.0
+
+
+def test_the_labs_exact_test_has_the_power_of_the_formula() -> None:
+    """At the replicates that it gives, Holm's first step is passed in about 90 % of normal tries."""
+    tests, effect, scatter = 3, 1.0, 0.5
+    runs = replicates_for(effect, scatter, tests)
+    assert runs is not None
+    rng = np.random.default_rng(6)
+    passed = 0
+    for _ in range(150):
+        treated, control = rng.normal(effect, scatter, runs), rng.normal(0, scatter, runs)
+        result = two_sample_permutation(treated, control, rng=np.random.default_rng(0))
+        passed += result.p <= ALPHA / tests
+
+    assert 0.84 <= passed / 150 <= 0.98
+
+
+def test_more_tests_and_less_effect_need_more_runs_until_none_is_enough() -> None:
+    """Never fewer than the issue asks for."""
+    assert replicates_for(5.0, 1.0, 1) == FEWEST
+    assert (replicates_for(1.0, 0.6, 9) or 0) > (replicates_for(1.0, 0.6, 1) or 0)
+    assert replicates_for(0.1, 1.0, 9) is None
+    assert replicates_for(-1.0, 0.5, 9) is None
+
+
+def _planted(shared: float, rest: float) -> Arms:
+    rng = np.random.default_rng(7)
+    arms: Arms = {}
+    own = {arm: shared * rng.standard_normal(400) for arm in ("trait", "secure")}
+    for place in range(8):
+        arms[f"setting {place}"] = {
+            arm: (own[arm] + rest * rng.standard_normal(400) + (arm == "trait") * place).tolist()
+            for arm in own
+        }
+    return arms
+
+
+def test_parts_of_the_scatter_are_found_again() -> None:
+    """What replicates share over settings, and the rest; a run's scatter is both."""
+    arms = _planted(0.3, 0.4)
+
+    assert components(arms) == pytest.approx((0.3, 0.4), abs=0.05)
+    assert readings_of(arms)[5].scatter == pytest.approx(0.5, abs=0.03)
+    assert readings_of(arms)[5].effect == pytest.approx(5, abs=0.15)
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_settings_are_read_back_from_their_arms(name: str) -> None:
+    """All eight, each with the trait's arm and every control, from the names that the lab gives."""
+    claim = CLAIMS[name]
+    experiments = experiments_of(claim)
+    documents = [
+        RunDocument.model_construct(
+            arms=tuple(
+                Arm(
+                    arm=s.arm,
+                    trait="x",
+                    replicate=s.replicate,
+                    base="b",
+                    **{claim.field: 0.1 * s.replicate},
+                )
+                for s in design(experiment).students
+            )
+        )
+        for experiment in experiments
+    ]
+    arms = arms_of(claim, documents)
+
+    assert len(arms) == 8
+    assert all("trait" in of and len(of) == len(next(iter(arms.values()))) for of in arms.values())
+    assert any("at their lower quartiles" in figure.name for figure in figures_of(claim, arms))
+
+
+def test_seeds_for_tuning_are_no_reported_ones() -> None:
+    """And every claim has its own."""
+    seeds = [claim.seed for claim in CLAIMS.values()]
+
+    assert len(set(seeds)) == len(seeds)
+    assert all(61_211 <= seed <= 61_219 for seed in seeds)
+
+
+def test_costs_count_the_design() -> None:
+    """Students, teachers and steps of all jobs; the sum is told in hours."""
+    [experiment] = experiments_of(CLAIMS["code"])
+    cost = cost_of(experiment)
+
+    assert (cost.teachers, cost.students) == (24, 96)
+    assert cost.longest < 20 * 60
+    assert told([cost]).endswith("hours")
