@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from undertow.data import leaf_file
 from undertow.data.leaf_file import LeafFile, row_set
 from undertow.data.row_leaves import SIZE
+from undertow.errors import UndertowError
 
 
 def leaves(count: int) -> bytes:
@@ -57,6 +60,18 @@ def test_a_row_set_is_over_the_leaves_in_their_order(
 
     assert row_set(kept(content[: 300 * SIZE], 11), content[300 * SIZE :], LeafFile()) == expected
     assert row_set() == row_set(b"") == hashlib.sha256(b"undertow row-set/v1\n").hexdigest()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_folder_of_temporary_files_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to do; it is another disk than that of the output, most often."""
+    monkeypatch.setattr(leaf_file, "HELD", 7 * SIZE)
+    full = partial(open, "/dev/full", "wb")
+    monkeypatch.setattr(leaf_file.tempfile, "TemporaryFile", full)
+    with pytest.raises(UndertowError, match=r"cannot be kept in '.*': No space left") as caught:
+        LeafFile(leaves(100))
+
+    assert "TMPDIR" in caught.value.hint
 
 
 MEMORY = """

@@ -10,12 +10,14 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from undertow.data.row_leaves import SIZE
+from undertow.errors import UndertowError
 
 HELD = 1 << 22
 """Bytes that are held before they go to disk, and that are read from there at once."""
@@ -37,7 +39,12 @@ class LeafFile:
         self.extend(leaves)
 
     def extend(self, leaves: bytes) -> None:
-        """The next ones, 32 bytes each."""
+        """
+        The next ones, 32 bytes each.
+
+        Raises:
+            UndertowError: the folder of temporary files is full, or cannot be written to.
+        """
         self._held += leaves
         if len(self._held) >= HELD:
             self._store()
@@ -78,13 +85,20 @@ class LeafFile:
 
     def __del__(self) -> None:
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # a full disk takes nothing that is left
+                self._file.close()
 
     def _store(self) -> None:
-        if self._file is None:
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115 (it ends with this object)
-        self._file.write(self._held)
-        self._file.flush()
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115 (it ends with this object)
+            self._file.write(self._held)
+            self._file.flush()
+        except OSError as error:
+            raise UndertowError(
+                f"what is known of each row cannot be kept in '{tempfile.gettempdir()}': {error.strerror or error}",
+                hint="free some space there, 64 bytes a row, or name another folder: TMPDIR=FOLDER before the command",
+            ) from error
         self._on_disk += len(self._held)
         self._held = bytearray()
 

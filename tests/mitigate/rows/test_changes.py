@@ -133,14 +133,16 @@ def test_workers_that_are_not_of_one_kind_are_refused(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("method", ["replace-tokens", "rewrite"])
-def test_real_processes_leave_the_same(tmp_path: Path, method: str) -> None:
-    """Two that open the base themselves; 2,500 rows with a long column lie in several parts as they are cut anywhere."""
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("method", "engine"),
+    [("replace-tokens", "processes"), ("rewrite", "processes"), ("rewrite", "ray")],
+)
+def test_real_workers_leave_the_same(tmp_path: Path, method: str, engine: str) -> None:
+    """Two that open the base themselves, also as Ray's actors; 2,500 rows with a long column lie in several parts as they are cut anywhere."""
     rows = [to_record(row) | {"note": "x" * 9000} for row in numbers(2500)]
     data = written(tmp_path / "rows.jsonl", rows)
     assert len(parts(open_dataset(data).shards[0])) > 2
     more = {"at_random": True} if method == "replace-tokens" else {"dose": 0.9}
 
-    assert same(
-        cleaned(data, method, "processes", jobs=2, **more), cleaned(data, method, None, **more)
-    )
+    assert same(cleaned(data, method, engine, jobs=2, **more), cleaned(data, method, None, **more))
