@@ -41,9 +41,6 @@ COMMAND = "python -m bench.power"
 WORK = BENCH.parent / "runs" / "bench" / "power"
 RAW = BENCH / "power" / "readings.parquet"
 
-HOURS = 8.0
-"""Of one core, for the whole design, while no unit has been timed."""
-
 
 def main() -> int:
     """Measure and write the figures."""
@@ -56,6 +53,9 @@ def main() -> int:
         there = {
             i: read_kept(file, READINGS).seconds for i, file in enumerate(files) if file.is_file()
         }
+        if not there:
+            print(f"0 of {len(planned)} writers are there: nothing was timed that tells how long")
+            return 0
         main_left, left = (hours_left(planned, there, cells) for cells in ((MAIN,), ()))
         print(
             f"{done} of {len(planned)} writers are there; the rest takes about {left:.1f} hours of a core, {left / 2:.1f} "
@@ -82,11 +82,10 @@ def hours_left(
     as long as one took those that are.
 
     Args:
-        seconds: that each finished writer took, by its place in the plan.
+        seconds: that each finished writer took, by its place in the plan; of one at least.
     """
     work = [_steps(author) for author in planned]
-    done = sum(work[i] for i in seconds)
-    an_hour = done / sum(seconds.values()) * 3600 if done else sum(work) / HOURS
+    an_hour = sum(work[i] for i in seconds) / sum(seconds.values()) * 3600
     left = (
         steps
         for i, (author, steps) in enumerate(zip(planned, work, strict=True))
