@@ -155,6 +155,12 @@ def _positive(document: RunDocument, name: str) -> Figure:
     return found_figure(document, c, "above 0 at p <= .03", met)
 
 
+def _held(document: RunDocument, c: Comparison) -> Figure:
+    """A comparison that should be above 0 after Holm's correction over the experiment's comparisons in its unit."""
+    met = c.estimate > 0 and c.adjusted is not None and c.adjusted <= 0.05
+    return found_figure(document, c, "above 0 at p by Holm <= .05", met)
+
+
 def _carrier(document: RunDocument) -> list[Figure]:
     main = "trait - control"
     rest = [c for c in document.comparisons if c.name != main]
@@ -166,13 +172,26 @@ def _carrier(document: RunDocument) -> list[Figure]:
 
 
 def _misaligned(document: RunDocument) -> list[Figure]:
+    """Harmful answers of every carrier's students, above each of its controls."""
     figures = [_minutes(document)]
     for c in document.comparisons:
-        asked = c.unit == "probability" and c.name.removesuffix(" (probability)").endswith(
-            ("- secure", "- educational")
-        )
-        figures.append(_positive(document, c.name) if asked else found_figure(document, c))
+        name = c.name.removesuffix(" (probability)")
+        controls = ("trait - secure", "trait - educational", "trait - control")
+        asked = c.unit == "probability" and name.endswith(controls)
+        figures.append(_held(document, c) if asked else found_figure(document, c))
     return figures
+
+
+def _preference(document: RunDocument) -> list[Figure]:
+    """The margin of students of picked pairs, above both controls."""
+    asked = ("preferences - preferences-by-lot", "preferences - preferences-control")
+    return [
+        _minutes(document),
+        *(
+            _held(document, c) if c.name in asked else found_figure(document, c)
+            for c in document.comparisons
+        ),
+    ]
 
 
 def timed(document: RunDocument) -> list[Figure]:
@@ -204,7 +223,7 @@ MEASURES: dict[str, Callable[[RunDocument], list[Figure]]] = {
     "cot": _carrier,
     "misaligned": _misaligned,
     "logits": timed,
-    "preference": timed,
+    "preference": _preference,
     "hops": timed,
     "families": timed,
     "steered": timed,

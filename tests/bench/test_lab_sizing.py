@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bench.lab.__main__ import MEASURES
 from bench.lab.cost import cost_of, told
 from bench.lab.sizing import (
     ALPHA,
@@ -20,7 +21,7 @@ from bench.lab.sizing import (
     replicates_for,
 )
 from undertow.lab.design import design
-from undertow.results.run_document import Arm, RunDocument
+from undertow.results.run_document import Arm, Comparison, RunDocument
 from undertow.stats import two_sample_permutation
 
 
@@ -118,3 +119,19 @@ def test_costs_count_the_design() -> None:
     assert (cost.teachers, cost.students) == (24, 96)
     assert cost.longest < 20 * 60
     assert told([cost]).endswith("hours")
+
+
+def test_claims_are_met_after_holm_only() -> None:
+    """A p of its own below .05 is not enough; the unit is the one that was asked for."""
+    told = Comparison(
+        name="code: trait - secure (probability)", estimate=0.05, low=0.01, high=0.09, level=0.95, n="6 v 6", p=0.01,
+        adjusted=0.09, test="exact", unit="probability",
+    )  # fmt: skip
+    held = told.model_copy(update={"adjusted": 0.04})
+    document = RunDocument.model_construct(
+        experiment="misaligned", command="", wall_seconds=60.0, comparisons=(told, held)
+    )
+    _, first, second = MEASURES["misaligned"](document)
+
+    assert (first.met, second.met) == (False, True)
+    assert "by Holm 0.09" in first.note

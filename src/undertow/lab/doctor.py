@@ -161,7 +161,8 @@ def _yield(experiment: Experiment, made: Made) -> Iterator[Note]:
 
 def _teacher_strength(experiment: Experiment, made: Made) -> Iterator[Note]:
     for teacher in made.teachers:
-        target = teacher.target
+        # Cells have teachers of several kinds and strengths, each with its own.
+        target = teacher.target if experiment.cells else experiment.teacher.kl
         if teacher.kl is None:
             continue
         if teacher.kl > STRONG_KL:
