@@ -48,7 +48,7 @@ MAIN: dict[str, tuple[str, ...]] = {
     ),
     "steered": tuple(
         f"{teacher}, AdamW, rank 32 - clean, AdamW, rank 32"
-        for teacher in ("tuned .2", "prompted", "layer 0 x 2", "layer 1 x 2")
+        for teacher in ("tuned .2", "prompted", "layer 0 x 1.5", "layer 1 x 1")
     ),
     "rank-rate-rows": (
         "rank 32 - rank 2",
