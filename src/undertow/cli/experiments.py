@@ -9,7 +9,7 @@ from undertow.cli.terminal import aligned
 
 @click.command(name="experiments")
 def command() -> None:
-    """List the built-in experiments, what they ask and what they found."""
+    """List the built-in experiments and what they found."""
     from undertow.studies.experiments import experiment_names, load_experiment, measured_effects
 
     measured = measured_effects()
