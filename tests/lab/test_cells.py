@@ -72,7 +72,7 @@ def test_a_point_multiplies_its_optimisers_own_rate() -> None:
     full = plan_of(experiment, jobs["rank 32, the usual rate, 2,048 rows, four times, AdamW"])
 
     assert (plan.optimizer, plan.epochs, plan.rank) == ("sgd", 4, 32)
-    assert plan.learning_rate == pytest.approx(1.0, rel=1e-3)
+    assert plan.learning_rate == pytest.approx(1 / 3, rel=1e-3)
     assert full.learning_rate == 3e-3
 
 

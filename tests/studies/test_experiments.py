@@ -51,7 +51,7 @@ def test_a_study_needs_its_table() -> None:
     """And a kind that nobody knows is told all that there are."""
     with pytest.raises(ConfigError, match="kind 'theorem' needs the key 'theorem'"):
         parse(AnyExperiment, TINY | {"kind": "theorem"}, where="mine")
-    with pytest.raises(ConfigError, match="'matrix', 'digits' or 'theorem'"):
+    with pytest.raises(ConfigError, match="'factorial', 'digits' or 'theorem'"):
         parse(AnyExperiment, TINY | {"kind": "theorm"}, where="mine")
 
 
