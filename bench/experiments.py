@@ -84,7 +84,7 @@ def measured() -> str:
         known = _figures(name)
         adjusted = corrected(list(known.values()))
         told = [
-            f"{part}: {_value(part, known[f'{name}: {part}'])}{_by_holm(adjusted, f'{name}: {part}')}"
+            f"{part}: {_value(part, known[f'{name}: {part}'])}{by_holm(adjusted, f'{name}: {part}')}"
             for part in comparisons
             if f"{name}: {part}" in known
         ]
@@ -98,7 +98,7 @@ def corrected(figures: Sequence[dict[str, Any]]) -> dict[str, float]:
     adjusted: dict[str, float] = {}
     for unit in {str(figure["unit"]) for figure in figures}:
         tested = [
-            (f["name"], p) for f in figures if f["unit"] == unit and (p := _own_p(f)) is not None
+            (f["name"], p) for f in figures if f["unit"] == unit and (p := own_p(f)) is not None
         ]
         if tested:
             values = holm([p for _, p in tested]).tolist()
@@ -122,11 +122,18 @@ def _figures(experiment: str) -> dict[str, dict[str, Any]]:
     return known
 
 
-def _by_holm(adjusted: dict[str, float], name: str) -> str:
-    return f" (by Holm {adjusted[name]:.3f})" if name in adjusted else ""
+def by_holm(adjusted: dict[str, float], name: str) -> str:
+    """What stands behind a p; nothing where none is corrected."""
+    return f" (by Holm {told_p(adjusted[name]).removeprefix('= ')})" if name in adjusted else ""
 
 
-def _own_p(figure: dict[str, Any]) -> float | None:
+def told_p(p: float) -> str:
+    """With its sign; none is told as 0."""
+    return f"= {p:.3f}" if p >= 5e-4 else "< 0.001"
+
+
+def own_p(figure: dict[str, Any]) -> float | None:
+    """A figure's p by itself, as its note tells it."""
     found = re.search(r"p = ([\d.e-]+)", str(figure["note"]))
     return float(found[1]) if found else None
 
@@ -140,7 +147,7 @@ def table() -> str:
         shown_ones = [part for part in comparisons if f"{name}: {part}" in known]
         cells = "<br>".join(
             f"{part}: {shown(known[f'{name}: {part}'])}{_p(known[f'{name}: {part}']['note'])}"
-            f"{_by_holm(adjusted, f'{name}: {part}')}"
+            f"{by_holm(adjusted, f'{name}: {part}')}"
             for part in shown_ones
         )
         minutes = f"{known[f'{name}: working time']['value']:.0f}" if shown_ones else ""
@@ -163,7 +170,7 @@ def multiplicity() -> str:
         # The same runs in another unit are no further test.
         if not figure["name"].endswith(OTHER_UNITS)
     ]
-    values = [p for note in notes if (p := _own_p({"note": note})) is not None]
+    values = [p for note in notes if (p := own_p({"note": note})) is not None]
     small = sum(value <= ALPHA for value in values)
     kept = int((holm(values) <= ALPHA).sum())
     return (
@@ -184,5 +191,5 @@ def _value(part: str, figure: dict[str, Any]) -> str:
 
 
 def _p(note: str) -> str:
-    own = _own_p({"note": note})
-    return "" if own is None else f", p = {own:.3f}"
+    own = own_p({"note": note})
+    return "" if own is None else f", p {told_p(own)}"

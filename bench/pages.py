@@ -76,8 +76,7 @@ def headlines() -> str:
         figures = _figures(bench)
         chosen = [(figures[name], distinction) for name, distinction in names]
         values = "; ".join(
-            f"{word}: {_short(f)}{_holm(f)}" if word else f"{_short(f)}{_holm(f)}"
-            for f, word in chosen
+            f"{word}: {_short(f)}{_p(f)}" if word else f"{_short(f)}{_p(f)}" for f, word in chosen
         )
         asked = "; ".join(dict.fromkeys(_asked(f) for f, _ in chosen if f["target"]))
         met = "; ".join({True: "yes", False: "**no**"}[f["met"]] for f, _ in chosen if f["target"])
@@ -94,13 +93,15 @@ def _short(figure: dict[str, Any]) -> str:
     return f"{100 * value:.{digits}f} [{100 * low:.{digits}f}, {100 * high:.{digits}f}] %"
 
 
-def _holm(figure: dict[str, Any]) -> str:
-    """p by Holm over the comparisons of its experiment, where it is one."""
-    if f"{figure['name'].partition(':')[0]}" not in (experiments.FIRST | experiments.MAIN):
+def _p(figure: dict[str, Any]) -> str:
+    """p, which what was asked is about, and p by Holm over the comparisons of its experiment, where it is one."""
+    if figure["name"].partition(":")[0] not in (experiments.FIRST | experiments.MAIN):
         return ""
-    adjusted = experiments.corrected(experiments.comparisons_beside(figure))
-    p = adjusted.get(figure["name"])
-    return "" if p is None else f", p = {p:.3f}"
+    own = experiments.own_p(figure)
+    by_holm = experiments.by_holm(
+        experiments.corrected(experiments.comparisons_beside(figure)), figure["name"]
+    )
+    return "" if own is None else f", p {experiments.told_p(own)}{by_holm}"
 
 
 def _asked(figure: dict[str, Any]) -> str:
