@@ -19,7 +19,7 @@ from bench.figures import Figure
 from bench.reliability import disk, kill, kill_campaign
 from bench.reliability.disk import WAYS, Scene, Told
 from bench.reliability.kill import Typed
-from bench.reliability.tries import Unit, figure
+from bench.reliability.tries import Unit, figure, trap_figure
 
 COMMAND = "python -m bench.reliability disk"
 ASKED, ASKED_A_VERB, ASKED_A_WAY = 200, 30, 50
@@ -218,11 +218,10 @@ def figures(kept: list[Unit]) -> list[Figure]:
     ours = [unit for unit in kept if unit.campaign == "disk"]
     traps = [unit for unit in ours if unit.subject.startswith("planted-")]
     ours = [unit for unit in ours if unit not in traps and not _unfelt(unit)]
-    found = sum(unit.way in unit.outcomes for unit in traps)
     made = [
-        Figure("disk: planted faults found", found, f"of {len(traps)}", f"{len(traps)}", found == len(traps), command=COMMAND),
+        trap_figure("disk", traps, COMMAND),
         figure("disk: tries that lost something", ours, ASKED, COMMAND),
-    ]  # fmt: skip
+    ]
     for way in WAYS:
         of_way = [unit for unit in ours if unit.way == way]
         made.append(figure(f"disk: {way}", of_way, ASKED_A_WAY, COMMAND))

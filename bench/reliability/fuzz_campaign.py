@@ -12,7 +12,7 @@ from unittest.mock import patch
 from bench.figures import Figure
 from bench.reliability import fuzz, row_fuzz
 from bench.reliability.kinds import KINDS
-from bench.reliability.tries import Unit, figure
+from bench.reliability.tries import Unit, figure, figure_of_each, trap_figure
 from undertow.cli.terminal import Failure
 from undertow.data.row_faults import Faults
 from undertow.errors import InputError
@@ -151,16 +151,9 @@ def figures(kept: list[Unit]) -> list[Figure]:
     ours = [unit for unit in ours if unit not in traps]
     rows = [unit for unit in ours if unit.subject == "rows"]
     documents = [unit for unit in ours if unit.subject != "rows"]
-    found = sum(unit.way in unit.outcomes for unit in traps)
-    made = [
-        Figure("fuzz: planted faults found", found, f"of {len(traps)}", f"{len(traps)}", found == len(traps), command=COMMAND),
+    return [
+        trap_figure("fuzz", traps, COMMAND),
         figure("fuzz: rows lost, and readers that crashed", rows, ROWS, COMMAND),
         figure("fuzz: documents of other kinds", documents, DOCUMENTS, COMMAND),
-    ]  # fmt: skip
-    for kind in KINDS:
-        of_kind = [unit for unit in documents if unit.subject == kind]
-        if of_kind:
-            told = figure(f"fuzz: {kind}", of_kind, 1, COMMAND)
-            note = told.note.replace(" of 1 asked", "")
-            made.append(replace(told, target="", met=None, note=note))
-    return made
+        *figure_of_each("fuzz", KINDS, documents, COMMAND),
+    ]

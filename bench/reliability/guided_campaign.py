@@ -10,7 +10,7 @@ from bench.figures import Figure
 from bench.reliability import fuzz, guided
 from bench.reliability.guided import TARGETS
 from bench.reliability.kinds import Kind
-from bench.reliability.tries import Unit, figure
+from bench.reliability.tries import Unit, figure, figure_of_each, trap_figure
 from undertow.errors import InputError
 
 COMMAND = "python -m bench.reliability guided"
@@ -61,15 +61,8 @@ def figures(kept: list[Unit]) -> list[Figure]:
     ours = [unit for unit in kept if unit.campaign == "guided"]
     traps = [unit for unit in ours if unit.subject.startswith("planted-")]
     ours = [unit for unit in ours if unit not in traps]
-    found = sum(unit.way in unit.outcomes for unit in traps)
-    made = [
-        Figure("guided: planted faults found", found, f"of {len(traps)}", f"{len(traps)}", found == len(traps), command=COMMAND),
+    return [
+        trap_figure("guided", traps, COMMAND),
         figure("guided: rows and documents", ours, ASKED, COMMAND),
-    ]  # fmt: skip
-    for name in TARGETS:
-        of_target = [unit for unit in ours if unit.subject == name]
-        if of_target:
-            told = figure(f"guided: {name}", of_target, 1, COMMAND)
-            note = told.note.replace(" of 1 asked", "")
-            made.append(replace(told, target="", met=None, note=note))
-    return made
+        *figure_of_each("guided", TARGETS, ours, COMMAND),
+    ]

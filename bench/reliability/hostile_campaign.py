@@ -21,7 +21,7 @@ from markupsafe import Markup
 from bench.figures import Figure
 from bench.reliability import hostile
 from bench.reliability.hostile import KINDS, PAYLOADS
-from bench.reliability.tries import Unit, figure
+from bench.reliability.tries import Unit, figure, trap_figure
 
 COMMAND = "python -m bench.reliability hostile"
 ASKED = len(KINDS) * len(PAYLOADS) * 4
@@ -295,7 +295,6 @@ def figures(kept: list[Unit]) -> list[Figure]:
     """Renderings, pages in a browser, names of files, archives."""
     ours = [unit for unit in kept if unit.campaign == "hostile"]
     traps = [unit for unit in ours if unit.subject.startswith("planted-")]
-    found = sum(unit.way in unit.outcomes for unit in traps)
     asked = {
         "documents": ASKED,
         "review": 2 * len(PAYLOADS),
@@ -307,7 +306,7 @@ def figures(kept: list[Unit]) -> list[Figure]:
         "browser": "pages that run or fetch what the data says", "names": "names of files that act",
         "archives": "members of archives that get out",
     }  # fmt: skip
-    made = [Figure("hostile: planted faults found", found, f"of {len(traps)}", f"{len(traps)}", found == len(traps), command=COMMAND)]  # fmt: skip
+    made = [trap_figure("hostile", traps, COMMAND)]
     for subject, count in asked.items():
         of_subject = [unit for unit in ours if unit.subject == subject]
         made.append(figure(f"hostile: {told[subject]}", of_subject, count, COMMAND))

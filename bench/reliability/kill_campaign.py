@@ -17,7 +17,7 @@ from unittest.mock import patch
 from bench.figures import Figure
 from bench.reliability import kill
 from bench.reliability.kill import Typed, Whole
-from bench.reliability.tries import Unit, figure
+from bench.reliability.tries import Unit, figure, trap_figure
 from tests.cli.test_run_killed import EXPERIMENT
 
 COMMAND = "python -m bench.reliability kill"
@@ -243,11 +243,10 @@ def figures(kept: list[Unit]) -> list[Figure]:
     ours = [
         unit for unit in ours if unit not in traps and "ended before the kill" not in unit.outcomes
     ]
-    found = sum(unit.way in unit.outcomes for unit in traps)
     made = [
-        Figure("kill: planted faults found", found, f"of {len(traps)}", f"{len(traps)}", found == len(traps), command=COMMAND),
+        trap_figure("kill", traps, COMMAND),
         figure("kill: tries that lost something", ours, ASKED, COMMAND),
-    ]  # fmt: skip
+    ]
     for verb in VERBS:
         of_verb = [unit for unit in ours if unit.subject == verb]
         made.append(figure(f"kill: {verb}", of_verb, ASKED_A_VERB, COMMAND))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from scipy.stats import binomtest
@@ -104,3 +104,21 @@ def figure(name: str, units: list[Unit], asked: int, command: str, what: str = "
     return Figure(
         name, faults, what, f"0 in {asked:,}", met, 0.0, limit * tries, command=command, note=note
     )
+
+
+def trap_figure(campaign: str, traps: list[Unit], command: str) -> Figure:
+    """How many of the planted faults a campaign found: whether it is known to find any."""
+    found, every = sum(unit.way in unit.outcomes for unit in traps), len(traps)
+    what = f"{campaign}: planted faults found"
+    return Figure(what, found, f"of {every}", f"{every}", found == every, command=command)
+
+
+def figure_of_each(
+    campaign: str, subjects: Iterable[str], units: list[Unit], command: str
+) -> Iterator[Figure]:
+    """The same of each subject that was tried, of which by itself nothing was asked."""
+    for subject in subjects:
+        some = [unit for unit in units if unit.subject == subject]
+        if some:
+            told = figure(f"{campaign}: {subject}", some, 1, command)
+            yield replace(told, target="", met=None, note=told.note.replace(" of 1 asked", ""))
