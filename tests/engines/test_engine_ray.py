@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +238,33 @@ def test_a_full_disk_that_a_reader_of_rows_meets_is_told(two_nodes: Any) -> None
         list(RayData(1, two_nodes.address).map(tasks.FullDevice(), [1]))
 
     assert caught.value.errno == errno.ENOSPC
+
+
+@long
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_cluster_is_left_when_no_thread_of_a_stream_asks_it_anything(
+    two_nodes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that are read up to a task that fails leave no thread behind: one would end the whole process."""
+    left: list[list[str]] = []
+
+    def watched(*asked: Any) -> Callable[[], None]:
+        leave = ray_nodes.connect(*asked)
+        before = set(threading.enumerate())
+
+        def leave_and_tell() -> None:
+            # The one that fetches ahead waits for something to do for ever.
+            begun = [thread.name for thread in threading.enumerate() if thread not in before]
+            left.append([name for name in begun if name != "Prefetcher"])
+            leave()
+
+        return leave_and_tell
+
+    monkeypatch.setattr("undertow.engines.ray_data.connect", watched)
+    with pytest.raises(OSError, match="No space left on device"):
+        list(RayData(1, two_nodes.address).map(tasks.FullDevice(), list(range(40))))
+
+    assert left == [[]]
 
 
 @long

@@ -8,14 +8,17 @@ node had in hand, and gives results as they finish; who puts them together keeps
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from undertow.engines import choose, usable_cores
-from undertow.engines.engine import single_thread
+from undertow.engines.engine import environment, single_thread
 from undertow.engines.ray_cluster import Ray
 from undertow.engines.ray_nodes import connect, refuse_versions, versions_here
 from undertow.errors import MissingExtraError
@@ -29,6 +32,12 @@ BLOCKS = 4096
 
 ENOUGH = 32 << 20
 """Bytes from which several processes read rows quicker than one."""
+
+_UNWATCHED = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_USAGE_DISABLED": "1"}
+"""Ray Data counts for its makers what it was used for, by a thread that goes on asking when the cluster is left."""
+
+_PATIENCE = 30.0
+"""Seconds in which the threads of a stream end, once it is closed."""
 
 
 def spread_of(
@@ -73,14 +82,18 @@ class RayData:
         """
         ray, data = _libraries()
         leave = None if ray.is_initialized() else connect(ray, self.address, self.jobs)
+        others = set(threading.enumerate())
+        stream = _stream(ray, data, self, worker, tasks)
         try:
-            for row in _stream(ray, data, self, worker, tasks):
-                well, result = pickle.loads(row["result"])
-                if not well:
-                    _refuse(result)
-                yield row["index"], result
+            with environment(_UNWATCHED), contextlib.closing(stream):
+                for row in stream:
+                    well, result = pickle.loads(row["result"])
+                    if not well:
+                        _refuse(result)
+                    yield row["index"], result
         finally:
             if leave is not None:
+                _await_end(set(threading.enumerate()) - others)
                 leave()
 
 
@@ -143,7 +156,7 @@ def mapped_batch() -> type:
 
 def _stream(
     ray: Any, data: Any, asked: RayData, worker: Callable[[T], R], tasks: Sequence[T]
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any], None, None]:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -161,7 +174,22 @@ def _stream(
         num_gpus=asked.gpus,
         runtime_env={"env_vars": single_thread()},
     )
-    yield from mapped.iter_rows()
+    # Ray Data's thread that fetches ahead never ends where a stream is not read to its end: it is given nothing to do.
+    for batch in mapped.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        yield from batch.to_pylist()
+
+
+def _await_end(threads: Iterable[threading.Thread]) -> None:
+    """
+    Wait for the threads that a stream began, but the one that was given nothing to do.
+
+    Ray's library ends the whole process where a thread asks it for something while it is left, as those of a stream do
+    that was not read to its end.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    for thread in threads:
+        if thread.name != "Prefetcher":
+            thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def _refuse(told: Exception | dict[str, Any]) -> None:
