@@ -27,6 +27,7 @@ from bench.power.analysis import (
     weighted_share,
 )
 from bench.power.baseline_figures import baseline_figures
+from bench.power.fitted_components import simulated
 from bench.power.readings import AuthorReading
 from bench.statistics import rank_correlation
 from undertow.results.measurement import Verdict
@@ -71,6 +72,8 @@ def _of_group(group: Group) -> Iterator[Figure]:
     yield from _reliability(name, tested)
     if trait:
         yield from interval_figures(name, group, trait)
+        if main:
+            yield from simulated(name, group)
         yield from _correlations(name, group, tested)
 
 
