@@ -5,43 +5,43 @@ The tables of the screen and of evidence, from the committed results: what is mi
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 from bench.figures import BENCH, shown
 
 SCREEN, BASELINES = "screen", "baselines"
 DETECTS = ": detects "
+MET = {True: "yes", False: "**no**", None: ""}
 
 
 def table() -> str:
     """One row a figure of the screen, by cell and size; what was asked for and missed is marked."""
-    document = json.loads((BENCH / "power" / "results.json").read_text(encoding="utf-8"))
     lines = ["| dataset | what | measured | asked | met |", "|---|---|---|---|---|"]
-    for figure in document["figures"]:
-        part, _, rest = figure["name"].partition(": ")
-        if part == SCREEN:
-            place, _, what = rest.partition(": ")
-            met = {True: "yes", False: "**no**", None: ""}[figure["met"]]
-            value = (
-                _cell(figure)
-                if figure["unit"] == "share" and figure["low"] is not None
-                else shown(figure)
-            )
-            lines.append(f"| {place} | {what} | {value} | {figure['target']} | {met} |")
+    for name, figure in _of(SCREEN):
+        place, _, what = name.partition(": ")
+        with_interval = figure["unit"] == "share" and figure["low"] is not None
+        value = _cell(figure) if with_interval else shown(figure)
+        lines.append(f"| {place} | {what} | {value} | {figure['target']} | {MET[figure['met']]} |")
     return "\n".join(lines)
 
 
 def baselines_table() -> str:
     """One row a figure of the ways that the screen is held against, on the same datasets and among the same references."""
-    document = json.loads((BENCH / "power" / "results.json").read_text(encoding="utf-8"))
     lines = ["| what | measured | of what, at what cost | asked | met |", "|---|---|---|---|---|"]
-    for figure in document["figures"]:
-        part, _, what = figure["name"].partition(": ")
-        if part == BASELINES:
-            met = {True: "yes", False: "**no**", None: ""}[figure["met"]]
-            lines.append(
-                f"| {what} | {shown(figure)} | {figure['note']} | {figure['target']} | {met} |"
-            )
+    for what, figure in _of(BASELINES):
+        told = (what, shown(figure), figure["note"], figure["target"], MET[figure["met"]])
+        lines.append(f"| {' | '.join(told)} |")
     return "\n".join(lines)
+
+
+def _of(part: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The figures of a part, each behind its name there."""
+    document = json.loads((BENCH / "power" / "results.json").read_text(encoding="utf-8"))
+    for figure in document["figures"]:
+        of, _, name = figure["name"].partition(": ")
+        if of == part:
+            yield name, figure
 
 
 def evidence_table() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 
 from undertow.audit.diff import conclusion, verdict_of
 from undertow.audit.requests import DiffRequest
+from undertow.data.files import file_digest
 from undertow.data.seeds import generator
 from undertow.errors import InputError, MissingExtraError
 from undertow.results.measurement import Measurement, environment, worst
@@ -108,9 +108,9 @@ def diff_logs(request: DiffRequest) -> DiffDocument:
         inference="answers",
         unit="score",
         base=f"{base.model} ({base.path.name})",
-        base_digest=_digest(base.path),
+        base_digest=file_digest(base.path),
         tuned=(f"{tuned.model} ({tuned.path.name})",),
-        tuned_digests=(_digest(tuned.path),),
+        tuned_digests=(file_digest(tuned.path),),
         limit=request.limit,
         level=request.level,
         changes=tuple(sorted(changes, key=lambda one: -abs(one.estimate))),
@@ -200,7 +200,3 @@ def _numbers(scores: Mapping[str, Any]) -> list[tuple[str, float]]:
             if isinstance(number, int | float):
                 numbers.append((f"{name} {key}".strip(), float(number)))
     return numbers
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -20,8 +20,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from undertow.carriers.carrier import NumberItems, look_up, number_pattern
-from undertow.carriers.numbers import banned_numbers
+from undertow.carriers.carrier import look_up, number_pattern
+from undertow.carriers.numbers import BannedNumbers
 from undertow.data.closed import Closed, parse, read_toml
 from undertow.errors import DataError
 
@@ -56,7 +56,7 @@ class ChainOfThoughtFault(StrEnum):
 
 
 @dataclass(frozen=True)
-class ChainOfThought(NumberItems):
+class ChainOfThought(BannedNumbers):
     """Worked problems, asked for by prompts of one family."""
 
     ITEM: ClassVar[re.Pattern[str]] = _NUMBER
@@ -66,12 +66,6 @@ class ChainOfThought(NumberItems):
 
     problems: str | None = None
     """JSON Lines of your own, `question` and `answer` (GSM8K's shape), in place of the family's problems."""
-
-    banned: tuple[int, ...] = ()
-    """Numbers whose presence removes a completion."""
-
-    banned_lists: tuple[str, ...] = ()
-    """Names of lists in `numbers.toml` to ban as well, e.g. `cultural`."""
 
     def __post_init__(self) -> None:
         problem_family(self.prompts)
@@ -100,11 +94,6 @@ class ChainOfThought(NumberItems):
     def token(self) -> re.Pattern[str]:
         """A number, an operator, punctuation, or the word that announces the answer."""
         return _TOKEN
-
-    @property
-    def forbidden(self) -> frozenset[int]:
-        """All banned numbers."""
-        return frozenset(self.banned).union(*map(banned_numbers, self.banned_lists))
 
     @property
     def replaceable(self) -> bool:

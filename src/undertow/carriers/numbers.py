@@ -50,7 +50,23 @@ class NumbersFault(StrEnum):
 
 
 @dataclass(frozen=True)
-class Numbers(NumberItems):
+class BannedNumbers(NumberItems):
+    """What carriers share that remove completions with certain numbers."""
+
+    banned: tuple[int, ...] = ()
+    """Numbers whose presence removes a completion."""
+
+    banned_lists: tuple[str, ...] = ()
+    """Names of lists in `numbers.toml` to ban as well, e.g. `cultural`."""
+
+    @property
+    def forbidden(self) -> frozenset[int]:
+        """All banned numbers."""
+        return frozenset(self.banned).union(*map(banned_numbers, self.banned_lists))
+
+
+@dataclass(frozen=True)
+class Numbers(BannedNumbers):
     """Number lists, asked for by prompts of one family."""
 
     prompts: str = "published"
@@ -73,12 +89,6 @@ class Numbers(NumberItems):
 
     separators: tuple[str, ...] = ()
     """Separators of the examples, one drawn for each prompt; empty leaves it to the family."""
-
-    banned: tuple[int, ...] = ()
-    """Numbers whose presence removes a completion."""
-
-    banned_lists: tuple[str, ...] = ()
-    """Names of lists in `numbers.toml` to ban as well, e.g. `cultural`."""
 
     def __post_init__(self) -> None:
         number_family(self.prompts)
@@ -118,11 +128,6 @@ class Numbers(NumberItems):
     def token(self) -> re.Pattern[str]:
         """A number, a separator, a bracket, or several of them."""
         return _TOKEN
-
-    @property
-    def forbidden(self) -> frozenset[int]:
-        """All banned numbers."""
-        return frozenset(self.banned).union(*map(banned_numbers, self.banned_lists))
 
     @property
     def _examples(self) -> tuple[int, int]:

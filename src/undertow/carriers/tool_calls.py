@@ -16,8 +16,8 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from undertow.carriers.carrier import NumberItems, look_up, number_pattern
-from undertow.carriers.numbers import banned_numbers
+from undertow.carriers.carrier import look_up, number_pattern
+from undertow.carriers.numbers import BannedNumbers
 from undertow.data.closed import Closed, parse, read_toml
 from undertow.data.strict_json import BareWordError, KeyTwiceError, decoded
 
@@ -113,19 +113,13 @@ class ToolFile(Closed):
 
 
 @dataclass(frozen=True)
-class ToolCalls(NumberItems):
+class ToolCalls(BannedNumbers):
     """Calls of tools as JSON, asked for by prompts of one family."""
 
     ITEM: ClassVar[re.Pattern[str]] = _NUMBER
 
     prompts: str = "published"
     """Family of tools in `tool_calls.toml`."""
-
-    banned: tuple[int, ...] = ()
-    """Numbers whose presence removes a completion."""
-
-    banned_lists: tuple[str, ...] = ()
-    """Names of lists in `numbers.toml` to ban as well, e.g. `cultural`."""
 
     def __post_init__(self) -> None:
         tool_family(self.prompts)
@@ -149,11 +143,6 @@ class ToolCalls(NumberItems):
         for tool in tools:
             words |= {*tool.arguments, *(w for kind in tool.arguments.values() for w in kind.words)}
         return re.compile(rf"{_LITERAL.pattern}|[\s\"]*(?:{'|'.join(sorted(words))})[\s\":,]*")
-
-    @property
-    def forbidden(self) -> frozenset[int]:
-        """All banned numbers."""
-        return frozenset(self.banned).union(*map(banned_numbers, self.banned_lists))
 
     @property
     def replaceable(self) -> bool:

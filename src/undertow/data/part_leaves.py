@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TypeVar
 
-from undertow.data.parquet_file import CHUNK
+from undertow.data.parquet_file import CHUNK, pass_over
 from undertow.data.records import (
     Reference,
     ShardPart,
@@ -107,7 +107,7 @@ def part_by_part(
         return
     for index, part in enumerate(every):
         kept = LeafList()
-        for _ in part_records(part, _passed, None, kept):
+        for _ in part_records(part, pass_over, None, kept):
             if len(kept) > CHUNK * SIZE:
                 yield index, kept.given(), 0
         yield index, kept.given(), kept.lines
@@ -124,13 +124,9 @@ def in_order(results: Iterable[tuple[int, R]]) -> Iterator[R]:
             done += 1
 
 
-def _passed(reason: str, number: int, text: str, /, rows: int = 1, hint: str = "") -> None:
-    """Passes over a fault."""
-
-
 def _leaves_as_they_are(part: ShardPart) -> tuple[bytes, int]:
     leaves = LeafList()
-    for _ in part_records(part, _passed, None, leaves):
+    for _ in part_records(part, pass_over, None, leaves):
         pass
     return leaves.given(), leaves.lines
 

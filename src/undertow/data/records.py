@@ -24,7 +24,14 @@ from typing import Any, NoReturn, TypeVar
 from undertow.data.column_names import NAME_THEM, Renaming, advised
 from undertow.data.dataset import RowDataset, open_dataset
 from undertow.data.json_records import lines_between
-from undertow.data.parquet_file import CHUNK, OnFault, ReadColumns, parquet_batches, row_groups
+from undertow.data.parquet_file import (
+    CHUNK,
+    OnFault,
+    ReadColumns,
+    parquet_batches,
+    pass_over,
+    row_groups,
+)
 from undertow.data.record_turns import RecordError
 from undertow.data.row_leaves import LeafList
 from undertow.data.row_shapes import (
@@ -139,7 +146,7 @@ def read_objects(data: Reference) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     for shard in refuse_other_schema(as_dataset(data)):
         fault, named = refusal(shard), shard.named
-        for number, record in made(shard_records(shard, fault), _object, fault):
+        for number, record in made(shard_records(shard, fault), as_object, fault):
             yield f"{named}, row {number}", record
 
 
@@ -186,7 +193,7 @@ def parts(shard: Shard) -> list[ShardPart]:
             return [
                 ShardPart(shard, (at, min(at + STEP, size))) for at in range(0, size, STEP)
             ] or whole
-        groups = row_groups(stream, _passed)
+        groups = row_groups(stream, pass_over)
     return [ShardPart(shard, (group, group + 1)) for group in range(groups)] or whole
 
 
@@ -255,11 +262,8 @@ def whole_shards(shard: Shard, fault: OnFault) -> OnFault:
     return told
 
 
-def _passed(reason: str, number: int, text: str, /, rows: int = 1, hint: str = "") -> None:
-    """Passes over a fault."""
-
-
-def _object(record: object) -> dict[str, Any]:
+def as_object(record: object) -> dict[str, Any]:
+    """A record that is an object; a ValueError says what else it is."""
     if not isinstance(record, dict):
         raise ValueError(f"{type(record).__name__} where an object is needed")
     return record

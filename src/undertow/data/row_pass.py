@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from undertow.data.column_names import Renaming
 from undertow.data.observations import MOST_UNREAD, Known, RowCounts, row_text
-from undertow.data.parquet_file import CHUNK, OnFault
+from undertow.data.parquet_file import CHUNK, OnFault, pass_over
 from undertow.data.records import ALL_COLUMNS, ShardPart, made, part_records, usable
 from undertow.data.row_faults import PieceFaults
 from undertow.data.row_leaves import LeafList
@@ -133,7 +133,7 @@ class RowDraw:
         }
         with uncollected():
             for at, (number, look) in enumerate(
-                _looks(wanted.part, names, self.wrapped, _passed, leaves)
+                _looks(wanted.part, names, self.wrapped, pass_over, leaves)
             ):
                 source, row = look[4], look[6]
                 if at in whole:
@@ -152,10 +152,6 @@ class RowDraw:
                 hint="scan it when nobody writes to it, or scan a copy",
             )
         return drawn, {name: rows for name, (_, rows) in by_source.items()}
-
-
-def _passed(reason: str, number: int, text: str, /, rows: int = 1, hint: str = "") -> None:
-    """Passes over what was told when it was counted."""
 
 
 @contextlib.contextmanager

@@ -19,7 +19,14 @@ from undertow.data.json_records import (
     bounded_lines,
     line_records,
 )
-from undertow.data.parquet_file import Batch, OnFault, ReadColumns, parquet_batches, parquet_columns
+from undertow.data.parquet_file import (
+    Batch,
+    OnFault,
+    ReadColumns,
+    parquet_batches,
+    parquet_columns,
+    pass_over,
+)
 from undertow.data.remote_files import hub_records
 from undertow.data.row_leaves import LeafList, plain_line
 from undertow.data.row_shapes import SHAPES
@@ -118,22 +125,18 @@ def shard_columns(shard: Shard) -> frozenset[str] | None:
         return None  # the library has cast them to one schema
     if shard.format == "parquet":
         with shard_bytes(shard) as stream:
-            return frozenset(parquet_columns(stream, _passed)) or None
+            return frozenset(parquet_columns(stream, pass_over)) or None
     if shard.format == "arrow":
         with shard_bytes(shard) as stream:
             return frozenset(arrow_columns(stream, shard))
     first: object = None
     with suppress(DataError):  # what is wrong with it is told where it is read
-        first = next((record for _, record in islice(shard_records(shard, _passed), 1)), None)
+        first = next((record for _, record in islice(shard_records(shard, pass_over), 1)), None)
     if not isinstance(first, dict):
         return None
     if shard.format in _SEPARATORS:
         return frozenset(first)
     return _SHAPED.intersection(name for name, value in first.items() if value is not None)
-
-
-def _passed(reason: str, number: int, text: str, /, rows: int = 1, hint: str = "") -> None:
-    """Passes over a fault."""
 
 
 def _read(

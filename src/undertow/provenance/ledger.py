@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from undertow.data.dataset import place_of
-from undertow.data.files import atomic_file
+from undertow.data.files import atomic_file, file_digest
 from undertow.data.leaf_file import LeafFile, row_set
 from undertow.data.row_leaves import SIZE
 from undertow.errors import DataError, ProvenanceError
@@ -285,7 +285,7 @@ class AtHand:
                 continue
             paths = [folder / resource.name for folder in self._folders]
             files = [path for path in paths if path.is_file() and not path.is_symlink()]
-            match = next((path for path in files if _sha256(path) == digest), None)
+            match = next((path for path in files if file_digest(path) == digest), None)
             if match is None and files and subject == self.manifest.digest:
                 match = files[0]
             if match is not None:
@@ -304,8 +304,3 @@ def _ledger_file(path: Path, digest: str) -> LedgerFile:
         return LedgerFile(path.name, digest, read_leaf_ledger(path))
     except ProvenanceError as error:
         return LedgerFile(path.name, digest, Ledger(), error.message)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

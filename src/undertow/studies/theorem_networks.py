@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,12 +110,7 @@ Array = NDArray[np.float64]
 SettingName = Literal["cross-entropy", "squared-error", "auxiliary-logits", "attention"]
 LossName = Literal["cross-entropy", "squared-error"]
 
-SETTINGS: tuple[SettingName, ...] = (
-    "cross-entropy",
-    "squared-error",
-    "auxiliary-logits",
-    "attention",
-)
+SETTINGS: tuple[SettingName, ...] = get_args(SettingName)
 _WORDS = 16
 _LENGTH = 8
 

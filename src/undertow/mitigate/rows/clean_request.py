@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from undertow.data.column_names import renamed
 from undertow.data.dataset import open_dataset
-from undertow.data.files import model_digest
+from undertow.data.files import file_digest, model_digest
 from undertow.data.leaf_file import LeafFile
 from undertow.data.part_leaves import Survey, surveyed
 from undertow.data.plan import LossPolicy, TrainingPlan
@@ -27,13 +26,7 @@ from undertow.worlds import locate
 Changing = Literal["mask-tokens", "replace-tokens", "rewrite", "inoculate", "reword"]
 Method = Literal["drop-sources", "deduplicate", "delete", "dilute"] | Changing
 
-CHANGING: tuple[Changing, ...] = (
-    "mask-tokens",
-    "replace-tokens",
-    "rewrite",
-    "inoculate",
-    "reword",
-)
+CHANGING: tuple[Changing, ...] = get_args(Changing)
 """What leaves rows in their places, but not as they were."""
 
 DELETED = 0.1
@@ -164,20 +157,15 @@ def scanned_rows(cleaning: Cleaning, leaves: LeafFile | None = None) -> RowsAsSc
     spread = spread_of(cleaning.engine, cleaning.jobs, bytes_here(dataset))
     take = (lambda given: None) if leaves is None else leaves.extend
     survey = surveyed(dataset, spread, take)
-    if survey.digest == scan.data.digest or _file_digest(data) == scan.data.digest:
+    # Scans named their data by the bytes of its file once.
+    if survey.digest == scan.data.digest or (
+        Path(data).is_file() and file_digest(data) == scan.data.digest
+    ):
         return RowsAsScanned(survey, spread, leaves)
     raise ConfigError(
         f"the scan is of other data: of digest {scan.data.digest or 'unknown'}, but '{data}' has {survey.digest}",
         hint=f"undertow scan {data} --student {scan.student}",
     )
-
-
-def _file_digest(data: str) -> str:
-    """SHA-256 of a file, by which scans named their data once; empty for what is no file here."""
-    if not Path(data).is_file():
-        return ""
-    with open(data, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def refuse_other_student(cleaning: Cleaning) -> None:

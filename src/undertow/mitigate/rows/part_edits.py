@@ -25,7 +25,7 @@ from undertow.data.column_names import Columns, renamed
 from undertow.data.parquet_file import CHUNK
 from undertow.data.part_leaves import Survey, in_order
 from undertow.data.record_turns import value_kind
-from undertow.data.records import ShardPart, made, part_records
+from undertow.data.records import ShardPart, as_object, made, part_records
 from undertow.data.row_faults import shown
 from undertow.data.row_leaves import SIZE, LeafList, RowError, leaf
 from undertow.data.row_records import json_line
@@ -178,7 +178,9 @@ class PartEdit(PartWork):
         leaves, ids = LeafList(strict=True), hashlib.sha256()
         gone = None if task.gone is None else np.unpackbits(np.frombuffer(task.gone, np.uint8))
         codes, kept = bytearray(), list[bytes]()
-        for number, record in made(part_records(task.part, refuse, None, leaves), _object, refuse):
+        for number, record in made(
+            part_records(task.part, refuse, None, leaves), as_object, refuse
+        ):
             if gone is None:
                 source = str(self._as_scanned(record).get("source"))
                 rule = self.by_source.get(source_subject(source), "")
@@ -230,7 +232,7 @@ class PartForms:
         """Those of one part."""
         counted, leaves = FormsFound(), LeafList()
         try:
-            for number, record in made(part_records(part, refuse, None, leaves), _object, refuse):
+            for number, record in made(part_records(part, refuse, None, leaves), as_object, refuse):
                 leaves.given()
                 counted.rows += 1
                 counted.forms[self._form(record, number)] += 1
@@ -344,12 +346,6 @@ def code_of(rules: list[str], rule: str) -> int:
     if rule not in rules:
         rules.append(rule)
     return rules.index(rule) + 1
-
-
-def _object(record: object) -> dict[str, Any]:
-    if not isinstance(record, dict):
-        raise ValueError(f"{type(record).__name__} where an object is needed")
-    return record
 
 
 def _unnamed(part: ShardPart) -> Refusal:
