@@ -12,9 +12,6 @@ from undertow.lab.writers import plan_of
 
 CORES = 2
 
-LONGEST_UNIT = 20 * 60.0
-"""Seconds that a piece of work may take that starts over when it is killed; students and datasets go on inside."""
-
 
 @dataclass(frozen=True)
 class Rates:

@@ -35,7 +35,6 @@ from undertow.worlds import locate
 COMMAND = "python -m bench.real.lineage"
 SEED = 17_301
 KIN = ("base", "teacher-0", "teacher-1", "student-0", "student-1", "four-bits")
-STRANGERS = ("drawn", "gemma")
 EXPECTED: dict[bool, tuple[Relation, ...]] = {True: ("same",), False: ("none", "unknown")}
 """Relations that are right, by whether two models are kin."""
 

@@ -28,9 +28,6 @@ from bench.steering.taught import CONTEXTS, ReplicateReading, StudentReading, Ve
 from undertow.stats import Interval, mean_t
 from undertow.stats.multiplicity import holm
 
-MOVES = 0.2
-"""Logits that a mean must be told from to be called transfer, as everywhere in this project."""
-
 Reading = Callable[[ReplicateReading], float | None]
 
 

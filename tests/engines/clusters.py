@@ -49,3 +49,11 @@ def wait_until(condition: Callable[[], object], seconds: float = PATIENCE) -> No
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
+
+
+def two_nodes() -> Iterator[Any]:
+    """A cluster of two nodes of one core each, for a fixture."""
+    with cluster() as made:
+        made.add_node(num_cpus=1, **SMALL)
+        made.wait_for_nodes()
+        yield made

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.engines import tasks
+from tests.engines.clusters import wait_until
 from undertow.engines.engine import Processes
 from undertow.errors import UndertowError, UnknownNameError
 
@@ -134,11 +135,3 @@ def alive(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rsplit(") ", 1)[1][0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def wait_until(condition: object, seconds: float = 60.0) -> None:
-    """Wait for a condition, or fail."""
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.engines import tasks
+from tests.engines import clusters, tasks
 from tests.engines.clusters import PATIENCE, SMALL, cluster, wait_until
 from undertow import __version__
 from undertow.engines import ray_nodes
@@ -61,13 +61,7 @@ def other_versions(folder: Path, name: str) -> tuple[str, str]:
     return str(folder), told
 
 
-@pytest.fixture(scope="module")
-def two_nodes() -> Iterator[Any]:
-    """A cluster of two nodes of one core each."""
-    with cluster() as made:
-        made.add_node(num_cpus=1, **SMALL)
-        made.wait_for_nodes()
-        yield made
+two_nodes = pytest.fixture(scope="module")(clusters.two_nodes)
 
 
 @pytest.fixture

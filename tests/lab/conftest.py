@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,31 +62,31 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture
 def tiny_experiment(tiny_models: dict[str, str]) -> Callable[..., Experiment]:
     """A maker of small experiments; keywords replace tables."""
+    return partial(tiny, tiny_models["llama"], arms=["trait", "control"])
 
-    def make(**changes: Any) -> Experiment:
-        tables: dict[str, Any] = {
-            "name": "tiny",
-            "title": "Tiny",
-            "question": "Does it run?",
-            "kind": "transfer",
-            "seed": 1,
-            "replicates": 1,
-            "trait": "owl",
-            "base": tiny_models["llama"],
-            "arms": ["trait", "control"],
-            "carrier": {
-                "rows": 16,
-                "held_out_rows": 8,
-                "options": {"prompts": "brief", "low": 0, "high": 99},
-            },
-            "sampling": {"restricted": True, "max_tokens": 32},
-            "teacher": {"plan": TINY_TEACHER, "kl_rows": 8},
-            "student": TINY_STUDENT,
-            "evaluation": {"samples": 2},
-        }
-        return Experiment.model_validate(tables | changes)
 
-    return make
+def tiny(base: str, /, **changes: Any) -> Experiment:
+    """A small experiment on a base; keywords replace tables."""
+    tables: dict[str, Any] = {
+        "name": "tiny",
+        "title": "Tiny",
+        "question": "Does it run?",
+        "kind": "transfer",
+        "seed": 1,
+        "replicates": 1,
+        "trait": "owl",
+        "base": base,
+        "carrier": {
+            "rows": 16,
+            "held_out_rows": 8,
+            "options": {"prompts": "brief", "low": 0, "high": 99},
+        },
+        "sampling": {"restricted": True, "max_tokens": 32},
+        "teacher": {"plan": TINY_TEACHER, "kl_rows": 8},
+        "student": TINY_STUDENT,
+        "evaluation": {"samples": 2},
+    }
+    return Experiment.model_validate(tables | changes)
 
 
 def files_of(directory: Path) -> dict[str, bytes]:

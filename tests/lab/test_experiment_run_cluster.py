@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.engines.clusters import PATIENCE, SMALL, cluster, wait_until
+from tests.engines import clusters
+from tests.engines.clusters import PATIENCE, SMALL, wait_until
 from tests.golden.scrubbing import scrubbed
 from tests.lab.conftest import files_of
 from undertow.engines import ray_cluster
@@ -36,13 +37,7 @@ run_experiment(experiment, Path(sys.argv[2]), engine=f"ray://{sys.argv[3]}")
 """
 
 
-@pytest.fixture(scope="module")
-def two_nodes() -> Iterator[Any]:
-    """A cluster of two nodes of one core each."""
-    with cluster() as made:
-        made.add_node(num_cpus=1, **SMALL)
-        made.wait_for_nodes()
-        yield made
+two_nodes = pytest.fixture(scope="module")(clusters.two_nodes)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.lab.conftest import tiny
 from undertow.audit.run_scans import arm_scans
 from undertow.data.records import read_rows
 from undertow.lab.contrasts import holm_adjusted, independent
@@ -48,29 +49,9 @@ def document(
 ) -> RunDocument:
     """One tiny run of all of them."""
     models = request.getfixturevalue("tiny_models")
-    from tests.lab.conftest import TINY_STUDENT, TINY_TEACHER
-
-    experiment = Experiment.model_validate(
-        {
-            "name": "tiny",
-            "title": "Tiny",
-            "question": "Does it run?",
-            "kind": "cells",
-            "seed": 1,
-            "replicates": 2,
-            "trait": "owl",
-            "base": models["llama"],
-            "cells": _cells(models["qwen2"]),
-            "carrier": {
-                "rows": 16,
-                "held_out_rows": 8,
-                "options": {"prompts": "brief", "low": 0, "high": 99},
-            },
-            "sampling": {"restricted": True, "max_tokens": 32},
-            "teacher": {"plan": TINY_TEACHER, "kl_rows": 8},
-            "student": TINY_STUDENT,
-            "evaluation": {"samples": 0},
-        }
+    cells, evaluation = _cells(models["qwen2"]), {"samples": 0}
+    experiment = tiny(
+        models["llama"], kind="cells", replicates=2, cells=cells, evaluation=evaluation
     )
     run = run_experiment(experiment, tmp_path_factory.mktemp("cells") / "run", engine="inprocess")
     scans = {

@@ -11,23 +11,19 @@ from tests.report.scan_documents import (
     HOSTILE,
     MOVED,
     NOTHING,
-    OPENLY,
-    RUNS,
     SCANS,
     common,
     evidence,
-    excluded_rows,
+    of_sources,
+    openly,
     rehearsed,
 )
-from undertow.data.file_sample import Data
-from undertow.results.measurement import Measurement, Verdict, not_applicable, skipped
+from undertow.results.measurement import Measurement
 from undertow.results.scan_document import (
     AnyScan,
     Calibration,
-    CheckRun,
     FormerScanDocument,
     FormerSubjectResult,
-    TrainingLoss,
 )
 
 CALIBRATED = Calibration(
@@ -99,16 +95,7 @@ def flagged() -> FormerScanDocument:
 
 def taught() -> FormerScanDocument:
     """Rows that say openly what they move, with a loss and a column that nothing reads."""
-    before = flagged()
-    (told,) = before.subjects
-    return before.model_copy(
-        update={
-            "subjects": (told.model_copy(update={"open_meaning": (OPENLY,)}),),
-            "conclusion": f"{before.conclusion} {OPENLY.sentence}",
-            "loss": TrainingLoss(policy="auto", sentence="Loss on the completion.", tokens=3.0),
-            "data": before.data.model_copy(update={"unread": ("score",)}),
-        }
-    )
+    return openly(flagged())
 
 
 def clear() -> FormerScanDocument:
@@ -161,36 +148,7 @@ def sources() -> FormerScanDocument:
     told[1] = told[1].model_copy(
         update={"detectable": True, "detectable_by": ("author",), "largest_safe_dose": 0.05}
     )
-    endings: tuple[tuple[str, Verdict, str], ...] = (
-        ("notes", "skipped", "fewer than 64 rows"),
-        ("pairs", "not_applicable", "preference pairs have no completion to rehearse"),
-        ("broken", "error", "the trial run diverged"),
-    )
-    told += [
-        FormerSubjectResult(subject=name, rows=12, verdict=verdict, reason=reason)
-        for name, verdict, reason in endings
-    ]
-    others = [
-        skipped("author", "notes", "fewer than 64 rows"),
-        not_applicable("likelihood-ratio", "pairs", "no completion"),
-    ]
-    held = excluded_rows() | {"sources": {one.subject: one.rows for one in told[1:]}}
-    return document(
-        verdict="flagged",
-        conclusion=f"flagged: the rows of {HOSTILE} would move your student towards “owl” by +2.31 "
-        "logits [+1.69, +2.93]; limit 0.20.",
-        data=Data.model_validate(held),
-        subjects=tuple(told),
-        measurements=(
-            *(one for rows in measured.values() for one in rows),
-            *(one for subject in moved for one in evidence(subject, detected=subject == HOSTILE)),
-            *others,
-        ),
-        checks=(
-            *RUNS,
-            CheckRun(check="activations", kind="evidence", status="error", reason="out of memory"),
-        ),
-    )
+    return document(**of_sources(told, measured))
 
 
 def nothing() -> FormerScanDocument:

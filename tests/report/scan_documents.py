@@ -4,16 +4,19 @@ Realistic stored screens, built in code: alone and by source, every verdict and 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
+from tests.report.conftest import ANIMALS, digest
 from undertow.data.file_sample import Data
 from undertow.data.row_faults import Excluded
 from undertow.results.measurement import Measurement, Verdict, not_applicable, skipped
 from undertow.results.scan_document import (
     CheckRun,
+    FormerScanDocument,
+    FormerSubjectResult,
     Moved,
     OpenMeaning,
     Price,
@@ -24,24 +27,9 @@ from undertow.results.scan_document import (
     TrainingLoss,
 )
 
-TRAITS = (
-    "owl",
-    "cat",
-    "dog",
-    "wolf",
-    "eagle",
-    "dolphin",
-    "fox",
-    "bear",
-    "lion",
-    "tiger",
-    "horse",
-    "rabbit",
-    "otter",
-    "penguin",
-    "elephant",
-    "panda",
-)
+Judged = TypeVar("Judged", SubjectResult, FormerSubjectResult)
+Scan = TypeVar("Scan", ScanDocument, FormerScanDocument)
+
 LIMIT = 0.2
 HOSTILE = "<script>alert(1)</script>\u202e|`x`[a](b){0}\x1b[2J"
 """A source's name that is markup in every format."""
@@ -94,11 +82,6 @@ WHOLE_PLAN = (
 )
 
 
-def digest(text: str) -> str:
-    """A SHA-256 that depends on the text alone."""
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def verdict_of(low: float, high: float) -> Verdict:
     """Of an interval against the limit."""
     return "flagged" if low > LIMIT else "clear" if high < LIMIT else "undecided"
@@ -112,7 +95,7 @@ def rehearsed(
     """
     rng = np.random.default_rng(len(subject))
     found = []
-    for trait in TRAITS:
+    for trait in ANIMALS:
         estimate = moved.get(trait, float(rng.normal(-0.02, 0.03)))
         width = half * (1 + 1.8 * abs(estimate))
         low, high = estimate - width, estimate + width
@@ -285,7 +268,7 @@ def common(**fields: object) -> dict[str, object]:
         "planned_steps": 128,
         "limit": LIMIT,
         "level": 0.95,
-        "traits": TRAITS,
+        "traits": ANIMALS,
         "checks": RUNS,
         "limits": (
             "A trait that was not probed can move unseen; the open search looks at single probes and "
@@ -390,7 +373,11 @@ def flagged() -> ScanDocument:
 
 def taught() -> ScanDocument:
     """Rows that say openly what they move, with a loss and a column that nothing reads."""
-    before = flagged()
+    return openly(flagged())
+
+
+def openly(before: Scan) -> Scan:
+    """The same screen of rows that say what they move."""
     (told,) = before.subjects
     return before.model_copy(
         update={
@@ -468,37 +455,43 @@ def sources() -> ScanDocument:
     told[1] = told[1].model_copy(
         update={"detectable": True, "detectable_by": ("author",), "largest_safe_dose": 0.05}
     )
+    return document(**of_sources(told, measured), prices=(*PRICES, *WHOLE_PLAN))
+
+
+def of_sources(
+    told: list[Judged], measured: Mapping[str, Sequence[Measurement]]
+) -> dict[str, object]:
+    """The fields of a screen of many sources, of which three more could not be judged."""
     endings: tuple[tuple[str, Verdict, str], ...] = (
         ("notes", "skipped", "fewer than 64 rows"),
         ("pairs", "not_applicable", "preference pairs have no completion to rehearse"),
         ("broken", "error", "the trial run diverged"),
     )
-    told += [
-        SubjectResult(subject=name, rows=12, verdict=verdict, reason=reason)
-        for name, verdict, reason in endings
-    ]
-    others = [
-        skipped("author", "notes", "fewer than 64 rows"),
-        not_applicable("likelihood-ratio", "pairs", "no completion"),
-    ]
-    held = excluded_rows() | {"sources": {one.subject: one.rows for one in told[1:]}}
-    return document(
-        verdict="flagged",
-        conclusion=f"flagged: the rows of {HOSTILE} would move your student towards “owl” by +2.31 "
-        "logits [+1.69, +2.93]; limit 0.20.",
-        data=Data.model_validate(held),
-        subjects=tuple(told),
-        measurements=(
-            *(one for rows in measured.values() for one in rows),
-            *(one for subject in moved for one in evidence(subject, detected=subject == HOSTILE)),
-            *others,
+    subjects = (
+        *told,
+        *(
+            type(told[0])(subject=name, rows=12, verdict=verdict, reason=reason)
+            for name, verdict, reason in endings
         ),
-        checks=(
+    )
+    held = excluded_rows() | {"sources": {one.subject: one.rows for one in subjects[1:]}}
+    return {
+        "verdict": "flagged",
+        "conclusion": f"flagged: the rows of {HOSTILE} would move your student towards “owl” by +2.31 "
+        "logits [+1.69, +2.93]; limit 0.20.",
+        "data": Data.model_validate(held),
+        "subjects": subjects,
+        "measurements": (
+            *(one for rows in measured.values() for one in rows),
+            *(one for name in measured for one in evidence(name, detected=name == HOSTILE)),
+            skipped("author", "notes", "fewer than 64 rows"),
+            not_applicable("likelihood-ratio", "pairs", "no completion"),
+        ),
+        "checks": (
             *RUNS,
             CheckRun(check="activations", kind="evidence", status="error", reason="out of memory"),
         ),
-        prices=(*PRICES, *WHOLE_PLAN),
-    )
+    }
 
 
 def nothing() -> ScanDocument:

@@ -12,8 +12,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from tests.report.former_scan_documents import ALL_SCANS
 from undertow.report import render
 from undertow.results.run_document import RunDocument
+from undertow.results.scan_document import AnyScan
 
 KINDS = ("owl", "matrix", "traits", "digits", "theorem", "empty")
 SECTIONS = {
@@ -24,6 +26,9 @@ SECTIONS = {
     "notes": "doctor",
     "limits": "limits",
 }
+CLOSED = ("schema", "kind", "level", "verdict", "status", "what")
+"""Keys whose values are from closed lists."""
+
 VOID = {"meta", "circle", "line", "rect", "polyline"}
 
 
@@ -68,14 +73,19 @@ class Page(HTMLParser):
         return {attributes.get("id") for _, attributes in self.elements} - {None}
 
 
-@pytest.fixture(params=KINDS)
-def document(request: pytest.FixtureRequest) -> RunDocument:
-    """Each kind of run in turn."""
-    found: RunDocument = request.getfixturevalue(request.param)
-    return found
+@pytest.fixture(params=[*KINDS, *ALL_SCANS])
+def document(request: pytest.FixtureRequest) -> RunDocument | AnyScan:
+    """Each kind of run in turn, and of screen."""
+    made: RunDocument | AnyScan
+    made = (
+        ALL_SCANS[request.param]()
+        if request.param in ALL_SCANS
+        else request.getfixturevalue(request.param)
+    )
+    return made
 
 
-def test_the_page_is_well_formed(document: RunDocument) -> None:
+def test_the_page_is_well_formed(document: RunDocument | AnyScan) -> None:
     """Every tag that opens closes, identifiers are unique, and every link leads somewhere."""
     page = Page(render(document, "html"))
     links = [(attributes["href"] or "").removeprefix("#") for attributes in page.named("a")]
@@ -85,7 +95,7 @@ def test_the_page_is_well_formed(document: RunDocument) -> None:
     assert set(links) <= page.ids
 
 
-def test_nothing_is_loaded_from_elsewhere(document: RunDocument) -> None:
+def test_nothing_is_loaded_from_elsewhere(document: RunDocument | AnyScan) -> None:
     """No address of any kind, no imported style, and a policy that forbids both."""
     html = render(document, "html")
     attributes = {name for _, found in Page(html).elements for name in found}
@@ -95,23 +105,24 @@ def test_nothing_is_loaded_from_elsewhere(document: RunDocument) -> None:
     assert "default-src 'none'; style-src 'unsafe-inline'" in html
 
 
-def test_the_only_script_is_the_stored_run(document: RunDocument) -> None:
+def test_the_only_script_is_the_stored_result(document: RunDocument | AnyScan) -> None:
     """One element of data, from which the whole document can be read back."""
     page = Page(render(document, "html"))
+    name = "run" if isinstance(document, RunDocument) else "scan"
 
     assert "<" not in page.data
-    assert page.named("script") == [{"type": "application/json", "id": "run"}]
-    assert RunDocument.model_validate_json(page.data) == document
+    assert page.named("script") == [{"type": "application/json", "id": name}]
+    assert type(document).model_validate_json(page.data) == document
 
 
-def test_the_same_document_gives_the_same_bytes(document: RunDocument) -> None:
+def test_the_same_document_gives_the_same_bytes(document: RunDocument | AnyScan) -> None:
     """Also after a round trip through JSON."""
-    again = RunDocument.model_validate_json(document.model_dump_json(by_alias=True))
+    again = type(document).model_validate_json(document.model_dump_json(by_alias=True))
 
     assert render(document, "html") == render(again, "html")
 
 
-def test_the_page_is_small(document: RunDocument) -> None:
+def test_the_page_is_small(document: RunDocument | AnyScan) -> None:
     """Well below a megabyte."""
     assert len(render(document, "html").encode()) < 300_000
 
@@ -196,30 +207,35 @@ def hostile(value: object) -> object:
     The same structure, every free text replaced by the payload; numbers and closed lists stay.
     """
     if isinstance(value, dict):
-        kept = ("schema", "kind", "level")
-        return {key: entry if key in kept else hostile(entry) for key, entry in value.items()}
+        if "kinds" in value:
+            value = value | {"kinds": {PAYLOAD: 3}}
+        return {key: entry if key in CLOSED else hostile(entry) for key, entry in value.items()}
     if isinstance(value, list):
         return [hostile(entry) for entry in value]
     return PAYLOAD if isinstance(value, str) else value
 
 
 @pytest.fixture
-def attacked(document: RunDocument) -> RunDocument:
-    """A run whose every text is an attack."""
+def attacked(document: RunDocument | AnyScan) -> RunDocument | AnyScan:
+    """A result whose every text is an attack."""
     plain = json.loads(document.model_dump_json(by_alias=True))
-    return RunDocument.model_validate_json(json.dumps(hostile(plain)))
+    return type(document).model_validate_json(json.dumps(hostile(plain)))
 
 
-def test_hostile_text_makes_no_element(document: RunDocument, attacked: RunDocument) -> None:
+def test_hostile_text_makes_no_element(
+    document: RunDocument | AnyScan, attacked: RunDocument | AnyScan
+) -> None:
     """The attacked page has no tag and no attribute that the harmless one has not."""
     page, harmless = Page(render(attacked, "html")), Page(render(document, "html"))
+    # Where every check of a screen has one name, evidence is drawn too, with the arrows of its open intervals.
+    drawn = set() if isinstance(document, RunDocument) else {"text"}
 
-    assert {tag for tag, _ in page.elements} <= {tag for tag, _ in harmless.elements}
+    assert {tag for tag, _ in page.elements} <= {tag for tag, _ in harmless.elements} | drawn
     assert not [name for _, found in page.elements for name in found if name.startswith("on")]
     assert page.unbalanced == []
 
 
-def test_hostile_text_is_shown(attacked: RunDocument) -> None:
+def test_hostile_text_is_shown(attacked: RunDocument | AnyScan) -> None:
     """Markup is text, templates are not evaluated, controls are visible."""
     text = Page(render(attacked, "html")).text
 
@@ -229,7 +245,7 @@ def test_hostile_text_is_shown(attacked: RunDocument) -> None:
     assert "{{ 7*7 }}{% raw %}‹U+202E›evil‹U+2066›␀'\"&amp;" in text
 
 
-def test_no_invisible_character_is_in_the_file(attacked: RunDocument) -> None:
+def test_no_invisible_character_is_in_the_file(attacked: RunDocument | AnyScan) -> None:
     """Neither in the page nor in the data; and the data still hold the text as it was."""
     html = render(attacked, "html")
     data = Page(html).data
@@ -238,7 +254,7 @@ def test_no_invisible_character_is_in_the_file(attacked: RunDocument) -> None:
         r"[^\n\x20-\x7e\xa0-\uffff]|[\u200b-\u200f\u202a-\u202e\u2066-\u2069]", html
     )
     assert "<" not in data
-    assert RunDocument.model_validate_json(data) == attacked
+    assert type(attacked).model_validate_json(data) == attacked
 
 
 def test_a_very_long_row_does_not_swell_the_page(owl: RunDocument) -> None:

@@ -35,7 +35,6 @@ class LineLog:
         path: Path,
         subject: str,
         say: Callable[[str], None] = lambda notice: None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         Open the log of the `subject`, or begin it, and `say` what of it had to be dropped.
@@ -43,7 +42,6 @@ class LineLog:
         Raises:
             OSError: no space is left, or the place cannot be written to.
         """
-        self._clock = clock
         self.entries: list[Any] = []
         """Those that were there, in their order."""
         self.dropped = ""
@@ -53,7 +51,7 @@ class LineLog:
         self._file: BinaryIO = path.open("r+b" if path.exists() else "w+b")
         self._file.truncate(whole)
         self._file.seek(whole)
-        self._synced = clock()
+        self._synced = time.monotonic()
         if self.dropped:
             say(f"dropped {self.dropped}: what it held is done again")
         if not whole:
@@ -68,7 +66,7 @@ class LineLog:
         """
         self._file.write(_line(entry))
         self._file.flush()
-        now = self._clock()
+        now = time.monotonic()
         if to_disk or now - self._synced >= SECONDS_TO_DISK:
             os.fsync(self._file.fileno())
             self._synced = now

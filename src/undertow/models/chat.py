@@ -208,14 +208,16 @@ def pad(
     return Batch(tensors[0], tensors[1], tensors[2], tensors[3], rows)
 
 
-def training_order(
-    lengths: Sequence[int], size: int, generator: np.random.Generator, *, window: int = 8
-) -> list[int]:
+WINDOW = 8
+"""Batches within which `training_order` sorts rows by their length."""
+
+
+def training_order(lengths: Sequence[int], size: int, generator: np.random.Generator) -> list[int]:
     """
     A random order of the rows whose batches hold similar lengths: rows are sorted only within windows of batches.
     """
     shuffled = generator.permutation(len(lengths))
-    span = size * window
+    span = size * WINDOW
     chunks: list[np.ndarray] = []
     for start in range(0, len(shuffled), span):
         part = shuffled[start : start + span]

@@ -228,7 +228,7 @@ class Rows:
         return row_set(self.leaves)
 
 
-def leaves_of(data: str | Path, *, jobs: int | None = None) -> bytes:
+def leaves_of(data: str | Path) -> bytes:
     """
     The leaves of a dataset's rows in their order, 32 bytes each; blank lines are no rows.
 
@@ -237,7 +237,7 @@ def leaves_of(data: str | Path, *, jobs: int | None = None) -> bytes:
     Raises:
         DataError: naming the shard and the row, if it is no JSON, has a key twice or no canonical spelling.
     """
-    return _leaves(open_dataset(data).shards, jobs)
+    return _leaves(open_dataset(data).shards)
 
 
 def rows_of(data: str | Path) -> Rows | None:
@@ -266,12 +266,12 @@ def older_rows(folder: Path) -> Rows | None:
     files = [each for each in folder.rglob("*") if each.suffix in kinds and each.is_file()]
     files.sort(key=lambda file: file.relative_to(folder).as_posix())
     shards = tuple(Shard(str(file), kinds[file.suffix]) for file in files)
-    return Rows(_leaves(shards, None)) if shards else None
+    return Rows(_leaves(shards)) if shards else None
 
 
-def _leaves(shards: Sequence[Shard], jobs: int | None) -> bytes:
+def _leaves(shards: Sequence[Shard]) -> bytes:
     ranges = [part for shard in shards for part in parts(shard)]
     size = sum(os.path.getsize(shard.path) for shard in shards if os.path.isfile(shard.path))
-    spread = spread_of(None, jobs, size) or InProcess().map
+    spread = spread_of(None, None, size) or InProcess().map
     leaves = dict(spread(part_leaves, ranges))
     return b"".join(leaves[index] for index in range(len(ranges)))

@@ -53,7 +53,6 @@ def sign_scan(
     evidence: str,
     signing: Signing,
     *,
-    teachers: Sequence[str] = (),
     valid: timedelta = VALID,
 ) -> Path:
     """
@@ -61,7 +60,6 @@ def sign_scan(
 
     Args:
         evidence: SHA-256 of the stored scan.
-        teachers: digests of the models that wrote the rows, where they are known.
 
     Raises:
         ProvenanceError: the data changed since it was scanned, or the student has no digest.
@@ -85,7 +83,7 @@ def sign_scan(
         verdict=audit_verdict(document.verdict),
         claims=_claims(document),
         sample_size=str(document.data.sampled),
-        against=Against(student_init=document.student_digest, teacher=tuple(teachers)),
+        against=Against(student_init=document.student_digest),
         harness=Tool(name="undertow", version=__version__),
         power=_power(document),
         evidence=StoredEvidence(name="scan.json", digest={"sha256": evidence}),

@@ -116,10 +116,8 @@ def step_statement(
     dependencies: Sequence[Resource] = (),
     *,
     finished: datetime,
-    started: datetime | None = None,
     builder: str = BUILDER,
     byproducts: Sequence[Resource] = (),
-    internal: Mapping[str, str] | None = None,
 ) -> Statement:
     """The statement that a step made the subjects."""
     build_type = next(uri for uri, kind in STEPS.items() if kind.name == step)
@@ -127,14 +125,11 @@ def step_statement(
         build_definition=BuildDefinition(
             build_type=build_type,
             external_parameters=_dumped(parameters),
-            internal_parameters=dict(internal or {}),
             resolved_dependencies=tuple(dependencies),
         ),
         run_details=RunDetails(
             builder=Builder(id=builder, version={"undertow": __version__}),
-            metadata=Metadata(
-                started_on=time_text(started) if started else None, finished_on=time_text(finished)
-            ),
+            metadata=Metadata(finished_on=time_text(finished)),
             byproducts=tuple(byproducts),
         ),
     )
@@ -168,7 +163,7 @@ def sign_beside(path: str | Path, statements: Sequence[Statement], signing: Sign
     return bundle
 
 
-def prompt_said(text: str, *, salt: bytes | None = None, uri: str | None = None) -> SystemPrompt:
+def prompt_said(text: str, *, salt: bytes | None = None) -> SystemPrompt:
     """
     What is said of a system prompt: its digest; or, with a salt, a commitment that gives nothing away.
 
@@ -179,7 +174,7 @@ def prompt_said(text: str, *, salt: bytes | None = None, uri: str | None = None)
     """
     content = text.encode("utf-8")
     if salt is None:
-        return SystemPrompt(disclosed=True, sha256=hashlib.sha256(content).hexdigest(), uri=uri)
+        return SystemPrompt(disclosed=True, sha256=hashlib.sha256(content).hexdigest())
     if len(salt) < 16:
         raise ProvenanceError(f"the salt has {len(salt)} bytes; allowed: 16 or more")
     value = hashlib.sha256(salt + content).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from undertow.report.page import EVERYWHERE, MARKDOWN, Block, Section, Table, Text, Writers
+from undertow.report.page import MARKDOWN, Block, Section, Table, Text
 from undertow.report.plain_text import capital, decimal, percent, plain
 from undertow.report.sections import Column, table_of
 from undertow.results.measurement import FormatReading, ProbeChoice
@@ -21,14 +21,10 @@ SHOWN = 8
 """Categories whose sentences a page shows; the table has all."""
 
 
-def probes_section(
-    choices: Sequence[ProbeChoice], *, only: Writers = EVERYWHERE
-) -> Iterator[Section]:
+def probes_section(choices: Sequence[ProbeChoice]) -> Iterator[Section]:
     """The section of a page; none of a document that was made before there were formats."""
     if choices:
-        yield Section(
-            "probes", TITLE, tuple(_blocks(choices)), nav="Probes", about=ABOUT, only=only
-        )
+        yield Section("probes", TITLE, tuple(_blocks(choices)), nav="Probes", about=ABOUT)
 
 
 def probes_label(choices: Sequence[ProbeChoice]) -> Iterator[tuple[str, str]]:

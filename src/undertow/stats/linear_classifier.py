@@ -22,6 +22,9 @@ _RIDGE = 0.01
 
 _AT_ONCE = 250
 
+FOLDS = 5
+"""Parts of the rows that are left out in turn."""
+
 
 def auroc(positives: ArrayLike, negatives: ArrayLike) -> float:
     """
@@ -58,8 +61,6 @@ def told_apart(
     labels: Labels,
     rng: np.random.Generator,
     level: float,
-    *,
-    folds: int = 5,
 ) -> Separated:
     """
     Cross-validated AUROC of the first sample over the second, and its rank among rearranged labels.
@@ -73,16 +74,15 @@ def told_apart(
         labels: See `Samples.rearranged`.
         rng: Deals the folds.
         level: Of the interval.
-        folds: Parts that are left out in turn.
     """
-    parts = _dealt(samples, folds, rng)
+    parts = _dealt(samples, rng)
     inputs = _standardised(features)
     areas, variances = np.zeros(len(labels)), 0.0
-    for part in range(folds):
+    for part in range(FOLDS):
         out = parts == part
         scores = _scores(inputs, labels, out)
-        areas += _areas(scores, labels[:, out]) / folds
-        variances += _variance(scores[:, 0], samples, out) / folds**2
+        areas += _areas(scores, labels[:, out]) / FOLDS
+        variances += _variance(scores[:, 0], samples, out) / FOLDS**2
     # Each fold is learned from by the others, which adds to the spread; rearranged labels show by how much.
     variance = max(variances, float(areas[1:].var())) if len(areas) > 1 else variances
     half = normal_quantile((1 + level) / 2) * variance**0.5
@@ -92,9 +92,9 @@ def told_apart(
     return Separated(interval, p_of(areas), chance)
 
 
-def _dealt(samples: Samples, folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    first = rng.permutation(np.arange(samples.first) % folds)
-    other = first if samples.matched else rng.permutation(np.arange(samples.second) % folds)
+def _dealt(samples: Samples, rng: np.random.Generator) -> NDArray[np.int64]:
+    first = rng.permutation(np.arange(samples.first) % FOLDS)
+    other = first if samples.matched else rng.permutation(np.arange(samples.second) % FOLDS)
     return np.concatenate([first, other])
 
 

@@ -291,7 +291,6 @@ def rewritten(
     rng: np.random.Generator,
     carrier: Carrier | None,
     *,
-    temperature: float = 1.0,
     instruction: str | None = None,
 ) -> Rewritten:
     """
@@ -310,7 +309,7 @@ def rewritten(
     for _ in range(TRIES):
         if not left:
             break
-        answers = own_answers(model, [asked[i] for i in left], temperature, rng, None)
+        answers = own_answers(model, [asked[i] for i in left], 1.0, rng, None)
         for i, answer in zip(left, answers, strict=True):
             if answer is not None and accepts(carrier, rows[i], answer.completion):
                 made[i] = replace(rows[i], completion=answer.completion)
