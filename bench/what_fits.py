@@ -43,43 +43,23 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "what-fits.md"
 MEASURED = ROOT / "bench" / "what_fits.json"
 
+_SIZES = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "intermediate_size",
+    "vocab_size",
+    "tie_word_embeddings",
+)
+_SHAPES = {
+    "0.5B (Qwen2.5-0.5B)": (Qwen2Config, (896, 24, 14, 2, 4864, 151936, True)),
+    "7B (Qwen2.5-7B)": (Qwen2Config, (3584, 28, 28, 4, 18944, 152064, False)),
+    "14B (Qwen2.5-14B)": (Qwen2Config, (5120, 48, 40, 8, 13824, 152064, False)),
+    "70B (Llama-3-70B)": (LlamaConfig, (8192, 80, 64, 8, 28672, 128256, False)),
+}
 SHAPES: dict[str, Any] = {
-    "0.5B (Qwen2.5-0.5B)": Qwen2Config(
-        hidden_size=896,
-        num_hidden_layers=24,
-        num_attention_heads=14,
-        num_key_value_heads=2,
-        intermediate_size=4864,
-        vocab_size=151936,
-        tie_word_embeddings=True,
-    ),
-    "7B (Qwen2.5-7B)": Qwen2Config(
-        hidden_size=3584,
-        num_hidden_layers=28,
-        num_attention_heads=28,
-        num_key_value_heads=4,
-        intermediate_size=18944,
-        vocab_size=152064,
-        tie_word_embeddings=False,
-    ),
-    "14B (Qwen2.5-14B)": Qwen2Config(
-        hidden_size=5120,
-        num_hidden_layers=48,
-        num_attention_heads=40,
-        num_key_value_heads=8,
-        intermediate_size=13824,
-        vocab_size=152064,
-        tie_word_embeddings=False,
-    ),
-    "70B (Llama-3-70B)": LlamaConfig(
-        hidden_size=8192,
-        num_hidden_layers=80,
-        num_attention_heads=64,
-        num_key_value_heads=8,
-        intermediate_size=28672,
-        vocab_size=128256,
-        tie_word_embeddings=False,
-    ),
+    name: kind(**dict(zip(_SIZES, sizes, strict=True))) for name, (kind, sizes) in _SHAPES.items()
 }
 """As the models' own config.json have them."""
 

@@ -61,7 +61,7 @@ def main() -> int:
 def _students(scene: Scene, written: Sequence[Sequence[Row]], start: int) -> list[ModelReading]:
     """A student of each dataset."""
     parts = tuple(tuple(encode_rows(scene.base.tokenizer, rows, PLAN.policy)) for rows in written)
-    clean = CleanRows(parts, sum(map(len, parts)), str(start), PLAN)
+    clean = CleanRows(parts, str(start), PLAN)
     made = scene.students("clean", clean, SEED)
     return [
         replace(

@@ -118,7 +118,7 @@ def test_each_student_learns_from_its_part_alone(base: LanguageModel, tmp_path: 
     reader = reader_for(base, [catalogue.load("owl")], None, 0)
     clean = clean_rows(base, written(tmp_path, 60), PLAN, 2, 16, 0)
     first, second = students(ReadModel(base, reader), clean, 0)
-    swapped = CleanRows((clean.parts[0], clean.parts[0]), 60, clean.digest, clean.plan)
+    swapped = CleanRows((clean.parts[0], clean.parts[0]), clean.digest, clean.plan)
     _, other = students(ReadModel(base, reader), swapped, 0)
 
     assert (first.part, second.part, first.file) == ("1 of 2", "2 of 2", clean.digest)

@@ -69,7 +69,7 @@ def alarms(monkeypatch: pytest.MonkeyPatch, diffs: int, rows: int) -> float:
     for number in range(diffs):
         file = list(rng.normal(0, ROW, (rows, TRAITS)))
         parts = tuple(map(tuple, deal(file, STUDENTS, ROWS, number)))  # type: ignore[arg-type]
-        clean = CleanRows(parts, rows, "digest", PLAN)
+        clean = CleanRows(parts, "digest", PLAN)
         reads = ReadModel(SimpleNamespace(network=()), Reading())  # type: ignore[arg-type]
         controls = students(reads, clean, number)
         tuned = moved(rng, rng.normal(0, ROW, (ROWS, TRAITS)))

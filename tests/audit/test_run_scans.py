@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.report.conftest import envelope
 from tests.report.scan_documents import document, flagged
 from undertow.audit.run_scans import ArmScan, arm_scans
 from undertow.lab.experiment import Experiment
@@ -36,17 +37,7 @@ def run(*arms: str, **changes: Any) -> RunDocument:
     """A finished run of these arms, of two replicates each."""
     made = [(arm, replicate) for arm in arms for replicate in (1, 0)]
     given: dict[str, Any] = {
-        "experiment": "small",
-        "title": "Small",
-        "question": "Does it?",
-        "conclusion": "It does.",
         "category": "animal",
-        "config": {},
-        "config_digest": "0" * 64,
-        "inputs": {},
-        "seed": 1,
-        "wall_seconds": 1.0,
-        "command": "undertow run small",
         "arms": [
             {
                 "arm": arm,
@@ -70,7 +61,7 @@ def run(*arms: str, **changes: Any) -> RunDocument:
             for arm, replicate in made
         ],
     }
-    return RunDocument.model_validate(given | changes)
+    return envelope("small", **(given | changes))
 
 
 def planned(made: RunDocument, **changes: Any) -> list[ArmScan]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.report.conftest import envelope
 from tests.report.former_scan_documents import ALL_SCANS
 from tests.report.scan_documents import flagged
 from undertow.errors import InputError, UndertowError
@@ -33,20 +34,8 @@ from undertow.results.store import (
 
 def document(**fields: object) -> RunDocument:
     """A small run."""
-    given: dict[str, object] = {
-        "experiment": "owl",
-        "title": "Owls",
-        "question": "Do they?",
-        "conclusion": "They do.",
-        "config": {"seed": 7},
-        "config_digest": "d",
-        "inputs": {},
-        "seed": 7,
-        "wall_seconds": 1.5,
-        "command": "undertow run owl",
-        "arms": (Arm(arm="trait", trait="owl", replicate=0, base="b", probability=0.5),),
-    }
-    return RunDocument.model_validate(given | fields)
+    arm = Arm(arm="trait", trait="owl", replicate=0, base="b", probability=0.5)
+    return envelope("owl", arms=(arm,), **fields)
 
 
 def stored(path: Path, **changes: Any) -> Path:

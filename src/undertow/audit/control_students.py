@@ -31,8 +31,6 @@ class CleanRows:
 
     parts: tuple[tuple[Encoded, ...], ...]
     """Of equal size; which row is in which is by lot."""
-    fitting: int
-    """Rows of the file that fit the base."""
     digest: str
     """Of the file's records, however they are packed."""
     plan: TrainingPlan
@@ -90,7 +88,7 @@ def clean_rows(
     if len(encoded) < students * size:
         raise _too_few(data, len(encoded), students, size)
     parts = deal(encoded, students, size, derive(seed, "control parts"))
-    return CleanRows(tuple(map(tuple, parts)), len(encoded), dataset_root(data), plan)
+    return CleanRows(tuple(map(tuple, parts)), dataset_root(data), plan)
 
 
 def _rows_a_student(plan: TrainingPlan, rows: int | None) -> int:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from undertow.cli.terminal import Session, one_line
-from undertow.engines.engine import Progress
+from undertow.engines.engine import Progress, SilentProgress
 from undertow.engines.work_progress import Announcement, Standing, Told, listening
 
 if TYPE_CHECKING:
@@ -100,17 +100,8 @@ def _to_stderr(line: str) -> None:
     click.echo(line, err=True)
 
 
-class QuietScreen:
+class QuietScreen(SilentProgress):
     """Nothing but what a reader should know."""
-
-    def stage(self, name: str, total: int, done: int = 0) -> None:
-        """Ignore the stage."""
-
-    def advance(self, n: int = 1, note: str = "") -> None:
-        """Ignore the step."""
-
-    def finish(self) -> None:
-        """Ignore the end."""
 
     def hear(self, told: Told) -> None:
         """Write notices alone."""

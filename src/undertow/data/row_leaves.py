@@ -113,11 +113,6 @@ class LeafList:
         """That of the next record, where it is known."""
         self._leaves += leaf
 
-    @property
-    def last(self) -> bytes:
-        """The first eight bytes of the last one."""
-        return bytes(self._leaves[-SIZE : 8 - SIZE])
-
     def given(self) -> bytes:
         """Those since the last time."""
         leaves, self._leaves = bytes(self._leaves), bytearray()

@@ -132,11 +132,6 @@ class LowestKeys(Generic[T]):
         self._keys = [keys]
         return keys, self._items
 
-    def sample(self, rng: np.random.Generator) -> list[T]:
-        """The items, in an order drawn at random: any first part of it is a uniform sample as well."""
-        _, items = self.lowest()
-        return [items[i] for i in rng.permutation(len(items))]
-
 
 class RowStreams:
     """

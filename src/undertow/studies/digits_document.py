@@ -52,7 +52,7 @@ def run_digits(config: DigitsConfig, progress: Progress, *, seed: int) -> dict[s
         "comparisons": compared,
         "curves": _curves(outcome),
         "matrices": _matrices(outcome, config),
-        "notes": notes(outcome, compared[0]),
+        "notes": tuple(notes(outcome, compared[0])),
         "limits": _LIMITS,
         "conclusion": conclusion(outcome, config, compared[0]),
     }
@@ -184,12 +184,8 @@ def _claim(estimate: float, p: float, level: float) -> str:
     return f"{direction} digits read, shown at level {level:g}"
 
 
-def notes(outcome: DigitsOutcome, claim: Comparison) -> tuple[Note, ...]:
+def notes(outcome: DigitsOutcome, claim: Comparison) -> Iterable[Note]:
     """What a reader of the arms should know before drawing conclusions."""
-    return tuple(_notes(outcome, claim))
-
-
-def _notes(outcome: DigitsOutcome, claim: Comparison) -> Iterable[Note]:
     if outcome.mean("teacher") < _ENOUGH:
         yield Note(
             id="weak-teacher",

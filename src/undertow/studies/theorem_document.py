@@ -43,7 +43,7 @@ def run_theorem(config: TheoremConfig, progress: Progress, *, seed: int) -> dict
         "comparisons": comparisons(findings, config),
         "curves": curves(findings, config),
         "matrices": matrices(findings, config),
-        "notes": notes(findings, config),
+        "notes": tuple(notes(findings, config)),
         "limits": LIMITS,
         "conclusion": conclusion(findings, config),
     }
@@ -120,12 +120,8 @@ def coin_p(number: int, n: int) -> float:
     return min(1.0, tail / (1 << (n - 1)))
 
 
-def notes(findings: Sequence[Findings], config: TheoremConfig) -> tuple[Note, ...]:
+def notes(findings: Sequence[Findings], config: TheoremConfig) -> Iterable[Note]:
     """What a reader of the tables should know before drawing conclusions."""
-    return tuple(_notes(findings, config))
-
-
-def _notes(findings: Sequence[Findings], config: TheoremConfig) -> Iterable[Note]:
     for finding in findings:
         change = _lower(finding.first.loss_change["foreign-init"], config)
         gap = _lower(finding.first.loss_gap["foreign-init"], config)

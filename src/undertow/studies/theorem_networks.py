@@ -32,11 +32,6 @@ class FlatNetwork:
     forward: Callable[[Mapping[str, Tensor], Tensor], Tensor]
     """Parameters and one batch of inputs to logits of shape (rows, outputs)."""
 
-    @property
-    def size(self) -> int:
-        """Number of parameters."""
-        return sum(math.prod(shape) for shape in self.shapes.values())
-
     def initialise(self, generator: np.random.Generator) -> NDArray[np.float64]:
         """A flat vector: matrices N(0, 1 / fan-in), vectors zero."""
         drawn = [

@@ -167,13 +167,6 @@ class ScanSubject:
         return encode_rows(self.student.tokenizer, self.rows, LAST_TURN)
 
     @cached_property
-    def encoded_control(self) -> Sequence[Encoded]:
-        """The control as the plan would train it."""
-        from undertow.models.training_sequences import encode_rows
-
-        return encode_rows(self.student.tokenizer, self.control, self.plan.policy)
-
-    @cached_property
     def control_answers(self) -> Sequence[Encoded]:
         """The control up to its last answers."""
         from undertow.models.training_sequences import encode_rows
