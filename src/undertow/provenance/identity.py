@@ -124,7 +124,7 @@ def _shards_manifest(dataset: RowDataset) -> Manifest:
     for shard in dataset.shards:
         name = shard.path[top:].lstrip("/")
         if shard.format == HUB:
-            rows = Rows(_leaves([shard], None))
+            rows = Rows(_leaves([shard]))
             name = re.sub("[:@]", "/", shard.path)
             entries.append(Entry(name, rows.count, rows.merkle))
         elif is_url(shard.path):
