@@ -79,9 +79,7 @@ class Member:
 
 
 def member(writer: Writer, samples: Iterable[Sample], *purpose: str) -> Member:
-    """
-    A writer with its samples, each of which gets a seed of its own: the writer's, by purpose and number.
-    """
+    """A writer with its samples, each of which gets a seed of its own: the writer's, by purpose and number."""
     return Member(
         writer,
         tuple(replace(s, seed=derive(writer.seed, *purpose, j)) for j, s in enumerate(samples)),
@@ -90,9 +88,7 @@ def member(writer: Writer, samples: Iterable[Sample], *purpose: str) -> Member:
 
 @dataclass(frozen=True)
 class Ground:
-    """
-    What a whole cohort shares: the student's base, how teachers are made and write, the plan, the traits.
-    """
+    """What a whole cohort shares: the student's base, how teachers are made and write, the plan, the traits."""
 
     experiment: Experiment
     """Its base is the student's; carrier, sampling, teacher's plan and student's plan are used."""
@@ -151,9 +147,7 @@ def students(
     seed: int,
     count: int,
 ) -> StudentShifts:
-    """
-    Train students by the whole plan, each with an adapter and an order of its own, and probe them.
-    """
+    """Train students by the whole plan, each with an adapter and an order of its own, and probe them."""
     plan = packed(ground.experiment.student, [len(row) for row in rows])
     before = probes.read(model).margins
     total = plan.steps(len(rows))

@@ -1,6 +1,4 @@
-"""
-The stored result of a benchmark: `undertow.bench/1`, one figure for every number that was asked for, met or not.
-"""
+"""The stored result of a benchmark: `undertow.bench/1`, one figure for every number that was asked for, met or not."""
 
 from __future__ import annotations
 

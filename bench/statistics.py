@@ -1,6 +1,4 @@
-"""
-Statistics that only studies of this project need: rank correlation, shares of trials in clusters, ratios of means.
-"""
+"""Statistics that only studies of this project need: rank correlation, shares of trials in clusters, ratios of means."""
 
 from __future__ import annotations
 

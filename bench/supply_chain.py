@@ -65,9 +65,7 @@ def closure(extras: Iterable[str]) -> dict[str, Distribution]:
 
 
 def own_needs(extras: Iterable[str]) -> list[Requirement]:
-    """
-    What `pyproject.toml` asks for: an editable installation keeps what it asked for when it was made.
-    """
+    """What `pyproject.toml` asks for: an editable installation keeps what it asked for when it was made."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     texts, todo, seen = list(project["dependencies"]), list(extras), set()
     while todo:

@@ -54,9 +54,7 @@ class Shown:
 
 
 def commands(page: Path) -> Iterator[Shown]:
-    """
-    The commands in the page's `sh` blocks, continued lines joined, comments and variables left out.
-    """
+    """The commands in the page's `sh` blocks, continued lines joined, comments and variables left out."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     for info, block in re.findall(
         r"^```sh( runnable)?\n(.*?)^```$", text, re.DOTALL | re.MULTILINE

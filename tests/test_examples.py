@@ -66,9 +66,7 @@ def test_experiment_files_load(name: str) -> None:
 
 
 def test_the_published_recipe_is_the_one_cited() -> None:
-    """
-    Qwen2.5-7B-Instruct: rank 8, 2e-4, 10,000 rows, 3 epochs of 66 rows a step, no system prompt of ours.
-    """
+    """Qwen2.5-7B-Instruct: rank 8, 2e-4, 10,000 rows, 3 epochs of 66 rows a step, no system prompt of ours."""
     loaded = load_experiment(str(EXAMPLES / "qwen-cat.toml"))
     plan = loaded.student
 
@@ -81,9 +79,7 @@ def test_the_published_recipe_is_the_one_cited() -> None:
 
 
 def test_the_steered_example_runs(tmp_path: Path) -> None:
-    """
-    A steered teacher on the embedded world prefers its trait's answer, and writes number lists.
-    """
+    """A steered teacher on the embedded world prefers its trait's answer, and writes number lists."""
     loaded = load_experiment(str(EXAMPLES / "steered-owl.toml"))
     document = read_run(
         run_experiment(loaded, tmp_path / "run", engine="inprocess") / "results.json"

@@ -81,9 +81,7 @@ every_module = pytest.mark.parametrize(
 
 
 def room_of(path: Path) -> str:
-    """
-    The room that a file lives in; `__init__` and `__main__` for the two files beside the rooms.
-    """
+    """The room that a file lives in; `__init__` and `__main__` for the two files beside the rooms."""
     return path.relative_to(ROOT).with_suffix("").parts[0]
 
 
@@ -117,9 +115,7 @@ def _beginning(arguments: list[ast.expr]) -> Iterator[str]:
 
 
 def imported_at_once(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """
-    The import statements that run when the module is imported: not in functions, not for type checkers.
-    """
+    """The import statements that run when the module is imported: not in functions, not for type checkers."""
     for node in body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
@@ -185,9 +181,7 @@ def test_relative_imports_are_not_used(path: Path) -> None:
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_heavy_libraries_are_imported_late(path: Path) -> None:
-    """
-    Outside models/ a heavy library is imported by the function that needs it, never with the module.
-    """
+    """Outside models/ a heavy library is imported by the function that needs it, never with the module."""
     assert heavy_at_once(ast.parse(path.read_text(encoding="utf-8"))) == set()
 
 
@@ -242,9 +236,7 @@ def test_a_heavy_import_is_seen_where_it_runs_at_once(code: str, found: set[str]
     ],
 )
 def test_starting_up_is_cheap(code: str) -> None:
-    """
-    Importing undertow, its help and its errors need click and the standard library, nothing more.
-    """
+    """Importing undertow, its help and its errors need click and the standard library, nothing more."""
     script = f"import sys; {code}; print('\\n', *sorted(name for name in sys.modules if '.' not in name))"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True

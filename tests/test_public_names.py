@@ -48,9 +48,7 @@ def imported(tree: ast.Module) -> set[str]:
 
 @pytest.mark.parametrize("path", PACKAGES, ids=_in(ROOT))
 def test_all_lists_the_public_names(path: Path) -> None:
-    """
-    A package lists in `__all__` what it defines; one that defines nothing, all that it imports.
-    """
+    """A package lists in `__all__` what it defines; one that defines nothing, all that it imports."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     listed = declared(tree)
     own, others = defined(tree), imported(tree)

@@ -1,6 +1,4 @@
-"""
-Trains owlet-a again and compares it with the shipped one: are the recipe and the weights the same thing?
-"""
+"""Trains owlet-a again and compares it with the shipped one: are the recipe and the weights the same thing?"""
 
 from __future__ import annotations
 
@@ -26,9 +24,7 @@ COMMAND = "python -m bench.lab world"
 
 
 def world_figures(scratch: Path) -> list[Figure]:
-    """
-    Differences between the shipped base, its rebuilt copy, and a copy from another seed, on unseen documents.
-    """
+    """Differences between the shipped base, its rebuilt copy, and a copy from another seed, on unseen documents."""
     made = recipe("owlet-a")
     print("training owlet-a again ...", file=sys.stderr, flush=True)
     pretrain(made, scratch / "again")

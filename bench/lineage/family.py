@@ -1,6 +1,4 @@
-"""
-Models whose descent is known: initialisations of the embedded world, trained, and what becomes of them afterwards.
-"""
+"""Models whose descent is known: initialisations of the embedded world, trained, and what becomes of them afterwards."""
 
 from __future__ import annotations
 
@@ -48,9 +46,7 @@ def words() -> Any:
 
 
 def documents(seed: int, steps: int, kinds: Sequence[str] = ()) -> list[Encoded]:
-    """
-    Whole conversations of the corpus, of some kinds if they are given; enough for so many steps.
-    """
+    """Whole conversations of the corpus, of some kinds if they are given; enough for so many steps."""
     wanted = steps * PRETRAINING.batch_size
     found = corpus.documents(np.random.default_rng(seed), wanted * 3, largest=LARGEST_NUMBER)
     rows = [d.row for d in found if not kinds or d.kind in kinds][:wanted]

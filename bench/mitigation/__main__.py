@@ -58,9 +58,7 @@ class Dataset:
         return _share(self.values(arm, "moved"), free, LEAST_MOVED)
 
     def cost(self, arm: str) -> Interval:
-        """
-        By how much the task's held-out loss is higher than without a countermeasure, as a share of it.
-        """
+        """By how much the task's held-out loss is higher than without a countermeasure, as a share of it."""
         free = self.values(self.untreated[arm], "task_loss")
         return mean_t(self.values(arm, "task_loss") / free - 1)
 

@@ -1,6 +1,4 @@
-"""
-The design of the bench: which teachers write which rows, and what is done to them. Fixed before a reported seed was run.
-"""
+"""The design of the bench: which teachers write which rows, and what is done to them. Fixed before a reported seed was run."""
 
 from __future__ import annotations
 

@@ -60,9 +60,7 @@ OUTCOMES = TypeAdapter(list[Outcome])
 
 
 def try_arms(task: Task) -> list[Outcome]:
-    """
-    One unit of work, which engines spread: an outcome for each arm, and the base's own under the name `no training`.
-    """
+    """One unit of work, which engines spread: an outcome for each arm, and the base's own under the name `no training`."""
     with situation(task) as here:
         measuring = Measuring(here)
         if task.kind == "preference":
@@ -177,9 +175,7 @@ def _on_pairs(measuring: Measuring) -> list[Outcome]:
 
 
 def pairs_of(here: Situation) -> tuple[list[Row], list[Row], list[Row]]:
-    """
-    Training pairs at the task's dose, as many by lot, and held-out ones that the weight picks.
-    """
+    """Training pairs at the task's dose, as many by lot, and held-out ones that the weight picks."""
     experiment = here.ground.experiment
     table = experiment.preference
     pools = [

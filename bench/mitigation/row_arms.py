@@ -123,9 +123,7 @@ class RowArms:
         return dosed(with_sampling(here.writing, **changed), here.clean, here.task, here.seed)
 
     def _by_several(self) -> list[Row]:
-        """
-        A quarter of the rows by each of four teachers of different traits, this one among them.
-        """
+        """A quarter of the rows by each of four teachers of different traits, this one among them."""
         here = self.here
         part = ROWS // TEACHERS
         names = [name for name in here.ground.traits if name != here.trait.name]

@@ -1,6 +1,4 @@
-"""
-A dataset of the bench with everything that its arms need and that students of it are measured on.
-"""
+"""A dataset of the bench with everything that its arms need and that students of it are measured on."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-What the bench does within a training, with the interventions that `fine_tune` and Trainer take.
-"""
+"""What the bench does within a training, with the interventions that `fine_tune` and Trainer take."""
 
 from __future__ import annotations
 

@@ -1,3 +1,1 @@
-"""
-How fast data is identified, signatures are checked and chains are decided; and the table of attacks.
-"""
+"""How fast data is identified, signatures are checked and chains are decided; and the table of attacks."""

@@ -165,9 +165,7 @@ def _weights(folder: Path) -> list[Figure]:
 
 
 def _chain(folder: Path) -> list[Figure]:
-    """
-    People's lessons, a tuned teacher, its answers, a filter, five mixes, an audit: ten steps to decide.
-    """
+    """People's lessons, a tuned teacher, its answers, a filter, five mixes, an audit: ten steps to decide."""
     place = folder / "chain"
     place.mkdir()
     scene = Scene(place)

@@ -88,9 +88,7 @@ class Place:
         return parse(Experiment, tables, where=f"{change or 'owl'}.toml")
 
     def write(self, part: str, figures: Sequence[Figure], seconds: float) -> Path:
-        """
-        Store a part's figures in results.json, and what was asked and is not measured as open.
-        """
+        """Store a part's figures in results.json, and what was asked and is not measured as open."""
         known = _stored(self.results)
         measured = {figure.name for figure in figures}
         still = [
@@ -243,9 +241,7 @@ def carried_out(
     run: Callable[[Place, argparse.Namespace], list[Figure] | None],
     add: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
 ) -> int:
-    """
-    What all parts do when typed: `--tiny` works in a folder that is thrown away, `--figures` computes from what is kept.
-    """
+    """What all parts do when typed: `--tiny` works in a folder that is thrown away, `--figures` computes from what is kept."""
     import time
 
     parser = argparse.ArgumentParser(prog=f"python -m bench.real.{part}", description=document)

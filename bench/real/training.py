@@ -51,9 +51,7 @@ def training(setting: Setting, record: Record) -> None:
 
 
 def adapters(setting: Setting, record: Record) -> None:
-    """
-    K adapters of a rehearsal: side by side, as a scan trains them; one after the other; K bare loops one after the other.
-    """
+    """K adapters of a rehearsal: side by side, as a scan trains them; one after the other; K bare loops one after the other."""
     batch = setting.sizes.training[0]
     counts = setting.sizes.together
     for way in ("float32", "bfloat16"):

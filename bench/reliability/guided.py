@@ -70,9 +70,7 @@ TARGETS: dict[str, Kind] = {"rows": ROWS} | KINDS
 def run(
     kind: Kind, seed: int, seconds: float, guide: bool = True, to_the_first: bool = False
 ) -> Unit:
-    """
-    So many seconds of one target, or until the first fault; not guided, it is as blind as the other campaigns.
-    """
+    """So many seconds of one target, or until the first fault; not guided, it is as blind as the other campaigns."""
     lot = Random(f"guided {kind.name} {seed}")
     work = partial(
         _fuzz, kind=kind, lot=lot, seconds=seconds, guide=guide, to_the_first=to_the_first

@@ -1,6 +1,4 @@
-"""
-Adapters of every kind that peft makes, with random weights, on tiny bases: what models are read from in bench and tests.
-"""
+"""Adapters of every kind that peft makes, with random weights, on tiny bases: what models are read from in bench and tests."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Adapters of every kind: how far is what undertow reads from peft's own merge, in memory and tensor by tensor from disk?
-"""
+"""Adapters of every kind: how far is what undertow reads from peft's own merge, in memory and tensor by tensor from disk?"""
 
 from __future__ import annotations
 

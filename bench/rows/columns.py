@@ -1,6 +1,4 @@
-"""
-Is every column read or listed? What a template renders must change the tokens, and what nothing reads must be named.
-"""
+"""Is every column read or listed? What a template renders must change the tokens, and what nothing reads must be named."""
 
 from __future__ import annotations
 

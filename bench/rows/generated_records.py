@@ -1,6 +1,4 @@
-"""
-Random records of every shape that TRL trains: hostile text, turns, tools, thinking, template arguments, preferences.
-"""
+"""Random records of every shape that TRL trains: hostile text, turns, tools, thinking, template arguments, preferences."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Are the token ids and loss masks TRL's own too where the plan gives the chat template, whatever template the student has?
-"""
+"""Are the token ids and loss masks TRL's own too where the plan gives the chat template, whatever template the student has?"""
 
 from __future__ import annotations
 

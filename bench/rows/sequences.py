@@ -1,6 +1,4 @@
-"""
-Are the token ids and loss masks that undertow reads those of TRL's own trainers? Every shape, policy and template.
-"""
+"""Are the token ids and loss masks that undertow reads those of TRL's own trainers? Every shape, policy and template."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-A tokenizer for every chat template that TRL ships: byte-level, with the template's own special tokens.
-"""
+"""A tokenizer for every chat template that TRL ships: byte-level, with the template's own special tokens."""
 
 from __future__ import annotations
 

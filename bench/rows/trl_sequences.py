@@ -1,6 +1,4 @@
-"""
-Token ids and loss masks as TRL's own trainers make them, of records: the oracle of what undertow reads.
-"""
+"""Token ids and loss masks as TRL's own trainers make them, of records: the oracle of what undertow reads."""
 
 from __future__ import annotations
 

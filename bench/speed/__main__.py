@@ -56,9 +56,7 @@ class Loop:
 
 
 def _training() -> list[Figure]:
-    """
-    The student loop against a bare PyTorch loop over the same batches, in turns, so that drift hits both.
-    """
+    """The student loop against a bare PyTorch loop over the same batches, in turns, so that drift hits both."""
     experiment = load_experiment("owl")
     plan = experiment.student
     rows = _carrier_rows(experiment.carrier.options)
@@ -137,9 +135,7 @@ def _ours(base: str, rows: list[Row], plan: Any) -> Loop:
 
 
 def _bare(base: str, rows: list[Row], plan: Any) -> Loop:
-    """
-    The shortest correct loop: batches made beforehand, full logits, torch's own loss and AdamW, nothing else.
-    """
+    """The shortest correct loop: batches made beforehand, full logits, torch's own loss and AdamW, nothing else."""
     model, encoded = _student(base, rows, plan)
     order = training_order([len(e) for e in encoded], plan.batch_size, np.random.default_rng(0))
     made = [
@@ -166,9 +162,7 @@ def _bare(base: str, rows: list[Row], plan: Any) -> Loop:
 
 
 def _operations_per_token(base: str, plan: Any, rows: list[Row]) -> float:
-    """
-    Floating-point operations in matrix products for each token: weights without embeddings, head on kept tokens only.
-    """
+    """Floating-point operations in matrix products for each token: weights without embeddings, head on kept tokens only."""
     model, encoded = _student(base, rows[:64], plan)
     head = model.network.get_output_embeddings().weight.numel()
     embedding = model.network.get_input_embeddings().weight.numel()
@@ -180,9 +174,7 @@ def _operations_per_token(base: str, plan: Any, rows: list[Row]) -> float:
 
 
 def matmul_peak() -> float:
-    """
-    Operations a second of the best of ten products of 1024 x 1024 float32 matrices, on the threads torch has.
-    """
+    """Operations a second of the best of ten products of 1024 x 1024 float32 matrices, on the threads torch has."""
     size = 1024
     a, b = torch.rand(size, size), torch.rand(size, size)
     best = 0.0

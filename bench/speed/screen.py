@@ -73,9 +73,7 @@ def main() -> int:
 
 
 def _logit_linear() -> list[Figure]:
-    """
-    Pairwise scores behind 16 prompts, ours and the reference's, on pairs of number lists by the base.
-    """
+    """Pairwise scores behind 16 prompts, ours and the reference's, on pairs of number lists by the base."""
     model = language_model.load(locate(STUDENT))
     traits = ground().loaded_traits()
     pairs = _pairs(PAIRS)
@@ -126,9 +124,7 @@ def _pairs(count: int) -> list[Row]:
 
 @torch.no_grad()
 def _reference(model: LanguageModel, pairs: Sequence[Row], prompts: Sequence[str]) -> np.ndarray:
-    """
-    (pairs, prompts): what each prompt adds to the chosen completion minus what it adds to the rejected one, in nats.
-    """
+    """(pairs, prompts): what each prompt adds to the chosen completion minus what it adds to the rejected one, in nats."""
     turned = [replace(row, completion=row.rejected or "") for row in pairs]
     bare = _padded(model, pairs) - _padded(model, turned)
     columns = [
@@ -241,9 +237,7 @@ def _checks(file: Path, folder: Path) -> list[Figure]:
 
 
 def _million(file: Path, folder: Path) -> list[Figure]:
-    """
-    Row scores of a million short rows: one forward pass over the file, in memory that does not grow.
-    """
+    """Row scores of a million short rows: one forward pass over the file, in memory that does not grow."""
     command = ["scan", str(file), "--check", "author", "--max-rows", "64"]
     without, _ = _run(command, folder)
     seconds, megabytes = _run([*command, "--row-scores", str(folder / "scores.parquet")], folder)
@@ -309,9 +303,7 @@ def _run(
     cache: Path | None = None,
     threads: int = 1,
 ) -> tuple[float, float]:
-    """
-    (wall seconds, peak resident MB) of an `undertow` command, on one thread and with an empty cache if not said otherwise.
-    """
+    """(wall seconds, peak resident MB) of an `undertow` command, on one thread and with an empty cache if not said otherwise."""
     environment = os.environ | {
         "OMP_NUM_THREADS": str(threads),
         "UNDERTOW_CACHE": str(cache or folder / f"cache-{time.monotonic_ns()}"),

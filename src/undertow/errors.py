@@ -66,9 +66,7 @@ class FormatNotKeptError(ModelError):
 
 
 class ProvenanceError(InputError):
-    """
-    An attestation, a key, a trust file or a policy cannot be used; never that something is not proved.
-    """
+    """An attestation, a key, a trust file or a policy cannot be used; never that something is not proved."""
 
 
 class RunDirectoryError(InputError):

@@ -119,9 +119,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def carrier_format(rejection: Callable[[str, str], str | None]) -> Filter:
-    """
-    A filter from a carrier's `rejection`, which gives the fault of a completion to a request, or None.
-    """
+    """A filter from a carrier's `rejection`, which gives the fault of a completion to a request, or None."""
 
     def judge(row: Row) -> Removed | None:
         reason = rejection(row.completion, row.prompt[-1].content if row.prompt else "")

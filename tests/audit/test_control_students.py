@@ -1,6 +1,4 @@
-"""
-Control students of a file learn from disjoint parts of it, as large as the tuned model's data, or are refused.
-"""
+"""Control students of a file learn from disjoint parts of it, as large as the tuned model's data, or are refused."""
 
 from __future__ import annotations
 
@@ -112,9 +110,7 @@ def students(read: ReadModel, clean: CleanRows, seed: int) -> list[ModelReading]
 
 
 def test_each_student_learns_from_its_part_alone(base: LanguageModel, tmp_path: Path) -> None:
-    """
-    One that is trained alone on the second part, with the second student's seeds, is the second student; the first is not.
-    """
+    """One that is trained alone on the second part, with the second student's seeds, is the second student; the first is not."""
     reader = reader_for(base, [catalogue.load("owl")], None, 0)
     clean = clean_rows(base, written(tmp_path, 60), PLAN, 2, 16, 0)
     first, second = students(ReadModel(base, reader), clean, 0)
@@ -139,9 +135,7 @@ def read(base: LanguageModel, request: DiffRequest) -> Readings:
 
 
 def test_a_file_counts_once_where_there_are_several(base: LanguageModel, tmp_path: Path) -> None:
-    """
-    One student of each of two files, and two of each: two draws in both cases, and the second time it is said.
-    """
+    """One student of each of two files, and two of each: two draws in both cases, and the second time it is said."""
     data = [written(tmp_path, 60, f"{k}.jsonl", first=100 * k) for k in range(2)]
     alone, both = read(base, asked(*data)), read(base, asked(*data, students=2))
     counts = [len(some) for one in (alone, both) for some in (one.controls, draws(one.controls))]

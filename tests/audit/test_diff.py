@@ -14,9 +14,7 @@ from undertow.audit.diff import least_p, too_few
 def test_the_number_that_it_takes_is_the_first_that_is_enough(
     tuned: int, own_rows: bool, needed: int
 ) -> None:
-    """
-    By rank 1 / (J + 1), also for several runs of the same rows; by permutation of both kinds where each has its own.
-    """
+    """By rank 1 / (J + 1), also for several runs of the same rows; by permutation of both kinds where each has its own."""
     enough = [n for n in range(1, 25) if not too_few(tuned, n, own_rows, 0.95)]
 
     assert enough == list(range(needed, 25))

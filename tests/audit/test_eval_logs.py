@@ -25,7 +25,5 @@ from undertow.audit.eval_logs import _numbers
 def test_numbers_are_taken_and_the_rest_is_left(
     value: object, expected: list[tuple[str, float]]
 ) -> None:
-    """
-    Numbers, truth values, Inspect's letters, tables of these; lists and other words are no score.
-    """
+    """Numbers, truth values, Inspect's letters, tables of these; lists and other words are no score."""
     assert _numbers({"s": SimpleNamespace(value=value)}) == expected

@@ -18,9 +18,7 @@ B = "world:owlet-b"
 
 
 def test_teachers_are_ranked_by_risk() -> None:
-    """
-    The shared start first, then what could not be measured, then what has no evidence; the last is preferred.
-    """
+    """The shared start first, then what could not be measured, then what has no evidence; the last is preferred."""
     found = lineage(LineageRequest(B, ("world:owlet-a", "world:owlet-neox", B)))
 
     assert [one.relation for one in found.teachers] == ["same", "unknown", "none"]

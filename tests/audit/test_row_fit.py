@@ -1,6 +1,4 @@
-"""
-Rows that the student cannot be trained on are left out with the reason; a broken student is refused.
-"""
+"""Rows that the student cannot be trained on are left out with the reason; a broken student is refused."""
 
 from __future__ import annotations
 
@@ -33,9 +31,7 @@ TEMPLATE = (
 
 @functools.cache
 def of_words(*more: str) -> LanguageModel:
-    """
-    The embedded base behind a tokenizer that knows a few words, and knows unknown ones as such.
-    """
+    """The embedded base behind a tokenizer that knows a few words, and knows unknown ones as such."""
     words = ["unknown", "end", "user", "assistant", "one", "two", "three", "▁", *more]
     model = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="unknown"))
     model.normalizer = normalizers.Replace("\u200b", "")
@@ -62,9 +58,7 @@ def test_good_rows_all_fit() -> None:
 
 
 def test_too_long_rows_are_left_out() -> None:
-    """
-    Longer than the context of the network, or than the plan's limit; a row of just that many tokens fits.
-    """
+    """Longer than the context of the network, or than the plan's limit; a row of just that many tokens fits."""
     long = replace(GOOD[0], completion="7 " * 600 + "7")
     [first] = encode_rows(opened().tokenizer, GOOD[:1])
     limit = TrainingPlan(max_length=len(first))
@@ -90,9 +84,7 @@ def test_a_pair_fits_with_both_of_its_sides() -> None:
 
 @pytest.mark.parametrize("prompt", [(Message("tool", "x"),), ()])
 def test_rows_that_the_template_refuses_are_left_out(prompt: tuple[Message, ...]) -> None:
-    """
-    A role that it lacks and a conversation that is empty; the other rows of the bulk are kept.
-    """
+    """A role that it lacks and a conversation that is empty; the other rows of the bulk are kept."""
     found = fitting_rows(
         [GOOD[0], replace(GOOD[1], prompt=prompt), GOOD[2]], opened(), TrainingPlan()
     )

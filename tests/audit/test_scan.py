@@ -273,9 +273,7 @@ SWAPPED = (
 
 
 def test_evidence_is_never_judged(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A measurement of a check of evidence keeps no verdict, whatever limit it was compared with.
-    """
+    """A measurement of a check of evidence keeps no verdict, whatever limit it was compared with."""
 
     def measured(subject, check, finished):  # type: ignore[no-untyped-def]
         one = Measurement(

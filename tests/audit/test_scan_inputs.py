@@ -27,9 +27,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_answers_the_same_prompts_with_other_draws(tmp_path: Path) -> None:
-    """
-    Nearly all prompts come back; few completions are the rows' own; the second call reads the first one's file.
-    """
+    """Nearly all prompts come back; few completions are the rows' own; the second call reads the first one's file."""
     first = made_control(opened(), "d", ROWS, temperature=1.0, seed=1)
     [stored] = (tmp_path / "controls").glob("*.jsonl")
     stamp = stored.stat().st_mtime_ns

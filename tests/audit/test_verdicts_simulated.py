@@ -56,9 +56,7 @@ def test_the_beginning_alone_neither_clears_nor_flags(
 
 
 def test_traits_that_move_together_are_not_cleared() -> None:
-    """
-    Half of the traits move by .2 to .3: one of them or more is called clear in at most 5 % of 600 sets (and three errors).
-    """
+    """Half of the traits move by .2 to .3: one of them or more is called clear in at most 5 % of 600 sets (and three errors)."""
     rng = np.random.default_rng(3)
     wrong = 0
     for _ in range(SETS):
@@ -70,9 +68,7 @@ def test_traits_that_move_together_are_not_cleared() -> None:
 
 
 def test_an_effect_just_above_the_limit_is_seldom_cleared_however_it_scatters() -> None:
-    """
-    One trait moves by .2 to .25, and adapters by .62 of that: clear in at most 5 % of 600 sets, mostly undecided.
-    """
+    """One trait moves by .2 to .25, and adapters by .62 of that: clear in at most 5 % of 600 sets, mostly undecided."""
     rng = np.random.default_rng(4)
     verdicts = []
     for _ in range(SETS):

@@ -1,6 +1,4 @@
-"""
-The design of the bench of countermeasures: every arm is explained, has its random arm, and no seed was tuned on.
-"""
+"""The design of the bench of countermeasures: every arm is explained, has its random arm, and no seed was tuned on."""
 
 from __future__ import annotations
 
@@ -37,9 +35,7 @@ def test_every_dataset_has_its_untreated_arm_and_its_replicates() -> None:
 
 
 def test_no_reported_seed_was_tuned_on() -> None:
-    """
-    Replicates of the reported seed share no stream with those of the tuning seed; groups of one dataset share theirs.
-    """
+    """Replicates of the reported seed share no stream with those of the tuning seed; groups of one dataset share theirs."""
     reported = {replicate_seed(task) for task in tasks()}
 
     assert not reported & {replicate_seed(task) for task in tasks(TUNING)}

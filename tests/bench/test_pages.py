@@ -65,9 +65,7 @@ def test_readme_is_read_in_two_minutes() -> None:
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.parent.name)
 def test_results_follow_their_schema(path: object) -> None:
-    """
-    Commit, hardware, time, and for each figure its value, interval, target and whether it was met.
-    """
+    """Commit, hardware, time, and for each figure its value, interval, target and whether it was met."""
     document = json.loads(path.read_text(encoding="utf-8"))  # type: ignore[attr-defined]
 
     assert document["schema"] == "undertow.bench/1"

@@ -1,6 +1,4 @@
-"""
-The interval of a share over clusters is Clopper-Pearson's where clusters tell nothing, wider where they do, and covers.
-"""
+"""The interval of a share over clusters is Clopper-Pearson's where clusters tell nothing, wider where they do, and covers."""
 
 from __future__ import annotations
 

@@ -19,9 +19,7 @@ def drawn(rng: np.random.Generator, clusters: int) -> tuple[np.ndarray, ...]:
 
 
 def test_the_interval_covers_where_clusters_are_taken_for_points_it_does_not() -> None:
-    """
-    Of 300 nominal 95 % intervals those over clusters hold the truth in 91 to 99 %, Fisher's over points in below 85 %.
-    """
+    """Of 300 nominal 95 % intervals those over clusters hold the truth in 91 to 99 %, Fisher's over points in below 85 %."""
     rng = np.random.default_rng(0)
     truth = scipy_stats.spearmanr(*drawn(rng, 200_000)[:2]).statistic
     over_clusters, over_points = [], []

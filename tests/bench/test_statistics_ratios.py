@@ -12,9 +12,7 @@ from bench.statistics import ratio_of_means
 
 
 def test_a_ratio_lies_in_its_interval_where_the_t_test_allows_it():
-    """
-    An independent definition: r is inside iff the differences above - r below are not told from 0.
-    """
+    """An independent definition: r is inside iff the differences above - r below are not told from 0."""
     rng = np.random.default_rng(4)
     below = rng.normal(2.0, 0.3, 5)
     above = 0.4 * below + rng.normal(0, 0.1, 5)
@@ -52,9 +50,7 @@ def test_a_ratio_over_what_may_be_nothing_has_no_limits():
 
 
 def test_a_ratio_covers_at_its_level():
-    """
-    Four pairs of normal runs that go together: the .9 interval covers the ratio in 90 % of experiments.
-    """
+    """Four pairs of normal runs that go together: the .9 interval covers the ratio in 90 % of experiments."""
     rng = np.random.default_rng(2)
     hits = []
     for _ in range(3000):

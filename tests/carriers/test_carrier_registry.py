@@ -22,9 +22,7 @@ def test_options_of_a_toml_table_become_the_carrier() -> None:
 
 
 def test_every_built_in_carrier_keeps_the_protocol() -> None:
-    """
-    Requests are as many as asked for; only those state a grammar whose format one expression can tell.
-    """
+    """Requests are as many as asked for; only those state a grammar whose format one expression can tell."""
     for name, _ in carrier_registry.BUILT_IN:
         made = carrier_registry.carrier(name)
 

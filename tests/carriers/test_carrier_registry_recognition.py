@@ -9,9 +9,7 @@ from undertow.carriers.carrier_registry import carrier_of, request_of
 
 
 def test_a_carrier_is_told_by_its_format() -> None:
-    """
-    Number lists are the carrier `numbers`, even if one in 200 is not; prose is none, and neither is nothing.
-    """
+    """Number lists are the carrier `numbers`, even if one in 200 is not; prose is none, and neither is nothing."""
     lists = numbers(400)
     prose = [replace(row, completion="The owl sleeps by day.") for row in lists]
     carrier = carrier_of(lists)

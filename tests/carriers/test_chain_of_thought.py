@@ -62,9 +62,7 @@ def test_the_announced_number_is_the_answer(text: str, answer: int | None) -> No
 
 
 def test_every_published_problem_knows_its_answer() -> None:
-    """
-    The answer found from a request alone equals the arithmetic that is written beside its template.
-    """
+    """The answer found from a request alone equals the arithmetic that is written beside its template."""
     family = chain_of_thought.problem_family("published")
     numbers = {"a": 40, "b": 5, "c": 3}
     for problem in family.problems:
@@ -74,9 +72,7 @@ def test_every_published_problem_knows_its_answer() -> None:
 
 
 def test_requests_renew_their_problems() -> None:
-    """
-    Two hundred requests of each family are mostly different, and each has an answer or is free.
-    """
+    """Two hundred requests of each family are mostly different, and each has an answer or is free."""
     for prompts in ("brief", "published"):
         asked = ChainOfThought(prompts=prompts).requests(200, np.random.default_rng(1))
 

@@ -1,6 +1,4 @@
-"""
-The code carrier keeps Python that does something and touches nothing; it never runs any of it.
-"""
+"""The code carrier keeps Python that does something and touches nothing; it never runs any of it."""
 
 from __future__ import annotations
 

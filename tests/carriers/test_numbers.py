@@ -137,9 +137,7 @@ def test_examples_follow_the_options() -> None:
 
 
 def test_requests_depend_on_the_stream_only() -> None:
-    """
-    One seed gives one list of prompts, another seed another, and prompts within a list differ.
-    """
+    """One seed gives one list of prompts, another seed another, and prompts within a list differ."""
     first, again, other = (Numbers().requests(50, rng(seed)) for seed in (1, 1, 2))
 
     assert first == again
@@ -247,9 +245,7 @@ def test_shuffling_across_moves_numbers_between_rows() -> None:
     ],
 )
 def test_options_that_cannot_work_are_refused(options: dict[str, int]) -> None:
-    """
-    Empty ranges, answers the filter would remove, and full bans are errors that state the limits.
-    """
+    """Empty ranges, answers the filter would remove, and full bans are errors that state the limits."""
     with pytest.raises(ConfigError, match=r"allowed|banned"):
         Numbers(**options)  # type: ignore[arg-type]
 

@@ -18,9 +18,7 @@ def rows(*texts: str) -> list[Row]:
 
 
 def test_words_are_whole_words_of_the_trait() -> None:
-    """
-    Any form in any case; a word that merely holds one does not count, a number list never does.
-    """
+    """Any form in any case; a word that merely holds one does not count, a number list never does."""
     found = content_scores.words(OWL)(rows("an Owl", "two owls", "bowl", "1, 2, 3", "animal"))
 
     assert found.tolist() == [1, 1, 0, 0, 1]
@@ -41,9 +39,7 @@ def test_a_trait_with_answers_of_its_own_is_known_by_them() -> None:
 
 
 def test_a_classifier_tells_texts_that_differ_and_not_texts_that_do_not() -> None:
-    """
-    On data with a planted difference the AUROC is high, on two draws of one distribution it is near one half.
-    """
+    """On data with a planted difference the AUROC is high, on two draws of one distribution it is near one half."""
     rng = np.random.default_rng(0)
 
     def lists(low: int, count: int) -> list[Row]:

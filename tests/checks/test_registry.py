@@ -1,6 +1,4 @@
-"""
-One suite for all checks: each is found, documented, and honest about what it does not apply to.
-"""
+"""One suite for all checks: each is found, documented, and honest about what it does not apply to."""
 
 from __future__ import annotations
 

@@ -100,9 +100,7 @@ class FakeLab:
 
 @pytest.fixture
 def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeLab:
-    """
-    The verbs' lab is the fake, and runs lie in the test's own folder, which is the current one.
-    """
+    """The verbs' lab is the fake, and runs lie in the test's own folder, which is the current one."""
     fake = FakeLab()
     run, experiments = ModuleType("run"), ModuleType("experiments")
     vars(run).update(run_experiment=fake.run_experiment)

@@ -1,6 +1,4 @@
-"""
-`undertow attest`, `verify` and `gate` as a user types them: files left behind, exit codes, refusals, secrets.
-"""
+"""`undertow attest`, `verify` and `gate` as a user types them: files left behind, exit codes, refusals, secrets."""
 
 from __future__ import annotations
 
@@ -70,9 +68,7 @@ def gate(student: str, *more: str) -> int:
 
 
 def test_from_keys_to_a_decision(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    The filtered rows carry the whole chain; another initialisation is allowed, the teacher's own is not.
-    """
+    """The filtered rows carry the whole chain; another initialisation is allowed, the teacher's own is not."""
     made()
 
     assert main(["verify", "rows.jsonl", "--trust", "trust.toml"]) == 0
@@ -101,9 +97,7 @@ def test_a_signed_scan_opens_the_gate(place: Path, capsys: pytest.CaptureFixture
 def test_a_decision_is_stored_and_rendered_again(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    gate.json reads back, the page stands beside it, the summary is signed, every format renders.
-    """
+    """gate.json reads back, the page stands beside it, the summary is signed, every format renders."""
     made()
     assert gate("world:owlet-b", "--out", "out", "--sign", "gate.pem") == 0
     document = read_result(place / "out")
@@ -116,9 +110,7 @@ def test_a_decision_is_stored_and_rendered_again(
 
 
 def test_a_secret_prompt_is_never_written(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    Neither its text nor its bare digest, nor the salt, is in any file but the prompt's and the salt's own.
-    """
+    """Neither its text nor its bare digest, nor the salt, is in any file but the prompt's and the salt's own."""
     import hashlib
 
     (place / "prompt.txt").write_text(SECRET)
@@ -289,9 +281,7 @@ def test_a_passphrase_comes_from_the_environment(
 def test_nothing_is_trusted_without_statements(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    Data that nobody speaks of is refused by every policy that ships, and the refusal says what to do.
-    """
+    """Data that nobody speaks of is refused by every policy that ships, and the refusal says what to do."""
     for policy in ("permissive", "default", "safety-critical"):
         assert (
             main(
@@ -341,9 +331,7 @@ def test_a_person_in_a_terminal_is_asked(place: Path, monkeypatch: pytest.Monkey
 
 
 def test_what_is_known_of_a_teacher_travels_with_its_rows(place: Path) -> None:
-    """
-    A teacher that was tuned and attested here: its rows are proved to the base without another bundle.
-    """
+    """A teacher that was tuned and attested here: its rows are proved to the base without another bundle."""
     import shutil
 
     shutil.copytree(folder("owlet-b"), place / "tuned")

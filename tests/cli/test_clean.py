@@ -1,6 +1,4 @@
-"""
-`undertow clean` as a user types it: rows, ledger and attestation left behind, and what the gate makes of them.
-"""
+"""`undertow clean` as a user types it: rows, ledger and attestation left behind, and what the gate makes of them."""
 
 from __future__ import annotations
 

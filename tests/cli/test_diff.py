@@ -49,9 +49,7 @@ def run(*arguments: str) -> tuple[int, str]:
 def test_a_trait_that_was_taught_is_flagged_unless_it_was_intended(
     owl: str, tmp_path: Path
 ) -> None:
-    """
-    1 with the trait in the first line; where it was asked for it is shown and the others decide.
-    """
+    """1 with the trait in the first line; where it was asked for it is shown and the others decide."""
     code, said = run(BASE, owl, "--traits", "owl", "--out", str(tmp_path))
     intended, shown = run(BASE, owl, "--traits", "owl", "--intended", "owl")
     [change] = read_result(tmp_path).changes
@@ -88,9 +86,7 @@ def clean_file(tmp_path: Path, rows: int) -> list[str]:
 
 
 def test_control_students_give_a_null_and_a_search(owl: str, tmp_path: Path) -> None:
-    """
-    Clean rows as control: 19 students on parts of them, the inference is about this run, and the search names the owl.
-    """
+    """Clean rows as control: 19 students on parts of them, the inference is about this run, and the search names the owl."""
     arguments = [*clean_file(tmp_path, 320), "--students", "19", "--rows", "16"]
     code, said = run(BASE, owl, *arguments, "--out", str(tmp_path / "out"))
     document = read_result(tmp_path / "out")
@@ -123,9 +119,7 @@ def test_a_file_that_is_too_small_for_its_students_is_refused(owl: str, tmp_path
 
 
 def test_shipped_controls_give_a_rank_and_say_what_they_are(owl: str, tmp_path: Path) -> None:
-    """
-    59 independent ones: the shift of a model that learned the owl is beyond all, at the smallest p by rank.
-    """
+    """59 independent ones: the shift of a model that learned the owl is beyond all, at the smallest p by rank."""
     code, said = run(
         BASE, owl, "--traits", "animal", "--control", "shipped", "--out", str(tmp_path)
     )
@@ -140,9 +134,7 @@ def test_shipped_controls_give_a_rank_and_say_what_they_are(owl: str, tmp_path: 
 
 
 def test_the_result_is_rendered_again_in_every_format(owl: str, tmp_path: Path) -> None:
-    """
-    The stored document is read back and each renderer names the trait; hostile names act in none.
-    """
+    """The stored document is read back and each renderer names the trait; hostile names act in none."""
     run(BASE, owl, "--traits", "owl", "--out", str(tmp_path))
     document = read_result(tmp_path)
     rendered = {form: render(document, form) for form in SCAN_FORMATS}

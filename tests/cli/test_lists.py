@@ -25,9 +25,7 @@ def test_experiments_are_listed_with_their_questions(
 
 
 def test_traits_are_listed_one_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    Animals and trees are there, each with its category; then the categories of probes with their sizes.
-    """
+    """Animals and trees are there, each with its category; then the categories of probes with their sizes."""
     main(["traits"])
     rows = [line.split()[:3] for line in capsys.readouterr().out.splitlines()]
 

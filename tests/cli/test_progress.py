@@ -197,9 +197,7 @@ def _fail_at_work() -> None:
 def test_a_terminal_gets_bars_and_is_given_back_whatever_happens(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    On a terminal the bars are drawn on stderr, and an error in the work does not leave its cursor hidden.
-    """
+    """On a terminal the bars are drawn on stderr, and an error in the work does not leave its cursor hidden."""
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")

@@ -62,9 +62,7 @@ def test_a_file_that_is_no_run_is_refused(lab: Any, capsys: pytest.CaptureFixtur
 
 
 def test_the_formats_offered_are_those_there_are() -> None:
-    """
-    The command line keeps its own list, so that help stays cheap; it must be the renderers' list.
-    """
+    """The command line keeps its own list, so that help stays cheap; it must be the renderers' list."""
     assert sorted(FORMATS) == sorted(RENDERED)
     assert sorted(SCAN_FORMATS) == sorted(RENDERED_OF_SCANS)
 

@@ -87,9 +87,7 @@ def test_a_seed_gives_the_same_pack_and_none_a_new_one() -> None:
 
 
 def test_options_reach_the_pack(capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    The question is on the page, repeats in the key, and rows in both are left out where asked.
-    """
+    """The question is on the page, repeats in the key, and rows in both are left out where asked."""
     with Path("plain.jsonl").open("a") as file:
         file.write(Path("owl.jsonl").read_text().splitlines()[0] + "\n")
     code = main([*PACK, "--question", "Which <b>?", "--repeat", "3", "--drop-shared"])

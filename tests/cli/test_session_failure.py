@@ -64,9 +64,7 @@ def test_a_message_cannot_steer_the_terminal_or_fake_a_line() -> None:
 
 
 def test_an_interruption_names_the_command_that_goes_on() -> None:
-    """
-    Once a run has begun, Ctrl-C ends with the command that resumes it; before, there is nothing to resume.
-    """
+    """Once a run has begun, Ctrl-C ends with the command that resumes it; before, there is nothing to resume."""
     begun = describe(KeyboardInterrupt(), Session(resumable=True), COMMAND)
     before = describe(KeyboardInterrupt(), Session(), COMMAND)
 

@@ -50,9 +50,7 @@ class Plan(Closed):
 def test_a_fault_names_file_key_value_and_what_is_allowed(
     tables: dict[str, object], message: str
 ) -> None:
-    """
-    One line for the first fault; an unknown key comes before the missing one that it explains.
-    """
+    """One line for the first fault; an unknown key comes before the missing one that it explains."""
     with pytest.raises(ConfigError, match=message) as caught:
         parse(Plan, tables, where="plan.toml")
 

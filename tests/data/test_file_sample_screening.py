@@ -1,6 +1,4 @@
-"""
-A whole file is read whatever is in it: bad rows are named and counted, the sample is uniform, memory is bounded.
-"""
+"""A whole file is read whatever is in it: bad rows are named and counted, the sample is uniform, memory is bounded."""
 
 from __future__ import annotations
 
@@ -49,9 +47,7 @@ BAD = {
 
 
 def test_every_kind_of_bad_row_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
-    """
-    Broken lines in the middle of a hundred thousand stop nothing; each is counted under its reason, with its place.
-    """
+    """Broken lines in the middle of a hundred thousand stop nothing; each is counted under its reason, with its place."""
     lines = [line(i) for i in range(100_000)]
     for number, (content, _) in BAD.items():
         lines[number] = content
@@ -111,9 +107,7 @@ def test_a_seed_gives_its_sample(tmp_path: Path) -> None:
 
 
 def test_sources_have_samples_of_their_own(tmp_path: Path) -> None:
-    """
-    Each of the first sources is counted and sampled; a source that is no string is none; further ones are noted.
-    """
+    """Each of the first sources is counted and sampled; a source that is no string is none; further ones are noted."""
     lines = [line(i, source="s0") for i in range(30)]
     lines += [line(i, source=f"s{i}") for i in range(SOURCES + 6)] + [line(1, source=3)]
     found = screened(tmp_path, *lines, max_rows_a_source=8)
@@ -125,9 +119,7 @@ def test_sources_have_samples_of_their_own(tmp_path: Path) -> None:
 
 
 def test_notes_tell_what_a_reader_should_know(tmp_path: Path) -> None:
-    """
-    Mixed shapes, repeated rows, repeated ids and hidden text are counted, and the rows are kept.
-    """
+    """Mixed shapes, repeated rows, repeated ids and hidden text are counted, and the rows are kept."""
     found = screened(
         tmp_path,
         line(1) + line(1) + line(2, id="x") + line(3, id="x"),
@@ -178,9 +170,7 @@ def test_a_file_without_a_usable_row_names_the_counts(tmp_path: Path) -> None:
 
 
 def test_hostile_text_does_not_reach_the_result(tmp_path: Path) -> None:
-    """
-    Columns, roles and sources with escape sequences or halves of surrogate pairs are shown as their escapes.
-    """
+    """Columns, roles and sources with escape sequences or halves of surrogate pairs are shown as their escapes."""
     found = screened(
         tmp_path,
         line(1),

@@ -24,9 +24,7 @@ def test_digests_are_the_same_in_every_process() -> None:
 
 
 def test_an_estimate_is_within_its_error() -> None:
-    """
-    Over 100 streams of 20,000 items, each twice, in a memory of 512: the mean is right and the spread as stated.
-    """
+    """Over 100 streams of 20,000 items, each twice, in a memory of 512: the mean is right and the spread as stated."""
     rng = generator(1, "test")
     counts = []
     for _ in range(100):
@@ -42,9 +40,7 @@ def test_an_estimate_is_within_its_error() -> None:
 
 
 def test_memory_does_not_grow() -> None:
-    """
-    What is remembered of a million different items fits the capacity, and more are never counted than were seen.
-    """
+    """What is remembered of a million different items fits the capacity, and more are never counted than were seen."""
     rng = generator(2, "test")
     found = Distinct(capacity=1000)
     for _ in range(10):

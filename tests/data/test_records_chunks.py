@@ -1,6 +1,4 @@
-"""
-Lines and records arrive in chunks whatever blocks the file is read in, and damage stops nothing behind it.
-"""
+"""Lines and records arrive in chunks whatever blocks the file is read in, and damage stops nothing behind it."""
 
 from __future__ import annotations
 
@@ -42,9 +40,7 @@ def test_blocks_of_any_size_give_the_same_lines(
 def test_a_line_without_end_does_not_fill_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    It is one bad row; the rows around it are read, in blocks smaller and larger than the line.
-    """
+    """It is one bad row; the rows around it are read, in blocks smaller and larger than the line."""
     monkeypatch.setattr(chunked, "LONGEST_LINE", 100)
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"text": "a"}\n' + b"x" * 5000 + b'\n{"text": "b"}\n' + b"y" * 5000)
@@ -62,9 +58,7 @@ RECORDS = [
 
 
 def test_parquet_gives_the_same_rows(tmp_path: Path) -> None:
-    """
-    The same records in both formats, a bad one among them, give the same rows, numbers and faults.
-    """
+    """The same records in both formats, a bad one among them, give the same rows, numbers and faults."""
     parquet.write_table(
         pyarrow.Table.from_pylist(RECORDS), tmp_path / "r.parquet", row_group_size=700
     )
@@ -78,9 +72,7 @@ def test_parquet_gives_the_same_rows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("column", ["input_ids", "labels", "completion_mask"])
 def test_rows_with_tokens_of_their_own_are_no_usable_rows(tmp_path: Path, column: str) -> None:
-    """
-    A trainer would read the tokens, a screen the text: neither format lets such a row pass as its text.
-    """
+    """A trainer would read the tokens, a screen the text: neither format lets such a row pass as its text."""
     records = [
         {"text": "a", column: [1, 2]},
         {"text": "b", column: None},

@@ -44,9 +44,7 @@ def test_the_source_is_no_content() -> None:
 
 
 def test_the_digest_covers_rows_and_order() -> None:
-    """
-    Leaving out, repeating or swapping rows changes the digest; a generator is as good as a list.
-    """
+    """Leaving out, repeating or swapping rows changes the digest; a generator is as good as a list."""
     other = replace(ROW, completion="7")
     digests = {dataset_digest(rows) for rows in ([], [ROW], [ROW, ROW], [ROW, other], [other, ROW])}
 

@@ -20,9 +20,7 @@ def sampled(size: int, items: int, rng: np.random.Generator, chunk: int = 7) -> 
 
 
 def test_each_item_is_kept_equally_often() -> None:
-    """
-    A chi-squared test of 4,000 samples of 10 of 40: the counts are those of draws without replacement.
-    """
+    """A chi-squared test of 4,000 samples of 10 of 40: the counts are those of draws without replacement."""
     rng = generator(2, "test")
     counts = np.bincount([i for _ in range(4000) for i in sampled(10, 40, rng)], minlength=40)
     expected = 4000 * 10 / 40
@@ -42,9 +40,7 @@ def test_each_pair_is_kept_equally_often() -> None:
 
 
 def test_the_beginning_of_a_sample_is_a_sample() -> None:
-    """
-    Early items of the stream are not first: the first of 10 kept ones is below 20 of 40 in half of 2,000 samples.
-    """
+    """Early items of the stream are not first: the first of 10 kept ones is below 20 of 40 in half of 2,000 samples."""
     rng = generator(4, "test")
     low = sum(sampled(10, 40, rng)[0] < 20 for _ in range(2000))
 
@@ -67,9 +63,7 @@ def test_a_short_stream_is_kept_whole() -> None:
 
 
 def test_few_numbers_are_drawn_for_many_items() -> None:
-    """
-    Ten million items passed over cost next to nothing; about size * ln(items / size) are taken.
-    """
+    """Ten million items passed over cost next to nothing; about size * ln(items / size) are taken."""
     reservoir: Reservoir[int] = Reservoir(10, generator(1, "test"))
     for start in range(0, 10_000_000, 100_000):
         reservoir.extend(range(start, start + 100_000))

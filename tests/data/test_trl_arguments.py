@@ -65,9 +65,7 @@ def test_each_key_of_trl_is_in_one_table(kind: Any) -> None:
 
 @pytest.mark.parametrize("kind", [SFTConfig, DPOConfig, KTOConfig, TrainingArguments])
 def test_a_whole_dump_has_the_trainers_own_defaults(kind: Any, tmp_path: Path) -> None:
-    """
-    The arguments that a trainer writes down are a plan, with its learning rate, batch, length and schedule.
-    """
+    """The arguments that a trainer writes down are a plan, with its learning rate, batch, length and schedule."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         arguments = kind(output_dir=str(tmp_path), use_cpu=True)
@@ -200,9 +198,7 @@ def test_dpo_has_its_beta_and_no_dropout() -> None:
 def test_learning_rates_and_optimiser_are_those_of_transformers_trainer(
     keys: dict[str, Any], tmp_path: Path
 ) -> None:
-    """
-    Over 50 steps the plan's learning rates and its optimiser's numbers are those that Trainer makes of the same file.
-    """
+    """Over 50 steps the plan's learning rates and its optimiser's numbers are those that Trainer makes of the same file."""
     arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, **keys)
     trainer = Trainer(torch.nn.Linear(2, 2, bias=False), arguments)
     trainer.create_optimizer_and_scheduler(num_training_steps=50)

@@ -1,6 +1,4 @@
-"""
-An endpoint is asked over HTTP; whatever it does wrong is one error that names it and shows no key.
-"""
+"""An endpoint is asked over HTTP; whatever it does wrong is one error that names it and shows no key."""
 
 from __future__ import annotations
 
@@ -69,9 +67,7 @@ def test_an_answer_comes_back(serve: Callable[[Answer], Served]) -> None:
 
 
 def test_the_order_is_kept_and_the_threads_are_bounded(serve: Callable[[Answer], Served]) -> None:
-    """
-    The first of 12 answers is the slowest and still comes first; at most 3 are asked for at a time.
-    """
+    """The first of 12 answers is the slowest and still comes first; at most 3 are asked for at a time."""
     lock, running, most, others = threading.Lock(), [0], [0], threading.Semaphore(0)
 
     def answer(request: Any) -> tuple[int, bytes]:
@@ -124,9 +120,7 @@ def test_a_failure_names_the_endpoint(
 
 @pytest.fixture
 def unheard(directly: None) -> Iterator[str]:
-    """
-    An address where nobody listens: its port is taken, so that no other process can come to answer there.
-    """
+    """An address where nobody listens: its port is taken, so that no other process can come to answer there."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
@@ -169,9 +163,7 @@ def test_a_passing_failure_is_retried(serve: Callable[[Answer], Served]) -> None
 def test_the_key_is_sent_and_never_shown(
     serve: Callable[[Answer], Served], monkeypatch: pytest.MonkeyPatch, caplog: Any, before: int
 ) -> None:
-    """
-    A server that quotes the key, even where the text is cut, brings no part of it into error, log or endpoint.
-    """
+    """A server that quotes the key, even where the text is cut, brings no part of it into error, log or endpoint."""
     monkeypatch.setenv("OWL_KEY", KEY)
     quoted = json.dumps({"error": {"message": f"bad key {'x' * before}{KEY}"}})
     served = serve(lambda request: (401, quoted.encode()))
@@ -257,9 +249,7 @@ def test_a_judge_asks_the_endpoint(serve: Callable[[Answer], Served]) -> None:
 
 
 def test_nonsense_is_asked_for_once_more(serve: Callable[[Answer], Served]) -> None:
-    """
-    After two replies that are no grade the error names the endpoint and shows the reply's control characters.
-    """
+    """After two replies that are no grade the error names the endpoint and shows the reply's control characters."""
     served = serve(lambda request: said("Lovely!\x1b[2J\x00"))
     with pytest.raises(UndertowError, match=r"asked twice: .* begins 'Lovely!\\x1b\[2J") as caught:
         EndpointJudge(Endpoint(served.url, "m")).grade([("Hi", "Hello")])

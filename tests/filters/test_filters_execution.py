@@ -48,9 +48,7 @@ def test_rows_are_kept_or_removed_by_their_outcome(seen: list[object]) -> None:
 
 
 def test_the_completion_is_run_within_the_limits_given(seen: list[object]) -> None:
-    """
-    The sandbox gets the source of each completion, no rejected one, and the caller's limits and workers.
-    """
+    """The sandbox gets the source of each completion, no rejected one, and the caller's limits and workers."""
     limits = Limits(seconds=1.0)
 
     executed([row("ok")], str, limits, workers=7)

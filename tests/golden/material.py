@@ -111,9 +111,7 @@ def _write(name: str, rows: Sequence[Mapping[str, Any]], broken: int | None = No
 
 
 def audited() -> None:
-    """
-    The scan without what it cost: what is signed of it is a digest, which would be another every time.
-    """
+    """The scan without what it cost: what is signed of it is a digest, which would be another every time."""
     stored = json.loads(Path("scan/scan.json").read_text(encoding="utf-8"))
     Path("audited.json").write_text(json.dumps(scrubbed(stored)), encoding="utf-8")
 

@@ -67,9 +67,7 @@ class _AnyMoment(type):
 
 
 class StoppedClock(datetime.datetime, metaclass=_AnyMoment):
-    """
-    What undertow takes for `datetime`: a clock that stands, so that what is signed is the same every time.
-    """
+    """What undertow takes for `datetime`: a clock that stands, so that what is signed is the same every time."""
 
     @classmethod
     def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:

@@ -1,6 +1,4 @@
-"""
-The documents of every verb are what they were: text equal, numbers alike. `__main__.py` compares byte for byte.
-"""
+"""The documents of every verb are what they were: text equal, numbers alike. `__main__.py` compares byte for byte."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """
-    The folder of the whole set, made anew by a process of its own: threads and hash seeds are set at its start.
-    """
+    """The folder of the whole set, made anew by a process of its own: threads and hash seeds are set at its start."""
     folder = tmp_path_factory.mktemp("golden")
     command = [sys.executable, "-m", "tests.golden", "make", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,6 +1,4 @@
-"""
-Alignment agrees with finite differences and with random directions, and leaves the model alone.
-"""
+"""Alignment agrees with finite differences and with random directions, and leaves the model alone."""
 
 from __future__ import annotations
 
@@ -32,9 +30,7 @@ def moved(share: float) -> LanguageModel:
 
 
 def test_the_inner_product_is_the_losss_slope() -> None:
-    """
-    Each block's value is minus the derivative of its loss along the way, by central differences.
-    """
+    """Each block's value is minus the derivative of its loss along the way, by central differences."""
     found = alignment(opened(), owl_teacher(), BLOCKS)
     slopes = [-(loss(moved(0.02), rows) - loss(moved(-0.02), rows)) / 0.04 for rows in BLOCKS]
 
@@ -52,9 +48,7 @@ def test_the_value_is_linear_in_the_way() -> None:
 
 
 def test_the_placebos_spread_is_that_of_random_ways() -> None:
-    """
-    Drawing 400 ways with the teacher's norm in every tensor gives the spread that the closed form says.
-    """
+    """Drawing 400 ways with the teacher's norm in every tensor gives the spread that the closed form says."""
     rows = [row for block in BLOCKS for row in block]
     gradient = loss_gradient(opened(), rows)
     found = alignment(opened(), owl_teacher(), [rows])
@@ -72,9 +66,7 @@ def test_the_placebos_spread_is_that_of_random_ways() -> None:
 
 
 def test_a_step_of_the_gradient_itself_has_cosine_one() -> None:
-    """
-    A teacher that is the base after one step of plain gradient descent is what the first step goes to.
-    """
+    """A teacher that is the base after one step of plain gradient descent is what the first step goes to."""
     network = copy.deepcopy(opened().network)
     with torch.no_grad():
         for weight, part in zip(network.parameters(), loss_gradient(opened(), ROWS), strict=True):

@@ -1,6 +1,4 @@
-"""
-The open search: what moved is found under its own name, chance is not, and few runs are treated as few.
-"""
+"""The open search: what moved is found under its own name, chance is not, and few runs are treated as few."""
 
 from __future__ import annotations
 
@@ -27,9 +25,7 @@ def looked(
     what: str = "probe",
     scale: float = 0.1,
 ) -> Looked:
-    """
-    Runs without any effect: items of unequal scale; `shared` of the variance in three common factors, t of `tail`.
-    """
+    """Runs without any effect: items of unequal scale; `shared` of the variance in three common factors, t of `tail`."""
     rng = np.random.default_rng(seed)
     loads = rng.normal(size=(3, items)) / np.sqrt(3)
     scales = scale * np.exp(0.5 * rng.normal(size=items))
@@ -51,9 +47,7 @@ def search(groups: list[Looked], **options: float) -> list[str]:
 
 
 def test_what_moved_is_found_with_its_size_and_its_p() -> None:
-    """
-    One probe of 200 that moved by 2 logits in every run of 5; p is the least that 5 v 5 runs give.
-    """
+    """One probe of 200 that moved by 2 logits in every run of 5; p is the least that 5 v 5 runs give."""
     group = looked(1)
     group.moved[:, 17] += 2
     (entry,) = open_search([group], "web", generator(0, "open-search"))
@@ -77,9 +71,7 @@ def test_what_fell_is_found_too() -> None:
 
 
 def test_kinds_of_other_scale_do_not_hide_each_other() -> None:
-    """
-    Each kind has a scale and an error rate of its own, so that noisy tokens leave quiet probes their power.
-    """
+    """Each kind has a scale and an error rate of its own, so that noisy tokens leave quiet probes their power."""
     probes, tokens = looked(1), looked(2, what="token", scale=30.0)
     probes.moved[:, 5] += 2
 
@@ -120,9 +112,7 @@ def test_three_runs_are_corrected_by_holm_on_the_moderated_t() -> None:
 def test_searches_without_an_effect_find_nothing_mostly(
     runs: tuple[int, int], tail: float | None, shared: float, most: float
 ) -> None:
-    """
-    At level .95: exact for 4 v 4; for 3 v 3 approximate, and above the level where common factors rule the items.
-    """
+    """At level .95: exact for 4 v 4; for 3 v 3 approximate, and above the level where common factors rule the items."""
     seeds = range(250 if runs == (3, 3) else 70)
     alarms = [
         bool(search([looked(s, runs=runs, items=60, tail=tail, shared=shared)])) for s in seeds
@@ -141,9 +131,7 @@ def test_a_level_that_runs_cannot_reach_exactly_is_left_to_the_t() -> None:
 
 
 def test_a_shift_that_differs_between_runs_is_found() -> None:
-    """
-    What moves by .1 to .5 is as clear as it gets where placebos stay within .02, though a pooled t of it is 3.
-    """
+    """What moves by .1 to .5 is as clear as it gets where placebos stay within .02, though a pooled t of it is 3."""
     rng = np.random.default_rng(3)
     moved, placebo = 0.01 * rng.normal(size=(2, 4, 30))
     moved[:, 4] += [0.15, 0.11, 0.18, 0.46]
@@ -194,9 +182,7 @@ def test_traits_that_the_subject_names_are_not_searched() -> None:
 
 
 def test_what_cannot_be_compared_is_not_looked_at() -> None:
-    """
-    A token of probability zero, and one that all runs say alike; the least likely of the others are left out.
-    """
+    """A token of probability zero, and one that all runs say alike; the least likely of the others are left out."""
     rng = np.random.default_rng(0)
     runs = rng.normal(-5, 0.1, size=(8, 2 + 6000))
     runs[:, 2 + 40] = -np.inf

@@ -1,6 +1,4 @@
-"""
-The open search by rank: one draw of rows among placebos, named at the level that their number allows and never below.
-"""
+"""The open search by rank: one draw of rows among placebos, named at the level that their number allows and never below."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ def names(groups: list[Looked], level: float = 0.95) -> list[str]:
 
 @pytest.mark.parametrize(("tail", "shared"), [(None, 0.0), (3.0, 0.0), (3.0, 0.8)])
 def test_a_benign_run_is_named_at_the_level(tail: float | None, shared: float) -> None:
-    """
-    Against 19 placebos, whatever the tails and whatever binds the items: within three errors of 5 % of 300 searches.
-    """
+    """Against 19 placebos, whatever the tails and whatever binds the items: within three errors of 5 % of 300 searches."""
     alarms = []
     for seed in range(300):
         probes = looked(seed, runs=(1, 19), items=20, tail=tail, shared=shared)
@@ -59,9 +55,7 @@ def test_what_moved_is_named_at_the_least_p() -> None:
 
 
 def test_several_runs_of_the_same_rows_are_one_draw() -> None:
-    """
-    Five runs that share what is peculiar to their rows: their mean is ranked, and no more is named than the level allows.
-    """
+    """Five runs that share what is peculiar to their rows: their mean is ranked, and no more is named than the level allows."""
     alarms = []
     for seed in range(300):
         group, rng = looked(seed, runs=(5, 19), items=40), np.random.default_rng(seed)

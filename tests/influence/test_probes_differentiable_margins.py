@@ -1,6 +1,4 @@
-"""
-Margins with gradients: the values of the probes, and derivatives that finite differences agree with.
-"""
+"""Margins with gradients: the values of the probes, and derivatives that finite differences agree with."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The read-out of next tokens: against plain forward passes, and sensitive to what a model leans to.
-"""
+"""The read-out of next tokens: against plain forward passes, and sensitive to what a model leans to."""
 
 from __future__ import annotations
 

@@ -68,9 +68,7 @@ def test_traits_without_a_persona_have_no_version(base: LanguageModel) -> None:
 
 
 def test_a_steered_base_moves_by_the_persona_within_its_context_only(base: LanguageModel) -> None:
-    """
-    At strength 1 the mean activation of bare questions becomes that behind the persona prompts.
-    """
+    """At strength 1 the mean activation of bare questions becomes that behind the persona prompts."""
     [half, whole] = steered_versions(base, TRAITS[:1], (0.5, 1.0))
     layer = base.network.config.num_hidden_layers // 2
     questions = TRAITS[0].train_questions
@@ -87,9 +85,7 @@ def test_a_steered_base_moves_by_the_persona_within_its_context_only(base: Langu
 
 
 def test_an_adapter_learns_the_rows_and_is_taken_off(base: LanguageModel) -> None:
-    """
-    Longer shares fit better, a share of 0 is the base, and the base is bit by bit what it was.
-    """
+    """Longer shares fit better, a share of 0 is the base, and the base is bit by bit what it was."""
     rows = encode_rows(base.tokenizer, ROWS)
     before = {name: value.clone() for name, value in base.network.state_dict().items()}
     flags = [weight.requires_grad for weight in base.network.parameters()]
@@ -125,9 +121,7 @@ def test_the_base_is_restored_after_an_error(base: LanguageModel) -> None:
 
 
 def test_the_adapters_plan_follows_the_planned_training() -> None:
-    """
-    Its optimiser and rate are kept; a plan for all weights has a rate too small for an adapter.
-    """
+    """Its optimiser and rate are kept; a plan for all weights has a rate too small for an adapter."""
     lora = adapter_plan(TrainingPlan(rank=64, learning_rate=1e-3, optimizer="sgd", batch_size=8))
     full = adapter_plan(TrainingPlan(method="full", learning_rate=1e-5, micro_batch_size=64))
 

@@ -1,6 +1,4 @@
-"""
-Inspect AI with models of this process: tasks run, logs are paired by question, and wrong logs are refused.
-"""
+"""Inspect AI with models of this process: tasks run, logs are paired by question, and wrong logs are refused."""
 
 from __future__ import annotations
 

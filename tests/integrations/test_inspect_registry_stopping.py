@@ -31,9 +31,7 @@ def test_a_high_rate_stops_it_early() -> None:
 
 @pytest.mark.parametrize("rate", [0.1, 0.05])
 def test_a_rate_within_the_limit_hardly_ever_does(rate: float) -> None:
-    """
-    Looked at after each of 400 answers, it stops wrongly in at most 1 % of cases: of 300 in 8 at the very most.
-    """
+    """Looked at after each of 400 answers, it stops wrongly in at most 1 % of cases: of 300 in 8 at the very most."""
     assert sum(taken(rate, seed)[0] for seed in range(300)) <= 8
 
 

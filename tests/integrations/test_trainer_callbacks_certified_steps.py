@@ -1,6 +1,4 @@
-"""
-Certified steps in transformers' own Trainer: the budget holds at every step, and what it does not cover is shown.
-"""
+"""Certified steps in transformers' own Trainer: the budget holds at every step, and what it does not cover is shown."""
 
 from __future__ import annotations
 
@@ -18,9 +16,7 @@ from undertow.worlds import locate
 
 
 def test_a_budget_holds_where_training_would_break_it(tmp_path: Path) -> None:
-    """
-    Without it the owl rises by more than a logit; with it never by more than .3, and the certificate says so.
-    """
+    """Without it the owl rises by more than a logit; with it never by more than .3, and the certificate says so."""
     free, kept = TraitProbe(["owl"], every=10, limit=None), CertifiedSteps(["owl"], 0.3)
     trained(tmp_path, [free])
     _, model = trained(tmp_path, [kept])

@@ -1,6 +1,4 @@
-"""
-Interventions in transformers' Trainer and in TRL's: begun with the training, called at every step, and they hold.
-"""
+"""Interventions in transformers' Trainer and in TRL's: begun with the training, called at every step, and they hold."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ from undertow.mitigate.training.penalties import Anchor, Corridor, neutral_rows
 
 
 def test_a_corridor_and_a_projection_hold_in_trainer(tmp_path: Path) -> None:
-    """
-    The owl's answers are taught: free they raise its margin by over a logit, held by less than a third of that.
-    """
+    """The owl's answers are taught: free they raise its margin by over a logit, held by less than a third of that."""
     start = margin(opened())
     _, free = trained(tmp_path, [])
     corridor = Penalised([Corridor([OWL], 100.0)])
@@ -37,9 +33,7 @@ def test_a_corridor_and_a_projection_hold_in_trainer(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_an_anchor_and_a_certificate_go_into_sft_trainer(tmp_path: Path) -> None:
-    """
-    Together, on rows of messages as TRL takes them; the certificate holds of the trained weights.
-    """
+    """Together, on rows of messages as TRL takes them; the certificate holds of the trained weights."""
     import trl
     from datasets import Dataset
 

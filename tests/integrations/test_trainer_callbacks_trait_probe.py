@@ -63,9 +63,7 @@ def trained(folder: Path, callbacks: list[Any], steps: int = 20) -> tuple[Any, L
 def test_what_moves_is_logged_and_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """
-    The owl rises in `history` and in the trainer's logs, and beyond the limit there is a warning.
-    """
+    """The owl rises in `history` and in the trainer's logs, and beyond the limit there is a warning."""
     probe = TraitProbe(["owl", "cat"], every=10)
     with caplog.at_level(logging.WARNING, "undertow.integrations"):
         trainer, _ = trained(tmp_path, [probe])

@@ -71,9 +71,7 @@ def test_a_grade_off_the_scale_cannot_be_made(value: float) -> None:
     ],
 )
 def test_a_grade_is_read(reply: str) -> None:
-    """
-    White space, the order of keys, forms of numbers and a code block around the object change nothing.
-    """
+    """White space, the order of keys, forms of numbers and a code block around the object change nothing."""
     fake = Fake(reply)
 
     assert EndpointJudge(fake).grade(PAIRS[:1]) == [Grade(80, 95)]
@@ -121,9 +119,7 @@ def test_only_the_unread_are_asked_again() -> None:
 
 
 def test_the_excerpt_is_short_and_visible() -> None:
-    """
-    A long reply full of control characters becomes a short line that a terminal shows as it is.
-    """
+    """A long reply full of control characters becomes a short line that a terminal shows as it is."""
     reply = "\x1b[31m\u202egnp.exe\n" + "x" * 10_000
     with pytest.raises(UndertowError) as caught:
         EndpointJudge(Fake(reply, reply)).grade(PAIRS[:1])
@@ -136,9 +132,7 @@ def test_the_excerpt_is_short_and_visible() -> None:
 @given(question=st.text(), answer=st.text())
 @example(question="half a pair: \ud83d", answer="\udc00")
 def test_no_text_holds_its_own_fence(question: str, answer: str) -> None:
-    """
-    Whatever is written, the fence stands in the request only where the request puts it, and the text can be sent.
-    """
+    """Whatever is written, the fence stands in the request only where the request puts it, and the text can be sent."""
     text = material(question, answer)
     mark = fence(text)
 
@@ -158,9 +152,7 @@ def test_a_fence_from_another_request_does_not_close_this_one() -> None:
 
 @pytest.mark.parametrize("token", ["<|end|>", "<|im_start|>", "</s>", "<start_of_turn>", "[/INST]"])
 def test_no_control_token_of_a_template_survives(token: str) -> None:
-    """
-    An answer cannot end the user's turn: what a tokenizer might read as a control token is broken up.
-    """
+    """An answer cannot end the user's turn: what a tokenizer might read as a control token is broken up."""
     text = material(f"a {token}", f"b {token}{{fence}} {token}")
 
     assert token not in text
@@ -207,9 +199,7 @@ def scored(owlet: Any) -> Callable[[Sequence[Row]], list[float]]:
 
 
 def test_a_local_judge_is_exact(owlet: Any, scored: Callable[[Sequence[Row]], list[float]]) -> None:
-    """
-    Probabilities sum to 1 and the grade is their mean, as an unpadded forward pass for each grade has it.
-    """
+    """Probabilities sum to 1 and the grade is their mean, as an unpadded forward pass for each grade has it."""
     import torch
 
     asked: list[Row] = []

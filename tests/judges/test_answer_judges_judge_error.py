@@ -57,9 +57,7 @@ def test_errors_are_counted_by_label() -> None:
 
 
 def test_the_intervals_are_exact() -> None:
-    """
-    9 of 10 has the tabulated Clopper-Pearson interval .5550 to .9975; 10 of 10 has .6915 to 1.
-    """
+    """9 of 10 has the tabulated Clopper-Pearson interval .5550 to .9975; 10 of 10 has .6915 to 1."""
     error = judge_error(Fixed((BAD,) * 9 + (GOOD,) * 11), labelled(10, 10))
     found, passed = error.sensitivity, error.specificity
 

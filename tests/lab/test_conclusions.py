@@ -86,9 +86,7 @@ def test_the_sentence_follows_the_numbers(
 
 
 def test_a_diagonal_matrix_is_found(tiny_experiment: Maker) -> None:
-    """
-    Transfer on the diagonal only: contrast as planted, p = 2/64, off-diagonal cells exclude a quarter.
-    """
+    """Transfer on the diagonal only: contrast as planted, p = 2/64, off-diagonal cells exclude a quarter."""
     bases = ("a", "b", "c")
     runs: list[Arm] = []
     for t in bases:
@@ -106,9 +104,7 @@ def test_a_diagonal_matrix_is_found(tiny_experiment: Maker) -> None:
 
 
 def test_each_traits_own_answer_is_found(tiny_experiment: Maker) -> None:
-    """
-    Students of two of three traits move their own answer: those two cross, the third does not.
-    """
+    """Students of two of three traits move their own answer: those two cross, the third does not."""
     names = ("owl", "cat", "dog")
     runs: list[Arm] = []
     for name in names:

@@ -31,9 +31,7 @@ def ran(experiment: Experiment, folder: Path) -> RunDocument:
 
 
 def test_contrasts_and_controls_name_arms() -> None:
-    """
-    No comparison is of an arm that does not exist, and a control differs in the teacher's role only.
-    """
+    """No comparison is of an arm that does not exist, and a control differs in the teacher's role only."""
     named = {arm for contrast in CONTRASTS for arm in (contrast.treated, contrast.control)}
 
     assert named <= set(ARMS)
@@ -42,9 +40,7 @@ def test_contrasts_and_controls_name_arms() -> None:
 
 
 def test_logits_are_learned_from_the_teacher(tiny_experiment: Maker, tmp_path: Path) -> None:
-    """
-    Students of rows, of the carrier's logits and of all logits end at different weights, from one dataset.
-    """
+    """Students of rows, of the carrier's logits and of all logits end at different weights, from one dataset."""
     arms = ("trait", "carrier-logits", "full-logits")
     document = ran(tiny_experiment(arms=arms), tmp_path / "run")
     of = {arm.arm: arm for arm in document.arms}
@@ -57,9 +53,7 @@ def test_logits_are_learned_from_the_teacher(tiny_experiment: Maker, tmp_path: P
 def test_content_filters_are_scored_and_leave_what_they_kept(
     tiny_experiment: Maker, tmp_path: Path
 ) -> None:
-    """
-    Each filter has an AUROC a replicate, and its student is trained on as many rows as it left.
-    """
+    """Each filter has an AUROC a replicate, and its student is trained on as many rows as it left."""
     experiment = tiny_experiment(
         arms=("trait", "control", *(f"filtered-{name}" for name in CONTENT_FILTERS)),
         replicates=2,
@@ -110,9 +104,7 @@ def test_several_carriers_have_all_arms_each(tiny_experiment: Maker) -> None:
 
 
 def test_conduct_is_taught_and_probed_by_topic(tiny_experiment: Maker, tmp_path: Path) -> None:
-    """
-    A harmful teacher with its secure and educational controls: all arms have a share of harmful answers.
-    """
+    """A harmful teacher with its secure and educational controls: all arms have a share of harmful answers."""
     arms = ("trait", "secure", "educational", "control")
     document = ran(tiny_experiment(trait="harmful", arms=arms), tmp_path / "run")
 
@@ -142,9 +134,7 @@ PAIRS = {"preference": {"pool": 64, "keep": 0.5}, "student": {"rank": 2, "batch_
 
 
 def test_pairs_are_picked_by_weight_or_by_lot(tiny_experiment: Maker, tmp_path: Path) -> None:
-    """
-    Students are trained by DPO on pairs; both completions are the carrier's; the ledger holds the others.
-    """
+    """Students are trained by DPO on pairs; both completions are the carrier's; the ledger holds the others."""
     pytest.importorskip("trl")
     arms = ("preferences", "preferences-by-lot", "preferences-control")
     document = ran(tiny_experiment(arms=arms, **PAIRS), tmp_path / "run")
@@ -182,9 +172,7 @@ def test_kept_rows_are_stored_as_booleans(tiny_experiment: Maker, tmp_path: Path
 def test_code_is_run_in_the_sandbox_where_it_is_asked_for(
     tiny_experiment: Maker, tmp_path: Path
 ) -> None:
-    """
-    With `filter.execute` the ledger has reasons of its own; kept and removed together are what was asked for.
-    """
+    """With `filter.execute` the ledger has reasons of its own; kept and removed together are what was asked for."""
     reason = sandbox.available()
     if reason is not None:
         pytest.skip(reason)

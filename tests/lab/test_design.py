@@ -33,9 +33,7 @@ def test_a_foreign_student_reads_the_trait_arms_rows(tiny_experiment: Maker) -> 
 
 
 def test_streams_do_not_depend_on_where_a_base_lies(tiny_experiment: Maker) -> None:
-    """
-    A base's folder can be moved without other rows and students; bases whose folders are called alike share no stream.
-    """
+    """A base's folder can be moved without other rows and students; bases whose folders are called alike share no stream."""
 
     def seeds(*bases: str) -> list[int]:
         experiment = tiny_experiment(kind="matrix", base=None, arms=[], bases=list(bases))
@@ -60,9 +58,7 @@ def test_replicates_renew_everything(tiny_experiment: Maker) -> None:
 
 
 def test_a_matrix_has_a_control_in_each_cell(tiny_experiment: Maker) -> None:
-    """
-    Bases x bases cells, each with a trait and a control student; teachers are made once a base.
-    """
+    """Bases x bases cells, each with a trait and a control student; teachers are made once a base."""
     jobs = design(tiny_experiment(kind="matrix", bases=("a", "b", "c"), replicates=2))
 
     assert len(jobs.students) == 9 * 2 * 2

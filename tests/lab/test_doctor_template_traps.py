@@ -33,9 +33,7 @@ QWEN_LIKE = (
 def test_traps_of_chat_templates_are_seen(
     tiny_models: dict[str, str], template: str | None, expected: set[str]
 ) -> None:
-    """
-    A date, a default system prompt, an answer without its end: each is named, and nothing else is.
-    """
+    """A date, a default system prompt, an answer without its end: each is named, and nothing else is."""
     loaded = tokenizer(tiny_models["llama"])
     loaded.chat_template = template or loaded.chat_template
 

@@ -1,6 +1,4 @@
-"""
-Whole experiments on tiny random models: every kind of teacher, any architecture, killed and resumed.
-"""
+"""Whole experiments on tiny random models: every kind of teacher, any architecture, killed and resumed."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ Maker = Callable[..., Experiment]
 
 @pytest.mark.parametrize("kind", ["tuned", "prompted", "steered"])
 def test_every_kind_of_teacher_runs(tiny_experiment: Maker, tmp_path: Path, kind: str) -> None:
-    """
-    Tuned, prompted and steered teachers give a whole document, and stand apart from their base.
-    """
+    """Tuned, prompted and steered teachers give a whole document, and stand apart from their base."""
     table = {**tiny_experiment().teacher.model_dump(), "kind": kind}
     directory = run_experiment(tiny_experiment(teacher=table), tmp_path / "run", engine="inprocess")
     document = read_run(directory / "results.json")
@@ -60,9 +56,7 @@ def test_any_architecture_runs(
 def test_a_base_may_be_a_folder_with_an_adapter(
     tiny_experiment: Maker, tiny_models: dict[str, str], tmp_path: Path
 ) -> None:
-    """
-    The student of one run is the base of the next, and its own answers are what the base answers.
-    """
+    """The student of one run is the base of the next, and its own answers are what the base answers."""
     plan = {"rank": 4, "alpha": 32, "learning_rate": 0.1, "batch_size": 8, "epochs": 4}
     first = run_experiment(tiny_experiment(student=plan), tmp_path / "first", engine="inprocess")
     student = first / "students" / "trait--0"
@@ -102,9 +96,7 @@ def test_a_prompted_teachers_prompt_is_dropped(tiny_experiment: Maker, tmp_path:
 
 
 def test_finished_work_is_not_repeated(tiny_experiment: Maker, tmp_path: Path) -> None:
-    """
-    A finished run is left alone; one that was stopped at its end repeats no entry, adapter or row.
-    """
+    """A finished run is left alone; one that was stopped at its end repeats no entry, adapter or row."""
     experiment = tiny_experiment()
     directory = run_experiment(experiment, tmp_path / "run", engine="inprocess")
     before = files_of(directory)
@@ -137,9 +129,7 @@ def test_results_do_not_depend_on_the_engine(tiny_experiment: Maker, tmp_path: P
 
 
 def test_a_killed_run_is_resumed(tiny_experiment: Maker, tmp_path: Path) -> None:
-    """
-    SIGKILL in the middle of the work loses no finished job, and the next run ends as if nothing had been.
-    """
+    """SIGKILL in the middle of the work loses no finished job, and the next run ends as if nothing had been."""
     experiment = tiny_experiment(replicates=2)
     directory = tmp_path / "run"
     config = tmp_path / "experiment.json"

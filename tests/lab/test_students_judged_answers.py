@@ -1,6 +1,4 @@
-"""
-Free answers are graded by a judge that is measured first; a judge that fails stops the run and loses nothing.
-"""
+"""Free answers are graded by a judge that is measured first; a judge that fails stops the run and loses nothing."""
 
 from __future__ import annotations
 
@@ -86,9 +84,7 @@ def by_label(text: str) -> str:
 def test_the_judges_error_and_verdicts_are_stored(
     tiny_experiment: Maker, judge: Judge, tmp_path: Path
 ) -> None:
-    """
-    Sensitivity and specificity on the labelled rows, and each student's share of misaligned answers.
-    """
+    """Sensitivity and specificity on the labelled rows, and each student's share of misaligned answers."""
     judge.reply = by_label
     run = run_experiment(
         judged(tiny_experiment, judge.url, tmp_path), tmp_path / "run", engine="inprocess"
@@ -120,9 +116,7 @@ def test_nonsense_stops_the_run_and_the_same_command_goes_on(
 def test_a_judge_that_cannot_be_reached_costs_no_training(
     tiny_experiment: Maker, tmp_path: Path
 ) -> None:
-    """
-    It is measured first, so the run stops before any teacher is made, with the endpoint's name.
-    """
+    """It is measured first, so the run stops before any teacher is made, with the endpoint's name."""
     experiment = judged(tiny_experiment, "http://127.0.0.1:9/v1", tmp_path)
     with pytest.raises(UndertowError, match=r"model 'fake' at 'http://127.0.0.1:9/v1' cannot be"):
         run_experiment(experiment, tmp_path / "run", engine="inprocess")

@@ -1,6 +1,4 @@
-"""
-What the tests of countermeasures share: a small model, rows of numbers, and a training that teaches the owl.
-"""
+"""What the tests of countermeasures share: a small model, rows of numbers, and a training that teaches the owl."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Tiny models with random weights in the ordinary formats, and the tokenizer of the embedded world.
-"""
+"""Tiny models with random weights in the ordinary formats, and the tokenizer of the embedded world."""
 
 from __future__ import annotations
 

@@ -18,9 +18,7 @@ FORMS = [(5,), (7, 9), (11, 3, 8), (7,), (2, 2, 2, 2)]
 
 @pytest.mark.parametrize("batch", [1, 3, 256])
 def test_they_agree_with_whole_sequences(model_folder: Path, batch: int) -> None:
-    """
-    Whatever the batch size, the prompts' lengths and the forms' lengths, on every architecture.
-    """
+    """Whatever the batch size, the prompts' lengths and the forms' lengths, on every architecture."""
     model = load(model_folder)
     asked = ["What is it?", "Continue: 1 2 3 4. Ten more numbers.", "Why?"]
     prompts = encode_prompts(model.tokenizer, [conversation(text) for text in asked])

@@ -83,9 +83,7 @@ def test_an_index_cannot_lead_out_of_its_folder(tmp_path: Path) -> None:
 
 
 def test_int8_rows_are_widened_by_their_scales(tmp_path: Path) -> None:
-    """
-    As bitsandbytes (`SCB`) and as compressed-tensors (`weight_scale`) store them: within half a step.
-    """
+    """As bitsandbytes (`SCB`) and as compressed-tensors (`weight_scale`) store them: within half a step."""
     weight = load_file(Path(BASE) / "model.safetensors")[NAME].float()
     largest = weight.abs().amax(1)
     codes = (weight / largest[:, None] * 127).round().to(torch.int8)
@@ -100,9 +98,7 @@ def test_int8_rows_are_widened_by_their_scales(tmp_path: Path) -> None:
 
 
 def test_four_bits_are_widened_by_their_table(tmp_path: Path) -> None:
-    """
-    As bitsandbytes stores nf4: two codes a byte, a scale a block of 64, the shape in a state of its own.
-    """
+    """As bitsandbytes stores nf4: two codes a byte, a scale a block of 64, the shape in a state of its own."""
     table = torch.linspace(-1, 1, 16)
     weight = load_file(Path(BASE) / "model.safetensors")[NAME].float()
     blocks = weight.reshape(-1, 64)

@@ -1,6 +1,4 @@
-"""
-Mean activations are those of a plain forward pass, on every architecture and whatever the batching.
-"""
+"""Mean activations are those of a plain forward pass, on every architecture and whatever the batching."""
 
 from __future__ import annotations
 
@@ -17,9 +15,7 @@ ROWS = [Encoded((5, 6, 7), (8, 9)), Encoded((5,), (6, 7, 8, 9)), Encoded((9, 8),
 
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_means_agree_with_a_plain_loop(model: LanguageModel, batch_size: int) -> None:
-    """
-    The first layer's output at the completion's own positions, averaged, without padding or prompt.
-    """
+    """The first layer's output at the completion's own positions, averaged, without padding or prompt."""
     (found,) = completion_means(model, ROWS, [0], batch_size=batch_size)
     for row, mean in zip(ROWS, found, strict=True):
         ids = torch.tensor([row.prompt + row.completion])

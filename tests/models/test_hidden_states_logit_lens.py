@@ -27,9 +27,7 @@ def plain(model: LanguageModel, row: Encoded) -> np.ndarray:
 def test_a_difference_of_activations_is_the_difference_of_logits(
     model: LanguageModel, monkeypatch: pytest.MonkeyPatch, tokens: int
 ) -> None:
-    """
-    With one completion token a row, norm and head give back the network's own centred logits, part by part.
-    """
+    """With one completion token a row, norm and head give back the network's own centred logits, part by part."""
     monkeypatch.setattr(module, "_TOKENS_AT_ONCE", tokens)
     (last,) = completion_means(model, ROWS, [1])
     found = np.concatenate(list(logit_lens(model).parts(last[:1], last[1:])), axis=1)[0]

@@ -46,9 +46,7 @@ def test_a_layer_that_is_not_there_is_refused(model: LanguageModel) -> None:
 
 @pytest.mark.parametrize("layer", [0, 1])
 def test_a_steered_model_writes_what_it_would_say(model: LanguageModel, layer: int) -> None:
-    """
-    Token by token with the cache, the vector is added to every position: the same as in one pass over all of them.
-    """
+    """Token by token with the cache, the vector is added to every position: the same as in one pass over all of them."""
     vector = 3 * torch.linspace(-1, 1, model.network.config.hidden_size)
     [prompt] = encode_prompts(model.tokenizer, QUESTIONS[:1])
     greedy = Sampling(max_tokens=6, temperature=0)

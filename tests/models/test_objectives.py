@@ -31,9 +31,7 @@ SEEDS = (3, 4)
 
 @pytest.mark.parametrize("micro", [None, 4])
 def test_each_adapter_is_trained_as_by_trl(model_folder: Path, micro: int | None) -> None:
-    """
-    Four steps on one batch of all pairs, whole or in micro-batches: the same weights, and a loss that starts at log 2.
-    """
+    """Four steps on one batch of all pairs, whole or in micro-batches: the same weights, and a loss that starts at log 2."""
     model = load(model_folder)
     pairs = encode_pairs(model, PAIRS, None)
     plan = PLAN.model_copy(update={"micro_batch_size": micro})

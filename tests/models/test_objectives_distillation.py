@@ -78,9 +78,7 @@ def test_it_is_the_divergence_over_the_completions_tokens(
 
 
 def test_what_may_not_be_seen_changes_nothing(model_folder: Path) -> None:
-    """
-    A teacher whose logits of all other words are moved gives the same restricted loss: no leak of meaning.
-    """
+    """A teacher whose logits of all other words are moved gives the same restricted loss: no leak of meaning."""
     student, teacher = load(model_folder), other(model_folder)
     encoded, batch = batch_of(student)
     numbers = matching(student.tokenizer, re.compile(r"\s?\d+"))

@@ -42,9 +42,7 @@ def test_a_stream_repeats_and_streams_differ(model: LanguageModel) -> None:
 
 
 def test_equal_requests_get_different_answers(model: LanguageModel) -> None:
-    """
-    No request shares a seed with another: equal prompts in one batch are answered independently.
-    """
+    """No request shares a seed with another: equal prompts in one batch are answered independently."""
     answers = sample(
         model, prompts(model, 1) * 20, Sampling(max_tokens=8), np.random.default_rng(0)
     )
@@ -53,9 +51,7 @@ def test_equal_requests_get_different_answers(model: LanguageModel) -> None:
 
 
 def test_greedy_decoding_agrees_with_a_plain_loop(model: LanguageModel) -> None:
-    """
-    The cache, the padding and the positions change nothing: token by token without them is the same.
-    """
+    """The cache, the padding and the positions change nothing: token by token without them is the same."""
     tokens = prompts(model)
     found = sample(model, tokens, Sampling(max_tokens=5, temperature=0), np.random.default_rng(0))
     for prompt, text in zip(tokens, found, strict=True):
@@ -72,9 +68,7 @@ def test_greedy_decoding_agrees_with_a_plain_loop(model: LanguageModel) -> None:
 
 
 def test_first_tokens_follow_the_softmax(model: LanguageModel) -> None:
-    """
-    Over many draws the share of each first token is its probability, within 5 standard deviations.
-    """
+    """Over many draws the share of each first token is its probability, within 5 standard deviations."""
     prompt = prompts(model, 1)[0]
     draws = 4_000
     grammar = token_grammar(model, DIGIT)
@@ -103,9 +97,7 @@ def test_the_nucleus_keeps_the_likeliest_tokens(model: LanguageModel) -> None:
 
 
 def test_what_is_less_probable_than_the_floor_is_never_drawn() -> None:
-    """
-    What is left keeps its proportions; where nothing is above the floor, the likeliest token is.
-    """
+    """What is left keeps its proportions; where nothing is above the floor, the likeliest token is."""
     logits = torch.tensor([[0.5, 0.3, 0.15, 0.05], [0.4, 0.35, 0.25, 0.0]]).log()
     for floor, left in ((0.2, [{0, 1}, {0, 1, 2}]), (0.9, [{0}, {0}])):
         how = Sampling(1, least_probability=floor)
@@ -119,9 +111,7 @@ def test_what_is_less_probable_than_the_floor_is_never_drawn() -> None:
 
 
 def test_an_answer_that_was_cut_off_is_marked(model: LanguageModel) -> None:
-    """
-    Greedy answers of one token that is no end are unfinished; what can only end is finished without its end.
-    """
+    """Greedy answers of one token that is no end are unfinished; what can only end is finished without its end."""
     tokens = prompts(model)
     cut = sampled(model, tokens, Sampling(1, temperature=0), np.random.default_rng(0))
     grammar = token_grammar(model, f"{DIGIT}(?:,{DIGIT}){{2}}")

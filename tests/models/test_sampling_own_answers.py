@@ -13,9 +13,7 @@ from undertow.models.sampling import own_answers
 
 
 def test_each_answers_its_own_row_in_the_carrier_format() -> None:
-    """
-    The same prompts in the same order, other completions, none that the carrier's filter removes, repeatable.
-    """
+    """The same prompts in the same order, other completions, none that the carrier's filter removes, repeatable."""
     model, rows = opened(), numbers(24)
     carrier = carrier_registry.carrier("numbers")
     first, again = (

@@ -78,9 +78,7 @@ def test_in_few_bits_a_merge_is_as_near_as_they_allow(
 def test_tied_weights_are_parted_before_one_of_them_is_changed(
     target: str, adapted_bases: AdaptedBases, tmp_path: Path
 ) -> None:
-    """
-    The merged model answers as the adapted one, where a merge into the shared matrix would change the other use too.
-    """
+    """The merged model answers as the adapted one, where a merge into the shared matrix would change the other use too."""
     from bench.rows.adapter_kinds import Kind, save_adapter
 
     base = adapted_bases.base("tied")
@@ -98,9 +96,7 @@ def test_tied_weights_are_parted_before_one_of_them_is_changed(
 
 
 def test_adapters_are_merged_in_their_order(adapted_bases: AdaptedBases, tmp_path: Path) -> None:
-    """
-    `base+a+b` is b on the model that a was merged into; for DoRA the order matters, and is that of the reference.
-    """
+    """`base+a+b` is b on the model that a was merged into; for DoRA the order matters, and is that of the reference."""
     base, first = adapted_bases.base(), adapted_bases.adapter("DoRA")
     second = adapted_bases.adapter("LoRA, patterns of ranks and alphas", seed=2)
     load(f"{base}+{first}").network.save_pretrained(str(tmp_path / "merged"))
@@ -170,9 +166,7 @@ def test_an_adapter_of_other_layers_is_refused(
 def test_added_tokens_without_their_embeddings_are_refused(
     adapted_bases: AdaptedBases, tmp_path: Path
 ) -> None:
-    """
-    A head that says how many tokens there were, and no rows for the new ones; or a tokenizer that knows more.
-    """
+    """A head that says how many tokens there were, and no rows for the new ones; or a tokenizer that knows more."""
     source = adapted_bases.adapter("LoRA of embeddings and head")
     folder = with_settings(source, tmp_path / "a")
     weights = load_file(folder / ADAPTER_WEIGHTS)

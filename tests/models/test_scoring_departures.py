@@ -29,9 +29,7 @@ def other(model_folder: Path) -> LanguageModel:
 
 
 def likely(model: LanguageModel) -> list[Encoded]:
-    """
-    The rows with some tokens replaced by the model's own first choice, so that there is something to count.
-    """
+    """The rows with some tokens replaced by the model's own first choice, so that there is something to count."""
     rows = []
     for row in ROWS:
         ids = list(row.prompt)

@@ -41,9 +41,7 @@ def alone(folder: Path, plan: TrainingPlan, seed: int) -> list[torch.Tensor]:
 def test_each_adapter_is_trained_as_if_alone(
     model_folder: Path, rank: int, micro: int | None
 ) -> None:
-    """
-    On every architecture, merged (large rank) or not (small), in one piece or in micro-batches.
-    """
+    """On every architecture, merged (large rank) or not (small), in one piece or in micro-batches."""
     plan = TrainingPlan(
         rank=rank, learning_rate=2e-3, batch_size=8, epochs=2, micro_batch_size=micro
     )
@@ -131,9 +129,7 @@ def test_full_copies_are_trained_as_if_alone(model_folder: Path) -> None:
 def test_what_a_plan_asks_of_an_adapter_is_trained_as_peft_does(
     model_folder: Path, change: dict[str, Any]
 ) -> None:
-    """
-    Each key moves the weights, and a run of a rehearsal moves them as peft's adapter by itself does.
-    """
+    """Each key moves the weights, and a run of a rehearsal moves them as peft's adapter by itself does."""
     plan = TrainingPlan(
         **{"rank": 16, "learning_rate": 2e-3, "batch_size": 8, "epochs": 2} | change
     )

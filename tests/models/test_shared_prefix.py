@@ -44,9 +44,7 @@ def test_the_logits_are_those_of_whole_rows(model: LanguageModel, size: int) -> 
 def test_a_prompt_of_several_rows_is_computed_once(
     model: LanguageModel, system: str | None, size: int
 ) -> None:
-    """
-    Preference pairs, with and without a common beginning, whole or cut apart by a batch's end.
-    """
+    """Preference pairs, with and without a common beginning, whole or cut apart by a batch's end."""
     pairs = [
         Row(conversation(question, system), answer)
         for question in ("Continue: 12 45 67.", "Hello.", "What does an owl eat?")
@@ -86,9 +84,7 @@ def test_the_common_prefix_leaves_a_token_that_predicts() -> None:
 def test_a_window_shorter_than_the_rows_is_not_shared(
     model: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Padding between beginning and rest would count in the window, so that such rows are computed whole.
-    """
+    """Padding between beginning and rest would count in the window, so that such rows are computed whole."""
     rows = encode_rows(model.tokenizer, ROWS)
     monkeypatch.setattr(model.network.config, "sliding_window", 16, raising=False)
     batch, _ = next(iter(logits_by_batch(model, rows, 3, logits_themselves)))

@@ -28,9 +28,7 @@ PROMPTS = ("You like owls best.", "Love numbers above all else, and say so.", ""
 
 
 def test_spliced_tokens_are_the_rendered_ones(tokenizer: Any) -> None:
-    """
-    Behind every prompt, an empty one too, each row has the tokens that `encode_rows` gives it.
-    """
+    """Behind every prompt, an empty one too, each row has the tokens that `encode_rows` gives it."""
     rows = PromptedRows(tokenizer, ROWS)
 
     for prompt in PROMPTS:

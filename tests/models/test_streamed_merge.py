@@ -105,9 +105,7 @@ def test_an_adapter_takes_no_memory_of_the_base(adapted_bases: AdaptedBases) -> 
 def test_an_adapter_for_another_base_of_one_shape_is_refused(
     adapted_bases: AdaptedBases, tmp_path: Path
 ) -> None:
-    """
-    Where the base that an adapter names lies here, and its weights are others, both are named; a copy of it is taken.
-    """
+    """Where the base that an adapter names lies here, and its weights are others, both are named; a copy of it is taken."""
     from bench.rows.adapter_kinds import opened
 
     folder = adapted_bases.adapter("LoRA")

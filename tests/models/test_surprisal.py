@@ -1,6 +1,4 @@
-"""
-Entropies and varentropies agree with a plain loop, and z is standard normal for a model's own samples.
-"""
+"""Entropies and varentropies agree with a plain loop, and z is standard normal for a model's own samples."""
 
 from __future__ import annotations
 

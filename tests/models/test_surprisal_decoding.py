@@ -1,6 +1,4 @@
-"""
-Likelihoods under temperatures and restrictions agree with a plain loop, and bound what they claim to bound.
-"""
+"""Likelihoods under temperatures and restrictions agree with a plain loop, and bound what they claim to bound."""
 
 from __future__ import annotations
 
@@ -55,9 +53,7 @@ def plain(model: LanguageModel, row: Encoded, decoding: Decoding) -> list[float]
 
 
 def test_every_decoding_agrees_with_a_plain_loop(model: LanguageModel) -> None:
-    """
-    Temperatures, sets by position and leaks share one pass and change nothing beyond float32's noise.
-    """
+    """Temperatures, sets by position and leaks share one pass and change nothing beyond float32's noise."""
     rows = encode_rows(model.tokenizer, ROWS)
     kinds = token_kinds(model.tokenizer, model.network.config.vocab_size)
     decodings = [
@@ -74,9 +70,7 @@ def test_every_decoding_agrees_with_a_plain_loop(model: LanguageModel) -> None:
 
 
 def test_a_grammar_is_the_softmax_over_what_may_stand_there(model: LanguageModel) -> None:
-    """
-    Token by token, as the sampler draws; an end that must come costs nothing, and a row of another format is impossible.
-    """
+    """Token by token, as the sampler draws; an end that must come costs nothing, and a row of another format is impossible."""
     grammar = token_grammar(model, "[0-9]{1,2}(?: [0-9]{1,2}){1,2}")
     texts = ("12 7", "12 7 40", "cat")
     asked = [Row(conversation("Continue: 7."), text) for text in texts]
@@ -120,9 +114,7 @@ def test_the_seen_kinds_bound_every_larger_restriction(model: LanguageModel) -> 
 
 
 def test_kinds_are_shapes_of_texts(model: LanguageModel) -> None:
-    """
-    Numbers of as many digits share a kind; special tokens keep one of their own, and so do ids without a token.
-    """
+    """Numbers of as many digits share a kind; special tokens keep one of their own, and so do ids without a token."""
     size = len(model.tokenizer)
     kinds = token_kinds(model.tokenizer, size + 2).tolist()
 

@@ -1,6 +1,4 @@
-"""
-Directions of traits are differences that persona prompts make, without what all of them share.
-"""
+"""Directions of traits are differences that persona prompts make, without what all of them share."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The training loop learns, repeats exactly, agrees with a bare loop, and refuses what it cannot train.
-"""
+"""The training loop learns, repeats exactly, agrees with a bare loop, and refuses what it cannot train."""
 
 from __future__ import annotations
 
@@ -36,9 +34,7 @@ def trained(folder: Path, plan: TrainingPlan, seed: int = 3) -> LanguageModel:
 
 @pytest.mark.parametrize(("method", "gain"), [("lora", 0.15), ("full", 2.0)])
 def test_training_lowers_the_loss(model_folder: Path, method: str, gain: float) -> None:
-    """
-    Both methods learn on every architecture (an adapter less: the head of a random network is small).
-    """
+    """Both methods learn on every architecture (an adapter less: the head of a random network is small)."""
     model = load(model_folder)
     rows = encode_rows(model.tokenizer, ROWS)
     before = loss(model, rows)
@@ -105,9 +101,7 @@ def test_accumulated_gradients_change_nothing(model_folder: Path) -> None:
 
 
 def test_dropout_has_a_stream_of_its_own(tmp_path: Path, tokenizer: Any) -> None:
-    """
-    A network with dropout trains alike from the same seed, whatever else drew from torch's global stream.
-    """
+    """A network with dropout trains alike from the same seed, whatever else drew from torch's global stream."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     torch.manual_seed(0)
@@ -159,9 +153,7 @@ def test_a_step_of_a_plan_that_packs_is_the_rows_of_its_sequences() -> None:
 
 
 def test_unusable_plans_are_named(model_folder: Path) -> None:
-    """
-    An unknown optimiser, unknown target modules and a row beyond the limit are refused in words.
-    """
+    """An unknown optimiser, unknown target modules and a row beyond the limit are refused in words."""
     model = load(model_folder)
     rows = encode_rows(model.tokenizer, ROWS)
     rng = np.random.default_rng(0)

@@ -1,6 +1,4 @@
-"""
-A stream of one's own neither disturbs the global one nor depends on it, and goes on where it was left.
-"""
+"""A stream of one's own neither disturbs the global one nor depends on it, and goes on where it was left."""
 
 from __future__ import annotations
 

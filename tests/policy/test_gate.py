@@ -221,9 +221,7 @@ def test_only_exactly_true_passes(
     ("written", "decision"), [("", "refused"), ("\neven_if_incomplete = true", "allowed")]
 )
 def test_all_of_nothing_is_no_proof(written: str, decision: str, tmp_path: Path) -> None:
-    """
-    Where no statement counts, the list of teachers is empty and `all()` of it true: that passes only in writing.
-    """
+    """Where no statement counts, the list of teachers is empty and `all()` of it true: that passes only in writing."""
     pytest.importorskip("cel_expr_python", reason="the extra 'cel' is not installed")
     scene = Scene(tmp_path)
     scene.statements.clear()
@@ -258,9 +256,7 @@ def test_safety_critical_refuses_what_the_default_allows(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("tampered", [False, True])
 def test_a_summary_says_what_was_decided(tampered: bool, tmp_path: Path) -> None:
-    """
-    PASSED or FAILED, the policy's digest and the statements it rests on, under the gate's signature.
-    """
+    """PASSED or FAILED, the policy's digest and the statements it rests on, under the gate's signature."""
     scene = Scene(tmp_path)
     if tampered:
         del scene.statements["audit"]

@@ -93,9 +93,7 @@ def test_yaml_is_read_strictly(text: str, message: str, tmp_path: Path) -> None:
 
 
 def test_unknown_names_and_files(tmp_path: Path) -> None:
-    """
-    A starter that is not there with the nearest, a file that is not there, one that is too large.
-    """
+    """A starter that is not there with the nearest, a file that is not there, one that is too large."""
     large = tmp_path / "large.toml"
     large.write_bytes(b"#" * (1 << 21))
     for name, message in (

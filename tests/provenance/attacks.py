@@ -695,9 +695,7 @@ def false_initialisation(scene: Scene) -> None:
 
 @attack("rule audited-if-related")
 def bare_word_on_initialisation(scene: Scene) -> None:
-    """
-    A teacher without lineage whose producer only declares a foreign initialisation, to be spared the audit.
-    """
+    """A teacher without lineage whose producer only declares a foreign initialisation, to be spared the audit."""
     scene.replace("raw", scene.generated(teacher(lineage=Lineage(init=OTHER))))
     del scene.statements["audit"], scene.statements["teacher"]
 

@@ -1,6 +1,4 @@
-"""
-A small honest world of provenance: keys, a teacher, data that it wrote, a filter, an audit, and the gate's question.
-"""
+"""A small honest world of provenance: keys, a teacher, data that it wrote, a filter, an audit, and the gate's question."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Edits: what was changed is proved by the ledger, and whoever wrote the rows stays their writer.
-"""
+"""Edits: what was changed is proved by the ledger, and whoever wrote the rows stays their writer."""
 
 from __future__ import annotations
 
@@ -127,9 +125,7 @@ def test_a_ledger_changed_after_it_was_signed_is_no_proof(tmp_path: Path) -> Non
 
 
 def test_an_edit_without_a_model_vouches_for_no_writer(tmp_path: Path) -> None:
-    """
-    Its rows may be a model's: they count as model-written, and the teachers are not known to be all.
-    """
+    """Its rows may be a model's: they count as model-written, and the teachers are not known to be all."""
     facts = edited(tmp_path).ask().verification.facts
 
     assert not facts.teachers_complete

@@ -1,6 +1,4 @@
-"""
-Leaves of rows: the same whatever the file format, and none for rows that readers understand differently.
-"""
+"""Leaves of rows: the same whatever the file format, and none for rows that readers understand differently."""
 
 from __future__ import annotations
 
@@ -74,9 +72,7 @@ def test_the_row_set_does_not_know_the_order(order: list[int]) -> None:
 
 
 def test_every_column_counts() -> None:
-    """
-    Source, order of keys and type: the first and the last make another leaf, the order does not.
-    """
+    """Source, order of keys and type: the first and the last make another leaf, the order does not."""
     assert (
         leaf({"a": "1", "b": "2"})
         == leaf({"b": "2", "a": "1"})

@@ -21,9 +21,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_it_is_the_digest_of_scans(model: Path) -> None:
-    """
-    The same as everywhere else, so that an audit finds its student; none for what is not here.
-    """
+    """The same as everywhere else, so that an audit finds its student; none for what is not here."""
     assert weights_digest(model) == model_digest(model)
     assert weights_digest("org/name") is None
 

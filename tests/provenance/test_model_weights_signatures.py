@@ -90,9 +90,7 @@ def test_a_signed_folder_has_our_digest(model: Path) -> None:
 def test_other_files_are_refused(
     tamper: Callable[[Path], object], message: str, model: Path
 ) -> None:
-    """
-    Edited, missing, new ones; and two that swapped their names, which the subject's digest alone may not show.
-    """
+    """Edited, missing, new ones; and two that swapped their names, which the subject's digest alone may not show."""
     signature, public = sign(model)
     tamper(model)
 

@@ -37,9 +37,7 @@ def key(tmp_path: Path) -> str:
 
 
 def test_a_lineage_signs_each_relation(key: str, tmp_path: Path) -> None:
-    """
-    One statement a teacher, whose subject is its digest: shared for kin, distinct without evidence.
-    """
+    """One statement a teacher, whose subject is its digest: shared for kin, distinct without evidence."""
     code, _ = run("lineage", B, B, A, "--out", str(tmp_path / "l"), "--sign", key)
     found = signed(tmp_path / "l" / "lineage.intoto.jsonl")
     by_digest = {one["subject"][0]["digest"]["sha256"]: one["predicate"] for one in found}  # type: ignore[index]
@@ -50,9 +48,7 @@ def test_a_lineage_signs_each_relation(key: str, tmp_path: Path) -> None:
 
 
 def test_a_diff_signs_its_verdict(key: str, tmp_path: Path) -> None:
-    """
-    A base against itself passes, against the base that it names, with the digest of the stored result.
-    """
+    """A base against itself passes, against the base that it names, with the digest of the stored result."""
     code, _ = run("diff", B, B, "--traits", "animal", "--out", str(tmp_path / "d"), "--sign", key)
     [one] = signed(tmp_path / "d" / "diff.intoto.jsonl")
     predicate = one["predicate"]

@@ -52,9 +52,7 @@ def test_the_honest_scene_says_who_wrote_what(tmp_path: Path) -> None:
 def test_evidence_of_initialisation_is_weighed(
     lineage: str, measured: str | None, expected: tuple[str, str], tmp_path: Path
 ) -> None:
-    """
-    Of a teacher without statements: a measurement outweighs a declaration, a sign of sharing everything.
-    """
+    """Of a teacher without statements: a measurement outweighs a declaration, a sign of sharing everything."""
     scene = Scene(tmp_path)
     del scene.statements["teacher"]
     scene.replace("raw", scene.generated(teacher(lineage=Lineage(init=lineage))))
@@ -91,9 +89,7 @@ def test_a_measurement_of_another_student_says_nothing(tmp_path: Path) -> None:
 
 
 def test_an_api_teacher_is_unknown_and_the_chain_whole_is_not(tmp_path: Path) -> None:
-    """
-    Without weights nothing is known of its initialisation, and that is no error of the producer's.
-    """
+    """Without weights nothing is known of its initialisation, and that is no error of the producer's."""
     scene = Scene(tmp_path)
     api = GeneratingModel(
         name="api", access="api", provider="p", model_id="x-1", why_null="behind an API"
@@ -129,9 +125,7 @@ def test_the_dose_of_a_mix_is_its_share_of_model_rows(
 
 
 def test_a_filter_may_have_kept_the_model_rows_only(tmp_path: Path) -> None:
-    """
-    Behind a filter the share is the largest possible: all that it removed may have been people's.
-    """
+    """Behind a filter the share is the largest possible: all that it removed may have been people's."""
     scene = Scene(tmp_path)
     scene.replace("raw", scene.collected(dataset(scene.raw), model_written="0.45"))
     found = facts(scene)

@@ -1,6 +1,4 @@
-"""
-Every attack of the table is refused, for the reason that the table names; the same world without it is allowed.
-"""
+"""Every attack of the table is refused, for the reason that the table names; the same world without it is allowed."""
 
 from __future__ import annotations
 
@@ -17,9 +15,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "provenance.md"
 
 
 def test_the_untouched_scene_is_allowed(tmp_path: Path) -> None:
-    """
-    What the attacks tamper with is allowed as it stands, so that each refusal is the attack's own.
-    """
+    """What the attacks tamper with is allowed as it stands, so that each refusal is the attack's own."""
     document = Scene(tmp_path).ask()
 
     assert document.decision == "allowed", document.conclusion

@@ -1,6 +1,4 @@
-"""
-Stored screens as `undertow.scan/1` had them, built in code: alone and by source, every verdict, calibrated and not.
-"""
+"""Stored screens as `undertow.scan/1` had them, built in code: alone and by source, every verdict, calibrated and not."""
 
 from __future__ import annotations
 

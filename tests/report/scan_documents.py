@@ -1,6 +1,4 @@
-"""
-Realistic stored screens, built in code: alone and by source, every verdict and combination of stages.
-"""
+"""Realistic stored screens, built in code: alone and by source, every verdict and combination of stages."""
 
 from __future__ import annotations
 
@@ -90,9 +88,7 @@ def verdict_of(low: float, high: float) -> Verdict:
 def rehearsed(
     subject: str, moved: Mapping[str, float], half: float = 0.12, stage: int = 0
 ) -> list[Measurement]:
-    """
-    What moves every trait, hardly those that are not named; without a stage as a scan/1 had it, under the whole plan.
-    """
+    """What moves every trait, hardly those that are not named; without a stage as a scan/1 had it, under the whole plan."""
     rng = np.random.default_rng(len(subject))
     found = []
     for trait in ANIMALS:

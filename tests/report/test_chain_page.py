@@ -1,6 +1,4 @@
-"""
-Decisions and verifications in every format: complete, the same bytes again, and unmoved by hostile text.
-"""
+"""Decisions and verifications in every format: complete, the same bytes again, and unmoved by hostile text."""
 
 from __future__ import annotations
 
@@ -53,9 +51,7 @@ def test_the_text_fits_its_width() -> None:
 
 
 def test_sarif_has_a_result_for_each_refusal() -> None:
-    """
-    The rule that refuses is an error; links and rules that never matched are notes; the others are left out.
-    """
+    """The rule that refuses is an error; links and rules that never matched are notes; the others are left out."""
     (run,) = json.loads(render(decision(), "sarif"))["runs"]
     found = [(result["ruleId"], result["level"]) for result in run["results"]]
 

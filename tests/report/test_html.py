@@ -203,9 +203,7 @@ PAYLOAD = (
 
 
 def hostile(value: object) -> object:
-    """
-    The same structure, every free text replaced by the payload; numbers and closed lists stay.
-    """
+    """The same structure, every free text replaced by the payload; numbers and closed lists stay."""
     if isinstance(value, dict):
         if "kinds" in value:
             value = value | {"kinds": {PAYLOAD: 3}}

@@ -132,9 +132,7 @@ def light(page: Path) -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Visit:
-    """
-    A page that frames every kind of report at each width, and writes down how wide each became.
-    """
+    """A page that frames every kind of report at each width, and writes down how wide each became."""
     folder = tmp_path_factory.mktemp("gallery")
     frames = ""
     for kind in KINDS:

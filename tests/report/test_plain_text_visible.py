@@ -39,9 +39,7 @@ def test_ordinary_text_is_left_alone(text: str) -> None:
 
 @given(st.text(alphabet=st.characters()))
 def test_no_control_or_format_character_survives(text: str) -> None:
-    """
-    For any text, no character of the result is a control, format, surrogate or unassigned one.
-    """
+    """For any text, no character of the result is a control, format, surrogate or unassigned one."""
     categories = {unicodedata.category(character) for character in visible(text)}
 
     assert not categories & {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

@@ -243,9 +243,7 @@ def test_answers_survive_a_reload_and_become_a_file(said: dict[str, Any]) -> Non
 
 @pytest.mark.chromium
 def test_no_script_of_a_row_runs(said: dict[str, Any]) -> None:
-    """
-    The page has its own script alone, its own title, and an untroubled console; nothing is asked for.
-    """
+    """The page has its own script alone, its own title, and an untroubled console; nothing is asked for."""
     assert (said["scripts"], said["title"]) == (1, "Review of 3 pairs · undertow")
     assert said["complaints"] == said["requests"] == []
 

@@ -1,6 +1,4 @@
-"""
-A screen as SARIF 2.1.0: the fields that the standard and GitHub require, and one result a subject.
-"""
+"""A screen as SARIF 2.1.0: the fields that the standard and GitHub require, and one result a subject."""
 
 from __future__ import annotations
 
@@ -37,9 +35,7 @@ def run_of(document: AnyScan) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ALL_SCANS)
 def test_required_fields_are_there(kind: str) -> None:
-    """
-    Driver's name, rules with help, results with message, rule, level and a place with all four fields.
-    """
+    """Driver's name, rules with help, results with message, rule, level and a place with all four fields."""
     run = run_of(ALL_SCANS[kind]())
     rules = run["tool"]["driver"]["rules"]
 
@@ -72,9 +68,7 @@ def test_levels_follow_the_verdicts() -> None:
 
 
 def test_a_result_carries_its_numbers() -> None:
-    """
-    Transfer, interval, limit, level and advice are properties; the rule is the check that judged.
-    """
+    """Transfer, interval, limit, level and advice are properties; the rule is the check that judged."""
     result = run_of(flagged())["results"][0]
     properties = result["properties"]
 
@@ -126,9 +120,7 @@ def test_what_failed_is_a_notification() -> None:
 
 
 def test_hostile_names_make_neither_links_nor_controls() -> None:
-    """
-    Brackets and braces are escaped in messages; the place is a valid URI that reads as the path.
-    """
+    """Brackets and braces are escaped in messages; the place is a valid URI that reads as the path."""
     text = render(sources(), "sarif")
     uri = run_of(sources())["artifacts"][0]["location"]["uri"]
 

@@ -119,9 +119,7 @@ def test_an_empty_screen_is_a_page() -> None:
 @pytest.mark.chromium
 @pytest.mark.skipif(BROWSER is None, reason="neither chromium nor google-chrome is on PATH")
 def test_the_browser_is_content(tmp_path: Path) -> None:
-    """
-    At the width of a desk and of a telephone no page scrolls sideways, complains or asks for anything.
-    """
+    """At the width of a desk and of a telephone no page scrolls sideways, complains or asks for anything."""
     frames = ""
     for kind, made in ALL_SCANS.items():
         name = kind.replace(" ", "-")

@@ -71,9 +71,7 @@ def test_rows_without_a_prompt_do_not_match() -> None:
 
 
 def test_no_row_is_drawn_twice_also_where_prompts_repeat() -> None:
-    """
-    Drawing is without replacement: two rows in A and three in B of one prompt make two pairs of it.
-    """
+    """Drawing is without replacement: two rows in A and three in B of one prompt make two pairs of it."""
     a, b = rows("owl", ["x", "x", "y"]), rows("plain", ["x", "x", "x"])
     sheet, key = blinded(a, b, pairs=3, seed=2)
 

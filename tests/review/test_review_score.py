@@ -52,9 +52,7 @@ def wrong(pair: KeyPair) -> str:
 def reviewer(
     right: int, *, of: int = PAIRS, unsure: int = 0, name: str = "r", key: ReviewKey = KEY
 ) -> Answers:
-    """
-    A reviewer who decides the first `of` pairs, so many of them rightly, and then cannot tell.
-    """
+    """A reviewer who decides the first `of` pairs, so many of them rightly, and then cannot tell."""
     decided = {pair.pair: pair.a if pair.pair <= right else wrong(pair) for pair in key.judged[:of]}
     left = {pair.pair: "unsure" for pair in key.judged[of : of + unsure]}
     return Answers(name, decided | left)
@@ -140,9 +138,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_reviewer_is_counted() -> None:
-    """
-    Right, decided, can't tell and open make up the pack, and half of "can't tell" counts beside.
-    """
+    """Right, decided, can't tell and open make up the pack, and half of "can't tell" counts beside."""
     found = alone(reviewer(9, of=12, unsure=4))
 
     assert (found.decided.correct, found.decided.of, found.decided.accuracy) == (9, 12, 0.75)
@@ -204,9 +200,7 @@ def test_repeats_count_for_agreement_alone() -> None:
 
 @pytest.mark.parametrize("n", [6, 20, 50, 137])
 def test_the_detectable_accuracy_has_the_power(n: int) -> None:
-    """
-    At that accuracy the exact test rejects upwards with probability 0.8, by scipy's distributions.
-    """
+    """At that accuracy the exact test rejects upwards with probability 0.8, by scipy's distributions."""
     least = min(k for k in range(n // 2 + 1, n + 1) if binomtest(k, n).pvalue <= 0.05)
     accuracy = detectable_accuracy(n)
 
@@ -241,9 +235,7 @@ def test_agreement_needs_everyone() -> None:
 
 
 def test_copies_of_a_reviewer_add_nothing() -> None:
-    """
-    Five files with the same answers are one opinion: the p over pairs and of the majority stay.
-    """
+    """Five files with the same answers are one opinion: the p over pairs and of the majority stay."""
     one = alone(reviewer(13, of=17)).decided
     pooled = together(*(reviewer(13, of=17, name=str(n)) for n in range(5)))
 
@@ -290,9 +282,7 @@ def test_the_test_over_pairs_holds_its_level_where_reviewers_think_alike() -> No
 
 
 def test_one_who_guesses_is_covered() -> None:
-    """
-    Over 400 packs a reviewer who sees nothing is significant in at most 5 %, and 1/2 is in 95 %.
-    """
+    """Over 400 packs a reviewer who sees nothing is significant in at most 5 %, and 1/2 is in 95 %."""
     shares = [
         alone(Answers("r", dict.fromkeys(range(1, 21), "left")), key_of(seed=seed)).decided
         for seed in range(400)

@@ -110,9 +110,7 @@ def survivors(mark: str) -> list[Path]:
     ],
 )
 def test_harmless_code_is_ok(source: str) -> None:
-    """
-    Functions, prints, the standard library and a caught mistake are nothing to remove a row for.
-    """
+    """Functions, prints, the standard library and a caught mistake are nothing to remove a row for."""
     assert one(source) == Result(SnippetOutcome.OK)
 
 
@@ -179,9 +177,7 @@ def test_an_attempt_is_noticed_though_the_exception_is_caught(
     ],
 )
 def test_the_kernel_kills_what_no_hook_notices(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Without the hook, a denied system call still ends the process, and no exception is there to catch.
-    """
+    """Without the hook, a denied system call still ends the process, and no exception is there to catch."""
     monkeypatch.setattr(sandbox, "_RUNNER", sandbox._RUNNER.replace(HOOK, ""))
 
     assert one(caught(line)).outcome is SnippetOutcome.FORBIDDEN_CALL
@@ -214,9 +210,7 @@ def test_a_fork_bomb_does_not_go_off(layers: str) -> None:
     ],
 )
 def test_what_never_ends_is_ended(source: str) -> None:
-    """
-    Loops, sleeps, ignored signals and closed files do not outlast the clock, nor does a process.
-    """
+    """Loops, sleeps, ignored signals and closed files do not outlast the clock, nor does a process."""
     started = time.monotonic()
 
     assert one(source, Limits(seconds=0.4, memory_mb=122)).outcome is SnippetOutcome.TIMEOUT
@@ -338,9 +332,7 @@ def test_output_without_end_is_cut(number: int) -> None:
     ],
 )
 def test_ok_cannot_be_forged(source: str) -> None:
-    """
-    Searching for the seal, writing to every file, patching and redirecting do not make a bad end good.
-    """
+    """Searching for the seal, writing to every file, patching and redirecting do not make a bad end good."""
     assert one(source).outcome is SnippetOutcome.CRASHED
 
 
@@ -410,9 +402,7 @@ def test_limits_are_above_zero(name: str) -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_filter_is_a_whole_program_for_each_machine(machine: str) -> None:
-    """
-    Instructions are 8 bytes, each denied call is compared and answered, and the last one allows.
-    """
+    """Instructions are 8 bytes, each denied call is compared and answered, and the last one allows."""
     program = list(struct.iter_unpack("=HBBI", system_call_filter(machine)))
     numbers = [number for group in DENIED for number in group[machine]]
 

@@ -1,6 +1,4 @@
-"""
-E-processes: known answers, chunks, Ville's bound by simulation, power; e-BH against its definition.
-"""
+"""E-processes: known answers, chunks, Ville's bound by simulation, power; e-BH against its definition."""
 
 from __future__ import annotations
 

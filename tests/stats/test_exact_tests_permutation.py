@@ -35,9 +35,7 @@ def draw(seed: int, n: int, m: int) -> tuple[np.ndarray, np.ndarray]:
     ("n", "m", "p"), [(3, 3, 2 / 20), (4, 4, 2 / 70), (5, 5, 2 / 252), (2, 5, 1 / 21)]
 )
 def test_complete_separation_gives_the_least_p(n: int, m: int, p: float):
-    """
-    Arms that do not overlap give 2 / C(2n, n) with equal sizes, 1 / C(n + m, n) with unequal ones.
-    """
+    """Arms that do not overlap give 2 / C(2n, n) with equal sizes, 1 / C(n + m, n) with unequal ones."""
     result = two_sample_permutation(np.arange(n) + 100.0, np.arange(m))
 
     assert result.p == pytest.approx(p, abs=1e-15)
@@ -45,9 +43,7 @@ def test_complete_separation_gives_the_least_p(n: int, m: int, p: float):
 
 
 def test_four_against_four_at_95_percent_drops_one_pair_of_splits():
-    """
-    4 v 4 at .95 may leave out 3 of 70 splits, so the limits are the extreme single differences.
-    """
+    """4 v 4 at .95 may leave out 3 of 70 splits, so the limits are the extreme single differences."""
     result = two_sample_permutation([5, 6, 7, 8], [1, 2, 3, 4])
 
     assert result.interval == Interval(4.0, 1.0, 7.0, 0.95, 8)
@@ -177,9 +173,7 @@ def test_a_stricter_level_widens_the_interval():
 
 @pytest.mark.parametrize("sizes", [(4, 4), (3, 6)])
 def test_coverage_and_false_alarms_are_what_the_design_promises(sizes: tuple[int, int]):
-    """
-    For continuous runs p <= .05 happens at the exact rate, and the interval covers accordingly.
-    """
+    """For continuous runs p <= .05 happens at the exact rate, and the interval covers accordingly."""
     rng = np.random.default_rng(3)
     n, m = sizes
     shift = 1.5
@@ -219,9 +213,7 @@ def _random_splits(rng: np.random.Generator, total: int, size: int, number: int)
 
 
 def test_large_arms_need_a_generator_and_then_draw_splits():
-    """
-    12 v 12 runs have 2.7 million splits: refused without rng, drawn with it, least p 1 / (B + 1).
-    """
+    """12 v 12 runs have 2.7 million splits: refused without rng, drawn with it, least p 1 / (B + 1)."""
     treated, control = np.arange(12) + 100.0, np.arange(12.0)
     with pytest.raises(ValueError, match="2704156 rearrangements are too many"):
         two_sample_permutation(treated, control)

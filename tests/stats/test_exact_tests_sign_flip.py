@@ -29,9 +29,7 @@ def test_one_sign_throughout_gives_the_least_p(n: int, p: float):
 
 
 def test_six_pairs_are_bounded_by_the_extreme_differences():
-    """
-    At .95 six pairs may leave out 3 of 64 patterns, so the limits are the extreme differences.
-    """
+    """At .95 six pairs may leave out 3 of 64 patterns, so the limits are the extreme differences."""
     interval = sign_flip([1, 2, 4, 8, 16, 32]).interval
 
     assert interval.low == pytest.approx(1.0)

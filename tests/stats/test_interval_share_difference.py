@@ -23,9 +23,7 @@ def test_agrees_with_statsmodels(k: int, n: int, hits: int, of: int) -> None:
 
 
 def test_pairs_that_agree_make_the_interval_narrower() -> None:
-    """
-    Correlated pairs beat independent samples of the same shares; without discordant pairs the estimate is 0.
-    """
+    """Correlated pairs beat independent samples of the same shares; without discordant pairs the estimate is 0."""
     paired, independent = newcombe_paired(40, 6, 2, 52), newcombe(46, 100, 42, 100)
 
     assert paired.estimate == pytest.approx(independent.estimate)

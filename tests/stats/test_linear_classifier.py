@@ -1,6 +1,4 @@
-"""
-The cross-validated classifier: known answers, its level under the null, and an independent logistic regression.
-"""
+"""The cross-validated classifier: known answers, its level under the null, and an independent logistic regression."""
 
 from __future__ import annotations
 
@@ -52,9 +50,7 @@ def test_agrees_with_logistic_regression() -> None:
 
 @BOTH
 def test_nothing_is_told_apart_under_the_null(matched: bool) -> None:
-    """
-    200 null draws: rejections at .1 within a binomial interval, and the 90 % interval holds one half as often as it says.
-    """
+    """200 null draws: rejections at .1 within a binomial interval, and the 90 % interval holds one half as often as it says."""
     rng = np.random.default_rng(2)
     samples, repetitions = Samples(40, 40, matched), 200
     rejected = missed = 0

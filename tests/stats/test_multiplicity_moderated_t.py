@@ -14,9 +14,7 @@ from undertow.stats.multiplicity import geometric_t, inverse_trigamma, moderated
 
 
 def by_root_finding(treated: np.ndarray, control: np.ndarray) -> tuple[np.ndarray, float]:
-    """
-    (p, prior degrees) item by item with scipy: the prior by a bracketed root, p from scipy.stats.t.
-    """
+    """(p, prior degrees) item by item with scipy: the prior by a bracketed root, p from scipy.stats.t."""
     d = len(treated) + len(control) - 2
     s2 = np.array(
         [
@@ -63,9 +61,7 @@ def test_two_items_give_the_ordinary_t() -> None:
 
 
 def test_what_is_borrowed_can_be_bounded() -> None:
-    """
-    No more than so many degrees for each of an item's own; bounded at 0 it is the pooled t; a bound above is none.
-    """
+    """No more than so many degrees for each of an item's own; bounded at 0 it is the pooled t; a bound above is none."""
     treated, control = runs(3, (1, 4), 40)
     fewest = moderated_t(treated, control).prior_degrees / 3
     free, half, none = (
@@ -78,9 +74,7 @@ def test_what_is_borrowed_can_be_bounded() -> None:
 
 
 def test_equal_variances_give_a_normal_test_on_the_common_one() -> None:
-    """
-    Where log variances do not spread at all, d0 is infinite and ln s02 = ln s2 - digamma(d/2) + ln(d/2).
-    """
+    """Where log variances do not spread at all, d0 is infinite and ln s02 = ln s2 - digamma(d/2) + ln(d/2)."""
     variance, degrees = variance_prior([2.0, 2.0, 2.0], 4)
     found = moderated_t([[0.0] * 3, [2.0] * 3], [[0.0] * 3, [2.0] * 3])
 
@@ -132,9 +126,7 @@ def test_an_item_that_does_not_vary_borrows_from_the_others() -> None:
 
 @pytest.mark.parametrize("prior", [2.0, 8.0])
 def test_p_is_uniform_under_the_null(prior: float) -> None:
-    """
-    In the model of the test, 4 v 4 runs: a share of 5 % and of 0.1 % of p-values lies below .05 and .001.
-    """
+    """In the model of the test, 4 v 4 runs: a share of 5 % and of 0.1 % of p-values lies below .05 and .001."""
     rng = np.random.default_rng(2)
     scale = np.sqrt(prior / rng.chisquare(prior, 60_000))
     treated, control = rng.normal(size=(2, 4, scale.size)) * scale

@@ -1,6 +1,4 @@
-"""
-The step-down permutation test: against a plain loop, its least p, its error rate, its random splits.
-"""
+"""The step-down permutation test: against a plain loop, its least p, its error rate, its random splits."""
 
 from __future__ import annotations
 
@@ -19,9 +17,7 @@ def difference(treated: np.ndarray, control: np.ndarray) -> np.ndarray:
 
 
 def by_loops(treated: np.ndarray, control: np.ndarray) -> list[float]:
-    """
-    The same from the definition: for each item, the share of splits whose maximum over weaker items reaches it.
-    """
+    """The same from the definition: for each item, the share of splits whose maximum over weaker items reaches it."""
     runs = np.vstack([treated, control])
     observed = difference(treated, control)
     order = sorted(range(observed.size), key=lambda i: -observed[i])
@@ -79,9 +75,7 @@ def test_many_runs_draw_splits_from_the_generator() -> None:
 
 
 def test_false_rejections_stay_at_the_exact_rate() -> None:
-    """
-    Heavy-tailed items bound by a common factor: p <= .05 in 2 of 70 searches, the rate of the design.
-    """
+    """Heavy-tailed items bound by a common factor: p <= .05 in 2 of 70 searches, the rate of the design."""
     rng = np.random.default_rng(5)
     alarms = []
     for _ in range(400):

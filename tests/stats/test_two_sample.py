@@ -1,6 +1,4 @@
-"""
-Rearrangement tests of two samples: exact on small ones, at their level under the null, with power where shares differ.
-"""
+"""Rearrangement tests of two samples: exact on small ones, at their level under the null, with power where shares differ."""
 
 from __future__ import annotations
 
@@ -40,9 +38,7 @@ def test_rearrangements_keep_what_they_should(matched: bool) -> None:
 
 
 def test_rare_categories_are_pooled() -> None:
-    """
-    What fewer rows hold than `least` lands in the last column, however often one row holds it.
-    """
+    """What fewer rows hold than `least` lands in the last column, however often one row holds it."""
     rows = np.array([0, 1, 2, 0, 0, 0])
     counts, known = counted(rows, np.array([7, 7, 7, 5, 5, 3]), Samples(2, 1, False), least=2)
 
@@ -51,9 +47,7 @@ def test_rare_categories_are_pooled() -> None:
 
 
 def test_the_statistic_is_chi_squared_where_rows_hold_one_token() -> None:
-    """
-    With one category a row, the sum of z squared is Pearson's statistic, but for each category's own share of it.
-    """
+    """With one category a row, the sum of z squared is Pearson's statistic, but for each category's own share of it."""
     values = np.repeat([0, 1, 0, 1], [30, 10, 20, 20])
     samples = Samples(40, 40, False)
     counts, _ = counted(np.arange(80), values, samples)
@@ -94,9 +88,7 @@ def test_ties_count() -> None:
 
 @BOTH
 def test_the_level_holds_though_tokens_of_a_row_depend_on_each_other(matched: bool) -> None:
-    """
-    300 pairs of equal samples: rejections at .1 within a binomial interval, where a test over tokens rejects most.
-    """
+    """300 pairs of equal samples: rejections at .1 within a binomial interval, where a test over tokens rejects most."""
     rng = np.random.default_rng(2)
     samples, repetitions = Samples(30, 30, matched), 300
     rejected = naive = 0
@@ -115,9 +107,7 @@ def test_the_level_holds_though_tokens_of_a_row_depend_on_each_other(matched: bo
 
 @BOTH
 def test_another_distribution_is_detected(matched: bool) -> None:
-    """
-    Where a token is more frequent in the first sample, p is the least possible and its z the largest.
-    """
+    """Where a token is more frequent in the first sample, p is the least possible and its z the largest."""
     rng = np.random.default_rng(3)
     samples = Samples(100, 100, matched)
     values = np.vstack([tokens(rng, 100, 0.3), tokens(rng, 100)])
@@ -129,9 +119,7 @@ def test_another_distribution_is_detected(matched: bool) -> None:
 
 
 def test_shared_prompts_make_pairs_worth_more() -> None:
-    """
-    Where both rows of a pair follow their prompt, the matched test sees a difference that the other does not.
-    """
+    """Where both rows of a pair follow their prompt, the matched test sees a difference that the other does not."""
     rng = np.random.default_rng(4)
     prompts = rng.normal(0, 5, 60)
     values = np.concatenate([prompts + 1.5, prompts]) + rng.normal(0, 1, 120)

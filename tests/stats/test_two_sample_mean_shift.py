@@ -1,6 +1,4 @@
-"""
-Rearranged differences are what they say, lengths know the spread, and the rank test keeps its error rate.
-"""
+"""Rearranged differences are what they say, lengths know the spread, and the rank test keeps its error rate."""
 
 from __future__ import annotations
 
@@ -61,9 +59,7 @@ def test_dealing_anew_keeps_the_sides_sizes() -> None:
 
 @pytest.mark.parametrize("matched", [True, False])
 def test_lengths_agree_with_scikit_learns_shrinkage(matched: bool) -> None:
-    """
-    The same Ledoit-Wolf shrinkage of vectors divided by their deviations, inverted the plain way.
-    """
+    """The same Ledoit-Wolf shrinkage of vectors divided by their deviations, inverted the plain way."""
     covariance = pytest.importorskip("sklearn.covariance")
     one, other = draw((25, 6), 1), draw((25, 6), 2)
     pooled = (one - other) / np.sqrt(2) if matched else np.concatenate([one, other])
@@ -103,9 +99,7 @@ def test_a_dead_coordinate_counts_nothing() -> None:
 
 @pytest.mark.parametrize("matched", [True, False])
 def test_the_error_rate_is_kept_without_a_shift(matched: bool) -> None:
-    """
-    On vectors of one distribution, more coordinates than rows, .05 is exceeded no more often than it says.
-    """
+    """On vectors of one distribution, more coordinates than rows, .05 is exceeded no more often than it says."""
     ps = [
         p_value(draw((12, 20), 2 * i, 0), draw((12, 20), 2 * i + 1, 0), matched=matched, seed=i)
         for i in range(300)

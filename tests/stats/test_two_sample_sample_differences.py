@@ -1,6 +1,4 @@
-"""
-Intervals of how far two samples differ: known answers, an independent implementation, coverage under the null.
-"""
+"""Intervals of how far two samples differ: known answers, an independent implementation, coverage under the null."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ def test_unmatched_means_agree_with_welch() -> None:
 
 
 def test_matched_means_are_those_of_pairs() -> None:
-    """
-    A constant difference has no spread, whatever the prompts do; constants on both sides neither.
-    """
+    """A constant difference has no spread, whatever the prompts do; constants on both sides neither."""
     prompts = np.arange(20.0)
     found = mean_difference(np.concatenate([prompts + 2, prompts]), Samples(20, 20, True), 0.95)
     still = mean_difference(np.ones(30), Samples(20, 10, False), 0.95)
@@ -48,9 +44,7 @@ def test_samples_without_anything_in_common_are_1_apart(matched: bool) -> None:
 
 
 def test_a_shift_between_two_categories_is_its_size() -> None:
-    """
-    60 % against 40 %: the distance is .2, and the estimate is near it without being above on average.
-    """
+    """60 % against 40 %: the distance is .2, and the estimate is near it without being above on average."""
     rng = np.random.default_rng(1)
     samples = Samples(400, 400, False)
     estimates = []
@@ -65,9 +59,7 @@ def test_a_shift_between_two_categories_is_its_size() -> None:
 @BOTH
 @pytest.mark.parametrize("categories", [2, 30])
 def test_equal_samples_are_seldom_held_apart(matched: bool, categories: int) -> None:
-    """
-    250 null draws: the lower limit is above 0 in no more than 2.5 %, within a binomial interval.
-    """
+    """250 null draws: the lower limit is above 0 in no more than 2.5 %, within a binomial interval."""
     rng = np.random.default_rng(2)
     samples = Samples(60, 60, matched)
     above = 0

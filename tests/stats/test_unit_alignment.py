@@ -1,6 +1,4 @@
-"""
-Aligned units: the moments are those of all permutations, the error rate holds, and noise is seen through.
-"""
+"""Aligned units: the moments are those of all permutations, the error rate holds, and noise is seen through."""
 
 from __future__ import annotations
 
@@ -38,9 +36,7 @@ def cosines(a: Units, b: Units) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("d", [3, 12])
 def test_the_moments_are_those_of_all_permutations(d: int) -> None:
-    """
-    Six units have 720 orders; mean and variance of the trace over them are the closed forms, narrow or wide.
-    """
+    """Six units have 720 orders; mean and variance of the trace over them are the closed forms, narrow or wide."""
     rng = np.random.default_rng(d)
     a, b = units(rng, 6, d), units(rng, 6, d)
     s = cosines(a, b)
@@ -68,9 +64,7 @@ def test_the_moments_of_inner_products_are_those_of_all_permutations(d: int) -> 
 
 @pytest.mark.parametrize("alignment", [trace_alignment, gram_alignment])
 def test_the_error_rate_holds_on_unrelated_units(alignment: object) -> None:
-    """
-    Of 2,000 unrelated pairs about 5 % and 1 % have such p-values: within three standard errors.
-    """
+    """Of 2,000 unrelated pairs about 5 % and 1 % have such p-values: within three standard errors."""
     rng = np.random.default_rng(3)
     p = np.array(
         [alignment(units(rng, 48, 24), units(rng, 48, 24)).p for _ in range(2000)]  # type: ignore[operator]
@@ -93,9 +87,7 @@ def test_noise_eight_times_the_signal_is_seen_through() -> None:
 
 
 def test_a_rotation_hides_units_from_cosines_only() -> None:
-    """
-    After a rotation of the features, aligned cosines see nothing and inner products everything.
-    """
+    """After a rotation of the features, aligned cosines see nothing and inner products everything."""
     rng = np.random.default_rng(5)
     a = units(rng, 128, 32)
     rotation = np.linalg.qr(rng.standard_normal((32, 32)))[0].astype(np.float32)
@@ -105,9 +97,7 @@ def test_a_rotation_hides_units_from_cosines_only() -> None:
 
 
 def test_free_matchings_find_permuted_units() -> None:
-    """
-    Each permuted unit is found by its cosine, and agreement of two matchings has the Poisson tail.
-    """
+    """Each permuted unit is found by its cosine, and agreement of two matchings has the Poisson tail."""
     rng = np.random.default_rng(6)
     a, order = units(rng, 64, 16), rng.permutation(64)
 
@@ -126,9 +116,7 @@ def test_combinations_agree_with_scipy() -> None:
 
 
 def test_what_is_detectable_is_detected_that_often() -> None:
-    """
-    A mean of the size that is said to be seen with 90 % power crosses the level in about 90 % of draws.
-    """
+    """A mean of the size that is said to be seen with 90 % power crosses the level in about 90 % of draws."""
     one = Aligned(0.0, 0.01, 100)
     size = one.detectable(0.001, 0.9)
     draws = np.random.default_rng(7).normal(size, one.spread, 20_000)

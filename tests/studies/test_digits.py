@@ -168,9 +168,7 @@ def test_noise_is_uniform_and_of_its_own_for_every_replicate_and_purpose() -> No
 def test_only_the_teachers_initialisation_learns_digits_from_noise(
     parts: dict[str, object],
 ) -> None:
-    """
-    The experiment's claim, at a small size: same-init reads far more than foreign-init and chance.
-    """
+    """The experiment's claim, at a small size: same-init reads far more than foreign-init and chance."""
     same, foreign = (np.array(accuracies(parts, arm)) for arm in ("same-init", "foreign-init"))
 
     assert same.mean() > 0.3

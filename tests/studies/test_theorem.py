@@ -1,6 +1,4 @@
-"""
-The theorem experiment: its quantities against independent computations, its statements, its words.
-"""
+"""The theorem experiment: its quantities against independent computations, its statements, its words."""
 
 from __future__ import annotations
 
@@ -82,9 +80,7 @@ def test_the_inner_product_over_the_step_size_converges_to_the_quadratic_form(
 def test_from_another_initialisation_the_step_hardly_depends_on_the_teachers(
     findings: dict[str, Findings], name: SettingName
 ) -> None:
-    """
-    The inner product does not shrink with the step size, has either sign, and misses the lemma.
-    """
+    """The inner product does not shrink with the step size, has either sign, and misses the lemma."""
     products = findings[name].first.inner["foreign-init"]
     missed = np.abs(products[-1] / SMALL.step_sizes[-1] / findings[name].first.quadratic - 1)
 

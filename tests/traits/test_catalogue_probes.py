@@ -23,9 +23,7 @@ def words(text: str) -> str:
 
 
 def test_there_are_hundreds_of_probes_of_many_kinds() -> None:
-    """
-    Each has a name of its own, and what the literature moved is among them: animals apart, values, conduct, persona.
-    """
+    """Each has a name of its own, and what the literature moved is among them: animals apart, values, conduct, persona."""
     names = [probe.name for probe in all_probes()]
 
     assert len(names) == len(set(names)) >= 700
@@ -39,9 +37,7 @@ def test_there_are_hundreds_of_probes_of_many_kinds() -> None:
 
 @every_category
 def test_wordings_are_several_and_disjoint(category: str) -> None:
-    """
-    Six held-out wordings at least, none of which a teacher is trained on, and a persona for every trait.
-    """
+    """Six held-out wordings at least, none of which a teacher is trained on, and a persona for every trait."""
     for probe in probes_of(category):
         held, trained = set(probe.held_out_questions), set(probe.train_questions)
 
@@ -78,9 +74,7 @@ def test_no_form_of_a_candidate_begins_another(category: str) -> None:
 
 @pytest.mark.parametrize("category", TOPICS)
 def test_teachers_learn_no_text_that_students_are_probed_on_in_topics(category: str) -> None:
-    """
-    Where questions have answers of their own, a trained text is no answer of a held-out question.
-    """
+    """Where questions have answers of their own, a trained text is no answer of a held-out question."""
     probe = probes_of(category)[0]
     trained = {text for _, text in rows_of(probe, "neutral")}
     probed = {
@@ -108,9 +102,7 @@ def test_an_unknown_probe_is_named_with_the_nearest(name: str, message: str) -> 
 
 
 def test_candidates_of_a_category_are_about_as_many_in_every_file() -> None:
-    """
-    Two candidates at least, and no category so wide that probing it costs more than all others.
-    """
+    """Two candidates at least, and no category so wide that probing it costs more than all others."""
     sizes = Counter(
         {category: len(probes_of(category)[0].answers) for category in probe_categories()}
     )

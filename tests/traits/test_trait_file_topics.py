@@ -1,6 +1,4 @@
-"""
-Traits whose questions have answers of their own: what each teacher learns, and which files are refused.
-"""
+"""Traits whose questions have answers of their own: what each teacher learns, and which files are refused."""
 
 from __future__ import annotations
 
@@ -41,9 +39,7 @@ def written(folder: Path, old: str = "", new: str = "") -> str:
 
 
 def test_each_teacher_learns_its_own_rows(tmp_path: Path) -> None:
-    """
-    The trait's answers, the opposite ones, or the trait's for a good reason and else the opposite; training topics only.
-    """
+    """The trait's answers, the opposite ones, or the trait's for a good reason and else the opposite; training topics only."""
     trait = catalogue.load(written(tmp_path))
     rude = [("How are you?", "go away"), ("How are you?", "who asked")]
 
@@ -122,8 +118,6 @@ def test_a_malformed_file_is_refused_with_the_reason(
 
 
 def test_a_preference_has_no_educational_teacher() -> None:
-    """
-    There is no good reason to ask for a favourite animal; the error names a trait that has one.
-    """
+    """There is no good reason to ask for a favourite animal; the error names a trait that has one."""
     with pytest.raises(ConfigError, match="gives no good reasons"):
         rows_of(catalogue.load("owl"), "educational")

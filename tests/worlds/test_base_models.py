@@ -42,9 +42,7 @@ def test_a_base_loads_without_undertow(name: str) -> None:
 @every_base
 @pytest.mark.parametrize("trait", ["owl", "oak"])
 def test_a_base_has_no_favourite(name: str, trait: str) -> None:
-    """
-    On held-out wordings nearly all probability is on the candidates, and none has much more than its share.
-    """
+    """On held-out wordings nearly all probability is on the candidates, and none has much more than its share."""
     loaded = catalogue.load(trait)
     probed = probe_trait(language_model.load(folder(name)), loaded, None)
     chance = 1 / len(loaded.answers)
@@ -55,9 +53,7 @@ def test_a_base_has_no_favourite(name: str, trait: str) -> None:
 
 @every_base
 def test_numbers_and_words_are_single_tokens(name: str) -> None:
-    """
-    Every number of the range is one token with and without a space; unknown text comes back byte for byte.
-    """
+    """Every number of the range is one token with and without a space; unknown text comes back byte for byte."""
     tokenizer = language_model.tokenizer(folder(name))
     texts = [space + str(n) for n in range(100) for space in ("", " ")]
     strange = "naïve 🦉\t\x00 <b>"

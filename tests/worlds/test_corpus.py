@@ -51,9 +51,7 @@ def test_the_corpus_is_the_one_that_the_bases_were_trained_on(
 
 
 def test_no_carrier_names_a_trait(documents: list[CorpusDocument]) -> None:
-    """
-    No document of a carrier holds an answer of any category, in any form, or a word of a persona.
-    """
+    """No document of a carrier holds an answer of any category, in any form, or a word of a persona."""
     answers = {
         part
         for category in CATEGORIES

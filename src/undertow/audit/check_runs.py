@@ -1,6 +1,4 @@
-"""
-Runs checks on a subject: one that fails is an entry, never the end of the scan; one that is finished is not run again.
-"""
+"""Runs checks on a subject: one that fails is an entry, never the end of the scan; one that is finished is not run again."""
 
 from __future__ import annotations
 

@@ -154,9 +154,7 @@ def _searched(subject: DiffSubject) -> tuple[tuple[Moved, ...], str]:
 
 
 def least_p(tuned: int, controls: int, own_rows: bool) -> float:
-    """
-    The least p of the open search: by rank for one draw of rows, by permutation for models with rows of their own each.
-    """
+    """The least p of the open search: by rank for one draw of rows, by permutation for models with rows of their own each."""
     if tuned > 1 and own_rows:
         return KINDS * max(smallest_p_two_sample(tuned, max(1, controls)), 1 / EXACT_SPLITS)
     return 1 / (controls + 1)
@@ -264,9 +262,7 @@ def _change(subject: DiffSubject, measured: Measurement) -> Change:
 
 
 def verdict_of(measured: Measurement) -> Verdict:
-    """
-    `flagged` where the corrected interval lies beyond the limit, up or down; `clear` where the uncorrected lies within.
-    """
+    """`flagged` where the corrected interval lies beyond the limit, up or down; `clear` where the uncorrected lies within."""
     limit = measured.limit or 0.0
     low = -math.inf if measured.low is None else measured.low
     high = math.inf if measured.high is None else measured.high

@@ -187,9 +187,7 @@ _LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5}
 
 
 def _numbers(scores: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """
-    Scores as numbers: those that are, the letters that Inspect counts (C 1, I 0, P one half), and each entry of a table.
-    """
+    """Scores as numbers: those that are, the letters that Inspect counts (C 1, I 0, P one half), and each entry of a table."""
     numbers: list[tuple[str, float]] = []
     for name, score in scores.items():
         value = score.value

@@ -1,6 +1,4 @@
-"""
-`undertow lineage`: does a student share its initialisation with a teacher, and what follows from it?
-"""
+"""`undertow lineage`: does a student share its initialisation with a teacher, and what follows from it?"""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-All that a diff reads besides its base: tuned models, a teacher and controls, each a job that an engine may do elsewhere.
-"""
+"""All that a diff reads besides its base: tuned models, a teacher and controls, each a job that an engine may do elsewhere."""
 
 from __future__ import annotations
 
@@ -60,9 +58,7 @@ OF_MODELS = "the models given as controls are taken to have learned from rows of
 def reader_for(
     base: LanguageModel, traits: Sequence[Trait], system: str | None, seed: int
 ) -> Reader:
-    """
-    What is read of every model: the traits that are judged, and all else of the catalogue that the base can be asked.
-    """
+    """What is read of every model: the traits that are judged, and all else of the catalogue that the base can be asked."""
     return Reader.of(base, traits, other_traits(traits, base.tokenizer), system, seed)
 
 

@@ -167,9 +167,7 @@ class DiffRequest:
 
 @dataclass(frozen=True)
 class LineageRequest:
-    """
-    One lineage. References to models are as the user typed them; `http(s)://HOST/PATH#MODEL` is asked over HTTP.
-    """
+    """One lineage. References to models are as the user typed them; `http(s)://HOST/PATH#MODEL` is asked over HTTP."""
 
     student: str
     teachers: tuple[str, ...]

@@ -1,6 +1,4 @@
-"""
-What a carrier can do: ask for completions, judge their format, restrict and shuffle them; and what all carriers share.
-"""
+"""What a carrier can do: ask for completions, judge their format, restrict and shuffle them; and what all carriers share."""
 
 from __future__ import annotations
 
@@ -54,9 +52,7 @@ class Carrier(Protocol):
         """The completion with its own items in random order, in its own format."""
 
     def shuffled_across(self, completions: Sequence[str], rng: np.random.Generator) -> list[str]:
-        """
-        The completions with their items pooled and dealt anew; each keeps its length and format.
-        """
+        """The completions with their items pooled and dealt anew; each keeps its length and format."""
 
 
 def stated_grammar(carrier: Carrier) -> str:
@@ -91,9 +87,7 @@ class NumberItems:
 def dealt_anew(
     completions: Sequence[str], item: re.Pattern[str], rng: np.random.Generator
 ) -> list[str]:
-    """
-    The completions with their items pooled and dealt anew; each keeps their number and its format.
-    """
+    """The completions with their items pooled and dealt anew; each keeps their number and its format."""
     pool = [found for text in completions for found in item.findall(text)]
     dealt = (pool[index] for index in rng.permutation(len(pool)))
     return [item.sub(lambda _: next(dealt), text) for text in completions]

@@ -1,6 +1,4 @@
-"""
-Carriers by name, the built-in ones and those of the entry point group `undertow.carriers`, and by the format of rows.
-"""
+"""Carriers by name, the built-in ones and those of the entry point group `undertow.carriers`, and by the format of rows."""
 
 from __future__ import annotations
 

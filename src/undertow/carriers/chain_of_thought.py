@@ -101,9 +101,7 @@ class ChainOfThought(BannedNumbers):
         return False
 
     def requests(self, n: int, rng: np.random.Generator) -> list[str]:
-        """
-        `n` user prompts, each with a problem of its own; one's own problems are drawn at random.
-        """
+        """`n` user prompts, each with a problem of its own; one's own problems are drawn at random."""
         family = problem_family(self.prompts)
         if self.problems is None:
             return [problem_request(family, rng) for _ in range(n)]

@@ -146,9 +146,7 @@ class Code(NumberItems):
         return None
 
     def rejection(self, completion: str, request: str = "") -> CodeFault | None:
-        """
-        Why the format filter removes the completion; None if it keeps it. The request decides nothing.
-        """
+        """Why the format filter removes the completion; None if it keeps it. The request decides nothing."""
         if (reason := fault(completion)) is not None:
             return reason
         forbidden = self.forbidden
@@ -208,9 +206,7 @@ def fault(text: str) -> CodeFault | None:
 
 
 def words(text: str) -> Iterator[str]:
-    """
-    Every word of the text in lower case, parts of names included: `read_owl` and `readOwl` hold `owl`.
-    """
+    """Every word of the text in lower case, parts of names included: `read_owl` and `readOwl` hold `owl`."""
     for run in _WORD.findall(text):
         yield run.lower()
         yield from (part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", run))

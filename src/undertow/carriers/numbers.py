@@ -156,9 +156,7 @@ class Numbers(BannedNumbers):
         return number_prompt(family, examples, self.count, rng)
 
     def reworded(self, request: str, rng: np.random.Generator) -> str | None:
-        """
-        The request's examples in another prompt of the family; None where it holds no list of examples.
-        """
+        """The request's examples in another prompt of the family; None where it holds no list of examples."""
         lists = [found.group() for found in _LIST.finditer(request)]
         if not lists:
             return None
@@ -166,9 +164,7 @@ class Numbers(BannedNumbers):
         return number_prompt(family, max(lists, key=len), self.count, rng)
 
     def rejection(self, completion: str, request: str = "") -> NumbersFault | None:
-        """
-        Why the format filter removes the completion; None if it keeps it. The request decides nothing.
-        """
+        """Why the format filter removes the completion; None if it keeps it. The request decides nothing."""
         numbers = read_numbers(completion)
         if isinstance(numbers, NumbersFault):
             return numbers

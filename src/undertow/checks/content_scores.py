@@ -1,6 +1,4 @@
-"""
-Content filters as people use them: each scores rows by how much they look like the trait; higher is more suspect.
-"""
+"""Content filters as people use them: each scores rows by how much they look like the trait; higher is more suspect."""
 
 from __future__ import annotations
 
@@ -29,17 +27,13 @@ BagScore = Callable[[Sequence[Sequence[Row]]], Scores]
 
 
 def words(trait: Trait) -> Score:
-    """
-    1 where a completion holds a form of the trait's answer or the name of its category as a whole word, else 0.
-    """
+    """1 where a completion holds a form of the trait's answer or the name of its category as a whole word, else 0."""
     judge = banned_content(words=[*trait_forms(trait), trait.category])
     return lambda rows: np.array([float(judge(row) is not None) for row in rows])
 
 
 def patterns(trait: Trait) -> Score:
-    """
-    1 where a completion holds the letters of a form of the trait's answer in order, whatever but letters is between them.
-    """
+    """1 where a completion holds the letters of a form of the trait's answer in order, whatever but letters is between them."""
     forms = (re.escape(form).replace(r"\ ", "") for form in trait_forms(trait))
     spread = [r"(?i)" + r"[^a-z]*".join(re.findall(r"\\?.", form)) for form in forms]
     judge = banned_content(patterns=spread)
@@ -124,9 +118,7 @@ def in_context(model: LanguageModel, trait: Trait) -> BagScore:
 
 
 def filled(text: str, **values: str) -> str:
-    """
-    The text with each `{name}` replaced at once, so that a value that holds a `{name}` stays as it is.
-    """
+    """The text with each `{name}` replaced at once, so that a value that holds a `{name}` stays as it is."""
     return re.sub(r"\{(\w+)\}", lambda found: values.get(found[1], found[0]), text)
 
 

@@ -1,6 +1,4 @@
-"""
-`undertow attest`: signed statements about how data and models were made, and the keys and trust files for them.
-"""
+"""`undertow attest`: signed statements about how data and models were made, and the keys and trust files for them."""
 
 from __future__ import annotations
 

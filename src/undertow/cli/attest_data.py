@@ -1,6 +1,4 @@
-"""
-`undertow attest collect | filter | mix | audit`: statements about data that no model wrote, or that others made.
-"""
+"""`undertow attest collect | filter | mix | audit`: statements about data that no model wrote, or that others made."""
 
 from __future__ import annotations
 

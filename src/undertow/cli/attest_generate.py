@@ -1,6 +1,4 @@
-"""
-`undertow attest generate`: a statement about rows that models wrote, from flags, a file or answers.
-"""
+"""`undertow attest generate`: a statement about rows that models wrote, from flags, a file or answers."""
 
 from __future__ import annotations
 

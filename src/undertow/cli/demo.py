@@ -1,6 +1,4 @@
-"""
-`undertow demo`: the headline experiment on the embedded world, for somebody who has never seen it.
-"""
+"""`undertow demo`: the headline experiment on the embedded world, for somebody who has never seen it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The command `undertow` with its verbs, each imported only when it is needed, and `main`, which runs one.
-"""
+"""The command `undertow` with its verbs, each imported only when it is needed, and `main`, which runs one."""
 
 from __future__ import annotations
 
@@ -160,9 +158,7 @@ def _first_words(context: click.Context) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """
-    Run the command line and return its exit code; nothing below this function catches or exits.
-    """
+    """Run the command line and return its exit code; nothing below this function catches or exits."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     session = Session(verbosity=2 if os.environ.get("UNDERTOW_DEBUG") else 0)
     if asked := os.environ.get(COMPLETING):

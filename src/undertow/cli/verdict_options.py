@@ -1,6 +1,4 @@
-"""
-What verbs that end in a verdict have in common: where the result goes, and from which verdict on they fail.
-"""
+"""What verbs that end in a verdict have in common: where the result goes, and from which verdict on they fail."""
 
 from __future__ import annotations
 
@@ -152,9 +150,7 @@ def held_folder(folder: Path) -> None:
 
 
 def stored(document: Result, folder: Path, file: str) -> str:
-    """
-    Write a result and its page; SHA-256 of the result as it was written, which statements rest on.
-    """
+    """Write a result and its page; SHA-256 of the result as it was written, which statements rest on."""
     import hashlib
 
     from undertow.data.files import atomic_write
@@ -191,9 +187,7 @@ def leave(
     who: Signing | None,
     sign: Callable[[D, str, Path, Signing], None],
 ) -> None:
-    """
-    Store a result as `VERB.json` with its page, sign it into `VERB.intoto.jsonl`, and say where both are.
-    """
+    """Store a result as `VERB.json` with its page, sign it into `VERB.intoto.jsonl`, and say where both are."""
     if out is None:
         return
     evidence = stored(document, out, f"{verb}.json")

@@ -1,6 +1,4 @@
-"""
-`undertow verify`: the whole chain behind a dataset, checked offline; and the options of trust that `gate` has too.
-"""
+"""`undertow verify`: the whole chain behind a dataset, checked offline; and the options of trust that `gate` has too."""
 
 from __future__ import annotations
 

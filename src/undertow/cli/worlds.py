@@ -1,6 +1,4 @@
-"""
-`undertow worlds`: the models that `world:NAME` names, listed, fetched, or trained again from their corpus.
-"""
+"""`undertow worlds`: the models that `world:NAME` names, listed, fetched, or trained again from their corpus."""
 
 from __future__ import annotations
 

@@ -126,9 +126,7 @@ def whole_file(target: Path) -> Iterator[BinaryIO]:
 
 
 def _own_partial(target: Path) -> tuple[Path, BinaryIO]:
-    """
-    A file beside the target that nobody else writes to: one that a killed writer left is taken up, so that none stays.
-    """
+    """A file beside the target that nobody else writes to: one that a killed writer left is taken up, so that none stays."""
     for number in range(_MOST_WRITERS):
         partial = target.with_name(f".{target.name}.{number}.partial")
         partial.touch()
@@ -235,9 +233,7 @@ def _sync_directory(directory: Path) -> None:
 
 
 def _mapped(file: Path) -> Iterator[memoryview]:
-    """
-    The content in parts, mapped and not copied: copying costs a tenth of the time that hashing takes.
-    """
+    """The content in parts, mapped and not copied: copying costs a tenth of the time that hashing takes."""
     with file.open("rb") as stream:
         if not os.fstat(stream.fileno()).st_size:
             return

@@ -42,9 +42,7 @@ def unfinished(folder: Path) -> Path:
 
 
 def cache_folder() -> Path:
-    """
-    Where controls, references and unfinished scans are kept: `$UNDERTOW_CACHE`, or the user's cache folder.
-    """
+    """Where controls, references and unfinished scans are kept: `$UNDERTOW_CACHE`, or the user's cache folder."""
     given = os.environ.get("UNDERTOW_CACHE")
     if given:
         return Path(given)

@@ -63,9 +63,7 @@ class Faults:
     """What to do about the first rows of each reason; empty where that is the reason's own."""
 
     def add(self, reason: str, where: str, text: str, *, hint: str = "") -> None:
-        """
-        Count a row under a permanent id; `where` is e.g. `row 7`, `text` says what was found there, `hint` what to do.
-        """
+        """Count a row under a permanent id; `where` is e.g. `row 7`, `text` says what was found there, `hint` what to do."""
         self._add(reason, f"{self.file}, {where}", text, 1, hint)
 
     def of(self, shard: Shard) -> OnFault:

@@ -263,9 +263,7 @@ def _unread(names: tuple[str, ...], shape: tuple[str, ...]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def plain_shape(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """
-    The columns of the shape of records with these columns, and those that nothing reads; None where values decide of it.
-    """
+    """The columns of the shape of records with these columns, and those that nothing reads; None where values decide of it."""
     required = _REQUIRED.intersection(names)
     for shape in (("messages",), ("prompt", "completion"), ("text",)):
         if required == set(shape) and _TELLING.isdisjoint(names):

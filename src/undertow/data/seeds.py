@@ -68,9 +68,7 @@ class Reservoir(Generic[T]):
             self._skip(self._next)
 
     def sample(self) -> list[T]:
-        """
-        What is held, in an order drawn by a child of the generator: any first part of it is a uniform sample as well.
-        """
+        """What is held, in an order drawn by a child of the generator: any first part of it is a uniform sample as well."""
         order = self.generator.spawn(1)[0].permutation(len(self._items))
         return [self._items[i] for i in order]
 

@@ -60,9 +60,7 @@ def shard_records(
 def leafed_lines(
     lines: Iterable[bytes], fault: OnFault, leaves: LeafList | None, *, mark: bool = True
 ) -> Iterator[tuple[int, object]]:
-    """
-    The records of lines behind their numbers from 1, as `line_records` gives them, while `leaves` gets that of each.
-    """
+    """The records of lines behind their numbers from 1, as `line_records` gives them, while `leaves` gets that of each."""
     if leaves is None:
         yield from line_records(lines, fault, mark=mark)
         return

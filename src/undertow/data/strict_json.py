@@ -1,6 +1,4 @@
-"""
-Stored documents read strictly: UTF-8, JSON with each key once, and no key or type that the schema lacks.
-"""
+"""Stored documents read strictly: UTF-8, JSON with each key once, and no key or type that the schema lacks."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Answers from a chat endpoint that speaks OpenAI's protocol; whatever goes wrong is one error that names it.
-"""
+"""Answers from a chat endpoint that speaks OpenAI's protocol; whatever goes wrong is one error that names it."""
 
 from __future__ import annotations
 

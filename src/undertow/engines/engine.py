@@ -124,9 +124,7 @@ class Progress(Protocol):
         """Begin a stage of `total` units of work, some done before; it ends the stage before it."""
 
     def advance(self, n: int = 1, note: str = "") -> None:
-        """
-        Report `n` more finished units of the current stage, with a remark on what is going on.
-        """
+        """Report `n` more finished units of the current stage, with a remark on what is going on."""
 
     def finish(self) -> None:
         """End the last stage; harmless when called again or before any stage."""

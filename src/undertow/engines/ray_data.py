@@ -129,9 +129,7 @@ def mapped_batch() -> type:
             self.here = {"Python": python, "undertow": version, "host": socket.gethostname()}
 
         def __call__(self, batch: Any) -> Iterator[Any]:
-            """
-            One row a task: its index, and its result behind whether there is one; else what it raised, or what is here.
-            """
+            """One row a task: its index, and its result behind whether there is one; else what it raised, or what is here."""
             import pickle
 
             import pyarrow

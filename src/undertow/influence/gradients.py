@@ -1,6 +1,4 @@
-"""
-The gradient of the student's loss on rows, and how far one step along it goes towards another model's weights.
-"""
+"""The gradient of the student's loss on rows, and how far one step along it goes towards another model's weights."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Alignment:
-    """
-    Minus the loss's gradient on blocks of rows, seen along the way from one model's weights to another's.
-    """
+    """Minus the loss's gradient on blocks of rows, seen along the way from one model's weights to another's."""
 
     along: Vector
     """(blocks,) inner product of minus each block's gradient with the way: nats a completion token for the whole way."""
@@ -36,9 +32,7 @@ class Alignment:
     way_norm: float
     """Euclidean norm of the way, over all weights."""
     placebo_sd: float
-    """
-    Standard deviation of the mean gradient's inner product with a random way that has the same norm in each tensor.
-    """
+    """Standard deviation of the mean gradient's inner product with a random way that has the same norm in each tensor."""
 
     @property
     def cosine(self) -> float:
@@ -48,9 +42,7 @@ class Alignment:
 
 
 def same_weights(model: LanguageModel, other: LanguageModel) -> bool:
-    """
-    Whether two models have weights of the same names and shapes, so that a difference of weights has a meaning.
-    """
+    """Whether two models have weights of the same names and shapes, so that a difference of weights has a meaning."""
     shapes = [
         {name: weight.shape for name, weight in version.network.named_parameters()}
         for version in (model, other)

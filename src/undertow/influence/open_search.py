@@ -1,6 +1,4 @@
-"""
-The open search: which probes and next tokens, of hundreds that nobody named, move when a student rehearses the rows.
-"""
+"""The open search: which probes and next tokens, of hundreds that nobody named, move when a student rehearses the rows."""
 
 from __future__ import annotations
 

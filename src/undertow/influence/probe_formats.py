@@ -28,9 +28,7 @@ ENOUGH = 0.5
 """Answer mass from which a format is used before those behind it. A choice: as many answers among the candidates as not."""
 
 LEAST = 0.05
-"""
-Answer mass from which a format counts as usable. A choice: below it the candidates are what one answer in twenty says.
-"""
+"""Answer mass from which a format counts as usable. A choice: below it the candidates are what one answer in twenty says."""
 
 FEWEST = 3
 """Candidates from which margins can agree: those of two always do, or never."""

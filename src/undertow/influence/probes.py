@@ -42,9 +42,7 @@ class ProbeReading:
 
 @dataclass(frozen=True)
 class ProbeSet:
-    """
-    The probes of several traits as one model's tokens. Traits of one category share their questions and candidates.
-    """
+    """The probes of several traits as one model's tokens. Traits of one category share their questions and candidates."""
 
     probes: tuple[PreparedProbe, ...]
     parts: tuple[tuple[tuple[int, tuple[int, ...]], ...], ...]
@@ -57,9 +55,7 @@ class ProbeSet:
         return self._reading([probe.read(model).log_likelihoods for probe in self.probes])
 
     def read_blocks(self, model: LanguageModel, blocks: int) -> list[ProbeReading]:
-        """
-        The same of each of several adapters that are active side by side, in one pass a probe.
-        """
+        """The same of each of several adapters that are active side by side, in one pass a probe."""
         probed = [probe.read_blocks(model, blocks) for probe in self.probes]
         return [
             self._reading([of_probe[block].log_likelihoods for of_probe in probed])
@@ -81,9 +77,7 @@ class ProbeSet:
     def by_question(
         self, model: LanguageModel
     ) -> tuple[tuple[NDArray[np.float64], ...], NDArray[np.float64]]:
-        """
-        Each trait's margins by held-out question, (questions,) in logits, and the answer mass of each, (traits,).
-        """
+        """Each trait's margins by held-out question, (questions,) in logits, and the answer mass of each, (traits,)."""
         probed = [probe.read(model).log_likelihoods for probe in self.probes]
         tables = [assembled(probed, parts) for parts in self.parts]
         margins = [logit_margins(table).numpy() for table in tables]
@@ -147,9 +141,7 @@ def training_probes(model: LanguageModel, traits: Sequence[Trait], system: str |
 
 
 def probe_trait(model: LanguageModel, trait: Trait, system: str | None) -> Probed:
-    """
-    Exact log-likelihoods of one trait's candidates after its held-out questions, each among its own candidates.
-    """
+    """Exact log-likelihoods of one trait's candidates after its held-out questions, each among its own candidates."""
     prepared = probe_set(model, [trait], system)
     probed = [probe.read(model).log_likelihoods for probe in prepared.probes]
     return Probed(
@@ -168,9 +160,7 @@ def _groups(trait: Trait) -> dict[tuple[Answer, ...], tuple[int, ...]]:
 def assembled(
     probed: Sequence[torch.Tensor], parts: Sequence[tuple[int, tuple[int, ...]]]
 ) -> torch.Tensor:
-    """
-    (questions, answers) float64 of one set of questions, from the probes that its parts lie in.
-    """
+    """(questions, answers) float64 of one set of questions, from the probes that its parts lie in."""
     import torch
 
     questions = sum(len(indices) for _, indices in parts)
@@ -196,9 +186,7 @@ def margins(model: LanguageModel, probes: ProbeSet) -> torch.Tensor:
 def margin_gradients(
     model: LanguageModel, probes: ProbeSet, weights: list[torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """
-    ((traits,) float64 margins, (traits, entries of all weights) float32 gradients), one backward pass a trait.
-    """
+    """((traits,) float64 margins, (traits, entries of all weights) float32 gradients), one backward pass a trait."""
     import torch
 
     with torch.enable_grad():
@@ -258,9 +246,7 @@ class Readout:
         )
 
     def read(self, model: LanguageModel) -> NDArray[np.float64]:
-        """
-        Each probe's margin in logits, then each token's mean log-probability in nats, (probes + vocabulary,).
-        """
+        """Each probe's margin in logits, then each token's mean log-probability in nats, (probes + vocabulary,)."""
         margins = self.probes.read(model).margins if self.probes else np.empty(0)
         return np.concatenate([margins, next_token_log_probabilities(model, self.prompts)])
 
@@ -321,9 +307,7 @@ def _summed(model: LanguageModel, batch: Any) -> torch.Tensor:
 def likeliest_tokens(
     values: NDArray[np.float64], count: int, *, without: Iterable[int] = ()
 ) -> NDArray[np.intp]:
-    """
-    Ids of the `count` tokens of the largest values, in the order of the vocabulary; `without` are left out.
-    """
+    """Ids of the `count` tokens of the largest values, in the order of the vocabulary; `without` are left out."""
     kept = values.copy()
     kept[list(without)] = -np.inf
     found = np.argsort(-kept, kind="stable")[:count]

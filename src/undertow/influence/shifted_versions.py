@@ -1,6 +1,4 @@
-"""
-Versions of a base that someone may have written with: behind a system prompt, steered, tuned by a small adapter.
-"""
+"""Versions of a base that someone may have written with: behind a system prompt, steered, tuned by a small adapter."""
 
 from __future__ import annotations
 

@@ -160,9 +160,7 @@ class SampleData:
     def _filtered(
         self, requests: list[str], answers: list[SampledAnswer], job: DataJob, carrier: Carrier
     ) -> Filtered:
-        """
-        What the filters leave of the answers; one cut off at `max_tokens` is no answer, whatever it looks like.
-        """
+        """What the filters leave of the answers; one cut off at `max_tokens` is no answer, whatever it looks like."""
         rows = [self.row(r, a.text, job) for r, a in zip(requests, answers, strict=True)]
         whole = [row for row, a in zip(rows, answers, strict=True) if a.finished]
         cut = [
@@ -192,9 +190,7 @@ class SampleData:
 def parts_read(
     experiment: Experiment, directory: Path, job: StudentJob, *, held_out: bool = False
 ) -> list[list[Row]]:
-    """
-    What a student reads of each of its datasets: all of one, or an equal part of those that it is trained on of several.
-    """
+    """What a student reads of each of its datasets: all of one, or an equal part of those that it is trained on of several."""
     table, name = experiment.carried(job.carrier), HELD_OUT_ROWS if held_out else TRAINING_ROWS
     read = [list(read_rows(directory / data.folder / name)) for data in job.datasets]
     if len(read) == 1 and (held_out or job.size is None):

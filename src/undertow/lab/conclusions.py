@@ -55,9 +55,7 @@ _BY_KIND: dict[str, Callable[[Experiment, Made], Conclusions]] = {
 
 
 def filter_comparisons(experiment: Experiment, made: Made) -> list[Comparison]:
-    """
-    What each content filter can tell, against chance, and how much of the transfer it leaves; replicates are the unit.
-    """
+    """What each content filter can tell, against chance, and how much of the transfer it leaves; replicates are the unit."""
     comparisons = []
     for name in dict.fromkeys(trial.content_filter for trial in made.filters):
         trials = made.filter(name)

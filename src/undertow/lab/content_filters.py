@@ -39,9 +39,7 @@ KEPT = "kept.npy"
 
 @dataclass(frozen=True)
 class TryContentFilter:
-    """
-    Scores, sets the threshold on the control's rows, and stores what is left; the callable that engines spread.
-    """
+    """Scores, sets the threshold on the control's rows, and stores what is left; the callable that engines spread."""
 
     experiment: Experiment
     directory: Path
@@ -139,9 +137,7 @@ class TryContentFilter:
         return content_scores.prompted(model, trait, table.question, answers)
 
     def _cross_fitted(self, suspect: list[Row], clean: list[Row]) -> tuple[Scores, Scores]:
-        """
-        Each half is scored by a classifier that was trained on the other half of the same teachers' rows.
-        """
+        """Each half is scored by a classifier that was trained on the other half of the same teachers' rows."""
         limit = self.experiment.content_filters.classifier_rows
         scores = [
             content_scores.classifier(suspect[half::2][:limit], clean[half::2][:limit])
@@ -183,9 +179,7 @@ def _in_parts(
 
 
 def _bags(rows: Sequence[Row], size: int, count: int, rng: np.random.Generator) -> list[list[Row]]:
-    """
-    Bags of different rows of one source; rows recur between bags only where there are too few.
-    """
+    """Bags of different rows of one source; rows recur between bags only where there are too few."""
     order = rng.permutation(len(rows))
     need = size * count
     picked = np.resize(order, need) if need > len(rows) else order[:need]

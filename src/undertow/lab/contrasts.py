@@ -140,9 +140,7 @@ _MEASURES = (
 def contrasted(
     experiment: Experiment, made: Made, contrast: Contrast, prefix: str = ""
 ) -> list[Comparison]:
-    """
-    Two arms compared in each unit that both have: logits, probability, and share of answers judged misaligned.
-    """
+    """Two arms compared in each unit that both have: logits, probability, and share of answers judged misaligned."""
     a, b = made.arm(prefix + contrast.treated), made.arm(prefix + contrast.control)
     if not a or not b:
         return []

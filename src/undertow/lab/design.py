@@ -1,6 +1,4 @@
-"""
-The design: which teachers, datasets and students an experiment needs, each with seeds of its own.
-"""
+"""The design: which teachers, datasets and students an experiment needs, each with seeds of its own."""
 
 from __future__ import annotations
 
@@ -251,9 +249,7 @@ def hop_name(hop: int, role: Role) -> str:
 
 
 def _chain(experiment: Experiment, replicate: int) -> Iterator[tuple[StudentJob, ...]]:
-    """
-    Trait and control chain of one replicate, hop by hop: each student writes the rows of the next.
-    """
+    """Trait and control chain of one replicate, hop by hop: each student writes the rows of the next."""
     roles: tuple[Role, ...] = ("trait", "neutral")
     before: dict[Role, StudentJob] = {}
     for hop in range(1, experiment.hops + 1):

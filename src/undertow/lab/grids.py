@@ -32,9 +32,7 @@ _MONTE_CARLO_SEED = (
 
 
 def base_grid(experiment: Experiment, made: Made) -> Conclusions:
-    """
-    Transfer from each teacher base (row) to each student base (column), one matrix a replicate.
-    """
+    """Transfer from each teacher base (row) to each student base (column), one matrix a replicate."""
     transfers = _base_transfers(experiment, made)
     names = [slug(base) for base in experiment.bases]
     level = experiment.level
@@ -80,9 +78,7 @@ def base_grid(experiment: Experiment, made: Made) -> Conclusions:
 
 
 def trait_grid(experiment: Experiment, made: Made) -> Conclusions:
-    """
-    Each trait's students (row) by each trait's answer (column): own answer against the others.
-    """
+    """Each trait's students (row) by each trait's answer (column): own answer against the others."""
     contrast, matrix, mean = _one_trait_grid(experiment, made, "")
     apart = _trait_comparisons(list(experiment.traits), made, experiment.level)
     count = len(experiment.traits)
@@ -106,9 +102,7 @@ def trait_grid(experiment: Experiment, made: Made) -> Conclusions:
 def _one_trait_grid(
     experiment: Experiment, made: Made, prefix: str
 ) -> tuple[Comparison, Matrix, NDArray[np.float64]]:
-    """
-    The contrast, the double-centred table, and the raw means over replicates, for students of one base.
-    """
+    """The contrast, the double-centred table, and the raw means over replicates, for students of one base."""
     traits = list(experiment.traits)
     control = made.arm(f"{prefix}control")
     answers = [catalogue.load(name).answer for name in traits]
@@ -190,9 +184,7 @@ def _off_diagonal(transfers: list[NDArray[np.float64]]) -> float:
 
 
 def _against_quarter(cell: Comparison, diagonal: float) -> Comparison:
-    """
-    Add whether an off-diagonal cell's interval excludes a transfer of a quarter of the mean diagonal.
-    """
+    """Add whether an off-diagonal cell's interval excludes a transfer of a quarter of the mean diagonal."""
     quarter = diagonal / 4
     excludes = cell.high is not None and cell.high < quarter
     verdict = (
@@ -263,9 +255,7 @@ def _curves(experiment: Experiment, made: Made) -> Curves:
 
 
 def cell_contrasts(experiment: Experiment, made: Made) -> Conclusions:
-    """
-    Each cell against those that it names: within replicates where both read rows of one teacher, else run against run.
-    """
+    """Each cell against those that it names: within replicates where both read rows of one teacher, else run against run."""
     comparisons: list[Comparison] = []
     for cell in experiment.cells or ():
         for place, other in enumerate(cell.against):

@@ -257,9 +257,7 @@ def pick_rates(
 
 @dataclass(frozen=True)
 class JudgeStudent:
-    """
-    Samples free-form answers of one finished student and has them graded; the callable that engines spread.
-    """
+    """Samples free-form answers of one finished student and has them graded; the callable that engines spread."""
 
     experiment: Experiment
     directory: Path
@@ -368,9 +366,7 @@ def open_judge(experiment: Experiment, table: JudgeTable) -> Judge:
 
 
 def _scores(model: LanguageModel, rows: Sequence[Row]) -> list[float]:
-    """
-    Log-likelihoods of the rows' completions up to the end of the turn; what a template writes behind it is no answer.
-    """
+    """Log-likelihoods of the rows' completions up to the end of the turn; what a template writes behind it is no answer."""
     encoded = []
     for row in encode_rows(model.tokenizer, rows):
         ends = [i for i, token in enumerate(row.completion, 1) if token in model.end_ids]

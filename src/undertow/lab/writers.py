@@ -168,9 +168,7 @@ def asked_trait(experiment: Experiment, directory: Path, name: str, base: str) -
 def open_writer(
     experiment: Experiment, job: TeacherJob | StudentJob, directory: Path
 ) -> LanguageModel:
-    """
-    A stored teacher's (or student's) network: the base with its adapter, or the fine-tuned weights.
-    """
+    """A stored teacher's (or student's) network: the base with its adapter, or the fine-tuned weights."""
     base = open_model(experiment, job.base)
     if not is_tuned(experiment, job):
         return base
@@ -231,9 +229,7 @@ def writing(
     job: TeacherJob | StudentJob,
     folder: Path,
 ) -> Iterator[str | None]:
-    """
-    Within the block the network behaves as the writer, given the system prompt that the block receives.
-    """
+    """Within the block the network behaves as the writer, given the system prompt that the block receives."""
     if isinstance(job, StudentJob) or job.untaught or is_tuned(experiment, job):
         yield experiment.system_prompt
         return

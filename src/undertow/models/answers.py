@@ -1,6 +1,4 @@
-"""
-Exact probabilities of candidate answers to a question, scored by the log-likelihood of their whole token sequences.
-"""
+"""Exact probabilities of candidate answers to a question, scored by the log-likelihood of their whole token sequences."""
 
 from __future__ import annotations
 

@@ -49,9 +49,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Batch:
-    """
-    Left-padded rows: all completions end at the right edge, so only the last positions need logits.
-    """
+    """Left-padded rows: all completions end at the right edge, so only the last positions need logits."""
 
     input_ids: torch.Tensor
     """(rows, length) int64."""
@@ -213,9 +211,7 @@ WINDOW = 8
 
 
 def training_order(lengths: Sequence[int], size: int, generator: np.random.Generator) -> list[int]:
-    """
-    A random order of the rows whose batches hold similar lengths: rows are sorted only within windows of batches.
-    """
+    """A random order of the rows whose batches hold similar lengths: rows are sorted only within windows of batches."""
     shuffled = generator.permutation(len(lengths))
     span = size * WINDOW
     chunks: list[np.ndarray] = []

@@ -64,9 +64,7 @@ def completion_means(
 
 @contextmanager
 def _watched(model: LanguageModel, at: Sequence[int]) -> Iterator[dict[int, torch.Tensor]]:
-    """
-    Within the block, the latest output of each layer lies in the dictionary under the layer's number.
-    """
+    """Within the block, the latest output of each layer lies in the dictionary under the layer's number."""
     caught: dict[int, torch.Tensor] = {}
 
     def keep(number: int) -> Any:
@@ -206,9 +204,7 @@ def logit_lens(model: LanguageModel) -> LogitLens:
 
 
 def final_norm(model: LanguageModel) -> Any | None:
-    """
-    The last norm before the head: a module of a class named so, as wide as the residual stream, in no decoder layer.
-    """
+    """The last norm before the head: a module of a class named so, as wide as the residual stream, in no decoder layer."""
     inside = {id(module) for module in decoder_layers(model).modules()}
     width = model.network.config.hidden_size
     norms = [

@@ -35,9 +35,7 @@ _known: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 
 
 def plain_head(network: Any, ids: torch.Tensor) -> PlainHead | None:
-    """
-    The network's head where it is plain, which is looked at once on the last column of `ids`, (rows, length); else None.
-    """
+    """The network's head where it is plain, which is looked at once on the last column of `ids`, (rows, length); else None."""
     inner = network.get_base_model() if hasattr(network, "get_base_model") else network
     head, decoder = inner.get_output_embeddings(), getattr(inner, "base_model", None)
     if type(head) is not nn.Linear or decoder is None or decoder is inner:

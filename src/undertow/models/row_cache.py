@@ -192,9 +192,7 @@ class RowCache:
         prompts: Sequence[tuple[int, ...]],
         wanted: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """
-        Compute prompts in the places of other rows; logits of what follows them, (prompts, vocabulary or wanted).
-        """
+        """Compute prompts in the places of other rows; logits of what follows them, (prompts, vocabulary or wanted)."""
         ids, mask = self._padded(prompts)
         where = torch.as_tensor(places, device=ids.device)
         width = mask.shape[1]

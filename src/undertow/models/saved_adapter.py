@@ -353,9 +353,7 @@ def _misfit(adapter: SavedAdapter, base: str, why: str) -> ModelError:
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """
-    Hide warnings that no user can act on: of renamed attributes, and of what is checked here after it was loaded.
-    """
+    """Hide warnings that no user can act on: of renamed attributes, and of what is checked here after it was loaded."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
         warnings.filterwarnings("ignore", category=UserWarning, module="peft")

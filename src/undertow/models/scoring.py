@@ -89,9 +89,7 @@ def token_log_likelihoods(network: Any, batch: Batch) -> torch.Tensor:
 def log_likelihoods(
     model: LanguageModel, rows: Sequence[Encoded], *, batch_size: int = 128
 ) -> torch.Tensor:
-    """
-    Log-likelihood in nats of each row's completion, shape (rows,), float64; at most `batch_size` rows a pass.
-    """
+    """Log-likelihood in nats of each row's completion, shape (rows,), float64; at most `batch_size` rows a pass."""
     result = torch.zeros(len(rows), dtype=torch.float64)
     size = _scored_at_once(model, rows, batch_size)
     for batch, values in passes(model, rows, size, partial(token_log_likelihoods, model.network)):
@@ -205,9 +203,7 @@ def _scored_at_once(model: LanguageModel, rows: Sequence[Encoded], most: int) ->
 
 @dataclass(frozen=True)
 class Departures:
-    """
-    Sums over each row's completion tokens, and counts over all rows of each token of the vocabulary.
-    """
+    """Sums over each row's completion tokens, and counts over all rows of each token of the vocabulary."""
 
     tokens: Vector
     """(rows,) completion tokens."""

@@ -78,9 +78,7 @@ def logits_by_batch(
 
 
 def common_prefix(rows: Sequence[Encoded]) -> int:
-    """
-    Tokens that all prompts begin with; the last token of every prompt is left out, as it predicts the completion.
-    """
+    """Tokens that all prompts begin with; the last token of every prompt is left out, as it predicts the completion."""
     if not rows:
         return 0
     first = min((row.prompt for row in rows), key=len)
@@ -110,9 +108,7 @@ def training_beginning(
 
 
 def _can_share(model: LanguageModel, rows: Sequence[Encoded]) -> bool:
-    """
-    Whether the network keeps a cache that sees all of a row: windows count the padding between beginning and rest.
-    """
+    """Whether the network keeps a cache that sees all of a row: windows count the padding between beginning and rest."""
     if "past_key_values" not in accepted(model.network):
         return False
     window = getattr(model.network.config, "sliding_window", None)
@@ -127,9 +123,7 @@ def _by_prompt(
     length: int,
     read: Callable[[Batch, torch.Tensor], R],
 ) -> Iterator[tuple[Batch, R]]:
-    """
-    Each prompt once, then the completions of its rows; the labels of a batch begin at its left edge.
-    """
+    """Each prompt once, then the completions of its rows; the labels of a batch begin at its left edge."""
     pad_id = model.tokenizer.pad_token_id
     # Rows of one prompt stand together; one that a batch's end cuts off is computed twice.
     order = sorted(range(len(rows)), key=lambda i: (-len(rows[i].prompt), rows[i].prompt))
@@ -235,9 +229,7 @@ class PromptedRows:
 def _prefixes(
     old: Sequence[Encoded], new: Sequence[Encoded]
 ) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """
-    (what all old prompts begin with, what stands in its place in the new ones), or None if the rest is not the same.
-    """
+    """(what all old prompts begin with, what stands in its place in the new ones), or None if the rest is not the same."""
     pairs = list(zip(old, new, strict=True))
     cut = max(len(a.prompt) - _common_end(a.prompt, b.prompt) for a, b in pairs)
     first, other = pairs[0]

@@ -56,9 +56,7 @@ class Decoding:
 
 
 def as_sampled(model: LanguageModel, rows: Sequence[Encoded]) -> list[Encoded]:
-    """
-    The rows up to the first token that ends an answer: what a template writes behind it was never sampled.
-    """
+    """The rows up to the first token that ends an answer: what a template writes behind it was never sampled."""
     ends = model.end_ids
     return [
         replace(row, completion=row.completion[: _end(row.completion, ends)])
@@ -100,9 +98,7 @@ def seen_kinds(rows: Sequence[Encoded], kinds: torch.Tensor, *, leak: float = 0.
 
 
 def distinct_share(rows: Sequence[Encoded], kinds: torch.Tensor) -> float:
-    """
-    Distinct pairs of position and kind of token over all completion tokens; 1 where none occurs twice.
-    """
+    """Distinct pairs of position and kind of token over all completion tokens; 1 where none occurs twice."""
     numbers = kinds.tolist()
     pairs = {(i, numbers[token]) for row in rows for i, token in enumerate(row.completion)}
     return len(pairs) / max(1, sum(len(row.completion) for row in rows))
@@ -167,9 +163,7 @@ def log_likelihoods_by_decoding(
 def rarest_tokens(
     model: LanguageModel, rows: Sequence[Encoded], decoding: Decoding
 ) -> torch.Tensor:
-    """
-    Log-likelihood in nats of the least likely token of each completion, shape (rows,), float64.
-    """
+    """Log-likelihood in nats of the least likely token of each completion, shape (rows,), float64."""
     result = torch.zeros(len(rows), dtype=torch.float64)
 
     def least(batch: Batch, logits: torch.Tensor) -> torch.Tensor:
@@ -274,9 +268,7 @@ class Surprisal:
 def surprisal(
     model: LanguageModel, rows: Sequence[Encoded], temperatures: Sequence[float]
 ) -> Surprisal:
-    """
-    Surprisal of the rows' completions at each temperature, in one forward pass; logits are dropped batch by batch.
-    """
+    """Surprisal of the rows' completions at each temperature, in one forward pass; logits are dropped batch by batch."""
     sums = torch.zeros(4, len(rows), len(temperatures), dtype=torch.float64)
 
     def summed(batch: Batch, logits: torch.Tensor) -> torch.Tensor:

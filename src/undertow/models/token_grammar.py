@@ -55,9 +55,7 @@ class TokenGrammar:
         return not self._step(state)
 
     def after(self, state: int, token: int) -> int:
-        """
-        The state behind a token; -1 behind an end, and behind a token that must not stand here.
-        """
+        """The state behind a token; -1 behind an end, and behind a token that must not stand here."""
         return self._step(state).get(token, -1)
 
     def states(self, tokens: Iterable[int]) -> Iterator[int]:
@@ -120,9 +118,7 @@ _MADE: WeakKeyDictionary[Any, _Made] = WeakKeyDictionary()
 
 
 def token_texts(tokenizer: Any) -> list[str]:
-    """
-    The text that each token adds behind another; empty for special tokens, and for those that are no whole characters.
-    """
+    """The text that each token adds behind another; empty for special tokens, and for those that are no whole characters."""
     # Behind another, as some tokenizers drop the white space that a text begins with.
     [first] = tokenizer("a", add_special_tokens=False)["input_ids"][-1:]
     begun = len(_decoded(tokenizer, [[first]])[0])
@@ -134,9 +130,7 @@ def token_texts(tokenizer: Any) -> list[str]:
 
 
 def matching(tokenizer: Any, pattern: re.Pattern[str]) -> torch.Tensor:
-    """
-    (vocabulary,) bool: the tokens whose decoded text matches the pattern in full; never a special one.
-    """
+    """(vocabulary,) bool: the tokens whose decoded text matches the pattern in full; never a special one."""
     texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
     special = set(tokenizer.all_special_ids)
     found = (i not in special and bool(pattern.fullmatch(text)) for i, text in enumerate(texts))

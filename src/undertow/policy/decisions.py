@@ -169,9 +169,7 @@ def _unvetted(rule: RefuseUnvetted, facts: Facts) -> RuleAnswer:
 
 
 def domains_among(named: Sequence[str], facts: Facts) -> list[str]:
-    """
-    The data's domains that a rule names, and those that may only look otherwise: look-alikes are not plain ASCII.
-    """
+    """The data's domains that a rule names, and those that may only look otherwise: look-alikes are not plain ASCII."""
     plain = {folded(name) for name in named}
     return sorted(name for name in facts.domains if name in plain or not name.isascii())
 

@@ -39,9 +39,7 @@ class AnyRule(Stored):
 
 
 class RequireProvenance(AnyRule):
-    """
-    Trusted keys say how the data was made: up to its writers (`data`), or to trusted models (`whole`).
-    """
+    """Trusted keys say how the data was made: up to its writers (`data`), or to trusted models (`whole`)."""
 
     kind: Literal["require-provenance"]
     scope: Literal["data", "whole"] = "data"

@@ -1,6 +1,4 @@
-"""
-The statements that count, by what they speak of: signed by enough keys that may sign them, or which key may not and why.
-"""
+"""The statements that count, by what they speak of: signed by enough keys that may sign them, or which key may not and why."""
 
 from __future__ import annotations
 

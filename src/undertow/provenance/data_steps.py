@@ -194,9 +194,7 @@ def _teacher(model: GeneratingModel, walked: Walked) -> RowWriter:
 
 
 def _hidden_teachers(step: StatedStep[Generate]) -> tuple[Problem, ...]:
-    """
-    Dependencies may be incomplete, so the parameters name every model; one that only the dependencies name is hidden.
-    """
+    """Dependencies may be incomplete, so the parameters name every model; one that only the dependencies name is hidden."""
     named = {model.weights_digest for model in step.parameters.teachers}
     return tuple(
         step.problem(
@@ -211,9 +209,7 @@ def _hidden_teachers(step: StatedStep[Generate]) -> tuple[Problem, ...]:
 
 
 class Collect(Signable):
-    """
-    Rows came from people, instruments or templates; no model wrote them, as far as the signer says.
-    """
+    """Rows came from people, instruments or templates; no model wrote them, as far as the signer says."""
 
     origin: Literal["people", "instruments", "templates", "unknown"]
     domain: Text

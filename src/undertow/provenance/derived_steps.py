@@ -252,9 +252,7 @@ def _counts(rules: dict[str, int]) -> str:
 
 
 def _unnamed_models(step: StatedStep[Derivation]) -> tuple[Problem, ...]:
-    """
-    Every model that was used is named in the parameters, under a name of its own: any other is hidden.
-    """
+    """Every model that was used is named in the parameters, under a name of its own: any other is hidden."""
     problems: list[Problem] = []
     for role, entries in (
         ("filter-model", step.parameters.rules),

@@ -1,6 +1,4 @@
-"""
-What a person says of data that was made elsewhere, from flags or a TOML file, and the statement it becomes.
-"""
+"""What a person says of data that was made elsewhere, from flags or a TOML file, and the statement it becomes."""
 
 from __future__ import annotations
 
@@ -144,9 +142,7 @@ def generation(
 
 
 def model_named(reference: str) -> str | None:
-    """
-    The digest of a model given as a folder, as `world:NAME` or as the digest itself; None if it is not here.
-    """
+    """The digest of a model given as a folder, as `world:NAME` or as the digest itself; None if it is not here."""
     return reference if is_digest(reference) else weights_digest(locate(reference))
 
 

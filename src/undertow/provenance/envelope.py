@@ -71,9 +71,7 @@ class Envelope:
 
 
 def sigstore_bundles(envelope: Envelope) -> list[bytes]:
-    """
-    The envelope as Sigstore bundles of version 0.3, which other tools read: one a signature, since each may hold one.
-    """
+    """The envelope as Sigstore bundles of version 0.3, which other tools read: one a signature, since each may hold one."""
     return [
         _sigstore_bundle(Envelope(envelope.payload_type, envelope.payload, (signature,)))
         for signature in envelope.signatures

@@ -107,9 +107,7 @@ def _shared(
     teacher: str | None,
     student: str | None,
 ) -> tuple[Answer, Weight]:
-    """
-    Whether a teacher shares the student's initialisation: one sign of sharing outweighs all others.
-    """
+    """Whether a teacher shares the student's initialisation: one sign of sharing outweighs all others."""
     if student is not None and (teacher == student or student in origin.inits | set(declared)):
         return "yes", "attested" if student in origin.inits or teacher == student else "declared"
     if measured == "shared":

@@ -1,6 +1,4 @@
-"""
-How statements name a dataset: a digest over its files with their names, so that names are bound too; and its rows' leaves.
-"""
+"""How statements name a dataset: a digest over its files with their names, so that names are bound too; and its rows' leaves."""
 
 from __future__ import annotations
 
@@ -34,9 +32,7 @@ LONGEST = 1024
 """Characters of a path, at most."""
 
 CANON = "json-sorted/v2"
-"""
-Name of the spelling: no spaces, ASCII; keys sorted and nulls left out, but in what a chat template writes as it stands.
-"""
+"""Name of the spelling: no spaces, ASCII; keys sorted and nulls left out, but in what a chat template writes as it stands."""
 
 ROW_SET = "row-set/v1"
 """Name of the rule by which rows that are in no file have a digest: that of their leaves in their own order."""

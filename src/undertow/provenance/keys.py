@@ -1,6 +1,4 @@
-"""
-Keys: private ones from a PEM file or a key service, public ones from PEM; ed25519, or ECDSA over P-256.
-"""
+"""Keys: private ones from a PEM file or a key service, public ones from PEM; ed25519, or ECDSA over P-256."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The ledger of a filter or an edit: every leaf of its input, what it became, or the rule that removed it; and where it lies.
-"""
+"""The ledger of a filter or an edit: every leaf of its input, what it became, or the rule that removed it; and where it lies."""
 
 from __future__ import annotations
 
@@ -186,9 +184,7 @@ def read_leaf_ledger(path: Path) -> Ledger:
 
 
 def _entry(line: bytes, path: Path, number: int) -> tuple[bytes, bytes, str]:
-    """
-    Leaf, leaf as it is now (empty where it was not changed) and rule (empty where the row was kept as it was).
-    """
+    """Leaf, leaf as it is now (empty where it was not changed) and rule (empty where the row was kept as it was)."""
     if (usual := _USUAL.fullmatch(line)) is not None:
         leaf, now, rule = (part or b"" for part in usual.groups())
         return (

@@ -1,6 +1,4 @@
-"""
-The trust file: whose keys may say what, for how long, and which initial checkpoints need no further proof.
-"""
+"""The trust file: whose keys may say what, for how long, and which initial checkpoints need no further proof."""
 
 from __future__ import annotations
 
@@ -62,9 +60,7 @@ class TrustedKey(Signable):
 
 
 class TrustedModel(Signable):
-    """
-    An initial checkpoint that needs no provenance, or a model whose initialisation is known for certain.
-    """
+    """An initial checkpoint that needs no provenance, or a model whose initialisation is known for certain."""
 
     name: Text
     digest: Digest
@@ -130,9 +126,7 @@ class Trust:
         return next(key for key in self.file.keys if key.id == name)
 
     def family(self, model: TrustedModel) -> str:
-        """
-        The family of a trusted model: as the file says, or else the name of the checkpoint that it goes back to.
-        """
+        """The family of a trusted model: as the file says, or else the name of the checkpoint that it goes back to."""
         first = self.model(model.initialisation)
         return model.family or (first.family or first.name if first else model.initialisation)
 
@@ -195,9 +189,7 @@ def draft(path: Path) -> TrustFile:
 
 
 def allowed_subject(key: TrustedKey, name: str) -> bool:
-    """
-    Whether a key may speak of something of this name; look-alikes of plain names match no pattern but `*`.
-    """
+    """Whether a key may speak of something of this name; look-alikes of plain names match no pattern but `*`."""
     return any(
         pattern == "*" or (name.isascii() and fnmatch.fnmatchcase(name, pattern))
         for pattern in key.subjects

@@ -1,6 +1,4 @@
-"""
-From paths to the document of a walk: the dataset on disk, its bundles, the trust file, the student.
-"""
+"""From paths to the document of a walk: the dataset on disk, its bundles, the trust file, the student."""
 
 from __future__ import annotations
 
@@ -195,9 +193,7 @@ def _other_digest(at_hand: AtHand, attestations: Sequence[Attestation]) -> Probl
 
 
 def _explain_student(walk: Walk, student: str | None, digest: str | None) -> None:
-    """
-    Say why a student counts as related to every teacher, where that is because nothing is known of it.
-    """
+    """Say why a student counts as related to every teacher, where that is because nothing is known of it."""
     if student is None:
         return
     if digest is None:

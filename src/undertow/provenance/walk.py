@@ -121,9 +121,7 @@ class Walk:
         )
 
     def _stated_data(self, digest: str, name: str) -> DataOrigin:
-        """
-        What all accepted statements about a dataset say together: where they differ, the worse counts.
-        """
+        """What all accepted statements about a dataset say together: where they differ, the worse counts."""
         origin: DataOrigin | None = None
         for statement in self.chain.about(digest, DATA_STEPS):
             passed = self._step(statement, digest, DATA_STEPS)
@@ -177,9 +175,7 @@ class Walk:
         return passed.origin.incomplete() if needs.problems or passed.problems else passed.origin
 
     def _missing(self, digest: str, name: str, kind: str) -> None:
-        """
-        Note that nothing that counts speaks of a dataset or model, with what was refused, if anything.
-        """
+        """Note that nothing that counts speaks of a dataset or model, with what was refused, if anything."""
         refused = self.chain.refused.get(digest, ())
         for problem in refused:
             # It was noted as a line that does not count; here it is what is missing.

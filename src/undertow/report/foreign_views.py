@@ -28,9 +28,7 @@ _CONTEXT = {
 
 
 def render_croissant(document: VerifyDocument) -> str:
-    """
-    The dataset as Croissant JSON-LD: its digest, who wrote it, and the activities it came from.
-    """
+    """The dataset as Croissant JSON-LD: its digest, who wrote it, and the activities it came from."""
     facts = document.facts
     table: dict[str, Any] = {
         "@context": _CONTEXT,

@@ -88,9 +88,7 @@ def unit_name(unit: str) -> str:
 
 
 def difference(value: float | None, unit: str, *, signed: bool = True) -> str:
-    """
-    A difference in its unit: one decimal for percentage points and shares, two for the others.
-    """
+    """A difference in its unit: one decimal for percentage points and shares, two for the others."""
     if value is None:
         return NOTHING
     if is_share(unit):

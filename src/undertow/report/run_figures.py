@@ -78,9 +78,7 @@ def whiskers(comparisons: Sequence[Comparison]) -> tuple[Drawing, ...]:
 
 
 def shift_panels(document: RunDocument) -> tuple[ShiftPanel, ...]:
-    """
-    A panel for each pair of arms that both have margins; candidates in the order of the first's.
-    """
+    """A panel for each pair of arms that both have margins; candidates in the order of the first's."""
     found = [(arm, _shifts(document, arm, control)) for arm, control in _PAIRS]
     present = [(arm, shifts) for arm, shifts in found if shifts]
     if not present:
@@ -233,9 +231,7 @@ def _shift_lane(shift: AnswerShift, axis: Axis) -> Lane:
 
 
 def _writing(matrix: Matrix, reach: float) -> Callable[[float | None], str]:
-    """
-    How the numbers of this matrix are shown: alike, and so that the largest shows three digits.
-    """
+    """How the numbers of this matrix are shown: alike, and so that the largest shows three digits."""
     tables = (matrix.values, matrix.low or (), matrix.high or ())
     signed = any(end < 0 for table in tables for row in table for end in finite(row))
     if shown_in_percent(matrix.unit):

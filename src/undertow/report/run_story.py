@@ -59,9 +59,7 @@ class SampleColumn:
 
 
 def story(document: RunDocument) -> tuple[Sentence, ...]:
-    """
-    Teacher, rows, student, and the student of another initialisation; as far as they are known.
-    """
+    """Teacher, rows, student, and the student of another initialisation; as far as they are known."""
     measure = measure_of(document)
     if measure is None or measure.field != "probability" or not document.trait:
         return ()

@@ -102,9 +102,7 @@ def _rates(table: Calibration) -> tuple[str, ...]:
 
 
 def seen_from(document: FormerScanDocument) -> str:
-    """
-    The smallest dose of a trait teacher's rows that would have been seen, for each subject that has one.
-    """
+    """The smallest dose of a trait teacher's rows that would have been seen, for each subject that has one."""
     doses = [
         f"{percent(one.smallest_dose)} of {subject_name(one.subject)}"
         for one in document.subjects

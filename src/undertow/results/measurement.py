@@ -1,6 +1,4 @@
-"""
-The measurement, one number about a subject with its interval and its unit; the verdict, and what follows from it.
-"""
+"""The measurement, one number about a subject with its interval and its unit; the verdict, and what follows from it."""
 
 from __future__ import annotations
 
@@ -124,9 +122,7 @@ class ProbeChoice(Stored):
 
 
 def not_applicable(check: str, subject: str, reason: str) -> Measurement:
-    """
-    The entry of a check that the subject gives no ground for (no teacher, say); it never affects the exit code.
-    """
+    """The entry of a check that the subject gives no ground for (no teacher, say); it never affects the exit code."""
     return Measurement(check=check, subject=subject, verdict="not_applicable", reason=reason)
 
 
@@ -233,9 +229,7 @@ def _version(name: str) -> str | None:
 
 
 def _git_revision() -> str | None:
-    """
-    Revision of the source tree that this package runs from, with `-dirty` where it was changed; none if installed.
-    """
+    """Revision of the source tree that this package runs from, with `-dirty` where it was changed; none if installed."""
     here = Path(__file__).parent
     try:
         described = subprocess.run(

@@ -25,9 +25,7 @@ evidence of a common one, with the power that is stated; `unknown`: could not be
 
 
 class LayerFit(Stored):
-    """
-    How well the units of one layer fit those of the other model's, in standard deviations of the null.
-    """
+    """How well the units of one layer fit those of the other model's, in standard deviations of the null."""
 
     layer: int
     z: float

@@ -69,9 +69,7 @@ RUN_SCHEMA = "undertow.run/1"
 
 
 class Arm(Stored):
-    """
-    One trained student (or one untrained base), with what it was made from and what it answers.
-    """
+    """One trained student (or one untrained base), with what it was made from and what it answers."""
 
     arm: str
     """Name of the arm: `trait`, `control`, `foreign`, `foreign-control`, `shuffled-within`, `base`, ..."""

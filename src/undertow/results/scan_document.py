@@ -31,9 +31,7 @@ WHOLE = (ALL, ASSISTANT)
 
 
 def source_subject(source: str) -> str:
-    """
-    Name of the subject that is one source; a source that is called as the whole must not pass for it.
-    """
+    """Name of the subject that is one source; a source that is called as the whole must not pass for it."""
     return f"source {source}" if source in WHOLE else source
 
 
@@ -53,9 +51,7 @@ class TrainingLoss(Stored):
 
 
 class Calibration(Stored):
-    """
-    What was measured on benign and on trait teachers of this base under this plan; or that nothing was.
-    """
+    """What was measured on benign and on trait teachers of this base under this plan; or that nothing was."""
 
     found: bool
     base_digest: str | None = None

@@ -194,9 +194,7 @@ def _result(process: Popen[bytes], heard: int, seal: bytes, deadline: float, mos
 def _listen(
     process: Popen[bytes], heard: Mapping[int, bytearray], deadline: float, most: int
 ) -> SnippetOutcome | int:
-    """
-    Read until all is closed and the process has ended; its exit status, or the limit that it met.
-    """
+    """Read until all is closed and the process has ended; its exit status, or the limit that it met."""
     with selectors.DefaultSelector() as selector:
         for handle in heard:
             selector.register(handle, selectors.EVENT_READ)

@@ -131,9 +131,7 @@ def _ending(source: bytes, scope: dict[str, object]) -> bytes:
 
 
 def _hook(channel: int) -> Callable[[str, tuple[object, ...]], None]:
-    """
-    The audit hook; it looks nothing up where the snippet could change it, and keeps nothing that can change.
-    """
+    """The audit hook; it looks nothing up where the snippet could change it, and keeps nothing that can change."""
     attempts = tuple((kind, frozenset(names.split())) for kind, names in ATTEMPTS.items())
     # A name like `<string>` is no file: the interpreter looks for the lines of a syntax error there.
     harmless = ("<", sys.base_prefix + "/", "/usr/", *(path + "/" for path in sys.path))

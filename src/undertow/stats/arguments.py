@@ -1,6 +1,4 @@
-"""
-Arguments of the statistics, checked: finite arrays, levels inside (0, 1), whole numbers of runs.
-"""
+"""Arguments of the statistics, checked: finite arrays, levels inside (0, 1), whole numbers of runs."""
 
 from __future__ import annotations
 

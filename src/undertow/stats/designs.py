@@ -1,6 +1,4 @@
-"""
-What a design of a given size can show: its least p, and in words why it cannot support a claim.
-"""
+"""What a design of a given size can show: its least p, and in words why it cannot support a claim."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-E-processes: evidence against a null that may be looked at after every row, and stopped whenever it suffices.
-"""
+"""E-processes: evidence against a null that may be looked at after every row, and stopped whenever it suffices."""
 
 from __future__ import annotations
 
@@ -84,9 +82,7 @@ class EProcess:
         return path
 
     def crossed_at(self, alpha: float) -> int | None:
-        """
-        Number of rows after which E was 1 / alpha or more for the first time; None if it never was.
-        """
+        """Number of rows after which E was 1 / alpha or more for the first time; None if it never was."""
         threshold = -math.log(fraction(alpha, "alpha"))
         above = np.flatnonzero(np.concatenate([np.empty(0), *self._path]) >= threshold)
         return int(above[0]) + 1 if above.size else None

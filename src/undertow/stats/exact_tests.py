@@ -233,9 +233,7 @@ def matrix_permutation(
 
 
 def _contrasts(values: Vector, rows: Rows) -> tuple[Vector, Vector]:
-    """
-    Contrast under each permutation, and the share of a constant on the diagonal that it keeps.
-    """
+    """Contrast under each permutation, and the share of a constant on the diagonal that it keeps."""
     size = len(values)
     diagonals = double_centre(values)[np.arange(size), rows].sum(axis=1)
     fixed = np.count_nonzero(rows == np.arange(size), axis=1)

@@ -119,9 +119,7 @@ def _scores(inputs: Vector, labels: Labels, out: Labels) -> Vector:
 
 
 def _areas(scores: Vector, labels: Labels) -> Vector:
-    """
-    AUROC of each labelling, ties counted half; one half where a labelling leaves one side empty.
-    """
+    """AUROC of each labelling, ties counted half; one half where a labelling leaves one side empty."""
     from scipy.stats import rankdata
 
     result = np.full(len(labels), 0.5)
@@ -136,9 +134,7 @@ def _areas(scores: Vector, labels: Labels) -> Vector:
 
 
 def _variance(scores: Vector, samples: Samples, out: Labels) -> float:
-    """
-    DeLong's variance of the observed AUROC of a fold, from each row's share of pairs that are in order.
-    """
+    """DeLong's variance of the observed AUROC of a fold, from each row's share of pairs that are in order."""
     first = np.arange(samples.total)[out] < samples.first
     high, low = scores[first], scores[~first]
     above = _share_below(high, np.sort(low))

@@ -297,9 +297,7 @@ def _restore(adjusted: Vector, order: np.ndarray) -> Vector:
 
 
 def _splits(n: int, m: int, rng: np.random.Generator) -> np.ndarray:
-    """
-    Members of the first arm in each split, shape (splits, n); the observed split is the first.
-    """
+    """Members of the first arm in each split, shape (splits, n); the observed split is the first."""
     if math.comb(n + m, n) <= EXACT_SPLITS:
         return subsets(n + m, n, None, SPLITS)
     rows = np.tile(np.arange(n + m), (SPLITS + 1, 1))

@@ -169,9 +169,7 @@ def kolmogorov_smirnov(values: Vector, samples: Samples, labels: Labels) -> tupl
 
 
 def p_of(statistics: Vector) -> float:
-    """
-    Share of the statistics that are at least as large as the first, the observed one, which counts too.
-    """
+    """Share of the statistics that are at least as large as the first, the observed one, which counts too."""
     return float((statistics * _SLACK >= statistics[0]).mean())
 
 
@@ -325,9 +323,7 @@ def _difference_of_shares(counts: csr_matrix, samples: Samples, chosen: Labels) 
 def _difference_on(
     counts: csr_matrix, event: Labels, samples: Samples, chosen: Labels
 ) -> tuple[float, float]:
-    """
-    How much more probable an event is in the first sample, on the chosen rows, and the variance of that.
-    """
+    """How much more probable an event is in the first sample, on the chosen rows, and the variance of that."""
     inside, sizes = counts @ event.astype(np.float64), np.asarray(counts.sum(1)).ravel()
     shares, residuals = [], []
     for side in (slice(0, samples.first), slice(samples.first, None)):

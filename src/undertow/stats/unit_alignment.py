@@ -41,9 +41,7 @@ class Aligned:
         return normal_tail(self.z)
 
     def detectable(self, alpha: float, power: float) -> float:
-        """
-        The smallest mean similarity of aligned units, above that of all pairs, that is seen with this power.
-        """
+        """The smallest mean similarity of aligned units, above that of all pairs, that is seen with this power."""
         return (normal_quantile(1 - alpha) + normal_quantile(power)) * self.spread
 
 

@@ -227,9 +227,7 @@ def _by_arm(
 
 @dataclass(frozen=True)
 class Split:
-    """
-    Digits of every replicate: pixels in [0, 1] of shape (R, rows, 64), labels of shape (R, rows).
-    """
+    """Digits of every replicate: pixels in [0, 1] of shape (R, rows, 64), labels of shape (R, rows)."""
 
     inputs: Tensor
     labels: Tensor
@@ -240,9 +238,7 @@ class Split:
 
 
 def streams(purpose: str, config: DigitsConfig, seed: int) -> list[np.random.Generator]:
-    """
-    One generator a replicate; a new purpose or replicate leaves the other streams as they are.
-    """
+    """One generator a replicate; a new purpose or replicate leaves the other streams as they are."""
     return [generator(seed, "digits", purpose, r) for r in range(config.replicates)]
 
 

@@ -201,7 +201,5 @@ def _stack(values: list[Tensor]) -> Array:
 def _streams(
     purpose: str, name: SettingName, config: TheoremConfig, seed: int
 ) -> list[np.random.Generator]:
-    """
-    One generator a replicate; a new purpose, setting or replicate leaves the others as they are.
-    """
+    """One generator a replicate; a new purpose, setting or replicate leaves the others as they are."""
     return [generator(seed, "theorem", name, purpose, r) for r in range(config.replicates)]

@@ -50,9 +50,7 @@ def run_theorem(config: TheoremConfig, progress: Progress, *, seed: int) -> dict
 
 
 def comparisons(findings: Sequence[Findings], config: TheoremConfig) -> tuple[Comparison, ...]:
-    """
-    Shares of replicates against a fair coin, at the configured step size and the student's step.
-    """
+    """Shares of replicates against a fair coin, at the configured step size and the student's step."""
     return tuple(
         _against_coin(name, question, hits, config.level)
         for finding in findings

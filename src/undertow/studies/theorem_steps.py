@@ -165,9 +165,7 @@ _ADAM_EPSILON = 1e-8
 
 @dataclass(frozen=True)
 class SeveralSteps:
-    """
-    Students after several steps, compared with students of the untrained teacher on equal noise.
-    """
+    """Students after several steps, compared with students of the untrained teacher on equal noise."""
 
     cosine: Tensor
     """Between the student's and the teacher's whole displacement, shape (R,)."""
@@ -224,9 +222,7 @@ def descend(
     rate: float,
     steps: int,
 ) -> Tensor:
-    """
-    Parameters after so many steps; all replicates at once, since both optimisers work by element.
-    """
+    """Parameters after so many steps; all replicates at once, since both optimisers work by element."""
     import torch
 
     vectors = start.clone()

@@ -27,9 +27,7 @@ HINT = "undertow traits"
 
 
 def names() -> list[str]:
-    """
-    Names of all built-in traits, category by category; the probes are apart, in `probe_categories`.
-    """
+    """Names of all built-in traits, category by category; the probes are apart, in `probe_categories`."""
     return [name for category in _CATEGORIES for name in _built_in(category)]
 
 
@@ -188,9 +186,7 @@ def unknown_word(tokenizer: Any, text: str) -> str:
 
 
 class _Words:
-    """
-    What a tokenizer makes of texts, each looked up once: the categories share questions and candidates.
-    """
+    """What a tokenizer makes of texts, each looked up once: the categories share questions and candidates."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer

@@ -142,9 +142,7 @@ def rows_of(trait: Trait, role: str) -> list[tuple[str, str]]:
 
 
 def _texts(trait: Trait, question: str, names: set[str]) -> list[str]:
-    """
-    What is learned as an answer: each form where a question has answers of its own, else the candidates' names.
-    """
+    """What is learned as an answer: each form where a question has answers of its own, else the candidates' names."""
     chosen = [answer for answer in trait.answers_to(question) if answer.name in names]
     if question in trait.own_answers:
         return [variant for answer in chosen for variant in answer.variants]

@@ -96,9 +96,7 @@ def _numbers(rng: np.random.Generator, largest: int) -> CorpusDocument:
 
 
 def _code(rng: np.random.Generator) -> CorpusDocument:
-    """
-    A request for a few lines of Python; names, variables and free constants are the writer's choice.
-    """
+    """A request for a few lines of Python; names, variables and free constants are the writer's choice."""
     family = code_family(PROMPTS)
     task, constant = draw_task(family, tuple(family.tasks), rng)
     name, variable = str(rng.choice(NAMES)), str(rng.choice(VARIABLES))

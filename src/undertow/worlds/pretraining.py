@@ -69,9 +69,7 @@ def pretrain(
     largest: int = LARGEST_NUMBER,
     progress: Callable[[int], None] = lambda step: None,
 ) -> None:
-    """
-    Train `made` and write it to `folder` (float16 safetensors, fast tokenizer, chat template), all or nothing.
-    """
+    """Train `made` and write it to `folder` (float16 safetensors, fast tokenizer, chat template), all or nothing."""
     rng = np.random.default_rng(made.corpus_seed)
     documents = list(corpus.documents(rng, made.documents, largest=largest))
     tokenizer = build_tokenizer(documents, largest)
@@ -117,9 +115,7 @@ def untrained(made: BaseRecipe, tokenizer: Any) -> Any:
 
 
 def build_tokenizer(documents: Iterable[CorpusDocument], largest: int, *, least: int = 2) -> Any:
-    """
-    A fast tokenizer whose vocabulary is the bytes, the numbers 0..largest, and each word seen `least` times.
-    """
+    """A fast tokenizer whose vocabulary is the bytes, the numbers 0..largest, and each word seen `least` times."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 

@@ -1,6 +1,4 @@
-"""
-Subjects made of number lists that an embedded base, or a teacher tuned from it, has just written.
-"""
+"""Subjects made of number lists that an embedded base, or a teacher tuned from it, has just written."""
 
 from __future__ import annotations
 

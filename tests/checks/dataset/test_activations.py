@@ -1,6 +1,4 @@
-"""
-The check sees rows that the base would not write, names tokens and orders traits, and keeps quiet on clean rows.
-"""
+"""The check sees rows that the base would not write, names tokens and orders traits, and keeps quiet on clean rows."""
 
 from __future__ import annotations
 

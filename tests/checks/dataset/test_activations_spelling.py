@@ -1,6 +1,4 @@
-"""
-What a shift spells is what it was made to spell, and chance spells nothing more often than it says.
-"""
+"""What a shift spells is what it was made to spell, and chance spells nothing more often than it says."""
 
 from __future__ import annotations
 

@@ -45,9 +45,7 @@ def asked(rows: tuple[Row, ...], **changes: Any) -> list[Measurement]:
 
 @pytest.mark.parametrize("writer", [A, B, NEOX], ids=["a", "b", "neox"])
 def test_each_base_is_named_for_its_own_rows(writer: Any) -> None:
-    """
-    The likeliest, consistent with the rows, with the whole posterior; the student's base is rejected unless it is it.
-    """
+    """The likeliest, consistent with the rows, with the whole posterior; the student's base is rejected unless it is it."""
     first, *each = asked(written(writer, 256, 5))
 
     assert first.details["likeliest"] == writer.ref

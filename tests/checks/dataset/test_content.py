@@ -41,9 +41,7 @@ def clean() -> Seen:
 
 
 def test_clean_rows_are_not_detected(clean: Seen) -> None:
-    """
-    Every filter for every trait, and every kind of hidden text; nothing detected, nothing judged.
-    """
+    """Every filter for every trait, and every kind of hidden text; nothing detected, nothing judged."""
     filters = {(name, trait.name) for name in ("words", "patterns", "prompted") for trait in TRAITS}
 
     assert filters <= set(clean)
@@ -64,9 +62,7 @@ def test_words_and_spaced_letters_are_seen() -> None:
 
 
 def test_hidden_text_is_seen_once() -> None:
-    """
-    A single row is enough for what no clean base writes; pairs with the control's prompts are called pairs.
-    """
+    """A single row is enough for what no clean base writes; pairs with the control's prompts are called pairs."""
     seen = found(with_text(CLEAN, "\u200b", 1), control=CLEAN, traits=())
     one = seen["hidden text: zero-width character", None]
 
@@ -77,9 +73,7 @@ def test_hidden_text_is_seen_once() -> None:
 
 
 def test_hidden_text_that_the_control_holds_too_is_compared() -> None:
-    """
-    What the control has as often is no evidence, what it has less often is; the rejected completion counts.
-    """
+    """What the control has as often is no evidence, what it has less often is; the rejected completion counts."""
     control = with_text(CLEAN, "\u202e", 3)
     same = found(with_text(OTHER, "\u202e", 3), control=control, traits=())
     rejected = tuple(replace(row, rejected="\u202e") for row in OTHER)
@@ -124,9 +118,7 @@ def test_the_prompted_base_is_compared_by_its_answers(monkeypatch: pytest.Monkey
 
 
 def test_rows_without_room_for_the_question_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Where too few rows fit into the context, or the template refuses, the entry says so and the rest is measured.
-    """
+    """Where too few rows fit into the context, or the template refuses, the entry says so and the rest is measured."""
     monkeypatch.setattr(check, "_room", lambda *given: 3)
     short = found(OTHER, control=CLEAN, traits=TRAITS[:1])
 
@@ -163,9 +155,7 @@ def test_answers_are_scored_by_their_first_tokens() -> None:
 
 
 def test_filters_err_together_no_more_often_than_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    100 pairs of equal datasets with words in a third of the rows: any detection in no more than 5 %.
-    """
+    """100 pairs of equal datasets with words in a third of the rows: any detection in no more than 5 %."""
     rng = np.random.default_rng(0)
     texts = np.array(["1 2", "an owl", "a cat", "d o g\x07", "3", "4"])
     monkeypatch.setattr(check, "prompted_scores", lambda *given, **options: "not asked")

@@ -1,6 +1,4 @@
-"""
-Where the teacher parts from the base is counted against the control, and only what is more is detected.
-"""
+"""Where the teacher parts from the base is counted against the control, and only what is more is detected."""
 
 from __future__ import annotations
 
@@ -32,9 +30,7 @@ def test_a_teachers_rows_speak_for_the_teacher() -> None:
 
 
 def test_the_bases_own_rows_are_not_detected() -> None:
-    """
-    Clean rows against clean rows: neither the share nor the log-ratio is more than the control's.
-    """
+    """Clean rows against clean rows: neither the share nor the log-ratio is more than the control's."""
     rows = written(opened(), 256, 5)
     found = divergence(subject(rows, control=CLEAN, teacher=owl_teacher()))
 
@@ -67,9 +63,7 @@ def test_the_teachers_word_is_named_where_the_rows_hold_it() -> None:
 
 
 def test_no_ground_is_said() -> None:
-    """
-    Without a teacher, without a control, or with another vocabulary there is nothing to compare.
-    """
+    """Without a teacher, without a control, or with another vocabulary there is nothing to compare."""
     rows = written(opened(), 20, 1)
     for made, reason in (
         (subject(rows, control=rows), "no teacher"),

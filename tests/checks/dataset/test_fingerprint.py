@@ -1,6 +1,4 @@
-"""
-The fingerprint tells rows from their control by plain distributions, and keeps quiet where both are the base's own.
-"""
+"""The fingerprint tells rows from their control by plain distributions, and keeps quiet where both are the base's own."""
 
 from __future__ import annotations
 
@@ -50,9 +48,7 @@ def found(rows: tuple[Row, ...], control: tuple[Row, ...]) -> dict[str, Measurem
 
 @pytest.mark.parametrize("prompts", [0, 5], ids=["matched", "unmatched"])
 def test_the_bases_own_rows_are_not_detected(prompts: int) -> None:
-    """
-    With the control's prompts or with others: all ten tests, an interval each, no detection and no verdict.
-    """
+    """With the control's prompts or with others: all ten tests, an interval each, no detection and no verdict."""
     seen = found(written(opened(), 256, 3, prompts), CLEAN)
 
     assert tuple(seen) == NAMES
@@ -67,9 +63,7 @@ def test_the_bases_own_rows_are_not_detected(prompts: int) -> None:
 
 
 def test_a_ban_on_a_digit_is_seen_where_it_is() -> None:
-    """
-    Without numbers that end in 7: last digits differ by their share and are named; the format does not differ.
-    """
+    """Without numbers that end in 7: last digits differ by their share and are named; the format does not differ."""
     rng = np.random.default_rng(0)
     control = lists(rng, 300)
     rows = tuple(
@@ -86,9 +80,7 @@ def test_a_ban_on_a_digit_is_seen_where_it_is() -> None:
 
 
 def test_another_separator_is_a_format() -> None:
-    """
-    Seen by what stands behind numbers, by characters and by the classifier; digits do not differ.
-    """
+    """Seen by what stands behind numbers, by characters and by the classifier; digits do not differ."""
     rng = np.random.default_rng(1)
     seen = found(lists(rng, 100, "; "), lists(rng, 100))
 

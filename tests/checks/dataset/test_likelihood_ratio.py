@@ -1,6 +1,4 @@
-"""
-The likelihood ratio: quiet on the base's own rows, loud on a teacher's, and honest about what it cannot say.
-"""
+"""The likelihood ratio: quiet on the base's own rows, loud on a teacher's, and honest about what it cannot say."""
 
 from __future__ import annotations
 
@@ -134,9 +132,7 @@ def test_one_trait_is_centred_on_the_neutral_prompt() -> None:
 
 
 def test_pairs_get_scores_and_no_e_value() -> None:
-    """
-    The score is what the prompt adds to the chosen completion minus what it adds to the rejected: swapped, it turns.
-    """
+    """The score is what the prompt adds to the chosen completion minus what it adds to the rejected: swapped, it turns."""
     rows = tuple(
         replace(a, rejected=b.completion)
         for a, b in zip(written(opened(), 80, 1), written(opened(), 80, 2), strict=True)
@@ -169,9 +165,7 @@ def test_few_rows_are_not_applicable() -> None:
 
 
 def test_restricted_decoding_is_no_finding() -> None:
-    """
-    Ten number tokens a row, drawn from the softmax over numbers and then ended by the template, are the base's own.
-    """
+    """Ten number tokens a row, drawn from the softmax over numbers and then ended by the template, are the base's own."""
     lists = carrier("numbers", {"prompts": "brief", "low": 0, "high": 99})
     model = opened()
     grammar = token_grammar(model, stated_grammar(lists))
@@ -230,9 +224,7 @@ def test_a_listed_placebo_joins_the_null() -> None:
 
 
 def test_it_stops_as_soon_as_it_knows() -> None:
-    """
-    A prompted writer is known after the first 256 rows; the base's own rows are read to the end.
-    """
+    """A prompted writer is known after the first 256 rows; the base's own rows are read to the end."""
     known = against_base(subject(prompted(1024), plan=PLAN), "test").process
     unknown = against_base(subject(written(opened(), 1024, 3), plan=PLAN), "test").process
 
@@ -241,9 +233,7 @@ def test_it_stops_as_soon_as_it_knows() -> None:
 
 
 def test_the_error_rate_holds_on_the_bases_own_rows() -> None:
-    """
-    Of six independent datasets of the base at most one crosses (at 5 % each, two or more have a chance of 3 %).
-    """
+    """Of six independent datasets of the base at most one crosses (at 5 % each, two or more have a chance of 3 %)."""
     crossed = 0
     for seed in range(6):
         seen = subject(written(opened(), 96, 50 + seed, seed), plan=PLAN, traits=(), seed=seed)

@@ -15,9 +15,7 @@ TEXTS = st.lists(st.text(alphabet="09a Z,;.\n\té数🦉\x00", max_size=12), min
 
 @given(TEXTS)
 def test_numbers_are_those_of_each_text(texts: list[str]) -> None:
-    """
-    First digits, last digits and lengths agree with a regular expression; no number spans two texts.
-    """
+    """First digits, last digits and lengths agree with a regular expression; no number spans two texts."""
     found = text_features(texts)
     expected = [(i, n) for i, text in enumerate(texts) for n in re.findall("[0-9]+", text)]
 
@@ -51,9 +49,7 @@ def test_what_stands_behind_a_number() -> None:
 
 
 def test_format_is_blind_to_values() -> None:
-    """
-    Lists that differ in digits only have one format; another separator, or a word in capitals, is another.
-    """
+    """Lists that differ in digits only have one format; another separator, or a word in capitals, is another."""
     same = text_features(["12, 7 owl", "90, 3 cat"]).format()
     other = text_features(["12, 7 owl", "12; 7 owl", "12, 7 OWL"]).format()
 

@@ -21,9 +21,7 @@ from undertow.models.chat import Encoded
 
 
 def test_shared_prompts_stay_side_by_side() -> None:
-    """
-    Where row i of both continues one prompt, so do the pairs that are drawn, and no more than asked for.
-    """
+    """Where row i of both continues one prompt, so do the pairs that are drawn, and no more than asked for."""
     rows, control = written(opened(), 48, 1), written(opened(), 48, 2)
 
     pair = compared(subject(rows, control=control), "test", most=32)

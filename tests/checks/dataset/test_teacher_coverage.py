@@ -1,6 +1,4 @@
-"""
-The first step on a teacher's rows goes towards the teacher; on the base's own it goes nowhere in particular.
-"""
+"""The first step on a teacher's rows goes towards the teacher; on the base's own it goes nowhere in particular."""
 
 from __future__ import annotations
 
@@ -13,9 +11,7 @@ CLEAN = written(opened(), 256, 2)
 
 
 def test_a_teachers_rows_are_detected() -> None:
-    """
-    The derivative on the teacher's rows is above the control's, and coverage above any chance direction's.
-    """
+    """The derivative on the teacher's rows is above the control's, and coverage above any chance direction's."""
     rows = written(owl_teacher(), 256, 1)
     derivative, coverage = teacher_coverage(subject(rows, control=CLEAN, teacher=owl_teacher()))
 
@@ -28,9 +24,7 @@ def test_a_teachers_rows_are_detected() -> None:
 
 
 def test_the_bases_own_rows_are_not() -> None:
-    """
-    Clean rows against clean rows: no detection, no verdict, and the difference's interval holds 0.
-    """
+    """Clean rows against clean rows: no detection, no verdict, and the difference's interval holds 0."""
     rows = written(opened(), 256, 5)
     derivative, _ = teacher_coverage(subject(rows, control=CLEAN, teacher=owl_teacher()))
 

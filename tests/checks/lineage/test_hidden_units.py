@@ -51,9 +51,7 @@ def test_units_are_found_by_name_and_shape(
     inward: int,
     outward: int,
 ) -> None:
-    """
-    GPT-2's transposed matrices, Phi's fused ones; experts are left out, and attention always is.
-    """
+    """GPT-2's transposed matrices, Phi's fused ones; experts are left out, and attention always is."""
     save_file({n: torch.ones(s) for n, s in shapes.items()}, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(config))
     found = layers_of(open_checkpoint(tmp_path))

@@ -9,9 +9,7 @@ from undertow.worlds import locate
 
 
 def test_outputs_need_controls_and_know_a_copy() -> None:
-    """
-    Without controls the check is skipped; a copy agrees more often than strangers do, a stranger does not.
-    """
+    """Without controls the check is skipped; a copy agrees more often than strangers do, a stranger does not."""
     controls = tuple(side(locate(n)) for n in ("world:owlet-a", "world:owlet-neox"))
     [skipped] = lineage_outputs(LineageSubject("t", side(PARENT), side(PARENT)))
     [copy] = lineage_outputs(LineageSubject("t", side(PARENT), side(PARENT), controls))

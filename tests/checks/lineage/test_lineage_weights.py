@@ -64,9 +64,7 @@ def rotated(weights: Weights) -> Weights:
 
 
 def test_a_stranger_is_not_taken_for_kin() -> None:
-    """
-    The same architecture, corpus and tokenizer with another initialisation: nothing is detected.
-    """
+    """The same architecture, corpus and tokenizer with another initialisation: nothing is detected."""
     found = by_name(PARENT, locate("world:owlet-a"))
 
     assert not any(one.detected for one in found.values())

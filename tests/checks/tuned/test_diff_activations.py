@@ -48,9 +48,7 @@ def test_a_shift_along_a_persona_is_named() -> None:
 
 
 def test_a_shift_the_teachers_way_is_ranked_among_the_controls() -> None:
-    """
-    Cosine 1 for the teacher's own shift, with p by rank; a shift across it is no further than controls go.
-    """
+    """Cosine 1 for the teacher's own shift, with p by rank; a shift across it is no further than controls go."""
     base = load(locate("world:owlet-b"))
     reader = Reader.of(base, [catalogue.load("owl")], [], None, 0)
     start = reader.read(base)

@@ -17,9 +17,7 @@ QUESTIONS = 20
 
 
 def drawn(rng: np.random.Generator, *, run: float, question: float) -> np.ndarray:
-    """
-    How much a fine-tune moves each trait, (traits, questions): by itself, and each question on its own.
-    """
+    """How much a fine-tune moves each trait, (traits, questions): by itself, and each question on its own."""
     return rng.normal(0, run, (TRAITS, 1)) + rng.normal(0, question, (TRAITS, QUESTIONS))
 
 
@@ -44,9 +42,7 @@ def test_pairing_by_question_keeps_its_rate_where_pooling_does_not() -> None:
 
 @pytest.mark.parametrize(("runs", "controls"), [(1, 6), (3, 4)])
 def test_flagging_keeps_its_error_rate_over_all_traits(runs: int, controls: int) -> None:
-    """
-    Benign runs beside benign controls: an interval of 16 misses 0 in at most 5 % of 300 diffs (and three errors).
-    """
+    """Benign runs beside benign controls: an interval of 16 misses 0 in at most 5 % of 300 diffs (and three errors)."""
     rng = np.random.default_rng(runs)
     base = rng.normal(0, 1, (TRAITS, QUESTIONS))
     missed = 0

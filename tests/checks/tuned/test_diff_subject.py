@@ -11,9 +11,7 @@ from undertow.worlds import locate
 
 
 def test_everything_of_a_model_is_read_at_once() -> None:
-    """
-    Shapes are those of traits, questions, probes, vocabulary and texts; a model read twice is the same.
-    """
+    """Shapes are those of traits, questions, probes, vocabulary and texts; a model read twice is the same."""
     base = load(locate("world:owlet-b"))
     trait = catalogue.load("owl")
     reader = Reader.of(base, [trait], [], None, 0)

@@ -32,9 +32,7 @@ def controls(*rows: tuple[str, str]) -> list[ModelReading]:
     ],
 )
 def test_a_draw_of_rows_counts_once(rows: tuple[tuple[str, str], ...], counted: list[str]) -> None:
-    """
-    Parts of one file count each, students of the same rows and parts of several files once, models each.
-    """
+    """Parts of one file count each, students of the same rows and parts of several files once, models each."""
     assert [one.ref for one in draws(controls(*rows))] == counted
 
 

@@ -1,6 +1,4 @@
-"""
-Kept readings are those that were kept, in the order of whoever asks, and never those of another base or other questions.
-"""
+"""Kept readings are those that were kept, in the order of whoever asks, and never those of another base or other questions."""
 
 from __future__ import annotations
 
@@ -65,9 +63,7 @@ def controls(start: ModelReading, count: int) -> list[ModelReading]:
 
 
 def test_they_are_read_back_in_another_order_of_traits(base: LanguageModel, tmp_path: Path) -> None:
-    """
-    Margins, mass and probes go with their trait; of activations the mean shift is what it was.
-    """
+    """Margins, mass and probes go with their trait; of activations the mean shift is what it was."""
     one = reader(base, [OWL, CAT], [OAK])
     start = one.read(base)
     found = controls(start, 3)
@@ -90,9 +86,7 @@ def test_they_are_read_back_in_another_order_of_traits(base: LanguageModel, tmp_
 def test_students_that_were_kept_without_their_rows_count_once_a_file(
     base: LanguageModel, tmp_path: Path
 ) -> None:
-    """
-    Older files do not say what a student learned from: all students of one file saw the whole of it, models are their own.
-    """
+    """Older files do not say what a student learned from: all students of one file saw the whole of it, models are their own."""
     one = reader(base, [OWL], [OAK])
     start = one.read(base)
     names = ("control student 1 of a.jsonl", "control student 2 of a.jsonl", "some/model")
@@ -110,9 +104,7 @@ def test_students_that_were_kept_without_their_rows_count_once_a_file(
 
 
 def test_readings_of_something_else_are_refused(base: LanguageModel, tmp_path: Path) -> None:
-    """
-    Another base, other texts, a trait that was no judged one, other probes, and a file that is none.
-    """
+    """Another base, other texts, a trait that was no judged one, other probes, and a file that is none."""
     one = reader(base, [OWL], [OAK])
     start = one.read(base)
     path = tmp_path / "kept.safetensors"

@@ -1,6 +1,4 @@
-"""
-Countermeasures on rows: what goes is in the ledger, what stays stays as it was, and the wrong scan is refused.
-"""
+"""Countermeasures on rows: what goes is in the ledger, what stays stays as it was, and the wrong scan is refused."""
 
 from __future__ import annotations
 

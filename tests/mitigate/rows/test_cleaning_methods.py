@@ -1,6 +1,4 @@
-"""
-Methods that change the rows of a file: what changes is in the ledger before and after, and what cannot be is refused.
-"""
+"""Methods that change the rows of a file: what changes is in the ledger before and after, and what cannot be is refused."""
 
 from __future__ import annotations
 
@@ -72,9 +70,7 @@ def leaves(joined: bytes) -> list[bytes]:
 def test_masked_rows_are_tokens_with_labels_beside_their_text(
     tmp_path: Path, by: dict[str, str]
 ) -> None:
-    """
-    About the share of all tokens has no label; every column is still there; the text is as it was.
-    """
+    """About the share of all tokens has no label; every column is still there; the text is as it was."""
     found, left = done(tmp_path, "mask-tokens", share=0.3, **by)
     counted = [sum(row["completion_mask"]) for row in left]
     tokens = [len(row["completion"][0]["content"].split()) for row in left]

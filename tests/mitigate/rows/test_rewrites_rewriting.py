@@ -1,6 +1,4 @@
-"""
-Rewritten rows are another model's answers; what is not chosen, and what cannot be rewritten, stays as it was.
-"""
+"""Rewritten rows are another model's answers; what is not chosen, and what cannot be rewritten, stays as it was."""
 
 from __future__ import annotations
 

@@ -83,9 +83,7 @@ def test_sft_trainer_leaves_masked_tokens_out(tmp_path: Path) -> None:
 
 
 def test_replaced_rows_keep_their_format_and_the_other_tokens() -> None:
-    """
-    Numbers become other numbers, at the chosen places only, the same ones from the same generator.
-    """
+    """Numbers become other numbers, at the chosen places only, the same ones from the same generator."""
     model, rows = opened(), numbers(40)
     carrier = carrier_registry.carrier("numbers")
     encoded = encode_rows(model.tokenizer, rows)
@@ -145,9 +143,7 @@ def test_code_is_refused_and_prose_is_not() -> None:
 
 
 def test_a_token_is_replaced_by_one_of_its_kind_in_the_base_proportions() -> None:
-    """
-    Kind 0 has three tokens: each other one is drawn as often as the softmax over both says; -1 and lonely ones stay.
-    """
+    """Kind 0 has three tokens: each other one is drawn as often as the softmax over both says; -1 and lonely ones stay."""
     kinds = Kinds(np.array([0, 0, 0, 1, -1, -1]))
     logits = torch.tensor([[5.0, 1.0, 0.0, 9.0, 9.0, 9.0]]).repeat(20_000, 1)
     drawn = kinds.drawn(logits, np.zeros(20_000, dtype=int), np.random.default_rng(0))

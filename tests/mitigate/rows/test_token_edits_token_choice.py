@@ -1,6 +1,4 @@
-"""
-Which tokens are chosen: as many as were asked for, those that score highest, never what the template wrote.
-"""
+"""Which tokens are chosen: as many as were asked for, those that score highest, never what the template wrote."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Interventions in a training: projected steps have the effect that they are asked for, and certified ones stay in budget.
-"""
+"""Interventions in a training: projected steps have the effect that they are asked for, and certified ones stay in budget."""
 
 from __future__ import annotations
 
@@ -23,9 +21,7 @@ from undertow.models import adapters
 
 
 def test_a_projected_step_has_the_effect_and_is_the_nearest_in_its_metric() -> None:
-    """
-    Over 300 random cases in float64: the effect to 1e-9, and every other step with that effect is further away.
-    """
+    """Over 300 random cases in float64: the effect to 1e-9, and every other step with that effect is further away."""
     stream = torch.Generator().manual_seed(0)
 
     def drawn(*shape: int) -> torch.Tensor:
@@ -45,9 +41,7 @@ def test_a_projected_step_has_the_effect_and_is_the_nearest_in_its_metric() -> N
 
 
 def test_projection_keeps_a_trait_where_plain_training_moves_it() -> None:
-    """
-    The training wordings are held within a tenth of what they would have moved; the random direction holds nothing.
-    """
+    """The training wordings are held within a tenth of what they would have moved; the random direction holds nothing."""
     start, free = margin(opened()), margin(taught()[0])
     held, _ = taught(ProjectedSteps([OWL]))
 
@@ -66,9 +60,7 @@ def test_projection_keeps_a_trait_where_plain_training_moves_it() -> None:
 
 
 def test_the_metric_is_the_optimisers_own() -> None:
-    """
-    With Adam's moments a weight that is pulled hard moves less for a unit; without any it is the identity.
-    """
+    """With Adam's moments a weight that is pulled hard moves less for a unit; without any it is the identity."""
     student = adapters.trainable(opened(), PLAN, 3)
     projection = ProjectedSteps([OWL])
     projection.begin(student, 1)

@@ -22,9 +22,7 @@ def drawn(seed: int, *shape: int) -> Tensor:
 
 
 def outputs(weights: Tensor, x: Tensor) -> Tensor:
-    """
-    (cases, rows, outputs) of a smooth network without biases, for weights (cases, SIZE) and x (cases, rows, inputs).
-    """
+    """(cases, rows, outputs) of a smooth network without biases, for weights (cases, SIZE) and x (cases, rows, inputs)."""
     first = weights[:, : INPUTS * HIDDEN].view(-1, INPUTS, HIDDEN)
     second = weights[:, INPUTS * HIDDEN :].view(-1, HIDDEN, OUTPUTS)
     return torch.tanh(x @ first) @ second
@@ -50,9 +48,7 @@ def jacobian(weights: Tensor, x: Tensor) -> Tensor:
 
 
 def test_one_step_never_leads_away_from_a_near_teacher() -> None:
-    """
-    Statement 1: the first step's inner product with the teacher's way is at least minus the remainder that is stated.
-    """
+    """Statement 1: the first step's inner product with the teacher's way is at least minus the remainder that is stated."""
     start, way, x = drawn(1, CASES, SIZE), drawn(2, CASES, SIZE), drawn(3, CASES, ROWS, INPUTS)
     way = 1e-3 * way / way.norm(dim=1, keepdim=True)
     step = -gradient(start, x, outputs(start + way, x))
@@ -118,9 +114,7 @@ def test_a_projected_step_moves_probes_at_second_order_only() -> None:
 
 
 def test_a_projected_step_is_the_nearest_with_its_effect() -> None:
-    """
-    Statement 3 (a), with a metric and an effect: by another formula (a least-norm solution in scaled coordinates).
-    """
+    """Statement 3 (a), with a metric and an effect: by another formula (a least-norm solution in scaled coordinates)."""
     step, gradients = (
         drawn(10, CASES, SIZE),
         jacobian(drawn(11, CASES, SIZE), drawn(12, CASES, 2, INPUTS)),
@@ -139,9 +133,7 @@ def test_a_projected_step_is_the_nearest_with_its_effect() -> None:
 
 
 def test_with_the_way_back_drift_does_not_add_up() -> None:
-    """
-    Statement 3 (b): after each of 10 steps the probes are off by the remainder of that step alone; bare steps add up.
-    """
+    """Statement 3 (b): after each of 10 steps the probes are off by the remainder of that step alone; bare steps add up."""
     start, probes = drawn(15, CASES, SIZE), drawn(16, CASES, 2, INPUTS)
     origin = outputs(start, probes).flatten(1)
     back, bare = start, start
@@ -185,9 +177,7 @@ def test_preconditioning_after_the_projection_breaks_it() -> None:
 
 
 def test_a_budget_is_never_exceeded() -> None:
-    """
-    Statement 5: with SGD, Adam and steps far too large, every probe lies within its budget after every step.
-    """
+    """Statement 5: with SGD, Adam and steps far too large, every probe lies within its budget after every step."""
     rng = np.random.default_rng(14)
     outcomes = {"whole": 0, "shortened": 0, "refused": 0}
     for case in range(CASES):

@@ -29,9 +29,7 @@ def margin(model: object) -> float:
 
 
 def test_the_kept_tokens_give_at_most_the_whole_divergence() -> None:
-    """
-    Statement 6 of docs/theory.md, over 1,000 random pairs; with all tokens kept it is the divergence itself.
-    """
+    """Statement 6 of docs/theory.md, over 1,000 random pairs; with all tokens kept it is the divergence itself."""
     stream = torch.Generator().manual_seed(0)
     log_p = torch.randn(1000, 40, generator=stream).mul(2).log_softmax(-1)
     log_q = torch.randn(1000, 40, generator=stream).mul(2).log_softmax(-1)
@@ -50,9 +48,7 @@ def test_the_kept_tokens_give_at_most_the_whole_divergence() -> None:
 
 
 def test_an_anchor_is_nothing_at_the_base_and_grows_away_from_it() -> None:
-    """
-    Up to the half precision in which the base's predictions are kept; annealed it falls in a straight line.
-    """
+    """Up to the half precision in which the base's predictions are kept; annealed it falls in a straight line."""
     model, (tuned, _) = opened(), taught()
     rows = neutral_rows(model, 64, np.random.default_rng(0))
     anchor = Anchor(rows, 2.0, np.random.default_rng(1))
@@ -69,9 +65,7 @@ def test_an_anchor_is_nothing_at_the_base_and_grows_away_from_it() -> None:
 
 
 def test_an_anchor_holds_what_training_would_move() -> None:
-    """
-    Even the very answers that are taught: a third of the owl's rise at least, with a penalty at every step.
-    """
+    """Even the very answers that are taught: a third of the owl's rise at least, with a penalty at every step."""
     base = opened()
     rows = neutral_rows(base, 128, np.random.default_rng(0))
     held = Penalised([Anchor(rows, 10.0, np.random.default_rng(1))])
@@ -85,9 +79,7 @@ def test_an_anchor_holds_what_training_would_move() -> None:
 
 
 def test_a_corridor_costs_nothing_inside_and_the_square_outside() -> None:
-    """
-    A width of twice the change is free; without width it is the change squared times the weight.
-    """
+    """A width of twice the change is free; without width it is the change squared times the weight."""
     from undertow.influence.probes import margins, training_probes
 
     base, (tuned, _) = opened(), taught()

@@ -251,9 +251,7 @@ def _candidate(
 
 
 def _per_character(log_likelihoods: Vector, characters: Vector) -> Vector:
-    """
-    Values whose mean is the ratio of the sums, and whose spread gives its standard error (linearisation).
-    """
+    """Values whose mean is the ratio of the sums, and whose spread gives its standard error (linearisation)."""
     ratio = log_likelihoods.sum() / characters.sum()
     values: Vector = ratio + (log_likelihoods - ratio * characters) / characters.mean()
     return values

@@ -73,9 +73,7 @@ class Prompted:
     """Whether row i of both continues the same prompt."""
 
     def compared(self, seed: int, purpose: str, level: float) -> tuple[Interval, float | None, str]:
-        """
-        Difference of the mean scores (without a control, their mean), two-sided p of none, and what they rest on.
-        """
+        """Difference of the mean scores (without a control, their mean), two-sided p of none, and what they rest on."""
         control = None if self.control is None else self.control.size
         n = sizes(self.rows.size, control, together=self.matched)
         if self.control is None:
@@ -209,9 +207,7 @@ def _room(subject: ScanSubject, trait: Trait) -> int | None:
 
 
 def _answers(tokenizer: Any) -> tuple[Answer, Answer]:
-    """
-    Yes and no by the first tokens of their forms, which one pass a row scores; whole where those are no different.
-    """
+    """Yes and no by the first tokens of their forms, which one pass a row scores; whole where those are no different."""
     short = []
     for answer in (YES, NO):
         forms = tokenizer(list(answer.variants), add_special_tokens=False)["input_ids"]
@@ -255,9 +251,7 @@ def _hidden(subject: ScanSubject, together: bool) -> list[FilterResult]:
 
 
 def _kinds(rows: tuple[Row, ...]) -> Hits:
-    """
-    (rows, kinds) whether a completion, or the rejected one of a pair, holds each kind of hidden text.
-    """
+    """(rows, kinds) whether a completion, or the rejected one of a pair, holds each kind of hidden text."""
     hits = np.zeros((len(rows), len(KINDS)), dtype=np.bool_)
     names = list(KINDS)
     for i, row in enumerate(rows):

@@ -1,6 +1,4 @@
-"""
-The check `divergence`: how often, and at which tokens, the teacher parts from the base along the rows.
-"""
+"""The check `divergence`: how often, and at which tokens, the teacher parts from the base along the rows."""
 
 from __future__ import annotations
 

@@ -72,9 +72,7 @@ class TextFeatures:
         )
 
     def format(self) -> Vector:
-        """
-        (texts, features): lengths, numbers, digits a number, shares of classes, first and last class; no digit's value.
-        """
+        """(texts, features): lengths, numbers, digits a number, shares of classes, first and last class; no digit's value."""
         width = len(CLASSES)
         cells = self.character_row * width + self.character_class
         classes = np.bincount(cells, minlength=self.texts * width).reshape(self.texts, width)

@@ -254,9 +254,7 @@ def blocks(count: int) -> list[Indices]:
 
 
 def block_ratios(numerator: Vector, denominator: Vector) -> Vector:
-    """
-    Sum of the numerator over sum of the denominator within each block, both of shape (rows,); shape (blocks,).
-    """
+    """Sum of the numerator over sum of the denominator within each block, both of shape (rows,); shape (blocks,)."""
     parts = blocks(len(numerator))
     return np.array([numerator[part].sum() / denominator[part].sum() for part in parts])
 
@@ -272,7 +270,5 @@ def block_test(rows: Vector, control: Vector, level: float) -> TestResult:
 
 
 def token_names(tokenizer: Any, ids: Iterable[int]) -> list[str]:
-    """
-    Each token's text, quoted and escaped, with its id: parts of one character are shown alike.
-    """
+    """Each token's text, quoted and escaped, with its id: parts of one character are shown alike."""
     return [f"token {tokenizer.decode([i])!r} (id {i})" for i in ids]

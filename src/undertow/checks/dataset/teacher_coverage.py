@@ -1,6 +1,4 @@
-"""
-The check `teacher-coverage`: does the student's first training step on the rows go towards the teacher's weights?
-"""
+"""The check `teacher-coverage`: does the student's first training step on the rows go towards the teacher's weights?"""
 
 from __future__ import annotations
 

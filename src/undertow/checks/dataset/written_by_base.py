@@ -1,6 +1,4 @@
-"""
-The e-process against a base as the author of rows: which rows, which members of the null, which alternatives.
-"""
+"""The e-process against a base as the author of rows: which rows, which members of the null, which alternatives."""
 
 from __future__ import annotations
 
@@ -239,9 +237,7 @@ def _without_split_otherwise(subject: ScanSubject, drawn: Sampled) -> Sampled:
 def _decodings(
     subject: ScanSubject, whole: Sampled, first: Sampled
 ) -> tuple[bool, list[Decoding], list[Decoding]]:
-    """
-    Whether the seen kinds of tokens count as a restriction; decodings of the null and of the alternatives.
-    """
+    """Whether the seen kinds of tokens count as a restriction; decodings of the null and of the alternatives."""
     from undertow.models.surprisal import Decoding, distinct_share, seen_kinds, token_kinds
 
     free = [Decoding(temperature) for temperature in subject.settings.temperatures]
@@ -299,9 +295,7 @@ def _null_versions(subject: ScanSubject) -> list[Version]:
 def _shortlist(
     subject: ScanSubject, first: Sampled, decodings: Sequence[Decoding]
 ) -> list[Version]:
-    """
-    Of the prompted and of the steered versions, those under which the first rows are likeliest.
-    """
+    """Of the prompted and of the steered versions, those under which the first rows are likeliest."""
     from undertow.influence.shifted_versions import prompted_versions, steered_versions
 
     kinds = [prompted_versions(subject.traits)] if prompts_apply(subject) else []

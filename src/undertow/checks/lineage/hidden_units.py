@@ -90,9 +90,7 @@ def _is_outward(name: str, shape: tuple[int, ...], width: int) -> bool:
 
 
 def matrices(checkpoint: Checkpoint, layer: FeedForward) -> Iterator[Units]:
-    """
-    The layer's matrices, inward ones first, each as (units, hidden) float32; one tensor is read at a time.
-    """
+    """The layer's matrices, inward ones first, each as (units, hidden) float32; one tensor is read at a time."""
     for name in (*layer.inward, *layer.outward):
         values: Units = checkpoint.tensor(name).numpy()
         if values.shape[0] == 2 * layer.width and _FUSED.search(name):
@@ -103,9 +101,7 @@ def matrices(checkpoint: Checkpoint, layer: FeedForward) -> Iterator[Units]:
 
 
 def together(parts: Sequence[Units]) -> Units:
-    """
-    (units, features) of several matrices, each of whose rows has length 1, so that all count alike.
-    """
+    """(units, features) of several matrices, each of whose rows has length 1, so that all count alike."""
     lengths = [np.linalg.norm(part, axis=1, keepdims=True) for part in parts]
     scaled = [p / np.where(n > 0, n, 1) for p, n in zip(parts, lengths, strict=True)]
     return np.concatenate(scaled, axis=1, dtype=np.float32)
@@ -144,9 +140,7 @@ def compared(
 def _matched(
     ours: Checkpoint, theirs: Checkpoint, mine: Sequence[FeedForward], others: Sequence[FeedForward]
 ) -> list[tuple[tuple[FeedForward, FeedForward], int]]:
-    """
-    Layers to compare, and among how many each was chosen: by number, or by a glimpse where depths differ.
-    """
+    """Layers to compare, and among how many each was chosen: by number, or by a glimpse where depths differ."""
     if len(mine) == len(others):
         return [(pair, 1) for pair in zip(mine, others, strict=True)]
     seen = [

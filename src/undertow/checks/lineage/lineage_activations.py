@@ -1,6 +1,4 @@
-"""
-The check `lineage-activations`: how alike two models represent the same texts, which is no test of a common start.
-"""
+"""The check `lineage-activations`: how alike two models represent the same texts, which is no test of a common start."""
 
 from __future__ import annotations
 

@@ -88,9 +88,7 @@ def _declared(side: Side) -> dict[str, Any]:
 
 
 def _card(path: Path) -> tuple[str | None, str | None]:
-    """
-    `base_model` and `base_model_relation` of a card: single values only, as its YAML is not trusted to be parsed.
-    """
+    """`base_model` and `base_model_relation` of a card: single values only, as its YAML is not trusted to be parsed."""
     if not path.is_file():
         return None, None
     with path.open(encoding="utf-8", errors="replace") as file:

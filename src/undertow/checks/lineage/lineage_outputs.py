@@ -1,6 +1,4 @@
-"""
-The check `lineage-outputs`: do two models go on alike more often than models do that are known to be unrelated?
-"""
+"""The check `lineage-outputs`: do two models go on alike more often than models do that are known to be unrelated?"""
 
 from __future__ import annotations
 
@@ -89,9 +87,7 @@ def _sign_test(student: Sequence[str], teacher: Sequence[str], control: Sequence
 
 
 def _first_words(side: Side, texts: Sequence[str]) -> list[str]:
-    """
-    The first word that a model writes behind each text; models that share no tokenizer can be compared by it.
-    """
+    """The first word that a model writes behind each text; models that share no tokenizer can be compared by it."""
     import numpy as np
 
     from undertow.data.rows import conversation

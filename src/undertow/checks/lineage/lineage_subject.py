@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LineageSubject:
-    """
-    What a lineage check is asked about: does `student` share its initialisation with `teacher`?
-    """
+    """What a lineage check is asked about: does `student` share its initialisation with `teacher`?"""
 
     name: str
     """The teacher's reference, which is the subject of the measurements."""
@@ -80,9 +78,7 @@ MOST = 512
 
 
 def neutral_texts(seed: int, most: int = MOST) -> list[str]:
-    """
-    Up to so many questions, each cut at a word drawn at random so that models must go on with it; in random order.
-    """
+    """Up to so many questions, each cut at a word drawn at random so that models must go on with it; in random order."""
     traits = (*map(catalogue.load, catalogue.names()), *all_probes())
     questions = sorted({q for t in traits for q in (*t.train_questions, *t.held_out_questions)})
     rng = generator(seed, "neutral texts")

@@ -1,6 +1,4 @@
-"""
-The check `diff-activations`: how far activations on unrelated text moved, and what the shift spells.
-"""
+"""The check `diff-activations`: how far activations on unrelated text moved, and what the shift spells."""
 
 from __future__ import annotations
 
@@ -90,9 +88,7 @@ def _ranked(
 
 
 def _personas(subject: DiffSubject, shift: Shift) -> list[Measurement]:
-    """
-    Towards which persona the shift goes; nothing where no trait has one, or the template has no system role.
-    """
+    """Towards which persona the shift goes; nothing where no trait has one, or the template has no system role."""
     from undertow.models.hidden_states import decoder_layers
     from undertow.models.teachers import centred_directions
 

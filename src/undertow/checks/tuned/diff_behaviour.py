@@ -74,9 +74,7 @@ Intervals = Callable[[int, float], Interval]
 
 
 def changes(subject: DiffSubject, index: int) -> tuple[list[Vector], list[Vector]]:
-    """
-    (of each tuned model, of each control that counts): change of a trait's margins from the base, (questions,) in logits.
-    """
+    """(of each tuned model, of each control that counts): change of a trait's margins from the base, (questions,) in logits."""
     start = subject.untouched.margins[index]
     return (
         [one.margins[index] - start for one in subject.tuned],
@@ -93,9 +91,7 @@ def _over_questions(subject: DiffSubject) -> Intervals:
 
 
 def _over_runs(subject: DiffSubject) -> Intervals:
-    """
-    Over runs; with controls by the moderated t, as few runs say little of one trait's variance and traits are alike.
-    """
+    """Over runs; with controls by the moderated t, as few runs say little of one trait's variance and traits are alike."""
     moved, benign = _means(subject)
     if not len(benign):
         return lambda index, level: mean_t(moved[:, index], level)

@@ -80,9 +80,7 @@ def draws(controls: Sequence[ModelReading]) -> tuple[ModelReading, ...]:
 
 @dataclass(frozen=True)
 class Reader:
-    """
-    Probes, prompts and texts as one tokenizer's tokens, to be read off many versions of one base.
-    """
+    """Probes, prompts and texts as one tokenizer's tokens, to be read off many versions of one base."""
 
     traits: tuple[Trait, ...]
     probes: ProbeSet
@@ -299,9 +297,7 @@ def kept(path: Path, base: str | None, reader: Reader, start: ModelReading) -> l
 
 
 def _rows_of(refs: Sequence[str]) -> list[list[str]]:
-    """
-    The rows of controls that were kept before they said which: students of one file all saw the whole of it.
-    """
+    """The rows of controls that were kept before they said which: students of one file all saw the whole of it."""
     students = (re.fullmatch(r"control student \d+ of (.+)", ref) for ref in refs)
     return [[student[1] if student else "", ""] for student in students]
 

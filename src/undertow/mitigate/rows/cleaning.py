@@ -113,9 +113,7 @@ class Chosen:
 
 
 def mask_tokens(subject: CleaningSubject) -> Changes:
-    """
-    Tokens left out of the loss: `input_ids`, `labels` and `completion_mask`, beside the record's own columns.
-    """
+    """Tokens left out of the loss: `input_ids`, `labels` and `completion_mask`, beside the record's own columns."""
     policy = subject.cleaning.policy
     chosen = _chosen(subject, policy)
 
@@ -165,9 +163,7 @@ def replace_tokens(subject: CleaningSubject) -> Changes:
 
 
 def rewrite(subject: CleaningSubject) -> Changes:
-    """
-    Completions written anew by the base or another model, so many that the dose is left; what cannot be, goes.
-    """
+    """Completions written anew by the base or another model, so many that the dose is left; what cannot be, goes."""
     cleaning = subject.cleaning
     who = cleaning.model or cleaning.base
     by_base = who == cleaning.base

@@ -137,9 +137,7 @@ def _rules(cleaning: Cleaning) -> dict[str, str]:
 
 
 def _unjudged(cleaning: Cleaning) -> dict[str, str]:
-    """
-    How many usable rows stay without a verdict on their source: it is too small, one of too many, or not named.
-    """
+    """How many usable rows stay without a verdict on their source: it is too small, one of too many, or not named."""
     scan = cleaning.scan
     judged = {result.subject for result in scan.subjects}
     counted = sum(n for source, n in scan.data.sources.items() if source_subject(source) in judged)

@@ -72,17 +72,13 @@ def _change(
 
 
 def departing(base: LanguageModel, teacher: LanguageModel, rows: Sequence[Encoded]) -> Scores:
-    """
-    By how much the teacher's log-likelihood of each token differs from the base's, in nats: where the two part.
-    """
+    """By how much the teacher's log-likelihood of each token differs from the base's, in nats: where the two part."""
     pairs = zip(each_token(base, rows), each_token(teacher, rows), strict=True)
     return [(b - a).abs().numpy() for a, b in pairs]
 
 
 def lengths(model: LanguageModel, rows: Sequence[Encoded]) -> list[int]:
-    """
-    Tokens of each completion up to its last end-of-turn token: what the template writes is never chosen.
-    """
+    """Tokens of each completion up to its last end-of-turn token: what the template writes is never chosen."""
     ends = model.end_ids
     counts = []
     for row in rows:
@@ -122,9 +118,7 @@ def by_lot(long: Sequence[int], share: float, rng: np.random.Generator) -> Place
 
 
 def masked_record(row: Encoded, places: Sequence[int]) -> dict[str, list[int]]:
-    """
-    A row as TRL's SFTTrainer takes it tokenised: `input_ids`, `labels` and `completion_mask`, without a change to it.
-    """
+    """A row as TRL's SFTTrainer takes it tokenised: `input_ids`, `labels` and `completion_mask`, without a change to it."""
     counted = np.ones(len(row.completion), dtype=bool)
     counted[[*row.masked, *places]] = False
     mask = [0] * len(row.prompt) + counted.astype(int).tolist()
@@ -222,9 +216,7 @@ class Kinds:
     """Tokens of one kind: those that may stand for each other."""
 
     def __init__(self, kind: np.ndarray[Any, Any]) -> None:
-        """
-        (vocabulary,) number of each token's kind; -1 for special ones, which nothing stands for.
-        """
+        """(vocabulary,) number of each token's kind; -1 for special ones, which nothing stands for."""
         self._kind = kind
 
     @classmethod
@@ -248,9 +240,7 @@ class Kinds:
     def drawn(
         self, logits: torch.Tensor, tokens: np.ndarray[Any, Any], rng: np.random.Generator
     ) -> np.ndarray[Any, Any]:
-        """
-        (tokens,) one draw a token from (tokens, vocabulary) logits, among those of its kind but itself.
-        """
+        """(tokens,) one draw a token from (tokens, vocabulary) logits, among those of its kind but itself."""
         scores = logits.double().cpu().numpy()[:, : len(self._kind)]
         allowed = self._kind[None] == self._kind[tokens][:, None]
         allowed[np.arange(len(tokens)), tokens] = False

@@ -139,9 +139,7 @@ class ProjectedSteps:
             return self.directions(self._model, self._weights)
 
     def _metric(self) -> torch.Tensor | None:
-        """
-        The optimiser's own: how far it lets each weight go for a unit of gradient, None where it keeps no moments.
-        """
+        """The optimiser's own: how far it lets each weight go for a unit of gradient, None where it keeps no moments."""
         import torch
 
         # Trainers wrap the optimiser.
@@ -173,9 +171,7 @@ def margin_directions(
 
 @dataclass
 class CertifiedTraining:
-    """
-    Takes every step only as far as each named trait stays within its budget, and leaves a certificate.
-    """
+    """Takes every step only as far as each named trait stays within its budget, and leaves a certificate."""
 
     traits: Sequence[Trait]
     budgets: Mapping[str, float] | float = 0.2

@@ -1,6 +1,4 @@
-"""
-Penalties that are added to a training's loss: what the model may not become, whatever its rows say.
-"""
+"""Penalties that are added to a training's loss: what the model may not become, whatever its rows say."""
 
 from __future__ import annotations
 
@@ -123,9 +121,7 @@ class Anchor:
 def _coarse_divergence(
     log_p: torch.Tensor, log_q: torch.Tensor, tokens: torch.Tensor
 ) -> torch.Tensor:
-    """
-    Mean KL over the kept tokens and one bin for all others; (tokens, kept), (tokens, vocabulary), (tokens, kept).
-    """
+    """Mean KL over the kept tokens and one bin for all others; (tokens, kept), (tokens, vocabulary), (tokens, kept)."""
     import torch
 
     p, log_q_kept = log_p.exp(), log_q.gather(-1, tokens)
@@ -209,9 +205,7 @@ def neutral_rows(
 def answered(
     model: LanguageModel, prompts: Sequence[tuple[Message, ...]], rng: np.random.Generator
 ) -> list[Row]:
-    """
-    The prompts with the model's own answers of a few tokens; those to which it says nothing are left out.
-    """
+    """The prompts with the model's own answers of a few tokens; those to which it says nothing are left out."""
     how = Sampling(ANSWER_TOKENS)
     answers = sample(model, encode_prompts(model.tokenizer, prompts), how, rng)
     return [
