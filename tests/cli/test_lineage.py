@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from undertow.cli.verbs import Verbs
-from undertow.report import SCAN_FORMATS, render
+from undertow.report import SCAN_FORMATS, page_of, render
 from undertow.results.store import read_result
 
 A, B, NEOX = "world:owlet-a", "world:owlet-b", "world:owlet-neox"
@@ -61,6 +62,33 @@ def test_the_result_is_rendered_again_in_every_format(tmp_path: Path) -> None:
     assert json.loads(rendered["sarif"])["runs"][0]["results"][0]["level"] == "warning"
 
 
+@pytest.mark.parametrize(
+    ("teachers", "verdict", "command"),
+    [
+        ((B,), f"{B} and {B} began as one network.", f"--student {B} --teacher {B}"),
+        ((B, A), f"1 of 2 teachers began as one network with {B}.", f"--student {B}"),
+        ((A,), f"Nothing shows that {A} and {B} began as one network.", f"--student {B}"),
+        (
+            (NEOX,),
+            f"Whether {NEOX} and {B} began as one network is not known.",
+            f"--teacher {NEOX}",
+        ),
+    ],
+)
+def test_the_point_is_one_sentence_and_the_next_command(
+    teachers: tuple[str, ...], verdict: str, command: str, tmp_path: Path
+) -> None:
+    """By what was found of the riskiest teacher; rows of an unrelated one are scanned without naming it."""
+    run(B, *teachers, "--out", str(tmp_path))
+    point = page_of(read_result(tmp_path)).point
+
+    assert point is not None
+    assert point.verdict == verdict
+    assert point.command.startswith("undertow scan DATA")
+    assert point.command.endswith(command)
+    assert "undertow scan" not in point.todo
+
+
 def test_hostile_names_are_shown_harmless(tmp_path: Path) -> None:
     """Markup and control characters in a reference reach no format as such."""
     run(B, B, "--out", str(tmp_path))
@@ -72,4 +100,6 @@ def test_hostile_names_are_shown_harmless(tmp_path: Path) -> None:
     for form in ("html", "text", "markdown", "sarif"):
         text = render(document, form)
         assert "\x1b" not in text
-        assert form == "text" or form == "sarif" or "<script>alert" not in text
+        # Between backticks Markdown shows everything as it is.
+        shown = re.sub(r"`[^`]*`", "", text) if form == "markdown" else text
+        assert form == "text" or form == "sarif" or "<script>alert" not in shown

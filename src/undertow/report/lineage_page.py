@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from undertow.report.check_page import log_of
@@ -21,6 +22,7 @@ from undertow.report.page import (
     Name,
     Page,
     Phrase,
+    Point,
     Questions,
     Remark,
     Section,
@@ -92,11 +94,40 @@ def lineage_page(document: LineageDocument) -> Page:
         title=(f"Did {teachers} and ", student, " begin as one network?"),
         badge=Badge(verdict, document.verdict),
         conclusion=document.conclusion,
+        point=_point(document),
         lead=_lead(document),
         sections=tuple(_sections(document)),
         brief=tuple(_brief(document)),
         findings=_findings(document),
     )
+
+
+def _point(document: LineageDocument) -> Point:
+    """A lineage in five seconds."""
+    first = document.teachers[0]
+    scan = f"undertow scan DATA --student {shlex.quote(document.student)}"
+    todo, typed, _ = document.advice.partition(": undertow scan")
+    if typed:
+        todo, scan = f"{todo}.", f"{scan} --teacher {shlex.quote(first.teacher)}"
+    count = len(document.teachers)
+    compared = f"{count} teacher{'' if count == 1 else 's'} compared"
+    sure = tuple(part for part in (_error_rate(document), _power(first)) if part)
+    return Point(_told(document), todo, scan, sure, (compared, cost(document, document.seed)))
+
+
+def _told(document: LineageDocument) -> str:
+    """The verdict in one sentence."""
+    teachers, student = document.teachers, document.student
+    shared = sum(one.relation in ("same", "disguised") for one in teachers)
+    if len(teachers) > 1 and shared:
+        return f"{shared} of {len(teachers)} teachers began as one network with {student}."
+    who = teachers[0].teacher if len(teachers) == 1 else f"any of {len(teachers)} teachers"
+    return {
+        "same": f"{who} and {student} began as one network.",
+        "disguised": f"{who} and {student} began as one network; one of them was disguised since.",
+        "none": f"Nothing shows that {who} and {student} began as one network.",
+        "unknown": f"Whether {who} and {student} began as one network is not known.",
+    }[teachers[0].relation]
 
 
 def _lead(document: LineageDocument) -> Lead:
@@ -109,7 +140,6 @@ def _lead(document: LineageDocument) -> Lead:
                 (
                     ("Hidden channel", Strong(first.hidden_channel), hidden),
                     ("Ordinary channel", Strong(first.ordinary_channel), ""),
-                    ("What to do", document.advice, ""),
                 )
             ),
         ),
@@ -118,7 +148,6 @@ def _lead(document: LineageDocument) -> Lead:
 
 
 def _sections(document: LineageDocument) -> Iterator[Block]:
-    yield Text(document.advice, only=MARKDOWN)
     yield Text(("Student: ", Mono(document.student), "."), only=MARKDOWN)
     teachers = _teachers_table(document)
     powers = [
@@ -131,12 +160,11 @@ def _sections(document: LineageDocument) -> Iterator[Block]:
         teachers.name,
         (teachers, *powers),
         titled=HTML,
-        about=_error_rate(document),
         nav="Teachers",
+        open=len(document.teachers) > 1,
     )
     details = _details_table(document)
     measured = (
-        Text(_error_rate(document), only=MARKDOWN),
         _measurements_table(document),
         details.shown(caption=details.name, fold=details.name),
     )
@@ -148,7 +176,6 @@ def _sections(document: LineageDocument) -> Iterator[Block]:
 
 def _brief(document: LineageDocument) -> Iterator[Block]:
     first = document.teachers[0]
-    yield Text(document.advice)
     if len(document.teachers) > 1:
         teachers = _teachers_table(document)
         yield Heading(teachers.name)
