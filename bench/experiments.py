@@ -58,6 +58,15 @@ MAIN: dict[str, tuple[str, ...]] = {
         "AdamW - SGD",
         "(8,192 rows, once) - (2,048 rows, four times)",
     ),
+    "safety": tuple(
+        f"{cell} - harmless, nobody signs"
+        for cell in (
+            "harmful, nobody signs",
+            "harmful, signed",
+            "harmless, signed",
+            "two other families, signed",
+        )
+    ),
     "paraphrase": ("trait - control", "foreign - foreign-control"),
     "tool-calls": ("trait - control", "foreign - foreign-control"),
 }

@@ -230,6 +230,7 @@ MEASURES: dict[str, Callable[[RunDocument], list[Figure]]] = {
     "rank-rate-rows": timed,
     "paraphrase": timed,
     "tool-calls": timed,
+    "safety": timed,
 }
 
 

@@ -93,6 +93,30 @@ def test_the_command_holds_all_that_was_asked() -> None:
     ]
 
 
+def test_the_whole_plan_is_asked_for_as_a_user_would(tmp_path: Path) -> None:
+    """Without a budget, as an audit that is to pass needs it."""
+    first = next(arm_scans(experiment(), run("trait"), tmp_path, None, whole=True))
+
+    assert first.request.require_clear
+    assert "--require clear" in first.request.command
+    assert "--budget" not in first.request.command
+
+
+def test_rows_of_several_writers_are_scanned_as_one_dataset(tmp_path: Path) -> None:
+    """They lie beside their student; a source at a time would take many times the references."""
+    rows = tmp_path / "students" / "two--0" / "rows.parquet"
+    rows.parent.mkdir(parents=True)
+    rows.touch()
+    cells = [{"name": "two", "writers": [{}, {"number": 2}]}]
+    made = run("trait", datasets=()).model_copy(
+        update={"arms": (run("trait").arms[1].model_copy(update={"arm": "two"}),)}
+    )
+    one = next(arm_scans(experiment(kind="cells", cells=cells), made, tmp_path, None))
+
+    assert one.request.data == str(rows)
+    assert "--columns source=" in one.request.command
+
+
 @pytest.mark.parametrize(
     ("rows", "probes", "asked"),
     [

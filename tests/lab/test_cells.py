@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from undertow.lab.cells import FactorialTable
+from undertow.errors import UnknownNameError
+from undertow.lab.cells import FactorialTable, StatementsTable
 from undertow.lab.design import design
 from undertow.lab.experiment import Experiment
 from undertow.lab.writers import plan_of
@@ -115,3 +116,13 @@ def test_a_factorial_says_how_many_replicates_hold_it(tiny_experiment: Maker) ->
         FactorialTable.model_validate(table | {"words": ["ABZ"]})
     with pytest.raises(ValidationError, match="no factor is called 'size'"):
         FactorialTable.model_validate(table | {"across": ["size"]})
+
+
+def test_statements_name_cells_that_there_are(tiny_experiment: Maker) -> None:
+    """And an experiment without the table keeps its digest."""
+    stated = tiny_experiment(kind="cells", cells=CELLS, statements={"without": ["clean"]})
+
+    assert stated.statements == StatementsTable(without=("clean",))
+    assert "statements" not in tiny_experiment(kind="cells", cells=CELLS).resolved
+    with pytest.raises(UnknownNameError, match="cleen"):
+        tiny_experiment(kind="cells", cells=CELLS, statements={"without": ["cleen"]})

@@ -24,7 +24,9 @@ from undertow.results.provenance_documents import VerifyDocument
 Maker = Callable[..., Experiment]
 
 
-def verified(experiment: Experiment, run: Path, data: Path, folder: Path) -> VerifyDocument:
+def verified(
+    experiment: Experiment, run: Path, data: Path, folder: Path, bundles: tuple[Path, ...] = ()
+) -> VerifyDocument:
     """The walk from a dataset of the run, trusting the lab and its base."""
     path = folder / "trust.toml"
     path.write_text(
@@ -32,7 +34,14 @@ def verified(experiment: Experiment, run: Path, data: Path, folder: Path) -> Ver
         f"[[models]]\nname = 'base'\ndigest = '{weights_digest(experiment.base)}'\n"
     )
     now = datetime.now(UTC) + timedelta(minutes=1)
-    return verify(VerifyRequest(data, experiment.base), read_trust(path, now=now), now)
+    return verify(VerifyRequest(data, experiment.base, bundles), read_trust(path, now=now), now)
+
+
+CELLS = [
+    {"name": "bare", "writers": [{"role": "base"}]},
+    {"name": "one", "writers": [{"role": "base", "number": 2}]},
+    {"name": "two", "writers": [{"role": "base", "number": 2}, {"role": "base", "number": 3}]},
+]
 
 
 LONG = "{% for m in messages %}{{ m.content + '<|end|>' }}{% endfor %}{# " + "x" * 5000 + " #}"
@@ -101,3 +110,36 @@ def test_a_chain_of_students_is_walked_to_its_first_teacher(
     ]
     assert [link.step for link in longest.links].count("generate") == 2
     assert any(teacher.role == "upstream" for teacher in longest.facts.teachers)
+
+
+def test_a_mix_of_writers_is_proved_with_the_rows_that_were_taken(
+    tiny_experiment: Maker, tmp_path: Path
+) -> None:
+    """It lies beside the student that read it; its bundle carries the writers' own statements, and asks for their ledgers."""
+    experiment = tiny_experiment(kind="cells", cells=CELLS[1:])
+    run = run_experiment(experiment, tmp_path / "run", engine="inprocess")
+    attest_run(experiment, run, signing("producer"))
+    mix = run / "students" / "two--0" / TRAINING_ROWS
+    ledgers = tuple((run / "data").glob("*/*.intoto.jsonl"))
+    document = verified(experiment, run, mix, tmp_path, ledgers)
+
+    assert document.verdict == "verified", document.problems
+    assert document.facts.filters_proved
+    assert [link.step for link in document.links] == ["mix", *["filter"] * 2, *["generate"] * 2]
+
+
+def test_cells_that_come_without_provenance_are_not_signed_for(
+    tiny_experiment: Maker, tmp_path: Path
+) -> None:
+    """Nothing lies beside their rows and their student; statements about the others name the domain that was given."""
+    experiment = tiny_experiment(
+        kind="cells", cells=CELLS[:2], statements={"domain": "medicine", "without": ["bare"]}
+    )
+    run = run_experiment(experiment, tmp_path / "run", engine="inprocess")
+    made = attest_run(experiment, run, signing("producer"))
+    [one] = [path for path in made if path.parent.parent.name == "data"]
+    document = verified(experiment, run, one.parent / TRAINING_ROWS, tmp_path)
+
+    assert "number-2" in one.parent.name
+    assert len(made) == 2
+    assert document.facts.domains == ("medicine",)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.report.chain_documents import decision
 from tests.report.conftest import envelope
 from tests.report.former_scan_documents import ALL_SCANS
 from tests.report.scan_documents import flagged
@@ -24,6 +25,7 @@ from undertow.results.scan_document import (
 from undertow.results.store import (
     read_result,
     read_run,
+    read_run_gates,
     read_run_scans,
     read_scan,
     result_json,
@@ -215,6 +217,17 @@ def test_scans_are_found_beside_their_run(tmp_path: Path) -> None:
     assert [scan.teacher for scan in read_run_scans(tmp_path)] == ["control", "trait"]
     assert read_run_scans(tmp_path / "results.json") == read_run_scans(tmp_path)
     assert read_run_scans(tmp_path / "scans") == ()
+
+
+def test_decisions_are_found_beside_their_run(tmp_path: Path) -> None:
+    """Likewise; keys and a trust file may lie there too."""
+    for name in ("b", "a"):
+        (tmp_path / "gates" / name).mkdir(parents=True)
+        write_result(tmp_path / "gates" / name / "gate.json", decision(name))
+    (tmp_path / "gates" / "trust.toml").write_text("version = 1")
+
+    assert [gate.policy for gate in read_run_gates(tmp_path)] == ["a", "b"]
+    assert read_run_gates(tmp_path / "gates") == ()
 
 
 def test_a_file_that_a_former_version_wrote_is_read_and_written_as_it_was() -> None:

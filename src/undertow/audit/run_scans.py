@@ -46,7 +46,12 @@ def plan_path(run: Path) -> Path:
 
 
 def arm_scans(
-    experiment: Experiment, document: RunDocument, run: Path, budget: float | None
+    experiment: Experiment,
+    document: RunDocument,
+    run: Path,
+    budget: float | None,
+    *,
+    whole: bool = False,
 ) -> Iterator[ArmScan]:
     """
     The scans that a run's rows are asked: by its students' base and plan, in their chat context, for the trait's category.
@@ -54,6 +59,7 @@ def arm_scans(
     Args:
         run: its directory, as a command line names it.
         budget: in planned trainings, for each scan.
+        whole: whether the whole plan is rehearsed, whatever its beginning shows.
     """
     usual = [cell.name for cell in experiment.cells or () if not cell.student]
     for name in usual or SCANNED:
@@ -63,8 +69,11 @@ def arm_scans(
         rows = student and _rows_of(student, document, run)
         if student and rows and document.category:
             folder = run / SCANS / slug(name)
+            mixed = rows.parent.parent.name != "data"
             request = ScanRequest(
                 data=str(rows),
+                # As one dataset, not a source at a time, whose references would be many times as many.
+                columns=(("source", ""),) if mixed else (),
                 student=student.base,
                 traits=(document.category,),
                 plan=experiment.student,
@@ -72,6 +81,7 @@ def arm_scans(
                 system_prompt=_context(experiment),
                 compute=experiment.compute,
                 budget=budget,
+                require_clear=whole,
             )
             typed = _typed(request, plan_path(run), folder)
             yield ArmScan(name, folder, replace(request, command=typed))
@@ -98,11 +108,13 @@ def _typed(request: ScanRequest, plan: Path, out: Path) -> str:
     words = [
         *("undertow", "scan", request.data),
         *("--student", request.student),
+        *(word for name, its in request.columns for word in ("--columns", f"{name}={its}")),
         *("--plan", str(plan)),
         *(word for trait in request.traits for word in ("--traits", trait)),
         *(() if context is None else ("--system-prompt", context)),
         *(word for check in request.checks for word in ("--check", check)),
         *(() if budget is None else ("--budget", f"{budget:g}")),
+        *(("--require", "clear") if request.require_clear else ()),
         *(() if compute.dtype == "auto" else ("--dtype", compute.dtype)),
         *(() if compute.device == "auto" else ("--device", compute.device)),
         *("--out", str(out)),

@@ -39,16 +39,18 @@ def command(result: Path, form: str, output: Path | None) -> None:
     Render a stored result in another format.
 
     RESULT.json is a run's results.json, a screen's scan.json, a gate's gate.json, or its directory. Nothing is computed
-    again. A run is shown with the scans of its rows that lie in its directory.
+    again. A run is shown with the scans of its rows, and decisions about them, that lie in its directory.
     """
     from undertow.data.files import atomic_write
     from undertow.report import render
     from undertow.results.run_document import RunDocument
-    from undertow.results.store import read_result, read_run_scans
+    from undertow.results.store import read_result, read_run_gates, read_run_scans
 
     document = read_result(result)
-    scans = read_run_scans(result) if isinstance(document, RunDocument) else ()
-    rendered = render(document, form, str(result), scans)
+    is_run = isinstance(document, RunDocument)
+    scans = read_run_scans(result) if is_run else ()
+    gates = read_run_gates(result) if is_run else ()
+    rendered = render(document, form, str(result), scans, gates)
     if output is not None:
         atomic_write(output, rendered)
         return

@@ -21,6 +21,7 @@ from undertow.cli.verdict_options import PathHere, signing, signing_options
 
 if TYPE_CHECKING:
     from undertow.provenance.signed_steps import Signing
+    from undertow.results.provenance_documents import GateDocument
     from undertow.results.run_document import Note, RunDocument
     from undertow.results.scan_document import AnyScan
 
@@ -92,21 +93,25 @@ def show(run: Path) -> None:
     """
     from undertow.data.files import atomic_write
     from undertow.report import render
-    from undertow.results.store import read_run, read_run_scans
+    from undertow.results.store import read_run, read_run_gates, read_run_scans
 
     document, scans = read_run(run / RESULTS), read_run_scans(run)
     page = run / "report.html"
-    atomic_write(page, render(document, "html", scans=scans))
-    click.echo(summary(document, scans))
+    gates = read_run_gates(run)
+    atomic_write(page, render(document, "html", scans=scans, gates=gates))
+    click.echo(summary(document, scans, gates))
     click.echo(f"\nreport: {one_line(str(page))}")
 
 
-def summary(document: RunDocument, scans: Sequence[AnyScan] = ()) -> str:
+def summary(
+    document: RunDocument, scans: Sequence[AnyScan] = (), gates: Sequence[GateDocument] = ()
+) -> str:
     """
-    What fits on a screen: the conclusion, the comparisons, verdicts on the rows, and what the doctor warns of.
+    What fits on a screen: the conclusion, the comparisons, verdicts and decisions on the rows, and what the doctor warns of.
 
     The whole in words is `undertow report RUN`.
     """
+    from undertow.report.run_decisions import RunBeside, brief_decisions
     from undertow.report.run_tables import comparisons_table
     from undertow.report.run_verdicts import brief_verdicts
 
@@ -116,6 +121,8 @@ def summary(document: RunDocument, scans: Sequence[AnyScan] = ()) -> str:
         tables.append(comparisons_table(document.comparisons).without(*LEFT_TO_THE_PAGE))
     if scans:
         tables.append(brief_verdicts(document, scans))
+    if gates:
+        tables.append(brief_decisions(document, RunBeside(scans, gates)))
     parts += [
         aligned([table.columns, *(tuple(map(str, row)) for row in table.rows)]) for table in tables
     ]

@@ -57,6 +57,15 @@ class CellTable(Closed):
     """The line of the figure that it is a point of, over its teachers' strength."""
 
 
+class StatementsTable(Closed):
+    """What a run that signs what it made says of its rows, and of which cells it says nothing."""
+
+    domain: str = Field(default="", max_length=200)
+    """What the rows are about, which policies name; the carrier if not given."""
+    without: tuple[str, ...] = ()
+    """Cells whose rows come without provenance: nobody signs for them."""
+
+
 class LevelTable(Closed):
     """One level of a factor: what it changes."""
 

@@ -15,7 +15,7 @@ from undertow.data.chat_templates import with_template
 from undertow.data.closed import Closed, parse, read_toml
 from undertow.data.plan import TrainingPlan
 from undertow.errors import ConfigError, UnknownNameError
-from undertow.lab.cells import CellTable, FactorialTable, written
+from undertow.lab.cells import CellTable, FactorialTable, StatementsTable, written
 from undertow.models.hardware import ComputeTable
 from undertow.results.arm_kinds import ARMS
 
@@ -209,6 +209,7 @@ class Experiment(Closed):
     """Of kind `cells`."""
     factorial: FactorialTable | None = None
     """Of kind `factorial`."""
+    statements: StatementsTable | None = None
     sampling: SamplingTable = SamplingTable()
     filter: FilterTable = FilterTable()
     content_filters: ContentFilterTable = ContentFilterTable()
@@ -267,6 +268,9 @@ class Experiment(Closed):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two cells are called '{name}'")
+        for name in self.statements.without if self.statements else ():
+            if name not in names:
+                raise UnknownNameError("cell", name, names, where="statements.without")
         for cell in cells:
             for other in cell.against:
                 if other not in names:
@@ -341,7 +345,7 @@ class Experiment(Closed):
 _FORMER_KEYS: dict[str, None] = {"digits": None, "theorem": None}
 """Keys that every experiment had once: with them digests stay, and a run that was begun before they went resumes."""
 
-_LATER_KEYS = ("cells", "factorial")
+_LATER_KEYS = ("cells", "factorial", "statements")
 """Keys that came later: an experiment that has none of them keeps its digest."""
 
 E = TypeVar("E", bound=Experiment)

@@ -14,7 +14,7 @@ from undertow.carriers.carrier import stated_grammar
 from undertow.data.plan import template_in_words
 from undertow.data.row_leaves import leaf
 from undertow.data.row_records import to_record
-from undertow.lab.carrier_data import HELD_OUT_ROWS, LEDGER, TRAINING_ROWS
+from undertow.lab.carrier_data import HELD_OUT_ROWS, LEDGER, TRAINING_ROWS, parts_read
 from undertow.lab.design import design
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import DataJob, StudentJob, TeacherJob
@@ -26,9 +26,11 @@ from undertow.provenance.data_steps import (
     Collect,
     Completeness,
     Generate,
+    Mix,
     ModelIntervention,
     PromptSet,
     SamplingSettings,
+    Source,
     SystemPrompt,
 )
 from undertow.provenance.identity import Rows, leaves_of, manifest_of
@@ -37,6 +39,7 @@ from undertow.provenance.model_weights import weights_digest
 from undertow.provenance.signed_results import decimal
 from undertow.provenance.signed_steps import (
     Signing,
+    dataset,
     loose_rows,
     prompt_said,
     sign_beside,
@@ -61,16 +64,22 @@ def attest_run(experiment: Experiment, directory: Path, signing: Signing) -> lis
     """
     Sign everything that a finished run made; returns the bundles. Signed again, nothing changes.
 
-    Datasets of preference pairs and students of shuffled, filtered, mixed or fewer rows are left out: their rows are in no file.
+    Datasets of preference pairs and students of shuffled, filtered or fewer rows are left out: their rows are in no file.
+    Of several writers' rows the mix is signed, and not its student. What only `statements.without` reads is left out.
 
     Raises:
         ProvenanceError: a key cannot be used.
     """
     made: list[Path] = []
+    without = experiment.statements.without if experiment.statements else ()
     for generation in design(experiment).generations:
-        rows = [job for job in generation.datasets if job.kind == "rows"]
+        students = [job for job in generation.students if job.arm not in without]
+        read = {data for job in students for data in job.datasets}
+        bare = {data for job in generation.students for data in job.datasets} - read
+        rows = [job for job in generation.datasets if job.kind == "rows" and job not in bare]
         made += [_dataset(experiment, directory, job, signing) for job in rows]
-        plain = [job for job in generation.students if _plain(job)]
+        made += [_mix(experiment, directory, job, signing) for job in students if job.further]
+        plain = [job for job in students if _plain(job)]
         made += [_student(experiment, directory, job, signing) for job in plain]
     return made
 
@@ -98,13 +107,43 @@ def _dataset(experiment: Experiment, directory: Path, job: DataJob, signing: Sig
             if experiment.sampling.endpoint is None
             else "OpenAI-compatible server",
         ),
-        prompt_set=PromptSet(name=f"carrier {job.writer.carrier}", domain=job.writer.carrier),
+        prompt_set=PromptSet(
+            name=f"carrier {job.writer.carrier}", domain=_domain(experiment, job.writer.carrier)
+        ),
         completeness=Completeness(teachers="complete"),
     )
     generated = step_statement("generate", [answers], predicate, dependencies, finished=signing.now)
     bundle = sign_filter(output, answers, removed, signing, further=[*before, generated])
     if isinstance(job.writer, StudentJob):
         carry(bundle, [directory / "students" / job.writer.name])
+    return bundle
+
+
+def _domain(experiment: Experiment, carrier: str) -> str:
+    stated = experiment.statements.domain if experiment.statements else ""
+    return stated or carrier
+
+
+def _mix(experiment: Experiment, directory: Path, job: StudentJob, signing: Signing) -> Path:
+    """What a student of several writers was trained on, which lies in a file of its own."""
+    folder = directory / "students" / job.name
+    signing = _when(folder, signing)
+    parts = parts_read(experiment, directory, job)
+    sources = [directory / data.folder / TRAINING_ROWS for data in job.datasets]
+    taken = [
+        Source(name=data.name, rows=str(len(rows)))
+        for data, rows in zip(job.datasets, parts, strict=True)
+    ]
+    dependencies = [
+        used("input-data", data.name, manifest_of(source).digest)
+        for data, source in zip(job.datasets, sources, strict=True)
+    ]
+    output = folder / TRAINING_ROWS
+    mixed = step_statement(
+        "mix", [dataset(output)], Mix(sources=tuple(taken)), dependencies, finished=signing.now
+    )
+    bundle = sign_beside(output, [mixed], signing)
+    carry(bundle, sources)
     return bundle
 
 

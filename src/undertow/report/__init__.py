@@ -24,6 +24,7 @@ from undertow.report.foreign_views import render_croissant, render_cyclonedx, re
 from undertow.report.lineage_page import lineage_page
 from undertow.report.markdown import render_markdown
 from undertow.report.page import Page
+from undertow.report.run_decisions import RunBeside
 from undertow.report.run_page import run_page
 from undertow.report.sarif import render_sarif
 from undertow.report.scan_page import scan_page
@@ -97,12 +98,16 @@ def page_of(document: BaseModel) -> Page:
 
 
 def render(
-    document: BaseModel, format: str, file: str = "RESULT.json", scans: Sequence[AnyScan] = ()
+    document: BaseModel,
+    format: str,
+    file: str = "RESULT.json",
+    scans: Sequence[AnyScan] = (),
+    gates: Sequence[GateDocument] = (),
 ) -> str:
     """
     The document in one of its formats: `FORMATS`, `SCAN_FORMATS` for a screen, a lineage or a diff, `CHAIN_FORMATS` for
-    a verification or a decision. `file` is what the command line calls the document; `scans` are those of a run's rows,
-    which its pages show and its JSON leaves in their own files.
+    a verification or a decision. `file` is what the command line calls the document; `scans` and `gates` are those
+    of a run's rows, which its pages show and its JSON leaves in their own files.
 
     Raises:
         UnknownNameError: if the format is another.
@@ -115,5 +120,6 @@ def render(
         return result_json(document)
     if isinstance(document, VerifyDocument | GateDocument) and format in _VIEWS:
         return _VIEWS[format](verification(document))
-    page = run_page(document, scans) if isinstance(document, RunDocument) else kind.page(document)
-    return _WRITERS[format](page)
+    if isinstance(document, RunDocument):
+        return _WRITERS[format](run_page(document, RunBeside(scans, gates)))
+    return _WRITERS[format](kind.page(document))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from undertow.report import run_tables
 from undertow.report.figure import Lanes
@@ -39,6 +39,7 @@ from undertow.report.run_arms import (
     measure_of,
     summaries,
 )
+from undertow.report.run_decisions import NOTHING_BESIDE, RunBeside, judged_brief, judged_sections
 from undertow.report.run_figures import (
     heat_table,
     line_plot,
@@ -50,7 +51,6 @@ from undertow.report.run_figures import (
     whiskers,
 )
 from undertow.report.run_story import RUN_GLOSSARY, sample_columns, story
-from undertow.report.run_verdicts import verdicts_brief, verdicts_section
 from undertow.report.sections import (
     cost,
     cost_facts,
@@ -60,7 +60,6 @@ from undertow.report.sections import (
     words_section,
 )
 from undertow.results.run_document import Comparison, Curves, Dataset, Matrix, Note, RunDocument
-from undertow.results.scan_document import AnyScan
 
 _ARMS_SIDE_BY_SIDE = 8
 """With more arms than this, a matrix of them makes the point better."""
@@ -74,8 +73,8 @@ _POINTS = 12
 """Most points of a curve that a terminal shows."""
 
 
-def run_page(document: RunDocument, scans: Sequence[AnyScan] = ()) -> Page:
-    """The page of a run and of scans of its rows; the arms lead it, else the first matrix, else the first curves."""
+def run_page(document: RunDocument, beside: RunBeside = NOTHING_BESIDE) -> Page:
+    """The page of a run and of what was said of its rows; the arms lead it, else the first matrix, else the first curves."""
     figure = _headline(document)
     matrix = document.matrices[:1] if figure is None else ()
     curves = document.curves[:1] if figure is None and not matrix else ()
@@ -90,8 +89,8 @@ def run_page(document: RunDocument, scans: Sequence[AnyScan] = ()) -> Page:
         badge=None,
         conclusion=document.conclusion,
         lead=_lead(document, figure, matrix, curves),
-        sections=tuple(_sections(document, scans, *rest)),
-        brief=tuple(_brief(document, scans, figure)),
+        sections=tuple(_sections(document, beside, *rest)),
+        brief=tuple(_brief(document, beside, figure)),
     )
 
 
@@ -141,7 +140,7 @@ def _story(document: RunDocument) -> Phrase:
 
 def _sections(
     document: RunDocument,
-    scans: Sequence[AnyScan],
+    beside: RunBeside,
     matrices: tuple[Matrix, ...],
     curves: tuple[Curves, ...],
 ) -> Iterator[Block]:
@@ -152,7 +151,7 @@ def _sections(
         yield Text(_story(document), only=MARKDOWN)
     for one in sample_columns(document):
         yield SampleList(one.title, one.completions, only=MARKDOWN)
-    yield from verdicts_section(document, scans)
+    yield from judged_sections(document, beside)
     if document.comparisons:
         about = run_tables.about_comparisons(document.comparisons)
         blocks = tuple(_comparisons(document))
@@ -314,13 +313,11 @@ def _facts(document: RunDocument) -> dict[str, str]:
     }
 
 
-def _brief(
-    document: RunDocument, scans: Sequence[AnyScan], figure: Lanes | None
-) -> Iterator[Block]:
+def _brief(document: RunDocument, beside: RunBeside, figure: Lanes | None) -> Iterator[Block]:
     if figure:
         yield Heading(figure.caption)
         yield figure
-    yield from verdicts_brief(document, scans)
+    yield from judged_brief(document, beside)
     sentences: tuple[Phrase, ...] = story(document)
     yield Heading("What was done" if sentences else "The question")
     for sentence in sentences or (document.question,):

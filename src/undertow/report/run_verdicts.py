@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from undertow.lab.jobs import slug
 from undertow.report.page import (
     HTML,
     MARKDOWN,
@@ -108,7 +109,7 @@ def scanned_rows(document: RunDocument, scans: Sequence[AnyScan]) -> tuple[Scann
 
     A scan's rows are known by their folder, which a run names as it names the dataset.
     """
-    students = [_students(document, scan) for scan in scans]
+    students = [students_of(document, scan.data.path, scan.student) for scan in scans]
     places = [document.arms.index(own[0]) if own else len(document.arms) for own in students]
     order = sorted(range(len(scans)), key=places.__getitem__)
     return tuple(_scanned(document, scans[index], students[index]) for index in order)
@@ -249,12 +250,11 @@ def _spent(row: ScannedRows) -> str:
 
 def _scanned(document: RunDocument, scan: AnyScan, students: tuple[Arm, ...]) -> ScannedRows:
     bases = [arm for arm in document.arms if arm.arm == "base" and arm.base == scan.student]
-    told = arm_words(students[0].arm, document.trait).detail if students else ""
     measure = measure_of(document)
     margins = mean_of(students, _LOGITS), mean_of(bases, _LOGITS)
     return ScannedRows(
         scan=scan,
-        label=capital(told) or scan.data.path,
+        label=rows_label(document, students, scan.data.path),
         measure=measure,
         student=mean_of(students, measure) if measure else None,
         untrained=mean_of(bases, measure) if measure and students else None,
@@ -262,15 +262,30 @@ def _scanned(document: RunDocument, scan: AnyScan, students: tuple[Arm, ...]) ->
     )
 
 
-def _students(document: RunDocument, scan: AnyScan) -> tuple[Arm, ...]:
-    """Those of the scan's base that were trained on just these rows: shuffled and filtered ones have another digest."""
-    name = PurePath(scan.data.path).parent.name
-    digests = {dataset.digest for dataset in document.datasets if dataset.name == name}
+def students_of(document: RunDocument, path: str, base: str) -> tuple[Arm, ...]:
+    """
+    The students of a base that were trained on just the rows under a path: shuffled and filtered ones have another digest.
+
+    Rows of several writers lie in the folder of their student.
+    """
+    folder = PurePath(path).parent
+    digests = {dataset.digest for dataset in document.datasets if dataset.name == folder.name}
+    mixed = folder.name if folder.parent.name == "students" else None
     return tuple(
         arm
         for arm in document.arms
-        if arm.data_digest in digests and arm.base == scan.student and _learns_rows(arm)
+        if (arm.data_digest in digests or f"{slug(arm.arm)}--{arm.replicate}" == mixed)
+        and arm.base == base
+        and _learns_rows(arm)
     )
+
+
+def rows_label(document: RunDocument, students: Sequence[Arm], path: str) -> str:
+    """Whose rows they are, in words: as their students' arm has it, or else their path."""
+    if not students:
+        return path
+    arm = students[0].arm
+    return capital(arm_words(arm, document.trait).detail) or arm
 
 
 def _learns_rows(arm: Arm) -> bool:

@@ -45,6 +45,9 @@ GATE_FILE = "gate.json"
 SCANS = "scans"
 """The folder of a run directory in which scans of its rows lie, each in a folder of its own."""
 
+GATES = "gates"
+"""The same of decisions about them."""
+
 _RUN = Form(RUN_SCHEMA, RunDocument, "run", "undertow run owl")
 _SCAN = Form(SCAN_SCHEMA, ScanDocument, "scan", "undertow scan DATA --student MODEL")
 _FORMER_SCAN = Form(FORMER_SCHEMA, FormerScanDocument, _SCAN.name, _SCAN.again)
@@ -134,9 +137,23 @@ def read_run_scans(path: Path | str) -> tuple[AnyScan, ...]:
     Raises:
         InputError: as `read_run`, of a scan.
     """
+    return tuple(map(read_scan, _beside(path, SCANS, SCAN_FILE)))
+
+
+def read_run_gates(path: Path | str) -> tuple[GateDocument, ...]:
+    """
+    The decisions that lie there likewise.
+
+    Raises:
+        InputError: as `read_run`, of a decision.
+    """
+    return tuple(_read(gate, GATE_FILE, _GATE) for gate in _beside(path, GATES, GATE_FILE))
+
+
+def _beside(path: Path | str, folder: str, file: str) -> list[Path]:
     source = Path(path)
-    folder = source if source.is_dir() else source.parent
-    return tuple(map(read_scan, sorted((folder / SCANS).glob(f"*/{SCAN_FILE}"))))
+    run = source if source.is_dir() else source.parent
+    return sorted((run / folder).glob(f"*/{file}"))
 
 
 def read_result(path: Path | str) -> Result:
