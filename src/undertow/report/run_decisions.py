@@ -214,16 +214,16 @@ def _answer(document: RunDocument) -> str:
 
 def _decided(document: RunDocument, scans: Sequence[AnyScan], gate: GateDocument) -> DecidedRows:
     walk = gate.verification
-    own = students_of(document, walk.data, walk.student or "")
-    arms = tuple(arm for arm in document.arms if own and arm.arm == own[0].arm)
+    students = students_of(document, walk.data, walk.student or "")
+    arms = tuple(arm for arm in document.arms if students and arm.arm == students[0].arm)
     scan = next((one for one in scans if _folder(one.data.path) == _folder(walk.data)), None)
     return DecidedRows(
         gate=gate,
-        label=rows_label(document, own, walk.data),
-        place=document.arms.index(own[0]) if own else len(document.arms),
+        label=rows_label(document, students, walk.data),
+        place=document.arms.index(students[0]) if students else len(document.arms),
         screen=scan.verdict if scan else None,
         answers=_answers(arms, measure_of(document)),
-        moved=_moved(document, own[0].arm) if own else None,
+        moved=_moved(document, students[0].arm) if students else None,
     )
 
 
