@@ -7,7 +7,6 @@ measured of the writers' lineage; both keys lie in the run. The decisions are th
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from bench.figures import Figure, at_most
 from undertow.audit.lineage import lineage
 from undertow.audit.requests import LineageRequest
 from undertow.audit.run_scans import ArmScan
-from undertow.data.files import atomic_write
+from undertow.data.files import atomic_write, file_digest
 from undertow.lab.carrier_data import TRAINING_ROWS
 from undertow.lab.design import design
 from undertow.lab.experiment import Experiment
@@ -103,7 +102,7 @@ def gated(experiment: Experiment, run: Path, scans: Sequence[ArmScan]) -> tuple[
     students, auditor = of.signed_students(), of.signing("auditor")
     for cell in scans:
         if cell.arm in students:
-            sign_scan(read_scan(cell.folder), _sha256(cell.folder / SCAN_FILE), auditor)
+            sign_scan(read_scan(cell.folder), file_digest(cell.folder / SCAN_FILE), auditor)
     _measure_lineage(of, students, auditor)
     atomic_write(of.trust, _trust_text(of))
     trust = read_trust(of.trust, now=of.now)
@@ -151,7 +150,7 @@ def _measure_lineage(of: GatedRun, students: Mapping[str, StudentJob], auditor: 
         write_result(file, lineage(LineageRequest(student, refs, command=command)))
     kept = read_result(file)
     assert isinstance(kept, LineageDocument)
-    sign_lineages(kept, _sha256(file), of.lineage, auditor)
+    sign_lineages(kept, file_digest(file), of.lineage, auditor)
 
 
 def _reference(of: GatedRun, job: TeacherJob | StudentJob) -> str:
@@ -170,10 +169,6 @@ def _trust_text(of: GatedRun) -> str:
         lines += ["", "[[models]]", f'name = "{name}"', f'family = "{name}"']
         lines += [f'digest = "{weights_digest(locate(ref))}"']
     return "\n".join(lines) + "\n"
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def gated_figures(document: RunDocument, beside: RunBeside) -> list[Figure]:
