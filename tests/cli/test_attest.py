@@ -207,6 +207,22 @@ def test_a_mix_of_two_sources(place: Path, capsys: pytest.CaptureFixture[str]) -
     assert "at most 80 %" in capsys.readouterr().out
 
 
+def test_sources_of_one_name_are_told_apart_by_their_folders(place: Path) -> None:
+    """As the datasets of a run are all called rows.parquet; one that is named twice is refused before it is signed."""
+    people = ["--origin", "people", "--domain", "numbers", "--sign", "producer.pem"]
+    for name in ("a", "b"):
+        (place / name).mkdir()
+        write_rows(place / name / "rows.jsonl", rows(5, name))
+        assert main(["attest", "collect", f"{name}/rows.jsonl", *people]) == 0
+    write_rows(place / "all.jsonl", [*rows(5, "a"), *rows(5, "b")])
+    parts = ["--input", "a/rows.jsonl", "--input", "b/rows.jsonl", "--sign", "producer.pem"]
+    twice = ["--input", "a/rows.jsonl", "--input", "a/rows.jsonl", "--sign", "producer.pem"]
+
+    assert main(["attest", "mix", "all.jsonl", *twice]) == 2
+    assert main(["attest", "mix", "all.jsonl", *parts]) == 0
+    assert main(["verify", "all.jsonl", "--trust", "trust.toml"]) == 0
+
+
 def test_a_trust_file_is_signed_by_its_root(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

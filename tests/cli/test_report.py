@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from tests.report.chain_documents import decision
 from tests.report.scan_documents import flagged
 from undertow.cli import main
 from undertow.cli.report import FORMATS, SCAN_FORMATS
 from undertow.report import FORMATS as RENDERED
 from undertow.report import SCAN_FORMATS as RENDERED_OF_SCANS
+from undertow.report.run_decisions import DECISIONS
 from undertow.results.store import write_result
 
 
@@ -50,6 +52,21 @@ def test_output_goes_to_a_file_and_nowhere_else(
 
     assert capsys.readouterr().out == ""
     assert Path("page.html").read_bytes() == (stored / "report.html").read_bytes()
+
+
+def test_decisions_that_lie_beside_a_run_are_shown(
+    stored: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By `report`, and by the run's own last lines when its command is typed again."""
+    (stored / "gates" / "one").mkdir(parents=True)
+    write_result(stored / "gates" / "one" / "gate.json", decision("mine.jsonl"))
+    shown = []
+    for words in (["report", str(stored)], ["run", "owl"]):
+        assert main(words) == 0
+        shown.append(capsys.readouterr().out)
+
+    assert DECISIONS in shown[0]
+    assert all("mine.jsonl" in out and "refused" in out for out in shown)
 
 
 def test_a_file_that_is_no_run_is_refused(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:

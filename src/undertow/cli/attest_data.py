@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -144,20 +145,18 @@ def mix(data: str, sources: tuple[str, ...], keys: tuple[str, ...], public_key: 
     )
 
     who = required_signing(keys, public_key)
-    parts, dependencies, paths = [], [], []
-    for text in sources:
-        path, _, rows = text.rpartition("=")
-        if not rows.isdigit():
-            path, rows = text, ""
+    parts, dependencies = [], []
+    taken = [_taken(text) for text in sources]
+    paths = [path for path, _ in taken]
+    for text, (path, rows), name in zip(sources, taken, _told_apart(paths), strict=True):
         subject = dataset(path)
-        paths.append(path)
         count = rows or subject.annotations.get("rows", "")
         if not count.isdigit():
             raise click.UsageError(
                 f"--input {text}: the number of rows is not known; write DATA=ROWS"
             )
-        parts.append(Source(name=subject.name, rows=count))
-        dependencies.append(used("input-data", subject.name, subject.digest["sha256"]))
+        parts.append(Source(name=name, rows=count))
+        dependencies.append(used("input-data", name, subject.digest["sha256"]))
     tell_notes(data, *paths)
     made = dataset(data)
     total = sum(int(part.rows) for part in parts)
@@ -172,6 +171,34 @@ def mix(data: str, sources: tuple[str, ...], keys: tuple[str, ...], public_key: 
     bundle = sign_beside(data, [statement], who)
     carry(bundle, paths)
     _tell(bundle)
+
+
+def _taken(text: str) -> tuple[str, str]:
+    """A source and how many of its rows; empty for all."""
+    path, _, rows = text.rpartition("=")
+    return (path, rows) if rows.isdigit() else (text, "")
+
+
+def _told_apart(paths: Sequence[str]) -> list[str]:
+    """
+    Names of sources, with their folders' where the files' are alike: a mix that names one twice contradicts itself.
+
+    Raises:
+        DataError: two are alike all the same.
+    """
+    from undertow.data.dataset import place_of
+    from undertow.errors import DataError
+
+    places = [place_of(path) for path in paths]
+    names = [place.name for place in places]
+    if len(set(names)) < len(names):
+        names = [f"{place.resolve().parent.name}/{place.name}" for place in places]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DataError(
+            f"two sources of the mix are called '{twice[0]}'; allowed: a name for each",
+            hint="rename one of their folders, or name a source once with all its rows",
+        )
+    return names
 
 
 @click.command(name="audit")
