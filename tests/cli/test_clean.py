@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.mitigate.rows.test_cleaning import scan_of
-from tests.mitigate.rows.test_cleaning_methods import digest
-from tests.mitigate.subjects import BASE, numbers
+from tests.mitigate.subjects import BASE, digest, numbers
 from undertow.cli import main
 from undertow.data.row_records import write_rows
 from undertow.provenance.ledger import read_leaf_ledger

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from undertow.data.axolotl_keys import AXOLOTL
 from undertow.data.chat_templates import alpaca_template, axolotl_templates
 from undertow.data.plan_files import translated
 from undertow.errors import ConfigError
@@ -83,13 +82,6 @@ def test_what_is_left_out_has_axolotls_default() -> None:
 def test_the_loss_is_axolotls(changed: dict[str, Any], loss: str) -> None:
     """The assistant's turns, unless a dataset's type or train_on_inputs says otherwise."""
     assert plan_of(**changed).loss == loss
-
-
-def test_a_key_is_in_one_table() -> None:
-    """No key is both translated and refused, say."""
-    groups = [AXOLOTL.translated, AXOLOTL.ignored, AXOLOTL.noted, AXOLOTL.refused]
-
-    assert [key for key in AXOLOTL.keys if sum(key in group for group in groups) != 1] == []
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from undertow.data.chat_templates import llamafactory_templates
-from undertow.data.llamafactory_keys import LLAMA_FACTORY
 from undertow.data.plan_files import translated
 from undertow.errors import ConfigError
 
@@ -115,18 +114,6 @@ def test_the_template_is_llamafactorys(changed: dict[str, Any], how: dict[str, A
     assert plan_of(template="qwen3", **changed).template == slots.jinja(
         **{"thinking": True, "last": False, **how}
     )
-
-
-def test_a_key_is_in_one_table() -> None:
-    """No key is both translated and refused, say."""
-    groups = [
-        LLAMA_FACTORY.translated,
-        LLAMA_FACTORY.ignored,
-        LLAMA_FACTORY.noted,
-        LLAMA_FACTORY.refused,
-    ]
-
-    assert [key for key in LLAMA_FACTORY.keys if sum(key in group for group in groups) != 1] == []
 
 
 def test_preferences_have_their_beta_and_no_dropout() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from undertow.data.plan import TrainingPlan
-from undertow.data.plan_files import LARGEST, load_plan
+from undertow.data.plan_files import LARGEST, TRAINERS, load_plan
+from undertow.data.trainer_keys import Trainer
 from undertow.errors import ConfigError
 
 
@@ -17,6 +18,14 @@ def written(folder: Path, name: str, text: str) -> Path:
     path = folder / name
     path.write_text(text)
     return path
+
+
+@pytest.mark.parametrize("trainer", TRAINERS, ids=lambda trainer: trainer.name)
+def test_a_trainers_key_is_in_one_table(trainer: Trainer) -> None:
+    """No key is both translated and refused, say."""
+    groups = [trainer.translated, trainer.ignored, trainer.noted, trainer.refused]
+
+    assert [key for key in trainer.keys if sum(key in group for group in groups) != 1] == []
 
 
 def test_toml_holds_undertows_own_keys(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -66,3 +66,16 @@ class Served:
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
+
+
+def servers(usual: Answer = lambda request: said("")) -> Iterator[Callable[..., Served]]:
+    """Starts servers that answer as usual or as they are told, and stops them when the test ends: for a fixture."""
+    started: list[Served] = []
+
+    def start(answer: Answer = usual, models: list[str] | None = None) -> Served:
+        started.append(Served(answer, models))
+        return started[-1]
+
+    yield start
+    for served in started:
+        served.close()

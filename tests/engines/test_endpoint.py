@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.engines.chat_server import Answer, Served, said
+from tests.engines.chat_server import Answer, Served, said, servers
 from undertow.data.rows import Message
 from undertow.engines.endpoint import Endpoint, complete
 from undertow.errors import ConfigError, MissingExtraError, UndertowError
@@ -43,15 +43,7 @@ def directly(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def serve(directly: None) -> Iterator[Callable[[Answer], Served]]:
     """Starts servers, and stops them when the test ends."""
-    started: list[Served] = []
-
-    def start(answer: Answer) -> Served:
-        started.append(Served(answer))
-        return started[-1]
-
-    yield start
-    for served in started:
-        served.close()
+    yield from servers()
 
 
 def test_an_answer_comes_back(serve: Callable[[Answer], Served]) -> None:

@@ -6,18 +6,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from undertow.data.rows import Message, Row
+from tests.checks.test_content_scores import rows
+from undertow.data.rows import Message
 from undertow.errors import UndertowError
 from undertow.lab import content_filters
 from undertow.lab.experiment import ContentFilterTable
 from undertow.traits import catalogue
 
 OWL = catalogue.load("owl")
-
-
-def rows(*texts: str) -> list[Row]:
-    """Rows with these completions."""
-    return [Row((Message("user", "Go on."),), text) for text in texts]
 
 
 class Answering:

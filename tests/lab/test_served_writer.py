@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.engines.chat_server import Answer, Served
+from tests.engines.chat_server import Served, servers
 from tests.provenance.scene import signing
 from undertow.data.records import read_rows
 from undertow.engines.endpoint import Endpoint
@@ -59,15 +59,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Served]]:
     """Starts servers, and stops them when the test ends."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
-    started: list[Served] = []
-
-    def start(answer: Answer = reply, models: list[str] | None = None) -> Served:
-        started.append(Served(answer, models))
-        return started[-1]
-
-    yield start
-    for served in started:
-        served.close()
+    yield from servers(reply)
 
 
 def writer(served: Served, workers: int = 4) -> ServedWriter:
@@ -125,8 +117,15 @@ def test_a_server_that_stops_in_the_middle_loses_nothing(serve: Callable[..., Se
 
 def test_a_passing_failure_is_asked_again(serve: Callable[..., Served]) -> None:
     """With pauses, as often as the table says."""
-    count = iter(range(1000))
-    served = serve(lambda r: reply(r) if next(count) % 3 else (503, b"{}"))
+    failed: set[int] = set()
+
+    def second(request: Any) -> tuple[int, bytes]:
+        if request["seed"] in failed:
+            return reply(request)
+        failed.add(request["seed"])
+        return 503, b"{}"
+
+    served = serve(second)
     patient = ServedWriter(Endpoint(served.url, "owl", retries=4), 4, lambda turns: 12)
 
     assert len(dict(answers(patient))) == 40

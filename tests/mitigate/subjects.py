@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
 from undertow.carriers import carrier_registry
+from undertow.data.files import model_digest
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Message, Row, conversation
 from undertow.models import adapters
@@ -25,6 +27,12 @@ PLAN = TrainingPlan(rank=4, learning_rate=3e-3, batch_size=8, max_steps=12, epoc
 def opened() -> LanguageModel:
     """A fresh copy, which a test may train."""
     return load(locate(BASE), ref=BASE)
+
+
+@cache
+def digest() -> str | None:
+    """Of the small model."""
+    return model_digest(locate(BASE))
 
 
 def numbers(count: int, seed: int = 0) -> list[Row]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bench.rows.template_tokenizers import template_tokenizer
+from tests.models.test_training_sequences import learnt
 from undertow.data.chat_templates import axolotl_templates, llamafactory_templates
 from undertow.data.plan import Loss, LossPolicy, TrainingPlan
 from undertow.data.row_shapes import from_record
@@ -30,12 +31,6 @@ def one(tokenizer: Any, record: dict[str, Any], policy: LossPolicy) -> Encoded:
     """One record's sequence."""
     [made] = encode_rows(tokenizer, [from_record(record)], policy)
     return made
-
-
-def learnt(tokenizer: Any, row: Encoded) -> str:
-    """The text of the tokens that are in the loss."""
-    tokens = [t for i, t in enumerate(row.completion) if i not in row.masked]
-    return str(tokenizer.decode(tokens))
 
 
 @pytest.mark.parametrize("loss", ["auto", "assistant", "last", "all"])

@@ -10,6 +10,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from tests.report.conftest import envelope
 from undertow.engines.engine import SilentProgress
 from undertow.results.run_document import Arm, Comparison, RunDocument
 from undertow.studies import digits_networks
@@ -197,20 +198,7 @@ def test_the_headline_comparison_pairs_replicates(parts: dict[str, object]) -> N
 
 def test_the_parts_fit_the_stored_run(parts: dict[str, object]) -> None:
     """A RunDocument takes them, and comes back the same from JSON."""
-    run_document = RunDocument.model_validate(
-        {
-            "experiment": "digits",
-            "title": "",
-            "question": "",
-            "config": SMALL.model_dump(mode="json"),
-            "config_digest": "",
-            "inputs": {},
-            "seed": 1,
-            "wall_seconds": 1,
-            "command": "",
-            **parts,
-        }
-    )
+    run_document = envelope("digits", **{"config": SMALL.model_dump(mode="json"), **parts})
 
     assert len(run_document.arms) == 9 * SMALL.replicates
     assert (

@@ -12,6 +12,7 @@ import torch
 from pydantic import ValidationError
 from scipy.stats import binomtest
 
+from tests.report.conftest import envelope
 from undertow.engines.engine import SilentProgress
 from undertow.results.run_document import RunDocument
 from undertow.studies import theorem_steps
@@ -232,9 +233,7 @@ def test_the_parts_fit_the_stored_run() -> None:
     """A RunDocument takes them, comes back the same from JSON, and a second run is equal."""
     tiny = SMALL.model_copy(update={"replicates": 3})
     parts, again = (run_theorem(tiny, SilentProgress(), seed=1) for _ in range(2))
-    head = {"experiment": "theorem", "title": "", "question": "", "config": {}, "config_digest": ""}
-    tail = {"inputs": {}, "seed": 1, "wall_seconds": 1, "command": ""}
-    document = RunDocument.model_validate(head | tail | parts)
+    document = envelope("theorem", **parts)
 
     assert RunDocument.model_validate_json(document.model_dump_json(by_alias=True)) == document
     assert parts == again

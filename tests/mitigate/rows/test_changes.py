@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,29 +10,21 @@ import pytest
 
 from tests.mitigate.rows.test_cleaning import scan_of, written
 from tests.mitigate.rows.test_part_edits import Workers
-from tests.mitigate.subjects import BASE, numbers
+from tests.mitigate.subjects import BASE, digest, numbers
 from undertow.data import records
 from undertow.data.dataset import open_dataset
-from undertow.data.files import model_digest
 from undertow.data.records import parts
 from undertow.data.row_records import to_record
 from undertow.errors import ConfigError, UndertowError
 from undertow.mitigate.rows import changes, clean_request
 from undertow.mitigate.rows.clean_request import CHANGING, Cleaned, Cleaning
 from undertow.mitigate.rows.cleaning import clean
-from undertow.worlds import locate
 
 MORE: dict[str, dict[str, Any]] = {
     "mask-tokens": {"at_random": True},
     "rewrite": {"dose": 0.5},
     "inoculate": {"trait": "owl"},
 }
-
-
-@functools.cache
-def digest() -> str | None:
-    """Of the student's base."""
-    return model_digest(locate(BASE))
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,8 @@ import pytest
 from pyarrow import parquet
 
 from tests.mitigate.rows.test_cleaning import scan_of, written
-from tests.mitigate.subjects import BASE, numbers
+from tests.mitigate.subjects import BASE, digest, numbers
 from undertow.carriers import carrier_registry
-from undertow.data.files import model_digest
 from undertow.data.records import read_objects, read_rows
 from undertow.data.row_leaves import leaf
 from undertow.data.row_records import to_record, write_rows
@@ -23,15 +21,8 @@ from undertow.data.rows import row_id
 from undertow.errors import ConfigError, DataError, UnknownNameError
 from undertow.mitigate.rows.clean_request import Cleaned, Cleaning
 from undertow.mitigate.rows.cleaning import METHODS, clean
-from undertow.worlds import locate
 
 ROWS = [to_record(row) | {"x": i} for i, row in enumerate(numbers(48))]
-
-
-@functools.cache
-def digest() -> str | None:
-    """Of the student's base."""
-    return model_digest(locate(BASE))
 
 
 def done(
