@@ -107,3 +107,11 @@ def nearest(value: str, allowed: Iterable[str]) -> str:
     """`; did you mean 'X'?` for the allowed name nearest to the value, or nothing."""
     close = difflib.get_close_matches(value, list(allowed), n=1)
     return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def first_line(error: BaseException) -> str:
+    """The sentence of an error that says most: torch puts a heading above it."""
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return lines[1] if lines[0].startswith("Error(s) in loading") and len(lines) > 1 else lines[0]

@@ -8,7 +8,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -58,11 +57,12 @@ def command(as_json: bool, fast: bool) -> None:
 def facts_here(*, fast: bool = False) -> Facts:
     """All that is known of this machine; `problems` holds what makes undertow unusable, in words."""
     from undertow.data.finished import cache_folder
+    from undertow.results.measurement import version_of
 
     facts: Facts = {
         "undertow": {"version": __version__, "folder": str(Path(__file__).parents[1])},
         "python": {"version": sys.version.split()[0], "executable": sys.executable},
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: version_of(name) for name in PACKAGES},
         "programs": {name: shutil.which(name) for name in PROGRAMS},
         "extras": {name: missing(name) for name in EXTRAS},
         "places": {
@@ -77,13 +77,6 @@ def facts_here(*, fast: bool = False) -> Facts:
         facts["scan"] = _price()
     facts["problems"] = list(_problems(facts))
     return facts
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def missing(extra: str) -> list[str]:

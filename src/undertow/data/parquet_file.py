@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Protocol
 from undertow.data.column_names import NAME_THEM, advised
 from undertow.data.row_shapes import SHAPES, NoShapeError
 from undertow.data.strict_json import decoded
+from undertow.errors import first_line
 
 CHUNK = 1024
 """Rows that are held at a time, at most."""
@@ -122,7 +123,7 @@ def _file(stream: BinaryIO, fault: OnFault) -> tuple[Any, list[str], list[int]]:
         rows = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
         return file, file.schema_arrow.names, rows
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        fault("damaged", 0, f"damaged or not Parquet ({_first_line(error)})")
+        fault("damaged", 0, f"damaged or not Parquet ({first_line(error)})")
         return None, [], []
 
 
@@ -137,7 +138,7 @@ def _group(
             yield batch_records(batch, before + done, fault)
             done += batch.num_rows
     except (pyarrow.ArrowException, OSError) as error:
-        text = f"damaged to the end of row group {group + 1} ({_first_line(error)})"
+        text = f"damaged to the end of row group {group + 1} ({first_line(error)})"
         fault("damaged", before + done + 1, text, max(1, count - done))
 
 
@@ -164,7 +165,7 @@ def _by_row(batch: Any, before: int, fault: OnFault) -> Iterator[tuple[int, dict
         except RecursionError:
             fault("not-json", number, "JSON nested too deeply")
         except (ValueError, OverflowError) as error:
-            fault("shape", number, _first_line(error))
+            fault("shape", number, first_line(error))
         else:
             yield number, dict(zip(names, values, strict=True))
 
@@ -201,8 +202,3 @@ def _of_type(kind: Any) -> Callable[[Any], Any] | None:
 
 def _unless_null(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else read(value)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

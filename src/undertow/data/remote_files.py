@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, BinaryIO, TypeVar
 
-from undertow.errors import DataError, MissingExtraError
+from undertow.errors import DataError, MissingExtraError, first_line
 
 T = TypeVar("T")
 
@@ -60,11 +60,11 @@ def answered(place: str, ask: Callable[[], T], what: str = "") -> T:
         raise DataError(f"no such file: {what}") from error
     except ImportError as error:
         raise DataError(
-            f"cannot read {what}: {_first_line(error)}", hint="pip install 'undertow[data]'"
+            f"cannot read {what}: {_told(error)}", hint="pip install 'undertow[data]'"
         ) from error
     except (OSError, ValueError, LookupError, RuntimeError) as error:
         raise DataError(
-            f"cannot read {what}: {_first_line(error)}",
+            f"cannot read {what}: {_told(error)}",
             hint="check the address and the network, or download the files and name their folder",
         ) from error
     finally:
@@ -212,6 +212,6 @@ class _Patient(io.RawIOBase):
         super().close()
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+def _told(error: BaseException) -> str:
+    kind, told = type(error).__name__, first_line(error)
+    return told if told == kind else f"{kind}: {told}"

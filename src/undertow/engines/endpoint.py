@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from undertow.data.row_faults import shown
 from undertow.data.rows import Message
 from undertow.errors import ConfigError, MissingExtraError, UndertowError
 
@@ -329,17 +330,10 @@ def _failure(
     endpoint: Endpoint, key: str | None, happened: str, following: str = ""
 ) -> UndertowError:
     # Servers quote the key they refuse; it must be gone before the text is cut.
-    line = _one_line(happened.replace(key, "‹key›") if key else happened)
+    words = (happened.replace(key, "‹key›") if key else happened).split()
+    line = shown(" ".join(words), longest=_LONGEST_DETAIL)
     hint = f"{following}; {_RESUMES}" if following else _RESUMES
     return UndertowError(f"{endpoint.name} {line}", hint=hint)
-
-
-def _one_line(text: str) -> str:
-    cut = text if len(text) <= _LONGEST_DETAIL else text[:_LONGEST_DETAIL] + "…"
-    words = " ".join(cut.split())
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in words
-    )
 
 
 def _of_prompt(prompt: Sequence[int], given: Sequence[Any]) -> list[float]:

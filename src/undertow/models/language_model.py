@@ -16,7 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from undertow.data.files import model_parts
 from undertow.data.gguf_header import SUFFIX
-from undertow.errors import ModelError
+from undertow.errors import ModelError, first_line
 from undertow.models.chat import in_template
 from undertow.models.checkpoint import open_checkpoint, refuse_other_base
 from undertow.models.gguf_model import folders_of
@@ -29,7 +29,7 @@ from undertow.models.placement import (
     quantisation,
     refuse_offloaded,
 )
-from undertow.models.saved_adapter import first_line, merge, put_on, saved_adapter
+from undertow.models.saved_adapter import merge, put_on, saved_adapter
 
 logger = logging.getLogger(__name__)
 transformers_logging.disable_progress_bar()

@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from undertow.data.plan import TrainingPlan
-from undertow.errors import ModelError
+from undertow.errors import ModelError, first_line
 from undertow.models.adapters import ParallelAdapters, frozen, parallel_adapters
 from undertow.models.batch_memory import cached_bytes, kept_bytes
 from undertow.models.chat import Encoded, pad
@@ -28,7 +28,6 @@ from undertow.models.gguf_model import folders_of
 from undertow.models.language_model import LanguageModel, tokenizer
 from undertow.models.output_head import as_plain_head
 from undertow.models.placement import text_config
-from undertow.models.saved_adapter import first_line
 from undertow.models.scoring import token_log_likelihoods
 
 

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 
 from undertow.data.files import pickled_in
-from undertow.errors import ModelError
+from undertow.errors import ModelError, first_line
 from undertow.models.model_folder import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -358,11 +358,3 @@ def quiet_peft() -> Iterator[None]:
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
         warnings.filterwarnings("ignore", category=UserWarning, module="peft")
         yield
-
-
-def first_line(error: BaseException) -> str:
-    """The sentence of an error that says most: torch puts a heading above it."""
-    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    return lines[1] if lines[0].startswith("Error(s) in loading") and len(lines) > 1 else lines[0]

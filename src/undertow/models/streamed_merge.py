@@ -12,13 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from undertow.errors import ModelError
+from undertow.errors import ModelError, first_line
 from undertow.models.saved_adapter import (
     FAULTS,
     SavedAdapter,
     adapted_embeddings,
     embedding_names,
-    first_line,
     needed_rows,
     put_on,
     quiet_peft,

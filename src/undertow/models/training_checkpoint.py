@@ -26,7 +26,7 @@ from undertow.data.files import atomic_file
 from undertow.data.plan import TrainingPlan
 from undertow.data.strict_json import decoded
 from undertow.engines.work_progress import CountedWork, counted, notice
-from undertow.errors import UndertowError
+from undertow.errors import UndertowError, first_line
 
 CHECKPOINT = "training.safetensors"
 """The file, in the folder of what is unfinished."""
@@ -104,7 +104,7 @@ class TrainingCheckpoint:
         try:
             _put_back(training, record, tensors)
         except _UNREADABLE as error:
-            self._drop(f"does not fit ({_first_line(error)})")
+            self._drop(f"does not fit ({first_line(error)})")
             return None
         return Resumed(record["counters"], _part(tensors, "stream."))
 
@@ -121,7 +121,7 @@ class TrainingCheckpoint:
                 self._drop("is of another training")
                 return None
         except _UNREADABLE as error:
-            self._drop(f"cannot be read ({_first_line(error)})")
+            self._drop(f"cannot be read ({first_line(error)})")
             return None
         return stored
 
@@ -200,10 +200,6 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     with safe_open(path, framework="pt") as file:
         record = decoded(file.metadata()[_RECORD])
         return record, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -208,7 +208,7 @@ def environment(*, workers: int | None, device: str) -> Environment:
     parent = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     return Environment(
-        packages={name: found for name in _PACKAGES if (found := _version(name))},
+        packages={name: found for name in _PACKAGES if (found := version_of(name))},
         git_revision=_git_revision(),
         hardware={
             "machine": platform.machine(),
@@ -221,7 +221,8 @@ def environment(*, workers: int | None, device: str) -> Environment:
     )
 
 
-def _version(name: str) -> str | None:
+def version_of(name: str) -> str | None:
+    """The version of a package that is installed here."""
     try:
         return version(name)
     except PackageNotFoundError:
