@@ -1,6 +1,4 @@
-"""
-`undertow lineage`: exit codes, both ways to name several teachers, and every format of its result.
-"""
+"""`undertow lineage`: exit codes, both ways to name several teachers, and every format of its result."""
 
 from __future__ import annotations
 
@@ -49,9 +47,7 @@ def test_several_teachers_are_given_with_or_without_the_flag() -> None:
 
 
 def test_the_result_is_rendered_again_in_every_format(tmp_path: Path) -> None:
-    """
-    The stored document is read back, and each renderer names the teacher; the page has a dot a layer.
-    """
+    """The stored document is read back, and each renderer names the teacher; the page has a dot a layer."""
     run(B, B, A, "--out", str(tmp_path))
     document = read_result(tmp_path)
     rendered = {form: render(document, form) for form in SCAN_FORMATS}

@@ -63,9 +63,7 @@ LONG = "{% for m in messages %}{{ m.content + '<|end|>' }}{% endfor %}{# " + "x"
 def test_each_dataset_of_a_run_is_proved_to_its_base(
     changes: dict[str, Any], tiny_experiment: Maker, tmp_path: Path
 ) -> None:
-    """
-    Teacher, answers and filter, with the ledger recomputed; the teacher shares the student's base.
-    """
+    """Teacher, answers and filter, with the ledger recomputed; the teacher shares the student's base."""
     experiment = tiny_experiment(**changes)
     run = run_experiment(experiment, tmp_path / "run", engine="inprocess")
     attest_run(experiment, run, signing("producer"))

@@ -41,9 +41,7 @@ def carry_out(
     device: str | None = None,
     who: Signing | None = None,
 ) -> Path:
-    """
-    Run or resume the experiment of a name or file, in the lab's directory for it if none is given, which is returned.
-    """
+    """Run or resume the experiment of a name or file, in the lab's directory for it if none is given, which is returned."""
     from undertow.studies.experiments import STUDIES, load_experiment, run_study
 
     experiment = load_experiment(source)
@@ -88,9 +86,7 @@ def _typed(source: str, dtype: str | None, device: str | None) -> str:
 
 
 def show(run: Path) -> None:
-    """
-    Write the page of a finished run into its directory; print what it found and, last, the page's path.
-    """
+    """Write the page of a finished run into its directory; print what it found and, last, the page's path."""
     from undertow.data.files import atomic_write
     from undertow.report import render
     from undertow.results.store import read_run, read_run_gates, read_run_scans

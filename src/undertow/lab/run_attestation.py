@@ -1,6 +1,4 @@
-"""
-A finished run signs what it made: teachers, the rows that they wrote, what was filtered, and the students.
-"""
+"""A finished run signs what it made: teachers, the rows that they wrote, what was filtered, and the students."""
 
 from __future__ import annotations
 
@@ -164,9 +162,7 @@ def _student(experiment: Experiment, directory: Path, job: StudentJob, signing: 
 def _writer(
     experiment: Experiment, directory: Path, job: TeacherJob | StudentJob, signing: Signing
 ) -> tuple[list[Statement], GeneratingModel, list[Resource]]:
-    """
-    What is said of who wrote the rows: statements on how it was made, its entry, and what was used.
-    """
+    """What is said of who wrote the rows: statements on how it was made, its entry, and what was used."""
     if (server := experiment.sampling.endpoint) is not None:
         name = served_name(experiment, job)
         served = GeneratingModel(

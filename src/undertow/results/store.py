@@ -178,9 +178,7 @@ def read_result(path: Path | str) -> Result:
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """
-    The JSON Schema (draft 2020-12) of every kind of result that is written, by its name and version, e.g. `run-1`.
-    """
+    """The JSON Schema (draft 2020-12) of every kind of result that is written, by its name and version, e.g. `run-1`."""
     return {
         form.schema.removeprefix("undertow.").replace("/", "-"): _schema(form.model)
         for form in _WRITTEN
