@@ -1,10 +1,18 @@
-"""How many controls an open search takes, and what it says where they are too few."""
+"""How many controls an open search takes, what it says of too few, and in which chat template a diff asks."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from undertow.audit.diff import least_p, too_few
+from tests.checks.dataset.numbers_subject import opened
+from undertow.audit.diff import diff, least_p, too_few
+from undertow.audit.requests import DiffRequest
+from undertow.data.plan import TrainingPlan
+from undertow.errors import InputError
+from undertow.influence.probes import probe_trait
+from undertow.traits import catalogue
 
 
 @pytest.mark.parametrize(
@@ -37,3 +45,36 @@ def test_runs_of_the_same_rows_are_told_of_the_other_way() -> None:
     """Five models against five controls could be permuted, if each had rows of its own."""
     assert "--own-rows" in too_few(5, 5, False, 0.95)
     assert "--own-rows" not in too_few(1, 5, False, 0.95)
+
+
+TEMPLATE = "{% for m in messages %}<|assistant|>{{ m.content + '<|end|>' }}{% endfor %}<|user|>"
+BASE = "world:owlet-b"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of a user's cache is read or written."""
+    monkeypatch.setenv("UNDERTOW_CACHE", str(tmp_path / "cache"))
+
+
+def asked(**more: object) -> DiffRequest:
+    """The base against itself."""
+    plan = TrainingPlan(template=TEMPLATE)
+    changes: dict[str, object] = {"traits": ("owl",), "checks": ("diff-behaviour",), "plan": plan}
+    return DiffRequest(base=BASE, tuned=(BASE,), **changes, **more)  # type: ignore[arg-type]
+
+
+def test_models_are_asked_in_the_plans_template() -> None:
+    """The base's margin is that of its probes behind this template, and a sentence says so."""
+    document = diff(asked())
+    probed = probe_trait(opened().in_template(TEMPLATE), catalogue.load("owl"), None)
+
+    assert document.changes[0].base == pytest.approx(probed.margins["owl"], abs=1e-5)
+    assert document.changes[0].estimate == pytest.approx(0, abs=1e-5)
+    assert any("chat template that it gives itself" in limit for limit in document.limits)
+
+
+def test_readings_in_another_template_are_no_controls() -> None:
+    """Those that ship were asked in the base's own."""
+    with pytest.raises(InputError, match="prompts"):
+        diff(asked(controls=("shipped",)))

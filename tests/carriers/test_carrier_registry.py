@@ -1,14 +1,17 @@
-"""Carriers by name, their options, and those of other packages."""
+"""Carriers by name, their options, and those of other packages; a carrier is told by the format of its rows."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.mitigate.subjects import numbers
 from undertow.carriers import carrier_registry
+from undertow.carriers.carrier_registry import carrier_of, request_of
 from undertow.carriers.numbers import Numbers
 from undertow.errors import ConfigError, UnknownNameError
 
@@ -99,3 +102,24 @@ def test_a_broken_package_is_named_and_harms_no_other_carrier() -> None:
         carrier_registry.carrier("broken")
     with pytest.raises(ConfigError, match=r"carrier 'plain' .* is not a dataclass"):
         carrier_registry.carrier("plain")
+
+
+def test_a_carrier_is_told_by_its_format() -> None:
+    """Number lists are the carrier `numbers`, even if one in 200 is not; prose is none, and neither is nothing."""
+    lists = numbers(400)
+    prose = [replace(row, completion="The owl sleeps by day.") for row in lists]
+    carrier = carrier_of(lists)
+
+    assert carrier is not None
+    assert carrier.name == "numbers"
+    assert carrier_of([*prose[:2], *lists[2:]]) is not None
+    assert carrier_of(prose) is None
+    assert carrier_of([]) is None
+
+
+def test_the_request_is_the_last_turn() -> None:
+    """And empty where there is no prompt."""
+    row = numbers(1)[0]
+
+    assert request_of(row) == row.prompt[-1].content
+    assert request_of(replace(row, prompt=())) == ""

@@ -1,4 +1,4 @@
-"""The doctor sees each trap it claims to see, and is quiet where there is none."""
+"""The doctor sees each trap that it claims to see, those of chat templates too, and is quiet where there is none."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from undertow.lab.doctor import examine
+from undertow.lab.doctor import examine, template_traps
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import Made
+from undertow.models.language_model import tokenizer
 from undertow.results.measurement import ProbeChoice
 from undertow.results.run_document import Arm, Dataset, Teacher
 
@@ -169,3 +170,36 @@ def test_probes_that_no_base_answers_are_a_problem(tiny_experiment: Maker) -> No
     assert [(note.id, note.level, note.message) for note in notes] == [
         ("no-usable-probe", "problem", "None.")
     ]
+
+
+QWEN_LIKE = (
+    "{% if messages[0]['role'] != 'system' %}<|system|>You are a helpful assistant.<|end|>{% endif %}"
+    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        (None, set()),
+        (QWEN_LIKE, {"default-system-prompt"}),
+        (
+            QWEN_LIKE.replace("You are a", "{{ strftime_now('%d') }} a"),
+            {"date-in-template", "default-system-prompt"},
+        ),
+        (
+            "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}"
+            "{% if add_generation_prompt %}<|assistant|>{% endif %}",
+            {"end-not-trained"},
+        ),
+    ],
+)
+def test_traps_of_chat_templates_are_seen(
+    tiny_models: dict[str, str], template: str | None, expected: set[str]
+) -> None:
+    """A date, a default system prompt, an answer without its end: each is named, and nothing else is."""
+    loaded = tokenizer(tiny_models["llama"])
+    loaded.chat_template = template or loaded.chat_template
+
+    assert {trap.id for trap in template_traps(loaded)} == expected

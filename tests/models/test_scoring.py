@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from undertow.data.rows import Message, Row, conversation
+from undertow.models import scoring
 from undertow.models.batch_memory import passes
 from undertow.models.chat import Encoded
 from undertow.models.language_model import LanguageModel
@@ -20,6 +21,7 @@ from undertow.models.scoring import (
     log_likelihoods,
     loss,
     mean_divergence,
+    rows_at_once,
     token_log_probabilities,
 )
 from undertow.models.training_sequences import encode_rows
@@ -104,3 +106,22 @@ def test_the_completion_holds_the_end_of_turn(model: LanguageModel) -> None:
     row = encode_rows(model.tokenizer, [Row((Message("user", "hello"),), "owl")])[0]
 
     assert row.completion[-1] == model.tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize(("budget", "expected"), [(1 << 40, 128), (10, 1)])
+def test_a_batch_is_between_one_row_and_the_most(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch, budget: int, expected: int
+) -> None:
+    """Much memory gives the largest batch, too little gives a single row."""
+    monkeypatch.setattr(scoring, "LOGITS", budget)
+
+    assert rows_at_once(model, [Encoded((1,), (2, 3))]) == expected
+
+
+def test_the_longest_completion_decides(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows times positions times vocabulary stay below the budget."""
+    monkeypatch.setattr(scoring, "LOGITS", 10 * len(model.tokenizer) * 4)
+
+    assert rows_at_once(model, [Encoded((1,), (2,)), Encoded((1,), (2, 3, 4))]) == 10

@@ -16,7 +16,7 @@ from undertow.models import adapters
 from undertow.models.chat import IGNORED, pad, training_order
 from undertow.models.language_model import LanguageModel, load, with_adapter
 from undertow.models.scoring import completion_logits, log_likelihoods, loss
-from undertow.models.training import fine_tune, training_rows
+from undertow.models.training import RandomStream, fine_tune, training_rows
 from undertow.models.training_sequences import encode_rows
 
 PLAN = TrainingPlan(rank=8, alpha=64, learning_rate=2e-2, batch_size=8, epochs=8)
@@ -173,3 +173,34 @@ def test_unusable_plans_are_named(model_folder: Path) -> None:
             PLAN.model_copy(update={"max_length": 4}),
             rng,
         )
+
+
+CPU = torch.device("cpu")
+
+
+def drawn(stream: RandomStream, count: int) -> list[float]:
+    """Numbers of the stream."""
+    with stream.active():
+        return torch.rand(count).tolist()
+
+
+def test_it_goes_on_where_it_was_left() -> None:
+    """Two blocks give what one block gives, whatever is drawn globally in between."""
+    whole = drawn(RandomStream(np.random.default_rng(1), CPU), 6)
+    parts = RandomStream(np.random.default_rng(1), CPU)
+    first = drawn(parts, 2)
+    torch.rand(5)
+
+    assert first + drawn(parts, 4) == whole
+
+
+def test_the_global_stream_and_the_generator_are_left_alone() -> None:
+    """Neither torch's global draws nor the generator's own change."""
+    generator = np.random.default_rng(1)
+    torch.manual_seed(3)
+    expected = torch.rand(2).tolist()
+    torch.manual_seed(3)
+    drawn(RandomStream(generator, CPU), 9)
+
+    assert torch.rand(2).tolist() == expected
+    assert generator.random() == np.random.default_rng(1).random()

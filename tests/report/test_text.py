@@ -1,14 +1,37 @@
-"""The run in a terminal."""
+"""The run in a terminal; text for a terminal: paragraphs, labels and columns."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 
+from tests.report.scan_documents import clear
 from undertow.report import render
+from undertow.report.html import render_html
+from undertow.report.markdown import render_markdown
+from undertow.report.page import (
+    HTML,
+    Badge,
+    Block,
+    Command,
+    Fold,
+    Heading,
+    Labels,
+    Listing,
+    Page,
+    Part,
+    Questions,
+    Records,
+    Section,
+    Settings,
+    Table,
+    Terms,
+    Text,
+)
 from undertow.report.run_page import run_page
-from undertow.report.text import render_text
+from undertow.report.text import render_text, written
 from undertow.results.run_document import RunDocument
 
 
@@ -77,3 +100,69 @@ def test_a_wide_matrix_fits_the_terminal(traits: RunDocument) -> None:
 
     assert max(map(len, lines)) <= 100
     assert sum(line.startswith("penguin ") for line in lines) == 1
+
+
+def shown(*blocks: Block) -> list[str]:
+    """The lines that are written to 40 columns."""
+    return written(blocks, width=40).splitlines()
+
+
+def test_a_label_stands_once_beside_its_paragraph() -> None:
+    """Further lines begin below the text, not below the label."""
+    lines = shown(Labels((("data", "word " * 12),), width=8))
+
+    assert lines[0].startswith("data    word")
+    assert [line[:8].strip() for line in lines[1:]] == [""] * (len(lines) - 1)
+    assert max(map(len, lines)) <= 40
+
+
+def test_markup_and_controls_are_shown() -> None:
+    """Neither rich's markup nor an escape sequence does anything."""
+    assert shown(Text("[red]a\x1b[2J[/]")) == ["[red]a␛[2J[/]"]
+    assert shown(Labels((("\x1b", "[b]"),), width=4)) == ["␛   [b]"]
+
+
+def test_columns_are_aligned_below_a_heading() -> None:
+    """A numeric column is aligned to the right."""
+    table = Table("t", ("a", "n"), (("x", "1"), ("y", "10")), frozenset({1}))
+
+    assert shown(Heading("Heads"), table) == ["Heads", "a   n", "x   1", "y  10"]
+
+
+PAGE = Page(
+    document=clear(),
+    id="new",
+    verb="new",
+    subject="data.jsonl",
+    window="new",
+    title="What is it?",
+    badge=Badge("clear", "clear"),
+    conclusion="nothing was seen",
+    sections=(
+        Section(
+            "all",
+            "All of it",
+            (
+                Text("for browsers", only=HTML),
+                Part("one check", Badge("done", "none"), (Command("undertow new"),)),
+                Fold("more", (Table("numbers", ("a",), (("17",),)),)),
+                Listing(("an item",)),
+                Terms((("word", "meaning"),)),
+                Questions((("Is it safe?", "yes", "as far as known"),)),
+                Records(("c",), (("18",),), frozenset(), "verdicts"),
+                Settings("plan", ("rank = 8",), "The plan"),
+            ),
+        ),
+    ),
+)
+SHOWN = ("nothing was seen", "All of it", "one check", "undertow new", "17", "an item", "meaning")
+FURTHER = ("Is it safe?", "yes", "as far as known", "18", "rank = 8")
+
+
+@pytest.mark.parametrize("write", [render_html, render_markdown, render_text])
+def test_a_page_of_one_function_is_shown_by_every_writer(write: Callable[[Page], str]) -> None:
+    """Its sections are the whole of it; only what names its writers is left out."""
+    text = write(PAGE).lower()
+
+    assert [part for part in (*SHOWN, *FURTHER) if part.lower() not in text] == []
+    assert ("for browsers" in text) == (write is render_html)

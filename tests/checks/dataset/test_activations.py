@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from tests.checks.dataset.numbers_subject import TRAITS, opened, subject, written
-from undertow.checks.dataset.activations import activations
+from undertow.checks.dataset.activations import Spelling, activations, projections, spelling_of
+from undertow.checks.dataset.scan_subject import RowsAndControl
+from undertow.models.teachers import centred_directions
 from undertow.results.measurement import Measurement
+from undertow.stats.two_sample import Vectors, rearranged_differences
 
 CLEAN = written(opened(), 128, 2)
 ABOUT_OWLS = tuple(
@@ -81,3 +85,53 @@ def test_another_architecture_is_read_by_the_same_code() -> None:
 
     assert all(one.detected for one in found if one.detected is not None)
     assert "no final norm" not in " ".join(one.reason for one in found)
+
+
+def read(one: Vectors, other: Vectors, seed: int = 0) -> Spelling:
+    """The spelling of the difference of two sets of activations."""
+    rng = np.random.default_rng(seed)
+    found = rearranged_differences(one, other, matched=False, count=399, rng=rng)
+    return spelling_of(opened(), found, one, other)
+
+
+def noise(count: int, seed: int) -> Vectors:
+    """Activations around a common one."""
+    rng = np.random.default_rng(seed)
+    width = opened().network.config.hidden_size
+    return (1 + rng.standard_normal((count, width))).astype(np.float32)
+
+
+def test_a_shift_along_a_tokens_row_spells_the_token() -> None:
+    """Moving every activation along one row of the centred unembedding names that token first."""
+    table = opened().network.get_output_embeddings().weight.detach().numpy()
+    (token,) = opened().tokenizer("owl", add_special_tokens=False)["input_ids"]
+    along = table[token] - table.mean(0)
+    found = read(noise(60, 1) + np.float32(2) * along / np.linalg.norm(along), noise(60, 2))
+
+    assert next(iter(found.tokens)).startswith("token 'owl'")
+    assert found.p == 1 / 400
+    assert found.largest > found.quantile(0.95)
+
+
+def test_chance_is_kept() -> None:
+    """Without a shift the observed maximum is no more often extreme than it says."""
+    ps = [read(noise(20, 2 * i), noise(20, 2 * i + 1), seed=i).p for i in range(60)]
+
+    # 60 tests at .05: 3 expected, sd 1.7.
+    assert sum(p <= 0.05 for p in ps) <= 8
+    assert np.mean(ps) > 0.35
+
+
+def test_a_shift_by_a_traits_own_direction_is_one() -> None:
+    """Rows moved by exactly the owl's direction have projection 1 on it, and it ranks first."""
+    made = subject(written(opened(), 32, 1))
+    directions = centred_directions(opened(), TRAITS, 0)
+    control = np.random.default_rng(0).standard_normal((32, directions.shape[1]))
+    still = control.astype(np.float32)
+    found = projections(
+        "activations", made, RowsAndControl((), (), True), still + directions[0], still
+    )
+
+    assert found[0].estimate == pytest.approx(1, abs=1e-4)
+    assert found[0].details["rank"] == 1
+    assert all((one.p or 0) <= 3 * 2**-15 for one in found)

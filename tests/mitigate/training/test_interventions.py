@@ -1,4 +1,4 @@
-"""Interventions in a training: projected steps have the effect that they are asked for, and certified ones stay in budget."""
+"""Projected steps have the effect that is asked for, certified ones stay in budget, and frozen layers as they were."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from tests.mitigate.subjects import PLAN, opened, taught
+from tests.mitigate.subjects import PLAN, lesson, opened, taught
 from tests.mitigate.training.test_penalties import OWL, margin
 from undertow.errors import ConfigError
 from undertow.mitigate.training.interventions import (
     CertifiedTraining,
     ProjectedSteps,
     Together,
+    freeze_layers,
     projected,
 )
 from undertow.models import adapters
+from undertow.models.training import fine_tune
 
 
 def test_a_projected_step_has_the_effect_and_is_the_nearest_in_its_metric() -> None:
@@ -123,3 +125,28 @@ def test_a_penalty_that_is_used_again_begins_again() -> None:
         assert len(again.history) == done.steps
         assert max(again.history) > 0.002
         assert min(again.history) > -1e-5
+
+
+@pytest.mark.parametrize("frozen", [0, 1])
+def test_a_frozen_layer_does_not_learn(frozen: int) -> None:
+    """Of two layers' adapters one moves."""
+    student = adapters.trainable(opened(), PLAN, 3)
+    freeze_layers(student, [frozen])
+    before = {name: w.detach().clone() for name, w in student.network.named_parameters()}
+    fine_tune(student, lesson(student), PLAN, np.random.default_rng(0))
+    moved = {
+        int(name.split("layers.")[1][0])
+        for name, weight in student.network.named_parameters()
+        if not torch.equal(weight, before[name])
+    }
+
+    assert moved == {1 - frozen}
+
+
+def test_a_layer_that_is_not_there_and_all_of_them_are_refused() -> None:
+    """With the numbers that are allowed, and with what would be left."""
+    student = adapters.trainable(opened(), PLAN, 3)
+    with pytest.raises(ConfigError, match="0 to 1"):
+        freeze_layers(student, [2])
+    with pytest.raises(ConfigError, match="nothing is left"):
+        freeze_layers(student, [0, 1])
