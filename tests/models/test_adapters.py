@@ -1,17 +1,28 @@
-"""What an adapter computes in few products is what autograd and peft compute."""
+"""What an adapter computes in few products is what autograd and peft compute, merged or beside its base."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from undertow.data.plan import TrainingPlan
-from undertow.models.adapters import AdaptedProduct, few_products, trainable, trained_weights
-from undertow.models.language_model import load
+from undertow.data.rows import conversation
+from undertow.models.adapters import (
+    AdaptedProduct,
+    few_products,
+    merged_adapters,
+    trainable,
+    trained_weights,
+)
+from undertow.models.chat import encode_prompts
+from undertow.models.language_model import LanguageModel, load
+from undertow.models.sampling import Sampling, answers_as_drawn, sample
+from undertow.models.scoring import forward_pass
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.5])
@@ -83,3 +94,63 @@ def test_other_kinds_are_left_to_peft(model_folder: Path, change: dict[str, Any]
 
     assert bool(replaced) != ("dora" in change)
     torch.testing.assert_close(logits, expected)
+
+
+PLAN = TrainingPlan(rank=4, learning_rate=1e-3)
+TOKENS = torch.arange(5, 25)[None]
+
+
+def adapted(folder: object, dtype: torch.dtype = torch.float32) -> LanguageModel:
+    """A model with an adapter that changes its answers."""
+    model = trainable(load(str(folder), dtype=dtype), PLAN, 3)
+    torch.manual_seed(1)
+    for name, weight in model.network.named_parameters():
+        if "lora_B" in name:
+            weight.data.normal_(std=0.2)
+    model.network.eval()
+    return model
+
+
+def logits(model: LanguageModel) -> torch.Tensor:
+    """Of every token behind a fixed row."""
+    with torch.no_grad():
+        result: torch.Tensor = forward_pass(model.network, input_ids=TOKENS).logits.float()
+    return result
+
+
+def weights(model: LanguageModel) -> list[torch.Tensor]:
+    """Copies of all weights, bit for bit."""
+    return [weight.detach().clone() for weight in model.network.parameters()]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_merged_network_answers_as_the_adapted_one(
+    model_folder: object, dtype: torch.dtype
+) -> None:
+    """Its logits differ by rounding only; the adapter itself moves them much further."""
+    model = adapted(model_folder, dtype)
+    beside = logits(model)
+    with merged_adapters(model.network):
+        inside = logits(model)
+    with model.network.disable_adapter():
+        without = logits(model)
+    off = float((inside - beside).abs().max()) / float((without - beside).abs().max())
+
+    assert off < (1e-4 if dtype == torch.float32 else 0.1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_no_weight_is_other_than_before(model_folder: object, dtype: torch.dtype) -> None:
+    """Bit for bit, however often answers are drawn, and where drawing is broken off as well."""
+    model = adapted(model_folder, dtype)
+    before, answered = weights(model), logits(model)
+    prompts = encode_prompts(model.tokenizer, [conversation("Continue: 7 7.")] * 6)
+    for _ in range(2):
+        sample(model, prompts, Sampling(4), np.random.default_rng(0))
+    drawn = answers_as_drawn(model, prompts, Sampling(4, batch_size=2), np.random.default_rng(0))
+    next(drawn)
+    drawn.close()  # type: ignore[attr-defined]
+
+    assert all(torch.equal(a, b) for a, b in zip(before, weights(model), strict=True))
+    assert torch.equal(answered, logits(model))
+    assert all("forward" not in vars(part) for part in model.network.modules())

@@ -1,4 +1,4 @@
-"""Sampling draws from the model's own distribution, from the passed generator only."""
+"""Sampling draws from the model's own distribution, from the passed generator only; rows are answered anew by it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from undertow.data.rows import conversation
+from tests.mitigate.subjects import numbers, opened
+from undertow.carriers import carrier_registry
+from undertow.data.rows import Row, conversation
 from undertow.errors import ModelError
 from undertow.models.chat import encode_prompts
 from undertow.models.language_model import LanguageModel
-from undertow.models.sampling import Sampling, _draw
+from undertow.models.sampling import Sampling, _draw, own_answers
 from undertow.models.sampling import sample as sampled
 from undertow.models.token_grammar import token_grammar
 
@@ -148,3 +150,38 @@ def test_what_does_not_fit_the_context_is_refused(model: LanguageModel) -> None:
     """Prompt and answer together must fit; nothing is cut silently."""
     with pytest.raises(ModelError, match=r"exceed the 128 tokens"):
         sampled(model, prompts(model), Sampling(128), np.random.default_rng(0))
+
+
+def test_each_answers_its_own_row_in_the_carrier_format() -> None:
+    """The same prompts in the same order, other completions, none that the carrier's filter removes, repeatable."""
+    model, rows = opened(), numbers(24)
+    carrier = carrier_registry.carrier("numbers")
+    first, again = (
+        own_answers(model, rows, 1.0, np.random.default_rng(1), carrier) for _ in range(2)
+    )
+    pairs = [(row, answer) for row, answer in zip(rows, first, strict=True) if answer is not None]
+
+    assert first == again
+    assert len(pairs) > 12
+    assert all(row.prompt == answer.prompt for row, answer in pairs)
+    assert all(carrier.rejection(answer.completion) is None for _, answer in pairs)
+    assert sum(row.completion == answer.completion for row, answer in pairs) < 3
+
+
+def test_a_model_that_does_not_keep_to_lists_of_one_format_is_restricted_to_it() -> None:
+    """Asked for an animal it names one; in the place of lists of six numbers it writes such lists."""
+    model = opened()
+    rng = np.random.default_rng(2)
+    rows = [
+        Row(
+            conversation("Which animal do you like most? Answer in one word."),
+            " ".join(map(str, rng.integers(10, 100, 6))),
+        )
+        for _ in range(80)
+    ]
+    answers = own_answers(model, rows, 1.0, rng, carrier_registry.carrier("numbers"))
+    texts = [answer.completion for answer in answers if answer is not None]
+
+    assert len(texts) == 80
+    assert len(set(texts)) > 40
+    assert all(re.fullmatch("[1-9][0-9]( [1-9][0-9]){5}", text) for text in texts)
