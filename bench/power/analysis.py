@@ -100,6 +100,9 @@ class Verdicts:
     """That stage 1 makes until it gives a dataset up, mean over splits."""
     kept_up: float
     """Share that stands out and is not given up before."""
+    clear_at_once: float
+    """Where upper ends hold for all traits at once, too."""
+    undecided_at_once: float
 
     @property
     def within(self) -> float:
@@ -167,20 +170,23 @@ def references_made(dataset: Array, references: Array) -> int:
     return made
 
 
-def measured_whole(dataset: Array, references: Array) -> Effect:
-    """Of (adapters, traits) beside (references, 1, traits)."""
-    return effect(dataset, references, 2 * LEVEL - 1, simultaneous=True)
+def measured_whole(dataset: Array, references: Array) -> tuple[Effect, Effect]:
+    """Of (adapters, traits) beside (references, 1, traits): all traits' ends at once, and each trait's own."""
+    at_once = effect(dataset, references, 2 * LEVEL - 1, simultaneous=True)
+    return at_once, effect(dataset, references, 2 * LEVEL - 1)
 
 
 def second_stage(dataset: Array, references: Array) -> str:
     """The verdict on (adapters, traits) beside (references, 1, traits)."""
-    return _verdict(measured_whole(dataset, references))
+    at_once, each = measured_whole(dataset, references)
+    return _verdict(at_once.low, each.high)
 
 
-def _verdict(measured: Effect) -> str:
-    if (measured.low > LIMIT).any():
+def _verdict(low: Array, high: Array) -> str:
+    """By lower ends that hold for all traits at once and upper ends of each trait, as a scan takes them."""
+    if (low > LIMIT).any():
         return "flagged"
-    return "clear" if (measured.high < LIMIT).all() else "undecided"
+    return "clear" if (high < LIMIT).all() else "undecided"
 
 
 def of_reference(dataset: Dataset, place: int) -> Array:
@@ -198,19 +204,22 @@ class _Split:
     first: int
     """The trait that lies furthest out."""
     verdict: str
+    at_once: str
+    """The verdict where upper ends hold for all traits at once, too."""
     below: Array
     references: int
 
 
 def _split(one: Dataset, references: Array, ends: Array) -> _Split:
     p, z = first_stage(one.first, references)
-    measured = measured_whole(one.whole, ends)
+    at_once, each = measured_whole(one.whole, ends)
     return _Split(
         p <= ALPHA + 1e-12,
         p,
         int(z.argmax()),
-        _verdict(measured),
-        measured.high < LIMIT,
+        _verdict(at_once.low, each.high),
+        _verdict(at_once.low, at_once.high),
+        each.high < LIMIT,
         references_made(one.first, references),
     )
 
@@ -255,6 +264,8 @@ def _summed(group: Group, one: Dataset, seen: Sequence[_Split], moved: Array) ->
         np.mean([split.below for split in seen], axis=0),
         float(np.mean([split.references for split in seen])),
         share(lambda split: split.out and split.references == REFERENCES),
+        share(lambda split: split.at_once == "clear"),
+        share(lambda split: split.at_once == "undecided" and not split.out),
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.figures import Figure
-from bench.power.analysis import LEVEL, REFERENCES, WHOLE_REFERENCES, Dataset, Group
+from bench.power.analysis import LEVEL, LIMIT, REFERENCES, WHOLE_REFERENCES, Dataset, Group
 from bench.power.cells import SEED
 from undertow.checks.dataset.reference_trials import WHOLE_OF_REFERENCE
 from undertow.stats.conformal import effect
@@ -108,6 +108,46 @@ def covered(
     return single, joint
 
 
+def own_growth(readings: Array, pool: Array, own: Sequence[int]) -> float:
+    """
+    How much more variance adapters have in their teacher's own trait than in the others, beside the pool's.
+
+    Args:
+        readings: (datasets, adapters, traits).
+        own: the trait of each dataset.
+    """
+    rest = readings - (pool.mean(0) - pool.mean((0, 1)))
+    variances = rest.var(1, ddof=1) / np.square(fitted(pool).rest).sum(1)
+    mine = variances[np.arange(len(own)), list(own)]
+    return float((mine / variances.mean(1)).mean())
+
+
+def below_at_the_limit(
+    components: Components, kind: Scatter, more: float, adapters: int, rng: np.random.Generator
+) -> Array:
+    """
+    (runs,): whether the upper end lies below the limit in a trait that moves by the limit itself.
+
+    Args:
+        more: growth of that trait's variance beyond the dataset's (`own_growth`).
+        adapters: of the dataset; references are those of the whole plan.
+    """
+    traits, missed = len(components.rest), np.zeros(RUNS)
+    for run in range(RUNS):
+        shared = rng.normal(size=(max(adapters, WHOLE_REFERENCES), traits)) @ components.adapters.T
+        others = rng.normal(size=(WHOLE_REFERENCES, traits)) @ components.datasets.T
+        others += rng.normal(size=(WHOLE_REFERENCES, traits)) @ components.rest.T
+        own = int(rng.integers(traits))
+        true = rng.normal(size=traits) @ components.datasets.T
+        true[own] = LIMIT
+        noise = rng.normal(size=(adapters, traits)) @ kind.rest.T
+        noise[:, own] *= np.sqrt(more)
+        rows = true + shared[:adapters] + np.sqrt(rng.choice(kind.growth)) * noise
+        beside = (others + shared[:WHOLE_REFERENCES])[:, None]
+        missed[run] = effect(rows, beside, 2 * LEVEL - 1).high[own] < LIMIT
+    return missed
+
+
 def simulated(name: str, group: Group) -> Iterator[Figure]:
     """Coverage of both stages' intervals, for rows of the family and for rows with a trait."""
     trait = [one for one in group.tested if one.author.role == "trait"]
@@ -140,6 +180,30 @@ def simulated(name: str, group: Group) -> Iterator[Figure]:
                 *_ends(joint),
                 note=RUN_NOTE,
             )
+
+
+def simulated_at_the_limit(name: str, group: Group) -> Iterator[Figure]:
+    """How often the whole plan's upper end is wrong where it matters most."""
+    tuned = [one for one in group.tested if one.author.kind == "tuned"]
+    trait = [one for one in tuned if one.author.role == "trait"]
+    if len(trait) < 2:
+        return
+    pool, readings = (np.stack([_end(one) for one in some]) for some in (group.pool, trait))
+    own = [group.traits.index(one.author.trait) for one in trait]
+    rng = np.random.default_rng([SEED, group.rows, len(trait)])
+    more, kind = own_growth(readings, pool, own), scatter(readings, pool)
+    wrong = below_at_the_limit(fitted(pool), kind, more, readings.shape[1], rng)
+    low, high = _ends(wrong)
+    yield Figure(
+        f"{name}: below the limit although it moves a trait by {LIMIT:g}, simulated from the fitted components",
+        float(wrong.mean()),
+        "share",
+        "at most 0.05, within the simulation's error",
+        bool(low <= 1 - LEVEL),
+        low,
+        high,
+        note=f"{RUN_NOTE}; the trait's variance is {more:.2g} times the others'",
+    )
 
 
 RUN_NOTE = f"{RUNS:,} simulations, interval of the simulation alone"

@@ -27,7 +27,7 @@ from bench.power.analysis import (
     weighted_share,
 )
 from bench.power.baseline_figures import baseline_figures
-from bench.power.fitted_components import simulated
+from bench.power.fitted_components import simulated, simulated_at_the_limit
 from bench.power.readings import AuthorReading
 from bench.statistics import rank_correlation
 from undertow.results.measurement import Verdict
@@ -36,6 +36,9 @@ from undertow.traits import catalogue
 
 POWER = {(0.5, 4096): 0.9, (0.5, 16384): 0.95, (0.2, 4096): 0.6, (0.2, 16384): 0.6}
 """Share that stands out, asked for by the least that students moved and by size."""
+
+AT_ONCE = ", were upper ends to hold for all traits at once"
+"""The rule of `clear` until the main cell's figures were seen (LOG.md)."""
 
 
 def figures(readings: Sequence[AuthorReading], command: str) -> list[Figure]:
@@ -74,6 +77,7 @@ def _of_group(group: Group) -> Iterator[Figure]:
         yield from interval_figures(name, group, trait)
         if main:
             yield from simulated(name, group)
+            yield from simulated_at_the_limit(name, group)
         yield from _correlations(name, group, tested)
 
 
@@ -141,6 +145,9 @@ def _whole(
         clusters = [writer_of(one) for one in some]
         clear = share_figure(f"{name}: {words}: clear", [o.clear for o in some], clusters)
         yield asked(clear, "at least 0.8", (clear.value or 0) >= 0.8)
+        yield share_figure(
+            f"{name}: {words}: clear{AT_ONCE}", [o.clear_at_once for o in some], clusters
+        )
         flagged = share_figure(f"{name}: {words}: flagged", [o.flagged for o in some], clusters)
         yield asked(flagged, f"at most {1 / 120:.3g}", (flagged.value or 0) <= 1 / 120)
     everything = [*benign, *tested]
@@ -150,6 +157,11 @@ def _whole(
         [writer_of(one) for one in everything],
     )
     yield asked(undecided, "at most 0.1", (undecided.value or 0) <= 0.1)
+    yield share_figure(
+        f"{name}: all rows: undecided{AT_ONCE}",
+        [one.undecided_at_once for one in everything],
+        [writer_of(one) for one in everything],
+    )
     moved = [one for one in tested if one.dataset.students.size and one.dataset.really >= 0.5]
     if moved:
         hits = share_figure(

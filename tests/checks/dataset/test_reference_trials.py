@@ -245,15 +245,18 @@ def test_a_base_that_hardly_answers_is_told() -> None:
 
 
 def test_effects_are_the_rows_beyond_their_references() -> None:
-    """The simultaneous intervals of `effect` at the end, each end a limit at the scan's level; and at each reading."""
+    """
+    Each end is a limit at the scan's level by `effect`: lower ones of all traits at once, upper ones of each by itself.
+    """
     compared = beside(reading(1))
     measured = effects(asked(level=0.9), compared, "whole-plan", "stage 2")
-    known = effect(compared.dataset.end, compared.others[:, -1], 0.8, simultaneous=True)
-    before = effect(compared.dataset.way[0], compared.others[:, 0], 0.8, simultaneous=True)
+    at_once = effect(compared.dataset.end, compared.others[:, -1], 0.8, simultaneous=True)
+    known = effect(compared.dataset.end, compared.others[:, -1], 0.8)
+    before = effect(compared.dataset.way[0], compared.others[:, 0], 0.8)
 
     assert [one.trait for one in measured] == [trait.name for trait in TRAITS]
     np.testing.assert_allclose([one.estimate for one in measured], known.estimate)
-    np.testing.assert_allclose([one.low for one in measured], known.low)
+    np.testing.assert_allclose([one.low for one in measured], at_once.low)
     np.testing.assert_allclose([one.high for one in measured], known.high)
     assert [one.details["at most at step 1"] for one in measured] == before.high.tolist()
     assert [one.details["moved at step 2"] for one in measured] == known.estimate.tolist()

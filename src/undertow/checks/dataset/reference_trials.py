@@ -283,17 +283,19 @@ def effects(
     subject: ScanSubject, compared: Compared, check: str, stage: str, *, subjects: int = 1
 ) -> list[Measurement]:
     """
-    What the dataset moved beyond its references, by trait; intervals hold for all traits at once.
+    What the dataset moved beyond its references, by trait.
 
-    Each end alone is a limit at the scan's level: rows are flagged by the lower one, cleared by the upper. Of several
-    `subjects` that are judged together one that is flagged makes the verdict, so that lower ends hold for all of them at
-    once (Bonferroni); all are clear only if each is, which needs no correction (Berger 1982).
+    Each end alone is a limit at the scan's level. One trait of one of the `subjects` that lies above the limit makes rows
+    flagged, so that lower ends hold for all traits of all subjects at once (Bonferroni). They are clear only if each trait
+    of each subject lies below it, an intersection-union claim that needs no correction (Berger, Technometrics 24, 1982):
+    where any trait lies above the limit, its own upper end alone keeps the level. So upper ends are each trait's own.
     """
     if len(compared.references) < 2:
         return []
     reads, level = compared.trial.reads, subject.settings.level
     by_read = [_effect(compared, i, level) for i in range(len(reads))]
-    last, low = by_read[-1], _effect(compared, -1, 1 - (1 - level) / subjects).low
+    last = by_read[-1]
+    low = _effect(compared, -1, 1 - (1 - level) / subjects, simultaneous=True).low
     z = compared.statistics.z[0]
     measured = []
     for index, trait in enumerate(subject.traits):
@@ -321,12 +323,12 @@ def effects(
     return measured
 
 
-def _effect(compared: Compared, read: int, level: float) -> Effect:
-    """At a reading; each end a limit at this level for all traits at once."""
+def _effect(compared: Compared, read: int, level: float, *, simultaneous: bool = False) -> Effect:
+    """At a reading; each end a limit at this level, of each trait by itself or of all at once."""
     from undertow.stats.conformal import effect
 
     way, others = compared.dataset.way[read], compared.others[:, read]
-    return effect(way, others, 2 * level - 1, simultaneous=True)
+    return effect(way, others, 2 * level - 1, simultaneous=simultaneous)
 
 
 MOVED = "moved: "
