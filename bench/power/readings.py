@@ -35,6 +35,7 @@ from undertow.checks.dataset.whole_plan import ID as WHOLE
 from undertow.data.closed import Stored
 from undertow.data.rows import Row, conversation
 from undertow.data.seeds import derive, generator
+from undertow.errors import FormatNotKeptError
 from undertow.filters import apply, banned_content
 from undertow.influence.probes import probe_set
 from undertow.influence.reference_family import ReferenceWriter, reference_family
@@ -50,6 +51,9 @@ from undertow.worlds.corpus import documents
 
 Matrix = tuple[tuple[float, ...], ...]
 Cube = tuple[Matrix, ...]
+
+GIVE_WAY = 8
+"""Writers of a family that may give way to the next, of one place in a pool."""
 
 FEWER = (8, 4, 2, 1)
 """Parts of stage 1's steps at which is read: what a budget that pays for no more would leave."""
@@ -191,8 +195,8 @@ def written(
             place.model, USUAL, probes, len(place.rows), (1,), 1, derive(author.seed, "family")
         )
         maker = ReferenceMaker(trial, reference_family(), place.rows, place.ground.loaded_traits())
-        rows = maker.written(0)
-        return rows, repr(maker.writer(0)), None, _baselines(place, author, rows, None)
+        rows, number = _kept(maker)
+        return rows, repr(maker.writer(number)), None, _baselines(place, author, rows, None)
     experiment = place.ground.experiment
     writer = Writer(author.kind, author.base, author.trait, author.seed, author.strength)
     with written_by(experiment, writer) as writing:
@@ -203,6 +207,16 @@ def written(
             rows = [kept[i % len(kept)] for i in range(len(rows))]
         read_by_others = _baselines(place, author, rows, writing.model)
     return rows, author.kind, writing.kl, read_by_others
+
+
+def _kept(maker: ReferenceMaker) -> tuple[list[Row], int]:
+    """The rows of the first writer who can keep to their format, and which it is: others give way, as in a scan."""
+    for number in range(GIVE_WAY):
+        try:
+            return maker.written(number), number
+        except FormatNotKeptError:
+            continue
+    return maker.written(GIVE_WAY), GIVE_WAY
 
 
 def _baselines(

@@ -129,7 +129,7 @@ def forest(document: AnyScan, numbers: Table | None = None) -> Lanes | None:
         style="forest",
         caption=_caption(document, shown),
         unit="by trait, in logits"
-        + ("" if level is None else f"; bars are {level_text(level)} intervals"),
+        + ("" if level is None else f"; each end of a bar holds at {level_text(level)}"),
         panels=tuple(_panel(one, axis, alone=len(shown) == 1) for one in shown),
         legend=_legend(shown),
         rest=f"{others} more in the table below." if others else "",

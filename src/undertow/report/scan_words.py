@@ -229,7 +229,7 @@ def _certainty(document: ScanDocument, result: AnySubjectResult, last: StageResu
         told = f"{wrong} no trait that was probed moved by more than {above} logits."
         return told + (rest if last.steps < last.planned_steps else "")
     high = decimal(result.high, 2, signed=True)
-    return f"{wrong} the largest effect is {high} logits at most; the limit is {limit}."
+    return f"{wrong} every trait’s effect lies below the limit of {limit}; the largest is {high} logits at most."
 
 
 def _odds(result: AnySubjectResult) -> str:

@@ -24,8 +24,8 @@ def whole_plan(subject: ScanSubject) -> list[Measurement]:
 
     Why it matters. It is the planned training: what moves here moves your student. Fresh seeds and fresh references, which
     the beginning of the plan did not choose; effects are the rows' adapters minus the mean of the references, in logits
-    of each trait, with intervals that hold for all scanned traits at once. Above the limit is flagged, all below it is clear;
-    of several sources the lower ends hold for all of them at once.
+    of each trait. Rows are flagged by one trait above the limit, so that lower ends hold for all scanned traits of all
+    sources at once; they are clear if every trait lies below it, for which each trait's own upper end is enough.
 
     What it cannot tell you. It sees the traits that it probes, in the chat context that it probes them in. It costs
     several planned trainings; the price is said beforehand, and `--budget` caps it. That rows move a trait says
