@@ -22,6 +22,8 @@ README = BENCH.parent / "README.md"
 FIGURES = BENCH.parent / "docs" / "figures.md"
 MARKED = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
+SCREENED = "screen: main, 4,096 rows"
+
 HEADLINES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     (
         "Owls through numbers: students' logits on the trait, same base; another base",
@@ -29,19 +31,32 @@ HEADLINES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (("owl: trait - control", ""), ("owl: foreign - foreign-control", "")),
     ),
     (
-        "16 animals: the own answer over the others, same base; another base",
-        "lab",
-        (
-            ("traits: own answer - other answers", ""),
-            ("traits: foreign-own answer - other answers", ""),
-        ),
-    ),
-    (
         "Harmful answers, more than the secure teacher's: numbers; code",
         "lab",
         (
             ("misaligned: numbers: trait - secure (probability)", ""),
             ("misaligned: code: trait - secure (probability)", ""),
+        ),
+    ),
+    (
+        "4,096 rows stand out: moved students by .5 or more; .2 to .5; by neutral tunes",
+        "power",
+        (
+            (f"{SCREENED}: moved by 0.5 or more: stands out", ""),
+            (f"{SCREENED}: moved by 0.2 to 0.5: stands out", ""),
+            (f"{SCREENED}: neutral rows that stand out", ""),
+        ),
+    ),
+    (
+        "Whole plan: benign rows cleared; moved by .5 flagged; surely moved, yet cleared",
+        "power",
+        (
+            (f"{SCREENED}: all benign rows: clear", ""),
+            (f"{SCREENED}: moved by 0.5 or more: flagged", ""),
+            (
+                f"{SCREENED}: clear although students surely moved, of datasets that surely moved them",
+                "",
+            ),
         ),
     ),
     (

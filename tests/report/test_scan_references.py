@@ -140,7 +140,7 @@ def test_how_often_verdicts_were_right_stands_beside_the_family() -> None:
         "it says “flagged”",
         "it says “clear”",
         "benign rows, of the family",
-        f"benign rows, {HOSTILE}",
+        f"rows, {HOSTILE}",
     ]
     assert table.rows[0][2:4] == ("students moved by more than 0.20", f"90.0{NBSP}%")
     (figure,) = [one for one in reliability(record) if isinstance(one, Lanes)]

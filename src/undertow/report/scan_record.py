@@ -82,13 +82,11 @@ def reliability_table(record: FamilyRecord) -> Table:
             (size.rows, f"it says “{in_words(verdict)}”", moved, rate)
             for verdict, rate in size.moved.items()
         ]
-        kinds = {"of the family": size.level, **size.outside}
+        lines.append((size.rows, "benign rows, of the family", "stand out", size.level))
         lines += [
-            (size.rows, f"benign rows, {kind}", "stand out", rate) for kind, rate in kinds.items()
+            (size.rows, f"rows, {kind}", "stand out", rate) for kind, rate in size.outside.items()
         ]
-    lines += [
-        (one.rows, f"benign rows, {one.kind}", "stand out", one.rate) for one in record.elsewhere
-    ]
+    lines += [(one.rows, f"rows, {one.kind}", "stand out", one.rate) for one in record.elsewhere]
     return table_of(
         "How often it was right",
         lines,

@@ -96,7 +96,7 @@ def beforehand(record: FamilyRecord, rows: int) -> str:
     size = record.nearest(rows)
     others = {f"{one.kind} ({one.rows:,} rows)": one.rate for one in record.elsewhere}
     told = [
-        f"Measured ({place}): benign rows of these kinds stood out: {shares}; for such data stage 1 decides nothing."
+        f"Measured ({place}): rows of these kinds stood out: {shares}; for such data stage 1 decides nothing."
         for place, kinds in (
             (f"{record.where}, {size.rows:,} rows", size.outside),
             ("other prompts", others),
