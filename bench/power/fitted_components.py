@@ -4,21 +4,35 @@ Variance components of the readings, and what the intervals of effects hold in s
 A reading of trait t by adapter a of dataset j is taken as m_t + s_at + b_jt + w_jat: all datasets share the adapters' first
 weights and order of rows (s), each has an effect of its own (b), the rest (w) scatters with its kind of dataset. All are
 normal over traits, with covariances by moments of the pool (a two-way layout), those of w by the kind.
+
+`python -m bench.power.fitted_components` prints how often rows of the family would be clear by other numbers of adapters
+and references, from the committed readings (a minute of a core).
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.figures import Figure
-from bench.power.analysis import LEVEL, LIMIT, REFERENCES, WHOLE_REFERENCES, Dataset, Group
+from bench.figures import BENCH, Figure
+from bench.power.analysis import (
+    LEVEL,
+    LIMIT,
+    REFERENCES,
+    WHOLE_REFERENCES,
+    Dataset,
+    Group,
+    groups,
+)
 from bench.power.cells import SEED
+from bench.power.raw_readings import read_readings
 from undertow.checks.dataset.reference_trials import WHOLE_OF_REFERENCE
 from undertow.stats.conformal import effect
+from undertow.traits import catalogue
 
 Array = NDArray[np.float64]
 
@@ -206,6 +220,43 @@ def simulated_at_the_limit(name: str, group: Group) -> Iterator[Figure]:
     )
 
 
+DESIGNS = ((8, 8), (8, 16), (16, 8), (12, 12), (16, 16), (24, 24), (32, 32))
+"""Adapters of a dataset, references of one adapter each."""
+
+
+def cleared(
+    components: Components, adapters: int, references: int, rng: np.random.Generator
+) -> float:
+    """Share of RUNS datasets of the family whose every upper end lies below the limit."""
+    traits, clear = len(components.rest), 0
+
+    def noise(*shape: int) -> Array:
+        return rng.normal(size=(*shape, traits))
+
+    for _ in range(RUNS):
+        shared = noise(max(adapters, references)) @ components.adapters.T
+        others = noise(references) @ components.datasets.T + noise(references) @ components.rest.T
+        own = noise() @ components.datasets.T + noise(adapters) @ components.rest.T
+        beside = (others + shared[:references])[:, None]
+        found = effect(own + shared[:adapters], beside, 2 * LEVEL - 1)
+        clear += bool((found.high < LIMIT).all())
+    return clear / RUNS
+
+
+def main() -> int:
+    """Print it for each cell and size."""
+    traits = tuple(trait.name for trait in catalogue.load_category("animal"))
+    for group in groups(read_readings(BENCH / "power" / "readings.parquet"), traits):
+        components = fitted(np.stack([_end(one) for one in group.pool]))
+        told = ", ".join(
+            f"{adapters} beside {count}: {cleared(components, adapters, count, rng):.0%}"
+            for adapters, count in DESIGNS
+            for rng in [np.random.default_rng([SEED, group.rows, adapters, count])]
+        )
+        print(f"{group.cell}, {group.rows:,} rows: clear with adapters beside references: {told}")
+    return 0
+
+
 RUN_NOTE = f"{RUNS:,} simulations, interval of the simulation alone"
 
 
@@ -234,3 +285,7 @@ def _root(covariance: Array) -> Array:
     values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
     root: Array = vectors * np.sqrt(np.clip(values, 0.0, None))
     return root
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.power import fitted_components
-from bench.power.fitted_components import Scatter, covered, fitted, scatter
+from bench.power.fitted_components import Scatter, cleared, covered, fitted, scatter
 
 TRAITS = 16
 
@@ -62,3 +62,13 @@ def test_a_wrong_interval_would_be_found_out(monkeypatch: pytest.MonkeyPatch) ->
     single, _ = covered(components, Scatter(components.rest, np.ones(1)), 8, (8, 1), rng)
 
     assert single.mean() <= 0.9
+
+
+def test_more_adapters_and_references_clear_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that scatter like references: nearly none beside a limit that is near, more by four times as many of both."""
+    monkeypatch.setattr(fitted_components, "RUNS", 300)
+    components = fitted(layout(np.random.default_rng(4), 300, 8, own=0.04, rest=0.08, shared=0.02))
+    few, many = (cleared(components, n, n, np.random.default_rng(5)) for n in (8, 32))
+
+    assert few < many
+    assert many > 0.8
