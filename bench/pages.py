@@ -60,11 +60,11 @@ HEADLINES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        "A first scan of 4,096 rows on a new base, the plan's beginning with its references; the next one",
+        "A first scan of 10,000 rows on a new base: benign rows; with a trait, both stages",
         "speed",
         (
-            ("first scan: 4,096 rows with a trait, first", ""),
-            ("first scan: 4,096 rows with a trait, references cached", ""),
+            ("first scan: 10,000 benign rows, first", ""),
+            ("first scan: 10,000 rows with a trait, first", ""),
         ),
     ),
     (
