@@ -100,26 +100,35 @@ def covered(
         adapters: of the dataset.
         references: how many, and adapters of each.
     """
-    count, each = references
     traits = len(components.rest)
     single, joint = np.zeros(RUNS), np.zeros(RUNS)
     for run in range(RUNS):
-
-        def noise(*shape: int) -> Array:
-            return rng.normal(size=(*shape, traits))
-
-        shared = noise(max(adapters, count)) @ components.adapters.T
-        others = noise(count, 1) @ components.datasets.T + noise(count, each) @ components.rest.T
-        # References of one adapter each take turns; of several, each has the dataset's.
-        others += shared[:count, None] if each == 1 else shared[:each]
-        true = noise() @ components.datasets.T
-        own = np.sqrt(rng.choice(kind.growth)) * noise(adapters) @ kind.rest.T
-        dataset = true + shared[:adapters] + own
+        shared, others = _references(components, adapters, references, rng)
+        true = rng.normal(size=traits) @ components.datasets.T
+        scale = np.sqrt(rng.choice(kind.growth))
+        own = scale * rng.normal(size=(adapters, traits)) @ kind.rest.T
+        dataset = true + shared + own
         alone = effect(dataset, others, LEVEL)
         together = effect(dataset, others, LEVEL, simultaneous=True)
         single[run] = np.mean((alone.low <= true) & (true <= alone.high))
         joint[run] = np.all((together.low <= true) & (true <= together.high))
     return single, joint
+
+
+def _references(
+    components: Components, adapters: int, references: tuple[int, int], rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """What a dataset's adapters share with all others, (adapters, traits), and (references, adapters of each, traits)."""
+    count, each = references
+
+    def noise(*shape: int) -> Array:
+        return rng.normal(size=(*shape, len(components.rest)))
+
+    shared = noise(max(adapters, count)) @ components.adapters.T
+    others = noise(count, 1) @ components.datasets.T + noise(count, each) @ components.rest.T
+    # References of one adapter each take turns; of several, each has the dataset's.
+    others += shared[:count, None] if each == 1 else shared[:each]
+    return shared[:adapters], others
 
 
 def own_growth(readings: Array, pool: Array, own: Sequence[int]) -> float:
@@ -148,17 +157,14 @@ def below_at_the_limit(
     """
     traits, missed = len(components.rest), np.zeros(RUNS)
     for run in range(RUNS):
-        shared = rng.normal(size=(max(adapters, WHOLE_REFERENCES), traits)) @ components.adapters.T
-        others = rng.normal(size=(WHOLE_REFERENCES, traits)) @ components.datasets.T
-        others += rng.normal(size=(WHOLE_REFERENCES, traits)) @ components.rest.T
+        shared, others = _references(components, adapters, (WHOLE_REFERENCES, 1), rng)
         own = int(rng.integers(traits))
         true = rng.normal(size=traits) @ components.datasets.T
         true[own] = LIMIT
         noise = rng.normal(size=(adapters, traits)) @ kind.rest.T
         noise[:, own] *= np.sqrt(more)
-        rows = true + shared[:adapters] + np.sqrt(rng.choice(kind.growth)) * noise
-        beside = (others + shared[:WHOLE_REFERENCES])[:, None]
-        missed[run] = effect(rows, beside, 2 * LEVEL - 1).high[own] < LIMIT
+        rows = true + shared + np.sqrt(rng.choice(kind.growth)) * noise
+        missed[run] = effect(rows, others, 2 * LEVEL - 1).high[own] < LIMIT
     return missed
 
 
@@ -229,16 +235,11 @@ def cleared(
 ) -> float:
     """Share of RUNS datasets of the family whose every upper end lies below the limit."""
     traits, clear = len(components.rest), 0
-
-    def noise(*shape: int) -> Array:
-        return rng.normal(size=(*shape, traits))
-
     for _ in range(RUNS):
-        shared = noise(max(adapters, references)) @ components.adapters.T
-        others = noise(references) @ components.datasets.T + noise(references) @ components.rest.T
-        own = noise() @ components.datasets.T + noise(adapters) @ components.rest.T
-        beside = (others + shared[:references])[:, None]
-        found = effect(own + shared[:adapters], beside, 2 * LEVEL - 1)
+        shared, others = _references(components, adapters, (references, 1), rng)
+        own = rng.normal(size=traits) @ components.datasets.T
+        own = own + rng.normal(size=(adapters, traits)) @ components.rest.T
+        found = effect(own + shared, others, 2 * LEVEL - 1)
         clear += bool((found.high < LIMIT).all())
     return clear / RUNS
 
