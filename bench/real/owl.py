@@ -6,6 +6,8 @@ The owl experiment on SmolLM2, and its students on another family's base: `pytho
 
 Both are resumable inside every job; `--finished` writes the figures of what is finished, `--jobs N` trains N at once.
 
+The trait is asked in owl.toml's format; finished students are also read in the other one that SmolLM2 answers best by itself.
+
 Analysis, fixed before any student: the difference of logit margins (trait minus control-base) of each replicate, tested by
 the one-sided exact sign-flip over the replicates, its interval by the two-sided one; the foreign arm's difference with a t
 interval over three replicates at 90 %, whose upper end is a limit at 95 %, against half of the trait arm's mean.
@@ -22,22 +24,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from bench.figures import Figure, at_least, at_most
 from bench.real.places import Place, carried_out
 from undertow.cli.progress import shown_progress
 from undertow.data.finished import FinishedFolders
+from undertow.influence.probes import probe_trait
 from undertow.lab.design import design
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_inputs import inputs, settled
 from undertow.lab.experiment_run import run_experiment
+from undertow.lab.jobs import StudentJob
 from undertow.lab.run_directory import prepare
+from undertow.lab.writers import open_writer
 from undertow.results.run_document import Arm, Dataset, Teacher
 from undertow.stats import mean_t, sign_flip
+from undertow.traits import catalogue
 
 COMMAND = "python -m bench.real.owl"
 NAMES = {"trait": "", "foreign": "foreign"}
 """The two runs, and the file of the keys that each changes."""
+OTHERWISE = "examples"
+ANY_READING: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 LEVEL = 0.95
 FOREIGN_LEVEL = 0.9
 
@@ -59,7 +68,8 @@ def _measured(place: Place, given: argparse.Namespace) -> list[Figure]:
         if not given.finished:
             for name in names:
                 run(place, name, given.jobs)
-        place.keep("owl", [line for name in NAMES for line in _lines(place, name)])
+        lines = [line for name in NAMES for line in _lines(place, name)]
+        place.keep("owl", [*lines, *_otherwise(place)])
     return figures(place.read("owl"))
 
 
@@ -127,6 +137,30 @@ def _lines(place: Place, name: str) -> Iterator[dict[str, Any]]:
                 }
 
 
+def _otherwise(place: Place) -> list[dict[str, Any]]:
+    """Margins of the trait run's finished students in `OTHERWISE`, beside the base's."""
+    experiment, folder = place.experiment(), place.work("owl-trait")
+    finished = FinishedFolders[Arm](folder / "students", Arm)
+    students = [job for job in design(experiment).students if finished.result(job.name)]
+    if not students:
+        return []
+    trait = catalogue.load(str(experiment.trait))
+    asked = replace(trait, asked=next(one for one in trait.formats if one.name == OTHERWISE))
+
+    def read(job: StudentJob) -> dict[str, Any]:
+        probed = probe_trait(open_writer(experiment, job, folder), asked, None)
+        return {
+            "run": "trait",
+            "kind": OTHERWISE,
+            "arm": job.arm,
+            "replicate": job.replicate,
+            "margins": probed.margins,
+            "mass": probed.answer_mass,
+        }
+
+    return place.finished("owl", read, students, ANY_READING, "students read otherwise", OTHERWISE)
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Students of the rows of the trait's teacher, each beside the one of the base's rows in the same replicate."""
@@ -188,7 +222,7 @@ def figures(readings: Sequence[dict[str, Any]]) -> list[Figure]:
     foreign = pairs(readings, "foreign", "foreign-control-base")
     made = [*_yield(readings), *_teachers(readings)]
     if trait.treated:
-        made += _transfer(trait)
+        made += [*_transfer(trait), *_read_otherwise(readings)]
     if foreign.treated:
         made += _foreign(foreign, trait)
     return made
@@ -225,6 +259,19 @@ def _transfer(students: Pairs) -> list[Figure]:
         at_least("owl: students whose held-out loss fell", learned / len(both), 1, "share", **c),
         _hours("owl", both),
     ]
+
+
+def _read_otherwise(readings: Sequence[dict[str, Any]]) -> Iterator[Figure]:
+    """The same difference behind examples, of which nothing was asked for."""
+    by_arm: dict[str, dict[int, float]] = {"trait": {}, "control-base": {}}
+    for line in readings:
+        if line["kind"] == OTHERWISE:
+            by_arm[line["arm"]][line["replicate"]] = line["margins"]["owl"]
+    both = sorted(by_arm["trait"].keys() & by_arm["control-base"].keys())
+    if both:
+        differences = [by_arm["trait"][r] - by_arm["control-base"][r] for r in both]
+        name = f"owl: trait - control-base, asked behind {OTHERWISE}"
+        yield _tested(name, np.array(differences), "logits", {"command": f"{COMMAND} trait"})
 
 
 def _tested(name: str, differences: np.ndarray, unit: str, c: dict[str, str]) -> Figure:

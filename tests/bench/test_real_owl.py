@@ -86,6 +86,22 @@ def test_pairs_of_replicates_are_tested_and_the_foreign_end_is_held_against_half
     assert {name for name in ASKED if name.startswith(("owl", "foreign"))} <= set(made)
 
 
+def test_students_read_otherwise_are_compared_in_pairs() -> None:
+    """Margins behind examples, of the replicates that have both; none without such readings."""
+    lines = [
+        {"kind": owl.OTHERWISE, "arm": arm, "replicate": r, "margins": {"owl": margin + r}}
+        for arm, margin, count in (("trait", 0.5, 3), ("control-base", 0.25, 2))
+        for r in range(count)
+    ]
+    both = [student(arm, 0, 0.1) for arm in ("trait", "control-base")]
+    name = "owl: trait - control-base, asked behind examples"
+
+    [found] = [one for one in owl.figures([*both, *lines]) if one.name == name]
+    assert found.value == 0.25
+    assert found.note.startswith("2 pairs")
+    assert name not in {one.name for one in owl.figures(both)}
+
+
 def test_a_replicate_with_one_student_is_left_out_and_a_small_effect_is_missed() -> None:
     """Of two replicates one has a pair; a foreign arm that moves as the trait's does is not met."""
     readings = [

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from undertow.errors import UnknownNameError
 from undertow.influence import probe_formats
 from undertow.influence.probe_formats import ENOUGH, LEAST, asked_as, chosen_place, settled
 from undertow.influence.probes import probe_set, probe_trait, training_probes
@@ -105,6 +106,20 @@ def test_a_choice_says_what_its_margins_mean(
     answering(dict.fromkeys(NAMES, mass), monkeypatch)
 
     assert said in settled(base, [OWL], None)[1][0].sentence
+
+
+def test_a_format_that_is_wanted_is_used_whatever_the_base_says(
+    base: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its mass and what its margins mean are told as ever; one that the trait has not is refused with those it has."""
+    answering(dict.fromkeys(NAMES, 0.3) | {"question": 0.01}, monkeypatch)
+    [trait], [choice] = settled(base, [OWL], None, "question")
+
+    assert (trait.asked.name, choice.used, choice.usable) == ("question", "question", False)
+    assert "as it was told to be" in choice.sentence
+    assert "That is below 0.05: margins compare answers" in choice.sentence
+    with pytest.raises(UnknownNameError, match=r"unknown format 'song'.*; allowed: .*question"):
+        settled(base, [OWL], None, "song")
 
 
 def test_an_owlet_is_asked_as_it_always_was(base: LanguageModel) -> None:

@@ -39,6 +39,30 @@ def test_contrasts_and_controls_name_arms() -> None:
     assert all(ARMS[a].foreign == ARMS[b].foreign and ARMS[b].role in ("neutral", "base") for a, many in CONTROLS.items() for b in many if not a.startswith("filtered"))  # fmt: skip
 
 
+def test_arms_that_draw_alike_are_compared_within_replicates(
+    tiny_experiment: Maker, tmp_path: Path
+) -> None:
+    """With common streams the rows answer the same requests and the test is that of pairs; without, neither."""
+    alike, apart = (
+        ran(
+            tiny_experiment(arms=("trait", "control-base"), common_streams=common, replicates=2),
+            tmp_path / str(common),
+        )
+        for common in (True, False)
+    )
+    asked = {
+        common: [
+            [row.prompt for row in read_rows(path)]
+            for path in sorted((tmp_path / str(common) / "data").glob("*--0/rows.parquet"))
+        ]
+        for common in (True, False)
+    }
+
+    assert asked[True][0] == asked[True][1] and asked[False][0] != asked[False][1]
+    assert {c.n for c in alike.comparisons} == {"2 pairs"}
+    assert {c.n for c in apart.comparisons} == {"2 v 2"}
+
+
 def test_logits_are_learned_from_the_teacher(tiny_experiment: Maker, tmp_path: Path) -> None:
     """Students of rows, of the carrier's logits and of all logits end at different weights, from one dataset."""
     arms = ("trait", "carrier-logits", "full-logits")

@@ -22,6 +22,21 @@ def test_no_two_jobs_share_a_stream(tiny_experiment: Maker) -> None:
     assert len(set(seeds)) == len(seeds)
 
 
+def test_common_streams_leave_the_teacher_as_the_only_difference(tiny_experiment: Maker) -> None:
+    """The arms of a replicate draw alike, teachers and replicates do not."""
+    jobs = design(
+        tiny_experiment(
+            arms=("trait", "control", "control-base"), common_streams=True, replicates=3
+        )
+    )
+    seeds = {(s.replicate, s.seed, s.data.seed) for s in jobs.students}
+
+    assert len(jobs.students) == 9
+    assert len(seeds) == 3
+    assert len({data for _, data, _ in seeds}) == len({data for _, _, data in seeds}) == 3
+    assert len({teacher.seed for teacher in jobs.teachers}) == len(jobs.teachers) == 9
+
+
 def test_a_foreign_student_reads_the_trait_arms_rows(tiny_experiment: Maker) -> None:
     """Only the initialisation differs between the two arms: same teacher, same data."""
     jobs = design(tiny_experiment(arms=tuple(ARMS), foreign="other", replicates=2))

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from undertow.engines.work_progress import counted
-from undertow.errors import ModelError
+from undertow.errors import ModelError, UnknownNameError
 from undertow.influence.probes import probe_trait
 from undertow.models.language_model import LanguageModel
 from undertow.models.training import evaluating
@@ -35,12 +35,13 @@ FEWEST = 3
 
 
 def settled(
-    base: LanguageModel, traits: Sequence[Trait], system: str | None
+    base: LanguageModel, traits: Sequence[Trait], system: str | None, wanted: str | None = None
 ) -> tuple[tuple[Trait, ...], tuple[ProbeChoice, ...]]:
     """
-    The traits, each asked in the format that the base chooses, and the choice for each set of questions.
+    The traits, each asked in the format that is `wanted`, else the one the base chooses, and the choice for each set of questions.
 
     Raises:
+        UnknownNameError: a trait has no format of the name that is wanted.
         ModelError: the chat template refuses a plain question, or two candidates are the same tokens.
     """
     known: dict[object, tuple[ProbeFormat, ProbeChoice]] = {}
@@ -48,7 +49,7 @@ def settled(
     for trait in traits:
         key = (trait.held_out_questions, trait.answers, tuple(trait.own_answers), trait.formats)
         if key not in known:
-            known[key] = _chosen(base, trait, system)
+            known[key] = _chosen(base, trait, system, wanted)
         made.append(replace(trait, asked=known[key][0]))
     return tuple(made), tuple(choice for _, choice in known.values())
 
@@ -67,15 +68,18 @@ def asked_as(trait: Trait, choice: ProbeChoice) -> Trait:
 
 
 def _chosen(
-    base: LanguageModel, trait: Trait, system: str | None
+    base: LanguageModel, trait: Trait, system: str | None, wanted: str | None
 ) -> tuple[ProbeFormat, ProbeChoice]:
+    names = [one.name for one in trait.formats]
+    if wanted is not None and wanted not in names:
+        raise UnknownNameError("format", wanted, names, where=f"trait '{trait.name}'")
     read = []
     with evaluating(base.network), counted("asking", len(trait.formats), "formats") as work:
         for asked in trait.formats:
             read.append(_read(base, trait, asked, system))
             work.advance()
     masses = [mass for mass, _, _ in read]
-    place = chosen_place(masses)
+    place = chosen_place(masses) if wanted is None else names.index(wanted)
     used, margins = trait.formats[place], read[place][1]
     formats = tuple(
         FormatReading(
@@ -94,7 +98,7 @@ def _chosen(
         enough=ENOUGH,
         least=LEAST,
         formats=formats,
-        sentence=_sentence(trait.category, formats, place),
+        sentence=_sentence(trait.category, formats, place, wanted),
     )
 
 
@@ -139,10 +143,13 @@ def _agreement(mass: float | None, margins: list[float], used: list[float]) -> f
     return float(np.corrcoef(margins, used)[0, 1])
 
 
-def _sentence(category: str, formats: Sequence[FormatReading], place: int) -> str:
+def _sentence(
+    category: str, formats: Sequence[FormatReading], place: int, wanted: str | None
+) -> str:
     used = formats[place]
     mass = used.mass or 0.0
     how = "the plain question" if place == 0 else f"the format '{used.name}'"
+    how += "" if wanted is None else ", as it was told to be"
     told = f"{category}: asked by {how}, which the untrained base answers with a candidate with probability {mass:.2g}"
     if place and formats[0].mass is not None:
         told += f" (the plain question: {formats[0].mass:.2g})"
@@ -151,12 +158,14 @@ def _sentence(category: str, formats: Sequence[FormatReading], place: int) -> st
         return told
     compared = [one.agreement for one in formats if one.agreement is not None]
     if mass < LEAST:
+        none = "No format is usable, as none reaches" if wanted is None else "That is below"
         told += (
-            f" No format is usable, as none reaches {LEAST:g}: margins compare answers that the base would hardly give; they "
+            f" {none} {LEAST:g}: margins compare answers that the base would hardly give; they "
             "tell which candidate gains on the others, and nothing about what the model says."
         )
     else:
-        told += f" No format reaches {ENOUGH:g}: margins tell which candidate gains on the others, and not how often one is told."
+        short = "No format reaches" if wanted is None else "That is below"
+        told += f" {short} {ENOUGH:g}: margins tell which candidate gains on the others, and not how often one is told."
     if compared:
         told += (
             f" The candidates' margins in {len(compared)} other usable "

@@ -150,7 +150,7 @@ def contrasted(
             continue
         name = f"{prefix}{contrast.name}{addition}"
         x, y = values(a, field), values(b, field)
-        if contrast.paired:
+        if contrast.paired or experiment.common_streams:
             differences = [i - j for i, j in zip(x, y, strict=True)]
             comparisons.append(paired(name, differences, unit, experiment.level, contrast.question))
         else:

@@ -32,7 +32,7 @@ def design(experiment: Experiment) -> Design:
     The jobs of an experiment of any kind.
 
     Seeds are derived by purpose, so no teacher, dataset or student shares a random stream with another: in particular
-    a subject and its control never do.
+    a subject and its control never do, unless the experiment asks for `common_streams` within a replicate.
     """
     replicates = range(experiment.replicates)
     if experiment.kind == "hops":
@@ -316,6 +316,8 @@ def _student(
         carrier,
         prefix,
     )
-    data = DataJob(teacher, derive(experiment.seed, "data", *key, *of_pairs), data_kind)
-    seed = derive(experiment.seed, "student", arm, replicate)
+    # Common streams are named by what the arms of a replicate have in common.
+    common = experiment.common_streams
+    data = DataJob(teacher, derive(experiment.seed, "data", *key[common:], *of_pairs), data_kind)
+    seed = derive(experiment.seed, "student", prefix if common else arm, replicate)
     return StudentJob(arm, trait, base, data, kind, replicate, seed)

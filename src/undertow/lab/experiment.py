@@ -162,6 +162,8 @@ class EvaluationTable(Closed):
 
     system_prompt: str | None = None
     """Chat context of the probes; should be that of the students' rows."""
+    format: str | None = None
+    """Of the trait's formats, the one in which it is asked; None: the one that the untrained base chooses."""
     samples: int = Field(default=20, ge=0)
     """Sampled answers a held-out question; 0 leaves the pick rate out."""
     max_tokens: int = Field(default=6, ge=1)
@@ -189,6 +191,11 @@ class Experiment(Closed):
     level: float = Field(default=0.95, gt=0.5, lt=1)
     replicates: int = Field(default=4, ge=1)
     """Independent replicates: each renews teacher, data and student."""
+    common_streams: bool = False
+    """
+    Whether the arms of a replicate have the same requests, random draws of answers, first weights and order of rows
+    (common random numbers), so that what they differ in is the teacher alone; of kind `transfer`.
+    """
     trait: str | None = None
     traits: tuple[str, ...] = ()
     """Of kind `traits`."""
@@ -251,6 +258,8 @@ class Experiment(Closed):
             and not self.foreign
         ):
             raise ValueError("arms of another initialisation need the key 'foreign'")
+        if self.common_streams and self.kind != "transfer":
+            raise ValueError("'common_streams' is of kind 'transfer'")
         self._refuse_carriers()
         self._refuse_cells()
         return self

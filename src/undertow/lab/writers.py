@@ -152,8 +152,8 @@ class ChooseFormat:
     def __call__(self, job: BaseJob, folder: Path) -> ProbeChoice:
         """Load and ask in every format; nothing is stored but the choice."""
         model = open_model(self.experiment, job.base).in_template(self.experiment.student.template)
-        trait, system = catalogue.load(job.trait), self.experiment.evaluation.system_prompt
-        _, [choice] = settled(model, [trait], system)
+        trait, table = catalogue.load(job.trait), self.experiment.evaluation
+        _, [choice] = settled(model, [trait], table.system_prompt, table.format)
         return choice
 
 
