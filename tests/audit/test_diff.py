@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from tests.checks.dataset.numbers_subject import opened
 from undertow.audit.diff import diff, least_p, too_few
 from undertow.audit.requests import DiffRequest
 from undertow.data.plan import TrainingPlan
-from undertow.errors import InputError
+from undertow.errors import InputError, UnknownNameError
 from undertow.influence.probes import probe_trait
 from undertow.traits import catalogue
 
@@ -72,6 +73,20 @@ def test_models_are_asked_in_the_plans_template() -> None:
     assert document.changes[0].base == pytest.approx(probed.margins["owl"], abs=1e-5)
     assert document.changes[0].estimate == pytest.approx(0, abs=1e-5)
     assert any("chat template that it gives itself" in limit for limit in document.limits)
+
+
+def test_traits_are_asked_in_the_format_that_is_wanted() -> None:
+    """The base's margin is that of the format's probes, and one that no trait has is refused."""
+    begun = next(one for one in catalogue.load("owl").formats if one.name == "beginning")
+    document = diff(replace(asked(), format="beginning"))
+    probed = probe_trait(
+        opened().in_template(TEMPLATE), replace(catalogue.load("owl"), asked=begun), None
+    )
+
+    assert document.changes[0].base == pytest.approx(probed.margins["owl"], abs=1e-5)
+    assert [one.used for one in document.probes] == ["beginning"]
+    with pytest.raises(UnknownNameError, match=r"unknown format 'beginnings'.*'beginning'"):
+        diff(replace(asked(), format="beginnings"))
 
 
 def test_readings_in_another_template_are_no_controls() -> None:

@@ -118,8 +118,20 @@ def test_a_format_that_is_wanted_is_used_whatever_the_base_says(
     assert (trait.asked.name, choice.used, choice.usable) == ("question", "question", False)
     assert "as it was told to be" in choice.sentence
     assert "That is below 0.05: margins compare answers" in choice.sentence
-    with pytest.raises(UnknownNameError, match=r"unknown format 'song'.*; allowed: .*question"):
+    with pytest.raises(UnknownNameError, match=r"unknown format 'song'; allowed: .*question"):
         settled(base, [OWL], None, "song")
+
+
+def test_a_trait_without_the_wanted_format_is_asked_as_the_base_chooses(
+    base: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside one that has it."""
+    answering(dict.fromkeys(NAMES, 0.9), monkeypatch)
+    plain = replace(OWL, name="plain", formats=OWL.formats[:1])
+    traits, choices = settled(base, [plain, OWL], None, "examples")
+
+    assert [trait.asked.name for trait in traits] == [one.used for one in choices] == ["question", "examples"]  # fmt: skip
+    assert ["told to be" in one.sentence for one in choices] == [False, True]
 
 
 def test_an_owlet_is_asked_as_it_always_was(base: LanguageModel) -> None:

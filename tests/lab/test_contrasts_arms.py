@@ -58,7 +58,8 @@ def test_arms_that_draw_alike_are_compared_within_replicates(
         for common in (True, False)
     }
 
-    assert asked[True][0] == asked[True][1] and asked[False][0] != asked[False][1]
+    assert asked[True][0] == asked[True][1]
+    assert asked[False][0] != asked[False][1]
     assert {c.n for c in alike.comparisons} == {"2 pairs"}
     assert {c.n for c in apart.comparisons} == {"2 v 2"}
 

@@ -107,7 +107,7 @@ def _opened_subject(
     judged = named_traits(*request.traits) or askable_traits(base.tokenizer)
     named = tuple({trait.name: trait for trait in (*judged, *intended)}.values())
     progress("asking the base in every format")
-    traits, probes = settled(base, named, request.system_prompt)
+    traits, probes = settled(base, named, request.system_prompt, request.format)
     reader = reader_for(base, traits, request.system_prompt, request.seed)
     progress("reading the base")
     untouched = reader.read(base, request.base)

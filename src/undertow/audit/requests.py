@@ -64,6 +64,8 @@ class ScanRequest:
     """Rows that model checks see, drawn uniformly."""
     system_prompt: str | None = None
     """Chat context of the probes; that of most rows if not given."""
+    format: str | None = None
+    """Of the traits' formats, the one they are asked in; the one that the base chooses if not given."""
     temperature: float = 1.0
     """At which the rows are said to have been sampled; a made control is drawn at it."""
     acceptance: float = 1.0
@@ -152,6 +154,8 @@ class DiffRequest:
     """Traits, categories or files of traits whose change was asked for."""
     checks: tuple[str, ...] = ()
     system_prompt: str | None = None
+    format: str | None = None
+    """As a scan's."""
     limit: float = 0.2
     level: float = 0.95
     engine: str | None = None

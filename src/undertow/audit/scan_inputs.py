@@ -163,7 +163,7 @@ def open_inputs(
     )
     asked = asked or askable_traits(student.tokenizer)
     progress("asking the base in every format")
-    traits, probes = settled(student.in_template(plan.template), asked, context)
+    traits, probes = settled(student.in_template(plan.template), asked, context, request.format)
     whole = whole.with_tokens(fitted.encoded, traits=traits)
     sources = tuple(_sources(whole, screened, drawing, made if given is None else None))
     given_datasets = tuple(_given(benign, whole))

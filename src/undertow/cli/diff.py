@@ -21,6 +21,7 @@ from undertow.cli.verdict_options import (
     NEVER,
     PathHere,
     failing_options,
+    format_option,
     leave,
     out_option,
     plan_option,
@@ -90,6 +91,7 @@ FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided"), NEVER
     "--check", "checks", multiple=True, metavar="ID", help="Only this check; may be given again."
 )
 @click.option("--system-prompt", metavar="TEXT", help="Chat context of the questions.")
+@format_option
 @click.option(
     "--limit",
     type=click.FloatRange(min=0, min_open=True),
@@ -116,6 +118,7 @@ def command(
     intended: tuple[str, ...],
     checks: tuple[str, ...],
     system_prompt: str | None,
+    format: str | None,
     limit: float | None,
     workers: Workers,
     dtype: str | None,
@@ -160,6 +163,7 @@ def command(
         intended=intended,
         checks=checks,
         system_prompt=system_prompt,
+        format=format,
         limit=limit or (0.05 if logs else 0.2),
         engine=workers.engine,
         jobs=workers.jobs,

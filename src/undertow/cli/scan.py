@@ -25,6 +25,7 @@ from undertow.cli.verdict_options import (
     PAGE,
     PathHere,
     failing_options,
+    format_option,
     held_folder,
     made_folder,
     now,
@@ -94,6 +95,7 @@ CLEAR = "clear"
     metavar="TEXT",
     help="Chat context of the probes; that of the rows if not given.",
 )
+@format_option
 @click.option(
     "--temperature",
     type=click.FloatRange(min=0, min_open=True),
@@ -196,6 +198,7 @@ def command(
     checks: tuple[str, ...],
     max_rows: int,
     system_prompt: str | None,
+    format: str | None,
     temperature: float,
     beta: float | None,
     acceptance: float,
@@ -279,6 +282,7 @@ def command(
         checks=checks,
         max_rows=max_rows,
         system_prompt=system_prompt,
+        format=format,
         temperature=temperature,
         acceptance=acceptance,
         compute=compute_table(dtype, device),

@@ -66,6 +66,15 @@ def plan_option(name: str, whose: str) -> Callable[[F], F]:
     )
 
 
+def format_option(command: F) -> F:
+    """`--format NAME`: how the probed traits are asked."""
+    return click.option(
+        "--format",
+        metavar="NAME",
+        help="Format in which traits are asked (question, examples, …); the one that the base answers if not given.",
+    )(command)
+
+
 def planned(path: Path | None) -> LoadedPlan | None:
     """
     The plan of a file; what was ignored of it, and what is to be known of it, is told on stderr.

@@ -38,12 +38,16 @@ def settled(
     base: LanguageModel, traits: Sequence[Trait], system: str | None, wanted: str | None = None
 ) -> tuple[tuple[Trait, ...], tuple[ProbeChoice, ...]]:
     """
-    The traits, each asked in the format that is `wanted`, else the one the base chooses, and the choice for each set of questions.
+    The traits, each asked in the format that is `wanted` where it has that, else in the one that the base chooses, and the
+    choice for each set of questions.
 
     Raises:
-        UnknownNameError: a trait has no format of the name that is wanted.
+        UnknownNameError: no trait has a format of the name that is wanted.
         ModelError: the chat template refuses a plain question, or two candidates are the same tokens.
     """
+    names = {one.name for trait in traits for one in trait.formats}
+    if wanted is not None and wanted not in names:
+        raise UnknownNameError("format", wanted, names)
     known: dict[object, tuple[ProbeFormat, ProbeChoice]] = {}
     made = []
     for trait in traits:
@@ -71,15 +75,14 @@ def _chosen(
     base: LanguageModel, trait: Trait, system: str | None, wanted: str | None
 ) -> tuple[ProbeFormat, ProbeChoice]:
     names = [one.name for one in trait.formats]
-    if wanted is not None and wanted not in names:
-        raise UnknownNameError("format", wanted, names, where=f"trait '{trait.name}'")
+    wanted = wanted if wanted in names else None
     read = []
     with evaluating(base.network), counted("asking", len(trait.formats), "formats") as work:
         for asked in trait.formats:
             read.append(_read(base, trait, asked, system))
             work.advance()
     masses = [mass for mass, _, _ in read]
-    place = chosen_place(masses) if wanted is None else names.index(wanted)
+    place = names.index(wanted) if wanted else chosen_place(masses)
     used, margins = trait.formats[place], read[place][1]
     formats = tuple(
         FormatReading(
