@@ -192,10 +192,7 @@ class Experiment(Closed):
     replicates: int = Field(default=4, ge=1)
     """Independent replicates: each renews teacher, data and student."""
     common_streams: bool = False
-    """
-    Whether the arms of a replicate have the same requests, random draws of answers, first weights and order of rows
-    (common random numbers), so that what they differ in is the teacher alone; of kind `transfer`.
-    """
+    """Whether arms of a replicate share requests, draws, first weights and order (common random numbers); of `transfer`."""
     trait: str | None = None
     traits: tuple[str, ...] = ()
     """Of kind `traits`."""
@@ -242,8 +239,8 @@ class Experiment(Closed):
         for key in self.NEEDED[self.kind]:
             if not getattr(self, key):
                 raise ValueError(f"an experiment of kind '{self.kind}' needs the key '{key}'")
-        for key in ("arms", "traits", "bases"):
-            named = getattr(self, key)
+        for key in ("arms", "traits", "bases", "carriers"):
+            named = [getattr(one, "name", one) for one in getattr(self, key)]
             if len(set(named)) < len(named):
                 raise ValueError(f"'{key}' names something twice: {', '.join(named)}")
         for key, kind in (("traits", "traits"), ("bases", "matrix")):
@@ -252,11 +249,8 @@ class Experiment(Closed):
         for arm in self.arms:
             if arm not in ARMS:
                 raise UnknownNameError("arm", arm, ARMS, where=f"experiment '{self.name}'")
-        if (
-            self.kind == "transfer"
-            and any(ARMS[arm].foreign for arm in self.arms)
-            and not self.foreign
-        ):
+        foreign = self.kind == "transfer" and any(ARMS[arm].foreign for arm in self.arms)
+        if foreign and not self.foreign:
             raise ValueError("arms of another initialisation need the key 'foreign'")
         if self.common_streams and self.kind != "transfer":
             raise ValueError("'common_streams' is of kind 'transfer'")
@@ -265,10 +259,7 @@ class Experiment(Closed):
         return self
 
     def _refuse_carriers(self) -> None:
-        names = [table.name for table in self.carriers]
-        if len(set(names)) < len(names):
-            raise ValueError(f"'carriers' names something twice: {', '.join(names)}")
-        if names and self.kind != "transfer":
+        if self.carriers and self.kind != "transfer":
             raise ValueError(f"an experiment of kind '{self.kind}' has one carrier: use 'carrier'")
 
     def _refuse_cells(self) -> None:
@@ -340,9 +331,11 @@ class Experiment(Closed):
     def resolved(self) -> dict[str, Any]:
         """The resolved configuration, every key of it, as a run directory keeps it."""
         tables = _FORMER_KEYS | self.model_dump(mode="json")
-        # A key that came later and is not used: a run that was begun before it resumes.
+        # Keys that came later and are not used: a run that was begun before them resumes.
         if self.sampling.endpoint is None:
             del tables["sampling"]["endpoint"]
+        if self.evaluation.format is None:
+            del tables["evaluation"]["format"]
         return {key: value for key, value in tables.items() if value or key not in _LATER_KEYS}
 
     @property
@@ -354,7 +347,7 @@ class Experiment(Closed):
 _FORMER_KEYS: dict[str, None] = {"digits": None, "theorem": None}
 """Keys that every experiment had once: with them digests stay, and a run that was begun before they went resumes."""
 
-_LATER_KEYS = ("cells", "factorial", "statements")
+_LATER_KEYS = ("cells", "factorial", "statements", "common_streams")
 """Keys that came later: an experiment that has none of them keeps its digest."""
 
 E = TypeVar("E", bound=Experiment)
