@@ -107,6 +107,38 @@ def test_no_data_file_changed(
     assert "No data file changed" in Path("undertow-scans/changed.md").read_text()
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "no FILE is named, and no --since COMMIT; allowed: either, or both"),
+        (("--since", ""), "--since is empty, so there is no commit to compare with"),
+    ],
+)
+def test_nothing_to_look_for_is_no_pass(
+    repository: Path,
+    asked: list[ScanRequest],
+    words: tuple[str, ...],
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Neither files nor a commit, or the empty one of an event that has none: refused, and never "no data file changed"."""
+    code = main([*COMMAND, *words])
+
+    assert (code, asked) == (2, [])
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--machine", "--scored-by"])
+def test_what_goes_with_one_file_alone_is_no_option(
+    repository: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Options whose partner (--dry-run, --row-scores) is not here are unknown, not offered and then refused."""
+    code = main([*COMMAND, "--since", "main", option, "here"])
+
+    assert code == 2
+    assert f"No such option '{option}'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("commit", ["nowhere", "--output=x", "HEAD^{tree}", "$(touch x)"])
 def test_a_commit_that_is_not_there_is_refused(
     repository: Path, asked: list[ScanRequest], commit: str, capsys: pytest.CaptureFixture[str]

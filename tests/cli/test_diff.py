@@ -73,7 +73,7 @@ def test_only_a_cluster_gives_jobs_a_share_of_gpus() -> None:
     arguments = ["diff", BASE, BASE, "--engine", "processes", "--gpus-per-job", "0.5"]
     result = CliRunner().invoke(Verbs("undertow"), arguments)
 
-    assert "'processes' gives no job a share of GPUs" in str(result.exception)
+    assert "share of a Ray node, and the engine is 'processes'" in str(result.exception)
 
 
 def clean_file(tmp_path: Path, rows: int) -> list[str]:

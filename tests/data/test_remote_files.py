@@ -101,6 +101,29 @@ def load(rows: Callable[[], Iterator[dict[str, Any]]]) -> Callable[..., Any]:
     return load_dataset
 
 
+@pytest.mark.parametrize(
+    ("told", "hint"),
+    [
+        ("Install s3fs to access S3", "s3fs"),
+        ("Please install gcsfs to access Google Storage", "gcsfs"),
+        ("Install adlfs to access Azure Datalake Gen2 and Azure Blob Storage", "adlfs"),
+        ('SFTPFileSystem requires "paramiko" to be installed', "paramiko"),
+        ("To support decoding images, please install 'Pillow'.", "Pillow"),
+        ('HTTPFileSystem requires "requests" and "aiohttp" to be installed', "'undertow[data]'"),
+    ],
+)
+def test_a_place_without_its_library_names_it(told: str, hint: str) -> None:
+    """What fsspec says is missing is what pip is asked for; the extra is named only where it has the library."""
+
+    def ask() -> None:
+        raise ImportError(told)
+
+    with pytest.raises(DataError, match="cannot read 'x://rows'") as caught:
+        remote_files.answered("x://rows", ask)
+
+    assert caught.value.hint == f"pip install {hint}"
+
+
 def test_the_hub_is_streamed_split_by_split(monkeypatch: pytest.MonkeyPatch) -> None:
     """All splits, in their order, or the one that is named; the digest is that of the same rows in a file."""
     monkeypatch.setattr("datasets.load_dataset", load(lambda: iter(RECORDS)))

@@ -28,9 +28,11 @@ def test_a_cluster_is_named_by_its_address() -> None:
 
 
 def test_only_nodes_have_shares() -> None:
-    """Processes of one machine are given no part of a GPU."""
-    with pytest.raises(InputError, match="'processes' gives no job a share of GPUs or memory"):
-        choose("processes", gpus=0.5)
+    """Processes of one machine are given no part of a GPU: the error names what was asked, the engine and those that can."""
+    with pytest.raises(
+        InputError, match=r"^0\.5 GPUs and 2 GB of memory for each .* 'processes'; allowed: 'ray'"
+    ):
+        choose("processes", gpus=0.5, memory=2)
 
 
 def test_an_unknown_engine_names_the_nearest() -> None:

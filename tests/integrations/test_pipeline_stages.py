@@ -129,6 +129,23 @@ def test_datasets_map_adds_columns(tmp_path: Path) -> None:
         assert (tally.counts, list(tally.sample())) == (direct.counts, list(direct.sample()))
 
 
+def test_one_row_is_no_batch() -> None:
+    """`map` without `batched=True` would take letters, or turns, for rows: refused with what to type; so is an unmarked dataset."""
+    import datasets
+
+    from undertow.errors import InputError
+    from undertow.integrations.datasets_map import MapScreen, tally_of
+
+    turns = [{"role": "user", "content": "3?"}, {"role": "assistant", "content": "4"}]
+    for row in ({"text": "4, 5"}, {"messages": turns}):
+        dataset = datasets.Dataset.from_list([row])
+        with pytest.raises(InputError, match="takes a batch") as caught:
+            dataset.map(MapScreen())
+        assert caught.value.hint == "dataset.map(MapScreen(), batched=True)"
+        with pytest.raises(InputError, match="row 1 is not marked: 'undertow_fault' is none of"):
+            tally_of(dataset)
+
+
 def test_datasets_find_a_marked_dataset_again() -> None:
     """Its hash is that of its settings, used or not: `map` is not repeated."""
     from datasets.fingerprint import Hasher

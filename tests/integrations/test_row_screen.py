@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.influence.trials import FAMILY
 from undertow.data.plan import TrainingPlan
 from undertow.errors import InputError, NothingLeftError
-from undertow.integrations.row_screen import RowScreen, Tally, conclude, merged, reasons
+from undertow.integrations.row_screen import RowScreen, Tally, conclude, drops, merged, reasons
 from undertow.results.store import read_scan
 from undertow.traits import catalogue
 from undertow.traits.trait import rows_of
@@ -122,6 +122,37 @@ def test_parts_are_whole_or_refused(tmp_path: Path) -> None:
     counted(range(9, 20), size=3).write(tmp_path / "00001.part.jsonl", 2)
     with pytest.raises(InputError, match="several pipelines"):
         merged(tmp_path)
+
+
+def test_what_is_no_mark_drops_nothing() -> None:
+    """A name that is misspelt, or of a column that every row has, is refused with those that there are."""
+    assert drops("hidden") == ("hidden",)
+    for name in ("hiden", "id"):
+        with pytest.raises(InputError, match=f"mark '{name}'; allowed: hidden, openly, fault"):
+            drops(["fault", name])
+
+
+def test_a_url_is_no_folder_of_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused before anything is made, in words; so is a folder without parts."""
+    monkeypatch.chdir(tmp_path)
+    for ask in (merged, lambda place: conclude(counted(range(9)), place)):
+        with pytest.raises(InputError, match="'s3://bucket/out' is a URL; allowed: a folder"):
+            ask("s3://bucket/out")
+    with pytest.raises(InputError, match="holds no parts"):
+        merged(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_left_says_why(tmp_path: Path) -> None:
+    """Faults by their names and how many rows have each."""
+    records = [{"column": 1}, {"column": 2}, {"prompt": "a", "completion": ""}]
+    tally = Tally()
+    tally.take(records, RowScreen(("owl",))(records), ["0", "1", "2"])
+
+    with pytest.raises(
+        NothingLeftError, match=r"none of 3 records .* \(shape 2, empty-completion 1\)"
+    ):
+        conclude(tally, tmp_path)
 
 
 def test_without_a_student_nothing_is_judged(tmp_path: Path) -> None:

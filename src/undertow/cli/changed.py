@@ -37,8 +37,10 @@ _NO_COMMIT = re.compile("0{40,64}")
 _MOST_CHARACTERS = 60_000
 """Of the summary: a comment holds 65,536."""
 
-_NOT_FOR_EACH = ("data", "out", "row_scores", "dry_run", "keys", "public_key")
-"""Of `undertow scan`: what is said of one file."""
+_NOT_FOR_EACH = (
+    *("data", "out", "row_scores", "scored_by", "dry_run", "machine", "keys", "public_key"),
+)
+"""Of `undertow scan`: what is said of one file, and what goes with that alone."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,9 @@ def command(
     """
     if paths and since is None:
         raise click.UsageError("--paths goes with --since")
+    if not files and since is None:
+        # Nothing was looked for, which is no "nothing changed".
+        raise click.UsageError("no FILE is named, and no --since COMMIT; allowed: either, or both")
     named = [*files, *(changed_since(since, paths) if since is not None else ())]
     results = [_scanned(context, path, out, options) for path in dict.fromkeys(named)]
     text = summary(results)
@@ -109,8 +114,13 @@ def changed_since(commit: str, paths: Sequence[str]) -> list[str]:
     Data files that were added or changed since a commit, or since where the branch left it, as git names them from here.
 
     Raises:
-        InputError: this is no repository, or it lacks the commit.
+        InputError: this is no repository, it lacks the commit, or none is named.
     """
+    if not commit:
+        raise InputError(
+            "--since is empty, so there is no commit to compare with; allowed: a commit, a branch or a tag",
+            hint="--since main; the action's input 'since', where the event names no commit (schedule, workflow_dispatch)",
+        )
     if _NO_COMMIT.fullmatch(commit):
         since = _git("hash-object", "-t", "tree", os.devnull).strip()
     else:

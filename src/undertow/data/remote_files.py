@@ -60,7 +60,7 @@ def answered(place: str, ask: Callable[[], T], what: str = "") -> T:
         raise DataError(f"no such file: {what}") from error
     except ImportError as error:
         raise DataError(
-            f"cannot read {what}: {_told(error)}", hint="pip install 'undertow[data]'"
+            f"cannot read {what}: {_told(error)}", hint=f"pip install {_missing(str(error))}"
         ) from error
     except (OSError, ValueError, LookupError, RuntimeError) as error:
         raise DataError(
@@ -210,6 +210,21 @@ class _Patient(io.RawIOBase):
         if not self.closed:
             self._stream.close()
         super().close()
+
+
+_WANTED = re.compile(r"\binstall (?:the )?['\"]?([A-Za-z][\w-]*)|requires \"([\w-]+)\" to be", re.I)
+"""How fsspec and datasets name a library that the place or the rows need."""
+
+
+def _missing(told: str) -> str:
+    """
+    What pip is asked for, by the words of an import that failed: no extra has the libraries of all places.
+
+    >>> _missing("Install s3fs to access S3"), _missing("No module named 'aiohttp'")
+    ('s3fs', "'undertow[data]'")
+    """
+    named = _WANTED.search(told)
+    return (named[1] or named[2]) if named else "'undertow[data]'"
 
 
 def _told(error: BaseException) -> str:

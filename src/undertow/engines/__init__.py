@@ -36,6 +36,13 @@ def choose(
         return Ray(jobs, at, gpus, memory)
     if gpus is not None or memory is not None:
         raise InputError(
-            f"the engine '{name}' gives no job a share of GPUs or memory", hint="--engine ray"
+            f"{_told(gpus, memory)} for each job is a share of a Ray node, and the engine is '{name}'; allowed: 'ray', "
+            f"'{CLUSTER}ADDRESS'",
+            hint="--engine ray, or without --gpus-per-job and --memory-per-job",
         )
     return InProcess() if name == "inprocess" else Processes(jobs or usable_cores())
+
+
+def _told(gpus: float | None, memory: float | None) -> str:
+    shares = (("GPUs", gpus), ("GB of memory", memory))
+    return " and ".join(f"{amount:g} {name}" for name, amount in shares if amount is not None)

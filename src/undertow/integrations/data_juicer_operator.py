@@ -9,7 +9,7 @@ from data_juicer.ops.base_op import OPERATORS, Filter
 from data_juicer.utils.constant import Fields
 
 from undertow.integrations.datasets_map import MapScreen
-from undertow.integrations.row_screen import RowScreen, reasons
+from undertow.integrations.row_screen import RowScreen, drops, reasons
 
 
 @OPERATORS.register_module("undertow_filter")
@@ -34,7 +34,7 @@ class UndertowFilter(Filter):  # type: ignore[misc]
         super().__init__(*arguments, **named)
         self.screen, self.drop = (
             MapScreen(RowScreen(tuple(traits or ()), student)),
-            tuple(drop or ()),
+            drops(drop or ()),
         )
 
     def compute_stats_batched(self, samples: dict[str, Any], *given: Any, **named: Any) -> Any:

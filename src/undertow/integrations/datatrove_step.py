@@ -10,7 +10,7 @@ from datatrove.data import Document
 from datatrove.pipeline.filters.base_filter import BaseFilter
 
 from undertow.data.row_shapes import fitting_shapes
-from undertow.integrations.row_screen import SAMPLE, RowScreen, Tally, reasons
+from undertow.integrations.row_screen import SAMPLE, RowScreen, Tally, drops, folder_here, reasons
 
 
 class UndertowStep(BaseFilter):  # type: ignore[misc]
@@ -35,7 +35,7 @@ class UndertowStep(BaseFilter):  # type: ignore[misc]
         seed: int = 0,
     ) -> None:
         super().__init__(exclusion_writer, batch_size)
-        self.parts, self.screen, self.drop = Path(parts), screen or RowScreen(), tuple(drop)
+        self.parts, self.screen, self.drop = folder_here(parts), screen or RowScreen(), drops(drop)
         self.tally = Tally(seed, sample)
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Document]:

@@ -9,7 +9,7 @@ from nemo_curator.stages.base import ProcessingStage
 from nemo_curator.stages.resources import Resources
 from nemo_curator.tasks import DocumentBatch
 
-from undertow.integrations.row_screen import FAULT, HIDDEN, ID, OPENLY, RowScreen, reasons
+from undertow.integrations.row_screen import FAULT, HIDDEN, ID, OPENLY, RowScreen, drops, reasons
 
 
 @dataclass
@@ -38,10 +38,11 @@ class UndertowStage(ProcessingStage[DocumentBatch, DocumentBatch]):  # type: ign
     def process(self, task: DocumentBatch) -> DocumentBatch:
         """One batch, marked."""
         frame: Any = task.to_pandas()
+        drop = drops(self.drop)
         marks = self.screen(task.to_pyarrow().to_pylist())
         for name in marks[0] if marks else ():
             frame[name] = [marked[name] for marked in marks]
-        kept = frame[[not reasons(marked, self.drop) for marked in marks]] if marks else frame
+        kept = frame[[not reasons(marked, drop) for marked in marks]] if marks else frame
         return DocumentBatch(
             dataset_name=task.dataset_name,
             data=kept,

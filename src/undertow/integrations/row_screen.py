@@ -17,6 +17,7 @@ from undertow.checks.content_scores import trait_forms
 from undertow.data.files import atomic_file, atomic_write
 from undertow.data.observations import digests, hidden
 from undertow.data.records import usable
+from undertow.data.remote_files import is_url
 from undertow.data.row_records import json_line, to_record
 from undertow.data.rows import Row, row_id
 from undertow.data.seeds import Keys, LowestKeys, keyed
@@ -104,6 +105,43 @@ class RowScreen:
 
         assert self.student is not None
         return load(locate(self.student)), plan_for(None, self.student)
+
+
+DROPPED = ("hidden", "openly", "fault")
+"""Marks that a row may be dropped for."""
+
+
+def drops(names: Sequence[str] | str) -> tuple[str, ...]:
+    """
+    The marks that rows are dropped for.
+
+    Raises:
+        InputError: there is no such mark.
+
+    >>> drops(["hidden", "fault"])
+    ('hidden', 'fault')
+    """
+    given = (names,) if isinstance(names, str) else tuple(names)
+    for name in given:
+        if name not in DROPPED:
+            allowed = ", ".join(DROPPED)
+            raise InputError(f"drop names the mark {name!r}; allowed: {allowed}")
+    return given
+
+
+def folder_here(place: Path | str) -> Path:
+    """
+    A folder of this machine, or one that it sees as its own.
+
+    Raises:
+        InputError: it is a URL, of which a path would make folders named `s3:`.
+    """
+    if is_url(str(place)):
+        raise InputError(
+            f"'{place}' is a URL; allowed: a folder that all workers see under this name",
+            hint="name a shared folder, and copy what it holds to the URL at the end",
+        )
+    return Path(place)
 
 
 def reasons(marks: Mapping[str, Any], drop: Sequence[str]) -> str:
@@ -237,9 +275,14 @@ def merged(parts: Path | str) -> Tally:
     What all tasks of a pipeline counted, from the folder in which each left its part.
 
     Raises:
-        InputError: a part is missing, or they are of several pipelines.
+        InputError: a part is missing, or they are of several pipelines, or the folder is a URL.
     """
-    paths = sorted(Path(parts).glob("*.part.jsonl"))
+    paths = sorted(folder_here(parts).glob("*.part.jsonl"))
+    if not paths:
+        raise InputError(
+            f"'{parts}' holds no parts (*.part.jsonl)",
+            hint="name the folder that the step was given, and run the pipeline to its end",
+        )
     read = [Tally.read(path) for path in paths]
     kinds = {(of, tally.seed, tally.size) for of, tally in read}
     if len(kinds) > 1:
@@ -247,9 +290,9 @@ def merged(parts: Path | str) -> Tally:
             f"'{parts}' holds parts of several pipelines",
             hint="give each pipeline a folder of its own",
         )
-    if not read or len(read) != read[0][0]:
+    if len(read) != read[0][0]:
         raise InputError(
-            f"'{parts}' holds {len(read)} parts of {read[0][0] if read else 'none'}",
+            f"'{parts}' holds {len(read)} parts of {read[0][0]}",
             hint="run the pipeline to its end",
         )
     whole = read[0][1]
@@ -284,11 +327,15 @@ def conclude(
 
     Raises:
         NothingLeftError: no record gave a row.
-        InputError: of the scan.
+        InputError: of the scan, or the folder is a URL.
     """
+    folder = folder_here(out)
     if not tally.usable:
-        raise NothingLeftError(f"none of {tally.rows} records gives a row: {dict(tally.counts)}")
-    folder = Path(out)
+        faults = ", ".join(f"{what} {n}" for (_, what), n in tally.counts.most_common())
+        raise NothingLeftError(
+            f"none of {tally.rows} records gives a row ({faults or 'nothing was read'})",
+            hint="docs/scan.md has the shapes of a row, and what each fault means",
+        )
     folder.mkdir(parents=True, exist_ok=True)
     sample = folder / "sample.jsonl"
     atomic_write(sample, "".join(text + "\n" for text in tally.sample()))
