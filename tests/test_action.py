@@ -163,6 +163,30 @@ def test_references_are_kept_by_base_and_plan(runner: Runner) -> None:
     assert "names no file" in refused.stdout
 
 
+def test_two_students_share_nothing(runner: Runner) -> None:
+    """Two uses of the action in one workflow, or one job: each has a folder and an artefact of its own."""
+    told = []
+    for student in ("org/base", "org/other"):
+        runner.run("Name what is kept", STUDENT=student)
+        told.append(runner.outputs)
+    kept = next(step["with"]["name"] for step in STEPS if step["name"] == "Keep the pages")
+
+    assert len({outputs["folder"] for outputs in told}) == 2
+    assert "steps.place.outputs.key" in kept
+    assert all((Path(outputs["folder"]) / "scans").is_dir() for outputs in told)
+
+
+def test_the_example_takes_no_file_that_is_no_data() -> None:
+    """Each of its patterns ends in that of a data file: what a pathspec takes is scanned whatever it is called."""
+    from undertow.cli.changed import _DATA
+
+    workflow = yaml.safe_load((ROOT / "examples" / "scan.yml").read_text(encoding="utf-8"))
+    paths = workflow["jobs"]["scan"]["steps"][-1]["with"]["paths"].split()
+
+    assert paths
+    assert all(_DATA.search(path) for path in paths)
+
+
 def scanned(runner: Runner, **environment: str) -> subprocess.CompletedProcess[str]:
     """The scan's step, behind the one that makes its folder."""
     runner.run("Name what is kept", STUDENT="org/base")

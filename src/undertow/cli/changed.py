@@ -91,8 +91,8 @@ def command(
     """
     Scan each data file that changed, by itself.
 
-    FILEs are named (pre-commit does), or found by git: those that were added or changed since a commit. All options of
-    `undertow scan` hold for each of them. A file that cannot be scanned does not keep the others from it. The exit code is
+    FILEs are named (pre-commit does), or found by git: those that were added or changed since a commit. The options
+    that follow are those of `undertow scan`, for each of them. A file that cannot be scanned does not keep the others from it. The exit code is
     the most severe, in the order 2 > 3 > 1 > 4 > 5; 0 where no data file changed.
     """
     if paths and since is None:
