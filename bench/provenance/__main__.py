@@ -42,14 +42,13 @@ IDENTIFY = """
 import json, resource, sys, time
 from pathlib import Path
 if __name__ == "__main__":
-    from undertow.data.row_leaves import root
-    from undertow.provenance.identity import leaves_of
+    from undertow.provenance.identity import rows_of
     started = time.perf_counter()
-    leaves = leaves_of(Path(sys.argv[1]))
-    found = root(leaves).hex()
+    rows = rows_of(Path(sys.argv[1]))
+    found = rows.merkle
     seconds = time.perf_counter() - started
     own, workers = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    print(json.dumps([seconds, own / 2**20, workers / 2**20, len(leaves) // 32, found]))
+    print(json.dumps([seconds, own / 2**20, workers / 2**20, rows.count, found]))
 """
 
 

@@ -153,7 +153,7 @@ class Scene:
 
     def filtered(self) -> None:
         """Write the filter's ledger, and take its statement."""
-        removed = leaves_of(self.raw)[36 * 32 :]
+        removed = bytes(leaves_of(self.raw))[36 * 32 :]
         entries = [(removed[at : at + 32], "last-ones") for at in range(0, len(removed), 32)]
         sign_filter(self.data, dataset(self.raw), entries, signing("producer"))
         bundle = bundle_path(self.data)

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from undertow.data import records
+from undertow.data import leaf_file, records
 from undertow.data.leaf_file import row_set
-from undertow.data.row_leaves import leaf
+from undertow.data.row_leaves import SIZE, leaf, root
 from undertow.errors import DataError
-from undertow.provenance.identity import Entry, leaves_of, manifest_of, ordered_manifest
+from undertow.provenance.identity import Entry, leaves_of, manifest_of, ordered_manifest, rows_of
 
 
 def test_names_contents_and_places_are_bound(tmp_path: Path) -> None:
@@ -120,6 +120,19 @@ def test_parts_of_a_file_join_without_a_seam(
     for step in (1, 50, 333):
         monkeypatch.setattr(records, "STEP", step)
         assert leaves_of(path) == whole
+
+
+def test_rows_lie_on_disk_and_not_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many: a little is held, and root, set and count are those of all leaves together."""
+    monkeypatch.setattr(leaf_file, "HELD", 7 * SIZE)
+    rows = rows_of(lines(tmp_path / "rows.jsonl", ROWS * 3))
+    assert rows is not None
+    whole = b"".join(map(leaf, ROWS)) * 3
+
+    assert len(rows.leaves._held) < 7 * SIZE
+    assert (rows.count, rows.merkle, rows.set) == (900, root(whole).hex(), row_set(whole))
 
 
 @given(st.permutations(range(6)))

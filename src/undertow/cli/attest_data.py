@@ -100,9 +100,9 @@ def filter_(
     who = required_signing(keys, public_key)
     tell_notes(data, source)
     before = Rows(leaves_of(source))
-    kept = leaf_counts(leaves_of(data))
-    removed = leaf_counts(before.leaves) - kept
-    if foreign := kept - leaf_counts(before.leaves):
+    whole, kept = leaf_counts(before.leaves), leaf_counts(leaves_of(data))
+    removed = whole - kept
+    if foreign := kept - whole:
         raise DataError(
             f"{sum(foreign.values())} rows of '{data}' are not in '{source}', so it is not a filtered version of it",
             hint="undertow attest mix, for data put together from several sources",

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from undertow.carriers.carrier import stated_grammar
+from undertow.data.leaf_file import LeafFile
 from undertow.data.plan import template_in_words
 from undertow.data.row_leaves import leaf
 from undertow.data.row_records import to_record
@@ -89,7 +90,7 @@ def _dataset(experiment: Experiment, directory: Path, job: DataJob, signing: Sig
     removed = [(entry, rule) for rule, entry in _removed(folder)]
     kept = leaves_of(output)
     answers = loose_rows(
-        f"{job.name} answers", Rows(kept + b"".join(entry for entry, _ in removed))
+        f"{job.name} answers", Rows(LeafFile(bytes(kept) + b"".join(entry for entry, _ in removed)))
     )
     before, model, dependencies = _writer(experiment, directory, job.writer, signing)
     predicate = Generate(
@@ -228,7 +229,7 @@ def _digest(experiment: Experiment, directory: Path, job: TeacherJob | StudentJo
 def _lessons(experiment: Experiment, job: TeacherJob) -> Rows:
     rows = lesson(catalogue.load(job.trait), job.role, experiment.system_prompt)
     records = map(to_record, rows)
-    return Rows(b"".join(map(leaf, records)))
+    return Rows(LeafFile(b"".join(map(leaf, records))))
 
 
 def _system_prompt(experiment: Experiment, job: DataJob) -> SystemPrompt | None:
@@ -273,7 +274,7 @@ def _removed(folder: Path) -> list[tuple[str, bytes]]:
             entry = json.loads(line)
             row = {key: value for key, value in entry.items() if key not in _ABOUT}
             removed.append((entry["reason"], leaf(row)))
-    held_out = leaves_of(folder / HELD_OUT_ROWS)
+    held_out = bytes(leaves_of(folder / HELD_OUT_ROWS))
     removed += [("held-out", held_out[at : at + 32]) for at in range(0, len(held_out), 32)]
     return removed
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import IO
 
 from undertow.data.dataset import NoRowsError, RowDataset, open_dataset
-from undertow.data.leaf_file import row_set
-from undertow.data.part_leaves import part_leaves
+from undertow.data.leaf_file import LeafFile, row_set
+from undertow.data.part_leaves import in_order, part_leaves
 from undertow.data.records import parts
 from undertow.data.remote_files import is_url
-from undertow.data.row_leaves import SIZE, root
+from undertow.data.row_leaves import RunningRoot
 from undertow.data.shard import HUB, Shard, packed_bytes
 from undertow.engines.engine import InProcess
 from undertow.engines.ray_data import spread_of
@@ -204,19 +204,22 @@ def _hashed(stream: IO[bytes]) -> tuple[int, str]:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a dataset by their leaves."""
+    """The rows of a dataset by their leaves; memory does not grow with them."""
 
-    leaves: bytes
+    leaves: LeafFile
 
     @cached_property
     def count(self) -> int:
         """How many there are."""
-        return len(self.leaves) // SIZE
+        return len(self.leaves)
 
     @cached_property
     def merkle(self) -> str:
         """Root over them in their order, in hex."""
-        return root(self.leaves).hex()
+        whole = RunningRoot()
+        for block in self.leaves.blocks():
+            whole.extend(block)
+        return whole.hexdigest()
 
     @cached_property
     def set(self) -> str:
@@ -224,9 +227,9 @@ class Rows:
         return row_set(self.leaves)
 
 
-def leaves_of(data: str | Path) -> bytes:
+def leaves_of(data: str | Path) -> LeafFile:
     """
-    The leaves of a dataset's rows in their order, 32 bytes each; blank lines are no rows.
+    The leaves of a dataset's rows in their order; blank lines are no rows.
 
     Large JSON Lines and Parquet files are spread over processes.
 
@@ -265,9 +268,11 @@ def older_rows(folder: Path) -> Rows | None:
     return Rows(_leaves(shards)) if shards else None
 
 
-def _leaves(shards: Sequence[Shard]) -> bytes:
+def _leaves(shards: Sequence[Shard]) -> LeafFile:
     ranges = [part for shard in shards for part in parts(shard)]
     size = sum(os.path.getsize(shard.path) for shard in shards if os.path.isfile(shard.path))
     spread = spread_of(None, None, size) or InProcess().map
-    leaves = dict(spread(part_leaves, ranges))
-    return b"".join(leaves[index] for index in range(len(ranges)))
+    leaves = LeafFile()
+    for some in in_order(spread(part_leaves, ranges)):
+        leaves.extend(some)
+    return leaves

@@ -37,9 +37,9 @@ Removed = tuple[bytes, str]
 class Ledger:
     """What became of each row of a step's input, entered as it comes; memory does not grow with the rows."""
 
-    def __init__(self, kept: bytes = b"") -> None:
-        """With leaves of rows that were kept."""
-        self.kept = LeafFile(kept)
+    def __init__(self, kept: LeafFile | bytes = b"") -> None:
+        """With leaves of rows that were kept; a file of them is taken, not copied."""
+        self.kept = kept if isinstance(kept, LeafFile) else LeafFile(kept)
         """Leaves of rows that are as they were."""
         self.removed: dict[str, LeafFile] = {}
         """Leaves by rule."""
@@ -115,7 +115,7 @@ class Ledger:
         self.digest = digest.hexdigest()
 
 
-def write_leaf_ledger(path: Path, kept: bytes, removed: Sequence[Removed]) -> Ledger:
+def write_leaf_ledger(path: Path, kept: LeafFile, removed: Sequence[Removed]) -> Ledger:
     """
     Write the kept leaves, and the removed ones with their rules.
 
@@ -206,9 +206,11 @@ def _entry(line: bytes, path: Path, number: int) -> tuple[bytes, bytes, str]:
     return bytes.fromhex(leaf_text), bytes.fromhex(now_text or ""), rule_text or ""
 
 
-def leaf_counts(leaves: bytes) -> Counter[bytes]:
-    """How often each leaf occurs."""
-    return Counter(leaves[at : at + SIZE] for at in range(0, len(leaves), SIZE))
+def leaf_counts(leaves: LeafFile) -> Counter[bytes]:
+    """How often each leaf occurs: over 100 bytes of memory for each that differs."""
+    return Counter(
+        block[at : at + SIZE] for block in leaves.blocks() for at in range(0, len(block), SIZE)
+    )
 
 
 @dataclass(frozen=True)
