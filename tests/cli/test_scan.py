@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,6 +145,39 @@ def test_options_that_need_another_are_refused(answered: Answer, words: list[str
 
     assert main(["scan", "rows.jsonl", "--student", "org/base", *words]) == 2
     assert asked == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--machine", "here"],
+        ["--dry-run", "--row-scores", "x.parquet"],
+        ["--scored-by", "http://127.0.0.1:1/v1#m"],
+        ["--engine", "processes", "--gpus-per-job", "1"],
+    ],
+    ids=lambda words: words[-2],
+)
+def test_what_does_not_go_together_is_said_before_anything_heavy_is_loaded(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a second, not behind half a minute of torch: the scan itself is not there to be imported, and not asked for."""
+    monkeypatch.setitem(sys.modules, "undertow.audit.scan", None)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"text": "a"}\n')
+
+    assert main(["scan", str(rows), "--student", "world:owlet-b", *words]) == 2
+
+
+def test_a_server_that_names_no_model_is_refused_before_the_scan(
+    answered: Answer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its scores come behind the scan, which may take hours; the address is looked at before."""
+    asked = answered(clear())
+    command = ["scan", "rows.jsonl", "--student", "org/base", "--row-scores", str(tmp_path / "s")]
+
+    assert main([*command, "--scored-by", "http://127.0.0.1:1/v1"]) == 2
+    assert asked == []
+    assert "names no model of that server; allowed: ADDRESS#MODEL" in capsys.readouterr().err
 
 
 def test_processes_that_would_do_the_same_work_are_refused(

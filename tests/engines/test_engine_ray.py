@@ -23,7 +23,7 @@ from tests.engines.clusters import PATIENCE, SMALL, cluster, wait_until
 from undertow import __version__
 from undertow.engines import ray_nodes
 from undertow.engines.ray_cluster import RETRIES, Ray, room
-from undertow.engines.ray_data import RayData
+from undertow.engines.ray_data import RayData, spread_of
 from undertow.engines.ray_nodes import refuse_versions
 from undertow.engines.work_progress import Announcement, listening
 from undertow.errors import (
@@ -291,6 +291,34 @@ def test_an_address_where_nobody_listens_is_refused_at_once() -> None:
             list(Ray(address=address).map(tasks.Power(2), [1]))
 
     assert "ray start --head" in caught.value.hint
+
+
+def test_rows_of_one_part_do_not_hide_a_wrong_address() -> None:
+    """They would be read in this process: the cluster that was named is asked for all the same."""
+    with pytest.raises(InputError, match=r"no Ray cluster answers at '127\.0\.0\.1:1'"):
+        spread_of("ray://127.0.0.1:1", None, 10)
+    with pytest.raises(InputError, match="'head' is no address of a Ray cluster"):
+        spread_of("ray://head", None, 10)
+
+
+def test_a_machine_that_is_no_node_is_told_in_our_words() -> None:
+    """Of what Ray says there, it names an option that no verb has."""
+
+    class Library:
+        exceptions = ray_nodes.ray_library().exceptions
+
+        @staticmethod
+        def init(**given: object) -> None:
+            raise ConnectionError(
+                "Could not find any running Ray instance. Set the `--address` flag"
+            )
+
+        @staticmethod
+        def shutdown() -> None:
+            pass
+
+    with pytest.raises(InputError, match="answers at 'auto': this machine is a node of none"):
+        ray_nodes.connect(Library, "auto", None)
 
 
 @long

@@ -26,7 +26,7 @@ from undertow.data.seeds import derive
 from undertow.engines.endpoint import Endpoint
 from undertow.engines.engine import Engine
 from undertow.engines.ray_data import spread_of
-from undertow.errors import ModelError, NothingLeftError
+from undertow.errors import ConfigError, ModelError, NothingLeftError
 from undertow.influence.probe_formats import settled
 from undertow.influence.reference_family import reference_family
 from undertow.influence.reference_rows import made_control
@@ -218,18 +218,29 @@ def _control_told(whole: ScanSubject, given: str | None, without: int) -> str:
     return f"{given} ({without:,} rows that end without an answer left out)" if without else given
 
 
-def scores_of(request: ScanRequest, target: Path, scored_by: str | None = None) -> int:
+def scoring_server(named: str) -> Endpoint:
     """
-    The scores of a scan's rows, with its student and plan; `scored_by` is `ADDRESS#MODEL`, see `write_row_scores`.
+    The server of `ADDRESS#MODEL`; nothing is asked yet.
 
     Raises:
-        ConfigError: the address or the model's name there is unusable.
+        ConfigError: the address is unusable, or no model is named.
+    """
+    address, _, served = named.partition("#")
+    if not served.strip():
+        raise ConfigError(
+            f"--scored-by is '{named}', which names no model of that server; allowed: ADDRESS#MODEL",
+            hint="put the name behind it by which the server knows the student, e.g. http://127.0.0.1:8000/v1#path/to/base",
+        )
+    return Endpoint(address, served)
+
+
+def scores_of(request: ScanRequest, target: Path, server: Endpoint | None = None) -> int:
+    """
+    The scores of a scan's rows, with its student and plan; by a server of the student, see `write_row_scores`.
+
+    Raises:
         ModelError: another model is served there.
     """
-    server = None
-    if scored_by is not None:
-        address, _, served = scored_by.partition("#")
-        server = Endpoint(address, served)
     plan = plan_for(request.plan, request.student)
     data = open_dataset(request.data)
     data = replace(data, columns=request.columns, wrapped=plan.policy.wrapped)

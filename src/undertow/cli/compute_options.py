@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from undertow.engines import CLUSTER, NAMES
+from undertow.engines import CLUSTER, NAMES, choose
 
 if TYPE_CHECKING:
     from undertow.models.hardware import ComputeTable
@@ -241,6 +241,8 @@ def engine_options(default: str | None = "processes", what: str = "the work") ->
             **others: Any,
         ) -> object:
             workers = Workers(engine, jobs, gpus_per_job, memory_per_job)
+            # Refused here where it cannot be, before anything heavy is loaded.
+            choose(engine or "inprocess", jobs, gpus=gpus_per_job, memory=memory_per_job)
             return command(*args, workers=workers, **others)
 
         made: Any = called

@@ -239,31 +239,32 @@ def command(
     from undertow.report import render
     from undertow.worlds import locate
 
-    # What is named wrongly is said before torch is there, which takes seconds.
-    if place_of(data) == Path(data) and not Path(data).exists():
-        open_dataset(data)
-    locate(student)
-    loaded = planned(plan_file)
-    from undertow.audit.requests import ScanRequest, scan_by_plan
-    from undertow.audit.scan import scan
-    from undertow.audit.scan_inputs import scores_of
-
-    out = joined(out)
+    # What is asked or named wrongly is said before torch is there, which takes seconds.
     streamed = data == STANDARD_INPUT
-    session.resumable = not streamed
-    session.kept = lambda: "finished checks and references, and what those at work go on from"
     if row_scores is not None and streamed:
         raise click.UsageError("standard input is read once, so --row-scores needs a file")
-    # Opened before the work: a scan of minutes should not end at a passphrase.
-    who = None if dry_run else signing(keys, public_key)
-    if who is not None and streamed:
-        raise click.UsageError("standard input has no place beside it, so --sign needs a file")
     if dry_run and (keys or row_scores is not None):
         raise click.UsageError("--dry-run judges nothing, so there is nothing to sign or to score")
     if scored_by is not None and row_scores is None:
         raise click.UsageError("--scored-by is who writes --row-scores; allowed: both")
     if machine is not None and not dry_run:
         raise click.UsageError("--machine is what --dry-run counts for; allowed: both")
+    if place_of(data) == Path(data) and not Path(data).exists():
+        open_dataset(data)
+    locate(student)
+    loaded = planned(plan_file)
+    from undertow.audit.requests import ScanRequest, scan_by_plan
+    from undertow.audit.scan import scan
+    from undertow.audit.scan_inputs import scores_of, scoring_server
+
+    out = joined(out)
+    session.resumable = not streamed
+    session.kept = lambda: "finished checks and references, and what those at work go on from"
+    # Opened before the work: a scan of minutes should not end at a passphrase, or at an address.
+    who = None if dry_run else signing(keys, public_key)
+    if who is not None and streamed:
+        raise click.UsageError("standard input has no place beside it, so --sign needs a file")
+    server = None if scored_by is None else scoring_server(scored_by)
     # Made before the work, so that a place that cannot be written to is found out at once.
     folder = out or Path("scans") / ("stdin" if streamed else place_of(data).stem)
     if not dry_run:
@@ -321,7 +322,7 @@ def command(
     evidence = stored(document, folder, RESULT)
     click.echo(render(document, "text"), nl=False)
     if row_scores is not None:
-        scores_of(request, row_scores, scored_by)
+        scores_of(request, row_scores, server)
     if who is not None:
         _attest(document, evidence, who)
     click.echo(f"\nreport: {one_line(str(folder / PAGE))}")

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from undertow.engines import choose, usable_cores
 from undertow.engines.engine import environment, single_thread
 from undertow.engines.ray_cluster import Ray
-from undertow.engines.ray_nodes import connect, refuse_versions, versions_here
+from undertow.engines.ray_nodes import connect, refuse_no_answer, refuse_versions, versions_here
 from undertow.errors import MissingExtraError
 
 T = TypeVar("T")
@@ -50,14 +50,19 @@ def spread_of(
 
     Raises:
         UnknownNameError: there is no such engine.
-        InputError: `jobs` is less than 1.
+        InputError: `jobs` is less than 1, or no cluster answers at the address.
     """
     if name is None:
         name = "inprocess" if size < ENOUGH or (jobs or usable_cores()) == 1 else "processes"
     engine = choose(name, jobs)
     if name == "inprocess":
         return None
-    return RayData(jobs, engine.address, gpus).map if isinstance(engine, Ray) else engine.map
+    if not isinstance(engine, Ray):
+        return engine.map
+    if engine.address not in (None, "auto"):
+        # Rows of one part are read here: a wrong address would never be noticed.
+        refuse_no_answer(engine.address)
+    return RayData(jobs, engine.address, gpus).map
 
 
 @dataclass(frozen=True)

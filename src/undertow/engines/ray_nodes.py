@@ -255,7 +255,7 @@ def connect(ray: Any, address: str | None, jobs: int | None) -> Callable[[], Non
     """
     address = address or os.environ.get("RAY_ADDRESS")
     if address and address != "auto":
-        _refuse_no_answer(address)
+        refuse_no_answer(address)
     session = None if address else _held_session()
     leave = partial(_left, ray, session)
     try:
@@ -284,7 +284,10 @@ def _connected(ray: Any, address: str | None, jobs: int | None, folder: Path | N
                     _temp_dir=str(folder),
                 )
         except (ConnectionError, ValueError, ray.exceptions.RayError) as error:
-            raise _no_cluster(address or "local", first_line(error)) from error
+            # Ray speaks of options that are not ours.
+            absent = address == "auto" and "any running Ray instance" in str(error)
+            why = "this machine is a node of none" if absent else first_line(error)
+            raise _no_cluster(address or "local", why) from error
         except RuntimeError as error:
             if "Version mismatch" not in str(error):
                 raise _no_cluster(address or "local", first_line(error)) from error
@@ -344,8 +347,13 @@ def _held_session() -> tuple[Path, int]:
         ) from error
 
 
-def _refuse_no_answer(address: str) -> None:
-    """Ray itself asks for minutes where nobody listens."""
+def refuse_no_answer(address: str) -> None:
+    """
+    Ray itself asks for minutes where nobody listens.
+
+    Raises:
+        InputError: nobody does, or it is no address.
+    """
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         raise InputError(
