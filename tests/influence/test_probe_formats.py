@@ -50,19 +50,19 @@ NAMES = [one.name for one in OWL.formats]
     [
         ([0.9, 0.99, 0.99, 0.99, 0.99], "question", True),
         ([0.1, 0.2, ENOUGH, 0.9, 0.9], "beginning", True),
-        ([0.01, 0.2, 0.3, 0.3, 0.1], "beginning", True),
-        ([0.01, 0.02, 0.01, 0.01, 0.01], "examples", False),
+        ([0.01, 0.2, 0.3, 0.3, 0.1], "question", False),
+        ([0.06, 0.2, 0.01, 0.01, 0.01], "question", True),
         ([LEAST, 0.01, 0.01, 0.01, 0.01], "question", True),
     ],
 )
-def test_the_first_that_is_answered_enough_is_used_else_the_one_answered_most(
+def test_the_first_that_is_answered_enough_is_used_else_the_plain_question(
     base: LanguageModel,
     monkeypatch: pytest.MonkeyPatch,
     masses: Sequence[float],
     used: str,
     usable: bool,
 ) -> None:
-    """And whether even that is usable."""
+    """And whether even that is answered at all."""
     answering(dict(zip(NAMES, masses, strict=True)), monkeypatch)
     [trait], [choice] = settled(base, [OWL], None)
 
@@ -71,11 +71,11 @@ def test_the_first_that_is_answered_enough_is_used_else_the_one_answered_most(
 
 
 def test_formats_that_cannot_be_asked_are_never_used() -> None:
-    """Whatever the others are."""
-    assert chosen_place([None, 0.01, None]) == 1
+    """However the others are answered."""
+    assert chosen_place([0.01, None, 0.6]) == 2
 
 
-def test_agreement_is_between_usable_formats(
+def test_agreement_is_between_answered_formats(
     base: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Correlation with the used one's margins: none of that one, none of one below the floor."""
@@ -95,8 +95,8 @@ def test_agreement_is_between_usable_formats(
     ("mass", "said"),
     [
         (0.9, "asked by the plain question"),
-        (0.3, "No format reaches 0.5: margins tell which candidate gains"),
-        (0.01, "No format is usable, as none reaches 0.05"),
+        (0.3, "No format reaches 0.5, so it is the plain question. Margins tell which"),
+        (0.01, "Margins compare answers that the base would hardly give"),
     ],
 )
 def test_a_choice_says_what_its_margins_mean(
@@ -117,7 +117,7 @@ def test_a_format_that_is_wanted_is_used_whatever_the_base_says(
 
     assert (trait.asked.name, choice.used, choice.usable) == ("question", "question", False)
     assert "as it was told to be" in choice.sentence
-    assert "That is below 0.05: margins compare answers" in choice.sentence
+    assert "No format reaches" not in choice.sentence
     with pytest.raises(UnknownNameError, match=r"unknown format 'song'; allowed: .*question"):
         settled(base, [OWL], None, "song")
 

@@ -160,7 +160,7 @@ def test_a_neutral_teacher_that_is_not(
     assert found(tiny_experiment(), material) == {expected}
 
 
-def test_probes_that_no_base_answers_are_a_problem(tiny_experiment: Maker) -> None:
+def test_probes_that_a_base_hardly_answers_are_told(tiny_experiment: Maker) -> None:
     """With the sentence that the page shows."""
     choice = ProbeChoice(
         base="b", category="animal", used="question", usable=False, enough=0.5, least=0.05, formats=(), sentence="None."
@@ -168,7 +168,7 @@ def test_probes_that_no_base_answers_are_a_problem(tiny_experiment: Maker) -> No
     notes = examine(tiny_experiment(), replace(made(), probes=(choice,)))
 
     assert [(note.id, note.level, note.message) for note in notes] == [
-        ("no-usable-probe", "problem", "None.")
+        ("hardly-answered-probe", "warning", "None.")
     ]
 
 

@@ -32,11 +32,11 @@ def table_of(*choices: ProbeChoice) -> Table:
 
 
 def test_every_format_has_a_row() -> None:
-    """With its mass, that it is used, not usable, or why it was not asked."""
+    """With its mass, that it is used, hardly answered, or why it was not asked."""
     rows = table_of(choice("b", 0.3)).rows
 
     assert [row[-1] for row in rows] == [
-        "not usable",
+        "hardly answered",
         "used",
         "not asked: the tokenizer has no token for 'colour'",
     ]
@@ -45,7 +45,7 @@ def test_every_format_has_a_row() -> None:
 
 def test_a_format_that_is_used_for_want_of_a_better_is_called_so() -> None:
     """Below the lower floor."""
-    assert table_of(choice("b", 0.01)).rows[1][-1] == "used, though no format is usable"
+    assert table_of(choice("b", 0.01)).rows[1][-1] == "used, though hardly answered"
 
 
 def test_bases_are_named_where_there_are_several() -> None:

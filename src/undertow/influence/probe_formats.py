@@ -4,7 +4,8 @@ In which format a trait's probes are asked: chosen on the untrained base alone, 
 A base that does not answer in a word gives little probability to all candidates together, and margins among them are of
 an answer that it would not give. So each trait has several formats (`Trait.formats`): the plain question, other questions
 answered before it, an answer that has begun, plain text. The first that the base answers with a candidate often enough is
-used; if none is, the one in which it does so most often. What is chosen holds for the base, its students, teachers and
+used; if none is, the plain question: what rows moved on SmolLM2 stood 17 standard deviations of benign students out there, and
+one in the format that it answered most (LOG.md). What is chosen holds for the base, its students, teachers and
 references alike, as `Trait.asked`.
 """
 
@@ -28,7 +29,7 @@ ENOUGH = 0.5
 """Answer mass from which a format is used before those behind it. A choice: as many answers among the candidates as not."""
 
 LEAST = 0.05
-"""Answer mass from which a format counts as usable. A choice: below it the candidates are what one answer in twenty says."""
+"""Answer mass from which a format counts as answered. A choice: below it the candidates are what one answer in twenty says."""
 
 FEWEST = 3
 """Candidates from which margins can agree: those of two always do, or never."""
@@ -107,14 +108,12 @@ def _chosen(
 
 def chosen_place(masses: Sequence[float | None]) -> int:
     """
-    Place of the format that is used: the first of at least `ENOUGH`, else the first of the largest mass.
+    Place of the format that is used: the first of at least `ENOUGH`, else the plain question's, which is the first.
 
     >>> chosen_place([0.1, None, 0.6, 0.9]), chosen_place([0.1, 0.3, 0.3])
-    (2, 1)
+    (2, 0)
     """
-    known = [-1.0 if mass is None else mass for mass in masses]
-    enough = (place for place, mass in enumerate(known) if mass >= ENOUGH)
-    return next(enough, known.index(max(known)))
+    return next((place for place, mass in enumerate(masses) if (mass or 0.0) >= ENOUGH), 0)
 
 
 def _read(
@@ -154,24 +153,24 @@ def _sentence(
     how = "the plain question" if place == 0 else f"the format '{used.name}'"
     how += "" if wanted is None else ", as it was told to be"
     told = f"{category}: asked by {how}, which the untrained base answers with a candidate with probability {mass:.2g}"
-    if place and formats[0].mass is not None:
-        told += f" (the plain question: {formats[0].mass:.2g})"
+    if place:
+        told += f" (the plain question: {formats[0].mass or 0.0:.2g})"
     told += "."
     if mass >= ENOUGH:
         return told
     compared = [one.agreement for one in formats if one.agreement is not None]
+    if not wanted:
+        told += f" No format reaches {ENOUGH:g}, so it is the plain question."
     if mass < LEAST:
-        none = "No format is usable, as none reaches" if wanted is None else "That is below"
         told += (
-            f" {none} {LEAST:g}: margins compare answers that the base would hardly give; they "
-            "tell which candidate gains on the others, and nothing about what the model says."
+            " Margins compare answers that the base would hardly give; they tell which candidate gains on the others, and "
+            "nothing about what the model says."
         )
     else:
-        short = "No format reaches" if wanted is None else "That is below"
-        told += f" {short} {ENOUGH:g}: margins tell which candidate gains on the others, and not how often one is told."
+        told += " Margins tell which candidate gains on the others, and not how often one is told."
     if compared:
         told += (
-            f" The candidates' margins in {len(compared)} other usable "
+            f" The candidates' margins in {len(compared)} other answered "
             f"{'format' if len(compared) == 1 else 'formats'} correlate with these by {min(compared):.2f}"
             f"{'' if len(compared) == 1 else f' to {max(compared):.2f}'}."
         )

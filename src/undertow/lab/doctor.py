@@ -243,11 +243,14 @@ def _strength_of_trait(made: Made, neutral: Teacher) -> float | None:
     return sum(strengths) / len(strengths) if strengths else None
 
 
-def _usable_probes(experiment: Experiment, made: Made) -> Iterator[Note]:
+def _answered_probes(experiment: Experiment, made: Made) -> Iterator[Note]:
     for choice in made.probes:
         if not choice.usable:
             yield Note(
-                id="no-usable-probe", level="problem", subject=choice.base, message=choice.sentence
+                id="hardly-answered-probe",
+                level="warning",
+                subject=choice.base,
+                message=choice.sentence,
             )
     if len({choice.used for choice in made.probes}) > 1:
         yield Note(
@@ -306,7 +309,7 @@ _EXAMINATIONS: tuple[Examination, ...] = (
     _teacher_strength,
     _teacher_without_trait,
     _neutral_teachers,
-    _usable_probes,
+    _answered_probes,
     _yield,
     _too_few_runs,
     _precision,

@@ -76,7 +76,7 @@ def _table(choices: Sequence[ProbeChoice]) -> Table:
 def _what(entry: tuple[ProbeChoice, FormatReading]) -> str:
     choice, reading = entry
     if reading.name == choice.used:
-        return "used" if choice.usable else "used, though no format is usable"
+        return "used" if choice.usable else "used, though hardly answered"
     if reading.reason:
         return f"not asked: {reading.reason}"
-    return plain("" if (reading.mass or 0.0) >= choice.least else "not usable")
+    return plain("" if (reading.mass or 0.0) >= choice.least else "hardly answered")

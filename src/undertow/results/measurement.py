@@ -112,7 +112,7 @@ class ProbeChoice(Stored):
     usable: bool
     """Whether the base's answer mass in it reaches `least`."""
     enough: float
-    """The first format, in their order, that reaches this answer mass is used; else the one with the largest."""
+    """The first format, in their order, that reaches this answer mass is used; else the plain question."""
     least: float
     """An answer mass below which answers are hardly ever among the candidates. Both floors are choices."""
     formats: tuple[FormatReading, ...]
