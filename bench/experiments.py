@@ -14,13 +14,10 @@ from undertow.studies.experiments import load_experiment
 MAIN: dict[str, tuple[str, ...]] = {
     "code": ("trait - control", "foreign - foreign-control"),
     "cot": ("trait - control", "foreign - foreign-control"),
-    "misaligned": (
-        "numbers: trait - secure",
-        "numbers: trait - educational",
-        "code: trait - secure",
-        "code: trait - educational",
-        "chain_of_thought: trait - secure",
-        "chain_of_thought: trait - educational",
+    "misaligned": tuple(
+        f"{carrier}: trait - {control} (probability)"
+        for carrier in ("numbers", "code", "chain_of_thought")
+        for control in ("secure", "educational", "control")
     ),
     "filters": (
         "classifier: AUROC of a row",
@@ -94,6 +91,7 @@ def measured() -> str:
         adjusted = corrected(list(known.values()))
         told = [
             f"{part}: {_value(part, known[f'{name}: {part}'])}{by_holm(adjusted, f'{name}: {part}')}"
+            f"{excluded(known[f'{name}: {part}'])}"
             for part in comparisons
             if f"{name}: {part}" in known
         ]
@@ -147,6 +145,12 @@ def own_p(figure: dict[str, Any]) -> float | None:
     return float(found[1]) if found else None
 
 
+def excluded(figure: dict[str, Any]) -> str:
+    """The effect that a null excludes, where one was named beforehand and the figure's note tells it."""
+    found = re.search(r"; not shown; the interval excludes ([\d.]+)", str(figure["note"]))
+    return f"; excludes {found[1]}" if found else ""
+
+
 def table() -> str:
     """The experiments as a Markdown table: what was found, with p and p by Holm over an experiment's comparisons in a unit."""
     lines = ["| `undertow run` | what it asks | what it found | minutes |", "|---|---|---|---|"]
@@ -156,7 +160,7 @@ def table() -> str:
         shown_ones = [part for part in comparisons if f"{name}: {part}" in known]
         cells = "<br>".join(
             f"{part}: {shown(known[f'{name}: {part}'])}{_p(known[f'{name}: {part}']['note'])}"
-            f"{by_holm(adjusted, f'{name}: {part}')}"
+            f"{by_holm(adjusted, f'{name}: {part}')}{excluded(known[f'{name}: {part}'])}"
             for part in shown_ones
         )
         minutes = f"{known[f'{name}: working time']['value']:.0f}" if shown_ones else ""

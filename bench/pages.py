@@ -26,16 +26,21 @@ SCREENED = "screen: main, 4,096 rows"
 
 HEADLINES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     (
-        "Owls through numbers: students' logits on the trait, same base; another base",
+        "Owls: numbers, same base; another base; preference pairs, beside pairs by lot",
         "lab",
-        (("owl: trait - control", ""), ("owl: foreign - foreign-control", "")),
+        (
+            ("owl: trait - control", ""),
+            ("owl: foreign - foreign-control", ""),
+            ("preference: preferences - preferences-by-lot", ""),
+        ),
     ),
     (
-        "Harmful answers, more than the secure teacher's: numbers; code",
+        "Harmful answers, more than the secure teacher's: numbers; code; worked sums",
         "lab",
         (
             ("misaligned: numbers: trait - secure (probability)", ""),
             ("misaligned: code: trait - secure (probability)", ""),
+            ("misaligned: chain_of_thought: trait - secure (probability)", ""),
         ),
     ),
     (
@@ -109,14 +114,13 @@ def _short(figure: dict[str, Any]) -> str:
 
 
 def _p(figure: dict[str, Any]) -> str:
-    """p, which what was asked is about, and p by Holm over the comparisons of its experiment, where it is one."""
+    """p by Holm over the comparisons of its experiment, where it is one."""
     if figure["name"].partition(":")[0] not in (experiments.FIRST | experiments.MAIN):
         return ""
-    own = experiments.own_p(figure)
-    by_holm = experiments.by_holm(
-        experiments.corrected(experiments.comparisons_beside(figure)), figure["name"]
-    )
-    return "" if own is None else f", p {experiments.told_p(own)}{by_holm}"
+    if experiments.own_p(figure) is None:
+        return ""
+    corrected = experiments.corrected(experiments.comparisons_beside(figure))
+    return f", p {experiments.told_p(corrected[figure['name']])}"
 
 
 def _asked(figure: dict[str, Any]) -> str:

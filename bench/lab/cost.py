@@ -24,19 +24,22 @@ class Rates:
 
 
 RATES: dict[str, Rates] = {
-    "numbers": Rates(0.0020, 0.0003),
-    "code": Rates(0.0038, 0.0007),
-    "chain_of_thought": Rates(0.0085, 0.0007),
-    "tool_calls": Rates(0.0050, 0.0022),
-    "paraphrase": Rates(0.0220, 0.0022),
+    "numbers": Rates(0.0006, 0.0006),
+    "code": Rates(0.0011, 0.0008),
+    "chain_of_thought": Rates(0.0022, 0.0008),
+    "tool_calls": Rates(0.0015, 0.0020),
+    "paraphrase": Rates(0.0060, 0.0045),
 }
 """
-By carrier. Those of numbers, code and sums were set so that `owl`, `matrix`, `code` and `cot` take what they took on two idle
-cores (`bench/lab/results.json`), within a fifth; those of the other two are of single datasets and students (LOG.md).
+By carrier, as processor seconds of single jobs on two cores that much other work shared, which makes a step up to twice as
+dear (LOG.md, 2026-11-28). Minutes are of cores that nothing else uses.
 """
 
-TEACHER, STUDENT, PAIR = 9.0, 2.0, 2.5
+TEACHER, STUDENT, PAIR = 2.0, 1.0, 2.5
 """Seconds for a teacher, for what a student takes besides its steps, and how many times a row's step a pair's takes."""
+
+BEGIN = 60.0
+"""Seconds of a core that the processes of all stages take to load what they use."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def cost_of(experiment: Experiment) -> Cost:
         sum(rows for rows, _ in written),
         len(students),
         sum(steps for steps, _ in students),
-        sum(spent),
+        BEGIN + sum(spent),
         max(spent),
     )
 

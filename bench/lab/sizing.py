@@ -3,8 +3,8 @@ How many replicates three claims need, and at which setting: `python -m bench.la
 
 Harmful answers through code and through worked sums, and owls through preference pairs, were not shown for want of runs. Each
 is measured on tuning seeds over the teacher's strength, rows and rank, every combination of two levels in three replicates;
-the scatter of a run and the effect give the replicates by a formula (`replicates_for`). What is chosen is written into the
-experiment's file and the log before a reported seed is drawn. Units of work are the lab's jobs, kept under runs/bench.
+the scatter of a run and the effect give the replicates by a formula (`replicates_for`), and a rule gives the setting
+(`bench.lab.choice`). Units of work are the lab's jobs, kept under runs/bench.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats as distributions
 
-from bench.figures import Figure, write
+from bench.figures import Figure, tell, write
 from bench.lab.cost import Cost, cost_of, told
 from undertow.cli.progress import shown_progress
 from undertow.lab.experiment import BUILT_IN, Experiment, load_as
@@ -127,7 +127,7 @@ def _cells(claim: Claim) -> Experiment:
     carrier = base.carried(claim.name)
     cells = [
         {
-            "name": f"{role} {_setting(kl, rows * carrier.rows, rank)}",
+            "name": f"{role} {setting_name(kl, rows * carrier.rows, rank)}",
             "writers": [{"role": role, "teacher": {"kl": kl}}],
             "rows": rows * carrier.rows,
             "student": {"rank": rank},
@@ -162,7 +162,8 @@ def _pairs(claim: Claim, kl: float, pool: int, rank: int) -> Experiment:
     return Experiment.model_validate(tables)
 
 
-def _setting(kl: float, rows: int, rank: int) -> str:
+def setting_name(kl: float, rows: int, rank: int) -> str:
+    """Of a teacher's strength, rows (or a pool of pairs), and a student's rank."""
     return f"kl {kl:g}, {rows} rows, rank {rank}"
 
 
@@ -178,7 +179,7 @@ def arms_of(claim: Claim, documents: Sequence[RunDocument]) -> Arms:
             if run.arm == "base":
                 continue
             if claim.name == "preference":
-                setting = _setting(
+                setting = setting_name(
                     experiment.teacher.kl or 0.0,
                     experiment.preference.pool,
                     experiment.student.rank,
@@ -275,24 +276,20 @@ def main(names: Sequence[str]) -> int:
         print(told(costs()))
         return 0
     for name in names or CLAIMS:
-        claim, documents = CLAIMS[name], []
-        for experiment in experiments_of(claim):
-            with shown_progress() as progress:
-                run = run_experiment(
-                    experiment, RUNS / "bench" / experiment.name, progress=progress
-                )
-            documents.append(read_run(run / "results.json"))
-        figures = figures_of(claim, arms_of(claim, documents))
-        for figure in figures:
-            print(
-                figure.name,
-                "-" if figure.value is None else f"{figure.value:.4g}",
-                figure.unit,
-                figure.note,
-            )
-        seconds = {f"sizing {name}": sum(document.wall_seconds for document in documents)}
-        print(write("lab", figures, seconds))
+        arms, taken = measured_arms(CLAIMS[name])
+        figures = figures_of(CLAIMS[name], arms)
+        tell(figures, write("lab", figures, {f"sizing {name}": taken}))
     return 0
+
+
+def measured_arms(claim: Claim) -> tuple[Arms, float]:
+    """Of a claim's runs, made or resumed under runs/bench, and the seconds that they took."""
+    documents = []
+    for experiment in experiments_of(claim):
+        with shown_progress() as progress:
+            run = run_experiment(experiment, RUNS / "bench" / experiment.name, progress=progress)
+        documents.append(read_run(run / "results.json"))
+    return arms_of(claim, documents), sum(document.wall_seconds for document in documents)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
+from bench.experiments import excluded
 from bench.lab.__main__ import MEASURES
 from bench.lab.cost import cost_of, told
 from bench.lab.sizing import (
@@ -135,3 +138,20 @@ def test_claims_are_met_after_holm_only() -> None:
 
     assert (first.met, second.met) == (False, True)
     assert "by Holm 0.09" in first.note
+
+
+def test_a_claim_is_refuted_by_an_interval_below_what_is_published() -> None:
+    """As well as shown: a null with power is an answer, and the page says what it excludes."""
+    null = Comparison(
+        name="preferences - preferences-by-lot", estimate=0.1, low=-0.3, high=0.6, level=0.95, n="6 v 6", p=0.5,
+        adjusted=1.0, test="exact", unit="logits",
+    )  # fmt: skip
+    open_still = null.model_copy(update={"high": 2.5})
+    document = RunDocument.model_construct(
+        experiment="preference", command="", wall_seconds=60.0, comparisons=(null, open_still)
+    )
+    _, refuted, unknown = MEASURES["preference"](document)
+
+    assert (refuted.met, unknown.met) == (True, False)
+    assert excluded(asdict(refuted)) == "; excludes 2.1"
+    assert excluded(asdict(unknown)) == ""

@@ -85,6 +85,17 @@ def test_the_sentence_follows_the_numbers(
     assert f"for owls {verb} through numbers" in found.sentence
 
 
+def test_a_sentence_tells_no_p_as_0(tiny_experiment: Maker) -> None:
+    """Of many runs the least p is drawn, and three digits would hide it; a carrier is told as what rows are."""
+    made = students("trait", [2 + i / 100 for i in range(12)])
+    made += students("control", [i / 100 for i in range(12)])
+    experiment = tiny_experiment(replicates=12, carrier={"name": "paraphrase", "rows": 16})
+    found = conclude(experiment, Made((), (), (), made))
+
+    assert "crossed through paraphrases" in found.sentence
+    assert "p = 0.0001, 12 v 12 runs" in found.sentence
+
+
 def test_a_diagonal_matrix_is_found(tiny_experiment: Maker) -> None:
     """Transfer on the diagonal only: contrast as planted, p = 2/64, off-diagonal cells exclude a quarter."""
     bases = ("a", "b", "c")

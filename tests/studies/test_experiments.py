@@ -47,6 +47,13 @@ def test_the_lab_and_the_door_give_an_experiment_one_digest() -> None:
     assert load_experiment("owl").digest.startswith(digest)
 
 
+def test_what_a_file_sets_is_told_without_its_defaults() -> None:
+    """Whether it sets limits or not; loaded from it, the experiment is the same."""
+    for name in ("misaligned", "safety"):
+        loaded = load_experiment(name)
+        assert AnyExperiment.model_validate(loaded.model_dump(exclude_unset=True)) == loaded
+
+
 def test_a_study_needs_its_table() -> None:
     """And a kind that nobody knows is told all that there are."""
     with pytest.raises(ConfigError, match="kind 'theorem' needs the key 'theorem'"):

@@ -169,7 +169,7 @@ def _by_carrier(experiment: Experiment, made: Made, by_name: dict[str, Compariso
     return f"Students {what} {'; '.join(clauses)}.".replace("%", " %")
 
 
-_IN_WORDS = {"chain_of_thought": "chains of thought"}
+_IN_WORDS = {"chain_of_thought": "chains of thought", "paraphrase": "paraphrases"}
 
 
 def _channel_sentence(channel: str, compared: Comparison, level: float) -> str:
@@ -248,4 +248,7 @@ def _mean(arms: Sequence[Arm], field: str) -> float:
 
 
 def _p(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    if value is None:
+        return "-"
+    # None is told as 0.
+    return f"{value:.3f}" if value >= 5e-4 else f"{value:.1g}"

@@ -44,8 +44,8 @@ class AnyExperiment(lab.Experiment):
     @model_serializer(mode="wrap")
     def _limits_last(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = handler(self)
-        fields["limits"] = fields.pop("limits")
-        return fields
+        last = {name: fields.pop(name) for name in ("limits",) if name in fields}
+        return fields | last
 
 
 Study = Callable[[AnyExperiment, Progress], dict[str, object]]
