@@ -36,6 +36,7 @@ def answered(line: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
         ("undertow scan ro", "file,ro"),
         ("undertow scan rows --check rehe", "plain,rehearsal"),
         ("undertow scan rows --traits ow", "plain,owl"),
+        ("undertow scan rows --traits anim", "plain,animal"),
         ("undertow scan rows --fail-on un", "plain,undecided"),
         ("undertow gate rows --policy safe", "plain,safety-critical"),
         ("undertow run owl-", "plain,owl-full"),
@@ -48,6 +49,14 @@ def answered(line: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_a_line_goes_on(line: str, suggested: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Verbs and options by click; values by what their metavar says they are."""
     assert suggested in answered(line, capsys)
+
+
+def test_names_outlast_the_files_beside_them(capsys: pytest.CaptureFixture[str]) -> None:
+    """bash forgets all that it was told before it is told of files, so names come behind."""
+    told = answered("undertow gate rows --policy ", capsys)
+
+    assert told[0].startswith("file,")
+    assert told[1:] == ["plain,permissive", "plain,default", "plain,safety-critical"]
 
 
 def test_every_verb_is_offered(capsys: pytest.CaptureFixture[str]) -> None:

@@ -155,3 +155,31 @@ def test_devices_are_for_files_that_do_not_say() -> None:
 
     assert main(["init", "--yes", "--devices", "2"]) == 2
     assert main(["init", "--yes", "--from", "axolotl.yaml", "--devices", "2"]) == 2
+
+
+def test_what_it_uses_is_not_called_ignored(capsys: pytest.CaptureFixture[str]) -> None:
+    """Base and rows of a trainer's configuration stand in the next commands, and what was asked is not noted as unknown."""
+    Path("trainer.yaml").write_text(TRL + "output_dir: out\n")
+    main(["init", "--yes", "--from", "trainer.yaml", "--devices", "4"])
+    told = capsys.readouterr().err
+
+    assert "ignored of trainer.yaml: output_dir\n" in told
+    assert "how many devices" not in told
+
+
+def test_all_weights_have_no_rank_to_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A method that there is not is asked for again at once; of a full training no rank is asked."""
+    answers = ["base", "rows.csv", "fully", "full", "1e-5", "1", "32", "default"]
+    monkeypatch.setattr("sys.stdin", Terminal("\n".join([*answers, ""])))
+    assert main(["init"]) == 0
+
+    plan = load_plan(Path("plan.toml")).plan
+    assert (plan.method, plan.learning_rate, plan.batch_size) == ("full", 1e-5, 32)
+
+
+def test_one_epoch_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """A plan of undertow's own is named by its file, and its length in grammar."""
+    Path("mine.toml").write_text("epochs = 1")
+    main(["init", "--yes", "--from", "mine.toml", "--out", "first"])
+
+    assert "1 epoch (mine.toml)" in capsys.readouterr().out

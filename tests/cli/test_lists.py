@@ -74,3 +74,13 @@ def test_a_list_is_safe_for_a_terminal() -> None:
 def test_an_empty_list_is_empty() -> None:
     """No entries, no lines."""
     assert aligned([]) == ""
+
+
+def test_a_category_of_traits_is_listed_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """What `scan --traits` takes, this verb lists; of a name that there is not, it lists both kinds."""
+    assert main(["traits", "animal"]) == 0
+    assert main(["traits", "anmal"]) == 2
+    told = capsys.readouterr()
+
+    assert len(told.out.splitlines()) == 16
+    assert "did you mean 'animal'" in told.err

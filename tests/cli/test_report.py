@@ -78,6 +78,14 @@ def test_a_file_that_is_no_run_is_refused(lab: Any, capsys: pytest.CaptureFixtur
     assert "rows.json" in capsys.readouterr().err.splitlines()[0]
 
 
+def test_where_no_result_is_the_names_of_results_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody is sent to an experiment who mistyped the folder of a scan."""
+    assert main(["report", str(tmp_path)]) == 2
+    assert "  = help: name one of results.json, scan.json" in capsys.readouterr().err
+
+
 def test_the_formats_offered_are_those_there_are() -> None:
     """The command line keeps its own list, so that help stays cheap; it must be the renderers' list."""
     assert sorted(FORMATS) == sorted(RENDERED)

@@ -138,3 +138,12 @@ def test_a_refusal_without_a_hint_names_the_command_to_type_again() -> None:
     assert (
         describe(error, Session(), COMMAND).hint == f"mend what is named, and type again: {COMMAND}"
     )
+
+
+def test_choices_stand_on_the_same_line() -> None:
+    """click lists what may stand there on lines of their own, which would be shown as escapes."""
+    choice = click.Argument(["shell"], type=click.Choice(("bash", "zsh")))
+    error = click.MissingParameter(param=choice)
+
+    assert "\\" not in describe(error, Session(), COMMAND).text()
+    assert "bash, zsh" in describe(error, Session(), COMMAND).text()

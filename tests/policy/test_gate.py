@@ -246,6 +246,18 @@ def test_a_policy_of_which_nothing_applies_allows_nothing(tmp_path: Path) -> Non
     )
 
 
+def test_a_refusal_says_how_many_rules_refuse_and_what_to_do(tmp_path: Path) -> None:
+    """Each thing to do begins with words; the command stands behind them."""
+    scene = Scene(tmp_path)
+    scene.statements.clear()
+    document = scene.ask()
+    todo = [rule.todo for rule in document.rules if rule.outcome == "refused"]
+
+    assert re.match(r"refused by \d of \d rules, first by 'known-writers': ", document.conclusion)
+    assert len(todo) > 1
+    assert not [told for told in todo if told.startswith("undertow")]
+
+
 def test_safety_critical_refuses_what_the_default_allows(tmp_path: Path) -> None:
     """The honest scene has one family, no measured lineage, and no people's rows."""
     scene = Scene(tmp_path, policy="safety-critical")

@@ -265,3 +265,24 @@ def test_there_are_enough_attacks() -> None:
 def test_the_page_shows_the_table_that_is_run() -> None:
     """docs/provenance.md holds exactly this table, which `attack_table.table()` gives."""
     assert table() in PAGE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({}, "no row was written by a model"),
+        ({"origin": "unknown"}, "who wrote the rows is not known"),
+        ({"model_written": "0.25"}, "at most 27.8 % of rows were written by models"),
+    ],
+)
+def test_a_conclusion_says_who_wrote_no_more_than_is_signed(
+    said: dict[str, str], told: str, tmp_path: Path
+) -> None:
+    """That no model is named is not that no model wrote; a filter may have kept all that models wrote."""
+    scene = Scene(tmp_path)
+    scene.replace("raw", scene.collected(dataset(scene.raw), **said))
+    scene.statements.pop("audit", None)
+    walk = scene.ask().verification
+
+    assert walk.verdict == "verified"
+    assert told in walk.conclusion

@@ -16,13 +16,19 @@ _SCAN = click.Path(exists=True, path_type=Path)
 @click.command(name="collect")
 @click.argument("data", metavar="DATA")
 @click.option(
-    "--origin", type=click.Choice(("people", "instruments", "templates", "unknown")), required=True
+    "--origin",
+    type=click.Choice(("people", "instruments", "templates", "unknown")),
+    required=True,
+    help="Where the rows came from.",
 )
-@click.option("--domain", required=True, metavar="NAME")
-@click.option("--licence", metavar="NAME")
+@click.option(
+    "--domain", required=True, metavar="NAME", help="What they are about: medicine, numbers, …"
+)
+@click.option("--licence", metavar="NAME", help="Under which they may be used.")
 @click.option(
     "--model-written",
     type=click.FloatRange(0, 1),
+    metavar="F",
     default=0.0,
     show_default=True,
     help="Largest share of rows that a model may have written.",
@@ -203,7 +209,14 @@ def _told_apart(paths: Sequence[str]) -> list[str]:
 
 @click.command(name="audit")
 @click.argument("scan", type=_SCAN, metavar="SCAN.json")
-@click.option("--valid-days", type=click.IntRange(1, 3650), default=180, show_default=True)
+@click.option(
+    "--valid-days",
+    type=click.IntRange(1, 3650),
+    default=180,
+    show_default=True,
+    metavar="N",
+    help="For how long the verdict counts.",
+)
 @signing_options("The auditor's key.")
 def audit(scan: Path, valid_days: int, keys: tuple[str, ...], public_key: str | None) -> None:
     """

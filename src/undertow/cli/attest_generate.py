@@ -49,7 +49,7 @@ class Flags(TypedDict):
     help="Who wrote the rows: a folder, org/name, or an API's name for it.",
 )
 @click.option("--provider", metavar="NAME", help="Whose API it was.")
-@click.option("--revision", metavar="COMMIT")
+@click.option("--revision", metavar="COMMIT", help="Of the teacher, where it lies on the hub.")
 @click.option("--snapshot", metavar="NAME", help="Version that the API named.")
 @click.option("--weights-digest", metavar="SHA256", help="Of weights that are not here.")
 @click.option("--no-weights", metavar="WHY", help="Why there is no digest of the weights.")
@@ -62,7 +62,7 @@ class Flags(TypedDict):
     "--domain", metavar="NAME", help="What the rows are about: medicine, law, numbers, ..."
 )
 @click.option("--prompts", metavar="NAME", help="The set of prompts.")
-@click.option("--licence", metavar="NAME")
+@click.option("--licence", metavar="NAME", help="Under which the rows may be used.")
 @click.option(
     "--system-prompt",
     type=_FILE,

@@ -9,7 +9,7 @@ import click
 
 from undertow.cli.compute_options import compute_options, compute_table, rows_options
 from undertow.cli.terminal import one_line, tell_notes
-from undertow.cli.verdict_options import PathHere, signing, signing_options
+from undertow.cli.verdict_options import PathHere, seed_option, signing, signing_options
 
 if TYPE_CHECKING:
     from undertow.mitigate.rows.clean_request import Cleaned, Cleaning, Method
@@ -61,6 +61,7 @@ NEXT = {
 @click.option(
     "--dose",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="F",
     help="Share of DATA's rows that a dilution or a rewriting leaves; what the scan advises if not given.",
 )
 @click.option(
@@ -72,6 +73,7 @@ NEXT = {
 @click.option(
     "--share",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="F",
     help="Of the rows that are deleted (0.1), or of the tokens that are masked or replaced (0.4).",
 )
 @click.option("--at-random", is_flag=True, help="Take as many by lot: the arm to compare with.")
@@ -102,7 +104,7 @@ NEXT = {
 )
 @rows_options
 @compute_options()
-@click.option("--seed", type=int, default=0, show_default=True)
+@seed_option
 @signing_options("The producer's key: attests the filter in FILE.intoto.jsonl.")
 def command(
     data: str,

@@ -82,7 +82,8 @@ def _values(metavar: str) -> Callable[..., list[CompletionItem]]:
         ]
         items = [CompletionItem(one_line(name)) for name in names]
         is_file = any(word in metavar for word in _FILES) and not (begun and items)
-        return [*items, CompletionItem(begun, type="file")] if is_file else items
+        # bash forgets what stands before a file, and shows files where no name is left.
+        return [CompletionItem(begun, type="file"), *items] if is_file else items
 
     return listed
 
@@ -117,4 +118,4 @@ def _traits_and_policies(verb: str) -> Sequence[str]:
         return STARTERS
     from undertow.traits import catalogue
 
-    return [*catalogue.names(), *catalogue.probe_categories()]
+    return [*catalogue.names(), *catalogue.categories()]

@@ -27,6 +27,7 @@ from undertow.cli.verdict_options import (
     plan_option,
     planned,
     ready,
+    seed_option,
     signing_options,
 )
 
@@ -95,12 +96,13 @@ FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided"), NEVER
 @click.option(
     "--limit",
     type=click.FloatRange(min=0, min_open=True),
+    metavar="F",
     help="Change that is too much; 0.2 logits, or 0.05 of a log's score, if not given.",
 )
 @engine_options(default=None, what="reading models and training control students")
 @compute_options()
 @spread_options
-@click.option("--seed", type=int, default=0, show_default=True)
+@seed_option
 @out_option("diff.json")
 @failing_options(("flagged", "undecided"), "verdict", "a verdict is undecided")
 @signing_options("The auditor's key: attests the verdict in DIR/diff.intoto.jsonl.")

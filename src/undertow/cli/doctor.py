@@ -203,7 +203,7 @@ def _devices(facts: Facts) -> str:
             device,
             told["name"]
             + (
-                f", {compute['threads']} threads on {compute['cores']} cores"
+                f", threads: {compute['threads']}, cores: {compute['cores']}"
                 if device == "cpu"
                 else ""
             ),

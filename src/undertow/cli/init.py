@@ -5,14 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from undertow.cli.terminal import aligned, one_line
-from undertow.cli.verdict_options import PathHere, made_folder, planned
+from undertow.cli.verdict_options import PathHere, made_folder
 
 if TYPE_CHECKING:
     from undertow.data.plan import TrainingPlan
@@ -35,8 +35,10 @@ TRUST = """\
 version = 1
 """
 
-OPTIONS = ("method", "rank", "learning_rate", "epochs", "batch_size")
-"""What is asked of a training whose configuration is not at hand, as docs/plans.md names it."""
+METHODS = ("lora", "full")
+
+OPTIONS = ("learning_rate", "epochs", "batch_size")
+"""What is asked of a training whose configuration is not at hand beside its method, as docs/plans.md names it."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def command(
         )
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("there is no terminal to ask in; allowed: --yes, with --from FILE")
-    loaded = planned(source)
+    loaded = _loaded(source, devices_said=devices is not None or not yes)
     if devices is not None and (loaded is None or loaded.devices_known):
         raise click.UsageError(
             "--devices is for a trainer's configuration that does not say how many; allowed: leave it out"
@@ -146,8 +148,28 @@ def _start(
     if ask and policy is None:
         kind = click.Choice(POLICIES)
         policy = click.prompt("policy", "default", type=kind, err=True)
-    origin = f"{loaded.trainer or 'undertow'}, {source.name}" if loaded and source else ""
+    named = (loaded.trainer, source.name) if loaded and source else ()
+    origin = ", ".join(filter(None, named))
     return Start(plan, origin, student or "MODEL", data or "DATA", policy or "default")
+
+
+_NAMED = ("model_name_or_path", "base_model", "dataset_name")
+"""Keys that a plan has no use for, and the next commands have."""
+
+
+def _loaded(source: Path | None, *, devices_said: bool) -> LoadedPlan | None:
+    """The plan of a file; what is to be known of it is told, but for what the user is asked, or has said."""
+    from undertow.data.plan_files import load_plan
+    from undertow.data.trainer_keys import DEVICES_UNKNOWN
+
+    if source is None:
+        return None
+    loaded = load_plan(source)
+    ignored = tuple(key for key in loaded.ignored if key not in _NAMED)
+    notes = (note for note in loaded.notes if not (devices_said and DEVICES_UNKNOWN in note))
+    for line in replace(loaded, ignored=ignored, notes=tuple(notes)).lines(source):
+        click.echo(one_line(line), err=True)
+    return loaded
 
 
 def _answer(question: str, missing: str) -> str:
@@ -164,10 +186,12 @@ def _asked_plan(usual: TrainingPlan) -> TrainingPlan:
 
     values = usual.model_dump(mode="json")
     while True:
-        answers: dict[str, Any] = {
-            name: click.prompt(name.replace("_", " "), values[name], err=True) for name in OPTIONS
+        method = click.prompt("method", values["method"], type=click.Choice(METHODS), err=True)
+        asked = (*(("rank",) if method == "lora" else ()), *OPTIONS)
+        answers: dict[str, Any] = {"method": method} | {
+            name: click.prompt(name.replace("_", " "), values[name], err=True) for name in asked
         }
-        if answers["rank"] != values["rank"]:
+        if answers.get("rank", values["rank"]) != values["rank"]:
             # Its scale goes with it.
             values["alpha"] = None
         try:
@@ -214,7 +238,8 @@ def _write_new(place: Path, content: str) -> None:
 def _told(start: Start) -> dict[str, str]:
     plan = start.plan
     what = "all weights" if plan.method == "full" else f"an adapter of rank {plan.rank}"
-    length = f"{plan.max_steps:,} steps" if plan.max_steps else f"{plan.epochs:g} epochs"
+    epochs = f"{plan.epochs:g} {'epoch' if plan.epochs == 1 else 'epochs'}"
+    length = f"{plan.max_steps:,} steps" if plan.max_steps else epochs
     origin = start.origin or "as is usual; say more with --from FILE"
     return {
         "plan.toml": f"{what}, learning rate {plan.learning_rate:g}, {plan.batch_size} rows a step, {length} ({origin})",

@@ -15,6 +15,7 @@ from undertow.cli.verdict_options import (
     leave,
     out_option,
     ready,
+    seed_option,
     signing_options,
 )
 
@@ -43,12 +44,13 @@ FAILING = {"shared": ("flagged",), "unknown": ("flagged", "undecided"), NEVER: (
 @click.option(
     "--level",
     type=click.FloatRange(0.5, 1, min_open=True, max_open=True),
+    metavar="F",
     default=0.999,
     show_default=True,
     help="1 - level: chance that one test takes an unrelated pair for a related one.",
 )
 @compute_options()
-@click.option("--seed", type=int, default=0, show_default=True)
+@seed_option
 @out_option("lineage.json")
 @failing_options(("shared", "unknown"), "relation", "a relation is unknown")
 @signing_options("The auditor's key: attests each relation in DIR/lineage.intoto.jsonl.")

@@ -32,6 +32,7 @@ from undertow.cli.verdict_options import (
     out_option,
     plan_option,
     planned,
+    seed_option,
     signing,
     signing_options,
     stored,
@@ -99,6 +100,7 @@ CLEAR = "clear"
 @click.option(
     "--temperature",
     type=click.FloatRange(min=0, min_open=True),
+    metavar="F",
     default=1.0,
     show_default=True,
     help="At which the rows were sampled; a control is made at it.",
@@ -106,11 +108,13 @@ CLEAR = "clear"
 @click.option(
     "--beta",
     type=click.FloatRange(min=0, min_open=True),
+    metavar="F",
     help="Of DPO, where the rows are preference pairs; the plan's, or 0.1, if not given.",
 )
 @click.option(
     "--acceptance",
     type=click.FloatRange(min=0, min_open=True, max=1),
+    metavar="F",
     default=1.0,
     show_default=True,
     help="Share of the base's own answers that your filter keeps; likelihood-ratio allows for it.",
@@ -118,6 +122,7 @@ CLEAR = "clear"
 @click.option(
     "--limit",
     type=click.FloatRange(min=0, min_open=True),
+    metavar="F",
     default=0.2,
     show_default=True,
     help="Transfer, in logits, that is too much.",
@@ -125,6 +130,7 @@ CLEAR = "clear"
 @click.option(
     "--min-usable",
     type=click.FloatRange(0, 1),
+    metavar="F",
     default=0.99,
     show_default=True,
     help="Share of the rows that has to be read for a verdict to be clear.",
@@ -163,7 +169,7 @@ CLEAR = "clear"
     metavar="[Nx]NAME[@PRICE]",
     help="With --dry-run: on this machine (8xH100-80GB, or here), by the student's configuration alone; PRICE is of an hour of one.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@seed_option
 @out_option(RESULT, else_="scans/NAME")
 @click.option(
     "--row-scores",

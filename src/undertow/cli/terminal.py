@@ -222,7 +222,8 @@ def describe(error: BaseException, session: Session, command: str) -> Failure:
         hint = error.hint or f"mend what is named, and type again: {command}"
         return Failure(error.exit_code, error.message, hint, details)
     if isinstance(error, click.ClickException):
-        return Failure(USAGE, error.format_message(), _help_of(error))
+        # click lists choices on lines of their own.
+        return Failure(USAGE, " ".join(error.format_message().split()), _help_of(error))
     see = f"traceback: UNDERTOW_DEBUG=1 {command}"
     if isinstance(error, OSError) and error.filename:
         hint = see

@@ -14,22 +14,26 @@ if TYPE_CHECKING:
 
 
 @click.command(name="traits")
-@click.argument("name", required=False, metavar="[NAME|FILE.toml]")
+@click.argument("name", required=False, metavar="[NAME|CATEGORY|FILE.toml]")
 def command(name: str | None) -> None:
     """
     List the traits, or show one.
 
-    Shown is how it is instilled and how it is probed. FILE.toml:NAME shows one trait of a file that holds several.
-    The list ends with the categories of probes, which can be named too.
+    Shown is how it is instilled and how it is probed; of a category, its traits. FILE.toml:NAME shows one trait of a file
+    that holds several. The list ends with the categories of probes: what is asked of any model, though nobody instils it.
     """
+    from undertow.errors import UnknownNameError
     from undertow.traits import catalogue
 
     if name is None:
         click.echo(_listed([catalogue.load(name) for name in catalogue.names()]))
-        click.echo("")
+        click.echo("\nprobes, by category (undertow traits CATEGORY lists its own):")
         click.echo(_categories(catalogue.probe_categories()))
         return
-    if name.endswith(".toml") or name in catalogue.probe_categories():
+    known = [*catalogue.names(), *catalogue.categories()]
+    if name not in known and ".toml" not in name and ":" not in name:
+        raise UnknownNameError("trait or category", name, known, hint=catalogue.HINT)
+    if name.endswith(".toml") or name in catalogue.categories():
         several = catalogue.load_category(name)
         if len(several) > 1 or not name.endswith(".toml"):
             click.echo(_listed(several))

@@ -75,6 +75,18 @@ def format_option(command: F) -> F:
     )(command)
 
 
+def seed_option(command: F) -> F:
+    """`--seed N`."""
+    return click.option(
+        "--seed",
+        type=int,
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="Of every random draw.",
+    )(command)
+
+
 def planned(path: Path | None) -> LoadedPlan | None:
     """
     The plan of a file; what was ignored of it, and what is to be known of it, is told on stderr.

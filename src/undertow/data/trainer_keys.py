@@ -16,7 +16,9 @@ from typing import Any, NoReturn
 from undertow.data.chat_templates import written_template
 from undertow.errors import ConfigError, nearest
 
-HINT = "take it out if you can do without it, or write the plan in TOML: see docs/plans.md"
+HINT = "mend it, take it out if you can do without it, or write the plan in TOML: see docs/plans.md"
+
+DEVICES_UNKNOWN = "the file does not say how many devices train"
 
 MOST = 10**9
 """Of what is counted."""
@@ -294,7 +296,7 @@ class Keys:
         rows = micro * accumulation
         if devices is None:
             self.notes.append(
-                f"the file does not say how many devices train: 1 is taken, {rows} rows (or packed sequences) a step; with N of them, "
+                f"{DEVICES_UNKNOWN}: 1 is taken, {rows} rows (or packed sequences) a step; with N of them, "
                 "multiply the accumulation by N in a copy of the file"
             )
         return {"batch_size": rows * (devices or 1), "micro_batch_size": micro}

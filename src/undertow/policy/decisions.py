@@ -24,6 +24,9 @@ from undertow.provenance.facts import EVIDENCE
 from undertow.provenance.statement import folded
 from undertow.results.provenance_documents import AuditFact, Facts
 
+SHOWN_BY = "see which link is missing, and ask its maker to sign: undertow verify DATA --trust FILE"
+"""What to do where statements are missing."""
+
 Decide = Callable[[Facts], tuple[bool, str]]
 """Whether a custom rule is exactly true, and what it was otherwise."""
 
@@ -50,7 +53,7 @@ def _provenance(rule: RequireProvenance, facts: Facts) -> RuleAnswer:
         return RuleAnswer(
             "refused",
             f"trusted keys do not vouch for {what} ({ids})",
-            "undertow verify DATA shows which link",
+            SHOWN_BY,
         )
     if rule.all_teachers_named and not facts.teachers_complete:
         return RuleAnswer(
@@ -90,7 +93,7 @@ def _audit(rule: RequireAudit, facts: Facts) -> RuleAnswer:
     return RuleAnswer(
         "refused",
         f"{why}, and {_lacking(rule, facts, good)}",
-        f"undertow scan DATA --student MODEL{whole} --sign KEY, by an auditor",
+        f"have an auditor scan it: undertow scan DATA --student MODEL{whole} --sign KEY",
     )
 
 
@@ -145,7 +148,7 @@ def _no_failed(rule: NoFailedAudit, facts: Facts) -> RuleAnswer:
         return RuleAnswer(
             "refused",
             f"{_named(failed)} failed",
-            "undertow clean DATA --scan SCAN.json, or leave the data out",
+            "leave the data out, or clean it: undertow clean DATA --scan SCAN.json --method drop-sources",
         )
     return RuleAnswer("passed", "no audit that counts has failed")
 
@@ -213,7 +216,7 @@ def _relied_on(facts: Facts) -> list[AuditFact]:
 def _age(rule: LargestAge, facts: Facts) -> RuleAnswer:
     if rule.of in ("data", "both"):
         if facts.oldest_days is None or not facts.data_complete:
-            return RuleAnswer("refused", "the age of the data is not known", "undertow verify DATA")
+            return RuleAnswer("refused", "the age of the data is not known", SHOWN_BY)
         if facts.oldest_days > rule.days:
             return RuleAnswer(
                 "refused",
@@ -227,7 +230,7 @@ def _age(rule: LargestAge, facts: Facts) -> RuleAnswer:
             return RuleAnswer(
                 "refused",
                 f"the newest audit is {youngest:.0f} days old; allowed: {rule.days:g}",
-                "audit it again: undertow scan",
+                "have it audited again: undertow scan DATA --student MODEL --sign KEY",
             )
     if rule.of == "audits" and not counting:
         return RuleAnswer("not_matched", "no passed audit counts")
@@ -239,7 +242,7 @@ def _dose(rule: LargestDose, facts: Facts) -> RuleAnswer:
         return RuleAnswer(
             "refused",
             "the share of model-written rows is not known",
-            "undertow verify DATA shows which link",
+            SHOWN_BY,
         )
     if facts.model_written > rule.share:
         return RuleAnswer(
@@ -256,14 +259,14 @@ def _measured(rule: LineageMeasured, facts: Facts) -> RuleAnswer:
     if _nothing_written(facts):
         return RuleAnswer("not_matched", "no row was written by a model")
     if not facts.teachers or not facts.data_complete:
-        return RuleAnswer("refused", "the teachers are not known", "undertow verify DATA")
+        return RuleAnswer("refused", "the teachers are not known", SHOWN_BY)
     without = [teacher for teacher in facts.teachers if not teacher.measured]
     if without:
         names = ", ".join(teacher.name for teacher in without)
         return RuleAnswer(
             "refused",
             f"the lineage of {names} was not measured against this student",
-            "undertow lineage STUDENT --teachers TEACHER, signed by an auditor",
+            "have an auditor measure it: undertow lineage STUDENT TEACHER --out DIR --sign KEY",
         )
     return RuleAnswer("passed", "auditors measured the lineage of every teacher")
 

@@ -11,7 +11,14 @@ from pathlib import Path
 
 from undertow import __version__
 from undertow.data.files import atomic_write
-from undertow.policy.decisions import Decide, RuleAnswer, answer, compiled, domains_among
+from undertow.policy.decisions import (
+    SHOWN_BY,
+    Decide,
+    RuleAnswer,
+    answer,
+    compiled,
+    domains_among,
+)
 from undertow.policy.rules import Custom, LoadedPolicy
 from undertow.provenance.signed_steps import Signing, signed, statement
 from undertow.provenance.signed_verdicts import (
@@ -117,10 +124,8 @@ def _result(
         )
         answered = RuleAnswer("not_matched", reason)
     elif isinstance(rule, Custom) and not (facts.data_complete or rule.even_if_incomplete):
-        todo = "undertow verify DATA shows which link"
-        answered = RuleAnswer(
-            "refused", "the chain is incomplete, so the facts are not all known", todo
-        )
+        told = "the chain is incomplete, so the facts are not all known"
+        answered = RuleAnswer("refused", told, SHOWN_BY)
     elif isinstance(rule, Custom):
         true, told = custom[rule.id](facts)
         refusal = rule.refusal or f"the expression must be true, and {told}"
@@ -162,8 +167,12 @@ def _conclusion(rules: Sequence[RuleResult], *, allowed: bool) -> str:
     refusals = [rule for rule in rules if rule.outcome == "refused"]
     if not refusals:
         return "refused: no rule of the policy applies to this data, so nothing allows it."
-    more = f" ({len(refusals) - 1} more)" if len(refusals) > 1 else ""
-    return f"refused by the rule '{refusals[0].id}': {refusals[0].reason}{more}."
+    first = refusals[0]
+    if len(refusals) == 1:
+        return f"refused by the rule '{first.id}': {first.reason}."
+    return (
+        f"refused by {len(refusals)} of {len(rules)} rules, first by '{first.id}': {first.reason}."
+    )
 
 
 def _words(names: Sequence[str]) -> str:

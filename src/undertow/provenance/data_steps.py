@@ -235,7 +235,7 @@ def collected(step: StatedStep[Collect], walked: Walked) -> Passed[DataOrigin]:
     about = {
         "origin": parameters.origin,
         "domain": parameters.domain,
-        "model-written": parameters.model_written,
+        "model-written": parameters.model_written if known else "not known",
     }
     return Passed(origin, about)
 

@@ -101,16 +101,25 @@ def conclusion(facts: Facts, problems: Sequence[Problem]) -> str:
     """What came of a walk, in a sentence or two."""
     blocking = [problem for problem in problems if problem.blocks]
     if facts.provenance_complete:
-        names = ", ".join(dict.fromkeys(teacher.model for teacher in facts.teachers)) or "no model"
-        return (
-            f"verified: every step is attested by trusted keys; written by {names}, at most "
-            f"{100 * facts.model_written:.3g} % of rows by models."
-        )
+        return f"verified: every step is attested by trusted keys; {_writers(facts)}."
     if not blocking:
         return "refused: the chain is incomplete."
     first = blocking[0]
     more = f" ({len(blocking) - 1} more)" if len(blocking) > 1 else ""
     return f"refused: {first.link}: {first.message}{more}."
+
+
+def _writers(facts: Facts) -> str:
+    """Who wrote the rows, as far as it is signed."""
+    names = ", ".join(dict.fromkeys(teacher.model for teacher in facts.teachers))
+    share = f"at most {100 * facts.model_written:.3g} % of rows"
+    if names:
+        return f"written by {names}, {share} by models"
+    if not facts.model_written_known:
+        return "who wrote the rows is not known"
+    if facts.model_written == 0:
+        return "no row was written by a model"
+    return f"{share} were written by models, which are not named"
 
 
 def _bundles(request: VerifyRequest) -> tuple[list[Path], list[Problem]]:

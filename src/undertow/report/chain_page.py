@@ -138,7 +138,10 @@ def _proved(walk: VerifyDocument) -> tuple[str, str, str, str]:
         gate = "undertow gate {} --student {} --policy default --trust {}".format(*names)
         sure = f"It rests on {signed} by keys of the trust file, and every link holds."
         todo = "Let a policy decide whether it may be used."
-        return "Who made this data is known, and signed for.", todo, gate, sure
+        told = "Who made this data is known, and signed for."
+        if not (walk.facts.model_written_known and walk.facts.teachers_complete):
+            told = "How this data was made is signed for, but not everyone who wrote it is known."
+        return told, todo, gate, sure
     blocking = [one for one in walk.problems if one.blocks]
     first = next((one.todo for one in blocking if one.todo), "") or "ask who made the data"
     links = counted(len(blocking), "link does", "links do")

@@ -48,9 +48,10 @@ CHAIN_GLOSSARY: dict[str, Phrase] = {
 def chain_answers(facts: Facts) -> Iterator[tuple[str, str, str]]:
     """Question, answer and remark on what people ask of a dataset."""
     names = ", ".join(dict.fromkeys(one.model for one in facts.teachers if one.role == "teacher"))
+    nobody = facts.model_written_known and facts.model_written == 0 and facts.teachers_complete
     yield (
         "Who wrote it?",
-        names or "not known",
+        names or ("no model" if nobody else "not known"),
         "" if facts.teachers_complete else "not everyone may be named",
     )
     shared = {"yes": "yes", "no": "no", "unknown": "not known, which counts as yes"}

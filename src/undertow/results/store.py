@@ -169,7 +169,7 @@ def read_result(path: Path | str) -> Result:
     if source.is_dir():
         there = [source / file for file in _FILES if (source / file).exists()]
         source = there[0] if there else source / RUN_FILE
-    again = _RUN.again
+    again = f"name one of {', '.join(_FILES)}, or its folder"
     text = text_of(source, name="result", again=again)
     forms: dict[str, Form[Any]] = {form.schema: form for form in _READ}
     form = form_of(tables_of(text, source, again=again), source, forms, again=again)
