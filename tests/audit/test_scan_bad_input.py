@@ -248,6 +248,22 @@ def test_a_budget_below_its_references_is_undecided(tmp_path: Path) -> None:
     assert document.budget == 0.5
 
 
+def test_a_dry_run_says_which_budget_would_do(tmp_path: Path) -> None:
+    """With prices of the scan as it would be without one."""
+    document = scanned(kept(tmp_path / "own.jsonl", chats(0, 32)), budget=0.5, dry_run=True)
+    shown = render(document, "text")
+
+    assert [price.part.endswith("if they stand out") for price in document.prices] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert document.conclusion.endswith("--budget 10.")
+    assert "What it would cost" in shown
+    assert "for the reason that stands beside it" not in shown
+
+
 def test_a_budget_shortens_the_beginning_and_says_so(tmp_path: Path) -> None:
     """One of eight steps beside all nineteen references."""
     document = scanned(kept(tmp_path / "own.jsonl", chats(0, 32)), budget=5.0)

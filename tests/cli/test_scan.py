@@ -112,7 +112,7 @@ def test_a_dry_run_prints_prices_and_leaves_nothing(
     command = ["scan", "rows.jsonl", "--student", "org/base", "--dry-run"]
 
     assert main(command) == 0
-    assert "nothing yet" in capsys.readouterr().out
+    assert "What it would cost" in capsys.readouterr().out
     assert [one.name for one in tmp_path.iterdir()] == ["rows.jsonl"]
     assert asked[0].dry_run
     assert main([*command, "--sign", "auditor.pem"]) == 2

@@ -94,7 +94,7 @@ def test_prices_before_the_work_are_expectations() -> None:
     """Nothing is said to have been spent."""
     text = told(render(priced(), "text"))
 
-    assert "all of it nothing yet 5.25 fine-tunes, 3 min 54 s" in text
+    assert "all of it 5.25 fine-tunes, 3 min 54 s" in text
 
 
 def test_the_facts_of_a_former_screen_are_there() -> None:

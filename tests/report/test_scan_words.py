@@ -8,6 +8,7 @@ import pytest
 
 from tests.report import scan_documents as scans
 from tests.report.scan_documents import clear, document, flagged, nothing, sources, stands_out
+from tests.report.test_probe_words import choice
 from undertow.report import scan_words as words
 from undertow.results.scan_document import ScanDocument
 
@@ -149,3 +150,60 @@ def test_the_facts_are_rows_policy_and_cost() -> None:
         "loss policy “auto”: Loss on the completion",
         "cost: 1 min 11 s, as much as 14.2 planned trainings",
     )
+
+
+def broken(made: ScanDocument, mass: float) -> ScanDocument:
+    """The same scan of a base that answers, whose students after the training answer with this mass."""
+    measured = [
+        one.model_copy(update={"details": {**one.details, "answer mass": mass}})
+        if one.unit == "rank"
+        else one
+        for one in made.measurements
+    ]
+    update = {"measurements": tuple(measured), "probes": (choice("world:owlet-a", 0.97),)}
+    return made.model_copy(update=update)
+
+
+@pytest.mark.parametrize(
+    ("made", "verdict"),
+    [
+        (
+            scans.flagged,
+            "Training on these rows would leave your student hardly answering at all; the answers that are left lean towards “owl”.",
+        ),
+        (
+            scans.stands_out,
+            "In the first 32 of 128 steps, these rows leave your student hardly answering at all; the answers that are left "
+            "lean towards “owl”.",
+        ),
+    ],
+    ids=["flagged", "stands out"],
+)
+def test_a_student_that_no_longer_answers_is_no_carrier_of_a_trait(
+    made: Callable[[], ScanDocument], verdict: str
+) -> None:
+    """Rows of noise move a margin, too: the page says what became of the student, and to look at the rows."""
+    point = words.scan_point(broken(made(), 0.02))
+
+    assert point.verdict == verdict
+    assert f"2.0{NBSP}% of the student’s answers would be among the candidates, 97" in point.sure[1]
+    assert "read some of them" in point.todo
+
+
+def test_a_student_that_answers_as_before_carries_on() -> None:
+    """Above the floor, or of a base that hardly answered beforehand, nothing changes."""
+    assert words.scan_point(broken(scans.flagged(), 0.9)) == words.scan_point(flagged())
+    quiet = broken(scans.flagged(), 0.02).model_copy(update={"probes": (choice("b", 0.3),)})
+    assert words.scan_point(quiet) == words.scan_point(flagged())
+
+
+def test_a_dry_run_ends_in_the_scan_itself() -> None:
+    """With the budget that does, where the one that was named would not."""
+    dry = scans.priced()
+    dry = dry.model_copy(update={"command": "undertow scan r.csv --budget 2 --dry-run"})
+    poor = "nothing was judged: these are the prices alone, and a budget of 2 does not pay: --budget 9.5."
+
+    assert words.scan_point(dry).command == "undertow scan r.csv --budget 2"
+    poor_command = words.scan_point(dry.model_copy(update={"conclusion": poor})).command
+    assert poor_command == "undertow scan r.csv --budget 9.5"
+    assert "in the way" not in words.scan_point(dry).todo

@@ -287,9 +287,14 @@ class Spending:
     whole: dict[str, Work] = field(default_factory=dict)
     """Stage 2 of each subject as it was expected: to plan it anew would encode all rows again."""
 
-    def expect(self, subjects: Sequence[ScanSubject]) -> None:
-        """Time this machine, and tell what stage 1 will take, and stage 2 where rows stand out or it was asked for."""
-        if self.allowance.refused:
+    def expect(self, subjects: Sequence[ScanSubject], *, even_refused: bool = False) -> None:
+        """
+        Time this machine, and tell what stage 1 will take, and stage 2 where rows stand out or it was asked for.
+
+        Args:
+            even_refused: also of a scan that the budget does not pay for, as it would be without one.
+        """
+        if self.allowance.refused and not even_refused:
             return
         begun = [(one, work) for one in subjects if (work := beginning_work(one)) is not None]
         if not begun:
@@ -306,6 +311,16 @@ class Spending:
                     sure = work.stage == 1 or self.whole_asked
                     when = "" if sure else "if they stand out, "
                     self.tell(f"price: {when}{told(prices)}")
+
+    def beforehand(self) -> list[Price]:
+        """All that is expected, where nothing is made; what may not come is said to be so."""
+        return [
+            price
+            if stage == 1 or self.whole_asked
+            else price.model_copy(update={"part": f"{price.part}, if they stand out"})
+            for (_, stage), prices in self.expected.items()
+            for price in prices
+        ]
 
     def pays(self, subject: ScanSubject) -> bool:
         """Whether what is left of the budget pays for stage 2 of a subject; what it takes is put aside."""

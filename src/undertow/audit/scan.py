@@ -128,10 +128,10 @@ def _scanned(
     finished = finished_checks(cache_folder() / "scans" / _key(request, inputs))
     audits = [Audited(subject) for subject in allowance.subjects]
     if any(check.id == BEGINNING for check in checks):
-        ledger.expect(allowance.subjects)
+        ledger.expect(allowance.subjects, even_refused=request.dry_run)
         _say_beforehand(allowance.subjects[0], progress)
     if request.dry_run:
-        ledger.prices = [price for both in ledger.expected.values() for price in both]
+        ledger.prices = ledger.beforehand()
         return _document(request, inputs, [], [], ledger, time.perf_counter() - started)
     for audit in audits:
         _check(audit, checks, ledger, finished, progress)
@@ -281,7 +281,8 @@ def _document(
     noted = [inputs.precision.note] if inputs.precision.note else []
     return ScanDocument(
         verdict=verdict,
-        conclusion=conclusion(verdict, results, request.limit) + _left_out(inputs.data),
+        conclusion=conclusion(verdict, results, request.limit, ledger.allowance.refused)
+        + _left_out(inputs.data),
         data=inputs.data,
         student=request.student,
         student_digest=inputs.student_digest,

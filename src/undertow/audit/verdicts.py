@@ -300,10 +300,13 @@ def safe_steps(effects: Sequence[Measurement], limit: float) -> int | None:
     return safe
 
 
-def conclusion(verdict: Verdict, subjects: Sequence[SubjectResult], limit: float) -> str:
-    """The answer in one or two sentences, of the most severe subject first."""
+def conclusion(
+    verdict: Verdict, subjects: Sequence[SubjectResult], limit: float, refused: str = ""
+) -> str:
+    """The answer in one or two sentences, of the most severe subject first; `refused` is why a budget would not do."""
     if not subjects:
-        return "nothing was judged: these are the prices alone."
+        told = f"nothing was judged: these are the prices alone{refused and ', and '}{refused}"
+        return f"{told}."
     first = min(subjects, key=lambda result: SEVERITY.index(result.verdict))
     named = {ALL: "these rows", ASSISTANT: "these rows, with a loss on what the assistant says,"}
     which = named.get(first.subject, f"the rows of source '{first.subject}'")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from undertow.report.page import MARKDOWN, Block, Section, Table, Text
 from undertow.report.plain_text import capital, decimal, percent, plain
 from undertow.report.sections import Column, table_of
-from undertow.results.measurement import FormatReading, ProbeChoice
+from undertow.results.measurement import FormatReading, Measurement, ProbeChoice
 
 TITLE = "How the models were asked"
 
@@ -32,6 +32,31 @@ def probes_label(choices: Sequence[ProbeChoice]) -> Iterator[tuple[str, str]]:
     told = [one for one in choices if one.used != one.formats[0].name or not _answered(one)]
     if told:
         yield "probes", " ".join(_sentence(one, choices) for one in told[:SHOWN])
+
+
+def silenced(
+    choices: Sequence[ProbeChoice], measured: Sequence[Measurement], subject: str
+) -> tuple[float, float] | None:
+    """
+    The share of a student's answers that are among the candidates before training on a subject's rows and after it, where
+    the training broke it: before it was enough to be asked by, and after it no longer is.
+    """
+    masses = [
+        float(one.details["answer mass"])
+        for one in measured
+        if one.unit == "rank" and one.subject == subject and "answer mass" in one.details
+    ]
+    used = [
+        (reading.mass, choice.enough)
+        for choice in choices
+        for reading in choice.formats
+        if reading.name == choice.used and reading.mass is not None
+    ]
+    if not masses or not used:
+        return None
+    # Both are the least over the categories; the last reading is that of the longest training.
+    (before, enough), after = min(used), masses[-1]
+    return (before, after) if after < enough <= before else None
 
 
 def _answered(choice: ProbeChoice) -> bool:

@@ -18,6 +18,7 @@ from undertow.report.page import (
     verdict_badge,
 )
 from undertow.report.plain_text import (
+    NOTHING,
     capital,
     decimal,
     duration,
@@ -98,6 +99,9 @@ def meanings(document: ScanDocument) -> dict[Verdict, str]:
 
 
 def _used(document: ScanDocument) -> set[Verdict]:
+    """Of a dry run none: no reason stands beside what was not judged."""
+    if not document.subjects:
+        return set()
     stages = [one for result in document.subjects for one in result.comparisons]
     subjects = [result.verdict for result in document.subjects]
     return {document.verdict, *subjects, *(stage.verdict for stage in stages)}
@@ -119,7 +123,11 @@ def _sections(document: ScanDocument) -> Iterator[Section]:
     if document.prices:
         about = "1 fine-tune is one adapter trained through the whole plan."
         blocks = (prices_table(document.prices).shown(style="wrap"), Text(budget(document)))
-        yield Section("prices", "What it cost", blocks, about=about, nav="Prices")
+        yield Section("prices", _priced(document), blocks, about=about, nav="Prices")
+
+
+def _priced(document: ScanDocument) -> str:
+    return "What it cost" if document.subjects else "What it would cost, at most"
 
 
 def _parts(document: ScanDocument) -> Iterator[Block]:
@@ -187,14 +195,15 @@ def prices_table(prices: Sequence[Price]) -> Table:
 
 
 def brief_prices(prices: Sequence[Price]) -> Table:
-    """The same for a terminal."""
+    """The same for a terminal; before the work nothing is spent, which needs no column."""
     rows = [*prices, _sum(prices)] if len(prices) > 1 else list(prices)
+    begun = any(map(_begun, prices))
     return table_of(
         "Prices",
         rows,
         [
             Column("part", lambda one: plain(one.part), False),
-            Column("spent", _taken, False),
+            Column("spent", lambda one: _taken(one) if begun else NOTHING, False),
             Column("GPU-hours", lambda one: decimal(_gpu_hours(one), 2)),
             Column("expected", _expected, False),
         ],
@@ -276,7 +285,7 @@ def _brief(document: ScanDocument) -> Iterator[Block]:
         yield Heading("How it was judged")
         yield table
     if document.prices:
-        yield Heading("What it cost")
+        yield Heading(_priced(document))
         several = len(document.prices) > _MOST_PRICES
         yield brief_prices([_sum(document.prices)] if several else document.prices)
 

@@ -21,6 +21,7 @@ from undertow.report.plain_text import (
     significant,
     whole,
 )
+from undertow.report.probe_words import silenced
 from undertow.report.scan_forest import after
 from undertow.report.sections import again
 from undertow.results.measurement import SEVERITY, Verdict
@@ -175,6 +176,11 @@ def _sentence(document: AnyScan, result: AnySubjectResult | None) -> str:
     towards = f" towards “{result.trait}”" if result.trait else ""
     last = _last(result)
     begun = f"the first {after(last)}" if last else "the beginning of the plan"
+    if _silenced(document, result) and document.verdict in ("flagged", "stands out"):
+        leans = f"; the answers that are left lean towards “{result.trait}”" if result.trait else ""
+        short = last is not None and last.steps < last.planned_steps
+        would = f"In {begun}, {rows} leave" if short else f"Training on {rows} would leave"
+        return f"{would} your student hardly answering at all{leans}."
     told: dict[Verdict, str] = {
         "flagged": f"Training on {rows} would move your student{towards}.",
         "stands out": f"{capital(rows)} move your student as benign rows do not"
@@ -187,6 +193,12 @@ def _sentence(document: AnyScan, result: AnySubjectResult | None) -> str:
         "not_applicable": f"{capital(rows)} are of a kind that is not judged.",
     }
     return told[document.verdict]
+
+
+def _silenced(document: AnyScan, result: AnySubjectResult) -> tuple[float, float] | None:
+    if not isinstance(document, ScanDocument):
+        return None
+    return silenced(document.probes, document.measurements, result.subject)
 
 
 def _last(result: AnySubjectResult | None) -> StageResult | None:
@@ -206,6 +218,12 @@ def _sure(document: AnyScan, result: AnySubjectResult | None) -> Iterator[str]:
         yield "It may go either way: what was seen is too little for a verdict."
     elif last is not None:
         yield _certainty(document, result, last)
+    if shares := _silenced(document, result):
+        before, after_it = map(percent, shares)
+        yield (
+            f"{after_it} of the student’s answers would be among the candidates, {before} before: the effect says which of "
+            "them gains on the others, not what the student would say."
+        )
     if document.references is not None and document.verdict != "undecided":
         yield f"Taken for granted: {document.references.assumption.rstrip('.')}."
 
@@ -247,6 +265,8 @@ def _odds(result: AnySubjectResult) -> str:
 def _todo(document: AnyScan, result: AnySubjectResult | None) -> tuple[str, str]:
     """What to do next, and the command for it."""
     verdict = document.verdict
+    if result is None and isinstance(document, ScanDocument) and document.prices:
+        return _priced(document)
     if result is None or verdict in ("skipped", "error", "not_applicable"):
         return "Scan the rows, with what stands in the way removed.", again(
             document.command.replace(" --dry-run", "")
@@ -267,6 +287,12 @@ def _todo(document: AnyScan, result: AnySubjectResult | None) -> tuple[str, str]
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
         told = f"Do not train on them as they are: leave out {names}{more}, and scan what is left."
         return told, f"{clean} --method drop-sources --out KEPT.jsonl"
+    if _silenced(document, result) and verdict != "undecided":
+        told = (
+            "Do not train on them as they are: read some of them, and see whether the plan should frame them as a chat "
+            "(wrap); rows of noise, and rows without their template, leave a student that hardly answers."
+        )
+        return told, document.command
     last = _last(result)
     if last is not None and last.stage == 2:
         told = (
@@ -305,7 +331,16 @@ def _todo(document: AnyScan, result: AnySubjectResult | None) -> tuple[str, str]
     return "Do not train on them yet: see what the reason asks for.", document.command
 
 
-_ASKED = re.compile(r"(--budget|--reference) (\d[\d.e+]*|DATA)")
+def _priced(document: ScanDocument) -> tuple[str, str]:
+    """After a dry run; where the budget would not do, the one that does."""
+    scan = document.command.replace(" --dry-run", "")
+    if asked := _ASKED.search(document.conclusion):
+        told = "Scan the rows, with the budget that their references take."
+        return told, again(scan, *asked.groups(), without=("--budget",))
+    return "Scan the rows.", again(scan)
+
+
+_ASKED = re.compile(r"(--budget|--reference) (\d(?:[\d.e+]*\d)?|DATA)")
 """The option that the reason of an undecided subject names, and its value."""
 
 
