@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
@@ -136,3 +137,31 @@ def test_a_trainers_file_says_which_beta(monkeypatch: pytest.MonkeyPatch, tmp_pa
     undertow.scan("rows", student="a", plan=own)
 
     assert [(one.beta, one.settled) for one in asked] == [(0.3, True), (0.5, True), (0.1, False)]
+
+
+def test_one_name_is_one_name_and_a_table_is_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`traits="owl"` asks for the owl, and not for o, w and l; the command says which column is what."""
+    asked: list[ScanRequest] = []
+
+    def screened(request: ScanRequest, tell: object) -> ScanDocument:
+        asked.append(request)
+        return scans.clear()
+
+    monkeypatch.setattr(notebook_results, "screened", screened)
+    undertow.scan("r.csv", student="a", traits="owl", columns={"prompt": "q", "completion": "a b"})
+
+    assert (asked[0].traits, asked[0].columns) == (
+        ("owl",),
+        (("prompt", "q"), ("completion", "a b")),
+    )
+    assert asked[0].command == (
+        "undertow scan r.csv --student a --traits owl --columns prompt=q 'completion=a b'"
+    )
+
+
+@pytest.mark.parametrize("verb", [undertow.scan, undertow.diff])
+def test_a_mistyped_argument_is_named_with_the_nearest(verb: Callable[..., object]) -> None:
+    """As a mistyped option of the verb is."""
+    base = {"student": "a"} if verb is undertow.scan else {}
+    with pytest.raises(UnknownNameError, match="did you mean 'limit'"):
+        verb("a", **base, limt=0.3)

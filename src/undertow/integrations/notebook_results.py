@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from undertow.audit.requests import DiffRequest, ScanRequest, by_plan, scan_by_p
 from undertow.audit.scan import scan as screened
 from undertow.data.files import atomic_write
 from undertow.data.plan_files import LoadedPlan, load_plan
+from undertow.errors import UnknownNameError
 from undertow.policy.gate import compiled_rules, decide
 from undertow.policy.rules import load_policy
 from undertow.provenance.trust import read_trust
@@ -159,7 +160,7 @@ def scan(
     *,
     student: str,
     plan: str | Path | None = None,
-    traits: Sequence[str] = (),
+    traits: str | Sequence[str] = (),
     tell: Tell = _silent,
     **more: Any,
 ) -> ScanResult:
@@ -170,14 +171,15 @@ def scan(
         data: a file of rows, a folder, a pattern, a URL or a name on the hub.
         student: the base that would be trained.
         plan: the file of the training plan; the usual one of the base if None.
-        traits: names, categories or files of traits; all that the student can be asked if empty.
-        tell: is told what is being done, a line at a time.
-        more: further fields of `undertow.audit.requests.ScanRequest`, e.g. `max_rows=512`, `require_clear=True`.
+        traits: a name, a category or a file of traits, or several; all that the student can be asked if empty.
+        tell: is told what is being done, a line at a time: `print` shows it.
+        more: further fields of `undertow.audit.requests.ScanRequest`, e.g. `max_rows=512`, `require_clear=True`,
+            `columns={"prompt": "question"}`.
 
     Raises:
         InputError: data, a model, the plan or the engine cannot be used.
         NothingLeftError: no row is left that the student could be trained on.
-        UnknownNameError: there is no such trait or check.
+        UnknownNameError: there is no such trait, check or argument.
 
     >>> import undertow
     >>> undertow.scan("no-such-rows.jsonl", student="world:owlet-a")
@@ -185,17 +187,18 @@ def scan(
         ...
     undertow.errors.DataError: no such file: 'no-such-rows.jsonl'
     """
-    told = _again("scan", data, "--student", student, *_flags(plan, traits, more))
-    asked = {"traits": tuple(traits), "command": told, **scan_by_plan(_planned(plan)), **more}
+    more = _fields(ScanRequest, {"traits": traits, **more})
+    told = _again("scan", data, "--student", student, *_flags(plan, more))
+    asked = {"command": told, **scan_by_plan(_planned(plan)), **more}
     return ScanResult(screened(ScanRequest(data=str(data), student=student, **asked), tell))
 
 
 def diff(
     base: str,
     *tuned: str,
-    controls: Sequence[str] = (),
+    controls: str | Sequence[str] = (),
     plan: str | Path | None = None,
-    traits: Sequence[str] = (),
+    traits: str | Sequence[str] = (),
     tell: Tell = _silent,
     **more: Any,
 ) -> DiffResult:
@@ -214,18 +217,13 @@ def diff(
     Raises:
         InputError: no tuned model is named.
         ModelError: a model cannot be opened, or has another vocabulary than the base.
-        UnknownNameError: there is no such trait or check.
+        UnknownNameError: there is no such trait, check or argument.
     """
-    named = [word for one in controls for word in ("--control", one)]
-    told = _again("diff", base, *tuned, *named, *_flags(plan, traits, more))
-    asked = {
-        "controls": tuple(controls),
-        "traits": tuple(traits),
-        "command": told,
-        **by_plan(_planned(plan)),
-    }
+    more = _fields(DiffRequest, {"controls": controls, "traits": traits, **more})
+    told = _again("diff", base, *tuned, *_flags(plan, more))
+    asked = {"command": told, **by_plan(_planned(plan)), **more}
     logs = all(map(is_log, (base, *tuned)))
-    request = DiffRequest(base, tuned, **{"limit": 0.05 if logs else 0.2, **asked, **more})
+    request = DiffRequest(base, tuned, **{"limit": 0.05 if logs else 0.2, **asked})
     return DiffResult(diff_logs(request) if logs else compared(request, tell))
 
 
@@ -275,9 +273,30 @@ def _planned(path: str | Path | None) -> LoadedPlan | None:
     return None if path is None else load_plan(Path(path))
 
 
+def _fields(request: type[ScanRequest | DiffRequest], given: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Fields of a request as it holds them: one name may stand for several, and a table for pairs.
+
+    Raises:
+        UnknownNameError: the request has no such field.
+    """
+    several = {one.name: isinstance(one.default, tuple) for one in fields(request)}
+    for name in given:
+        if name not in several:
+            raise UnknownNameError("argument", name, several)
+    return {name: _tuple_of(value) if several[name] else value for name, value in given.items()}
+
+
+def _tuple_of(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, Mapping):
+        return tuple(value.items())
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
 _OPTIONS = {
     "candidates": "candidate",
     "checks": "check",
+    "controls": "control",
     "placebos": "placebo",
     "reference_count": "references",
     "references": "reference",
@@ -285,15 +304,14 @@ _OPTIONS = {
 """Options that are called otherwise than the field of the request."""
 
 
-def _flags(
-    plan: str | Path | None, traits: Sequence[str], more: Mapping[str, object]
-) -> Iterator[str]:
+def _flags(plan: str | Path | None, more: Mapping[str, Any]) -> Iterator[str]:
     """The same as options of the command line."""
-    yield from (word for trait in traits for word in ("--traits", trait))
     yield from ("--plan", str(plan)) if plan else ()
     for name, value in more.items():
         option = f"--{_OPTIONS.get(name, name.replace('_', '-'))}"
-        if name == "require_clear":
+        if name == "columns":
+            yield from (option, *("=".join(pair) for pair in value)) if value else ()
+        elif name == "require_clear":
             yield from ("--require", "clear") if value else ()
         elif isinstance(value, bool):
             yield from (option,) if value else ()
