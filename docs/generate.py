@@ -83,6 +83,14 @@ DOCUMENTS: dict[str, tuple[type[BaseModel], str]] = {
 """Every stored document: its form, and where it comes from."""
 
 API = {
+    "verbs": (
+        "Scan, diff and gate",
+        [
+            "undertow.integrations.notebook_results",
+            "undertow.audit.requests.ScanRequest",
+            "undertow.audit.requests.DiffRequest",
+        ],
+    ),
     "results": ("Stored results", ["undertow.results.store", "undertow.results.measurement"]),
     "models": (
         "Models and traits",
