@@ -163,7 +163,7 @@ def test_memory_does_not_grow_with_the_rows(
 
 def test_a_file_without_a_usable_row_names_the_counts(tmp_path: Path) -> None:
     """Also one that is empty."""
-    with pytest.raises(NothingLeftError, match=r"not-json 2 \(.*row 1: .*row 3: .*; shape 1 \("):
+    with pytest.raises(NothingLeftError, match=r"not-json 2 \(.*row 1 and .*row 3: .*; shape 1 \("):
         screened(tmp_path, b"{\n3\n{\n")
     with pytest.raises(NothingLeftError, match="holds no rows"):
         screened(tmp_path, b"")

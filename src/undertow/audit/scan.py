@@ -129,7 +129,8 @@ def _scanned(
     audits = [Audited(subject) for subject in allowance.subjects]
     if any(check.id == BEGINNING for check in checks):
         ledger.expect(allowance.subjects, even_refused=request.dry_run)
-        _say_beforehand(allowance.subjects[0], progress)
+        for note in _beforehand(allowance.subjects[0]):
+            progress(f"beforehand: {note}")
     if request.dry_run:
         ledger.prices = ledger.beforehand()
         return _document(request, inputs, [], [], ledger, time.perf_counter() - started)
@@ -155,11 +156,6 @@ def _scanned(
     document = _document(request, inputs, audits, results, ledger, seconds)
     finished.clear()
     return document
-
-
-def _say_beforehand(whole: ScanSubject, progress: Progress) -> None:
-    for note in _beforehand(whole):
-        progress(f"beforehand: {note}")
 
 
 def _key(request: ScanRequest, inputs: ScanInputs) -> str:

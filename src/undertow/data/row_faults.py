@@ -105,10 +105,23 @@ class Faults:
 
 
 def reasons_told(excluded: Sequence[Excluded]) -> str:
-    """Every reason with its rows and the first of them, for the error where no row is left."""
-    return "; ".join(
-        f"{one.reason} {one.rows} ({'; '.join(one.places[:_PLACES_TOLD])})" for one in excluded
-    )
+    """
+    Every reason with its rows and the first of them, for the error where no row is left; what is wrong with each alike is
+    told once.
+
+    >>> places = ("'a.csv', row 1: no known shape", "'a.csv', row 2: no known shape", "'a.csv', row 3: empty")
+    >>> reasons_told([Excluded(reason="shape", rows=9, places=places)])
+    "shape 9 ('a.csv', row 1 and 'a.csv', row 2: no known shape)"
+    """
+    told = []
+    for one in excluded:
+        places: dict[str, list[str]] = {}
+        for place in one.places[:_PLACES_TOLD]:
+            where, colon, what = place.partition(": ")
+            places.setdefault(colon + what, []).append(where)
+        first = "; ".join(f"{' and '.join(where)}{what}" for what, where in places.items())
+        told.append(f"{one.reason} {one.rows} ({first})")
+    return "; ".join(told)
 
 
 def shown(text: str, longest: int = _LONGEST) -> str:
