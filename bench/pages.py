@@ -35,6 +35,11 @@ HEADLINES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
+        "The same on SmolLM2-135M, beside the base's own rows; to Gemma 3",
+        "real",
+        (("owl: trait - control-base", ""), ("foreign: foreign - foreign-control-base", "")),
+    ),
+    (
         "Harmful answers, more than the secure teacher's: numbers; code; worked sums",
         "lab",
         (
@@ -96,7 +101,8 @@ def headlines() -> str:
         figures = _figures(bench)
         chosen = [(figures[name], distinction) for name, distinction in names]
         values = "; ".join(
-            f"{word}: {_short(f)}{_p(f)}" if word else f"{_short(f)}{_p(f)}" for f, word in chosen
+            (f"{word}: " if word else "") + _short(f) + (_p(f) if bench == "lab" else "")
+            for f, word in chosen
         )
         asked = "; ".join(dict.fromkeys(_asked(f) for f, _ in chosen if f["target"]))
         met = "; ".join({True: "yes", False: "**no**"}[f["met"]] for f, _ in chosen if f["target"])
