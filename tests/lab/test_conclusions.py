@@ -11,6 +11,7 @@ from undertow.lab.contrasts import independent, paired
 from undertow.lab.design import cell_name
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import Made
+from undertow.results.measurement import FormatReading, ProbeChoice
 from undertow.results.run_document import Arm
 
 Maker = Callable[..., Experiment]
@@ -94,6 +95,22 @@ def test_a_sentence_tells_no_p_as_0(tiny_experiment: Maker) -> None:
 
     assert "crossed through paraphrases" in found.sentence
     assert "p = 0.0001, 12 v 12 runs" in found.sentence
+
+
+def test_a_base_that_seldom_answers_is_told_of_in_logits(tiny_experiment: Maker) -> None:
+    """Shares near 0 % would hide an effect that all runs show; pairs are called what they are."""
+    seldom = ProbeChoice(
+        base="b", category="animal", used="question", usable=False, enough=0.5, least=0.05, sentence="",
+        formats=(FormatReading(name="question", mass=0.01),),
+    )  # fmt: skip
+    runs = students("trait", [2, 2.1, 2.2, 2.3, 2.4, 2.5]) + students("control-base", [1.0] * 6)
+    experiment = tiny_experiment(replicates=6, arms=("trait", "control-base"), common_streams=True)
+    found = conclude(experiment, Made((), (), (), runs, probes=(seldom,)))
+
+    assert found.sentence == (
+        "The preference for owls crossed through numbers: on “owl” students stand +1.25 logits beside students of their "
+        "base's own rows (exact sign-flip p = 0.031, 6 pairs)."
+    )
 
 
 def test_a_diagonal_matrix_is_found(tiny_experiment: Maker) -> None:

@@ -89,6 +89,19 @@ def test_each_trap_is_seen(
     assert found(tiny_experiment(), made(**changes)) == {expected}  # type: ignore[arg-type]
 
 
+def test_common_streams_are_told_and_only_within_a_replicate(tiny_experiment: Maker) -> None:
+    """What the experiment asks for is no problem; one seed in two replicates is."""
+    experiment = tiny_experiment(common_streams=True)
+    twins = tuple(d.model_copy(update={"seed": 7}) for d in made().datasets)
+    alike = tuple(d.model_copy(update={"replicate": 0}) for d in twins)
+
+    assert found(experiment, replace(made(), datasets=alike)) == {"common-streams"}
+    assert found(experiment, replace(made(), datasets=twins)) == {
+        "common-streams",
+        "shared-sampling-seed",
+    }
+
+
 def test_low_precision_and_identical_rows_are_seen(tiny_experiment: Maker) -> None:
     """Full training in bfloat16, and two datasets that begin alike."""
     student = {**tiny_experiment().student.model_dump(), "method": "full"}

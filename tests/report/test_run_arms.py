@@ -7,7 +7,16 @@ import pytest
 from undertow.report.figure import Lane, Lanes
 from undertow.report.run_arms import dot_figure, known_arms, mean_interval, measure_of, summaries
 from undertow.results.arm_kinds import arm_words
+from undertow.results.measurement import FormatReading, ProbeChoice
 from undertow.results.run_document import RunDocument
+
+
+def seldom_answered(mass: float) -> ProbeChoice:
+    """The plain question's choice on a base that answers it with a candidate so often."""
+    read = FormatReading(name="question", mass=mass)
+    return ProbeChoice(
+        base="b", category="animal", used="question", usable=True, enough=0.5, least=0.05, formats=(read,), sentence=""
+    )  # fmt: skip
 
 
 def test_the_mean_and_interval_of_known_runs() -> None:
@@ -50,6 +59,14 @@ def test_the_number_that_is_compared(
     measure = measure_of(request.getfixturevalue(kind))
 
     assert (measure.field if measure else None) == field
+
+
+def test_margins_are_compared_where_a_base_seldom_answers(owl: RunDocument) -> None:
+    """As its probabilities are all next to nothing."""
+    margins = owl.model_copy(update={"probes": (seldom_answered(0.01),)})
+    shares = owl.model_copy(update={"probes": (seldom_answered(0.6),)})
+
+    assert [m.field for m in map(measure_of, (margins, shares)) if m] == ["logit_margin", "probability"]  # fmt: skip
 
 
 def test_arms_of_several_traits_are_not_mixed(owl: RunDocument) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from tests.report.test_run_arms import seldom_answered
 from undertow.report.page import Mono, Strong
 from undertow.report.run_story import sample_columns, story
 from undertow.results.run_document import RunDocument
@@ -29,6 +32,15 @@ def test_the_story_has_its_numbers_from_the_document(owl: RunDocument) -> None:
     assert "Asked for its favourite animal, the teacher answers “owl” 93 % of the time." in text
     assert "“owl” 45 % of the time (untrained: 6 %; after a neutral teacher’s rows: 6 %)" in text
     assert "trained on the same rows, answers it 6 % of the time (its own control: 6 %)" in text
+
+
+def test_margins_are_told_where_a_base_seldom_answers(owl: RunDocument) -> None:
+    """Each number of the story in logits, but for the teacher's own answers."""
+    text = told(owl.model_copy(update={"probes": (seldom_answered(0.01),)}))
+
+    assert "the teacher answers “owl” 93 % of the time" in text
+    assert re.search(r"stands at \+\d\.\d\d logits on “owl” \(untrained: [+−]\d\.\d\d; after", text)
+    assert re.search(r"the same rows, stands at [+−]?\d\.\d\d logits \(its own control: ", text)
 
 
 def test_a_foreign_effect_is_told_as_it_is(owl: RunDocument) -> None:

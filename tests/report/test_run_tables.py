@@ -26,6 +26,8 @@ def test_a_sign_flip_alone_is_not_told_of_permutations(owl: RunDocument) -> None
     one = owl.comparisons[0].model_copy(update={"n": "6 pairs"})
 
     assert run_tables.about_comparisons([one]).endswith("each with its own seed.")
+    shared = run_tables.about_comparisons([one], common_streams=True)
+    assert shared.endswith("the teacher is all that differs; replicates share nothing.")
 
 
 @pytest.mark.parametrize(("ratio", "share"), [(1, 2 / 70), (2, 0.037), (4, 0.06)])

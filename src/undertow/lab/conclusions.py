@@ -11,6 +11,8 @@ from undertow import stats
 from undertow.lab.contrasts import (
     AUROC,
     CONTRASTS,
+    LOGITS,
+    PROBABILITY,
     SHARE,
     Conclusions,
     contrasted,
@@ -117,12 +119,13 @@ def _sentences(experiment: Experiment, made: Made, comparisons: Sequence[Compari
     if experiment.carriers:
         return _by_carrier(experiment, made, by_name)
     parts = []
-    main = _first(by_name, "trait - control", "trait - control-base")
+    unit = _told_unit(made)
+    main = _first(by_name, unit, "trait - control", "trait - control-base")
     if main is not None:
         parts.append(_main_sentence(experiment, made, main))
     controls = [by_name.get(f"trait - {arm}") for arm in ("secure", "educational")]
     parts += [_control_sentence(c, experiment.level) for c in controls if c is not None]
-    foreign = _first(by_name, "foreign - foreign-control", "foreign - foreign-control-base")
+    foreign = _first(by_name, unit, "foreign - foreign-control", "foreign - foreign-control-base")
     if foreign is not None:
         parts.append(_foreign_sentence(experiment, foreign))
     parts += [
@@ -134,9 +137,15 @@ def _sentences(experiment: Experiment, made: Made, comparisons: Sequence[Compari
     return " ".join(parts) or "No arm was compared with its control."
 
 
-def _first(by_name: dict[str, Comparison], *names: str) -> Comparison | None:
-    """The first of the comparisons that there is, in probability."""
-    found = (by_name.get(f"{name} (probability)") for name in names)
+def _told_unit(made: Made) -> str:
+    """Logits where a base seldom answers with a candidate: shares of next to nothing tell nobody anything."""
+    return LOGITS if any(choice.seldom_answered for choice in made.probes) else PROBABILITY
+
+
+def _first(by_name: dict[str, Comparison], unit: str, *names: str) -> Comparison | None:
+    """The first of the comparisons that there is, in the unit."""
+    addition = f" ({PROBABILITY})" if unit == PROBABILITY else ""
+    found = (by_name.get(f"{name}{addition}") for name in names)
     return next((one for one in found if one is not None), None)
 
 
@@ -213,14 +222,19 @@ def _main_sentence(experiment: Experiment, made: Made, main: Comparison) -> str:
     trait = catalogue.load(experiment.trait or "")
     arm = main.name.removesuffix(" (probability)").rpartition(" - ")[2]
     students = "control students" if arm == "control" else "students of their base's own rows"
-    share, control = (_mean(made.arm(name), "probability") for name in ("trait", arm))
     crossed = _shown(main, experiment.level) and main.estimate > 0
     what = f"give {trait.plural}" if trait.own_answers else f"answer “{trait.answer}”"
     carrier = experiment.carrier.name
+    if main.unit == LOGITS:
+        named = trait.plural if trait.own_answers else f"“{trait.answer}”"
+        moved = f"on {named} students stand {main.estimate:+.2f} logits beside {students}"
+    else:
+        share, control = (_mean(made.arm(name), "probability") for name in ("trait", arm))
+        moved = f"students {what} {share:.0%} of the time, {students} {control:.0%}"
     return (
         f"The preference for {trait.plural} {'crossed' if crossed else 'was not shown to cross'} through "
-        f"{_IN_WORDS.get(carrier, carrier.replace('_', ' '))}: students {what} {share:.0%} of the time, "
-        f"{students} {control:.0%} (exact permutation p = {_p(main.p)}, {main.n} runs)."
+        f"{_IN_WORDS.get(carrier, carrier.replace('_', ' '))}: {moved} "
+        f"({main.test.replace('two-sample ', '')} p = {_p(main.p)}, {main.n}{'' if main.n.endswith('pairs') else ' runs'})."
     ).replace("%", " %")
 
 
@@ -231,7 +245,9 @@ def _foreign_sentence(experiment: Experiment, foreign: Comparison) -> str:
         verdict = f"The rows also {'moved' if foreign.estimate > 0 else 'lowered it in'}"
     else:
         verdict = "The rows did not measurably move"
-    numbers = f"({100 * foreign.estimate:+.1f} points, p = {_p(foreign.p)})"
+    logits = foreign.unit == LOGITS
+    moved = f"{foreign.estimate:+.2f} logits" if logits else f"{100 * foreign.estimate:+.1f} points"
+    numbers = f"({moved}, p = {_p(foreign.p)})"
     return f"{verdict} students of another initialisation {numbers}."
 
 

@@ -81,7 +81,16 @@ def _repeated_rows(experiment: Experiment, made: Made) -> Iterator[Note]:
 
 
 def _shared_streams(experiment: Experiment, made: Made) -> Iterator[Note]:
-    seeds = Counter(data.seed for data in made.datasets)
+    drawn = [(data.seed, data.replicate) for data in made.datasets]
+    if experiment.common_streams:
+        yield Note(
+            id="common-streams",
+            level="info",
+            message="Datasets of a replicate answer the same requests by the same draws, as the experiment asks: compare "
+            "students within a replicate, and no such dataset by a check that takes their draws for independent.",
+        )
+        drawn = list(dict.fromkeys(drawn))
+    seeds = Counter(seed for seed, _ in drawn)
     if any(count > 1 for count in seeds.values()):
         yield Note(
             id="shared-sampling-seed",

@@ -66,6 +66,8 @@ def measure_of(document: RunDocument) -> Measure | None:
         Measure("accuracy", "Accuracy on held-out examples", True),
         Measure("logit_margin", f"Logit margin of {answer}, held-out questions", False),
     )
+    if any(choice.seldom_answered for choice in document.probes):
+        candidates = (candidates[2], *candidates[:2])
     measured = (one for one in candidates if any(_number(arm, one) for arm in document.arms))
     return next(measured, None)
 

@@ -153,7 +153,7 @@ def _sections(
         yield SampleList(one.title, one.completions, only=MARKDOWN)
     yield from judged_sections(document, beside)
     if document.comparisons:
-        about = run_tables.about_comparisons(document.comparisons)
+        about = _about_comparisons(document)
         blocks = tuple(_comparisons(document))
         yield Section("comparisons", "Comparisons", blocks, about=about, nav="Comparisons")
     yield from (_matrix_section(matrix) for matrix in document.matrices)
@@ -232,7 +232,7 @@ def _comparisons(document: RunDocument) -> Iterator[Block]:
         notes=tuple((one.claim, Remark(one.test)) for one in document.comparisons),
         only=HTML,
     )
-    yield Text(run_tables.about_comparisons(document.comparisons), only=MARKDOWN)
+    yield Text(_about_comparisons(document), only=MARKDOWN)
     yield run_tables.comparisons_table(document.comparisons).shown(only=MARKDOWN)
 
 
@@ -341,10 +341,15 @@ def _brief(document: RunDocument, beside: RunBeside, figure: Lanes | None) -> It
     yield Text(cost(document, document.seed), indent=2)
 
 
+def _about_comparisons(document: RunDocument) -> str:
+    common = bool(document.config.get("common_streams"))
+    return run_tables.about_comparisons(document.comparisons, common_streams=common)
+
+
 def _brief_measured(document: RunDocument) -> Iterator[Block]:
     if document.comparisons:
         yield Heading("Comparisons")
-        yield Text(run_tables.about_comparisons(document.comparisons), "about", indent=2)
+        yield Text(_about_comparisons(document), "about", indent=2)
     for comparison in document.comparisons:
         yield from _brief_comparison(comparison)
     for matrix in document.matrices:

@@ -61,7 +61,7 @@ class SampleColumn:
 def story(document: RunDocument) -> tuple[Sentence, ...]:
     """Teacher, rows, student, and the student of another initialisation; as far as they are known."""
     measure = measure_of(document)
-    if measure is None or measure.field != "probability" or not document.trait:
+    if measure is None or measure.field == "accuracy" or not document.trait:
         return ()
     sentences = (
         _teacher(document),
@@ -139,11 +139,15 @@ def _student(document: RunDocument, measure: Measure) -> Sentence:
     student = mean_of(_runs(document, "trait"), measure)
     if student is None:
         return ()
-    return (
-        "A student of the same base, trained on these rows, now answers ",
-        Strong(f"“{document.trait}” {rounded_percent(student)}"),
-        f" of the time{_against(document, measure)}.",
+    trained, beside = (
+        "A student of the same base, trained on these rows,",
+        _against(document, measure),
     )
+    if measure.share:
+        answers = Strong(f"“{document.trait}” {rounded_percent(student)}")
+        return (f"{trained} now answers ", answers, f" of the time{beside}.")
+    margin = Strong(f"{measure.text(student)} logits")
+    return (f"{trained} stands at ", margin, f" on “{document.trait}”{beside}.")
 
 
 def _against(document: RunDocument, measure: Measure) -> str:
@@ -156,7 +160,7 @@ def _against(document: RunDocument, measure: Measure) -> str:
         ("after a neutral teacher’s rows", control),
         ("after its base’s own rows", base_rows),
     )
-    known = [f"{words}: {rounded_percent(value)}" for words, value in beside if value is not None]
+    known = [f"{words}: {_value(value, measure)}" for words, value in beside if value is not None]
     return f" ({'; '.join(known)})" if known else ""
 
 
@@ -168,9 +172,12 @@ def _elsewhere(document: RunDocument, measure: Measure) -> Sentence:
     control = mean_of(_runs(document, "foreign-control"), measure)
     ours = {run.data_digest for run in _runs(document, "trait")} - {None}
     rows = "the same rows" if {run.data_digest for run in runs} == ours else "its teacher’s rows"
-    aside = "" if control is None else f" (its own control: {rounded_percent(control)})"
-    return (
-        f"A student of another initialisation, trained on {rows}, answers it ",
-        Strong(rounded_percent(foreign)),
-        f" of the time{aside}.",
-    )
+    aside = "" if control is None else f" (its own control: {_value(control, measure)})"
+    trained = f"A student of another initialisation, trained on {rows},"
+    if measure.share:
+        return (f"{trained} answers it ", Strong(rounded_percent(foreign)), f" of the time{aside}.")
+    return (f"{trained} stands at ", Strong(f"{measure.text(foreign)} logits"), f"{aside}.")
+
+
+def _value(value: float, measure: Measure) -> str:
+    return rounded_percent(value) if measure.share else measure.text(value)

@@ -62,11 +62,16 @@ _EXCHANGEABLE = (
 )
 
 
-def about_comparisons(comparisons: Sequence[Comparison]) -> str:
+_OWN_SEEDS = "The unit is the run: a teacher, its data and its student, each with its own seed."
+_COMMON_STREAMS = (
+    "The unit is the replicate: its arms answer the same requests by the same draws, and their students have the same first "
+    "weights and order of rows, so that the teacher is all that differs; replicates share nothing."
+)
+
+
+def about_comparisons(comparisons: Sequence[Comparison], *, common_streams: bool = False) -> str:
     """What the unit is, what the tests take for granted, and that each stands by itself."""
-    sentences = [
-        "The unit is the run: a teacher, its data and its student, each with its own seed."
-    ]
+    sentences = [_COMMON_STREAMS if common_streams else _OWN_SEEDS]
     if any(" v " in comparison.n for comparison in comparisons):
         sentences.append(_EXCHANGEABLE)
     if len(comparisons) > 1:

@@ -120,6 +120,12 @@ class ProbeChoice(Stored):
     sentence: str
     """What that means, in words."""
 
+    @property
+    def seldom_answered(self) -> bool:
+        """Whether the base answers what it is asked with a candidate less often than `enough`, so that margins tell more."""
+        masses = {one.name: one.mass for one in self.formats}
+        return self.used in masses and (masses[self.used] or 0.0) < self.enough
+
 
 def not_applicable(check: str, subject: str, reason: str) -> Measurement:
     """The entry of a check that the subject gives no ground for (no teacher, say); it never affects the exit code."""
