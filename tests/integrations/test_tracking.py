@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.report.scan_documents import sources, stands_out
-from undertow.errors import InputError
+from undertow.errors import InputError, MissingExtraError
 from undertow.integrations.tracking import log_mlflow, log_wandb, tracked
 from undertow.results.scan_document import ScanDocument
 
@@ -60,6 +62,27 @@ def test_another_result_is_refused(tmp_path: Path) -> None:
     """A lineage has nothing to be tracked by."""
     with pytest.raises(InputError, match="cannot be logged"):
         tracked(KEPT / "lineage.json")
+
+
+@pytest.mark.parametrize(("name", "log"), [("mlflow", log_mlflow), ("wandb", log_wandb)])
+def test_a_tracker_that_is_not_installed_is_named(
+    name: str, log: Callable[[ScanDocument], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what pip is asked for."""
+    monkeypatch.setitem(sys.modules, name, None)
+
+    with pytest.raises(MissingExtraError, match=f"log_{name} needs the package '{name}'") as caught:
+        log(stands_out())
+    assert caught.value.hint == f"pip install 'undertow[{name}]'"
+
+
+def test_what_is_no_result_is_refused_with_what_is(tmp_path: Path) -> None:
+    """Not with the command of an experiment, which a scan's user never typed."""
+    (tmp_path / "rows.jsonl").write_text('{"a": 1}\n{"a": 2}\n')
+    for place in ("nowhere", "rows.jsonl"):
+        with pytest.raises(InputError) as caught:
+            tracked(tmp_path / place)
+        assert "scan.json" in caught.value.hint
 
 
 @pytest.fixture

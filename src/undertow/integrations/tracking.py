@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import math
 import re
 from collections import defaultdict
@@ -12,7 +13,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from undertow.errors import InputError
+from undertow.errors import InputError, MissingExtraError
 from undertow.report import render
 from undertow.results.model_documents import DiffDocument
 from undertow.results.run_document import RunDocument
@@ -106,21 +107,19 @@ def log_mlflow(result: Tracked | Path | str) -> None:
     Log a result in the active run of MLflow, or in one of its own: parameters, tags, metrics, artefacts in `undertow/`.
 
     Raises:
+        MissingExtraError: MLflow is not installed.
         InputError: as `tracked`.
     """
-    import mlflow
-
+    mlflow = _library("mlflow")
     told = tracked(result)
     if mlflow.active_run() is None:
         with mlflow.start_run(run_name=f"undertow {told.kind}"):
-            _log_mlflow(told)
+            _log_mlflow(mlflow, told)
     else:
-        _log_mlflow(told)
+        _log_mlflow(mlflow, told)
 
 
-def _log_mlflow(told: TrackedResult) -> None:
-    import mlflow
-
+def _log_mlflow(mlflow: Any, told: TrackedResult) -> None:
     for start in range(0, len(told.params), _MOST_AT_ONCE):
         mlflow.log_params(dict(list(told.params.items())[start : start + _MOST_AT_ONCE]))
     for start in range(0, len(told.metrics), _MOST_AT_ONCE):
@@ -137,10 +136,10 @@ def log_wandb(result: Tracked | Path | str, run: Any = None) -> None:
     Settings are configuration, numbers and the verdict are its summary; page, Markdown and JSON are an artefact.
 
     Raises:
+        MissingExtraError: wandb is not installed.
         InputError: as `tracked`.
     """
-    import wandb
-
+    wandb = _library("wandb")
     told = tracked(result)
     active = run or wandb.run
     logged = active or wandb.init(job_type=f"undertow-{told.kind}", name=f"undertow {told.kind}")
@@ -153,6 +152,13 @@ def log_wandb(result: Tracked | Path | str, run: Any = None) -> None:
     logged.log_artifact(artefact)
     if active is None:
         logged.finish()
+
+
+def _library(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingExtraError(name, name, purpose=f"log_{name}") from error
 
 
 def _said(document: Tracked) -> tuple[str, str, Iterable[Named]]:
