@@ -25,10 +25,10 @@ from undertow.models.meta_costs import ModelCosts, RowSize
 SIZE = RowSize(64, 40)
 
 
-def costs(weights: int) -> ModelCosts:
+def costs(weights: int, heads: int = 8) -> ModelCosts:
     """Of a model with so many weights, nearly all in linear layers."""
     return ModelCosts(
-        weights, weights - 10**6, 10**7, 4e2 * weights, 2e2 * weights, 1e6, 1e5, 32, 1e4
+        weights, weights - 10**6, 10**7, 4e2 * weights, 2e2 * weights, 1e6, 1e5, 32, 1e4, heads
     )
 
 
@@ -62,6 +62,17 @@ def test_the_first_way_that_fits_is_taken() -> None:
     assert placing(costs(7 * 10**9), eight, SIZE, table).told == "as it is"
     assert placing(costs(70 * 10**9), eight, SIZE, table).told == "--shard tensor"
     assert placing(costs(70 * 10**9), single, SIZE, table).told == "--quantise 4bit"
+
+
+def test_heads_that_processes_cannot_share_are_not_split() -> None:
+    """Four heads over eight accelerators: layers are spread, as the scan itself would refuse to split; asked for, so is this."""
+    eight, four = machine_of("8xH100-80GB"), machine_of("4xH100-80GB")
+    grouped = costs(70 * 10**9, heads=4)
+
+    assert placing(grouped, eight, SIZE, ComputeTable()).told == "--shard layers"
+    assert placing(grouped, four, SIZE, ComputeTable()).told == "--shard tensor"
+    with pytest.raises(ConfigError, match=r"8 processes cannot share 4 heads .* allowed: 1, 2, 4"):
+        placing(grouped, eight, SIZE, ComputeTable(shard="tensor"))
 
 
 def test_what_does_not_fit_is_said() -> None:

@@ -29,13 +29,11 @@ from undertow.errors import ConfigError, UnknownNameError
 from undertow.influence.references import TOGETHER
 from undertow.models.hardware import ComputeTable, fast_in_bfloat16, free_memory, quickest
 from undertow.models.meta_costs import ModelCosts, RowSize, model_costs, without_weights
-from undertow.models.placement import FILLED
+from undertow.models.placement import FILLED, refuse_uneven
 from undertow.stats.conformal import references_needed
 from undertow.worlds.base_models import locate, plan_for
 
 if TYPE_CHECKING:
-    import torch
-
     from undertow.traits.trait import Trait
 
 TRAINED, SCORED = 0.35, 0.45
@@ -220,10 +218,17 @@ class Placing:
 
 
 def placing(costs: ModelCosts, machine: Machine, size: RowSize, table: ComputeTable) -> Placing:
-    """The first way that fits, of those that the table leaves open: whole, split, whole in 4 bits, spread in 4 bits."""
-    ways: tuple[Way, ...] = ("whole", "tensor") if machine.count > 1 else ("whole",)
-    if table.shard != "none":
-        ways = (table.shard,)
+    """
+    The first way that fits, of those that the table leaves open: whole, split, whole in 4 bits, spread in 4 bits.
+
+    Raises:
+        ConfigError: the table wants the model split over processes that cannot share its heads.
+    """
+    split: Way = "layers" if costs.heads % machine.count else "tensor"
+    if table.shard == "tensor":
+        refuse_uneven(costs.heads, machine.count, "--shard layers, or another number in --machine")
+    ways: tuple[Way, ...] = ("whole", split) if machine.count > 1 else ("whole",)
+    ways = ways if table.shard == "none" else (table.shard,)
     every = [Placing(costs, machine, way, packed=False) for way in ways]
     # Packed weights are not split over processes.
     packed = [Placing(costs, machine, "layers" if way == "tensor" else way, True) for way in ways]
@@ -356,8 +361,7 @@ def dry_run(request: ScanRequest, machine: Machine) -> list[str]:
     import torch
 
     scan, config = scan_size(request)
-    dtype: torch.dtype = torch.bfloat16
-    costs = model_costs(config, scan.plan, scan.size, dtype)
+    costs = model_costs(config, scan.plan, scan.size, torch.bfloat16)
     where = placing(costs, machine, scan.size, request.compute)
     lines = [
         f"{request.student}: {costs.weights / 1e9:.3g} billion weights; {scan.rows:,} rows of {scan.size.tokens} tokens, "

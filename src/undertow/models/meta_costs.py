@@ -27,7 +27,7 @@ from undertow.models.chat import Encoded, pad
 from undertow.models.gguf_model import folders_of
 from undertow.models.language_model import LanguageModel, tokenizer
 from undertow.models.output_head import as_plain_head
-from undertow.models.placement import text_config
+from undertow.models.placement import shared_heads, text_config
 from undertow.models.scoring import token_log_likelihoods
 
 
@@ -60,6 +60,8 @@ class ModelCosts:
     layers: int
     inputs: float
     """Bytes that all layers' inputs are of a token, which is what is kept where layers are computed again."""
+    heads: int
+    """Of keys and values: as many processes as share them evenly can share the model."""
 
 
 def model_costs(config: Any, plan: TrainingPlan, size: RowSize, dtype: torch.dtype) -> ModelCosts:
@@ -130,6 +132,7 @@ def _costs_of_few(
         cached_bytes(text, dtype.itemsize),
         layers,
         layers * text.hidden_size * dtype.itemsize,
+        shared_heads(text),
     )
 
 

@@ -82,15 +82,32 @@ def _processes(config: Any) -> int:
             "shard is 'tensor', and this is the only process; allowed: two or more that torchrun starts",
             hint="torchrun --nproc-per-node N -m undertow ..., or --shard layers in one process",
         )
+    fitting = next(n for n in range(count, 0, -1) if shared_heads(config) % n == 0)
+    refuse_uneven(
+        shared_heads(config), count, f"torchrun --nproc-per-node {fitting} -m undertow ..."
+    )
+    return count
+
+
+def shared_heads(config: Any) -> int:
+    """Heads of keys and values, of which processes that share a model hold as many each."""
     text = text_config(config)
-    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    return int(getattr(text, "num_key_value_heads", None) or text.num_attention_heads)
+
+
+def refuse_uneven(heads: int, count: int, hint: str) -> None:
+    """
+    Refuse processes that cannot hold as many heads each.
+
+    Raises:
+        ConfigError: with how many could.
+    """
     if heads % count:
         fitting = ", ".join(str(n) for n in range(1, heads + 1) if heads % n == 0)
         raise ConfigError(
             f"{count} processes cannot share {heads} heads of keys and values evenly; allowed: {fitting}",
-            hint=f"torchrun --nproc-per-node {next(n for n in range(count, 0, -1) if heads % n == 0)} -m undertow ...",
+            hint=hint,
         )
-    return count
 
 
 def refuse_offloaded(network: Any, name: str) -> None:
