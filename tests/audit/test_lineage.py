@@ -26,6 +26,13 @@ def test_teachers_are_ranked_by_risk() -> None:
     assert "Prefer 'world:owlet-a'" in found.advice
 
 
+def test_that_no_start_was_seen_is_not_that_there_is_none() -> None:
+    """The advice claims no more than the test does."""
+    found = lineage(LineageRequest(B, ("world:owlet-a",)))
+
+    assert found.advice.startswith("With 'world:owlet-a' no common start was seen")
+
+
 def test_the_unknown_counts_as_open() -> None:
     """A pair that cannot be compared is undecided, and its hidden channel counts as open."""
     found = lineage(LineageRequest(B, ("world:owlet-neox",)))

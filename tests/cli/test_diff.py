@@ -61,11 +61,12 @@ def test_a_trait_that_was_taught_is_flagged_unless_it_was_intended(
 
 
 def test_a_base_against_itself_is_clear() -> None:
-    """Nothing moved, and the exit code is 0."""
+    """Nothing moved, so that no token is spelled, and the exit code is 0."""
     code, said = run(BASE, BASE, "--traits", "animal")
 
     assert code == 0
     assert said.startswith(" CLEAR") or said.startswith("CLEAR")
+    assert "spelled" not in said
 
 
 def test_only_a_cluster_gives_jobs_a_share_of_gpus() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.report.chain_documents import HOSTILE, A, B, C, D, decision
 from undertow.errors import UnknownNameError
-from undertow.report import CHAIN_FORMATS, render
+from undertow.report import CHAIN_FORMATS, page_of, render
 from undertow.report.chain_words import chain_figure
 
 
@@ -123,3 +123,16 @@ def test_the_words_below_a_card_are_no_markup() -> None:
     below = render(decision(HOSTILE), "hf-card").split("---\n", 2)[-1]
 
     assert "<script" not in below.replace("\\<", "")
+
+
+def test_what_to_do_is_typed_with_the_names_of_the_decision() -> None:
+    """Where the first rule that refuses ends with a command, it is the command beside what to do."""
+    made = decision("my rows.csv")
+    rule = made.rules[0].model_copy(
+        update={"outcome": "refused", "todo": "see which link: undertow verify DATA --trust FILE"}
+    )
+    point = page_of(made.model_copy(update={"rules": (rule,)})).point
+
+    assert point is not None
+    assert point.todo == "See which link, then decide again."
+    assert point.command == "undertow verify 'my rows.csv' --trust 'my rows.csv'"

@@ -244,9 +244,12 @@ def _advice(teachers: Sequence[Related]) -> str:
             "Take a teacher of another family, or scan its rows before training on them: "
             "undertow scan DATA --student MODEL --teacher TEACHER."
         )
-    kind = "of another family" if chosen[0].same_family is False else "of another initialisation"
-    others = len(teachers) - 1
-    prefer = (
-        f"Prefer '{chosen[0].teacher}', {kind}" if others else f"'{chosen[0].teacher}' is {kind}"
-    )
-    return f"{prefer}: its rows have no hidden channel that was seen. What they say openly still carries; scan them all the same."
+    name = f"'{chosen[0].teacher}'"
+    if chosen[0].same_family is False:
+        told = (
+            f"Prefer {name}, of another family" if teachers[1:] else f"{name} is of another family"
+        )
+    else:
+        seen = "no common start was seen"
+        told = f"Prefer {name}, with which {seen}" if teachers[1:] else f"With {name} {seen}"
+    return f"{told}: the hidden channel needs one. What its rows say openly still carries; scan them all the same."

@@ -123,11 +123,23 @@ def _decided(document: GateDocument) -> tuple[str, str, str, str]:
     refusing = [rule for rule in document.rules if rule.outcome == "refused"]
     steps = [rule.todo for rule in refusing if rule.todo]
     more = f" ({len(steps) - 1} more below)" if len(steps) > 1 else ""
-    first = capital(steps[0]) if steps else "Ask who made the data for signed statements"
+    first = steps[0] if steps else "ask who made the data for signed statements"
+    what, _, typed = first.partition(": undertow ")
+    command = _filled(f"undertow {typed}", walk) if typed else document.command
     rules = counted(len(document.rules), "rule", "rules")
-    sure = f"{proved}, and {len(refusing)} of {rules} refuse; what is not known refuses."
+    rests = (
+        proved if walk.links else "No statement that counts is signed by a key of the trust file"
+    )
+    sure = f"{rests}, and {len(refusing)} of {rules} refuse; what is not known refuses."
     verdict = f"This data may not be used to train {student}."
-    return verdict, f"{first}{more}, then decide again.", document.command, sure
+    return verdict, f"{capital(what)}{more}, then decide again.", command, sure
+
+
+def _filled(command: str, walk: VerifyDocument) -> str:
+    """A command with the names of this decision in it."""
+    names = {"DATA": walk.data, "MODEL": walk.student, "STUDENT": walk.student, "FILE": walk.trust}
+    words = command.split(" ")
+    return " ".join(shlex.quote(name) if (name := names.get(word)) else word for word in words)
 
 
 def _proved(walk: VerifyDocument) -> tuple[str, str, str, str]:

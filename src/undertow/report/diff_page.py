@@ -326,7 +326,9 @@ def _measurements_table(document: DiffDocument) -> Table:
 
 def _spelling(document: DiffDocument) -> str:
     """Tokens that the shift of activations spells."""
-    spellings = (one.details.get("spelled") for one in document.measurements)
+    # Where nothing moved, the first tokens of the vocabulary would be spelled.
+    moved = (one for one in document.measurements if one.estimate)
+    spellings = (one.details.get("spelled") for one in moved)
     return str(next((text for text in spellings if text), ""))
 
 
