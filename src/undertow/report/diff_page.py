@@ -135,7 +135,8 @@ def _told(document: DiffDocument, unasked: list[Change]) -> tuple[str, str, str,
         verdict = f"The tuning changed none of {len(unasked)} {what}s that nobody asked for by more than the limit."
         sign = again(document.command, "--out", "DIR", "--sign", "KEY.pem", without=["--out"])
         todo = "Nothing more is asked of it; sign the result where others rely on it."
-        return verdict, todo, sign, f"{wrong} each interval lies within {limit} up or down."
+        held = f"{wrong} no {what} moved by more than {limit} up or down."
+        return verdict, todo, sign, held
     if document.verdict == "undecided":
         left = f"{sum(one.verdict == 'undecided' for one in unasked)} of {len(unasked)}"
         controls = again(document.command, "--control", "CLEAN.jsonl", "--students", "19")
@@ -347,7 +348,7 @@ def _facts(document: DiffDocument) -> dict[str, str]:
 
 
 def change_figure(document: DiffDocument) -> Lanes | None:
-    """How far each trait moved from the base, in every tuned model and every control; None where none was compared."""
+    """How far each trait moved, beyond the controls where there are any, in every model; None where none was compared."""
     if not document.changes:
         return None
     shown, what = document.changes[:_DRAWN], _what(document)
@@ -361,7 +362,7 @@ def change_figure(document: DiffDocument) -> Lanes | None:
     key.append((key_sign(30, 14, span), corrected))
     return Lanes(
         style="change",
-        caption=f"How far each {what} moved from the base",
+        caption=f"How far each {what} moved {'beyond the controls' if document.controls else 'from the base'}",
         unit=f"in {document.unit}; shaded: beyond the limit",
         panels=(Panel(tuple(_lane(one, axis, document.limit) for one in shown), axis.ticks),),
         key=tuple(key),
@@ -370,33 +371,30 @@ def change_figure(document: DiffDocument) -> Lanes | None:
 
 
 def _axis(document: DiffDocument, shown: tuple[Change, ...]) -> Axis:
-    points = [value - one.base for one in shown for value in (*one.tuned, *one.controls)]
-    ends = [end for one in shown for end in _ends(one) if end is not None]
+    points = [value - _zero(one) for one in shown for value in (*one.tuned, *one.controls)]
+    ends = [end for one in shown for end in (one.low, one.high) if end is not None]
     reach = 2 * max(map(abs, [*points, document.limit]))
     limits = (-1.2 * document.limit, 1.2 * document.limit)
     return linear_axis([*points, *limits, *(min(max(end, -reach), reach) for end in ends)])
 
 
-def _ends(change: Change) -> tuple[float | None, float | None]:
-    """The interval, moved to where the tuned models lie: the controls' mean is added again."""
-    if change.low is None or change.high is None:
-        return None, None
-    shift = math.fsum(change.tuned) / len(change.tuned) - change.base - change.estimate
-    return change.low + shift, change.high + shift
+def _zero(change: Change) -> float:
+    """What no change is held against: the controls' mean, or the base, so that dots, interval and limit are on one scale."""
+    return math.fsum(change.tuned) / len(change.tuned) - change.estimate
 
 
 def _lane(change: Change, axis: Axis, limit: float) -> Lane:
-    low, high = _ends(change)
+    zero = _zero(change)
     marks = [
         band(0, axis.at(-limit), "zone"),
         band(axis.at(limit), 100, "zone"),
         *grid(axis),
         upright(axis.at(0), "zero"),
-        *(dot(axis.at(value - change.base), "c", 4) for value in change.controls),
+        *(dot(axis.at(value - zero), "c", 4) for value in change.controls),
     ]
-    if low is not None and high is not None:
-        marks.append(across(axis.at(low), axis.at(high)))
-    marks += [dot(axis.at(value - change.base), "t", 5) for value in change.tuned]
+    if change.low is not None and change.high is not None:
+        marks.append(across(axis.at(change.low), axis.at(change.high)))
+    marks += [dot(axis.at(value - zero), "t", 5) for value in change.tuned]
     style = "intended" if change.intended else change.verdict
     shown = decimal(change.estimate, 2, signed=True)
     return Lane(Name(change.trait), tuple(marks), shown, style=style)

@@ -1,0 +1,55 @@
+"""The page of a diff: what is drawn is on the scale of the limit."""
+
+from __future__ import annotations
+
+import pytest
+
+from undertow.report.diff_page import change_figure
+from undertow.report.figure import Lanes
+from undertow.results.model_documents import Change, DiffDocument
+
+
+def drawn(controls: tuple[float, ...], estimate: float) -> tuple[Lanes, list[float]]:
+    """The figure of one trait, and where its tuned model, its zero and its interval's ends stand in it."""
+    change = Change(
+        trait="owl",
+        category="animal",
+        estimate=estimate,
+        low=estimate - 0.1,
+        high=estimate + 0.1,
+        verdict="clear",
+        base=0.1,
+        tuned=(0.5,),
+        controls=controls,
+    )
+    document = DiffDocument.model_construct(
+        changes=(change,), controls=controls, limit=0.2, unit="logits"
+    )
+    figure = change_figure(document)
+    assert figure is not None
+    marks = figure.panels[0].lanes[0].marks
+    (tuned,) = [mark.attributes for mark in marks if mark.attributes.get("class") == "t"]
+    (zero,) = [mark.attributes for mark in marks if mark.attributes.get("class") == "zero"]
+    (span,) = [mark.attributes for mark in marks if mark.attributes.get("class") == "span"]
+    return figure, [
+        float(str(place).removesuffix("%"))
+        for place in (tuned["cx"], zero["x1"], span["x1"], span["x2"])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("controls", "estimate", "caption"),
+    [
+        ((), 0.4, "How far each trait moved from the base"),
+        ((0.4, 0.6), 0.0, "How far each trait moved beyond the controls"),
+    ],
+)
+def test_dots_interval_and_limit_are_on_one_scale(
+    controls: tuple[float, ...], estimate: float, caption: str
+) -> None:
+    """The tuned model's dot is in the middle of its interval, as far from zero as the number beside it says."""
+    figure, (tuned, zero, low, high) = drawn(controls, estimate)
+
+    assert figure.caption == caption
+    assert tuned == pytest.approx((low + high) / 2, abs=0.2)
+    assert (tuned > zero + 1) is (estimate > 0)
