@@ -97,6 +97,7 @@ def test_prices_are_told_in_a_line() -> None:
         "all: rows, 8 of 32 steps: 0.5 planned trainings, about 8 s; "
         "all: at most 19 references, 8 of 32 steps: 9.5 planned trainings, about 164 s"
     )
+    assert "; all: references that are kept, 8 of 32" in told(replace(WORK, new=0).prices(Rates()))
     assert told(replace(WORK, stage=2, given=2).prices(Rates())) == (
         "all: rows, the whole plan: 0.5 planned trainings; all: at most 21 references, the whole plan: 10 planned trainings"
     )

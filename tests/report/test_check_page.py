@@ -113,7 +113,8 @@ def test_the_page_is_shown_in_its_order() -> None:
     places = [text.index(part) for part in wanted]
 
     assert places == sorted(places)
-    assert "\n- one\n- two␛[2J\n" in text
+    # A line stands between paragraphs, as it does before them.
+    assert "reason.\n\n- one\n- two␛[2J\n" in text
 
 
 @pytest.mark.parametrize("width", [50, 100])

@@ -102,7 +102,8 @@ class Work:
         what = (
             "the whole plan" if self.stage == 2 else f"{self.steps} of {self.planned_steps} steps"
         )
-        made = f"{self.new} references" if not self.given else f"{self.new + self.given} references"
+        count = self.new + self.given
+        made = f"at most {count} references" if count else "references that are kept"
         return (
             Price(
                 part=f"{self.subject}: rows, {what}",
@@ -111,7 +112,7 @@ class Work:
                 gpu_hours=rates.gpu_hours(of_rows),
             ),
             Price(
-                part=f"{self.subject}: at most {made}, {what}",
+                part=f"{self.subject}: {made}, {what}",
                 fine_tunes=self.references,
                 seconds=of_references if timed else None,
                 gpu_hours=rates.gpu_hours(of_references),

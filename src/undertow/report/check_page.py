@@ -85,7 +85,9 @@ def explanation(page: CheckPage) -> Iterator[Block]:
         yield from _paragraph(text)
     for name, paragraphs in page.sections:
         yield Heading(name)
-        for text in paragraphs:
+        for number, text in enumerate(paragraphs):
+            if number:
+                yield Gap()
             yield from _paragraph(text)
 
 
