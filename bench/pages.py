@@ -26,7 +26,7 @@ SCREENED = "screen: main, 4,096 rows"
 
 HEADLINES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     (
-        "Owls: numbers, same base; another base; preference pairs, beside pairs by lot",
+        "Owls: numbers, same base; another; preference pairs beside pairs by lot",
         "lab",
         (
             ("owl: trait - control", ""),
@@ -40,7 +40,7 @@ HEADLINES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (("owl: trait - control-base", ""), ("foreign: foreign - foreign-control-base", "")),
     ),
     (
-        "Harmful answers, more than the secure teacher's: numbers; code; worked sums",
+        "Harmful answers beside the secure teacher's: numbers; code; worked sums",
         "lab",
         (
             ("misaligned: numbers: trait - secure (probability)", ""),
@@ -116,6 +116,8 @@ def _short(figure: dict[str, Any]) -> str:
         return shown(figure)
     value, low, high = (figure[key] for key in ("value", "low", "high"))
     digits = 0 if value > 0.05 else 1
+    if low is None or high is None:
+        return f"{100 * value:.{digits}f} %"
     return f"{100 * value:.{digits}f} [{100 * low:.{digits}f}, {100 * high:.{digits}f}] %"
 
 

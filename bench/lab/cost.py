@@ -38,8 +38,8 @@ dear (LOG.md, 2026-11-28). Minutes are of cores that nothing else uses.
 TEACHER, STUDENT, PAIR = 2.0, 1.0, 2.5
 """Seconds for a teacher, for what a student takes besides its steps, and how many times a row's step a pair's takes."""
 
-BEGIN = 60.0
-"""Seconds of a core that the processes of all stages take to load what they use."""
+BEGIN = 20.0
+"""Seconds of a core that a run's processes take to load what they use."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 
 from bench.experiments import MEASURED, corrected, measured
 from bench.figures import BENCH, Figure, at_least, at_most
-from bench.pages import FIGURES, MARKED, README, headlines, written
+from bench.pages import FIGURES, MARKED, README, _short, headlines, written
 
 RESULTS = sorted(BENCH.glob("*/results.json"))
 KEYS = {"name", "value", "low", "high", "unit", "target", "met"}
@@ -78,3 +78,10 @@ def test_targets_can_be_missed() -> None:
     """A figure on the wrong side of its target is not met."""
     assert at_least("a", 1, 2, "s") == Figure("a", 1, "s", "at least 2", False)
     assert at_most("a", 1, 2, "s").met
+
+
+def test_a_share_of_few_runs_is_told_without_its_interval() -> None:
+    """An interval that three runs cannot bound is no reason for no page."""
+    share = {"unit": "probability", "value": 0.123, "low": None, "high": None}
+
+    assert _short(share) == "12 %"

@@ -15,7 +15,9 @@ import pytest
 
 from tests.engines import tasks
 from tests.engines.clusters import wait_until
-from undertow.engines.engine import Processes
+from undertow.engines import choose
+from undertow.engines.engine import Engine, Processes
+from undertow.engines.work_progress import listening
 from undertow.errors import UndertowError, UnknownNameError
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +54,39 @@ def test_torch_in_a_child_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
 
     assert list(Processes(1).map(tasks.TorchThreads(), [0])) == [(0, 1)]
+
+
+def test_lasting_processes_take_the_next_work_and_end_with_the_block() -> None:
+    """One process did both; without the word another does each."""
+    with choose("processes", 1, lasting=True) as engine:
+        first, second = (_worked(engine) for _ in range(2))
+        assert alive(first)
+    with choose("processes", 1) as engine:
+        others = {_worked(engine) for _ in range(2)}
+
+    assert first == second != os.getpid()
+    assert not alive(first)
+    assert len(others) == 2
+
+
+def test_lasting_processes_end_with_work_that_fails(tmp_path: Path) -> None:
+    """What may still be at work is killed; the next work has others, and all their progress is heard by who listens then."""
+    heard: list[object] = []
+    with choose("processes", 1, lasting=True) as engine:
+        first = _worked(engine)
+        with pytest.raises(UnknownNameError):
+            list(engine.map(tasks.Marker(tmp_path), [0, 1]))
+        assert not alive(first)
+        assert _worked(engine) != first
+        with listening(heard.append):
+            assert list(engine.map(tasks.Telling(), ["job"])) == [(0, "job")]
+            wait_until(lambda: bool(heard))
+
+
+def _worked(engine: Engine) -> int:
+    """The process that did a task."""
+    [(_, (process, _))] = engine.map(tasks.Environment(), ["HOME"])
+    return int(process)
 
 
 def test_a_failed_task_stops_the_rest_and_raises_the_original(tmp_path: Path) -> None:

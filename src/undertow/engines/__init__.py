@@ -16,12 +16,18 @@ CLUSTER = "ray://"
 
 
 def choose(
-    name: str, jobs: int | None = None, *, gpus: float | None = None, memory: float | None = None
+    name: str,
+    jobs: int | None = None,
+    *,
+    gpus: float | None = None,
+    memory: float | None = None,
+    lasting: bool = False,
 ) -> Engine:
     """
     An engine by name, with the most tasks to run at a time (None for one on each usable core, or in each place of a cluster).
 
-    `gpus` and `memory` (GB) are what each job takes of a Ray node.
+    `gpus` and `memory` (GB) are what each job takes of a Ray node. `lasting` processes stay from one piece of work to the
+    next, and end with the engine's block.
 
     Raises:
         UnknownNameError: if there is no such engine.
@@ -40,7 +46,7 @@ def choose(
             f"'{CLUSTER}ADDRESS'",
             hint="--engine ray, or without --gpus-per-job and --memory-per-job",
         )
-    return InProcess() if name == "inprocess" else Processes(jobs or usable_cores())
+    return InProcess() if name == "inprocess" else Processes(jobs or usable_cores(), lasting)
 
 
 def _told(gpus: float | None, memory: float | None) -> str:

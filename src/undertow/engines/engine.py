@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -73,12 +73,19 @@ class InProcess(Engine):
             yield index, worker(task)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Processes(Engine):
-    """Fresh processes (start method `spawn`) that end with this one, however it ends."""
+    """
+    Fresh processes (start method `spawn`) that end with this one, however it ends.
+
+    They end with their work, unless they are `lasting`: then the next work within the engine's block finds them with all
+    that they have loaded, which takes longer than many a job.
+    """
 
     jobs: int
     """Most processes at a time."""
+    lasting: bool = False
+    _idle: _Pool | None = field(default=None, init=False, repr=False, compare=False)
 
     def map(self, worker: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R]]:
         """
@@ -89,32 +96,67 @@ class Processes(Engine):
         """
         if not tasks:
             return
-        heard, told = multiprocessing.get_context("spawn").Pipe(duplex=False)
-        relay = threading.Thread(target=_relay, args=(heard, current_listener()), daemon=True)
-        relay.start()
-        pool = ProcessPoolExecutor(
-            max_workers=min(self.jobs, len(tasks)),
+        # Nobody else may have it while it is at work, nor afterwards where the work is left.
+        most = self.jobs if self.lasting else min(self.jobs, len(tasks))
+        pool, whole = self._idle or _Pool(most), False
+        self._idle = None
+        try:
+            yield from pool.results(worker, tasks)
+            whole = True
+        finally:
+            if whole and self.lasting:
+                self._idle = pool
+            else:
+                pool.end(wait=whole)
+
+    def close(self) -> None:
+        """End the processes that are kept."""
+        pool, self._idle = self._idle, None
+        if pool is not None:
+            pool.end(wait=True)
+
+
+class _Pool:
+    """Processes that wait for tasks, and a thread that hears what they tell."""
+
+    def __init__(self, jobs: int) -> None:
+        heard, self._told = multiprocessing.get_context("spawn").Pipe(duplex=False)
+        self._listener = current_listener()
+        self._relay = threading.Thread(target=_relay, args=(heard, self._hear), daemon=True)
+        self._relay.start()
+        self._executor = ProcessPoolExecutor(
+            max_workers=jobs,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_prepare,
-            initargs=(told,),
+            initargs=(self._told,),
         )
         # The pool drops its own reference when it shuts down; the exit codes are needed after that.
-        children = pool._processes
+        self._children = self._executor._processes
+
+    def results(self, worker: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R]]:
+        """(index, result) as the tasks finish; raises `UndertowError` where a process was killed."""
+        self._listener = current_listener()
         try:
             with environment(single_thread()):
-                indices = {pool.submit(worker, task): i for i, task in enumerate(tasks)}
+                indices = {self._executor.submit(worker, task): i for i, task in enumerate(tasks)}
             yield from _results(indices)
-            pool.shutdown()
         except BrokenProcessPool as error:
             # The pool's own thread reaps its children: two that wait for one child lose its exit code.
-            pool.shutdown()
-            raise _death(list(children.values())) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            _kill(list(children.values()))
-            # With the last writer the relay comes to its end.
-            told.close()
-            relay.join(_PATIENCE)
+            self._executor.shutdown()
+            raise _death(list(self._children.values())) from error
+
+    def _hear(self, told: Told) -> None:
+        self._listener(told)
+
+    def end(self, *, wait: bool) -> None:
+        """Let go of those that wait for tasks, or kill what is still at work."""
+        if wait:
+            self._executor.shutdown()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        _kill(list(self._children.values()))
+        # With the last writer the relay comes to its end.
+        self._told.close()
+        self._relay.join(_PATIENCE)
 
 
 class Progress(Protocol):

@@ -70,7 +70,7 @@ def run_experiment(
         computing = device_for(experiment.compute.device)
         # Workers would fight for the memory of one accelerator.
         workers = 1 if computing != "cpu" and engine == "processes" else jobs
-        with choose(engine, workers, gpus=gpus, memory=memory) as spread:
+        with choose(engine, workers, gpus=gpus, memory=memory, lasting=True) as spread:
             made = _make(experiment, design(experiment), directory, spread, clock, progress)
         surroundings = environment(workers=workers, device=computing)
         return document(experiment, made, digests, clock.seconds, surroundings, command)
