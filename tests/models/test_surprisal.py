@@ -18,9 +18,10 @@ ROWS = [
 
 
 def test_sums_agree_with_a_plain_loop(model: LanguageModel) -> None:
-    """At each temperature: log-likelihood, entropy, varentropy and the rarest token."""
+    """At each temperature, one that is named twice too: log-likelihood, entropy, varentropy and the rarest token."""
     rows = encode_rows(model.tokenizer, ROWS)
-    found = surprisal(model, rows, (1.0, 0.5))
+    found = surprisal(model, rows, (1.0, 0.5, 1.0))
+    assert (found.varentropy[:, 0] == found.varentropy[:, 2]).all()
     for i, row in enumerate(rows):
         with torch.no_grad():
             logits = model.network(input_ids=torch.tensor([row.prompt + row.completion])).logits[0]

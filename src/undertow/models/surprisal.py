@@ -23,6 +23,9 @@ from undertow.stats.arguments import Vector
 RAREST = math.log(1e-6)
 """Log-likelihood of a token that a model would hardly have drawn."""
 
+_RULED_OUT = -1e15
+"""Stands for the logarithm of 0; its square is still a float32."""
+
 MOST_RARE = 0.02
 """Largest share of rows with such a token that may come from how texts are split into tokens."""
 
@@ -270,25 +273,39 @@ def surprisal(
 ) -> Surprisal:
     """Surprisal of the rows' completions at each temperature, in one forward pass; logits are dropped batch by batch."""
     sums = torch.zeros(4, len(rows), len(temperatures), dtype=torch.float64)
+    distinct = list(dict.fromkeys(temperatures))
+    places = [distinct.index(temperature) for temperature in temperatures]
 
     def summed(batch: Batch, logits: torch.Tensor) -> torch.Tensor:
         """(4, rows, temperatures)."""
         counted = batch.labels != IGNORED
-        labels = batch.labels.clamp_min(0).unsqueeze(-1)
+        there, labels = logits[counted], batch.labels[counted]
+        row = counted.nonzero()[:, 0]
         columns = []
-        for temperature in temperatures:
-            log_p = (logits / temperature).log_softmax(-1)
-            p = log_p.exp()
-            # A token that the model rules out has probability 0 and adds nothing.
-            weighted = torch.where(p > 0, p * log_p, 0.0)
-            mean = weighted.sum(-1)
-            spread = torch.where(p > 0, p * (log_p - mean.unsqueeze(-1)).square(), 0.0).sum(-1)
-            own = log_p.gather(-1, labels).squeeze(-1)
-            values = torch.stack([own, -mean, spread]).masked_fill(~counted, 0)
-            lowest = values[0].amin(-1).double()
-            columns.append(torch.cat([values.double().sum(-1), lowest[None]]))
-        return torch.stack(columns, -1).cpu()
+        for temperature in distinct:
+            values = _moments(there, labels, temperature).double()
+            made = torch.zeros(4, len(counted), dtype=torch.float64, device=logits.device)
+            made[:3].index_add_(1, row, values)
+            made[3].scatter_reduce_(0, row, values[0], "amin")
+            columns.append(made)
+        return torch.stack([columns[place] for place in places], -1).cpu()
 
     for batch, made in logits_by_batch(model, rows, rows_at_once(model, rows), summed):
         sums[:, list(batch.rows)] = made
     return Surprisal(*(part.numpy() for part in sums))
+
+
+def _moments(logits: torch.Tensor, labels: torch.Tensor, temperature: float) -> torch.Tensor:
+    """
+    (3, positions): log-likelihood of each label, entropy and varentropy of each prediction, in nats.
+
+    Passes over (positions, vocabulary) are what takes the time, and new tables of that size most of all: two are made.
+    """
+    log_p = (logits / temperature).log_softmax(-1)
+    own = log_p.gather(-1, labels[:, None])[:, 0]
+    p = log_p.exp()
+    # A token that the model rules out has probability 0 and adds nothing, but minus infinity times 0 would.
+    log_p.clamp_min_(_RULED_OUT)
+    mean = torch.linalg.vecdot(p, log_p)
+    spread = torch.linalg.vecdot(p, log_p.sub_(mean[:, None]).square_())
+    return torch.stack([own, -mean, spread])
