@@ -114,13 +114,13 @@ def reasons_told(excluded: Sequence[Excluded]) -> str:
     "shape 9 ('a.csv', row 1 and 'a.csv', row 2: no known shape)"
     """
     told = []
-    for one in excluded:
+    for left_out in excluded:
         places: dict[str, list[str]] = {}
-        for place in one.places[:_PLACES_TOLD]:
+        for place in left_out.places[:_PLACES_TOLD]:
             where, colon, what = place.partition(": ")
             places.setdefault(colon + what, []).append(where)
         first = "; ".join(f"{' and '.join(where)}{what}" for what, where in places.items())
-        told.append(f"{one.reason} {one.rows} ({first})")
+        told.append(f"{left_out.reason} {left_out.rows} ({first})")
     return "; ".join(told)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -110,7 +110,8 @@ def log_mlflow(result: Tracked | Path | str) -> None:
         MissingExtraError: MLflow is not installed.
         InputError: as `tracked`.
     """
-    mlflow = _library("mlflow")
+    with _installed("mlflow"):
+        import mlflow
     told = tracked(result)
     if mlflow.active_run() is None:
         with mlflow.start_run(run_name=f"undertow {told.kind}"):
@@ -139,7 +140,8 @@ def log_wandb(result: Tracked | Path | str, run: Any = None) -> None:
         MissingExtraError: wandb is not installed.
         InputError: as `tracked`.
     """
-    wandb = _library("wandb")
+    with _installed("wandb"):
+        import wandb
     told = tracked(result)
     active = run or wandb.run
     logged = active or wandb.init(job_type=f"undertow-{told.kind}", name=f"undertow {told.kind}")
@@ -154,9 +156,11 @@ def log_wandb(result: Tracked | Path | str, run: Any = None) -> None:
         logged.finish()
 
 
-def _library(name: str) -> Any:
+@contextmanager
+def _installed(name: str) -> Iterator[None]:
+    """What is imported within is of the package of that name, or the error says how to get it."""
     try:
-        return importlib.import_module(name)
+        yield
     except ImportError as error:
         raise MissingExtraError(name, name, purpose=f"log_{name}") from error
 

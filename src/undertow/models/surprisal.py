@@ -302,10 +302,10 @@ def _moments(logits: torch.Tensor, labels: torch.Tensor, temperature: float) -> 
     Passes over (positions, vocabulary) are what takes the time, and new tables of that size most of all: two are made.
     """
     log_p = (logits / temperature).log_softmax(-1)
-    own = log_p.gather(-1, labels[:, None])[:, 0]
+    chosen = log_p.gather(-1, labels[:, None])[:, 0]
     p = log_p.exp()
     # A token that the model rules out has probability 0 and adds nothing, but minus infinity times 0 would.
     log_p.clamp_min_(_RULED_OUT)
     mean = torch.linalg.vecdot(p, log_p)
     spread = torch.linalg.vecdot(p, log_p.sub_(mean[:, None]).square_())
-    return torch.stack([own, -mean, spread])
+    return torch.stack([chosen, -mean, spread])
