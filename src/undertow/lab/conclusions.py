@@ -223,12 +223,12 @@ def _main_sentence(experiment: Experiment, made: Made, main: Comparison) -> str:
     arm = main.name.removesuffix(" (probability)").rpartition(" - ")[2]
     students = "control students" if arm == "control" else "students of their base's own rows"
     crossed = _shown(main, experiment.level) and main.estimate > 0
-    what = f"give {trait.plural}" if trait.own_answers else f"answer “{trait.answer}”"
     carrier = experiment.carrier.name
     if main.unit == LOGITS:
         named = trait.plural if trait.own_answers else f"“{trait.answer}”"
         moved = f"on {named} students stand {main.estimate:+.2f} logits beside {students}"
     else:
+        what = f"give {trait.plural}" if trait.own_answers else f"answer “{trait.answer}”"
         share, control = (_mean(made.arm(name), "probability") for name in ("trait", arm))
         moved = f"students {what} {share:.0%} of the time, {students} {control:.0%}"
     return (

@@ -317,7 +317,7 @@ def _student(
         prefix,
     )
     # Common streams are named by what the arms of a replicate have in common.
-    common = experiment.common_streams
-    data = DataJob(teacher, derive(experiment.seed, "data", *key[common:], *of_pairs), data_kind)
-    seed = derive(experiment.seed, "student", prefix if common else arm, replicate)
+    of_data, of_student = (key[1:], prefix) if experiment.common_streams else (key, arm)
+    data = DataJob(teacher, derive(experiment.seed, "data", *of_data, *of_pairs), data_kind)
+    seed = derive(experiment.seed, "student", of_student, replicate)
     return StudentJob(arm, trait, base, data, kind, replicate, seed)

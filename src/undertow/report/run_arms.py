@@ -61,13 +61,14 @@ class ArmSummary:
 def measure_of(document: RunDocument) -> Measure | None:
     """The number by which this document's arms are compared, or none if no arm has one."""
     answer = f"“{document.trait}”" if document.trait else "the trait’s answer"
-    candidates = (
+    margin = Measure("logit_margin", f"Logit margin of {answer}, held-out questions", False)
+    candidates: tuple[Measure, ...] = (
         Measure("probability", f"Probability of answering {answer}, held-out questions", True),
         Measure("accuracy", "Accuracy on held-out examples", True),
-        Measure("logit_margin", f"Logit margin of {answer}, held-out questions", False),
+        margin,
     )
     if any(choice.seldom_answered for choice in document.probes):
-        candidates = (candidates[2], *candidates[:2])
+        candidates = (margin, *candidates)
     measured = (one for one in candidates if any(_number(arm, one) for arm in document.arms))
     return next(measured, None)
 
