@@ -222,7 +222,7 @@ def figures(readings: Sequence[dict[str, Any]]) -> list[Figure]:
     foreign = pairs(readings, "foreign", "foreign-control-base")
     made = [*_yield(readings), *_teachers(readings)]
     if trait.treated:
-        made += [*_transfer(trait), *_read_otherwise(readings)]
+        made += [*_transfer(trait), *_read_otherwise(readings, trait)]
     if foreign.treated:
         made += _foreign(foreign, trait)
     return made
@@ -261,17 +261,32 @@ def _transfer(students: Pairs) -> list[Figure]:
     ]
 
 
-def _read_otherwise(readings: Sequence[dict[str, Any]]) -> Iterator[Figure]:
-    """The same difference behind examples, of which nothing was asked for."""
+def _read_otherwise(readings: Sequence[dict[str, Any]], plain: Pairs) -> Iterator[Figure]:
+    """The same difference behind examples, of which nothing was asked for; and both over the scatter of the controls."""
     by_arm: dict[str, dict[int, float]] = {"trait": {}, "control-base": {}}
     for line in readings:
         if line["kind"] == OTHERWISE:
             by_arm[line["arm"]][line["replicate"]] = line["margins"]["owl"]
     both = sorted(by_arm["trait"].keys() & by_arm["control-base"].keys())
     if both:
-        differences = [by_arm["trait"][r] - by_arm["control-base"][r] for r in both]
-        name = f"owl: trait - control-base, asked behind {OTHERWISE}"
-        yield _tested(name, np.array(differences), "logits", {"command": f"{COMMAND} trait"})
+        controls = np.array([by_arm["control-base"][r] for r in both])
+        differences = np.array([by_arm["trait"][r] for r in both]) - controls
+        name, c = f"owl: trait - control-base, asked behind {OTHERWISE}", f"{COMMAND} trait"
+        yield _tested(name, differences, "logits", {"command": c})
+        plainly = np.array([arm.logit_margin or 0.0 for arm in plain.control])
+        for asked, effects, scattered in (
+            ("plainly", plain.margins(), plainly),
+            (f"behind {OTHERWISE}", differences, controls),
+        ):
+            if len(scattered) > 1:
+                spread = float(scattered.std(ddof=1))
+                yield Figure(
+                    f"owl: the same over the controls' standard deviation, asked {asked}",
+                    float(effects.mean()) / spread,
+                    "standard deviations",
+                    command=c,
+                    note=f"{len(scattered)} students of the base's rows, whose margins scatter by {spread:.3f} logits",
+                )
 
 
 def _tested(name: str, differences: np.ndarray, unit: str, c: dict[str, str]) -> Figure:

@@ -93,12 +93,18 @@ def test_students_read_otherwise_are_compared_in_pairs() -> None:
         for arm, margin, count in (("trait", 0.5, 3), ("control-base", 0.25, 2))
         for r in range(count)
     ]
-    both = [student(arm, 0, 0.1) for arm in ("trait", "control-base")]
+    both = [
+        student(arm, r, margin + 2 * r)
+        for arm, margin in (("trait", 0.5), ("control-base", 0.1))
+        for r in range(2)
+    ]
     name = "owl: trait - control-base, asked behind examples"
 
     [found] = [one for one in owl.figures([*both, *lines]) if one.name == name]
     assert found.value == 0.25
     assert found.note.startswith("2 pairs")
+    scattered = [one.value for one in owl.figures([*both, *lines]) if "deviation" in one.name]
+    assert scattered == pytest.approx([0.4 / 2**0.5, 0.25 / 0.5**0.5])
     assert name not in {one.name for one in owl.figures(both)}
 
 
