@@ -15,17 +15,17 @@ from transformers import DynamicCache
 from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 
 from undertow.models.language_model import LanguageModel
+from undertow.models.recorded_steps import FEW, StepRecorder
 from undertow.models.scoring import cached_logits
 
 _ROOM = 12
 """Columns that are made at a time."""
 
+_WORTH_A_CUT, _WORTH_A_RECORDING = 3 / 4, 1 / 4
+"""Share of busy places below which the others are cut off; the second where a step is then recorded anew."""
+
 _WORTHWHILE = 8
 """Tokens of a common beginning from which it is computed once for all rows."""
-
-_FEW = 1 / 8
-"""Share of the vocabulary below which only the rows of the head that are wanted are used."""
-
 
 _WHOLE_ROWS = (DynamicLayer, DynamicSlidingWindowLayer)
 """What keeps keys and values of every token, which can be cut by rows."""
@@ -44,6 +44,8 @@ class ColumnLayer(DynamicLayer):
         super().__init__()  # type: ignore[no-untyped-call]
         self.columns = columns
         self.used = 0
+        self.column: torch.Tensor | None = None
+        """(1,): where the newest token of every row goes while a step is recorded, which then sees all columns."""
         self._keys = self._values = torch.empty(0)
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
@@ -61,6 +63,10 @@ class ColumnLayer(DynamicLayer):
         """Write the new columns: the keys and values of all that are used."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
+        if self.column is not None:
+            self._keys.index_copy_(2, self.column, key_states)
+            self._values.index_copy_(2, self.column, value_states)
+            return self._keys, self._values
         begins, new = not self.used, key_states.shape[-2]
         self._keys.narrow(2, self.used, new).copy_(key_states)
         self._values.narrow(2, self.used, new).copy_(value_states)
@@ -135,6 +141,7 @@ class RowCache:
         self._more = more
         self._layers: list[ColumnLayer] = []
         self._cache: Any = None
+        self._recorded = StepRecorder.of(model, made)
         self._mask = self._lengths = torch.empty(0)
         self._used = 0
         # A window of attention would count the columns between the beginning and the rest.
@@ -150,6 +157,11 @@ class RowCache:
                 cache,
                 None,
             )
+
+    @property
+    def worth_a_cut(self) -> float:
+        """Share of busy places below which the others are cut off: a recorded step takes as long for fewer rows."""
+        return _WORTH_A_CUT if self._recorded.recorder is None else _WORTH_A_RECORDING
 
     def begin(
         self, prompts: Sequence[tuple[int, ...]], wanted: torch.Tensor | None = None
@@ -179,8 +191,13 @@ class RowCache:
         self._used += 1
         positions = self._lengths[:, None]
         self._lengths = self._lengths + 1
-        mask = self._mask[:, : self._used]
-        return self._logits(tokens[:, None], mask, positions, self._cache, wanted)
+        step = self._cache, tokens[:, None], positions, self._mask, self._used, wanted
+        logits = self._recorded.replayed(*step)
+        if logits is None:
+            mask = self._mask[:, : self._used]
+            logits = self._logits(tokens[:, None], mask, positions, self._cache, wanted)
+            self._recorded.offer(*step, logits)
+        return logits
 
     def keep(self, places: Places) -> None:
         """Drop all rows but these, which move up to the first places in their order."""
@@ -233,7 +250,9 @@ class RowCache:
     def _columns(self, used: int) -> int:
         # A few at a time, as what lies close together is read faster than it is moved once in a while; an odd number, as
         # rows that lie a power of two apart share lines of a processor's memory cache.
-        return (used + min(self._more, _ROOM)) | 1
+        # A step is recorded for the memory that the cache lies in: there, all at once.
+        records = self._recorded.recorder is not None
+        return (used + (self._more if records else min(self._more, _ROOM))) | 1
 
     def _padded(self, prompts: Sequence[tuple[int, ...]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Ids of the prompts' rests, and the mask of beginning and rest."""
@@ -287,7 +306,7 @@ def _head_of(network: Any, wanted: torch.Tensor) -> Iterator[bool]:
     """
     head = network.get_output_embeddings()
     plain = type(head) is nn.Linear and "forward" not in vars(head)
-    if not plain or len(wanted) >= _FEW * len(head.weight):
+    if not plain or len(wanted) >= FEW * len(head.weight):
         yield False
         return
     weight = head.weight[wanted]

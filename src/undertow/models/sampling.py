@@ -29,9 +29,6 @@ from undertow.models.training_sequences import encode_rows
 _WORTH_A_REFILL = 1 / 8
 """Share of free places from which waiting prompts are computed into them: a pass over few prompts is slow for each."""
 
-_WORTH_A_CUT = 3 / 4
-"""Share of busy places below which the others are cut off, where nothing waits for them."""
-
 TRIED = 64
 """Answers by which is found out whether a model keeps to a format by itself."""
 HARDLY_KEPT = 1 / 16
@@ -263,7 +260,7 @@ def _rows_drawn(
         begins = not rows.live
         if begins:
             rows = _Rows.of(min(size, len(waiting)), how.max_tokens)
-        elif cache.refillable and not waiting and rows.live < _WORTH_A_CUT * len(rows.places):
+        elif cache.refillable and not waiting and rows.live < cache.worth_a_cut * len(rows.places):
             busy = rows.busy
             cache.keep(busy)
             rows.keep(busy)

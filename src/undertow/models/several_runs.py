@@ -27,6 +27,7 @@ from undertow.models.batch_memory import UNLIMITED, TrainingRoom, training_room,
 from undertow.models.chat import Batch, Encoded, pad
 from undertow.models.language_model import LanguageModel
 from undertow.models.objectives import COMPLETIONS, Objective
+from undertow.models.recorded_passes import TrainingPasses
 from undertow.models.scoring import token_log_likelihoods
 from undertow.models.shared_prefix import training_beginning
 from undertow.models.training import (
@@ -142,6 +143,7 @@ class ParallelTraining:
         self._beginning = training_beginning(adapters.model, together, plan)
         self._weights = [adapters.parameters_of(k) for k in range(adapters.count)]
         everything = [weight for own in self._weights for weight in own]
+        self._passes = TrainingPasses.of(adapters.model, everything, plan)
         self._optimizer, self._schedule = optimiser(plan, everything, total)
         self._checkpoint = checkpoint
         self._subject = training_subject(rows, plan, generators, total) if checkpoint else ""
@@ -272,12 +274,12 @@ class ParallelTraining:
 
     def _shares(self, part: _Part, weights: torch.Tensor) -> torch.Tensor:
         """Of the step's loss of each run, with their gradients."""
-        model = self.adapters.model
-        likelihoods = token_log_likelihoods(model.network, part.batch.to(model.device))
-        each = likelihoods.view(self.count, -1, likelihoods.shape[1])
-        losses = self._objective.losses(each, part.rows) / weights
-        losses.sum().backward()
-        return losses.detach()
+
+        def losses(likelihoods: torch.Tensor) -> torch.Tensor:
+            each = likelihoods.view(self.count, -1, likelihoods.shape[1])
+            return self._objective.losses(each, part.rows) / weights
+
+        return self._passes.share(part.batch, losses)
 
     def _shrink(self, error: RuntimeError) -> None:
         self._optimizer.zero_grad(set_to_none=True)

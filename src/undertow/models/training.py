@@ -21,6 +21,7 @@ from undertow.models.adapters import few_products
 from undertow.models.batch_memory import UNLIMITED, TrainingRoom, training_room, whole_step
 from undertow.models.chat import IGNORED, Batch, Encoded, pad, training_order
 from undertow.models.language_model import LanguageModel
+from undertow.models.recorded_passes import TrainingPasses
 from undertow.models.scoring import token_log_likelihoods
 from undertow.models.shared_prefix import training_beginning
 from undertow.models.training_attention import training_attention
@@ -113,12 +114,13 @@ class TrainingRun:
         """Of work, over all sittings."""
         self.losses: list[float] = []
         """Training loss of each step, nats per completion token."""
-        self._loss = loss or completion_loss
+        self._given_loss, self._loss = loss, loss or completion_loss
         self._room: TrainingRoom | None = None
         self._tried = 1, 1  # rows and tokens of the passes at hand
         self._longest = max(map(len, rows), default=1)
         self._intervention = intervention
         self._parameters = [p for p in model.network.parameters() if p.requires_grad]
+        self._passes = TrainingPasses.of(model, self._parameters, plan)
         self._optimizer, self._schedule = optimiser(plan, self._parameters, total)
         self._checkpoint = checkpoint if intervention is None else None
         self._subject = training_subject([rows], plan, [generator], total) if checkpoint else ""
@@ -192,6 +194,8 @@ class TrainingRun:
 
     def _share(self, part: Batch, labels: int) -> torch.Tensor:
         """Of the step's loss, with its gradients."""
+        if self._given_loss is None:
+            return self._passes.share(part, lambda likelihoods: -likelihoods.sum() / labels)
         loss = self._loss(self.model.network, part.to(self.model.device)) / labels
         loss.backward()
         return loss.detach()
