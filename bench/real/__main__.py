@@ -37,12 +37,12 @@ OUT = Path(__file__).parent / "out"
 PACKAGES = ("torch", "transformers", "peft", "numpy", "tokenizers", "safetensors", "pydantic")
 
 SECTIONS: dict[str, tuple[Callable[[Setting, Record], None], float]] = {
-    "training": (training, 75),
-    "sampling": (sampling, 110),
+    "training": (training, 60),
+    "sampling": (sampling, 60),
+    "adapters": (adapters, 60),
     "scoring": (scoring, 60),
-    "adapters": (adapters, 80),
-    "continuous": (continuous, 90),
-    "scan": (scan, 75),
+    "scan": (scan, 100),
+    "continuous": (continuous, 40),
 }
 """What measures each section, and its share of the budget in seconds; what one leaves over goes to those behind it."""
 

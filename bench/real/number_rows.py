@@ -32,16 +32,16 @@ class Sizes:
 
     training: tuple[int, ...] = (16, 64)
     """Rows a step."""
-    sampling: tuple[int, ...] = (64, 256, 1024)
+    sampling: tuple[int, ...] = (256, 1024)
     """Rows a batch."""
     adapted: int = 256
     """Rows a batch that is sampled with an adapter."""
-    scoring: tuple[int, ...] = (16, 128, 512)
+    scoring: tuple[int, ...] = (512, 128)
     together: tuple[int, ...] = (1, 2, 4, 8)
     """Adapters of a rehearsal."""
     steps: int = 4
     """Steps of the optimiser a repeat."""
-    repeats: int = 4
+    repeats: int = 3
     max_tokens: int = 48
     rows: int = 1024
     scanned: int = 300

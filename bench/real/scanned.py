@@ -21,7 +21,7 @@ def scan(setting: Setting, record: Record) -> None:
     """
     Wall time of the scan with all its checks, or how far it came.
 
-    A scan has no option for a device and opens its student on the CPU: what is timed is the processor of this machine.
+    It takes the accelerator where there is one (`--device auto`).
     """
     limit = setting.sizes.scan_seconds
     record.case("undertow scan, all checks", lambda: _scan(setting, limit), most=limit + 15)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from bench.real.training import multiplied
 from undertow.models.batch_memory import passes
 from undertow.models.chat import IGNORED, Batch, Encoded
 from undertow.models.language_model import LanguageModel
+from undertow.models.recorded_passes import rounded
 from undertow.models.scoring import log_likelihoods
 from undertow.models.surprisal import surprisal
 
@@ -24,26 +26,25 @@ BATCHES = 8
 
 
 def scoring(setting: Setting, record: Record) -> None:
-    """Tokens a second and the share of the peak, by rows a batch and precision; then the parts of one batch."""
-    for batch in setting.sizes.scoring:
-        for way in ("float32", "bfloat16"):
-            for kind, measure in (("undertow", _ours), ("bare forward", _bare)):
-                record.case(
-                    f"{kind}, {way}, batch {batch}",
-                    lambda m=measure, w=way, b=batch: m(setting, w, b),
-                    most=25,
-                )
-    record.case(
-        f"undertow, tf32, batch {setting.sizes.scoring[-1]}",
-        lambda: _ours(setting, "tf32", setting.sizes.scoring[-1]),
-        most=25,
-    )
-    for way in ("float32", "bfloat16"):
+    """Tokens a second and the share of the peak, by rows a batch and precision; what a scan reads; parts of one batch."""
+    kinds = {"undertow": _ours, "bare forward": _bare}
+    for way, batch in ((w, b) for w in ("bfloat16", "float32") for b in setting.sizes.scoring):
+        for kind, measure in kinds.items():
+            record.case(
+                f"{kind}, {way}, batch {batch}", partial(measure, setting, way, batch), most=20
+            )
+        if way == "bfloat16":
+            record.case(f"parts, {way}, batch {batch}", partial(_parts, setting, batch), most=15)
+    for way in ("bfloat16", "float32"):
         record.case(
-            f"undertow, surprisal of a scan, {way}", lambda w=way: _surprisal(setting, w), most=20
+            f"undertow, surprisal of a scan, {way}", partial(_surprisal, setting, way), most=20
         )
-    for batch in setting.sizes.scoring:
-        record.case(f"parts, bfloat16, batch {batch}", lambda b=batch: _parts(setting, b), most=20)
+    most = setting.sizes.scoring[0]
+    record.case(
+        f"bare forward, compiled, bfloat16, batch {most}",
+        partial(_compiled, setting, most),
+        most=60,
+    )
 
 
 def _ours(setting: Setting, way: str, batch: int) -> Values:
@@ -59,6 +60,18 @@ def _bare(setting: Setting, way: str, batch: int) -> Values:
         return lambda: torch.cat([_likelihoods(model.network, part) for part in ready]).cpu()
 
     return _scored(setting, way, batch, made)
+
+
+def _compiled(setting: Setting, batch: int) -> Values:
+    """What torch's compiler makes of the layers: fewer passes over memory between the products."""
+
+    def made(model: LanguageModel, rows: Sequence[Encoded]) -> Callable[[], object]:
+        ready = [rounded(part, 0) for part, _ in passes(model, rows, batch, lambda part: None)]
+        for layer in model.network.model.layers:
+            layer.compile(dynamic=True)
+        return lambda: torch.cat([_likelihoods(model.network, part) for part in ready]).cpu()
+
+    return _scored(setting, "bfloat16", batch, made)
 
 
 def _surprisal(setting: Setting, way: str) -> Values:

@@ -30,8 +30,11 @@ TOTAL = 10_000
 MADE = 64
 """Batches of the bare loop that lie ready on the device; then they come again."""
 
-WAYS = ("float32", "bfloat16", "tf32")
-"""How matrices are multiplied: the base in float32, in bfloat16, in float32 with TensorFloat-32 allowed."""
+WAYS = ("bfloat16", "float32")
+"""How matrices are multiplied: by a base in bfloat16, as an accelerator's usual one is, or in float32."""
+
+WARM = 3
+"""Repeats before any is timed: the batches' shapes come, and are recorded."""
 
 Loop = Callable[[int], Work]
 """Takes so many steps of the optimiser."""
@@ -39,39 +42,26 @@ Loop = Callable[[int], Work]
 
 def training(setting: Setting, record: Record) -> None:
     """Tokens a second of the trainer that `undertow run` uses and of a bare loop, by rows a step and precision."""
-    for batch in setting.sizes.training:
-        for way in WAYS:
-            record.case(
-                f"undertow, {way}, batch {batch}", lambda w=way, b=batch: _ours(setting, w, b)
-            )
-        for way in ("bfloat16", "float32"):
-            record.case(
-                f"bare loop, {way}, batch {batch}", lambda w=way, b=batch: _bare(setting, w, b)
-            )
+    for way, batch in ((w, b) for w in WAYS for b in setting.sizes.training):
+        record.case(f"undertow, {way}, batch {batch}", partial(_ours, setting, way, batch))
+        record.case(f"bare loop, {way}, batch {batch}", partial(_bare, setting, way, batch))
 
 
 def adapters(setting: Setting, record: Record) -> None:
-    """K adapters of a rehearsal: side by side, as a scan trains them; one after the other; K bare loops one after the other."""
-    batch = setting.sizes.training[0]
-    counts = setting.sizes.together
-    for way in ("float32", "bfloat16"):
-        for count in counts:
-            record.case(
-                f"side by side, {way}, K {count}, batch {batch}",
-                lambda w=way, k=count: _together(setting, w, k, batch),
-            )
-    # One behind the other is linear in K: both ends show it.
-    for way in ("float32", "bfloat16"):
-        for count in (counts[0], counts[-1]):
-            record.case(
-                f"one after the other, {way}, K {count}, batch {batch}",
-                lambda w=way, k=count: _in_turn(setting, w, k, batch, bare=False),
-                most=20,
-            )
+    """K adapters of a rehearsal side by side, as a scan trains them, and K bare loops one after the other."""
+    batch, counts = setting.sizes.training[0], setting.sizes.together
+    for way, count in ((w, k) for w in WAYS for k in reversed(counts)):
+        record.case(
+            f"side by side, {way}, K {count}, batch {batch}",
+            partial(_together, setting, way, count, batch),
+            most=25,
+        )
+        # One behind the other is linear in K: both ends show it.
+        if count in (counts[0], counts[-1]):
             record.case(
                 f"bare loops one after the other, {way}, K {count}, batch {batch}",
-                lambda w=way, k=count: _in_turn(setting, w, k, batch, bare=True),
-                most=20,
+                partial(_in_turn, setting, way, count, batch),
+                most=25,
             )
 
 
@@ -91,7 +81,7 @@ def _ours(setting: Setting, way: str, batch: int) -> Values:
     with multiplied(way) as precision:
         model, rows = setting.student(precision, plan), setting.rows()
         loop = trainer_loop(model, rows, plan)
-        return _rates(setting, model, loop) | {"rows": lengths(rows)}
+        return _rates(setting, model, loop, WARM) | {"rows": lengths(rows)}
 
 
 def _bare(setting: Setting, way: str, batch: int) -> Values:
@@ -102,12 +92,13 @@ def _bare(setting: Setting, way: str, batch: int) -> Values:
         return _rates(setting, model, loop)
 
 
-def _rates(setting: Setting, model: LanguageModel, loop: Loop) -> dict[str, object]:
+def _rates(setting: Setting, model: LanguageModel, loop: Loop, warm: int = 1) -> dict[str, object]:
     sizes = setting.sizes
     rates = timed(
         partial(loop, sizes.steps),
         setting.device,
         repeats=sizes.repeats,
+        warm=warm,
         operations=_operations(setting, model),
     )
     return rates | {"busy": busy(partial(loop, 1), setting.device)}
@@ -195,21 +186,16 @@ def _together(setting: Setting, way: str, count: int, batch: int) -> Values:
             # The runs count no tokens: those of the mean row.
             return Work(made, round(made * lengths(rows)["mean"]))
 
-        rates = timed(partial(loop, setting.sizes.steps), setting.device, repeats=3)
+        rates = timed(partial(loop, setting.sizes.steps), setting.device, repeats=4, warm=WARM)
         return rates | {"busy": busy(partial(loop, 1), setting.device)}
 
 
-def _in_turn(setting: Setting, way: str, count: int, batch: int, *, bare: bool) -> Values:
-    """K students that lie ready, each trained for two steps behind the other."""
+def _in_turn(setting: Setting, way: str, count: int, batch: int) -> Values:
+    """K students that lie ready, each trained for two steps by a bare loop behind the other."""
     plan, rows = student_plan(batch), setting.rows()
     with multiplied(way) as precision:
         students = [setting.student(precision, plan) for _ in range(count)]
-        loops = [
-            bare_loop(student, rows, plan, autocast=way == "bfloat16")
-            if bare
-            else trainer_loop(student, rows, plan)
-            for student in students
-        ]
+        loops = [bare_loop(one, rows, plan, autocast=way == "bfloat16") for one in students]
 
         def step() -> Work:
             works = [loop(2) for loop in loops]
@@ -217,4 +203,4 @@ def _in_turn(setting: Setting, way: str, count: int, batch: int, *, bare: bool) 
                 works[0], rows=sum(w.rows for w in works), tokens=sum(w.tokens for w in works)
             )
 
-        return timed(step, setting.device, repeats=3)
+        return timed(step, setting.device, repeats=2)

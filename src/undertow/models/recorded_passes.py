@@ -76,7 +76,7 @@ class RecordedPass:
     """(rows, kept), of the batch."""
     given: torch.Tensor
     """(rows, kept): the gradient of the losses by each of them."""
-    gradients: list[torch.Tensor | None]
+    gradients: Sequence[torch.Tensor | None]
     """Of each weight; None of one that the pass does not use."""
     forward: Callable[[], None]
     backward: Callable[[], None]
@@ -156,8 +156,9 @@ class TrainingPasses:
         """To those that the weights have; all at once, as a launch for each weight would take as long as a pass."""
         used = [(w, g) for w, g in zip(self.weights, gradients, strict=True) if g is not None]
         made = [gradient for _, gradient in used]
-        if all(weight.grad is not None for weight, _ in used):
-            torch._foreach_add_([weight.grad for weight, _ in used], made)
+        there = _there([weight.grad for weight, _ in used])
+        if len(there) == len(used):
+            torch._foreach_add_(there, made)
             return
         if len(self._buffers) != len(used):
             self._buffers = [torch.empty_like(weight) for weight, _ in used]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 from transformers import DynamicCache
 
-from undertow.models.batch_memory import passes, recomputes, scored_rows
+from undertow.models.batch_memory import passes, recomputes, room, scored_rows
 from undertow.models.chat import IGNORED, Batch, Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.output_head import label_likelihoods, plain_head
@@ -23,6 +23,12 @@ from undertow.stats.arguments import Vector
 
 LOGITS = 1 << 25
 """Most logits held at a time; 128 MB in float32."""
+
+_ON_ACCELERATOR = 1 << 29
+"""The same on an accelerator, whose launches take as long for few as for many."""
+
+_LOGIT = 16
+"""Bytes of a logit that is read: in 16 bits, in float32, and in what is made of it."""
 
 
 def completion_logits(network: Any, batch: Batch) -> torch.Tensor:
@@ -85,13 +91,18 @@ def token_log_likelihoods(network: Any, batch: Batch) -> torch.Tensor:
     return -losses.view(batch.labels.shape)
 
 
+def usual_rows(model: LanguageModel) -> int:
+    """Rows of a pass, at most, where memory allows them: more fill an accelerator, and make a processor no faster."""
+    return 512 if model.device.type == "cuda" else 128
+
+
 @torch.no_grad()
 def log_likelihoods(
-    model: LanguageModel, rows: Sequence[Encoded], *, batch_size: int = 128
+    model: LanguageModel, rows: Sequence[Encoded], *, batch_size: int | None = None
 ) -> torch.Tensor:
     """Log-likelihood in nats of each row's completion, shape (rows,), float64; at most `batch_size` rows a pass."""
     result = torch.zeros(len(rows), dtype=torch.float64)
-    size = _scored_at_once(model, rows, batch_size)
+    size = _scored_at_once(model, rows, batch_size or usual_rows(model))
     for batch, values in passes(model, rows, size, partial(token_log_likelihoods, model.network)):
         result[list(batch.rows)] = values.sum(1).double().cpu()
     return result
@@ -99,11 +110,11 @@ def log_likelihoods(
 
 @torch.no_grad()
 def each_token(
-    model: LanguageModel, rows: Sequence[Encoded], *, batch_size: int = 128
+    model: LanguageModel, rows: Sequence[Encoded], *, batch_size: int | None = None
 ) -> list[torch.Tensor]:
     """Log-likelihood in nats of each token of each row's completion, (tokens,) float32 a row."""
     result = [torch.empty(0)] * len(rows)
-    size = _scored_at_once(model, rows, batch_size)
+    size = _scored_at_once(model, rows, batch_size or usual_rows(model))
     for batch, made in passes(model, rows, size, partial(token_log_likelihoods, model.network)):
         values = made.cpu()
         for i, row in enumerate(batch.rows):
@@ -111,7 +122,7 @@ def each_token(
     return result
 
 
-def loss(model: LanguageModel, rows: Sequence[Encoded], *, batch_size: int = 128) -> float:
+def loss(model: LanguageModel, rows: Sequence[Encoded], *, batch_size: int | None = None) -> float:
     """Cross-entropy per token with a loss, in nats."""
     tokens = sum(row.learnt for row in rows)
     return -float(log_likelihoods(model, rows, batch_size=batch_size).sum()) / tokens
@@ -182,19 +193,23 @@ def accepted(network: Any) -> frozenset[str]:
 _ACCEPTED: WeakKeyDictionary[Any, frozenset[str]] = WeakKeyDictionary()
 
 
-def rows_at_once(model: LanguageModel, rows: Sequence[Encoded], *, most: int = 128) -> int:
+def rows_at_once(model: LanguageModel, rows: Sequence[Encoded], *, most: int | None = None) -> int:
     """
-    Rows a batch, at least 1 and at most `most`, such that (rows, kept, vocabulary) logits stay below `LOGITS` and a pass
-    fits into the memory that is left.
+    Rows a batch, at least 1 and at most `most`, such that (rows, kept, vocabulary) logits stay below `LOGITS`, or an
+    accelerator's share of them, and a pass fits into the memory that is left.
     """
     longest = max((len(row.completion) for row in rows), default=1)
-    return _scored_at_once(model, rows, sequences_at_once(model, longest + 1, most))
+    at_once = sequences_at_once(model, longest + 1, most or usual_rows(model))
+    return _scored_at_once(model, rows, at_once)
 
 
 def sequences_at_once(model: LanguageModel, positions: int, most: int) -> int:
-    """Sequences, at least 1 and at most `most`, whose logits at so many positions each stay below `LOGITS`."""
+    """Sequences, at least 1 and at most `most`, whose logits at so many positions each stay below what is held at a time."""
     vocabulary = max(int(model.network.config.vocab_size), len(model.tokenizer))
-    return max(1, min(most, LOGITS // (max(1, positions) * vocabulary)))
+    held = LOGITS
+    if model.device.type == "cuda":
+        held = max(held, min(_ON_ACCELERATOR, room(model) // _LOGIT))
+    return max(1, min(most, held // (max(1, positions) * vocabulary)))
 
 
 def _scored_at_once(model: LanguageModel, rows: Sequence[Encoded], most: int) -> int:
