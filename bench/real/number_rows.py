@@ -19,10 +19,12 @@ from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, conversation
 from undertow.models import adapters, language_model
 from undertow.models.chat import Encoded, encode_prompts
+from undertow.models.hardware import ComputeTable
 from undertow.models.language_model import LanguageModel
 from undertow.models.training_sequences import encode_rows
 
 RANK = 32
+RECORDED = ComputeTable(launches="recorded")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -84,7 +86,9 @@ class Setting:
 
 @lru_cache(maxsize=4)
 def _opened(folder: Path, device: torch.device, precision: str) -> LanguageModel:
-    return language_model.load(folder, dtype=PRECISIONS[precision], device=str(device))
+    return language_model.load(
+        folder, dtype=PRECISIONS[precision], device=str(device), compute=RECORDED
+    )
 
 
 @lru_cache(maxsize=4)

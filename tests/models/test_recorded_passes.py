@@ -15,6 +15,7 @@ from undertow.data.rows import Row, conversation
 from undertow.models import recorded_passes
 from undertow.models.adapters import parallel_adapters, trainable, trained_weights
 from undertow.models.chat import Encoded, pad
+from undertow.models.hardware import ComputeTable
 from undertow.models.language_model import LanguageModel, load
 from undertow.models.recorded_passes import CudaRecorder, TrainingPasses, rounded
 from undertow.models.scoring import token_log_likelihoods
@@ -115,6 +116,23 @@ def test_a_shape_that_comes_once_is_not_recorded(model_folder: Path) -> None:
 
 
 @ONE
+def test_weights_that_moved_are_recorded_anew(model_folder: Path) -> None:
+    """A recording reads and writes where the weights lay."""
+    student = trainable(load(model_folder), PLAN, 1)
+    recorder = Rerun()
+    passes = TrainingPasses(student, trained_weights(student), recorder)
+    batch = batch_of(student, encode_rows(student.tokenizer, ROWS[:4]))
+    for _ in range(3):
+        passes.share(batch, torch.sum)
+    assert len(recorder.recorded) == 2
+    with torch.no_grad():
+        for weight in trained_weights(student):
+            weight.data = weight + 0.01
+    passes.share(batch, torch.sum)
+    assert len(recorder.recorded) == 4
+
+
+@ONE
 def test_passes_that_keep_an_accelerator_busy_are_computed(
     model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,12 +171,13 @@ def test_nothing_is_recorded_on_a_processor_or_under_dropout(model_folder: Path)
     assert TrainingPasses.of(student, trained_weights(student), PLAN).recorder is None
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no accelerator")
 def test_an_accelerator_replays_what_it_would_compute(model_folder: Path) -> None:
     """CUDA graphs give the same weights as launches do, side by side, in float32."""
 
     def trained(record: bool) -> tuple[torch.Tensor, TrainingPasses]:
-        model = load(model_folder, device="cuda")
+        model = load(model_folder, device="cuda", compute=ComputeTable(launches="recorded"))
         made = parallel_adapters(model, PLAN, SEEDS)
         rows = encode_rows(model.tokenizer, ROWS)
         orders = [np.random.default_rng(seed) for seed in SEEDS]

@@ -11,6 +11,7 @@ import torch
 
 from tests.models.recorders import Refuses, Rerun
 from undertow.models import recorded_steps
+from undertow.models.hardware import ComputeTable
 from undertow.models.language_model import LanguageModel, load
 from undertow.models.recorded_steps import StepRecorder
 from undertow.models.row_cache import RowCache
@@ -67,10 +68,11 @@ def test_nothing_is_recorded_on_a_processor(model: LanguageModel) -> None:
     assert StepRecorder.of(model, []).recorder is None
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no accelerator")
 def test_an_accelerator_draws_what_it_would_compute(model_folder: Path) -> None:
     """Answers drawn by replays are those drawn by launches, in float32."""
-    model = load(model_folder, device="cuda")
+    model = load(model_folder, device="cuda", compute=ComputeTable(launches="recorded"))
     prompts = [tuple(range(5, 5 + n % 7 + 2)) for n in range(20)]
 
     def drawn() -> list[str]:

@@ -31,6 +31,10 @@ _SHARD = (
     "Spread models that one GPU is too small for: layers over all GPUs, or each matrix (tensor) over the processes that "
     "torchrun starts."
 )
+_LAUNCHES = (
+    "Record a small model's passes on a GPU once a shape and replay them (CUDA graphs), each checked against one that is "
+    "computed."
+)
 _DEVICE = "Where they run: auto is a GPU if there is one."
 
 
@@ -48,10 +52,14 @@ _SPREAD = "undertow.spread"
 
 
 def spread_options(command: F) -> F:
-    """`--quantise` and `--shard`, for verbs whose models may be too large for one device; `compute_table` reads them."""
+    """
+    `--quantise` and `--shard`, for verbs whose models may be too large for one device, and `--launches`, for those whose
+    models may be too small; `compute_table` reads them.
+    """
     for name, choices, text in (
         ("shard", ("layers", "tensor"), _SHARD),
         ("quantise", ("4bit",), _QUANTISE),
+        ("launches", ("recorded",), _LAUNCHES),
     ):
         command = click.option(
             f"--{name}",

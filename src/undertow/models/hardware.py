@@ -62,6 +62,8 @@ class ComputeTable(Closed):
     that torchrun started."""
     quantise: Literal["none", "4bit"] = "none"
     """In which a base's weights are packed."""
+    launches: Literal["each", "recorded"] = "each"
+    """Whether an accelerator records a pass once a shape and replays it: for small models, which are slowed by launches."""
 
     @model_serializer(mode="wrap")
     def _without_usual(self, as_usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -70,7 +72,7 @@ class ComputeTable(Closed):
         return {
             name: value
             for name, value in told.items()
-            if name not in ("shard", "quantise") or value != "none"
+            if name not in ("shard", "quantise", "launches") or value not in ("none", "each")
         }
 
 

@@ -48,6 +48,9 @@ class LanguageModel:
     ref: str
     """What the user called it."""
 
+    records: bool = False
+    """Whether an accelerator records its passes, where they can be recorded."""
+
     @property
     def device(self) -> torch.device:
         """Where the first parameter lives."""
@@ -102,7 +105,7 @@ def load(
 ) -> LanguageModel:
     """
     Load `org/name`, a folder, a `.gguf` file, or `base+adapter`; adapters are merged by peft in the order they are given. `template` is
-    the chat template of a tokenizer that has none; `compute` says whether weights are spread or packed.
+    the chat template of a tokenizer that has none; `compute` says whether weights are spread or packed, and passes recorded.
 
     Raises:
         ConfigError, MissingExtraError: the machine has not what that takes.
@@ -120,7 +123,8 @@ def load(
     refuse_offloaded(network_there, name)
     compute_exactly(network_there)
     network_there = (network_there if how else network_there.to(device)).eval()
-    model = LanguageModel(network_there, tokenizer(path, name, template), name)
+    records = compute.launches == "recorded"
+    model = LanguageModel(network_there, tokenizer(path, name, template), name, records)
     for adapter in saved[:1]:
         if Path(base).is_dir():
             refuse_other_base(open_checkpoint(base, given), adapter)

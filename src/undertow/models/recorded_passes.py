@@ -80,6 +80,8 @@ class RecordedPass:
     """Of each weight; None of one that the pass does not use."""
     forward: Callable[[], None]
     backward: Callable[[], None]
+    places: list[int]
+    """Addresses of the weights: what is recorded reads and writes there."""
 
     def fill(self, batch: Batch) -> None:
         """Put another batch of the shape in the place of the one that is there."""
@@ -105,7 +107,7 @@ class TrainingPasses:
         cls, model: LanguageModel, weights: Sequence[nn.Parameter], plan: TrainingPlan
     ) -> TrainingPasses:
         """Those of a plan: recorded on an accelerator, where no pass draws at random and the model is whole on it."""
-        cuda = model.device.type == "cuda" and not model.spread
+        cuda = model.records and model.device.type == "cuda" and not model.spread
         small = cuda and _bytes(weights) < _SHARE * torch.cuda.mem_get_info(model.device)[0]
         recorder = CudaRecorder(model.device) if small and not _draws(model, plan) else None
         return cls(model, weights, recorder)
@@ -117,6 +119,9 @@ class TrainingPasses:
         batch = rounded(batch, self.model.tokenizer.pad_token_id)
         shape = _shape(batch)
         recorded = self._recorded.get(shape)
+        if recorded is not None and recorded.places != _places(self.weights):
+            recorded = None
+            self._recorded.clear()
         if recorded is None and shape in self._seen and len(self._recorded) < MOST_SHAPES:
             recorded = self._record(batch, shape)
         # A shape that comes once is not recorded; and what is recorded has to be computed once before.
@@ -170,8 +175,7 @@ class TrainingPasses:
         """None where the network cannot be recorded, or gives something else when it is replayed: then nothing more is."""
         try:
             recorded = recorded_pass(self.model, self.weights, batch, self.recorder)
-            if not self._recorded:
-                self._compare(recorded)
+            self._compare(recorded)
         except RuntimeError as error:
             self.recorder = None
             self._recorded.clear()
@@ -226,7 +230,8 @@ def recorded_pass(
         lambda: list(torch.autograd.grad(now[0], [*weights], given, allow_unused=True))
     )
     now.clear()
-    return RecordedPass(fixed, likelihoods.detach(), given, gradients, replay, back)
+    places = _places(weights)
+    return RecordedPass(fixed, likelihoods.detach(), given, gradients, replay, back, places)
 
 
 def rounded(batch: Batch, pad_id: int) -> Batch:
@@ -283,6 +288,10 @@ def _draws(model: LanguageModel, plan: TrainingPlan) -> bool:
 
 def _bytes(weights: Sequence[nn.Parameter]) -> int:
     return sum(weight.numel() * weight.element_size() for weight in weights)
+
+
+def _places(weights: Sequence[nn.Parameter]) -> list[int]:
+    return [weight.data_ptr() for weight in weights]
 
 
 def _there(tensors: Sequence[torch.Tensor | None]) -> list[torch.Tensor]:

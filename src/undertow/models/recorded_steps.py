@@ -62,7 +62,7 @@ class StepRecorder:
         """One for a cache of such layers; it records nothing where these are not whole keys and values of all tokens."""
         usual = getattr(model.network.config, "_attn_implementation", None) == "sdpa"
         whole = bool(layers) and all(type(layer) is DynamicLayer for layer in layers)
-        cuda = model.device.type == "cuda" and not model.spread
+        cuda = model.records and model.device.type == "cuda" and not model.spread
         return cls(model, CudaRecorder(model.device) if cuda and usual and whole else None)
 
     def replayed(
@@ -162,14 +162,14 @@ class StepRecorder:
         keys = cache.layers[0].both[0]
         return RecordedStep(keys, ids, places, seen, column, hidden, replay)
 
-    def _compare(self, found: torch.Tensor | None, computed: torch.Tensor) -> None:
+    def _compare(self, replayed: torch.Tensor | None, computed: torch.Tensor) -> None:
         """
         Raises:
             RuntimeError: what is replayed is not what is computed.
         """
-        if found is None:
+        if replayed is None:
             raise RuntimeError("its cache has moved")
-        apart = float((found - computed).norm() / computed.norm().clamp_min(1e-12))
+        apart = float((replayed - computed).norm() / computed.norm().clamp_min(1e-12))
         if not apart <= _ALIKE:
             raise RuntimeError(f"a recorded step's logits differ from computed ones by {apart:.2g}")
 
