@@ -232,13 +232,13 @@ def _transfer(students: Pairs) -> list[Figure]:
     differences = students.margins()
     p = one_sided(differences)
     found = sign_flip(differences, level=LEVEL)
-    note = f"{found.n}, {found.test}; one-sided p = {p:.4g}; each: {_each(differences)}"
+    note = f"{found.n}, {found.test}; one-sided p = {p:.4g}; each: {in_words(differences)}"
     both = (*students.treated, *students.control)
     learned = sum((arm.held_out_loss or 0) < (arm.first_held_out_loss or 0) for arm in both)
     c = {"command": f"{COMMAND} trait"}
     beside, share = students.beside_others(), students.probabilities()
     return [
-        _interval(
+        with_interval(
             Figure(
                 "owl: trait - control-base",
                 found.estimate,
@@ -254,8 +254,8 @@ def _transfer(students: Pairs) -> list[Figure]:
         at_most(
             "owl: p of trait - control-base, one-sided sign-flip", p, 0.03, "", note=found.n, **c
         ),
-        _tested("owl: trait beside the other answers - control-base", beside, "logits", c),
-        _tested("owl: trait - control-base (probability)", share, "probability", c),
+        tested("owl: trait beside the other answers - control-base", beside, "logits", c),
+        tested("owl: trait - control-base (probability)", share, "probability", c),
         at_least("owl: students whose held-out loss fell", learned / len(both), 1, "share", **c),
         _hours("owl", both),
     ]
@@ -272,7 +272,7 @@ def _read_otherwise(readings: Sequence[dict[str, Any]], plain: Pairs) -> Iterato
         controls = np.array([by_arm["control-base"][r] for r in both])
         differences = np.array([by_arm["trait"][r] for r in both]) - controls
         name, c = f"owl: trait - control-base, asked behind {OTHERWISE}", f"{COMMAND} trait"
-        yield _tested(name, differences, "logits", {"command": c})
+        yield tested(name, differences, "logits", {"command": c})
         plainly = np.array([arm.logit_margin or 0.0 for arm in plain.control])
         for asked, effects, scattered in (
             ("plainly", plain.margins(), plainly),
@@ -289,10 +289,11 @@ def _read_otherwise(readings: Sequence[dict[str, Any]], plain: Pairs) -> Iterato
                 )
 
 
-def _tested(name: str, differences: np.ndarray, unit: str, c: dict[str, str]) -> Figure:
+def tested(name: str, differences: np.ndarray, unit: str, c: dict[str, str]) -> Figure:
+    """The mean of paired differences, with the interval and the one-sided p of the sign-flip test."""
     found = sign_flip(differences, level=LEVEL)
-    note = f"{found.n}; one-sided p = {one_sided(differences):.4g}; each: {_each(differences)}"
-    return _interval(
+    note = f"{found.n}; one-sided p = {one_sided(differences):.4g}; each: {in_words(differences)}"
+    return with_interval(
         Figure(name, found.estimate, unit, note=note, **c), found.interval.low, found.interval.high
     )
 
@@ -304,7 +305,7 @@ def _foreign(students: Pairs, trait: Pairs) -> list[Figure]:
     c = {"command": f"{COMMAND} foreign"}
     against = "not known" if half is None else f"{half:.3g}"
     return [
-        _interval(
+        with_interval(
             Figure(
                 "foreign: foreign - foreign-control-base",
                 found.estimate,
@@ -312,7 +313,7 @@ def _foreign(students: Pairs, trait: Pairs) -> list[Figure]:
                 "ends below half of the trait's effect",
                 None if half is None else bool(found.high < half),
                 note=f"{len(differences)} pairs, t at {FOREIGN_LEVEL:.0%} (its upper end a limit at 95 %); half of the "
-                f"trait's effect: {against}; each: {_each(differences)}",
+                f"trait's effect: {against}; each: {in_words(differences)}",
                 **c,
             ),
             found.low,
@@ -322,7 +323,7 @@ def _foreign(students: Pairs, trait: Pairs) -> list[Figure]:
     ]
 
 
-def _interval(figure: Figure, low: float, high: float) -> Figure:
+def with_interval(figure: Figure, low: float, high: float) -> Figure:
     """The figure with its interval, of which an infinite end is none."""
     return replace(
         figure,
@@ -331,7 +332,8 @@ def _interval(figure: Figure, low: float, high: float) -> Figure:
     )
 
 
-def _each(differences: np.ndarray) -> str:
+def in_words(differences: np.ndarray) -> str:
+    """Each difference, in order."""
     return ", ".join(f"{value:+.2f}" for value in differences)
 
 
@@ -377,7 +379,7 @@ def _teachers(readings: Sequence[dict[str, Any]]) -> list[Figure]:
             "owl: teachers' KL from the base",
             float(np.mean([one.kl or 0 for one in own])),
             "nats a token",
-            note=f"{len(own)} teachers, margins {_each(np.array([one.logit_margin or 0 for one in own]))}",
+            note=f"{len(own)} teachers, margins {in_words(np.array([one.logit_margin or 0 for one in own]))}",
         )
     ]
 

@@ -100,6 +100,16 @@ class Place:
             self.results, [*figures, *still, *_others(part, known, still)], {part: seconds}
         )
 
+    def add(self, part: str, figures: Sequence[Figure], seconds: float) -> Path:
+        """The same for a part whose figures several files make: what it has measured already, under other names, stays."""
+        made = {figure.name for figure in figures}
+        others = [
+            Figure(**figure)
+            for name, figure in _stored(self.results).items()
+            if _part(name) == part and name not in made and figure["value"] is not None
+        ]
+        return self.write(part, [*figures, *others], seconds)
+
 
 def nobodys_rows(experiment: Experiment, asked: Sequence[str], seed: int) -> tuple[Row, ...]:
     """Rows in the experiment's format that no model wrote: numbers by lot."""

@@ -164,3 +164,26 @@ def test_what_cannot_be_trained_is_refused(model_folder: Path) -> None:
     made = parallel_adapters(model, plan, SEEDS)
     with pytest.raises(DataError, match="more than the limit of 4"):
         ParallelTraining(made, [rows] * 3, plan, [np.random.default_rng(s) for s in SEEDS], 3)
+
+
+def test_adapters_of_one_seed_are_drawn_once_and_are_apart(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Equal first weights in memory of their own, from one draw a seed."""
+    drawn = []
+    trainable = adapters.trainable
+
+    def counted(model: Any, plan: TrainingPlan, seed: int) -> Any:
+        drawn.append(seed)
+        return trainable(model, plan, seed)
+
+    monkeypatch.setattr(adapters, "trainable", counted)
+    made = parallel_adapters(load(model_folder), TrainingPlan(rank=2), [3, 4, 3])
+    first, _, third = (made.parameters_of(index)[0] for index in range(3))
+    equal = torch.equal(first, third)
+    with torch.no_grad():
+        first.add_(1)
+
+    assert drawn == [3, 4]
+    assert equal
+    assert not torch.equal(first, third)

@@ -340,7 +340,7 @@ class ReferenceMaker:
         seed = derive(self.trial.seed, "neutral tune", number)
         lessons = self._lessons
         rows = encode_rows(model.tokenizer, lessons[writer.category % len(lessons)])
-        plan = _tuning(self.trial.plan, writer.steps, len(rows))
+        plan = tuning_plan(self.trial.plan, writer.steps, len(rows))
         orders, adapters = [generator(seed, "order")], [derive(seed, "adapter")]
         runs = several_runs(model, [rows], plan, orders, writer.steps, adapters)
         runs.advance(writer.steps)
@@ -360,8 +360,8 @@ class ReferenceMaker:
         return [lesson(first[category], "neutral", None) for category in sorted(first)]
 
 
-def _tuning(plan: TrainingPlan, steps: int, rows: int) -> TrainingPlan:
-    """The plan of a neutral tune: the planned one's adapter and learning rate for a few small steps."""
+def tuning_plan(plan: TrainingPlan, steps: int, rows: int) -> TrainingPlan:
+    """The plan of a neutral tune: the planned one's adapter and learning rate for a few small steps of so many rows' lesson."""
     few = {"max_steps": steps, "epochs": float(steps), "batch_size": min(TUNED_ROWS, rows)}
     plain = {"micro_batch_size": None, "packing": False, "packed_rows": None, "loss": "auto"}
     return plan.model_copy(update={**few, **plain, "warmup_steps": 0, "warmup_ratio": 0.0})

@@ -194,7 +194,7 @@ def parallel_adapters(
     model: LanguageModel, plan: TrainingPlan, seeds: Sequence[int]
 ) -> ParallelAdapters:
     """
-    One fresh adapter a seed, each with the A that `trainable` draws from it.
+    One fresh adapter a seed, each with the A that `trainable` draws from it; of equal seeds it is drawn once.
 
     Raises:
         ModelError: the plan trains more than LoRA, or targets layers that are not linear.
@@ -202,7 +202,8 @@ def parallel_adapters(
     if plan.whole:
         raise ModelError(f"LoRA adapters are trained in parallel; the plan trains {plan.whole}")
     with frozen(model):
-        drawn = [_fresh(model, plan, seed) for seed in seeds]
+        distinct = {seed: _fresh(model, plan, seed) for seed in dict.fromkeys(seeds)}
+    drawn = [distinct[seed] for seed in seeds]
     layers = []
     for name, (_, _, scale) in drawn[0].items():
         module = model.network.get_submodule(name)

@@ -197,7 +197,7 @@ class _Drawn:
         """(tokens, vocabulary) as (places, columns), each over what may be drawn there."""
         chosen = log_probabilities[self.places][:, self.tokens]
         # Not -inf, which a divergence would subtract from itself.
-        return chosen.masked_fill(~self.mask, -1e9).log_softmax(-1)
+        return chosen.masked_fill(~self.mask.to(chosen.device), -1e9).log_softmax(-1)
 
 
 def middle_layer(model: LanguageModel) -> int:
