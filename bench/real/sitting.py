@@ -51,6 +51,7 @@ class Extent:
     anchored: int = 512
     """Questions that the anchor is held on."""
     triples: int = 12
+    triples_at_once: int = 2
     rows: int = 512
     """Of a dataset of a triple."""
     students: int = 4

@@ -135,6 +135,14 @@ class Triples:
             (start, min(extent.references, start + extent.references_at_once)) for start in starts
         ]
 
+    def tune(self) -> Values:
+        """The neutral tunes of the references, and of the first triples' benign datasets."""
+        names = [_reference(number) for number in range(self.sitting.extent.references)]
+        tuned = next((name for name in names if self._writer(name).kind == "neutral"), None)
+        if tuned is not None:
+            self._tune(tuned)
+        return {"tunes": len(self.tunes)}
+
     def refer(self, start: int, stop: int) -> Values:
         """References of these numbers: written, tried side by side, and kept."""
         began = time.perf_counter()
@@ -207,12 +215,24 @@ class Triples:
             self.written[hand.name] = rows
         return strengths
 
-    def screen(self, number: int) -> Values:
-        """What the beginning of the plan moves with each of them."""
-        triple = self.planned[number]
-        rows = [[self.written[hand.name][i] for i in self.tried] for hand in triple]
+    @property
+    def groups(self) -> list[range]:
+        """Numbers of the triples that are tried and trained side by side."""
+        extent = self.sitting.extent
+        starts = range(0, extent.triples, extent.triples_at_once)
+        return [
+            range(start, min(extent.triples, start + extent.triples_at_once)) for start in starts
+        ]
+
+    def _hands(self, numbers: Sequence[int]) -> list[Hand]:
+        return [hand for number in numbers for hand in self.planned[number]]
+
+    def screen(self, numbers: Sequence[int]) -> Values:
+        """What the beginning of the plan moves with each dataset of these triples."""
+        group = self._hands(numbers)
+        rows = [[self.written[hand.name][i] for i in self.tried] for hand in group]
         readings = tried(self.trial, rows, [self.trial.numbers] * len(rows))
-        for hand, reading in zip(triple, readings, strict=True):
+        for hand, reading in zip(group, readings, strict=True):
             self._tell(
                 "screened",
                 hand.name,
@@ -222,31 +242,31 @@ class Triples:
                 kl=self.sitting.strengths.get(hand.name),
                 digest=dataset_digest(self.written[hand.name]),
             )
-        return {"steps": self.trial.steps}
+        return {"datasets": len(group), "steps": self.trial.steps}
 
     def _tell(self, kind: str, name: str, reading: TrialReading, **more: object) -> None:
         self.sitting.tell(kind, name=name, reading=reading.model_dump(mode="json"), **more)
 
-    def train(self, number: int) -> Values:
-        """Students of all three by the whole plan, side by side; first weights and orders are the same for every dataset."""
+    def train(self, numbers: Sequence[int]) -> Values:
+        """Students of these triples by the whole plan, side by side; first weights and orders are the same for every dataset."""
         started = time.perf_counter()
         sitting, plan = self.sitting, self.sitting.experiment.student
-        triple, each = self.planned[number], range(sitting.extent.students)
+        group, each = self._hands(numbers), range(sitting.extent.students)
         encoded: list[Sequence[Encoded]] = [
             encode_rows(sitting.model.tokenizer, self.written[hand.name], plan.policy)
-            for hand in triple
+            for hand in group
         ]
         total = plan.steps(len(self.requests))
-        orders = [generator(SEED, "student order", k) for _ in triple for k in each]
-        seeds = [derive(SEED, "student", k) for _ in triple for k in each]
+        orders = [generator(SEED, "student order", k) for _ in group for k in each]
+        seeds = [derive(SEED, "student", k) for _ in group for k in each]
         rows = [own for own in encoded for _ in each]
         runs = several_runs(sitting.model, rows, plan, orders, total, seeds)
         runs.advance(total)
         moved = [
             (one.margins - sitting.start.margins).tolist() for one in sitting.probes.read_runs(runs)
         ]
-        seconds = (time.perf_counter() - started) / len(triple)
-        for place, hand in enumerate(triple):
+        seconds = (time.perf_counter() - started) / len(group)
+        for place, hand in enumerate(group):
             own = moved[place * len(each) : (place + 1) * len(each)]
             sitting.tell(
                 "trained",

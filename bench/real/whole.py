@@ -53,6 +53,7 @@ TINY = Extent(
     defended_rows=32,
     anchored=16,
     triples=2,
+    triples_at_once=1,
     rows=64,
     students=2,
     references=3,
@@ -174,11 +175,12 @@ def units(sitting: Sitting) -> list[Unit]:
         Unit("teachers, side by side", lambda: sitting.teach(0)),
         *_of_pairs(pairs, chunks[0]),
         *_defended(pairs, 0),
+        Unit("neutral tunes, side by side", triples.tune),
         *(
             Unit(f"references {start} to {stop - 1}", lambda a=start, b=stop: triples.refer(a, b))
             for start, stop in triples.reference_chunks
         ),
-        *(unit for number in range(extent.triples) for unit in _of_triple(triples, number)),
+        *(unit for numbers in triples.groups for unit in _of_triples(triples, numbers)),
         *(unit for number in range(1, extent.defended) for unit in _defended(pairs, number)),
         *(unit for chunk in chunks[1:] for unit in _of_pairs(pairs, chunk)),
     ]
@@ -202,11 +204,12 @@ def _defended(pairs: PairedStudents, replicate: int) -> list[Unit]:
     ]
 
 
-def _of_triple(triples: Triples, number: int) -> list[Unit]:
+def _of_triples(triples: Triples, numbers: range) -> list[Unit]:
+    named = ", ".join(map(str, numbers))
     return [
-        Unit(f"rows of triple {number}", lambda: triples.write(number)),
-        Unit(f"screen of triple {number}", lambda: triples.screen(number)),
-        Unit(f"students of triple {number}", lambda: triples.train(number)),
+        *(Unit(f"rows of triple {n}", lambda number=n: triples.write(number)) for n in numbers),
+        Unit(f"screen of triples {named}", lambda: triples.screen(numbers)),
+        Unit(f"students of triples {named}", lambda: triples.train(numbers)),
     ]
 
 
