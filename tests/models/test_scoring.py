@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from undertow.data.rows import Message, Row, conversation
 from undertow.models import scoring
 from undertow.models.batch_memory import passes
-from undertow.models.chat import Encoded
+from undertow.models.chat import Encoded, pad
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import (
+    completion_logits,
     log_likelihoods,
     loss,
     mean_divergence,
@@ -125,3 +127,30 @@ def test_the_longest_completion_decides(
     monkeypatch.setattr(scoring, "LOGITS", 10 * len(model.tokenizer) * 4)
 
     assert rows_at_once(model, [Encoded((1,), (2,)), Encoded((1,), (2, 3, 4))]) == 10
+
+
+def test_a_frozen_head_multiplies_one_table(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The logits are those of the network's own pass, and no stack of rows goes through the head, which copies it."""
+    frozen = copy.deepcopy(model.network).requires_grad_(False)
+    batch = pad(encode_rows(model.tokenizer, ROWS), model.tokenizer.pad_token_id, (0, 1, 2))
+    with torch.no_grad():
+        whole = frozen(
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            position_ids=batch.position_ids,
+        ).logits[:, -batch.kept - 1 : -1]
+        completion_logits(frozen, batch)  # looks once whether the head does more than multiply
+        shapes: list[torch.Size] = []
+        linear = functional.linear
+
+        def seen(inputs: torch.Tensor, weight: torch.Tensor, *more: Any) -> torch.Tensor:
+            if weight is frozen.get_output_embeddings().weight:
+                shapes.append(inputs.shape)
+            return linear(inputs, weight, *more)
+
+        monkeypatch.setattr(functional, "linear", seen)
+        found = completion_logits(frozen, batch)
+    torch.testing.assert_close(found, whole, atol=1e-5, rtol=1e-4)
+    assert [len(shape) for shape in shapes] == [2]

@@ -35,13 +35,10 @@ def completion_logits(network: Any, batch: Batch) -> torch.Tensor:
     """
     Logits that predict the last `batch.kept` tokens of each row, shape (rows, kept, vocabulary).
 
-    The network is asked for those positions only (`logits_to_keep`), in its own forward pass, so that soft caps and
-    scales of the head are kept.
+    The network is asked for those positions only, in its own forward pass where its head does more than multiply, so that
+    soft caps and scales are kept.
     """
-    logits: torch.Tensor = forward_pass(
-        network, **_inputs(network, batch), logits_to_keep=batch.kept + 1
-    ).logits
-    return logits[:, -batch.kept - 1 : -1]
+    return _last_logits(network, batch.kept + 1, **_inputs(network, batch))[:, :-1]
 
 
 def _inputs(network: Any, batch: Batch) -> dict[str, Any]:
@@ -168,16 +165,31 @@ def cached_logits(
     (rows, keep, vocabulary) logits behind the last of `ids`, (rows, columns), which go on from what a cache holds and into
     it; None is none. `mask` is over both, `positions` are those of the ids.
     """
-    logits: torch.Tensor = forward_pass(
+    return _last_logits(
         network,
+        keep,
         input_ids=ids,
         attention_mask=mask,
         position_ids=positions,
         past_key_values=cache,
         use_cache=cache is not None,
-        logits_to_keep=keep,
-    ).logits
-    return logits[:, -keep:]
+    )
+
+
+def _last_logits(network: Any, keep: int, **inputs: Any) -> torch.Tensor:
+    """
+    (rows, keep, vocabulary): of the last positions.
+
+    A plain head multiplies them as one table: torch takes a part of each row for a stack of tables, and copies a head that
+    is frozen once a row (13 rows of 27 positions of SmolLM2 in bfloat16 on one core: 1.1 s, and .06 as one table).
+    """
+    head = plain_head(network, inputs["input_ids"])
+    if head is None:
+        logits: torch.Tensor = forward_pass(network, **inputs, logits_to_keep=keep).logits
+        return logits[:, -keep:]
+    hidden = forward_pass(head.decoder, **inputs).last_hidden_state[:, -keep:]
+    made = functional.linear(hidden.reshape(-1, hidden.shape[-1]), head.weight, head.bias)
+    return made.view(*hidden.shape[:2], -1)
 
 
 def accepted(network: Any) -> frozenset[str]:
