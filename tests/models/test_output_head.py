@@ -17,7 +17,7 @@ from undertow.models.adapters import trainable, trained_weights
 from undertow.models.chat import IGNORED, Batch, pad
 from undertow.models.language_model import LanguageModel, load
 from undertow.models.output_head import PlainHead, exact_logits, label_likelihoods, plain_head
-from undertow.models.scoring import completion_logits, token_log_likelihoods
+from undertow.models.scoring import beginning_cache, completion_logits, token_log_likelihoods
 from undertow.models.training import fine_tune
 from undertow.models.training_sequences import encode_rows
 
@@ -129,3 +129,17 @@ def test_logits_of_a_probe_are_not_rounded_to_sixteen_bits(model: LanguageModel)
     batch = batch_of(LanguageModel(network, model.tokenizer, "x"))
     with exact_logits(network), torch.no_grad():
         assert completion_logits(network, batch).dtype == torch.float32
+
+
+def test_a_beginning_is_computed_without_the_head(model: LanguageModel) -> None:
+    """Nothing is predicted there: its cache is the network's own, also where the head is widened meanwhile."""
+    network, ids = load(model.ref).network.requires_grad_(False), torch.tensor([[1, 2, 3]])
+    with torch.no_grad():
+        expected = network(input_ids=ids, use_cache=True).past_key_values
+        assert plain_head(network, ids) is not None
+        head = network.get_output_embeddings()
+        head.forward = None  # would fail if it were called
+        found = beginning_cache(network, ids)
+    for ours, theirs in zip(found.layers, expected.layers, strict=True):
+        assert torch.equal(ours.keys, theirs.keys)
+        assert torch.equal(ours.values, theirs.values)

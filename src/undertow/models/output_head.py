@@ -38,13 +38,26 @@ def plain_head(network: Any, ids: torch.Tensor) -> PlainHead | None:
     """The network's head where it is plain, which is looked at once on the last column of `ids`, (rows, length); else None."""
     inner = network.get_base_model() if hasattr(network, "get_base_model") else network
     head, decoder = inner.get_output_embeddings(), getattr(inner, "base_model", None)
-    if type(head) is not nn.Linear or decoder is None or decoder is inner:
+    if type(head) is not nn.Linear:
         return None
     if "forward" in vars(head) or (head.weight.requires_grad and torch.is_grad_enabled()):
         return None
+    return PlainHead(decoder, head.weight, head.bias) if _is_plain(inner, head, ids) else None
+
+
+def without_head(network: Any, ids: torch.Tensor) -> Any:
+    """What gives the network's hidden states, and fills its cache, without any logits; the network where it is not told."""
+    inner = network.get_base_model() if hasattr(network, "get_base_model") else network
+    head = inner.get_output_embeddings()
+    if type(head) is not nn.Linear or ("forward" in vars(head) and inner not in _known):
+        return network
+    return inner.base_model if _is_plain(inner, head, ids) else network
+
+
+def _is_plain(inner: Any, head: Any, ids: torch.Tensor) -> bool:
     if inner not in _known:
-        _known[inner] = _only_multiplies(inner, decoder, head, ids[:, -1:])
-    return PlainHead(decoder, head.weight, head.bias) if _known[inner] else None
+        _known[inner] = _only_multiplies(inner, head, ids[:, -1:])
+    return _known[inner]
 
 
 @contextmanager
@@ -58,8 +71,10 @@ def as_plain_head(network: Any) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _only_multiplies(network: Any, decoder: Any, head: Any, ids: torch.Tensor) -> bool:
-    training = network.training
+def _only_multiplies(network: Any, head: Any, ids: torch.Tensor) -> bool:
+    decoder, training = getattr(network, "base_model", network), network.training
+    if type(head) is not nn.Linear or decoder is network:
+        return False
     network.eval()
     try:
         hidden = getattr(decoder(input_ids=ids, use_cache=False), "last_hidden_state", None)

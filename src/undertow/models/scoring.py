@@ -18,7 +18,7 @@ from transformers import DynamicCache
 from undertow.models.batch_memory import passes, recomputes, room, scored_rows
 from undertow.models.chat import IGNORED, Batch, Encoded
 from undertow.models.language_model import LanguageModel
-from undertow.models.output_head import label_likelihoods, plain_head
+from undertow.models.output_head import label_likelihoods, plain_head, without_head
 from undertow.stats.arguments import Vector
 
 LOGITS = 1 << 25
@@ -65,7 +65,8 @@ def _inputs(network: Any, batch: Batch) -> dict[str, Any]:
 def beginning_cache(network: Any, ids: torch.Tensor) -> Any:
     """What a network keeps of the beginnings of rows, (rows, length)."""
     cache = DynamicCache(config=network.config)
-    forward_pass(network, input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    part = without_head(network, ids)
+    forward_pass(part, input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
     return cache
 
 
