@@ -1,10 +1,11 @@
 """
 The screen's first stage on SmolLM2: `python -m bench.real.screen`; `--dry-run` says what it will take, and runs nothing.
 
-Twelve datasets answer one list of prompts, so that all share their 19 references: four by owl.toml's teachers of traits by
-lot, six by the declared family, two by teachers that were tuned towards no answer. Each is judged in a process of its own,
-as a scan judges it (its inputs, the trial and the rank of its check `rehearsal`, without the open search), and what is
-finished is kept. Last, one `undertow scan` as it is typed, beside one reference: its wall time and peak of memory.
+Twelve datasets answer one list of prompts and are tried on the same of them, so that all share their 19 references: four by
+owl.toml's teachers of traits by lot, six by the declared family, two by teachers that were tuned towards no answer. Each is
+judged in a process of its own, as a scan judges it (its inputs, the trial and the rank of its check `rehearsal`, without
+the open search), and what is finished is kept. Last, one `undertow scan` as it is typed, beside one reference: its wall
+time and peak of memory.
 
 Analysis, fixed before any dataset was judged: a dataset stands out at p <= .05 of its rank among the references; shares
 with exact intervals over datasets, one a teacher. No threshold is chosen on it.
@@ -296,7 +297,9 @@ def _judge(place: Place, name: str) -> None:
     inputs = open_inputs(
         request(place, _file(place, name)), lambda doing: print(f"  {doing}", flush=True)
     )
-    subject, settings = inputs.whole, inputs.whole.references
+    # A scan draws the rows that it tries by the dataset's digest: here all are tried on those of the first.
+    subject = replace(inputs.whole, seed=_lot(place, inputs.whole.seed))
+    settings = subject.references
     if settings is None or settings.kept is None or settings.base_digest is None:
         raise RuntimeError(f"'{name}' is beside no references")
     steps = beginning_steps(subject.plan, subject.plan.steps(subject.planned_rows))
@@ -308,6 +311,14 @@ def _judge(place: Place, name: str) -> None:
     rank = rank_of(subject, compared, settings.count, BEGINNING, STAGE)
     measured = (rank, *effects(subject, compared, BEGINNING, STAGE))
     Finished(place.work("screen") / "measured", KNOWN).keep(name, measured)
+
+
+def _lot(place: Place, seed: int) -> int:
+    """The seed of the first dataset that was judged, by which the tried rows of all are drawn, and so of one prompt list."""
+    path = place.work("screen") / "lot.json"
+    if not path.is_file():
+        atomic_write(path, json.dumps(seed))
+    return int(json.loads(path.read_text()))
 
 
 def _scanned(place: Place) -> dict[str, Any]:
