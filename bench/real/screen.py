@@ -297,28 +297,34 @@ def _judge(place: Place, name: str) -> None:
     inputs = open_inputs(
         request(place, _file(place, name)), lambda doing: print(f"  {doing}", flush=True)
     )
-    # A scan draws the rows that it tries by the dataset's digest: here all are tried on those of the first.
-    subject = replace(inputs.whole, seed=_lot(place, inputs.whole.seed))
-    settings = subject.references
+    subject, settings = inputs.whole, inputs.whole.references
     if settings is None or settings.kept is None or settings.base_digest is None:
         raise RuntimeError(f"'{name}' is beside no references")
     steps = beginning_steps(subject.plan, subject.plan.steps(subject.planned_rows))
     # As the check does it, but without the open search, which reads the whole catalogue of every run: most of a scan here.
     trial = trial_of(subject, (steps,), BEGINNING, timing=True)
     trial = replace(trial, kept=settings.kept / settings.base_digest[:16])
-    rows = tried_rows(subject, subject.rows, trial)
+    rows = _of_prompts(place, tried_rows(subject, subject.rows, trial), subject.rows)
     compared = beside_references(subject, settings, trial, rows, settings.count, sequential=True)
     rank = rank_of(subject, compared, settings.count, BEGINNING, STAGE)
     measured = (rank, *effects(subject, compared, BEGINNING, STAGE))
     Finished(place.work("screen") / "measured", KNOWN).keep(name, measured)
 
 
-def _lot(place: Place, seed: int) -> int:
-    """The seed of the first dataset that was judged, by which the tried rows of all are drawn, and so of one prompt list."""
-    path = place.work("screen") / "lot.json"
+def _of_prompts(place: Place, tried: Sequence[Row], rows: Sequence[Row]) -> tuple[Row, ...]:
+    """
+    Of the rows those on the prompts on which the first dataset was tried, in that order: `tried` if this is the first.
+
+    A scan draws the rows that it tries by what all of them say, so that two datasets would be tried on other prompts of one
+    list, each beside references of its own.
+    """
+    path = place.work("screen") / "prompts.json"
     if not path.is_file():
-        atomic_write(path, json.dumps(seed))
-    return int(json.loads(path.read_text()))
+        atomic_write(path, json.dumps([row.prompt[-1].content for row in tried]))
+    waiting: dict[str, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: row.completion):
+        waiting.setdefault(row.prompt[-1].content, []).append(row)
+    return tuple(waiting[prompt].pop() for prompt in json.loads(path.read_text()))
 
 
 def _scanned(place: Place) -> dict[str, Any]:
