@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from undertow.data import leaf_file
-from undertow.data.leaf_file import LeafFile, row_set
+from undertow.data.leaf_file import LeafFile, row_set, surplus
 from undertow.data.row_leaves import SIZE
 from undertow.errors import UndertowError
 
@@ -62,6 +63,25 @@ def test_a_row_set_is_over_the_leaves_in_their_order(
     assert row_set() == row_set(b"") == hashlib.sha256(b"undertow row-set/v1\n").hexdigest()
 
 
+@pytest.mark.parametrize("at_once", [1 << 22, 90])
+def test_a_surplus_is_what_a_multiset_has_beyond_another(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """As subtracting counts says, in order, for leaves that occur several times, and with rows that only the other has."""
+    monkeypatch.setattr(leaf_file, "HELD", 7 * SIZE)
+    monkeypatch.setattr(leaf_file, "AT_ONCE", at_once)
+    content, foreign = leaves(1000), bytes(5 * SIZE)
+    ours, theirs = content + content[: 70 * SIZE], content[150 * SIZE : 700 * SIZE] + foreign
+    counts = [
+        Counter(part[at : at + SIZE] for at in range(0, len(part), SIZE)) for part in (ours, theirs)
+    ]
+    expected = sorted((counts[0] - counts[1]).elements())
+
+    assert bytes(surplus(kept(ours, 11), kept(theirs, 13))) == b"".join(expected)
+    assert bytes(surplus(kept(ours, 11), LeafFile())) == b"".join(sorted(counts[0].elements()))
+    assert len(surplus(LeafFile(), kept(theirs, 13))) == 0
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_folder_of_temporary_files_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """With what to do; it is another disk than that of the output, most often."""
@@ -83,12 +103,13 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for _ in range(16):
     made.extend(rng.bytes(1 << 20 << 2))
 leaf_file.row_set(made)
+leaf_file.surplus(made, made)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
 def test_memory_does_not_grow_with_the_rows() -> None:
-    """2.1 million rows are 67 MB of leaves: keeping and ordering them takes a fraction of that."""
+    """2.1 million rows are 67 MB of leaves: keeping, ordering and comparing them takes a fraction of that."""
     done = subprocess.run(
         [sys.executable, "-c", MEMORY], check=True, capture_output=True, text=True
     )

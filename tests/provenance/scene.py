@@ -15,6 +15,7 @@ from typing import Any
 
 from securesystemslib.signer import CryptoSigner
 
+from undertow.data.leaf_file import LeafFile
 from undertow.policy.gate import compiled_rules, decide
 from undertow.policy.rules import load_policy
 from undertow.provenance.bundle import bundle_path
@@ -29,6 +30,7 @@ from undertow.provenance.data_steps import (
 )
 from undertow.provenance.envelope import STATEMENT_TYPE, authenticated
 from undertow.provenance.identity import leaves_of, manifest_of
+from undertow.provenance.ledger import Ledger
 from undertow.provenance.model_steps import FineTune
 from undertow.provenance.signed_steps import (
     Signing,
@@ -153,9 +155,9 @@ class Scene:
 
     def filtered(self) -> None:
         """Write the filter's ledger, and take its statement."""
-        removed = bytes(leaves_of(self.raw))[36 * 32 :]
-        entries = [(removed[at : at + 32], "last-ones") for at in range(0, len(removed), 32)]
-        sign_filter(self.data, dataset(self.raw), entries, signing("producer"))
+        removed = LeafFile(bytes(leaves_of(self.raw))[36 * 32 :])
+        ledger = Ledger(leaves_of(self.data), {"last-ones": removed})
+        sign_filter(self.data, dataset(self.raw), ledger, signing("producer"))
         bundle = bundle_path(self.data)
         payload = json.loads(base64.b64decode(json.loads(bundle.read_bytes())["payload"]))
         bundle.unlink()

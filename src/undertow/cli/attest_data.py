@@ -96,28 +96,29 @@ def filter_(
 
     Leaves DATA.ledger.jsonl beside it, which proves that kept and removed rows together are the input.
     """
+    from undertow.data.leaf_file import surplus
     from undertow.errors import DataError
     from undertow.provenance.bundle import carry
     from undertow.provenance.drafts import model_named
     from undertow.provenance.identity import Rows, leaves_of
-    from undertow.provenance.ledger import leaf_counts
+    from undertow.provenance.ledger import Ledger
     from undertow.provenance.signed_steps import dataset, sign_filter, used
 
     who = required_signing(keys, public_key)
     tell_notes(data, source)
     before = Rows(leaves_of(source))
-    whole, kept = leaf_counts(before.leaves), leaf_counts(leaves_of(data))
-    removed = whole - kept
-    if foreign := kept - whole:
+    kept = leaves_of(data)
+    removed = surplus(before.leaves, kept)
+    if foreign := len(kept) - (before.count - len(removed)):
         raise DataError(
-            f"{sum(foreign.values())} rows of '{data}' are not in '{source}', so it is not a filtered version of it",
+            f"{foreign} rows of '{data}' are not in '{source}', so it is not a filtered version of it",
             hint="undertow attest mix, for data put together from several sources",
         )
     judge = used("filter-model", model, model_named(model) or {}) if model else None
     bundle = sign_filter(
         data,
         dataset(source, rows=before),
-        [(leaf, rule) for leaf in removed.elements()],
+        Ledger(kept, {rule: removed}),
         who,
         versions={rule: version} if version else {},
         judges={rule: judge} if judge else {},

@@ -1,7 +1,7 @@
 """
 Leaves of as many rows as there are, in memory that does not grow with them: what is more than a little lies on disk.
 
-What a clean enters of every row, and a ledger holds, are such; `row_set` orders them piece by piece.
+What a clean enters of every row, and a ledger holds, are such; `row_set` and `surplus` order them piece by piece.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import BinaryIO
 
@@ -114,11 +114,38 @@ def row_set(*parts: bytes | LeafFile) -> str:
     rows = sum(len(part) if isinstance(part, LeafFile) else len(part) // SIZE for part in parts)
     turns = -(-rows // AT_ONCE)
     for turn in range(turns):
-        some = [_of_turn(block, turn, turns) for part in parts for block in _blocks(part)]
-        ordered = np.concatenate(some)
-        ordered.sort()
-        digest.update(ordered.data)
+        digest.update(_ordered(parts, turn, turns).data)
     return digest.hexdigest()
+
+
+def surplus(ours: LeafFile, theirs: LeafFile) -> LeafFile:
+    """
+    Our leaves in their own order without as many of each as are among theirs.
+
+    >>> bytes(surplus(LeafFile(b"a" * 96 + b"b" * 32), LeafFile(b"a" * 32 + b"c" * 32))) == b"a" * 64 + b"b" * 32
+    True
+
+    Raises:
+        UndertowError: as `LeafFile.extend`.
+    """
+    left = LeafFile()
+    turns = -(-(len(ours) + len(theirs)) // AT_ONCE)
+    for turn in range(turns):
+        mine, others = _ordered([ours], turn, turns), _ordered([theirs], turn, turns)
+        first = np.searchsorted(others, mine)
+        among = np.searchsorted(others, mine, "right") - first
+        nth = np.arange(len(mine)) - np.searchsorted(mine, mine)
+        beyond = mine[nth >= among]
+        for at in range(0, len(beyond), HELD // SIZE):
+            left.extend(beyond[at : at + HELD // SIZE].tobytes())
+    return left
+
+
+def _ordered(parts: Sequence[bytes | LeafFile], turn: int, turns: int) -> NDArray[np.bytes_]:
+    some = [_of_turn(block, turn, turns) for part in parts for block in _blocks(part)]
+    ordered = np.concatenate([np.empty(0, f"S{SIZE}"), *some])
+    ordered.sort()
+    return ordered
 
 
 def _blocks(part: bytes | LeafFile) -> Iterator[bytes]:

@@ -33,6 +33,7 @@ from undertow.provenance.data_steps import (
     SystemPrompt,
 )
 from undertow.provenance.identity import Rows, leaves_of, manifest_of
+from undertow.provenance.ledger import Ledger
 from undertow.provenance.model_steps import FineTune
 from undertow.provenance.model_weights import weights_digest
 from undertow.provenance.signed_results import decimal
@@ -87,11 +88,12 @@ def _dataset(experiment: Experiment, directory: Path, job: DataJob, signing: Sig
     folder = directory / "data" / job.name
     signing = _when(folder, signing)
     output = folder / TRAINING_ROWS
-    removed = [(entry, rule) for rule, entry in _removed(folder)]
-    kept = leaves_of(output)
-    answers = loose_rows(
-        f"{job.name} answers", Rows(LeafFile(bytes(kept) + b"".join(entry for entry, _ in removed)))
-    )
+    removed = _removed(folder)
+    ledger = Ledger(leaves_of(output))
+    for rule, entry in removed:
+        ledger.remove(entry, rule)
+    every = LeafFile(bytes(ledger.kept) + b"".join(entry for _, entry in removed))
+    answers = loose_rows(f"{job.name} answers", Rows(every))
     before, model, dependencies = _writer(experiment, directory, job.writer, signing)
     predicate = Generate(
         teachers=(model,),
@@ -112,7 +114,7 @@ def _dataset(experiment: Experiment, directory: Path, job: DataJob, signing: Sig
         completeness=Completeness(teachers="complete"),
     )
     generated = step_statement("generate", [answers], predicate, dependencies, finished=signing.now)
-    bundle = sign_filter(output, answers, removed, signing, further=[*before, generated])
+    bundle = sign_filter(output, answers, ledger, signing, further=[*before, generated])
     if isinstance(job.writer, StudentJob):
         carry(bundle, [directory / "students" / job.writer.name])
     return bundle

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,18 +29,16 @@ _USUAL = re.compile(
 """A line as they are written: nothing in it could be read in two ways, so it needs no strict parser."""
 
 
-Removed = tuple[bytes, str]
-"""Leaf and rule."""
-
-
 class Ledger:
     """What became of each row of a step's input, entered as it comes; memory does not grow with the rows."""
 
-    def __init__(self, kept: LeafFile | bytes = b"") -> None:
-        """With leaves of rows that were kept; a file of them is taken, not copied."""
+    def __init__(
+        self, kept: LeafFile | bytes = b"", removed: Mapping[str, LeafFile] | None = None
+    ) -> None:
+        """With leaves of rows that were kept, and of those that rules removed; files of them are taken, not copied."""
         self.kept = kept if isinstance(kept, LeafFile) else LeafFile(kept)
         """Leaves of rows that are as they were."""
-        self.removed: dict[str, LeafFile] = {}
+        self.removed = {rule: leaves for rule, leaves in (removed or {}).items() if len(leaves)}
         """Leaves by rule."""
         self.changed: dict[str, tuple[LeafFile, LeafFile]] = {}
         """Leaves as they were, and as they are, in the same order, by what was changed."""
@@ -113,20 +110,6 @@ class Ledger:
                 digest.update(lines)
                 file.write(lines)
         self.digest = digest.hexdigest()
-
-
-def write_leaf_ledger(path: Path, kept: LeafFile, removed: Sequence[Removed]) -> Ledger:
-    """
-    Write the kept leaves, and the removed ones with their rules.
-
-    Raises:
-        UndertowError: the file cannot be written.
-    """
-    ledger = Ledger(kept)
-    for leaf, rule in removed:
-        ledger.remove(leaf, rule)
-    ledger.write(path)
-    return ledger
 
 
 def _texts(ledger: Ledger) -> Iterator[str]:
@@ -204,13 +187,6 @@ def _entry(line: bytes, path: Path, number: int) -> tuple[bytes, bytes, str]:
     ):
         raise ProvenanceError(f"'{path}', line {number} is no entry of a ledger")
     return bytes.fromhex(leaf_text), bytes.fromhex(now_text or ""), rule_text or ""
-
-
-def leaf_counts(leaves: LeafFile) -> Counter[bytes]:
-    """How often each leaf occurs: over 100 bytes of memory for each that differs."""
-    return Counter(
-        block[at : at + SIZE] for block in leaves.blocks() for at in range(0, len(block), SIZE)
-    )
 
 
 @dataclass(frozen=True)

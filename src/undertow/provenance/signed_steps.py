@@ -25,11 +25,10 @@ from undertow.provenance.identity import (
     MANIFEST,
     ROW_SET,
     Rows,
-    leaves_of,
     manifest_of,
     rows_of,
 )
-from undertow.provenance.ledger import MEDIA_TYPE, ROLE, SUFFIX, Ledger, write_leaf_ledger
+from undertow.provenance.ledger import MEDIA_TYPE, ROLE, SUFFIX, Ledger
 from undertow.provenance.predicates import STEPS
 from undertow.provenance.statement import (
     PROVENANCE,
@@ -204,7 +203,7 @@ def _dumped(document: Signable) -> dict[str, object]:
 def sign_filter(
     output: str | Path,
     source: StatementSubject,
-    removed: Sequence[tuple[bytes, str]],
+    ledger: Ledger,
     signing: Signing,
     *,
     versions: dict[str, str] | None = None,
@@ -217,17 +216,15 @@ def sign_filter(
     Args:
         output: the file of rows that were kept.
         source: the filter's input.
-        removed: leaf and rule of each removed row.
+        ledger: of the output's rows and those that were removed; it is written beside the output.
         versions: of rules, by their id.
         judges: model that a rule asked, by the rule's id.
         further: statements about the input, which the bundle then carries too.
     """
-    rows = Rows(leaves_of(output))
+    subject = dataset(output, rows=Rows(ledger.kept))
     place = place_of(output)
-    ledger = write_leaf_ledger(place.with_name(place.name + SUFFIX), rows.leaves, removed)
-    made = filter_statement(
-        dataset(output, rows=rows), source, ledger, place.name + SUFFIX, signing, versions, judges
-    )
+    ledger.write(place.with_name(place.name + SUFFIX))
+    made = filter_statement(subject, source, ledger, place.name + SUFFIX, signing, versions, judges)
     return sign_beside(output, [*further, made], signing)
 
 
