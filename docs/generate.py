@@ -230,7 +230,7 @@ def checks() -> str:
         "# Checks",
         "",
         "A check of kind *transfer* judges; one of kind *evidence* says what can be detected, and never judges.",
-        "`undertow explain ID` prints the same.",
+        "`undertow explain CHECK` prints the same.",
         "",
     ]
     for entry in registered().values():

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import tomllib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,11 +75,12 @@ def _tracked(folder: str) -> set[str]:
 
 @long
 def test_the_wheel_holds_the_package_and_nothing_else(release: Release) -> None:
-    """Every file of src/undertow, models and tables included, and its metadata."""
+    """Every file of src/undertow, models and tables included, the pages and its metadata."""
     names = {f"src/{name}" for name in zipfile.ZipFile(release.wheel).namelist()}
     package = {name for name in names if ".dist-info/" not in name}
+    pages = {f"src/undertow/{name}" for name in _tracked("docs") if name.endswith(".md")}
 
-    assert package == _tracked("src/undertow")
+    assert package == _tracked("src/undertow") | pages
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
@@ -102,6 +104,14 @@ def test_the_installed_command_is_the_wheels(release: Release) -> None:
 
 
 @long
+def test_the_installed_command_prints_the_pages(release: Release) -> None:
+    """What a message names is at hand where there is no clone."""
+    page = (ROOT / "docs" / "plans.md").read_text(encoding="utf-8")
+
+    assert release.undertow("explain", "plans") == page
+
+
+@long
 def test_the_installed_command_scans(release: Release, tmp_path: Path) -> None:
     """A small file, by the models and traits that the wheel brings, ends in a stored result and a page."""
     rows = [
@@ -118,6 +128,15 @@ def test_the_installed_command_scans(release: Release, tmp_path: Path) -> None:
 
     assert json.loads((release.environment / "scan" / "scan.json").read_text())["schema"]
     assert (release.environment / "scan" / "report.html").is_file()
+
+
+def test_every_page_travels_in_the_wheel() -> None:
+    """What `undertow explain` prints in a clone it prints from a wheel, under the same name."""
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    sent = table["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    pages = {str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md")}
+
+    assert sent == {page: f"undertow/{page}" for page in pages}
 
 
 def test_the_citation_is_of_this_version() -> None:

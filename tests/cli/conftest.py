@@ -74,9 +74,6 @@ class FakeLab:
             raise UnknownNameError("experiment", name_or_path, self.experiment_names())
         return FakeExperiment(name_or_path)
 
-    def measured_effects(self) -> dict[str, tuple[str, ...]]:
-        return {"owl": ("trait - control: 1 [0, 2] logits",)}
-
     def run_experiment(
         self,
         experiment: FakeExperiment,
@@ -104,10 +101,8 @@ def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeLab:
     fake = FakeLab()
     run, experiments = ModuleType("run"), ModuleType("experiments")
     vars(run).update(run_experiment=fake.run_experiment)
-    for name in ("experiment_names", "load_experiment", "measured_effects"):
-        setattr(experiments, name, getattr(fake, name))
     # None of the fake experiments is a study.
-    vars(experiments).update(STUDIES={}, run_study=None)
+    vars(experiments).update(load_experiment=fake.load_experiment, STUDIES={}, run_study=None)
     monkeypatch.setitem(sys.modules, "undertow.lab.experiment_run", run)
     monkeypatch.setitem(sys.modules, "undertow.studies.experiments", experiments)
     monkeypatch.chdir(tmp_path)

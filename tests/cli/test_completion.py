@@ -43,6 +43,7 @@ def answered(line: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
         ("undertow run dig", "plain,digits"),
         ("undertow worlds fe", "plain,fetch"),
         ("undertow explain whole", "plain,whole-plan"),
+        ("undertow explain plan", "plain,plans"),
         ("undertow attest generate --sig", "plain,--sign"),
     ],
 )

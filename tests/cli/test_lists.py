@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+import subprocess
+import sys
 
 import pytest
 
 from undertow.cli import main
+from undertow.cli.experiments import shipped
 from undertow.cli.terminal import aligned
+from undertow.studies.experiments import load_experiment
 
 
-def test_experiments_are_listed_with_their_questions(
-    lab: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Its name and what it asks, and below what was measured, or that nothing was."""
+def test_experiments_are_listed_with_their_questions(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each that loads, and what it asks; below it what was measured, or that nothing was."""
     main(["experiments"])
+    lines = capsys.readouterr().out.splitlines()
+    asked = {
+        line.split(maxsplit=1)[0]: line.split(maxsplit=1)[1] for line in lines if line[0] != " "
+    }
+    told = [line.strip() for line in lines if line[0] == " "]
 
-    assert capsys.readouterr().out.splitlines() == [
-        "digits  Does a preference travel through numbers?",
-        "          not measured yet",
-        "owl     Does a preference travel through numbers?",
-        "          trait - control: 1 [0, 2] logits",
-    ]
+    assert asked == {name: load_experiment(name).question for name in shipped()}
+    assert len(told) >= len(asked)
+    assert "not measured yet" in told
+
+
+def test_lists_need_no_models() -> None:
+    """An environment with nothing but what `pip install undertow` brings lists all that there is."""
+    script = (
+        "import sys; sys.modules.update(dict.fromkeys(['torch', 'transformers', 'safetensors', 'sklearn', 'yaml'])); "
+        "from undertow.cli import main; "
+        "print([main([verb]) for verb in ('experiments', 'traits', 'worlds', 'checks', 'explain')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.splitlines()[-1] == "[0, 0, 0, 0, 0]", done.stderr
 
 
 def test_traits_are_listed_one_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.cohort import load_experiment as bench_experiment
+from undertow.cli.experiments import shipped
 from undertow.data.closed import parse
 from undertow.errors import ConfigError
 from undertow.lab.experiment import experiment_names as lab_names
@@ -14,7 +15,6 @@ from undertow.results.store import read_run
 from undertow.studies.experiments import (
     STUDIES,
     AnyExperiment,
-    experiment_names,
     load_experiment,
     run_study,
 )
@@ -36,7 +36,7 @@ def test_built_in_studies_load(name: str) -> None:
 
     assert (loaded.name, loaded.kind) == (name, name)
     assert loaded.question.endswith("?")
-    assert set(experiment_names()) == {*lab_names(), *STUDIES}
+    assert set(shipped()) == {*lab_names(), *STUDIES}
 
 
 def test_the_lab_and_the_door_give_an_experiment_one_digest() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import click
@@ -96,10 +95,11 @@ def _names(metavar: str, verb: str) -> Sequence[str]:
     words = re.findall(r"[A-Za-z_]+", metavar)
     if words[:2] == ["NAME", "FILE"]:
         return _traits_and_policies(verb)
-    if words == ["ID"]:
+    if words[:1] in (["ID"], ["CHECK"]):
         from undertow.checks.registry import registered
+        from undertow.cli.explain import documentation
 
-        return sorted(registered())
+        return [*sorted(registered()), *(documentation() if "PAGE" in words else ())]
     if any(word in _OF_MODELS for word in words):
         from undertow.worlds.base_models import PREFIX, worlds
 
@@ -109,9 +109,9 @@ def _names(metavar: str, verb: str) -> Sequence[str]:
 
 def _traits_and_policies(verb: str) -> Sequence[str]:
     if verb == "run":
-        folders = [files("undertow.lab"), files("undertow.studies")]
-        found = [file.name for folder in folders for file in (folder / "experiments").iterdir()]
-        return sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml"))
+        from undertow.cli.experiments import shipped
+
+        return list(shipped())
     if verb in ("gate", "init"):
         from undertow.policy.rules import STARTERS
 

@@ -1,19 +1,83 @@
-"""`undertow explain`: the page of a check."""
+"""`undertow explain`: the page of a check, and the pages of the documentation, which an installed undertow brings along."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
 import click
+
+from undertow.cli.terminal import aligned
+
+_FOLDERS = (Path(__file__).parents[1] / "docs", Path(__file__).parents[3] / "docs")
+"""Where the pages lie: in the package that was installed, or beside src/ in a clone."""
 
 
 @click.command(name="explain")
-@click.argument("check", metavar="ID")
-def command(check: str) -> None:
+@click.argument("name", metavar="[CHECK|PAGE]", required=False)
+def command(name: str | None) -> None:
     """
-    Explain a check: why, what it cannot tell, what to do.
+    Explain a check: why, what it cannot tell, what to do; or print a page of the documentation.
 
-    ID is one that `undertow checks` lists, which is also the rule id in SARIF.
+    CHECK is one that `undertow checks` lists, which is also the rule id in SARIF. PAGE is plans, scan, policy, ...;
+    PAGE#HEADING is a part of it, as links spell it: plans#chat-templates. Without either the pages are listed.
     """
+    from undertow.checks.registry import registered
+    from undertow.errors import UnknownNameError
     from undertow.report.check_page import check_page, explanation
     from undertow.report.text import written
 
-    click.echo(written(explanation(check_page(check))), nl=False)
+    pages = documentation()
+    if name is None:
+        click.echo(aligned([(page, _title(place)) for page, place in pages.items()]))
+        return
+    page, _, heading = name.removesuffix(".md").partition("#")
+    if page in pages:
+        click.echo(_part(pages[page].read_text(encoding="utf-8"), heading, page), nl=False)
+    elif name in registered():
+        click.echo(written(explanation(check_page(name))), nl=False)
+    else:
+        allowed = [*registered(), *pages]
+        raise UnknownNameError("check or page", name, allowed, hint="undertow checks")
+
+
+def documentation() -> dict[str, Path]:
+    """The pages by their names: `plans`, `how-to/research`."""
+    folder = next((place for place in _FOLDERS if place.is_dir()), None)
+    places = sorted(folder.rglob("*.md")) if folder else []
+    return {str(place.relative_to(folder or place).with_suffix("")): place for place in places}
+
+
+def _title(place: Path) -> str:
+    text = place.read_text(encoding="utf-8")
+    return next((line[2:] for line in text.splitlines() if line.startswith("# ")), "")
+
+
+def _part(text: str, heading: str, page: str) -> str:
+    """
+    The page, or what stands below one of its headings.
+
+    Raises:
+        UnknownNameError: it has no such heading.
+    """
+    from undertow.errors import UnknownNameError
+
+    if not heading:
+        return text
+    headings = list(_headings(text))
+    names = [name for _, _, name in headings]
+    if heading not in names:
+        raise UnknownNameError("heading", heading, names, where=f"page '{page}'")
+    start, depth, _ = headings[names.index(heading)]
+    ends = (line for line, other, _ in headings if line > start and other <= depth)
+    return "".join(text.splitlines(keepends=True)[start : next(ends, None)])
+
+
+def _headings(text: str) -> Iterator[tuple[int, int, str]]:
+    """Line, depth and name of each heading, as GitHub spells it in links; a comment in a block of code is none."""
+    code = False
+    for number, line in enumerate(text.splitlines()):
+        code ^= line.lstrip().startswith("```")
+        if not code and (told := re.match(r"(#+) (.*)", line)):
+            yield number, len(told[1]), re.sub(r"[^\w\- ]", "", told[2].lower()).replace(" ", "-")

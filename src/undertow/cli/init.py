@@ -210,7 +210,7 @@ def _contents(start: Start) -> Mapping[str, str]:
     from undertow.report.sections import toml_text
 
     named = f" of {start.origin}" if start.origin else ""
-    head = f"# The planned training{one_line(named)}; docs/plans.md says what each key is.\n"
+    head = f"# The planned training{one_line(named)}; what each key is: undertow explain plans\n"
     starter = files("undertow.policy") / "starters" / f"{start.policy}.toml"
     return {
         "plan.toml": f"{head}{toml_text(start.plan.model_dump(mode='json'))}\n",
@@ -243,8 +243,8 @@ def _told(start: Start) -> dict[str, str]:
     origin = start.origin or "as is usual; say more with --from FILE"
     return {
         "plan.toml": f"{what}, learning rate {plan.learning_rate:g}, {plan.batch_size} rows a step, {length} ({origin})",
-        "policy.toml": f"{start.policy}: edit it as your rules are (docs/policy.md)",
-        "trust.toml": "nobody is trusted so far (docs/provenance.md)",
+        "policy.toml": f"{start.policy}: edit it as your rules are: undertow explain policy",
+        "trust.toml": "nobody is trusted so far: undertow explain provenance#the-trust-file",
     }
 
 

@@ -70,14 +70,14 @@ def written_template(value: str, folder: Path | None, place: str) -> str:
         raise ConfigError(
             f"{place} has the value {value!r:.80}, which is neither a template's text nor a file of it; allowed: Jinja, "
             f"or a file that ends in {', '.join(SUFFIXES)}",
-            hint="save the template as chat_template.jinja beside the plan, and name that: see docs/plans.md",
+            hint="save the template as chat_template.jinja beside the plan, and name that: undertow explain plans#chat-templates",
         )
     beside = None if folder is None else folder / value
     path = beside if beside is not None and beside.is_file() else Path(value)
     if not path.is_file():
         raise ConfigError(
             f"{place}: no such file: '{beside or path}'",
-            hint="put the template beside the plan, or write its text into it: see docs/plans.md",
+            hint="put the template beside the plan, or write its text into it: undertow explain plans#chat-templates",
         )
     return read_text(path, LARGEST)
 

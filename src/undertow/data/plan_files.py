@@ -76,7 +76,7 @@ def load_plan(path: Path) -> LoadedPlan:
         if error.hint:
             raise
         raise ConfigError(
-            error.message, hint="what a plan may hold stands in docs/plans.md"
+            error.message, hint="what a plan may hold: undertow explain plans"
         ) from error
 
 
@@ -151,7 +151,7 @@ def _whose(values: Mapping[str, Any], place: str) -> Trainer | None:
         keys = ", ".join(list(values)[:5]) or "none"
         raise ConfigError(
             f"{place} is no configuration of {_names()}: its keys are {keys}",
-            hint="undertow's own keys stand in a .toml file: see docs/plans.md",
+            hint="undertow's own keys stand in a .toml file: undertow explain plans",
         )
     return trainer
 

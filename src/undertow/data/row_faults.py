@@ -14,7 +14,7 @@ _PLACES_TOLD = 2
 """Of each reason, in the error where no row can be used."""
 
 _WAYS = {
-    "shape": "write these rows as docs/scan.md has their shape, or leave them out",
+    "shape": "leave these rows out, or write them in a shape of undertow explain scan#the-rows-and-what-is-learnt-of-them",
     "not-json": "write one JSON object a line (jq -c . ROWS > ROWS.jsonl); a file that is one array is called .json",
     "not-utf8": "write them as UTF-8, if they come from Windows: iconv -f WINDOWS-1252 -t UTF-8 ROWS > ROWS.utf8.jsonl",
     "not-csv": 'double the quotes in a cell ("he said ""hi"""), and quote what holds a separator',

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from undertow.data.chat_templates import written_template
 from undertow.errors import ConfigError, nearest
 
-HINT = "mend it, take it out if you can do without it, or write the plan in TOML: see docs/plans.md"
+HINT = "mend it, take it out if you can do without it, or write the plan in TOML: undertow explain plans"
 
 DEVICES_UNKNOWN = "the file does not say how many devices train"
 
@@ -346,7 +346,7 @@ def screen(keys: Keys) -> list[str]:
         if not trainer.knows(key):
             raise ConfigError(
                 f"{keys.place}: unknown key '{key}' of {trainer.name} with the value {value!r:.80}"
-                f"{nearest(key, trainer.keys) or '; allowed: the keys that docs/plans.md lists'}",
+                f"{nearest(key, trainer.keys) or '; allowed: the keys that the page on plans lists'}",
                 hint=HINT,
             )
         rule = trainer.refused.get(key)

@@ -30,7 +30,7 @@ from undertow.errors import InputError, MissingExtraError, UndertowError
 _ANSWER = 5.0
 """Seconds in which the head of a cluster answers a connection, and in which what a job told last is heard."""
 
-PAGE = "see docs/cluster.md"
+PAGE = "what a cluster needs: undertow explain cluster"
 
 
 @runtime_checkable

@@ -334,7 +334,7 @@ def conclude(
         faults = ", ".join(f"{what} {n}" for (_, what), n in tally.counts.most_common())
         raise NothingLeftError(
             f"none of {tally.rows} records gives a row ({faults or 'nothing was read'})",
-            hint="docs/scan.md has the shapes of a row, and what each fault means",
+            hint="the shapes that a row may have: undertow explain scan#the-rows-and-what-is-learnt-of-them",
         )
     folder.mkdir(parents=True, exist_ok=True)
     sample = folder / "sample.jsonl"

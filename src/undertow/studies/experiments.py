@@ -7,7 +7,6 @@ of the stored run; a new one is an entry of `STUDIES` and a field and a kind of 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -64,17 +63,6 @@ def _theorem(experiment: AnyExperiment, progress: Progress) -> dict[str, object]
 
 STUDIES: dict[str, Study] = {"digits": _digits, "theorem": _theorem}
 """By the experiment's kind."""
-
-
-def experiment_names() -> list[str]:
-    """Names of all built-in experiments."""
-    return lab.experiment_names(*FOLDERS)
-
-
-def measured_effects() -> dict[str, tuple[str, ...]]:
-    """What each experiment found on the embedded world, a line a comparison; nothing of those that are not measured yet."""
-    text = (FOLDERS[1] / "measured.json").read_text(encoding="utf-8")
-    return {name: tuple(lines) for name, lines in json.loads(text).items()}
 
 
 def load_experiment(name_or_path: str) -> AnyExperiment:

@@ -223,7 +223,7 @@ def _changeable(record: object, *, wrapped: bool) -> tuple[dict[str, Any], Row]:
     if row.rejected is not None:
         raise RecordError(
             "a preference pair, whose completions cannot be changed apart",
-            hint="drop or dilute pairs, or project the steps of the training (docs/countermeasures.md)",
+            hint="drop or dilute pairs, or project the steps of the training: undertow explain countermeasures#on-training",
         )
     return record, row
 
