@@ -204,7 +204,7 @@ undertow scan rows.jsonl --student path/to/base --dry-run --machine 8xH100-80GB@
 ```
 
 `--machine` takes `NAME`, `NxNAME`, either with `@PRICE` of an hour of one (no prices are built in), or `here`, which is measured by a product and a copy of matrices.
-The student's folder needs `config.json` and its tokenizer, no weights: what a row takes is counted on torch's meta device by the code that trains and scores ([big-models.md](big-models.md) has the ways to spread a model).
+The student's folder needs `config.json` and its tokenizer, no weights: what a row takes is counted on torch's meta device by the code that trains and scores ([ways to spread a big model](big-models.md)).
 Without `--machine`, `--dry-run` opens the model and times it.
 
 ## Estimates

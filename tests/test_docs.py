@@ -231,6 +231,18 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(file), f"{target}: no such heading"
 
 
+def test_links_are_in_words() -> None:
+    """A page of the site is linked by what it is about; there are no files to look for."""
+    named = {
+        f"{page.name}: {text}"
+        for page in DOCS.rglob("*.md")
+        if page.name != "figures.md"
+        for text in re.findall(r"\[`?([\w./-]+\.md)`?\]\(", prose(page))
+    }
+
+    assert named == set()
+
+
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 
 
