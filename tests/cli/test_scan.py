@@ -119,8 +119,12 @@ def test_a_dry_run_prints_prices_and_leaves_nothing(
     assert main([*command, "--row-scores", "x.parquet"]) == 2
 
 
-def test_how_models_are_spread_reaches_the_scan(answered: Answer) -> None:
+def test_how_models_are_spread_reaches_the_scan(
+    answered: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Packed and over all GPUs; what is not asked for is as ever."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     asked = answered(clear())
     command = ["scan", "rows.jsonl", "--student", "org/base"]
 
@@ -128,6 +132,20 @@ def test_how_models_are_spread_reaches_the_scan(answered: Answer) -> None:
     assert main(command) == 0
     tables = [(request.compute.quantise, request.compute.shard) for request in asked]
     assert tables == [("4bit", "layers"), ("none", "none")]
+
+
+def test_layers_are_refused_before_the_scan_where_there_is_no_gpu(
+    answered: Answer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They would lie on the processor without a word; nothing is made, and a count for another machine goes on."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    asked = answered(clear())
+    command = ["scan", "rows.jsonl", "--student", "world:owlet-b", "--shard", "layers"]
+    assert (main(command), asked, Path("scans").exists()) == (2, [], False)
+    assert "this machine has none; allowed: one GPU or more" in capsys.readouterr().err
+
+    monkeypatch.setattr("undertow.audit.dry_run.dry_run", lambda request, machine: ["counted"])
+    assert main([*command, "--dry-run", "--machine", "8xH100-80GB"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -178,6 +196,21 @@ def test_a_server_that_names_no_model_is_refused_before_the_scan(
     assert main([*command, "--scored-by", "http://127.0.0.1:1/v1"]) == 2
     assert asked == []
     assert "names no model of that server; allowed: ADDRESS#MODEL" in capsys.readouterr().err
+
+
+def test_a_server_that_does_not_answer_is_refused_before_the_scan(
+    answered: Answer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line with its address, what was asked for and what to do; nothing is made."""
+    pytest.importorskip("openai")
+    asked = answered(clear())
+    command = ["scan", "rows.jsonl", "--student", "org/base", "--row-scores", str(tmp_path / "s")]
+
+    assert main([*command, "--scored-by", "http://127.0.0.1:1/v1#m"]) == 2
+    assert (asked, Path("scans").exists()) == ([], False)
+    told = capsys.readouterr().err
+    for part in ("'http://127.0.0.1:1/v1' cannot be reached", "two tokens", "vllm serve"):
+        assert part in told
 
 
 def test_processes_that_would_do_the_same_work_are_refused(

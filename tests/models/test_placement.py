@@ -16,7 +16,7 @@ from tests.models import split_run
 from undertow.data.plan import TrainingPlan
 from undertow.errors import ConfigError, MissingExtraError, ModelError
 from undertow.models import placement
-from undertow.models.adapters import parallel_adapters, save, trainable
+from undertow.models.adapters import save, trainable
 from undertow.models.hardware import ComputeTable
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import log_likelihoods
@@ -181,12 +181,26 @@ def test_layers_beside_the_accelerators_are_refused() -> None:
     placement.refuse_offloaded(SimpleNamespace(hf_device_map={"a": 0, "b": 1}), "m")
 
 
-def test_layers_over_all_devices_of_a_machine_without_any() -> None:
-    """On processors alone the model lies whole, and reads as ever."""
-    model = open_model("world:owlet-b", compute=ComputeTable(device="cpu", shard="layers"))
+def test_layers_are_not_laid_on_processors_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a GPU, or on the processor by wish, the model would lie whole: that is refused, with what to do."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="the device is 'cpu'; allowed: one GPU or more"):
+        open_model("world:owlet-b", compute=ComputeTable(device="cpu", shard="layers"))
 
-    assert model.device.type == "cpu"
-    assert parallel_adapters(model, TrainingPlan(rank=2), [1]).count == 1
+    with pytest.raises(ConfigError, match="this machine has none") as caught:
+        placement.refuse_no_gpu(ComputeTable(shard="layers"))
+    assert "leave --shard out" in caught.value.hint
+
+
+def test_layers_are_laid_on_all_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two, each filled to .8 of what is free on it; what is left over is to be refused, so it may lie anywhere."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(placement, "free_memory", {"cuda:0": 100, "cuda:1": 50}.__getitem__)
+    table = ComputeTable(device="cuda", shard="layers")
+
+    how = placement.loading(table, SimpleNamespace(), torch.float32)
+    assert how == {"device_map": "auto", "max_memory": {0: 80, 1: 40, "cpu": 1 << 60}}
 
 
 def test_usual_tables_are_written_as_they_were() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from tests.engines.chat_server import Served
 from undertow.audit.row_scores import write_row_scores
 from undertow.data.plan import TrainingPlan
 from undertow.engines.endpoint import Endpoint
-from undertow.errors import ModelError, UndertowError
+from undertow.errors import InputError, ModelError, UndertowError
+from undertow.models import served_scores as module
 from undertow.models.chat import Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import log_likelihoods
-from undertow.models.served_scores import served_scores, served_tokens
+from undertow.models.served_scores import refuse_no_scores, served_scores, served_tokens
 from undertow.worlds.base_models import open_model
 
 ROWS = [Encoded((5, 6, 7 + n), (20, 30 + n, 40), (1,) if n % 2 else ()) for n in range(40)]
@@ -91,6 +93,32 @@ def test_a_server_without_the_field_is_refused(
     """No field, too few entries, or entries of other tokens: one line that names the field."""
     with pytest.raises(UndertowError, match="prompt_logprobs"):
         served_tokens(serving(model.network, change), ROWS)
+
+
+def test_a_server_is_asked_once_before_any_work(
+    model: LanguageModel, serving: Callable[..., Endpoint]
+) -> None:
+    """One that scores is let pass, one without the field is not: the shortest request says which."""
+    refuse_no_scores(serving(model.network))
+
+    with pytest.raises(InputError, match=r"prompt_logprobs.*; tried: one prompt of two tokens"):
+        refuse_no_scores(serving(model.network, lambda entries: None))
+
+
+def test_a_silent_server_and_an_absent_one_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Within the patience, in one try, with the address and how a server is started."""
+    pytest.importorskip("openai")
+    monkeypatch.setattr(module, "PATIENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        address = f"http://127.0.0.1:{deaf.getsockname()[1]}/v1"
+        with pytest.raises(InputError, match=f"{address}' gave no answer within 0.2 s"):
+            refuse_no_scores(Endpoint(address, "student"))
+
+    with pytest.raises(InputError, match=f"{address}' cannot be reached") as caught:
+        refuse_no_scores(Endpoint(address, "student"))
+    assert "vllm serve PATH --served-model-name student" in caught.value.hint
 
 
 def test_row_scores_are_written_by_a_server(

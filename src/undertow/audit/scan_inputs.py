@@ -31,6 +31,7 @@ from undertow.influence.probe_formats import settled
 from undertow.influence.reference_family import reference_family
 from undertow.influence.reference_rows import made_control
 from undertow.models.language_model import LanguageModel
+from undertow.models.served_scores import refuse_no_scores
 from undertow.results.measurement import ProbeChoice
 from undertow.results.scan_document import ALL, TrainingLoss, source_subject
 from undertow.stats.conformal import references_needed
@@ -220,10 +221,11 @@ def _control_told(whole: ScanSubject, given: str | None, without: int) -> str:
 
 def scoring_server(named: str) -> Endpoint:
     """
-    The server of `ADDRESS#MODEL`; nothing is asked yet.
+    The server of `ADDRESS#MODEL`, once it has scored a token.
 
     Raises:
         ConfigError: the address is unusable, or no model is named.
+        InputError: it does not answer, or gives no log-likelihoods.
     """
     address, _, served = named.partition("#")
     if not served.strip():
@@ -231,7 +233,9 @@ def scoring_server(named: str) -> Endpoint:
             f"--scored-by is '{named}', which names no model of that server; allowed: ADDRESS#MODEL",
             hint="put the name behind it by which the server knows the student, e.g. http://127.0.0.1:8000/v1#path/to/base",
         )
-    return Endpoint(address, served)
+    endpoint = Endpoint(address, served)
+    refuse_no_scores(endpoint)
+    return endpoint
 
 
 def scores_of(request: ScanRequest, target: Path, server: Endpoint | None = None) -> int:

@@ -143,14 +143,17 @@ def command(
     from undertow.audit.diff import diff
     from undertow.audit.eval_logs import diff_logs, is_log
     from undertow.audit.requests import DiffRequest, by_plan
+    from undertow.models.placement import refuse_no_gpu
     from undertow.provenance.signed_results import sign_diff
     from undertow.report import render
     from undertow.results.measurement import exit_code
 
     loaded = planned(plan_file)
+    compute = compute_table(dtype, device)
+    if not (logs := all(map(is_log, (base, *tuned)))):
+        refuse_no_gpu(compute)
     out = joined(out)
     who = ready(keys, public_key, out)
-    logs = all(map(is_log, (base, *tuned)))
     request = DiffRequest(
         base,
         tuned,
@@ -159,7 +162,7 @@ def command(
         teacher=teacher,
         students=students,
         rows=rows,
-        compute=compute_table(dtype, device),
+        compute=compute,
         own_rows=own_rows,
         traits=traits,
         intended=intended,

@@ -262,7 +262,11 @@ def command(
     from undertow.audit.requests import ScanRequest, scan_by_plan
     from undertow.audit.scan import scan
     from undertow.audit.scan_inputs import scores_of, scoring_server
+    from undertow.models.placement import refuse_no_gpu
 
+    compute = compute_table(dtype, device)
+    if machine is None:
+        refuse_no_gpu(compute)
     out = joined(out)
     session.resumable = not streamed
     session.kept = lambda: "finished checks and references, and what those at work go on from"
@@ -292,7 +296,7 @@ def command(
         format=format,
         temperature=temperature,
         acceptance=acceptance,
-        compute=compute_table(dtype, device),
+        compute=compute,
         limit=limit,
         min_usable=min_usable,
         require_clear=require == CLEAR,

@@ -129,7 +129,8 @@ def surplus(ours: LeafFile, theirs: LeafFile) -> LeafFile:
         UndertowError: as `LeafFile.extend`.
     """
     left = LeafFile()
-    turns = -(-(len(ours) + len(theirs)) // AT_ONCE)
+    # Places of what is ordered, and what is left of it, take as much again.
+    turns = -(-2 * (len(ours) + len(theirs)) // AT_ONCE)
     for turn in range(turns):
         mine, others = _ordered([ours], turn, turns), _ordered([theirs], turn, turns)
         first = np.searchsorted(others, mine)

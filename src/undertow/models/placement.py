@@ -21,7 +21,7 @@ import torch
 from torch.nn import functional
 
 from undertow.errors import ConfigError, MissingExtraError, ModelError
-from undertow.models.hardware import ComputeTable, free_memory
+from undertow.models.hardware import ComputeTable, device_for, free_memory
 
 # It warns of a kernel that is never used here, whenever peft imports it.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
@@ -37,9 +37,10 @@ def loading(table: ComputeTable, config: Any, dtype: torch.dtype) -> dict[str, A
     Arguments of `from_pretrained` by a settled table; empty for a model that lies whole on one device.
 
     Raises:
-        ConfigError: processes are missing, or cannot share the model's heads evenly.
+        ConfigError: there is no GPU, or processes are missing or cannot share the model's heads evenly.
         MissingExtraError: bitsandbytes is not installed.
     """
+    refuse_no_gpu(table)
     arguments: dict[str, Any] = {}
     if table.quantise != "none" and table.shard == "tensor":
         raise ConfigError(
@@ -59,15 +60,31 @@ def loading(table: ComputeTable, config: Any, dtype: torch.dtype) -> dict[str, A
         )
         arguments["device_map"] = {"": table.device}
     if table.shard == "layers":
-        arguments["device_map"] = "auto" if table.device != "cpu" else {"": "cpu"}
-        count = torch.cuda.device_count() if table.device != "cpu" else 0
-        rooms = {i: int(FILLED * free_memory(f"cuda:{i}")) for i in range(count)}
-        arguments |= {"max_memory": rooms | {"cpu": 1 << 60}} if count else {}
+        gpus = range(torch.cuda.device_count())
+        rooms = {i: int(FILLED * free_memory(f"cuda:{i}")) for i in gpus}
+        arguments |= {"device_map": "auto", "max_memory": rooms | {"cpu": 1 << 60}}
     if table.shard == "tensor":
         from transformers.distributed.configuration_utils import DistributedConfig
 
         arguments["distributed_config"] = DistributedConfig(tp_size=_processes(config))
     return arguments
+
+
+def refuse_no_gpu(table: ComputeTable) -> None:
+    """
+    Refuse layers that are to be spread where there is no GPU: all of them would lie on the processor, without a word.
+
+    Raises:
+        ConfigError: there is none, the table wants the processor, or a device that is not there.
+    """
+    if table.shard != "layers" or device_for(table.device) != "cpu":
+        return
+    why = "the device is 'cpu'" if table.device == "cpu" else "this machine has none"
+    raise ConfigError(
+        f"shard is 'layers', which lays a model on one GPU after the other, and {why}; allowed: one GPU or more",
+        hint="leave --shard out, and the model lies whole in this machine's memory; what fits on GPUs elsewhere: "
+        "undertow scan ... --dry-run --machine 8xH100-80GB",
+    )
 
 
 def text_config(config: Any) -> Any:

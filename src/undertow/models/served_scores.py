@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 
 from undertow.engines.endpoint import Endpoint, prompt_log_likelihoods
-from undertow.errors import ModelError, UndertowError
+from undertow.errors import InputError, ModelError, UndertowError
 from undertow.models.chat import Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import each_token
@@ -31,6 +31,9 @@ TOGETHER = 32
 """Rows of a request."""
 
 WORKERS = 8
+
+PATIENCE = 20.0
+"""Seconds that a server has for its first answer, to the shortest prompt that has a log-likelihood."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,26 @@ class ServedScores:
             UndertowError: the server fails, or gives no values.
         """
         return [float(values.double().sum()) for values in served_tokens(self.endpoint, rows)]
+
+
+def refuse_no_scores(endpoint: Endpoint) -> None:
+    """
+    Ask for the log-likelihood of one token, so that a server that gives none is known before any work.
+
+    Raises:
+        InputError: it cannot be reached, is silent for `PATIENCE` seconds, knows no such model, or gives no values.
+        MissingExtraError: the package `openai` is not installed.
+    """
+    try:
+        prompt_log_likelihoods(replace(endpoint, timeout=PATIENCE, retries=0), [[1, 2]])
+    except InputError:
+        raise
+    except UndertowError as error:
+        raise InputError(
+            f"--scored-by: {error.message}; tried: one prompt of two tokens, at '{endpoint.base_url}/completions'",
+            hint=f"start vLLM with the student (vllm serve PATH --served-model-name {endpoint.model}), look with curl "
+            f"{endpoint.base_url}/models, or leave --scored-by out",
+        ) from error
 
 
 def served_scores(
