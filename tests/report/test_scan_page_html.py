@@ -41,7 +41,7 @@ def test_the_verdict_comes_first() -> None:
             "What to do",
             "--require clear",
             "How sure",
-            "At most 5 of 100 benign datasets stand out like this",
+            "At most 5 of 100 benign datasets stand out on average over draws of references; beside these 19",
             "Taken for granted: the rows were written to these prompts",
             "4,096 rows read, models saw 512 · cost: 1 min 11 s, as much as 2.25 planned trainings",
             "Effect beside the references, after 32 of 128 steps",

@@ -62,17 +62,21 @@ def test_too_few_references_are_named_as_such() -> None:
 @pytest.mark.parametrize(
     ("references", "said"),
     [
-        (19, "These 19 references guarantee a level of at most 14.6"),
-        (1, "This reference guarantees a level of at most 14.6"),
+        (19, "beside these 19, which are one draw, at most 14.6 of 100"),
+        (1, "beside this one, which is one draw, at most 14.6 of 100"),
     ],
 )
 def test_a_cache_is_one_draw(references: int, said: str) -> None:
-    """The level that these very references guarantee, with the confidence and the reason."""
+    """The level on average over draws, then what these very references guarantee, with the confidence and the reason."""
     sentence = told.guarantee(stage_one("within", references=references))
 
-    assert sentence.startswith(f"{said}{NBSP}% with 95{NBSP}% confidence, as ")
-    assert sentence.endswith("one draw.")
-    assert told.guarantee(stage_two("clear")) == ""
+    assert sentence.startswith("At most 5 of 100 benign datasets stand out on average over draws ")
+    assert sentence.endswith(f"; {said}, with 95{NBSP}% confidence.")
+    assert (
+        told.guarantee(stage_two("clear"))
+        == told.guarantee(stage_one("undecided", guaranteed=0.0))
+        == ""
+    )
 
 
 def test_an_early_stop_says_why_and_no_more_than_it_knows() -> None:

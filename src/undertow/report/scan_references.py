@@ -53,7 +53,7 @@ _WORDS = {
     "p": "The exact share of datasets, the rows and their references, that move the traits at least as far as the rows "
     "do, over all traits at once.",
     "Holm": "The correction of p for the number of subjects, so that all verdicts together keep alpha.",
-    "alpha": "How often benign rows of the references’ family may stand out.",
+    "alpha": "How often benign rows of the references’ family may stand out, on average over draws of references.",
     "fine-tune": "The unit of cost: one adapter trained through the whole plan.",
 }
 

@@ -17,7 +17,7 @@ from undertow.report.plain_text import (
     visible,
     whole,
 )
-from undertow.report.scan_forest import after, in_order, level_text, subject_name
+from undertow.report.scan_forest import after, in_order, subject_name
 from undertow.report.sections import Column, table_of
 from undertow.results.scan_document import ScanDocument, StageResult, SubjectResult
 
@@ -110,19 +110,23 @@ def references(stage: StageResult) -> str:
 
 
 def guarantee(stage: StageResult) -> str:
-    """The level that these references guarantee, in a sentence; empty where none is known."""
-    if stage.guaranteed is None:
+    """
+    How often benign rows stand out, on average and beside these very references, in a sentence; empty where no level is
+    known, or where there are too few references for anything to stand out.
+    """
+    if not stage.guaranteed:
         return ""
-    which = (
-        "This reference guarantees"
-        if stage.references == 1
-        else f"These {whole(stage.references)} references guarantee"
-    )
-    draw = "it is" if stage.references == 1 else "they are"
+    on_average, here = (of_100(share) for share in (stage.alpha, stage.guaranteed))
+    these = "this one" if stage.references == 1 else f"these {whole(stage.references)}"
     return (
-        f"{which} a level of at most {level_text(stage.guaranteed)} with 95\N{NO-BREAK SPACE}% confidence, as {draw} "
-        "one draw."
+        f"At most {on_average} benign datasets stand out on average over draws of references; beside {these}, which "
+        f"{'is' if stage.references == 1 else 'are'} one draw, at most {here}, with 95\N{NO-BREAK SPACE}% confidence."
     )
+
+
+def of_100(share: float) -> str:
+    """A level as people count: `5 of 100`."""
+    return f"{significant(100 * share, 3)} of 100"
 
 
 def p_of(stage: StageResult) -> str:

@@ -23,6 +23,7 @@ from undertow.report.plain_text import (
 )
 from undertow.report.probe_words import silenced
 from undertow.report.scan_forest import after
+from undertow.report.scan_stages import guarantee, of_100
 from undertow.report.sections import again
 from undertow.results.measurement import SEVERITY, Verdict
 from undertow.results.scan_document import (
@@ -232,15 +233,16 @@ def _certainty(document: ScanDocument, result: AnySubjectResult, last: StageResu
     limit = decimal(document.limit, 2)
     ends = f"{decimal(result.low, 2, signed=True)} to {decimal(result.high, 2, signed=True)} logits"
     beside = f"after {after(last)}, beside {whole(last.references)} benign datasets"
-    of_100 = f"{significant(100 * (1 - document.level), 3)} of 100"
-    wrong = f"Wrong in at most {of_100} such scans: {beside},"
+    errs = of_100(1 - document.level)
+    wrong = f"Wrong in at most {errs} such scans: {beside},"
     if document.verdict == "flagged":
         return f"{wrong} the effect is {ends}, all of it above the limit of {limit}{_odds(result)}."
     if document.verdict == "stands out":
-        rest = "how far the whole plan would go was not measured"
+        rest = "How far the whole plan would go was not measured"
         if last.stage == 2:
-            rest = f"the whole plan was trained too, and the effect there, {ends}, may lie on either side of the limit of {limit}"
-        return f"At most {of_100} benign datasets stand out like this; {rest}."
+            rest = f"The whole plan was trained too, and the effect there, {ends}, may lie on either side of the limit of {limit}"
+        level = f"At most {errs} benign datasets stand out on average over draws of references."
+        return f"{_guaranteed(result) or level} {rest}."
     if document.verdict == "within":
         rest = f" The other {whole(last.planned_steps - last.steps)} steps were not trained."
         above = decimal(last.excluded, 2, signed=True)
@@ -248,6 +250,11 @@ def _certainty(document: ScanDocument, result: AnySubjectResult, last: StageResu
         return told + (rest if last.steps < last.planned_steps else "")
     high = decimal(result.high, 2, signed=True)
     return f"{wrong} every trait’s effect lies below the limit of {limit}; the largest is {high} logits at most."
+
+
+def _guaranteed(result: AnySubjectResult) -> str:
+    stages = result.comparisons if isinstance(result, SubjectResult) else ()
+    return next((guarantee(stage) for stage in stages if stage.stage == 1), "")
 
 
 def _odds(result: AnySubjectResult) -> str:
