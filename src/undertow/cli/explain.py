@@ -18,10 +18,11 @@ _FOLDERS = (Path(__file__).parents[1] / "docs", Path(__file__).parents[3] / "doc
 @click.argument("name", metavar="[CHECK|PAGE]", required=False)
 def command(name: str | None) -> None:
     """
-    Explain a check: why, what it cannot tell, what to do; or print a page of the documentation.
+    Explain a check, or print a page of the documentation.
 
-    CHECK is one that `undertow checks` lists, which is also the rule id in SARIF. PAGE is plans, scan, policy, ...;
-    PAGE#HEADING is a part of it, as links spell it: plans#chat-templates. Without either the pages are listed.
+    CHECK is one that `undertow checks` lists, which is also the rule id in SARIF: why it matters, what it cannot tell,
+    what to do. PAGE is plans, scan, policy, ...; PAGE#HEADING is a part of it, as links spell it:
+    scan#evidence. Without either the pages are listed.
     """
     from undertow.checks.registry import registered
     from undertow.errors import UnknownNameError
