@@ -236,7 +236,6 @@ def test_links_are_in_words() -> None:
     named = {
         f"{page.name}: {text}"
         for page in DOCS.rglob("*.md")
-        if page.name != "figures.md"
         for text in re.findall(r"\[`?([\w./-]+\.md)`?\]\(", prose(page))
     }
 
