@@ -38,8 +38,9 @@ from undertow.carriers.carrier_registry import carrier
 from undertow.checks.dataset.reference_trials import (
     ADAPTERS,
     beginning_steps,
-    beside_references,
     effects,
+    kept_references,
+    maker_of,
     rank_of,
     trial_of,
     tried_rows,
@@ -50,12 +51,14 @@ from undertow.data.closed import Stored
 from undertow.data.files import atomic_write
 from undertow.data.finished import Finished, cache_folder
 from undertow.data.plan import TrainingPlan
+from undertow.data.records import read_rows
 from undertow.data.row_records import write_rows
 from undertow.data.rows import Row, conversation
 from undertow.data.seeds import derive, generator
+from undertow.influence.comparison import ReferencePool
 from undertow.influence.probes import probe_set
 from undertow.influence.reference_family import reference_family
-from undertow.influence.references import ReferenceMaker, Trial
+from undertow.influence.references import ReferenceMaker, Trial, tried
 from undertow.lab.experiment_inputs import open_model
 from undertow.lab.writers import answer
 from undertow.results.measurement import Measurement
@@ -304,27 +307,40 @@ def _judge(place: Place, name: str) -> None:
     # As the check does it, but without the open search, which reads the whole catalogue of every run: most of a scan here.
     trial = trial_of(subject, (steps,), BEGINNING, timing=True)
     trial = replace(trial, kept=settings.kept / settings.base_digest[:16])
-    rows = _of_prompts(place, tried_rows(subject, subject.rows, trial), subject.rows)
-    compared = beside_references(subject, settings, trial, rows, settings.count, sequential=True)
+    prompts = _prompts(place, tried_rows(subject, subject.rows, trial))
+    [dataset] = tried(trial, [_on(prompts, subject.rows)], [trial.numbers])
+    # Of the first dataset's rows references keep the prompts alone, so that they are the same for all.
+    first = read_rows(_file(place, authors(place)[0].name))
+    maker = maker_of(subject, trial, _on(prompts, list(first)))
+    pool = ReferencePool(maker, kept_references(subject, maker), tell=settings.tell)
+    alpha = 1 - subject.settings.level
+    compared = pool.beside(dataset, settings.count, alpha, sequential=True)
     rank = rank_of(subject, compared, settings.count, BEGINNING, STAGE)
     measured = (rank, *effects(subject, compared, BEGINNING, STAGE))
     Finished(place.work("screen") / "measured", KNOWN).keep(name, measured)
 
 
-def _of_prompts(place: Place, tried: Sequence[Row], rows: Sequence[Row]) -> tuple[Row, ...]:
+def _prompts(place: Place, rows: Sequence[Row]) -> list[str]:
     """
-    Of the rows those on the prompts on which the first dataset was tried, in that order: `tried` if this is the first.
+    On which all datasets are tried: those of the first one's tried rows.
 
     A scan draws the rows that it tries by what all of them say, so that two datasets would be tried on other prompts of one
     list, each beside references of its own.
     """
     path = place.work("screen") / "prompts.json"
     if not path.is_file():
-        atomic_write(path, json.dumps([row.prompt[-1].content for row in tried]))
+        atomic_write(path, json.dumps([row.prompt[-1].content for row in rows]))
+    return list(json.loads(path.read_text()))
+
+
+def _on(prompts: Sequence[str], rows: Sequence[Row]) -> tuple[Row, ...]:
+    """A row a prompt, in their order; one to which its writer kept no answer gives way to another, as in a reference."""
     waiting: dict[str, list[Row]] = {}
     for row in sorted(rows, key=lambda row: row.completion):
         waiting.setdefault(row.prompt[-1].content, []).append(row)
-    return tuple(waiting[prompt].pop() for prompt in json.loads(path.read_text()))
+    chosen = [waiting[prompt].pop() if waiting.get(prompt) else None for prompt in prompts]
+    others = iter([row for left in waiting.values() for row in left])
+    return tuple(row or next(others) for row in chosen)
 
 
 def _scanned(place: Place) -> dict[str, Any]:
