@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import conversation
 from undertow.models.adapters import (
-    AdaptedProduct,
     few_products,
     merged_adapters,
     trainable,
@@ -23,31 +21,6 @@ from undertow.models.chat import encode_prompts
 from undertow.models.language_model import LanguageModel, load
 from undertow.models.sampling import Sampling, answers_as_drawn, sample
 from undertow.models.scoring import forward_pass
-
-
-@pytest.mark.parametrize("scale", [1.0, 2.5])
-@pytest.mark.parametrize("adapters", [1, 3])
-def test_the_product_is_that_of_its_formula(adapters: int, scale: float) -> None:
-    """Values, and gradients of the rows, of each A and of each B."""
-    torch.manual_seed(0)
-    rows = torch.randn(adapters, 7, 6, requires_grad=True)
-    weight = torch.randn(5, 6)
-    downs, ups = torch.randn(adapters, 2, 6), torch.randn(adapters, 5, 2)
-    down = [nn.Parameter(part) for part in downs]
-    up = [nn.Parameter(part) for part in ups]
-    product: Any = AdaptedProduct.apply
-    ours = product(rows, weight, downs, ups, scale, *down, *up)
-    theirs = torch.stack([rows[k] @ (weight + scale * up[k] @ down[k]).T for k in range(adapters)])
-    given = torch.randn_like(theirs)
-
-    torch.testing.assert_close(ours, theirs)
-    everything = [rows, *down, *up]
-    for mine, expected in zip(
-        torch.autograd.grad(ours, everything, given),
-        torch.autograd.grad(theirs, everything, given),
-        strict=True,
-    ):
-        torch.testing.assert_close(mine, expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

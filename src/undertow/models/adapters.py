@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from undertow.data.plan import TrainingPlan
 from undertow.errors import ModelError
+from undertow.models.adapted_layer import AdaptedLayer, Merged, through_blocks, through_one
+from undertow.models.hardware import free_memory
 from undertow.models.language_model import LanguageModel
-from undertow.models.placement import (
-    PartOfLayer,
-    base_product,
-    computing_as,
-    dropped,
-    hollow,
-    is_split,
-    part_of,
-)
+from undertow.models.placement import computing_as, hollow, is_split
 from undertow.models.saved_adapter import quiet_peft
+
+_SHARE = 1 / 4
+"""Of the memory that is left, which weights merged with an adapter may take while it is read."""
 
 
 def trainable(model: LanguageModel, plan: TrainingPlan, seed: int) -> LanguageModel:
@@ -83,57 +79,6 @@ def save(model: LanguageModel, folder: Path) -> None:
 
 
 @dataclass
-class AdaptedLayer:
-    """One adapted linear layer with the weights of all adapters."""
-
-    module: Any
-    """The base's own layer, frozen."""
-    down: list[nn.Parameter]
-    """A of each adapter, (rank, in); views of `downs`."""
-    up: list[nn.Parameter]
-    """B of each adapter, (out, rank); views of `ups`."""
-    downs: torch.Tensor
-    """(adapters, rank, in), without gradients."""
-    ups: torch.Tensor
-    """(adapters, out, rank), without gradients."""
-    scale: float
-    """Of BA; peft's own, from alpha and rank."""
-    dropout: float
-    """Share of A's inputs that training leaves out."""
-    transposed: bool
-    """Whether the layer keeps its weight as (in, out), as GPT-2's `Conv1D` does."""
-
-    @property
-    def weight(self) -> torch.Tensor:
-        """The base's weight, (out, in)."""
-        weight: torch.Tensor = self.module.weight
-        return weight.T if self.transposed else weight
-
-    @property
-    def merging_is_cheaper(self) -> bool:
-        """
-        Whether to multiply by W + BA rather than by W, A and B in turn, which dropout between W and A forbids.
-
-        Counted a token, in multiply-adds, forward and backward: merged, 3 in*out (the gradient of the merged weight is
-        needed); apart, 2 in*out for W and 3 rank*(in + out) for A and B.
-        """
-        if self.dropout and self.module.training:
-            return False
-        out, rank, into = self.ups.shape[1], self.ups.shape[2], self.downs.shape[2]
-        return out * into < 3 * rank * (out + into)
-
-    def part(self) -> tuple[AdaptedLayer, PartOfLayer | None]:
-        """What this process computes of it, and which part that is of a layer that is split over several."""
-        held = part_of(self.module)
-        if held is None:
-            return self, None
-        down, up = (held.shared(torch.stack([*own])) for own in (self.down, self.up))
-        pieces: Any = {"down": held.down(down).unbind(), "up": held.up(up).unbind()}
-        stacked: Any = {"downs": held.down(self.downs), "ups": held.up(self.ups)}
-        return replace(self, module=held, **pieces, **stacked), held
-
-
-@dataclass
 class ParallelAdapters:
     """K adapters on a model. Within `active` the network computes with them."""
 
@@ -142,6 +87,8 @@ class ParallelAdapters:
     count: int
     chosen: int | None = None
     """The one adapter that all rows go through; None for block k through adapter k."""
+    _merged: Merged | None = field(default=None, init=False, repr=False)
+    """The layers with it, while it is chosen and there is room for them beside the base."""
 
     def parameters_of(self, index: int) -> list[nn.Parameter]:
         """Trainable weights of one adapter."""
@@ -158,21 +105,25 @@ class ParallelAdapters:
     @contextmanager
     def only(self, index: int) -> Iterator[LanguageModel]:
         """Within the block, the model is the base with one adapter."""
-        self.chosen = index
+        self.chosen, self._merged = index, {} if self._affords_merging() else None
         try:
             with self.active() as model:
                 yield model
         finally:
-            self.chosen = None
+            self.chosen = self._merged = None
+
+    def _affords_merging(self) -> bool:
+        taken = sum(layer.weight.nbytes for layer in self.layers)
+        return taken <= _SHARE * free_memory(self.model.device)
 
     def _forward(self, layer: AdaptedLayer) -> Callable[[torch.Tensor], torch.Tensor]:
         def forward(inputs: torch.Tensor) -> torch.Tensor:
             part, place = layer.part()
             entered = place.entered(inputs) if place else inputs
             if self.chosen is not None:
-                result = _through_one(part, entered, self.chosen)
+                result = through_one(part, entered, self.chosen, None if place else self._merged)
             else:
-                result = _through_blocks(part, entered, self.count)
+                result = through_blocks(part, entered, self.count)
             return place.left(result) if place else result
 
         return forward
@@ -313,88 +264,6 @@ def _quick(part: Any) -> Callable[..., torch.Tensor]:
         if more or named or part.disable_adapters or part.merged:
             result: torch.Tensor = usual(inputs, *more, **named)
             return result
-        return _through_blocks(layer, inputs, 1)
+        return through_blocks(layer, inputs, 1)
 
     return forward
-
-
-def _through_one(layer: AdaptedLayer, inputs: torch.Tensor, index: int) -> torch.Tensor:
-    packed = base_product(layer.module, inputs)
-    if packed is not None:
-        down, up = (part[index].to(inputs.dtype) for part in (layer.down, layer.up))
-        result = packed + layer.scale * (inputs @ down.T) @ up.T
-        return result if layer.module.bias is None else result + layer.module.bias
-    change = layer.up[index] @ layer.down[index]
-    merged = torch.add(layer.weight, change.to(layer.weight.dtype), alpha=layer.scale)
-    return functional.linear(inputs, merged, layer.module.bias)
-
-
-def _through_blocks(layer: AdaptedLayer, inputs: torch.Tensor, count: int) -> torch.Tensor:
-    blocks = inputs.reshape(count, -1, inputs.shape[-1])
-    packed, dropping = base_product(layer.module, blocks), layer.dropout and layer.module.training
-    if packed is not None or dropping:
-        width = layer.downs.dtype if dropping else blocks.dtype
-        down, up = torch.stack([*layer.down]).to(width), torch.stack([*layer.up]).to(width)
-        kept = dropped(layer.module, blocks.to(width), layer.dropout)
-        own = (kept @ down.transpose(1, 2)) @ up.transpose(1, 2)
-        base = functional.linear(blocks, layer.weight) if packed is None else packed
-        result = base + (layer.scale * own).to(blocks.dtype)
-    elif layer.merging_is_cheaper:
-        down, up = torch.stack([*layer.down]), torch.stack([*layer.up])
-        merged = torch.baddbmm(
-            layer.weight.to(up.dtype).expand(count, -1, -1), up, down, alpha=layer.scale
-        )
-        result = blocks @ merged.to(blocks.dtype).transpose(1, 2)
-    else:
-        product: Any = AdaptedProduct.apply
-        stacked = layer.downs, layer.ups, layer.scale
-        result = product(blocks, layer.weight, *stacked, *layer.down, *layer.up)
-    result = result.view(*inputs.shape[:-1], result.shape[-1])
-    return result if layer.module.bias is None else result + layer.module.bias
-
-
-class AdaptedProduct(torch.autograd.Function):
-    """
-    x (W + scale BA)^T of each block of rows with its own A and B, the base's W frozen.
-
-    Three products forward and five backward, all in the precision of the rows, with one cast of the adapters' weights:
-    what is kept for the backward pass is x itself, which layers share, and xA^T. Autograd of the same expression casts
-    each x, keeps it in float32 too, and scales and adds in passes of their own.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        blocks: torch.Tensor,
-        weight: torch.Tensor,
-        downs: torch.Tensor,
-        ups: torch.Tensor,
-        scale: float,
-        *_: torch.Tensor,
-    ) -> torch.Tensor:
-        """(adapters, rows, out) of (adapters, rows, in); behind the scale stand all A, then all B, for their gradients."""
-        down, up = downs.to(blocks.dtype), ups.to(blocks.dtype)
-        narrow = torch.bmm(blocks, down.transpose(1, 2))
-        result = functional.linear(blocks, weight)
-        result.baddbmm_(narrow, up.transpose(1, 2), alpha=scale)
-        ctx.save_for_backward(blocks, weight, down, up, narrow)
-        ctx.scale = scale
-        return result
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Of the rows where they need one, and of each A and B in float32."""
-        blocks, weight, down, up, narrow = ctx.saved_tensors
-        [given] = gradients
-        back = torch.bmm(given, up)
-        if ctx.scale != 1:
-            back *= ctx.scale
-        rows = None
-        if ctx.needs_input_grad[0]:
-            rows = torch.matmul(given, weight)
-            rows.baddbmm_(back, down)
-        of_down = torch.bmm(back.transpose(1, 2), blocks).float()
-        of_up = torch.bmm(given.transpose(1, 2), narrow).float()
-        if ctx.scale != 1:
-            of_up *= ctx.scale
-        return rows, None, None, None, None, *of_down.unbind(), *of_up.unbind()
