@@ -32,7 +32,8 @@ def _scan(setting: Setting, limit: float) -> Values:
         rows = _written(Path(folder), setting.sizes.scanned)
         command = [sys.executable, "-m", "undertow", "scan", str(rows)]
         command += ["--student", str(setting.folder), "--out", f"{folder}/scan"]
-        command += ["--launches", "recorded"]
+        if setting.device.type == "cuda":
+            command += ["--launches", "recorded"]
         return _ran(command, limit) | {"rows": setting.sizes.scanned}
 
 

@@ -207,3 +207,13 @@ def test_usual_tables_are_written_as_they_were() -> None:
     """Digests and documents of models that lie whole on one device do not change."""
     assert ComputeTable().model_dump(mode="json") == {"device": "auto", "dtype": "auto"}
     assert PACKED.model_dump(mode="json")["quantise"] == "4bit"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_launches_are_not_recorded_on_a_processor(device: str) -> None:
+    """They would be launched one by one without a word."""
+    table = ComputeTable.model_validate({"launches": "recorded", "device": device})
+    with pytest.raises(ConfigError, match="launches is 'recorded', which a GPU replays") as caught:
+        placement.refuse_no_gpu(table)
+    assert "--launches" in (caught.value.hint or "")

@@ -72,14 +72,21 @@ def loading(table: ComputeTable, config: Any, dtype: torch.dtype) -> dict[str, A
 
 def refuse_no_gpu(table: ComputeTable) -> None:
     """
-    Refuse layers that are to be spread where there is no GPU: all of them would lie on the processor, without a word.
+    Refuse layers that are to be spread, and launches that are to be recorded, where there is no GPU: all would be computed
+    on the processor, without a word.
 
     Raises:
         ConfigError: there is none, the table wants the processor, or a device that is not there.
     """
-    if table.shard != "layers" or device_for(table.device) != "cpu":
+    asked = table.shard == "layers" or table.launches == "recorded"
+    if not asked or device_for(table.device) != "cpu":
         return
     why = "the device is 'cpu'" if table.device == "cpu" else "this machine has none"
+    if table.launches == "recorded":
+        raise ConfigError(
+            f"launches is 'recorded', which a GPU replays, and {why}; allowed: one GPU",
+            hint="leave --launches out: a processor has no launches to save",
+        )
     raise ConfigError(
         f"shard is 'layers', which lays a model on one GPU after the other, and {why}; allowed: one GPU or more",
         hint="leave --shard out, and the model lies whole in this machine's memory; what fits on GPUs elsewhere: "
