@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from undertow.models.placement import PartOfLayer, base_product, dropped, part_of
 
-Merged = dict[int, torch.Tensor]
-"""(out, in) of a layer with one adapter, by the layer's module; kept while nothing changes them."""
+Merged = dict[tuple[int, ...], torch.Tensor]
+"""(out, in) of a layer with one adapter, by the layer's module and how often A and B have been written to."""
 
 
 @dataclass
@@ -75,16 +75,19 @@ def through_one(
     """
     packed = base_product(layer.module, inputs)
     if packed is not None:
-        down, up = (part[index].to(inputs.dtype) for part in (layer.down, layer.up))
-        result = packed + layer.scale * (inputs @ down.T) @ up.T
+        narrow = inputs @ layer.down[index].to(inputs.dtype).T
+        result = packed + layer.scale * narrow @ layer.up[index].to(inputs.dtype).T
         return result if layer.module.bias is None else result + layer.module.bias
-    held = None if torch.is_grad_enabled() or kept is None else kept
-    merged = None if held is None else held.get(id(layer.module))
+    down, up = layer.down[index], layer.up[index]
+    held = {} if torch.is_grad_enabled() or kept is None else kept
+    key = id(layer.module), down._version, up._version
+    merged = held.get(key)
     if merged is None:
-        change = layer.up[index] @ layer.down[index]
+        change = up @ down
         merged = torch.add(layer.weight, change.to(layer.weight.dtype), alpha=layer.scale)
-    if held is not None:
-        held[id(layer.module)] = merged
+        for old in [other for other in held if other[0] == key[0]]:
+            del held[old]
+        held[key] = merged
     return functional.linear(inputs, merged, layer.module.bias)
 
 
