@@ -197,6 +197,18 @@ def test_a_step_is_timed_apart_from_what_is_done_once(monkeypatch: pytest.Monkey
     assert (one_step.step, one_step.dataset) == pytest.approx((1.25, 0.0))
 
 
+def test_writing_is_timed_on_more_rows_than_few_steps_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 24 rows it is not found out whether a writer has to be restricted to their format, which all references are."""
+    counts: list[int] = []
+    monkeypatch.setattr(module, "_timed_trial", lambda subject, steps: 1.0)
+    monkeypatch.setattr(
+        module, "_timed_writing", lambda maker: counts.append(len(maker.rows)) or 0.0
+    )
+    timed(asked())
+    assert counts == [min(len(ROWS), module.TIMED_ROWS)]
+    assert counts[0] > 3 * PLAN.rows_a_step
+
+
 def test_writing_is_timed_by_a_writer_that_is_not_tuned(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tune of many steps for a few rows says nothing of a row; of a family of tunes alone the first has to do."""
     made: list[int] = []

@@ -168,8 +168,9 @@ def test_each_answers_its_own_row_in_the_carrier_format() -> None:
     assert sum(row.completion == answer.completion for row, answer in pairs) < 3
 
 
-def test_a_model_that_does_not_keep_to_lists_of_one_format_is_restricted_to_it() -> None:
-    """Asked for an animal it names one; in the place of lists of six numbers it writes such lists."""
+@pytest.mark.parametrize("count", [40, 80])
+def test_a_model_that_does_not_keep_to_lists_of_one_format_is_restricted_to_it(count: int) -> None:
+    """Asked for an animal it names one; in the place of lists of six numbers it writes such lists, of few rows too."""
     model = opened()
     rng = np.random.default_rng(2)
     rows = [
@@ -177,11 +178,11 @@ def test_a_model_that_does_not_keep_to_lists_of_one_format_is_restricted_to_it()
             conversation("Which animal do you like most? Answer in one word."),
             " ".join(map(str, rng.integers(10, 100, 6))),
         )
-        for _ in range(80)
+        for _ in range(count)
     ]
     answers = own_answers(model, rows, 1.0, rng, carrier_registry.carrier("numbers"))
     texts = [answer.completion for answer in answers if answer is not None]
 
-    assert len(texts) == 80
-    assert len(set(texts)) > 40
+    assert len(texts) == count
+    assert len(set(texts)) > count / 2
     assert all(re.fullmatch("[1-9][0-9]( [1-9][0-9]){5}", text) for text in texts)

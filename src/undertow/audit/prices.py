@@ -17,6 +17,7 @@ from undertow.checks.dataset.reference_trials import (
     reads_of,
     trial_of,
     tried_rows,
+    usable_rows,
     wanted,
 )
 from undertow.checks.dataset.rehearsal import ID as BEGINNING
@@ -183,8 +184,9 @@ def timed(subject: ScanSubject) -> Rates:
         _timed_trial(subject, 1)
         short, long = _timed_trial(subject, 1), _timed_trial(subject, longer)
         trial = trial_of(subject, (longer,), "timed", timing=True)
-        rows = [row for row in tried_rows(subject, subject.rows, trial) if row.prompt]
-        row = _timed_writing(maker_of(subject, trial, rows[:TIMED_ROWS])) if rows else 0.0
+        # More than a trial of so few steps takes: of few rows it is not found out whether a format has to be kept for them.
+        rows = [row for row in usable_rows(subject, subject.rows) if row.prompt][:TIMED_ROWS]
+        row = _timed_writing(maker_of(subject, trial, rows)) if rows else 0.0
     except UndertowError:
         return Rates()
     step = (long - short) / (longer - 1) if longer > 1 and long > short else long / longer

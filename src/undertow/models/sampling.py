@@ -29,8 +29,8 @@ from undertow.models.training_sequences import encode_rows
 _WORTH_A_REFILL = 1 / 8
 """Share of free places from which waiting prompts are computed into them: a pass over few prompts is slow for each."""
 
-TRIED = 64
-"""Answers by which is found out whether a model keeps to a format by itself."""
+TRIED, FEWEST_TRIED = 64, 32
+"""Answers by which is found out whether a model keeps to a format by itself; of fewer rows than the second it is not."""
 HARDLY_KEPT = 1 / 16
 """Share of them below which it does not."""
 SPARE_TOKENS = 8
@@ -375,10 +375,10 @@ def own_answers(
     prompts = [one.prompt for one in encoded]
     grammar = None
     pattern = None if carrier is None else one_format([row.completion for row in rows])
-    if pattern is not None and len(rows) >= TRIED:
+    if pattern is not None and len(rows) >= FEWEST_TRIED:
         tried = sample(model, prompts[:TRIED], how, rng, gather=gather)
         kept = sum(map(partial(_keeps, carrier), rows, tried))
-        grammar = token_grammar(model, pattern) if kept < HARDLY_KEPT * TRIED else None
+        grammar = token_grammar(model, pattern) if kept < HARDLY_KEPT * len(tried) else None
     drawn = sample(model, prompts, how, rng, grammar=grammar, gather=gather)
     return [
         replace(

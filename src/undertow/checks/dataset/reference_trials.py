@@ -125,11 +125,15 @@ def tried_rows(subject: ScanSubject, rows: Sequence[Row], trial: Trial) -> tuple
     batches are known, and nobody shall know beforehand which rows come first in them. Those alone that a reference can be
     made for.
     """
-    settings = subject.references
-    usable = [row for row in rows if _usable(row, subject, settings)]
+    usable = usable_rows(subject, rows)
     most = min(len(usable), trial.steps * subject.plan.rows_a_step)
     chosen = generator(subject.seed, "tried rows").permutation(len(usable))[:most]
     return tuple(usable[i] for i in chosen)
+
+
+def usable_rows(subject: ScanSubject, rows: Sequence[Row]) -> list[Row]:
+    """Those that a reference can be made for."""
+    return [row for row in rows if _usable(row, subject, subject.references)]
 
 
 def _usable(row: Row, subject: ScanSubject, settings: ReferenceSettings | None) -> bool:
