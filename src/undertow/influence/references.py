@@ -35,6 +35,7 @@ from undertow.influence.open_search import OpenReadout
 from undertow.influence.probes import ProbeSet
 from undertow.influence.reference_family import ReferenceFamily, ReferenceWriter, reference_writer
 from undertow.influence.reference_rows import answer_limits, benign_answers, prompts_digest
+from undertow.models.hardware import give_back_memory
 from undertow.models.kept_work import KeptWork, unfinished_in
 from undertow.models.language_model import LanguageModel
 from undertow.models.objectives import COMPLETIONS, Objective, Preferences, encode_pairs
@@ -153,7 +154,9 @@ def tried(
     """
     numbers = [number for own in adapters for number in own]
     with unfinished_in(trial.kept, _work_name(trial, datasets, numbers)) as folder:
-        return _tried(trial, datasets, adapters, folder)
+        readings = _tried(trial, datasets, adapters, folder)
+    give_back_memory()
+    return readings
 
 
 def _tried(
@@ -315,7 +318,7 @@ class ReferenceMaker:
             unfinished_in(self.trial.kept, name) as folder,
             KeptWork(folder, f"{writer!r} {self._lessons_digest}") as kept,
         ):
-            return benign_answers(
+            answers = benign_answers(
                 model,
                 self.rows,
                 writer,
@@ -326,6 +329,8 @@ class ReferenceMaker:
                 self._answer_limits,
                 kept.gathered,
             )
+        give_back_memory()
+        return answers
 
     @cached_property
     def _answer_limits(self) -> tuple[int, ...]:

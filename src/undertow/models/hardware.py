@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import re
+import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -240,6 +243,17 @@ def quickest(work: Callable[[], object], device: str) -> float:
             torch.cuda.synchronize()
         times.append(time.perf_counter() - started)
     return min(times)
+
+
+def give_back_memory() -> None:
+    """
+    Hand what was freed back to the system, where glibc keeps it: pieces of many sizes lie between each other, so that a scan
+    of SmolLM2 held 3.4 GB after each reference, of which 1.5 GB were in use, and up to 6.2 GB after nineteen.
+    """
+    if sys.platform != "linux":
+        return
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def free_memory(device: str | torch.device) -> int:
