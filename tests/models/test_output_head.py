@@ -104,6 +104,15 @@ def test_a_head_that_scales_or_caps_is_left_whole(
     assert plain_head(capped, ids) is None
 
 
+def test_a_head_with_a_hook_is_called(model: LanguageModel) -> None:
+    """What somebody hung on to it may change its logits."""
+    network, ids = load(model.ref).network.requires_grad_(False), torch.tensor([[1, 2]])
+    hook = network.get_output_embeddings().register_forward_hook(lambda *call: call[2] + 1)
+    assert plain_head(network, ids) is None
+    hook.remove()
+    assert plain_head(network, ids) is not None
+
+
 def test_a_head_that_is_trained_is_left_whole(model: LanguageModel) -> None:
     """Its own gradient would be missing; where nothing has one, pieces will do."""
     network = load(model.ref).network.requires_grad_(False)

@@ -42,6 +42,8 @@ def plain_head(network: Any, ids: torch.Tensor) -> PlainHead | None:
         return None
     if "forward" in vars(head) or (head.weight.requires_grad and torch.is_grad_enabled()):
         return None
+    if head._forward_hooks or head._forward_pre_hooks:
+        return None  # whoever hangs on to it is told of every pass
     return PlainHead(decoder, head.weight, head.bias) if _is_plain(inner, head, ids) else None
 
 
