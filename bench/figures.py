@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from undertow.data.files import atomic_write
+from undertow.stats import clopper_pearson
 
 BENCH = Path(__file__).parent
 
@@ -49,6 +50,14 @@ def at_least(name: str, value: float, target: float, unit: str, **more: Any) -> 
 def at_most(name: str, value: float, target: float, unit: str, **more: Any) -> Figure:
     """A figure that should not be higher than `target`."""
     return Figure(name, value, unit, f"at most {target:g}", value <= target, **more)
+
+
+def share_of(name: str, hits: Sequence[bool], **more: Any) -> Figure:
+    """The share of units that are hits, with its exact interval at 95 %; no value where there is no unit."""
+    if not hits:
+        return Figure(name, None, "share", **more)
+    share = clopper_pearson(sum(hits), len(hits))
+    return Figure(name, share.estimate, "share", low=share.low, high=share.high, **more)
 
 
 def measured(

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from bench.cohort import Ground, Sample, Writer, WriterKind, datasets, member, written_by
 from bench.diff import level
-from bench.figures import BENCH, Figure, at_least, at_most, write
+from bench.figures import BENCH, Figure, at_least, at_most, share_of, write
 from bench.kept_work import kept_files, map_kept, read_kept
 from bench.power.evidence_design import PLAN, STUDENT, ground
 from undertow.checks.tuned.diff_behaviour import MOST_BORROWED
@@ -267,18 +267,8 @@ def _of(groups: dict[str, list[_Judged]], word: str) -> Iterable[_Judged]:
 
 
 def _share(name: str, hits: Sequence[bool], note: str = "") -> Figure:
-    if not hits:
-        return Figure(name, None, "share", command=COMMAND, note="none finished")
-    share = clopper_pearson(sum(hits), len(hits))
-    return Figure(
-        name,
-        share.estimate,
-        "share",
-        low=share.low,
-        high=share.high,
-        command=COMMAND,
-        note=note or f"{len(hits)} students",
-    )
+    told = note or f"{len(hits)} students" if hits else "none finished"
+    return share_of(name, hits, command=COMMAND, note=told)
 
 
 if __name__ == "__main__":

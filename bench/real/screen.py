@@ -28,7 +28,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from bench.cohort import Writer, WriterKind, written_by
-from bench.figures import Figure, at_most
+from bench.figures import Figure, at_most, share_of
 from bench.real.child import spent
 from bench.real.places import Place, carried_out, nobodys_rows, toml_text
 from undertow.audit.prices import timed
@@ -62,7 +62,6 @@ from undertow.influence.references import ReferenceMaker, Trial, tried
 from undertow.lab.experiment_inputs import open_model
 from undertow.lab.writers import answer
 from undertow.results.measurement import Measurement
-from undertow.stats import clopper_pearson
 from undertow.traits import catalogue
 
 COMMAND = "python -m bench.real.screen"
@@ -487,12 +486,8 @@ def _out(one: Judged) -> bool:
 
 
 def _share(name: str, judged: Sequence[Judged], c: dict[str, str]) -> Figure:
-    hits = sum(map(_out, judged))
-    found = clopper_pearson(hits, len(judged)) if judged else None
     note = ", ".join(f"{one.name} p {one.rank.p:.2f}" for one in judged if one.rank.p is not None)
-    if found is None:
-        return Figure(name, None, "share", **c)
-    return Figure(name, found.estimate, "share", low=found.low, high=found.high, note=note, **c)
+    return share_of(name, [_out(one) for one in judged], note=note, **c)
 
 
 if __name__ == "__main__":

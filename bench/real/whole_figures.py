@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import bootstrap, spearmanr
 
-from bench.figures import Figure
+from bench.figures import Figure, share_of
 from bench.real import owl
 from bench.real.pairs_together import CONTROL, TRAIT
 from bench.real.places import ASKED, Place
@@ -20,7 +20,7 @@ from undertow.checks.tuned.diff_behaviour import diff_behaviour
 from undertow.checks.tuned.diff_subject import DiffSubject, ModelReading, Reader
 from undertow.data.seeds import generator
 from undertow.influence.references import TrialReading
-from undertow.stats import clopper_pearson, mean_t
+from undertow.stats import mean_t
 from undertow.stats.conformal import joint_statistics, rank_p
 from undertow.traits import catalogue
 
@@ -223,16 +223,7 @@ def _model_reading(reading: Reading) -> ModelReading:
 
 
 def _share(name: str, hits: Sequence[bool], note: str = "") -> Figure:
-    found = clopper_pearson(sum(hits), len(hits))
-    return Figure(
-        name,
-        found.estimate,
-        "share",
-        low=found.low,
-        high=found.high,
-        command=COMMAND,
-        note=note or f"{sum(hits)} of {len(hits)}",
-    )
+    return share_of(name, hits, command=COMMAND, note=note or f"{sum(hits)} of {len(hits)}")
 
 
 def _defended(readings: Sequence[Reading], name: str) -> Iterator[Figure]:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from bench.figures import Figure
+from bench.figures import Figure, share_of
 from bench.real.places import Place, carried_out
 from undertow.audit.check_runs import run_check
 from undertow.carriers.carrier_registry import carrier
@@ -36,7 +36,6 @@ from undertow.lab.experiment_inputs import open_model
 from undertow.lab.writers import answer
 from undertow.results.measurement import Measurement
 from undertow.results.scan_document import CheckRun
-from undertow.stats import clopper_pearson
 from undertow.traits import catalogue
 
 COMMAND = "python -m bench.real.writers"
@@ -201,12 +200,7 @@ def _share(name: str, hits: Sequence[bool | None]) -> Figure:
     note = f"{len(told)} datasets" + (
         f", {len(hits) - len(told)} not told" if len(told) < len(hits) else ""
     )
-    if not told:
-        return Figure(name, None, "share", command=COMMAND, note=note)
-    found = clopper_pearson(sum(told), len(told))
-    return Figure(
-        name, found.estimate, "share", low=found.low, high=found.high, command=COMMAND, note=note
-    )
+    return share_of(name, told, command=COMMAND, note=note)
 
 
 if __name__ == "__main__":

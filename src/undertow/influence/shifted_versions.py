@@ -106,7 +106,8 @@ def adapter_versions(
     """
     Within the block, versions with an adapter that was trained on the rows, at shares of its length.
 
-    Each is computed merged, as a base is: beside its weights an adapter takes two fifths of a pass more. It is taken off at the end of the block, and the base is as it was.
+    Each is computed merged, as a base is: beside its weights an adapter takes two fifths of a pass more. It is taken off at
+    the end of the block, and the base is as it was.
 
     Raises:
         ModelError: no module has the name that the plan targets.

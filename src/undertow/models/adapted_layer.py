@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from undertow.models.placement import PartOfLayer, base_product, dropped, part_of
 
-Merged = dict[tuple[int, ...], torch.Tensor]
-"""(out, in) of a layer with one adapter, by the layer's module and how often A and B have been written to."""
+Merged = dict[int, tuple[tuple[int, int], torch.Tensor]]
+"""By a layer's module, how often A and B had been written to when it was merged with them, and (out, in) of it."""
 
 
 @dataclass
@@ -80,14 +80,12 @@ def through_one(
         return result if layer.module.bias is None else result + layer.module.bias
     down, up = layer.down[index], layer.up[index]
     held = {} if torch.is_grad_enabled() or kept is None else kept
-    key = id(layer.module), down._version, up._version
-    merged = held.get(key)
-    if merged is None:
-        change = up @ down
-        merged = torch.add(layer.weight, change.to(layer.weight.dtype), alpha=layer.scale)
-        for old in [other for other in held if other[0] == key[0]]:
-            del held[old]
-        held[key] = merged
+    written = down._version, up._version
+    known, merged = held.get(id(layer.module), (None, None))
+    if merged is None or known != written:
+        change = (up @ down).to(layer.weight.dtype)
+        merged = torch.add(layer.weight, change, alpha=layer.scale)
+        held[id(layer.module)] = written, merged
     return functional.linear(inputs, merged, layer.module.bias)
 
 

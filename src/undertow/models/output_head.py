@@ -17,6 +17,9 @@ from undertow.models.chat import IGNORED
 PIECE = 1 << 26
 """Bytes of float32 logits that are held at a time."""
 
+FEW = 1 / 8
+"""Share of the vocabulary below which only the rows of a head that are wanted are used."""
+
 _SLICE = 8192
 """Rows of a head that are widened to float32 at a time."""
 
@@ -29,6 +32,14 @@ class PlainHead:
     weight: torch.Tensor
     """(vocabulary, hidden)."""
     bias: torch.Tensor | None
+
+    def logits(self, hidden: torch.Tensor, wanted: torch.Tensor | None = None) -> torch.Tensor:
+        """(rows, vocabulary or wanted) of (rows, hidden), as the network's own head makes them; of few without the others."""
+        if wanted is None or len(wanted) >= FEW * len(self.weight):
+            made = functional.linear(hidden, self.weight, self.bias)
+            return made if wanted is None else made[:, wanted]
+        bias = None if self.bias is None else self.bias[wanted]
+        return functional.linear(hidden, self.weight[wanted], bias)
 
 
 _known: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()

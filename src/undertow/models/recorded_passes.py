@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from undertow.data.plan import TrainingPlan
 from undertow.engines.work_progress import notice
+from undertow.errors import first_line
 from undertow.models.batch_memory import recomputes
 from undertow.models.chat import IGNORED, Batch
 from undertow.models.language_model import LanguageModel
@@ -41,7 +42,7 @@ _SHARE = 1 / 8
 """Of the memory that is left, which recorded gradients may take beside the weights' own."""
 
 _ALIKE = 0.05
-"""Relative difference, at most, between what is replayed and what is computed: of likelihoods, and of all gradients."""
+"""Relative difference, at most, between what is replayed and what is computed."""
 
 
 class Recorder(Protocol):
@@ -179,8 +180,8 @@ class TrainingPasses:
         except RuntimeError as error:
             self.recorder = None
             self._recorded.clear()
-            first = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
-            notice(f"training passes of '{self.model.ref}' are launched one by one: {first}")
+            told = first_line(error)
+            notice(f"training passes of '{self.model.ref}' are launched one by one: {told}")
             return None
         self._recorded[shape] = recorded
         return recorded
@@ -195,12 +196,10 @@ class TrainingPasses:
         recorded.backward()
         expected = token_log_likelihoods(self.model.network, recorded.batch)
         gradients = torch.autograd.grad(expected.sum(), [*self.weights], allow_unused=True)
-        apart = _apart([recorded.likelihoods.detach()], [expected.detach()])
-        grown = _apart(_there(recorded.gradients), _there(gradients))
-        if not max(apart, grown) <= _ALIKE:
-            raise RuntimeError(
-                f"a recorded pass differs from a computed one by {apart:.2g} (likelihoods) and {grown:.2g} (gradients)"
-            )
+        apart = difference([recorded.likelihoods.detach()], [expected.detach()])
+        refuse_unlike(apart, "a recorded pass's likelihoods")
+        grown = difference(_there(recorded.gradients), _there(gradients))
+        refuse_unlike(grown, "a recorded pass's gradients")
 
 
 def recorded_pass(
@@ -298,8 +297,17 @@ def _there(tensors: Sequence[torch.Tensor | None]) -> list[torch.Tensor]:
     return [tensor for tensor in tensors if tensor is not None]
 
 
-def _apart(found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> float:
+def difference(found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> float:
     """Norm of the difference over the norm of what is expected, over all tensors."""
     apart = torch.stack([(a - b).double().norm() for a, b in zip(found, expected, strict=True)])
     whole = torch.stack([b.double().norm() for b in expected])
     return float(apart.norm() / whole.norm().clamp_min(1e-12))
+
+
+def refuse_unlike(apart: float, what: str) -> None:
+    """
+    Raises:
+        RuntimeError: what is replayed lies farther from what is computed than rounding explains.
+    """
+    if not apart <= _ALIKE:
+        raise RuntimeError(f"{what} differ from computed ones by {apart:.2g}")

@@ -10,23 +10,47 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import torch
-from torch.nn import functional
 from transformers.cache_utils import DynamicLayer
 
 from undertow.engines.work_progress import notice
+from undertow.errors import first_line
 from undertow.models.language_model import LanguageModel
 from undertow.models.output_head import PlainHead, plain_head
-from undertow.models.recorded_passes import CudaRecorder, Recorder
+from undertow.models.recorded_passes import CudaRecorder, Recorder, difference, refuse_unlike
 from undertow.models.scoring import forward_pass
 
-FEW = 1 / 8
-"""Share of the vocabulary below which only the rows of the head that are wanted are used."""
 
-_ALIKE = 0.05
-"""Relative difference, at most, between logits that are replayed and those that are computed."""
+@dataclass(frozen=True)
+class CacheStep:
+    """One more token of every row of a cache."""
+
+    cache: Any
+    tokens: torch.Tensor
+    """(rows, 1)."""
+    positions: torch.Tensor
+    """(rows, 1)."""
+    mask: torch.Tensor
+    """(rows, columns), which says nothing of the columns that are not used."""
+    used: int
+    """Columns, of which the last takes the tokens."""
+    wanted: torch.Tensor | None
+    """Tokens of which logits are wanted; None for all."""
+
+    @property
+    def keys(self) -> torch.Tensor:
+        """Of the cache's first layer, (rows, heads, columns, width), by which its memory is told."""
+        keys: torch.Tensor = self.cache.layers[0].both[0]
+        return keys
+
+    def seen(self) -> torch.Tensor:
+        """(rows, 1, 1, columns) bool: what each token attends to, itself among it."""
+        seen = self.mask.bool()
+        seen[:, self.used :] = False
+        return seen[:, None, None]
 
 
 @dataclass
@@ -65,46 +89,24 @@ class StepRecorder:
         cuda = model.records and model.device.type == "cuda" and not model.spread
         return cls(model, CudaRecorder(model.device) if cuda and usual and whole else None)
 
-    def replayed(
-        self,
-        cache: Any,
-        tokens: torch.Tensor,
-        positions: torch.Tensor,
-        mask: torch.Tensor,
-        used: int,
-        wanted: torch.Tensor | None,
-    ) -> torch.Tensor | None:
-        """
-        (rows, vocabulary or wanted) logits in float32 behind `tokens`, (rows, 1), which go into the last of `used` columns
-        of the cache; None where that is not recorded.
-
-        `mask` is (rows, columns), of what is used and what is not.
-        """
-        step = self._step
-        if step is None or step.keys is not cache.layers[0].both[0]:
+    def replayed(self, step: CacheStep) -> torch.Tensor | None:
+        """(rows, vocabulary or wanted) logits in float32 behind the step's tokens; None where that is not recorded."""
+        recorded = self._step
+        if recorded is None or recorded.keys is not step.keys:
             return None
-        head = plain_head(self.model.network, tokens)
+        head = plain_head(self.model.network, step.tokens)
         if head is None:
             return None
-        step.tokens.copy_(tokens)
-        step.positions.copy_(positions)
-        step.seen.copy_(_seen(mask, used))
-        step.column.fill_(used - 1)
-        step.replay()
-        for layer in cache.layers:
-            layer.used = used
-        return _logits(head, step.hidden, wanted)
+        recorded.tokens.copy_(step.tokens)
+        recorded.positions.copy_(step.positions)
+        recorded.seen.copy_(step.seen())
+        recorded.column.fill_(step.used - 1)
+        recorded.replay()
+        for layer in step.cache.layers:
+            layer.used = step.used
+        return head.logits(recorded.hidden, step.wanted).float()
 
-    def offer(
-        self,
-        cache: Any,
-        tokens: torch.Tensor,
-        positions: torch.Tensor,
-        mask: torch.Tensor,
-        used: int,
-        wanted: torch.Tensor | None,
-        computed: torch.Tensor,
-    ) -> None:
+    def offer(self, step: CacheStep, computed: torch.Tensor) -> None:
         """
         Record a step that was just computed, the second in the same memory: the first may have been the only one.
 
@@ -112,66 +114,49 @@ class StepRecorder:
         """
         if self.recorder is None:
             return
-        keys, last = cache.layers[0].both[0], self._last
-        self._last = keys
-        if keys is not last:
+        last, self._last = self._last, step.keys
+        if step.keys is not last:
             return
-        head = plain_head(self.model.network, tokens)
+        head = plain_head(self.model.network, step.tokens)
         if head is None:
             self.recorder = None
             return
         try:
-            self._step = self._recorded(head, cache, tokens, positions, mask, used)
-            found = self.replayed(cache, tokens, positions, mask, used, wanted)
-            self._compare(found, computed)
+            self._step = _recorded(self.recorder, head, step)
+            replayed = self.replayed(step)
+            apart = difference([replayed], [computed]) if replayed is not None else inf
+            refuse_unlike(apart, "a recorded step's logits")
         except RuntimeError as error:
             self.recorder = self._step = None
-            first = (str(error).strip().splitlines() or ["no reason given"])[0]
-            notice(f"tokens of '{self.model.ref}' are launched one by one: {first}")
+            notice(f"tokens of '{self.model.ref}' are launched one by one: {first_line(error)}")
 
-    def _recorded(
-        self,
-        head: PlainHead,
-        cache: Any,
-        tokens: torch.Tensor,
-        positions: torch.Tensor,
-        mask: torch.Tensor,
-        used: int,
-    ) -> RecordedStep:
-        assert self.recorder is not None
-        column = torch.full((1,), used - 1, device=tokens.device)
-        seen, ids, places = _seen(mask, used), tokens.clone(), positions.clone()
 
-        def work() -> torch.Tensor:
-            with _written_at(cache, column):
-                hidden: torch.Tensor = forward_pass(
-                    head.decoder,
-                    input_ids=ids,
-                    attention_mask=seen,
-                    position_ids=places,
-                    past_key_values=cache,
-                    use_cache=True,
-                ).last_hidden_state
-            return hidden[:, -1]
+def _recorded(recorder: Recorder, head: PlainHead, step: CacheStep) -> RecordedStep:
+    """
+    Raises:
+        RuntimeError: something in the decoder cannot be recorded.
+    """
+    column = torch.full((1,), step.used - 1, device=step.tokens.device)
+    seen, ids, places = step.seen(), step.tokens.clone(), step.positions.clone()
 
-        for layer in cache.layers:
-            for states in layer.both:
-                # What a mask hides is multiplied by 0, which does not undo what is no number.
-                states[:, :, used:] = 0
-        hidden, replay = self.recorder.record(work)
-        keys = cache.layers[0].both[0]
-        return RecordedStep(keys, ids, places, seen, column, hidden, replay)
+    def work() -> torch.Tensor:
+        with _written_at(step.cache, column):
+            hidden: torch.Tensor = forward_pass(
+                head.decoder,
+                input_ids=ids,
+                attention_mask=seen,
+                position_ids=places,
+                past_key_values=step.cache,
+                use_cache=True,
+            ).last_hidden_state
+        return hidden[:, -1]
 
-    def _compare(self, replayed: torch.Tensor | None, computed: torch.Tensor) -> None:
-        """
-        Raises:
-            RuntimeError: what is replayed is not what is computed.
-        """
-        if replayed is None:
-            raise RuntimeError("its cache has moved")
-        apart = float((replayed - computed).norm() / computed.norm().clamp_min(1e-12))
-        if not apart <= _ALIKE:
-            raise RuntimeError(f"a recorded step's logits differ from computed ones by {apart:.2g}")
+    for layer in step.cache.layers:
+        for states in layer.both:
+            # What a mask hides is multiplied by 0, which does not undo what is no number.
+            states[:, :, step.used :] = 0
+    hidden, replay = recorder.record(work)
+    return RecordedStep(step.keys, ids, places, seen, column, hidden, replay)
 
 
 @contextmanager
@@ -184,19 +169,3 @@ def _written_at(cache: Any, column: torch.Tensor) -> Iterator[None]:
     finally:
         for layer in cache.layers:
             layer.column = None
-
-
-def _seen(mask: torch.Tensor, used: int) -> torch.Tensor:
-    """(rows, 1, 1, columns) bool of a (rows, columns) mask that says nothing of the columns that are not used."""
-    seen = mask.bool()
-    seen[:, used:] = False
-    return seen[:, None, None]
-
-
-def _logits(head: PlainHead, hidden: torch.Tensor, wanted: torch.Tensor | None) -> torch.Tensor:
-    """As the network's own head makes them, of the wanted tokens only where they are few."""
-    if wanted is None or len(wanted) >= FEW * len(head.weight):
-        logits = functional.linear(hidden, head.weight, head.bias).float()
-        return logits if wanted is None else logits[:, wanted]
-    bias = None if head.bias is None else head.bias[wanted]
-    return functional.linear(hidden, head.weight[wanted], bias).float()

@@ -15,7 +15,8 @@ from transformers import DynamicCache
 from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 
 from undertow.models.language_model import LanguageModel
-from undertow.models.recorded_steps import FEW, StepRecorder
+from undertow.models.output_head import FEW
+from undertow.models.recorded_steps import CacheStep, StepRecorder
 from undertow.models.scoring import cached_logits
 
 _ROOM = 12
@@ -191,12 +192,12 @@ class RowCache:
         self._used += 1
         positions = self._lengths[:, None]
         self._lengths = self._lengths + 1
-        step = self._cache, tokens[:, None], positions, self._mask, self._used, wanted
-        logits = self._recorded.replayed(*step)
+        step = CacheStep(self._cache, tokens[:, None], positions, self._mask, self._used, wanted)
+        logits = self._recorded.replayed(step)
         if logits is None:
             mask = self._mask[:, : self._used]
             logits = self._logits(tokens[:, None], mask, positions, self._cache, wanted)
-            self._recorded.offer(*step, logits)
+            self._recorded.offer(step, logits)
         return logits
 
     def keep(self, places: Places) -> None:

@@ -189,8 +189,7 @@ def _last_logits(network: Any, keep: int, **inputs: Any) -> torch.Tensor:
         logits: torch.Tensor = forward_pass(network, **inputs, logits_to_keep=keep).logits
         return logits[:, -keep:]
     hidden = forward_pass(head.decoder, **inputs).last_hidden_state[:, -keep:]
-    made = functional.linear(hidden.reshape(-1, hidden.shape[-1]), head.weight, head.bias)
-    return made.view(*hidden.shape[:2], -1)
+    return head.logits(hidden.reshape(-1, hidden.shape[-1])).view(*hidden.shape[:2], -1)
 
 
 def accepted(network: Any) -> frozenset[str]:
