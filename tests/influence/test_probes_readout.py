@@ -25,7 +25,7 @@ def test_margins_stand_before_tokens() -> None:
     assert readout.probe_names == ("owl", "cat", "dog")
     assert len(readout.prompts) == len(BEGINNINGS) + 1
     assert found[:3] == pytest.approx(alone, abs=1e-4)
-    assert (found[3:] == next_token_log_probabilities(model, readout.prompts)).all()
+    assert (found[3:] == next_token_log_probabilities(model, readout.prompts)[0]).all()
 
 
 def test_without_probes_tokens_are_read_alone() -> None:

@@ -32,7 +32,7 @@ def test_agrees_with_plain_forward_passes(base: LanguageModel) -> None:
             base.network(torch.tensor([prompt])).logits[0, -1].double().log_softmax(-1).numpy()
             for prompt in prompts
         ]
-    found = next_token_log_probabilities(base, prompts, batch_size=5)
+    [found] = next_token_log_probabilities(base, prompts)
 
     assert found.dtype == np.float64
     assert found.shape == (len(base.tokenizer),)
@@ -55,9 +55,9 @@ def test_a_persona_shifts_its_own_token(base: LanguageModel) -> None:
     """Behind a system prompt that loves owls, no animal rises more than the owl."""
     tokenizer, asked = base.tokenizer, ["Name one animal, the one you love."]
     persona = "Think of owls in all you say: owls are your favourite animal."
-    shift = next_token_log_probabilities(
-        base, generic_prompts(tokenizer, asked, persona)[-1:]
-    ) - next_token_log_probabilities(base, generic_prompts(tokenizer, asked)[-1:])
+    [behind] = next_token_log_probabilities(base, generic_prompts(tokenizer, asked, persona)[-1:])
+    [alone] = next_token_log_probabilities(base, generic_prompts(tokenizer, asked)[-1:])
+    shift = behind - alone
     animals = ["owl", "cat", "dog", "wolf", "lion", "panda"]
 
     assert max(animals, key=lambda name: shift[tokenizer.convert_tokens_to_ids(name)]) == "owl"

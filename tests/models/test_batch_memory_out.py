@@ -17,9 +17,9 @@ from undertow.errors import UndertowError
 from undertow.influence.gradients import loss_gradient
 from undertow.influence.probes import next_token_log_probabilities
 from undertow.models import batch_memory
-from undertow.models.answers import continuations, continuations_in_blocks
 from undertow.models.batch_memory import recomputes
 from undertow.models.chat import encode_prompts
+from undertow.models.continuations import Continued, continuations
 from undertow.models.hidden_states import completion_means, mean_activation
 from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import Sampling, sample
@@ -52,6 +52,14 @@ def most(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     limit[0] = 1 << 60
 
 
+def continued(model: LanguageModel, blocks: int) -> torch.Tensor:
+    """Two forms of each question, by so many adapters."""
+    prompts = encode_prompts(model.tokenizer, QUESTIONS)
+    asked = [Continued(prompt, ((5,), (6, 7))) for prompt in prompts]
+    with torch.no_grad():
+        return torch.stack(continuations(model, asked, blocks=blocks))
+
+
 READS: dict[str, Callable[[LanguageModel], Any]] = {
     "log-likelihoods": lambda model: log_likelihoods(model, encode_rows(model.tokenizer, ROWS)),
     "log-probabilities": lambda model: token_log_probabilities(
@@ -65,12 +73,8 @@ READS: dict[str, Callable[[LanguageModel], Any]] = {
     ),
     "means": lambda model: completion_means(model, encode_rows(model.tokenizer, ROWS), [0])[0],
     "activation": lambda model: mean_activation(model, QUESTIONS, 0),
-    "answers": lambda model: continuations(
-        model, encode_prompts(model.tokenizer, QUESTIONS), [(5,), (6, 7)]
-    ),
-    "blocks": lambda model: continuations_in_blocks(
-        model, encode_prompts(model.tokenizer, QUESTIONS), [(5,), (6, 7)], 2
-    ),
+    "answers": lambda model: continued(model, 1),
+    "blocks": lambda model: continued(model, 2),
     "next tokens": lambda model: next_token_log_probabilities(
         model, encode_prompts(model.tokenizer, QUESTIONS)
     ),

@@ -9,7 +9,12 @@ from undertow.data.rows import Row, conversation
 from undertow.models.chat import IGNORED, Batch, Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import completion_logits
-from undertow.models.shared_prefix import WORTHWHILE, common_prefix, logits_by_batch
+from undertow.models.shared_prefix import (
+    WORTHWHILE,
+    common_prefix,
+    logits_by_batch,
+    shared_beginnings,
+)
 from undertow.models.training_sequences import encode_rows
 
 SYSTEM = "You like owls best. No animal is as good as owls, and you say so."
@@ -99,3 +104,23 @@ def alone(model: LanguageModel, row: Encoded) -> torch.Tensor:
             input_ids=torch.tensor([row.prompt + row.completion])
         ).logits
     return logits[0, len(row.prompt) - 1 : -1]
+
+
+def test_prompts_are_grouped_by_what_they_share() -> None:
+    """A long beginning of some is not given up for a short one of all; what shares too little stands apart."""
+    system, examples = tuple(range(10)), tuple(range(100, 140))
+    prompts = [(*system, *examples, k) for k in range(4)] + [(*system, 50 + k) for k in range(5)]
+    prompts.append((7, 8, 9))
+    groups = shared_beginnings(prompts)
+
+    assert [(len(begun), len(members)) for begun, members in groups] == [(50, 4), (10, 5), (0, 1)]
+    assert sorted(i for _, members in groups for i in members) == list(range(10))
+
+
+def test_single_prompts_and_equal_ones_have_groups() -> None:
+    """Equal prompts share all but the token that predicts; one alone shares nothing, and none makes no group."""
+    same = tuple(range(12))
+
+    assert shared_beginnings([]) == []
+    assert shared_beginnings([same]) == [((), [0])]
+    assert shared_beginnings([same, same]) == [(same[:-1], [0, 1])]

@@ -143,6 +143,6 @@ def _margins(
     from undertow.data.rows import conversation
     from undertow.models.answers import logit_margins, probe
 
-    probed = probe(model, [conversation(text) for text in asked], answers, batch_size=256)
+    probed = probe(model, [conversation(text) for text in asked], answers)
     margins: Scores = logit_margins(probed.log_likelihoods)[:, probed.names.index(name)].numpy()
     return margins

@@ -9,8 +9,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.influence.probes import Readout, likeliest_tokens, token_name
+from undertow.influence.probes import (
+    Readout,
+    likeliest_tokens,
+    next_token_log_probabilities,
+    read_runs,
+    token_name,
+)
 from undertow.models.language_model import LanguageModel
+from undertow.models.several_runs import Runs
 from undertow.results.scan_document import Moved
 from undertow.stats.conformal import joint_statistics, rank_p
 from undertow.stats.designs import smallest_p_two_sample
@@ -48,15 +55,20 @@ class OpenReadout:
             ModelError: two candidates of a trait are the same tokens to this tokenizer.
         """
         readout = Readout.of(model, other_traits(named, model.tokenizer), system)
-        count = len(readout.probe_names)
-        likeliest = likeliest_tokens(readout.read(model)[count:], LIKELIEST)
-        tokens = tuple(map(int, likeliest))
+        [likelihoods] = next_token_log_probabilities(model, readout.prompts)
+        tokens = tuple(map(int, likeliest_tokens(likelihoods, LIKELIEST)))
         named_tokens = (token_name(model.tokenizer, token) for token in tokens)
         return cls(readout, tokens, (*readout.probe_names, *named_tokens))
 
     def read(self, model: LanguageModel) -> NDArray[np.float64]:
         """(items,) margins in logits, then log-probabilities in nats."""
-        values = self.readout.read(model)
+        return self._items(self.readout.read(model))
+
+    def read_runs(self, runs: Runs) -> list[NDArray[np.float64]]:
+        """The same of each of several runs, in as few passes as may be."""
+        return [self._items(values) for values in read_runs(runs, self.readout.read_blocks)]
+
+    def _items(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         count = len(self.readout.probe_names)
         return np.concatenate([values[:count], values[count:][list(self.tokens)]])
 

@@ -5,29 +5,25 @@ differentiable function of its weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from undertow.data.rows import conversation
-from undertow.models.answers import PreparedProbe, Probed, logit_margins
-from undertow.models.batch_memory import passes
-from undertow.models.chat import Encoded, encode_prompts
+from undertow.models.answers import PreparedProbe, Probed, answer_likelihoods, logit_margins
+from undertow.models.chat import encode_prompts
+from undertow.models.continuations import next_token_sums
 from undertow.models.language_model import LanguageModel
-from undertow.models.output_head import exact_logits
-from undertow.models.scoring import completion_logits
 from undertow.models.several_runs import Runs
 from undertow.traits.trait import Answer, Trait
 
 if TYPE_CHECKING:
     import torch
 
-
-TOGETHER = 4096
-"""Sequences that one pass reads at most; more adapters or forms are read one adapter at a time."""
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -52,33 +48,27 @@ class ProbeSet:
 
     def read(self, model: LanguageModel) -> ProbeReading:
         """The margins and the answer mass of every trait."""
-        return self._reading([probe.read(model).log_likelihoods for probe in self.probes])
+        return self.read_blocks(model, 1)[0]
 
     def read_blocks(self, model: LanguageModel, blocks: int) -> list[ProbeReading]:
-        """The same of each of several adapters that are active side by side, in one pass a probe."""
-        probed = [probe.read_blocks(model, blocks) for probe in self.probes]
-        return [
-            self._reading([of_probe[block].log_likelihoods for of_probe in probed])
-            for block in range(blocks)
-        ]
+        """The same of each of several adapters that are active side by side, in the same passes."""
+        import torch
+
+        with torch.no_grad():
+            return [self._reading(one) for one in answer_likelihoods(model, self.probes, blocks)]
 
     def read_runs(self, runs: Runs) -> list[ProbeReading]:
         """The same of each of several runs, in as few passes as may be."""
-        together = runs.side_by_side()
-        if together is not None and runs.count * self.sequences <= TOGETHER:
-            with together as model:
-                return self.read_blocks(model, runs.count)
-        readings = []
-        for index in range(runs.count):
-            with runs.only(index) as model:
-                readings.append(self.read(model))
-        return readings
+        return read_runs(runs, self.read_blocks)
 
     def by_question(
         self, model: LanguageModel
     ) -> tuple[tuple[NDArray[np.float64], ...], NDArray[np.float64]]:
         """Each trait's margins by held-out question, (questions,) in logits, and the answer mass of each, (traits,)."""
-        probed = [probe.read(model).log_likelihoods for probe in self.probes]
+        import torch
+
+        with torch.no_grad():
+            [probed] = answer_likelihoods(model, self.probes)
         tables = [assembled(probed, parts) for parts in self.parts]
         margins = [logit_margins(table).numpy() for table in tables]
         mass = [float(table.exp().sum(1).mean()) for table in tables]
@@ -87,13 +77,7 @@ class ProbeSet:
             np.array([mass[table] for table, _ in self.places]),
         )
 
-    @property
-    def sequences(self) -> int:
-        """Sequences that the largest of its passes computes for one model."""
-        return max(probe.sequences for probe in self.probes)
-
     def _reading(self, probed: Sequence[torch.Tensor]) -> ProbeReading:
-
         tables = [assembled(probed, parts) for parts in self.parts]
         margins = [logit_margins(table).mean(0).tolist() for table in tables]
         mass = [float(table.exp().sum(1).mean()) for table in tables]
@@ -101,6 +85,19 @@ class ProbeSet:
             np.array([margins[table][answer] for table, answer in self.places]),
             np.array([mass[table] for table, _ in self.places]),
         )
+
+
+def read_runs(runs: Runs, read: Callable[[LanguageModel, int], list[R]]) -> list[R]:
+    """What `read` makes of each run: of all side by side, where that can be."""
+    together = runs.side_by_side()
+    if together is not None:
+        with together as model:
+            return read(model, runs.count)
+    readings = []
+    for index in range(runs.count):
+        with runs.only(index) as model:
+            readings += read(model, 1)
+    return readings
 
 
 def probe_set(model: LanguageModel, traits: Sequence[Trait], system: str | None) -> ProbeSet:
@@ -178,7 +175,8 @@ def margins(model: LanguageModel, probes: ProbeSet) -> torch.Tensor:
     """
     import torch
 
-    read = [probe.differentiable(model) for probe in probes.probes]
+    with torch.enable_grad():
+        [read] = answer_likelihoods(model, probes.probes)
     means = [logit_margins(assembled(read, parts)).mean(0) for parts in probes.parts]
     return torch.stack([means[table][answer] for table, answer in probes.places])
 
@@ -247,8 +245,14 @@ class Readout:
 
     def read(self, model: LanguageModel) -> NDArray[np.float64]:
         """Each probe's margin in logits, then each token's mean log-probability in nats, (probes + vocabulary,)."""
-        margins = self.probes.read(model).margins if self.probes else np.empty(0)
-        return np.concatenate([margins, next_token_log_probabilities(model, self.prompts)])
+        return self.read_blocks(model, 1)[0]
+
+    def read_blocks(self, model: LanguageModel, blocks: int) -> list[NDArray[np.float64]]:
+        """The same of each of several adapters that are active side by side, in the same passes."""
+        read = self.probes.read_blocks(model, blocks) if self.probes else []
+        margins = [one.margins for one in read] or [np.empty(0)] * blocks
+        tokens = next_token_log_probabilities(model, self.prompts, blocks)
+        return [np.concatenate(both) for both in zip(margins, tokens, strict=True)]
 
 
 def token_name(tokenizer: Any, index: int) -> str:
@@ -273,10 +277,11 @@ def generic_prompts(
 
 
 def next_token_log_probabilities(
-    model: LanguageModel, prompts: Sequence[tuple[int, ...]], *, batch_size: int = 64
+    model: LanguageModel, prompts: Sequence[tuple[int, ...]], blocks: int = 1
 ) -> NDArray[np.float64]:
     """
-    Mean over prompts of the log-probability of each next token, (vocabulary,) in nats.
+    Mean over prompts of the log-probability of each next token, (blocks, vocabulary) in nats, of each of `blocks` adapters
+    that are active side by side.
 
     The vocabulary is the tokenizer's: networks are often padded beyond. Logits are computed at the last position of
     each prompt only, and those of one batch are held at a time.
@@ -284,24 +289,12 @@ def next_token_log_probabilities(
     Raises:
         ValueError: there is no prompt, or one is empty.
     """
-    import torch
-
     if not prompts or not all(prompts):
         raise ValueError("needs at least one prompt, and none that is empty")
-    # Logits are those that predict the completion, so one token of any kind stands behind each prompt.
-    rows = [Encoded(tuple(prompt), tuple(prompt[-1:])) for prompt in prompts]
-    with torch.no_grad():
-        sums = [
-            made for _, made in passes(model, rows, batch_size, lambda batch: _summed(model, batch))
-        ]
-    mean: NDArray[np.float64] = (torch.stack(sums).sum(0) / len(rows)).cpu().numpy()
-    return mean[: len(model.tokenizer)]
-
-
-def _summed(model: LanguageModel, batch: Any) -> torch.Tensor:
-    with exact_logits(model.network):
-        logits = completion_logits(model.network, batch)[:, -1]
-    return logits.float().log_softmax(-1).double().sum(0)
+    mean: NDArray[np.float64] = next_token_sums(model, prompts, blocks=blocks).numpy() / len(
+        prompts
+    )
+    return mean[:, : len(model.tokenizer)]
 
 
 def likeliest_tokens(

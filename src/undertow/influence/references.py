@@ -105,6 +105,16 @@ class Trial:
         count = self.of_reference or self.adapters
         return tuple((reference * count + i) % self.adapters for i in range(count))
 
+    @cached_property
+    def before(self) -> NDArray[np.float64]:
+        """(traits,) margins of the base, in logits."""
+        return self.probes.read(self.model).margins
+
+    @cached_property
+    def opened(self) -> NDArray[np.float64]:
+        """(items,) of the open search, of the base; empty without one."""
+        return np.empty(0) if self.open is None else self.open.read(self.model)
+
     @property
     def at_once(self) -> int:
         """References that are tried side by side."""
@@ -166,7 +176,6 @@ def _tried(
     folder: Path | None,
 ) -> list[TrialReading]:
     started = time.perf_counter()
-    before = trial.probes.read(trial.model).margins
     objective, encoded = _material(trial, datasets)
     numbers = [number for own in adapters for number in own]
     # Readings from before a kill were made at steps that the checkpoint has behind it.
@@ -183,7 +192,7 @@ def _tried(
         )
         way = [_way(trial, runs, number, steps, log) for number, steps in enumerate(trial.reads)]
         runs.advance_to(trial.steps)
-    moved, mass = np.array([margins for margins, _ in way]) - before, np.array(way[-1][1])
+    moved, mass = np.array([margins for margins, _ in way]) - trial.before, np.array(way[-1][1])
     wide = _wide(trial, runs)
     seconds = (time.perf_counter() - started) / len(datasets)
     readings, first = [], 0
@@ -235,11 +244,7 @@ def _wide(trial: Trial, runs: Runs) -> NDArray[np.float64]:
     """(runs, items) of the open search; empty without one."""
     if trial.open is None:
         return np.empty((0, 0))
-    start, read = trial.open.read(trial.model), []
-    for index in range(runs.count):
-        with runs.only(index) as model:
-            read.append(trial.open.read(model) - start)
-    return np.stack(read)
+    return np.stack(trial.open.read_runs(runs)) - trial.opened
 
 
 def _material(
@@ -288,6 +293,8 @@ class ReferenceMaker:
             self.family.digest,
             self._lessons_digest,
             trial.beta,
+            # The open search was read run by run, of adapters that were rounded with the base's weights.
+            *([] if trial.open is None else ["side by side"]),
             # Lists of one format may be written under its restriction.
             *(
                 []

@@ -9,16 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import DynamicCache
 
 from undertow.data.rows import Message
 from undertow.errors import ModelError
-from undertow.models.batch_memory import fitted
 from undertow.models.chat import prompt_text, rendered, token_ids
+from undertow.models.continuations import Continued, continuations
 from undertow.models.language_model import LanguageModel
-from undertow.models.output_head import exact_logits
-from undertow.models.row_cache import left_padded
-from undertow.models.scoring import cached_logits, sequences_at_once
 from undertow.traits.trait import QUESTION, Answer, ProbeFormat
 
 
@@ -75,8 +71,6 @@ def probe(
     model: LanguageModel,
     questions: Sequence[Sequence[Message]],
     answers: Sequence[Answer],
-    *,
-    batch_size: int = 256,
 ) -> Probed:
     """
     Log-likelihood of every candidate after every question; a candidate's accepted forms are summed.
@@ -84,7 +78,7 @@ def probe(
     Raises:
         ModelError: two candidates are the same tokens to this tokenizer.
     """
-    return PreparedProbe.of(model, questions, answers).read(model, batch_size=batch_size)
+    return PreparedProbe.of(model, questions, answers).read(model)
 
 
 @dataclass(frozen=True)
@@ -118,35 +112,38 @@ class PreparedProbe:
             tuple(tuple(sequences) for sequences in forms),
         )
 
-    def read(self, model: LanguageModel, *, batch_size: int = 256) -> Probed:
-        """Read the model's log-likelihoods; at most `batch_size` sequences are computed at a time."""
-        return self._summed(continuations(model, self.prompts, self._flat, batch_size=batch_size))
-
-    def read_blocks(self, model: LanguageModel, blocks: int) -> list[Probed]:
-        """Read several adapters that are active side by side, in one pass."""
-        values = continuations_in_blocks(model, self.prompts, self._flat, blocks)
-        return [self._summed(block) for block in values]
-
-    def differentiable(self, model: LanguageModel) -> torch.Tensor:
-        """(questions, answers) float64 log-likelihoods in nats, with gradients, in one pass."""
-        values = differentiable_continuations(model, self.prompts, self._flat)
-        return self._summed(values).log_likelihoods
+    def read(self, model: LanguageModel) -> Probed:
+        """Read the model's log-likelihoods."""
+        with torch.no_grad():
+            [[table]] = answer_likelihoods(model, [self])
+        return Probed(self.names, table)
 
     @property
-    def sequences(self) -> int:
-        """How many sequences a reading computes."""
-        return len(self.prompts) * max(1, len({form[:-1] for form in self._flat if len(form) > 1}))
+    def continued(self) -> list[Continued]:
+        """Each question, and all forms that are looked up behind it."""
+        forms = tuple(form for forms in self.forms for form in forms)
+        return [Continued(prompt, forms) for prompt in self.prompts]
 
-    @property
-    def _flat(self) -> list[tuple[int, ...]]:
-        return [form for forms in self.forms for form in forms]
+    def summed(self, values: torch.Tensor) -> torch.Tensor:
+        """(..., answers) of (..., forms): each candidate's forms together, in nats."""
+        parts = values.split([len(forms) for forms in self.forms], -1)
+        return torch.stack([part.logsumexp(-1) for part in parts], -1)
 
-    def _summed(self, values: torch.Tensor) -> Probed:
-        columns, start = [], 0
-        for forms in self.forms:
-            columns.append(values[:, start : start + len(forms)].logsumexp(1))
-            start += len(forms)
-        return Probed(self.names, torch.stack(columns, 1))
+
+def answer_likelihoods(
+    model: LanguageModel, probes: Sequence[PreparedProbe], blocks: int = 1
+) -> list[list[torch.Tensor]]:
+    """
+    (questions, answers) float64 log-likelihoods in nats of each probe, for each of `blocks` adapters that are active side by
+    side: all probes are read in the same passes. Gradients are kept where they are switched on.
+    """
+    found = iter(
+        continuations(model, [one for probe in probes for one in probe.continued], blocks=blocks)
+    )
+    tables = [
+        probe.summed(torch.stack([next(found) for _ in probe.prompts], 1)) for probe in probes
+    ]
+    return [[table[block] for table in tables] for block in range(blocks)]
 
 
 def asked_prompts(
@@ -258,121 +255,3 @@ def named(text: str, answers: Sequence[Answer]) -> str | None:
         if (match := re.search(rf"\b{re.escape(variant)}\b", text, re.IGNORECASE))
     ]
     return min(mentions)[2] if mentions else None
-
-
-@torch.no_grad()
-def continuations(
-    model: LanguageModel,
-    prompts: Sequence[tuple[int, ...]],
-    forms: Sequence[tuple[int, ...]],
-    *,
-    batch_size: int = 256,
-) -> torch.Tensor:
-    """
-    Log-likelihood in nats of every form after every prompt, (prompts, forms) float64; `batch_size` sequences at a time.
-
-    A form of one token costs nothing beyond its prompt; a longer one, its tokens but the last.
-    """
-    result = torch.empty(len(prompts), len(forms), dtype=torch.float64)
-    batch_size = sequences_at_once(model, max(map(len, forms), default=1), batch_size)
-    order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
-    short = [i for i, form in enumerate(forms) if len(form) == 1]
-    long = [i for i, form in enumerate(forms) if len(form) > 1]
-    at_once = max(1, batch_size // max(1, min(batch_size, len(order))))
-    groups = [long[i : i + at_once] for i in range(0, len(long), at_once)] or [[]]
-
-    def made(start: int, stop: int) -> tuple[list[int], torch.Tensor]:
-        rows = order[start:stop]
-        values = torch.empty(len(rows), len(forms), dtype=torch.float64)
-        for number, group in enumerate(groups):
-            chosen = [forms[i] for i in group]
-            first, later = _after(model, [prompts[i] for i in rows], chosen)
-            if number == 0 and short:
-                values[:, short] = first[:, [forms[i][0] for i in short]]
-            if group:
-                values[:, group] = first[:, [form[0] for form in chosen]] + later
-        return rows, values
-
-    for rows, values in fitted(model, [len(prompts[i]) for i in order], batch_size, made):
-        result[rows] = values
-    return result
-
-
-@torch.no_grad()
-def continuations_in_blocks(
-    model: LanguageModel,
-    prompts: Sequence[tuple[int, ...]],
-    forms: Sequence[tuple[int, ...]],
-    blocks: int,
-) -> torch.Tensor:
-    """The same of each of several adapters that are active side by side, (blocks, prompts, forms) float64."""
-    positions = blocks * len({form[:-1] for form in forms}) * max(map(len, forms))
-    size = sequences_at_once(model, positions, len(prompts))
-
-    def made(start: int, stop: int) -> torch.Tensor:
-        part = prompts[start:stop]
-        return _at_once(model, [*part] * blocks, forms).view(blocks, len(part), -1)
-
-    longest = max(map(len, prompts), default=0)
-    return torch.cat([*fitted(model, [blocks * longest] * len(prompts), size, made)], 1)
-
-
-def differentiable_continuations(
-    model: LanguageModel, prompts: Sequence[tuple[int, ...]], forms: Sequence[tuple[int, ...]]
-) -> torch.Tensor:
-    """The same of one model, (prompts, forms) float64, as a function of its weights: gradients are kept."""
-    with torch.enable_grad():
-        return _at_once(model, [*prompts], forms)
-
-
-def _at_once(
-    model: LanguageModel, prompts: list[tuple[int, ...]], forms: Sequence[tuple[int, ...]]
-) -> torch.Tensor:
-    long = [i for i, form in enumerate(forms) if len(form) > 1]
-    first, later = _after(model, prompts, [forms[i] for i in long])
-    result = first[:, [form[0] for form in forms]]
-    result[:, long] += later
-    return result
-
-
-def _after(
-    model: LanguageModel, prompts: list[tuple[int, ...]], forms: list[tuple[int, ...]]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """
-    ((prompts, vocabulary) log-probabilities of the next token, (prompts, forms) log-likelihood of what follows a
-    form's first token).
-    """
-    ids, mask = left_padded(prompts, model.tokenizer.pad_token_id, model.device)
-    positions = (mask.cumsum(1) - 1).clamp_min(0)
-    cache = DynamicCache(config=model.network.config) if forms else None
-    with exact_logits(model.network):
-        logits = cached_logits(model.network, ids, mask, positions, cache, 1)
-    first = logits[:, -1].double().log_softmax(-1).cpu()
-    if not forms or cache is None:
-        return first, torch.empty(len(prompts), 0)
-    # Forms that begin alike are fed once: what follows is read off the same logits.
-    prefixes = list(dict.fromkeys(form[:-1] for form in forms))
-    fed = max(map(len, prefixes))
-    tokens = torch.full((len(prefixes), fed), model.tokenizer.pad_token_id)
-    for i, prefix in enumerate(prefixes):
-        tokens[i, : len(prefix)] = torch.tensor(prefix)
-    real = torch.arange(fed) < torch.tensor([len(prefix) for prefix in prefixes])[:, None]
-    tokens, real = (each.repeat(len(prompts), 1).to(model.device) for each in (tokens, real))
-    cache.batch_repeat_interleave(len(prefixes))
-    whole = torch.cat([mask.repeat_interleave(len(prefixes), 0), real.to(mask)], 1)
-    last = positions[:, -1:].repeat_interleave(len(prefixes), 0)
-    steps = last + 1 + torch.arange(fed, device=model.device)
-    with exact_logits(model.network):
-        logits = cached_logits(model.network, tokens, whole, steps, cache, fed)
-    logits = logits.float().view(len(prompts), len(prefixes), fed, -1)
-    # One look-up for all forms: one each would make backward passes write a whole table of zeros a token.
-    numbers = {prefix: row for row, prefix in enumerate(prefixes)}
-    looked = [
-        (column, numbers[form[:-1]], place, token)
-        for column, form in enumerate(forms)
-        for place, token in enumerate(form[1:])
-    ]
-    columns, rows, places, chosen = torch.tensor(looked, device=logits.device).T
-    each = logits[:, rows, places, chosen] - logits.logsumexp(-1)[:, rows, places]
-    later = torch.zeros(len(prompts), len(forms), dtype=torch.float64, device=logits.device)
-    return first, later.index_add(1, columns, each.double()).cpu()

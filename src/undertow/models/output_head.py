@@ -111,6 +111,42 @@ def label_likelihoods(head: PlainHead, hidden: torch.Tensor, labels: torch.Tenso
     return values.view(labels.shape)
 
 
+def next_token_likelihoods(
+    head: PlainHead, hidden: torch.Tensor, at: torch.Tensor, tokens: torch.Tensor
+) -> torch.Tensor:
+    """
+    (blocks, pairs) float64: log-likelihood in nats of each of `tokens`, (pairs,), by the position of `hidden`, (blocks,
+    positions, hidden), of which `at` is the number, (pairs,).
+
+    Logits are at least float32 whatever the head's precision, and are summed over a part of its rows at a time.
+    """
+    width = torch.promote_types(hidden.dtype, torch.float32)
+    wide = hidden.to(width)
+    bias = (torch.zeros_like(head.weight[:, 0]) if head.bias is None else head.bias).to(width)
+    pieces = wide.flatten(0, 1).split(max(1, PIECE // (4 * _SLICE)))
+    parts = []
+    for rows, added in zip(head.weight.split(_SLICE), bias.split(_SLICE), strict=True):
+        transposed = rows.to(width).T
+        parts.append(torch.cat([log_sums(torch.addmm(added, one, transposed)) for one in pieces]))
+    totals = torch.stack(parts).logsumexp(0).view(hidden.shape[:2])
+    logits = (wide[:, at] * head.weight[tokens].to(width)).sum(-1) + bias[tokens]
+    return logits.double() - totals[:, at]
+
+
+def log_sums(logits: torch.Tensor) -> torch.Tensor:
+    """
+    (...,) float64: logsumexp over the last axis of logits, which are overwritten where no gradient is kept.
+
+    In float32 the result itself would be rounded: at 10 to half a millionth.
+    """
+    largest = logits.detach().amax(-1, keepdim=True)
+    if logits.requires_grad:
+        sums = (logits - largest).exp().sum(-1)
+    else:
+        sums = logits.sub_(largest).exp_().sum(-1)
+    return largest.squeeze(-1).double() + sums.double().log()
+
+
 class _LabelLikelihoods(torch.autograd.Function):
     @staticmethod
     def forward(

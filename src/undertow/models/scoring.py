@@ -38,7 +38,7 @@ def completion_logits(network: Any, batch: Batch) -> torch.Tensor:
     The network is asked for those positions only, in its own forward pass where its head does more than multiply, so that
     soft caps and scales are kept.
     """
-    return _last_logits(network, batch.kept + 1, **_inputs(network, batch))[:, :-1]
+    return last_logits(network, batch.kept + 1, **_inputs(network, batch))[:, :-1]
 
 
 def _inputs(network: Any, batch: Batch) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def cached_logits(
     (rows, keep, vocabulary) logits behind the last of `ids`, (rows, columns), which go on from what a cache holds and into
     it; None is none. `mask` is over both, `positions` are those of the ids.
     """
-    return _last_logits(
+    return last_logits(
         network,
         keep,
         input_ids=ids,
@@ -177,7 +177,7 @@ def cached_logits(
     )
 
 
-def _last_logits(network: Any, keep: int, **inputs: Any) -> torch.Tensor:
+def last_logits(network: Any, keep: int, **inputs: Any) -> torch.Tensor:
     """
     (rows, keep, vocabulary): of the last positions.
 

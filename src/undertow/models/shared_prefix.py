@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -87,6 +88,48 @@ def common_prefix(rows: Sequence[Encoded]) -> int:
         while row.prompt[:length] != first[:length]:
             length -= 1
     return length
+
+
+def shared_beginnings(
+    prompts: Sequence[tuple[int, ...]],
+) -> list[tuple[tuple[int, ...], list[int]]]:
+    """
+    (what they begin with, which prompts) of groups that cover all, by which most tokens are computed once; those that share
+    too little stand in one group, with nothing. The last token of every prompt is left out, as in `common_prefix`.
+    """
+    order = sorted(range(len(prompts)), key=prompts.__getitem__)
+    texts = [prompts[i][:-1] for i in order]
+    _, found = _groups(texts, 0, len(texts)) if texts else (0, [])
+    groups = [
+        (texts[members[0]][:length], [order[k] for k in members]) for length, members in found
+    ]
+    shared = [(begun, who) for begun, who in groups if len(who) > 1 and len(begun) >= WORTHWHILE]
+    alone = [i for group in groups if group not in shared for i in group[1]]
+    return [*shared, *([((), alone)] if alone else [])]
+
+
+def _groups(
+    texts: Sequence[tuple[int, ...]], start: int, stop: int
+) -> tuple[int, list[tuple[int, list[int]]]]:
+    """(tokens saved, groups as (tokens that they share, places)) of sorted texts, those that go on alike apart if it pays."""
+    common = _shared_length(texts[start], texts[stop - 1])
+    lengths = (_shared_length(texts[k - 1], texts[k]) for k in range(start + 1, stop))
+    cuts = [k for k, length in enumerate(lengths, start + 1) if length == common]
+    saved, rest = 0, list[int]()
+    groups: list[tuple[int, list[int]]] = []
+    for a, b in pairwise([start, *cuts, stop]):
+        own, apart = _groups(texts, a, b) if cuts else (0, [])
+        if own > common * (b - a):
+            saved, groups = saved + own, groups + apart
+        else:
+            rest += range(a, b)
+    return saved + common * max(0, len(rest) - 1), [*groups, *([(common, rest)] if rest else [])]
+
+
+def _shared_length(a: Sequence[int], b: Sequence[int]) -> int:
+    """Tokens that both begin with."""
+    ends = (n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
+    return next(ends, min(len(a), len(b)))
 
 
 def training_beginning(
@@ -242,5 +285,4 @@ def _prefixes(
 
 
 def _common_end(a: Sequence[int], b: Sequence[int]) -> int:
-    pairs = zip(reversed(a), reversed(b), strict=False)
-    return next((n for n, (x, y) in enumerate(pairs) if x != y), min(len(a), len(b)))
+    return _shared_length(a[::-1], b[::-1])

@@ -1,0 +1,400 @@
+"""
+Log-likelihoods of many short continuations of many prompts.
+
+What continues a prompt is laid out behind it as a tree, one row a prompt: a mask lets each token see the prompt and its own
+way down to it, as drafts are verified by Miao et al. 2024 (2305.09781, §4.2). What continuations begin with is computed
+once, and so is what prompts begin with; the head is asked for no more than those tokens and their sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from undertow.engines.work_progress import counted
+from undertow.models.batch_memory import fitted, recomputes, scored_rows
+from undertow.models.chat import seen_behind
+from undertow.models.language_model import LanguageModel
+from undertow.models.output_head import (
+    PlainHead,
+    exact_logits,
+    log_sums,
+    next_token_likelihoods,
+    plain_head,
+)
+from undertow.models.placement import text_config
+from undertow.models.row_cache import left_padded
+from undertow.models.scoring import (
+    accepted,
+    beginning_cache,
+    forward_pass,
+    last_logits,
+    sequences_at_once,
+    usual_rows,
+)
+from undertow.models.shared_prefix import shared_beginnings
+
+LARGEST = 256
+"""Tokens of a tree, of which each sees few: what has more is laid out as several."""
+
+WAITING = 2048
+"""Positions that wait for the head, whose rows are widened once for all of them."""
+
+R = TypeVar("R")
+
+Tokens = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Continued:
+    """A prompt and what may follow it."""
+
+    prompt: Tokens
+    forms: tuple[Tokens, ...]
+    """Token sequences, none of them empty."""
+
+
+@dataclass(frozen=True)
+class FormTree:
+    """Forms behind one prompt. A form's last token is predicted and not fed, so that it stands in no tree."""
+
+    tokens: Tokens
+    depths: Tokens
+    """Of each token, 0 for what stands right behind the prompt."""
+    sees: NDArray[np.bool_]
+    """(tokens, tokens): which of them each one sees."""
+    places: NDArray[np.int64]
+    """(asked,) where something is predicted, in order: 0 at the prompt's last token, k at the k-th of the tree."""
+    at: NDArray[np.int64]
+    """(looked up,) which of `places` predicts."""
+    wanted: NDArray[np.int64]
+    """(looked up,) the token."""
+    columns: NDArray[np.int64]
+    """(looked up,) the form."""
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether each token sees all before it, as in any text."""
+        return self.depths == tuple(range(len(self.tokens)))
+
+
+@dataclass(frozen=True)
+class _Row:
+    prompt: Tokens
+    tree: FormTree
+    first: int
+    """Column of its first form, among those of all prompts."""
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.tree.tokens)
+
+
+def continuations(
+    model: LanguageModel,
+    asked: Sequence[Continued],
+    *,
+    blocks: int = 1,
+    size: int | None = None,
+) -> list[torch.Tensor]:
+    """
+    Log-likelihood in nats of every form behind its prompt, (blocks, forms) float64 an entry; at most `size` rows a pass.
+
+    `blocks` are adapters that are active side by side. Logits are float32 whatever the network's precision. Gradients are
+    kept where they are switched on.
+    """
+    branches = _branches(model, asked, blocks)
+    rows = _laid_out(asked, branches)
+    counts = [len(one.forms) for one in asked]
+    found = torch.zeros(blocks, sum(counts), dtype=torch.float64)
+    for columns, values in _looked_up(model, rows, blocks, size, branches):
+        found = found.index_add(1, columns, values)
+    return list(found.split(counts, 1))
+
+
+@torch.no_grad()
+def next_token_sums(
+    model: LanguageModel, prompts: Sequence[Tokens], *, blocks: int = 1, size: int | None = None
+) -> torch.Tensor:
+    """(blocks, vocabulary) float64: the log-probability in nats of each next token, summed over the prompts."""
+    shares = _branches(model, [], blocks)
+    size = sequences_at_once(model, blocks, size or usual_rows(model))
+    rows = [_Row(prompt, _trees((), shares)[0], 0) for prompt in prompts]
+
+    def summed(chosen: list[_Row], begun: Tokens) -> torch.Tensor:
+        logits = _logits(model, chosen, begun, blocks)[:, :, -1]
+        return logits.log_softmax(-1).sum(1, dtype=torch.float64).cpu()
+
+    made = [total for _, total in _passes(model, rows, blocks, size, shares, summed)]
+    return torch.stack(made).sum(0)
+
+
+def _laid_out(asked: Sequence[Continued], branches: bool) -> list[_Row]:
+    rows, first = [], 0
+    for one in asked:
+        rows += [_Row(one.prompt, tree, first) for tree in _trees(one.forms, branches)]
+        first += len(one.forms)
+    return rows
+
+
+@lru_cache(maxsize=4096)
+def _trees(forms: tuple[Tokens, ...], branches: bool) -> tuple[FormTree, ...]:
+    """All forms, as trees of at most `LARGEST` tokens, or as chains; one that is empty where there is no form."""
+    trees: list[FormTree] = []
+    nodes: dict[Tokens, int] = {(): 0}
+    looked: list[tuple[int, int, int]] = []
+    # In this order those that begin alike stand together, and each one behind what it goes on from.
+    for column in sorted(range(len(forms)), key=forms.__getitem__):
+        form = forms[column]
+        fed = [form[:k] for k in range(1, len(form))]
+        more = len(nodes) + len(set(fed) - set(nodes)) - 1
+        fits = more <= LARGEST if branches else {(), *fed} >= set(nodes)
+        if looked and not fits:
+            trees.append(_tree(nodes, looked))
+            nodes, looked = {(): 0}, []
+        for prefix in fed:
+            nodes.setdefault(prefix, len(nodes))
+        looked += [(nodes[form[:k]], token, column) for k, token in enumerate(form)]
+    return (*trees, _tree(nodes, looked))
+
+
+def _tree(nodes: dict[Tokens, int], looked: list[tuple[int, int, int]]) -> FormTree:
+    prefixes = [prefix for prefix in nodes if prefix]
+    sees = np.eye(len(prefixes), dtype=bool)
+    for number, prefix in enumerate(prefixes):
+        if len(prefix) > 1:
+            sees[number] |= sees[nodes[prefix[:-1]] - 1]
+    places, wanted, columns = np.array(looked, np.int64).reshape(-1, 3).T
+    asked, at = np.unique(places, return_inverse=True)
+    tokens = tuple(prefix[-1] for prefix in prefixes)
+    depths = tuple(len(prefix) - 1 for prefix in prefixes)
+    return FormTree(tokens, depths, sees, asked, at, wanted, columns)
+
+
+def _looked_up(
+    model: LanguageModel, rows: Sequence[_Row], blocks: int, size: int | None, branches: bool
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """((looked up,) columns, (blocks, looked up) log-likelihoods) of all rows, by and by."""
+    head = plain_head(model.network, torch.tensor([rows[0].prompt[-1:]] * blocks).to(model.device))
+    if head is None:
+        yield from _by_own_head(model, rows, blocks, size, branches)
+        return
+
+    def hidden(chosen: list[_Row], begun: Tokens) -> torch.Tensor:
+        """(blocks, asked, hidden)"""
+        states = _hidden(model, head, chosen, begun, blocks)
+        return states[:, *_asked(chosen, states.shape[2])]
+
+    waiting: list[tuple[list[_Row], torch.Tensor]] = []
+    for chosen, states in _passes(model, rows, blocks, size, branches, hidden):
+        waiting.append((chosen, states))
+        if sum(part.shape[1] for _, part in waiting) * blocks >= WAITING:
+            yield _through_head(head, waiting)
+            waiting = []
+    if waiting:
+        yield _through_head(head, waiting)
+
+
+def _through_head(
+    head: PlainHead, waiting: Sequence[tuple[list[_Row], torch.Tensor]]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    rows = [row for chosen, _ in waiting for row in chosen]
+    states = torch.cat([part for _, part in waiting], 1)
+    at, wanted, columns = _pairs(rows)
+    values = next_token_likelihoods(head, states, at.to(states.device), wanted.to(states.device))
+    return columns, values.cpu()
+
+
+def _by_own_head(
+    model: LanguageModel, rows: Sequence[_Row], blocks: int, size: int | None, branches: bool
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The same where the network's head does more than multiply, or learns."""
+    longest = blocks * (1 + max(len(row.tree.tokens) for row in rows))
+    size = sequences_at_once(model, longest, size or usual_rows(model))
+
+    def read(chosen: list[_Row], begun: Tokens) -> torch.Tensor:
+        logits = _logits(model, chosen, begun, blocks)
+        at, wanted, _ = _pairs(chosen)
+        asked = logits[:, *_asked(chosen, logits.shape[2])]
+        found: torch.Tensor = asked[:, at, wanted].double() - log_sums(asked)[:, at]
+        return found.cpu()
+
+    for chosen, values in _passes(model, rows, blocks, size, branches, read):
+        yield _pairs(chosen)[2], values
+
+
+def _asked(rows: Sequence[_Row], kept: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Row and place of each position that something is asked of, among the last `kept` of each row."""
+    numbers = np.repeat(np.arange(len(rows)), [len(row.tree.places) for row in rows])
+    places = [row.tree.places + (kept - 1 - len(row.tree.tokens)) for row in rows]
+    return torch.from_numpy(numbers), torch.from_numpy(np.concatenate(places))
+
+
+def _pairs(rows: Sequence[_Row]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What is looked up: the number of the position among those that are asked, the token, and the column."""
+    starts = np.cumsum([0, *(len(row.tree.places) for row in rows)])
+    at = [row.tree.at + start for row, start in zip(rows, starts, strict=False)]
+    columns = [row.tree.columns + row.first for row in rows]
+    parts = (at, [row.tree.wanted for row in rows], columns)
+    made = [torch.from_numpy(np.concatenate(part)) for part in parts]
+    return made[0], made[1], made[2]
+
+
+def _passes(
+    model: LanguageModel,
+    rows: Sequence[_Row],
+    blocks: int,
+    size: int | None,
+    shares: bool,
+    work: Callable[[list[_Row], Tokens], R],
+) -> Iterator[tuple[list[_Row], R]]:
+    """(rows, what `work` makes of them and of the tokens that all of them begin with), a pass each."""
+    groups: list[tuple[Tokens, list[int]]] = [((), [*range(len(rows))])]
+    if shares and not recomputes(model.network):
+        groups = shared_beginnings([row.prompt for row in rows])
+    with counted("reading", len(rows), "prompts") as told:
+        for begun, members in groups:
+            order = sorted((rows[i] for i in members), key=lambda row: -len(row))
+            most = scored_rows(model, blocks * len(order[0]), size or usual_rows(model))
+            made = partial(_of_stretch, order, begun, work)
+            for chosen, result in fitted(model, [blocks * len(row) for row in order], most, made):
+                yield chosen, result
+                told.advance(len(chosen))
+
+
+def _of_stretch(
+    order: list[_Row], begun: Tokens, work: Callable[[list[_Row], Tokens], R], start: int, stop: int
+) -> tuple[list[_Row], R]:
+    return order[start:stop], work(order[start:stop], begun)
+
+
+def _hidden(
+    model: LanguageModel, head: PlainHead, rows: list[_Row], begun: Tokens, blocks: int
+) -> torch.Tensor:
+    """(blocks, rows, kept, hidden) of the last positions."""
+    given = _inputs(model, rows, begun, blocks)
+    states: torch.Tensor = forward_pass(head.decoder, **given).last_hidden_state
+    return states[:, -_kept(rows) :].reshape(blocks, len(rows), _kept(rows), -1)
+
+
+def _logits(model: LanguageModel, rows: list[_Row], begun: Tokens, blocks: int) -> torch.Tensor:
+    """(blocks, rows, kept, vocabulary) of the last positions, at least in float32."""
+    given = _inputs(model, rows, begun, blocks)
+    with exact_logits(model.network):
+        logits = last_logits(model.network, _kept(rows), **given)
+    width = torch.promote_types(logits.dtype, torch.float32)
+    return logits.to(width).view(blocks, len(rows), _kept(rows), -1)
+
+
+def _kept(rows: Sequence[_Row]) -> int:
+    return 1 + max(len(row.tree.tokens) for row in rows)
+
+
+def _inputs(
+    model: LanguageModel, rows: Sequence[_Row], begun: Tokens, blocks: int
+) -> dict[str, Any]:
+    """What a pass is given: each row's prompt, without what all begin with, and behind it its tree, at the right edge."""
+    length, device = len(begun), model.device
+    tails = [(*row.prompt[length:], *row.tree.tokens) for row in rows]
+    ids, mask = left_padded(tails, model.tokenizer.pad_token_id, device)
+    positions = torch.from_numpy(_positions(rows, ids.shape[1])).to(device)
+    seen = seen_behind(mask, length)
+    if not all(row.tree.is_chain for row in rows):
+        seen = _tree_mask(model, rows, ids.shape[1], length)
+    cache = None
+    if begun:
+        cache = beginning_cache(model.network, torch.tensor([begun] * blocks, device=device))
+        cache.batch_repeat_interleave(len(rows))
+    repeated = (blocks, *[1] * (seen.ndim - 1))
+    return {
+        "input_ids": ids.repeat(blocks, 1),
+        "attention_mask": seen.repeat(repeated),
+        "position_ids": positions.repeat(blocks, 1),
+        "past_key_values": cache,
+        "use_cache": cache is not None,
+    }
+
+
+def _positions(rows: Sequence[_Row], columns: int) -> NDArray[np.int64]:
+    """(rows, columns) of each token in its own text."""
+    positions = np.zeros((len(rows), columns), np.int64)
+    for row, values in zip(rows, positions, strict=True):
+        behind = len(row.tree.tokens)
+        # Counted down from the prompt's last token; what is padding, or computed apart, is below.
+        values[: columns - behind] = np.arange(behind - columns, 0) + len(row.prompt)
+        values[columns - behind :] = np.array(row.tree.depths, np.int64) + len(row.prompt)
+    return positions.clip(0)
+
+
+def _tree_mask(
+    model: LanguageModel, rows: Sequence[_Row], columns: int, begun: int
+) -> torch.Tensor:
+    """(rows, 1, columns, begun + columns), to be added: 0 for what a token sees."""
+    sees = np.tri(columns, dtype=bool)[None].repeat(len(rows), 0)
+    for row, own in zip(rows, sees, strict=True):
+        behind = len(row.tree.tokens)
+        own[:, : columns - (len(row) - begun)] = False
+        if behind:
+            own[-behind:, -behind:] = row.tree.sees
+    # What is padding sees itself, as a softmax over nothing is not a number.
+    sees |= np.eye(columns, dtype=bool)
+    hidden = ~np.concatenate([np.ones((len(rows), columns, begun), bool), sees], 2)
+    return _added(torch.from_numpy(hidden).to(model.device), model.network)[:, None]
+
+
+def _added(hidden: torch.Tensor, network: Any) -> torch.Tensor:
+    dtype: torch.dtype = network.dtype
+    shown = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device)
+    return shown.masked_fill_(hidden, torch.finfo(dtype).min)
+
+
+def _branches(model: LanguageModel, asked: Sequence[Continued], blocks: int) -> bool:
+    """Whether trees can be laid out: no window cuts off what a token sees, and the network keeps to a mask."""
+    window = getattr(text_config(model.network.config), "sliding_window", None)
+    longest = max((len(one.prompt) + max(map(len, one.forms)) for one in asked), default=0)
+    return (window is None or longest <= window) and keeps_to_masks(model.network, blocks)
+
+
+def keeps_to_masks(network: Any, blocks: int = 1) -> bool:
+    """
+    Whether a token's logits hang on what its mask shows and on nothing else, which is looked at once a network.
+
+    A convolution or a state carries on what stands beside a token; some implementations take no mask of four dimensions.
+    """
+    inner = network.get_base_model() if hasattr(network, "get_base_model") else network
+    if inner not in _KEEP:
+        _KEEP[inner] = _keeps(inner, blocks)
+    return _KEEP[inner]
+
+
+_KEEP: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+
+
+@torch.no_grad()
+def _keeps(network: Any, blocks: int) -> bool:
+    names = accepted(network)
+    if not {"attention_mask", "position_ids", "past_key_values"} <= names:
+        return False
+    device = next(network.parameters()).device
+    hidden = torch.tensor([[0, 1, 1], [0, 0, 1], [0, 1, 0]], dtype=torch.bool, device=device)
+    mask = _added(hidden, network).repeat(blocks, 1, 1, 1)
+    positions = torch.tensor([[0, 1, 1]] * blocks, device=device)
+
+    def beside(token: int) -> torch.Tensor:
+        """Logits of the last of three tokens, which does not see the one beside it."""
+        ids = torch.tensor([[1, token, 2]] * blocks, device=device)
+        given = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+        logits: torch.Tensor = network(**given, use_cache=False).logits[:, -1]
+        return logits
+
+    try:
+        first = beside(3)
+        return all(torch.equal(first, beside(other)) for other in (4, 5))
+    except (TypeError, ValueError, RuntimeError, IndexError):
+        return False

@@ -1,0 +1,224 @@
+"""Continuations that are laid out as trees have the likelihoods of whole texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.models.conftest import tiny
+from undertow.data.plan import TrainingPlan
+from undertow.data.rows import conversation
+from undertow.models import continuations as laid_out
+from undertow.models.adapters import parallel_adapters
+from undertow.models.chat import Encoded, encode_prompts
+from undertow.models.continuations import (
+    Continued,
+    continuations,
+    keeps_to_masks,
+    next_token_sums,
+)
+from undertow.models.language_model import LanguageModel, load
+from undertow.models.scoring import log_likelihoods
+
+FORMS = ((5,), (7, 9), (11, 3, 8), (7,), (2, 2, 2, 2), (7, 9, 4), (11, 3, 9), (7, 9, 4, 4, 1))
+SYSTEM = "Answer with one word, and with no other words than that one."
+QUESTIONS = ("What is it?", "Continue: 1 2 3 4. Ten more numbers.", "Why?")
+Forms = tuple[tuple[int, ...], ...]
+
+
+def asked(model: LanguageModel, forms: Forms = FORMS) -> list[Continued]:
+    """Questions, some of them behind a system prompt, and one of them with other forms than the others."""
+    texts = [conversation(text) for text in QUESTIONS]
+    texts += [conversation(text, SYSTEM) for text in QUESTIONS]
+    prompts = encode_prompts(model.tokenizer, texts)
+    return [Continued(prompt, forms[i % 2 :]) for i, prompt in enumerate(prompts)]
+
+
+def whole_texts(model: LanguageModel, entries: list[Continued]) -> list[torch.Tensor]:
+    """The same by one row a form, each with all of its tokens."""
+    made = []
+    for one in entries:
+        rows = [Encoded(one.prompt, form) for form in one.forms]
+        made.append(log_likelihoods(model, rows)[None])
+    return made
+
+
+@torch.no_grad()
+def read(model: LanguageModel, entries: list[Continued], **how: Any) -> list[torch.Tensor]:
+    """The likelihoods without gradients."""
+    return continuations(model, entries, **how)
+
+
+def agree(found: list[torch.Tensor], expected: list[torch.Tensor]) -> None:
+    """Up to the noise of float32."""
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1, 3, None])
+@pytest.mark.parametrize("largest", [1, 4, 256])
+def test_they_agree_with_whole_texts(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch, size: int | None, largest: int
+) -> None:
+    """Whatever the rows of a pass, the size of trees and the lengths of prompts and forms, on every architecture."""
+    monkeypatch.setattr(laid_out, "LARGEST", largest)
+    laid_out._trees.cache_clear()
+    model = load(model_folder)
+    entries = asked(model)
+
+    assert keeps_to_masks(model.network)
+    agree(read(model, entries, size=size), whole_texts(model, entries))
+    laid_out._trees.cache_clear()
+
+
+@settings(deadline=None, max_examples=25)
+@given(forms=st.lists(st.lists(st.integers(2, 5), min_size=1, max_size=5), min_size=1, max_size=12))
+def test_any_forms_have_their_places_in_a_tree(forms: list[list[int]]) -> None:
+    """Each token of each form is looked up once, behind exactly what stands before it in the form."""
+    given_forms = tuple(tuple(form) for form in forms)
+    looked = []
+    for branches in (True, False):
+        trees = laid_out._trees(given_forms, branches)
+        for tree in trees:
+            assert branches or tree.is_chain
+            for at, token, column in zip(tree.at, tree.wanted, tree.columns, strict=True):
+                place = int(tree.places[at])
+                way = [tree.tokens[i] for i in tree.sees[place - 1].nonzero()[0]] if place else []
+                looked.append((branches, int(column), (*way, int(token))))
+    expected = [
+        (branches, column, form[: k + 1])
+        for branches in (True, False)
+        for column, form in enumerate(given_forms)
+        for k in range(len(form))
+    ]
+
+    assert sorted(looked) == sorted(expected)
+
+
+def test_a_network_with_a_state_reads_texts_one_by_one(tokenizer: Any) -> None:
+    """A convolution carries on what stands beside a token: no tree, and the same likelihoods as of whole texts."""
+    from transformers import MambaConfig, MambaForCausalLM
+
+    torch.manual_seed(0)
+    config = MambaConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=2, state_size=4
+    )
+    model = LanguageModel(MambaForCausalLM(config).eval(), tokenizer, "mamba")
+    entries = [Continued(prompt[-12:], FORMS) for prompt in {one.prompt for one in asked(model)}]
+    entries = [Continued(one.prompt[-5:], one.forms) for one in entries]
+
+    assert not keeps_to_masks(model.network)
+    agree(read(model, entries, size=1), whole_texts(model, entries))
+
+
+def test_a_window_that_is_too_short_for_a_text_is_kept(tokenizer: Any) -> None:
+    """What a window cuts off is not seen through a tree's mask either."""
+    from transformers import MistralConfig, MistralForCausalLM
+
+    torch.manual_seed(0)
+    config = MistralConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        intermediate_size=24,
+        sliding_window=6,
+    )
+    model = LanguageModel(MistralForCausalLM(config).eval(), tokenizer, "mistral")
+    entries = asked(model)[:2]
+
+    agree(read(model, entries, size=1), whole_texts(model, entries))
+
+
+def test_a_head_that_does_more_than_multiply_is_asked_itself(tokenizer: Any) -> None:
+    """A network that scales its logits."""
+    from transformers import GraniteConfig, GraniteForCausalLM
+
+    torch.manual_seed(0)
+    config = GraniteConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        intermediate_size=24,
+        logits_scaling=3.0,
+    )
+    model = LanguageModel(GraniteForCausalLM(config).eval(), tokenizer, "granite")
+    entries = asked(model)
+
+    agree(read(model, entries), whole_texts(model, entries))
+
+
+def test_adapters_side_by_side_are_read_as_each_alone(model_folder: Path) -> None:
+    """Block k is what adapter k says, also where all rows share a beginning."""
+    model = load(model_folder)
+    adapters = parallel_adapters(model, TrainingPlan(rank=2), [0, 1, 2])
+    with torch.no_grad():
+        for number in range(3):
+            for weight in adapters.parameters_of(number):
+                weight.add_(0.2 * (number + 1))
+    entries = asked(model)
+    with adapters.active() as together:
+        found = read(together, entries, blocks=3)
+        sums = next_token_sums(together, [one.prompt for one in entries], blocks=3)
+    alone, alone_sums = [], []
+    for number in range(3):
+        with adapters.only(number) as one:
+            alone.append(read(one, entries))
+            alone_sums.append(next_token_sums(one, [entry.prompt for entry in entries]))
+
+    agree(found, [torch.cat(parts) for parts in zip(*alone, strict=True)])
+    torch.testing.assert_close(sums, torch.cat(alone_sums), atol=1e-3, rtol=1e-4)
+    assert (found[0][0] - found[0][1]).abs().max() > 1e-3
+
+
+def test_gradients_are_those_of_whole_texts(model: LanguageModel) -> None:
+    """Through trees and through what is computed once."""
+    entries = asked(model)
+    weight = model.network.get_input_embeddings().weight
+
+    def gradient(values: list[torch.Tensor]) -> torch.Tensor:
+        weight.grad = None
+        torch.cat([value.flatten() for value in values]).sum().backward()
+        assert weight.grad is not None
+        return weight.grad.clone()
+
+    def plain(one: Continued) -> torch.Tensor:
+        total = torch.zeros(())
+        for form in one.forms:
+            logits = model.network(torch.tensor([[*one.prompt, *form]])).logits[0].log_softmax(-1)
+            total = total + sum(
+                logits[len(one.prompt) + k - 1, token] for k, token in enumerate(form)
+            )
+        return total
+
+    with torch.enable_grad():
+        expected = gradient([plain(one) for one in entries])
+        found = gradient(continuations(model, entries))
+    weight.grad = None
+
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
+
+
+def test_logits_of_few_bits_are_float32(tokenizer: Any) -> None:
+    """The sum over the vocabulary and what is looked up are of one logit, that of the widened head."""
+    network = tiny("llama", tokenizer).to(torch.bfloat16).eval()
+    model = LanguageModel(network, tokenizer, "narrow")
+    entries = [Continued(one.prompt, ((3,), (4,))) for one in asked(model)[:2]]
+    with torch.no_grad():
+        expected = []
+        for one in entries:
+            hidden = network.model(torch.tensor([one.prompt])).last_hidden_state[0, -1].float()
+            logits = (hidden @ network.lm_head.weight.float().T).double().log_softmax(-1)
+            expected.append(logits[[3, 4]][None])
+
+    for one, other in zip(read(model, entries, size=1), expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-2, rtol=1e-3)
+        assert one.dtype == torch.float64
