@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import copy
-import os
-import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.checks.dataset.numbers_subject import TRAITS, opened, owl_teacher, written
 from tests.influence.trials import FAMILY, PLAN, ROWS, maker, trial
-from tests.models.dying import Dying, Killed
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import behind
 from undertow.data.seeds import derive, generator
 from undertow.errors import DataError
 from undertow.influence.open_search import OpenReadout
 from undertow.influence.probes import probe_set
-from undertow.influence.references import READINGS, ReferenceMaker, tried
+from undertow.influence.references import ReferenceMaker, tried
 from undertow.models import adapters
-from undertow.models.kept_work import unfinished_in
 from undertow.models.language_model import LanguageModel, load
-from undertow.models.sampling import answers_as_drawn
 from undertow.models.training import fine_tune
 from undertow.models.training_sequences import encode_rows
 from undertow.worlds import locate
@@ -260,116 +251,3 @@ OTHERS_OF_THE_SAME_PROMPTS = tuple(
     replace(row, completion=other.completion, source="other")
     for row, other in zip(ROWS, ROWS[::-1], strict=True)
 )
-
-
-@pytest.mark.parametrize("plan", [PLAN.model_copy(update={"dropout": 0.2}), FULL])
-def test_a_killed_trial_reads_as_one_that_was_not(
-    plan: TrainingPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Killed before a reading, at one and after it: the same readings to the last bit, and nothing is left of the work."""
-    steps = {"plan": plan, "reads": (1, 3, 4)}
-    [whole] = tried(trial(**steps), [ROWS], [(0, 1)])
-    again = trial(**steps, kept=tmp_path)
-    for dies in (1, 2, 2):
-        dying = partial(Dying, steps=dies, written=dies > 1)
-        monkeypatch.setattr("undertow.influence.references.TrainingCheckpoint", dying)
-        with pytest.raises(Killed):
-            tried(again, [ROWS], [(0, 1)])
-        monkeypatch.undo()
-    assert list(tmp_path.rglob(READINGS))
-    [resumed] = tried(again, [ROWS], [(0, 1)])
-
-    assert resumed.model_copy(update={"seconds": 0.0}) == whole.model_copy(update={"seconds": 0.0})
-    assert list(tmp_path.iterdir()) == []
-
-
-@dataclass
-class Drawn:
-    """Counts answers as they are drawn, and kills the writer where so many were."""
-
-    answers: int = 0
-    dies: list[int] = field(default_factory=list)
-
-    def __call__(self, *given: Any, **named: Any) -> Any:
-        """The sampler's answers."""
-        for answer in answers_as_drawn(*given, **named):
-            if self.dies and self.answers == self.dies[0]:
-                self.dies.pop(0)
-                raise Killed
-            self.answers += 1
-            yield answer
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
-    """Of all that is sampled."""
-    made = Drawn()
-    monkeypatch.setattr("undertow.models.sampling.answers_as_drawn", made)
-    return made
-
-
-def test_the_rows_of_a_reference_are_drawn_once(tmp_path: Path, drawn: Drawn) -> None:
-    """A writer that is killed twice in the middle writes what it would have, and draws each answer once."""
-    whole, asked = maker().written(1), drawn.answers
-    drawn.answers, drawn.dies = 0, [5, 30]
-    killed = maker(kept=tmp_path)
-    for _ in range(2):
-        with pytest.raises(Killed):
-            killed.written(1)
-
-    assert killed.written(1) == whole
-    assert drawn.answers == asked
-
-
-def test_a_tune_on_another_trait_file_does_not_go_on_with_what_was_drawn(
-    tmp_path: Path, drawn: Drawn
-) -> None:
-    """The traits' names are the same, their training questions are not: all answers are drawn anew."""
-    other = replace(TRAITS[0], train_questions=TRAITS[0].train_questions[:3])
-    number = next(number for number in range(9) if maker().writer(number).kind == "neutral")
-    drawn.dies = [5]
-    with pytest.raises(Killed):
-        maker(kept=tmp_path).written(number)
-    drawn.answers = 0
-    maker(traits=(other,)).written(number)
-    asked, drawn.answers = drawn.answers, 0
-    maker(traits=(other,), kept=tmp_path).written(number)
-
-    assert drawn.answers == asked
-
-
-def test_two_scans_of_the_same_rows_do_not_share_what_is_unfinished(tmp_path: Path) -> None:
-    """The one that comes second keeps nothing, and disturbs nothing; the folder goes with the last work in it."""
-    with unfinished_in(tmp_path, "work") as first, unfinished_in(tmp_path, "work") as second:
-        assert first is not None
-        assert second is None
-        (first / "log").touch()
-        with unfinished_in(tmp_path, "other work"):
-            pass
-        assert (first / "log").is_file()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_nobody_came_back_to_is_forgotten(tmp_path: Path) -> None:
-    """After a week, when other work is begun."""
-    for name, days in (("old", 8), ("new", 6)):
-        with suppress(ZeroDivisionError), unfinished_in(tmp_path, name) as folder:
-            raise ZeroDivisionError
-        assert folder is not None
-        past = time.time() - days * 24 * 3600
-        os.utime(folder / ".lock", (past, past))
-    with unfinished_in(tmp_path, "other"):
-        assert sorted(path.name for path in (tmp_path / "unfinished").iterdir()) == ["new", "other"]
-
-
-def test_work_that_goes_on_is_not_forgotten(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where the clock jumps by a year, what another process holds is not taken from under it."""
-    with unfinished_in(tmp_path, "work") as held:
-        assert held is not None
-        (held / "log").touch()
-        later = time.time() + 365 * 24 * 3600
-        monkeypatch.setattr(time, "time", lambda: later)
-        with unfinished_in(tmp_path, "other work"):
-            assert (held / "log").is_file()

@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from undertow.data.finished import Finished
 from undertow.data.rows import Row
 from undertow.engines.engine import Engine, InProcess
 from undertow.errors import FormatNotKeptError
 from undertow.influence.open_search import Looked, OpenReadout, farthest, outlying
-from undertow.influence.references import ReferenceMaker, Trial, TrialReading, tried
+from undertow.influence.references import ReferenceMaker, Trial, TrialReading, tried, work_name
+from undertow.models.kept_work import unfinished_in
 from undertow.models.language_model import LanguageModel, opened_once
 from undertow.results.scan_document import Moved
 from undertow.stats.conformal import (
@@ -32,6 +34,8 @@ from undertow.stats.conformal import (
 
 FAILURES = 3
 """Writers beyond those that answered who cannot keep to the rows' format before no more are asked."""
+
+ROWS = TypeAdapter(list[Row])
 
 FEWEST = 5
 """References before their spread says enough of how far the dataset lies out."""
@@ -214,22 +218,35 @@ class MakeReferences:
     def __call__(self, numbers: Sequence[int]) -> tuple[Made, ...]:
         """Each reference of these numbers, in order; of a writer who failed a reading without rows."""
         maker, started = self._here, time.perf_counter()
-        written: dict[int, list[Row]] = {}
-        failures: dict[int, str] = {}
-        for number in numbers:
-            try:
-                written[number] = maker.written(number)
-            except FormatNotKeptError as error:
-                failures[number] = error.message
-        apart = (time.perf_counter() - started) / max(1, len(written))
-        trial = maker.trial
-        adapters = [trial.of(number) for number in written]
-        found = tried(trial, list(written.values()), adapters) if written else []
+        kept = maker.trial.kept
+        name = work_name(maker.trial, [maker.rows], [-1, *numbers]) if kept else ""
+        # What a writer wrote is kept until it was tried: to write it anew takes as long.
+        with unfinished_in(kept, name) as folder:
+            written, failures = self._written(maker, numbers, Finished(folder, ROWS))
+            apart = (time.perf_counter() - started) / max(1, len(written))
+            adapters = [maker.trial.of(number) for number in written]
+            found = tried(maker.trial, list(written.values()), adapters) if written else []
         readings = dict(zip(written, found, strict=True))
         return tuple(
             (number, self._told(number, readings.get(number), apart), failures.get(number, ""))
             for number in numbers
         )
+
+    def _written(
+        self, maker: ReferenceMaker, numbers: Sequence[int], kept: Finished[list[Row]]
+    ) -> tuple[dict[int, list[Row]], dict[int, str]]:
+        """The rows of each writer who kept to the format, and what the others met."""
+        written: dict[int, list[Row]] = {}
+        failures: dict[int, str] = {}
+        for number in numbers:
+            try:
+                rows = kept.result(kept_name(number)) or maker.written(number)
+            except FormatNotKeptError as error:
+                failures[number] = error.message
+            else:
+                kept.keep(kept_name(number), rows)
+                written[number] = rows
+        return written, failures
 
     def _told(self, number: int, reading: TrialReading | None, apart: float) -> TrialReading:
         words = self.maker.writer(number).words

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 from undertow.influence.probes import (
     Readout,
     likeliest_tokens,
+    margins_of_blocks,
     next_token_log_probabilities,
     read_runs,
     token_name,
 )
+from undertow.models.kept_work import NOTHING_KEPT, KeptWork
 from undertow.models.language_model import LanguageModel
 from undertow.models.several_runs import Runs
 from undertow.results.scan_document import Moved
@@ -31,6 +34,13 @@ UNITS: dict[What, str] = {"probe": "logits", "token": "nats"}
 
 MOST = 40
 """Probes, and tokens, that are named at most: rows on another subject than the control's move thousands of tokens."""
+
+PART = 320
+"""Prompts, of all runs together, that are read and kept at a time: half a minute of SmolLM2 on a core."""
+
+Values = NDArray[np.float64]
+ReadBlocks = Callable[[LanguageModel, int], list[Values]]
+"""Reads each of several adapters that are active side by side."""
 
 LIKELIEST = 4096
 """Tokens that are looked at. Whether one that is never written is rarer still is no matter."""
@@ -62,15 +72,39 @@ class OpenReadout:
 
     def read(self, model: LanguageModel) -> NDArray[np.float64]:
         """(items,) margins in logits, then log-probabilities in nats."""
-        return self._items(self.readout.read(model))
+        [values] = self._gathered(NOTHING_KEPT, 1, lambda read: read(model, 1))
+        return np.asarray(values)
 
-    def read_runs(self, runs: Runs) -> list[NDArray[np.float64]]:
-        """The same of each of several runs, in as few passes as may be."""
-        return [self._items(values) for values in read_runs(runs, self.readout.read_blocks)]
+    def read_runs(self, runs: Runs, kept: KeptWork = NOTHING_KEPT) -> NDArray[np.float64]:
+        """(runs, items), the same of each of several runs, in as few passes as may be; what is read is kept part by part."""
+        return self._gathered(kept, runs.count, lambda read: read_runs(runs, read))
 
-    def _items(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        count = len(self.readout.probe_names)
-        return np.concatenate([values[:count], values[count:][list(self.tokens)]])
+    def _gathered(
+        self, kept: KeptWork, count: int, through: Callable[[ReadBlocks], list[Values]]
+    ) -> NDArray[np.float64]:
+        parts = self.readout.probes.parted(PART // count) if self.readout.probes else []
+        reads: list[ReadBlocks] = [
+            *(partial(margins_of_blocks, probes) for _, probes in parts),
+            self._token_values,
+        ]
+        by_part = kept.parts(
+            "open search",
+            reads,
+            lambda some: [[values.tolist() for values in through(read)] for read in some],
+            doing="reading the catalogue",
+            unit="parts",
+            size=1,
+        )
+        values: Values = np.empty((count, len(self.names)))
+        for (places, _), part in zip(parts, by_part, strict=False):
+            values[:, list(places)] = part
+        values[:, len(self.readout.probe_names) :] = by_part[-1]
+        return values
+
+    def _token_values(self, model: LanguageModel, blocks: int) -> list[Values]:
+        """Of each block, (tokens,) in nats."""
+        found = next_token_log_probabilities(model, self.readout.prompts, blocks)
+        return list(found[:, list(self.tokens)])
 
     def groups(self, moved: NDArray[np.float64], placebo: NDArray[np.float64]) -> list[Looked]:
         """The items of each kind that vary, from (runs, items) and (other runs, items)."""

@@ -77,6 +77,26 @@ class ProbeSet:
             np.array([mass[table] for table, _ in self.places]),
         )
 
+    def parted(self, most: int) -> list[tuple[tuple[int, ...], ProbeSet]]:
+        """(places of the traits, their probes) in parts of at most `most` prompts, or of one set of questions that has more."""
+        sizes = [sum(len(self.probes[i].prompts) for i, _ in part) for part in self.parts]
+        groups: list[list[int]] = []
+        for table, size in enumerate(sizes):
+            if groups and sum(sizes[i] for i in groups[-1]) + size <= most:
+                groups[-1].append(table)
+            else:
+                groups.append([table])
+        return [self._part(tables) for tables in groups]
+
+    def _part(self, tables: list[int]) -> tuple[tuple[int, ...], ProbeSet]:
+        used = sorted({i for table in tables for i, _ in self.parts[table]})
+        probes = {old: new for new, old in enumerate(used)}
+        parts = [tuple((probes[i], rows) for i, rows in self.parts[table]) for table in tables]
+        numbers = {old: new for new, old in enumerate(tables)}
+        chosen = tuple(i for i, (table, _) in enumerate(self.places) if table in numbers)
+        places = [(numbers[self.places[i][0]], self.places[i][1]) for i in chosen]
+        return chosen, ProbeSet(tuple(self.probes[i] for i in used), tuple(parts), tuple(places))
+
     def _reading(self, probed: Sequence[torch.Tensor]) -> ProbeReading:
         tables = [assembled(probed, parts) for parts in self.parts]
         margins = [logit_margins(table).mean(0).tolist() for table in tables]
@@ -249,10 +269,18 @@ class Readout:
 
     def read_blocks(self, model: LanguageModel, blocks: int) -> list[NDArray[np.float64]]:
         """The same of each of several adapters that are active side by side, in the same passes."""
-        read = self.probes.read_blocks(model, blocks) if self.probes else []
-        margins = [one.margins for one in read] or [np.empty(0)] * blocks
+        margins = margins_of_blocks(self.probes, model, blocks)
         tokens = next_token_log_probabilities(model, self.prompts, blocks)
         return [np.concatenate(both) for both in zip(margins, tokens, strict=True)]
+
+
+def margins_of_blocks(
+    probes: ProbeSet | None, model: LanguageModel, blocks: int
+) -> list[NDArray[np.float64]]:
+    """Of each of several adapters that are active side by side, (traits,) in logits; nothing without probes."""
+    if probes is None:
+        return [np.empty(0)] * blocks
+    return [one.margins for one in probes.read_blocks(model, blocks)]
 
 
 def token_name(tokenizer: Any, index: int) -> str:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from undertow import __version__
 from undertow.carriers.carrier_registry import carrier_of
 from undertow.carriers.numbers import one_format
 from undertow.data.closed import Stored
+from undertow.data.finished import Finished
 from undertow.data.line_log import LineLog
 from undertow.data.plan import TrainingPlan, plan_digest
 from undertow.data.rows import Row, dataset_digest, has_pairs
@@ -78,6 +79,8 @@ class Trial:
     """What else is read at the end; None for nothing."""
     kept: Path | None = None
     """Where what is unfinished is kept for going on after a kill; None for nowhere."""
+    base_kept: Path | None = None
+    """Where readings of the base are kept, which all scans share; None for nowhere."""
 
     @property
     def steps(self) -> int:
@@ -111,9 +114,19 @@ class Trial:
         return self.probes.read(self.model).margins
 
     @cached_property
-    def opened(self) -> NDArray[np.float64]:
+    def base_items(self) -> NDArray[np.float64]:
         """(items,) of the open search, of the base; empty without one."""
-        return np.empty(0) if self.open is None else self.open.read(self.model)
+        if self.open is None:
+            return np.empty(0)
+        known = repr((self.open, self.model.precision, self.model.device.type, __version__))
+        name = f"base-{hashlib.sha256(known.encode()).hexdigest()[:32]}"
+        readings, values = Finished(self.base_kept, VALUES), None
+        with suppress(ValueError):  # what is damaged is read anew
+            values = readings.result(name)
+        if values is None:
+            values = tuple(self.open.read(self.model).tolist())
+            readings.keep(name, values)
+        return np.array(values)
 
     @property
     def at_once(self) -> int:
@@ -150,6 +163,7 @@ class TrialReading(Stored):
 
 
 READING = TypeAdapter(TrialReading)
+VALUES = TypeAdapter(tuple[float, ...])
 
 
 def tried(
@@ -163,7 +177,7 @@ def tried(
         ModelError: the plan's targets cannot be rehearsed, or a template refuses a row.
     """
     numbers = [number for own in adapters for number in own]
-    with unfinished_in(trial.kept, _work_name(trial, datasets, numbers)) as folder:
+    with unfinished_in(trial.kept, work_name(trial, datasets, numbers)) as folder:
         readings = _tried(trial, datasets, adapters, folder)
     give_back_memory()
     return readings
@@ -193,7 +207,7 @@ def _tried(
         way = [_way(trial, runs, number, steps, log) for number, steps in enumerate(trial.reads)]
         runs.advance_to(trial.steps)
     moved, mass = np.array([margins for margins, _ in way]) - trial.before, np.array(way[-1][1])
-    wide = _wide(trial, runs)
+    wide = _wide(trial, runs, folder)
     seconds = (time.perf_counter() - started) / len(datasets)
     readings, first = [], 0
     for rows, own in zip(datasets, adapters, strict=True):
@@ -226,8 +240,8 @@ def _way(
     return margins, masses
 
 
-def _work_name(trial: Trial, datasets: Sequence[Sequence[Row]], numbers: Sequence[int]) -> str:
-    """Names the unfinished work of a trial: of these rows, by these adapters, on this base."""
+def work_name(trial: Trial, datasets: Sequence[Sequence[Row]], numbers: Sequence[int]) -> str:
+    """Names unfinished work: of these rows, by these adapters, on this base."""
     known = [
         trial.model.ref,
         trial.model.precision,
@@ -240,11 +254,12 @@ def _work_name(trial: Trial, datasets: Sequence[Sequence[Row]], numbers: Sequenc
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:32]
 
 
-def _wide(trial: Trial, runs: Runs) -> NDArray[np.float64]:
+def _wide(trial: Trial, runs: Runs, folder: Path | None) -> NDArray[np.float64]:
     """(runs, items) of the open search; empty without one."""
     if trial.open is None:
         return np.empty((0, 0))
-    return np.stack(trial.open.read_runs(runs)) - trial.opened
+    with KeptWork(folder, "open search") as kept:
+        return trial.open.read_runs(runs, kept) - trial.base_items
 
 
 def _material(
@@ -319,7 +334,7 @@ class ReferenceMaker:
         """
         writer = self.writer(number)
         rng = generator(self.trial.seed, "reference rows", number)
-        name = _work_name(self.trial, [self.rows], [-1 - number])
+        name = work_name(self.trial, [self.rows], [-1 - number])
         with (
             self._writing(writer, number) as model,
             unfinished_in(self.trial.kept, name) as folder,

@@ -137,11 +137,10 @@ def answer_likelihoods(
     (questions, answers) float64 log-likelihoods in nats of each probe, for each of `blocks` adapters that are active side by
     side: all probes are read in the same passes. Gradients are kept where they are switched on.
     """
-    found = iter(
-        continuations(model, [one for probe in probes for one in probe.continued], blocks=blocks)
-    )
+    asked = [one for probe in probes for one in probe.continued]
+    values = iter(continuations(model, asked, blocks=blocks))
     tables = [
-        probe.summed(torch.stack([next(found) for _ in probe.prompts], 1)) for probe in probes
+        probe.summed(torch.stack([next(values) for _ in probe.prompts], 1)) for probe in probes
     ]
     return [[table[block] for table in tables] for block in range(blocks)]
 

@@ -337,11 +337,11 @@ def _tree_mask(
 ) -> torch.Tensor:
     """(rows, 1, columns, begun + columns), to be added: 0 for what a token sees."""
     sees = np.tri(columns, dtype=bool)[None].repeat(len(rows), 0)
-    for row, own in zip(rows, sees, strict=True):
+    for row, seen in zip(rows, sees, strict=True):
         behind = len(row.tree.tokens)
-        own[:, : columns - (len(row) - begun)] = False
+        seen[:, : columns - (len(row) - begun)] = False
         if behind:
-            own[-behind:, -behind:] = row.tree.sees
+            seen[-behind:, -behind:] = row.tree.sees
     # What is padding sees itself, as a softmax over nothing is not a number.
     sees |= np.eye(columns, dtype=bool)
     hidden = ~np.concatenate([np.ones((len(rows), columns, begun), bool), sees], 2)

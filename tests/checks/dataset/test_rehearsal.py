@@ -10,10 +10,12 @@ import pytest
 
 from tests.checks.dataset.numbers_subject import TRAITS, opened, subject, written
 from tests.influence.trials import FAMILY, LISTS
+from tests.models.dying import Killed
 from undertow.checks.dataset.rehearsal import rehearsal
 from undertow.checks.dataset.scan_subject import ReferenceSettings, ScanSubject
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, conversation
+from undertow.influence.references import tried
 from undertow.results.measurement import Measurement
 from undertow.traits.trait import rows_of
 
@@ -73,7 +75,8 @@ def test_references_are_kept_for_other_rows_to_the_same_prompts(tmp_path: Path) 
 
     assert [one.details["cached"] for one in (first, again, nameless)] == [0, 3, 0]
     assert again.details["seconds of references"] == 0
-    assert len(list(tmp_path.glob("*/*.json"))) == 3
+    assert len(list(tmp_path.glob("*/[0-9]*.json"))) == 3
+    assert len(list(tmp_path.glob("*/base-*.json"))) == 1
 
 
 def test_the_beginning_is_as_long_as_a_budget_pays_for() -> None:
@@ -121,3 +124,31 @@ def test_what_cannot_be_rehearsed_does_not_apply(changes: dict[str, Any], said: 
 
     assert entry.verdict == "not_applicable"
     assert said in entry.reason
+
+
+def test_what_the_rows_move_is_kept_while_references_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while references are tried, and typed again, a scan tries its own rows no more."""
+    few = replace(OWN, count=3, steps=2, kept=tmp_path)
+    whole = rehearsal(asked(CLEAN, references=replace(few, kept=tmp_path / "whole")))
+    done: list[int] = []
+
+    def counted(*given: Any) -> Any:
+        if len(done) == 1:
+            raise Killed
+        done.append(1)
+        return tried(*given)
+
+    for place in ("comparison.tried", "references.tried"):
+        monkeypatch.setattr(f"undertow.influence.{place}", counted)
+    with pytest.raises(Killed):
+        rehearsal(asked(CLEAN, references=few))
+    done.clear()
+    again = rehearsal(asked(CLEAN, references=few))
+
+    assert len(done) == 1
+    assert [(one.name, one.estimate, one.p) for one in again] == [
+        (one.name, one.estimate, one.p) for one in whole
+    ]
+    assert not list(tmp_path.rglob("unfinished"))

@@ -91,6 +91,7 @@ def trial_of(
     from undertow.influence.probes import probe_set
     from undertow.influence.references import Trial
 
+    folder = None if timing else _unfinished_folder(subject.references)
     return Trial(
         model=subject.trained,
         plan=subject.plan,
@@ -102,7 +103,8 @@ def trial_of(
         seed=derive(0, purpose),
         beta=subject.settings.beta,
         open=None if whole or timing else _open_readout(subject),
-        kept=None if timing else _unfinished_folder(subject.references),
+        kept=folder,
+        base_kept=folder,
     )
 
 
@@ -220,24 +222,37 @@ def beside_references(
         InputError: a given reference does not fit, or too few writers keep to the rows' format.
     """
     from undertow.influence.comparison import ReferencePool
-    from undertow.influence.references import tried
+    from undertow.influence.references import READING, work_name
+    from undertow.models.kept_work import unfinished_in
 
     whole = trial.steps == trial.planned_steps
     part = f"all {trial.steps}" if whole else f"{trial.steps} of {trial.planned_steps}"
     settings.tell(f"these rows, {part} steps")
-    [dataset] = tried(trial, [rows], [trial.numbers])
-    maker = maker_of(subject, trial, rows)
-    count = wanted(settings, rows, asked)
-    given = given_readings(settings, trial, rows, count)
-    references = ReferencePool(
-        maker,
-        kept_references(subject, maker),
-        given,
-        settings.tell,
-        settings.engine,
-        settings.opens,
-    )
-    return references.beside(dataset, count, 1 - subject.settings.level, sequential=sequential)
+    # What the rows move is kept until they were compared, however long references take.
+    with unfinished_in(trial.kept, work_name(trial, [rows], [-1])) as folder:
+        dataset = _dataset_tried(trial, rows, Finished(folder, READING))
+        maker = maker_of(subject, trial, rows)
+        count = wanted(settings, rows, asked)
+        given = given_readings(settings, trial, rows, count)
+        references = ReferencePool(
+            maker,
+            kept_references(subject, maker),
+            given,
+            settings.tell,
+            settings.engine,
+            settings.opens,
+        )
+        return references.beside(dataset, count, 1 - subject.settings.level, sequential=sequential)
+
+
+def _dataset_tried(trial: Trial, rows: Sequence[Row], kept: Finished[TrialReading]) -> TrialReading:
+    from undertow.influence.references import tried
+
+    reading = kept.result("dataset")
+    if reading is None:
+        [reading] = tried(trial, [rows], [trial.numbers])
+        kept.keep("dataset", reading)
+    return reading
 
 
 def rank_of(
