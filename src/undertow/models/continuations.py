@@ -261,7 +261,8 @@ def _passes(
     with counted("reading", len(rows), "prompts") as told:
         for begun, members in groups:
             order = sorted((rows[i] for i in members), key=lambda row: -len(row))
-            most = scored_rows(model, blocks * len(order[0]), size or usual_rows(model))
+            usual = size or max(1, usual_rows(model) // blocks)
+            most = scored_rows(model, blocks * len(order[0]), usual)
             made = partial(_of_stretch, order, begun, work)
             for chosen, result in fitted(model, [blocks * len(row) for row in order], most, made):
                 yield chosen, result
@@ -378,8 +379,7 @@ _KEEP: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 
 @torch.no_grad()
 def _keeps(network: Any, blocks: int) -> bool:
-    names = accepted(network)
-    if not {"attention_mask", "position_ids", "past_key_values"} <= names:
+    if not {"attention_mask", "position_ids", "past_key_values"} <= accepted(network):
         return False
     device = next(network.parameters()).device
     hidden = torch.tensor([[0, 1, 1], [0, 0, 1], [0, 1, 0]], dtype=torch.bool, device=device)
