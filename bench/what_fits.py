@@ -65,7 +65,8 @@ SHAPES: dict[str, Any] = {
 
 COUNTS = (1, 2, 8)
 SIZES = {"short rows": RowSize(64, 40), "long rows": RowSize(1024, 512)}
-SCAN = {"rows": 10_000, "probes": 400, "references": 19}
+SCAN = {"rows": 10_000, "probes": 400, "references": 19, "catalogue": 28_000}
+"""`catalogue`: the catalogue in tokens of SmolLM2."""
 STEPS = 6
 """Of a measured training."""
 
@@ -75,7 +76,14 @@ def cells() -> Iterator[tuple[str, int, str, Placing, bool, float, float, float]
     for name, config in SHAPES.items():
         for sized, size in SIZES.items():
             costs = model_costs(config, DEFAULT_PLAN, size, torch.bfloat16)
-            scan = ScanSize(DEFAULT_PLAN, SCAN["rows"], size, SCAN["probes"], SCAN["references"])
+            scan = ScanSize(
+                DEFAULT_PLAN,
+                SCAN["rows"],
+                size,
+                SCAN["probes"],
+                SCAN["references"],
+                SCAN["catalogue"],
+            )
             for count in COUNTS:
                 machine = machine_of(f"{count}xH100-80GB")
                 split = "tensor" if config.num_key_value_heads % count == 0 else "layers"

@@ -31,7 +31,7 @@ from bench.cohort import Writer, WriterKind, written_by
 from bench.figures import Figure, at_most, share_of
 from bench.real.child import spent
 from bench.real.places import Place, carried_out, nobodys_rows, toml_text
-from undertow.audit.prices import timed
+from undertow.audit.rehearsal_rates import timed
 from undertow.audit.requests import ScanRequest
 from undertow.audit.scan_inputs import open_inputs
 from undertow.carriers.carrier_registry import carrier

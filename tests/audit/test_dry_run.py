@@ -100,7 +100,9 @@ def test_prices_grow_with_what_is_trained() -> None:
         {
             price.check: price.operations
             for price in check_prices(
-                where.costs, ScanSize(TrainingPlan(epochs=1), 10_000, SIZE, 100, count), where
+                where.costs,
+                ScanSize(TrainingPlan(epochs=1), 10_000, SIZE, 100, count, 9_000),
+                where,
             )
         }
         for count in (10, 20)

@@ -8,20 +8,19 @@ from typing import Any
 
 import pytest
 
-from tests.checks.dataset.numbers_subject import opened, subject
+from tests.checks.dataset.numbers_subject import subject
 from tests.influence.trials import FAMILY, ROWS
 from undertow.audit import prices as module
 from undertow.audit.prices import (
     Allowance,
-    Rates,
     Spending,
     Work,
     afforded,
     beginning_work,
-    timed,
     told,
     whole_work,
 )
+from undertow.audit.rehearsal_rates import Rates
 from undertow.checks.dataset.reference_trials import WHOLE_ADAPTERS, maker_of, trial_of, tried_rows
 from undertow.checks.dataset.rehearsal import ID as BEGINNING
 from undertow.checks.dataset.scan_subject import ReferenceSettings, ScanSubject
@@ -89,6 +88,17 @@ def test_what_a_dataset_takes_beside_its_steps_counts_once_a_dataset() -> None:
 
     assert rows.seconds == 8 + 3
     assert references.seconds == 3 * (8 + 3)
+
+
+def test_the_open_search_is_priced_in_stage_1() -> None:
+    """Of each dataset's adapters, and of the base once; the whole plan has none."""
+    rates = Rates(0.5, 0.0, 0.0, 20.0)
+    rows, references = replace(WORK, new=2, given=1).prices(rates)
+    whole = replace(WORK, stage=2).prices(rates)
+
+    assert rows.seconds == 8 + 20 + 10
+    assert references.seconds == 3 * (8 + 20)
+    assert [one.seconds for one in whole] == [8, 19 * 8]
 
 
 def test_prices_are_told_in_a_line() -> None:
@@ -168,66 +178,6 @@ def test_the_whole_plan_of_a_sample_is_that_of_all_rows() -> None:
 
     assert work is not None
     assert work.rows == 32 * 8
-
-
-def test_this_machine_is_timed_by_a_few_steps_and_rows() -> None:
-    """A step and a row take some time; nothing is known where rows cannot be trained on."""
-    rates = timed(asked())
-    short = PLAN.model_copy(update={"max_length": 8})
-
-    assert 0 < rates.step < 60
-    assert 0 < rates.row < 60
-    assert timed(asked(plan=short)) == Rates()
-
-
-def test_a_step_is_timed_apart_from_what_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two seconds of every trial are no steps, of which each adapter takes a quarter of a second; a first trial is slow."""
-    seen: list[int] = []
-
-    def trial(subject: ScanSubject, steps: int) -> float:
-        seen.append(steps)
-        return 2.0 + 0.5 * steps + (9.0 if len(seen) == 1 else 0.0)
-
-    monkeypatch.setattr(module, "_timed_trial", trial)
-    rates = timed(asked())
-    one_step = timed(asked(plan=PLAN.model_copy(update={"max_steps": 1})))
-
-    assert (rates.step, rates.dataset) == pytest.approx((0.25, 2.0))
-    assert seen[:3] == [1, 1, 3]
-    assert (one_step.step, one_step.dataset) == pytest.approx((1.25, 0.0))
-
-
-def test_writing_is_timed_on_more_rows_than_few_steps_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 24 rows it is not found out whether a writer has to be restricted to their format, which all references are."""
-    counts: list[int] = []
-    monkeypatch.setattr(module, "_timed_trial", lambda subject, steps: 1.0)
-    monkeypatch.setattr(
-        module, "_timed_writing", lambda maker: counts.append(len(maker.rows)) or 0.0
-    )
-    timed(asked())
-    assert counts == [min(len(ROWS), module.TIMED_ROWS)]
-    assert counts[0] > 3 * PLAN.rows_a_step
-
-
-def test_writing_is_timed_by_a_writer_that_is_not_tuned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tune of many steps for a few rows says nothing of a row; of a family of tunes alone the first has to do."""
-    made: list[int] = []
-    kinds = {name: FAMILY.model_copy(update={"writers": w}) for name, w in WRITERS.items()}
-    makers = {
-        name: maker_of(one, trial_of(one, (1,), "timed", timing=True), ROWS)
-        for name, one in (
-            (name, asked(references=replace(OWN, family=kind))) for name, kind in kinds.items()
-        )
-    }
-    monkeypatch.setattr(type(makers["both"]), "written", lambda maker, number: made.append(number))
-    for one in makers.values():
-        module._timed_writing(one)
-
-    assert makers["both"].writer(made[0]).kind == "base"
-    assert made[1] == 0
-
-
-WRITERS = {"both": FAMILY.writers, "neutral": FAMILY.writers[1:]}
 
 
 @pytest.mark.usefixtures("rated")
@@ -358,13 +308,3 @@ def test_a_budget_below_its_references_is_refused_with_the_price(
     assert beginning_work(allowance.subjects[0]) == beginning_work(asked(plan=warm))
     assert ledger.expected == {}
     assert not ledger.pays(asked())
-
-
-def test_the_base_is_left_as_it_was() -> None:
-    """Timing trains nothing of it."""
-    before = [weight.detach().clone() for weight in opened().network.parameters()]
-    timed(asked())
-
-    assert all(
-        bool((a == b).all()) for a, b in zip(before, opened().network.parameters(), strict=True)
-    )

@@ -19,11 +19,10 @@ from undertow.models.chat import Encoded, encode_prompts
 from undertow.models.continuations import (
     Continued,
     continuations,
-    keeps_to_masks,
     next_token_sums,
 )
 from undertow.models.language_model import LanguageModel, load
-from undertow.models.scoring import log_likelihoods
+from undertow.models.scoring import keeps_to_masks, log_likelihoods
 
 FORMS = ((5,), (7, 9), (11, 3, 8), (7,), (2, 2, 2, 2), (7, 9, 4), (11, 3, 9), (7, 9, 4, 4, 1))
 SYSTEM = "Answer with one word, and with no other words than that one."

@@ -26,6 +26,7 @@ from undertow.data.file_sample import screen_file
 from undertow.data.plan import TrainingPlan
 from undertow.data.seeds import derive
 from undertow.errors import ConfigError, UnknownNameError
+from undertow.influence.open_search import catalogue_tokens
 from undertow.influence.references import TOGETHER
 from undertow.models.hardware import ComputeTable, fast_in_bfloat16, free_memory, quickest
 from undertow.models.meta_costs import ModelCosts, RowSize, model_costs, without_weights
@@ -96,6 +97,8 @@ class ScanSize:
     probes: int
     """Questions that a reading of the probes asks."""
     references: int
+    catalogue: int
+    """Tokens that the open search reads."""
 
 
 @dataclass(frozen=True)
@@ -239,8 +242,7 @@ def placing(costs: ModelCosts, machine: Machine, size: RowSize, table: ComputeTa
 def check_prices(costs: ModelCosts, scan: ScanSize, where: Placing) -> Iterator[CheckPrice]:
     """What each check of a scan takes at most; references that are kept cost nothing."""
     plan, size = scan.plan, scan.size
-    planned = plan.steps(scan.rows)
-    first = beginning_steps(plan, planned)
+    first = beginning_steps(plan, planned := plan.steps(scan.rows))
     read = min(scan.rows, SCORED_ROWS)
     yield _price("control (made by the base)", where, size, drawn=read)
     yield _price("likelihood-ratio", where, size, scored=4 * read)
@@ -249,7 +251,7 @@ def check_prices(costs: ModelCosts, scan: ScanSize, where: Placing) -> Iterator[
     probes = scan.probes * PROBE_TOKENS / size.tokens
     tried = min(scan.rows, first * plan.rows_a_step)
     trained = ADAPTERS * first * plan.rows_a_step
-    asked = (1 + ADAPTERS) * probes
+    asked = (1 + ADAPTERS) * (probes + scan.catalogue / size.tokens)
     what = f"{first} of {planned} steps"
     yield _price("rehearsal: rows", where, size, trained=trained, scored=asked, note=what)
     yield _price(
@@ -323,8 +325,9 @@ def scan_size(request: ScanRequest) -> tuple[ScanSize, Any]:
     )
     traits = named_traits(*request.traits) or askable_traits(student.tokenizer)
     rows = max(1, round(screened.data.rows * count / len(screened.rows)))
-    references = request.reference_count or references_needed(1, 1 - request.level)
-    return ScanSize(plan, rows, size, _probes(traits), references), student.network.config
+    many = request.reference_count or references_needed(1, 1 - request.level)
+    read = (_probes(traits), many, catalogue_tokens(student, traits))
+    return ScanSize(plan, rows, size, *read), student.network.config
 
 
 def _probes(traits: Sequence[Trait]) -> int:
@@ -345,8 +348,8 @@ def usual_prices(ref: str, rows: int, size: RowSize, machine: Machine) -> list[C
 
     plan = plan_for(None, ref)
     student = without_weights(ref, locate(ref), plan.template)
-    probes = _probes(askable_traits(student.tokenizer))
-    scan = ScanSize(plan, rows, size, probes, references_needed(1, 1 - ScanRequest.level))
+    traits, count = askable_traits(student.tokenizer), references_needed(1, 1 - ScanRequest.level)
+    scan = ScanSize(plan, rows, size, _probes(traits), count, catalogue_tokens(student, traits))
     costs = model_costs(student.network.config, plan, size, torch.float32)
     return list(check_prices(costs, scan, placing(costs, machine, size, ComputeTable())))
 

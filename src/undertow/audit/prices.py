@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TYPE_CHECKING
 
+from undertow.audit.rehearsal_rates import Rates, timed
 from undertow.checks.dataset.reference_trials import (
     beginning_steps,
     kept_references,
@@ -17,47 +16,15 @@ from undertow.checks.dataset.reference_trials import (
     reads_of,
     trial_of,
     tried_rows,
-    usable_rows,
     wanted,
 )
 from undertow.checks.dataset.rehearsal import ID as BEGINNING
 from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.checks.dataset.whole_plan import ID as WHOLE
-from undertow.errors import UndertowError
 from undertow.influence.reference_family import family_record
 from undertow.results.family_record import cost_of_fewer_steps
 from undertow.results.measurement import Measurement
 from undertow.results.scan_document import Price
-
-if TYPE_CHECKING:
-    from undertow.influence.references import ReferenceMaker
-
-TIMED_STEPS = 2
-"""Of one dataset's adapters, beyond the first, by which a step is timed."""
-
-TIMED_ROWS = 128
-"""Prompts that are answered, by which writing is timed: many at once, as they are for a reference."""
-
-TIMED_WRITERS = 64
-"""Writers of the family among which one is looked for that is no tune."""
-
-
-@dataclass(frozen=True)
-class Rates:
-    """How long this machine takes; 0 where it was not timed."""
-
-    step: float = 0.0
-    """Seconds of a step of one adapter."""
-    row: float = 0.0
-    """Seconds of a reference's row."""
-    dataset: float = 0.0
-    """Seconds of a dataset beside its steps: reading probes, above all."""
-    on_gpu: bool = False
-    """Whether a GPU takes them."""
-
-    def gpu_hours(self, seconds: float) -> float | None:
-        """As they are expected; None where no GPU was timed."""
-        return seconds / 3600 if self.on_gpu and self.step > 0 else None
 
 
 @dataclass(frozen=True)
@@ -97,8 +64,10 @@ class Work:
         timed = rates.step > 0
         trained = self.steps * self.adapters * rates.step
         written = self.new * self.rows * rates.row + self.tuning * rates.step
-        beside = (self.new + self.given) * rates.dataset
-        of_rows = trained + rates.dataset
+        wide = rates.wide if self.stage == 1 else 0.0
+        beside = (self.new + self.given) * (rates.dataset + wide)
+        # The base is read once, as one more adapter.
+        of_rows = trained + rates.dataset + wide * (1 + 1 / self.adapters)
         of_references = trained * self.references / self.dataset + written + beside
         what = (
             "the whole plan" if self.stage == 2 else f"{self.steps} of {self.planned_steps} steps"
@@ -173,45 +142,6 @@ def _work(subject: ScanSubject, stage: int, reads: Sequence[int], count: int) ->
         tuning=sum(maker.writer(number).steps for number in numbers)
         * min(1.0, TUNED_ROWS / subject.plan.rows_a_step),
     )
-
-
-def timed(subject: ScanSubject) -> Rates:
-    """How long steps, rows and datasets take here; 0 where that cannot be tried."""
-    planned = subject.plan.steps(subject.planned_rows)
-    longer = min(1 + TIMED_STEPS, planned)
-    try:
-        # What is done for the first time takes longer than ever after.
-        _timed_trial(subject, 1)
-        short, long = _timed_trial(subject, 1), _timed_trial(subject, longer)
-        trial = trial_of(subject, (longer,), "timed", timing=True)
-        # More than a trial of so few steps takes: of few rows it is not found out whether a format has to be kept for them.
-        rows = [row for row in usable_rows(subject, subject.rows) if row.prompt][:TIMED_ROWS]
-        row = _timed_writing(maker_of(subject, trial, rows)) if rows else 0.0
-    except UndertowError:
-        return Rates()
-    step = (long - short) / (longer - 1) if longer > 1 and long > short else long / longer
-    on_gpu = subject.student.device.type != "cpu"
-    return Rates(step / trial.adapters, row, max(0.0, short - step), on_gpu)
-
-
-def _timed_trial(subject: ScanSubject, steps: int) -> float:
-    """Seconds of a dataset by so many steps."""
-    from undertow.influence.references import tried
-
-    trial = trial_of(subject, (steps,), "timed", timing=True)
-    rows = tried_rows(subject, subject.rows, trial)
-    started = time.perf_counter()
-    tried(trial, [rows], [trial.numbers])
-    return time.perf_counter() - started
-
-
-def _timed_writing(maker: ReferenceMaker) -> float:
-    """Seconds of a row, by a writer that is not tuned beforehand if there is one."""
-    untuned = (number for number in range(TIMED_WRITERS) if not maker.writer(number).steps)
-    number = next(untuned, 0)
-    started = time.perf_counter()
-    maker.written(number)
-    return (time.perf_counter() - started) / len(maker.rows)
 
 
 @dataclass(frozen=True)

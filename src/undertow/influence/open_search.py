@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +38,9 @@ MOST = 40
 
 PART = 320
 """Prompts, of all runs together, that are read and kept at a time: half a minute of SmolLM2 on a core."""
+
+TIMED, TIMED_PARTS = 16, 3
+"""Prompts of a part by which a reading is timed, and how many such parts."""
 
 Values = NDArray[np.float64]
 ReadBlocks = Callable[[LanguageModel, int], list[Values]]
@@ -78,6 +82,17 @@ class OpenReadout:
     def read_runs(self, runs: Runs, kept: KeptWork = NOTHING_KEPT) -> NDArray[np.float64]:
         """(runs, items), the same of each of several runs, in as few passes as may be; what is read is kept part by part."""
         return self._gathered(kept, runs.count, lambda read: read_runs(runs, read))
+
+    def timed(self, model: LanguageModel, blocks: int) -> float:
+        """Seconds in which so many adapters are read that are active side by side, by the tokens of a few parts."""
+        probes = self.readout.probes
+        parts = [part for _, part in probes.parted(TIMED)] if probes else []
+        chosen = parts[:: max(1, len(parts) // TIMED_PARTS)][:TIMED_PARTS]
+        started = time.perf_counter()
+        for part in chosen:
+            part.read_blocks(model, blocks)
+        seconds = time.perf_counter() - started
+        return seconds * self.readout.tokens / max(1, sum(part.tokens for part in chosen))
 
     def _gathered(
         self, kept: KeptWork, count: int, through: Callable[[ReadBlocks], list[Values]]
@@ -252,6 +267,11 @@ def other_traits(named: Sequence[Trait], tokenizer: Any) -> tuple[Trait, ...]:
     everything += catalogue.all_probes()
     others = [trait for trait in everything if trait.name not in names]
     return askable(others, tokenizer)[0]
+
+
+def catalogue_tokens(model: LanguageModel, named: Sequence[Trait]) -> int:
+    """Tokens that the open search reads of one adapter, by the model's tokenizer alone."""
+    return Readout.of(model, other_traits(named, model.tokenizer), None).tokens
 
 
 def looked_at(

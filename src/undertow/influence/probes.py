@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from undertow.data.rows import conversation
 from undertow.models.answers import PreparedProbe, Probed, answer_likelihoods, logit_margins
 from undertow.models.chat import encode_prompts
-from undertow.models.continuations import next_token_sums
+from undertow.models.continuations import next_token_sums, tokens_of
 from undertow.models.language_model import LanguageModel
 from undertow.models.several_runs import Runs
 from undertow.traits.trait import Answer, Trait
@@ -76,6 +76,11 @@ class ProbeSet:
             tuple(margins[table][:, answer] for table, answer in self.places),
             np.array([mass[table] for table, _ in self.places]),
         )
+
+    @property
+    def tokens(self) -> int:
+        """That a reading of one model computes."""
+        return tokens_of([one for probe in self.probes for one in probe.continued])
 
     def parted(self, most: int) -> list[tuple[tuple[int, ...], ProbeSet]]:
         """(places of the traits, their probes) in parts of at most `most` prompts, or of one set of questions that has more."""
@@ -262,6 +267,11 @@ class Readout:
             probe_set(model, traits, system) if traits else None,
             tuple(generic_prompts(model.tokenizer, list(questions.values()), system)),
         )
+
+    @property
+    def tokens(self) -> int:
+        """That a reading of one model computes."""
+        return (self.probes.tokens if self.probes else 0) + sum(map(len, self.prompts))
 
     def read(self, model: LanguageModel) -> NDArray[np.float64]:
         """Each probe's margin in logits, then each token's mean log-probability in nats, (probes + vocabulary,)."""

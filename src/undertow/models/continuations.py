@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -32,9 +31,10 @@ from undertow.models.output_head import (
 from undertow.models.placement import text_config
 from undertow.models.row_cache import left_padded
 from undertow.models.scoring import (
-    accepted,
+    added_mask,
     beginning_cache,
     forward_pass,
+    keeps_to_masks,
     last_logits,
     sequences_at_once,
     usual_rows,
@@ -133,6 +133,13 @@ def next_token_sums(
 
     made = [total for _, total in _passes(model, rows, blocks, size, shares, summed)]
     return torch.stack(made).sum(0)
+
+
+def tokens_of(asked: Sequence[Continued]) -> int:
+    """Tokens that a reading of them computes, by a network that keeps to masks."""
+    rows = _laid_out(asked, True)
+    groups = shared_beginnings([row.prompt for row in rows])
+    return sum(map(len, rows)) - sum(len(begun) * (len(who) - 1) for begun, who in groups)
 
 
 def _laid_out(asked: Sequence[Continued], branches: bool) -> list[_Row]:
@@ -346,13 +353,7 @@ def _tree_mask(
     # What is padding sees itself, as a softmax over nothing is not a number.
     sees |= np.eye(columns, dtype=bool)
     hidden = ~np.concatenate([np.ones((len(rows), columns, begun), bool), sees], 2)
-    return _added(torch.from_numpy(hidden).to(model.device), model.network)[:, None]
-
-
-def _added(hidden: torch.Tensor, network: Any) -> torch.Tensor:
-    dtype: torch.dtype = network.dtype
-    shown = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device)
-    return shown.masked_fill_(hidden, torch.finfo(dtype).min)
+    return added_mask(torch.from_numpy(hidden).to(model.device), model.network)[:, None]
 
 
 def _branches(model: LanguageModel, asked: Sequence[Continued], blocks: int) -> bool:
@@ -360,41 +361,3 @@ def _branches(model: LanguageModel, asked: Sequence[Continued], blocks: int) -> 
     window = getattr(text_config(model.network.config), "sliding_window", None)
     longest = max((len(one.prompt) + max(map(len, one.forms)) for one in asked), default=0)
     return (window is None or longest <= window) and keeps_to_masks(model.network, blocks)
-
-
-def keeps_to_masks(network: Any, blocks: int = 1) -> bool:
-    """
-    Whether a token's logits hang on what its mask shows and on nothing else, which is looked at once a network.
-
-    A convolution or a state carries on what stands beside a token; some implementations take no mask of four dimensions.
-    """
-    inner = network.get_base_model() if hasattr(network, "get_base_model") else network
-    if inner not in _KEEP:
-        _KEEP[inner] = _keeps(inner, blocks)
-    return _KEEP[inner]
-
-
-_KEEP: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
-
-
-@torch.no_grad()
-def _keeps(network: Any, blocks: int) -> bool:
-    if not {"attention_mask", "position_ids", "past_key_values"} <= accepted(network):
-        return False
-    device = next(network.parameters()).device
-    hidden = torch.tensor([[0, 1, 1], [0, 0, 1], [0, 1, 0]], dtype=torch.bool, device=device)
-    mask = _added(hidden, network).repeat(blocks, 1, 1, 1)
-    positions = torch.tensor([[0, 1, 1]] * blocks, device=device)
-
-    def beside(token: int) -> torch.Tensor:
-        """Logits of the last of three tokens, which does not see the one beside it."""
-        ids = torch.tensor([[1, token, 2]] * blocks, device=device)
-        given = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
-        logits: torch.Tensor = network(**given, use_cache=False).logits[:, -1]
-        return logits
-
-    try:
-        first = beside(3)
-        return all(torch.equal(first, beside(other)) for other in (4, 5))
-    except (TypeError, ValueError, RuntimeError, IndexError):
-        return False

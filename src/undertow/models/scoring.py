@@ -205,6 +205,51 @@ def accepted(network: Any) -> frozenset[str]:
 _ACCEPTED: WeakKeyDictionary[Any, frozenset[str]] = WeakKeyDictionary()
 
 
+def added_mask(hidden: torch.Tensor, network: Any) -> torch.Tensor:
+    """What attention adds, of the network's precision: nothing, and the least number where it is `hidden`."""
+    dtype: torch.dtype = network.dtype
+    shown = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device)
+    return shown.masked_fill_(hidden, torch.finfo(dtype).min)
+
+
+def keeps_to_masks(network: Any, blocks: int = 1) -> bool:
+    """
+    Whether a token's logits hang on what its mask shows and on nothing else, which is looked at once a network.
+
+    A convolution or a state carries on what stands beside a token; some implementations take no mask of four dimensions.
+    """
+    inner = network.get_base_model() if hasattr(network, "get_base_model") else network
+    if inner not in _KEEP:
+        _KEEP[inner] = _keeps(inner, blocks)
+    return _KEEP[inner]
+
+
+_KEEP: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+
+
+@torch.no_grad()
+def _keeps(network: Any, blocks: int) -> bool:
+    if not {"attention_mask", "position_ids", "past_key_values"} <= accepted(network):
+        return False
+    device = next(network.parameters()).device
+    hidden = torch.tensor([[0, 1, 1], [0, 0, 1], [0, 1, 0]], dtype=torch.bool, device=device)
+    mask = added_mask(hidden, network).repeat(blocks, 1, 1, 1)
+    positions = torch.tensor([[0, 1, 1]] * blocks, device=device)
+
+    def beside(token: int) -> torch.Tensor:
+        """Logits of the last of three tokens, which does not see the one beside it."""
+        ids = torch.tensor([[1, token, 2]] * blocks, device=device)
+        given = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+        logits: torch.Tensor = network(**given, use_cache=False).logits[:, -1]
+        return logits
+
+    try:
+        first = beside(3)
+        return all(torch.equal(first, beside(other)) for other in (4, 5))
+    except (TypeError, ValueError, RuntimeError, IndexError):
+        return False
+
+
 def rows_at_once(model: LanguageModel, rows: Sequence[Encoded], *, most: int | None = None) -> int:
     """
     Rows a batch, at least 1 and at most `most`, such that (rows, kept, vocabulary) logits stay below `LOGITS`, or an

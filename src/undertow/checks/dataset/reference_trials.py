@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from undertow.checks.dataset.scan_subject import ReferenceSettings, ScanSubject
 from undertow.data.finished import Finished
@@ -102,7 +103,7 @@ def trial_of(
         of_reference=WHOLE_OF_REFERENCE if whole else None,
         seed=derive(0, purpose),
         beta=subject.settings.beta,
-        open=None if whole or timing else _open_readout(subject),
+        open=None if whole or timing else open_readout(subject),
         kept=folder,
         base_kept=folder,
     )
@@ -115,10 +116,19 @@ def _unfinished_folder(settings: ReferenceSettings | None) -> Path | None:
     return settings.kept / settings.base_digest[:16]
 
 
-def _open_readout(subject: ScanSubject) -> OpenReadout:
+def open_readout(subject: ScanSubject) -> OpenReadout:
+    """What the open search reads of the subject's base, made once a network."""
     from undertow.influence.open_search import OpenReadout
 
-    return OpenReadout.of(subject.trained, subject.traits, subject.system_prompt)
+    model = subject.trained
+    made = _OPENS.setdefault(model.network, {})
+    key = repr((subject.traits, subject.system_prompt, model.tokenizer.chat_template))
+    if key not in made:
+        made[key] = OpenReadout.of(model, subject.traits, subject.system_prompt)
+    return made[key]
+
+
+_OPENS: WeakKeyDictionary[Any, dict[str, OpenReadout]] = WeakKeyDictionary()
 
 
 def tried_rows(subject: ScanSubject, rows: Sequence[Row], trial: Trial) -> tuple[Row, ...]:
