@@ -217,7 +217,7 @@ Without `--machine`, `--dry-run` opens the model and times it.
 
 ## Estimates
 
-A scan of 10,000 rows, LoRA of rank 8 on all linear layers for 3 epochs, 400 probes, 19 references that are all made, in bfloat16, on H100-80GB.
+A scan of 10,000 rows, LoRA of rank 8 on all linear layers for 3 epochs, 400 probes and an open search of 28,000 tokens, 19 references that are all made, in bfloat16, on H100-80GB.
 Short rows have 64 tokens, 40 of them learnt; long ones 1,024 and 512.
 The memory is that of weights, 8 adapters side by side with AdamW's moments, and one row of each; larger passes take what is left.
 “Layers again”: they are computed again in the backward pass (gradient checkpointing), which takes a third more time.

@@ -19,7 +19,7 @@ import torch
 
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, conversation
-from undertow.models import scoring
+from undertow.models import continuations, scoring
 from undertow.models.adapters import parallel_adapters
 from undertow.models.chat import pad
 from undertow.models.hardware import ComputeTable
@@ -44,8 +44,21 @@ def readings(model: LanguageModel, rank: int, dropout: float = 0.0) -> dict[str,
     Logits are the network's own in each case: a head that is hooked or split is left whole, another one would be computed
     in pieces, which rounds otherwise.
     """
-    with patch.object(scoring, "plain_head", lambda *_: None):
+    with (
+        patch.object(scoring, "plain_head", lambda *_: None),
+        patch.object(continuations, "plain_head", lambda *_: None),
+    ):
         return _readings(model, rank, dropout)
+
+
+def _continued(model: LanguageModel, blocks: int) -> torch.Tensor:
+    """What follows three of the rows' prompts, some of it alike, by so many adapters."""
+    prompts = [row.prompt for row in encode_rows(model.tokenizer, ROWS[:3])]
+    asked = [
+        continuations.Continued(prompt, ((5,), (7, 9), (7, 9, 4), (8, 3))) for prompt in prompts
+    ]
+    with torch.no_grad():
+        return torch.cat(continuations.continuations(model, asked, blocks=blocks), 1)
 
 
 def _readings(model: LanguageModel, rank: int, dropout: float) -> dict[str, torch.Tensor]:
@@ -60,6 +73,9 @@ def _readings(model: LanguageModel, rank: int, dropout: float) -> dict[str, torc
             weight.data.add_(0.01)
     batch = pad(rows[: 2 * len(SEEDS)], model.tokenizer.pad_token_id, tuple(range(2 * len(SEEDS))))
     weights = [weight for k in range(len(SEEDS)) for weight in made.parameters_of(k)]
+    result["probes"] = _continued(model, 1)
+    with made.active() as adapted:
+        result["probes of adapters"] = _continued(adapted, len(SEEDS))
     with made.active() as adapted:
         loss = token_log_likelihoods(adapted.network, batch).square().sum()
         gradients = torch.autograd.grad(loss, weights)
