@@ -87,8 +87,12 @@ class Place:
                 tables["foreign"] = "world:owlet-neox"
         return parse(Experiment, tables, where=f"{change or 'owl'}.toml")
 
-    def write(self, part: str, figures: Sequence[Figure], seconds: float) -> Path:
-        """Store a part's figures in results.json, and what was asked and is not measured as open."""
+    def write(self, part: str, figures: Sequence[Figure], seconds: float | None) -> Path:
+        """
+        Store a part's figures in results.json, and what was asked and is not measured as open.
+
+        `seconds` are those of the measurement; None where figures were computed from what is kept.
+        """
         known = _stored(self.results)
         measured = {figure.name for figure in figures}
         still = [
@@ -96,9 +100,8 @@ class Place:
             for name, figure in ASKED.items()
             if name not in measured and (_part(name) == part or name not in known)
         ]
-        return write(
-            self.results, [*figures, *still, *_others(part, known, still)], {part: seconds}
-        )
+        spent = {} if seconds is None else {part: seconds}
+        return write(self.results, [*figures, *still, *_others(part, known, still)], spent)
 
     def add(self, part: str, figures: Sequence[Figure], seconds: float) -> Path:
         """The same for a part whose figures several files make: what it has measured already, under other names, stays."""
@@ -272,7 +275,8 @@ def carried_out(
         figures = run(place, given)
         if figures is None:
             return 0
-        path = place.write(part, figures, time.perf_counter() - started)
+        spent = None if given.figures else time.perf_counter() - started
+        path = place.write(part, figures, spent)
         for figure in figures:
             print(
                 f"{figure.name}: {figure.value} {figure.unit} ({figure.target or '-'}; met: {figure.met})"

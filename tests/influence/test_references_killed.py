@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ import pytest
 
 from tests.checks.dataset.numbers_subject import TRAITS, opened
 from tests.influence.test_references import FULL, OTHERS
-from tests.influence.trials import PLAN, ROWS, maker, trial
+from tests.influence.trials import FAMILY, PLAN, ROWS, maker, trial
 from tests.models.dying import Dying, Killed
 from undertow.data.plan import TrainingPlan
 from undertow.influence import open_search
@@ -118,6 +119,38 @@ def test_rows_of_a_reference_are_kept_until_they_were_tried(
     assert drawn.answers == 2 * asked
     assert (number, reading.rows, failure) == (1, len(whole), "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_of_another_family_are_not_gone_on_with(
+    tmp_path: Path, drawn: Drawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the base wrote before a kill is no neutral tune's, whose number is the same."""
+    base, neutral = (FAMILY.model_copy(update={"writers": (writer,)}) for writer in FAMILY.writers)
+    dying = partial(Dying, steps=2, written=True)
+    monkeypatch.setattr("undertow.influence.references.TrainingCheckpoint", dying)
+    with pytest.raises(Killed):
+        MakeReferences(maker(kept=tmp_path, family=base))([1])
+    monkeypatch.undo()
+    [(_, fresh, _)] = MakeReferences(maker(family=neutral))([1])
+    [(_, reading, _)] = MakeReferences(maker(kept=tmp_path, family=neutral))([1])
+
+    assert reading.moved == fresh.moved
+    assert "neutral" in reading.writer
+
+
+def test_a_worker_elsewhere_keeps_nothing_and_reads_no_base(tmp_path: Path) -> None:
+    """Where the driver's folder is not, nothing is written to it, and what was read of the base has come along."""
+    opens = OpenReadout.of(opened(), TRAITS, None)
+    folder = tmp_path / "cache" / "base" / "work"
+    sent = MakeReferences(maker(open=opens, kept=folder, base_kept=folder), opened)
+    sent.maker.trial.__dict__["before"] = sent.maker.trial.probes.read(opened()).margins
+    sent.maker.trial.__dict__["base_items"] = opens.read(opened())
+    came: MakeReferences = pickle.loads(pickle.dumps(sent))
+    trial_there = came._here.trial
+
+    assert (trial_there.kept, trial_there.base_kept) == (None, None)
+    assert {"before", "base_items"} <= set(vars(trial_there))
+    assert not (tmp_path / "cache").exists()
 
 
 class Reading:

@@ -105,7 +105,7 @@ def in_context(model: LanguageModel, trait: Trait) -> BagScore:
     The rows of a bag stand before a question for the trait: logit margin of its answer.
 
     As many of the bag's rows as fit into the model's context, the last ones. Candidates count in their canonical form
-    only: it is mostly one token, so that one pass scores them all, where further forms would need passes of their own.
+    only, which is mostly one token.
     """
     question = trait.held_out_questions[0]
     answers = tuple(Answer(a.name, a.variants[:1]) for a in trait.answers_to(question))

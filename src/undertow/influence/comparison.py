@@ -20,7 +20,7 @@ from undertow.data.rows import Row
 from undertow.engines.engine import Engine, InProcess
 from undertow.errors import FormatNotKeptError
 from undertow.influence.open_search import Looked, OpenReadout, farthest, outlying
-from undertow.influence.references import ReferenceMaker, Trial, TrialReading, tried, work_name
+from undertow.influence.references import ReferenceMaker, Trial, TrialReading, tried
 from undertow.models.kept_work import unfinished_in
 from undertow.models.language_model import LanguageModel, opened_once
 from undertow.results.scan_document import Moved
@@ -36,6 +36,7 @@ FAILURES = 3
 """Writers beyond those that answered who cannot keep to the rows' format before no more are asked."""
 
 ROWS = TypeAdapter(list[Row])
+"""Of a reference that is not tried yet."""
 
 FEWEST = 5
 """References before their spread says enough of how far the dataset lies out."""
@@ -159,7 +160,7 @@ class ReferencePool:
         left: list[int] = []
         number = failed = 0
         while len(cached) + len(left) < wanted:
-            reading = self._before(number)
+            reading = self.kept.sound(kept_name(number))
             if reading is None:
                 left.append(number)
             elif reading.rows:
@@ -176,13 +177,6 @@ class ReferencePool:
                 f"format: {self.failure}",
                 hint="give benign datasets on such prompts: --reference DATA",
             )
-
-    def _before(self, number: int) -> TrialReading | None:
-        """A kept reference; what is damaged is made anew."""
-        try:
-            return self.kept.result(kept_name(number))
-        except ValueError:
-            return None
 
     def _made(
         self, numbers: Sequence[int], done: int, planned: int, ahead: Ahead
@@ -219,7 +213,7 @@ class MakeReferences:
         """Each reference of these numbers, in order; of a writer who failed a reading without rows."""
         maker, started = self._here, time.perf_counter()
         kept = maker.trial.kept
-        name = work_name(maker.trial, [maker.rows], [-1, *numbers]) if kept else ""
+        name = maker.work_name("references", numbers) if kept else ""
         # What a writer wrote is kept until it was tried: to write it anew takes as long.
         with unfinished_in(kept, name) as folder:
             written, failures = self._written(maker, numbers, Finished(folder, ROWS))
@@ -240,7 +234,7 @@ class MakeReferences:
         failures: dict[int, str] = {}
         for number in numbers:
             try:
-                rows = kept.result(kept_name(number)) or maker.written(number)
+                rows = kept.sound(kept_name(number)) or maker.written(number)
             except FormatNotKeptError as error:
                 failures[number] = error.message
             else:
@@ -260,14 +254,20 @@ class MakeReferences:
         trial, travelled = self.maker.trial, self.__dict__.get("travelled", False)
         if self.opens is None or not travelled:
             return self.maker
-        kept = trial.kept if trial.kept and trial.kept.parents[1].is_dir() else None
+        here = trial.kept is not None and trial.kept.parents[1].is_dir()
+        folders = (trial.kept, trial.base_kept) if here else (None, None)
         model = opened_once(self.opens).in_template(trial.plan.template)
-        return replace(self.maker, trial=replace(trial, model=model, kept=kept))
+        own = replace(trial, model=model, kept=folders[0], base_kept=folders[1])
+        own.__dict__.update(self.__dict__.get("known", {}))
+        return replace(self.maker, trial=own)
 
     def __getstate__(self) -> dict[str, Any]:
         trial: Any = replace(self.maker.trial, model=None)  # type: ignore[arg-type]
         maker = replace(self.maker, trial=trial)
-        return {"maker": maker, "opens": self.opens, "travelled": True}
+        # What was read of the base is not read again by each who makes references.
+        read = {"before", "base_items"} & set(vars(self.maker.trial))
+        known = {name: vars(self.maker.trial)[name] for name in read}
+        return {"maker": maker, "opens": self.opens, "travelled": True, "known": known}
 
 
 class Ahead:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +32,7 @@ from undertow.data.plan import TrainingPlan, plan_digest
 from undertow.data.rows import Row, dataset_digest, has_pairs
 from undertow.data.seeds import derive, generator
 from undertow.engines.work_progress import notice
-from undertow.influence.open_search import OpenReadout
+from undertow.influence.open_search import PART, OpenReadout
 from undertow.influence.probes import ProbeSet
 from undertow.influence.reference_family import ReferenceFamily, ReferenceWriter, reference_writer
 from undertow.influence.reference_rows import answer_limits, benign_answers, prompts_digest
@@ -120,9 +120,7 @@ class Trial:
             return np.empty(0)
         known = repr((self.open, self.model.precision, self.model.device.type, __version__))
         name = f"base-{hashlib.sha256(known.encode()).hexdigest()[:32]}"
-        readings, values = Finished(self.base_kept, VALUES), None
-        with suppress(ValueError):  # what is damaged is read anew
-            values = readings.result(name)
+        values = (readings := Finished(self.base_kept, VALUES)).sound(name)
         if values is None:
             values = tuple(self.open.read(self.model).tolist())
             readings.keep(name, values)
@@ -164,6 +162,7 @@ class TrialReading(Stored):
 
 READING = TypeAdapter(TrialReading)
 VALUES = TypeAdapter(tuple[float, ...])
+"""Of the base, as the open search reads them."""
 
 
 def tried(
@@ -177,7 +176,7 @@ def tried(
         ModelError: the plan's targets cannot be rehearsed, or a template refuses a row.
     """
     numbers = [number for own in adapters for number in own]
-    with unfinished_in(trial.kept, work_name(trial, datasets, numbers)) as folder:
+    with unfinished_in(trial.kept, work_name("trial", trial, datasets, numbers)) as folder:
         readings = _tried(trial, datasets, adapters, folder)
     give_back_memory()
     return readings
@@ -240,14 +239,17 @@ def _way(
     return margins, masses
 
 
-def work_name(trial: Trial, datasets: Sequence[Sequence[Row]], numbers: Sequence[int]) -> str:
-    """Names unfinished work: of these rows, by these adapters, on this base."""
+def work_name(
+    purpose: str, trial: Trial, datasets: Sequence[Sequence[Row]], numbers: Sequence[int]
+) -> str:
+    """Names unfinished work for a purpose: of these rows, by these adapters, on this base."""
     known = [
+        purpose,
         trial.model.ref,
         trial.model.precision,
         trial.plan.model_dump_json(),
         [*trial.reads, trial.planned_steps, trial.seed, *numbers],
-        hashlib.sha256(repr((trial.probes, trial.beta)).encode()).hexdigest(),
+        hashlib.sha256(repr((trial.probes, trial.beta, trial.open, PART)).encode()).hexdigest(),
         [dataset_digest(list(rows)) for rows in datasets],
         __version__,
     ]
@@ -334,10 +336,9 @@ class ReferenceMaker:
         """
         writer = self.writer(number)
         rng = generator(self.trial.seed, "reference rows", number)
-        name = work_name(self.trial, [self.rows], [-1 - number])
         with (
             self._writing(writer, number) as model,
-            unfinished_in(self.trial.kept, name) as folder,
+            unfinished_in(self.trial.kept, self.work_name("rows", [number])) as folder,
             KeptWork(folder, f"{writer!r} {self._lessons_digest}") as kept,
         ):
             answers = benign_answers(
@@ -353,6 +354,11 @@ class ReferenceMaker:
             )
         give_back_memory()
         return answers
+
+    def work_name(self, purpose: str, numbers: Sequence[int]) -> str:
+        """Names unfinished work on the references of these numbers."""
+        purpose = f"{purpose} {self.family.digest} {self._lessons_digest}"
+        return work_name(purpose, self.trial, [self.rows], numbers)
 
     @cached_property
     def _answer_limits(self) -> tuple[int, ...]:

@@ -124,10 +124,11 @@ class PreparedProbe:
         forms = tuple(form for forms in self.forms for form in forms)
         return [Continued(prompt, forms) for prompt in self.prompts]
 
-    def summed(self, values: torch.Tensor) -> torch.Tensor:
-        """(..., answers) of (..., forms): each candidate's forms together, in nats."""
-        parts = values.split([len(forms) for forms in self.forms], -1)
-        return torch.stack([part.logsumexp(-1) for part in parts], -1)
+    def summed(self, values: Sequence[torch.Tensor], blocks: int) -> torch.Tensor:
+        """(blocks, questions, answers) of (blocks, forms) a question: each candidate's forms together, in nats."""
+        counts = [len(forms) for forms in self.forms]
+        table = torch.stack([*values], 1) if values else torch.empty(blocks, 0, sum(counts))
+        return torch.stack([part.logsumexp(-1) for part in table.split(counts, -1)], -1)
 
 
 def answer_likelihoods(
@@ -139,9 +140,7 @@ def answer_likelihoods(
     """
     asked = [one for probe in probes for one in probe.continued]
     values = iter(continuations(model, asked, blocks=blocks))
-    tables = [
-        probe.summed(torch.stack([next(values) for _ in probe.prompts], 1)) for probe in probes
-    ]
+    tables = [probe.summed([next(values) for _ in probe.prompts], blocks) for probe in probes]
     return [[table[block] for table in tables] for block in range(blocks)]
 
 

@@ -3,7 +3,7 @@ Log-likelihoods of many short continuations of many prompts.
 
 What continues a prompt is laid out behind it as a tree, one row a prompt: a mask lets each token see the prompt and its own
 way down to it, as drafts are verified by Miao et al. 2024 (2305.09781, §4.2). What continuations begin with is computed
-once, and so is what prompts begin with; the head is asked for no more than those tokens and their sums.
+once, what prompts begin with once a pass; the head is asked for no more than those tokens and their sums.
 """
 
 from __future__ import annotations
@@ -43,9 +43,6 @@ from undertow.models.shared_prefix import shared_beginnings
 
 LARGEST = 256
 """Tokens of a tree, of which each sees few: what has more is laid out as several."""
-
-WAITING = 2048
-"""Positions that wait for the head, whose rows are widened once for all of them."""
 
 R = TypeVar("R")
 
@@ -91,6 +88,8 @@ class _Row:
     tree: FormTree
     first: int
     """Column of its first form, among those of all prompts."""
+    shares: bool
+    """Whether what it begins with may be computed apart."""
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.tree.tokens)
@@ -109,13 +108,11 @@ def continuations(
     `blocks` are adapters that are active side by side. Logits are float32 whatever the network's precision. Gradients are
     kept where they are switched on.
     """
-    branches = _branches(model, asked, blocks)
-    rows = _laid_out(asked, branches)
     counts = [len(one.forms) for one in asked]
-    found = torch.zeros(blocks, sum(counts), dtype=torch.float64)
-    for columns, values in _looked_up(model, rows, blocks, size, branches):
-        found = found.index_add(1, columns, values)
-    return list(found.split(counts, 1))
+    values = torch.zeros(blocks, sum(counts), dtype=torch.float64)
+    for columns, part in _looked_up(model, _laid_out(model, asked, blocks), blocks, size):
+        values = values.index_add(1, columns, part)
+    return list(values.split(counts, 1))
 
 
 @torch.no_grad()
@@ -123,31 +120,46 @@ def next_token_sums(
     model: LanguageModel, prompts: Sequence[Tokens], *, blocks: int = 1, size: int | None = None
 ) -> torch.Tensor:
     """(blocks, vocabulary) float64: the log-probability in nats of each next token, summed over the prompts."""
-    shares = _branches(model, [], blocks)
     size = sequences_at_once(model, blocks, size or usual_rows(model))
-    rows = [_Row(prompt, _trees((), shares)[0], 0) for prompt in prompts]
+    rows = _laid_out(model, [Continued(prompt, ()) for prompt in prompts], blocks)
 
     def summed(chosen: list[_Row], begun: Tokens) -> torch.Tensor:
         logits = _logits(model, chosen, begun, blocks)[:, :, -1]
         return logits.log_softmax(-1).sum(1, dtype=torch.float64).cpu()
 
-    made = [total for _, total in _passes(model, rows, blocks, size, shares, summed)]
+    made = [total for _, total in _passes(model, rows, blocks, size, summed)]
     return torch.stack(made).sum(0)
 
 
 def tokens_of(asked: Sequence[Continued]) -> int:
     """Tokens that a reading of them computes, by a network that keeps to masks."""
-    rows = _laid_out(asked, True)
-    groups = shared_beginnings([row.prompt for row in rows])
-    return sum(map(len, rows)) - sum(len(begun) * (len(who) - 1) for begun, who in groups)
+    rows = [(one.prompt, tree) for one in asked for tree in _trees(one.forms, True)]
+    groups = shared_beginnings([prompt for prompt, _ in rows])
+    computed = sum(len(prompt) + len(tree.tokens) for prompt, tree in rows)
+    return computed - sum(len(begun) * (len(who) - 1) for begun, who in groups)
 
 
-def _laid_out(asked: Sequence[Continued], branches: bool) -> list[_Row]:
-    rows, first = [], 0
-    for one in asked:
-        rows += [_Row(one.prompt, tree, first) for tree in _trees(one.forms, branches)]
-        first += len(one.forms)
+def _laid_out(model: LanguageModel, asked: Sequence[Continued], blocks: int) -> list[_Row]:
+    """The rows of all: trees behind prompts where they can be, else chains."""
+    keeps, rows, first = keeps_to_masks(model.network, blocks), list[_Row](), 0
+    for entry in asked:
+        longest = len(entry.prompt) + max(map(len, entry.forms), default=0)
+        branches = keeps and _within_windows(model, longest)
+        trees = _trees(entry.forms, branches)
+        rows += [_Row(entry.prompt, tree, first, branches) for tree in trees]
+        first += len(entry.forms)
     return rows
+
+
+def _within_windows(model: LanguageModel, longest: int) -> bool:
+    """Whether nothing is cut off of texts of so many tokens in a row with a tree."""
+    config = text_config(model.network.config)
+    window = getattr(config, "sliding_window", None)
+    # GPT-Neo counts columns, whatever the mask shows: those of a beginning, of padding and of a tree.
+    columns = getattr(config, "window_size", None)
+    return (window is None or longest <= window) and (
+        columns is None or 2 * longest + LARGEST <= columns
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -185,55 +197,34 @@ def _tree(nodes: dict[Tokens, int], looked: list[tuple[int, int, int]]) -> FormT
 
 
 def _looked_up(
-    model: LanguageModel, rows: Sequence[_Row], blocks: int, size: int | None, branches: bool
+    model: LanguageModel, rows: Sequence[_Row], blocks: int, size: int | None
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """((looked up,) columns, (blocks, looked up) log-likelihoods) of all rows, by and by."""
-    head = plain_head(model.network, torch.tensor([rows[0].prompt[-1:]] * blocks).to(model.device))
-    if head is None:
-        yield from _by_own_head(model, rows, blocks, size, branches)
+    if not rows:
         return
-
-    def hidden(chosen: list[_Row], begun: Tokens) -> torch.Tensor:
-        """(blocks, asked, hidden)"""
-        states = _hidden(model, head, chosen, begun, blocks)
-        return states[:, *_asked(chosen, states.shape[2])]
-
-    waiting: list[tuple[list[_Row], torch.Tensor]] = []
-    for chosen, states in _passes(model, rows, blocks, size, branches, hidden):
-        waiting.append((chosen, states))
-        if sum(part.shape[1] for _, part in waiting) * blocks >= WAITING:
-            yield _through_head(head, waiting)
-            waiting = []
-    if waiting:
-        yield _through_head(head, waiting)
-
-
-def _through_head(
-    head: PlainHead, waiting: Sequence[tuple[list[_Row], torch.Tensor]]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    rows = [row for chosen, _ in waiting for row in chosen]
-    states = torch.cat([part for _, part in waiting], 1)
-    at, wanted, columns = _pairs(rows)
-    values = next_token_likelihoods(head, states, at.to(states.device), wanted.to(states.device))
-    return columns, values.cpu()
-
-
-def _by_own_head(
-    model: LanguageModel, rows: Sequence[_Row], blocks: int, size: int | None, branches: bool
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """The same where the network's head does more than multiply, or learns."""
-    longest = blocks * (1 + max(len(row.tree.tokens) for row in rows))
-    size = sequences_at_once(model, longest, size or usual_rows(model))
-
-    def read(chosen: list[_Row], begun: Tokens) -> torch.Tensor:
-        logits = _logits(model, chosen, begun, blocks)
-        at, wanted, _ = _pairs(chosen)
-        asked = logits[:, *_asked(chosen, logits.shape[2])]
-        found: torch.Tensor = asked[:, at, wanted].double() - log_sums(asked)[:, at]
-        return found.cpu()
-
-    for chosen, values in _passes(model, rows, blocks, size, branches, read):
+    last = torch.tensor([rows[0].prompt[-1:]] * blocks, device=model.device)
+    head = plain_head(model.network, last)
+    if head is None:
+        longest = blocks * (1 + max(len(row.tree.tokens) for row in rows))
+        size = sequences_at_once(model, longest, size or usual_rows(model))
+    read = partial(_read, model, head, blocks)
+    for chosen, values in _passes(model, rows, blocks, size, read):
         yield _pairs(chosen)[2], values
+
+
+def _read(
+    model: LanguageModel, head: PlainHead | None, blocks: int, rows: list[_Row], begun: Tokens
+) -> torch.Tensor:
+    """(blocks, looked up): by the network's own head where it does more than multiply, or learns."""
+    at, wanted, _ = (part.to(model.device) for part in _pairs(rows))
+    if head is not None:
+        states = _hidden(model, head, rows, begun, blocks)
+        states = states[:, *_asked(rows, states.shape[2])]
+        return next_token_likelihoods(head, states, at, wanted).cpu()
+    logits = _logits(model, rows, begun, blocks)
+    predicting = logits[:, *_asked(rows, logits.shape[2])]
+    values: torch.Tensor = predicting[:, at, wanted].double() - log_sums(predicting)[:, at]
+    return values.cpu()
 
 
 def _asked(rows: Sequence[_Row], kept: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -258,22 +249,29 @@ def _passes(
     rows: Sequence[_Row],
     blocks: int,
     size: int | None,
-    shares: bool,
     work: Callable[[list[_Row], Tokens], R],
 ) -> Iterator[tuple[list[_Row], R]]:
     """(rows, what `work` makes of them and of the tokens that all of them begin with), a pass each."""
-    groups: list[tuple[Tokens, list[int]]] = [((), [*range(len(rows))])]
-    if shares and not recomputes(model.network):
-        groups = shared_beginnings([row.prompt for row in rows])
+    groups = _groups(rows, shared=not recomputes(model.network))
     with counted("reading", len(rows), "prompts") as told:
         for begun, members in groups:
-            order = sorted((rows[i] for i in members), key=lambda row: -len(row))
+            order = sorted(members, key=lambda row: -len(row))
             usual = size or max(1, usual_rows(model) // blocks)
             most = scored_rows(model, blocks * len(order[0]), usual)
             made = partial(_of_stretch, order, begun, work)
             for chosen, result in fitted(model, [blocks * len(row) for row in order], most, made):
                 yield chosen, result
                 told.advance(len(chosen))
+
+
+def _groups(rows: Sequence[_Row], *, shared: bool) -> list[tuple[Tokens, list[_Row]]]:
+    """What rows begin with, if that is shared, and which; those that are cut off by a window in passes of their own."""
+    able, others = ([row for row in rows if row.shares == kind] for kind in (True, False))
+    groups: list[tuple[Tokens, list[_Row]]] = [((), able), ((), others)]
+    if shared:
+        begun = shared_beginnings([row.prompt for row in able])
+        groups[:1] = [(tokens, [able[i] for i in who]) for tokens, who in begun]
+    return [group for group in groups if group[1]]
 
 
 def _of_stretch(
@@ -313,7 +311,9 @@ def _inputs(
     ids, mask = left_padded(tails, model.tokenizer.pad_token_id, device)
     positions = torch.from_numpy(_positions(rows, ids.shape[1])).to(device)
     seen = seen_behind(mask, length)
-    if not all(row.tree.is_chain for row in rows):
+    windowed = begun and getattr(text_config(model.network.config), "sliding_window", None)
+    # A window would count the padding between the beginning and the rest; a mask of this kind is taken as it is.
+    if windowed or not all(row.tree.is_chain for row in rows):
         seen = _tree_mask(model, rows, ids.shape[1], length)
     cache = None
     if begun:
@@ -354,10 +354,3 @@ def _tree_mask(
     sees |= np.eye(columns, dtype=bool)
     hidden = ~np.concatenate([np.ones((len(rows), columns, begun), bool), sees], 2)
     return added_mask(torch.from_numpy(hidden).to(model.device), model.network)[:, None]
-
-
-def _branches(model: LanguageModel, asked: Sequence[Continued], blocks: int) -> bool:
-    """Whether trees can be laid out: no window cuts off what a token sees, and the network keeps to a mask."""
-    window = getattr(text_config(model.network.config), "sliding_window", None)
-    longest = max((len(one.prompt) + max(map(len, one.forms)) for one in asked), default=0)
-    return (window is None or longest <= window) and keeps_to_masks(model.network, blocks)

@@ -129,7 +129,14 @@ def next_token_likelihoods(
         transposed = rows.to(width).T
         parts.append(torch.cat([log_sums(torch.addmm(added, one, transposed)) for one in pieces]))
     totals = torch.stack(parts).logsumexp(0).view(hidden.shape[:2])
-    logits = (wide[:, at] * head.weight[tokens].to(width)).sum(-1) + bias[tokens]
+    size = max(1, PIECE // (4 * wide.shape[0] * wide.shape[2]))
+    logits = torch.cat(
+        [
+            (wide[:, of] * head.weight[token].to(width)).sum(-1) + bias[token]
+            for of, token in zip(at.split(size), tokens.split(size), strict=True)
+        ],
+        1,
+    )
     return logits.double() - totals[:, at]
 
 

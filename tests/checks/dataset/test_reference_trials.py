@@ -26,18 +26,21 @@ from undertow.checks.dataset.reference_trials import (
     wanted,
 )
 from undertow.checks.dataset.scan_subject import ReferenceSettings, ScanSubject
+from undertow.data.finished import Finished
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row
 from undertow.errors import InputError
 from undertow.influence.comparison import Compared
 from undertow.influence.open_search import OpenReadout
 from undertow.influence.probes import Readout
-from undertow.influence.references import TrialReading, tried
+from undertow.influence.references import READING, TrialReading, tried
 from undertow.stats.conformal import effect, rank_p
 
 PLAIN = tuple(Row((), row.completion, chat=False) for row in ROWS)
 PAIRS = tuple(replace(row, rejected="7 7 7") for row in ROWS)
 SETTINGS = ReferenceSettings(FAMILY)
+NOTHING = Finished(None, READING)
+"""Keeps nothing."""
 
 
 def asked(rows: tuple[Row, ...] = ROWS, **changes: Any) -> ScanSubject:
@@ -194,8 +197,8 @@ def test_a_given_dataset_reads_as_the_same_rows_would() -> None:
     trial = trial_of(asked(), (1,), "begin", timing=True)
     settings = replace(SETTINGS, given=(ROWS, ROWS[::-1], ROWS), tell=told.append)
     others = [replace(row, completion="1 2 3") for row in ROWS[:8]]
-    made = given_readings(settings, trial, others, 2)
-    [same] = given_readings(settings, trial, ROWS[8:16], 1)
+    made = given_readings(settings, trial, others, 2, NOTHING)
+    [same] = given_readings(settings, trial, ROWS[8:16], 1, NOTHING)
     [alone] = tried(trial, [ROWS[8:16]], [(0, 1)])
 
     assert [(one.writer, one.rows) for one in made] == [("given", 8)] * 2
@@ -218,7 +221,7 @@ def test_a_given_dataset_of_another_size_or_kind_is_refused(
     """Fewer than half of the rows, or rows where there are pairs, and the reverse."""
     trial = trial_of(asked(), (1,), "begin", timing=True)
     with pytest.raises(InputError, match=said) as raised:
-        given_readings(replace(SETTINGS, given=(given,)), trial, rows, 19)
+        given_readings(replace(SETTINGS, given=(given,)), trial, rows, 19, NOTHING)
 
     assert "--reference DATA" in raised.value.hint
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from undertow.checks.dataset.scan_subject import ReferenceSettings, ScanSubject
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, conversation
 from undertow.influence.references import tried
+from undertow.models.sampling import answers_as_drawn
 from undertow.results.measurement import Measurement
 from undertow.traits.trait import rows_of
 
@@ -126,29 +128,65 @@ def test_what_cannot_be_rehearsed_does_not_apply(changes: dict[str, Any], said: 
     assert said in entry.reason
 
 
-def test_what_the_rows_move_is_kept_while_references_are_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Killed while references are tried, and typed again, a scan tries its own rows no more."""
-    few = replace(OWN, count=3, steps=2, kept=tmp_path)
-    whole = rehearsal(asked(CLEAN, references=replace(few, kept=tmp_path / "whole")))
-    done: list[int] = []
+class Tried:
+    """Tries datasets, and is killed at one of them."""
 
-    def counted(*given: Any) -> Any:
-        if len(done) == 1:
+    def __init__(self, dies: int | None) -> None:
+        """`dies` counts from 0."""
+        self.dies, self.count = dies, 0
+
+    def __call__(self, *given: Any) -> Any:
+        """What they move."""
+        if self.count == self.dies:
             raise Killed
-        done.append(1)
+        self.count += 1
         return tried(*given)
 
-    for place in ("comparison.tried", "references.tried"):
-        monkeypatch.setattr(f"undertow.influence.{place}", counted)
-    with pytest.raises(Killed):
-        rehearsal(asked(CLEAN, references=few))
-    done.clear()
-    again = rehearsal(asked(CLEAN, references=few))
 
-    assert len(done) == 1
+def test_what_was_tried_is_kept_while_references_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at its references, a scan tries neither its own rows again nor those that it was given."""
+    given = (CLEAN[::-1], CLEAN[1:])
+    few = replace(OWN, count=4, steps=2, kept=tmp_path, given=given)
+    whole = rehearsal(asked(CLEAN, references=replace(few, kept=None)))
+    counts = []
+    for dies in (3, None):
+        trying = Tried(dies)
+        for place in ("comparison.tried", "references.tried"):
+            monkeypatch.setattr(f"undertow.influence.{place}", trying)
+        with suppress(Killed):
+            again = rehearsal(asked(CLEAN, references=few))
+        counts.append(trying.count)
+
+    assert counts == [3, 1]
     assert [(one.name, one.estimate, one.p) for one in again] == [
         (one.name, one.estimate, one.p) for one in whole
     ]
     assert not list(tmp_path.rglob("unfinished"))
+
+
+def test_the_first_reference_is_written_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while it answers, it goes on with its answers, beside what the rows moved."""
+    few = replace(OWN, count=1, steps=2, kept=tmp_path)
+    drawn: list[int] = []
+
+    def drawing(*given: Any, **named: Any) -> Any:
+        for answer in answers_as_drawn(*given, **named):
+            if len(drawn) == 5:
+                drawn.append(-1)
+                raise Killed
+            drawn.append(answer[0])
+            yield answer
+
+    monkeypatch.setattr("undertow.models.sampling.answers_as_drawn", drawing)
+    with pytest.raises(Killed):
+        rehearsal(asked(CLEAN, references=few))
+    before = sorted(drawn[:5])
+    rehearsal(asked(CLEAN, references=few))
+    after = drawn[6:]
+
+    assert len(before) == 5
+    assert not set(before) & set(after)

@@ -160,7 +160,11 @@ def wanted(settings: ReferenceSettings, rows: Sequence[Row], count: int) -> int:
 
 
 def given_readings(
-    settings: ReferenceSettings, trial: Trial, rows: Sequence[Row], count: int
+    settings: ReferenceSettings,
+    trial: Trial,
+    rows: Sequence[Row],
+    count: int,
+    kept: Finished[TrialReading],
 ) -> tuple[TrialReading, ...]:
     """
     What each of the first `count` given datasets moves, of as many of its rows as are tried of the subject: of those very
@@ -169,8 +173,6 @@ def given_readings(
     Raises:
         InputError: it has too few rows, or they are preference pairs where the subject's are not, or the reverse.
     """
-    from undertow.influence.references import tried
-
     pairs, readings = has_pairs(rows), []
     for number, given in enumerate(settings.given[:count]):
         settings.tell(f"given reference {number + 1} of {min(count, len(settings.given))}")
@@ -183,7 +185,8 @@ def given_readings(
                 "reference needs about as many",
                 hint="give larger benign datasets of the same kind: --reference DATA",
             )
-        [reading] = tried(trial, [[alike[i] for i in order]], [trial.of(number)])
+        chosen = [alike[i] for i in order]
+        reading = _kept_trial(f"given-{number}", trial, chosen, trial.of(number), kept)
         readings.append(reading.model_copy(update={"writer": "given"}))
     return tuple(readings)
 
@@ -239,11 +242,13 @@ def beside_references(
     part = f"all {trial.steps}" if whole else f"{trial.steps} of {trial.planned_steps}"
     settings.tell(f"these rows, {part} steps")
     # What the rows move is kept until they were compared, however long references take.
-    with unfinished_in(trial.kept, work_name(trial, [rows], [-1])) as folder:
-        dataset = _dataset_tried(trial, rows, Finished(folder, READING))
+    sets = [rows, *settings.given]
+    with unfinished_in(trial.kept, work_name("beside", trial, sets, trial.numbers)) as folder:
+        finished = Finished(folder, READING)
+        dataset = _kept_trial("dataset", trial, rows, trial.numbers, finished)
         maker = maker_of(subject, trial, rows)
         count = wanted(settings, rows, asked)
-        given = given_readings(settings, trial, rows, count)
+        given = given_readings(settings, trial, rows, count, finished)
         references = ReferencePool(
             maker,
             kept_references(subject, maker),
@@ -255,13 +260,20 @@ def beside_references(
         return references.beside(dataset, count, 1 - subject.settings.level, sequential=sequential)
 
 
-def _dataset_tried(trial: Trial, rows: Sequence[Row], kept: Finished[TrialReading]) -> TrialReading:
+def _kept_trial(
+    name: str,
+    trial: Trial,
+    rows: Sequence[Row],
+    numbers: Sequence[int],
+    kept: Finished[TrialReading],
+) -> TrialReading:
+    """What these rows move, which is kept under a name."""
     from undertow.influence.references import tried
 
-    reading = kept.result("dataset")
+    reading = kept.sound(name)
     if reading is None:
-        [reading] = tried(trial, [rows], [trial.numbers])
-        kept.keep("dataset", reading)
+        [reading] = tried(trial, [rows], [numbers])
+        kept.keep(name, reading)
     return reading
 
 
