@@ -44,7 +44,7 @@ def test_an_unknown_check_is_refused(capsys: pytest.CaptureFixture[str]) -> None
 
     assert code == 2
     assert "did you mean 'author'?" in told
-    assert "undertow checks" in told
+    assert "help: undertow explain" in told
 
 
 def test_pages_are_listed_with_their_titles(capsys: pytest.CaptureFixture[str]) -> None:

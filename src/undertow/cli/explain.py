@@ -40,7 +40,7 @@ def command(name: str | None) -> None:
         click.echo(written(explanation(check_page(name))), nl=False)
     else:
         allowed = [*registered(), *pages]
-        raise UnknownNameError("check or page", name, allowed, hint="undertow checks")
+        raise UnknownNameError("check or page", name, allowed, hint="undertow explain")
 
 
 def documentation() -> dict[str, Path]:
