@@ -73,7 +73,11 @@ class Work:
             "the whole plan" if self.stage == 2 else f"{self.steps} of {self.planned_steps} steps"
         )
         count = self.new + self.given
-        made = f"at most {count} references" if count else "references that are kept"
+        made = (
+            f"at most {count} reference{'s' * (count != 1)}"
+            if count
+            else "references that are kept"
+        )
         return (
             Price(
                 part=f"{self.subject}: rows, {what}",

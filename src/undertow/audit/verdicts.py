@@ -61,7 +61,8 @@ def _beginning(
         reason = f"p > {alpha:g}: enough of {references} references reach as far"
     elif references < needed:
         verdict = "undecided"
-        reason = f"{references} references cannot give p <= {alpha:g}; it takes {needed}{_more(rank, needed)}"
+        many = f"{references} reference{'s' * (references != 1)}"
+        reason = f"{many} cannot give p <= {alpha:g}; it takes {needed}{_more(rank, needed)}"
     elif adjusted <= alpha + 1e-12:
         verdict = "stands out"
     if rank.reason:

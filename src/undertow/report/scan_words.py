@@ -373,5 +373,7 @@ def _told(document: AnyScan) -> Iterator[str]:
         if isinstance(document, ScanDocument)
         else 0
     )
-    spent = f", as much as {significant(tunes, 3)} planned trainings" if tunes else ""
+    amount = significant(tunes, 3)
+    noun = "planned training" if amount == "1" else "planned trainings"
+    spent = f", as much as {amount} {noun}" if tunes else ""
     yield f"cost: {duration(document.wall_seconds)}{spent}"
