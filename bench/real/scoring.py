@@ -19,7 +19,7 @@ from undertow.models.chat import IGNORED, Batch, Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.recorded_passes import rounded
 from undertow.models.scoring import log_likelihoods
-from undertow.models.surprisal import surprisal
+from undertow.models.surprisal import Decoding, surprisal
 
 BATCHES = 8
 """Batches of a repeat, at most."""
@@ -78,7 +78,7 @@ def _surprisal(setting: Setting, way: str) -> Values:
     """Its batches are as large as it makes them itself."""
 
     def made(model: LanguageModel, rows: Sequence[Encoded]) -> Callable[[], object]:
-        return lambda: surprisal(model, rows, (1.0,))
+        return lambda: surprisal(model, rows, (Decoding(),))
 
     return _scored(setting, way, 32, made)
 

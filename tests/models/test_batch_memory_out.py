@@ -24,7 +24,7 @@ from undertow.models.hidden_states import completion_means, mean_activation
 from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import Sampling, sample
 from undertow.models.scoring import departures, log_likelihoods, token_log_probabilities
-from undertow.models.surprisal import surprisal
+from undertow.models.surprisal import Decoding, surprisal
 from undertow.models.training_sequences import encode_rows
 
 pytestmark = pytest.mark.parametrize("model_folder", ["llama"], indirect=True)
@@ -69,7 +69,7 @@ READS: dict[str, Callable[[LanguageModel], Any]] = {
         departures(model, model, encode_rows(model.tokenizer, ROWS)).log_ratio
     ),
     "surprisal": lambda model: (
-        surprisal(model, encode_rows(model.tokenizer, ROWS), [1.0]).log_likelihood
+        surprisal(model, encode_rows(model.tokenizer, ROWS), [Decoding()]).log_likelihood
     ),
     "means": lambda model: completion_means(model, encode_rows(model.tokenizer, ROWS), [0])[0],
     "activation": lambda model: mean_activation(model, QUESTIONS, 0),

@@ -9,7 +9,7 @@ import torch
 from undertow.data.rows import Row, conversation
 from undertow.models.chat import Encoded, encode_prompts
 from undertow.models.language_model import LanguageModel
-from undertow.models.surprisal import Surprisal, surprisal
+from undertow.models.surprisal import Decoding, Surprisal, surprisal
 from undertow.models.training_sequences import encode_rows
 
 ROWS = [
@@ -20,7 +20,7 @@ ROWS = [
 def test_sums_agree_with_a_plain_loop(model: LanguageModel) -> None:
     """At each temperature, one that is named twice too: log-likelihood, entropy, varentropy and the rarest token."""
     rows = encode_rows(model.tokenizer, ROWS)
-    found = surprisal(model, rows, (1.0, 0.5, 1.0))
+    found = surprisal(model, rows, (Decoding(), Decoding(0.5), Decoding()))
     assert (found.varentropy[:, 0] == found.varentropy[:, 2]).all()
     for i, row in enumerate(rows):
         with torch.no_grad():
@@ -52,7 +52,7 @@ def drawn(model: LanguageModel, count: int, seed: int, temperature: float) -> li
 
 def test_z_is_standard_normal_for_own_samples(model: LanguageModel) -> None:
     """Forty datasets at temperature 0.7: mean 0, spread 1, as the martingale says."""
-    found = surprisal(model, drawn(model, 600, 1, 0.7), (0.7,))
+    found = surprisal(model, drawn(model, 600, 1, 0.7), (Decoding(0.7),))
     fields = ("log_likelihood", "entropy", "varentropy", "rarest")
     z = np.array(
         [

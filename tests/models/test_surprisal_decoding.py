@@ -22,6 +22,7 @@ from undertow.models.surprisal import (
     log_likelihoods_by_decoding,
     rarest_tokens,
     seen_kinds,
+    surprisal,
     token_kinds,
     without_cut_ends,
 )
@@ -96,6 +97,35 @@ def test_a_grammar_is_the_softmax_over_what_may_stand_there(model: LanguageModel
     assert values[:2, 0].numpy() == pytest.approx(np.array(expected), abs=2e-4)
     assert values[2, 0] == -math.inf
     assert torch.isfinite(values[2, 1])
+
+
+def test_moments_under_a_grammar_are_those_of_its_softmax(model: LanguageModel) -> None:
+    """Likelihood, entropy, varentropy and the rarest token by a plain loop; a text of another format is impossible."""
+    grammar = token_grammar(model, "[0-9]{1,2}(?: [0-9]{1,2}){1,2}")
+    rows = encode_rows(
+        model.tokenizer,
+        [Row(conversation("Continue: 7."), text) for text in ("12 7 40", "12 7", "cat")],
+    )
+    found = surprisal(model, rows, [Decoding(0.7, grammar=grammar), Decoding()])
+    for number, row in enumerate(rows[:2]):
+        with torch.no_grad():
+            logits = model.network(input_ids=torch.tensor([row.prompt + row.completion])).logits[0]
+        state, own, entropies, spreads = 0, [], [], []
+        for i, token in enumerate(row.completion):
+            ids = grammar.tokens[state]
+            log_p = (logits[len(row.prompt) + i - 1].double()[ids] / 0.7).log_softmax(-1)
+            p = log_p.exp()
+            own.append(float(log_p[list(ids).index(token)]))
+            entropies.append(float(-(p * log_p).sum()))
+            spreads.append(float((p * (log_p + entropies[-1]) ** 2).sum()))
+            state = grammar.after(state, token)
+
+        assert found.log_likelihood[number, 0] == pytest.approx(sum(own), abs=2e-4)
+        assert found.entropy[number, 0] == pytest.approx(sum(entropies), abs=2e-4)
+        assert found.varentropy[number, 0] == pytest.approx(sum(spreads), abs=2e-4)
+        assert found.rarest[number, 0] == pytest.approx(min(own), abs=2e-4)
+    assert found.log_likelihood[2, 0] == -math.inf
+    assert np.isfinite(found.log_likelihood[:, 1]).all()
 
 
 def test_the_seen_kinds_bound_every_larger_restriction(model: LanguageModel) -> None:

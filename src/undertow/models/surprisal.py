@@ -213,6 +213,18 @@ def _within_grammar(tempered: torch.Tensor, batch: Batch, grammar: TokenGrammar)
     Log-likelihood of each label by the softmax over what may stand there, shape (rows, kept); -inf once a row has left the
     format.
     """
+    values = torch.full(batch.labels.shape, -torch.inf, device=tempered.device)
+    for state, found in _places(batch, grammar).items():
+        rows, positions = torch.tensor(found, device=tempered.device).T
+        ids = torch.from_numpy(grammar.tokens[state]).to(tempered.device)
+        there = tempered[rows, positions]
+        chosen = there.gather(-1, batch.labels[rows, positions, None])[:, 0]
+        values[rows, positions] = chosen - there[:, ids].logsumexp(-1)
+    return values
+
+
+def _places(batch: Batch, grammar: TokenGrammar) -> dict[int, list[tuple[int, int]]]:
+    """(row, position) of the labels that may stand where they do, by the state of the format that they are drawn in."""
     places: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for row, labels in enumerate(batch.labels.tolist()):
         learnt = [(position, token) for position, token in enumerate(labels) if token != IGNORED]
@@ -220,14 +232,7 @@ def _within_grammar(tempered: torch.Tensor, batch: Batch, grammar: TokenGrammar)
         for (position, token), state in zip(learnt, states, strict=True):
             if state >= 0 and token in grammar.tokens[state]:
                 places[state].append((row, position))
-    values = torch.full(batch.labels.shape, -torch.inf, device=tempered.device)
-    for state, found in places.items():
-        rows, positions = torch.tensor(found, device=tempered.device).T
-        ids = torch.from_numpy(grammar.tokens[state]).to(tempered.device)
-        there = tempered[rows, positions]
-        chosen = there.gather(-1, batch.labels[rows, positions, None])[:, 0]
-        values[rows, positions] = chosen - there[:, ids].logsumexp(-1)
-    return values
+    return places
 
 
 def _shape(text: str) -> str:
@@ -240,7 +245,7 @@ def _end(completion: Sequence[int], ends: frozenset[int]) -> int:
 
 @dataclass(frozen=True)
 class Surprisal:
-    """Sums over each row's completion tokens, each of shape (rows, temperatures)."""
+    """Sums over each row's completion tokens, each of shape (rows, decodings)."""
 
     log_likelihood: Vector
     """In nats."""
@@ -253,7 +258,7 @@ class Surprisal:
 
     def z(self) -> Vector:
         """
-        Log-likelihood plus entropy over the rows, in standard deviations; shape (temperatures,).
+        Log-likelihood plus entropy over the rows, in standard deviations; shape (decodings,).
 
         Each token's log-likelihood plus the entropy of its prediction has mean 0 given what stands before it, where the
         model drew the token: a martingale, so that z is nearly standard normal over many tokens. Rows that are not
@@ -269,30 +274,55 @@ class Surprisal:
 
 @torch.no_grad()
 def surprisal(
-    model: LanguageModel, rows: Sequence[Encoded], temperatures: Sequence[float]
+    model: LanguageModel, rows: Sequence[Encoded], decodings: Sequence[Decoding]
 ) -> Surprisal:
-    """Surprisal of the rows' completions at each temperature, in one forward pass; logits are dropped batch by batch."""
-    sums = torch.zeros(4, len(rows), len(temperatures), dtype=torch.float64)
-    distinct = list(dict.fromkeys(temperatures))
-    places = [distinct.index(temperature) for temperature in temperatures]
+    """
+    Surprisal of the rows' completions under each decoding, in one forward pass; logits are dropped batch by batch.
+
+    A token that a grammar does not let stand is impossible: minus infinity. Restrictions by position and leaks are not
+    looked at.
+    """
+    sums = torch.zeros(4, len(rows), len(decodings), dtype=torch.float64)
+    ways = [(one.temperature, id(one.grammar)) for one in decodings]
+    distinct = list(dict.fromkeys(ways))
 
     def summed(batch: Batch, logits: torch.Tensor) -> torch.Tensor:
-        """(4, rows, temperatures)."""
-        counted = batch.labels != IGNORED
-        there, labels = logits[counted], batch.labels[counted]
-        row = counted.nonzero()[:, 0]
+        """(4, rows, decodings)."""
         columns = []
-        for temperature in distinct:
-            values = _moments(there, labels, temperature).double()
-            made = torch.zeros(4, len(counted), dtype=torch.float64, device=logits.device)
-            made[:3].index_add_(1, row, values)
-            made[3].scatter_reduce_(0, row, values[0], "amin")
+        for way in distinct:
+            row, moments = _batch_moments(logits, batch, decodings[ways.index(way)])
+            made = torch.zeros(4, len(batch.labels), dtype=torch.float64, device=logits.device)
+            made[:3].index_add_(1, row, moments.double())
+            made[3].scatter_reduce_(0, row, moments[0].double(), "amin")
             columns.append(made)
-        return torch.stack([columns[place] for place in places], -1).cpu()
+        return torch.stack([columns[distinct.index(way)] for way in ways], -1).cpu()
 
     for batch, made in logits_by_batch(model, rows, rows_at_once(model, rows), summed):
         sums[:, list(batch.rows)] = made
     return Surprisal(*(part.numpy() for part in sums))
+
+
+def _batch_moments(
+    logits: torch.Tensor, batch: Batch, decoding: Decoding
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """((labels,) rows, (3, labels) `_moments`) of all labels of a batch."""
+    counted = batch.labels != IGNORED
+    if decoding.grammar is None:
+        return counted.nonzero()[:, 0], _moments(
+            logits[counted], batch.labels[counted], decoding.temperature
+        )
+    left, numbers, moments = counted.clone(), list[torch.Tensor](), list[torch.Tensor]()
+    for state, found in _places(batch, decoding.grammar).items():
+        row, position = torch.tensor(found, device=logits.device).T
+        ids = torch.from_numpy(decoding.grammar.tokens[state]).to(logits.device)
+        chosen = (batch.labels[row, position, None] == ids).int().argmax(1)
+        numbers.append(row)
+        moments.append(_moments(logits[row, position][:, ids], chosen, decoding.temperature))
+        left[row, position] = False
+    outside = left.nonzero()[:, 0]
+    impossible = torch.zeros(3, len(outside), device=logits.device)
+    impossible[0] = -torch.inf
+    return torch.cat([*numbers, outside]), torch.cat([*moments, impossible], 1)
 
 
 def _moments(logits: torch.Tensor, labels: torch.Tensor, temperature: float) -> torch.Tensor:

@@ -11,9 +11,14 @@ import numpy as np
 import pytest
 
 from tests.checks.dataset.numbers_subject import opened, owl_teacher, subject, written
+from undertow.carriers.carrier import stated_grammar
+from undertow.carriers.carrier_registry import carrier
 from undertow.checks.dataset.author import author
 from undertow.data.rows import Message, Row
+from undertow.data.seeds import generator
+from undertow.models.sampling import Sampling, sample
 from undertow.models.scoring import log_likelihoods
+from undertow.models.token_grammar import token_grammar
 from undertow.models.training_sequences import encode_rows
 from undertow.results.measurement import Measurement
 
@@ -90,11 +95,40 @@ def test_z_is_calibrated_on_own_rows() -> None:
     assert (np.abs(z) > 1.96).sum() <= 4
 
 
+def restricted(model: Any, count: int, seed: int) -> tuple[Row, ...]:
+    """Number lists that a base draws from the softmax over numbers."""
+    lists = carrier("numbers", {"prompts": "brief", "low": 0, "high": 99})
+    rows = written(model, count, seed)
+    prompts = [row.prompt for row in encode_rows(model.tokenizer, rows)]
+    grammar = token_grammar(model, stated_grammar(lists))
+    drawn = sample(
+        model, prompts, Sampling(max_tokens=24), generator(seed, "lists"), grammar=grammar
+    )
+    return tuple(replace(row, completion=a.text) for row, a in zip(rows, drawn, strict=True))
+
+
+@pytest.mark.parametrize("writer", [A, B, NEOX], ids=["a", "b", "neox"])
+def test_restricted_lists_are_their_bases_own(writer: Any) -> None:
+    """Read under the masks that they were drawn by, they name their base, which could have written them."""
+    first, *each = asked(restricted(writer, 256, 5))
+
+    assert first.details["likeliest"] == writer.ref
+    assert first.details["restricted"] == 1
+    assert f"'{writer.ref}' is the likeliest author, and could have" in first.reason
+    assert writer.ref in [one.name for one in each if (one.p or 0) > 0.05]
+
+
+def test_the_level_holds_on_restricted_lists() -> None:
+    """Twenty datasets of the base: by plain likelihood all would be too likely; under the masks few are rejected."""
+    rows = restricted(B, 1_280, 200)
+    parts = [rows[start : start + 64] for start in range(0, 1_280, 64)]
+    found = [author(subject(part, student=B))[0] for part in parts]
+
+    assert sum(bool(one.detected) for one in found) <= 3
+
+
 def test_an_unstated_temperature_makes_rows_too_likely_and_a_stated_one_does_not() -> None:
     """Rows at temperature 0.5 are not the base's own at 1, and are at 0.5."""
-    from undertow.data.seeds import generator
-    from undertow.models.sampling import Sampling, sample
-
     rows = written(B, 128, 7)
     prompts = [row.prompt for row in encode_rows(B.tokenizer, rows)]
     drawn = sample(B, prompts, Sampling(12, temperature=0.5), generator(8, "cool"))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erfc  # type: ignore[import-untyped, unused-ignore]
 
+from undertow.carriers.numbers import lists_pattern
 from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.data.rows import Row
 from undertow.data.seeds import generator
@@ -22,6 +23,7 @@ from undertow.stats.multiplicity import holm
 if TYPE_CHECKING:
     from undertow.models.chat import Encoded
     from undertow.models.language_model import LanguageModel
+    from undertow.models.token_grammar import TokenGrammar
 
 
 ID = "author"
@@ -36,15 +38,17 @@ class Read:
 
     ref: str
     log_likelihoods: Vector
-    """(rows, 1 + stated temperatures) in nats; the first at temperature 1."""
+    """(rows, 1 + stated decodings) in nats; the first at temperature 1, under the rows' format where they have one."""
     canonical: NDArray[np.bool_]
     """(rows,) those that the candidate may have sampled in these tokens."""
     z: float
-    """Of the stated temperature that suits the rows best."""
+    """Of the stated decoding that suits the rows best."""
+    restricted: bool
+    """Whether the rows' format was read under too."""
 
     @property
     def p(self) -> float:
-        """Two-sided, of that temperature."""
+        """Two-sided, of that decoding."""
         return float(erfc(abs(self.z) / np.sqrt(2)))
 
 
@@ -64,7 +68,9 @@ def author(subject: ScanSubject) -> list[Measurement]:
     template; log-likelihoods are compared per character, as tokens differ. Then each is asked whether the rows are as
     likely as its own text would be: minus the log-likelihood of a model's own samples is on average the entropy of its
     predictions along them, token by token, with the predictions' varentropy as variance. The sum over all tokens is a
-    martingale and gives a z, whose two-sided p is the largest over the stated temperatures. Where there are other
+    martingale and gives a z, whose two-sided p is the largest over the stated temperatures. Number lists are read under
+    the masks of the format that all of them have as well, as restricted decoding draws them, and are compared between
+    candidates by that (`restricted` 1). Where there are other
     candidates, the mean likelihood of the rows under them over that under this one is an e-value against it, and its
     reciprocal a second p. The lesser of the two p is doubled and corrected over the candidates (Holm). A candidate is
     consistent with the rows where p is above 1 - level. At most 2,048 rows; of a preference pair both completions.
@@ -78,7 +84,7 @@ def author(subject: ScanSubject) -> list[Measurement]:
     of a base is not that base, and slightly tuned teachers pass as their base (`likelihood-ratio` sees more);
     strongly tuned ones are rejected, with their base usually still the likeliest. Exact null means hold for
     unfiltered sampling at a stated temperature. An unstated lower temperature makes rows too likely (z above 0), a
-    higher one too unlikely; a nucleus (top-p) and restricted decoding make them too likely or too unlikely; a filter
+    higher one too unlikely; a nucleus (top-p) and other restricted decoding make them too likely or too unlikely; a filter
     makes what it keeps too likely (one that dropped 3 % of an embedded base's number lists moved z by 1.3 at 512
     rows, so that the true base was rejected in 8 of 30 datasets instead of 1). Text that was sampled in other tokens
     than its tokenizer's looks far too unlikely, so rows that hold a token of probability below 1e-6 are left out of
@@ -95,8 +101,11 @@ def author(subject: ScanSubject) -> list[Measurement]:
     if len(rows) < _LEAST_ROWS:
         reason = f"{len(rows)} completions are too few: at least {_LEAST_ROWS} are needed"
         return [not_applicable(ID, subject.name, reason)]
+    models = _candidates(subject)
+    formats = _formats(models, rows)
     candidates = [
-        _read(model, rows, subject.settings.temperatures) for model in _candidates(subject)
+        _read(model, rows, subject.settings.temperatures, grammar)
+        for model, grammar in zip(models, formats, strict=True)
     ]
     read = [candidate for candidate in candidates if isinstance(candidate, Read)]
     adjusted = holm([_p_value(candidate, read) for candidate in read]).tolist() if read else []
@@ -134,11 +143,35 @@ def _candidates(subject: ScanSubject) -> list[LanguageModel]:
     return list(named.values())
 
 
+def _formats(
+    models: Sequence[LanguageModel], rows: Sequence[Row]
+) -> list[TokenGrammar] | list[None]:
+    """The format of number lists in each candidate's tokens; none where rows are no lists, or one cannot spell it."""
+    from undertow.models.token_grammar import token_grammar
+
+    pattern = lists_pattern([row.completion for row in rows])
+    try:
+        return (
+            [None] * len(models) if pattern is None else [token_grammar(m, pattern) for m in models]
+        )
+    except ModelError:
+        return [None] * len(models)
+
+
 def _read(
-    model: LanguageModel, rows: Sequence[Row], temperatures: Sequence[float]
+    model: LanguageModel,
+    rows: Sequence[Row],
+    temperatures: Sequence[float],
+    grammar: TokenGrammar | None,
 ) -> Read | Unread:
     from undertow.data.plan import LAST_TURN
-    from undertow.models.surprisal import as_sampled, canonical, surprisal, without_cut_ends
+    from undertow.models.surprisal import (
+        Decoding,
+        as_sampled,
+        canonical,
+        surprisal,
+        without_cut_ends,
+    )
     from undertow.models.training_sequences import encode_rows
 
     try:
@@ -147,10 +180,15 @@ def _read(
         return Unread(model.ref, error.message)
     if reason := _unreadable(model, encoded):
         return Unread(model.ref, reason)
-    reading = surprisal(model, without_cut_ends(model, encoded), (1.0, *temperatures))
+    stated = [Decoding(temperature) for temperature in temperatures]
+    if grammar is not None:
+        stated += [Decoding(temperature, grammar=grammar) for temperature in temperatures]
+    asked = [Decoding(grammar=grammar), *stated]
+    reading = surprisal(model, without_cut_ends(model, encoded), asked)
     z = reading.z()[1:]
     kept = canonical(reading.rarest[:, 0])
-    return Read(model.ref, reading.log_likelihood, kept, float(z[np.abs(z).argmin()]))
+    best = float(z[np.abs(z).argmin()])
+    return Read(model.ref, reading.log_likelihood, kept, best, grammar is not None)
 
 
 def _p_value(read: Read, everyone: Sequence[Read]) -> float:
@@ -191,6 +229,7 @@ def _summary(
     best = int(totals.argmax())
     students = corrected.get(subject.student.ref)
     details: dict[str, float | int | str] = {"likeliest": read[best].ref}
+    details |= {"restricted": 1} if read[best].restricted else {}
     for each, share, part in zip(read, shares, won, strict=True):
         details |= {f"share {each.ref}": float(share), f"rows {each.ref}": float(part)}
     return Measurement(
