@@ -72,6 +72,15 @@ def scored_rows(model: LanguageModel, longest: int, most: int) -> int:
     return _fitting(most, model, longest * _passing(model))
 
 
+def probed_rows(model: LanguageModel, longest: int, most: int) -> int:
+    """
+    The same by a fixed amount of memory: of several processes one alone may read probes, which must wait for no other.
+
+    What is left is not looked at (`free_memory` asks all processes); where it runs out, a pass is halved.
+    """
+    return _at_most(most, MOST_ON_CPU // 2, longest * _passing(model))
+
+
 def sampled_rows(model: LanguageModel, longest: int, most: int) -> int:
     """Rows of so many tokens, with their answers, that are sampled side by side: with caches, and logits of each."""
     config = text_config(model.network.config)
