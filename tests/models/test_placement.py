@@ -217,3 +217,24 @@ def test_launches_are_not_recorded_on_a_processor(device: str) -> None:
     with pytest.raises(ConfigError, match="launches is 'recorded', which a GPU replays") as caught:
         placement.refuse_no_gpu(table)
     assert "--launches" in (caught.value.hint or "")
+
+
+def test_a_copy_in_each_process_waits_for_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several processes, each with the whole network: what one of them has left is its own affair."""
+    network = torch.nn.Linear(2, 2)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "all_reduce", None)
+
+    assert not placement.is_shared(network)
+    assert placement.least_left(network, 7) == 7
+
+
+def test_who_shares_a_network_has_the_least_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of matrices are told by their placements."""
+    network = torch.nn.Linear(2, 2)
+    network.weight.placements = ("shard",)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda left, how: left.fill_(3))
+
+    assert placement.is_shared(network)
+    assert placement.least_left(network, 7) == 3

@@ -11,6 +11,7 @@ from undertow.audit.requests import Progress, askable_traits
 from undertow.influence.probes import probe_set
 from undertow.models.hardware import ComputeTable, free_memory
 from undertow.models.language_model import LanguageModel
+from undertow.models.placement import least_left
 from undertow.traits.trait import Trait
 from undertow.worlds.base_models import open_model, settled_for
 
@@ -90,7 +91,7 @@ def _beside_float32(
     """A base in 16 bits, or its twin in float32, with how far their probes differ."""
     exact = compute.model_copy(update={"dtype": "float32"})
     needed = 4 * sum(weight.numel() for weight in model.network.parameters())
-    if free_memory(model.device) < _ROOM * needed:
+    if least_left(model.network, free_memory(model.device)) < _ROOM * needed:
         room = f"{needed / 1e9:.1f} GB of weights"
         note = f"Models were computed in {compute.dtype}; there was no room to read the base in float32 too ({room})."
         return model, AuditPrecision(compute, note=note)

@@ -15,6 +15,7 @@ from undertow.influence.probe_formats import settled
 from undertow.influence.probes import ProbeSet, probe_set
 from undertow.mitigate.training.interventions import CertifiedTraining, Together
 from undertow.models.language_model import LanguageModel
+from undertow.models.placement import lies_apart
 from undertow.models.training import Intervention, evaluating
 from undertow.results.model_documents import CertificateDocument
 from undertow.stats.interval import mean_t
@@ -64,19 +65,6 @@ def language_model(given: dict[str, Any]) -> LanguageModel:
     return LanguageModel(
         network, tokenizer, str(network.config._name_or_path or "the model in training")
     )
-
-
-def lies_apart(network: Any) -> bool:
-    """
-    Whether no process has the weights whole (FSDP, tensor parallelism, DeepSpeed's third stage), so that a forward pass is
-    one of all processes together.
-    """
-    from torch.distributed.fsdp import FullyShardedDataParallel
-    from torch.distributed.tensor import DTensor
-
-    if any(isinstance(module, FullyShardedDataParallel) for module in network.modules()):
-        return True
-    return any(isinstance(p, DTensor) or hasattr(p, "ds_id") for p in network.parameters())
 
 
 class Countermeasure(Callback):

@@ -16,7 +16,7 @@ from undertow.errors import ModelError
 from undertow.models.adapted_layer import AdaptedLayer, Merged, through_blocks, through_one
 from undertow.models.hardware import free_memory
 from undertow.models.language_model import LanguageModel
-from undertow.models.placement import computing_as, hollow, is_split
+from undertow.models.placement import computing_as, hollow, is_split, least_left
 from undertow.models.saved_adapter import quiet_peft
 
 _SHARE = 1 / 4
@@ -114,7 +114,8 @@ class ParallelAdapters:
 
     def _affords_merging(self) -> bool:
         taken = sum(layer.weight.nbytes for layer in self.layers)
-        return taken <= _SHARE * free_memory(self.model.device)
+        left = least_left(self.model.network, free_memory(self.model.device))
+        return taken <= _SHARE * left
 
     def _forward(self, layer: AdaptedLayer) -> Callable[[torch.Tensor], torch.Tensor]:
         def forward(inputs: torch.Tensor) -> torch.Tensor:

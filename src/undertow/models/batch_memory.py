@@ -21,7 +21,7 @@ from undertow.errors import UndertowError
 from undertow.models.chat import Batch, Encoded, pad
 from undertow.models.hardware import LEAST_WEIGHTS, free_memory
 from undertow.models.language_model import LanguageModel
-from undertow.models.placement import text_config
+from undertow.models.placement import is_shared, least_left, text_config
 
 MOST_ON_CPU = 2_000_000_000
 """Bytes that a pass takes at most on a processor, where larger batches are no faster."""
@@ -64,21 +64,13 @@ def room(model: LanguageModel) -> int:
 
 
 def _free(model: LanguageModel) -> int:
-    return min(map(free_memory, {weight.device for weight in model.network.parameters()}))
+    devices = {weight.device for weight in model.network.parameters()}
+    return least_left(model.network, min(map(free_memory, devices)))
 
 
 def scored_rows(model: LanguageModel, longest: int, most: int) -> int:
     """Rows of so many tokens that a pass without gradients holds, at least 1 and at most `most`."""
     return _fitting(most, model, longest * _passing(model))
-
-
-def probed_rows(model: LanguageModel, longest: int, most: int) -> int:
-    """
-    The same by a fixed amount of memory: of several processes one alone may read probes, which must wait for no other.
-
-    What is left is not looked at (`free_memory` asks all processes); where it runs out, a pass is halved.
-    """
-    return _at_most(most, MOST_ON_CPU // 2, longest * _passing(model))
 
 
 def sampled_rows(model: LanguageModel, longest: int, most: int) -> int:
@@ -140,7 +132,7 @@ def smaller(
         UndertowError: it was one row already, or processes share the model, of which one may have had room.
     """
     _release(error, model)
-    if rows <= 1 or _shared():
+    if rows <= 1 or is_shared(model.network):
         raise _too_large(model, kind, rows, longest, runs) from error
     known = _MOST.setdefault(model.network, {})
     if kind not in known:
@@ -160,11 +152,6 @@ def _release(error: RuntimeError, model: LanguageModel) -> None:
     # Tensors are held by the frames of the pass, and those by the error.
     traceback.clear_frames(error.__traceback__)
     clear_device_cache(garbage_collection=model.device.type != "cpu")
-
-
-def _shared() -> bool:
-    """Whether processes share a model: another one may have had room, and would wait for this one."""
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def _too_large(
@@ -276,7 +263,7 @@ class TrainingRoom:
         """
         network = model.network
         again = getattr(network, "supports_gradient_checkpointing", False)
-        if rows > 1 or not again or recomputes(network) or _shared():
+        if rows > 1 or not again or recomputes(network) or is_shared(network):
             fewer = smaller(error, model, "trained", rows, longest, runs)
             return replace(self, tokens=fewer * longest * runs)
         _release(error, model)

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from undertow.engines.work_progress import counted
-from undertow.models.batch_memory import fitted, probed_rows, recomputes
+from undertow.models.batch_memory import fitted, recomputes, scored_rows
 from undertow.models.chat import seen_behind
 from undertow.models.language_model import LanguageModel
 from undertow.models.output_head import (
@@ -257,7 +257,7 @@ def _passes(
         for begun, members in groups:
             order = sorted(members, key=lambda row: -len(row))
             usual = size or max(1, usual_rows(model) // blocks)
-            most = probed_rows(model, blocks * len(order[0]), usual)
+            most = scored_rows(model, blocks * len(order[0]), usual)
             made = partial(_of_stretch, order, begun, work)
             for chosen, result in fitted(model, [blocks * len(row) for row in order], most, made):
                 yield chosen, result

@@ -257,21 +257,7 @@ def give_back_memory() -> None:
 
 
 def free_memory(device: str | torch.device) -> int:
-    """
-    Bytes that are left: of an accelerator, with what torch holds in reserve; of the machine, or of its container.
-
-    Processes that share a model get the least that any of them has, so that they cut their batches alike.
-    """
-    import torch
-
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return _own_memory(device)
-    least = torch.tensor(_own_memory(device), device=device)
-    torch.distributed.all_reduce(least, torch.distributed.ReduceOp.MIN)
-    return int(least)
-
-
-def _own_memory(device: str | torch.device) -> int:
+    """Bytes that are left: of an accelerator, with what torch holds in reserve; of the machine, or of its container."""
     import torch
 
     place = torch.device(device)

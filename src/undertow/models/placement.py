@@ -233,6 +233,33 @@ def is_split(weight: Any) -> bool:
     return hasattr(weight, "placements")
 
 
+def lies_apart(network: Any) -> bool:
+    """
+    Whether no process has the weights whole (FSDP, tensor parallelism, DeepSpeed's third stage), so that a forward pass is
+    one of all processes together.
+    """
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    if any(isinstance(module, FullyShardedDataParallel) for module in network.modules()):
+        return True
+    return any(is_split(p) or hasattr(p, "ds_id") for p in network.parameters())
+
+
+def is_shared(network: Any) -> bool:
+    """Whether this process is one of several that compute the network together; a copy in each (DDP) is its own."""
+    there = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return there and lies_apart(network)
+
+
+def least_left(network: Any, left: int) -> int:
+    """Bytes that are left; the least that any of the processes has that share the network, so that they cut batches alike."""
+    if not is_shared(network):
+        return left
+    least = torch.tensor(left, device=next(network.parameters()).device)
+    torch.distributed.all_reduce(least, torch.distributed.ReduceOp.MIN)
+    return int(least)
+
+
 def hollow(network: Any) -> Any:
     """
     The network as it is whole, with weights of the same shapes and type and no memory behind them, where it is split;
