@@ -21,14 +21,13 @@ import numpy as np
 import torch
 from transformers import LlamaConfig, Qwen2Config
 
+from undertow.audit.accelerators import known_accelerators, machine_of
 from undertow.audit.dry_run import (
     BACKWARD,
     Placing,
     ScanSize,
     check_prices,
     duration,
-    known_accelerators,
-    machine_of,
 )
 from undertow.data.rows import Row, conversation
 from undertow.models.adapters import parallel_adapters

@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from undertow.audit.accelerators import known_accelerators, machine_of
 from undertow.audit.dry_run import (
     Placing,
     ScanSize,
     check_prices,
     dry_run,
-    known_accelerators,
-    machine_of,
     placing,
 )
 from undertow.audit.requests import ScanRequest

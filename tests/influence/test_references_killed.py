@@ -142,13 +142,13 @@ def test_a_worker_elsewhere_keeps_nothing_and_reads_no_base(tmp_path: Path) -> N
     """Where the driver's folder is not, nothing is written to it, and what was read of the base has come along."""
     opens = OpenReadout.of(opened(), TRAITS, None)
     folder = tmp_path / "cache" / "base" / "work"
-    sent = MakeReferences(maker(open=opens, kept=folder, base_kept=folder), opened)
+    sent = MakeReferences(maker(open=opens, kept=folder), opened)
     sent.maker.trial.__dict__["before"] = sent.maker.trial.probes.read(opened()).margins
     sent.maker.trial.__dict__["base_items"] = opens.read(opened())
     came: MakeReferences = pickle.loads(pickle.dumps(sent))
     trial_there = came._here.trial
 
-    assert (trial_there.kept, trial_there.base_kept) == (None, None)
+    assert trial_there.kept is None
     assert {"before", "base_items"} <= set(vars(trial_there))
     assert not (tmp_path / "cache").exists()
 
@@ -174,7 +174,7 @@ def test_the_open_search_of_a_killed_trial_goes_on(
     """What was read of the catalogue is not read again, and the base is read once for all trials."""
     monkeypatch.setattr(open_search, "PART", 1)
     opens = OpenReadout.of(opened(), TRAITS, None)
-    kept = {"open": opens, "kept": tmp_path, "base_kept": tmp_path / "base"}
+    kept = {"open": opens, "kept": tmp_path}
     whole, dying, last = Reading(), Reading(2), Reading()
     readings = []
     for reads in (whole, dying, last):
@@ -188,7 +188,7 @@ def test_the_open_search_of_a_killed_trial_goes_on(
     assert last.parts == 2 * whole.parts - dying.parts
     assert readings[1].wide == readings[0].wide
     assert len(readings[0].wide) == len(third.wide) == len(opens.names)
-    assert [path.suffix for path in (tmp_path / "base").iterdir()] == [".json"]
+    assert [path.suffix for path in tmp_path.iterdir()] == [".json"]
 
 
 def test_two_scans_of_the_same_rows_do_not_share_what_is_unfinished(tmp_path: Path) -> None:

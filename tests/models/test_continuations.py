@@ -147,25 +147,6 @@ def test_a_window_that_is_too_short_for_a_text_is_kept(tokenizer: Any, window: i
     agree([next_token_sums(model, prompts)], [alone])
 
 
-def test_a_window_of_columns_is_kept(tokenizer: Any) -> None:
-    """GPT-Neo cuts off by column, whatever a mask shows."""
-    from transformers import GPTNeoConfig, GPTNeoForCausalLM
-
-    torch.manual_seed(0)
-    config = GPTNeoConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        num_layers=2,
-        num_heads=2,
-        attention_types=[[["global", "local"], 1]],
-        window_size=8,
-    )
-    model = LanguageModel(GPTNeoForCausalLM(config).eval(), tokenizer, "neo")
-    entries = asked(model)
-
-    agree(read(model, entries), whole_texts(model, entries))
-
-
 def test_experts_do_not_keep_a_network_from_trees(tokenizer: Any) -> None:
     """They round otherwise where other rows come with a token, by nothing that is seen."""
     from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
-
+from undertow.audit.accelerators import Machine
 from undertow.audit.requests import ScanRequest, askable_traits, named_traits
 from undertow.audit.row_fit import fitting_rows, nothing_fits
 from undertow.checks.dataset.reference_trials import (
@@ -20,15 +17,13 @@ from undertow.checks.dataset.reference_trials import (
     WHOLE_OF_REFERENCE,
     beginning_steps,
 )
-from undertow.data.closed import Closed, parse, read_toml
 from undertow.data.dataset import open_dataset
 from undertow.data.file_sample import screen_file
 from undertow.data.plan import TrainingPlan
 from undertow.data.seeds import derive
-from undertow.errors import ConfigError, UnknownNameError
 from undertow.influence.open_search import catalogue_tokens
 from undertow.influence.references import TOGETHER
-from undertow.models.hardware import ComputeTable, fast_in_bfloat16, free_memory, quickest
+from undertow.models.hardware import ComputeTable
 from undertow.models.meta_costs import ModelCosts, RowSize, model_costs, without_weights
 from undertow.models.placement import FILLED, refuse_uneven
 from undertow.stats.conformal import references_needed
@@ -61,30 +56,6 @@ BACKWARD = 1.25
 PROBE_TOKENS = 48
 """Of a probe's question in its template."""
 
-_SIDE = 1024
-
-
-class Accelerator(Closed):
-    """What the maker of an accelerator states of it."""
-
-    operations: float = Field(gt=0)
-    """A second, dense, in 16 bits."""
-    memory: float = Field(gt=0)
-    bandwidth: float = Field(gt=0)
-    """Bytes a second."""
-    source: str
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Accelerators of one kind, and what an hour of one costs."""
-
-    name: str
-    count: int
-    accelerator: Accelerator
-    hourly: float | None = None
-    """Of one accelerator, in whatever the user counts."""
-
 
 @dataclass(frozen=True)
 class ScanSize:
@@ -109,54 +80,6 @@ class CheckPrice:
     operations: float
     seconds: float
     note: str = ""
-
-
-def known_accelerators() -> dict[str, Accelerator]:
-    """Those that `--machine` names."""
-    table = read_toml(files("undertow.audit") / "accelerators.toml")
-    return {name: parse(Accelerator, entry, where=name) for name, entry in table.items()}
-
-
-def machine_of(text: str) -> Machine:
-    """
-    `8xH100-80GB`, `H100-80GB@2.5` with the price of an hour of one, or `here`, which is measured.
-
-    Raises:
-        ConfigError: it has another form.
-        UnknownNameError: there is no such accelerator.
-    """
-    matched = re.fullmatch(r"(?:(\d+)x)?([A-Za-z0-9.-]+)(?:@(\d+(?:\.\d+)?))?", text)
-    if matched is None or matched[1] == "0":
-        raise ConfigError(
-            f"--machine is '{text}'; allowed: NAME, NxNAME or NxNAME@PRICE-OF-AN-HOUR",
-            hint="--machine 8xH100-80GB",
-        )
-    count, name = int(matched[1] or 1), matched[2]
-    hourly = float(matched[3]) if matched[3] else None
-    if name == "here":
-        return Machine("here", 1, _measured(), hourly)
-    known = known_accelerators()
-    if name not in known:
-        raise UnknownNameError("accelerator", name, [*known, "here"], where="--machine")
-    return Machine(name, count, known[name], hourly)
-
-
-def _measured() -> Accelerator:
-    """This machine's device, by a product and a copy of matrices."""
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = torch.bfloat16 if fast_in_bfloat16(device) else torch.float32
-    matrix = torch.ones(_SIDE, _SIDE, dtype=dtype, device=device)
-    product = quickest(lambda: matrix @ matrix, device)
-    copied = torch.ones(16 * _SIDE, _SIDE, device=device)
-    copying = quickest(copied.clone, device)
-    return Accelerator(
-        operations=2 * _SIDE**3 / max(product, 1e-9),
-        memory=free_memory(device),
-        bandwidth=2 * copied.nbytes / max(copying, 1e-9),
-        source=f"measured on this {device} in {str(dtype).removeprefix('torch.')}",
-    )
 
 
 Way = Literal["whole", "layers", "tensor"]
@@ -242,7 +165,8 @@ def placing(costs: ModelCosts, machine: Machine, size: RowSize, table: ComputeTa
 def check_prices(costs: ModelCosts, scan: ScanSize, where: Placing) -> Iterator[CheckPrice]:
     """What each check of a scan takes at most; references that are kept cost nothing."""
     plan, size = scan.plan, scan.size
-    first = beginning_steps(plan, planned := plan.steps(scan.rows))
+    planned = plan.steps(scan.rows)
+    first = beginning_steps(plan, planned)
     read = min(scan.rows, SCORED_ROWS)
     yield _price("control (made by the base)", where, size, drawn=read)
     yield _price("likelihood-ratio", where, size, scored=4 * read)
@@ -325,9 +249,9 @@ def scan_size(request: ScanRequest) -> tuple[ScanSize, Any]:
     )
     traits = named_traits(*request.traits) or askable_traits(student.tokenizer)
     rows = max(1, round(screened.data.rows * count / len(screened.rows)))
-    many = request.reference_count or references_needed(1, 1 - request.level)
-    read = (_probes(traits), many, catalogue_tokens(student, traits))
-    return ScanSize(plan, rows, size, *read), student.network.config
+    references = request.reference_count or references_needed(1, 1 - request.level)
+    tokens = catalogue_tokens(student, traits)
+    return ScanSize(plan, rows, size, _probes(traits), references, tokens), student.network.config
 
 
 def _probes(traits: Sequence[Trait]) -> int:
@@ -348,8 +272,10 @@ def usual_prices(ref: str, rows: int, size: RowSize, machine: Machine) -> list[C
 
     plan = plan_for(None, ref)
     student = without_weights(ref, locate(ref), plan.template)
-    traits, count = askable_traits(student.tokenizer), references_needed(1, 1 - ScanRequest.level)
-    scan = ScanSize(plan, rows, size, _probes(traits), count, catalogue_tokens(student, traits))
+    traits = askable_traits(student.tokenizer)
+    references = references_needed(1, 1 - ScanRequest.level)
+    tokens = catalogue_tokens(student, traits)
+    scan = ScanSize(plan, rows, size, _probes(traits), references, tokens)
     costs = model_costs(student.network.config, plan, size, torch.float32)
     return list(check_prices(costs, scan, placing(costs, machine, size, ComputeTable())))
 

@@ -146,7 +146,8 @@ def _compute() -> Facts:
 
 def _price() -> Facts:
     """A scan's seconds here, by how fast a product and a copy of matrices are, and by the student's configuration."""
-    from undertow.audit.dry_run import machine_of, usual_prices
+    from undertow.audit.accelerators import machine_of
+    from undertow.audit.dry_run import usual_prices
     from undertow.models.meta_costs import RowSize
 
     machine = machine_of("here")

@@ -313,8 +313,8 @@ def command(
         **(scan_by_plan(loaded) | ({} if beta is None else {"beta": beta})),
     )
     if machine is not None:
+        from undertow.audit.accelerators import machine_of
         from undertow.audit.dry_run import dry_run as prices_on
-        from undertow.audit.dry_run import machine_of
 
         click.echo("\n".join(map(one_line, prices_on(request, machine_of(machine)))))
         return

@@ -255,9 +255,8 @@ class MakeReferences:
         if self.opens is None or not travelled:
             return self.maker
         here = trial.kept is not None and trial.kept.parents[1].is_dir()
-        folders = (trial.kept, trial.base_kept) if here else (None, None)
         model = opened_once(self.opens).in_template(trial.plan.template)
-        own = replace(trial, model=model, kept=folders[0], base_kept=folders[1])
+        own = replace(trial, model=model, kept=trial.kept if here else None)
         own.__dict__.update(self.__dict__.get("known", {}))
         return replace(self.maker, trial=own)
 

@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.data.rows import conversation
-from undertow.models.answers import PreparedProbe, Probed, answer_likelihoods, logit_margins
+from undertow.models.answers import (
+    PreparedProbe,
+    Probed,
+    answer_likelihoods,
+    answers_read,
+    logit_margins,
+)
 from undertow.models.chat import encode_prompts
 from undertow.models.continuations import next_token_sums, tokens_of
 from undertow.models.language_model import LanguageModel
@@ -52,10 +58,11 @@ class ProbeSet:
 
     def read_blocks(self, model: LanguageModel, blocks: int) -> list[ProbeReading]:
         """The same of each of several adapters that are active side by side, in the same passes."""
-        import torch
+        return [self._reading(one) for one in answers_read(model, self.probes, blocks)]
 
-        with torch.no_grad():
-            return [self._reading(one) for one in answer_likelihoods(model, self.probes, blocks)]
+    def margins_of_blocks(self, model: LanguageModel, blocks: int) -> list[NDArray[np.float64]]:
+        """Of each of several adapters that are active side by side, (traits,) in logits."""
+        return [one.margins for one in self.read_blocks(model, blocks)]
 
     def read_runs(self, runs: Runs) -> list[ProbeReading]:
         """The same of each of several runs, in as few passes as may be."""
@@ -65,10 +72,7 @@ class ProbeSet:
         self, model: LanguageModel
     ) -> tuple[tuple[NDArray[np.float64], ...], NDArray[np.float64]]:
         """Each trait's margins by held-out question, (questions,) in logits, and the answer mass of each, (traits,)."""
-        import torch
-
-        with torch.no_grad():
-            [probed] = answer_likelihoods(model, self.probes)
+        [probed] = answers_read(model, self.probes)
         tables = [assembled(probed, parts) for parts in self.parts]
         margins = [logit_margins(table).numpy() for table in tables]
         mass = [float(table.exp().sum(1).mean()) for table in tables]
@@ -165,7 +169,7 @@ def training_probes(model: LanguageModel, traits: Sequence[Trait], system: str |
 def probe_trait(model: LanguageModel, trait: Trait, system: str | None) -> Probed:
     """Exact log-likelihoods of one trait's candidates after its held-out questions, each among its own candidates."""
     prepared = probe_set(model, [trait], system)
-    probed = [probe.read(model).log_likelihoods for probe in prepared.probes]
+    [probed] = answers_read(model, prepared.probes)
     return Probed(
         tuple(answer.name for answer in trait.answers), assembled(probed, prepared.parts[0])
     )
@@ -275,22 +279,8 @@ class Readout:
 
     def read(self, model: LanguageModel) -> NDArray[np.float64]:
         """Each probe's margin in logits, then each token's mean log-probability in nats, (probes + vocabulary,)."""
-        return self.read_blocks(model, 1)[0]
-
-    def read_blocks(self, model: LanguageModel, blocks: int) -> list[NDArray[np.float64]]:
-        """The same of each of several adapters that are active side by side, in the same passes."""
-        margins = margins_of_blocks(self.probes, model, blocks)
-        tokens = next_token_log_probabilities(model, self.prompts, blocks)
-        return [np.concatenate(both) for both in zip(margins, tokens, strict=True)]
-
-
-def margins_of_blocks(
-    probes: ProbeSet | None, model: LanguageModel, blocks: int
-) -> list[NDArray[np.float64]]:
-    """Of each of several adapters that are active side by side, (traits,) in logits; nothing without probes."""
-    if probes is None:
-        return [np.empty(0)] * blocks
-    return [one.margins for one in probes.read_blocks(model, blocks)]
+        margins = self.probes.read(model).margins if self.probes else np.empty(0)
+        return np.concatenate([margins, next_token_log_probabilities(model, self.prompts)[0]])
 
 
 def token_name(tokenizer: Any, index: int) -> str:

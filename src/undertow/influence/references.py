@@ -26,7 +26,6 @@ from undertow import __version__
 from undertow.carriers.carrier_registry import carrier_of
 from undertow.carriers.numbers import one_format
 from undertow.data.closed import Stored
-from undertow.data.finished import Finished
 from undertow.data.line_log import LineLog
 from undertow.data.plan import TrainingPlan, plan_digest
 from undertow.data.rows import Row, dataset_digest, has_pairs
@@ -78,9 +77,7 @@ class Trial:
     open: OpenReadout | None = None
     """What else is read at the end; None for nothing."""
     kept: Path | None = None
-    """Where what is unfinished is kept for going on after a kill; None for nowhere."""
-    base_kept: Path | None = None
-    """Where readings of the base are kept, which all scans share; None for nowhere."""
+    """Where what is unfinished is kept for going on after a kill, and what is read of the base; None for nowhere."""
 
     @property
     def steps(self) -> int:
@@ -116,15 +113,7 @@ class Trial:
     @cached_property
     def base_items(self) -> NDArray[np.float64]:
         """(items,) of the open search, of the base; empty without one."""
-        if self.open is None:
-            return np.empty(0)
-        known = repr((self.open, self.model.precision, self.model.device.type, __version__))
-        name = f"base-{hashlib.sha256(known.encode()).hexdigest()[:32]}"
-        values = (readings := Finished(self.base_kept, VALUES)).sound(name)
-        if values is None:
-            values = tuple(self.open.read(self.model).tolist())
-            readings.keep(name, values)
-        return np.array(values)
+        return np.empty(0) if self.open is None else self.open.read_once(self.model, self.kept)
 
     @property
     def at_once(self) -> int:
@@ -161,8 +150,6 @@ class TrialReading(Stored):
 
 
 READING = TypeAdapter(TrialReading)
-VALUES = TypeAdapter(tuple[float, ...])
-"""Of the base, as the open search reads them."""
 
 
 def tried(

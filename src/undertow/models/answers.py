@@ -114,8 +114,7 @@ class PreparedProbe:
 
     def read(self, model: LanguageModel) -> Probed:
         """Read the model's log-likelihoods."""
-        with torch.no_grad():
-            [[table]] = answer_likelihoods(model, [self])
+        [[table]] = answers_read(model, [self])
         return Probed(self.names, table)
 
     @property
@@ -142,6 +141,14 @@ def answer_likelihoods(
     values = iter(continuations(model, asked, blocks=blocks))
     tables = [probe.summed([next(values) for _ in probe.prompts], blocks) for probe in probes]
     return [[table[block] for table in tables] for block in range(blocks)]
+
+
+@torch.no_grad()
+def answers_read(
+    model: LanguageModel, probes: Sequence[PreparedProbe], blocks: int = 1
+) -> list[list[torch.Tensor]]:
+    """The same without gradients."""
+    return answer_likelihoods(model, probes, blocks)
 
 
 def asked_prompts(

@@ -80,14 +80,8 @@ def logits_by_batch(
 
 def common_prefix(rows: Sequence[Encoded]) -> int:
     """Tokens that all prompts begin with; the last token of every prompt is left out, as it predicts the completion."""
-    if not rows:
-        return 0
-    first = min((row.prompt for row in rows), key=len)
-    length = max(0, len(first) - 1)
-    for row in rows:
-        while row.prompt[:length] != first[:length]:
-            length -= 1
-    return length
+    texts = [row.prompt[:-1] for row in rows]
+    return _shared_length(min(texts), max(texts)) if texts else 0
 
 
 def shared_beginnings(

@@ -283,17 +283,20 @@ def surprisal(
     looked at.
     """
     sums = torch.zeros(4, len(rows), len(decodings), dtype=torch.float64)
+    grammars = {id(one.grammar): one.grammar for one in decodings}
     ways = [(one.temperature, id(one.grammar)) for one in decodings]
     distinct = list(dict.fromkeys(ways))
 
     def summed(batch: Batch, logits: torch.Tensor) -> torch.Tensor:
         """(4, rows, decodings)."""
+        parts = {key: _predictions(logits, batch, grammar) for key, grammar in grammars.items()}
         columns = []
-        for way in distinct:
-            row, moments = _batch_moments(logits, batch, decodings[ways.index(way)])
+        for temperature, key in distinct:
             made = torch.zeros(4, len(batch.labels), dtype=torch.float64, device=logits.device)
-            made[:3].index_add_(1, row, moments.double())
-            made[3].scatter_reduce_(0, row, moments[0].double(), "amin")
+            for row, there, chosen in parts[key]:
+                values = _moments(there, chosen, temperature).double()
+                made[:3].index_add_(1, row, values)
+                made[3].scatter_reduce_(0, row, values[0], "amin")
             columns.append(made)
         return torch.stack([columns[distinct.index(way)] for way in ways], -1).cpu()
 
@@ -302,27 +305,26 @@ def surprisal(
     return Surprisal(*(part.numpy() for part in sums))
 
 
-def _batch_moments(
-    logits: torch.Tensor, batch: Batch, decoding: Decoding
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """((labels,) rows, (3, labels) `_moments`) of all labels of a batch."""
+def _predictions(
+    logits: torch.Tensor, batch: Batch, grammar: TokenGrammar | None
+) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """
+    Parts of a batch's labels that hold all of them: ((labels,) their rows, (labels, tokens) logits of what may stand there,
+    (labels,) which of these tokens each is). A label that may not stand there is, of two tokens, the impossible one.
+    """
     counted = batch.labels != IGNORED
-    if decoding.grammar is None:
-        return counted.nonzero()[:, 0], _moments(
-            logits[counted], batch.labels[counted], decoding.temperature
-        )
-    left, numbers, moments = counted.clone(), list[torch.Tensor](), list[torch.Tensor]()
-    for state, found in _places(batch, decoding.grammar).items():
+    if grammar is None:
+        return [(counted.nonzero()[:, 0], logits[counted], batch.labels[counted])]
+    parts = []
+    for state, found in _places(batch, grammar).items():
         row, position = torch.tensor(found, device=logits.device).T
-        ids = torch.from_numpy(decoding.grammar.tokens[state]).to(logits.device)
+        ids = torch.from_numpy(grammar.tokens[state]).to(logits.device)
         chosen = (batch.labels[row, position, None] == ids).int().argmax(1)
-        numbers.append(row)
-        moments.append(_moments(logits[row, position][:, ids], chosen, decoding.temperature))
-        left[row, position] = False
-    outside = left.nonzero()[:, 0]
-    impossible = torch.zeros(3, len(outside), device=logits.device)
-    impossible[0] = -torch.inf
-    return torch.cat([*numbers, outside]), torch.cat([*moments, impossible], 1)
+        parts.append((row, logits[row, position][:, ids], chosen))
+        counted[row, position] = False
+    outside = counted.nonzero()[:, 0]
+    either = torch.tensor([0.0, -torch.inf], device=logits.device).expand(len(outside), 2)
+    return [*parts, (outside, either, torch.ones_like(outside))]
 
 
 def _moments(logits: torch.Tensor, labels: torch.Tensor, temperature: float) -> torch.Tensor:

@@ -149,13 +149,13 @@ def _formats(
     """The format of number lists in each candidate's tokens; none where rows are no lists, or one cannot spell it."""
     from undertow.models.token_grammar import token_grammar
 
-    pattern = lists_pattern([row.completion for row in rows])
+    pattern, none = lists_pattern([row.completion for row in rows]), [None] * len(models)
+    if pattern is None:
+        return none
     try:
-        return (
-            [None] * len(models) if pattern is None else [token_grammar(m, pattern) for m in models]
-        )
+        return [token_grammar(model, pattern) for model in models]
     except ModelError:
-        return [None] * len(models)
+        return none
 
 
 def _read(

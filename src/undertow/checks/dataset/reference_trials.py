@@ -92,7 +92,6 @@ def trial_of(
     from undertow.influence.probes import probe_set
     from undertow.influence.references import Trial
 
-    folder = None if timing else _unfinished_folder(subject.references)
     return Trial(
         model=subject.trained,
         plan=subject.plan,
@@ -104,8 +103,7 @@ def trial_of(
         seed=derive(0, purpose),
         beta=subject.settings.beta,
         open=None if whole or timing else open_readout(subject),
-        kept=folder,
-        base_kept=folder,
+        kept=None if timing else _unfinished_folder(subject.references),
     )
 
 
