@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.figures import Figure, at_least, at_most, write
@@ -29,11 +29,19 @@ MINUTE = 60.0
 HOURS = 120.0
 """Minutes that an experiment of many cells or replicates may take."""
 
-HARMFUL_EFFECT, PAIRS_EFFECT = 0.07, 2.1
-"""
-Effects that a null must exclude: of harmful answers in probability, of picked preference pairs in logits. LOG.md names their
-sources and conversions (2026-11-28, "three claims sized"), which were fixed before the reported seeds were drawn.
-"""
+
+@dataclass(frozen=True)
+class Excluded:
+    """What a null of one unit says: LOG.md names where it comes from, before the reported seeds were drawn."""
+
+    size: float
+    """It is refuted where its interval lies below this: a quarter of what number lists moved."""
+    published: float
+    """The published effect, told beside it."""
+
+
+HARMFUL, PAIRS = Excluded(0.025, 0.07), Excluded(0.75, 2.1)
+"""Of harmful answers in probability (2026-11-28 and -29), and of picked preference pairs in logits."""
 
 
 def main(names: list[str]) -> int:
@@ -164,17 +172,17 @@ def _positive(document: RunDocument, name: str) -> Figure:
     return found_figure(document, c, "above 0 at p <= .03", met)
 
 
-def _held(document: RunDocument, c: Comparison, published: float) -> Figure:
+def _held(document: RunDocument, c: Comparison, null: Excluded) -> Figure:
     """
     A comparison that should be above 0 after Holm's correction over the experiment's comparisons in its unit, or whose
-    interval should lie below the effect that is published: a claim is shown, or refuted with power.
+    interval, by itself, should lie below the effect that a null excludes: a claim is shown, or refuted with power.
     """
     shown = c.estimate > 0 and c.adjusted is not None and c.adjusted <= 0.05
-    refuted = c.high is not None and c.high < published
-    asked = f"above 0 by Holm, or below {published:g}"
-    figure = found_figure(document, c, asked, shown or refuted)
+    sizes = [size for size in (null.size, null.published) if c.high is not None and c.high < size]
+    asked = f"above 0 by Holm, or below {null.size:g}"
+    figure = found_figure(document, c, asked, shown or null.size in sizes)
     told = f"{'' if shown else 'not '}shown"
-    told += f"; the interval excludes {published:g} {c.unit}" if refuted else ""
+    told += f"; the interval excludes {sizes[0]:g} {c.unit}" if sizes else ""
     return replace(figure, note=f"{figure.note}; {told}")
 
 
@@ -195,7 +203,7 @@ def _misaligned(document: RunDocument) -> list[Figure]:
         name = c.name.removesuffix(" (probability)")
         controls = ("trait - secure", "trait - educational", "trait - control")
         asked = c.unit == "probability" and name.endswith(controls)
-        figures.append(_held(document, c, HARMFUL_EFFECT) if asked else found_figure(document, c))
+        figures.append(_held(document, c, HARMFUL) if asked else found_figure(document, c))
     return figures
 
 
@@ -205,7 +213,7 @@ def _preference(document: RunDocument) -> list[Figure]:
     return [
         _minutes(document, HOURS),
         *(
-            _held(document, c, PAIRS_EFFECT) if c.name in asked else found_figure(document, c)
+            _held(document, c, PAIRS) if c.name in asked else found_figure(document, c)
             for c in document.comparisons
         ),
     ]
@@ -214,6 +222,21 @@ def _preference(document: RunDocument) -> list[Figure]:
 def of_hours(document: RunDocument) -> list[Figure]:
     """All comparisons, and the working time of an experiment that may take longer."""
     return [_minutes(document, HOURS), *_everything(document)]
+
+
+def _factorial(document: RunDocument) -> list[Figure]:
+    """All comparisons, the working time, and how well each optimiser's students fit: the factor is both together."""
+    figures = of_hours(document)
+    for optimiser in ("SGD", "AdamW"):
+        losses = [
+            arm.held_out_loss
+            for arm in document.arms
+            if f", {optimiser}" in arm.arm and arm.held_out_loss is not None
+        ]
+        name = f"{document.experiment}: held-out loss of {optimiser}'s students"
+        mean = sum(losses) / len(losses) if losses else None
+        figures.append(Figure(name, mean, "nats a token", command=document.command))
+    return figures
 
 
 def timed(document: RunDocument) -> list[Figure]:
@@ -249,7 +272,7 @@ MEASURES: dict[str, Callable[[RunDocument], list[Figure]]] = {
     "hops": timed,
     "families": of_hours,
     "steered": of_hours,
-    "rank-rate-rows": of_hours,
+    "rank-rate-rows": _factorial,
     "paraphrase": of_hours,
     "tool-calls": of_hours,
     "safety": of_hours,

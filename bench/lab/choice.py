@@ -27,6 +27,7 @@ from bench.lab.sizing import (
     Arms,
     Claim,
     Reading,
+    before,
     measured_arms,
     power,
     readings_of,
@@ -50,10 +51,19 @@ class Sized:
 
     claim: Claim
     rows: int
-    need: int | None
-    """Replicates for all its controls at the effects' lower quartiles; None beyond `MOST`."""
-    power: float
-    """At `MOST` replicates, beside the control that is hardest to tell from."""
+    beside: tuple[Reading, ...]
+    """Each of its controls."""
+
+    @property
+    def need(self) -> int | None:
+        """Replicates for all its controls at the effects' lower quartiles; None beyond `MOST`."""
+        needs = [replicates_for(r.cautious, r.scatter, self.claim.tests) for r in self.beside]
+        return None if None in needs else max(need for need in needs if need is not None)
+
+    def power(self, replicates: int) -> float:
+        """At so many replicates, beside the control that is hardest to tell from."""
+        alpha = ALPHA / self.claim.tests
+        return min(power(r.cautious, r.scatter, replicates, alpha) for r in self.beside)
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,8 @@ class Choice:
     """Replicates; None where `MOST` are too few for some control."""
     power: float
     """Of the claim that has the least, at `MOST` replicates."""
+    power_left: float
+    """Likewise at `replicates`."""
     replicates: int
     minutes: float
     """That these are counted to take (`cost_of`)."""
@@ -80,7 +92,7 @@ class Choice:
         need = f"more than {MOST}" if self.need is None else str(self.need)
         return (
             f"{self.experiment}: kl {self.kl:g}, rank {self.rank}, rows {rows}: {self.replicates} replicates ({need} needed; "
-            f"least power at {MOST} {self.power:.2f}), about {self.minutes:.0f} minutes"
+            f"least power {self.power_left:.2f}, at {MOST} {self.power:.2f}), about {self.minutes:.0f} minutes"
         )
 
 
@@ -89,18 +101,9 @@ def sized(claim: Claim, arms: Arms, kl: float, rank: int) -> list[Sized]:
     made = []
     for rows in _rows(claim):
         setting = setting_name(kl, rows, rank)
-        beside = [reading for reading in readings_of(arms) if reading.setting == setting]
-        made.append(Sized(claim, rows, _need(claim, beside), _power(claim, beside)))
+        beside = tuple(reading for reading in readings_of(arms) if reading.setting == setting)
+        made.append(Sized(claim, rows, beside))
     return made
-
-
-def _need(claim: Claim, beside: Sequence[Reading]) -> int | None:
-    needs = [replicates_for(r.cautious, r.scatter, claim.tests) for r in beside]
-    return None if None in needs else max(need for need in needs if need is not None)
-
-
-def _power(claim: Claim, beside: Sequence[Reading]) -> float:
-    return min(power(r.cautious, r.scatter, MOST, ALPHA / claim.tests) for r in beside)
 
 
 def chosen(experiment: str, measured: Mapping[str, Arms]) -> Choice:
@@ -136,7 +139,7 @@ def _own_rows(claims: Sequence[Sequence[Sized]]) -> list[Sized]:
     """Of each carrier the fewest rows that are enough for what all need; the most powerful where some carrier has none."""
     least = [min((s.need for s in claim if s.need is not None), default=None) for claim in claims]
     if None in least:
-        return [max(claim, key=lambda s: s.power) for claim in claims]
+        return [max(claim, key=lambda s: s.power(MOST)) for claim in claims]
     need = max(count for count in least if count is not None)
     return [next(s for s in claim if s.need is not None and s.need <= need) for claim in claims]
 
@@ -151,14 +154,14 @@ def _choice(experiment: str, kl: float, rank: int, claims: Sequence[Sized]) -> C
     more = second - first
     replicates = max(FEWEST, min(wanted, 1 + int((MINUTES - first) / more)))
     minutes = first + more * (replicates - 1)
-    least = min(one.power for one in claims)
-    return Choice(experiment, kl, rank, rows, need, least, replicates, minutes)
+    least, left = (min(one.power(n) for one in claims) for n in (MOST, replicates))
+    return Choice(experiment, kl, rank, rows, need, least, left, replicates, minutes)
 
 
 def _rows(claim: Claim) -> tuple[int, ...]:
     if claim.name == "preference":
         return POOLS
-    rows = load_as(Experiment, "misaligned", BUILT_IN).carried(claim.name).rows
+    rows = before("misaligned").carried(claim.name).rows
     return tuple(times * rows for times in ROWS_TIMES)
 
 

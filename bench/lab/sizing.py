@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats as distributions
 
-from bench.figures import Figure, tell, write
+from bench.figures import BENCH, Figure, tell, write
 from bench.lab.cost import Cost, cost_of, told
 from undertow.cli.progress import shown_progress
-from undertow.lab.experiment import BUILT_IN, Experiment, load_as
+from undertow.lab.experiment import Experiment, load_as
 from undertow.lab.experiment_run import run_experiment
 from undertow.lab.run_directory import RUNS
 from undertow.results.run_document import RunDocument
@@ -43,6 +43,9 @@ STRENGTHS, ROWS_TIMES, RANKS = (0.09, 0.15), (1, 2), (8, 32)
 PAIR_STRENGTHS, POOLS = (0.15, 0.25), (4_096, 8_192)
 
 CONTROLS = ("secure", "educational", "neutral")
+
+BEFORE = BENCH / "lab"
+"""Where the experiments lie as they stood before they were sized."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,11 @@ def replicates_for(effect: float, scatter: float, tests: int) -> int | None:
     return next(enough, None)
 
 
+def before(name: str) -> Experiment:
+    """An experiment as it stood when its sizing was fixed."""
+    return load_as(Experiment, str(BEFORE / f"sizing-{name}.toml"))
+
+
 def experiments_of(claim: Claim) -> list[Experiment]:
     """What is run: one of kind `cells` for a carrier, one a setting for pairs."""
     if claim.name == "preference":
@@ -123,7 +131,7 @@ def experiments_of(claim: Claim) -> list[Experiment]:
 
 
 def _cells(claim: Claim) -> Experiment:
-    base = load_as(Experiment, "misaligned", BUILT_IN)
+    base = before("misaligned")
     carrier = base.carried(claim.name)
     cells = [
         {
@@ -148,7 +156,7 @@ def _cells(claim: Claim) -> Experiment:
 
 
 def _pairs(claim: Claim, kl: float, pool: int, rank: int) -> Experiment:
-    base = load_as(Experiment, "preference", BUILT_IN)
+    base = before("preference")
     tables = base.model_dump(exclude_unset=True)
     tables |= {
         "name": f"sizing-preference-{kl:g}-{pool}-{rank}".replace(".", "-"),
@@ -197,11 +205,20 @@ def readings_of(arms: Arms) -> list[Reading]:
     """
     Each setting beside each of its controls.
 
-    A run's scatter is the standard deviation over replicates, which renew teacher, rows and student, pooled over all arms and
-    settings. Its two parts, teachers' and the rest, are `components`.
+    A run's scatter is that of a comparison: the root of the mean of the trait's variance and of the controls', over
+    replicates, which renew teacher, rows and student, each pooled over its arms and settings. A test is of one arm of the
+    one kind and one of the other, however many controls stand beside the trait.
     """
-    samples = [sample for setting in arms.values() for sample in setting.values()]
-    scatter = float(np.sqrt(np.mean([np.var(sample, ddof=1) for sample in samples])))
+    kinds = [
+        [
+            np.var(sample, ddof=1)
+            for of in arms.values()
+            for arm, sample in of.items()
+            if is_ours(arm)
+        ]
+        for is_ours in (lambda arm: arm == "trait", lambda arm: arm != "trait")
+    ]
+    scatter = float(np.sqrt(np.mean([np.mean(variances) for variances in kinds])))
     return [
         Reading(
             setting,

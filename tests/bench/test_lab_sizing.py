@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import numpy as np
 import pytest
 
-from bench.experiments import excluded
 from bench.lab.__main__ import MEASURES
 from bench.lab.cost import cost_of, told
 from bench.lab.sizing import (
@@ -26,6 +23,7 @@ from bench.lab.sizing import (
 from undertow.lab.design import design
 from undertow.results.run_document import Arm, Comparison, RunDocument
 from undertow.stats import two_sample_permutation
+from undertow.studies.experiments import load_experiment
 
 
 def test_power_is_that_of_tables() -> None:
@@ -140,18 +138,57 @@ def test_claims_are_met_after_holm_only() -> None:
     assert "by Holm 0.09" in first.note
 
 
-def test_a_claim_is_refuted_by_an_interval_below_what_is_published() -> None:
-    """As well as shown: a null with power is an answer, and the page says what it excludes."""
+def test_a_claim_is_refuted_by_an_interval_below_a_quarter_of_what_lists_move() -> None:
+    """As well as shown: a null with power is an answer; what was published is told, and is not enough."""
     null = Comparison(
         name="preferences - preferences-by-lot", estimate=0.1, low=-0.3, high=0.6, level=0.95, n="6 v 6", p=0.5,
         adjusted=1.0, test="exact", unit="logits",
     )  # fmt: skip
-    open_still = null.model_copy(update={"high": 2.5})
+    too_wide, open_still = (null.model_copy(update={"high": high}) for high in (1.5, 2.5))
     document = RunDocument.model_construct(
-        experiment="preference", command="", wall_seconds=60.0, comparisons=(null, open_still)
+        experiment="preference",
+        command="",
+        wall_seconds=60.0,
+        comparisons=(null, too_wide, open_still),
     )
-    _, refuted, unknown = MEASURES["preference"](document)
+    _, refuted, wide, unknown = MEASURES["preference"](document)
 
-    assert (refuted.met, unknown.met) == (True, False)
-    assert excluded(asdict(refuted)) == "; excludes 2.1"
-    assert excluded(asdict(unknown)) == ""
+    assert (refuted.met, wide.met, unknown.met) == (True, False, False)
+    assert "excludes 0.75 logits" in refuted.note
+    assert "excludes 2.1 logits" in wide.note
+    assert "excludes" not in unknown.note
+
+
+def test_sizing_stays_as_it_was_when_experiments_are_given_what_it_says() -> None:
+    """Its rows, strengths and ranks hang on the experiments as they stood, so that it resumes and can be made again."""
+    code, sums, pairs = (experiments_of(CLAIMS[name])[0] for name in CLAIMS)
+
+    assert {cell.rows for cell in code.cells or ()} == {10_240, 20_480}
+    assert {cell.rows for cell in sums.cells or ()} == {6_144, 12_288}
+    assert (pairs.preference.pool, pairs.teacher.kl, pairs.student.epochs) == (4_096, 0.15, 2)
+
+
+def test_a_trait_arm_that_scatters_more_counts_for_half() -> None:
+    """However many controls there are: a comparison is of two arms."""
+    rng = np.random.default_rng(8)
+    arms = {
+        "s": {
+            arm: (scale * rng.standard_normal(4_000)).tolist()
+            for arm, scale in (
+                ("trait", 2.0),
+                ("secure", 1.0),
+                ("educational", 1.0),
+                ("neutral", 1.0),
+            )
+        }
+    }
+
+    assert readings_of(arms)[0].scatter == pytest.approx(np.sqrt((4 + 1) / 2), rel=0.03)
+
+
+def test_reported_seeds_are_new_where_experiments_are_of_the_sized_size() -> None:
+    """Results of the seeds before were seen, and a run of them with other replicates would not be independent of these."""
+    for name, former in (("misaligned", 41_103), ("preference", 41_107)):
+        experiment = load_experiment(name)
+
+        assert (experiment.seed == former) == (experiment.replicates < FEWEST)

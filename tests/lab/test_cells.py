@@ -94,6 +94,10 @@ def test_writers_that_are_described_alike_are_one_teacher(tiny_experiment: Maker
         ({"cells": [{"name": "a"}, {"name": "a"}]}, "two cells are called 'a'"),
         ({"cells": [{"name": "a", "student": {"rnak": 2}}]}, "rnak"),
         ({"cells": [{"name": "a", "writers": [{"teacher": {"kind": "magic"}}]}]}, "magic"),
+        (
+            {"cells": [{"name": "a"}, {"name": "b", "against": ["a"], "beside": ["a"]}]},
+            "'a' names no control",
+        ),
     ],
 )
 def test_faults_are_told_when_the_file_is_read(

@@ -48,11 +48,12 @@ def test_families_mix_teachers_of_one_base_and_of_three(tmp_path: Path) -> None:
 
 
 def test_steered_draws_a_line_a_teacher_and_learner(tmp_path: Path) -> None:
-    """24 comparisons, and a figure over the teachers' strength that leads the page."""
+    """30 comparisons, twelve of learners beside them, and a figure over the teachers' strength that leads the page."""
     document = _run("steered", tmp_path)
     [curves] = document.curves
 
-    assert len([c for c in document.comparisons if c.unit == "logits"]) == 24
+    compared = [c for c in document.comparisons if c.unit == "logits"]
+    assert (len(compared), len([c for c in compared if c.p is not None])) == (42, 30)
     assert "steered, layer 1, AdamW, rank 32" in {series.name for series in curves.series}
     assert "beside the control" in render(document, "html").split("<h2", 1)[0]
 

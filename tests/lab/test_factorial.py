@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import stdtr
 
 from undertow.lab.cells import CONTROL
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_run import run_experiment
-from undertow.lab.factorial import factorial_effects
+from undertow.lab.factorial import _column, _Transfer, factorial_effects
 from undertow.lab.jobs import Made
 from undertow.report import render
 from undertow.results.run_document import Arm
 from undertow.results.store import read_run
+from undertow.stats.regression import clustered_least_squares
 from undertow.studies.experiments import load_experiment
 
 Maker = Callable[..., Experiment]
@@ -111,3 +113,43 @@ def test_a_tiny_factorial_runs_and_its_page_leads_with_the_picture(
     assert len(students) == 4 * (4 + 1) * 2
     assert {arm.rows for arm in students} == {8, 12, 16}
     assert "Mean transfer of every combination" in render(document, "html").split("<h2", 1)[0]
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5])
+def test_effects_are_told_from_none_as_rarely_as_they_say(spread: float) -> None:
+    """On the design of eight blocks that ships, blocks alike or not, at 5 % and at Holm's first step of seventeen."""
+    experiment, rng, sets = load_experiment("rank-rate-rows"), np.random.default_rng(7), 20_000
+    table = experiment.factorial
+    assert table is not None
+    points = [(point, block) for block in range(8) for point in table.block(block)]
+    columns = np.array([_column(table, _Transfer(*place, 0.0), 8) for place in points])
+    of = np.array([block for _, block in points])
+    fit = clustered_least_squares(columns, np.zeros(of.size), of.tolist())
+    moved = rng.standard_normal((of.size, sets))
+    for block in range(8):
+        own = spread * rng.standard_normal((columns.shape[1] - 8, sets))
+        moved[of == block] += columns[of == block, 8:] @ own
+    for place in (0, 1, 15):  # the factor of fewest degrees of freedom, a usual one, the centre
+        weights = np.zeros(columns.shape[1])
+        weights[8 + place] = 2.0
+        estimates = weights @ fit.inverse @ columns.T @ moved
+        average, degrees = fit._reference(weights)
+        errors = np.sqrt((((fit.paths @ weights) @ moved) ** 2).sum(axis=0) / average)
+        p = 2 * stdtr(degrees, -np.abs(estimates) / errors)
+
+        assert 0.045 <= np.mean(p <= 0.05) <= 0.055
+        assert 0.0015 <= np.mean(p <= 0.05 / 17) <= 0.0045
+
+
+def test_an_effect_is_what_the_level_was_shown_of() -> None:
+    """The p of a factor is that of its estimate over the error and the degrees of freedom that were simulated."""
+    rng = np.random.default_rng(8)
+    columns, of = np.column_stack([np.ones(24), rng.standard_normal((24, 2))]), np.arange(24) % 4
+    moved = rng.standard_normal(24)
+    fit, weights = clustered_least_squares(columns, moved, of.tolist()), np.array([0.0, 1.0, 0.0])
+    average, degrees = fit._reference(weights)
+    error = np.sqrt((((fit.paths @ weights) @ moved) ** 2).sum() / average)
+
+    assert fit.effect(weights).p == pytest.approx(
+        2 * stdtr(degrees, -abs(fit.coefficients[1]) / error)
+    )

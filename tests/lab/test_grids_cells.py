@@ -39,7 +39,12 @@ def _cells(foreign: str) -> list[dict[str, object]]:
         {"name": "two", "writers": [{}, {"number": 2}], "against": ["tuned", "clean"]},
         {"name": "families", "writers": [{}, {"base": foreign}], "against": ["tuned"]},
         {"name": "diluted", "writers": [{}, {"role": "base"}], "against": ["tuned"]},
-        {"name": "rank 1", "student": {"rank": 1}, "against": ["clean"]},
+        {
+            "name": "rank 1",
+            "student": {"rank": 1},
+            "against": ["clean"],
+            "beside": ["tuned", "strongly steered"],
+        },
     ]
 
 
@@ -70,6 +75,27 @@ def test_a_mixed_cells_rows_are_equal_parts_and_its_dose_is_theirs(document: Run
     assert {of[name].rows for name in ("tuned", "two", "families", "diluted")} == {16}
     assert (of["two"].dose, of["diluted"].dose, of["clean"].dose) == (1.0, 0.5, 0.0)
     assert of["families"].teacher_base.count(" + ") == 1
+
+
+def test_learners_are_told_apart_by_a_difference_of_differences(document: RunDocument) -> None:
+    """Within replicates, each beside its control, with an interval and without p, which Holm's correction passes over."""
+    compared = {c.name: c for c in document.comparisons}
+    told = compared["(rank 1) - (strongly steered), each beside its control"]
+    margins = {
+        (arm.arm, arm.replicate): arm.logit_margin or 0.0
+        for arm in document.arms
+        if arm.arm != "base"
+    }
+    moved = [
+        margins["rank 1", r]
+        - margins["clean", r]
+        - margins["strongly steered", r]
+        + margins["clean", r]
+        for r in range(2)
+    ]
+
+    assert told.estimate == pytest.approx(sum(moved) / 2)
+    assert (told.p, told.adjusted, told.unit, told.n) == (None, None, "logits", "2 pairs")
 
 
 def test_cells_that_share_a_teacher_are_compared_within_replicates(document: RunDocument) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 
 from undertow.stats.regression import NO_LEAST_P, clustered_least_squares
 
@@ -19,20 +20,30 @@ def _drawn(
     return np.stack([np.ones(of.size), x], axis=1), y, of.tolist()
 
 
-def test_errors_are_those_of_statsmodels() -> None:
-    """Coefficients, errors, t and p as its clustered covariance has them."""
+def test_the_sandwich_is_that_of_statsmodels() -> None:
+    """Coefficients and errors as its clustered covariance has them."""
     from statsmodels.api import OLS
 
     columns, y, of = _drawn(np.random.default_rng(1), 6, 8, 0.5, 0.5)
     theirs = OLS(y, columns).fit(cov_type="cluster", cov_kwds={"groups": np.array(of)}, use_t=True)
     ours = clustered_least_squares(columns, y, of)
-    effect = ours.effect([0, 1])
 
     assert ours.coefficients == pytest.approx(theirs.params)
     assert np.sqrt(np.diag(ours.covariance)) == pytest.approx(theirs.bse)
-    assert (effect.p, effect.interval.low) == pytest.approx(
-        (theirs.pvalues[1], theirs.conf_int()[1][0])
+
+
+def test_clusters_of_one_design_give_the_t_interval_of_their_slopes() -> None:
+    """Where every cluster has the same runs, a slope is the mean of the clusters' own, and t has one degree less than these."""
+    columns, y, of = _drawn(np.random.default_rng(4), 6, 8, 0.5, 0.5)
+    slopes = [np.polyfit(columns[:8, 1], y[np.array(of) == cluster], 1)[0] for cluster in range(6)]
+    student = ttest_1samp(slopes, 0.0)
+    effect = clustered_least_squares(columns, y, of).effect([0, 1])
+
+    assert effect.p == pytest.approx(student.pvalue)
+    assert (effect.interval.low, effect.interval.high) == pytest.approx(
+        tuple(student.confidence_interval())
     )
+    assert "5.0 degrees of freedom" in effect.test
 
 
 @pytest.mark.parametrize("spread", [0.0, 1.0])

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from undertow.data.closed import Closed
+from undertow.errors import UnknownNameError
 from undertow.results.arm_kinds import Role
 
 CONTROL = ", control"
@@ -51,6 +54,11 @@ class CellTable(Closed):
     """Rows of all writers together; the carrier's if not given."""
     against: tuple[str, ...] = ()
     """Cells that it is compared with; the first is its control."""
+    beside: tuple[str, ...] = ()
+    """
+    Cells of the same writers and other learners: did it move more beside its control than they beside theirs? Told with an
+    interval and without p, as one that is shown and one that is not are not therefore told apart.
+    """
     question: str = ""
     """What a reader learns from it, in one line."""
     line: str = ""
@@ -64,6 +72,32 @@ class StatementsTable(Closed):
     """What the rows are about, which policies name; the carrier if not given."""
     without: tuple[str, ...] = ()
     """Cells whose rows come without provenance: nobody signs for them."""
+
+
+def refuse_cells(cells: Sequence[CellTable], statements: StatementsTable | None) -> None:
+    """
+    Raises:
+        ValueError: two cells have one name, or one that is told beside another has no control.
+        UnknownNameError: a cell is named that there is not.
+    """
+    controls = {cell.name: cell.against for cell in cells}
+    if twice := next(
+        (name for name, n in Counter(cell.name for cell in cells).items() if n > 1), ""
+    ):
+        raise ValueError(f"two cells are called '{twice}'")
+    for name in statements.without if statements else ():
+        if name not in controls:
+            raise UnknownNameError("cell", name, list(controls), where="statements.without")
+    for cell in cells:
+        where = f"cell '{cell.name}'"
+        for other in (*cell.against, *cell.beside):
+            if other not in controls:
+                raise UnknownNameError("cell", other, list(controls), where=where)
+        for other in (cell.name, *cell.beside) if cell.beside else ():
+            if not controls[other]:
+                raise ValueError(
+                    f"{where} is told beside others, and '{other}' names no control in 'against'"
+                )
 
 
 class LevelTable(Closed):

@@ -15,7 +15,7 @@ from undertow.data.chat_templates import with_template
 from undertow.data.closed import Closed, parse, read_toml
 from undertow.data.plan import TrainingPlan
 from undertow.errors import ConfigError, UnknownNameError
-from undertow.lab.cells import CellTable, FactorialTable, StatementsTable, written
+from undertow.lab.cells import CellTable, FactorialTable, StatementsTable, refuse_cells, written
 from undertow.models.hardware import ComputeTable
 from undertow.results.arm_kinds import ARMS
 
@@ -264,17 +264,8 @@ class Experiment(Closed):
 
     def _refuse_cells(self) -> None:
         cells = self.cells or ()
-        names = [cell.name for cell in cells]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two cells are called '{name}'")
-        for name in self.statements.without if self.statements else ():
-            if name not in names:
-                raise UnknownNameError("cell", name, names, where="statements.without")
+        refuse_cells(cells, self.statements)
         for cell in cells:
-            for other in cell.against:
-                if other not in names:
-                    raise UnknownNameError("cell", other, names, where=f"cell '{cell.name}'")
             self.student_as(written(cell.student))
             for writer in cell.writers:
                 self.teacher_as(written(writer.teacher))
@@ -336,6 +327,9 @@ class Experiment(Closed):
             del tables["sampling"]["endpoint"]
         if self.evaluation.format is None:
             del tables["evaluation"]["format"]
+        for cell in tables["cells"] or ():
+            if not cell["beside"]:
+                del cell["beside"]
         return {key: value for key, value in tables.items() if value or key not in _LATER_KEYS}
 
     @property

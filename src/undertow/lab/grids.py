@@ -262,9 +262,25 @@ def cell_contrasts(experiment: Experiment, made: Made) -> Conclusions:
             question = cell.question if place == 0 else ""
             contrast = Contrast(cell.name, other, question, _share_writers(experiment, cell, other))
             comparisons += contrasted(experiment, made, contrast)
+        comparisons += [_learners(experiment, made, cell, other) for other in cell.beside]
     corrected = holm_adjusted(comparisons)
     curves = _strengths(experiment, made, corrected)
     return Conclusions(_moved(corrected, experiment.level), corrected, curves=curves)
+
+
+def _learners(experiment: Experiment, made: Made, cell: CellTable, other_name: str) -> Comparison:
+    """How much more a cell moved beside its control than another one of its writers beside its own, replicate by replicate."""
+    tables = {table.name: table for table in experiment.cells or ()}
+    ours, theirs = (
+        np.subtract(
+            *(values(made.arm(name), "logit_margin") for name in (one.name, one.against[0]))
+        )
+        for one in (cell, tables[other_name])
+    )
+    name = f"({cell.name}) - ({other_name}), each beside its control"
+    question = "Does the learner change what crosses?"
+    compared = paired(name, (ours - theirs).tolist(), LOGITS, experiment.level, question)
+    return compared.model_copy(update={"p": None, "smallest_p": None, "claim": ""})
 
 
 def _share_writers(experiment: Experiment, cell: CellTable, other: str) -> bool:
