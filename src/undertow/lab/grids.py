@@ -271,15 +271,14 @@ def cell_contrasts(experiment: Experiment, made: Made) -> Conclusions:
 def _learners(experiment: Experiment, made: Made, cell: CellTable, other_name: str) -> Comparison:
     """How much more a cell moved beside its control than another one of its writers beside its own, replicate by replicate."""
     tables = {table.name: table for table in experiment.cells or ()}
-    ours, theirs = (
-        np.subtract(
-            *(values(made.arm(name), "logit_margin") for name in (one.name, one.against[0]))
-        )
+    moved = [
+        np.array(values(made.arm(one.name), "logit_margin"))
+        - np.array(values(made.arm(one.against[0]), "logit_margin"))
         for one in (cell, tables[other_name])
-    )
+    ]
     name = f"({cell.name}) - ({other_name}), each beside its control"
     question = "Does the learner change what crosses?"
-    compared = paired(name, (ours - theirs).tolist(), LOGITS, experiment.level, question)
+    compared = paired(name, (moved[0] - moved[1]).tolist(), LOGITS, experiment.level, question)
     return compared.model_copy(update={"p": None, "smallest_p": None, "claim": ""})
 
 

@@ -121,4 +121,4 @@ def clustered_least_squares(
     residuals = np.eye(runs) - x @ inverse @ x.T
     member = of == np.arange(len(names))[:, None]  # (clusters, runs)
     paths = math.sqrt(factor) * np.matmul(residuals, member[..., None] * (x @ inverse))
-    return ClusteredFit(fitted, covariance, inverse, paths, runs)
+    return ClusteredFit(fitted, covariance, inverse.astype(np.float64), paths, runs)
