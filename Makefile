@@ -57,8 +57,8 @@ sbom: $(VENV)/.stamp-run  ## what undertow is built of, as CycloneDX in JSON, to
 locks: $(VENV)/.stamp-dev  ## pin the hashes of what constraints.txt names, after a change of it
 	$(BIN)/python -m bench.supply_chain lock
 
-bench-%: $(VENV)/.stamp-dev  ## measure bench/NAME again and write its results.json
-	$(BIN)/python -m bench.$*
+bench-%: $(VENV)/.stamp-dev  ## measure bench/NAME again and write its results.json; ARGS go to it
+	$(BIN)/python -m bench.$* $(ARGS)
 
 dist: $(VENV)/.stamp-dev  ## build wheel and sdist into dist/
 	rm -rf dist

@@ -7,7 +7,7 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -19,17 +19,15 @@ from bench.figures import Figure
 from bench.reliability import disk, kill, kill_campaign
 from bench.reliability.disk import WAYS, Scene, Told
 from bench.reliability.kill import Typed
-from bench.reliability.tries import Unit, figure, trap_figure
+from bench.reliability.tries import FIRST_SEED, Unit, counted, figure, trap_figure
 
 COMMAND = "python -m bench.reliability disk"
 ASKED, ASKED_A_VERB, ASKED_A_WAY = 200, 30, 50
 ROUNDS = 14
 """Of all ways and verbs: in some the disk is short of something only when the command has ended."""
 
-FIRST_SEED = 1000
-"""Those before it were for finding what has been mended since."""
-
 VERBS = ("attest", "clean", "scan", "diff", "run")
+PARTS = (*WAYS, *VERBS)
 
 
 def beside(typed: Typed) -> Typed:
@@ -94,12 +92,14 @@ def preload() -> None:
     kill_campaign.preload()
 
 
-def units(kept: set[str]) -> Iterator[Callable[[], Unit]]:
-    """What is still to do, ways and verbs by turns."""
+def units(kept: Mapping[str, Unit], parts: Sequence[str] = ()) -> Iterator[Callable[[], Unit]]:
+    """What is still to do, of some ways or verbs or of all by turns."""
     preload()
+    ways, verbs = [way for way in WAYS if way in parts], [verb for verb in VERBS if verb in parts]
     order = [(verb, way, FIRST_SEED + n) for n in range(ROUNDS) for way in WAYS for verb in VERBS]
     for verb, way, seed in order:
-        if f"disk/{verb}/{way}/{seed}" not in kept:
+        chosen = way in (ways or WAYS) and verb in (verbs or VERBS)
+        if chosen and f"disk/{verb}/{way}/{seed}" not in kept:
             yield lambda verb=verb, way=way, seed=seed: one_try(verb, way, seed)  # type: ignore[misc]
 
 
@@ -215,12 +215,14 @@ def _unfelt(unit: Unit) -> bool:
 
 def figures(kept: list[Unit]) -> list[Figure]:
     """All tries, those of each way and of each verb."""
-    ours = [unit for unit in kept if unit.campaign == "disk"]
-    traps = [unit for unit in ours if unit.subject.startswith("planted-")]
-    ours = [unit for unit in ours if unit not in traps and not _unfelt(unit)]
+    all_of_them = counted("disk", kept)
+    ours = [unit for unit in all_of_them.units if not _unfelt(unit)]
+    unfelt = len(all_of_them.units) - len(ours)
+    told = [f"{unfelt} that ended before the disk was short are not counted"] if unfelt else []
+    left_out = "; ".join([*told, all_of_them.left_out])
     made = [
-        trap_figure("disk", traps, COMMAND),
-        figure("disk: tries that lost something", ours, ASKED, COMMAND),
+        trap_figure("disk", all_of_them.traps, COMMAND),
+        figure("disk: tries that lost something", ours, ASKED, COMMAND, left_out),
     ]
     for way in WAYS:
         of_way = [unit for unit in ours if unit.way == way]

@@ -2,15 +2,17 @@
 Damaged documents by the hundred thousand, read as undertow's verbs read them.
 
 A fault is: an error that is no refusal, a refusal without its help line or of more than one line each, more than 10 s,
-more than 1 GB, a process that dies, rows that are neither read nor told.
+more than 1 GB, a process that dies, rows that are neither read nor told; and an honest document that is not read.
 """
 
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import pickle
 import resource
+import select
 import shutil
 import signal
 import tempfile
@@ -18,17 +20,28 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from typing import NoReturn
 
-from bench.reliability.kinds import KINDS, DroppedError, damaged, laid_out
+from bench.real.child import cpu_now
+from bench.reliability.kinds import KINDS, DroppedError, Kind, damaged, laid_out
 from bench.reliability.tries import Unit
 from undertow.cli.terminal import Session, describe
-from undertow.errors import UndertowError
+from undertow.errors import MissingExtraError, UndertowError
 
 SECONDS, BYTES = 10, 1 << 30
-"""That a document may take, and of memory beyond what the libraries do."""
+"""That a document may take, and of memory that is really used, beyond what the libraries do."""
+
+ROOM = 4 << 30
+"""
+Bytes that a process may ask for, so that the machine survives: more than a document may take, for a reader that refuses
+where there is no memory would hide how much it took. Lengths that are made up are refused here as elsewhere.
+"""
+
+STILL = 600.0
+"""Seconds by the clock after which a process that begins no other document hangs."""
 
 BATCH = 2000
 """Documents of one process."""
@@ -40,9 +53,17 @@ class HangError(BaseException):
     """What no reader catches."""
 
 
+_pulse = mmap.mmap(-1, 8)
+"""What a process shares with its parent: how many readings it began and ended; odd while it reads."""
+
+
+def _beat() -> None:
+    _pulse[:] = (int.from_bytes(_pulse[:], "little") + 1).to_bytes(8, "little")
+
+
 @contextlib.contextmanager
 def limited() -> Iterator[None]:
-    """Whatever is within may take so long; memory is limited by `own_process`."""
+    """Whatever is within may take so long; what no signal reaches is ended by the parent."""
 
     def ring(*_: object) -> None:
         raise HangError
@@ -60,7 +81,28 @@ def limited() -> Iterator[None]:
 
 
 def outcome(read: Callable[[], object]) -> tuple[str, str]:
-    """What comes of a reading: `read`, `refused`, or a fault and what it is."""
+    """What comes of a reading: `read`, `refused`, or a fault and what it is; of memory, whatever the reader made of it."""
+    before, peak = _resident(), _peak()
+    _beat()
+    told = _outcome(read)
+    _beat()
+    if _peak() > peak and _peak() - before > BYTES:
+        return "memory", f"{_peak() - before >> 20} MB, and then {told[0]}"
+    return told
+
+
+def _resident() -> int:
+    """Bytes that this process has in memory now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+def _peak() -> int:
+    """The most that it ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+
+def _outcome(read: Callable[[], object]) -> tuple[str, str]:
     try:
         with limited():
             read()
@@ -69,7 +111,7 @@ def outcome(read: Callable[[], object]) -> tuple[str, str]:
     except HangError:
         return "hang", f"more than {SECONDS} s"
     except MemoryError:
-        return "memory", "more than 1 GB"
+        return "memory", f"more than {ROOM >> 30} GB"
     except DroppedError as error:
         return "dropped", str(error)
     except Exception as error:
@@ -80,6 +122,8 @@ def outcome(read: Callable[[], object]) -> tuple[str, str]:
 
 
 def _refusal(error: UndertowError) -> tuple[str, str]:
+    if isinstance(error, MissingExtraError):
+        return "not tried", error.message
     lines = describe(error, Session(), COMMAND).text().split("\n")
     if len(lines) == 2 and lines[0].startswith("error: ") and lines[1].startswith("  = help: "):
         return "refused", ""
@@ -112,21 +156,50 @@ def run_in_child(unit: Unit, lay_out: Callable[[Path], Path], work: Work) -> Uni
     path, started = lay_out(folder), time.perf_counter()
     try:
         read, write = os.pipe()
+        _pulse[:] = bytes(8)
         child = os.fork()
         if not child:
             _child(write, unit, path, work)
         os.close(write)
-        with open(read, "rb") as pipe:
-            content = pipe.read()
+        content, hung = _handed_over(read, child)
         _, status = os.waitpid(child, 0)
         unit = pickle.loads(content) if content else unit  # of our own child
-        if code := os.waitstatus_to_exitcode(status):
-            last = path.read_bytes()[:200] if path.is_file() else b""
-            unit.add("died", f"exit {code} at {last!r}")
+        code = os.waitstatus_to_exitcode(status)
+        if hung or code:
+            newest = max((p for p in folder.iterdir() if p.is_file()), key=_age, default=None)
+            last = newest.read_bytes()[:200] if newest else b""
+            unit.add("hang" if hung else "died", f"{hung or f'exit {code}'} at {last!r}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     unit.seconds = round(time.perf_counter() - started, 2)
     return unit
+
+
+def _handed_over(pipe: int, child: int) -> tuple[bytes, str]:
+    """What the child says when it is done; where it hangs so that no signal reaches it, it is killed, and why."""
+    content, beat = b"", b""
+    since, spent = time.monotonic(), 0.0
+    with open(pipe, "rb") as said:
+        while True:
+            if select.select([said], [], [], 0.25)[0]:
+                # All of it follows at once, or its end.
+                return content + said.read(), ""
+            if beat != _pulse[:]:
+                beat, since, spent = _pulse[:], time.monotonic(), cpu_now(child)
+            passed, worked = time.monotonic() - since, cpu_now(child) - spent
+            reading = beat[:1] and beat[0] % 2
+            if reading and (worked > 2 * SECONDS + 1 or passed > 12 * SECONDS):
+                why = f"deaf for {worked:.0f} s of work, {passed:.0f} s by the clock"
+            elif passed > STILL:
+                why = f"began no document for {passed:.0f} s"
+            else:
+                continue
+            os.kill(child, signal.SIGKILL)
+            return content, why
+
+
+def _age(path: Path) -> int:
+    return path.stat().st_mtime_ns
 
 
 def _child(pipe: int, unit: Unit, path: Path, work: Work) -> NoReturn:
@@ -139,6 +212,8 @@ def _child(pipe: int, unit: Unit, path: Path, work: Work) -> NoReturn:
         if unit.subject in KINDS:
             _load_late(unit.subject, path)
         limit_memory()
+        if unit.subject in KINDS:
+            honest(unit, path)
         work(unit, path, done)
     except BaseException:
         traceback.print_exc()
@@ -150,8 +225,34 @@ def _load_late(kind: str, path: Path) -> None:
     """Read what is honest, which loads what is loaded late, before memory is limited."""
     for seed in KINDS[kind].seeds():
         path.write_bytes(seed)
-        what, fault = outcome(lambda: KINDS[kind].read(path))
-        assert what in ("read", "refused", "untold"), f"an honest {kind}: {fault}"
+        with contextlib.suppress(Exception):
+            KINDS[kind].read(path)
+
+
+def honest(unit: Unit, path: Path) -> None:
+    """Where an honest document is not read, damaged ones are not either, and nothing is tried: a fault of the campaign."""
+    kind = KINDS[unit.subject]
+    for number, seed in enumerate(kind.seeds()):
+        path.write_bytes(seed)
+        what, fault = outcome(lambda: kind.read(path))
+        if what != "read":
+            unit.add(
+                "hollow", f"honest {unit.subject} {number} is {what}: {fault or _why(kind, path)}"
+            )
+
+
+def _why(kind: Kind, path: Path) -> str:
+    try:
+        kind.read(path)
+    except UndertowError as error:
+        return error.message
+    return ""
+
+
+def missing(kinds: Sequence[str]) -> str:
+    """The libraries that readers of these kinds need and that are not installed."""
+    needed = {KINDS[kind].needs for kind in kinds} - {""}
+    return " ".join(sorted(name for name in needed if find_spec(name) is None))
 
 
 def preload(kinds: Sequence[str]) -> None:
@@ -178,9 +279,9 @@ def read_all(unit: Unit, path: Path, tries: int, make: Callable[[], bytes]) -> N
 
 
 def limit_memory() -> None:
-    """From here on this process may have a GB more than it has."""
+    """From here on this process may ask for so much more than it has."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    most = pages * resource.getpagesize() + BYTES
+    most = pages * resource.getpagesize() + ROOM
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import count, repeat, zip_longest
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -12,7 +13,15 @@ from unittest.mock import patch
 from bench.figures import Figure
 from bench.reliability import fuzz, row_fuzz
 from bench.reliability.kinds import KINDS
-from bench.reliability.tries import Unit, figure, figure_of_each, trap_figure
+from bench.reliability.tries import (
+    FIRST_SEED,
+    Unit,
+    counted,
+    figure,
+    figure_of_each,
+    trap_figure,
+    tried,
+)
 from undertow.cli.terminal import Failure
 from undertow.data.row_faults import Faults
 from undertow.errors import InputError
@@ -21,32 +30,57 @@ COMMAND = "python -m bench.reliability fuzz"
 ROWS, DOCUMENTS = 1_000_000, 100_000
 """Asked: rows, and documents of all other kinds together."""
 
-FIRST_SEED = 1000
-"""Those before it were for finding what has been mended since."""
+FEWEST = 3_000
+"""Documents of each kind."""
+
+PARTS = ("rows", "documents", *KINDS)
+
+MISSING = (
+    "the fuzzing campaign needs {names}, which `make` does not install: pip install --target build/campaigns {names} && "
+    "PYTHONPATH=build/campaigns python -m bench.reliability fuzz"
+)
 
 HYPOTHESIS = 2_000
 """Examples of a unit by hypothesis."""
 
 
-def units(kept: set[str]) -> Iterator[Callable[[], Unit]]:
-    """What is still to do, rows and documents by turns, the kinds one after another."""
-    fuzz.preload(list(KINDS))
-    seed = FIRST_SEED
-    while True:
-        makers: list[tuple[str, Callable[[], Unit]]] = [
-            (f"fuzz/rows/by lot/{seed}", lambda seed=seed: row_fuzz.batch(seed))  # type: ignore[misc]
-        ]
-        makers += [
-            (f"fuzz/{kind}/by lot/{seed}", lambda kind=kind, seed=seed: fuzz.batch(kind, seed))  # type: ignore[misc]
-            for kind in KINDS
-        ]
-        makers += [
-            (f"fuzz/{kind}/hypothesis/{seed}", lambda kind=kind, seed=seed: hypothesis(kind, seed))  # type: ignore[misc]
-            for kind in KINDS
-            if seed == FIRST_SEED
-        ]
-        yield from (make for name, make in makers if name not in kept)
-        seed += 1
+Makers = Iterator[Callable[[], Unit]]
+
+
+def units(kept: Mapping[str, Unit], parts: Sequence[str] = ()) -> Makers:
+    """What is still to do, rows and documents by turns, each until as many are read as were asked for."""
+    chosen = [kind for kind in KINDS if kind in parts or not parts or "documents" in parts]
+    turns = [_rows(kept)] if not parts or "rows" in parts else []
+    turns += [_documents(kept, chosen)] if chosen else []
+    for both in zip_longest(*turns):
+        yield from filter(None, both)
+
+
+def _rows(kept: Mapping[str, Unit]) -> Makers:
+    for seed in count(FIRST_SEED):
+        if tried("fuzz", kept, "rows") >= ROWS:
+            return
+        if f"fuzz/rows/by lot/{seed}" not in kept:
+            yield lambda seed=seed: row_fuzz.batch(seed)  # type: ignore[misc]
+
+
+def _documents(kept: Mapping[str, Unit], kinds: Sequence[str]) -> Makers:
+    """Each kind by hypothesis and by lot, and then by lot those that have the fewest of what is still asked."""
+    if names := fuzz.missing(kinds):
+        raise SystemExit(MISSING.format(names=names))
+    fuzz.preload(kinds)
+    for kind in kinds:
+        if f"fuzz/{kind}/hypothesis/{FIRST_SEED}" not in kept:
+            yield lambda kind=kind: hypothesis(kind, FIRST_SEED)  # type: ignore[misc]
+    for seed in count(FIRST_SEED):
+        # A kind at a time is enough: who fuzzes some of them fuzzes until each has its share.
+        share = max(FEWEST, -(-DOCUMENTS // len(KINDS)))
+        short = [kind for kind in kinds if tried("fuzz", kept, kind) < share]
+        if not short:
+            return
+        for kind in short:
+            if f"fuzz/{kind}/by lot/{seed}" not in kept:
+                yield lambda kind=kind, seed=seed: fuzz.batch(kind, seed)  # type: ignore[misc]
 
 
 def hypothesis(kind: str, seed: int, tries: int = HYPOTHESIS) -> Unit:
@@ -95,7 +129,10 @@ def planted() -> list[Unit]:
     made = [
         _planted("recursion", "crash", _recursing),
         _planted("hang", "hang", _hanging),
+        _planted("deaf", "hang", _deaf),
         _planted("memory", "memory", _hoarding),
+        _planted("hidden-memory", "memory", _hoarding_in_secret),
+        _planted("hollow", "hollow", _refusing),
         _planted("death", "died", _dying),
     ]
     with patch.object(fuzz, "describe", lambda error, *_: Failure(2, error.message)):
@@ -108,7 +145,8 @@ def planted() -> list[Unit]:
 
 def _planted(name: str, outcome: str, read: Callable[[Path], object]) -> Unit:
     kind = replace(KINDS["index"], name="planted", read=read)
-    with patch.dict(KINDS, {"planted": kind}), patch.object(fuzz, "SECONDS", 0.2):
+    small = patch.multiple(fuzz, SECONDS=0.2, BYTES=64 << 20)
+    with patch.dict(KINDS, {"planted": kind}), small:
         unit = fuzz.batch("planted", 0, 200)
     return replace(unit, subject=f"planted-{name}", way=outcome)
 
@@ -134,7 +172,25 @@ def _hanging(path: Path) -> None:
 
 def _hoarding(path: Path) -> None:
     if b"999999" in path.read_bytes():
-        bytearray(fuzz.BYTES * 2)
+        bytearray(fuzz.ROOM * 2)
+
+
+def _hoarding_in_secret(path: Path) -> None:
+    """A reader that takes too much, and refuses the document where there is no more."""
+    if b"999999" in path.read_bytes():
+        hoard = b"x" * (2 * fuzz.BYTES)
+        raise InputError("no index", hint="write it anew") from MemoryError(len(hoard))
+
+
+def _deaf(path: Path) -> None:
+    """A loop in C, which no signal reaches."""
+    if b"99999" in path.read_bytes():
+        sum(repeat(1))
+
+
+def _refusing(path: Path) -> None:
+    """A reader that lacks something, and so reads nothing at all."""
+    raise InputError(f"no {path.suffix}", hint="install it")
 
 
 def _dying(path: Path) -> None:
@@ -146,14 +202,13 @@ def _dying(path: Path) -> None:
 
 def figures(kept: list[Unit]) -> list[Figure]:
     """Rows; documents of all kinds; each kind; and how many planted faults were found."""
-    ours = [unit for unit in kept if unit.campaign == "fuzz"]
-    traps = [unit for unit in ours if unit.subject.startswith("planted-")]
-    ours = [unit for unit in ours if unit not in traps]
-    rows = [unit for unit in ours if unit.subject == "rows"]
-    documents = [unit for unit in ours if unit.subject != "rows"]
+    ours = counted("fuzz", kept)
+    rows = [unit for unit in ours.units if unit.subject == "rows"]
+    documents = [unit for unit in ours.units if unit.subject != "rows"]
+    left = ours.left_out
     return [
-        trap_figure("fuzz", traps, COMMAND),
-        figure("fuzz: rows lost, and readers that crashed", rows, ROWS, COMMAND),
-        figure("fuzz: documents of other kinds", documents, DOCUMENTS, COMMAND),
+        trap_figure("fuzz", ours.traps, COMMAND),
+        figure("fuzz: rows lost, and readers that crashed", rows, ROWS, COMMAND, left),
+        figure("fuzz: documents of other kinds", documents, DOCUMENTS, COMMAND, left),
         *figure_of_each("fuzz", KINDS, documents, COMMAND),
     ]

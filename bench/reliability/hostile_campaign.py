@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,25 +21,29 @@ from markupsafe import Markup
 from bench.figures import Figure
 from bench.reliability import hostile
 from bench.reliability.hostile import KINDS, PAYLOADS
-from bench.reliability.tries import Unit, figure, trap_figure
+from bench.reliability.tries import FIRST_SEED, Unit, counted, figure, trap_figure
 
 COMMAND = "python -m bench.reliability hostile"
 ASKED = len(KINDS) * len(PAYLOADS) * 4
 """Renderings: the documents by the payloads, in page, text, Markdown, and SARIF or JSON."""
 
 
-def units(kept: set[str]) -> Iterator[Callable[[], Unit]]:
-    """Each payload in every document and format; names and archives; the pages in a browser."""
-    for seed, payload in enumerate(PAYLOADS):
+PARTS = ("documents", "review", "browser", "names", "archives")
+
+
+def units(kept: Mapping[str, Unit], parts: Sequence[str] = ()) -> Iterator[Callable[[], Unit]]:
+    """Each payload in every document and format; names and archives; the pages in a browser. A seed is a payload's number."""
+    for seed, payload in enumerate(PAYLOADS, FIRST_SEED):
         makers: dict[str, Callable[[], Unit]] = {
             f"hostile/documents/{payload}/{seed}": lambda p=payload, s=seed: documents(p, s),  # type: ignore[misc]
             f"hostile/review/{payload}/{seed}": lambda p=payload, s=seed: reviews(p, s),  # type: ignore[misc]
             f"hostile/browser/{payload}/{seed}": lambda p=payload, s=seed: browser(p, s),  # type: ignore[misc]
             f"hostile/names/{payload}/{seed}": lambda p=payload, s=seed: names(p, s),  # type: ignore[misc]
         }
-        yield from (make for name, make in makers.items() if name not in kept)
-    if "hostile/archives/slips/0" not in kept:
-        yield archives
+        makers |= {f"hostile/archives/slips/{FIRST_SEED}": archives} if seed == FIRST_SEED else {}
+        for name, make in makers.items():
+            if name not in kept and name.split("/")[1] in (parts or PARTS):
+                yield make
 
 
 @cache
@@ -211,7 +215,7 @@ def archives() -> Unit:
     from undertow.engines.ray_nodes import unpack
     from undertow.errors import UndertowError
 
-    unit = Unit("hostile", "archives", "slips", 0)
+    unit = Unit("hostile", "archives", "slips", FIRST_SEED)
     for name, kind, link in SLIPS:
         with tempfile.TemporaryDirectory() as outside:
             folder = Path(outside) / "inner" / "run"
@@ -293,8 +297,8 @@ def planted() -> list[Unit]:
 
 def figures(kept: list[Unit]) -> list[Figure]:
     """Renderings, pages in a browser, names of files, archives."""
-    ours = [unit for unit in kept if unit.campaign == "hostile"]
-    traps = [unit for unit in ours if unit.subject.startswith("planted-")]
+    counts = counted("hostile", kept)
+    ours, traps = counts.units, counts.traps
     asked = {
         "documents": ASKED,
         "review": 2 * len(PAYLOADS),
@@ -309,5 +313,7 @@ def figures(kept: list[Unit]) -> list[Figure]:
     made = [trap_figure("hostile", traps, COMMAND)]
     for subject, count in asked.items():
         of_subject = [unit for unit in ours if unit.subject == subject]
-        made.append(figure(f"hostile: {told[subject]}", of_subject, count, COMMAND))
+        made.append(
+            figure(f"hostile: {told[subject]}", of_subject, count, COMMAND, counts.left_out)
+        )
     return made

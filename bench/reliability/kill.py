@@ -30,6 +30,9 @@ PATIENCE, PATIENCE_WITH_RAY = 20.0, 180.0
 LONGEST = 240.0
 """Seconds by the clock, on a busy machine, after which a command that goes on is one that hangs."""
 
+MOST = 15.0
+"""Seconds that an uninterrupted run may take."""
+
 VARYING = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 )
@@ -66,6 +69,13 @@ class Whole:
     """Files of which two uninterrupted runs differ even without times."""
     cpu: float
     seconds: float
+    documents: tuple[str, ...] = ()
+    """What it ends with; pages are drawn of the first."""
+
+    @property
+    def idle(self) -> float:
+        """Seconds that it takes at most on an idle machine: those of the processors, or by the clock of a busy one."""
+        return min(self.cpu, self.seconds)
 
 
 def reaps() -> None:
@@ -152,8 +162,19 @@ def whole(typed: Typed, material: Path, folder: Path) -> Whole:
         )
         both.append((code, files_of(folder), cpu, seconds))
     (code, first, *_), (_, second, cpu, seconds) = both  # the first one loads what is loaded late
-    varying = {name for name in first if first[name] != second.get(name)}
-    return Whole(code, first, varying, cpu, seconds)
+    varying = {name for name in first.keys() | second.keys() if first.get(name) != second.get(name)}
+    found = Whole(code, first, varying, cpu, seconds, typed.documents)
+    if unseen := sorted(varying & set(typed.documents)):
+        raise AssertionError(
+            f"{typed.name}: two runs differ in {unseen}: nothing could be seen there"
+        )
+    if missing := sorted(set(typed.documents) - first.keys()):
+        raise AssertionError(f"{typed.name}: no {missing} after an uninterrupted run ({code})")
+    if found.idle > MOST:
+        raise AssertionError(
+            f"{typed.name}: {found.idle:.1f} s uninterrupted, allowed are {MOST:.0f} s"
+        )
+    return found
 
 
 def kill_at(process: int, typed: Typed, expected: Whole, share: float) -> bool:
@@ -212,17 +233,28 @@ def descendants() -> list[int]:
 
 
 def files_of(folder: Path) -> dict[str, Any]:
-    """All that lies there, without times: documents as values, other files as bytes; pages by their names alone."""
+    """
+    All that lies there, without times: documents as values, other files as bytes; of pages that they are whole, and of
+    folders that they are empty.
+
+    Raises:
+        ValueError: a document or a page is cut off.
+    """
     from tests.golden.scrubbing import scrubbed
 
     files: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if path.is_dir() or path.name == "clock.json":
+        if path.is_dir():
+            if not any(path.iterdir()) and not f"{name}/".startswith("cache/"):
+                files[f"{name}/"] = None
+            continue
+        if path.name == "clock.json":
             continue
         content = path.read_bytes()
         if path.suffix == ".html":
-            files[name] = None
+            # What stands in it is compared in the end: it tells seconds.
+            files[name] = _whole_page(content)
         elif path.suffix == ".json" and not name.startswith("cache/"):
             files[name] = _unpaid(scrubbed(json.loads(content)))
         elif name.endswith(".intoto.jsonl"):
@@ -230,6 +262,31 @@ def files_of(folder: Path) -> dict[str, Any]:
         else:
             files[name] = None if name.startswith("cache/") else content
     return files
+
+
+def _whole_page(content: bytes) -> None:
+    if not content.rstrip().endswith(b"</html>"):
+        raise ValueError(f"a page that ends with {content[-20:]!r}")
+
+
+def wrong_pages(folder: Path, documents: Sequence[str]) -> list[str]:
+    """Pages that are not what their document is drawn as."""
+    from undertow.report import render
+    from undertow.results.store import read_result, read_run_gates, read_run_scans
+
+    told = []
+    for name in documents:
+        page, result = folder / name, (folder / documents[0])
+        if page.suffix != ".html" or not page.exists() or not result.exists():
+            continue
+        beside = (
+            {"scans": read_run_scans(result.parent), "gates": read_run_gates(result.parent)}
+            if result.name == "results.json"
+            else {}
+        )
+        if page.read_text(encoding="utf-8") != render(read_result(result), "html", **beside):
+            told.append(f"another page: {name} is not what {documents[0]} is drawn as")
+    return told
 
 
 def _unpaid(value: Any) -> Any:
@@ -249,7 +306,7 @@ def half_written(typed: Typed, folder: Path, expected: Whole) -> list[str]:
     told = []
     for name in typed.documents:
         path = folder / name
-        if not path.exists() or name in expected.varying:
+        if not path.exists():
             continue
         try:
             there = files_of(path.parent).get(path.name)
@@ -273,13 +330,14 @@ def differences(folder: Path, expected: Whole, code: int) -> list[str]:
     told += [f"left behind: {name}" for name in left[:4]] + [
         f"missing: {name}" for name in gone[:4]
     ]
+    told += wrong_pages(folder, expected.documents)
     same = files.keys() & expected.files.keys() - expected.varying
     told += [f"another: {name}" for name in sorted(same) if files[name] != expected.files[name]][:4]
     return told
 
 
-def sessions(processes: Sequence[int]) -> list[str]:
-    """Folders in which Ray kept the files of clusters that these processes began, and that are still there."""
+def sessions(processes: Sequence[int], since: float) -> list[str]:
+    """Folders in which Ray kept the files of clusters that these processes began since then, and that are still there."""
     temporary = Path(tempfile.gettempdir())
     every = [
         *Path("/tmp/ray").glob("session_*"),
@@ -288,8 +346,10 @@ def sessions(processes: Sequence[int]) -> list[str]:
             *Path("/tmp").glob("undertow-ray-*/session_*"),
         },
     ]
+    # The numbers of processes come again: another one of ours had this number once.
     names = tuple(f"_{process}" for process in processes)
-    return sorted(str(path) for path in every if path.name.endswith(names))
+    ours = [path for path in every if path.name.endswith(names)]
+    return sorted(str(path) for path in ours if path.stat().st_mtime >= since)
 
 
 def tried(
@@ -299,7 +359,7 @@ def tried(
     fresh(typed, material, folder)
     faults: list[str] = []
     processes: list[int] = []
-    killed = False
+    killed, since = False, time.time()
     for share in shares:
         processes.append(sitting(typed, folder))
         if not kill_at(processes[-1], typed, expected, share):
@@ -310,5 +370,5 @@ def tried(
     processes.append(sitting(typed, folder))
     code = ended(processes[-1])
     faults += [f"process left behind at the end: {line}" for line in leftover(typed.by_clock)]
-    faults += [f"left behind: {path}" for path in sessions(processes)]
+    faults += [f"left behind: {path}" for path in sessions(processes, since)]
     return faults + differences(folder, expected, code), killed

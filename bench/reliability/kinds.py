@@ -49,6 +49,8 @@ class Kind:
     """Whose branches guide the coverage-guided fuzzer."""
     beside: tuple[str, ...] = ()
     """Files of weights in its folder."""
+    needs: str = ""
+    """A library of an extra that its reader needs."""
 
 
 @cache
@@ -492,7 +494,7 @@ KINDS: dict[str, Kind] = {
         Kind("gguf", "m.gguf", _gguf, _read_gguf, "bytes", modules=("undertow.data.gguf_header",)),
         Kind("adapter", "adapter_config.json", _adapters, _read_adapter, heavy=True, beside=("adapter_model.safetensors",), modules=("undertow.models.saved_adapter", "undertow.models.model_folder")),
         Kind("index", "model.safetensors.index.json", _indices, _read_index, heavy=True, beside=("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"), modules=("undertow.models.model_folder",)),
-        Kind("inspect", "log.json", _inspect, _read_inspect, heavy=True, modules=("undertow.audit.eval_logs",)),
+        Kind("inspect", "log.json", _inspect, _read_inspect, heavy=True, needs="inspect_ai", modules=("undertow.audit.eval_logs",)),
         Kind("review-key", "key.json", _key, _read_review_key, modules=("undertow.review",)),
         Kind("review-answers", "a.csv", _answers, _read_review_answers, "bytes", modules=("undertow.review",)),
         *(

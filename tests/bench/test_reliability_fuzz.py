@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from itertools import islice
+from multiprocessing import Process
+from pathlib import Path
+
 import pytest
 
 from bench.reliability import fuzz, fuzz_campaign, row_fuzz
 from bench.reliability.kinds import KINDS
-from bench.reliability.tries import Unit, upper_limit
+from bench.reliability.tries import FIRST_SEED, Unit, keep, read, tried, upper_limit
 
 LIGHT = [name for name, kind in KINDS.items() if not kind.heavy]
 
 
 @pytest.mark.long
 def test_planted_faults_are_found() -> None:
-    """Recursion, a hang, a GB too much, a death, an untold refusal and a swallowed row."""
+    """
+    Recursion, a hang and one in C, a GB too much and one in secret, a reader that reads nothing, a death, an untold
+    refusal and a swallowed row.
+    """
     units = fuzz_campaign.planted()
 
     assert [unit.subject for unit in units if unit.way not in unit.outcomes] == []
-    assert len(units) == 6
+    assert len(units) == 9
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_documents_are_read_or_refused(kind: str) -> None:
     """Of 300, none crashes its reader, hangs, takes a GB, or is refused without a line of help."""
+    if names := fuzz.missing([kind]):
+        pytest.skip(f"{names} is not installed")
     fuzz.preload([kind])
 
     assert fuzz.batch(kind, 900, 300).faults == []
@@ -42,6 +51,67 @@ def test_no_damaged_row_is_lost() -> None:
     assert unit.faults == []
     assert unit.tries == 2 * row_fuzz.ROWS
     assert unit.outcomes["told"] > 100
+
+
+def test_each_part_ends_where_enough_was_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows at a million, documents at a hundred thousand and at their share of every kind; other seeds count nothing."""
+    monkeypatch.setattr(fuzz, "preload", lambda kinds: None)
+    monkeypatch.setattr(fuzz, "missing", lambda kinds: "")
+    monkeypatch.setattr(
+        row_fuzz, "batch", lambda seed: Unit("fuzz", "rows", "by lot", seed, 90_000)
+    )
+    monkeypatch.setattr(fuzz, "batch", lambda kind, seed: Unit("fuzz", kind, "by lot", seed, 2000))
+    monkeypatch.setattr(
+        fuzz_campaign, "hypothesis", lambda kind, seed: Unit("fuzz", kind, "hypothesis", seed, 900)
+    )
+    kept = {"fuzz/rows/by lot/7": Unit("fuzz", "rows", "by lot", 7, 10**9)}
+    for make in fuzz_campaign.units(kept):
+        unit = make()
+        kept[unit.name] = unit
+
+    assert tried("fuzz", kept, "rows") == 12 * 90_000
+    assert min(tried("fuzz", kept, kind) for kind in KINDS) >= fuzz_campaign.FEWEST
+    assert 100_000 <= sum(tried("fuzz", kept, kind) for kind in KINDS) < 200_000
+
+
+def test_one_part_is_made_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that two processes side by side do different ones."""
+    monkeypatch.setattr(
+        row_fuzz, "batch", lambda seed: Unit("fuzz", "rows", "by lot", seed, 90_000)
+    )
+
+    assert {make().subject for make in islice(fuzz_campaign.units({}, ["rows"]), 30)} == {"rows"}
+
+
+def test_lines_of_two_processes_tear_each_other_never(tmp_path: Path) -> None:
+    """Nor does a line that was cut off take the next one with it."""
+    kept = tmp_path / "tries.jsonl"
+    kept.write_bytes(b'{"campaign": "fu')
+    workers = [Process(target=_many, args=(kept, name)) for name in "ab"]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+    assert len(list(read(kept))) == 2 * 50
+    assert len(kept.read_bytes().splitlines()) == 1 + 2 * 50
+
+
+def _many(path: Path, name: str) -> None:
+    for seed in range(50):
+        keep(Unit("fuzz", name, "x" * 3000, seed), path)
+
+
+def test_tries_before_the_first_seed_are_told_and_not_counted() -> None:
+    """With their faults, and with why."""
+    early, late = Unit("fuzz", "plan", "by lot", 1), Unit("fuzz", "plan", "by lot", FIRST_SEED)
+    early.add("crash", "it fell")
+    late.add("read")
+    documents = {one.name: one for one in fuzz_campaign.figures([early, late])}
+    figure = documents["fuzz: documents of other kinds"]
+
+    assert figure.value == 0
+    assert "left out: 1 units, 1 tries with 1 faults, of seeds below" in figure.note
 
 
 def test_a_rate_is_bounded_by_the_exact_binomial() -> None:

@@ -10,14 +10,15 @@ from bench.reliability import guided, guided_campaign
 from bench.reliability.fuzz import outcome
 from bench.reliability.guided import TARGETS
 from bench.reliability.kinds import KINDS
+from bench.reliability.tries import FIRST_SEED, Unit
 
 
 def test_without_atheris_the_command_to_install_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """In one line, before anything is done."""
     monkeypatch.setitem(sys.modules, "atheris", None)
 
-    with pytest.raises(SystemExit, match="pip install --target build/atheris atheris") as caught:
-        next(guided_campaign.units(set()))
+    with pytest.raises(SystemExit, match="pip install --target build/campaigns atheris") as caught:
+        next(guided_campaign.units({}))
 
     assert "\n" not in str(caught.value)
 
@@ -30,11 +31,13 @@ def test_every_target_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         guided, "run", lambda kind, seed, most: tried.append((kind.name, seed, most))
     )
-    for make in guided_campaign.units({"guided/plan/by coverage/1000"}, 7):
+    monkeypatch.setattr(guided_campaign.fuzz, "missing", lambda kinds: "")
+    first = Unit("guided", "plan", "by coverage", FIRST_SEED)
+    for make in guided_campaign.units({first.name: first}, seconds=7):
         make()
 
     assert [name for name, *_ in tried] == ["rows", *KINDS]
-    assert {name: seed for name, seed, _ in tried}["plan"] == 1001
+    assert {name: seed for name, seed, _ in tried}["plan"] == FIRST_SEED + 1
     assert {most for *_, most in tried} == {7}
 
 

@@ -6,14 +6,18 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from bench.reliability import disk
+from bench.reliability import disk, kill, kill_campaign
 from bench.reliability.kill import Whole
+from bench.reliability.kinds import SEEDS
 from bench.reliability.tries import Unit, read
+from undertow.report import render
+from undertow.results.store import read_result
 
 SHORT = """
 import sys
@@ -27,7 +31,7 @@ if only:
     for seed in range(900, 900 + count):
         tries.keep(campaign.one_try(only, seed))
 else:
-    for make in islice(campaign.units(set()), count):
+    for make in islice(campaign.units({}), count):
         tries.keep(make())
 """
 
@@ -51,12 +55,12 @@ def tried(campaign: str, count: int, place: Path, only: str = "") -> tuple[list[
 
 @pytest.mark.long
 def test_kills_lose_nothing(tmp_path: Path) -> None:
-    """A write that is not atomic and a process that stays are found; a kill of each verb loses nothing."""
+    """A write that is not atomic, a process and a folder that stay are found; a kill of each verb loses nothing."""
     planted, units = tried("kill", 5, tmp_path)
 
     assert [unit.subject for unit in planted if "lost" not in unit.outcomes] == []
     assert [unit.faults for unit in units if unit.faults] == []
-    assert (len(planted), len(units)) == (2, 5)
+    assert (len(planted), len(units)) == (3, 5)
 
 
 @pytest.mark.long
@@ -116,6 +120,51 @@ def test_root_meets_a_folder_that_is_read_only(tmp_path: Path) -> None:
     )
 
     assert told == "refused"
+
+
+def test_kills_go_on_until_each_verb_has_its_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that end before the kill are made up for; 200 in all, those on Ray last."""
+    monkeypatch.setattr(kill_campaign, "preload", lambda: None)
+
+    def one_try(verb: str, seed: int) -> Unit:
+        unit = Unit("kill", verb, "SIGKILL", seed)
+        unit.add("ended before the kill" if seed % 7 == 0 else "as uninterrupted")
+        return unit
+
+    monkeypatch.setattr(kill_campaign, "one_try", one_try)
+    kept: dict[str, Unit] = {}
+    for make in kill_campaign.units(kept):
+        unit = make()
+        kept[unit.name] = unit
+    counts = Counter(unit.subject for unit in kill_campaign._killed(kept.values()))
+
+    assert counts == {verb: 30 if verb == "run-ray" else 34 for verb in kill_campaign.VERBS}
+    assert counts.total() == kill_campaign.ASKED
+    assert [unit.subject for unit in kept.values()][-30:] == ["run-ray"] * 30
+
+
+def test_a_page_that_is_cut_off_is_none(tmp_path: Path) -> None:
+    """One that is whole says no more; an empty folder is something that is left."""
+    (tmp_path / "report.html").write_text("<html><p>owl</p></html>\n")
+    (tmp_path / "tmp" / "left").mkdir(parents=True)
+    assert kill.files_of(tmp_path) == {"report.html": None, "tmp/left/": None}
+
+    (tmp_path / "report.html").write_text("<html><p>ow")
+    with pytest.raises(ValueError, match="a page that ends with"):
+        kill.files_of(tmp_path)
+
+
+def test_a_page_of_another_document_is_found(tmp_path: Path) -> None:
+    """It is drawn anew of the document that lies beside it."""
+    honest = SEEDS / "kept" / "lineage.json"
+    (tmp_path / "lineage.json").write_bytes(honest.read_bytes())
+    page = render(read_result(honest), "html")
+    names = ("lineage.json", "report.html")
+    (tmp_path / "report.html").write_text(page)
+    assert kill.wrong_pages(tmp_path, names) == []
+
+    (tmp_path / "report.html").write_text(page.replace("<h1", "<h1 ", 1))
+    assert kill.wrong_pages(tmp_path, names)
 
 
 def test_two_bundles_hold_the_statements_of_both() -> None:
