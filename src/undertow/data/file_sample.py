@@ -7,7 +7,6 @@ beforehand which of them are looked at, and the same rows in another packing giv
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from undertow.data.column_names import Renaming
 from undertow.data.dataset import RowDataset, open_dataset
 from undertow.data.observations import Observed
 from undertow.data.part_leaves import in_order
+from undertow.data.part_stretches import PartStretches, stretch_size
 from undertow.data.records import ShardPart, chunks, parts, whole_shards
 from undertow.data.row_faults import Excluded, Faults, reasons_told, shown
 from undertow.data.row_leaves import RunningRoot, running_root
@@ -150,19 +150,20 @@ def screen_file(
     """
     Read a dataset, its parts in this process or as they are `spread`, to the same result.
 
-    Where it has more than `max_rows` usable rows, the parts that hold a drawn one are read a second time. Memory does not
-    grow with the rows in this process, and with those of the largest part in another. `max_rows` are drawn of the file and,
-    unless another number is given, of each source. `progress` gets the number of usable rows counted so far.
+    Where it has more than `max_rows` usable rows, the stretches that hold a drawn one are read a second time. Memory does
+    not grow with the rows in this process, and with those of the largest part in another. `max_rows` are drawn of the file
+    and, unless another number is given, of each source. `progress` gets the number of usable rows counted so far.
 
     Raises:
-        DataError: there is no such dataset, a shard is cut off or another schema, or it changed between both readings.
+        DataError: there is no such dataset, a shard is cut off or another schema, or what is read twice changed between.
         NothingLeftError: no row can be used.
     """
     dataset = data if isinstance(data, RowDataset) else open_dataset(data)
     every = [part for shard in dataset.shards for part in parts(shard)]
     if len(every) == 1:
         spread = None
-    task = RowPass(uuid4().hex, max_rows, len(dataset.shards) > 1, dataset.columns, dataset.wrapped)
+    several, size = len(dataset.shards) > 1, stretch_size(every)
+    task = RowPass(uuid4().hex, max_rows, several, dataset.columns, dataset.wrapped, size)
     try:
         with running_root(len(every) if spread else 1) as digest, uncollected():
             whole = _Whole(dataset, max_rows, digest)
@@ -178,11 +179,8 @@ def _pieces(
     task: RowPass, every: Sequence[ShardPart], spread: Spread | None
 ) -> Iterator[tuple[ShardPart, Piece]]:
     """The pieces of all parts in their order, whatever the order in which they are read."""
-    if spread is None:
-        for part in every:
-            yield from ((part, piece) for piece in task.pieces(part))
-        return
-    for part, pieces in zip(every, in_order(spread(task, every)), strict=True):
+    each = map(task.pieces, every) if spread is None else in_order(spread(task, every))
+    for part, pieces in zip(every, each, strict=True):
         yield from ((part, piece) for piece in pieces)
 
 
@@ -208,7 +206,7 @@ class _Counted:
     rows: int = 0
     """Usable ones."""
     sources: Counter[str] = field(default_factory=Counter)
-    leaves: Any = field(default_factory=hashlib.sha256)
+    stretches: PartStretches | None = None
 
 
 class _Whole:
@@ -244,7 +242,8 @@ class _Whole:
         counted = self._counted[-1]
         counted.rows += piece.counts.rows
         counted.sources += self._sources.take(piece)
-        counted.leaves.update(piece.leaves)
+        if piece.stretches is not None:
+            counted.stretches = piece.stretches.of(counted.sources)
         self._hold(counted, piece)
         self.observed.take(piece.counts, before)
         self._digest.extend(piece.leaves)
@@ -296,9 +295,9 @@ class _Whole:
             before += counted.rows
             before_of += counted.sources
             if ours or of_sources:
-                asked.append(
-                    (counted, Wanted(counted.part, counted.leaves.digest(), ours, of_sources))
-                )
+                assert counted.stretches is not None  # a part that has rows was read to its end
+                held = counted.stretches.holding(ours, of_sources)
+                asked.append((counted, Wanted(counted.part, *held)))
         task, wanted = RowDraw(self._dataset.columns, self._dataset.wrapped), [w for _, w in asked]
         each = map(task, wanted) if spread is None else in_order(spread(task, wanted))
         yield from zip([counted for counted, _ in asked], each, strict=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from array import array
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 from undertow.data.parquet_file import OnFault
@@ -99,7 +101,7 @@ def line_records(
             fault("line-too-long", number, f"more than {LONGEST_LINE} bytes in one line")
             continue
         first = mark and number == 1
-        if _blank(line, first):
+        if is_blank(line, first):
             continue
         try:
             record = line_record(line, first=first)
@@ -110,8 +112,25 @@ def line_records(
         yield number, record
 
 
-def bounded_lines(stream: Readable, block: int = 0) -> Iterator[bytes]:
-    """The lines of a stream, read in blocks; of one beyond LONGEST_LINE so many bytes and one more."""
+@dataclass
+class LineLayout:
+    """Where the lines of a part of a file lie, noted while they are read."""
+
+    first: int = 0
+    """Byte of the file at which the first of them begins."""
+    sizes: array[int] = field(default_factory=lambda: array("I"))
+    """Bytes of each without its end, at most `LONGEST_LINE` and one more."""
+    blank: array[int] = field(default_factory=lambda: array("I"))
+    """Numbers, from 1, of those that are no records."""
+
+
+def bounded_lines(
+    stream: Readable, block: int = 0, sizes: array[int] | None = None
+) -> Iterator[bytes]:
+    """
+    The lines of a stream, read in blocks; of one beyond LONGEST_LINE so many bytes and one more. `sizes` gets the bytes of
+    each, a block at a time.
+    """
     pieces: list[bytes] = []
     held = 0
     while read := stream.read(block or _BLOCK):
@@ -121,10 +140,15 @@ def bounded_lines(stream: Readable, block: int = 0) -> Iterator[bytes]:
             held += len(first)
         if others:
             last = others.pop()
+            if sizes is not None:
+                sizes.append(min(held, LONGEST_LINE + 1))
+                sizes.extend(map(len, others))
             yield _bounded(pieces, held)
             yield from others
             pieces, held = [last], len(last)
     if held:
+        if sizes is not None:
+            sizes.append(min(held, LONGEST_LINE + 1))
         yield _bounded(pieces, held)
 
 
@@ -133,15 +157,22 @@ def _bounded(pieces: list[bytes], held: int) -> bytes:
     return line if held <= LONGEST_LINE else line[: LONGEST_LINE + 1]
 
 
-def lines_between(stream: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
-    """The lines that begin at the byte `start` or behind it and before the byte `stop`, likewise."""
-    lines = bounded_lines(_Stretch(stream, start, stop))
+def lines_between(
+    stream: BinaryIO, start: int, stop: int, layout: LineLayout | None = None
+) -> Iterator[bytes]:
+    """
+    The lines that begin at the byte `start` or behind it and before the byte `stop`, likewise; `layout` gets where they lie.
+    """
+    sizes = None if layout is None else layout.sizes
+    lines = bounded_lines(_Between(stream, start, stop), sizes=sizes)
     if start:
         next(lines, None)  # the rest of a line that began before
+        if layout is not None and layout.sizes:
+            layout.first = start + layout.sizes.pop(0)
     yield from lines
 
 
-class _Stretch:
+class _Between:
     """The bytes in front of `start` by one, up to `stop`, and to the end of a line that begins between them."""
 
     def __init__(self, stream: BinaryIO, start: int, stop: int) -> None:
@@ -299,7 +330,8 @@ class _ArrayText:
 _LENIENT = json.JSONDecoder()
 
 
-def _blank(line: bytes, first: bool) -> bool:
+def is_blank(line: bytes, first: bool) -> bool:
+    """Whether a line holds nothing; `first` allows a byte order mark."""
     return not line or line.isspace() or (first and line.strip() == codecs.BOM_UTF8)
 
 

@@ -23,7 +23,7 @@ from typing import Any, NoReturn, TypeVar
 
 from undertow.data.column_names import NAME_THEM, Renaming, advised
 from undertow.data.dataset import RowDataset, open_dataset
-from undertow.data.json_records import lines_between
+from undertow.data.json_records import LineLayout, lines_between
 from undertow.data.parquet_file import (
     CHUNK,
     OnFault,
@@ -207,9 +207,11 @@ def part_records(
     fault: OnFault,
     columns: ReadColumns | None = None,
     leaves: LeafList | None = None,
+    layout: LineLayout | None = None,
 ) -> Iterator[tuple[int, object]]:
     """
-    The records of a part behind their numbers, all their columns; `leaves` gets that of each, in their order.
+    The records of a part behind their numbers, all their columns; `leaves` gets that of each, in their order, and `layout`
+    where the lines lie of a part that is numbered by them.
 
     A line belongs to the part in which it begins.
 
@@ -225,8 +227,8 @@ def part_records(
             batches = parquet_batches(stream, columns, fault, range(start, stop))
             yield from leafed((each for batch in batches for each in batch), leaves)
         else:
-            lines = lines_between(stream, start, stop)
-            yield from leafed_lines(lines, fault, leaves, mark=not start)
+            lines = lines_between(stream, start, stop, layout)
+            yield from leafed_lines(lines, fault, leaves, mark=not start, layout=layout)
 
 
 def as_dataset(data: Reference) -> RowDataset:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import Any, BinaryIO, TypeVar
 
@@ -22,6 +23,12 @@ WAIT = 60.0
 
 _AHEAD = 256
 """Rows that the hub is asked for at a time."""
+
+_GAP = 1 << 14
+"""Bytes that are read between two ranges, rather than asking for both."""
+
+_LONGEST_ANSWER = 1 << 20
+"""Bytes that are asked for at once, where no range has more."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)")
 
@@ -115,6 +122,84 @@ def opened_url(url: str) -> BinaryIO:
     system, path = answered(url, lambda: _filesystem(url))
     raw = _Patient(url, answered(url, lambda: system.open(path, "rb")))
     return io.BufferedReader(raw, buffer_size=1 << 20)
+
+
+def url_ranges(url: str, ranges: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+    """
+    The bytes of a file behind a URL from one place to before another, range by range, in ascending order; those that lie
+    side by side are asked for together, and, where the place can, all of a MiB at the same time.
+
+    Raises:
+        DataError: there is none, or the place does not answer.
+    """
+    system, path = answered(url, lambda: _filesystem(url))
+    groups = _joined(ranges)
+    outer = [(group[0][0], group[-1][1]) for group in groups]
+    for group, (first, _), content in zip(
+        groups, outer, _outer_ranges(url, system, path, outer), strict=True
+    ):
+        for start, stop in group:
+            yield content[start - first : stop - first]
+
+
+def ranges_read(stream: io.RawIOBase, ranges: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+    """The bytes of a stream without a buffer from one place to before another, range by range; fewer where it ends."""
+    for start, stop in ranges:
+        stream.seek(start)
+        pieces, missing = list[bytes](), stop - start
+        while missing and (piece := stream.read(missing)):
+            pieces.append(piece)
+            missing -= len(piece)
+        yield b"".join(pieces)
+
+
+def _joined(ranges: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    """Ranges in groups that are asked for together."""
+    groups = list[list[tuple[int, int]]]()
+    for start, stop in ranges:
+        near = groups and start - groups[-1][-1][1] <= _GAP
+        if near and stop - groups[-1][0][0] <= _LONGEST_ANSWER:
+            groups[-1].append((start, stop))
+        else:
+            groups.append([(start, stop)])
+    return groups
+
+
+def _outer_ranges(
+    url: str, system: Any, path: str, ranges: Sequence[tuple[int, int]]
+) -> Iterator[bytes]:
+    if not getattr(system, "async_impl", False):
+        with _Patient(url, answered(url, lambda: system.open(path, "rb"))) as stream:
+            yield from ranges_read(stream, ranges)
+        return
+    for batch in _batches(ranges):
+        yield from answered(url, partial(_at_once, system, path, batch))
+
+
+def _batches(ranges: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """Ranges that are asked for at the same time."""
+    held, batch = 0, list[tuple[int, int]]()
+    for start, stop in ranges:
+        if batch and held + stop - start > _LONGEST_ANSWER:
+            yield batch
+            held, batch = 0, []
+        batch.append((start, stop))
+        held += stop - start
+    if batch:
+        yield batch
+
+
+def _at_once(system: Any, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    starts, stops = zip(*ranges, strict=True)
+    answers = system.cat_ranges([path] * len(ranges), list(starts), list(stops))
+    for answer, (start, stop) in zip(answers, ranges, strict=True):
+        if isinstance(answer, OSError):
+            raise answer
+        if isinstance(answer, BaseException):
+            raise OSError(_told(answer)) from answer
+        if len(answer) > stop - start:
+            raise OSError("more bytes came than were asked for")
+    return list(answers)
 
 
 def splits_of(name: str) -> list[str]:

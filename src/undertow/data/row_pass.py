@@ -11,15 +11,21 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from undertow.data.column_names import Renaming
 from undertow.data.observations import MOST_UNREAD, Known, RowCounts, row_text
-from undertow.data.parquet_file import CHUNK, OnFault, pass_over
+from undertow.data.parquet_file import CHUNK, OnFault, ReadColumns, pass_over
+from undertow.data.part_stretches import (
+    SHORTEST,
+    PartStretches,
+    StretchCount,
+    Stretches,
+    same_records,
+)
 from undertow.data.records import ALL_COLUMNS, ShardPart, made, part_records, usable
 from undertow.data.row_faults import PieceFaults
 from undertow.data.row_leaves import LeafList
@@ -58,6 +64,8 @@ class Piece:
     """Of the shard, where this is its beginning and others have to have the same."""
     renaming: Renaming | None = None
     """Which of the columns that were given new names were met."""
+    stretches: PartStretches | None = None
+    """Of the part, where this is its end and nothing ended the reading."""
     error: DataError | None = None
     """What ended the reading."""
 
@@ -82,6 +90,8 @@ class RowPass:
     """Whether the dataset has several shards."""
     columns: tuple[tuple[str, str], ...] = ()
     wrapped: bool = False
+    stretch: int = SHORTEST
+    """Bytes of a part of JSON Lines that are read again for a row among them, about."""
 
     def __call__(self, part: ShardPart) -> list[Piece]:
         """A part in one piece."""
@@ -98,11 +108,13 @@ class RowPass:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Rows of a part that were drawn, in ascending order: as counted from 0 among its usable ones, and among a source's."""
+    """
+    Rows of a part that were drawn, in ascending order: as counted from 0 among the usable ones of the stretches that hold
+    them, and among a source's.
+    """
 
     part: ShardPart
-    leaves: bytes
-    """SHA-256 of those of its records, one behind the other, when they were counted."""
+    stretches: Stretches
     whole: tuple[int, ...]
     by_source: dict[str, tuple[int, ...]]
 
@@ -113,7 +125,7 @@ Found = tuple[list[Numbered], dict[str, list[Numbered]]]
 
 @dataclass(frozen=True)
 class RowDraw:
-    """Reads a part again, for the rows of it that were drawn."""
+    """Reads stretches of a part again, for the rows of them that were drawn."""
 
     columns: tuple[tuple[str, str], ...] = ()
     wrapped: bool = False
@@ -123,18 +135,16 @@ class RowDraw:
         The rows.
 
         Raises:
-            DataError: the part does not hold what it held when it was counted.
+            DataError: a stretch does not hold what it held when it was counted.
         """
-        names, leaves = Renaming(self.columns) if self.columns else None, LeafList()
-        digest = hashlib.sha256()
+        names = Renaming(self.columns) if self.columns else None
         whole, drawn, counts = set(wanted.whole), list[Numbered](), Counter[str]()
         by_source = {
             name: (set(ranks), list[Numbered]()) for name, ranks in wanted.by_source.items()
         }
+        records = same_records(wanted.part, wanted.stretches, _columns(names))
         with uncollected():
-            for at, (number, look) in enumerate(
-                _looks(wanted.part, names, self.wrapped, pass_over, leaves)
-            ):
+            for at, (number, look) in enumerate(_looks(records, names, self.wrapped, pass_over)):
                 source, row = look[4], look[6]
                 if at in whole:
                     drawn.append((number, row))
@@ -143,14 +153,6 @@ class RowDraw:
                     if counts[source] in ranks:
                         rows.append((number, row))
                     counts[source] += 1
-                if at % CHUNK == 0:
-                    digest.update(leaves.given())
-        digest.update(leaves.given())
-        if digest.digest() != wanted.leaves:
-            raise DataError(
-                f"{wanted.part.shard.named} changed while it was read",
-                hint="scan it when nobody writes to it, or scan a copy",
-            )
         return drawn, {name: rows for name, (_, rows) in by_source.items()}
 
 
@@ -199,6 +201,7 @@ class _Reading:
         self._leaves = LeafList()
         self._names = Renaming(task.columns) if task.columns else None
         self._sources: set[str] = set()
+        self._stretches = StretchCount(part, task.stretch)
         self._piece = Piece()
 
     def pieces(self, size: int) -> Iterator[Piece]:
@@ -207,7 +210,7 @@ class _Reading:
         try:
             if self._task.several and not part.start:
                 self._piece.columns = shard_columns(part.shard)
-            for looked in _looks(part, self._names, self._task.wrapped, self._fault, self._leaves):
+            for looked in _looks(self._records(), self._names, self._task.wrapped, self._fault):
                 block.append(looked)
                 if len(block) == CHUNK:
                     self._take(block)
@@ -219,7 +222,14 @@ class _Reading:
         if block:
             self._take(block)
         self._piece.lines = self._leaves.lines if part.by_lines else 0
-        yield self._given()
+        last = self._given()
+        if last.error is None:
+            last.stretches = self._stretches.counted()
+        yield last
+
+    def _records(self) -> Iterator[tuple[int, object]]:
+        columns, layout = _columns(self._names), self._stretches.layout
+        return part_records(self._part, self._fault, columns, self._leaves, layout)
 
     def _fault(self, reason: str, number: int, text: str, /, rows: int = 1, hint: str = "") -> None:
         self._piece.faults(reason, number, text, rows, hint)
@@ -227,6 +237,7 @@ class _Reading:
     def _given(self) -> Piece:
         piece, self._piece = self._piece, Piece()
         piece.leaves, piece.renaming = self._leaves.given(), self._names
+        self._stretches.take_leaves(piece.leaves)
         return piece
 
     def _take(self, block: Sequence[tuple[int, Look]]) -> None:
@@ -237,6 +248,7 @@ class _Reading:
         if len(piece.counts.unread) < MOST_UNREAD:
             piece.counts.unread.update(*set(unread))
         piece.counts.take(numbers, texts, ids, self._memory.known)
+        self._stretches.take(numbers, sources)
         self._memory.rows += len(block)
         if self._memory.rows > self._task.kept:
             piece.rows = None
@@ -248,10 +260,14 @@ class _Reading:
             (piece.sources if name in self._sources else piece.further)[name] += rows
 
 
+def _columns(names: Renaming | None) -> ReadColumns | None:
+    return ALL_COLUMNS if names is None else None
+
+
 def _looks(
-    part: ShardPart, names: Renaming | None, wrapped: bool, fault: OnFault, leaves: LeafList
+    records: Iterable[tuple[int, object]], names: Renaming | None, wrapped: bool, fault: OnFault
 ) -> Iterator[tuple[int, Look]]:
-    """The usable rows of a part behind their numbers, while `leaves` gets that of each of its records."""
+    """The usable rows among records, behind their numbers."""
 
     def look(record: object) -> Look:
         if names is None and not wrapped and (plain := plain_look(record)):
@@ -259,8 +275,7 @@ def _looks(
         shape, row, id, unread = usable(record, names, wrapped)
         return shape, row.chat, row_text(row), id, row.source, unread, row
 
-    columns = ALL_COLUMNS if names is None else None
-    return made(part_records(part, fault, columns, leaves), look, fault)
+    return made(records, look, fault)
 
 
 def plain_look(record: object) -> Look | None:

@@ -11,13 +11,13 @@ import stat
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 from weakref import WeakKeyDictionary, finalize
 
 from undertow.data.file_forms import HEAD, refuse_misnamed
-from undertow.data.remote_files import is_url, opened_url
+from undertow.data.remote_files import is_url, opened_url, ranges_read, url_ranges
 from undertow.errors import DataError
 
 STANDARD_INPUT = "-"
@@ -87,6 +87,21 @@ def packed_bytes(shard: Shard) -> Iterator[BinaryIO]:
         raise DataError(f"no such file: '{shard.path}'") from error
     except OSError as error:
         raise DataError(f"cannot read '{shard.path}': {error.strerror or error}") from error
+
+
+def shard_ranges(shard: Shard, ranges: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+    """
+    The bytes of a shard as they lie, from one place to before another, range by range; fewer where it ends before.
+
+    Raises:
+        DataError: there is no such file, or it cannot be read.
+    """
+    if is_url(shard.path):
+        yield from url_ranges(shard.path, ranges)
+        return
+    with packed_bytes(shard) as stream:
+        # A buffer would be filled with what lies behind a range.
+        yield from ranges_read(cast(Any, stream).raw, ranges)
 
 
 _kept_input: WeakKeyDictionary[Any, BinaryIO] = WeakKeyDictionary()

@@ -13,10 +13,12 @@ from undertow.data.dataset import RowDataset
 from undertow.data.json_records import (
     LONGEST_LINE,
     Broken,
+    LineLayout,
     Readable,
     ReadAgain,
     array_records,
     bounded_lines,
+    is_blank,
     line_records,
 )
 from undertow.data.parquet_file import (
@@ -58,9 +60,17 @@ def shard_records(
 
 
 def leafed_lines(
-    lines: Iterable[bytes], fault: OnFault, leaves: LeafList | None, *, mark: bool = True
+    lines: Iterable[bytes],
+    fault: OnFault,
+    leaves: LeafList | None,
+    *,
+    mark: bool = True,
+    layout: LineLayout | None = None,
 ) -> Iterator[tuple[int, object]]:
-    """The records of lines behind their numbers from 1, as `line_records` gives them, while `leaves` gets that of each."""
+    """
+    The records of lines behind their numbers from 1, as `line_records` gives them, while `leaves` gets that of each, and
+    `layout` the numbers of the blank ones.
+    """
     if leaves is None:
         yield from line_records(lines, fault, mark=mark)
         return
@@ -72,6 +82,8 @@ def leafed_lines(
             yield number, plain[0]
             continue
         first, told = mark and number == 1, partial(_at_line, fault, number)
+        if layout is not None and len(line) <= LONGEST_LINE and is_blank(line, first):
+            layout.blank.append(number)
         for _, record in line_records([line], told, leaves.take_broken, mark=first):
             leaves.take(record)
             yield number, record
