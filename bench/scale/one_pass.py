@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,13 @@ WORKERS = 2
 
 COMMAND = "python -m bench.scale rows"
 MEMORY = 1e9
+AGAIN = 0.1
+"""Of the bytes of `LARGEST` rows and more, how much fetching a sample may read beside the one pass."""
 
 PLACE = BENCH.parent / "runs/scale"
 
 _WORK = 22e-6
-"""Seconds of a core a row, counting and reading again (docs/scale.md)."""
+"""Seconds of a core a row, counting and reading again, at most (docs/scale.md)."""
 _MAKING = 4e-6
 """Seconds that a row takes to be made."""
 _SPARE = 1.1
@@ -58,9 +60,9 @@ class Pass:
     size: int
     """Bytes of the shards."""
     read: int
-    """Bytes that this process asked the system for until all rows were counted."""
+    """Bytes that whoever counted the rows asked the system for."""
     read_again: int
-    """Behind that, to fetch what was drawn."""
+    """That whoever fetched what was drawn asked for."""
     drawing: float
     """Seconds of processor time of this process that fetching took."""
     wall: float
@@ -86,19 +88,42 @@ class Pass:
 
 @dataclass(frozen=True)
 class Packed:
-    """A pass whose results are bytes, so that they can be counted."""
+    """A pass whose results are bytes, so that they can be counted, each beside the bytes that were read for it."""
 
     task: Callable[[Any], Any]
 
-    def __call__(self, part: Any) -> bytes:
+    def __call__(self, part: Any) -> tuple[bytes, int]:
         """What the task makes of a part."""
-        return pickle.dumps(self.task(part), protocol=5)
+        before = _read()
+        result = self.task(part)
+        return pickle.dumps(result, protocol=5), _read() - before
+
+
+@dataclass
+class Traffic:
+    """What passes over workers moved and read."""
+
+    moved: int = 0
+    read: list[int] = field(default_factory=list)
+    """Bytes that the tasks of each asked the system for: of counting, and of fetching."""
+
+    def of(self, spread: Spread) -> Spread:
+        """The same workers, watched."""
+
+        def watched(task: Callable[[Any], Any], parts: Sequence[Any]) -> Any:
+            self.read.append(0)
+            for index, (result, read) in spread(Packed(task), parts):
+                self.moved += len(result)
+                self.read[-1] += read
+                yield index, pickle.loads(result)
+
+        return watched
 
 
 def main(arguments: Sequence[str]) -> int:
     """`FOLDER inprocess|processes|ray JOBS`: one pass, told on standard output."""
     folder, engine, jobs = arguments
-    moved, counted = [0], (0, 0.0)
+    traffic, counted = Traffic(), (0, 0.0)
 
     def told(rows: int) -> None:
         nonlocal counted
@@ -107,9 +132,11 @@ def main(arguments: Sequence[str]) -> int:
     load = os.getloadavg()[0]
     before, began = _read(), time.perf_counter()
     spread = spread_of(engine, int(jobs), 0)
-    screened = screen_file(folder, seed=1, spread=spread and _counted(spread, moved), progress=told)
+    screened = screen_file(folder, seed=1, spread=spread and traffic.of(spread), progress=told)
     drawing = time.process_time() - counted[1]
     wall = time.perf_counter() - began
+    # What this process reads beside its workers is mostly what they send.
+    read, again = (*traffic.read, 0)[:2] if spread else (counted[0] - before, _read() - counted[0])
     ours = resource.getrusage(resource.RUSAGE_SELF)
     others = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(
@@ -117,15 +144,15 @@ def main(arguments: Sequence[str]) -> int:
             {
                 "rows": screened.data.rows,
                 "size": sum(path.stat().st_size for path in Path(folder).iterdir()),
-                "read": counted[0] - before,
-                "read_again": _read() - counted[0],
+                "read": read,
+                "read_again": again,
                 "drawing": drawing,
                 "wall": wall,
                 "driver": ours.ru_utime + ours.ru_stime,
                 "workers": others.ru_utime + others.ru_stime,
                 "driver_memory": ours.ru_maxrss * 1024,
                 "worker_memory": others.ru_maxrss * 1024,
-                "moved": moved[0],
+                "moved": traffic.moved,
                 "digest": f"{screened.data.digest} {screened.places[0]}",
                 "load": load,
             }
@@ -257,9 +284,9 @@ def _figures(passes: dict[Planned, Pass]) -> list[Figure]:
             note="until they are counted",
         ),
         Figure(
-            "rows: bytes that are read again for a sample",
+            f"rows: bytes that are read again for a sample of {one.rows:,} rows and of each of four sources",
             one.read_again / one.size,
-            "",
+            "of those that are there",
             command=COMMAND,
         ),
         *(
@@ -294,7 +321,11 @@ def _spread(done: Pass, one: Pass) -> list[Figure]:
     rate = one.wall / one.rows * done.rows / (WORKERS * done.wall)
     loads = f"load before them {done.load:.1f} and {one.load:.1f}, on {os.cpu_count()} cores"
     serial = done.driver / done.rows
+    again = (f"{told}, bytes that are read again for a sample", done.read_again / done.size)
     return [
+        at_most(*again, AGAIN, "of those that are there", command=COMMAND)
+        if done.rows >= LARGEST
+        else Figure(*again, "of those that are there", command=COMMAND),
         at_least(
             f"{told}, one process's work of theirs",
             useful,
@@ -343,18 +374,10 @@ def _spread(done: Pass, one: Pass) -> list[Figure]:
     ]
 
 
-def _counted(spread: Spread, moved: list[int]) -> Spread:
-    def counted(task: Callable[[Any], Any], parts: Sequence[Any]) -> Any:
-        for index, result in spread(Packed(task), parts):
-            moved[0] += len(result)
-            yield index, pickle.loads(result)
-
-    return counted
-
-
 def _read() -> int:
+    """Bytes that this thread asked the system for."""
     fields: dict[str, Any] = dict(
-        line.split(": ") for line in Path("/proc/self/io").read_text().splitlines()
+        line.split(": ") for line in Path("/proc/thread-self/io").read_text().splitlines()
     )
     return int(fields["rchar"])
 
