@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from undertow.data import json_records, row_pass
+from undertow.data import json_records, records, row_pass
 from undertow.data.dataset import open_dataset
 from undertow.data.file_sample import SOURCES, Screened, each_usable_row, screen_file
 from undertow.data.records import read_rows
@@ -146,8 +146,9 @@ def test_a_clean_file_has_no_notes(tmp_path: Path) -> None:
 def test_memory_does_not_grow_with_the_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Five times the rows, read twice: the same peak but for 8 bytes a row of digests."""
+    """Five times the rows, read twice, in parts of a size: the same peak but for 8 bytes a row of digests."""
     monkeypatch.setattr(json_records, "_BLOCK", 1 << 13)
+    monkeypatch.setattr(records, "STEP", 1 << 15)
     monkeypatch.setattr(row_pass, "PIECE", 1024)
     peaks = []
     for count in (2000, 10_000):
