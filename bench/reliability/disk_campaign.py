@@ -111,7 +111,7 @@ def planted() -> list[Unit]:
         ("torn", "full", kill_campaign.not_atomic),
         ("swallowed", "full", _swallowed),
         ("untold", "read-only", _untold),
-        ("temporary", "read-only", _temporary),
+        ("temporary", "read-only", kill_campaign.temporary_stays),
         ("by-the-clock", "clock", _waits_by_the_clock),
         ("turns", "two", _out_of_turn),
     ):
@@ -157,21 +157,6 @@ def _untold() -> Iterator[None]:
             raise RuntimeError(error.strerror) from error
 
     with patch.object(files, "_refused_in_words", unforeseen):
-        yield
-
-
-@contextmanager
-def _temporary() -> Iterator[None]:
-    """A folder that is made for the moment stays."""
-    from undertow.provenance import bundle
-
-    write = bundle.atomic_write
-
-    def written(path: Path | str, content: bytes | str) -> None:
-        tempfile.mkdtemp()
-        write(path, content)
-
-    with patch.object(bundle, "atomic_write", written):
         yield
 
 

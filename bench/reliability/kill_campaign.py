@@ -210,7 +210,7 @@ def planted() -> list[Unit]:
     expected("attest")  # what it is without a fault
     made = []
     for name, fault in (
-        ("not-atomic", not_atomic), ("process", _process_stays), ("folder", _folder_stays),
+        ("not-atomic", not_atomic), ("process", _process_stays), ("folder", temporary_stays),
     ):  # fmt: skip
         unit = Unit("kill", f"planted-{name}", "lost", 0)
         for seed in range(24):
@@ -264,8 +264,8 @@ def _process_stays() -> Iterator[None]:
 
 
 @contextmanager
-def _folder_stays() -> Iterator[None]:
-    """An empty folder stays where temporary files are made."""
+def temporary_stays() -> Iterator[None]:
+    """A folder that is made for the moment stays where temporary files are made, empty."""
     from undertow.provenance import bundle
 
     write = bundle.atomic_write

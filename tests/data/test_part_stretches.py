@@ -69,6 +69,11 @@ def line(number: int, source: int | None, end: bytes = b"\n") -> bytes:
     return json.dumps(record | named).encode() + end
 
 
+def wide(bytes_of_it: int) -> bytes:
+    """A row of so many bytes, its end counted."""
+    return json.dumps({"text": "c" * (bytes_of_it - 13)}).encode() + b"\n"
+
+
 GOOD = st.builds(
     line,
     st.integers(0, 999),
@@ -101,6 +106,7 @@ OTHER = st.sampled_from(
 @example(b"".join(line(n, n % 7) for n in range(40)), True, 30, 5000, 2)
 @example(b"".join(b"\xef\xbb\xbf" + line(n, 0) + line(n, 1) for n in range(9)), True, 120, 5000, 6)
 @example(b"\xef\xbb\xbf\n" + line(1, 0) * 3, False, 40, 30, 2)
+@example((b"\xef\xbb\xbf" + wide(57) + wide(60)) * 9, True, 120, 5000, 6)  # first in each stretch
 def test_the_sample_is_that_of_a_plain_reading(
     content: bytes, ended: bool, size: int, step: int, most: int
 ) -> None:

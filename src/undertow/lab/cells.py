@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -80,11 +79,11 @@ def refuse_cells(cells: Sequence[CellTable], statements: StatementsTable | None)
         ValueError: two cells have one name, or one that is told beside another has no control.
         UnknownNameError: a cell is named that there is not.
     """
-    controls = {cell.name: cell.against for cell in cells}
-    if twice := next(
-        (name for name, n in Counter(cell.name for cell in cells).items() if n > 1), ""
-    ):
-        raise ValueError(f"two cells are called '{twice}'")
+    controls: dict[str, tuple[str, ...]] = {}
+    for cell in cells:
+        if cell.name in controls:
+            raise ValueError(f"two cells are called '{cell.name}'")
+        controls[cell.name] = cell.against
     for name in statements.without if statements else ():
         if name not in controls:
             raise UnknownNameError("cell", name, list(controls), where="statements.without")

@@ -270,11 +270,10 @@ def cell_contrasts(experiment: Experiment, made: Made) -> Conclusions:
 
 def _learners(experiment: Experiment, made: Made, cell: CellTable, other_name: str) -> Comparison:
     """How much more a cell moved beside its control than another one of its writers beside its own, replicate by replicate."""
-    tables = {table.name: table for table in experiment.cells or ()}
     moved = [
         np.array(values(made.arm(one.name), "logit_margin"))
         - np.array(values(made.arm(one.against[0]), "logit_margin"))
-        for one in (cell, tables[other_name])
+        for one in (cell, _cell(experiment, other_name))
     ]
     name = f"({cell.name}) - ({other_name}), each beside its control"
     question = "Does the learner change what crosses?"
@@ -283,8 +282,11 @@ def _learners(experiment: Experiment, made: Made, cell: CellTable, other_name: s
 
 
 def _share_writers(experiment: Experiment, cell: CellTable, other: str) -> bool:
-    compared = next(table for table in experiment.cells or () if table.name == other)
-    return any(writer in compared.writers for writer in cell.writers)
+    return any(writer in _cell(experiment, other).writers for writer in cell.writers)
+
+
+def _cell(experiment: Experiment, name: str) -> CellTable:
+    return next(table for table in experiment.cells or () if table.name == name)
 
 
 def _moved(comparisons: Sequence[Comparison], level: float) -> str:

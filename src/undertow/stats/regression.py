@@ -39,9 +39,9 @@ class ClusteredFit:
         """
         A weighted sum of coefficients against 0, by t.
 
-        Few clusters that weigh unequally make the sandwich too small on average and more variable than that of clusters - 1
-        degrees of freedom. It is divided by what it is on average where all runs are alike and independent, and t has the
-        degrees of freedom of Satterthwaite for that case. Source: Bell & McCaffrey, Survey Methodology 28, 2002; Imbens &
+        With few clusters that weigh unequally the sandwich is not the variance on average, and varies more than with clusters -
+        1 degrees of freedom. It is divided by what it is on average, over the variance, where all runs are alike and
+        independent, and t has the degrees of freedom of Satterthwaite for that case. Source: Bell & McCaffrey, Survey Methodology 28, 2002; Imbens &
         Kolesar, Review of Economics and Statistics 98, 2016, section 3; for the plain sandwich Young, 2016, "Improved,
         nearly exact, statistical inference with robust and clustered covariance matrices".
 
