@@ -130,10 +130,16 @@ def _documents() -> list[bytes]:
 
 
 def _thinned(value: Any) -> Any:
-    """The same with at most two entries of each list: small documents are read quicker, and lose no key."""
+    """
+    The same with at most two entries of each list of tables or lists: small documents are read quicker, and lose no key. What
+    is read as so many values, a row that was removed and why, keeps them all.
+    """
     if isinstance(value, dict):
         return {key: _thinned(inner) for key, inner in value.items()}
-    return [_thinned(inner) for inner in value[:2]] if isinstance(value, list) else value
+    if not isinstance(value, list):
+        return value
+    most = 2 if all(isinstance(inner, dict | list) for inner in value) else len(value)
+    return [_thinned(inner) for inner in value[:most]]
 
 
 def _trl() -> list[bytes]:
@@ -304,7 +310,11 @@ def _key() -> list[bytes]:
     }
     data = [{"name": name, "rows": 3, "digest": "2" * 64} for name in "ab"]
     key = {"pack": "p", "seed": 0, "question": "?", "a": data[0], "b": data[1], "left_out": 0}
-    return [json.dumps(key | {"schema": "undertow.review-key/1", "pairs": [pair]}).encode()]
+    return [
+        json.dumps(
+            key | {"schema": "undertow.review-key/1", "pairs": [pair, pair | {"pair": 2}]}
+        ).encode()
+    ]
 
 
 def _answers() -> list[bytes]:
@@ -469,8 +479,12 @@ def _packed(file: str) -> list[bytes]:
 
 _PLANS = ("undertow.data.plan_files", "undertow.data.closed", "undertow.data.plan")
 _SIGNED = ("undertow.provenance", "undertow.data.strict_json")
-_TRAITS = ("src/undertow/traits/catalogue/*.toml", "src/undertow/traits/probes/b*.toml")
-_EXPERIMENTS = ("src/undertow/lab/experiments/o*.toml", "examples/heron.toml")
+_TRAITS = (
+    "src/undertow/traits/catalogue/*.toml",
+    "src/undertow/traits/probes/b*.toml",
+    "examples/heron.toml",
+)
+_EXPERIMENTS = ("src/undertow/lab/experiments/o*.toml", "examples/steered-owl.toml")
 _DRAFTS = ("examples/generation.toml",)
 
 KINDS: dict[str, Kind] = {

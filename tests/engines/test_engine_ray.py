@@ -408,6 +408,21 @@ def test_a_session_that_is_held_stays(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert folder.parent == Path("/tmp")
 
 
+def test_a_command_without_work_removes_what_a_killed_one_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It begins no cluster, and is the last that is typed where all was done before the kill; what is held stays."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="r") as place:
+        monkeypatch.setenv("RAY_TMPDIR", place)
+        held, handle = ray_nodes._held_session()
+        (Path(place) / "undertow-ray-killed" / "session_1").mkdir(parents=True)
+        with Ray(jobs=1) as engine:
+            assert dict(engine.map(tasks.Power(2), [])) == {}
+
+        assert list(Path(place).iterdir()) == [held]
+        os.close(handle)
+
+
 def test_a_session_without_a_place_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the folder and the variable."""
     monkeypatch.setenv("RAY_TMPDIR", "/tmp/none-there")

@@ -26,6 +26,7 @@ from undertow.engines.ray_nodes import (
     place,
     ray_library,
     refuse_versions,
+    remove_left_sessions,
     unpack,
     versions_here,
 )
@@ -93,8 +94,9 @@ class Ray(Engine):
         self._connected()
 
     def close(self) -> None:
-        """Leave the cluster, and end it if it was started here."""
+        """Leave the cluster, and end it if it was started here; what a killed command left of its own goes in any case."""
         if self._hearing is None:
+            remove_left_sessions()
             return
         ray = ray_library()
         for actor in (*self._free, self._hearing.ear):

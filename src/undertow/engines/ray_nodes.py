@@ -311,18 +311,18 @@ _SHORT = 20
 """Characters of a folder in which the names of Ray's sockets are not too long for the system."""
 
 
-def _held_session() -> tuple[Path, int]:
-    """
-    A folder for the files of a local cluster, and the handle by which this process holds it.
-
-    Ray leaves its own for ever; those of commands that were killed, which nobody holds any more, are removed here.
-
-    Raises:
-        InputError: it cannot be made.
-    """
+def _sessions_place() -> Path:
     given = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
-    top = Path(given if len(given) <= _SHORT else "/tmp")
-    for left in top.glob(f"{_SESSION}*"):
+    return Path(given if len(given) <= _SHORT else "/tmp")
+
+
+def remove_left_sessions() -> None:
+    """
+    Remove the files of local clusters of commands that were killed, which nobody holds any more.
+
+    Ray leaves its own for ever; and a command that finds all its work done begins no cluster that would take them away.
+    """
+    for left in _sessions_place().glob(f"{_SESSION}*"):
         with contextlib.suppress(OSError):
             handle = os.open(left, os.O_RDONLY)
             try:
@@ -330,6 +330,17 @@ def _held_session() -> tuple[Path, int]:
                 shutil.rmtree(left, ignore_errors=True)
             finally:
                 os.close(handle)
+
+
+def _held_session() -> tuple[Path, int]:
+    """
+    A folder for the files of a local cluster, and the handle by which this process holds it; those left behind are removed.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    remove_left_sessions()
+    top = _sessions_place()
     try:
         while True:
             folder = Path(tempfile.mkdtemp(prefix=_SESSION, dir=top))
