@@ -409,18 +409,21 @@ def test_a_session_that_is_held_stays(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_a_command_without_work_removes_what_a_killed_one_left(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """It begins no cluster, and is the last that is typed where all was done before the kill; what is held stays."""
+    (tmp_path / ".seen-killed").touch()
+    (tmp_path / "made").mkdir()
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="r") as place:
         monkeypatch.setenv("RAY_TMPDIR", place)
         held, handle = ray_nodes._held_session()
         (Path(place) / "undertow-ray-killed" / "session_1").mkdir(parents=True)
         with Ray(jobs=1) as engine:
-            assert dict(engine.map(tasks.Power(2), [])) == {}
+            assert dict(engine.map(tasks.InFolders(tmp_path), [])) == {}
 
         assert list(Path(place).iterdir()) == [held]
         os.close(handle)
+    assert list(tmp_path.iterdir()) == [tmp_path / "made"]
 
 
 def test_a_session_without_a_place_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

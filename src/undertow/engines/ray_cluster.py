@@ -73,6 +73,8 @@ class Ray(Engine):
             UndertowError: what a task raised, or that a task was lost too often.
         """
         if not tasks:
+            # The last command that is typed here, perhaps, behind one that was killed when all was done.
+            _tidied(worker)
             return
         ray, hearing = self._connected()
         spare, self._free = self._free, []
@@ -320,8 +322,18 @@ def _hired(ray: Any, demand: dict[str, float]) -> Any:
 def _marked(directory: Path) -> Path:
     """A file by which a node knows whether it sees the directory."""
     directory.mkdir(parents=True, exist_ok=True)
-    for old in directory.glob(f"{_MARK}*"):
-        old.unlink(missing_ok=True)
+    _unmark(directory)
     mark = directory / f"{_MARK}{uuid.uuid4().hex}"
     mark.touch()
     return mark
+
+
+def _tidied(worker: Any) -> None:
+    if isinstance(worker, FolderWorker):
+        _unmark(worker.directory)
+
+
+def _unmark(directory: Path) -> None:
+    """Remove what commands that were killed left of such files."""
+    for old in directory.glob(f"{_MARK}*"):
+        old.unlink(missing_ok=True)
