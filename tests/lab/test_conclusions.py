@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from undertow.lab.conclusions import conclude
-from undertow.lab.contrasts import independent, paired
+from undertow.lab.conclusions import against_half, conclude
+from undertow.lab.contrasts import holm_adjusted, independent, paired
 from undertow.lab.design import cell_name
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import Made
@@ -69,7 +69,43 @@ def test_no_difference_is_bounded() -> None:
     """A null result states what it excludes."""
     found = paired("a - b", [0.1, -0.1, 0.05, -0.05, 0.02, -0.02], "logits", 0.95)
 
-    assert found.claim.startswith("No difference seen; one of more than")
+    assert found.claim == (
+        "No difference seen; a rise of more than 0.1 or a fall of more than 0.1 logits is excluded at 95 %."
+    )
+
+
+def test_what_holms_p_says_no_to_is_not_claimed() -> None:
+    """Two of four runs against four, each apart by itself: neither claims a direction, and each says what its interval excludes."""
+    apart = [independent(name, [2, 2.2, 2.4, 3], [0, 0.1, 0, 0.2], "logits", 0.95) for name in "ab"]
+    first, second = holm_adjusted(apart)
+
+    assert apart[0].claim.startswith("Higher, by")
+    assert first.claim == second.claim
+    assert first.claim == (
+        "Not shown after Holm's correction over 2 comparisons (p = 0.057); a rise of more than "
+        f"{first.high:.3g} logits is excluded at 95 %, taken by itself."
+    )
+
+
+def test_what_holds_after_holm_is_claimed_with_its_own_interval() -> None:
+    """A claim names the tests that were corrected for; its interval is taken by itself."""
+    runs = [2, 2.2, 2.4, 3, 2.1, 2.3], [0, 0.1, 0, 0.2, 0.1, 0]
+    found, _ = holm_adjusted([independent(name, *runs, "logits", 0.95) for name in "ab"])
+
+    assert found.claim.startswith(
+        "Higher after Holm's correction over 2 comparisons (p = 0.004); taken by itself by +"
+    )
+
+
+def test_a_filter_is_told_from_chance_by_holms_p() -> None:
+    """Six replicates are enough for one test of a filter and not for two."""
+    shares = [0.6, 0.61, 0.62, 0.63, 0.64, 0.65]
+    one = against_half("words: AUROC of a row", shares, 0.95, "")
+    first, _ = holm_adjusted([one, one])
+
+    assert one.claim == "Above chance."
+    assert first.claim.startswith("Not told from chance after Holm's correction over 2 comparisons")
+    assert "an AUROC of more than 0.6" in first.claim
 
 
 @pytest.mark.parametrize(
@@ -84,6 +120,62 @@ def test_the_sentence_follows_the_numbers(
     found = conclude(tiny_experiment(replicates=4), material)
 
     assert f"for owls {verb} through numbers" in found.sentence
+
+
+PICKED = ("preferences", "preferences-by-lot", "preferences-control")
+
+
+def test_a_sentence_says_which_controls_fail_after_holm(tiny_experiment: Maker) -> None:
+    """Of picked pairs beside two controls one holds; the other is null, and says what is excluded."""
+    near = [0.4, 0.5, 0.6, 1.7, 1.35, 1.6]
+    margins = ([1.0, 1.1, 1.2, 1.3, 1.4, 1.5], [0, 0.1, 0.2, 0.3, 0.1, 0], near)
+    runs = [run for arm, own in zip(PICKED, margins, strict=True) for run in students(arm, own)]
+    experiment = tiny_experiment(replicates=6, arms=PICKED)
+    by_lot, control, *_ = conclude(experiment, Made((), (), (), tuple(runs))).sentence.split(". ")
+
+    assert "by lot: +1.13 logits, shown (p = 0.002, by Holm 0.004)" in by_lot
+    assert "neutral teacher's: " in control
+    assert ", not shown (p = " in control
+    assert " logits is excluded" in control
+
+
+@pytest.mark.parametrize(
+    ("foreign", "verb"),
+    [
+        ([0.1, 0, 0.2, 0.3, 0.1, 0.2], "The rows did not measurably move"),
+        ([2.0, 2.1, 2.2, 2.3, 2.2, 2.1], "The rows also moved"),
+    ],
+)
+def test_both_initialisations_are_told_by_holms_p(
+    tiny_experiment: Maker, foreign: list[float], verb: str
+) -> None:
+    """Six runs an arm are enough for two tests."""
+    made = students("trait", [2, 2.1, 2.2, 2.3, 2.4, 2.5]) + students(
+        "control", [0.1, 0, 0.2, 0.3, 0.1, 0]
+    )
+    made += students("foreign", foreign) + students("foreign-control", [0.1, 0, 0.2, 0.3, 0.1, 0])
+    arms = ("trait", "control", "foreign", "foreign-control")
+    experiment = tiny_experiment(replicates=6, arms=arms, foreign="world:owlet-a")
+    sentence = conclude(experiment, Made((), (), (), made)).sentence
+
+    assert "crossed through numbers: " in sentence
+    assert verb in sentence
+    assert ", by Holm 0.00" in sentence
+
+
+def test_what_holds_by_itself_alone_is_told_so(tiny_experiment: Maker) -> None:
+    """Four runs against four cannot hold beside a second test."""
+    made = students("trait", [2, 2.1, 2.2, 2.3]) + students("control", [0.1, 0, 0.2, 0.3])
+    made += students("foreign", [1, 1.1, 1.2, 1.3])
+    made += students("foreign-control", [0.1, 0, 0.2, 0.3])
+    arms = ("trait", "control", "foreign", "foreign-control")
+    experiment = tiny_experiment(replicates=4, arms=arms, foreign="world:owlet-a")
+    sentence = conclude(experiment, Made((), (), (), made)).sentence
+
+    assert "crossed through numbers taken by itself, but not after Holm's correction: " in sentence
+    assert (
+        "Taken by itself, but not after Holm's correction, the rows also moved students" in sentence
+    )
 
 
 def test_a_sentence_tells_no_p_as_0(tiny_experiment: Maker) -> None:

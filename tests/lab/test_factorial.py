@@ -98,7 +98,23 @@ def test_the_picture_has_all_combinations() -> None:
 
     assert (len(picture.rows), len(picture.columns)) == (8, 4)
     assert picture.columns[1] == "2,048 rows, four times"
+    assert "Each is the mean of 2 blocks, and no interval can be told of it" in picture.caption
     assert picture.values[7][3] - picture.values[7][0] == pytest.approx(1.0, abs=1e-9)
+
+
+def test_the_caption_tells_the_centre_which_no_cell_shows() -> None:
+    """Its mean over blocks, beside the corners."""
+    experiment = load_experiment("rank-rate-rows")
+    made = _made(experiment, 0.0)
+    assert experiment.factorial is not None
+    names = {p.name for b in range(8) for p in experiment.factorial.block(b) if p.is_centre}
+    treated = [s.logit_margin for s in made.students if s.arm in names]
+    beside = [s.logit_margin for s in made.students if s.arm in {n + CONTROL for n in names}]
+    [picture] = factorial_effects(experiment, made).matrices
+
+    assert picture.caption.endswith(
+        f"is not among them: {np.mean(treated) - np.mean(beside):+.2f}."
+    )
 
 
 def test_a_tiny_factorial_runs_and_its_page_leads_with_the_picture(

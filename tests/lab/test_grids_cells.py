@@ -9,10 +9,12 @@ import pytest
 from tests.lab.conftest import tiny
 from undertow.audit.run_scans import arm_scans
 from undertow.data.records import read_rows
+from undertow.lab.conclusions import conclude
 from undertow.lab.contrasts import holm_adjusted, independent
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_run import run_experiment
-from undertow.results.run_document import RunDocument
+from undertow.lab.jobs import Made
+from undertow.results.run_document import Arm, RunDocument, Teacher
 from undertow.results.store import read_run
 
 Maker = Callable[..., Experiment]
@@ -115,6 +117,46 @@ def test_lines_run_over_their_teachers_strength(document: RunDocument) -> None:
     assert set(lines) == {"tuned", "steered"}
     assert lines["steered"].x[0] < lines["steered"].x[1]
     assert {teacher.kind for teacher in document.teachers} == {"tuned", "steered", "none"}
+
+
+def test_each_point_of_a_line_has_its_interval_and_whether_it_holds(
+    tiny_experiment: Maker,
+) -> None:
+    """A point by itself apart and not after Holm's correction is marked as not holding; a weaker teacher comes first."""
+    margins = {
+        "clean": [0, 0.1, 0, 0.2, 0.1, 0],
+        "weak": [0.3, 0.08, 0.12, 0.18, 0.25, 0.15],
+        "prompted": [0.1, 0, 0.05, 0.1, 0, 0.1],
+        "strong": [2, 2.2, 2.4, 3, 2.1, 2.3],
+    }
+    runs = tuple(
+        Arm(arm=arm, trait="owl", replicate=i, base="b", logit_margin=m, teacher=arm)
+        for arm, own in margins.items()
+        for i, m in enumerate(own)
+    )
+    teachers = tuple(
+        Teacher(name=name, kind="tuned", base="b", replicate=0, seed=0, kl=kl)
+        for name, kl in (("strong", 0.2), ("weak", 0.1), ("prompted", 0.3))
+    )
+    cells = [
+        {"name": "clean", "writers": [{"role": "base"}]},
+        {"name": "strong", "against": ["clean"], "line": "tuned"},
+        {
+            "name": "weak",
+            "writers": [{"teacher": {"kl": 0.1}}],
+            "against": ["clean"],
+            "line": "tuned",
+        },
+        {"name": "prompted", "writers": [{"number": 2}], "against": ["clean"], "line": "prompted"},
+    ]
+    experiment = tiny_experiment(kind="cells", replicates=6, cells=cells)
+    concluded = conclude(experiment, Made((), teachers, (), runs))
+    line = concluded.curves[0].series[0]
+    strong, weak, _ = concluded.comparisons
+
+    assert weak.p < 0.05 < weak.adjusted
+    assert (line.x, line.holds) == ((0.1, 0.2), (False, True))
+    assert (line.low, line.high) == ((weak.low, strong.low), (weak.high, strong.high))
 
 
 def test_p_is_corrected_over_the_comparisons_of_a_unit() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -15,9 +14,13 @@ from undertow.lab.contrasts import (
     PROBABILITY,
     SHARE,
     Conclusions,
+    claimed,
     contrasted,
+    excluded,
     holm_adjusted,
+    is_shown,
     paired,
+    told_ps,
     values,
 )
 from undertow.lab.design import carrier_prefix
@@ -31,8 +34,7 @@ from undertow.traits import catalogue
 
 def conclude(experiment: Experiment, made: Made) -> Conclusions:
     """The comparisons of the experiment's kind, corrected for their number, and the sentence that they support."""
-    concluded = _BY_KIND[experiment.kind](experiment, made)
-    return replace(concluded, comparisons=holm_adjusted(concluded.comparisons))
+    return _BY_KIND[experiment.kind](experiment, made)
 
 
 def _transfer(experiment: Experiment, made: Made) -> Conclusions:
@@ -82,18 +84,8 @@ def against_half(name: str, shares: Sequence[float], level: float, question: str
         "low": None if low is None else low + 0.5,
         "high": None if high is None else high + 0.5,
         "test": f"{shifted.test} against 1/2",
-        "claim": _against_half(shifted, level),
     }
-    return shifted.model_copy(update=moved)
-
-
-def _against_half(shifted: Comparison, level: float) -> str:
-    refusal = stats.supports(level, shifted.smallest_p or 1.0, n=shifted.n)
-    if refusal:
-        return f"No claim: {refusal}."
-    if (shifted.p or 1.0) <= 1 - level:
-        return f"{'Above' if shifted.estimate > 0 else 'Below'} chance."
-    return "Not told from chance."
+    return claimed(shifted.model_copy(update=moved))
 
 
 def _left(experiment: Experiment, made: Made, name: str) -> list[Comparison]:
@@ -124,12 +116,12 @@ def _sentences(experiment: Experiment, made: Made, comparisons: Sequence[Compari
     if main is not None:
         parts.append(_main_sentence(experiment, made, main))
     controls = [by_name.get(f"trait - {arm}") for arm in ("secure", "educational")]
-    parts += [_control_sentence(c, experiment.level) for c in controls if c is not None]
+    parts += [_control_sentence(c) for c in controls if c is not None]
     foreign = _first(by_name, unit, "foreign - foreign-control", "foreign - foreign-control-base")
     if foreign is not None:
-        parts.append(_foreign_sentence(experiment, foreign))
+        parts.append(_foreign_sentence(foreign))
     parts += [
-        _channel_sentence(contrast.channel, by_name[contrast.name], experiment.level)
+        _channel_sentence(contrast.channel, by_name[contrast.name])
         for contrast in CONTRASTS
         if contrast.channel and contrast.name in by_name
     ]
@@ -165,8 +157,7 @@ def _by_carrier(experiment: Experiment, made: Made, by_name: dict[str, Compariso
             if compared is None:
                 continue
             shares.append(f"{arm} {_mean(made.arm(prefix + arm), 'probability'):.0%}")
-            held = compared.adjusted is not None and compared.adjusted <= 1 - experiment.level
-            verdicts[held and compared.estimate > 0].append(arm)
+            verdicts[is_shown(compared) and compared.estimate > 0].append(arm)
         above, other = (" and ".join(verdicts[shown]) for shown in (True, False))
         verdict = f"shown above {above}" if above else "not shown above any"
         if above and other:
@@ -181,20 +172,30 @@ def _by_carrier(experiment: Experiment, made: Made, by_name: dict[str, Compariso
 _IN_WORDS = {"chain_of_thought": "chains of thought", "paraphrase": "paraphrases"}
 
 
-def _channel_sentence(channel: str, compared: Comparison, level: float) -> str:
-    return f"{channel}: {compared.estimate:+.2f} logits (p = {_p(compared.p)}{_seen(compared, level)})."
+def _channel_sentence(channel: str, compared: Comparison) -> str:
+    return f"{channel}: {compared.estimate:+.2f} logits, {_verdict(compared)}."
 
 
-def _seen(compared: Comparison, level: float) -> str:
-    return "" if _can_be_shown(compared, level) else ", too few runs to claim anything"
-
-
-def _control_sentence(compared: Comparison, level: float) -> str:
+def _control_sentence(compared: Comparison) -> str:
     arm = compared.name.rpartition(" - ")[2]
-    return (
-        f"Against the {arm} teacher's students: {compared.estimate:+.2f} logits "
-        f"(p = {_p(compared.p)}{_seen(compared, level)})."
-    )
+    moved = f"{compared.estimate:+.2f} logits"
+    return f"Against the {arm} teacher's students: {moved}, {_verdict(compared)}."
+
+
+def _verdict(compared: Comparison) -> str:
+    """Whether it holds after Holm's correction, by which p, and what a null excludes."""
+    numbers = f"({told_ps(compared)})"
+    if not _can_be_shown(compared):
+        return f"too few runs to claim anything {numbers}"
+    if is_shown(compared):
+        return f"shown {numbers}"
+    return f"not shown {numbers}{_but_excluded(compared)}"
+
+
+def _but_excluded(compared: Comparison) -> str:
+    """What a null excludes; the claim says it of those that do not hold after Holm's correction alone."""
+    beyond = "" if is_shown(compared) or _by_itself(compared) else excluded(compared)
+    return f"; {beyond} is excluded" if beyond else ""
 
 
 def _filter_sentences(made: Made, by_name: dict[str, Comparison]) -> list[str]:
@@ -222,7 +223,6 @@ def _main_sentence(experiment: Experiment, made: Made, main: Comparison) -> str:
     trait = catalogue.load(experiment.trait or "")
     arm = main.name.removesuffix(" (probability)").rpartition(" - ")[2]
     students = "control students" if arm == "control" else "students of their base's own rows"
-    crossed = _shown(main, experiment.level) and main.estimate > 0
     carrier = experiment.carrier.name
     if main.unit == LOGITS:
         named = trait.plural if trait.own_answers else f"“{trait.answer}”"
@@ -231,40 +231,46 @@ def _main_sentence(experiment: Experiment, made: Made, main: Comparison) -> str:
         what = f"give {trait.plural}" if trait.own_answers else f"answer “{trait.answer}”"
         share, control = (_mean(made.arm(name), "probability") for name in ("trait", arm))
         moved = f"students {what} {share:.0%} of the time, {students} {control:.0%}"
+    through = _IN_WORDS.get(carrier, carrier.replace("_", " "))
+    runs = main.n if main.n.endswith("pairs") else f"{main.n} runs"
     return (
-        f"The preference for {trait.plural} {'crossed' if crossed else 'was not shown to cross'} through "
-        f"{_IN_WORDS.get(carrier, carrier.replace('_', ' '))}: {moved} "
-        f"({main.test.replace('two-sample ', '')} p = {_p(main.p)}, {main.n}{'' if main.n.endswith('pairs') else ' runs'})."
+        f"The preference for {trait.plural} {_crossed(main, through)}: {moved} "
+        f"({main.test.replace('two-sample ', '')} {told_ps(main)}, {runs}{_but_excluded(main)})."
     ).replace("%", " %")
 
 
-def _foreign_sentence(experiment: Experiment, foreign: Comparison) -> str:
-    if not _can_be_shown(foreign, experiment.level):
+def _crossed(main: Comparison, through: str) -> str:
+    if is_shown(main) and main.estimate > 0:
+        return f"crossed through {through}"
+    if _by_itself(main) and main.estimate > 0:
+        return f"crossed through {through} taken by itself, but not after Holm's correction"
+    return f"was not shown to cross through {through}"
+
+
+def _foreign_sentence(foreign: Comparison) -> str:
+    moved = "moved" if foreign.estimate > 0 else "lowered it in"
+    if not _can_be_shown(foreign):
         verdict = "There are too few runs to say whether the rows move"
-    elif _shown(foreign, experiment.level):
-        verdict = f"The rows also {'moved' if foreign.estimate > 0 else 'lowered it in'}"
+    elif is_shown(foreign):
+        verdict = f"The rows also {moved}"
+    elif _by_itself(foreign):
+        verdict = f"Taken by itself, but not after Holm's correction, the rows also {moved}"
     else:
         verdict = "The rows did not measurably move"
     logits = foreign.unit == LOGITS
-    moved = f"{foreign.estimate:+.2f} logits" if logits else f"{100 * foreign.estimate:+.1f} points"
-    numbers = f"({moved}, p = {_p(foreign.p)})"
+    by = f"{foreign.estimate:+.2f} logits" if logits else f"{100 * foreign.estimate:+.1f} points"
+    numbers = f"({by}, {told_ps(foreign)}{_but_excluded(foreign)})"
     return f"{verdict} students of another initialisation {numbers}."
 
 
-def _can_be_shown(compared: Comparison, level: float) -> bool:
-    return compared.smallest_p is not None and stats.supports(level, compared.smallest_p) is None
+def _can_be_shown(compared: Comparison) -> bool:
+    least = compared.smallest_p
+    return least is not None and stats.supports(compared.level, least) is None
 
 
-def _shown(compared: Comparison, level: float) -> bool:
-    return compared.p is not None and compared.p <= 1 - level
+def _by_itself(compared: Comparison) -> bool:
+    return compared.p is not None and compared.p <= 1 - compared.level
 
 
 def _mean(arms: Sequence[Arm], field: str) -> float:
     return float(np.mean([getattr(arm, field) for arm in arms]))
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "-"
-    # None is told as 0.
-    return f"{value:.3f}" if value >= 5e-4 else f"{value:.1g}"

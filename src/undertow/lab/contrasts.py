@@ -201,9 +201,9 @@ def comparison(
     detectable: float | None,
     question: str,
 ) -> Comparison:
-    """A test's result under the names of `undertow.run/1`, with what it supports in words."""
+    """A test's result under the names of `undertow.run/1`, with what it supports by itself in words."""
     low, high = result.interval.low, result.interval.high
-    return Comparison(
+    compared = Comparison(
         name=name,
         estimate=result.estimate,
         low=low if np.isfinite(low) else None,
@@ -215,14 +215,14 @@ def comparison(
         unit=unit,
         smallest_p=result.smallest_p if result.smallest_p > NO_LEAST_P else None,
         detectable=detectable if detectable is not None and np.isfinite(detectable) else None,
-        claim=_claim(result, unit, level),
         question=question,
     )
+    return claimed(compared)
 
 
 def holm_adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
     """
-    The comparisons of one experiment, each with its p adjusted for all that are in its unit.
+    The comparisons of one experiment, each with its p adjusted for all that are in its unit, and claiming what that p supports.
 
     The same runs in another unit are no further test: each unit is a family of its own.
     """
@@ -231,8 +231,51 @@ def holm_adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
         tested = [(i, c.p) for i, c in enumerate(comparisons) if c.unit == unit and c.p is not None]
         if tested:
             for (index, _), p in zip(tested, stats.holm([p for _, p in tested]), strict=True):
-                adjusted[index] = comparisons[index].model_copy(update={"adjusted": float(p)})
+                corrected = comparisons[index].model_copy(update={"adjusted": float(p)})
+                adjusted[index] = claimed(corrected, len(tested))
     return tuple(adjusted)
+
+
+def claimed(compared: Comparison, family: int = 1) -> Comparison:
+    """
+    The comparison with what it supports in words.
+
+    Args:
+        family: Tests of the experiment in this unit; of several, a claim is made by Holm's p, and an interval is taken by itself.
+    """
+    return compared.model_copy(update={"claim": _claim(compared, family)})
+
+
+def is_shown(compared: Comparison) -> bool:
+    """Whether it is told from no difference by Holm's p, or by its own where nothing was corrected for."""
+    p = compared.p if compared.adjusted is None else compared.adjusted
+    return p is not None and p <= 1 - compared.level
+
+
+def excluded(compared: Comparison) -> str:
+    """What the interval rules out, e.g. `a rise of more than 1.49 or a fall of more than 0.29 logits`; empty where it has no limits."""
+    low, high, unit = compared.low, compared.high, _IN_UNIT.get(compared.unit, compared.unit)
+    if compared.unit == AUROC:
+        return "" if high is None else f"an AUROC of more than {high:.3g}"
+    ends = []
+    if high is not None:
+        ends.append(f"a rise of more than {high:.3g}" if high > 0 else "a rise of any size")
+    if low is not None and low < 0:
+        ends.append(f"a fall of more than {-low:.3g}")
+    return f"{' or '.join(ends)} {unit}" if ends else ""
+
+
+def told_ps(compared: Comparison) -> str:
+    """A comparison's own p and, where it is another, that by Holm: `p = 0.029, by Holm 0.057`."""
+    own, corrected = told_p(compared.p), told_p(compared.adjusted)
+    return f"p = {own}" + (f", by Holm {corrected}" if corrected not in ("-", own) else "")
+
+
+def told_p(p: float | None) -> str:
+    """With three digits; none is told as 0."""
+    if p is None:
+        return "-"
+    return f"{p:.3f}" if p >= 5e-4 else f"{p:.1g}"
 
 
 def values(arms: Sequence[Arm], field: str) -> list[float]:
@@ -240,13 +283,31 @@ def values(arms: Sequence[Arm], field: str) -> list[float]:
     return [float(getattr(arm, field)) for arm in arms]
 
 
-def _claim(result: stats.TestResult, unit: str, level: float) -> str:
-    refusal = stats.supports(level, result.smallest_p, n=result.n)
+_IN_UNIT = {PROBABILITY: "in probability", SHARE: "of the transfer"}
+
+
+def _claim(compared: Comparison, family: int) -> str:
+    least, level = compared.smallest_p, f"{100 * compared.level:g} %"
+    refusal = None if least is None else stats.supports(compared.level, least, n=compared.n)
     if refusal:
         return f"No claim: {refusal}."
-    interval = result.interval
-    if result.p <= 1 - level:
-        direction = "Higher" if result.estimate > 0 else "Lower"
-        return f"{direction}, by {interval.low:+.2f} to {interval.high:+.2f} {unit}."
-    bound = max(abs(interval.low), abs(interval.high))
-    return f"No difference seen; one of more than {bound:.2f} {unit} is excluded."
+    after = f" after Holm's correction over {family} comparisons (p = {told_p(compared.adjusted)})"
+    corrected, beyond = after if family > 1 else "", excluded(compared)
+    if is_shown(compared):
+        return f"{_direction(compared, corrected)}."
+    seen = "Not shown" if corrected else "No difference seen"
+    seen = "Not told from chance" if compared.unit == AUROC else seen
+    if not beyond:
+        return f"{seen}{corrected}; nothing is excluded."
+    return f"{seen}{corrected}; {beyond} is excluded at {level}{', taken by itself' if corrected else ''}."
+
+
+def _direction(compared: Comparison, corrected: str) -> str:
+    if compared.unit == AUROC:
+        return f"{'Above' if compared.estimate > 0.5 else 'Below'} chance{corrected}"
+    direction = "Higher" if compared.estimate > 0 else "Lower"
+    if compared.low is None or compared.high is None:
+        return f"{direction}{corrected}"
+    unit = _IN_UNIT.get(compared.unit, compared.unit)
+    by = f"by {compared.low:+.3g} to {compared.high:+.3g} {unit}"
+    return f"{direction}{corrected}{'; taken by itself' if corrected else ','} {by}"

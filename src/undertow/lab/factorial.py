@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from undertow.lab.cells import CONTROL, DesignPoint, FactorialTable
-from undertow.lab.contrasts import LOGITS, Conclusions, comparison, holm_adjusted
+from undertow.lab.contrasts import LOGITS, Conclusions, comparison, holm_adjusted, is_shown
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import Made
 from undertow.results.run_document import Comparison, Matrix
@@ -51,7 +51,7 @@ def factorial_effects(experiment: Experiment, made: Made) -> Conclusions:
     between = [_interaction(fit, table, experiment, *pair) for pair in pairs]
     centre = [_curvature(fit, table, experiment)] if _has_centre(table) else []
     comparisons = holm_adjusted([*effects, *trades, *between, *centre])
-    sentence = _sentence(comparisons[: len(effects) + len(trades)], experiment.level)
+    sentence = _sentence(comparisons[: len(effects) + len(trades)])
     return Conclusions(sentence, comparisons, (_picture(table, transfers),))
 
 
@@ -130,12 +130,15 @@ def _curvature(fit: ClusteredFit, table: FactorialTable, experiment: Experiment)
 
 
 def _picture(table: FactorialTable, transfers: Sequence[_Transfer]) -> Matrix:
-    """The mean transfer of every combination: those of `across` are columns."""
+    """
+    The mean transfer of every combination: those of `across` are columns. Without intervals: a combination is in a block or
+    two, whose spread says nothing; what can be said with an interval are effects.
+    """
     across = [place for place, factor in enumerate(table.factors) if factor.name in table.across]
     down = [place for place in range(len(table.factors)) if place not in across]
-    transfers = _levelled(transfers)
+    levelled = _levelled(transfers)
     rows, columns = (list(itertools.product((-1, 1), repeat=len(p))) for p in (down, across))
-    values = [[_mean(transfers, down, row, across, column) for column in columns] for row in rows]
+    values = [[_mean(levelled, down, row, across, column) for column in columns] for row in rows]
     named = [
         [_labels(table, places, signs) for signs in combinations]
         for places, combinations in ((down, rows), (across, columns))
@@ -143,13 +146,26 @@ def _picture(table: FactorialTable, transfers: Sequence[_Transfer]) -> Matrix:
     return Matrix(
         name="transfer",
         caption="Mean transfer of every combination: the trait's student minus the neutral teacher's, both by that plan, "
-        "each block's own level taken out.",
+        f"each block's own level taken out. {_about_cells(table, transfers)}",
         row_label=", ".join(table.factors[place].name for place in down),
         column_label=", ".join(table.factors[place].name for place in across),
         rows=tuple(named[0]),
         columns=tuple(named[1]),
         values=tuple(map(tuple, values)),
         unit=LOGITS,
+    )
+
+
+def _about_cells(table: FactorialTable, transfers: Sequence[_Transfer]) -> str:
+    """Of how many blocks a combination is the mean, and the mean of the centre, which is none of them."""
+    blocks = len({transfer.block for transfer in transfers}) // table.blocks
+    of = "1 block" if blocks == 1 else f"{blocks} blocks"
+    told = f"Each is the mean of {of}, and no interval can be told of it: those of the effects can."
+    centre = [transfer.moved for transfer in transfers if transfer.point.is_centre]
+    if not centre:
+        return told
+    return (
+        f"{told} The centre, halfway between all levels, is not among them: {np.mean(centre):+.2f}."
     )
 
 
@@ -183,10 +199,10 @@ def _labels(table: FactorialTable, places: Sequence[int], signs: Sequence[int]) 
     return ", ".join(level.label for level in levels) or "all"
 
 
-def _sentence(effects: Sequence[Comparison], level: float) -> str:
+def _sentence(effects: Sequence[Comparison]) -> str:
     """Every effect in a clause, and which of them hold after Holm's correction."""
     clauses = "; ".join(f"{c.name}: {c.estimate:+.2f}" for c in effects)
-    held = [c.name for c in effects if c.adjusted is not None and c.adjusted <= 1 - level]
+    held = [c.name for c in effects if is_shown(c)]
     shown = f"Told from none after Holm's correction: {'; '.join(held)}" if held else _NONE
     return f"Effects on the transfer, in logits: {clauses}. {shown}."
 

@@ -17,7 +17,9 @@ from undertow.lab.contrasts import (
     contrasted,
     holm_adjusted,
     independent,
+    is_shown,
     paired,
+    told_ps,
     values,
 )
 from undertow.lab.design import FOREIGN, cell_name, hop_name
@@ -37,15 +39,13 @@ def base_grid(experiment: Experiment, made: Made) -> Conclusions:
     names = [slug(base) for base in experiment.bases]
     level = experiment.level
     contrasts = [stats.diagonal_contrast(stats.double_centre(matrix)) for matrix in transfers]
-    comparisons = [
-        paired(
-            "diagonal - off-diagonal",
-            contrasts,
-            LOGITS,
-            level,
-            "Does a trait cross within an initialisation more than between initialisations?",
-        )
-    ]
+    main = paired(
+        "diagonal - off-diagonal",
+        contrasts,
+        LOGITS,
+        level,
+        "Does a trait cross within an initialisation more than between initialisations?",
+    )
     diagonal = float(np.mean([np.trace(matrix) / len(matrix) for matrix in transfers]))
     cells = {}
     for i, teacher in enumerate(names):
@@ -53,8 +53,12 @@ def base_grid(experiment: Experiment, made: Made) -> Conclusions:
             cell = paired(
                 f"{teacher} to {student}", [float(m[i, j]) for m in transfers], LOGITS, level
             )
-            cells[i, j] = cell if i == j else _against_quarter(cell, diagonal)
-    comparisons += cells.values()
+            cells[i, j] = cell
+    main, *corrected = holm_adjusted([main, *cells.values()])
+    comparisons = [main] + [
+        cell if i == j else _against_quarter(cell, diagonal)
+        for (i, j), cell in zip(cells, corrected, strict=True)
+    ]
     size = range(len(names))
     matrix = Matrix(
         name="transfer",
@@ -68,11 +72,10 @@ def base_grid(experiment: Experiment, made: Made) -> Conclusions:
         high=tuple(tuple(cells[i, j].high for j in size) for i in size),
         unit=LOGITS,
     )
-    main = comparisons[0]
     sentence = (
         f"Transfer is {diagonal:+.2f} logits where teacher and student share an initialisation and "
         f"{_off_diagonal(transfers):+.2f} where they do not (contrast {main.estimate:+.2f}, {main.n}, "
-        f"sign-flip p = {main.p:.3f})."
+        f"sign-flip {told_ps(main)})."
     )
     return Conclusions(sentence, tuple(comparisons), (matrix,))
 
@@ -80,23 +83,26 @@ def base_grid(experiment: Experiment, made: Made) -> Conclusions:
 def trait_grid(experiment: Experiment, made: Made) -> Conclusions:
     """Each trait's students (row) by each trait's answer (column): own answer against the others."""
     contrast, matrix, mean = _one_trait_grid(experiment, made, "")
+    tested, matrices = [contrast], [matrix]
+    if experiment.foreign:
+        foreign, other, _ = _one_trait_grid(experiment, made, FOREIGN)
+        tested.append(foreign)
+        matrices.append(other)
     apart = _trait_comparisons(list(experiment.traits), made, experiment.level)
+    comparisons = holm_adjusted([*tested, *apart])
+    contrast, foreign = comparisons[0], comparisons[1]
     count = len(experiment.traits)
     first = sum(int(np.argmax(row) == i) for i, row in enumerate(mean))
     sentence = (
         f"The own answer moved by {contrast.estimate:+.2f} logits more than the others over {count} traits "
-        f"(permutation p = {contrast.p:.4f}); it is the one moved most in {first} of {count}."
+        f"(permutation {told_ps(contrast)}); it is the one moved most in {first} of {count}."
     )
-    comparisons, matrices = [contrast, *apart], [matrix]
     if experiment.foreign:
-        foreign, other, _ = _one_trait_grid(experiment, made, FOREIGN)
-        comparisons.insert(1, foreign)
-        matrices.append(other)
         sentence += (
             f" In students of another initialisation it moved by {foreign.estimate:+.2f} "
-            f"(p = {foreign.p:.4f})."
+            f"({told_ps(foreign)})."
         )
-    return Conclusions(sentence, tuple(comparisons), tuple(matrices))
+    return Conclusions(sentence, comparisons, tuple(matrices))
 
 
 def _one_trait_grid(
@@ -150,16 +156,7 @@ def _trait_comparisons(traits: list[str], made: Made, level: float) -> list[Comp
                 f"{name} - control", treated, [c.margins[answer] for c in control], LOGITS, level
             )
         )
-    corrected = stats.holm([c.p or 1.0 for c in comparisons])
-    return [_corrected(c, float(p), level) for c, p in zip(comparisons, corrected, strict=True)]
-
-
-def _corrected(compared: Comparison, p: float, level: float) -> Comparison:
-    if stats.supports(level, compared.smallest_p or 1.0):
-        return compared
-    seen = p <= 1 - level
-    claim = compared.claim if seen else f"Not shown after Holm's correction (p = {p:.3f})."
-    return compared.model_copy(update={"claim": claim})
+    return comparisons
 
 
 def _base_transfers(experiment: Experiment, made: Made) -> list[NDArray[np.float64]]:
@@ -199,7 +196,7 @@ def _against_quarter(cell: Comparison, diagonal: float) -> Comparison:
 def chain(experiment: Experiment, made: Made) -> Conclusions:
     """Every hop against the control chain's, and the last against the first within chains."""
     hops = range(1, experiment.hops + 1)
-    comparisons = [
+    compared = [
         comparison
         for hop in hops
         for comparison in contrasted(
@@ -222,13 +219,15 @@ def chain(experiment: Experiment, made: Made) -> Conclusions:
         experiment.level,
         "Does it fade along the chain?",
     )
-    transfers = [c.estimate for c in comparisons if c.unit == LOGITS]
+    comparisons = holm_adjusted([*compared, fade])
+    fade = comparisons[-1]
+    transfers = [c.estimate for c in compared if c.unit == LOGITS]
     sentence = (
         f"Over {experiment.hops} hops the transfer was "
         + ", ".join(f"{value:+.2f}" for value in transfers)
-        + f" logits; from the first hop to the last it changed by {fade.estimate:+.2f} (sign-flip p = {fade.p:.3f})."
+        + f" logits; from the first hop to the last it changed by {fade.estimate:+.2f} (sign-flip {told_ps(fade)})."
     )
-    return Conclusions(sentence, (*comparisons, fade), curves=(_curves(experiment, made),))
+    return Conclusions(sentence, comparisons, curves=(_curves(experiment, made),))
 
 
 def _curves(experiment: Experiment, made: Made) -> Curves:
@@ -265,7 +264,7 @@ def cell_contrasts(experiment: Experiment, made: Made) -> Conclusions:
         comparisons += [_learners(experiment, made, cell, other) for other in cell.beside]
     corrected = holm_adjusted(comparisons)
     curves = _strengths(experiment, made, corrected)
-    return Conclusions(_moved(corrected, experiment.level), corrected, curves=curves)
+    return Conclusions(_moved(corrected), corrected, curves=curves)
 
 
 def _learners(experiment: Experiment, made: Made, cell: CellTable, other_name: str) -> Comparison:
@@ -289,10 +288,10 @@ def _cell(experiment: Experiment, name: str) -> CellTable:
     return next(table for table in experiment.cells or () if table.name == name)
 
 
-def _moved(comparisons: Sequence[Comparison], level: float) -> str:
+def _moved(comparisons: Sequence[Comparison]) -> str:
     """How many of the cells' students moved beside what they are compared with, and the largest."""
     told = [c for c in comparisons if c.unit == LOGITS]
-    held = [c for c in told if c.adjusted is not None and c.adjusted <= 1 - level]
+    held = [c for c in told if is_shown(c)]
     up = [f"{c.name} {c.estimate:+.2f}" for c in held if c.estimate > 0]
     down = [f"{c.name} {c.estimate:+.2f}" for c in held if c.estimate <= 0]
     above, below = (f": {'; '.join(names)}" if names else "" for names in (up, down))
@@ -306,9 +305,9 @@ def _strengths(
     experiment: Experiment, made: Made, comparisons: Sequence[Comparison]
 ) -> tuple[Curves, ...]:
     """Each line's cells beside their control, over how far their teachers stand from the base."""
-    by_name = {c.name: c.estimate for c in comparisons if c.unit == LOGITS}
+    by_name = {c.name: c for c in comparisons if c.unit == LOGITS}
     kls = {teacher.name: teacher.kl for teacher in made.teachers}
-    lines: dict[str, list[tuple[float, float]]] = {}
+    lines: dict[str, list[tuple[float, Comparison]]] = {}
     for cell in experiment.cells or ():
         writers = {str(run.teacher) for run in made.arm(cell.name)}
         stood = [kls.get(name) for name in writers]
@@ -318,16 +317,26 @@ def _strengths(
             lines.setdefault(cell.line, []).append((kl, moved))
     if not lines:
         return ()
-    series = (
-        Series(name=name, x=tuple(x for x, _ in points), y=tuple(y for _, y in points))
-        for name, points in ((name, sorted(points)) for name, points in lines.items())
-    )
     strengths = Curves(
         name="strengths",
         caption="What students take on, beside their control's, by how far their teacher stands from its base.",
         x_label="teacher's KL from its base, nats a token",
         y_label="logits beside the control",
-        series=tuple(series),
+        series=tuple(_line(name, points) for name, points in lines.items()),
         log_x=True,
     )
     return (strengths,)
+
+
+def _line(name: str, points: Sequence[tuple[float, Comparison]]) -> Series:
+    """Weaker teachers first; of each point its own interval, and whether it is shown after Holm's correction."""
+    ordered = sorted(points, key=lambda point: point[0])
+    moved = [compared for _, compared in ordered]
+    return Series(
+        name=name,
+        x=tuple(kl for kl, _ in ordered),
+        y=tuple(compared.estimate for compared in moved),
+        low=tuple(compared.low for compared in moved),
+        high=tuple(compared.high for compared in moved),
+        holds=tuple(is_shown(compared) for compared in moved),
+    )

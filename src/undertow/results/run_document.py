@@ -227,6 +227,11 @@ class Series(Stored):
     name: str
     x: tuple[float, ...]
     y: tuple[float, ...]
+    low: tuple[float | None, ...] | None = None
+    """Of each point's interval, where it has one."""
+    high: tuple[float | None, ...] | None = None
+    holds: tuple[bool, ...] | None = None
+    """Whether each point is told from 0 after Holm's correction, where that was tested."""
 
 
 class Curves(Stored):
