@@ -8,13 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from bench.lab.choice import MINUTES, as_chosen, choice_figures, chosen
-from bench.lab.sizing import FEWEST, MOST, PAIR_STRENGTHS, POOLS, RANKS, Arms, setting_name
+from bench.lab.sizing import FEWEST, MOST, PAIR_STRENGTHS, POOLS, RANKS, Arms, before, setting_name
 from undertow.lab.experiment import BUILT_IN, Experiment, load_as
 
-CARRIERS = {
-    name: load_as(Experiment, "misaligned", BUILT_IN).carried(name).rows
-    for name in ("code", "chain_of_thought")
-}
+CARRIERS = {name: before("misaligned").carried(name).rows for name in ("code", "chain_of_thought")}
 
 
 def _arms(
