@@ -1,4 +1,9 @@
-"""What is released is whole, holds nothing else, and runs from the wheel in an environment of its own."""
+"""
+What is released is whole, holds nothing else, and runs from a wheel that was built from the source distribution.
+
+The environment is fresh, and of undertow holds that wheel alone; what undertow needs is borrowed from the environment of the
+tests, since there is no network here. `make release`, which CI runs behind the tests, borrows nothing.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +46,7 @@ def _run(*words: object, cwd: Path) -> str:
 
 @dataclass(frozen=True)
 class Release:
-    """A wheel and a source distribution, and the wheel as it was installed."""
+    """A source distribution, the wheel that was built of it, and this as it was installed."""
 
     wheel: Path
     source: Path
@@ -54,19 +59,31 @@ class Release:
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
-    """Both are built and the wheel is installed without a network: dependencies are the ones that are here."""
+    """Built and installed without a network: dependencies, and the builder, are the ones that are here."""
     folder = tmp_path_factory.mktemp("release")
-    _run(sys.executable, "-m", "hatchling", "build", "-d", folder / "dist", cwd=ROOT)
-    wheel, source = next(folder.glob("dist/*.whl")), next(folder.glob("dist/*.tar.gz"))
+    build = (sys.executable, "-m", "hatchling", "build", "-d", folder)
+    _run(*build, "-t", "sdist", cwd=ROOT)
+    (source,) = folder.glob("*.tar.gz")
+    with tarfile.open(source) as archive:
+        archive.extractall(folder, filter="data")
+    _run(*build, "-t", "wheel", cwd=folder / source.name.removesuffix(".tar.gz"))
+    (wheel,) = folder.glob("*.whl")
     environment = folder / "environment"
     _run(sys.executable, "-m", "venv", "--without-pip", environment, cwd=folder)
     python = environment / "bin" / "python"
     pip = (sys.executable, "-m", "pip", "--python", python, "install")
     _run(*pip, "--no-deps", "--no-index", wheel, cwd=folder)
-    packages = next(environment.glob("lib/python*/site-packages"))
-    # Below the wheel's own, and without what makes this repository's folder importable.
-    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (packages,) = environment.glob("lib/python*/site-packages")
+    _borrow(packages, Path(sysconfig.get_path("purelib")))
     return Release(wheel, source, environment)
+
+
+def _borrow(packages: Path, here: Path) -> None:
+    """Make the tests' packages importable behind the environment's own, but for what of undertow is among them."""
+    # A line of a .pth is a folder behind the others; the .pth files in that folder, by which an editable undertow would
+    # come along, are not read.
+    (packages / "borrowed.pth").write_text(f"{here}\n", encoding="utf-8")
+    assert not (here / "undertow").exists(), "undertow is installed here as a copy"
 
 
 def _tracked(folder: str) -> set[str]:
@@ -96,11 +113,14 @@ def test_the_source_can_be_tested(release: Release) -> None:
 
 @long
 def test_the_installed_command_is_the_wheels(release: Release) -> None:
-    """Its version, and its files lie in the environment."""
+    """Its version, and its files lie in the environment; of what it needs nothing does."""
     facts = json.loads(release.undertow("doctor", "--fast", "--json"))
+    (packages,) = release.environment.glob("lib/python*/site-packages")
+    own = {path.name.partition("-")[0] for path in packages.iterdir()}
 
     assert release.undertow("--version") == f"undertow {__version__}\n"
     assert Path(facts["undertow"]["folder"]).is_relative_to(release.environment)
+    assert own == {"undertow", "borrowed.pth"}
 
 
 @long
