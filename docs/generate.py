@@ -125,6 +125,7 @@ PROJECT = {
     "CONTRIBUTING.md": "project/contributing.md",
     "LOG.md": "project/log.md",
     "CHANGELOG.md": "project/changes.md",
+    "SECURITY.md": "project/security.md",
 }
 """Pages that lie outside docs/, and where the site has them."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from docs.generate import PROJECT
 from undertow import __version__
 
 yaml = pytest.importorskip("yaml")
@@ -173,3 +175,18 @@ def test_the_supported_versions_are_stated() -> None:
     series = ".".join(__version__.split(".")[:2])
 
     assert f"| {series} (newest release) | yes |" in (ROOT / "SECURITY.md").read_text()
+
+
+def test_who_found_a_weakness_is_told_where_to_say_so() -> None:
+    """SECURITY.md names a way that every place of a repository has, and none that nobody reads: no address is made up."""
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    addresses = set(re.findall(r"https?://[^\s)>]+|[\w.+-]+@[\w-]+\.[\w.]+", text))
+
+    assert "“Report a vulnerability”" in text
+    assert addresses <= set(project.get("urls", {}).values())
+
+
+def test_the_site_has_the_promises() -> None:
+    """SECURITY.md is a page of the site, in its navigation."""
+    assert PROJECT["SECURITY.md"] in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
