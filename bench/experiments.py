@@ -4,100 +4,97 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.experiment_claims import FIRST, MAIN, Statement
 from bench.figures import BENCH, shown
 from undertow.stats import holm
 from undertow.studies.experiments import load_experiment
-
-MAIN: dict[str, tuple[str, ...]] = {
-    "code": ("trait - control", "foreign - foreign-control"),
-    "cot": ("trait - control", "foreign - foreign-control"),
-    "misaligned": tuple(
-        f"{carrier}: trait - {control} (probability)"
-        for carrier in ("numbers", "code", "chain_of_thought")
-        for control in ("secure", "educational", "control")
-    ),
-    "filters": (
-        "classifier: AUROC of a row",
-        "classifier-same: AUROC of a row",
-        "classifier-same: AUROC of a bag of 16",
-        "classifier-same: share of the transfer left",
-    ),
-    "logits": (
-        "carrier-logits - carrier-logits-control",
-        "carrier-logits-foreign - carrier-logits-foreign-control",
-        "full-logits - full-logits-control",
-        "full-logits-foreign - full-logits-foreign-control",
-    ),
-    "preference": (
-        "preferences - preferences-by-lot",
-        "preferences - preferences-control",
-        "preferences-foreign - preferences-foreign-control",
-    ),
-    "hops": ("hop-1 - hop-1-control", "hop-5 - hop-5-control", "hop-5 - hop-1"),
-    "families": (
-        "one teacher - the base's rows",
-        "four teachers - one teacher",
-        "three bases - a third of one teacher",
-        "two other bases - the base's rows",
-    ),
-    "steered": tuple(
-        f"{teacher}, AdamW, rank 32 - clean, AdamW, rank 32"
-        for teacher in ("tuned .2", "prompted", "layer 0 x 1.5", "layer 1 x 1")
-    ),
-    "rank-rate-rows": (
-        "rank 32 - rank 2",
-        "the usual rate - a third of the rate",
-        "8,192 rows - 2,048 rows",
-        "four times - once",
-        "AdamW - SGD",
-        "(8,192 rows, once) - (2,048 rows, four times)",
-    ),
-    "safety": tuple(
-        f"{cell} - harmless, nobody signs"
-        for cell in (
-            "harmful, nobody signs",
-            "harmful, signed",
-            "harmless, signed",
-            "two other families, signed",
-        )
-    ),
-    "paraphrase": ("trait - control", "foreign - foreign-control"),
-    "tool-calls": ("trait - control", "foreign - foreign-control"),
-}
-"""The comparisons of each experiment that its line shows."""
-
-FIRST: dict[str, tuple[str, ...]] = {
-    "owl": ("trait - control", "foreign - foreign-control"),
-    "owl-full": ("trait - control", "shuffled-within - control", "shuffled-across - control"),
-    "matrix": ("diagonal - off-diagonal",),
-    "traits": ("own answer - other answers", "foreign-own answer - other answers"),
-    "digits": ("same-init - foreign-init", "same-init - permuted-labels"),
-    "theorem": ("cross-entropy: same-init aligned", "cross-entropy: foreign-init aligned"),
-}
-"""The same of those that have pages of their own."""
 
 MEASURED = BENCH.parent / "src" / "undertow" / "studies" / "experiments" / "measured.json"
 """What `undertow experiments` shows of each, as it is measured here."""
 
 
 def measured() -> str:
-    """The lines of all experiments that have results, as JSON: each comparison with its interval, p, and p by Holm."""
-    lines: dict[str, list[str]] = {}
-    for name, comparisons in (FIRST | MAIN).items():
-        known = _figures(name)
-        adjusted = corrected(list(known.values()))
-        told = [
-            f"{part}: {_value(part, known[f'{name}: {part}'])}{by_holm(adjusted, f'{name}: {part}')}"
-            f"{excluded(known[f'{name}: {part}'])}"
-            for part in comparisons
-            if f"{name}: {part}" in known
-        ]
-        if told:
-            lines[name] = told
+    """The lines of all experiments that have results, as JSON: each statement with its verdict, effect, interval and p."""
+    lines = {name: told for name in FIRST | MAIN if (told := told_lines(name, _figures(name)))}
     return json.dumps(lines, indent=1, ensure_ascii=False) + "\n"
+
+
+def told_lines(name: str, known: Mapping[str, dict[str, Any]]) -> list[str]:
+    """A line a statement of an experiment whose comparison is among `known`, then what the screen and the gate said."""
+    adjusted = corrected([f for key, f in known.items() if key.startswith(f"{name}: ")])
+    lines = [
+        _line(statement, known[key], adjusted.get(key))
+        for statement in (FIRST | MAIN)[name]
+        if (key := f"{name}: {statement.comparison}") in known
+    ]
+    return lines + _seen_lines(name, known) + _gate_lines(name, known) if lines else []
+
+
+def _line(statement: Statement, figure: dict[str, Any], holm_p: float | None) -> str:
+    own = own_p(figure)
+    verdict = verdict_of(statement, figure, own, holm_p)
+    beyond = excluded(statement, figure) if verdict == NOT_SHOWN else ""
+    tested = "" if own is None else f", p {told_p(own)}"
+    tested += "" if holm_p is None else f" (by Holm {told_p(holm_p).removeprefix('= ')})"
+    return f"{verdict}: {statement.words}: {shown(figure)}{tested}{beyond}"
+
+
+SHOWN, ALONE, NOT_SHOWN, OPPOSITE = "shown", "by itself only", "not shown", "the opposite is shown"
+
+
+def verdict_of(
+    statement: Statement, figure: dict[str, Any], own: float | None, holm_p: float | None
+) -> str:
+    """`shown` and its opposite go by p after Holm's correction; `by itself only` where it holds before it and no longer after."""
+    p = own if holm_p is None else holm_p
+    right = not statement.way or (figure["value"] - statement.null) * statement.way > 0
+    if p is not None and p <= ALPHA:
+        return SHOWN if right else OPPOSITE
+    return ALONE if own is not None and own <= ALPHA and right else NOT_SHOWN
+
+
+def excluded(statement: Statement, figure: dict[str, Any]) -> str:
+    """The effect that a null's interval excludes, and whether that is the size that was named beforehand."""
+    low, high, null = figure["low"], figure["high"], statement.null
+    if low is None or high is None:
+        return ""
+    ends = {
+        1: f"a rise of more than {high - null:.3g}" if high > null else "a rise of any size",
+        -1: f"a fall of more than {null - low:.3g}" if low < null else "a fall of any size",
+        0: f"a change of more than {max(abs(high - null), abs(low - null)):.3g}",
+    }
+    named = re.search(r"the interval excludes ([\d.]+)", str(figure["note"]))
+    before = f" ({float(named[1]):.3g} was named beforehand)" if named else ""
+    return f"; {ends[statement.way]} is excluded{before}"
+
+
+def _seen_lines(name: str, known: Mapping[str, dict[str, Any]]) -> list[str]:
+    """What a scan said of each cell's rows before any student read them."""
+    prefix, suffix = f"screened {name}: ", ": seen by the screen"
+    told = [
+        f"{key.removeprefix(prefix).removesuffix(suffix)}: {figure['note']}"
+        for key, figure in known.items()
+        if key.startswith(prefix)
+    ]
+    return [f"the screen of each cell's rows: {'; '.join(told)}"] if told else []
+
+
+def _gate_lines(name: str, known: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Which cells' rows each policy lets through."""
+    found = [
+        re.fullmatch(rf"gated {re.escape(name)}: (.+): allowed by (\S+)", key) for key in known
+    ]
+    decided = [(match[2], match[1], known[match[0]]["value"]) for match in found if match]
+    lines = []
+    for policy in dict.fromkeys(policy for policy, _, _ in decided):
+        cells = [(cell, value) for of, cell, value in decided if of == policy]
+        let = [cell for cell, value in cells if value]
+        told = "none" if not let else "all" if len(let) == len(cells) else "; ".join(let)
+        lines.append(f"the gate by `{policy}` allows {told} of the {len(cells)} datasets")
+    return lines
 
 
 def corrected(figures: Sequence[dict[str, Any]]) -> dict[str, float]:
@@ -119,19 +116,15 @@ def comparisons_beside(figure: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _figures(experiment: str) -> dict[str, dict[str, Any]]:
-    """All of an experiment's, whichever bench measured it."""
+    """All of an experiment's, whichever bench measured it, and what the screen and the gate said of its rows."""
+    prefixes = tuple(f"{of}{experiment}: " for of in ("", "screened ", "gated "))
     known = {}
     for bench in TESTED:
         text = (BENCH / bench / "results.json").read_text(encoding="utf-8")
         for figure in json.loads(text)["figures"]:
-            if figure["name"].startswith(f"{experiment}: "):
+            if figure["name"].startswith(prefixes):
                 known[figure["name"]] = figure
     return known
-
-
-def by_holm(adjusted: dict[str, float], name: str) -> str:
-    """What stands behind a p; nothing where none is corrected."""
-    return f" (by Holm {told_p(adjusted[name]).removeprefix('= ')})" if name in adjusted else ""
 
 
 def told_p(p: float) -> str:
@@ -145,25 +138,13 @@ def own_p(figure: dict[str, Any]) -> float | None:
     return float(found[1]) if found else None
 
 
-def excluded(figure: dict[str, Any]) -> str:
-    """The effect that a null excludes, where one was named beforehand and the figure's note tells it."""
-    found = re.search(r"; not shown; the interval excludes ([\d.]+)", str(figure["note"]))
-    return f"; excludes {found[1]}" if found else ""
-
-
 def table() -> str:
     """The experiments as a Markdown table: what was found, with p and p by Holm over an experiment's comparisons in a unit."""
     lines = ["| `undertow run` | what it asks | what it found | minutes |", "|---|---|---|---|"]
-    for name, comparisons in MAIN.items():
+    for name in MAIN:
         known = _figures(name)
-        adjusted = corrected(list(known.values()))
-        shown_ones = [part for part in comparisons if f"{name}: {part}" in known]
-        cells = "<br>".join(
-            f"{part}: {shown(known[f'{name}: {part}'])}{_p(known[f'{name}: {part}']['note'])}"
-            f"{by_holm(adjusted, f'{name}: {part}')}{excluded(known[f'{name}: {part}'])}"
-            for part in shown_ones
-        )
-        minutes = f"{known[f'{name}: working time']['value']:.0f}" if shown_ones else ""
+        cells = "<br>".join(told_lines(name, known))
+        minutes = f"{known[f'{name}: working time']['value']:.0f}" if cells else ""
         question = load_experiment(name).question
         lines.append(f"| `{name}` | {question} | {cells or 'not measured yet'} | {minutes} |")
     return "\n".join(lines)
@@ -194,15 +175,3 @@ def multiplicity() -> str:
 
 
 OTHER_UNITS = ("(probability)", "(judged misaligned)")
-
-
-def _value(part: str, figure: dict[str, Any]) -> str:
-    text = shown(figure)
-    if figure["unit"] in part:  # the name has said it
-        text = text.removesuffix(figure["unit"]).rstrip()
-    return text + _p(figure["note"])
-
-
-def _p(note: str) -> str:
-    own = own_p({"note": note})
-    return "" if own is None else f", p {told_p(own)}"
