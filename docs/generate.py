@@ -182,6 +182,15 @@ def _command(name: str) -> click.Command:
     return command
 
 
+def every_command() -> Iterator[tuple[str, str, click.Command]]:
+    """Each verb, and each verb below it: the page that it stands on, its words, and itself."""
+    for name in VERBS:
+        command = _command(name)
+        yield f"reference/verbs/{name}.md", f"undertow {name}", command
+        for below in getattr(command, "commands", {}).values():
+            yield f"reference/verbs/{name}.md", f"undertow {name} {below.name}", below
+
+
 def _described(command: click.Command, path: str) -> Iterator[str]:
     context = click.Context(command, info_name=path)
     usage = " ".join(command.collect_usage_pieces(context))

@@ -14,7 +14,7 @@ import click
 import pytest
 
 import undertow
-from docs.generate import CONFIGURATION, pages
+from docs.generate import CONFIGURATION, every_command, pages
 from undertow.cli.terminal import EXIT_CODES
 from undertow.cli.verbs import VERBS
 from undertow.cli.verbs import undertow as command_line
@@ -54,10 +54,10 @@ class Shown:
 
 
 def commands(page: Path) -> Iterator[Shown]:
-    """The commands in the page's `sh` blocks, continued lines joined, comments and variables left out."""
+    """The commands in the page's `sh` blocks, those of lists too, continued lines joined, comments and variables left out."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     for info, block in re.findall(
-        r"^```sh( runnable)?\n(.*?)^```$", text, re.DOTALL | re.MULTILINE
+        r"^ *```sh( runnable)?\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE
     ):
         for line in block.splitlines():
             if words := shlex.split(line, comments=True):
@@ -266,20 +266,9 @@ def test_every_page_of_docs_is_in_the_navigation() -> None:
     assert "docs/index.md" in links(ROOT / "README.md")
 
 
-def every_command() -> Iterator[tuple[str, click.Command]]:
-    """Each verb, and each verb below it, with the page that it should stand on."""
-    context = click.Context(command_line, info_name="undertow")
-    for name in VERBS:
-        command = command_line.get_command(context, name)
-        assert command is not None
-        yield f"reference/verbs/{name}.md", command
-        for below in getattr(command, "commands", {}).values():
-            yield f"reference/verbs/{name}.md", below
-
-
 def test_the_reference_has_every_verb_and_option() -> None:
     """The site's pages of verbs hold each verb with all of its options, argument names and their help."""
-    for page, command in every_command():
+    for page, _, command in every_command():
         text = GENERATED[page]
         context = click.Context(command, info_name=command.name)
         lost = [
