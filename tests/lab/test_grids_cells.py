@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
 from tests.lab.conftest import tiny
 from undertow.audit.run_scans import arm_scans
 from undertow.data.records import read_rows
+from undertow.lab.cells import CellTable
 from undertow.lab.conclusions import conclude
 from undertow.lab.contrasts import holm_adjusted, independent
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_run import run_experiment
+from undertow.lab.grids import _by_learner
 from undertow.lab.jobs import Made
-from undertow.results.run_document import Arm, RunDocument, Teacher
+from undertow.results.run_document import Arm, Comparison, RunDocument, Teacher
 from undertow.results.store import read_run
 
 Maker = Callable[..., Experiment]
@@ -172,3 +175,44 @@ def test_p_is_corrected_over_the_comparisons_of_a_unit() -> None:
     assert adjusted[0] == pytest.approx(2 * 2 / 70)
     assert adjusted[2] == pytest.approx(2 / 70)
     assert adjusted[1] >= made[1].p
+
+
+def _moved(name: str, estimate: float) -> Comparison:
+    return Comparison(
+        name=name,
+        estimate=estimate,
+        low=estimate - 0.1,
+        high=estimate + 0.1,
+        unit="logits",
+        level=0.95,
+        n="",
+        p=None,
+        test="exact",
+    )
+
+
+def test_learners_of_the_same_rows_stand_in_one_table() -> None:
+    """A row a teacher, a column a learner; a cell with none beside it is in the figure of strengths alone."""
+    cells = tuple(
+        CellTable.model_validate(
+            {"name": f"{teacher}, {learner}", "against": [f"clean, {learner}"]}
+            | ({"beside": [f"{teacher}, AdamW, rank 2"]} if learner != "AdamW, rank 2" else {})
+        )
+        for teacher in ("tuned", "prompted, twice")
+        for learner in ("AdamW, rank 2", "AdamW, rank 8", "SGD, rank 2")
+    )
+    compared = [
+        _moved(f"{cell.name} - {cell.against[0]}", place) for place, cell in enumerate(cells)
+    ]
+    (table,) = _by_learner(SimpleNamespace(cells=cells), compared)  # type: ignore[arg-type]
+
+    assert table.rows == ("tuned", "prompted, twice")
+    assert table.columns == ("AdamW, rank 2", "AdamW, rank 8", "SGD, rank 2")
+    assert table.values == ((0.0, 1.0, 2.0), (3.0, 4.0, 5.0))
+    assert table.low is not None
+    assert table.low[1][2] == pytest.approx(4.9)
+
+
+def test_names_without_a_learner_make_no_table(document: RunDocument) -> None:
+    """`rank 1` beside `tuned` has no teacher's name in common with it."""
+    assert not document.matrices

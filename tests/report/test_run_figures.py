@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from undertow.report.page import Drawing
 from undertow.report.run_figures import heat_cells, line_plot, shift_panels, whiskers
 from undertow.report.run_tables import curves_table, estimate, limits, null_value
@@ -98,3 +100,45 @@ def test_a_design_without_an_interval_says_so(owl: RunDocument) -> None:
     one = owl.comparisons[0].model_copy(update={"low": None, "high": None})
 
     assert limits(one) == "no finite 95\N{NO-BREAK SPACE}% interval"
+
+
+def test_points_have_whiskers_and_are_hollow_where_nothing_holds() -> None:
+    """The axis reaches the intervals' ends, zero is drawn, and a point without limits has no whisker."""
+    series = Series(
+        name="prompted",
+        x=(0.1, 0.2, 0.4),
+        y=(0.0, 1.0, 2.0),
+        low=(-1.0, 0.5, None),
+        high=(1.0, 1.5, None),
+        holds=(False, True, True),
+    )
+    curves = Curves(name="c", caption="", x_label="", y_label="", series=(series,), log_x=True)
+    plot = line_plot(curves, curves_table(curves).shown())
+    (line,) = plot.lines
+
+    assert line.hollow == {0}
+    assert [round(down - up, 6) for _, up, down in line.spans] == [
+        pytest.approx(2 * plot.y.at(2.0) - 2 * plot.y.at(1.0), abs=0.02),
+        pytest.approx(plot.y.at(2.0) - plot.y.at(1.0), abs=0.02),
+    ]
+    assert plot.zero == line.points[0][1]
+    assert "hollow" in plot.remark
+
+
+def test_lines_without_intervals_are_drawn_as_they_were() -> None:
+    """No whisker, no hollow point, no remark."""
+    curves = Curves(
+        name="c",
+        caption="",
+        x_label="",
+        y_label="",
+        series=(Series(name="s", x=(1.0, 2.0), y=(1.0, 2.0)),),
+    )
+    plot = line_plot(curves, curves_table(curves).shown())
+
+    assert (plot.zero, plot.remark, plot.lines[0].spans, plot.lines[0].hollow) == (
+        None,
+        "",
+        (),
+        frozenset(),
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -263,8 +265,8 @@ def cell_contrasts(experiment: Experiment, made: Made) -> Conclusions:
             comparisons += contrasted(experiment, made, contrast)
         comparisons += [_learners(experiment, made, cell, other) for other in cell.beside]
     corrected = holm_adjusted(comparisons)
-    curves = _strengths(experiment, made, corrected)
-    return Conclusions(_moved(corrected), corrected, curves=curves)
+    matrices, curves = _by_learner(experiment, corrected), _strengths(experiment, made, corrected)
+    return Conclusions(_moved(corrected), corrected, matrices, curves)
 
 
 def _learners(experiment: Experiment, made: Made, cell: CellTable, other_name: str) -> Comparison:
@@ -301,10 +303,56 @@ def _moved(comparisons: Sequence[Comparison]) -> str:
     )
 
 
+def _by_learner(experiment: Experiment, comparisons: Sequence[Comparison]) -> tuple[Matrix, ...]:
+    """
+    What each learner takes on of the same rows: cells that name one of another learner `beside` them, with that one, where
+    names are `TEACHER, LEARNER`, a learner's control among them, and each teacher has every learner.
+    """
+    by_name = {c.name: c for c in comparisons if c.unit == LOGITS}
+    rows: dict[str, dict[str, Comparison]] = {}
+    for cell in experiment.cells or ():
+        for other in map(partial(_cell, experiment), cell.beside):
+            for one in (other, cell):
+                teacher, learner = _teacher_and_learner(one)
+                rows.setdefault(teacher, {})[learner] = by_name[f"{one.name} - {one.against[0]}"]
+    learners = tuple(dict.fromkeys(name for row in rows.values() for name in row))
+    if (
+        not rows
+        or not all(learners)
+        or not all(row.keys() == set(learners) for row in rows.values())
+    ):
+        return ()
+    table = [[row[name] for name in learners] for row in rows.values()]
+    learned = Matrix(
+        name="learners",
+        caption="What each learner takes on of the same teacher's rows, beside its own control.",
+        row_label="teacher",
+        column_label="learner",
+        rows=tuple(rows),
+        columns=learners,
+        values=tuple(tuple(c.estimate for c in row) for row in table),
+        low=tuple(tuple(c.low for c in row) for row in table),
+        high=tuple(tuple(c.high for c in row) for row in table),
+        unit=LOGITS,
+    )
+    return (learned,)
+
+
+def _teacher_and_learner(cell: CellTable) -> tuple[str, str]:
+    """A cell's name in two: the learner is what it ends with as its control's does."""
+    own, control = cell.name.split(", "), cell.against[0].split(", ")
+    pairs = zip(reversed(own), reversed(control), strict=False)
+    same = len(list(takewhile(lambda two: two[0] == two[1], pairs)))
+    return ", ".join(own[: len(own) - same]), ", ".join(own[len(own) - same :])
+
+
 def _strengths(
     experiment: Experiment, made: Made, comparisons: Sequence[Comparison]
 ) -> tuple[Curves, ...]:
-    """Each line's cells beside their control, over how far their teachers stand from the base."""
+    """
+    Each line's cells beside their control, over how far their teachers stand from the base; lines of one point that
+    `_by_learner` shows are not drawn again.
+    """
     by_name = {c.name: c for c in comparisons if c.unit == LOGITS}
     kls = {teacher.name: teacher.kl for teacher in made.teachers}
     lines: dict[str, list[tuple[float, Comparison]]] = {}
@@ -315,6 +363,8 @@ def _strengths(
             kl = float(np.mean(stood))  # type: ignore[arg-type]
             moved = by_name[f"{cell.name} - {cell.against[0]}"]
             lines.setdefault(cell.line, []).append((kl, moved))
+    shown_beside = {cell.line for cell in experiment.cells or () if cell.beside}
+    lines = {n: points for n, points in lines.items() if len(points) > 1 or n not in shown_beside}
     if not lines:
         return ()
     strengths = Curves(

@@ -100,6 +100,10 @@ class PlotLine:
     name: str
     style: int
     points: tuple[tuple[float, float], ...]
+    spans: tuple[tuple[float, float, float], ...] = ()
+    """Intervals: the place across, and both ends down."""
+    hollow: frozenset[int] = frozenset()
+    """The points that are told from nothing, by their place."""
 
     @property
     def path(self) -> str:
@@ -118,6 +122,10 @@ class Plot(Block):
     y: Axis
     lines: tuple[PlotLine, ...]
     numbers: Table
+    zero: float | None = None
+    """Where nothing differs, in percent down from above; None where the axis has no such place."""
+    remark: str = ""
+    """What whiskers and hollow points are, where there are any."""
 
 
 @dataclass(frozen=True)

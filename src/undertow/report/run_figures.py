@@ -30,7 +30,7 @@ from undertow.report.svg import (
     upright,
 )
 from undertow.results.arm_kinds import arm_words
-from undertow.results.run_document import Comparison, Curves, Matrix, RunDocument
+from undertow.results.run_document import Comparison, Curves, Matrix, RunDocument, Series
 
 _PAIRS = (("trait", "control"), ("foreign", "foreign-control"))
 _LINE_STYLES = 6
@@ -179,22 +179,55 @@ def heat_cells(matrix: Matrix) -> tuple[tuple[HeatCell, ...], ...]:
 def line_plot(curves: Curves, numbers: Table) -> Plot:
     """A line plot; values that a logarithmic axis cannot show are left out."""
     xs = [value for series in curves.series for value in series.x]
-    ys = [value for series in curves.series for value in series.y]
+    ys = [value for series in curves.series for value in (*series.y, *_limits(series))]
     x = log_axis(xs) if curves.log_x else linear_axis(xs)
     y = log_axis(ys) if curves.log_y else linear_axis(ys)
     lines = tuple(
-        PlotLine(
-            series.name,
-            index % _LINE_STYLES,
-            tuple(
-                (x.at(here), round(100 - y.at(value), 2))
-                for here, value in zip(series.x, series.y, strict=False)
-                if _shown(here, curves.log_x) and _shown(value, curves.log_y)
-            ),
-        )
+        _plot_line(curves, series, index % _LINE_STYLES, (x, y))
         for index, series in enumerate(curves.series)
     )
-    return Plot(curves.caption, curves.x_label, curves.y_label, x, y, lines, numbers)
+    zero = None if curves.log_y or not any(line.spans for line in lines) else _down(y, 0.0)
+    return Plot(
+        curves.caption, curves.x_label, curves.y_label, x, y, lines, numbers, zero, _remark(lines)
+    )
+
+
+def _plot_line(curves: Curves, series: Series, style: int, axes: tuple[Axis, Axis]) -> PlotLine:
+    x, y = axes
+    shown = [
+        place
+        for place, (here, value) in enumerate(zip(series.x, series.y, strict=False))
+        if _shown(here, curves.log_x) and _shown(value, curves.log_y)
+    ]
+    points = tuple((x.at(series.x[place]), _down(y, series.y[place])) for place in shown)
+    lows, highs = series.low or (), series.high or ()
+    spans = tuple(
+        (x.at(series.x[place]), _down(y, high), _down(y, low))
+        for place in shown
+        if place < min(len(lows), len(highs))
+        and (low := lows[place]) is not None
+        and (high := highs[place]) is not None
+        and _shown(low, curves.log_y)
+        and _shown(high, curves.log_y)
+    )
+    holds = series.holds
+    hollow = [n for n, place in enumerate(shown) if holds is not None and not holds[place]]
+    return PlotLine(series.name, style, points, spans, frozenset(hollow))
+
+
+def _limits(series: Series) -> list[float]:
+    return list(finite([*(series.low or ()), *(series.high or ())]))
+
+
+def _down(axis: Axis, value: float) -> float:
+    return round(100 - axis.at(value), 2)
+
+
+def _remark(lines: Sequence[PlotLine]) -> str:
+    if not any(line.spans for line in lines):
+        return ""
+    hollow = "; a hollow point is not told from 0 after Holm's correction" if any(line.hollow for line in lines) else ""  # fmt: skip
+    return f"Whiskers: each point's own interval{hollow}."
 
 
 def _shifts(document: RunDocument, arm: str, control: str) -> tuple[AnswerShift, ...]:
