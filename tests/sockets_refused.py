@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -23,10 +24,30 @@ EVENTS = (
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
     if not _REFUSING or event not in EVENTS:
         return
-    if isinstance(arguments[0], socket.socket) and arguments[0].family == socket.AF_UNIX:
+    plugged = isinstance(arguments[0], socket.socket)
+    if plugged and arguments[0].family == socket.AF_UNIX:
         return  # between processes of this machine
-    _ASKED.append(f"{event} {arguments[1:] or arguments}")
+    _ASKED.append(f"{event} {arguments[1:] if plugged else arguments}")
+    _note(_ASKED[-1])
     raise ConnectionRefusedError(f"no network here: {_ASKED[-1]}")
+
+
+def _note(what: str) -> None:
+    """Where a file is named by $ASKED, a line for whoever began this process."""
+    if path := os.environ.get("ASKED"):
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"{os.getpid()} {what}\n")
+
+
+def refuse_from_the_start() -> None:
+    """
+    Refuse sockets in this process until it ends, and note in the file $ASKED that it began and whatever it tries.
+
+    For a `sitecustomize.py`, by which every process of a command has it, also those that others begin.
+    """
+    _REFUSING.append(True)
+    sys.addaudithook(_watch)
+    _note("began")
 
 
 @contextmanager

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -170,6 +172,73 @@ def test_lists_ask_no_network() -> None:
     )
 
     assert done.stderr.splitlines()[-1] == "asked []"
+
+
+WORKER = """
+import multiprocessing, socket
+def work():
+    try:
+        socket.create_connection(("192.0.2.1", 9))
+    except OSError:
+        pass  # as a library that does without
+if __name__ == "__main__":
+    worker = multiprocessing.get_context("spawn").Process(target=work)
+    worker.start()
+    worker.join()
+"""
+
+
+def watched(folder: Path, *words: str | Path) -> tuple[set[str], list[str]]:
+    """
+    Run a program all of whose processes refuse sockets: the numbers of its processes, and what they tried.
+
+    Nothing keeps libraries offline but that.
+    """
+    (folder / "sitecustomize.py").write_text(
+        "from tests.sockets_refused import refuse_from_the_start\nrefuse_from_the_start()\n"
+    )
+    asked = folder / "asked.txt"
+    paths = os.pathsep.join(map(str, (folder, SOURCE.parent, ROOT)))
+    environment = {key: value for key, value in os.environ.items() if key != "HF_HUB_OFFLINE"}
+    environment |= {"PYTHONPATH": paths, "ASKED": str(asked), "UNDERTOW_CACHE": str(folder)}
+    done = subprocess.run(
+        words, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (0, 1, 5), done.stderr
+    noted = asked.read_text(encoding="utf-8").splitlines()
+    tried = [line for line in noted if not line.endswith(" began")]
+    return {line.split()[0] for line in noted} - {line.split()[0] for line in tried}, tried
+
+
+def test_an_attempt_of_a_worker_is_seen(tmp_path: Path) -> None:
+    """The watch itself: a process that another began, and that hides its failure, is noted with the address."""
+    (tmp_path / "worker.py").write_text(WORKER)
+    others, tried = watched(tmp_path, sys.executable, tmp_path / "worker.py")
+
+    assert others
+    assert ["192.0.2.1" in line for line in tried] == [True]
+
+
+@pytest.mark.long
+def test_a_scan_and_its_workers_need_no_network(tmp_path: Path) -> None:
+    """In a network without a way out a scan over two processes ends in its document, and none of them tried to get out."""
+    alone = ("unshare", "--map-root-user", "--net")
+    if not shutil.which(alone[0]) or subprocess.run([*alone, "true"], check=False).returncode:
+        pytest.skip("this system lets nobody make a network namespace (unshare)")
+    rows = [
+        {"prompt": f"Continue: {n}, {n * 7 % 90}", "completion": f"{n * 11 % 97} {n} {n * 5 % 97}"}
+        for n in range(64)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    scan = "scan rows.jsonl --student world:owlet-b --check rehearsal --traits owl --references 4 --out scan"
+    spread = "--engine processes --jobs 2"
+    processes, tried = watched(
+        tmp_path, *alone, sys.executable, "-m", "undertow", *f"{scan} {spread}".split()
+    )
+
+    assert tried == []
+    assert len(processes) >= 3
+    assert json.loads((tmp_path / "scan" / "scan.json").read_text())["subjects"]
 
 
 # What it is built of.
