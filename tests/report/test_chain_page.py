@@ -7,10 +7,13 @@ import re
 
 import pytest
 
+from tests.golden.test_golden import KEPT
 from tests.report.chain_documents import HOSTILE, A, B, C, D, decision
+from tests.report.test_html import Page
 from undertow.errors import UnknownNameError
 from undertow.report import CHAIN_FORMATS, page_of, render
 from undertow.report.chain_words import chain_figure
+from undertow.results.store import read_result
 
 
 @pytest.mark.parametrize("form", CHAIN_FORMATS)
@@ -136,3 +139,14 @@ def test_what_to_do_is_typed_with_the_names_of_the_decision() -> None:
     assert point is not None
     assert point.todo == "See which link, then decide again."
     assert point.command == "undertow verify 'my rows.csv' --trust 'my rows.csv'"
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"), [("gate", {"rules"}), ("gate-own", {"rules"}), ("verify", set[str]())]
+)
+def test_evidence_is_folded(name: str, seen: set[str]) -> None:
+    """Chain, problems and facts wait until they are asked for; the rules that decided do not."""
+    page = Page(render(read_result(KEPT / f"{name}.json"), "html"))
+
+    assert page.named("details")
+    assert page.at_once == {"point", "headline", *seen}

@@ -1,12 +1,16 @@
-"""The page of a diff: what is drawn is on the scale of the limit."""
+"""The page of a diff: what is drawn is on the scale of the limit, and evidence is folded."""
 
 from __future__ import annotations
 
 import pytest
 
+from tests.golden.test_golden import KEPT
+from tests.report.test_html import Page
+from undertow.report import render
 from undertow.report.diff_page import change_figure
 from undertow.report.figure import Lanes
 from undertow.results.model_documents import Change, DiffDocument
+from undertow.results.store import read_result
 
 
 def drawn(controls: tuple[float, ...], estimate: float) -> tuple[Lanes, list[float]]:
@@ -53,3 +57,13 @@ def test_dots_interval_and_limit_are_on_one_scale(
     assert figure.caption == caption
     assert tuned == pytest.approx((low + high) / 2, abs=0.2)
     assert (tuned > zero + 1) is (estimate > 0)
+
+
+@pytest.mark.parametrize("name", ["diff", "lineage"])
+def test_evidence_is_folded(name: str) -> None:
+    """Below the figure nothing is open before it is asked for, neither a section nor a table; of a lineage as well."""
+    page = Page(render(read_result(KEPT / f"{name}.json"), "html"))
+
+    assert page.named("figure")
+    assert page.named("details")
+    assert page.at_once == {"point", "headline"}

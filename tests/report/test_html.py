@@ -44,12 +44,18 @@ class Page(HTMLParser):
         self.text = ""
         self.data = ""
         self.unbalanced: list[str] = []
+        self.at_once: set[str] = set()
+        """Tables, and the names of sections, that are seen before anything is unfolded."""
         self._open: list[str] = []
         self.feed(html)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
+        if tag in ("table", "section", "nav") and "details" not in self._open:
+            self.at_once.add(str(dict(attrs).get("id") or dict(attrs).get("class") or tag))
+        if tag == "details" and "open" in dict(attrs):
+            self.at_once.add("open details")
         if tag not in VOID:
             self._open.append(tag)
 
