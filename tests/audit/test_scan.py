@@ -301,6 +301,22 @@ def test_all_rows_are_scored_on_request(mixed: Path, tmp_path: Path) -> None:
     assert table["log_likelihood"].null_count == 0
 
 
+def test_row_scores_ask_for_gpus(
+    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each worker opens the student: it takes what is said, or what the cluster has; a scan's reading takes none."""
+    shares: list[tuple[float | None, ...]] = []
+
+    def spread_of(name: str, jobs: int | None, size: int, *asked: float | None) -> None:
+        shares.append(asked)
+
+    monkeypatch.setattr("undertow.audit.scan_inputs.spread_of", spread_of)
+    scores_of(asked(mixed, engine="ray"), tmp_path / "rows.parquet")
+    scores_of(asked(mixed, engine="ray", gpus=0.5, memory=2.0), tmp_path / "rows.parquet")
+
+    assert shares == [(None, None), (0.5, 2.0)]
+
+
 @pytest.mark.parametrize(
     ("more", "refused"),
     [

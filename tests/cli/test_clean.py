@@ -47,6 +47,16 @@ def test_a_change_leaves_rows_and_a_ledger(scan: str, capsys: pytest.CaptureFixt
     assert ledger.changes["tokens-replaced"] > 20
 
 
+def test_a_share_of_gpus_is_a_ray_nodes(scan: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without Ray it is refused; with one it reaches the work."""
+    asked = ["--method", "mask-tokens", "--gpus-per-job", "0.5"]
+
+    assert clean(scan, *asked) == 2
+    assert "0.5 GPUs for each job is a share of a Ray node" in capsys.readouterr().err
+    assert clean(scan, *asked, "--engine", "ray://127.0.0.1:1") == 2
+    assert "no Ray cluster answers at '127.0.0.1:1'" in capsys.readouterr().err
+
+
 def test_masked_rows_are_said_to_be_trained_on_and_not_scanned(
     scan: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from scipy.stats import chisquare
 
+from tests.engines import clusters
 from undertow.data import records, row_leaves, row_pass
 from undertow.data.dataset import open_dataset
 from undertow.data.file_sample import Screened, screen_file
@@ -31,8 +32,10 @@ from undertow.data.rows import Row
 from undertow.data.shard import Shard
 from undertow.data.strict_json import decoded
 from undertow.engines.engine import Processes
-from undertow.engines.ray_data import RayData
+from undertow.engines.ray_data import RayData, spread_of
 from undertow.errors import DataError
+
+two_nodes = pytest.fixture(scope="module")(clusters.two_nodes)
 
 TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ünd 4\u200b"}]
 
@@ -92,7 +95,7 @@ class Workers:
         yield from results
 
 
-def asked(folder: Path, spread: Callable[..., Any] | None = None) -> Screened:
+def asked(folder: Path | str, spread: Callable[..., Any] | None = None) -> Screened:
     """A screen with samples that do not hold all."""
     return screen_file(folder, max_rows=50, max_rows_a_source=20, seed=3, spread=spread)
 
@@ -425,6 +428,30 @@ def test_real_workers_find_the_same(
     )
     for data in (written(tmp_path / "rows"), tmp_path / "t.parquet"):
         assert asked(data, engine(2).map) == asked(data)
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("actors", [1, 2, 7])
+def test_a_cluster_of_two_nodes_finds_the_same(
+    two_nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, actors: int
+) -> None:
+    """Joined by its address as a scan does, with many parts to an actor: digest, sample, sources, counts, places and notes."""
+    monkeypatch.setattr(records, "STEP", 3000)
+    data = str(written(tmp_path / "rows"))
+    if actors == 2:
+        data = f"file://{data}"
+    alone, spread = asked(data), spread_of(f"ray://{two_nodes.address}", actors, 0)
+    parts_read: list[int] = []
+
+    def counted(worker: Any, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        assert spread is not None
+        parts_read.append(len(tasks))
+        return spread(worker, tasks)
+
+    assert asked(data, counted) == alone
+    assert parts_read[0] > 20 < alone.data.rows
+    assert len(parts_read) == 2
 
 
 def test_the_rows_of_a_sample_are_rows(folder: Path) -> None:

@@ -8,12 +8,17 @@ import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 PATIENCE = 600.0
 """Seconds for what takes a few on a machine that has nothing else to do: no test waits for so long but to fail."""
 
 SMALL = {"object_store_memory": 100 << 20, "include_dashboard": False}
+
+
+SLOW = {"health_check_timeout_ms": 120_000, "worker_register_timeout_seconds": 300}
+"""A node that answers late is not lost, and a worker that begins late is waited for."""
 
 
 @contextlib.contextmanager
@@ -25,9 +30,7 @@ def cluster(**head: Any) -> Iterator[Any]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # A node that answers late is not lost, and a worker that begins late is waited for.
-    slow = {"health_check_timeout_ms": 120_000, "worker_register_timeout_seconds": 300}
-    given = {**SMALL, "num_cpus": 1, "dashboard_port": port, "_system_config": slow, **head}
+    given = {**SMALL, "num_cpus": 1, "dashboard_port": port, "_system_config": SLOW, **head}
     # Ray leaves a socket of its own open, which is noticed whenever it is collected.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
@@ -49,6 +52,13 @@ def wait_until(condition: Callable[[], object], seconds: float = PATIENCE) -> No
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
+
+
+def begun(folder: Path, number: int) -> list[str]:
+    """A line for each time that a held task began: its process and node."""
+    started = folder / f"started-{number}"
+    # A line that is not ended is still being written.
+    return started.read_text().split("\n")[:-1] if started.exists() else []
 
 
 def two_nodes() -> Iterator[Any]:

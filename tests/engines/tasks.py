@@ -99,6 +99,21 @@ class Doomed:
 
 
 @dataclass(frozen=True)
+class Deadly:
+    """Writes down that task 0 began, and kills its own process; does the others."""
+
+    folder: Path
+
+    def __call__(self, number: int) -> int:
+        """The number, if it is not 0."""
+        if number == 0:
+            with (self.folder / "started-0").open("a") as file:
+                file.write(f"{os.getpid()}\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+
+@dataclass(frozen=True)
 class Held:
     """Waits on task N until a file `go-N` is there; says where and how often it began and ended."""
 
@@ -179,6 +194,25 @@ class Full:
         from undertow.results.measurement import ProbeChoice
 
         return step(_fill, ProbeChoice, Path(folder))(_Job("full")).format
+
+
+class Large:
+    """Has a result of so many bytes."""
+
+    def __call__(self, size: int) -> bytes:
+        """Nothing but zeros."""
+        return bytes(size)
+
+
+class Heavy:
+    """Is a callable of so many bytes."""
+
+    def __init__(self, size: int) -> None:
+        self.content = bytes(size)
+
+    def __call__(self, number: int) -> int:
+        """The number."""
+        return number
 
 
 class FullDevice:

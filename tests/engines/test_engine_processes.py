@@ -16,7 +16,7 @@ import pytest
 from tests.engines import tasks
 from tests.engines.clusters import wait_until
 from undertow.engines import choose
-from undertow.engines.engine import Engine, Processes
+from undertow.engines.engine import AHEAD, Engine, Processes
 from undertow.engines.work_progress import listening
 from undertow.errors import UndertowError, UnknownNameError
 
@@ -28,6 +28,17 @@ def test_every_task_gives_its_result_once() -> None:
     results = dict(Processes(2).map(tasks.Power(2), range(20)))
 
     assert results == {n: n**2 for n in range(20)}
+
+
+def test_no_more_is_begun_than_is_read(tmp_path: Path) -> None:
+    """While nobody takes results, a process goes no further than AHEAD tasks: memory does not grow with what is left."""
+    work = Processes(1).map(tasks.Marker(tmp_path), range(1, 100))
+    next(work)
+    wait_until(lambda: len(list(tmp_path.glob("finished-*"))) >= AHEAD)
+    time.sleep(0.5)
+
+    assert AHEAD <= len(list(tmp_path.glob("started-*"))) <= AHEAD + 1
+    assert len(dict(work)) == 98
 
 
 def test_nothing_to_do_starts_nothing() -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.engines import clusters, tasks
-from tests.engines.clusters import PATIENCE, SMALL, cluster, wait_until
+from tests.engines.clusters import PATIENCE, SMALL, begun, cluster, wait_until
 from undertow import __version__
 from undertow.engines import ray_nodes
 from undertow.engines.ray_cluster import RETRIES, Ray, room
@@ -35,13 +35,6 @@ from undertow.errors import (
 )
 
 long = pytest.mark.long
-
-
-def begun(folder: Path, number: int) -> list[str]:
-    """A line for each time that a held task began: its process and node."""
-    started = folder / f"started-{number}"
-    # A line that is not ended is still being written.
-    return started.read_text().split("\n")[:-1] if started.exists() else []
 
 
 OTHERS = ("undertow", "Python")
@@ -222,6 +215,25 @@ def test_a_full_disk_of_a_node_is_told(engine: Ray, tmp_path: Path) -> None:
     """The error says what was made, and that finished work is kept."""
     with pytest.raises(UndertowError, match=r"no space left in .* while making 'full'"):
         list(engine.map(tasks.Full(), [str(tmp_path)]))
+
+
+@long
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_full_store_of_a_node_is_told() -> None:
+    """A result that neither Ray's store nor the disk behind it takes, and rows and folders of the driver: where, and what to do."""
+    full = clusters.SLOW | {"local_fs_capacity_threshold": 0.01}
+    with cluster(object_store_memory=80 << 20, _system_config=full) as made:
+        with Ray(1, made.address) as engine:
+            with pytest.raises(
+                UndertowError, match=r"no space left on the Ray node [\d.]+: "
+            ) as caught:
+                list(engine.map(tasks.Large(), [200 << 20]))
+            with pytest.raises(UndertowError, match="no space left on this machine: neither Ray's"):
+                list(engine.map(tasks.Heavy(200 << 20), [1]))
+        with pytest.raises(UndertowError, match=r"no space left on the Ray node [\d.]+: "):
+            list(RayData(1, made.address).map(tasks.Large(), [200 << 20]))
+
+    assert "RAY_TMPDIR" in caught.value.hint
 
 
 @long

@@ -251,7 +251,8 @@ def scores_of(request: ScanRequest, target: Path, server: Endpoint | None = None
     opens = Opening(request.student, plan.template, request.compute)
     spread = None
     if request.engine is not None and server is None:
-        spread = spread_of(request.engine, request.jobs, bytes_here(data), request.gpus)
+        size = bytes_here(data)
+        spread = spread_of(request.engine, request.jobs, size, request.gpus, request.memory)
     return write_row_scores(data, target, opens, plan, server, spread)
 
 

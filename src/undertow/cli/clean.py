@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from undertow.cli.compute_options import compute_options, compute_table, rows_options
+from undertow.cli.compute_options import Workers, compute_options, compute_table, engine_options
 from undertow.cli.terminal import one_line, tell_notes
 from undertow.cli.verdict_options import PathHere, seed_option, signing, signing_options
 
@@ -102,7 +102,7 @@ NEXT = {
     metavar="MODEL",
     help="The base that will be trained; refused if the scan was for another.",
 )
-@rows_options
+@engine_options(None, "working on the rows")
 @compute_options()
 @seed_option
 @signing_options("The producer's key: attests the filter in FILE.intoto.jsonl.")
@@ -123,8 +123,7 @@ def command(
     system: str | None,
     undecided: bool,
     student: str | None,
-    engine: str | None,
-    jobs: int | None,
+    workers: Workers,
     dtype: str | None,
     device: str | None,
     seed: int,
@@ -168,8 +167,10 @@ def command(
         instruction=instruction,
         system=system,
         seed=seed,
-        engine=engine,
-        jobs=jobs,
+        engine=workers.engine,
+        jobs=workers.jobs,
+        gpus=workers.gpus,
+        memory=workers.memory,
         compute=compute_table(dtype, device),
     )
     done = clean(cleaning)

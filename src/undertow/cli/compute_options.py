@@ -184,30 +184,6 @@ class EngineName(click.ParamType[str]):
         self.fail(f"{name!r} is not one of {known}, '{CLUSTER}ADDRESS'.", param, ctx)
 
 
-def rows_options(command: F) -> F:
-    """`--engine` and `--jobs` of a verb that reads rows: the command is called with both."""
-    for name, given in (
-        (
-            "--jobs",
-            {
-                "type": click.IntRange(min=1),
-                "metavar": "N",
-                "help": "Parts of DATA that are read at a time; one a core if not given.",
-            },
-        ),
-        (
-            "--engine",
-            {
-                "type": EngineName(),
-                "help": "How reading DATA is spread, to the same result: over processes where there is enough to read, if not "
-                "given; ray starts a local cluster, ray://HOST:PORT (or ray://auto) joins one.",
-            },
-        ),
-    ):
-        command = click.option(name, **given)(command)  # type: ignore[arg-type]
-    return command
-
-
 def engine_options(default: str | None = "processes", what: str = "the work") -> Callable[[F], F]:
     """`--engine` and what goes with it; the command is called with them as one `workers`."""
     options = (

@@ -85,6 +85,14 @@ class ShardPart:
         return self.within[0] if self.within else 0
 
     @property
+    def name(self) -> str:
+        """Its shard, and where in it it begins."""
+        if self.within is None:
+            return self.shard.path
+        what = "row group" if self.shard.format == "parquet" else "byte"
+        return f"{self.shard.path} from {what} {self.start} on"
+
+    @property
     def by_lines(self) -> bool:
         """Whether its rows are numbered from its own first line."""
         return self.within is not None and self.shard.format == "jsonl"

@@ -10,9 +10,10 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from itertools import islice
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -23,6 +24,9 @@ from undertow.errors import UndertowError
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+AHEAD = 4
+"""Tasks for each process that are begun or wait while results are not taken: more would fill memory with what nobody reads."""
 
 _PATIENCE = 10.0
 """Seconds to wait for a killed process to be gone."""
@@ -121,7 +125,7 @@ class _Pool:
 
     def __init__(self, jobs: int) -> None:
         heard, self._told = multiprocessing.get_context("spawn").Pipe(duplex=False)
-        self._listener = current_listener()
+        self._listener, self._jobs = current_listener(), jobs
         self._relay = threading.Thread(target=_relay, args=(heard, self._hear), daemon=True)
         self._relay.start()
         self._executor = ProcessPoolExecutor(
@@ -137,13 +141,27 @@ class _Pool:
         """(index, result) as the tasks finish; raises `UndertowError` where a process was killed."""
         self._listener = current_listener()
         try:
-            with environment(single_thread()):
-                indices = {self._executor.submit(worker, task): i for i, task in enumerate(tasks)}
-            yield from _results(indices)
+            yield from self._results(worker, iter(enumerate(tasks)))
         except BrokenProcessPool as error:
             # The pool's own thread reaps its children: two that wait for one child lose its exit code.
             self._executor.shutdown()
             raise _death(list(self._children.values())) from error
+
+    def _results(
+        self, worker: Callable[[T], R], left: Iterator[tuple[int, T]]
+    ) -> Iterator[tuple[int, R]]:
+        indices: dict[Future[R], int] = {}
+        done: set[Future[R]] = set()
+        while True:
+            with environment(single_thread()):
+                for index, task in islice(left, AHEAD * self._jobs - len(indices)):
+                    indices[self._executor.submit(worker, task)] = index
+            if not indices:
+                return
+            done = done or wait(indices, return_when=FIRST_COMPLETED).done
+            # Popped, so that a result is not kept for longer than its reader wants it.
+            future = done.pop()
+            yield indices.pop(future), future.result()
 
     def _hear(self, told: Told) -> None:
         self._listener(told)
@@ -183,12 +201,6 @@ class SilentProgress:
 
     def finish(self) -> None:
         """Ignore the end."""
-
-
-def _results(indices: dict[Future[R], int]) -> Iterator[tuple[int, R]]:
-    for future in as_completed(indices):
-        # Popped, so that a result is not kept for longer than its reader wants it.
-        yield indices.pop(future), future.result()
 
 
 @contextlib.contextmanager

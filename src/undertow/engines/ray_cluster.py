@@ -8,6 +8,8 @@ done again elsewhere; what a job itself raises ends the work, as in the other en
 
 from __future__ import annotations
 
+import contextlib
+import re
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -70,21 +72,22 @@ class Ray(Engine):
         Raises:
             MissingExtraError: Ray is not installed.
             InputError: there is no cluster at the address, it has other versions, or no node has room for a job.
-            UndertowError: what a task raised, or that a task was lost too often.
+            UndertowError: what a task raised, that a task was lost too often, or that Ray has no room for what travels.
         """
         if not tasks:
             # The last command that is typed here, perhaps, behind one that was killed when all was done.
             _tidied(worker)
             return
         ray, hearing = self._connected()
-        spare, self._free = self._free, []
-        work = _Work(ray, self, hearing, worker, tasks, spare)
-        try:
-            yield from work.results()
-            self._free = [*work.idle, *work.spare]
-            work.idle, work.spare = [], []
-        finally:
-            work.stop()
+        with full_storage_told(ray):
+            spare, self._free = self._free, []
+            work = _Work(ray, self, hearing, worker, tasks, spare)
+            try:
+                yield from work.results()
+                self._free = [*work.idle, *work.spare]
+                work.idle, work.spare = [], []
+            finally:
+                work.stop()
 
     def join(self) -> None:
         """
@@ -118,11 +121,15 @@ class Ray(Engine):
 
     def demand(self, ray: Any) -> dict[str, float]:
         """What a job asks for, by Ray's names of resources."""
-        nodes = _nodes(ray)
-        some = any(node.get("GPU", 0) >= 1 for node in nodes)
-        gpus = float(some) if self.gpus is None else self.gpus
-        wanted = {"CPU": 1.0, "GPU": gpus, "memory": 1e9 * (self.memory or 0)}
-        return {name: amount for name, amount in wanted.items() if amount}
+        return demanded(ray, self.gpus, self.memory)
+
+
+def demanded(ray: Any, gpus: float | None, memory: float | None) -> dict[str, float]:
+    """What a job with one core asks for, by Ray's names of resources; a GPU, if the cluster has any, where `gpus` is None."""
+    if gpus is None:
+        gpus = float(any(node.get("GPU", 0) >= 1 for node in nodes_of(ray)))
+    wanted = {"CPU": 1.0, "GPU": gpus, "memory": 1e9 * (memory or 0)}
+    return {name: amount for name, amount in wanted.items() if amount}
 
 
 def room(nodes: Sequence[dict[str, float]], demand: dict[str, float]) -> int:
@@ -138,8 +145,29 @@ def room(nodes: Sequence[dict[str, float]], demand: dict[str, float]) -> int:
     )
 
 
-def _nodes(ray: Any) -> list[dict[str, float]]:
+def nodes_of(ray: Any) -> list[dict[str, float]]:
+    """The resources of each node that is there."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def refuse_no_room(ray: Any, demand: dict[str, float]) -> None:
+    """
+    Refuse a job that would wait for ever.
+
+    Raises:
+        InputError: with what it asks for, and what the nodes have.
+    """
+    nodes = nodes_of(ray)
+    if room(nodes, demand):
+        return
+    asked = ", ".join(f"{name} {amount:g}" for name, amount in demand.items())
+    have = "; ".join(
+        ", ".join(f"{name} {node.get(name, 0):g}" for name in demand) for node in nodes
+    )
+    raise InputError(
+        f"no node of the Ray cluster has room for a job ({asked}); its nodes have: {have}",
+        hint="lower --gpus-per-job or --memory-per-job, or start a node that has it",
+    )
 
 
 @dataclass
@@ -175,7 +203,7 @@ class _Work:
 
     def results(self) -> Iterator[tuple[int, Any]]:
         """(index, result) of every task."""
-        self._refuse_no_room()
+        refuse_no_room(self.ray, self.demand)
         listener = current_listener()
         while self.waiting or self.busy:
             self._hire()
@@ -184,7 +212,7 @@ class _Work:
             refs = [self.hearing.news, *self.starting, *self.busy]
             ready, _ = self.ray.wait(refs, num_returns=1, timeout=_UNHEARD)
             if not ready and not self.busy:
-                self._refuse_no_room()
+                refuse_no_room(self.ray, self.demand)
             for ref in ready:
                 if ref == self.hearing.news:
                     self.hearing.tell(listener)
@@ -204,7 +232,7 @@ class _Work:
 
     def _hire(self) -> None:
         """As many actors as there is work and room for; those that are left from before come first."""
-        most = self.engine.jobs or max(1, room(_nodes(self.ray), self.demand))
+        most = self.engine.jobs or max(1, room(nodes_of(self.ray), self.demand))
         there = len(self.starting) + len(self.idle) + len(self.busy)
         for _ in range(min(most, len(self.waiting) + len(self.busy)) - there):
             actor = self.spare.pop() if self.spare else _hired(self.ray, self.demand)
@@ -214,7 +242,7 @@ class _Work:
         actor = self.starting.pop(ref)
         try:
             there = self.ray.get(ref)
-        except _losses(self.ray) as error:
+        except losses(self.ray) as error:
             self.failed_starts += 1
             if self.failed_starts > RETRIES:
                 raise UndertowError(
@@ -248,7 +276,7 @@ class _Work:
             # Ray raises a class made up on the spot; the command line knows the original one.
             self.idle.append(actor)
             raise _cause(error) from error
-        except _losses(self.ray) as error:
+        except losses(self.ray) as error:
             self.ray.kill(actor)
             self._again(index, error)
             return
@@ -261,30 +289,27 @@ class _Work:
         self.lost[index] += 1
         task = getattr(self.tasks[index], "name", f"task {index + 1}")
         if self.lost[index] > RETRIES:
-            raise UndertowError(
-                f"'{task}' was lost {self.lost[index]} times with its worker or node, the last time: {first_line(error)}",
-                hint="where memory runs out, give each job more of a node: --memory-per-job GB, or a lower --jobs",
+            raise lost_too_often(
+                task,
+                self.lost[index],
+                f", the last time: {first_line(error)}",
+                "give each job more of a node: --memory-per-job GB, or a lower --jobs",
             ) from error
         notice(
             f"the worker or node that '{task}' ran on was lost ({first_line(error)}): it is done again"
         )
         self.waiting.appendleft(index)
 
-    def _refuse_no_room(self) -> None:
-        nodes = _nodes(self.ray)
-        if room(nodes, self.demand):
-            return
-        asked = ", ".join(f"{name} {amount:g}" for name, amount in self.demand.items())
-        have = "; ".join(
-            ", ".join(f"{name} {node.get(name, 0):g}" for name in self.demand) for node in nodes
-        )
-        raise InputError(
-            f"no node of the Ray cluster has room for a job ({asked}); its nodes have: {have}",
-            hint="lower --gpus-per-job or --memory-per-job, or start a node that has it",
-        )
+
+def lost_too_often(task: str, times: int, why: str, more: str) -> UndertowError:
+    """The error where a task ended whoever worked on it so often."""
+    return UndertowError(
+        f"'{task}' was lost {times} times with its worker or node{why}",
+        hint=f"where memory runs out, {more}",
+    )
 
 
-def _losses(ray: Any) -> tuple[type[Exception], ...]:
+def losses(ray: Any) -> tuple[type[Exception], ...]:
     """What Ray raises where a worker, a node, or a result that lay on one is lost."""
     known = ray.exceptions
     return (
@@ -296,6 +321,27 @@ def _losses(ray: Any) -> tuple[type[Exception], ...]:
     )
 
 
+@contextlib.contextmanager
+def full_storage_told(ray: Any) -> Iterator[None]:
+    """
+    Within the block, Ray's own full storage is told in our words.
+
+    Raises:
+        UndertowError: an object found no room in a node's store, nor on the disk behind it.
+    """
+    try:
+        yield
+    except (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError) as error:
+        # Where a worker met it, Ray's traceback says on which node.
+        met = re.search(r"\bip=([^,)\s]+)", f"{error} {error.__cause__}")
+        where = f"on the Ray node {met.group(1)}" if met else "on this machine"
+        raise UndertowError(
+            f"no space left {where}: neither Ray's object store nor the disk behind it takes what jobs send one another",
+            hint="free some space where Ray has its files there (RAY_TMPDIR, or else /tmp), or give it more memory: "
+            "ray start --object-store-memory BYTES",
+        ) from error
+
+
 def _cause(error: Any) -> Exception:
     if isinstance(error.cause, Exception):
         return error.cause
@@ -304,7 +350,6 @@ def _cause(error: Any) -> Exception:
 
 def _hired(ray: Any, demand: dict[str, float]) -> Any:
     """A new actor with its share of a node; it waits in the cluster until there is one."""
-    hidden = {} if demand.get("GPU") else {"CUDA_VISIBLE_DEVICES": ""}
     return (
         ray.remote(place())
         .options(
@@ -313,10 +358,15 @@ def _hired(ray: Any, demand: dict[str, float]) -> Any:
             memory=demand.get("memory"),
             max_restarts=0,
             max_task_retries=0,
-            runtime_env={"env_vars": single_thread() | hidden},
+            runtime_env={"env_vars": variables_of(demand)},
         )
         .remote()
     )
+
+
+def variables_of(demand: dict[str, float]) -> dict[str, str]:
+    """The environment of a worker with such a share of a node: one thread, and no GPU to be seen but its own."""
+    return single_thread() | ({} if demand.get("GPU") else {"CUDA_VISIBLE_DEVICES": ""})
 
 
 def _marked(directory: Path) -> Path:

@@ -3,7 +3,9 @@ Ray Data: the same callable, mapped over a stream of parts of a dataset by a poo
 
 What flows is which part to read and what came of it, not the rows: a part is read where it is worked on. Ray Data hands
 out no more parts than its actors take while results wait to be fetched (back-pressure), does again what a lost worker or
-node had in hand, and gives results as they finish; who puts them together keeps to the order of the parts.
+node had in hand, and gives results as they finish; who puts them together keeps to the order of the parts. It would repeat
+a part without end whose every worker is lost: what was begun is counted beside the driver, and no part more than RETRIES
+times again.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import pickle
+import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -18,10 +21,30 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from undertow.engines import choose, usable_cores
-from undertow.engines.engine import environment, single_thread
-from undertow.engines.ray_cluster import Ray
-from undertow.engines.ray_nodes import connect, refuse_no_answer, refuse_versions, versions_here
-from undertow.errors import MissingExtraError
+from undertow.engines.engine import environment
+from undertow.engines.ray_cluster import (
+    RETRIES,
+    Ray,
+    demanded,
+    full_storage_told,
+    losses,
+    lost_too_often,
+    nodes_of,
+    refuse_no_room,
+    room,
+    variables_of,
+)
+from undertow.engines.ray_nodes import (
+    PAGE,
+    beside_driver,
+    connect,
+    first_line,
+    ray_library,
+    refuse_no_answer,
+    refuse_versions,
+    versions_here,
+)
+from undertow.errors import MissingExtraError, ModelError, UndertowError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -36,17 +59,24 @@ ENOUGH = 32 << 20
 _UNWATCHED = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_USAGE_DISABLED": "1"}
 """Ray Data counts for its makers what it was used for, by a thread that goes on asking when the cluster is left."""
 
+_LESS = "lower --jobs, or start nodes that have more of it"
+
 _PATIENCE = 30.0
 """Seconds in which the threads of a stream end, once it is closed."""
 
 
 def spread_of(
-    name: str | None, jobs: int | None, size: int, gpus: float | None = None
+    name: str | None,
+    jobs: int | None,
+    size: int,
+    gpus: float | None = 0.0,
+    memory: float | None = None,
 ) -> Callable[[Callable[[T], R], Sequence[T]], Iterator[tuple[int, R]]] | None:
     """
     How reading so many bytes is spread by an engine of this name; None for a loop in this process.
 
-    Without a name, over processes where that is quicker. `gpus` are what each worker takes of a Ray node.
+    Without a name, over processes where that is quicker. `gpus` and `memory` (GB) are what each worker takes of a Ray node;
+    1 GPU, if the cluster has any, where `gpus` is None.
 
     Raises:
         UnknownNameError: there is no such engine.
@@ -62,7 +92,7 @@ def spread_of(
     if engine.address not in (None, "auto"):
         # Rows of one part are read here: a wrong address would never be noticed.
         refuse_no_answer(engine.address)
-    return RayData(jobs, engine.address, gpus).map
+    return RayData(jobs, engine.address, gpus, memory).map
 
 
 @dataclass(frozen=True)
@@ -70,11 +100,13 @@ class RayData:
     """A pool of actors of one core each, on the cluster that is connected, or on a local one of its own."""
 
     jobs: int | None = None
-    """Actors; as many as the cluster has cores if None."""
+    """Actors; as many as the cluster has room for if None."""
     address: str | None = None
     """Of the cluster's head."""
-    gpus: float | None = None
-    """Of a node that an actor takes, or a share of one; none if None."""
+    gpus: float | None = 0.0
+    """Of a node that an actor takes, or a share of one; 1, if the cluster has any, where None."""
+    memory: float | None = None
+    """GB that an actor reserves; nothing is reserved where None."""
 
     def map(self, worker: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R]]:
         """
@@ -82,24 +114,58 @@ class RayData:
 
         Raises:
             MissingExtraError: Ray, or its part for data, is not installed.
-            InputError: there is no cluster at the address, or a node of it has another Python or undertow.
-            UndertowError, OSError: what a task raised.
+            InputError: there is no cluster at the address, a node of it has another Python or undertow, or none has room.
+            UndertowError: what a task raised, that a task was lost too often, or that Ray has no room for what travels.
+            OSError: what the system refused a task.
         """
+        if not tasks:
+            return
         ray, data = _libraries()
         leave = None if ray.is_initialized() else connect(ray, self.address, self.jobs)
         others = set(threading.enumerate())
-        stream = _stream(ray, data, self, worker, tasks)
+        tally = beside_driver(ray, tally_of_tasks())
+        stream = _stream(ray, data, self, worker, tasks, tally)
         try:
-            with environment(_UNWATCHED), contextlib.closing(stream):
+            with environment(_UNWATCHED), contextlib.closing(stream), _losses_told(ray):
                 for row in stream:
                     well, result = pickle.loads(row["result"])
                     if not well:
                         _refuse(result)
                     yield row["index"], result
         finally:
+            ray.kill(tally)
             if leave is not None:
                 _await_end(set(threading.enumerate()) - others)
                 leave()
+
+
+class RowPost:
+    """A callable on an actor, and what it begins and ends told to a tally."""
+
+    def __init__(self, worker: bytes, tally: Any, *, away: bool) -> None:
+        self._packed, self._tally = worker, tally
+        self._node = f" (on node {socket.gethostname()})" if away else ""
+        self._worker: Callable[[Any], Any] | None = None
+
+    def work(self, number: int, packed: bytes) -> tuple[bool, Any]:
+        """The result of a task behind True, or behind False what it raised that has words for the user."""
+        try:
+            lost = ray_library().get(self._tally.begun.remote(number))
+            task = pickle.loads(packed)
+            if lost > RETRIES:
+                name = getattr(getattr(task, "part", task), "name", f"task {number + 1}")
+                raise lost_too_often(name, lost, "", _LESS)
+            # Read once, and not before a task was begun: an actor that is lost by it is not started again for ever.
+            self._worker = self._worker or pickle.loads(self._packed)
+            return True, self._worker(task)
+        except ModelError as error:
+            # The files of a model may be on some nodes only; rows are the same everywhere.
+            return False, ModelError(f"{error.message}{self._node}", hint=error.hint)
+        except (OSError, UndertowError) as error:
+            # What the system refuses (a full disk) has words for the user as well.
+            return False, error
+        finally:
+            self._tally.ended.remote(number)
 
 
 def mapped_batch() -> type:
@@ -109,28 +175,24 @@ def mapped_batch() -> type:
     class MappedBatch:
         """What an actor does with a batch of tasks: each result is given as it is ready."""
 
-        def __init__(self, worker: bytes, fitting: tuple[str, str], node: str) -> None:
+        def __init__(self, worker: bytes, fitting: tuple[str, str], node: str, tally: Any) -> None:
             """Once an actor, so that what the callable keeps is kept; it is read where the versions fit."""
-            import pickle
             import platform
             import socket
 
             import ray
 
-            self.worker: Any = None
-            self.away = ray.get_runtime_context().get_node_id() != node
-            # What the system refuses (a full disk) has words for the user as well.
-            self.told: tuple[type[Exception], ...] = (OSError,)
+            self.post: Any = None
+            kind: Any = None
             python, version = platform.python_version(), "(none)"
             try:
                 from undertow import __version__ as version
-                from undertow.errors import ModelError, UndertowError
-
-                self.told, self.local = (OSError, UndertowError), ModelError
+                from undertow.engines.ray_data import RowPost as kind
             except ImportError:
                 version += " without this engine"
-            if (python, version) == fitting:
-                self.worker = pickle.loads(worker)
+            if kind is not None and (python, version) == fitting:
+                away = ray.get_runtime_context().get_node_id() != node
+                self.post = kind(worker, tally, away=away)
             self.here = {"Python": python, "undertow": version, "host": socket.gethostname()}
 
         def __call__(self, batch: Any) -> Iterator[Any]:
@@ -139,43 +201,85 @@ def mapped_batch() -> type:
 
             import pyarrow
 
-            for index, task in zip(batch["index"], batch["task"], strict=True):
+            for index, task in zip(batch["index"].to_pylist(), batch["task"], strict=True):
                 result: tuple[bool, Any] = False, self.here
-                try:
-                    if self.worker is not None:
-                        result = True, self.worker(pickle.loads(task.as_py()))
-                except self.told as error:
-                    # The files of a model may be on some nodes only; rows are the same everywhere.
-                    if self.away and isinstance(error, self.local):
-                        error = self.local(
-                            f"{error.message} (on node {self.here['host']})", hint=error.hint
-                        )
-                    result = False, error
+                if self.post is not None:
+                    result = self.post.work(index, task.as_py())
                 kept = pyarrow.array([pickle.dumps(result, protocol=5)], pyarrow.large_binary())
-                yield pyarrow.table({"index": [index.as_py()], "result": kept})
+                yield pyarrow.table({"index": [index], "result": kept})
 
     return MappedBatch
 
 
+def tally_of_tasks() -> type:
+    """The class of the actor that knows how often a task was lost."""
+
+    class Tally:
+        """Counts what was begun and did not end."""
+
+        def __init__(self) -> None:
+            self.open: dict[int, int] = {}
+
+        def begun(self, number: int) -> int:
+            """Times that the task was begun before and did not end."""
+            lost = self.open.get(number, 0)
+            self.open[number] = lost + 1
+            return lost
+
+        def ended(self, number: int) -> None:
+            """Whether or not it has a result, whoever did it lives."""
+            self.open.pop(number, None)
+
+    return Tally
+
+
+@contextlib.contextmanager
+def _losses_told(ray: Any) -> Iterator[None]:
+    """
+    Within the block, what Ray Data says is told in our words where it goes on no more.
+
+    Raises:
+        UndertowError: the cluster lost what cannot be had again, or has no room left for what travels.
+    """
+    try:
+        with full_storage_told(ray):
+            yield
+    except losses(ray) as error:
+        raise UndertowError(
+            f"the Ray cluster lost a part of the rows that cannot be read again there: {first_line(error)}",
+            hint=f"look at the cluster (ray status), then type the same command again; {PAGE}",
+        ) from error
+
+
 def _stream(
-    ray: Any, data: Any, asked: RayData, worker: Callable[[T], R], tasks: Sequence[T]
+    ray: Any,
+    data: Any,
+    asked: RayData,
+    worker: Callable[[T], R],
+    tasks: Sequence[T],
+    tally: Any,
 ) -> Generator[dict[str, Any], None, None]:
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # What goes wrong is raised, and is told once.
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    demand = demanded(ray, asked.gpus, asked.memory)
+    refuse_no_room(ray, demand)
     node = ray.get_runtime_context().get_node_id()
     items = [{"index": index, "task": pickle.dumps(task)} for index, task in enumerate(tasks)]
-    pool = asked.jobs or max(1, int(ray.cluster_resources().get("CPU", 1)))
+    actors = min(asked.jobs or room(nodes_of(ray), demand), len(items))
     mapped = data.from_items(items, override_num_blocks=min(len(items), BLOCKS)).map_batches(
         mapped_batch(),
-        fn_constructor_args=(pickle.dumps(worker), versions_here(), node),
+        fn_constructor_args=(pickle.dumps(worker), versions_here(), node, tally),
         batch_format="pyarrow",
-        batch_size=None,
-        concurrency=min(pool, len(items)),
-        num_cpus=1,
-        num_gpus=asked.gpus,
-        runtime_env={"env_vars": single_thread()},
+        # Without a size, GPUs are refused.
+        batch_size=1,
+        compute=data.ActorPoolStrategy(size=actors),
+        num_cpus=demand["CPU"],
+        num_gpus=demand.get("GPU"),
+        memory=demand.get("memory"),
+        runtime_env={"env_vars": variables_of(demand)},
     )
     # Ray Data's thread that fetches ahead never ends where a stream is not read to its end: it is given nothing to do.
     for batch in mapped.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):

@@ -210,6 +210,14 @@ def ear_of_jobs() -> type:
     return Ear
 
 
+def beside_driver(ray: Any, kind: type) -> Any:
+    """An actor of this class on the driver's node, which takes no core of it and is lost with the driver alone."""
+    where = importlib.import_module("ray.util.scheduling_strategies")
+    node = ray.get_runtime_context().get_node_id()
+    here = where.NodeAffinitySchedulingStrategy(node_id=node, soft=False)
+    return ray.remote(kind).options(num_cpus=0, scheduling_strategy=here).remote()
+
+
 def ray_library() -> Any:
     """
     Ray itself.
@@ -227,11 +235,8 @@ class Hearing:
     """What jobs tell: an actor beside the driver keeps it, and the next of it is always asked for."""
 
     def __init__(self, ray: Any) -> None:
-        where = importlib.import_module("ray.util.scheduling_strategies")
-        node = ray.get_runtime_context().get_node_id()
-        here = where.NodeAffinitySchedulingStrategy(node_id=node, soft=False)
         self._ray = ray
-        self.ear = ray.remote(ear_of_jobs()).options(num_cpus=0, scheduling_strategy=here).remote()
+        self.ear = beside_driver(ray, ear_of_jobs())
         self.news = self.ear.heard.remote()
 
     def tell(self, listener: Listener, *, last: bool = False) -> None:

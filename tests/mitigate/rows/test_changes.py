@@ -81,6 +81,23 @@ def test_workers_of_any_number_leave_the_same(
     assert sum(alone[1].changes.values()) > 15
 
 
+def test_gpus_are_asked_for_where_models_are_opened(
+    data: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading rows takes nothing of a node but a core; of GPUs, one that the cluster may have if nothing else is said."""
+    shares = []
+
+    def spread_of(name: str, jobs: int | None, size: int, *shares_asked: float | None) -> Any:
+        shares.append(shares_asked)
+        return Workers(2).map
+
+    monkeypatch.setattr(clean_request, "spread_of", spread_of)
+    cleaned(data, "rewrite", "ray")
+    cleaned(data, "rewrite", "ray", gpus=0.5, memory=2.0)
+
+    assert shares == [(), (None, None), (), (0.5, 2.0)]
+
+
 def test_parts_draw_from_streams_of_their_own(data: str) -> None:
     """What a part draws does not hang on how much the parts before it drew; the first draws as the only one does."""
     text, _ = cleaned(data, "rewrite", None)

@@ -16,6 +16,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from tests.engines import clusters
 from tests.mitigate.rows.test_cleaning import scan_of, written
 from undertow.data import records
 from undertow.data.dataset import open_dataset
@@ -104,6 +105,23 @@ def options(folder: Path, method: str) -> dict[str, Any]:
         return {}
     added = written(folder.parent / "clean.jsonl", [row(1000 + n) for n in range(90)])
     return {"clean": str(added), "dose": 0.6, "seed": 4}
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_cluster_of_two_nodes_leaves_the_same(folder: Path, tmp_path: Path) -> None:
+    """Copies removed over Ray Data, joined by its address, of a dataset behind a URL: the rows and the ledger of a loop."""
+    text, alone = cleaned(folder, tmp_path / "out.jsonl", "deduplicate", engine="inprocess")
+    for made in clusters.two_nodes():
+        engine = f"ray://{made.address}"
+        again, spread = cleaned(
+            f"file://{folder}", tmp_path / "out.jsonl", "deduplicate", engine=engine, jobs=2
+        )
+
+    assert again == text
+    assert spread.entries.removed == alone.entries.removed
+    assert spread.entries.kept == alone.entries.kept
+    assert alone.counts
 
 
 @pytest.mark.parametrize("method", ["drop-sources", "deduplicate", "delete", "dilute"])

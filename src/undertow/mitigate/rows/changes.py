@@ -32,6 +32,7 @@ from undertow.mitigate.rows.clean_request import (
     Cleaning,
     RowsAsScanned,
     refuse_nothing_left,
+    spread_of_models,
 )
 from undertow.mitigate.rows.part_edits import (
     PartDone,
@@ -186,7 +187,7 @@ def change(
     gone = choose(cleaning, count) if choose else None
     several = len({part.shard for part in rows.survey.parts}) > 1
     task = PartChange(uuid4().hex, cleaning, method, sample, several=several)
-    spread = rows.spread if cleaning.engine is not None else None
+    spread = spread_of_models(cleaning)
     done = Cleaned()
     try:
         with atomic_file(cleaning.output) as file:

@@ -76,6 +76,10 @@ class Cleaning:
     engine: str | None = None
     """How reading and removing rows is spread; over processes where there is enough to read, if None."""
     jobs: int | None = None
+    gpus: float | None = None
+    """Of a Ray node, for each worker that opens models; 1, if the cluster has any, where None."""
+    memory: float | None = None
+    """GB that such a worker takes of a Ray node; not counted where None."""
     compute: ComputeTable = AUTO
     """Where and in which precision its models run."""
 
@@ -166,6 +170,14 @@ def scanned_rows(cleaning: Cleaning, leaves: LeafFile | None = None) -> RowsAsSc
         f"the scan is of other data: of digest {scan.data.digest or 'unknown'}, but '{data}' has {survey.digest}",
         hint=f"undertow scan {data} --student {scan.student}",
     )
+
+
+def spread_of_models(cleaning: Cleaning) -> Spread | None:
+    """How work is spread for which each worker opens models: in this process, where no engine is named."""
+    if cleaning.engine is None:
+        return None
+    size = bytes_here(open_dataset(cleaning.data))
+    return spread_of(cleaning.engine, cleaning.jobs, size, cleaning.gpus, cleaning.memory)
 
 
 def refuse_other_student(cleaning: Cleaning) -> None:
