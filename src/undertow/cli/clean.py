@@ -102,7 +102,9 @@ NEXT = {
     metavar="MODEL",
     help="The base that will be trained; refused if the scan was for another.",
 )
-@engine_options(None, "working on the rows")
+@engine_options(
+    None, "working on the rows", " (if not given: reading over processes where that is quicker)"
+)
 @compute_options()
 @seed_option
 @signing_options("The producer's key: attests the filter in FILE.intoto.jsonl.")

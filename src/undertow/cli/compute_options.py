@@ -184,7 +184,9 @@ class EngineName(click.ParamType[str]):
         self.fail(f"{name!r} is not one of {known}, '{CLUSTER}ADDRESS'.", param, ctx)
 
 
-def engine_options(default: str | None = "processes", what: str = "the work") -> Callable[[F], F]:
+def engine_options(
+    default: str | None = "processes", what: str = "the work", unsaid: str = ""
+) -> Callable[[F], F]:
     """`--engine` and what goes with it; the command is called with them as one `workers`."""
     options = (
         click.option(
@@ -192,7 +194,7 @@ def engine_options(default: str | None = "processes", what: str = "the work") ->
             type=EngineName(),
             default=default,
             show_default=True,
-            help=f"How {what} is spread; ray starts a local cluster, ray://HOST:PORT (or ray://auto) joins one.",
+            help=f"How {what} is spread{unsaid}; ray starts a local cluster, ray://HOST:PORT (or ray://auto) joins one.",
         ),
         click.option(
             "--jobs",
