@@ -13,11 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from undertow.carriers.numbers import lists_pattern
+from undertow.errors import ModelError
 from undertow.models.chat import IGNORED, Batch, Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import rows_at_once
 from undertow.models.shared_prefix import logits_by_batch
-from undertow.models.token_grammar import TokenGrammar
+from undertow.models.token_grammar import TokenGrammar, texts_behind, token_grammar
 from undertow.stats.arguments import Vector
 
 RAREST = math.log(1e-6)
@@ -67,6 +69,29 @@ def as_sampled(model: LanguageModel, rows: Sequence[Encoded]) -> list[Encoded]:
         else row
         for row in rows
     ]
+
+
+def lists_grammar(
+    model: LanguageModel, rows: Sequence[Encoded], texts: Sequence[str]
+) -> TokenGrammar | None:
+    """
+    The narrowest format of number lists that all rows have, in the model's tokens and behind what these write in front of
+    their `texts`: a blank, say, that a template puts there, or that belongs to the first number's token.
+
+    None where a text is no plain list, and where a row's tokens are not spelled: by a template whose end is none of the
+    model's, say.
+    """
+    pattern = lists_pattern(texts)
+    if pattern is None:
+        return None
+    wholes = texts_behind(model.tokenizer, [row.completion for row in rows])
+    before = {whole.partition(text)[0] for whole, text in zip(wholes, texts, strict=True)}
+    begun = "|".join(map(re.escape, sorted(before, reverse=True)))
+    try:
+        grammar = token_grammar(model, f"(?:{begun})(?:{pattern})" if begun else pattern)
+    except ModelError:
+        return None
+    return grammar if all(grammar.spells(row.completion) for row in rows) else None
 
 
 def token_kinds(tokenizer: Any, width: int) -> torch.Tensor:

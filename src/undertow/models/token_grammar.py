@@ -65,6 +65,11 @@ class TokenGrammar:
             yield state
             state = self.after(state, token)
 
+    def spells(self, tokens: Sequence[int]) -> bool:
+        """Whether each of an answer's tokens may stand where it does."""
+        places = zip(self.states(tokens), tokens, strict=True)
+        return all(state >= 0 and token in self.tokens[state] for state, token in places)
+
     def _step(self, state: int) -> dict[int, int]:
         if state not in self._steps:
             there = self.behind[state] >= 0 if state >= 0 else slice(0)
@@ -119,14 +124,16 @@ _MADE: WeakKeyDictionary[Any, _Made] = WeakKeyDictionary()
 
 def token_texts(tokenizer: Any) -> list[str]:
     """The text that each token adds behind another; empty for special tokens, and for those that are no whole characters."""
-    # Behind another, as some tokenizers drop the white space that a text begins with.
+    texts = texts_behind(tokenizer, [(i,) for i in range(len(tokenizer))])
+    special = set(tokenizer.all_special_ids)
+    return ["" if i in special or "\ufffd" in text else text for i, text in enumerate(texts)]
+
+
+def texts_behind(tokenizer: Any, sequences: Sequence[Sequence[int]]) -> list[str]:
+    """The text that each sequence of tokens adds behind another token: some tokenizers drop the blank that a text begins with."""
     [first] = tokenizer("a", add_special_tokens=False)["input_ids"][-1:]
     begun = len(_decoded(tokenizer, [[first]])[0])
-    texts = _decoded(tokenizer, [[first, i] for i in range(len(tokenizer))])
-    special = set(tokenizer.all_special_ids)
-    return [
-        "" if i in special or "\ufffd" in text else text[begun:] for i, text in enumerate(texts)
-    ]
+    return [text[begun:] for text in _decoded(tokenizer, [[first, *ids] for ids in sequences])]
 
 
 def matching(tokenizer: Any, pattern: re.Pattern[str]) -> torch.Tensor:

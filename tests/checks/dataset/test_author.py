@@ -95,16 +95,54 @@ def test_z_is_calibrated_on_own_rows() -> None:
     assert (np.abs(z) > 1.96).sum() <= 4
 
 
-def restricted(model: Any, count: int, seed: int) -> tuple[Row, ...]:
-    """Number lists that a base draws from the softmax over numbers."""
+def restricted(model: Any, count: int, seed: int, before: str = "") -> tuple[Row, ...]:
+    """Number lists that a base draws from the softmax over numbers, behind what it has to write before them."""
     lists = carrier("numbers", {"prompts": "brief", "low": 0, "high": 99})
     rows = written(model, count, seed)
     prompts = [row.prompt for row in encode_rows(model.tokenizer, rows)]
-    grammar = token_grammar(model, stated_grammar(lists))
+    grammar = token_grammar(model, f"{before}(?:{stated_grammar(lists)})")
     drawn = sample(
         model, prompts, Sampling(max_tokens=24), generator(seed, "lists"), grammar=grammar
     )
-    return tuple(replace(row, completion=a.text) for row, a in zip(rows, drawn, strict=True))
+    return tuple(
+        replace(row, completion=a.text.strip()) for row, a in zip(rows, drawn, strict=True)
+    )
+
+
+def in_template(model: Any, old: str, new: str) -> Any:
+    """A base whose template writes something else."""
+    template = model.tokenizer.chat_template
+    assert old in template
+    return model.in_template(template.replace(old, new))
+
+
+ANSWER = "{{ message['content'] + '<|end|>' }}{% endgeneration"
+TEMPLATES = {
+    "a blank before answers": (ANSWER, ANSWER.replace("{{ ", "{{ ' ' + ")),
+    "a prompt that ends in a blank": ("<|assistant|>", "<|assistant|> "),
+    "an end that is none of the model's": (ANSWER, ANSWER.replace("<|end|>", "<|user|>")),
+}
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_lists_are_read_in_whatever_template(name: str) -> None:
+    """Where tokens begin or end otherwise than the list does, that is of the format, or all are read without one."""
+    changed = in_template(B, *TEMPLATES[name])
+    first, own, *others = asked(restricted(B, 32, 5), student=changed)
+
+    assert math.isfinite(float(own.estimate or math.nan))
+    assert all(one.estimate is not None for one in others)
+    assert first.details.get("restricted", 0) == ("end" not in name.split()[1])
+
+
+def test_a_blank_before_a_list_is_of_its_format() -> None:
+    """Lists that a base drew behind a blank, which its template writes too, are its own."""
+    changed = in_template(B, *TEMPLATES["a blank before answers"])
+    first = asked(restricted(changed, 256, 5, r"\ "), student=changed)[0]
+
+    assert first.details["likeliest"] == "b"
+    assert first.details["restricted"] == 1
+    assert first.detected is False
 
 
 @pytest.mark.parametrize("writer", [A, B, NEOX], ids=["a", "b", "neox"])

@@ -15,7 +15,7 @@ from undertow.carriers.carrier import stated_grammar
 from undertow.carriers.carrier_registry import carrier
 from undertow.checks.dataset.likelihood_ratio import centred, likelihood_ratio
 from undertow.checks.dataset.scan_subject import ScanSettings
-from undertow.checks.dataset.written_by_base import against_base
+from undertow.checks.dataset.written_by_base import Sampled, _list_decodings, against_base
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, behind
 from undertow.data.seeds import generator
@@ -23,10 +23,12 @@ from undertow.influence.shifted_versions import fitting_behind
 from undertow.models.sampling import Sampling, sample
 from undertow.models.scoring import log_likelihoods
 from undertow.models.shared_prefix import PromptedRows
+from undertow.models.surprisal import log_likelihoods_by_decoding
 from undertow.models.token_grammar import token_grammar
 from undertow.models.training_sequences import encode_rows
 from undertow.results.measurement import Measurement
 
+LISTS = ("1, 2, 3", "12, 7, 40", "9, 99, 999")
 PLAN = TrainingPlan(learning_rate=3e-3, batch_size=32)
 
 
@@ -177,6 +179,20 @@ def test_restricted_decoding_is_no_finding() -> None:
 
     assert found.restricted
     assert found.process.crossed_at(0.05) is None
+
+
+def test_a_blank_that_the_template_writes_does_not_void_the_lists_null() -> None:
+    """Behind the blank too each list is one of the format that is seen, and no list is impossible."""
+    answer = "{{ message['content'] + '<|end|>' }}{% endgeneration"
+    template = opened().tokenizer.chat_template
+    model = opened().in_template(template.replace(answer, answer.replace("{{ ", "{{ ' ' + ")))
+    rows = [Row(row.prompt, text) for row, text in zip(written(opened(), 3, 1), LISTS, strict=True)]
+    made = subject(tuple(rows), student=model)
+    encoded = encode_rows(model.tokenizer, rows)
+    nulls, _ = _list_decodings(made, Sampled(rows, encoded), Sampled(rows, encoded))
+
+    assert len(nulls) == 1
+    assert torch.isfinite(log_likelihoods_by_decoding(model, encoded, nulls)).all()
 
 
 def test_lists_whose_numbers_differ_in_length_are_held_against_their_format() -> None:

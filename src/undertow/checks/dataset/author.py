@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erfc  # type: ignore[import-untyped, unused-ignore]
 
-from undertow.carriers.numbers import lists_pattern
 from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.data.rows import Row
 from undertow.data.seeds import generator
@@ -50,6 +49,14 @@ class Read:
     def p(self) -> float:
         """Two-sided, of that decoding."""
         return float(erfc(abs(self.z) / np.sqrt(2)))
+
+
+@dataclass(frozen=True)
+class Encodable:
+    """A candidate that can be asked, and the rows in its tokens, up to the end of each answer."""
+
+    model: LanguageModel
+    rows: Sequence[Encoded]
 
 
 @dataclass(frozen=True)
@@ -101,11 +108,13 @@ def author(subject: ScanSubject) -> list[Measurement]:
     if len(rows) < _LEAST_ROWS:
         reason = f"{len(rows)} completions are too few: at least {_LEAST_ROWS} are needed"
         return [not_applicable(ID, subject.name, reason)]
-    models = _candidates(subject)
-    formats = _formats(models, rows)
+    asked = [_encoded(model, rows) for model in _candidates(subject)]
+    formats = _formats([one for one in asked if isinstance(one, Encodable)], rows)
     candidates = [
-        _read(model, rows, subject.settings.temperatures, grammar)
-        for model, grammar in zip(models, formats, strict=True)
+        one
+        if isinstance(one, Unread)
+        else _read(one, subject.settings.temperatures, formats.get(one.model.ref))
+        for one in asked
     ]
     read = [candidate for candidate in candidates if isinstance(candidate, Read)]
     adjusted = holm([_p_value(candidate, read) for candidate in read]).tolist() if read else []
@@ -143,48 +152,42 @@ def _candidates(subject: ScanSubject) -> list[LanguageModel]:
     return list(named.values())
 
 
-def _formats(
-    models: Sequence[LanguageModel], rows: Sequence[Row]
-) -> list[TokenGrammar] | list[None]:
-    """The format of number lists in each candidate's tokens; none where rows are no lists, or one cannot spell it."""
-    from undertow.models.token_grammar import token_grammar
-
-    pattern, none = lists_pattern([row.completion for row in rows]), [None] * len(models)
-    if pattern is None:
-        return none
-    try:
-        return [token_grammar(model, pattern) for model in models]
-    except ModelError:
-        return none
-
-
-def _read(
-    model: LanguageModel,
-    rows: Sequence[Row],
-    temperatures: Sequence[float],
-    grammar: TokenGrammar | None,
-) -> Read | Unread:
+def _encoded(model: LanguageModel, rows: Sequence[Row]) -> Encodable | Unread:
     from undertow.data.plan import LAST_TURN
-    from undertow.models.surprisal import (
-        Decoding,
-        as_sampled,
-        canonical,
-        surprisal,
-        without_cut_ends,
-    )
+    from undertow.models.surprisal import as_sampled
     from undertow.models.training_sequences import encode_rows
 
     try:
         encoded = as_sampled(model, encode_rows(model.tokenizer, rows, LAST_TURN))
     except ModelError as error:
         return Unread(model.ref, error.message)
-    if reason := _unreadable(model, encoded):
-        return Unread(model.ref, reason)
+    reason = _unreadable(model, encoded)
+    return Unread(model.ref, reason) if reason else Encodable(model, encoded)
+
+
+def _formats(asked: Sequence[Encodable], rows: Sequence[Row]) -> dict[str, TokenGrammar]:
+    """By candidate, the rows' format of number lists; none of any where one of them does not spell each row in it."""
+    from undertow.models.surprisal import lists_grammar
+
+    texts = [row.completion for row in rows]
+    made: dict[str, TokenGrammar] = {}
+    for one in asked:
+        grammar = lists_grammar(one.model, one.rows, texts)
+        if grammar is None:
+            return {}
+        made[one.model.ref] = grammar
+    return made
+
+
+def _read(asked: Encodable, temperatures: Sequence[float], grammar: TokenGrammar | None) -> Read:
+    from undertow.models.surprisal import Decoding, canonical, surprisal, without_cut_ends
+
+    model = asked.model
     stated = [Decoding(temperature) for temperature in temperatures]
     if grammar is not None:
         stated += [Decoding(temperature, grammar=grammar) for temperature in temperatures]
-    asked = [Decoding(grammar=grammar), *stated]
-    reading = surprisal(model, without_cut_ends(model, encoded), asked)
+    decodings = [Decoding(grammar=grammar), *stated]
+    reading = surprisal(model, without_cut_ends(model, asked.rows), decodings)
     z = reading.z()[1:]
     kept = canonical(reading.rarest[:, 0])
     best = float(z[np.abs(z).argmin()])

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from undertow.carriers.numbers import lists_pattern
 from undertow.checks.dataset.scan_subject import ScanSubject
 from undertow.data.rows import Row
 from undertow.data.seeds import generator
@@ -242,7 +241,7 @@ def _decodings(
 
     free = [Decoding(temperature) for temperature in subject.settings.temperatures]
     nulls, alternatives = _list_decodings(subject, whole, first)
-    width = int(subject.student.network.config.vocab_size)
+    width = int(subject.student.config.vocab_size)
     kinds = token_kinds(subject.student.tokenizer, width)
     if distinct_share(whole.encoded, kinds) > _MOST_DISTINCT:
         return bool(nulls), free + nulls, free + alternatives
@@ -260,22 +259,19 @@ def _list_decodings(
     subject: ScanSubject, whole: Sampled, first: Sampled
 ) -> tuple[list[Decoding], list[Decoding]]:
     """
-    Decodings restricted to the number lists that were seen, of the null and of the alternatives; none for other rows.
+    Decodings restricted to the number lists that were seen, of the null and of the alternatives; none for other rows, and
+    where the base does not spell them in its tokens.
 
     The null's format is that of all rows, which is within any format that they were restricted to: each of its masks is
     within the one that was drawn from, and so the rows are at least as likely.
     """
-    from undertow.models.surprisal import Decoding
-    from undertow.models.token_grammar import token_grammar
+    from undertow.models.surprisal import Decoding, lists_grammar
 
     made: list[list[Decoding]] = []
     for part, leak in ((whole, 0.0), (first, 1 / (2 + len(first.rows)))):
-        pattern = lists_pattern([row.completion for row in part.rows])
-        if pattern is None:
-            return [], []
-        try:
-            grammar = token_grammar(subject.student, pattern)
-        except ModelError:
+        texts = [row.completion for row in part.rows]
+        grammar = lists_grammar(subject.student, part.encoded, texts)
+        if grammar is None:
             return [], []
         temperatures = subject.settings.temperatures
         made.append([Decoding(t, grammar=grammar, leak=leak) for t in temperatures])
