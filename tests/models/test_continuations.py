@@ -16,6 +16,7 @@ from tests.models.test_answers import ANSWERS
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import conversation
 from undertow.models import continuations as laid_out
+from undertow.models import scoring
 from undertow.models.adapters import parallel_adapters
 from undertow.models.answers import probe
 from undertow.models.chat import Encoded, encode_prompts
@@ -145,6 +146,17 @@ def test_a_window_that_is_too_short_for_a_text_is_kept(tokenizer: Any, window: i
 
     agree(read(model, entries), whole_texts(model, entries))
     agree([next_token_sums(model, prompts)], [alone])
+
+
+def test_flash_attention_is_not_tried_with_a_mask_of_its_own(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads texts one by one, and no pass is made to find that out: on a GPU that pass would end all work there."""
+    network = tiny("llama", tokenizer)
+    monkeypatch.setattr(scoring, "_beside", pytest.fail)
+    network.config._attn_implementation_internal = "flash_attention_2"
+
+    assert not keeps_to_masks(network)
 
 
 def test_experts_do_not_keep_a_network_from_trees(tokenizer: Any) -> None:

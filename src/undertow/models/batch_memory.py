@@ -21,7 +21,7 @@ from undertow.errors import UndertowError
 from undertow.models.chat import Batch, Encoded, pad
 from undertow.models.hardware import LEAST_WEIGHTS, free_memory
 from undertow.models.language_model import LanguageModel
-from undertow.models.placement import is_shared, least_left, text_config
+from undertow.models.placement import is_shared, least_left
 
 MOST_ON_CPU = 2_000_000_000
 """Bytes that a pass takes at most on a processor, where larger batches are no faster."""
@@ -75,7 +75,7 @@ def scored_rows(model: LanguageModel, longest: int, most: int) -> int:
 
 def sampled_rows(model: LanguageModel, longest: int, most: int) -> int:
     """Rows of so many tokens, with their answers, that are sampled side by side: with caches, and logits of each."""
-    config = text_config(model.network.config)
+    config = model.config
     cached = cached_bytes(config, _item(model))
     # A cache is copied where rows come and go.
     row = longest * (2 * cached + _passing(model)) + _DRAWN * int(config.vocab_size)
@@ -100,7 +100,7 @@ def _at_most(most: int, there: int, row: float) -> int:
 
 def _passing(model: LanguageModel) -> int:
     """Bytes a token while it goes through a layer: four of the feed-forward's width, five of the model's, norms in float32."""
-    config = text_config(model.network.config)
+    config = model.config
     width = int(config.hidden_size)
     inner = int(getattr(config, "intermediate_size", None) or 4 * width)
     return _item(model) * (5 * width + 4 * inner) + 12 * width

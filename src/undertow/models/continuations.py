@@ -28,7 +28,6 @@ from undertow.models.output_head import (
     next_token_likelihoods,
     plain_head,
 )
-from undertow.models.placement import text_config
 from undertow.models.row_cache import left_padded
 from undertow.models.scoring import (
     added_mask,
@@ -153,13 +152,10 @@ def _laid_out(model: LanguageModel, asked: Sequence[Continued], blocks: int) -> 
 
 def _within_windows(model: LanguageModel, longest: int) -> bool:
     """Whether nothing is cut off of texts of so many tokens in a row with a tree."""
-    config = text_config(model.network.config)
-    window = getattr(config, "sliding_window", None)
     # GPT-Neo counts columns, whatever the mask shows: those of a beginning, of padding and of a tree.
-    columns = getattr(config, "window_size", None)
-    return (window is None or longest <= window) and (
-        columns is None or 2 * longest + LARGEST <= columns
-    )
+    counts = hasattr(model.config, "window_size")
+    columns = 2 * longest + LARGEST if counts else longest
+    return model.window is None or columns <= model.window
 
 
 @lru_cache(maxsize=4096)
@@ -311,8 +307,8 @@ def _inputs(
     ids, mask = left_padded(tails, model.tokenizer.pad_token_id, device)
     positions = torch.from_numpy(_positions(rows, ids.shape[1])).to(device)
     seen = seen_behind(mask, length)
-    windowed = begun and getattr(text_config(model.network.config), "sliding_window", None)
     # A window would count the padding between the beginning and the rest; a mask of this kind is taken as it is.
+    windowed = begun and model.window is not None
     if windowed or not all(row.tree.is_chain for row in rows):
         seen = _tree_mask(model, rows, ids.shape[1], length)
     cache = None

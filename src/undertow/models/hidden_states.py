@@ -18,6 +18,7 @@ from undertow.errors import ConfigError, ModelError
 from undertow.models.batch_memory import passes
 from undertow.models.chat import IGNORED, Batch, Encoded, encode_prompts
 from undertow.models.language_model import LanguageModel
+from undertow.models.placement import unwrapped
 from undertow.models.scoring import completion_logits, forward_pass
 
 Activations = NDArray[np.float32]
@@ -34,7 +35,7 @@ def completion_means(
 
     One forward pass, in which the head is asked for one position only; nothing is kept but the means.
     """
-    width = model.network.config.hidden_size
+    width = model.config.hidden_size
     result = [np.zeros((len(rows), width), dtype=np.float32) for _ in at]
     with _watched(model, at) as caught:
 
@@ -88,8 +89,9 @@ def decoder_layers(model: LanguageModel) -> nn.ModuleList:
     Raises:
         ModelError: no module list has that length.
     """
-    count = model.network.config.num_hidden_layers
-    for module in model.network.modules():
+    count, network = model.config.num_hidden_layers, unwrapped(model.network)
+    # A tower that reads images may have a list of as many layers.
+    for module in network.get_decoder().modules():
         if isinstance(module, nn.ModuleList) and len(module) == count:
             return module
     raise ModelError(
@@ -195,7 +197,7 @@ def logit_lens(model: LanguageModel) -> LogitLens:
     """
     head = model.network.get_output_embeddings()
     unembedding = getattr(head, "weight", None)
-    if unembedding is None or unembedding.shape[-1] != model.network.config.hidden_size:
+    if unembedding is None or unembedding.shape[-1] != model.config.hidden_size:
         raise ModelError(f"model '{model.ref}' has no head on its last layer's activations")
     norm = final_norm(model)
     # A copy in float32: a shift is the small difference of large numbers.
@@ -206,7 +208,7 @@ def logit_lens(model: LanguageModel) -> LogitLens:
 def final_norm(model: LanguageModel) -> Any | None:
     """The last norm before the head: a module of a class named so, as wide as the residual stream, in no decoder layer."""
     inside = {id(module) for module in decoder_layers(model).modules()}
-    width = model.network.config.hidden_size
+    width = model.config.hidden_size
     norms = [
         module
         for module in model.network.modules()

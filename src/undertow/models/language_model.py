@@ -28,6 +28,7 @@ from undertow.models.placement import (
     loading,
     quantisation,
     refuse_offloaded,
+    text_config,
 )
 from undertow.models.saved_adapter import merge, put_on, saved_adapter
 
@@ -85,7 +86,19 @@ class LanguageModel:
     @property
     def context(self) -> int | None:
         """Longest sequence the network was made for, in tokens."""
-        return getattr(self.network.config, "max_position_embeddings", None)
+        return getattr(self.config, "max_position_embeddings", None)
+
+    @property
+    def config(self) -> Any:
+        """The network's configuration; of one of more than text, its language model's."""
+        return text_config(self.network.config)
+
+    @property
+    def window(self) -> int | None:
+        """Columns back that each layer sees, at most: those of a window, or of a chunk. None where all are seen."""
+        names = ("sliding_window", "attention_chunk_size", "window_size")
+        widths = (getattr(self.config, name, None) for name in names)
+        return min((width for width in widths if width is not None), default=None)
 
 
 @lru_cache(maxsize=1)

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from undertow.models.chat import IGNORED
+from undertow.models.placement import unwrapped
 
 PIECE = 1 << 26
 """Bytes of float32 logits that are held at a time."""
@@ -47,7 +48,7 @@ _known: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 
 def plain_head(network: Any, ids: torch.Tensor) -> PlainHead | None:
     """The network's head where it is plain, which is looked at once on the last column of `ids`, (rows, length); else None."""
-    inner = network.get_base_model() if hasattr(network, "get_base_model") else network
+    inner = unwrapped(network)
     head, decoder = inner.get_output_embeddings(), getattr(inner, "base_model", None)
     if type(head) is not nn.Linear:
         return None
@@ -60,7 +61,7 @@ def plain_head(network: Any, ids: torch.Tensor) -> PlainHead | None:
 
 def without_head(network: Any, ids: torch.Tensor) -> Any:
     """What gives the network's hidden states, and fills its cache, without any logits; the network where it is not told."""
-    inner = network.get_base_model() if hasattr(network, "get_base_model") else network
+    inner = unwrapped(network)
     head = inner.get_output_embeddings()
     if type(head) is not nn.Linear or ("forward" in vars(head) and inner not in _known):
         return network

@@ -94,6 +94,11 @@ def refuse_no_gpu(table: ComputeTable) -> None:
     )
 
 
+def unwrapped(network: Any) -> Any:
+    """The network that peft put adapters on; itself where it did not."""
+    return network.get_base_model() if hasattr(network, "get_base_model") else network
+
+
 def text_config(config: Any) -> Any:
     """The part of a configuration that is the language model's: itself, but for models of more than text."""
     return config.get_text_config() if hasattr(config, "get_text_config") else config

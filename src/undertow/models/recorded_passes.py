@@ -282,7 +282,7 @@ def _copied(batch: Batch) -> Batch:
 def _draws(model: LanguageModel, plan: TrainingPlan) -> bool:
     """Whether a pass leaves something out at random: its draws are to be those of the training's own stream."""
     dropping = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.network.modules())
-    return bool(plan.dropout or dropping or getattr(model.network.config, "attention_dropout", 0))
+    return bool(plan.dropout or dropping or getattr(model.config, "attention_dropout", 0))
 
 
 def _bytes(weights: Sequence[nn.Parameter]) -> int:

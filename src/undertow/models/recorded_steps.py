@@ -84,7 +84,7 @@ class StepRecorder:
     @classmethod
     def of(cls, model: LanguageModel, layers: list[Any]) -> StepRecorder:
         """One for a cache of such layers; it records nothing where these are not whole keys and values of all tokens."""
-        usual = getattr(model.network.config, "_attn_implementation", None) == "sdpa"
+        usual = getattr(model.config, "_attn_implementation", None) == "sdpa"
         whole = bool(layers) and all(type(layer) is DynamicLayer for layer in layers)
         cuda = model.records and model.device.type == "cuda" and not model.spread
         return cls(model, CudaRecorder(model.device) if cuda and usual and whole else None)

@@ -146,7 +146,7 @@ class RowCache:
         self._mask = self._lengths = torch.empty(0)
         self._used = 0
         # A window of attention would count the columns between the beginning and the rest.
-        shared = self.refillable and getattr(model.network.config, "sliding_window", None) is None
+        shared = self.refillable and model.window is None
         self._begun = len(beginning) if shared and len(beginning) >= _WORTHWHILE else 0
         if self._begun:
             ids = torch.tensor([beginning], device=model.device)

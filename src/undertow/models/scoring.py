@@ -19,6 +19,8 @@ from undertow.models.batch_memory import passes, recomputes, room, scored_rows
 from undertow.models.chat import IGNORED, Batch, Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.output_head import label_likelihoods, plain_head, without_head
+from undertow.models.placement import text_config, unwrapped
+from undertow.models.training_attention import NAME
 from undertow.stats.arguments import Vector
 
 LOGITS = 1 << 25
@@ -196,7 +198,7 @@ def accepted(network: Any) -> frozenset[str]:
     """Names of what the network's forward pass takes; architectures differ."""
     names = _ACCEPTED.get(network)
     if names is None:
-        inner = network.get_base_model() if hasattr(network, "get_base_model") else network
+        inner = unwrapped(network)
         names = _ACCEPTED[network] = frozenset(inspect.signature(inner.forward).parameters)
     return names
 
@@ -216,9 +218,13 @@ def keeps_to_masks(network: Any, blocks: int = 1) -> bool:
     """
     Whether a token's logits hang on what its mask shows and on nothing else, which is looked at once a network.
 
-    A convolution or a state carries on what stands beside a token; some implementations take no mask of four dimensions.
+    A convolution or a state carries on what stands beside a token; some implementations take no mask of four dimensions,
+    and are not tried with one: of flash attention's kernels that is the end of all work on the device.
     """
-    inner = network.get_base_model() if hasattr(network, "get_base_model") else network
+    inner = unwrapped(network)
+    attention = getattr(text_config(inner.config), "_attn_implementation", None)
+    if attention not in (None, "sdpa", "eager", NAME):
+        return False
     if inner not in _KEEP:
         _KEEP[inner] = _keeps(inner, blocks)
     return _KEEP[inner]
@@ -278,7 +284,7 @@ def rows_at_once(model: LanguageModel, rows: Sequence[Encoded], *, most: int | N
 
 def sequences_at_once(model: LanguageModel, positions: int, most: int) -> int:
     """Sequences, at least 1 and at most `most`, whose logits at so many positions each stay below what is held at a time."""
-    vocabulary = max(int(model.network.config.vocab_size), len(model.tokenizer))
+    vocabulary = max(int(model.config.vocab_size), len(model.tokenizer))
     held = LOGITS
     if model.device.type == "cuda":
         held = max(held, min(_ON_ACCELERATOR, room(model) // _LOGIT))

@@ -134,10 +134,12 @@ def training_beginning(
 
     Dropout would leave out the same parts of it in all rows, and a window or a state is no cache of keys and values.
     """
-    config = model.network.config
-    if plan.dropout or getattr(config, "attention_dropout", 0) or not _can_share(model, rows):
+    if plan.dropout or getattr(model.config, "attention_dropout", 0):
         return ()
-    if any(type(layer) is not DynamicLayer for layer in DynamicCache(config=config).layers):
+    if model.window is not None or not _can_share(model, rows):
+        return ()
+    layers = DynamicCache(config=model.network.config).layers
+    if any(type(layer) is not DynamicLayer for layer in layers):
         return ()
     length = common_prefix(rows)
     mean = sum(map(len, rows)) / max(1, len(rows))
@@ -148,8 +150,7 @@ def _can_share(model: LanguageModel, rows: Sequence[Encoded]) -> bool:
     """Whether the network keeps a cache that sees all of a row: windows count the padding between beginning and rest."""
     if "past_key_values" not in accepted(model.network):
         return False
-    window = getattr(model.network.config, "sliding_window", None)
-    return window is None or 2 * max(map(len, rows), default=0) <= window
+    return model.window is None or 2 * max(map(len, rows), default=0) <= model.window
 
 
 def _by_prompt(

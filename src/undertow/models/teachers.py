@@ -202,7 +202,7 @@ class _Drawn:
 
 def middle_layer(model: LanguageModel) -> int:
     """The layer that is steered if nothing else is said."""
-    return int(model.network.config.num_hidden_layers) // 2
+    return int(model.config.num_hidden_layers) // 2
 
 
 def persona_vector(

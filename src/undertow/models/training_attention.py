@@ -12,6 +12,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import eager_mask
 
 from undertow.models.language_model import LanguageModel
+from undertow.models.placement import unwrapped
 
 NAME = "undertow_products"
 """Under which transformers knows it."""
@@ -28,9 +29,8 @@ def training_attention(model: LanguageModel, longest: int) -> Iterator[None]:
     16 rows of 83 tokens, 9 heads of 64, forward and backward on one core: 45 ms fused and 10 here in bfloat16, but 20
     and 22 in float32; at 512 tokens, 118 and 81. What the fused kernel leaves out (sinks, caps) is left out here too.
     """
-    wrapped = model.network
-    network = wrapped.get_base_model() if hasattr(wrapped, "get_base_model") else wrapped
-    usual = getattr(network.config, "_attn_implementation", None)
+    network = unwrapped(model.network)
+    usual = getattr(model.config, "_attn_implementation", None)
     narrow = model.precision in ("bfloat16", "float16") and model.device.type == "cpu"
     if usual != "sdpa" or not narrow or longest > SHORT:
         yield
