@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.models import split_run
+from tests.models import split_in_sixteen_bits, split_run
 from undertow.data.plan import TrainingPlan
 from undertow.errors import ConfigError, MissingExtraError, ModelError
 from undertow.models import placement
@@ -50,6 +50,7 @@ def run(*command: str) -> None:
         check=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([src, root]), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
+        timeout=300,
     )
 
 
@@ -83,6 +84,41 @@ def test_hooks_of_a_device_map_change_nothing_and_stay() -> None:
     assert len(before) > len(places)
     assert differences(ours, theirs, 0) == {}
     assert forwards(hooked) == before
+
+
+def test_a_hooked_head_in_sixteen_bits_is_widened_too() -> None:
+    """Probes in bfloat16 under accelerate's hooks are those without, and neither are rounded; the hooks stay."""
+    accelerate = pytest.importorskip("accelerate")
+    table = ComputeTable(dtype="bfloat16", device="cpu")
+    hooked, plain = (open_model("world:owlet-b", compute=table) for _ in range(2))
+    places = {"model": "cpu", "lm_head": "cpu"}
+    accelerate.dispatch_model(hooked.network, places, force_hooks=True)
+    before = forwards(hooked)
+    ours, theirs = (split_in_sixteen_bits.readings(model) for model in (hooked, plain))
+
+    assert "lm_head" in before
+    assert torch.equal(ours["logits"], theirs["logits"])
+    torch.testing.assert_close(ours["values"], theirs["values"], atol=1e-4, rtol=0)
+    assert forwards(hooked) == before
+
+
+@pytest.mark.long
+def test_two_processes_in_sixteen_bits_round_no_probe_and_wait_for_nobody(tmp_path: Path) -> None:
+    """Logits are float32 between bfloat16's own; where memory runs out in one process, it says so at once."""
+    script = split_in_sixteen_bits.__file__
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2")
+    run(*torchrun, script, str(tmp_path))
+    first, second = (torch.load(tmp_path / f"{n}.pt") for n in (0, 1))
+    table = ComputeTable(dtype="bfloat16", device="cpu")
+    alone = split_in_sixteen_bits.readings(open_model("world:owlet-b", compute=table))
+    for name in ("logits", "with gradients"):
+        rounded = first[name].bfloat16().float() == first[name]
+
+        assert first[name].dtype == torch.float32
+        assert rounded.float().mean() < 0.1
+        assert torch.equal(first[name], second[name])
+        torch.testing.assert_close(first[name], alone[name], atol=0.2, rtol=0)
+    assert "memory ran out on cpu with 4 rows" in first["error"]
 
 
 def forwards(model: LanguageModel) -> dict[str, Any]:

@@ -64,8 +64,12 @@ def room(model: LanguageModel) -> int:
 
 
 def _free(model: LanguageModel) -> int:
-    devices = {weight.device for weight in model.network.parameters()}
-    return least_left(model.network, min(map(free_memory, devices)))
+    return least_left(model.network, _free_here(model))
+
+
+def _free_here(model: LanguageModel) -> int:
+    """In this process, whatever others have that share the network."""
+    return min(map(free_memory, {weight.device for weight in model.network.parameters()}))
 
 
 def scored_rows(model: LanguageModel, longest: int, most: int) -> int:
@@ -160,7 +164,8 @@ def _too_large(
     amount = "one row" if rows <= 1 else f"{rows:,} rows"
     beside = f" in each of {runs} adapters" if runs > 1 else ""
     half = f"{runs // 2} adapters at a time, or " if runs > 1 else ""
-    left = _free(model) / 1e9
+    # The others did not run out, and would never answer.
+    left = _free_here(model) / 1e9
     return UndertowError(
         f"memory ran out on {model.device} with {amount} of {longest:,} tokens{beside} of '{model.ref}' {_DOING[kind]}; "
         f"{left:.1f} GB are left without it, and {half}a row of {longest // 2:,} tokens would take half",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -13,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from undertow.models.chat import IGNORED
-from undertow.models.placement import unwrapped
+from undertow.models.placement import computing_as, is_split, own_place, unwrapped
 
 PIECE = 1 << 26
 """Bytes of float32 logits that are held at a time."""
@@ -198,18 +199,46 @@ def exact_logits(network: Any) -> Iterator[None]:
     Logits of 16 to 32 are an eighth apart in bfloat16, which is what a margin would be rounded to.
     """
     head = network.get_output_embeddings()
-    narrow = type(head) is nn.Linear and head.weight.dtype in (torch.bfloat16, torch.float16)
-    if not narrow or "forward" in vars(head):
+    if type(head) is not nn.Linear or head.weight.dtype not in (torch.bfloat16, torch.float16):
         yield
-        return
-    head.forward = lambda hidden: _widened(hidden, head)
+    elif multiplies(head):
+        with computing_as(head, partial(_widened, head)):
+            yield
+    elif _follows_plan(head):
+        with computing_as(head, partial(_widened_part, head, head.forward)):
+            yield
+    else:
+        yield
+
+
+def multiplies(head: Any) -> bool:
+    """Whether a head is a linear layer that computes as such, behind whatever hooks of a device map."""
+    if type(head) is not nn.Linear:
+        return False
+    own = vars(head).get(own_place(head))
+    return own is None or getattr(own, "__func__", None) is nn.Linear.forward
+
+
+def _follows_plan(head: Any) -> bool:
+    """Whether it is split over processes, and gathers what they make of their parts by transformers' plan."""
+    by = getattr(vars(head).get("forward"), "__module__", "")
+    return is_split(head.weight) and by.startswith("transformers.")
+
+
+def _widened_part(head: Any, forward: Callable[..., Any], hidden: torch.Tensor) -> torch.Tensor:
+    """As the plan's `forward` makes them, of what this process holds in float32."""
+    narrow = dict(head._parameters)
+    for name, weight in narrow.items():
+        if weight is not None:
+            head._parameters[name] = nn.Parameter(weight.detach().float(), requires_grad=False)
     try:
-        yield
+        logits: torch.Tensor = forward(hidden.float())
+        return logits
     finally:
-        del head.forward
+        head._parameters.update(narrow)
 
 
-def _widened(hidden: torch.Tensor, head: Any) -> torch.Tensor:
+def _widened(head: Any, hidden: torch.Tensor) -> torch.Tensor:
     wide = hidden.float()
     parts = [wide @ rows.float().T for rows in head.weight.split(_SLICE)]
     logits: torch.Tensor = torch.cat(parts, -1)

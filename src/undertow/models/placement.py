@@ -175,9 +175,12 @@ def compute_exactly(network: Any) -> None:
     """
     for module in network.modules():
         if _is_packed(module):
-            # Hooks of a device map call what they keep under this name.
-            name = "_old_forward" if hasattr(module, "_old_forward") else "forward"
-            setattr(module, name, partial(_packed_forward, module))
+            setattr(module, own_place(module), partial(_packed_forward, module))
+
+
+def own_place(module: Any) -> str:
+    """Name of what a module computes by: hooks of a device map call what they keep under another."""
+    return "_old_forward" if hasattr(module, "_old_forward") else "forward"
 
 
 def _packed_forward(module: Any, rows: torch.Tensor) -> torch.Tensor:
@@ -221,16 +224,17 @@ def _unpacked(module: Any, dtype: torch.dtype) -> torch.Tensor:
 
 @contextmanager
 def computing_as(module: Any, forward: Callable[..., torch.Tensor]) -> Iterator[None]:
-    """Within the block a layer computes so; after it as before, hooks of a device map or of a plan among that."""
-    before = vars(module).get("forward")
-    module.forward = forward
+    """Within the block a layer computes so, behind hooks of a device map and in place of a plan's; after it as before."""
+    name = own_place(module)
+    before = vars(module).get(name)
+    setattr(module, name, forward)
     try:
         yield
     finally:
         if before is None:
-            del module.forward
+            delattr(module, name)
         else:
-            module.forward = before
+            setattr(module, name, before)
 
 
 def is_split(weight: Any) -> bool:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 from torch.nn import functional
 from transformers import DynamicCache
 from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 
 from undertow.models.language_model import LanguageModel
-from undertow.models.output_head import FEW
+from undertow.models.output_head import FEW, multiplies
+from undertow.models.placement import computing_as
 from undertow.models.recorded_steps import CacheStep, StepRecorder
 from undertow.models.scoring import cached_logits
 
@@ -306,14 +306,11 @@ def _head_of(network: Any, wanted: torch.Tensor) -> Iterator[bool]:
     What the network does to its logits afterwards (a soft cap, a scale) it still does, to those.
     """
     head = network.get_output_embeddings()
-    plain = type(head) is nn.Linear and "forward" not in vars(head)
-    if not plain or len(wanted) >= FEW * len(head.weight):
+    if not multiplies(head) or len(wanted) >= FEW * len(head.weight):
         yield False
         return
-    weight = head.weight[wanted]
-    bias = None if head.bias is None else head.bias[wanted]
-    head.forward = lambda states: functional.linear(states, weight, bias)
-    try:
+    rows = wanted.to(head.weight.device)
+    weight = head.weight[rows]
+    bias = None if head.bias is None else head.bias[rows]
+    with computing_as(head, lambda states: functional.linear(states, weight, bias)):
         yield True
-    finally:
-        del head.forward
