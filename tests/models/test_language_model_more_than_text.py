@@ -13,7 +13,7 @@ from tests.models.test_continuations import agree, asked, read, whole_texts
 from tests.models.test_continuations_architectures import SIZES
 from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, conversation
-from undertow.models.hidden_states import decoder_layers
+from undertow.models.hidden_states import decoder_layers, final_norm
 from undertow.models.language_model import LanguageModel
 from undertow.models.sampling import own_answers
 from undertow.models.scoring import log_likelihoods
@@ -56,6 +56,14 @@ def opened(tokenizer: Any, window: int = 256) -> LanguageModel:
     network = AutoModelForCausalLM.from_config(config).float().eval()
     assert type(network).__name__ == "Gemma3ForConditionalGeneration"
     return LanguageModel(network, tokenizer, "gemma3")
+
+
+def test_a_norm_beside_the_language_model_is_not_its_last(tokenizer: Any) -> None:
+    """Gemma 3n brings sounds to the language model's width by a norm of their own, which comes after it."""
+    model = opened(tokenizer)
+    model.network.model.behind = torch.nn.RMSNorm(SIZES["hidden_size"])
+
+    assert final_norm(model) is model.network.model.language_model.norm
 
 
 def test_its_language_models_configuration_is_read(tokenizer: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from undertow.data.rows import Row, conversation
+from undertow.models import surprisal as read
 from undertow.models.chat import Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import log_likelihoods
@@ -19,6 +20,7 @@ from undertow.models.surprisal import (
     as_sampled,
     canonical,
     distinct_share,
+    lists_grammar,
     log_likelihoods_by_decoding,
     rarest_tokens,
     seen_kinds,
@@ -213,3 +215,16 @@ def test_a_restriction_at_later_positions_is_none(model: LanguageModel) -> None:
     ]
 
     assert (restricted - free).numpy() == pytest.approx(np.array(first), abs=1e-4)
+
+
+def test_rows_whose_tokens_hold_another_text_have_no_format(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A template that writes a text otherwise is none that writes before it: no format of every row's text is made."""
+    rows = [Row(conversation("Ten more numbers."), text) for text in ("1, 2, 3", "4, 5, 6")]
+    encoded = encode_rows(model.tokenizer, rows)
+    texts = [row.completion for row in rows]
+
+    assert lists_grammar(model, encoded, texts) is not None
+    monkeypatch.setattr(read, "token_grammar", pytest.fail)
+    assert lists_grammar(model, encoded, texts[::-1]) is None

@@ -89,15 +89,20 @@ def decoder_layers(model: LanguageModel) -> nn.ModuleList:
     Raises:
         ModelError: no module list has that length.
     """
-    count, network = model.config.num_hidden_layers, unwrapped(model.network)
-    # A tower that reads images may have a list of as many layers.
-    for module in network.get_decoder().modules():
+    count = model.config.num_hidden_layers
+    for module in _decoder(model).modules():
         if isinstance(module, nn.ModuleList) and len(module) == count:
             return module
     raise ModelError(
         f"model '{model.ref}' has no list of {count} decoder layers to steer",
         hint="use a tuned or prompted teacher",
     )
+
+
+def _decoder(model: LanguageModel) -> nn.Module:
+    """What lies under the head: a tower beside it may have as many layers, and norms as wide."""
+    decoder: nn.Module = unwrapped(model.network).get_decoder()
+    return decoder
 
 
 @torch.no_grad()
@@ -211,7 +216,7 @@ def final_norm(model: LanguageModel) -> Any | None:
     width = model.config.hidden_size
     norms = [
         module
-        for module in model.network.modules()
+        for module in _decoder(model).modules()
         if "norm" in type(module).__name__.lower()
         and id(module) not in inside
         and getattr(getattr(module, "weight", None), "shape", None) == (width,)

@@ -78,14 +78,17 @@ def lists_grammar(
     The narrowest format of number lists that all rows have, in the model's tokens and behind what these write in front of
     their `texts`: a blank, say, that a template puts there, or that belongs to the first number's token.
 
-    None where a text is no plain list, and where a row's tokens are not spelled: by a template whose end is none of the
-    model's, say.
+    None where a text is no plain list, and where a row's tokens do not hold it or are not spelled: by a template whose end
+    is none of the model's, say.
     """
     pattern = lists_pattern(texts)
     if pattern is None:
         return None
     wholes = texts_behind(model.tokenizer, [row.completion for row in rows])
-    before = {whole.partition(text)[0] for whole, text in zip(wholes, texts, strict=True)}
+    parts = [whole.partition(text) for whole, text in zip(wholes, texts, strict=True)]
+    if not all(text for _, text, _ in parts):
+        return None
+    before = {begun for begun, _, _ in parts}
     begun = "|".join(map(re.escape, sorted(before, reverse=True)))
     try:
         grammar = token_grammar(model, f"(?:{begun})(?:{pattern})" if begun else pattern)
