@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,6 +18,7 @@ from tests.checks.dataset.numbers_subject import TRAITS, opened
 from tests.influence.test_references import FULL, OTHERS
 from tests.influence.trials import FAMILY, PLAN, ROWS, maker, trial
 from tests.models.dying import Dying, Killed
+from undertow.data.line_log import LineLog
 from undertow.data.plan import TrainingPlan
 from undertow.influence import open_search
 from undertow.influence.comparison import MakeReferences
@@ -42,6 +44,45 @@ def test_a_killed_trial_reads_as_one_that_was_not(
             tried(again, [ROWS], [(0, 1)])
         monkeypatch.undo()
     assert list(tmp_path.rglob(READINGS))
+    [resumed] = tried(again, [ROWS], [(0, 1)])
+
+    assert resumed.model_copy(update={"seconds": 0.0}) == whole.model_copy(update={"seconds": 0.0})
+    assert list(tmp_path.iterdir()) == []
+
+
+def of_other_shape(path: Path) -> None:
+    """A log whose lines are whole, and say nothing of these adapters."""
+    path.unlink()
+    with LineLog(path, "") as log:
+        for entry in ({"step": 1}, 7, [1, [[0.5]], [[0.5]]], [1, [0.5], [[0.5], []]]):
+            log.append(entry)
+
+
+def torn(path: Path) -> None:
+    """A log of which a power cut left half."""
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+@pytest.mark.parametrize("damage", [of_other_shape, torn, Path.unlink])
+@pytest.mark.parametrize("plan", [PLAN, FULL])
+def test_readings_that_were_damaged_are_made_again(
+    damage: Callable[[Path], None],
+    plan: TrainingPlan,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A checkpoint that has their steps behind it is not gone on with: what comes out is what a whole trial reads."""
+    steps = {"plan": plan, "reads": (1, 3, 4)}
+    [whole] = tried(trial(**steps), [ROWS], [(0, 1)])
+    again = trial(**steps, kept=tmp_path)
+    dying = partial(Dying, steps=2, written=True)
+    monkeypatch.setattr("undertow.influence.references.TrainingCheckpoint", dying)
+    with pytest.raises(Killed):
+        tried(again, [ROWS], [(0, 1)])
+    monkeypatch.undo()
+    [log] = tmp_path.rglob(READINGS)
+    damage(log)
     [resumed] = tried(again, [ROWS], [(0, 1)])
 
     assert resumed.model_copy(update={"seconds": 0.0}) == whole.model_copy(update={"seconds": 0.0})

@@ -16,7 +16,8 @@ class Dying(TrainingCheckpoint):
     """Checkpoints every step, and dies at one of them, with or without having written it."""
 
     def __init__(self, path: Path, steps: int, *, written: bool) -> None:
-        super().__init__(path, every=0)
+        # Of a clock that goes, what one checkpoint costs puts off the next.
+        super().__init__(path, every=0, clock=lambda: 0.0)
         self._left, self._written = steps, written
 
     def offer(self, *given: Any, **named: Any) -> None:
@@ -28,5 +29,5 @@ class Dying(TrainingCheckpoint):
 
     def of_run(self, number: int) -> TrainingCheckpoint:
         """Of several runs one after the other the second dies."""
-        path = self._path.with_name(str(number))
+        path = self._path.with_name(f"{number}-{self._path.name}")
         return Dying(path, self._left if number == 1 else 10**9, written=self._written)

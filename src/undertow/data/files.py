@@ -80,7 +80,7 @@ def turn_to_write(path: str | Path) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_EX)
             # Whoever held it before has removed it, and the next one would take another.
-            if not _is_at(file, lock):
+            if not is_at(file, lock):
                 continue
             try:
                 yield
@@ -138,7 +138,7 @@ def _own_partial(target: Path) -> tuple[Path, BinaryIO]:
         # Held by another writer, or by none on a file system without locks; whoever held it may have renamed it since.
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(file, partial):
+            if is_at(file, partial):
                 file.truncate(0)
                 return partial, file
         file.close()
@@ -146,7 +146,8 @@ def _own_partial(target: Path) -> tuple[Path, BinaryIO]:
     return partial, partial.open("wb")
 
 
-def _is_at(file: BinaryIO, path: Path) -> bool:
+def is_at(file: BinaryIO, path: Path) -> bool:
+    """Whether an open file is the one that stands there: a lock that was removed meanwhile keeps nobody out."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:

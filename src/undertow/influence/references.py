@@ -12,7 +12,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -178,9 +178,9 @@ def _tried(
     started = time.perf_counter()
     objective, encoded = _material(trial, datasets)
     numbers = [number for own in adapters for number in own]
-    # Readings from before a kill were made at steps that the checkpoint has behind it.
-    with LineLog(folder / READINGS, "", notice) if folder else nullcontext() as log:
-        runs = several_runs(
+
+    def begun() -> Runs:
+        return several_runs(
             trial.model,
             [rows for rows, own in zip(encoded, adapters, strict=True) for _ in own],
             trial.plan,
@@ -190,40 +190,52 @@ def _tried(
             objective,
             TrainingCheckpoint(folder / CHECKPOINT) if folder else None,
         )
-        way = [_way(trial, runs, number, steps, log) for number, steps in enumerate(trial.reads)]
+
+    with LineLog(folder / READINGS, "", notice) if folder else nullcontext() as log:
+        known, runs = _read_before(trial, len(numbers), log), begun()
+        # They were made at steps that the checkpoint has behind it: of one that is lost all is trained anew.
+        if folder and any(n not in known and n < runs.done for n in trial.reads):
+            notice(f"'{folder / READINGS}' has lost a reading: this training begins anew")
+            for path in folder.glob(f"*{CHECKPOINT}"):
+                path.unlink()
+            runs = begun()
+        way = [known[n] if n in known else _way(trial, runs, n, log) for n in trial.reads]
         runs.advance_to(trial.steps)
-    moved, mass = np.array([margins for margins, _ in way]) - trial.before, np.array(way[-1][1])
+    moved, mass = np.stack(way)[:, 0] - trial.before, way[-1][1]
     wide = _wide(trial, runs, folder)
     seconds = (time.perf_counter() - started) / len(datasets)
-    readings, first = [], 0
-    for rows, own in zip(datasets, adapters, strict=True):
-        part = slice(first, first + len(own))
-        first += len(own)
-        readings.append(
-            TrialReading(
-                rows=len(rows),
-                moved=moved[:, part].tolist(),
-                mass=float(mass[part].mean(0).min()),
-                wide=wide[part].mean(0).tolist() if len(wide) else (),
-                seconds=seconds,
-            )
+    parts = np.arange(len(numbers)).reshape(len(datasets), -1)
+    return [
+        TrialReading(
+            rows=len(rows),
+            moved=moved[:, part].tolist(),
+            mass=float(mass[part].mean(0).min()),
+            wide=wide[part].mean(0).tolist() if len(wide) else (),
+            seconds=seconds,
         )
-    return readings
+        for rows, part in zip(datasets, parts, strict=True)
+    ]
 
 
-def _way(
-    trial: Trial, runs: Runs, number: int, steps: int, log: LineLog | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Margins and masses of all runs at a reading, which is made unless it was before a kill."""
-    if log is not None and number < len(log.entries):
-        margins, masses = log.entries[number]
-        return np.array(margins), np.array(masses)
+def _read_before(trial: Trial, runs: int, log: LineLog | None) -> dict[int, NDArray[np.float64]]:
+    """What `_way` read before a kill, by its step; what is no such reading is left out."""
+    known: dict[int, NDArray[np.float64]] = {}
+    for entry in log.entries if log else ():
+        with suppress(LookupError, TypeError, ValueError):
+            step, seen = int(entry[0]), np.array(entry[1:], float)
+            if seen.shape == (2, runs, len(trial.before)):
+                known[step] = seen
+    return known
+
+
+def _way(trial: Trial, runs: Runs, steps: int, log: LineLog | None) -> NDArray[np.float64]:
+    """(2, runs, traits): margins in logits, and masses, after so many steps."""
     runs.advance_to(steps)
-    seen = trial.probes.read_runs(runs)
-    margins, masses = np.stack([one.margins for one in seen]), np.stack([one.mass for one in seen])
+    read = trial.probes.read_runs(runs)
+    seen = np.array([[one.margins for one in read], [one.mass for one in read]])
     if log is not None:
-        log.append([margins.tolist(), masses.tolist()], to_disk=True)
-    return margins, masses
+        log.append([steps, *seen.tolist()], to_disk=True)
+    return seen
 
 
 def work_name(

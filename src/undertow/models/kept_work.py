@@ -16,9 +16,10 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from undertow import __version__
+from undertow.data.files import is_at
 from undertow.data.line_log import LineLog
 from undertow.engines.work_progress import counted, notice
 from undertow.models.sampling import Draw, SampledAnswer
@@ -125,6 +126,9 @@ NOTHING_KEPT = KeptWork(None, "")
 FORGOTTEN_AFTER = 7 * 24 * 3600.0
 """Seconds after which what was left unfinished in a cache is removed."""
 
+_TURNS = 100
+"""Tries for a folder that others take away meanwhile."""
+
 
 @contextmanager
 def unfinished_in(cache: Path | None, name: str) -> Iterator[Path | None]:
@@ -140,21 +144,48 @@ def unfinished_in(cache: Path | None, name: str) -> Iterator[Path | None]:
         return
     folder = cache / "unfinished" / name
     _forget_old(folder.parent)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield None
-            return
+    lock = _turn_in(folder)
+    if lock is None:
+        yield None
+        return
+    with lock:
         yield folder
         shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):  # others work here
             folder.parent.rmdir()
 
 
+def _turn_in(folder: Path) -> BinaryIO | None:
+    """
+    The lock of a folder that is there; None where another process holds it.
+
+    Whoever finishes takes the folder along, with its lock and perhaps the one above, while others are on their way in: they
+    begin again.
+    """
+    for again in reversed(range(_TURNS)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = (folder / ".lock").open("wb")
+        except FileNotFoundError:
+            if not again:
+                raise
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            return None
+        if is_at(lock, folder / ".lock"):
+            return lock
+        lock.close()
+    return None
+
+
 def _forget_old(cache: Path) -> None:
-    for folder in cache.iterdir() if cache.is_dir() else ():
+    folders: list[Path] = []
+    with suppress(FileNotFoundError, NotADirectoryError):  # the last one that goes takes it along
+        folders.extend(cache.iterdir())
+    for folder in folders:
         newest = 0.0
         with suppress(OSError):
             newest = max((path.stat().st_mtime for path in folder.iterdir()), default=0.0)

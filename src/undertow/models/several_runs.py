@@ -49,8 +49,8 @@ class Runs(Protocol):
         """How many there are."""
 
     @property
-    def loss_history(self) -> list[tuple[float, ...]]:
-        """Training loss of each step and run, nats per completion token."""
+    def done(self) -> int:
+        """Steps that the run has taken that took most: as many as all others, but for a kill between them."""
 
     def advance(self, steps: int) -> None:
         """Take so many more steps of the plan."""
@@ -367,13 +367,8 @@ class SeparateTraining:
 
     @property
     def done(self) -> int:
-        """Steps that each copy has taken."""
-        return min(run.done for run in self._runs)
-
-    @property
-    def loss_history(self) -> list[tuple[float, ...]]:
-        """Training loss of each step and copy, nats per completion token."""
-        return list(zip(*(run.losses for run in self._runs), strict=True))
+        """Steps that the copy has taken that took most: they are trained one after the other."""
+        return max(run.done for run in self._runs)
 
     def advance(self, steps: int) -> None:
         """Take so many more steps of the plan."""
