@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 
 from tests.influence.trials import FAMILY, trial
 from undertow.data.finished import Finished
+from undertow.engines.engine import Engine
 from undertow.errors import FormatNotKeptError
 from undertow.influence.comparison import FAILURES, FEWEST, Compared, ReferencePool
 from undertow.influence.open_search import OpenReadout
@@ -125,6 +126,25 @@ def test_what_an_interruption_left_is_whole_and_the_rest_is_made(
     assert after.cached == 8
     assert after.p == beside(pool(Maker()), FAR).p
     assert len(list(tmp_path.iterdir())) == J
+
+
+class LastFirst(Engine):
+    """Whose last task ends before the others."""
+
+    def map(self, worker: Any, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        """(index, result), the last first."""
+        for index in reversed(range(len(tasks))):
+            yield index, worker(tasks[index])
+
+
+def test_what_came_before_it_was_asked_for_is_kept(tmp_path: Path, pool: Pool) -> None:
+    """No more are asked for than it takes, but what an engine made ahead is found by the next scan."""
+    stopped = beside(pool(maker := Maker(), tmp_path, engine=LastFirst()), NEAR)
+    again = beside(pool(other := Maker(), tmp_path), NEAR)
+
+    assert len(stopped.references) < len(maker.made) == J
+    assert again.cached == J
+    assert other.made == []
 
 
 def test_a_damaged_reading_is_made_anew(tmp_path: Path, pool: Pool) -> None:

@@ -152,7 +152,12 @@ class ReferencePool:
         most = self.maker.trial.at_once
         sizes = [min(most, wanted - start) for start in range(0, wanted, most)]
         groups = [tuple(islice(numbers, size)) for size in sizes]
-        return Ahead(self.engine, MakeReferences(self.maker, self.opens), groups)
+        return Ahead(self.engine, MakeReferences(self.maker, self.opens), groups, self._keep)
+
+    def _keep(self, made: Sequence[Made]) -> None:
+        """That a writer cannot keep to the format is kept too."""
+        for number, reading, _ in made:
+            self.kept.keep(kept_name(number), reading)
 
     def missing(self, wanted: int) -> tuple[list[TrialReading], Iterator[int], int]:
         """At most so many kept references, numbers for the missing ones and then for more, and how many writers had failed."""
@@ -186,9 +191,7 @@ class ReferencePool:
         self.tell(f"reference {done + 1} of {planned}, {self.maker.trial.steps} steps each{eta}")
         started = time.perf_counter()
         readings: list[TrialReading] = []
-        for number, reading, failure in ahead.made(tuple(numbers)):
-            # That a writer cannot keep to the format is kept too.
-            self.kept.keep(kept_name(number), reading)
+        for _, reading, failure in ahead.made(tuple(numbers)):
             self.failure = failure or self.failure
             if reading.rows:
                 readings.append(reading)
@@ -270,12 +273,20 @@ class MakeReferences:
 
 
 class Ahead:
-    """References that an engine makes beforehand, in the groups that are likely to be asked for, and given in their order."""
+    """
+    References that an engine makes beforehand, in the groups that are likely to be asked for, and given in their order.
+
+    What comes is shown to `keep` at once: it may never be asked for, or only after a kill.
+    """
 
     def __init__(
-        self, engine: Engine, worker: MakeReferences, groups: Sequence[tuple[int, ...]]
+        self,
+        engine: Engine,
+        worker: MakeReferences,
+        groups: Sequence[tuple[int, ...]],
+        keep: Callable[[Sequence[Made]], None],
     ) -> None:
-        self._engine, self._worker = engine, worker
+        self._engine, self._worker, self._keep = engine, worker, keep
         self._groups, self._next = groups, 0
         self._results = engine.map(worker, groups)
         self._early: dict[int, tuple[Made, ...]] = {}
@@ -285,9 +296,11 @@ class Ahead:
         place, self._next = self._next, self._next + 1
         if place >= len(self._groups) or self._groups[place] != numbers:
             [(_, made)] = self._engine.map(self._worker, [numbers])
+            self._keep(made)
             return made
         while place not in self._early:
             index, made = next(self._results)
+            self._keep(made)
             self._early[index] = made
         return self._early.pop(place)
 
