@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -12,7 +13,17 @@ from undertow.data.closed import Closed, parse, read_toml
 from undertow.errors import ConfigError, UnknownNameError
 from undertow.models.hardware import fast_in_bfloat16, free_memory, quickest
 
-_SIDE = 1024
+_SIDES = tuple(256 << k for k in range(7))
+"""Of the matrices that are multiplied: small ones tell how fast an accelerator is called, large ones take a processor minutes."""
+
+_COPIED = tuple(1 << k for k in range(22, 35))
+"""Numbers in float32 that are copied; fewer stay in a cache."""
+
+_LONG = 0.01
+"""Seconds from which a trial is long enough to be told from its call."""
+
+_ROOM = 1 / 8
+"""Of the memory that is left, for a trial: a measurement takes none from whoever else computes here."""
 
 
 class Accelerator(Closed):
@@ -37,6 +48,10 @@ class Machine:
     """Of one accelerator, in whatever the user counts."""
 
 
+_Trial = tuple[Callable[[], object], float]
+"""Work, and how much of it is done in one go."""
+
+
 def known_accelerators() -> dict[str, Accelerator]:
     """Those that `--machine` names."""
     table = read_toml(files("undertow.audit") / "accelerators.toml")
@@ -51,15 +66,22 @@ def machine_of(text: str) -> Machine:
         ConfigError: it has another form.
         UnknownNameError: there is no such accelerator.
     """
-    matched = re.fullmatch(r"(?:(\d+)x)?([A-Za-z0-9.-]+)(?:@(\d+(?:\.\d+)?))?", text)
-    if matched is None or matched[1] == "0":
+    matched = re.fullmatch(
+        r"(?:([0-9]+)x)?([A-Za-z0-9.-]+)(?:@([0-9]{1,9}(?:\.[0-9]+)?))?", text, re.ASCII
+    )
+    if matched is None or not re.fullmatch("[1-9][0-9]{0,5}", matched[1] or "1"):
         raise ConfigError(
-            f"--machine is '{text}'; allowed: NAME, NxNAME or NxNAME@PRICE-OF-AN-HOUR",
+            f"--machine is '{text}'; allowed: NAME, NxNAME or NxNAME@PRICE-OF-AN-HOUR, with N from 1 to 999,999",
             hint="--machine 8xH100-80GB",
         )
     count, name = int(matched[1] or 1), matched[2]
     hourly = float(matched[3]) if matched[3] else None
     if name == "here":
+        if count > 1:
+            raise ConfigError(
+                f"--machine is '{text}', and here is one machine, which is measured; allowed: here or here@PRICE-OF-AN-HOUR",
+                hint="--machine here, or NxNAME of an accelerator that there are several of",
+            )
         return Machine("here", 1, _measured(), hourly)
     known = known_accelerators()
     if name not in known:
@@ -73,13 +95,39 @@ def _measured() -> Accelerator:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.bfloat16 if fast_in_bfloat16(device) else torch.float32
-    matrix = torch.ones(_SIDE, _SIDE, dtype=dtype, device=device)
-    product = quickest(lambda: matrix @ matrix, device)
-    copied = torch.ones(16 * _SIDE, _SIDE, device=device)
-    copying = quickest(copied.clone, device)
+    memory = free_memory(device)
+
+    def product(side: int) -> _Trial:
+        matrix = torch.ones(side, side, dtype=dtype, device=device)
+        return lambda: matrix @ matrix, 2.0 * side**3
+
+    def copy(numbers: int) -> _Trial:
+        copied = torch.ones(numbers, device=device)
+        # Memory that is new costs a processor more than the copy.
+        into = torch.empty_like(copied)
+        return lambda: into.copy_(copied), 2.0 * copied.nbytes
+
+    room = _ROOM * memory
     return Accelerator(
-        operations=2 * _SIDE**3 / max(product, 1e-9),
-        memory=free_memory(device),
-        bandwidth=2 * copied.nbytes / max(copying, 1e-9),
+        operations=_rate(product, _within(_SIDES, lambda side: 3 * 4 * side**2 <= room), device),
+        memory=memory,
+        bandwidth=_rate(copy, _within(_COPIED, lambda numbers: 2 * 4 * numbers <= room), device),
         source=f"measured on this {device} in {str(dtype).removeprefix('torch.')}",
     )
+
+
+def _within(sizes: Sequence[int], fits: Callable[[int], bool]) -> list[int]:
+    """Those that fit, and the first in any case."""
+    return [size for size in sizes if size == sizes[0] or fits(size)]
+
+
+def _rate(trial: Callable[[int], _Trial], sizes: Sequence[int], device: str) -> float:
+    """What is done a second in the first trial that takes `_LONG`, or in the last."""
+    rate = 0.0
+    for size in sizes:
+        work, amount = trial(size)
+        seconds = max(quickest(work, device), 1e-9)
+        rate = amount / seconds
+        if seconds >= _LONG:
+            break
+    return rate
