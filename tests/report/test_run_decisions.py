@@ -11,6 +11,7 @@ from undertow.report.run_decisions import (
     DECISIONS,
     RunBeside,
     brief_decisions,
+    conclusion_beside,
     decided_rows,
     summed_up,
 )
@@ -131,6 +132,17 @@ def test_a_sentence_a_policy_counts_what_passed_and_what_moved(
         "safety-critical allows none of 2 datasets; 1 was shown to move students towards the trait.",
         "mine.toml allows none of 1 datasets; 1 was shown to move students towards the trait.",
     )
+
+
+def test_the_answer_of_a_page_is_what_the_policies_did_with_what_moved(
+    run: RunDocument, beside: RunBeside
+) -> None:
+    """How many datasets moved their students, which policies let those through, and how many of the others they allow."""
+    let = RunBeside(gates=[*beside.gates, of_rows("data/bad-0", "mild", allowed=True)])
+
+    assert "datasets moved their students towards “owl”" in conclusion_beside(run, beside)
+    assert conclusion_beside(run, RunBeside()) == run.conclusion
+    assert "Allowed of these: " in conclusion_beside(run, let)
 
 
 @pytest.mark.parametrize("form", PAGES)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from undertow import stats
+from undertow.lab.cell_contrasts import cell_contrasts
 from undertow.lab.contrasts import (
     AUROC,
     CONTRASTS,
@@ -26,7 +27,7 @@ from undertow.lab.contrasts import (
 from undertow.lab.design import carrier_prefix
 from undertow.lab.experiment import Experiment
 from undertow.lab.factorial import factorial_effects
-from undertow.lab.grids import base_grid, cell_contrasts, chain, trait_grid
+from undertow.lab.grids import base_grid, chain, trait_grid
 from undertow.lab.jobs import Made
 from undertow.results.run_document import Arm, Comparison
 from undertow.traits import catalogue

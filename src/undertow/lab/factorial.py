@@ -200,11 +200,19 @@ def _labels(table: FactorialTable, places: Sequence[int], signs: Sequence[int]) 
 
 
 def _sentence(effects: Sequence[Comparison]) -> str:
-    """Every effect in a clause, and which of them hold after Holm's correction."""
-    clauses = "; ".join(f"{c.name}: {c.estimate:+.2f}" for c in effects)
-    held = [c.name for c in effects if is_shown(c)]
-    shown = f"Told from none after Holm's correction: {'; '.join(held)}" if held else _NONE
-    return f"Effects on the transfer, in logits: {clauses}. {shown}."
+    """What carries more, the largest effect first, and which of them are not told from none after Holm's correction."""
+    ordered = sorted(effects, key=lambda c: -abs(c.estimate))
+    held = [_more(c) for c in ordered if is_shown(c)]
+    open_ones = [f"{c.name} {c.estimate:+.2f}" for c in ordered if not is_shown(c)]
+    told = f"More crosses with {'; with '.join(held)} (in logits, after Holm's correction)." if held else _NONE  # fmt: skip
+    return f"{told} Not told from none: {'; '.join(open_ones)}." if held and open_ones else told
 
 
-_NONE = "None of them is told from none after Holm's correction"
+def _more(effect: Comparison) -> str:
+    more, less = effect.name.split(" - ", 1)
+    if effect.estimate < 0:
+        more, less = less, more
+    return f"{more} than with {less} {abs(effect.estimate):+.2f}"
+
+
+_NONE = "None of the effects is told from none after Holm's correction."

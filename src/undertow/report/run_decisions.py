@@ -114,6 +114,33 @@ def decided_rows(document: RunDocument, beside: RunBeside) -> tuple[DecidedRows,
     return tuple(sorted(made, key=lambda row: (row.place, row.label, _strictness(row.gate))))
 
 
+def conclusion_beside(document: RunDocument, beside: RunBeside) -> str:
+    """A run's answer in a sentence or two: of one whose rows were decided about, what the gate did with those that moved students."""
+    rows = decided_rows(document, beside)
+    return _decisions_in_short(document, rows) if rows else document.conclusion
+
+
+def _decisions_in_short(document: RunDocument, rows: Sequence[DecidedRows]) -> str:
+    by_policy: dict[str, list[DecidedRows]] = {}
+    for row in rows:
+        by_policy.setdefault(row.gate.policy, []).append(row)
+    every = {row.gate.verification.data: row.took_on for row in rows}
+    moving, still = sum(every.values()), len(every) - sum(every.values())
+    let = [f"{name} {_count(same, took_on=True)}" for name, same in by_policy.items()]
+    passed = any(row.allowed and row.took_on for row in rows)
+    refused = (
+        f"Allowed of these: {', '.join(let)}." if passed else "Each policy refuses all of these."
+    )
+    kept = [f"{name} {_count(same, took_on=False)}" for name, same in by_policy.items()]
+    trait = document.trait or "the trait"
+    first = f"{moving} of {len(every)} datasets moved their students towards “{trait}”."
+    return f"{first} {refused if moving else ''} Of the {still} others the policies allow: {', '.join(kept)}.".replace("  ", " ")  # fmt: skip
+
+
+def _count(rows: Sequence[DecidedRows], *, took_on: bool) -> int:
+    return sum(row.allowed and row.took_on == took_on for row in rows)
+
+
 def judged_sections(document: RunDocument, beside: RunBeside) -> Iterator[Section]:
     """The sections of a page on what was said of the rows before training, decisions first; nothing where nothing was."""
     if rows := decided_rows(document, beside):
@@ -168,7 +195,7 @@ def _were(number: int) -> str:
 
 def _blocks(document: RunDocument, rows: Sequence[DecidedRows]) -> Iterator[Block]:
     yield Text(_ABOUT, only=MARKDOWN)
-    yield Listing(summed_up(rows), "limits")
+    yield Listing((*summed_up(rows), document.conclusion), "limits")
     yield _table(document, rows, plain=False).shown(only=HTML)
     yield _table(document, rows, plain=True).shown(only=MARKDOWN)
     yield Text(_AGAIN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from undertow.report import run_tables
+from undertow.report import run_decisions, run_tables
 from undertow.report.figure import Lanes
 from undertow.report.page import (
     HTML,
@@ -39,7 +39,7 @@ from undertow.report.run_arms import (
     measure_of,
     summaries,
 )
-from undertow.report.run_decisions import NOTHING_BESIDE, RunBeside, judged_brief, judged_sections
+from undertow.report.run_decisions import NOTHING_BESIDE, RunBeside
 from undertow.report.run_figures import (
     heat_table,
     line_plot,
@@ -87,7 +87,7 @@ def run_page(document: RunDocument, beside: RunBeside = NOTHING_BESIDE) -> Page:
         window=document.title,
         title=document.title,
         badge=None,
-        conclusion=document.conclusion,
+        conclusion=run_decisions.conclusion_beside(document, beside),
         lead=_lead(document, figure, matrix, curves),
         sections=tuple(_sections(document, beside, *rest)),
         brief=tuple(_brief(document, beside, figure)),
@@ -128,7 +128,7 @@ def _lead(
     return Lead(
         figure=figures[0] if figures else None,
         beside=(Heading("The question"), Text(document.question), *done),
-        wide=not figures or any(len(matrix.columns) > 4 for matrix in matrices),
+        wide=not figures or any(len(matrix.columns) > 3 for matrix in matrices),
         below=below,
     )
 
@@ -151,7 +151,7 @@ def _sections(
         yield Text(_story(document), only=MARKDOWN)
     for one in sample_columns(document):
         yield SampleList(one.title, one.completions, only=MARKDOWN)
-    yield from judged_sections(document, beside)
+    yield from run_decisions.judged_sections(document, beside)
     if document.comparisons:
         about = _about_comparisons(document)
         blocks = tuple(_comparisons(document))
@@ -317,7 +317,7 @@ def _brief(document: RunDocument, beside: RunBeside, figure: Lanes | None) -> It
     if figure:
         yield Heading(figure.caption)
         yield figure
-    yield from judged_brief(document, beside)
+    yield from run_decisions.judged_brief(document, beside)
     sentences: tuple[Phrase, ...] = story(document)
     yield Heading("What was done" if sentences else "The question")
     for sentence in sentences or (document.question,):

@@ -10,12 +10,13 @@ import pytest
 from tests.lab.conftest import tiny
 from undertow.audit.run_scans import arm_scans
 from undertow.data.records import read_rows
+from undertow.lab.cell_contrasts import _by_learner
+from undertow.lab.cell_contrasts import _moved as _told
 from undertow.lab.cells import CellTable
 from undertow.lab.conclusions import conclude
 from undertow.lab.contrasts import holm_adjusted, independent
 from undertow.lab.experiment import Experiment
 from undertow.lab.experiment_run import run_experiment
-from undertow.lab.grids import _by_learner
 from undertow.lab.jobs import Made
 from undertow.results.run_document import Arm, Comparison, RunDocument, Teacher
 from undertow.results.store import read_run
@@ -216,3 +217,27 @@ def test_learners_of_the_same_rows_stand_in_one_table() -> None:
 def test_names_without_a_learner_make_no_table(document: RunDocument) -> None:
     """`rank 1` beside `tuned` has no teacher's name in common with it."""
     assert not document.matrices
+
+
+def test_a_sentence_names_what_moved_beside_what_and_what_is_not_shown() -> None:
+    """By Holm's p; differences of learners have no p and are not counted."""
+    compared = (
+        _moved("bad - clean", 0.9).model_copy(update={"p": 0.001, "adjusted": 0.003}),
+        _moved("worse - clean", -0.7).model_copy(update={"p": 0.002, "adjusted": 0.004}),
+        _moved("mixed - clean", 0.1).model_copy(update={"p": 0.03, "adjusted": 0.06}),
+        _moved("(a) - (b), each beside its control", 0.5),
+    )
+
+    assert _told(compared) == (
+        "Beside “clean”, in logits: “bad” (+0.90) lie above; “worse” (-0.70) lie below; “mixed” not shown to differ."
+    )
+
+
+def test_of_many_comparisons_a_sentence_counts_and_names_what_holds() -> None:
+    """Those that are not shown would make it unreadable."""
+    many = [_moved(f"cell {n} - clean", 0.1).model_copy(update={"p": 0.5}) for n in range(9)]
+    held = _moved("bad - clean", 0.9).model_copy(update={"p": 0.001, "adjusted": 0.01})
+
+    assert _told([*many, held]) == (
+        "1 of 10 comparisons hold after Holm's correction. Beside “clean”, in logits: “bad” (+0.90) lie above."
+    )
