@@ -157,6 +157,7 @@ def test_references_are_kept_by_base_and_plan(runner: Runner) -> None:
 
     assert keys[0] == keys[3]
     assert len(set(keys)) == 3
+    assert runner.outputs["once"].startswith(f"{keys[3]}-")
     assert all(re.fullmatch(r"undertow-Linux-[0-9a-f]{32}", key) for key in keys)
     refused = runner.run("Name what is kept", STUDENT="org/base", PLAN="nowhere.toml")
     assert refused.returncode == 2
@@ -225,6 +226,126 @@ def test_the_verdict_waits_for_upload_and_comment(runner: Runner) -> None:
     assert runner.run("Decide", CODE="1").returncode == 1
     assert runner.run("Decide", CODE="0").returncode == 0
     assert STEPS[-1]["name"] == "Decide"
+
+
+STATUS = ("always()", "cancelled()", "success()", "failure()")
+
+
+def taken(
+    failing: tuple[str, ...] = (), *, outputs: dict[str, dict[str, str]], cancelled: str = ""
+) -> list[str]:
+    """
+    The steps that a runner takes, by their conditions: without one, or without a function of the status in it, a step is
+    taken where none before it failed. A job is `cancelled` in the step of this name. What steps tell is given by their id.
+    """
+    told: dict[str, dict[str, str]] = {}
+    names: list[str] = []
+    failed = stopped = False
+    for step in STEPS:
+        asked = str(step.get("if", "success()"))
+        asked = asked.removeprefix("${{").removesuffix("}}").strip()
+        if not any(word in asked for word in STATUS):
+            asked = f"success() && ({asked})"
+        if not holds(asked, told, failed, stopped):
+            continue
+        names.append(step["name"])
+        stopped |= step["name"] == cancelled
+        failed |= step["name"] in failing
+        if "id" in step and step["name"] not in failing:
+            told[step["id"]] = outputs.get(step["id"], {})
+    return names
+
+
+def holds(asked: str, told: dict[str, dict[str, str]], failed: bool, stopped: bool) -> bool:
+    """A condition, of a pull request whose inputs are as they are declared: what was not told is empty, which is 0."""
+    defaults = {name: str(known.get("default", "")) for name, known in ACTION["inputs"].items()}
+
+    def value(match: re.Match[str]) -> str:
+        step, name = match[1], match[2]
+        text = told.get(step, {}).get(name, "")
+        return repr(int(text)) if text.isdigit() else repr(text)
+
+    numbers = re.sub(r"(steps\.[\w-]+\.outputs\.[\w-]+)(?= [<>])", r"(\1 or 0)", asked)
+    words = re.sub(r"steps\.([\w-]+)\.outputs\.([\w-]+)", value, numbers)
+    words = re.sub(r"inputs\.([\w-]+)", lambda match: repr(defaults[match[1]]), words)
+    words = words.replace("github.event.pull_request.number", "5")
+    for name, state in zip(STATUS, (True, stopped, not (failed or stopped), failed), strict=True):
+        words = words.replace(name, str(state))
+    words = words.replace("&&", " and ").replace("||", " or ")
+    words = re.sub(r"!(?!=)", " not ", words)
+    return bool(eval(words, {"__builtins__": {}}))
+
+
+PLACE = {"folder": "f", "key": "k", "once": "k-1"}
+FLAGGED = {
+    "place": PLACE,
+    "scan": {"exit-code": "1", "summary": "changed.md", "sarif": "changed.sarif", "runs": "2"},
+}
+ALL_BUT_DECIDE = ("Upload findings", "Keep the pages", "Comment")
+
+
+def test_references_are_kept_whatever_the_verdict() -> None:
+    """The step that keeps them stands behind the scan and before the one that fails, and no status of the job stops it."""
+    names = taken(("Decide",), outputs=FLAGGED)
+    keep = next(step for step in STEPS if step["name"] == "Keep references")
+    combined = [step["uses"] for step in STEPS if step.get("uses", "").startswith("actions/cache@")]
+
+    assert names.index("Scan") < names.index("Keep references") < names.index("Decide")
+    assert "Keep references" in taken(("Scan",), outputs={"place": PLACE}, cancelled="Scan")
+    # The action that fetches and keeps in one has `post-if: success()`.
+    assert (combined, keep["uses"].split("@")[0]) == ([], "actions/cache/save")
+
+
+def test_what_is_fetched_is_what_was_kept() -> None:
+    """Both steps name one folder; what is kept has a name of its own, which begins as that by which the next run asks."""
+    fetch, keep = (
+        next(step["with"] for step in STEPS if step["name"] == name)
+        for name in ("Fetch references", "Keep references")
+    )
+
+    assert fetch["path"] == keep["path"]
+    assert fetch["key"] == keep["key"] == "${{ steps.place.outputs.once }}"
+    assert fetch["restore-keys"] == "${{ steps.place.outputs.key }}-"
+
+
+@pytest.mark.parametrize("refused", ALL_BUT_DECIDE)
+def test_one_refused_step_hides_no_other(refused: str) -> None:
+    """Without the right to upload, or with a name that is taken, pages, comment and verdict are there all the same."""
+    names = taken((refused, "Decide"), outputs=FLAGGED)
+
+    assert set(ALL_BUT_DECIDE) | {"Decide"} <= set(names)
+
+
+def test_a_scan_that_never_began_leaves_nothing_to_show() -> None:
+    """Without an installation only that step fails; a scan that was cancelled is not judged."""
+    assert taken(("Install undertow",), outputs=FLAGGED) == ["Install undertow"]
+    cut = taken(("Scan",), outputs={"place": PLACE}, cancelled="Scan")
+    assert not {*ALL_BUT_DECIDE, "Decide"} & set(cut)
+
+
+@pytest.mark.parametrize(("runs", "uploaded"), [("0", False), ("20", True), ("21", False)])
+def test_what_code_scanning_would_refuse_is_not_uploaded(runs: str, uploaded: bool) -> None:
+    """It takes 20 files at once; more are told of by the scan's step, and the verdict comes as ever."""
+    outputs = FLAGGED | {"scan": FLAGGED["scan"] | {"runs": runs}}
+    names = taken(outputs=outputs)
+
+    assert ("Upload findings" in names) == uploaded
+    assert {"Comment", "Decide"} <= set(names)
+
+
+def test_many_files_are_told_of(runner: Runner) -> None:
+    """A warning says that their log is not uploaded, and where it is."""
+    many = "'\"automationDetails\"\\n' * 21"
+    runner.program(
+        "undertow",
+        "import pathlib\n"
+        "out = pathlib.Path(sys.argv[sys.argv.index('--out') + 1])\n"
+        f"out.joinpath('changed.sarif').write_text({many})\n",
+    )
+    done = scanned(runner, STUDENT="org/base", FAIL_ON="flagged")
+
+    assert runner.outputs["runs"] == "21"
+    assert "::warning::21 files were scanned" in done.stdout
 
 
 def test_a_scan_that_left_nothing_is_no_upload(runner: Runner) -> None:
