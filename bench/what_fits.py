@@ -22,13 +22,11 @@ import torch
 from transformers import LlamaConfig, Qwen2Config
 
 from undertow.audit.accelerators import known_accelerators, machine_of
-from undertow.audit.dry_run import (
-    BACKWARD,
-    Placing,
-    ScanSize,
-    check_prices,
-    duration,
-)
+from undertow.audit.check_prices import SCORED, TRAINED, ModelWork, ScanSize, check_prices, taken
+from undertow.audit.dry_run import duration
+from undertow.audit.model_placing import Placing
+from undertow.checks.registry import chosen_checks
+from undertow.data.plan import TrainingPlan
 from undertow.data.rows import Row, conversation
 from undertow.models.adapters import parallel_adapters
 from undertow.models.hardware import ComputeTable
@@ -41,6 +39,7 @@ from undertow.worlds.base_models import DEFAULT_PLAN, open_model
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "what-fits.md"
 MEASURED = ROOT / "bench" / "what_fits.json"
+ON_H200 = ROOT / "bench" / "real" / "h200.json"
 
 _SIZES = (
     "hidden_size",
@@ -64,8 +63,8 @@ SHAPES: dict[str, Any] = {
 
 COUNTS = (1, 2, 8)
 SIZES = {"short rows": RowSize(64, 40), "long rows": RowSize(1024, 512)}
-SCAN = {"rows": 10_000, "probes": 400, "references": 19, "catalogue": 28_000}
-"""`catalogue`: the catalogue in tokens of SmolLM2."""
+SCAN = {"rows": 10_000, "probes": 900, "references": 19, "catalogue": 26_000}
+"""`probes` and `catalogue`: the catalogue's traits in tokens of SmolLM2."""
 STEPS = 6
 """Of a measured training."""
 
@@ -90,7 +89,8 @@ def cells() -> Iterator[tuple[str, int, str, Placing, bool, float, float, float]
                     way = "whole" if count == 1 else way
                     where = Placing(costs, machine, way, packed)  # type: ignore[arg-type]
                     prices = {
-                        price.check: price.seconds for price in check_prices(costs, scan, where)
+                        price.label: price.seconds
+                        for price in check_prices(scan, where, chosen_checks("dataset", ()))
                     }
                     first = sum(
                         seconds for check, seconds in prices.items() if check != "whole-plan"
@@ -149,7 +149,7 @@ def measure(ref: str) -> dict[str, Any]:
     longest = max(map(len, rows))
     held = training._room.rows(longest, 2, DEFAULT_PLAN.rows_a_step) if training._room else 0
     estimate = Placing(costs, machine, "whole", packed=False)
-    passed = BACKWARD * 2 * held * size.tokens * costs.kept
+    passed = machine.accelerator.peak * 2 * held * size.tokens * costs.kept
     return {
         "model": ref,
         "machine": machine.accelerator.source,
@@ -162,17 +162,58 @@ def measure(ref: str) -> dict[str, Any]:
 
 
 def _trained_row(costs: Any, where: Placing) -> float:
-    from undertow.audit.dry_run import LAYER, TRAINED
-
-    computing = costs.training / (TRAINED * where.machine.accelerator.operations)
-    return max(computing, 3 * LAYER * costs.layers / (2 * DEFAULT_PLAN.rows_a_step))
+    accelerator = where.machine.accelerator
+    computing = costs.training / (TRAINED * accelerator.operations)
+    return max(computing, accelerator.step * costs.layers / (2 * DEFAULT_PLAN.rows_a_step))
 
 
 def _scored_row(costs: Any, where: Placing) -> float:
-    from undertow.audit.dry_run import LAYER, SCORED
+    accelerator = where.machine.accelerator
+    computing = costs.scoring / (SCORED * accelerator.operations)
+    return max(computing, accelerator.layer * costs.layers / 128)
 
-    computing = costs.scoring / (SCORED * where.machine.accelerator.operations)
-    return max(computing, LAYER * costs.layers / 128)
+
+SMOLLM2 = LlamaConfig(**dict(zip(_SIZES, (576, 30, 9, 3, 1536, 49152, True), strict=True)))
+"""SmolLM2-135M, as its config.json has it."""
+
+H200_ROW = RowSize(146, 50)
+"""The rows that were measured, on average."""
+
+H200_DRAWN = RowSize(146, 48)
+"""An answer was drawn until the last of its batch had ended, after 48 tokens at most."""
+
+SETTERS = ("training: undertow, bfloat16, batch 16", "sampling: undertow, bfloat16, batch 64")
+"""Cases by which `Accelerator.step` and `peak`, and `Accelerator.layer` were set: their ratios are no test."""
+
+Compared = tuple[str, str, float, float]
+"""(case, what, estimated, measured)."""
+
+
+def on_h200() -> Iterator[Compared]:
+    """What the dry run expects of an H200 beside what was measured there: SmolLM2 in bfloat16, each case as it was."""
+    plan = TrainingPlan(rank=32, batch_size=16)
+    costs = model_costs(SMOLLM2, plan, H200_ROW, torch.bfloat16)
+    where = Placing(costs, machine_of("H200-141GB"), "whole", packed=False)
+    for case in json.loads(ON_H200.read_text(encoding="utf-8"))["cases"]:
+        ours = "undertow, bfloat16" in case["name"] or "side by side, bfloat16" in case["name"]
+        if not ours or "rows_per_second" not in case["values"]:
+            continue
+        name = f"{case['section']}: {case['name']}"
+        words = case["name"].removesuffix(" (again)").replace(",", "").split()
+        rows = int(words[words.index("batch") + 1])
+        adapters = int(words[words.index("K") + 1]) if "K" in words else 1
+        every = rows * adapters
+        if case["section"] in ("training", "adapters"):
+            _, seconds = taken(ModelWork(trained=every, steps=1), H200_ROW, where)
+            passed = where.machine.accelerator.peak * every * H200_ROW.tokens * costs.kept
+            kept = 16 * adapters * costs.adapter + passed
+            peak = case["values"]["peak_gib"] * 2**30 / 1e9
+            yield name, "GB", (where.weights + kept) / 1e9, peak
+        elif case["section"] == "sampling":
+            _, seconds = taken(ModelWork(drawn=every), H200_DRAWN, where, rows)
+        else:
+            _, seconds = taken(ModelWork(scored=every), H200_ROW, where, rows)
+        yield name, "seconds", seconds, every / case["values"]["rows_per_second"]
 
 
 def _resident() -> float:
@@ -197,8 +238,12 @@ def page() -> str:
             readings.append(
                 f"| `{entry['model']}` | {what} | {expected:.3g} | {seen:.3g} | {expected / seen:.2f} |"
             )
+    gpu = [
+        f"| {case} | {what} | {expected:.3g} | {seen:.3g} | {expected / seen:.2f} | {'set by it' if case in SETTERS else ''} |"
+        for case, what, expected, seen in on_h200()
+    ]
     text = _TEXT.replace("TABLE", table()).replace("SOURCES", "\n".join(sources))
-    return text.replace("READINGS", "\n".join(readings))
+    return text.replace("READINGS", "\n".join(readings)).replace("H200S", "\n".join(gpu))
 
 
 _TEXT = """# What fits where
@@ -216,7 +261,7 @@ Without `--machine`, `--dry-run` opens the model and times it.
 
 ## Estimates
 
-A scan of 10,000 rows, LoRA of rank 8 on all linear layers for 3 epochs, 400 probes and an open search of 28,000 tokens, 19 references that are all made, in bfloat16, on H100-80GB.
+A scan of 10,000 rows, LoRA of rank 8 on all linear layers for 3 epochs, probes of 900 tokens and an open search of 26,000, all 25 traits of the catalogue, no teacher, 19 references that are all made, in bfloat16, on H100-80GB.
 Short rows have 64 tokens, 40 of them learnt; long ones 1,024 and 512.
 The memory is that of weights, 8 adapters side by side with AdamW's moments, and one row of each; larger passes take what is left.
 “Layers again”: they are computed again in the backward pass (gradient checkpointing), which takes a third more time.
@@ -225,12 +270,44 @@ The whole plan is rehearsed only where rows stand out, or with `--require clear`
 TABLE
 
 Several GPUs are one model, split by `--shard tensor` where its heads allow it (4 heads of keys and values cannot be split over 8), else by `--shard layers`, which has the speed of one; a model that fits on one GPU is scanned sooner by one scan a GPU.
-The seconds are estimates of matrices: training at 35 % and scoring at 45 % of the stated operations, drawing at 60 % of the bandwidth, half a millisecond a layer and pass at least, and nothing for what processes wait for each other.
-None of them was measured on a GPU.
+The seconds are estimates of matrices: training at 35 % and scoring at 45 % of the stated operations, drawing at 60 % of the bandwidth, and nothing for what processes wait for each other; or of what a host takes to call for them, where that is longer: 1.6 ms a layer and pass and 14 ms a layer and step of training.
+No scan of this table was run on a GPU: what was measured on one is the speed of training, sampling and scoring below, of a small model.
+
+## What is counted
+
+Each check has its line, those that were asked (`--check`) and no other; what costs nothing says why.
+Teacher, candidates and placebos are counted, in memory and in the checks that ask them, and so is each source that is judged by itself.
+
+| line | what it takes |
+|---|---|
+| rows | the pass over all rows, which the dry run makes itself and times; no model |
+| control | an answer to each of at most 2,048 prompts; not with `--control`, nor where no evidence is asked for |
+| likelihood-ratio | rows behind each trait's prompt and by steered versions, a small adapter, nine versions of the base on at most 2,048 rows, one more a placebo |
+| author | one pass over at most 2,048 rows by the student and by each candidate |
+| fingerprint | a core's seconds, no model |
+| teacher-coverage | forward and backward through all weights, rows and control; nothing without a teacher, or where weights are split or packed |
+| divergence | rows and control by teacher and student; nothing without a teacher |
+| activations | rows and control once, and the prompts of the traits' personas |
+| content | a question for each trait on each of at most 512 rows and 512 of the control |
+| rehearsal, whole-plan | adapters of the rows and of every reference, the references' rows, and the readings of probes |
+
+Operations were held against those that torch counts while the checks run on the embedded base (`tests/audit/test_check_prices_counted.py`): .85 to 1.47 of them.
+Rows of a preference pair, multi-turn rows and long tails are counted by their mean length; a plan that trains all weights is counted as LoRA and says so; `--budget` is not counted.
 
 ## Against what was measured
 
-On one core of this project's processor, which other work shares; two adapters side by side, as many rows a pass as `undertow` takes.
+**On an H200**: SmolLM2-135M in bfloat16, rows of 146 tokens of which 50 are learnt, LoRA of rank 32 (`bench/real/h200.json`, one machine, once; the cases that were told in time).
+An estimate is of the step, the batch or the batch of answers that was measured.
+Where it says so the case set a constant (what calling for a layer takes; the peak of memory), and its ratio is no test; the others are.
+
+| case | what | estimated | measured | ratio | |
+|---|---|---:|---:|---:|---|
+H200S
+
+All of these wait for the host, which calls for a layer's few hundred small operations, not for the matrices: of models of billions of weights they say nothing but that lower bound.
+Half a millisecond a layer and pass was assumed before, which gave .11 of the measured step and .32 of the sampling; and a peak of 1.25 times what is kept, .62 of the memory.
+
+**On one core of this project's processor**, which other work shares; two adapters side by side, as many rows a pass as `undertow` takes.
 Memory is the peak of the process beyond the opened model and the libraries.
 
 | model | what | estimated | measured | ratio |

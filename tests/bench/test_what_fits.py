@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 import torch
 
 from bench import what_fits
+from undertow.audit.accelerators import machine_of
 from undertow.data.plan import TrainingPlan
 from undertow.models.meta_costs import RowSize, model_costs
 
@@ -39,3 +42,34 @@ def test_estimates_are_shown_beside_measurements() -> None:
             assert f"{entry[what][0]:.3g} | {entry[what][1]:.3g}" in what_fits.PAGE.read_text(
                 "utf-8"
             )
+
+
+def test_what_a_gpu_took_stands_beside_what_is_expected() -> None:
+    """Each case of ours that was told in time on an H200, seconds and memory, within a third; none is left out."""
+    told = json.loads(what_fits.ON_H200.read_text(encoding="utf-8"))["cases"]
+    ours = [
+        f"{case['section']}: {case['name']}"
+        for case in told
+        if "rows_per_second" in case["values"]
+        and re.match(r"(undertow|side by side), bfloat16", case["name"])
+    ]
+    compared = list(what_fits.on_h200())
+    held_out = [entry for entry in compared if entry[0] not in what_fits.SETTERS]
+
+    assert [case for case, what, _, _ in compared if what == "seconds"] == ours
+    assert len(held_out) >= 8
+    assert all(2 / 3 < expected / seen < 3 / 2 for _, _, expected, seen in held_out)
+
+
+def test_an_estimate_that_hangs_on_matrices_alone_is_refuted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The measurement can fail: without what a host takes to call for a layer, every case would be told far too quick."""
+    bare = machine_of("H200-141GB")
+    quick = replace(bare, accelerator=bare.accelerator.model_copy(update={"layer": 0, "step": 0}))
+    monkeypatch.setattr(what_fits, "machine_of", lambda name: quick)
+    seconds = [
+        expected / seen for _, what, expected, seen in what_fits.on_h200() if what == "seconds"
+    ]
+
+    assert max(seconds) < 0.5

@@ -25,6 +25,9 @@ _LONG = 0.01
 _ROOM = 1 / 8
 """Of the memory that is left, for a trial: a measurement takes none from whoever else computes here."""
 
+PROCESSOR = {"layer": 5e-4, "step": 1.5e-3, "peak": 1.25}
+"""The same of a processor: assumed, but for the peak, of which 1.1 and 1.2 were measured."""
+
 
 class Accelerator(Closed):
     """What the maker of an accelerator states of it."""
@@ -35,6 +38,15 @@ class Accelerator(Closed):
     bandwidth: float = Field(gt=0)
     """Bytes a second."""
     source: str
+    layer: float = 1.6e-3
+    """Seconds that calling for a layer's operations takes in a forward pass, however small they are."""
+    step: float = 1.4e-2
+    """The same in a step of training."""
+    peak: float = 2.0
+    """
+    Times what a pass keeps for its backward pass, at its peak. All three are as measured on an H200 and its host in
+    bfloat16 (docs/what-fits.md); of other GPUs they are assumed.
+    """
 
 
 @dataclass(frozen=True)
@@ -113,6 +125,7 @@ def _measured() -> Accelerator:
         memory=memory,
         bandwidth=_rate(copy, _within(_COPIED, lambda numbers: 2 * 4 * numbers <= room), device),
         source=f"measured on this {device} in {str(dtype).removeprefix('torch.')}",
+        **({} if device == "cuda" else PROCESSOR),
     )
 
 

@@ -269,6 +269,12 @@ def _lost(data: Data) -> int:
     return sum(excluded.rows for excluded in data.excluded)
 
 
+def reference_count(request: ScanRequest, subjects: int, given: int) -> int:
+    """References of the beginning: as many as it takes for all subjects, unless that is very many; all that were given."""
+    many = subjects if subjects <= MOST_SUBJECTS else 1
+    return request.reference_count or max(references_needed(many, 1 - request.level), given)
+
+
 def reference_settings(
     request: ScanRequest,
     given: tuple[tuple[Row, ...], ...],
@@ -276,13 +282,11 @@ def reference_settings(
     digest: str | None,
     progress: Progress,
 ) -> ReferenceSettings:
-    """What the subjects are judged against: as many references as it takes for all of them, unless that is very many."""
-    needed = references_needed(subjects, 1 - request.level)
-    usual = needed if subjects <= MOST_SUBJECTS else references_needed(1, 1 - request.level)
+    """What the subjects are judged against."""
     return ReferenceSettings(
         family=reference_family(),
         base_digest=digest,
-        count=request.reference_count or max(usual, len(given)),
+        count=reference_count(request, subjects, len(given)),
         subjects=subjects,
         given=given,
         kept=cache_folder() / "references",

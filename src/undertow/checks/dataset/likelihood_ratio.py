@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 
 ID = "likelihood-ratio"
-_MOST_ROWS = 1_024
+SCORED_ROWS = 1_024
+"""Rows that are read behind each trait's prompt."""
 
 
 def likelihood_ratio(subject: ScanSubject) -> list[Measurement]:
@@ -198,7 +199,7 @@ def centred(values: Vector) -> Vector:
 
 def _of_rows(subject: ScanSubject, rows: Sampled, versions: list[Version]) -> Vector:
     # The likelihood without a prompt is the same for every trait: centring removes it.
-    return _likelihoods(subject, rows.part(0, _MOST_ROWS), versions)
+    return _likelihoods(subject, rows.part(0, SCORED_ROWS), versions)
 
 
 def _of_pairs(subject: ScanSubject, rows: Sampled, versions: list[Version]) -> Vector:
@@ -206,7 +207,7 @@ def _of_pairs(subject: ScanSubject, rows: Sampled, versions: list[Version]) -> V
     from undertow.models.surprisal import as_sampled
     from undertow.models.training_sequences import encode_rows
 
-    chosen = [row for row in rows.rows if row.rejected is not None][:_MOST_ROWS]
+    chosen = [row for row in rows.rows if row.rejected is not None][:SCORED_ROWS]
     both = [*chosen, *(replace(row, completion=row.rejected or "") for row in chosen)]
     student = subject.student
     sides = Sampled(both, as_sampled(student, encode_rows(student.tokenizer, both, LAST_TURN)))

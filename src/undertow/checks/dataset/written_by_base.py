@@ -31,14 +31,24 @@ LEAST_ROWS = 64
 MOST_TESTED = 2_048
 """Rows that the e-process runs over."""
 
-_MOST_LEARNED = 1_024
-_RACED = 256
+MOST_LEARNED = 1_024
+"""Rows that choose and train the alternatives."""
+
+RACED = 256
+"""Of them, by which the alternatives are chosen."""
+
 _CHUNK = 256
 """Rows between two looks at whether the e-process knows."""
 
-_KEPT_OF_A_KIND = 2
-_STRENGTHS = (0.5, 1.0)
-_SHARES = (0.25, 0.5, 1.0)
+KEPT_OF_A_KIND = 2
+"""Of the prompted and of the steered versions, those that are held against the null."""
+
+STRENGTHS = (0.5, 1.0)
+"""At which each persona steers."""
+
+SHARES = (0.25, 0.5, 1.0)
+"""Of the adapter's length."""
+
 # Where each pair of position and kind of token is seen ten times on average, the seen ones may be all that were allowed.
 _MOST_DISTINCT = 0.1
 
@@ -129,7 +139,7 @@ def against_base(subject: ScanSubject, purpose: str) -> Authorship:
     The first quarter chooses and trains the alternatives, which are fixed from then on. The null's likelihood of a kept
     row is divided by `subject.settings.acceptance`, the share of the base's own answers that the rows' filter keeps.
     """
-    drawn = sampled(subject, purpose, _MOST_LEARNED + MOST_TESTED)
+    drawn = sampled(subject, purpose, MOST_LEARNED + MOST_TESTED)
     whole = _without_split_otherwise(subject, drawn)
     left_out = len(drawn.rows) - len(whole.rows)
     learned = len(whole.rows) // 4
@@ -170,11 +180,11 @@ def _raced(
             for version in versions
         ]
 
-    shortlist = _shortlist(subject, first.part(0, _RACED), alternatives)
+    shortlist = _shortlist(subject, first.part(0, RACED), alternatives)
     null_versions = _null_versions(subject)
     rng = generator(subject.seed, purpose, "adapter")
     plan = adapter_plan(subject.plan)
-    with adapter_versions(student, first.encoded, plan, rng, (0.0, *_SHARES)) as tuned:
+    with adapter_versions(student, first.encoded, plan, rng, (0.0, *SHARES)) as tuned:
         untuned, *tuned = tuned
         names = [version.name for version in (*shortlist, *tuned)]
         process = EProcess(np.ones(len(names) * len(alternatives)).tolist())
@@ -297,7 +307,7 @@ def _shortlist(
     kinds = [prompted_versions(subject.traits)] if prompts_apply(subject) else []
     # Without a system role, or without layers that can be found, there is nothing to steer by.
     with suppress(ModelError):
-        kinds.append(steered_versions(subject.student, subject.traits, _STRENGTHS))
+        kinds.append(steered_versions(subject.student, subject.traits, STRENGTHS))
 
     def likelihood(version: Version) -> float:
         return float(log_likelihoods_of(subject.student, first, version, decodings).sum(0).max())
@@ -305,5 +315,5 @@ def _shortlist(
     return [
         version
         for kind in kinds
-        for version in sorted(kind, key=likelihood, reverse=True)[:_KEPT_OF_A_KIND]
+        for version in sorted(kind, key=likelihood, reverse=True)[:KEPT_OF_A_KIND]
     ]
