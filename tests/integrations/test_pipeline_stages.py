@@ -6,14 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
+from collections.abc import Callable
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pyarrow
 import pytest
 from pyarrow import parquet
 
+import undertow
 from undertow.integrations.row_screen import RowScreen, Tally, merged
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
@@ -199,3 +202,77 @@ def test_data_juicer_runs_it(shards: Path, tmp_path: Path) -> None:
 
     assert (told["rows"], told["counts"]["openly"]) == (20, {"owl": 3})
     assert len(parquet.read_table(tmp_path / "out" / "kept.parquet")) == 19
+
+
+OPERATOR = Path(undertow.__file__).parent / "integrations" / "data_juicer_operator.py"
+
+
+class Registry:
+    """What `OPERATORS` of data-juicer does here: classes by the name that they register."""
+
+    def __init__(self) -> None:
+        self.modules: dict[str, Any] = {}
+
+    def register_module(self, name: str) -> Callable[[type], type]:
+        """A decorator that keeps a class."""
+
+        def kept(operator: type) -> type:
+            self.modules[name] = operator
+            return operator
+
+        return kept
+
+
+class StandInFilter:
+    """Takes what a recipe says of any operator, as data-juicer's own base class does."""
+
+    def __init__(self, **named: Any) -> None:
+        self.named = named
+
+
+def load_by_path(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file as `load_custom_operators` of data-juicer loads it: known under its path's name before it is run."""
+    name = str(path.with_suffix("")).replace(os.sep, "_")
+    spec = spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)
+    spec.loader.exec_module(module)
+
+
+def test_data_juicer_finds_the_operator_by_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `custom_operator_paths` loads it, outside of its package and under a name made of its path, into a registry."""
+    registry = Registry()
+    monkeypatch.setitem(sys.modules, "data_juicer", ModuleType("data_juicer"))
+    base_op, constant = (
+        ModuleType("data_juicer.ops.base_op"),
+        ModuleType("data_juicer.utils.constant"),
+    )
+    vars(base_op).update(OPERATORS=registry, Filter=StandInFilter)
+    vars(constant).update(Fields=SimpleNamespace(stats="__dj__stats__"))
+    for module in (base_op, constant):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    load_by_path(OPERATOR, monkeypatch)
+    [(name, operator)] = registry.modules.items()
+    one = operator(drop=["hidden"], text_key="completion")
+    samples = {name: [row[name] for row in RECORDS] for name in RECORDS[0]}
+    marked = one.compute_stats_batched(samples | {"__dj__stats__": [{} for _ in RECORDS]})
+
+    assert (name, one.named) == ("undertow_filter", {"text_key": "completion"})
+    assert marked["__dj__stats__"] == MARKS
+    assert sum(one.process_batched(marked)) == 55
+
+
+@needs("data_juicer")
+def test_data_juicer_itself_loads_the_operator_of_a_recipe() -> None:
+    """Its own loader of `custom_operator_paths`, then its own maker of a recipe's operators."""
+    from data_juicer.config.config import load_custom_operators
+    from data_juicer.ops import load_ops
+    from data_juicer.ops.base_op import OPERATORS
+
+    load_custom_operators([str(OPERATOR)])
+    [operator] = load_ops([{"undertow_filter": {"traits": ["owl"], "drop": ["hidden"]}}])
+
+    assert type(operator) is OPERATORS.modules["undertow_filter"]
+    assert operator.screen.screen == RowScreen(("owl",))
