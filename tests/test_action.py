@@ -450,6 +450,6 @@ def pre_commit() -> str:
     program = os.environ.get("UNDERTOW_PRE_COMMIT") or (str(beside) if beside.exists() else "")
     if not program:
         pytest.skip(
-            "pre-commit 4.7.0 is in no extra of ours (pip installs it): name it in UNDERTOW_PRE_COMMIT"
+            "pre-commit 4.7.0 is not beside this interpreter: make test installs it (extra 'dev'), or name it in UNDERTOW_PRE_COMMIT"
         )
     return program
