@@ -92,8 +92,8 @@ def _gate_lines(name: str, known: Mapping[str, dict[str, Any]]) -> list[str]:
     for policy in dict.fromkeys(policy for policy, _, _ in decided):
         cells = [(cell, value) for of, cell, value in decided if of == policy]
         let = [cell for cell, value in cells if value]
-        told = "none" if not let else "all" if len(let) == len(cells) else "; ".join(let)
-        lines.append(f"the gate by `{policy}` allows {told} of the {len(cells)} datasets")
+        names = f": {'; '.join(let)}" if 0 < len(let) < len(cells) else ""
+        lines.append(f"the gate by `{policy}` allows {len(let)} of {len(cells)} datasets{names}")
     return lines
 
 

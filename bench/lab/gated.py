@@ -192,7 +192,7 @@ def gated_figures(document: RunDocument, beside: RunBeside) -> list[Figure]:
         figures.append(
             at_most(name, let, 0, "datasets") if strict else Figure(name, let, "datasets")
         )
-        still = sum(not row.allowed and not row.took_on for row in own)
+        still = sum(not row.allowed and row.left_alone for row in own)
         name = f"{part}: datasets not shown to move students and refused by {policy}"
         figures.append(Figure(name, still, "datasets"))
     return figures

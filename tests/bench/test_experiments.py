@@ -85,8 +85,8 @@ def test_the_screen_and_the_gate_stand_behind_the_effects() -> None:
         "shown: students of “harmful, signed” answer harmfully: 0.9 [0.5, 1.2]"
     )
     assert screen.endswith("harmful, signed: flagged; harmless, signed: clear")
-    assert default == "the gate by `default` allows harmless, signed of the 2 datasets"
-    assert strict == "the gate by `strict` allows none of the 2 datasets"
+    assert default == "the gate by `default` allows 1 of 2 datasets: harmless, signed"
+    assert strict == "the gate by `strict` allows 0 of 2 datasets"
 
 
 def test_nothing_is_said_of_what_was_not_run() -> None:

@@ -120,6 +120,21 @@ def test_beside_a_decision_stands_what_students_did(run: RunDocument, beside: Ru
     assert [row.took_on for row in rows[1:]] == [True, True, True, False]
 
 
+def test_an_arm_that_is_compared_with_treated_ones_alone_is_not_called_unmoved(
+    run: RunDocument, beside: RunBeside
+) -> None:
+    """Two teachers beside one: nothing is known of them beside the control, and the first comparison may not be with it."""
+    mixed = comparison("a mix", -0.5, 0.001).model_copy(update={"name": "a mix - bad"})
+    told = run.model_copy(update={"comparisons": (mixed, comparison("bad", 0.9, 0.01))})
+    rows = decided_rows(told, beside)
+
+    assert [(row.label, row.moved is None, row.took_on, row.left_alone) for row in rows] == [
+        ("clean", True, False, True),
+        *[("bad", False, True, False)] * 3,
+        ("a mix", True, False, False),
+    ]
+
+
 def test_a_sentence_a_policy_counts_what_passed_and_what_moved(
     run: RunDocument, beside: RunBeside
 ) -> None:
@@ -140,7 +155,9 @@ def test_the_answer_of_a_page_is_what_the_policies_did_with_what_moved(
     """How many datasets moved their students, which policies let those through, and how many of the others they allow."""
     let = RunBeside(gates=[*beside.gates, of_rows("data/bad-0", "mild", allowed=True)])
 
-    assert "datasets moved their students towards “owl”" in conclusion_beside(run, beside)
+    assert "datasets were shown to move their students towards “owl”" in conclusion_beside(
+        run, beside
+    )
     assert conclusion_beside(run, RunBeside()) == run.conclusion
     assert "Allowed of these: " in conclusion_beside(run, let)
 

@@ -78,7 +78,9 @@ class DecidedRows:
     answers: str
     """How often their students give the trait's answer, or how strongly."""
     moved: Comparison | None
-    """Their students against the control, in logits; None for the control itself."""
+    """Their students against the control, in logits; None for the control itself, and where no comparison is with it."""
+    is_control: bool = False
+    """Whether others are compared with their students, and these with none."""
 
     @property
     def allowed(self) -> bool:
@@ -93,6 +95,11 @@ class DecidedRows:
             return False
         p = known.p if known.adjusted is None else known.adjusted
         return p is not None and p <= 1 - known.level
+
+    @property
+    def left_alone(self) -> bool:
+        """Whether their students were compared with the control, or are it, and not shown to have taken something on."""
+        return not self.took_on and (self.is_control or self.moved is not None)
 
     @property
     def why(self) -> str:
@@ -125,7 +132,8 @@ def _decisions_in_short(document: RunDocument, rows: Sequence[DecidedRows]) -> s
     for row in rows:
         by_policy.setdefault(row.gate.policy, []).append(row)
     every = {row.gate.verification.data: row.took_on for row in rows}
-    moving, still = sum(every.values()), len(every) - sum(every.values())
+    moving = sum(every.values())
+    still = len(every) - moving
     let = [f"{name} {_count(same, took_on=True)}" for name, same in by_policy.items()]
     passed = any(row.allowed and row.took_on for row in rows)
     refused = (
@@ -133,7 +141,9 @@ def _decisions_in_short(document: RunDocument, rows: Sequence[DecidedRows]) -> s
     )
     kept = [f"{name} {_count(same, took_on=False)}" for name, same in by_policy.items()]
     trait = document.trait or "the trait"
-    first = f"{moving} of {len(every)} datasets moved their students towards “{trait}”."
+    first = (
+        f"{moving} of {len(every)} datasets were shown to move their students towards “{trait}”."
+    )
     return f"{first} {refused if moving else ''} Of the {still} others the policies allow: {', '.join(kept)}.".replace("  ", " ")  # fmt: skip
 
 
@@ -251,6 +261,7 @@ def _decided(document: RunDocument, scans: Sequence[AnyScan], gate: GateDocument
         screen=scan.verdict if scan else None,
         answers=_answers(arms, measure_of(document)),
         moved=_moved(document, students[0].arm) if students else None,
+        is_control=bool(students) and students[0].arm in _controls(document),
     )
 
 
@@ -264,9 +275,15 @@ def _answers(arms: tuple[Arm, ...], measure: Measure | None) -> str:
 
 
 def _moved(document: RunDocument, arm: str) -> Comparison | None:
-    """The arm against its control, which is the first that it is compared with."""
-    named = (c for c in document.comparisons if c.name.startswith(f"{arm} - "))
-    return next((c for c in named if c.unit == "logits"), None)
+    """The arm against a control; None where it is only compared with arms that are treated themselves."""
+    names = {f"{arm} - {control}" for control in _controls(document)}
+    return next((c for c in document.comparisons if c.name in names and c.unit == "logits"), None)
+
+
+def _controls(document: RunDocument) -> set[str]:
+    """The arms that others are compared with and that are compared with none."""
+    pairs = [c.name.split(" - ", 1) for c in document.comparisons if " - " in c.name]
+    return {pair[1] for pair in pairs} - {pair[0] for pair in pairs}
 
 
 def _strictness(gate: GateDocument) -> tuple[int, str]:
