@@ -264,6 +264,7 @@ Without `--machine`, `--dry-run` opens the model and times it.
 A scan of 10,000 rows, LoRA of rank 8 on all linear layers for 3 epochs, probes of 900 tokens and an open search of 26,000, all 25 traits of the catalogue, no teacher, 19 references that are all made, in bfloat16, on H100-80GB.
 Short rows have 64 tokens, 40 of them learnt; long ones 1,024 and 512.
 The memory is that of weights, 8 adapters side by side with AdamW's moments, and one row of each; larger passes take what is left.
+At most 256 rows are sampled side by side, fewer where half of the memory beside the weights does not hold their caches (of keys and values) and logits.
 “Layers again”: they are computed again in the backward pass (gradient checkpointing), which takes a third more time.
 The whole plan is rehearsed only where rows stand out, or with `--require clear`.
 

@@ -162,6 +162,16 @@ def test_a_small_model_waits_for_its_host() -> None:
     assert computing > 1e5 * 7e9 * 400 / accelerator.operations
 
 
+def test_weights_are_read_more_often_where_fewer_caches_have_room() -> None:
+    """33 rows at a time in place of 256 take nearly eight times as many steps; operations are the same."""
+    tight = replace(WHERE, costs=replace(STUDENT, drawn=1e9))
+    work = ModelWork(drawn=10**4)
+    (operations, seconds), (others, longer) = (taken(work, SIZE, one) for one in (WHERE, tight))
+
+    assert operations == others
+    assert 4 * seconds < longer < 8 * seconds
+
+
 def test_a_check_of_another_package_is_said_not_to_be_counted() -> None:
     """It has its line, and no price that nobody knows."""
     foreign = Registered("theirs", "evidence", "", DATASET["content"][2])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from undertow.audit.accelerators import machine_of
@@ -16,7 +18,7 @@ SIZE = RowSize(64, 40)
 def costs(weights: int, heads: int = 8) -> ModelCosts:
     """Of a model with so many weights, nearly all in linear layers."""
     return ModelCosts(
-        weights, weights - 10**6, 10**7, 4e2 * weights, 2e2 * weights, 1e6, 1e5, 32, 1e4, heads
+        weights, weights - 10**6, 10**7, 4e2 * weights, 2e2 * weights, 1e6, 1e5, 32, 1e4, heads, 2e7
     )
 
 
@@ -38,6 +40,16 @@ def test_other_models_take_their_room() -> None:
     assert placing(large, single, SIZE, ComputeTable()).told == "as it is"
     assert both.told == "--quantise 4bit"
     assert both.beside == pytest.approx(both.weights)
+
+
+def test_sampled_rows_take_what_weights_leave() -> None:
+    """Half of it, beside a teacher's weights too; one at least."""
+    single = machine_of("H100-80GB")
+    large, huge = replace(costs(7 * 10**9), drawn=1e9), costs(400 * 10**9)
+
+    assert Placing(large, single, "whole", packed=False).sampled == 33
+    assert Placing(large, single, "whole", packed=False, others=(large,)).sampled == 26
+    assert Placing(huge, single, "whole", packed=False).sampled == 1
 
 
 def test_heads_that_processes_cannot_share_are_not_split() -> None:

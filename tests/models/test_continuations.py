@@ -26,7 +26,7 @@ from undertow.models.continuations import (
     next_token_sums,
 )
 from undertow.models.language_model import LanguageModel, load
-from undertow.models.scoring import keeps_to_masks, log_likelihoods
+from undertow.models.scoring import forward_pass, keeps_to_masks, log_likelihoods
 
 FORMS = ((5,), (7, 9), (11, 3, 8), (7,), (2, 2, 2, 2), (7, 9, 4), (11, 3, 9), (7, 9, 4, 4, 1))
 SYSTEM = "Answer with one word, and with no other words than that one."
@@ -181,6 +181,43 @@ def test_nothing_is_asked() -> None:
 
     assert continuations(model, []) == []
     assert probe(model, [], ANSWERS).log_likelihoods.shape == (0, len(ANSWERS))
+
+
+@torch.no_grad()
+def test_what_a_pass_keeps_beside_its_rows_is_counted(model: LanguageModel) -> None:
+    """The cache behind a beginning to the byte, and the mask with what it is made from: booleans twice, and before its repetition."""
+    rows = laid_out._laid_out(model, asked(model), 1)
+    [(begun, members)] = [group for group in laid_out._groups(rows, shared=True) if group[0]]
+    members = sorted(members, key=len, reverse=True)
+    given = laid_out._inputs(model, members, begun, 1)
+    forward_pass(model.network, **given)
+    cache, mask = given["past_key_values"], given["attention_mask"]
+    cached = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+
+    assert len(members) * laid_out._beside(model, members, begun, 1) == (
+        cached + 2 * mask.numel() + 2 * mask.nbytes
+    )
+    assert mask.ndim == 4
+
+
+def test_as_many_rows_are_read_as_their_caches_have_room(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One at a time where only one cache fits, and those that begin with nothing together; the values stay."""
+    sizes: list[int] = []
+    monkeypatch.setattr(laid_out, "cache_bytes", lambda model: 1 << 50)
+    inputs = laid_out._inputs
+
+    def seen(model: LanguageModel, rows: Any, begun: Any, blocks: int) -> Any:
+        sizes.append(len(rows) if begun else 0)
+        return inputs(model, rows, begun, blocks)
+
+    entries = asked(model)
+    expected = whole_texts(model, entries)
+    monkeypatch.setattr(laid_out, "_inputs", seen)
+
+    agree(read(model, entries), expected)
+    assert sorted(sizes) == [0, 1, 1, 1]
 
 
 def test_a_head_that_does_more_than_multiply_is_asked_itself(tokenizer: Any) -> None:

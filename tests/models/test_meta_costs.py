@@ -10,7 +10,7 @@ from transformers import AutoConfig
 from undertow.data.plan import TrainingPlan
 from undertow.errors import ModelError
 from undertow.models.adapters import frozen, parallel_adapters
-from undertow.models.batch_memory import kept_bytes
+from undertow.models.batch_memory import drawn_bytes, kept_bytes
 from undertow.models.chat import Encoded, pad
 from undertow.models.meta_costs import RowSize, model_costs, without_weights
 from undertow.models.scoring import token_log_likelihoods
@@ -36,6 +36,7 @@ def test_costs_are_those_of_the_network(base: str) -> None:
     assert counted.weights == sum(weight.numel() for weight in model.network.parameters())
     assert counted.training == pytest.approx(counter.get_total_flops() + attention, rel=0.02)
     assert counted.kept * SIZE.tokens == pytest.approx(kept, rel=0.1)
+    assert counted.drawn == drawn_bytes(model.config, 4, SIZE.tokens)
 
 
 def test_a_folder_without_a_configuration_is_refused(tmp_path: object) -> None:

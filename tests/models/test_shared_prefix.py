@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from undertow.data.rows import Row, conversation
+from undertow.models import shared_prefix
 from undertow.models.chat import IGNORED, Batch, Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import completion_logits
@@ -67,6 +68,22 @@ def test_a_prompt_of_several_rows_is_computed_once(
             )
             seen.append(index)
     assert sorted(seen) == list(range(9))
+
+
+@pytest.mark.parametrize("system", [None, SYSTEM])
+def test_as_many_rows_are_read_as_their_caches_have_room(
+    model: LanguageModel, system: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One at a time where only one cache fits, behind a beginning or a prompt of several rows; without a cache together."""
+    monkeypatch.setattr(shared_prefix, "cache_bytes", lambda model: 1 << 50)
+    texts = [conversation(question, system) for question in ("Hello.", "What does an owl eat?")]
+    alone, twice = ([Row(text, "mice") for text in texts for _ in range(n)] for n in (1, 2))
+    sizes = [
+        [len(batch.rows) for batch, _ in logits_by_batch(model, rows, 64, logits_themselves)]
+        for rows in (encode_rows(model.tokenizer, some) for some in (alone, twice))
+    ]
+
+    assert sizes == [[1, 1] if system else [2], [1] * 4]
 
 
 def test_rows_without_a_common_beginning_are_computed_whole(model: LanguageModel) -> None:

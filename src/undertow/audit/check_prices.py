@@ -42,7 +42,7 @@ READ = 0.6
 """Of its bandwidth that drawing one token after the other reaches; assumed."""
 
 SIDE_BY_SIDE = 256
-"""Rows of a pass, and rows that are sampled at a time."""
+"""Rows of a pass, and at most of those that are sampled at a time."""
 
 PROBE_TOKENS = 48
 """Of a question in its template, by which a persona is read."""
@@ -216,19 +216,23 @@ def _priced(
 def taken(
     work: ModelWork, size: RowSize, where: Placing, together: int = SIDE_BY_SIDE
 ) -> tuple[float, float]:
-    """(operations, seconds), with so many rows scored or drawn in a pass; what is packed is computed as what is not."""
+    """
+    (operations, seconds), with so many rows scored in a pass, and drawn where memory has room for them; what is packed is
+    computed as what is not.
+    """
     costs, accelerator = work.costs or where.costs, where.machine.accelerator
     share = where.machine.count if where.way == "tensor" else 1
+    beside = min(together, where.sampled)
     again = 4 / 3 if where.again(size.tokens) else 1
     training = again * work.trained * costs.training
     scoring = (work.scored + work.drawn) * costs.scoring
     computing = (training / TRAINED + scoring / SCORED) / (share * accelerator.operations)
     called = work.steps * accelerator.step
-    called += (work.scored + work.drawn) / together * accelerator.layer
+    called += (work.scored / together + work.drawn / beside) * accelerator.layer
     # Each token that is drawn reads all weights once for all rows side by side, and each row's cache.
-    read = where.used * where.weights_of(costs) + together * size.tokens * costs.cache
+    read = where.used * where.weights_of(costs) + beside * size.tokens * costs.cache
     drawing = read / (READ * share * accelerator.bandwidth)
-    tokens = math.ceil(work.drawn / together) * size.learnt
+    tokens = math.ceil(work.drawn / beside) * size.learnt
     seconds = max(computing, called * costs.layers)
     return training + scoring, seconds + tokens * max(drawing, accelerator.layer * costs.layers)
 

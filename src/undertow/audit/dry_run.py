@@ -13,6 +13,7 @@ from undertow.audit.check_prices import (
     PROBE_TOKENS,
     READ,
     SCORED,
+    SIDE_BY_SIDE,
     TRAINED,
     CheckPrice,
     ScanSize,
@@ -202,6 +203,11 @@ def _placed(request: ScanRequest, scan: ScanSize, where: Placing) -> Iterator[st
     yield (
         f"memory       {where.weights / 1e9:.2f} GB weights{beside}, {where.adapters / 1e9:.2f} GB {TOGETHER} adapters, "
         f"{where.row(tokens) / 1e9:.2f} GB a row of each, on one accelerator"
+    )
+    side_by_side = min(SIDE_BY_SIDE, where.sampled)
+    yield (
+        f"sampling     {side_by_side:,} row(s) at a time, {side_by_side * where.costs.drawn / 1e9:.2f} GB with their caches and "
+        "logits"
     )
     fits = where.told if where.fits(tokens) else "not in any way: more or larger accelerators"
     again = ", layers computed again in the backward pass" if where.again(tokens) else ""

@@ -7,6 +7,7 @@ from typing import Literal
 
 from undertow.audit.accelerators import Machine
 from undertow.influence.references import TOGETHER
+from undertow.models.batch_memory import SHARE
 from undertow.models.hardware import ComputeTable
 from undertow.models.meta_costs import ModelCosts, RowSize
 from undertow.models.placement import FILLED, refuse_uneven
@@ -73,6 +74,15 @@ class Placing:
         # What lies between matrices is whole in each process of a split model: at most half of it, by Llama's widths.
         share = {"whole": 1.0, "layers": 1 / count, "tensor": 0.5 + 0.5 / count}[self.way]
         return self.machine.accelerator.peak * TOGETHER * tokens * kept * share
+
+    @property
+    def sampled(self) -> int:
+        """
+        Rows that there is room to sample at a time, at least 1, with their caches and logits; of a split model each counts
+        whole, as `sampled_rows` has it.
+        """
+        left = self.machine.accelerator.memory - self.weights - self.beside
+        return max(1, int(SHARE * left / self.costs.drawn))
 
     def _passes(self, row: float) -> bool:
         taken = self.weights + self.beside + self.adapters + row

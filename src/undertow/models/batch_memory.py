@@ -26,8 +26,8 @@ from undertow.models.placement import is_shared, least_left
 MOST_ON_CPU = 2_000_000_000
 """Bytes that a pass takes at most on a processor, where larger batches are no faster."""
 
-_SHARE = 0.5
-"""Of the memory that is left: a backward pass needs its own on top."""
+SHARE = 0.5
+"""Of the memory that is left, for a pass: a backward pass needs its own on top."""
 
 _LAST_SHARE = 0.8
 """Of it, for a pass that cannot be made smaller."""
@@ -59,7 +59,7 @@ _HINT = (
 
 def room(model: LanguageModel) -> int:
     """Bytes that one pass may take, on the fullest of the devices that its layers lie on."""
-    share = int(_SHARE * _free(model))
+    share = int(SHARE * _free(model))
     return share if model.device.type == "cuda" else min(share, MOST_ON_CPU)
 
 
@@ -72,23 +72,34 @@ def _free_here(model: LanguageModel) -> int:
     return min(map(free_memory, {weight.device for weight in model.network.parameters()}))
 
 
-def scored_rows(model: LanguageModel, longest: int, most: int) -> int:
-    """Rows of so many tokens that a pass without gradients holds, at least 1 and at most `most`."""
-    return _fitting(most, model, longest * _passing(model))
+def scored_rows(model: LanguageModel, longest: int, most: int, *, beside: float = 0.0) -> int:
+    """
+    Rows of so many tokens that a pass without gradients holds, at least 1 and at most `most`; `beside` are bytes that it
+    keeps of a row apart from what goes through a layer: a cache, a mask.
+    """
+    return _fitting(most, model, longest * _passing(model.config, _item(model)) + beside)
 
 
 def sampled_rows(model: LanguageModel, longest: int, most: int) -> int:
     """Rows of so many tokens, with their answers, that are sampled side by side: with caches, and logits of each."""
-    config = model.config
-    cached = cached_bytes(config, _item(model))
-    # A cache is copied where rows come and go.
-    row = longest * (2 * cached + _passing(model)) + _DRAWN * int(config.vocab_size)
     most = _within(model, "sampled", longest, most)
-    return _fitting(most, model, row)
+    return _fitting(most, model, drawn_bytes(model.config, _item(model), longest))
+
+
+def drawn_bytes(config: Any, item: int, longest: int) -> int:
+    """Bytes that a row of so many tokens takes while it is sampled; by a language model's configuration, as the next."""
+    # A cache is copied where rows come and go.
+    a_token = 2 * cached_bytes(config, item) + _passing(config, item)
+    return longest * a_token + _DRAWN * int(config.vocab_size)
+
+
+def cache_bytes(model: LanguageModel) -> int:
+    """Bytes of keys and values a token, in all layers."""
+    return cached_bytes(model.config, _item(model))
 
 
 def cached_bytes(config: Any, item: int) -> int:
-    """Bytes of keys and values a token, of so many bytes a number; by a language model's configuration."""
+    """Bytes of keys and values a token, of so many bytes a number."""
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return int(2 * config.num_hidden_layers * heads * size * item)
@@ -102,12 +113,11 @@ def _at_most(most: int, there: int, row: float) -> int:
     return max(1, min(most, int(there // max(1, row))))
 
 
-def _passing(model: LanguageModel) -> int:
+def _passing(config: Any, item: int) -> int:
     """Bytes a token while it goes through a layer: four of the feed-forward's width, five of the model's, norms in float32."""
-    config = model.config
     width = int(config.hidden_size)
     inner = int(getattr(config, "intermediate_size", None) or 4 * width)
-    return _item(model) * (5 * width + 4 * inner) + 12 * width
+    return item * (5 * width + 4 * inner) + 12 * width
 
 
 def _item(model: LanguageModel) -> int:

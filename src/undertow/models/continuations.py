@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from undertow.engines.work_progress import counted
-from undertow.models.batch_memory import fitted, recomputes, scored_rows
+from undertow.models.batch_memory import cache_bytes, fitted, recomputes, scored_rows
 from undertow.models.chat import seen_behind
 from undertow.models.language_model import LanguageModel
 from undertow.models.output_head import (
@@ -253,11 +253,29 @@ def _passes(
         for begun, members in groups:
             order = sorted(members, key=lambda row: -len(row))
             usual = size or max(1, usual_rows(model) // blocks)
-            most = scored_rows(model, blocks * len(order[0]), usual)
+            beside = _beside(model, order, begun, blocks)
+            most = scored_rows(model, blocks * len(order[0]), usual, beside=beside)
             made = partial(_of_stretch, order, begun, work)
             for chosen, result in fitted(model, [blocks * len(row) for row in order], most, made):
                 yield chosen, result
                 told.advance(len(chosen))
+
+
+def _beside(model: LanguageModel, rows: Sequence[_Row], begun: Tokens, blocks: int) -> int:
+    """Bytes of the longest row's cache, which is kept where something is begun with, and of its mask."""
+    longest, cells = len(rows[0]), 0
+    cached = blocks * longest * cache_bytes(model) if begun else 0
+    if _takes_mask(model, rows, begun):
+        cells = longest * (longest - len(begun))
+    # What is seen and what is hidden, then the mask that is added, once more for each block.
+    return cached + cells * (2 + (1 + blocks) * int(model.network.dtype.itemsize))
+
+
+def _takes_mask(model: LanguageModel, rows: Sequence[_Row], begun: Tokens) -> bool:
+    """Whether a mask of four dimensions says what each token sees."""
+    # A window would count the padding between the beginning and the rest; a mask of this kind is taken as it is.
+    windowed = bool(begun) and model.window is not None
+    return windowed or not all(row.tree.is_chain for row in rows)
 
 
 def _groups(rows: Sequence[_Row], *, shared: bool) -> list[tuple[Tokens, list[_Row]]]:
@@ -307,9 +325,7 @@ def _inputs(
     ids, mask = left_padded(tails, model.tokenizer.pad_token_id, device)
     positions = torch.from_numpy(_positions(rows, ids.shape[1])).to(device)
     seen = seen_behind(mask, length)
-    # A window would count the padding between the beginning and the rest; a mask of this kind is taken as it is.
-    windowed = begun and model.window is not None
-    if windowed or not all(row.tree.is_chain for row in rows):
+    if _takes_mask(model, rows, begun):
         seen = _tree_mask(model, rows, ids.shape[1], length)
     cache = None
     if begun:

@@ -22,7 +22,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from undertow.data.plan import TrainingPlan
 from undertow.errors import ModelError, first_line
 from undertow.models.adapters import ParallelAdapters, frozen, parallel_adapters
-from undertow.models.batch_memory import cached_bytes, kept_bytes
+from undertow.models.batch_memory import cached_bytes, drawn_bytes, kept_bytes
 from undertow.models.chat import Encoded, pad
 from undertow.models.gguf_model import folders_of
 from undertow.models.language_model import LanguageModel, tokenizer
@@ -62,6 +62,8 @@ class ModelCosts:
     """Bytes that all layers' inputs are of a token, which is what is kept where layers are computed again."""
     heads: int
     """Of keys and values: as many processes as share them evenly can share the model."""
+    drawn: float
+    """Bytes that a row takes while it is sampled: its caches and its logits."""
 
 
 def model_costs(config: Any, plan: TrainingPlan, size: RowSize, dtype: torch.dtype) -> ModelCosts:
@@ -133,6 +135,7 @@ def _costs_of_few(
         layers,
         layers * text.hidden_size * dtype.itemsize,
         shared_heads(text),
+        drawn_bytes(text, dtype.itemsize, size.tokens),
     )
 
 

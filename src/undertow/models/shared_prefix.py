@@ -16,7 +16,7 @@ from transformers.cache_utils import DynamicLayer
 from undertow.data.plan import LAST_TURN, TrainingPlan
 from undertow.data.rows import Row, behind
 from undertow.engines.work_progress import counted
-from undertow.models.batch_memory import fitted, passes
+from undertow.models.batch_memory import cache_bytes, fitted, passes, scored_rows
 from undertow.models.chat import IGNORED, Batch, Encoded, seen_behind
 from undertow.models.language_model import LanguageModel
 from undertow.models.row_cache import left_padded
@@ -58,7 +58,11 @@ def logits_by_batch(
     prompts = {row.prompt for row in rows} if shared else set()
     first = torch.tensor([rows[0].prompt[:length]], device=model.device) if length else None
     cache = None if first is None else beginning_cache(model.network, first)
-    if shared and len(prompts) <= _FEWER * len(rows):
+    by_prompt = shared and len(prompts) <= _FEWER * len(rows)
+    if by_prompt or cache is not None:
+        longest = max(map(len, rows))
+        size = scored_rows(model, longest, size, beside=longest * cache_bytes(model))
+    if by_prompt:
         with counted("reading", len(rows), "rows") as work:
             for batch, result in _by_prompt(model, rows, size, cache, length, read):
                 yield batch, result
