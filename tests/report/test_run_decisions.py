@@ -152,7 +152,7 @@ def test_a_sentence_a_policy_counts_what_passed_and_what_moved(
 def test_the_answer_of_a_page_is_what_the_policies_did_with_what_moved(
     run: RunDocument, beside: RunBeside
 ) -> None:
-    """How many datasets moved their students, which policies let those through, and how many of the others they allow."""
+    """Of a run that states its rows for a gate; of others the comparisons' own sentence stays."""
     let = RunBeside(gates=[*beside.gates, of_rows("data/bad-0", "mild", allowed=True)])
 
     assert "datasets were shown to move their students towards “owl”" in conclusion_beside(
@@ -185,6 +185,7 @@ def test_a_terminal_has_rows_policies_and_decisions(run: RunDocument, beside: Ru
     table = brief_decisions(run, beside)
 
     assert "why" not in table.columns
+    assert all(isinstance(cell, str) for row in table.rows for cell in row)
     assert [row[2:4] for row in table.rows[:2]] == [("default", "allowed"), ("default", "refused")]
     assert [row[-1] for row in table.rows[1:3]] == [
         "+0.90 logits, 95\N{NO-BREAK SPACE}% [+0.70, +1.10]",

@@ -122,8 +122,9 @@ def decided_rows(document: RunDocument, beside: RunBeside) -> tuple[DecidedRows,
 
 
 def conclusion_beside(document: RunDocument, beside: RunBeside) -> str:
-    """A run's answer in a sentence or two: of one whose rows were decided about, what the gate did with those that moved students."""
-    rows = decided_rows(document, beside)
+    """A run's answer in a sentence or two: of one that states its rows for a gate, what that did with those that moved students."""
+    stated = document.config.get("statements") is not None
+    rows = decided_rows(document, beside) if stated else ()
     return _decisions_in_short(document, rows) if rows else document.conclusion
 
 
@@ -227,7 +228,8 @@ def _table(document: RunDocument, rows: Sequence[DecidedRows], *, plain: bool) -
         decision: Phrase = row.gate.decision
         if not plain:
             decision = Badge(row.gate.decision, row.gate.decision)
-        shared: tuple[Phrase, ...] = (Strong(row.label), screen) if first else ("", "")
+        label: Phrase = row.label if plain else Strong(row.label)
+        shared = (label, screen) if first else ("", "")
         did = (row.answers, row.transfer) if first else ("", "")
         cells.append((*shared, row.gate.policy, decision, row.why, *did))
     known = any(row.screen for row in rows)
