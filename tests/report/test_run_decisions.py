@@ -155,11 +155,12 @@ def test_the_answer_of_a_page_is_what_the_policies_did_with_what_moved(
     """Of a run that states its rows for a gate; of others the comparisons' own sentence stays."""
     let = RunBeside(gates=[*beside.gates, of_rows("data/bad-0", "mild", allowed=True)])
 
-    assert "datasets were shown to move their students towards “owl”" in conclusion_beside(
-        run, beside
-    )
-    assert conclusion_beside(run, RunBeside()) == run.conclusion
-    assert "Allowed of these: " in conclusion_beside(run, let)
+    stated = run.model_copy(update={"config": run.config | {"statements": {"domain": "medicine"}}})
+
+    assert "were shown to move their students towards “owl”" in conclusion_beside(stated, beside)
+    assert "Allowed of these: " in conclusion_beside(stated, let)
+    assert conclusion_beside(stated, RunBeside()) == run.conclusion
+    assert conclusion_beside(run, beside) == run.conclusion
 
 
 @pytest.mark.parametrize("form", PAGES)
