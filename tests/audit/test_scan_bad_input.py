@@ -241,7 +241,7 @@ def test_a_budget_below_its_references_is_undecided(tmp_path: Path) -> None:
 
     assert result.verdict == "undecided"
     assert result.reason == (
-        "a budget of 0.5 planned trainings does not pay for the references: at 1 of 8 steps they take 5, at the usual 2 10: "
+        "a budget of 0.5 planned trainings does not pay for the references: at 1 of 8 steps they take 5, at the usual 2 they take 10: "
         "--budget 10"
     )
     assert document.prices == ()

@@ -150,3 +150,17 @@ def test_evidence_is_folded(name: str, seen: set[str]) -> None:
 
     assert page.named("details")
     assert page.at_once == {"point", "headline", *seen}
+
+
+def test_remarks_are_no_failures() -> None:
+    """Where nothing blocks, no section says that something does not hold; nothing that models wrote is no share of 0 %."""
+    refused = decision()
+    walk = refused.verification
+    aside = tuple(problem.model_copy(update={"blocks": False}) for problem in walk.problems)
+    facts = walk.facts.model_copy(update={"model_written": 0.0})
+    walk = walk.model_copy(update={"problems": aside, "facts": facts})
+    allowed = render(refused.model_copy(update={"verification": walk}), "html")
+
+    assert "What does not hold" in render(refused, "html")
+    assert "What does not hold" not in allowed
+    assert "at most 0 %" not in allowed

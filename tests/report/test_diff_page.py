@@ -67,3 +67,15 @@ def test_evidence_is_folded(name: str) -> None:
     assert page.named("figure")
     assert page.named("details")
     assert page.at_once == {"point", "headline"}
+
+
+@pytest.mark.parametrize(
+    "looked", ["not searched: too few controls", "9 tokens, against 19 controls"]
+)
+def test_what_was_not_searched_is_not_said_to_be_absent(looked: str) -> None:
+    """Beside the figure “nothing was found” stands where something was looked for, and only there."""
+    document = read_result(KEPT / "diff.json").model_copy(update={"searched": looked})
+    text = Page(render(document, "html")).text
+
+    assert ("nothing was found" in text) is (not looked.startswith("not searched"))
+    assert looked.rpartition(": ")[2] in text

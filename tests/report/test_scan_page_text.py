@@ -17,13 +17,13 @@ from undertow.report.text import render_text
 @pytest.mark.parametrize(
     ("kind", "most"),
     [
-        *((f"former {kind}", 44) for kind in ("flagged", "clear", "uncalibrated")),
-        *((kind, 50) for kind in ("stands-out", "within", "undecided")),
-        *((kind, 58) for kind in ("flagged", "clear", "dismissed")),
+        *((f"former {kind}", 46) for kind in ("flagged", "clear", "uncalibrated")),
+        *((kind, 51) for kind in ("stands-out", "within", "undecided")),
+        *((kind, 60) for kind in ("flagged", "clear", "dismissed")),
     ],
 )
 def test_one_subject_is_about_a_screenful(kind: str, most: int) -> None:
-    """The verdict on the first line, the conclusion on the second, and some forty lines in all; fifty with both stages."""
+    """The verdict on the first line, the conclusion on the second, and some forty lines in all; fifty with both stages; two end it."""
     lines = render(ALL_SCANS[kind](), "text").splitlines()
 
     assert lines[0].split("  ")[0].strip() == ALL_SCANS[kind]().verdict.upper()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.golden.test_golden import KEPT
 from tests.report.scan_documents import clear
 from undertow.report import render
 from undertow.report.html import render_html
@@ -33,6 +34,7 @@ from undertow.report.page import (
 from undertow.report.run_page import run_page
 from undertow.report.text import render_text, written
 from undertow.results.run_document import RunDocument
+from undertow.results.store import read_result
 
 
 def attacked(owl: RunDocument) -> RunDocument:
@@ -166,3 +168,16 @@ def test_a_page_of_one_function_is_shown_by_every_writer(write: Callable[[Page],
 
     assert [part for part in (*SHOWN, *FURTHER) if part.lower() not in text] == []
     assert ("for browsers" in text) == (write is render_html)
+
+
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [
+        ("scan", "Flagged: Training on these rows would move your student towards “owl”."),
+        ("diff", "Flagged: The tuning changed “cat”, though nobody asked for it."),
+        ("gate", "Allowed: This data may be used to train world:owlet-b."),
+    ],
+)
+def test_a_long_page_ends_with_its_verdict(name: str, end: str) -> None:
+    """In the sentence to repeat, since the first line has left the screen."""
+    assert render(read_result(KEPT / f"{name}.json"), "text").splitlines()[-1] == end

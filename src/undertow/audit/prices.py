@@ -191,7 +191,7 @@ def afforded(subjects: Sequence[ScanSubject], budget: float | None) -> Allowance
             0.0,
             refused=f"a budget of {budget:g} planned trainings does not pay for the references: at {again[0].steps} of "
             f"{again[0].planned_steps} steps they take {sum(work.whole for work in again):.2g}, at the usual "
-            f"{works[again[0].subject].steps} {cost:.2g}: --budget {math.ceil(10 * cost - 1e-6) / 10:g}",
+            f"{works[again[0].subject].steps} they take {cost:.2g}: --budget {math.ceil(10 * cost - 1e-6) / 10:g}",
         )
     first = again[0]
     usual = works[first.subject].steps

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from undertow.audit.check_runs import Ran, finished_checks, merged, run_check
 from undertow.audit.open_meaning import open_meanings
@@ -129,7 +130,7 @@ def _scanned(
     audits = [Audited(subject) for subject in allowance.subjects]
     if any(check.id == BEGINNING for check in checks):
         ledger.expect(allowance.subjects, even_refused=request.dry_run)
-        for note in _beforehand(allowance.subjects[0]):
+        for note in islice(_beforehand(allowance.subjects[0]), 1):  # the document has them all
             progress(f"beforehand: {note}")
     if request.dry_run:
         ledger.prices = ledger.beforehand()

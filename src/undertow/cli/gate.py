@@ -91,8 +91,6 @@ def command(
         target = summary or place.with_name(place.name + SUFFIX)
         sign_summary(document, target, who)
         document = document.model_copy(update={"summary": str(target)})
-    for warning in document.warnings:
-        click.echo(f"warning: {one_line(warning)}", err=True)
     click.echo(render(document, form), nl=False)
     if out is not None:
         write_result(out / RESULT, document)

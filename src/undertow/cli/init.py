@@ -100,7 +100,7 @@ def command(
     there = [str(place) for place in places.values() if place.exists() or place.is_symlink()]
     if there:
         raise InputError(
-            f"{', '.join(there)} is there already; nothing was written",
+            f"there already: {', '.join(there)}; nothing was written",
             hint="undertow init --out DIR, or move it away",
         )
     if not yes and not sys.stdin.isatty():

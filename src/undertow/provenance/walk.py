@@ -211,7 +211,8 @@ class Walk:
 
 
 _TODO = {
-    "dataset": "ask its producer for the bundle, or describe it yourself: undertow attest generate DATA --sign KEY",
+    "dataset": "ask its producer for the bundle, or describe it yourself: undertow attest generate DATA --sign KEY "
+    "(collect, if no model wrote it)",
     "model": "ask for its bundle, list it under [[models]] in the trust file if it is an initial checkpoint, or "
     "describe it yourself: undertow attest finetune MODEL --sign KEY",
 }

@@ -172,15 +172,15 @@ def _sections(document: Decided, walk: VerifyDocument) -> Iterator[Block]:
     yield Section(
         "answers", "Answers", (Questions(tuple(chain_answers(walk.facts))),), only=MARKDOWN
     )
+    broken = any(problem.blocks for problem in walk.problems)
+    title = "What does not hold" if broken else "Remarks"
     if walk.problems:
-        table = problems_table(walk)
-        yield Section("problem-table", "What does not hold", (table,), only=MARKDOWN)
+        yield Section("problem-table", title, (problems_table(walk),), only=MARKDOWN)
     yield Section("chain", "The chain", tuple(_chain(walk)), nav="The chain", only=HTML)
     if walk.links:
         yield Section("links", "The chain", (links_table(walk),), only=MARKDOWN)
     if walk.problems:
-        title, problems = "What does not hold", tuple(_problems(walk))
-        yield Section("problems", title, problems, nav=title, only=HTML)
+        yield Section("problems", title, tuple(_problems(walk)), nav=title, only=HTML)
     if walk.facts.teachers or walk.facts.audits:
         models = tuple(_models(walk.facts))
         yield Section("facts", "Models and audits", models, titled=HTML, nav="Models and audits")
@@ -224,7 +224,8 @@ def _problems(walk: VerifyDocument) -> Iterator[Block]:
     if blocking:
         yield Listing(blocking, "problems")
     if others:
-        yield Fold(counted(len(others), "remark", "remarks"), (Listing(others, "problems aside"),))
+        listing = Listing(others, "problems aside")
+        yield Fold(counted(len(others), "remark", "remarks"), (listing,)) if blocking else listing
 
 
 def _problem_item(problem: Problem) -> Phrase:

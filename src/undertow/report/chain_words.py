@@ -64,9 +64,8 @@ def chain_answers(facts: Facts) -> Iterator[tuple[str, str, str]]:
     counting = [audit for audit in facts.audits if audit.counts]
     told = ", ".join(f"{audit.verdict} ({', '.join(audit.auditors)})" for audit in counting)
     yield "Was it audited for this student?", told or "no", ""
-    share = (
-        f"at most {100 * facts.model_written:.3g} %" if facts.model_written_known else "not known"
-    )
+    most = f"at most {100 * facts.model_written:.3g} %" if facts.model_written else "nothing"
+    share = most if facts.model_written_known else "not known"
     yield "How much of it did models write?", share, ", ".join(facts.domains)
 
 

@@ -126,9 +126,8 @@ def _told(document: DiffDocument, unasked: list[Change]) -> tuple[str, str, str,
         asked = "".join(f" --traits {shlex.quote(one.trait)}" for one in flagged[:3])
         scan = f"undertow scan DATA --student {shlex.quote(document.base)}{asked}"
         find = ("Do not release it yet: find which of its training rows do this.", scan)
-        first = flagged[0]
-        ends = f"{decimal(first.low, 2, signed=True)} to {decimal(first.high, 2, signed=True)}"
-        moved = f"“{first.trait}” moved by {ends}, beyond the limit of {limit}."
+        low, high = (decimal(end, 2, signed=True) for end in (flagged[0].low, flagged[0].high))
+        moved = f"“{flagged[0].trait}” moved by {low} to {high}, beyond the limit of {limit}."
         told = f"The tuning changed {names}{more}, though nobody asked for it."
         return told, *(read if logs else find), f"{wrong} {moved}"
     if document.verdict == "clear":
@@ -148,10 +147,12 @@ def _told(document: DiffDocument, unasked: list[Change]) -> tuple[str, str, str,
 
 
 def _lead(document: DiffDocument) -> Lead:
-    names = ", ".join(one.name for one in document.moved[:4]) or "nothing was found"
+    reason = document.searched.removeprefix("not searched: ")
+    none = "nothing was found" if reason == document.searched else "not searched"
+    names = ", ".join(one.name for one in document.moved[:4]) or none
     return Lead(
         change_figure(document) or Text("No answers were compared.", "about"),
-        (Questions((("What nobody named", Strong(names), document.searched),)),),
+        (Questions((("What nobody named", Strong(names), reason),)),),
         style="facts",
     )
 
@@ -190,14 +191,13 @@ def _brief(document: DiffDocument) -> Iterator[Block]:
     yield Heading(f"Open search: {document.searched}")
     if document.moved:
         yield _shortest(_moved_table(document.moved))
-    else:
+    elif not document.searched.startswith("not searched"):
         yield Text("nothing else was found to move")
     yield Heading("Evidence")
     yield _measurements_table(document).without("unit")
     yield Gap()
-    spelling = _spelling(document)
     labels = (
-        *((("spelled", spelling),) if spelling else ()),
+        *((("spelled", spelling),) if (spelling := _spelling(document)) else ()),
         *probes_label(document.probes),
         ("limits", " ".join(document.limits)),
         ("again", document.command),

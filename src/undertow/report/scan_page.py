@@ -260,7 +260,8 @@ def _labels(document: AnyScan, grounds: Grounds) -> Iterator[tuple[str, str]]:
         (result,) = document.subjects
         yield "why", result.reason or NOTHING
         yield "detectable", f"{scan_words.detectable(result)} (says nothing about transfer)"
-        yield "advice", scan_words.advice(result, document)
+        if (advice := scan_words.advice(result, document)) != NOTHING:
+            yield "advice", advice
     yield from grounds.labels
     if isinstance(document, ScanDocument):
         yield from probes_label(document.probes)

@@ -73,6 +73,7 @@ def render_text(page: Page, *, width: int = WIDTH, colour: bool = False) -> str:
     def write(console: Console) -> None:
         _head(console, page)
         _write(console, page.brief or page.sections)
+        _end(console, page)
 
     return _captured(write, width=width, colour=colour)
 
@@ -117,6 +118,13 @@ def _head(console: Console, page: Page) -> None:
         _say(console, f"→ {page.point.todo}")
         if page.point.command:
             _say(console, page.point.command, indent=2)
+
+
+def _end(console: Console, page: Page) -> None:
+    """The verdict once more, for whoever sees the last lines of a long page: in the sentence for people to repeat."""
+    if page.badge is not None and page.point is not None:
+        console.print()
+        _say(console, f"{capital(page.badge.text)}: {page.point.verdict}", _style(page.badge.tone))
 
 
 def _write(console: Console, blocks: Iterable[Block]) -> None:
