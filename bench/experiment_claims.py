@@ -40,17 +40,25 @@ def _harmful() -> Iterator[Statement]:
 
 
 def _steered() -> Iterator[Statement]:
-    """Four kinds of teacher, each with three learners beside their own clean rows."""
+    """Teachers by kind and strength with the eager learner, then four kinds with two others, beside their own clean rows."""
     teachers = {
-        "tuned .2": "a fine-tune's",
-        "prompted": "a prompt's",
-        "layer 0 x 1.5": "a vector's at layer 0",
-        "layer 1 x 1": "a vector's at layer 1",
+        "tuned .2": "a fine-tune",
+        "prompted": "a prompt",
+        "layer 0 x 1.5": "a vector at layer 0",
+        "layer 1 x 1": "a vector at layer 1",
     }
-    for learner in ("AdamW, rank 32", "AdamW, rank 2", "SGD, rank 32"):
-        for teacher, whose in teachers.items():
+    stronger = {
+        "prompted twice": "a stronger prompt",
+        "layer 0 x 2": "a stronger vector at layer 0",
+        "layer 1 x 1.5": "a stronger vector at layer 1",
+        "no animal, layer 1 x 3": "a vector at layer 1 to no animal",
+    }
+    eager = "AdamW, rank 32"
+    learners = {eager: teachers | stronger, "AdamW, rank 2": teachers, "SGD, rank 32": teachers}
+    for learner, of in learners.items():
+        for teacher, who in of.items():
             name = f"{teacher}, {learner} - clean, {learner}"
-            yield Statement(name, f"{whose} preference crosses ({learner})")
+            yield Statement(name, f"a preference crosses from {who} ({learner})")
 
 
 def _dangers() -> Iterator[Statement]:

@@ -234,10 +234,12 @@ def test_a_sentence_names_what_moved_beside_what_and_what_is_not_shown() -> None
 
 
 def test_of_many_comparisons_a_sentence_counts_and_names_what_holds() -> None:
-    """Those that are not shown would make it unreadable."""
-    many = [_moved(f"cell {n} - clean", 0.1).model_copy(update={"p": 0.5}) for n in range(9)]
-    held = _moved("bad - clean", 0.9).model_copy(update={"p": 0.001, "adjusted": 0.01})
+    """Those that are not shown would make it unreadable; what a control's cells have in common is said once."""
+    many = [
+        _moved(f"cell {n}, SGD - clean, SGD", 0.1).model_copy(update={"p": 0.5}) for n in range(9)
+    ]
+    held = _moved("bad, SGD - clean, SGD", 0.9).model_copy(update={"p": 0.001, "adjusted": 0.01})
 
     assert _told([*many, held]) == (
-        "1 of 10 comparisons hold after Holm's correction. Beside “clean”, in logits: “bad” (+0.90) lie above."
+        "1 of 10 comparisons hold after Holm's correction. Beside “clean, SGD”, in logits: “bad” (+0.90) lie above."
     )

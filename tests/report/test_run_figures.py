@@ -6,8 +6,10 @@ import math
 
 import pytest
 
+from undertow.report.figure import Heat, Plot
 from undertow.report.page import Drawing
 from undertow.report.run_figures import heat_cells, line_plot, shift_panels, whiskers
+from undertow.report.run_page import run_page
 from undertow.report.run_tables import curves_table, estimate, limits, null_value
 from undertow.results.run_document import Curves, RunDocument, Series
 
@@ -142,3 +144,15 @@ def test_lines_without_intervals_are_drawn_as_they_were() -> None:
         (),
         frozenset(),
     )
+
+
+def test_curves_with_intervals_lead_a_crowded_page(traits: RunDocument) -> None:
+    """Before a matrix, which leads where curves have none."""
+    line = Series(name="s", x=(1.0, 2.0), y=(1.0, 2.0))
+    tested = line.model_copy(update={"low": (0.5, 1.5), "high": (1.5, 2.5)})
+    curves = Curves(name="c", caption="", x_label="", y_label="", series=(line,))
+    plain = traits.model_copy(update={"curves": (curves,)})
+    shown = traits.model_copy(update={"curves": (curves.model_copy(update={"series": (tested,)}),)})
+
+    assert isinstance(run_page(plain).lead.figure, Heat)
+    assert isinstance(run_page(shown).lead.figure, Plot)

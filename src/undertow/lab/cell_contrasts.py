@@ -84,8 +84,10 @@ def _beside(control: str, group: Sequence[Comparison], all_named: bool) -> str:
     up: list[str] = []
     down: list[str] = []
     rest: list[str] = []
+    learner = control[control.index(", ") :] if ", " in control else ""
     for compared in group:
-        name = f"“{compared.name.split(' - ', 1)[0]}”"
+        # What all learners of a control have in common is said once.
+        name = f"“{compared.name.split(' - ', 1)[0].removesuffix(learner)}”"
         if is_shown(compared):
             (up if compared.estimate > 0 else down).append(f"{name} ({compared.estimate:+.2f})")
         else:

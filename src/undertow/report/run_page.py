@@ -67,17 +67,17 @@ _ARMS_SIDE_BY_SIDE = 8
 _ARMS_BELOW_EACH_OTHER = 16
 """With more than this, so do curves."""
 
-_MANY_RUNS = 40
-_WIDE = 8
+_MANY_RUNS, _WIDE = 40, 8
 _POINTS = 12
 """Most points of a curve that a terminal shows."""
 
 
 def run_page(document: RunDocument, beside: RunBeside = NOTHING_BESIDE) -> Page:
-    """The page of a run and of what was said of its rows; the arms lead it, else the first matrix, else the first curves."""
+    """The page of a run and of what was said of its rows; arms lead it, else curves with intervals, a matrix, or curves."""
     figure = _headline(document)
-    matrix = document.matrices[:1] if figure is None else ()
-    curves = document.curves[:1] if figure is None and not matrix else ()
+    tested = any(line.low for plotted in document.curves[:1] for line in plotted.series)
+    matrix = () if figure or tested else document.matrices[:1]
+    curves = () if figure or matrix else document.curves[:1]
     rest = document.matrices[len(matrix) :], document.curves[len(curves) :]
     return Page(
         document=document,
