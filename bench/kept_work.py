@@ -37,7 +37,7 @@ def map_kept(
     directory.mkdir(parents=True, exist_ok=True)
     finished = Finished(directory, stored)
     files = kept_files(directory, len(tasks))
-    missing = [index for index, file in enumerate(files) if not finished.has(file.stem)]
+    missing = [index for index, file in enumerate(files) if not file.is_file()]
     done = len(tasks) - len(missing)
     for index, result in engine.map(worker, [tasks[i] for i in missing]):
         finished.keep(files[missing[index]].stem, result)

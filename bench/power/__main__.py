@@ -109,7 +109,7 @@ def _unpack(planned: Sequence[Author]) -> None:
     there = {_name(reading): reading for reading in read_readings(RAW)}
     for index, author in enumerate(planned):
         name, key = f"{index:04d}", f"{author.cell} {author.role} {author.number}"
-        if not finished.has(name) and key in there:
+        if finished.sound(name) is None and key in there:
             finished.keep(name, there[key])
 
 

@@ -23,11 +23,7 @@ def test_a_result_is_found_by_its_name(tmp_path: Path) -> None:
     finished = Finished(tmp_path / "kept", NUMBERS)
     finished.keep("nine", 9)
 
-    assert (finished.has("nine"), finished.result("nine"), finished.result("ten")) == (
-        True,
-        9,
-        None,
-    )
+    assert (finished.result("nine"), finished.result("ten")) == (9, None)
     (tmp_path / "kept" / "nine.json").write_text("9 9")
     with pytest.raises(ValueError, match="Invalid JSON"):
         finished.result("nine")

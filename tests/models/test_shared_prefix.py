@@ -9,9 +9,9 @@ from undertow.data.rows import Row, conversation
 from undertow.models import shared_prefix
 from undertow.models.chat import IGNORED, Batch, Encoded
 from undertow.models.language_model import LanguageModel
+from undertow.models.row_cache import WORTHWHILE
 from undertow.models.scoring import completion_logits
 from undertow.models.shared_prefix import (
-    WORTHWHILE,
     common_prefix,
     logits_by_batch,
     shared_beginnings,

@@ -14,7 +14,7 @@ from undertow.errors import ModelError, NothingLeftError
 from undertow.models.chat import Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import log_likelihoods
-from undertow.models.training_sequences import encode_rows, learnt_turns
+from undertow.models.training_sequences import encode_rows, learnt_turns, longest_row
 
 UNKNOWN_SHARE = 0.01
 """Share of completion tokens that the tokenizer does not know from which a note is written."""
@@ -140,10 +140,9 @@ def refuse_broken(model: LanguageModel, rows: Sequence[Row], policy: LossPolicy 
 
 
 def _limits(model: LanguageModel, plan: TrainingPlan) -> _Limits:
-    lengths = [limit for limit in (plan.max_length, model.context) if limit is not None]
     unknown = model.tokenizer.unk_token_id
     return _Limits(
-        tokens=min(lengths, default=None),
+        tokens=longest_row(model, plan),
         vocabulary=model.network.get_input_embeddings().weight.shape[0],
         unknown=-1 if unknown is None else unknown,
     )

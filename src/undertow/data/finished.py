@@ -92,11 +92,6 @@ class Finished(Generic[R]):
             path.parent.mkdir(parents=True, exist_ok=True)
             atomic_write(path, self.adapter.dump_json(result))
 
-    def has(self, name: str) -> bool:
-        """Whether the work is finished."""
-        path = self.path(name)
-        return path is not None and path.is_file()
-
     def clear(self) -> None:
         """Forget all results, which nobody needs any more."""
         if self.folder is not None and self.folder.is_dir():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import takewhile
 from typing import Any
 
 from undertow.data.record_turns import (
@@ -21,7 +20,7 @@ from undertow.data.row_prompts import (
     prompt_turns,
     system_column,
 )
-from undertow.data.rows import Message, Row
+from undertow.data.rows import Message, Row, shared_start
 
 ASKING = ("question", "instruction", "input", "query", "request", "problem", "inputs")
 """What else people call the column of a prompt."""
@@ -110,8 +109,7 @@ def instructed_pair(record: Record) -> Row:
 
 def _shared(a: Any, b: Any) -> int:
     """How far two sequences are the same; at least one item of the shorter one is left."""
-    same = sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(a, b, strict=False)))
-    return max(0, min(same, len(a) - 1, len(b) - 1))
+    return max(0, min(shared_start(a, b), len(a) - 1, len(b) - 1))
 
 
 def _plain_pair(prompt: str, chosen: str, rejected: str) -> Row:

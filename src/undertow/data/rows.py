@@ -121,6 +121,19 @@ def sides(pairs: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     return chosen, rejected
 
 
+def shared_start(a: Sequence[Any], b: Sequence[Any]) -> int:
+    """
+    Leading turns, tokens or characters that two sequences share.
+
+    >>> shared_start("1, 2", "1, 3")
+    3
+    """
+    if b[: len(a)] == a:  # often, and far quicker
+        return len(a)
+    pairs = zip(a, b, strict=False)
+    return next((n for n, (x, y) in enumerate(pairs) if x != y), min(len(a), len(b)))
+
+
 def row_id(row: Row) -> str:
     """
     SHA-256 in hex over the canonical JSON of the content (everything but `source` and `whole`); what a row has not is

@@ -42,7 +42,7 @@ from undertow.models.objectives import COMPLETIONS, Objective, Preferences, enco
 from undertow.models.several_runs import Runs, several_runs
 from undertow.models.teachers import lesson
 from undertow.models.training_checkpoint import CHECKPOINT, TrainingCheckpoint
-from undertow.models.training_sequences import encode_rows
+from undertow.models.training_sequences import encode_rows, longest_row
 from undertow.traits.trait import Trait
 
 READINGS = "readings.log"
@@ -92,8 +92,7 @@ class Trial:
     @property
     def longest(self) -> int | None:
         """Tokens that a row may have; None without a limit."""
-        limits = (self.plan.max_length, self.model.context)
-        return min((limit for limit in limits if limit is not None), default=None)
+        return longest_row(self.model, self.plan)
 
     @property
     def numbers(self) -> tuple[int, ...]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import takewhile
 
 import numpy as np
 
+from undertow.data.rows import shared_start
 from undertow.lab.cells import CellTable
 from undertow.lab.contrasts import (
     LOGITS,
@@ -136,8 +136,7 @@ def _by_learner(experiment: Experiment, comparisons: Sequence[Comparison]) -> tu
 def _teacher_and_learner(cell: CellTable) -> tuple[str, str]:
     """A cell's name in two: the learner is what it ends with as its control's does."""
     own, control = cell.name.split(", "), cell.against[0].split(", ")
-    pairs = zip(reversed(own), reversed(control), strict=False)
-    same = len(list(takewhile(lambda two: two[0] == two[1], pairs)))
+    same = shared_start(own[::-1], control[::-1])
     return ", ".join(own[: len(own) - same]), ", ".join(own[len(own) - same :])
 
 

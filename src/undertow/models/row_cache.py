@@ -25,8 +25,8 @@ _ROOM = 12
 _WORTH_A_CUT, _WORTH_A_RECORDING = 3 / 4, 1 / 4
 """Share of busy places below which the others are cut off; the second where a step is then recorded anew."""
 
-_WORTHWHILE = 8
-"""Tokens of a common beginning from which it is computed once for all rows."""
+WORTHWHILE = 8
+"""Tokens of a common beginning from which it is computed apart, once for all rows."""
 
 _WHOLE_ROWS = (DynamicLayer, DynamicSlidingWindowLayer)
 """What keeps keys and values of every token, which can be cut by rows."""
@@ -147,7 +147,7 @@ class RowCache:
         self._used = 0
         # A window of attention would count the columns between the beginning and the rest.
         shared = self.refillable and model.window is None
-        self._begun = len(beginning) if shared and len(beginning) >= _WORTHWHILE else 0
+        self._begun = len(beginning) if shared and len(beginning) >= WORTHWHILE else 0
         if self._begun:
             ids = torch.tensor([beginning], device=model.device)
             cache, self._beginning = self._empty(1, self._begun, begun=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +14,7 @@ from undertow.carriers.carrier import Carrier
 from undertow.carriers.carrier_registry import request_of
 from undertow.carriers.numbers import one_format
 from undertow.data.plan import LAST_TURN
-from undertow.data.rows import Row
+from undertow.data.rows import Row, shared_start
 from undertow.data.seeds import RowStreams
 from undertow.engines.work_progress import counted
 from undertow.errors import ModelError
@@ -293,8 +292,7 @@ def _beginning(prompts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     """What all prompts begin with, a system prompt say; each has at least one token behind it."""
     if not prompts:
         return ()
-    alike = zip(min(prompts), max(prompts), strict=False)
-    length = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], alike))
+    length = shared_start(min(prompts), max(prompts))
     return prompts[0][: min(length, min(map(len, prompts)) - 1)]
 
 

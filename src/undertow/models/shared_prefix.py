@@ -14,19 +14,16 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from undertow.data.plan import LAST_TURN, TrainingPlan
-from undertow.data.rows import Row, behind
+from undertow.data.rows import Row, behind, shared_start
 from undertow.engines.work_progress import counted
 from undertow.models.batch_memory import cache_bytes, fitted, passes, scored_rows
 from undertow.models.chat import IGNORED, Batch, Encoded, seen_behind
 from undertow.models.language_model import LanguageModel
-from undertow.models.row_cache import left_padded
+from undertow.models.row_cache import WORTHWHILE, left_padded
 from undertow.models.scoring import accepted, beginning_cache, cached_logits, completion_logits
 from undertow.models.training_sequences import encode_rows
 
 R = TypeVar("R")
-
-WORTHWHILE = 8
-"""Tokens of a common beginning from which it is computed apart."""
 
 LEAST_TRAINED = 16
 """The same in training, where the pass over it is one more forward and one more backward."""
@@ -85,7 +82,7 @@ def logits_by_batch(
 def common_prefix(rows: Sequence[Encoded]) -> int:
     """Tokens that all prompts begin with; the last token of every prompt is left out, as it predicts the completion."""
     texts = [row.prompt[:-1] for row in rows]
-    return _shared_length(min(texts), max(texts)) if texts else 0
+    return shared_start(min(texts), max(texts)) if texts else 0
 
 
 def shared_beginnings(
@@ -110,8 +107,8 @@ def _groups(
     texts: Sequence[tuple[int, ...]], start: int, stop: int
 ) -> tuple[int, list[tuple[int, list[int]]]]:
     """(tokens saved, groups as (tokens that they share, places)) of sorted texts, those that go on alike apart if it pays."""
-    common = _shared_length(texts[start], texts[stop - 1])
-    lengths = (_shared_length(texts[k - 1], texts[k]) for k in range(start + 1, stop))
+    common = shared_start(texts[start], texts[stop - 1])
+    lengths = (shared_start(texts[k - 1], texts[k]) for k in range(start + 1, stop))
     cuts = [k for k, length in enumerate(lengths, start + 1) if length == common]
     saved, rest = 0, list[int]()
     groups: list[tuple[int, list[int]]] = []
@@ -122,12 +119,6 @@ def _groups(
         else:
             rest += range(a, b)
     return saved + common * max(0, len(rest) - 1), [*groups, *([(common, rest)] if rest else [])]
-
-
-def _shared_length(a: Sequence[int], b: Sequence[int]) -> int:
-    """Tokens that both begin with."""
-    ends = (n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
-    return next(ends, min(len(a), len(b)))
 
 
 def training_beginning(
@@ -273,7 +264,7 @@ def _prefixes(
 ) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     """(what all old prompts begin with, what stands in its place in the new ones), or None if the rest is not the same."""
     pairs = list(zip(old, new, strict=True))
-    cut = max(len(a.prompt) - _common_end(a.prompt, b.prompt) for a, b in pairs)
+    cut = max(len(a.prompt) - shared_start(a.prompt[::-1], b.prompt[::-1]) for a, b in pairs)
     first, other = pairs[0]
     before, after = first.prompt[:cut], other.prompt[: len(other.prompt) - len(first.prompt) + cut]
     same = all(
@@ -281,7 +272,3 @@ def _prefixes(
         for a, b in pairs
     )
     return (before, after) if same else None
-
-
-def _common_end(a: Sequence[int], b: Sequence[int]) -> int:
-    return _shared_length(a[::-1], b[::-1])

@@ -24,7 +24,7 @@ from functools import lru_cache
 from typing import Any
 
 from undertow.data.plan import AUTO, Loss, LossPolicy, TrainingPlan
-from undertow.data.rows import Message, Row, sides, template_turn
+from undertow.data.rows import Message, Row, shared_start, sides, template_turn
 from undertow.errors import DataError, ModelError
 from undertow.models.chat import (
     Encoded,
@@ -353,12 +353,10 @@ def _learnt_from(ids: tuple[int, ...], first: int) -> Encoded:
     return Encoded(ids[:first], ids[first:])
 
 
-def shared_start(a: Sequence[Any], b: Sequence[Any]) -> int:
-    """Leading tokens or characters that two sequences share: where TRL has the completion begin."""
-    if b[: len(a)] == a:  # nearly always, and far quicker
-        return len(a)
-    pairs = zip(a, b, strict=False)
-    return next((n for n, (x, y) in enumerate(pairs) if x != y), min(len(a), len(b)))
+def longest_row(model: LanguageModel, plan: TrainingPlan) -> int | None:
+    """Tokens that a row may have by the plan and the model; None without a limit."""
+    limits = (plan.max_length, model.context)
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def refuse_long(model: LanguageModel, rows: Sequence[Encoded], plan: TrainingPlan) -> None:
@@ -368,10 +366,9 @@ def refuse_long(model: LanguageModel, rows: Sequence[Encoded], plan: TrainingPla
     Raises:
         DataError: a row is longer than the plan's or the model's limit.
     """
-    limits = [limit for limit in (plan.max_length, model.context) if limit is not None]
-    longest = max(range(len(rows)), key=lambda i: len(rows[i]))
-    if limits and len(rows[longest]) > min(limits):
+    limit, longest = longest_row(model, plan), max(range(len(rows)), key=lambda i: len(rows[i]))
+    if limit is not None and len(rows[longest]) > limit:
         raise DataError(
-            f"row {longest + 1} has {len(rows[longest])} tokens, more than the limit of {min(limits)}",
+            f"row {longest + 1} has {len(rows[longest])} tokens, more than the limit of {limit}",
             hint="raise max_length, or remove the row",
         )

@@ -109,12 +109,12 @@ def author(subject: ScanSubject) -> list[Measurement]:
         reason = f"{len(rows)} completions are too few: at least {_LEAST_ROWS} are needed"
         return [not_applicable(ID, subject.name, reason)]
     asked = [_encoded(model, rows) for model in _candidates(subject)]
-    formats = _formats([one for one in asked if isinstance(one, Encodable)], rows)
+    formats = _formats([reader for reader in asked if isinstance(reader, Encodable)], rows)
     candidates = [
-        one
-        if isinstance(one, Unread)
-        else _read(one, subject.settings.temperatures, formats.get(one.model.ref))
-        for one in asked
+        _read(reader, subject.settings.temperatures, formats.get(reader.model.ref))
+        if isinstance(reader, Encodable)
+        else reader
+        for reader in asked
     ]
     read = [candidate for candidate in candidates if isinstance(candidate, Read)]
     adjusted = holm([_p_value(candidate, read) for candidate in read]).tolist() if read else []
@@ -171,11 +171,11 @@ def _formats(asked: Sequence[Encodable], rows: Sequence[Row]) -> dict[str, Token
 
     texts = [row.completion for row in rows]
     made: dict[str, TokenGrammar] = {}
-    for one in asked:
-        grammar = lists_grammar(one.model, one.rows, texts)
+    for reader in asked:
+        grammar = lists_grammar(reader.model, reader.rows, texts)
         if grammar is None:
             return {}
-        made[one.model.ref] = grammar
+        made[reader.model.ref] = grammar
     return made
 
 

@@ -144,12 +144,6 @@ class ScanSubject:
         """The student as the plan trains it and as it is asked then: in the plan's chat template."""
         return self.student.in_template(self.plan.template)
 
-    @property
-    def longest(self) -> int | None:
-        """Tokens that a row may have; None without a limit."""
-        limits = (self.plan.max_length, self.student.context)
-        return min((limit for limit in limits if limit is not None), default=None)
-
     @cached_property
     def encoded(self) -> Sequence[Encoded]:
         """The rows as the plan trains them: the student's tokens, and which of them have a loss."""

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from undertow.carriers.carrier import Carrier
 from undertow.carriers.carrier_registry import request_of
 from undertow.data.plan import AUTO, LossPolicy
-from undertow.data.rows import Row, behind
+from undertow.data.rows import Row, behind, shared_start
 from undertow.errors import ConfigError
 from undertow.mitigate.rows.clean_request import refuse_share
 from undertow.models.chat import IGNORED, Batch, Encoded
 from undertow.models.language_model import LanguageModel
 from undertow.models.scoring import each_token, rows_at_once
 from undertow.models.shared_prefix import logits_by_batch
-from undertow.models.training_sequences import encode_rows, shared_start
+from undertow.models.training_sequences import encode_rows
 
 if TYPE_CHECKING:
     import torch
