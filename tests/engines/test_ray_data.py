@@ -100,6 +100,26 @@ def test_a_part_whose_every_worker_is_lost_is_given_up(
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_a_worker_that_ends_in_its_own_start_is_given_up(tmp_path: Path) -> None:
+    """What a node imports ends its process each time: it starts RETRIES times again, and one error says on which node."""
+    deadly = f"""import os
+with open({str(tmp_path / "started-0")!r}, "a") as file:
+    file.write("start\\n")
+os._exit(3)
+"""
+    (tmp_path / "undertow").mkdir()
+    (tmp_path / "undertow" / "__init__.py").write_text(deadly)
+    with cluster(num_cpus=0) as made:
+        made.add_node(num_cpus=1, env_vars={"PYTHONPATH": str(tmp_path)}, **SMALL)
+        made.wait_for_nodes()
+        told = rf"^{RETRIES + 1} workers of the Ray cluster ended before they began on node \S+$"
+        with pytest.raises(UndertowError, match=told) as caught:
+            list(RayData(1, made.address).map(tasks.Power(2), [1, 2]))
+
+    assert len(begun(tmp_path, 0)) == RETRIES + 1
+    assert "ray status" in caught.value.hint
+
+
 def test_a_gpu_is_asked_for_where_models_are_opened() -> None:
     """A worker has one of its own if the cluster has any and nothing else is said, none if rows are read, and no more than there are."""
     with cluster(num_cpus=2, num_gpus=1) as made:

@@ -245,10 +245,7 @@ class _Work:
         except losses(self.ray) as error:
             self.failed_starts += 1
             if self.failed_starts > RETRIES:
-                raise UndertowError(
-                    f"{self.failed_starts} workers of the Ray cluster ended before they began: {first_line(error)}",
-                    hint=f"look at the cluster's logs (ray status), or lower --jobs; {PAGE}",
-                ) from error
+                raise ended_in_start(self.failed_starts, f": {first_line(error)}") from error
             return
         refuse_versions(there)
         self.failed_starts = 0
@@ -306,6 +303,14 @@ def lost_too_often(task: str, times: int, why: str, more: str) -> UndertowError:
     return UndertowError(
         f"'{task}' was lost {times} times with its worker or node{why}",
         hint=f"where memory runs out, {more}",
+    )
+
+
+def ended_in_start(times: int, why: str) -> UndertowError:
+    """The error where so many workers, one after the other, came to no task at all."""
+    return UndertowError(
+        f"{times} workers of the Ray cluster ended before they began{why}",
+        hint=f"look at the cluster's logs (ray status), or lower --jobs; {PAGE}",
     )
 
 

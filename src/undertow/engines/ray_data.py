@@ -5,7 +5,7 @@ What flows is which part to read and what came of it, not the rows: a part is re
 out no more parts than its actors take while results wait to be fetched (back-pressure), does again what a lost worker or
 node had in hand, and gives results as they finish; who puts them together keeps to the order of the parts. It would repeat
 a part without end whose every worker is lost: what was begun is counted beside the driver, and no part more than RETRIES
-times again.
+times again; so are the starts of an actor.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from undertow.engines.ray_cluster import (
     RETRIES,
     Ray,
     demanded,
+    ended_in_start,
     full_storage_told,
     losses,
     lost_too_often,
@@ -185,15 +186,21 @@ def mapped_batch() -> type:
             self.post: Any = None
             kind: Any = None
             python, version = platform.python_version(), "(none)"
+            context = ray.get_runtime_context()
+            # Ray starts an actor again for ever that ends while it starts, under its old name.
+            ended = ray.get(tally.begun.remote(context.get_actor_id()))
+            if ended > RETRIES:
+                self.here = {"ended": ended, "host": socket.gethostname()}
+                return
             try:
                 from undertow import __version__ as version
                 from undertow.engines.ray_data import RowPost as kind
             except ImportError:
                 version += " without this engine"
             if kind is not None and (python, version) == fitting:
-                away = ray.get_runtime_context().get_node_id() != node
-                self.post = kind(worker, tally, away=away)
+                self.post = kind(worker, tally, away=context.get_node_id() != node)
             self.here = {"Python": python, "undertow": version, "host": socket.gethostname()}
+            tally.ended.remote(context.get_actor_id())
 
         def __call__(self, batch: Any) -> Iterator[Any]:
             """One row a task: its index, and its result behind whether there is one; else what it raised, or what is here."""
@@ -212,23 +219,23 @@ def mapped_batch() -> type:
 
 
 def tally_of_tasks() -> type:
-    """The class of the actor that knows how often a task was lost."""
+    """The class of the actor that knows how often a task, or the start of an actor, was lost."""
 
     class Tally:
         """Counts what was begun and did not end."""
 
         def __init__(self) -> None:
-            self.open: dict[int, int] = {}
+            self.open: dict[int | str, int] = {}
 
-        def begun(self, number: int) -> int:
-            """Times that the task was begun before and did not end."""
-            lost = self.open.get(number, 0)
-            self.open[number] = lost + 1
+        def begun(self, what: int | str) -> int:
+            """Times that the task of this number, or the actor of this name, was begun before and did not end."""
+            lost = self.open.get(what, 0)
+            self.open[what] = lost + 1
             return lost
 
-        def ended(self, number: int) -> None:
+        def ended(self, what: int | str) -> None:
             """Whether or not it has a result, whoever did it lives."""
-            self.open.pop(number, None)
+            self.open.pop(what, None)
 
     return Tally
 
@@ -300,9 +307,11 @@ def _await_end(threads: Iterable[threading.Thread]) -> None:
 
 
 def _refuse(told: Exception | dict[str, Any]) -> None:
-    """What a task raised, or the versions of a node where it was not tried."""
+    """What a task raised, or why it was not tried: the versions of a node, or a worker that did not start."""
     if isinstance(told, Exception):
         raise told
+    if "ended" in told:
+        raise ended_in_start(told["ended"], f" on node {told['host']}")
     refuse_versions(told)
 
 
