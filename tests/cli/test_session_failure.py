@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 import click
 import pytest
@@ -84,6 +85,24 @@ def test_a_full_disk_is_seen_behind_another_error() -> None:
 
     assert failure.message == "no space left on the device, writing 'model.safetensors'"
     assert COMMAND in failure.hint
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (errno.ENOSPC, "no space left for 'x/report.html'; nothing was overwritten"),
+        (errno.EDQUOT, "cannot write 'x/scan.json': Disk quota exceeded"),
+    ],
+)
+def test_a_full_disk_is_told_with_the_file_that_was_written(code: int, message: str) -> None:
+    """The system does not say where a write failed: our error does, and its words stand; those of another matter do not."""
+    full = OSError(code, os.strerror(code))
+    ours, other = errors.UndertowError(message), errors.UndertowError("the check broke")
+
+    assert describe(_raised(ours, full), Session(), COMMAND).message == message
+    assert describe(_raised(other, full), Session(), COMMAND).message == (
+        "no space left on the device"
+    )
 
 
 def test_what_may_not_be_written_is_no_bug() -> None:

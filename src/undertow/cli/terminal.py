@@ -7,6 +7,7 @@ What rows and file names hold must not move the cursor or change the title. How 
 from __future__ import annotations
 
 import errno
+import os
 import shlex
 import sys
 import traceback
@@ -118,6 +119,7 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_FULL = "no space left"
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -211,10 +213,17 @@ def describe(error: BaseException, session: Session, command: str) -> Failure:
         return Failure(BROKEN_PIPE)
     details = "".join(traceback.format_exception(error)) if session.verbosity >= 2 else ""
     if full := _full_disk(error):
-        where = f", writing '{full.filename}'" if full.filename else ""
+        message = f"{_FULL} on the device"
+        if full.filename:
+            message += f", writing '{full.filename}'"
+        elif isinstance(error, UndertowError) and any(
+            words in error.message for words in (_FULL, os.strerror(full.errno or errno.ENOSPC))
+        ):
+            # The system itself does not say where.
+            message = error.message
         kept = " (finished work is kept)" if session.resumable else ""
         hint = f"free some space, then: {command}{kept}"
-        return Failure(UNFINISHED, f"no space left on the device{where}", hint, details)
+        return Failure(UNFINISHED, message, hint, details)
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRA_OF:
         # Heavy libraries are imported late and everywhere, so their absence is translated here, once.
         error = MissingExtraError(error.name, _EXTRA_OF[error.name], purpose=f"'{command}'")
