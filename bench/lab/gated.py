@@ -34,7 +34,7 @@ from undertow.provenance.signed_steps import Signing
 from undertow.provenance.trust import Trust, read_trust
 from undertow.provenance.verify import VerifyRequest, verify
 from undertow.report import render
-from undertow.report.run_decisions import RunBeside, decided_rows
+from undertow.report.run_decisions import DecidedRows, RunBeside, decided_rows
 from undertow.results.model_documents import LineageDocument
 from undertow.results.provenance_documents import GateDocument
 from undertow.results.run_document import RunDocument
@@ -192,7 +192,12 @@ def gated_figures(document: RunDocument, beside: RunBeside) -> list[Figure]:
         figures.append(
             at_most(name, let, 0, "datasets") if strict else Figure(name, let, "datasets")
         )
-        still = sum(not row.allowed and row.left_alone for row in own)
+        still = sum(not row.allowed and _left_alone(row) for row in own)
         name = f"{part}: datasets not shown to move students and refused by {policy}"
         figures.append(Figure(name, still, "datasets"))
     return figures
+
+
+def _left_alone(row: DecidedRows) -> bool:
+    """Whether its students were compared with the control, or are it, and not shown to have taken something on."""
+    return not row.took_on and (row.is_control or row.moved is not None)

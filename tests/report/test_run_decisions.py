@@ -128,10 +128,10 @@ def test_an_arm_that_is_compared_with_treated_ones_alone_is_not_called_unmoved(
     told = run.model_copy(update={"comparisons": (mixed, comparison("bad", 0.9, 0.01))})
     rows = decided_rows(told, beside)
 
-    assert [(row.label, row.moved is None, row.took_on, row.left_alone) for row in rows] == [
-        ("clean", True, False, True),
-        *[("bad", False, True, False)] * 3,
-        ("a mix", True, False, False),
+    assert [(row.label, row.moved is None, row.took_on, row.transfer) for row in rows] == [
+        ("clean", True, False, "the control"),
+        *[("bad", False, True, "+0.90 logits, 95\N{NO-BREAK SPACE}% [+0.70, +1.10]")] * 3,
+        ("a mix", True, False, "\N{EN DASH}"),
     ]
 
 

@@ -97,11 +97,6 @@ class DecidedRows:
         return p is not None and p <= 1 - known.level
 
     @property
-    def left_alone(self) -> bool:
-        """Whether their students were compared with the control, or are it, and not shown to have taken something on."""
-        return not self.took_on and (self.is_control or self.moved is not None)
-
-    @property
     def why(self) -> str:
         """The gate's reason, in a sentence."""
         told = self.gate.conclusion.removeprefix(self.gate.decision).removeprefix(":").strip()
@@ -110,6 +105,8 @@ class DecidedRows:
     @property
     def transfer(self) -> str:
         """How far their students moved."""
+        if self.is_control:
+            return "the control"
         if self.moved is None:
             return NOTHING
         return f"{estimate(self.moved)} logits, {limits(self.moved)}"
