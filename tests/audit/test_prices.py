@@ -302,7 +302,7 @@ def test_a_budget_below_its_references_is_refused_with_the_price(
 
     assert allowance.refused == (
         f"a budget of {budget:g} planned trainings does not pay for the references: at 1 of 32 steps they take 1.2, at the "
-        "usual 8 10: --budget 10"
+        "usual 8 they take 10: --budget 10"
     )
     assert allowance.left == 0
     assert beginning_work(allowance.subjects[0]) == beginning_work(asked(plan=warm))

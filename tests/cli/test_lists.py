@@ -14,7 +14,7 @@ from undertow.studies.experiments import load_experiment
 
 
 def test_experiments_are_listed_with_their_questions(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each that loads, and what it asks; below it what was measured, or that nothing was."""
+    """Each that loads, and what it asks; below it what was measured."""
     main(["experiments"])
     lines = capsys.readouterr().out.splitlines()
     asked = {
@@ -24,7 +24,18 @@ def test_experiments_are_listed_with_their_questions(capsys: pytest.CaptureFixtu
 
     assert asked == {name: load_experiment(name).question for name in shipped()}
     assert len(told) >= len(asked)
-    assert "not measured yet" in told
+    assert any(line.startswith("shown: ") for line in told)
+
+
+def test_an_experiment_without_figures_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line below each question."""
+    monkeypatch.setattr("undertow.cli.experiments.json.loads", lambda text: {})
+    main(["experiments"])
+    told = [line.strip() for line in capsys.readouterr().out.splitlines() if line[0] == " "]
+
+    assert told == ["not measured yet"] * len(shipped())
 
 
 def test_lists_need_no_models() -> None:
