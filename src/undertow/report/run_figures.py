@@ -210,8 +210,8 @@ def _plot_line(curves: Curves, series: Series, style: int, axes: tuple[Axis, Axi
         and _shown(low, curves.log_y)
         and _shown(high, curves.log_y)
     )
-    holds = series.holds
-    hollow = [n for n, place in enumerate(shown) if holds is not None and not holds[place]]
+    holds = series.holds or ()
+    hollow = [n for n, place in enumerate(shown) if place < len(holds) and not holds[place]]
     return PlotLine(series.name, style, points, spans, frozenset(hollow))
 
 
