@@ -99,4 +99,4 @@ def test_devices_and_prices_are_measured(capsys: pytest.CaptureFixture[str]) -> 
 
     assert facts["compute"]["devices"]["cpu"]["memory"] > 0
     assert isinstance(facts["compute"]["devices"]["cpu"]["bfloat16"], bool)
-    assert facts["scan"]["seconds"]["rehearsal"] > 0
+    assert facts["scan"]["seconds"]["rehearsal: references"] > 0

@@ -157,7 +157,7 @@ def _price() -> Facts:
         "rows": ROWS,
         "operations": machine.accelerator.operations,
         "bandwidth": machine.accelerator.bandwidth,
-        "seconds": {price.check: round(price.seconds, 1) for price in prices},
+        "seconds": {price.label: round(price.seconds, 1) for price in prices},
     }
 
 
