@@ -39,6 +39,8 @@ WORKERS = 2
 
 COMMAND = "python -m bench.scale rows"
 MEMORY = 1e9
+"""Bytes that any process may take, whatever the size."""
+
 AGAIN = 0.1
 """Of the bytes of `LARGEST` rows and more, how much fetching a sample may read beside the one pass."""
 
@@ -301,17 +303,15 @@ def _figures(passes: dict[Planned, Pass]) -> list[Figure]:
         ),
     ]
     made += [
-        at_most(
-            f"rows: most memory of a loop, {p.rows:,} rows",
-            p.driver_memory / 1e6,
-            MEMORY / 1e6,
-            "MB",
-            command=COMMAND,
-        )
-        for p in alone
+        most_memory(f"rows: most memory of a loop, {p.rows:,} rows", p.driver_memory) for p in alone
     ]
     made += [figure for p in spread for figure in _spread(p, one)]
     return made
+
+
+def most_memory(name: str, taken: float, command: str = COMMAND) -> Figure:
+    """The most memory that a process took, in bytes, against what any may take."""
+    return at_most(name, taken / 1e6, MEMORY / 1e6, "MB", command=command)
 
 
 def _spread(done: Pass, one: Pass) -> list[Figure]:
@@ -349,20 +349,8 @@ def _spread(done: Pass, one: Pass) -> list[Figure]:
             command=COMMAND,
             note=f"{serial * 1e6:.2f} us a row there, {done.workers / done.rows * 1e6:.1f} us in a worker",
         ),
-        at_most(
-            f"{told}, most memory of one",
-            done.worker_memory / 1e6,
-            MEMORY / 1e6,
-            "MB",
-            command=COMMAND,
-        ),
-        at_most(
-            f"{told}, most memory where they meet",
-            done.driver_memory / 1e6,
-            MEMORY / 1e6,
-            "MB",
-            command=COMMAND,
-        ),
+        most_memory(f"{told}, most memory of one", done.worker_memory),
+        most_memory(f"{told}, most memory where they meet", done.driver_memory),
         Figure(f"{told}, moved", done.moved / done.rows, "bytes/row", command=COMMAND),
         Figure(
             f"{told}, wall time",

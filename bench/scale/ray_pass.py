@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.figures import BENCH, Figure, at_most
+from bench.figures import BENCH, Figure
 from bench.scale.generated_shards import ROW, shards
+from bench.scale.one_pass import most_memory
 from bench.scale.students import NODES, cluster
 from undertow.data.file_sample import Spread, screen_file
 from undertow.data.records import STEP
@@ -23,7 +24,6 @@ from undertow.engines.ray_data import spread_of
 ROWS = 1_000_000
 
 COMMAND = "python -m bench.scale nodes"
-MEMORY = 1e9
 
 PLACE = BENCH.parent / "runs/scale-nodes"
 
@@ -146,12 +146,6 @@ def _figures(done: NodesPass) -> list[Figure]:
             note=f"{done.start:.1f} s until the first result; {done.work:.1f} s of the actors' processors, their starts in "
             f"them; load before it {done.load:.1f}",
         ),
-        at_most(
-            f"{told}, most memory of a worker",
-            done.memory / 1e6,
-            MEMORY / 1e6,
-            "MB",
-            command=COMMAND,
-        ),
+        most_memory(f"{told}, most memory of a worker", done.memory, COMMAND),
         Figure(f"{told}, moved", done.moved / done.rows, "bytes/row", command=COMMAND),
     ]

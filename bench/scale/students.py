@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.figures import Figure, at_least, at_most
+from bench.scale.one_pass import most_memory
 from undertow.engines import choose
 from undertow.engines.engine import Engine
 
@@ -100,7 +101,7 @@ def _figures(done: Matrix) -> list[Figure]:
             command=COMMAND,
             note=f"{done.ideal:.0f} s of {SECONDS:.0f} s jobs; {over:.2f} s more for each turn",
         ),
-        at_most(f"{told}, most memory of a worker", done.memory / 1e6, 1000, "MB", command=COMMAND),
+        most_memory(f"{told}, most memory of a worker", done.memory, COMMAND),
         Figure(f"{told}, moved", done.moved / 1e6, "MB", command=COMMAND),
         *([_overhead(told, done)] if done.students == OVERHEAD_OF else []),
     ]

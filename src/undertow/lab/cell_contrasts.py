@@ -13,9 +13,9 @@ from undertow.lab.contrasts import (
     LOGITS,
     Conclusions,
     Contrast,
+    comparison_matrix,
     contrasted,
     holm_adjusted,
-    is_shown,
     paired,
     values,
 )
@@ -74,7 +74,7 @@ def _moved(comparisons: Sequence[Comparison]) -> str:
     sentence = " ".join(clause for clause in clauses if clause)
     if all_named:
         return sentence
-    held = sum(is_shown(c) for c in told)
+    held = sum(c.is_shown for c in told)
     counted = f"{held} of {len(told)} comparisons hold after Holm's correction."
     return f"{counted} {sentence}".strip()
 
@@ -88,7 +88,7 @@ def _beside(control: str, group: Sequence[Comparison], all_named: bool) -> str:
     for compared in group:
         # What all learners of a control have in common is said once.
         name = f"“{compared.name.split(' - ', 1)[0].removesuffix(learner)}”"
-        if is_shown(compared):
+        if compared.is_shown:
             (up if compared.estimate > 0 else down).append(f"{name} ({compared.estimate:+.2f})")
         else:
             rest.append(name)
@@ -117,18 +117,12 @@ def _by_learner(experiment: Experiment, comparisons: Sequence[Comparison]) -> tu
         or not all(row.keys() == set(learners) for row in rows.values())
     ):
         return ()
-    table = [[row[name] for name in learners] for row in rows.values()]
-    learned = Matrix(
+    learned = comparison_matrix(
+        {teacher: {name: row[name] for name in learners} for teacher, row in rows.items()},
         name="learners",
         caption="What each learner takes on of the same teacher's rows, beside its own control.",
         row_label="teacher",
         column_label="learner",
-        rows=tuple(rows),
-        columns=learners,
-        values=tuple(tuple(c.estimate for c in row) for row in table),
-        low=tuple(tuple(c.low for c in row) for row in table),
-        high=tuple(tuple(c.high for c in row) for row in table),
-        unit=LOGITS,
     )
     return (learned,)
 
@@ -182,5 +176,5 @@ def _line(name: str, points: Sequence[tuple[float, Comparison]]) -> Series:
         y=tuple(compared.estimate for compared in moved),
         low=tuple(compared.low for compared in moved),
         high=tuple(compared.high for compared in moved),
-        holds=tuple(is_shown(compared) for compared in moved),
+        holds=tuple(compared.is_shown for compared in moved),
     )

@@ -19,7 +19,6 @@ from undertow.lab.contrasts import (
     contrasted,
     excluded,
     holm_adjusted,
-    is_shown,
     paired,
     told_ps,
     values,
@@ -158,7 +157,7 @@ def _by_carrier(experiment: Experiment, made: Made, by_name: dict[str, Compariso
             if compared is None:
                 continue
             shares.append(f"{arm} {_mean(made.arm(prefix + arm), 'probability'):.0%}")
-            verdicts[is_shown(compared) and compared.estimate > 0].append(arm)
+            verdicts[compared.is_shown and compared.estimate > 0].append(arm)
         above, other = (" and ".join(verdicts[shown]) for shown in (True, False))
         verdict = f"shown above {above}" if above else "not shown above any"
         if above and other:
@@ -188,14 +187,14 @@ def _verdict(compared: Comparison) -> str:
     numbers = f"({told_ps(compared)})"
     if not _can_be_shown(compared):
         return f"too few runs to claim anything {numbers}"
-    if is_shown(compared):
+    if compared.is_shown:
         return f"shown {numbers}"
     return f"not shown {numbers}{_but_excluded(compared)}"
 
 
 def _but_excluded(compared: Comparison) -> str:
     """What a null excludes; the claim says it of those that do not hold after Holm's correction alone."""
-    beyond = "" if is_shown(compared) or _by_itself(compared) else excluded(compared)
+    beyond = "" if compared.is_shown or _by_itself(compared) else excluded(compared)
     return f"; {beyond} is excluded" if beyond else ""
 
 
@@ -241,7 +240,7 @@ def _main_sentence(experiment: Experiment, made: Made, main: Comparison) -> str:
 
 
 def _crossed(main: Comparison, through: str) -> str:
-    if is_shown(main) and main.estimate > 0:
+    if main.is_shown and main.estimate > 0:
         return f"crossed through {through}"
     if _by_itself(main) and main.estimate > 0:
         return f"crossed through {through} taken by itself, but not after Holm's correction"
@@ -252,7 +251,7 @@ def _foreign_sentence(foreign: Comparison) -> str:
     moved = "moved" if foreign.estimate > 0 else "lowered it in"
     if not _can_be_shown(foreign):
         verdict = "There are too few runs to say whether the rows move"
-    elif is_shown(foreign):
+    elif foreign.is_shown:
         verdict = f"The rows also {moved}"
     elif _by_itself(foreign):
         verdict = f"Taken by itself, but not after Holm's correction, the rows also {moved}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -246,12 +246,6 @@ def claimed(compared: Comparison, family: int = 1) -> Comparison:
     return compared.model_copy(update={"claim": _claim(compared, family)})
 
 
-def is_shown(compared: Comparison) -> bool:
-    """Whether it is told from no difference by Holm's p, or by its own where nothing was corrected for."""
-    p = compared.p if compared.adjusted is None else compared.adjusted
-    return p is not None and p <= 1 - compared.level
-
-
 def excluded(compared: Comparison) -> str:
     """What the interval rules out, e.g. `a rise of more than 1.49 or a fall of more than 0.29 logits`; empty where it has no limits."""
     low, high, unit = compared.low, compared.high, _IN_UNIT.get(compared.unit, compared.unit)
@@ -293,7 +287,7 @@ def _claim(compared: Comparison, family: int) -> str:
         return f"No claim: {refusal}."
     after = f" after Holm's correction over {family} comparisons (p = {told_p(compared.adjusted)})"
     corrected, beyond = after if family > 1 else "", excluded(compared)
-    if is_shown(compared):
+    if compared.is_shown:
         return f"{_direction(compared, corrected)}."
     seen = "Not shown" if corrected else "No difference seen"
     seen = "Not told from chance" if compared.unit == AUROC else seen
@@ -311,3 +305,17 @@ def _direction(compared: Comparison, corrected: str) -> str:
     unit = _IN_UNIT.get(compared.unit, compared.unit)
     by = f"by {compared.low:+.3g} to {compared.high:+.3g} {unit}"
     return f"{direction}{corrected}{'; taken by itself' if corrected else ','} {by}"
+
+
+def comparison_matrix(table: Mapping[str, Mapping[str, Comparison]], **words: str) -> Matrix:
+    """Comparisons by row and column, each with its interval, as one matrix in logits; `words` are its name, caption and labels."""
+    rows = [list(row.values()) for row in table.values()]
+    return Matrix(
+        **words,
+        rows=tuple(table),
+        columns=tuple(next(iter(table.values()))),
+        values=tuple(tuple(c.estimate for c in row) for row in rows),
+        low=tuple(tuple(c.low for c in row) for row in rows),
+        high=tuple(tuple(c.high for c in row) for row in rows),
+        unit=LOGITS,
+    )

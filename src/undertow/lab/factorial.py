@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from undertow.lab.cells import CONTROL, DesignPoint, FactorialTable
-from undertow.lab.contrasts import LOGITS, Conclusions, comparison, holm_adjusted, is_shown
+from undertow.lab.contrasts import LOGITS, Conclusions, comparison, holm_adjusted
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import Made
 from undertow.results.run_document import Comparison, Matrix
@@ -202,8 +202,8 @@ def _labels(table: FactorialTable, places: Sequence[int], signs: Sequence[int]) 
 def _sentence(effects: Sequence[Comparison]) -> str:
     """What carries more, the largest effect first, and which of them are not told from none after Holm's correction."""
     ordered = sorted(effects, key=lambda c: -abs(c.estimate))
-    held = [_more(c) for c in ordered if is_shown(c)]
-    open_ones = [f"{c.name} {c.estimate:+.2f}" for c in ordered if not is_shown(c)]
+    held = [_more(c) for c in ordered if c.is_shown]
+    open_ones = [f"{c.name} {c.estimate:+.2f}" for c in ordered if not c.is_shown]
     told = f"More crosses with {'; with '.join(held)} (in logits, after Holm's correction)." if held else _NONE  # fmt: skip
     return f"{told} Not told from none: {'; '.join(open_ones)}." if held and open_ones else told
 

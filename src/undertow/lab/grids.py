@@ -11,6 +11,7 @@ from undertow.lab.contrasts import (
     Conclusions,
     Contrast,
     comparison,
+    comparison_matrix,
     contrasted,
     holm_adjusted,
     independent,
@@ -55,18 +56,16 @@ def base_grid(experiment: Experiment, made: Made) -> Conclusions:
         cell if i == j else _against_quarter(cell, diagonal)
         for (i, j), cell in zip(cells, corrected, strict=True)
     ]
-    size = range(len(names))
-    matrix = Matrix(
+    by_base = {
+        teacher: {student: cells[i, j] for j, student in enumerate(names)}
+        for i, teacher in enumerate(names)
+    }
+    matrix = comparison_matrix(
+        by_base,
         name="transfer",
         caption="Mean transfer (trait arm minus control arm) by base of teacher and student; intervals over replicates.",
         row_label="teacher's base",
         column_label="student's base",
-        rows=tuple(names),
-        columns=tuple(names),
-        values=tuple(tuple(cells[i, j].estimate for j in size) for i in size),
-        low=tuple(tuple(cells[i, j].low for j in size) for i in size),
-        high=tuple(tuple(cells[i, j].high for j in size) for i in size),
-        unit=LOGITS,
     )
     sentence = (
         f"Transfer is {diagonal:+.2f} logits where teacher and student share an initialisation and "

@@ -90,11 +90,7 @@ class DecidedRows:
     @property
     def took_on(self) -> bool:
         """Whether their students were shown to have taken something on."""
-        known = self.moved
-        if known is None or known.estimate <= 0:
-            return False
-        p = known.p if known.adjusted is None else known.adjusted
-        return p is not None and p <= 1 - known.level
+        return self.moved is not None and self.moved.estimate > 0 and self.moved.is_shown
 
     @property
     def why(self) -> str:
@@ -126,9 +122,7 @@ def conclusion_beside(document: RunDocument, beside: RunBeside) -> str:
 
 
 def _decisions_in_short(document: RunDocument, rows: Sequence[DecidedRows]) -> str:
-    by_policy: dict[str, list[DecidedRows]] = {}
-    for row in rows:
-        by_policy.setdefault(row.gate.policy, []).append(row)
+    by_policy = _by_policy(rows)
     every = {row.gate.verification.data: row.took_on for row in rows}
     moving = sum(every.values())
     still = len(every) - moving
@@ -178,10 +172,12 @@ def brief_decisions(document: RunDocument, beside: RunBeside) -> Table:
 
 def summed_up(rows: Sequence[DecidedRows]) -> tuple[str, ...]:
     """A sentence a policy: how many datasets it allows, and which of both kinds really moved their students."""
-    by_policy: dict[str, list[DecidedRows]] = {}
-    for row in rows:
-        by_policy.setdefault(row.gate.policy, []).append(row)
-    return tuple(_sentence(policy, same) for policy, same in by_policy.items())
+    return tuple(_sentence(policy, same) for policy, same in _by_policy(rows).items())
+
+
+def _by_policy(rows: Sequence[DecidedRows]) -> dict[str, list[DecidedRows]]:
+    policies = dict.fromkeys(row.gate.policy for row in rows)
+    return {policy: [row for row in rows if row.gate.policy == policy] for policy in policies}
 
 
 def _sentence(policy: str, rows: Sequence[DecidedRows]) -> str:

@@ -196,6 +196,12 @@ class Comparison(Stored):
     question: str = ""
     """What a reader learns from it, in one line."""
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether it is told from no difference by Holm's p, or by its own where nothing was corrected for."""
+        p = self.p if self.adjusted is None else self.adjusted
+        return p is not None and p <= 1 - self.level
+
 
 class Note(Stored):
     """A remark of the doctor."""
