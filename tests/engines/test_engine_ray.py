@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
-import re
 import signal
 import socket
 import sys
@@ -20,11 +18,9 @@ import pytest
 
 from tests.engines import clusters, tasks
 from tests.engines.clusters import PATIENCE, SMALL, begun, cluster, wait_until
-from undertow import __version__
 from undertow.engines import ray_nodes
 from undertow.engines.ray_cluster import RETRIES, Ray, room
 from undertow.engines.ray_data import RayData, spread_of
-from undertow.engines.ray_nodes import refuse_versions
 from undertow.engines.work_progress import Announcement, listening
 from undertow.errors import (
     InputError,
@@ -35,23 +31,6 @@ from undertow.errors import (
 )
 
 long = pytest.mark.long
-
-
-OTHERS = ("undertow", "Python")
-
-
-def other_versions(folder: Path, name: str) -> tuple[str, str]:
-    """A path by which a node has another version of one of them, and what is told of it."""
-    here = {"undertow": __version__, "Python": platform.python_version()}[name]
-    told = rf"node \S+ has {name} 0\.0\.1.*, and this machine has {name} {re.escape(here)}"
-    if name == "Python":
-        folder.mkdir()
-        text = 'import platform\nplatform.python_version = lambda: "0.0.1"\n'
-        (folder / "sitecustomize.py").write_text(text)
-        return os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]), told
-    (folder / name).mkdir(parents=True)
-    (folder / name / "__init__.py").write_text('__version__ = "0.0.1"\n')
-    return str(folder), told
 
 
 two_nodes = pytest.fixture(scope="module")(clusters.two_nodes)
@@ -350,42 +329,6 @@ def test_an_address_that_is_none_is_refused() -> None:
         list(Ray(address="head").map(tasks.Power(2), [1]))
 
 
-@pytest.mark.parametrize("name", ["undertow", "Python"])
-def test_other_versions_on_a_node_are_refused_with_both(name: str) -> None:
-    """The error names the node, its version and the driver's."""
-    here = {"undertow": __version__, "Python": platform.python_version(), "host": "far"}
-    refuse_versions(here)
-    with pytest.raises(InputError, match=f"node far has {name} 0.0.1, and .* {name} {here[name]}"):
-        refuse_versions(here | {name: "0.0.1"})
-
-
-@long
-def test_a_node_whose_undertow_is_another_is_refused(
-    engine: Ray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What a worker on the cluster says of itself is compared with the driver's."""
-    monkeypatch.setattr(ray_nodes, "__version__", "9.9.9")
-    with pytest.raises(InputError, match=r"and this machine has undertow 9\.9\.9"):
-        list(engine.map(tasks.Power(2), [1]))
-
-
-@long
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("name", OTHERS)
-def test_a_node_with_other_versions_is_refused(name: str, tmp_path: Path) -> None:
-    """A node whose Python, or what that imports, is another: both versions are named, and no job runs there."""
-    path, told = other_versions(tmp_path / "other", name)
-    with cluster(num_cpus=0) as made:
-        made.add_node(num_cpus=1, env_vars={"PYTHONPATH": path}, **SMALL)
-        made.wait_for_nodes()
-        with Ray(address=made.address) as engine, pytest.raises(InputError, match=told):
-            list(engine.map(tasks.Marker(tmp_path), [1]))
-        with pytest.raises(InputError, match=told):
-            list(RayData(1, made.address).map(tasks.Marker(tmp_path), [1]))
-
-    assert list(tmp_path.glob("started-*")) == []
-
-
 @long
 def test_a_local_cluster_leaves_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """What Ray keeps of its session goes with the cluster; that of a killed command with the next one."""
@@ -446,23 +389,6 @@ def test_a_session_without_a_place_is_refused(monkeypatch: pytest.MonkeyPatch) -
         ray_nodes._held_session()
 
     assert "RAY_TMPDIR" in caught.value.hint
-
-
-@long
-def test_a_cluster_of_another_python_is_refused_by_both_versions(
-    two_nodes: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A driver that is not of the Python that the cluster was started with does not join it."""
-    import ray
-
-    monkeypatch.setattr(
-        ray._private.utils, "compute_version_info", lambda: (ray.__version__, "3.9.1")
-    )
-    here = re.escape(platform.python_version())
-    with pytest.raises(
-        InputError, match=rf"has other versions: .* Python: {here} .* Python: 3\.9\.1"
-    ):
-        Ray(address=two_nodes.address).join()
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

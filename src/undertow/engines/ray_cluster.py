@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 
 from undertow.engines.engine import Engine, single_thread
 from undertow.engines.ray_nodes import (
-    PAGE,
     FolderWorker,
     Hearing,
     connect,
@@ -27,11 +26,10 @@ from undertow.engines.ray_nodes import (
     packed,
     place,
     ray_library,
-    refuse_versions,
     remove_left_sessions,
     unpack,
-    versions_here,
 )
+from undertow.engines.ray_versions import PAGE, refuse_versions, versions_here
 from undertow.engines.work_progress import current_listener, notice
 from undertow.errors import InputError, UndertowError
 

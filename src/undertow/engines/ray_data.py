@@ -36,15 +36,13 @@ from undertow.engines.ray_cluster import (
     variables_of,
 )
 from undertow.engines.ray_nodes import (
-    PAGE,
     beside_driver,
     connect,
     first_line,
     ray_library,
     refuse_no_answer,
-    refuse_versions,
-    versions_here,
 )
+from undertow.engines.ray_versions import PAGE, refuse_versions, teller, versions_here
 from undertow.errors import MissingExtraError, ModelError, UndertowError
 
 T = TypeVar("T")
@@ -171,6 +169,7 @@ class RowPost:
 
 def mapped_batch() -> type:
     """The class of actors that work on tasks."""
+    told = teller()
 
     # Classes within a function travel as they are: a node with another undertow, or none, can say so.
     class MappedBatch:
@@ -178,28 +177,20 @@ def mapped_batch() -> type:
 
         def __init__(self, worker: bytes, fitting: tuple[str, str], node: str, tally: Any) -> None:
             """Once an actor, so that what the callable keeps is kept; it is read where the versions fit."""
-            import platform
-            import socket
-
             import ray
 
             self.post: Any = None
-            kind: Any = None
-            python, version = platform.python_version(), "(none)"
+            self.here = told()
             context = ray.get_runtime_context()
             # Ray starts an actor again for ever that ends while it starts, under its old name.
             ended = ray.get(tally.begun.remote(context.get_actor_id()))
             if ended > RETRIES:
-                self.here = {"ended": ended, "host": socket.gethostname()}
+                self.here["ended"] = ended
                 return
-            try:
-                from undertow import __version__ as version
-                from undertow.engines.ray_data import RowPost as kind
-            except ImportError:
-                version += " without this engine"
-            if kind is not None and (python, version) == fitting:
-                self.post = kind(worker, tally, away=context.get_node_id() != node)
-            self.here = {"Python": python, "undertow": version, "host": socket.gethostname()}
+            if (self.here["Python"], self.here["undertow"]) == fitting:
+                from undertow.engines.ray_data import RowPost
+
+                self.post = RowPost(worker, tally, away=context.get_node_id() != node)
             tally.ended.remote(context.get_actor_id())
 
         def __call__(self, batch: Any) -> Iterator[Any]:

@@ -12,7 +12,6 @@ import fcntl
 import importlib
 import io
 import os
-import platform
 import shutil
 import socket
 import tarfile
@@ -22,15 +21,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from undertow import __version__
 from undertow.engines.engine import environment, usable_cores
+from undertow.engines.ray_versions import PAGE, refuse_other_nodes, teller
 from undertow.engines.work_progress import Listener, Told, listening
 from undertow.errors import InputError, MissingExtraError, UndertowError
 
 _ANSWER = 5.0
 """Seconds in which the head of a cluster answers a connection, and in which what a job told last is heard."""
-
-PAGE = "what a cluster needs: undertow explain cluster"
 
 
 @runtime_checkable
@@ -132,6 +129,7 @@ def unpack(content: bytes | None, folder: Path) -> None:
 
 def place() -> type:
     """The class of actors where jobs run."""
+    told = teller()
 
     # Classes within a function travel as they are: a node with another undertow, or none, can say so.
     class Place:
@@ -141,46 +139,19 @@ def place() -> type:
             self, worker: Any, ear: Any, mark: str, node: str, fitting: tuple[str, str]
         ) -> dict[str, Any]:
             """Take the callable of the next tasks, where Python and undertow are of the fitting versions; says what is here."""
-            import platform
-            import socket
-
-            python, version = platform.python_version(), "(none)"
-            here = {"Python": python, "host": socket.gethostname(), "away": False}
-            try:
-                from undertow import __version__ as version
+            here = told() | {"away": False}
+            if (here["Python"], here["undertow"]) == fitting:
                 from undertow.engines.ray_nodes import Post
-            except ImportError:
-                return here | {"undertow": f"{version} without this engine"}
-            if (python, version) == fitting:
+
                 self.post = Post(worker[0], ear, mark, node)
                 here["away"] = self.post.away
-            return here | {"undertow": version}
+            return here
 
         def work(self, task: Any, inputs: list[tuple[str, Any]]) -> tuple[Any, bytes | None]:
             """The result of a task, and its folder where the driver does not see it."""
             return self.post.work(task, inputs)
 
     return Place
-
-
-def versions_here() -> tuple[str, str]:
-    """Of Python and undertow on this machine, which those of every node must equal."""
-    return platform.python_version(), __version__
-
-
-def refuse_versions(there: dict[str, Any]) -> None:
-    """
-    Refuse a node with another Python or undertow than this machine's; it says what it has, and its `host`.
-
-    Raises:
-        InputError: naming the node and both versions.
-    """
-    for name, version in zip(("Python", "undertow"), versions_here(), strict=True):
-        if there[name] != version:
-            raise InputError(
-                f"the Ray cluster's node {there['host']} has {name} {there[name]}, and this machine has {name} {version}",
-                hint=f"install the same version on every node, then start its Ray again; {PAGE}",
-            )
 
 
 def ear_of_jobs() -> type:
@@ -265,6 +236,8 @@ def connect(ray: Any, address: str | None, jobs: int | None) -> Callable[[], Non
     leave = partial(_left, ray, session)
     try:
         _connected(ray, address, jobs, session and session[0])
+        if address:
+            refuse_other_nodes(ray)
     except BaseException:
         leave()
         raise
