@@ -292,24 +292,51 @@ def test_rows_of_one_part_do_not_hide_a_wrong_address() -> None:
         spread_of("ray://head", None, 10)
 
 
-def test_a_machine_that_is_no_node_is_told_in_our_words() -> None:
-    """Of what Ray says there, it names an option that no verb has."""
+def without_connection(words: str) -> Any:
+    """A Ray whose connection fails with these words."""
 
     class Library:
         exceptions = ray_nodes.ray_library().exceptions
 
         @staticmethod
         def init(**given: object) -> None:
-            raise ConnectionError(
-                "Could not find any running Ray instance. Set the `--address` flag"
-            )
+            raise ConnectionError(words)
 
         @staticmethod
         def shutdown() -> None:
             pass
 
+    return Library
+
+
+def test_a_machine_that_is_no_node_is_told_in_our_words() -> None:
+    """Of what Ray says there, it names an option that no verb has."""
+    ray = without_connection("Could not find any running Ray instance. Set the `--address` flag")
     with pytest.raises(InputError, match="answers at 'auto': this machine is a node of none"):
-        ray_nodes.connect(Library, "auto", None)
+        ray_nodes.connect(ray, "auto", None)
+
+
+def test_a_cluster_that_lets_nobody_in_is_asked_for_its_token() -> None:
+    """Its head listens and refuses, for which Ray has the words of a lost connection: the help names both variables."""
+    ray = without_connection("Failed to connect to Ray cluster at 10.0.0.1:6379")
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+        with pytest.raises(InputError, match="Failed to connect") as caught:
+            ray_nodes.connect(ray, address, None)
+
+    assert "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN" in caught.value.hint
+
+
+@long
+def test_a_job_that_no_node_has_room_for_is_refused_when_the_cluster_is_joined(
+    two_nodes: Any,
+) -> None:
+    """Before anything long is done, with what it asks for and what the nodes have."""
+    with (
+        Ray(address=two_nodes.address, gpus=1) as engine,
+        pytest.raises(InputError, match=r"a job \(CPU 1, GPU 1\); its nodes have: CPU 1, GPU 0"),
+    ):
+        engine.join()
 
 
 @long

@@ -94,7 +94,8 @@ class Ray(Engine):
         Raises:
             MissingExtraError, InputError: as `map`.
         """
-        self._connected()
+        ray, _ = self._connected()
+        refuse_no_room(ray, self.demand(ray))
 
     def close(self) -> None:
         """Leave the cluster, and end it if it was started here; what a killed command left of its own goes in any case."""

@@ -265,7 +265,9 @@ def _connected(ray: Any, address: str | None, jobs: int | None, folder: Path | N
             # Ray speaks of options that are not ours.
             absent = address == "auto" and "any running Ray instance" in str(error)
             why = "this machine is a node of none" if absent else first_line(error)
-            raise _no_cluster(address or "local", why) from error
+            # Somebody listens there, so that this is what stands in the way most often.
+            hint = _TOKEN if "Failed to connect to Ray cluster" in why else _START
+            raise _no_cluster(address or "local", why, hint) from error
         except RuntimeError as error:
             if "Version mismatch" not in str(error):
                 raise _no_cluster(address or "local", first_line(error)) from error
@@ -356,11 +358,15 @@ def refuse_no_answer(address: str) -> None:
         raise _no_cluster(address, str(getattr(error, "strerror", "") or error)) from error
 
 
-def _no_cluster(address: str, why: str) -> InputError:
-    return InputError(
-        f"no Ray cluster answers at '{address}': {why}",
-        hint=f"ray start --head on the first node prints the address (its port is 6379, not the client's 10001); {PAGE}",
-    )
+_START = f"ray start --head on the first node prints the address (its port is 6379, not the client's 10001); {PAGE}"
+_TOKEN = (
+    "where its head asks for a token (since 2.59), set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what "
+    f"`ray get-auth-token` prints there; else, {_START}"
+)
+
+
+def _no_cluster(address: str, why: str, hint: str = _START) -> InputError:
+    return InputError(f"no Ray cluster answers at '{address}': {why}", hint=hint)
 
 
 def first_line(error: Exception) -> str:
