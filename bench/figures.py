@@ -40,6 +40,10 @@ class Figure:
     command: str = ""
     """What shows it again."""
     note: str = ""
+    tries: int | None = None
+    """Of a count of faults: how many tries were made."""
+    upper_rate: float | None = None
+    """The upper 95 % limit of their rate, one-sided."""
 
 
 def at_least(name: str, value: float, target: float, unit: str, **more: Any) -> Figure:
@@ -90,7 +94,7 @@ def write(bench: str, figures: list[Figure], seconds: dict[str, float], **more: 
         "hardware": _hardware(),
         "wall_seconds": round(sum(spent.values()), 1),
         "seconds": spent,
-        "figures": [*(asdict(figure) for figure in figures), *kept],
+        "figures": [*map(_stored, figures), *kept],
         **{
             key: {**old.get(key, {}), **value}
             for key, value in more.items()
@@ -99,6 +103,13 @@ def write(bench: str, figures: list[Figure], seconds: dict[str, float], **more: 
     }
     atomic_write(path, json.dumps(document, indent=1) + "\n")
     return path
+
+
+def _stored(figure: Figure) -> dict[str, object]:
+    """Tries stand where there are any."""
+    stored = asdict(figure)
+    few = [name for name in ("tries", "upper_rate") if stored[name] is None]
+    return {key: value for key, value in stored.items() if key not in few}
 
 
 def tell(figures: Sequence[Figure], path: Path) -> None:

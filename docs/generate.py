@@ -108,6 +108,7 @@ API = {
         "In pipelines",
         [
             "undertow.integrations.row_screen",
+            "undertow.integrations.pipeline_verdict",
             "undertow.integrations.datasets_map",
             "undertow.integrations.datatrove_step",
             "undertow.integrations.tracking",

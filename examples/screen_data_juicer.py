@@ -20,7 +20,7 @@ from datasets import load_dataset
 
 from undertow.integrations.data_juicer_operator import UndertowFilter
 from undertow.integrations.datasets_map import tally_of
-from undertow.integrations.row_screen import PipelineVerdict, conclude
+from undertow.integrations.pipeline_verdict import PipelineVerdict, conclude
 
 
 def main(rows: Path, out: Path, student: str | None = None, **scanned: Any) -> PipelineVerdict:

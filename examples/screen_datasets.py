@@ -16,7 +16,7 @@ from typing import Any
 from datasets import Dataset, load_dataset
 
 from undertow.integrations.datasets_map import MapScreen, tally_of
-from undertow.integrations.row_screen import PipelineVerdict, conclude
+from undertow.integrations.pipeline_verdict import PipelineVerdict, conclude
 
 
 def main(rows: Path, out: Path, student: str | None = None, **scanned: Any) -> PipelineVerdict:

@@ -18,7 +18,7 @@ from datatrove.pipeline.readers import ParquetReader
 from datatrove.pipeline.writers import ParquetWriter
 
 from undertow.integrations.datatrove_step import UndertowStep
-from undertow.integrations.row_screen import PipelineVerdict, conclude, merged
+from undertow.integrations.pipeline_verdict import PipelineVerdict, conclude, merged
 
 
 def row(self: Any, record: dict[str, Any], path: str, number: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from pyarrow import parquet
 
 from undertow.integrations.datasets_map import tally_of
 from undertow.integrations.nemo_curator_stage import UndertowStage
-from undertow.integrations.row_screen import PipelineVerdict, conclude
+from undertow.integrations.pipeline_verdict import PipelineVerdict, conclude
 
 
 def main(rows: Path, out: Path, student: str | None = None, **scanned: Any) -> PipelineVerdict:

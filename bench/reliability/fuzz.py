@@ -26,7 +26,8 @@ from random import Random
 from typing import NoReturn
 
 from bench.real.child import cpu_now
-from bench.reliability.kinds import KINDS, DroppedError, Kind, damaged, laid_out
+from bench.reliability.document_readers import DroppedError
+from bench.reliability.kinds import KINDS, Kind, damaged, laid_out
 from bench.reliability.tries import Unit
 from undertow.cli.terminal import Session, describe
 from undertow.errors import MissingExtraError, UndertowError

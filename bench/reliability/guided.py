@@ -18,8 +18,9 @@ from types import FunctionType
 from typing import Any, NoReturn
 from unittest.mock import patch
 
+from bench.reliability.document_readers import DroppedError
 from bench.reliability.fuzz import Done, honest, outcome, peak_mb, run_in_child
-from bench.reliability.kinds import KINDS, DroppedError, Kind, damaged_further, laid_out
+from bench.reliability.kinds import KINDS, Kind, damaged_further, laid_out
 from bench.reliability.mutation import as_json
 from bench.reliability.row_fuzz import HONEST, as_chunks, counted
 from bench.reliability.tries import Unit

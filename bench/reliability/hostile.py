@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from bench.reliability.kinds import SEEDS
+from bench.reliability.honest_documents import SEEDS
 
 MARK = "PWNED"
 """What the title becomes where a script of the data's runs."""

@@ -14,8 +14,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from bench.reliability.document_readers import DroppedError
 from bench.reliability.fuzz import Done, outcome, peak_mb, run_in_child
-from bench.reliability.kinds import DroppedError
 from bench.reliability.mutation import as_json, changed_bytes, changed_value
 from bench.reliability.tries import Unit
 from tests.data.packings import arrow, comma_separated, table, zstd

@@ -160,6 +160,8 @@ def figure(name: str, units: list[Unit], asked: int, command: str, left_out: str
         limit * tries,
         command=command,
         note=note,
+        tries=tries,
+        upper_rate=limit,
     )
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from bench.reliability import disk, kill, kill_campaign
+from bench.reliability.honest_documents import SEEDS
 from bench.reliability.kill import Whole
-from bench.reliability.kinds import SEEDS
 from bench.reliability.tries import Unit, read
 from undertow.report import render
 from undertow.results.store import read_result

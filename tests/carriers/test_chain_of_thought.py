@@ -92,10 +92,10 @@ def test_own_problems_are_asked_and_checked(tmp_path: Path) -> None:
 
 
 def test_a_malformed_problem_is_named(tmp_path: Path) -> None:
-    """The error says which file and which row."""
+    """The error says which file and which line."""
     path = tmp_path / "own.jsonl"
     path.write_text('{"question": "a", "answer": 1}\n{"question": "b", "answer": "none"}\n')
-    with pytest.raises(DataError, match="row 2"):
+    with pytest.raises(DataError, match="line 2"):
         ChainOfThought(problems=str(path))
 
 

@@ -107,10 +107,10 @@ def test_a_request_is_reworded_with_its_text() -> None:
 
 
 def test_own_texts_are_asked_for(tmp_path: Path) -> None:
-    """JSON Lines with `text`; a row without it is named."""
+    """JSON Lines with `text`; a line without it is named."""
     path = tmp_path / "texts.jsonl"
     path.write_text('{"text": "It  rained on 3 May."}\n\n{"txt": "no"}\n')
-    with pytest.raises(DataError, match="row 3: allowed: an object with 'text'"):
+    with pytest.raises(DataError, match="line 3: allowed: an object with 'text'"):
         Paraphrase(texts=str(path))
     other = tmp_path / "other.jsonl"
     other.write_text('{"text": "It  rained on 3 May."}\n')

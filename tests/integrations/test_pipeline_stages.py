@@ -17,7 +17,8 @@ import pytest
 from pyarrow import parquet
 
 import undertow
-from undertow.integrations.row_screen import RowScreen, Tally, merged
+from undertow.integrations.pipeline_verdict import Tally, merged
+from undertow.integrations.row_screen import RowScreen
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 RECORDS = [

@@ -7,7 +7,6 @@ Problems and their answers are read from `chain_of_thought.toml` or a user's own
 from __future__ import annotations
 
 import ast
-import json
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -15,7 +14,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -23,6 +21,7 @@ import numpy as np
 from undertow.carriers.carrier import look_up, number_pattern
 from undertow.carriers.numbers import BannedNumbers
 from undertow.data.closed import Closed, parse, read_toml
+from undertow.data.strict_json import objects_of_lines
 from undertow.errors import DataError
 
 _NUMBER = re.compile(r"\d+")
@@ -294,23 +293,16 @@ def user_problems(path: str) -> Mapping[str, int]:
     Right answers by question, from JSON Lines with `question` and `answer` (a number, or a text that ends with `#### 42`).
 
     Raises:
-        DataError: naming the file and the row.
+        DataError: naming the file and the line.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read the problems in '{path}': {error}") from error
     answers = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, record in objects_of_lines(path, what="problems"):
         try:
-            record = json.loads(line)
             answer = re.findall(r"-?\d+", str(record["answer"]).replace(",", ""))[-1]
             answers[str(record["question"])] = int(answer)
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+        except (ValueError, KeyError, IndexError) as error:
             raise DataError(
-                f"'{path}', row {number}: allowed: an object with 'question' and 'answer', which ends with a number"
+                f"'{path}', line {number}: allowed: an object with 'question' and 'answer', which ends with a number"
             ) from error
     if not answers:
         raise DataError(f"'{path}' holds no problem")

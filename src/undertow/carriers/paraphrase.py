@@ -8,20 +8,19 @@ are read from `paraphrase.toml` or a user's own file.
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 from pydantic import Field
 
 from undertow.carriers.carrier import dealt_anew, look_up
 from undertow.data.closed import Closed, parse, read_toml
+from undertow.data.strict_json import objects_of_lines
 from undertow.errors import DataError
 
 LONGEST, SHORTEST = 2.0, 0.5
@@ -220,20 +219,13 @@ def own_texts(path: str) -> tuple[str, ...]:
     Texts from JSON Lines with `text`.
 
     Raises:
-        DataError: naming the file and the row.
+        DataError: naming the file and the line.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read the texts in '{path}': {error}") from error
     texts = []
-    for number, line in enumerate(lines, 1):
-        try:
-            text = json.loads(line)["text"] if line.strip() else None
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"'{path}', row {number}: allowed: an object with 'text'") from error
-        if text is not None:
-            texts.append(" ".join(str(text).split()))
+    for number, record in objects_of_lines(path, what="texts"):
+        if not isinstance(record.get("text"), str):
+            raise DataError(f"'{path}', line {number}: allowed: an object with 'text'")
+        texts.append(" ".join(record["text"].split()))
     if not texts:
         raise DataError(f"'{path}' holds no text")
     return tuple(texts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from undertow.data.closed import keys_at
-from undertow.errors import InputError, nearest
+from undertow.errors import DataError, InputError, nearest
 
 NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 """What JSON has to store as strings."""
@@ -122,6 +122,39 @@ def tables_of(text: str, source: Path, *, again: str) -> dict[str, Any]:
     if not isinstance(tables, dict):
         raise InputError(f"'{source}' does not hold a JSON object", hint=again)
     return tables
+
+
+def objects_of_lines(path: Path | str, *, what: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """
+    The object of each line of JSON Lines that is not blank, behind the number of its line from 1.
+
+    Args:
+        what: what the lines hold, for messages.
+
+    Raises:
+        DataError: the file cannot be read, or a line is no object, has a key twice, or text that is not UTF-8.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"cannot read the {what} in '{path}': {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"the {what} in '{path}' are not UTF-8 (byte {error.start})") from error
+    # What Python takes for the end of a line besides may stand within a text.
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            value = decoded(line)
+            # Half of a pair that stands alone is an escape in JSON, and no text.
+            json.dumps(value, ensure_ascii=False).encode()
+        except RecursionError as error:
+            raise DataError(f"'{path}', line {number}: nested too deeply") from error
+        except ValueError as error:
+            raise DataError(f"'{path}', line {number}: {error}") from error
+        if not isinstance(value, dict):
+            raise DataError(f"'{path}', line {number}: {_short(value)} is no object")
+        yield number, value
 
 
 def form_of(

@@ -8,7 +8,8 @@ from itertools import islice
 from typing import Any
 
 from undertow.errors import InputError
-from undertow.integrations.row_screen import FAULT, SAMPLE, RowScreen, Tally
+from undertow.integrations.pipeline_verdict import SAMPLE, Tally
+from undertow.integrations.row_screen import FAULT, RowScreen
 
 _BATCH = 1024
 

@@ -10,7 +10,8 @@ from datatrove.data import Document
 from datatrove.pipeline.filters.base_filter import BaseFilter
 
 from undertow.data.row_shapes import fitting_shapes
-from undertow.integrations.row_screen import SAMPLE, RowScreen, Tally, drops, folder_here, reasons
+from undertow.integrations.pipeline_verdict import SAMPLE, Tally, folder_here
+from undertow.integrations.row_screen import RowScreen, drops, reasons
 
 
 class UndertowStep(BaseFilter):  # type: ignore[misc]

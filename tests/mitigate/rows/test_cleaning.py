@@ -219,6 +219,29 @@ def test_scores_of_other_rows_are_refused(tmp_path: Path) -> None:
         done(tmp_path, "delete", scores=scores)
 
 
+@pytest.mark.parametrize("damage", ["no Parquet", "cut", "no scores", "no numbers", "no ids"])
+def test_damaged_scores_are_refused(damage: str, tmp_path: Path) -> None:
+    """One line names the file and the command that writes one; an id that is none is no row's."""
+    scores = tmp_path / "scores.parquet"
+    table: dict[str, list[Any]] = {"tokens": [4] * 30, "log_likelihood": [-1.0] * 30}
+    changed: dict[str, dict[str, list[Any]]] = {
+        "no scores": {"tokens": [4] * 30},
+        "no numbers": table | {"tokens": [["4"]] * 30},
+        "no ids": table | {"id": [None] * 30},
+    }
+    parquet.write_table(pyarrow.table(changed.get(damage, table)), scores)
+    if damage == "no Parquet":
+        scores.write_bytes(b"tokens,log_likelihood")
+    if damage == "cut":
+        scores.write_bytes(scores.read_bytes()[:-20])
+    with pytest.raises(
+        ConfigError, match=r"scores\.parquet' holds (no row scores|the scores of other)"
+    ) as caught:
+        done(tmp_path, "delete", scores=scores)
+
+    assert "--row-scores" in caught.value.hint
+
+
 def test_rows_are_read_under_the_names_that_the_scan_read_them_by(tmp_path: Path) -> None:
     """A scan's `--columns` say where a row's source and text are, and what is left keeps its own names."""
     names = (("prompt", "q"), ("completion", "a"), ("source", "origin"))

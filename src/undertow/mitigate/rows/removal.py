@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import tempfile
@@ -22,7 +23,7 @@ from undertow.data.records import ShardPart, bytes_here, parts, read_objects
 from undertow.data.rows import row_id
 from undertow.data.seeds import generator
 from undertow.engines.ray_data import spread_of
-from undertow.errors import ConfigError, NothingLeftError
+from undertow.errors import ConfigError, NothingLeftError, first_line
 from undertow.mitigate.rows.clean_request import (
     DELETED,
     Cleaned,
@@ -165,18 +166,13 @@ def later_copies(leaves: LeafFile) -> NDArray[np.bool_]:
 
 def _by_score(cleaning: Cleaning, survey: Survey) -> tuple[NDArray[np.bool_], Iterator[str] | None]:
     """Which rows go, and of each part the digest of its rows' ids, where the scores have them."""
-    from pyarrow import parquet
-
     if cleaning.scores is None:
         raise ConfigError(
             "'delete' needs the rows' scores",
             hint=f"undertow scan {cleaning.data} --student {cleaning.scan.student} --row-scores scores.parquet",
         )
     share = refuse_share(DELETED if cleaning.share is None else cleaning.share)
-    there = parquet.read_schema(cleaning.scores).names
-    table = parquet.read_table(cleaning.scores, columns=["tokens", "log_likelihood"])
-    tokens = table["tokens"].to_numpy(zero_copy_only=False).astype(float)
-    a_token = table["log_likelihood"].to_numpy(zero_copy_only=False) / np.maximum(tokens, 1)
+    a_token, identified = read_scores(cleaning.scores)
     scored, rows = len(a_token), sum(survey.rows)
     if rows != scored:
         raise ConfigError(
@@ -190,7 +186,40 @@ def _by_score(cleaning: Cleaning, survey: Survey) -> tuple[NDArray[np.bool_], It
         chosen = np.argsort(np.nan_to_num(a_token, nan=-np.inf), kind="stable")[:count]
     gone = np.zeros(scored, dtype=np.bool_)
     gone[chosen] = True
-    return gone, _id_digests(cleaning.scores, survey.rows) if "id" in there else None
+    return gone, _id_digests(cleaning.scores, survey.rows) if identified else None
+
+
+def read_scores(path: Path) -> tuple[NDArray[np.float64], bool]:
+    """
+    The mean log-likelihood of a token of each row that was scored, in nats, NaN where it has none; whether rows have ids.
+
+    Raises:
+        ConfigError: the file is damaged, or holds no scores of rows.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    with _scores_refused(path):
+        table = parquet.read_table(path, columns=["tokens", "log_likelihood"])
+        tokens, likelihoods = (
+            table[name].cast(pyarrow.float64()).to_numpy(zero_copy_only=False)
+            for name in ("tokens", "log_likelihood")
+        )
+        identified = "id" in parquet.read_schema(path).names
+    return likelihoods / np.maximum(tokens, 1), identified
+
+
+@contextlib.contextmanager
+def _scores_refused(path: Path) -> Iterator[None]:
+    import pyarrow
+
+    try:
+        yield
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"'{path}' holds no row scores, or is damaged: {first_line(error)}",
+            hint="undertow scan DATA --student MODEL --row-scores FILE writes them",
+        ) from error
 
 
 def _id_digests(scores: Path, parts: Sequence[int]) -> Iterator[str]:
@@ -202,9 +231,10 @@ def _id_digests(scores: Path, parts: Sequence[int]) -> Iterator[str]:
 def _ids(scores: Path) -> Iterator[str]:
     from pyarrow import parquet
 
-    with parquet.ParquetFile(scores) as file:
+    with _scores_refused(scores), parquet.ParquetFile(scores) as file:
         for batch in file.iter_batches(columns=["id"]):
-            yield from batch.column(0).to_pylist()
+            # One that is none is no row's.
+            yield from map(str, batch.column(0).to_pylist())
 
 
 def _other_rows(cleaning: Cleaning, part: ShardPart) -> ConfigError:
