@@ -10,12 +10,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.engines import tasks
 from tests.engines.clusters import wait_until
-from undertow.engines import choose
+from undertow.engines import choose, engine
 from undertow.engines.engine import AHEAD, Engine, Processes
 from undertow.engines.work_progress import listening
 from undertow.errors import UndertowError, UnknownNameError
@@ -149,6 +150,42 @@ def test_ctrl_c_is_left_to_the_parent(tmp_path: Path) -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             parent.wait(0.7)
         assert all(map(alive, children(tmp_path)))
+
+
+def test_an_interrupt_that_comes_twice_leaves_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second comes while the first ends the processes: they are killed all the same, and it is heard no more."""
+    kill = engine._kill
+
+    def interrupted(children: list[Any]) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        kill(children)
+
+    results = Processes(2).map(tasks.Sleeper(tmp_path), [1, 60])
+    assert next(results) == (0, 1)
+    monkeypatch.setattr(engine, "_kill", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    results.close()  # type: ignore[attr-defined]
+
+    assert not any(map(alive, children(tmp_path)))
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_processes_end_with_the_block_where_an_error_keeps_their_reader(tmp_path: Path) -> None:
+    """Who reads results is interrupted, and the error is still told: nothing goes on beside that."""
+
+    def read() -> None:
+        with Processes(2) as spread:
+            for _ in spread.map(tasks.Sleeper(tmp_path), [1, 60]):
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as kept:
+        read()
+
+    assert kept.traceback
+    assert children(tmp_path)
+    assert not any(map(alive, children(tmp_path)))
 
 
 @contextlib.contextmanager

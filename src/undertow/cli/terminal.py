@@ -7,14 +7,19 @@ What rows and file names hold must not move the cursor or change the title. How 
 from __future__ import annotations
 
 import errno
+import math
 import os
 import shlex
+import signal
 import sys
+import threading
+import time
 import traceback
 import unicodedata
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from types import FrameType
 
 import click
 
@@ -196,6 +201,33 @@ class Failure:
         if self.hint:
             shown.append(f"  = help: {one_line(self.hint)}")
         return "\n".join(shown)
+
+
+_ONE = 1.0
+"""Seconds within which a second interrupt is the same one: `timeout` and `make` hand on what the terminal sent to all."""
+
+
+@contextmanager
+def interrupted_once() -> Iterator[None]:
+    """Within the block, an interrupt that comes twice at once is one, so that nothing is left half-way that ends by it."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    last = -math.inf
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last > _ONE:
+            last = now
+            signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def describe(error: BaseException, session: Session, command: str) -> Failure:

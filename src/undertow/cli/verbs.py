@@ -13,7 +13,14 @@ from collections.abc import Sequence
 import click
 
 from undertow import __version__
-from undertow.cli.terminal import COMPLETING, EXIT_CODES, Failure, Session, describe
+from undertow.cli.terminal import (
+    COMPLETING,
+    EXIT_CODES,
+    Failure,
+    Session,
+    describe,
+    interrupted_once,
+)
 from undertow.errors import UnknownNameError
 
 VERBS = (
@@ -171,14 +178,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that cannot show a character gets its escape, not a crash after the work.
         sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        code = _invoke(given, session)
-        # A reader that went away is noticed here at the latest, not in the interpreter's exit.
-        sys.stdout.flush()
-    except (Exception, KeyboardInterrupt) as error:
-        failure = describe(error, session, shlex.join(["undertow", *given]))
-        _tell(failure)
-        return failure.exit_code
+    with interrupted_once():
+        try:
+            code = _invoke(given, session)
+            # A reader that went away is noticed here at the latest, not in the interpreter's exit.
+            sys.stdout.flush()
+        except (Exception, KeyboardInterrupt) as error:
+            failure = describe(error, session, shlex.join(["undertow", *given]))
+            _tell(failure)
+            return failure.exit_code
     return code
 
 

@@ -90,6 +90,7 @@ class Processes(Engine):
     """Most processes at a time."""
     lasting: bool = False
     _idle: _Pool | None = field(default=None, init=False, repr=False, compare=False)
+    _working: list[_Pool] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def map(self, worker: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R]]:
         """
@@ -104,17 +105,22 @@ class Processes(Engine):
         most = self.jobs if self.lasting else min(self.jobs, len(tasks))
         pool, whole = self._idle or _Pool(most), False
         self._idle = None
+        self._working.append(pool)
         try:
             yield from pool.results(worker, tasks)
             whole = True
         finally:
+            self._working.remove(pool)
             if whole and self.lasting:
                 self._idle = pool
             else:
                 pool.end(wait=whole)
 
     def close(self) -> None:
-        """End the processes that are kept."""
+        """End the processes that are kept, and those whose results nobody will read."""
+        # An error that is still told keeps the reader of results alive, and with it what it reads from.
+        for working in list(self._working):
+            working.end(wait=False)
         pool, self._idle = self._idle, None
         if pool is not None:
             pool.end(wait=True)
@@ -170,11 +176,12 @@ class _Pool:
         """Let go of those that wait for tasks, or kill what is still at work."""
         if wait:
             self._executor.shutdown()
-        self._executor.shutdown(wait=False, cancel_futures=True)
-        _kill(list(self._children.values()))
-        # With the last writer the relay comes to its end.
-        self._told.close()
-        self._relay.join(_PATIENCE)
+        with undisturbed():
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            _kill(list(self._children.values()))
+            # With the last writer the relay comes to its end.
+            self._told.close()
+            self._relay.join(_PATIENCE)
 
 
 class Progress(Protocol):
@@ -217,6 +224,24 @@ def environment(variables: dict[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """
+    Within the block, which has to be short, Ctrl-C does nothing: what is at its end already is not left half-way.
+
+    Whoever interrupts may do so twice, as wrappers do that hand on what the whole process group got as well.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        # Python knows no handler that a library set in its own language.
+        signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)
 
 
 def _prepare(told: Connection[Told, Told]) -> None:
