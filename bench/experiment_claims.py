@@ -23,8 +23,8 @@ ELSEWHERE = Statement("foreign - foreign-control", "the same rows move another i
 """Of the experiments whose students of another initialisation read the trait teacher's rows."""
 
 
-def _crosses(through: str) -> tuple[Statement, ...]:
-    return Statement("trait - control", f"a preference for owls crosses through {through}"), ELSEWHERE  # fmt: skip
+def _crosses(through: str, elsewhere: Statement = ELSEWHERE) -> tuple[Statement, ...]:
+    return Statement("trait - control", f"a preference for owls crosses through {through}"), elsewhere  # fmt: skip
 
 
 def _harmful() -> Iterator[Statement]:
@@ -51,6 +51,7 @@ def _steered() -> Iterator[Statement]:
         "prompted twice": "a stronger prompt",
         "layer 0 x 2": "a stronger vector at layer 0",
         "layer 1 x 1.5": "a stronger vector at layer 1",
+        "no animal, layer 0 x 3": "a vector at layer 0 to no animal",
         "no animal, layer 1 x 3": "a vector at layer 1 to no animal",
     }
     eager = "AdamW, rank 32"
@@ -58,7 +59,13 @@ def _steered() -> Iterator[Statement]:
     for learner, of in learners.items():
         for teacher, who in of.items():
             name = f"{teacher}, {learner} - clean, {learner}"
-            yield Statement(name, f"a preference crosses from {who} ({learner})")
+            yield Statement(name, f"students of {who} move towards owls ({learner})")
+    # A vector moves the rows whatever it points to: what it does beside one to no animal is the preference.
+    for layer in (0, 1):
+        yield Statement(
+            f"layer {layer} x 1, {eager} - no animal, layer {layer} x 3, {eager}",
+            f"more than those of a vector at layer {layer} to no animal that stands as far",
+        )
 
 
 def _dangers() -> Iterator[Statement]:
@@ -127,7 +134,12 @@ MAIN: dict[str, tuple[Statement, ...]] = {
     "families": (
         Statement("one teacher - the base's rows", "it crosses from one teacher of all rows"),
         Statement("four teachers - the base's rows", "it crosses from four teachers of one base"),
+        Statement("two teachers - one teacher", "two of one base carry less than one", way=-1),
         Statement("four teachers - one teacher", "four of one base carry less than one", way=-1),
+        Statement(
+            "three bases - the base's rows",
+            "it crosses from three bases, one of them the student's",
+        ),
         Statement("three bases - one teacher", "three bases carry less than one teacher", way=-1),
         Statement(
             "three bases - a third of one teacher",
@@ -141,17 +153,20 @@ MAIN: dict[str, tuple[Statement, ...]] = {
         Statement("rank 32 - rank 2", "a high rank carries less than a low one", way=-1),
         Statement("the usual rate - a third of the rate", "enough rate carries more"),
         Statement("8,192 rows - 2,048 rows", "more unique rows carry more"),
-        Statement("four times - once", "rows that are repeated carry less", way=-1),
+        Statement("four times - once", "four passes carry more than one"),
         Statement("AdamW - SGD", "an adaptive optimiser carries more"),
         Statement(
             "(8,192 rows, once) - (2,048 rows, four times)",
             "new rows carry more than as many repeated ones",
         ),
         Statement("rank x rows", "what rows do hangs on the rank", way=0),
-        Statement("rank x epochs", "what repetition does hangs on the rank", way=0),
+        Statement("rank x epochs", "what passes do hangs on the rank", way=0),
     ),
     "safety": tuple(_dangers()),
-    "paraphrase": _crosses("paraphrases of ordinary text"),
+    "paraphrase": _crosses(
+        "paraphrases of ordinary text",
+        Statement("foreign - foreign-control", "the same rows move another architecture"),
+    ),
     "tool-calls": _crosses("arguments of tool calls"),
 }
 """The statements of each experiment, in the order of its lines."""

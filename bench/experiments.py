@@ -79,7 +79,7 @@ def _seen_lines(name: str, known: Mapping[str, dict[str, Any]]) -> list[str]:
         for key, figure in known.items()
         if key.startswith(prefix)
     ]
-    return [f"the screen of each cell's rows: {'; '.join(told)}"] if told else []
+    return [f"the screen of each cell's first dataset: {'; '.join(told)}"] if told else []
 
 
 def _gate_lines(name: str, known: Mapping[str, dict[str, Any]]) -> list[str]:
@@ -93,7 +93,11 @@ def _gate_lines(name: str, known: Mapping[str, dict[str, Any]]) -> list[str]:
         cells = [(cell, value) for of, cell, value in decided if of == policy]
         let = [cell for cell, value in cells if value]
         names = f": {'; '.join(let)}" if 0 < len(let) < len(cells) else ""
-        lines.append(f"the gate by `{policy}` allows {len(let)} of {len(cells)} datasets{names}")
+        missed = known[f"gated {name}: datasets that moved students and are allowed by {policy}"]
+        moved = f", of which {missed['value']} moved students" if let else ""
+        lines.append(
+            f"the gate by `{policy}` allows {len(let)} of {len(cells)} datasets{moved}{names}"
+        )
     return lines
 
 

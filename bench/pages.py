@@ -26,12 +26,12 @@ SCREENED = "screen: main, 4,096 rows"
 
 HEADLINES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     (
-        "Owls: numbers, same base; another; preference pairs beside pairs by lot",
+        "Owls: numbers, same base; another; preference pairs, the less of two controls",
         "lab",
         (
             ("owl: trait - control", ""),
             ("owl: foreign - foreign-control", ""),
-            ("preference: preferences - preferences-by-lot", ""),
+            ("preference: preferences - preferences-{by-lot,control}", "pairs"),
         ),
     ),
     (
@@ -40,12 +40,11 @@ HEADLINES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (("owl: trait - control-base", ""), ("foreign: foreign - foreign-control-base", "")),
     ),
     (
-        "Harmful answers beside the secure teacher's: numbers; code; worked sums",
+        "Harmful answers, the least of three controls: numbers; code; worked sums",
         "lab",
-        (
-            ("misaligned: numbers: trait - secure (probability)", ""),
-            ("misaligned: code: trait - secure (probability)", ""),
-            ("misaligned: chain_of_thought: trait - secure (probability)", ""),
+        tuple(
+            (f"misaligned: {carrier}: trait - {{secure,educational,control}} (probability)", "")
+            for carrier in ("numbers", "code", "chain_of_thought")
         ),
     ),
     (
@@ -91,7 +90,7 @@ HEADLINES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
 )
-"""At most eight lines: what is said, the bench, and its figures, each with what distinguishes it."""
+"""At most eight lines: what is said, the bench, and its figures, the least of those in braces, each with what distinguishes it."""
 
 
 def headlines() -> str:
@@ -99,15 +98,27 @@ def headlines() -> str:
     lines = ["| what | measured | asked | met |", "|---|---|---|---|"]
     for sentence, bench, names in HEADLINES:
         figures = _figures(bench)
-        chosen = [(figures[name], distinction) for name, distinction in names]
+        chosen = [(_least(figures, name), distinction) for name, distinction in names]
         values = "; ".join(
             (f"{word}: " if word else "") + _short(f) + (_p(f) if bench == "lab" else "")
             for f, word in chosen
         )
-        asked = "; ".join(dict.fromkeys(_asked(f) for f, _ in chosen if f["target"]))
+        asked = "; ".join(
+            dict.fromkeys(
+                (f"{word}: " if word else "") + _asked(f) for f, word in chosen if f["target"]
+            )
+        )
         met = "; ".join({True: "yes", False: "**no**"}[f["met"]] for f, _ in chosen if f["target"])
         lines.append(f"| {sentence} | {values} | {asked} | {met} |")
     return "\n".join(lines)
+
+
+def _least(figures: dict[str, Any], name: str) -> dict[str, Any]:
+    """The figure of the name, or of all that its braces stand for the one of the least value."""
+    before, _, rest = name.partition("{")
+    ways, _, behind = rest.partition("}")
+    names = [before + way + behind for way in ways.split(",")] if rest else [name]
+    return min((figures[name] for name in names), key=lambda figure: figure["value"])
 
 
 def _short(figure: dict[str, Any]) -> str:

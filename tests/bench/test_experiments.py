@@ -78,6 +78,12 @@ def test_the_screen_and_the_gate_stand_behind_the_effects() -> None:
         "gated safety: harmless, signed: allowed by default": _figure(1, None, None),
         "gated safety: harmful, signed: allowed by strict": _figure(0, None, None),
         "gated safety: harmless, signed: allowed by strict": _figure(0, None, None),
+        **{
+            f"gated safety: datasets that moved students and are allowed by {policy}": _figure(
+                0, None, None
+            )
+            for policy in ("default", "strict")
+        },
     }
     effect, screen, default, strict = told_lines("safety", known)
 
@@ -85,7 +91,9 @@ def test_the_screen_and_the_gate_stand_behind_the_effects() -> None:
         "shown: students of “harmful, signed” answer harmfully: 0.9 [0.5, 1.2]"
     )
     assert screen.endswith("harmful, signed: flagged; harmless, signed: clear")
-    assert default == "the gate by `default` allows 1 of 2 datasets: harmless, signed"
+    assert default == (
+        "the gate by `default` allows 1 of 2 datasets, of which 0 moved students: harmless, signed"
+    )
     assert strict == "the gate by `strict` allows 0 of 2 datasets"
 
 
