@@ -212,7 +212,7 @@ def _said(main: Callable[[list[str]], int], arguments: list[str]) -> list[str]:
 
 def archives() -> Unit:
     """Archives of a Ray folder with members that lead out of it."""
-    from undertow.engines.ray_nodes import unpack
+    from undertow.engines.ray_post import unpack
     from undertow.errors import UndertowError
 
     unit = Unit("hostile", "archives", "slips", FIRST_SEED)

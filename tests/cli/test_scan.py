@@ -134,6 +134,30 @@ def test_how_models_are_spread_reaches_the_scan(
     assert tables == [("4bit", "layers"), ("none", "none")]
 
 
+@pytest.mark.parametrize(
+    ("spread", "code"),
+    [
+        (("--engine", "processes"), 2),
+        (("--engine", "ray"), 2),
+        (("--engine", "ray", "--gpus-per-job", "1"), 2),
+        (("--engine", "ray", "--gpus-per-job", "2"), 0),
+        (("--engine", "processes", "--jobs", "1"), 0),
+        (("--jobs", "3"), 0),
+    ],
+)
+def test_layers_are_not_split_over_one_gpu_a_job(
+    answered: Answer, monkeypatch: pytest.MonkeyPatch, spread: tuple[str, ...], code: int
+) -> None:
+    """Each job would load all of a model that no device has room for: refused, but where it has two GPUs or more."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    answered(clear())
+
+    assert (
+        main(["scan", "rows.jsonl", "--student", "org/base", "--shard", "layers", *spread]) == code
+    )
+
+
 def test_layers_are_refused_before_the_scan_where_there_is_no_gpu(
     answered: Answer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

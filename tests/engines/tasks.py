@@ -65,6 +65,20 @@ class Sleeper:
         return number
 
 
+class Unpackable:
+    """Cannot be unpacked where a library is missing, as it is everywhere."""
+
+    def __setstate__(self, state: object) -> None:
+        import no_such_library  # type: ignore[import-not-found] # noqa: F401
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Unpackable, (), {"some": "state"}
+
+    def __call__(self, number: int) -> int:
+        """Never reached."""
+        return number
+
+
 @dataclass(frozen=True)
 class Environment:
     """Reads a variable of the environment in which the task runs."""

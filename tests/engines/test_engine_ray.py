@@ -18,7 +18,7 @@ import pytest
 
 from tests.engines import clusters, tasks
 from tests.engines.clusters import PATIENCE, SMALL, begun, cluster, wait_until
-from undertow.engines import ray_nodes
+from undertow.engines import ray_nodes, ray_post
 from undertow.engines.ray_cluster import RETRIES, Ray, room
 from undertow.engines.ray_data import RayData, spread_of
 from undertow.engines.work_progress import Announcement, listening
@@ -348,6 +348,13 @@ def test_an_address_where_something_else_listens_is_refused_in_bounded_time() ->
             list(Ray(address=address).map(tasks.Power(2), [1]))
 
 
+def test_an_address_of_the_environment_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody typed it; `local` there is none, as for Ray itself."""
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(InputError, match=r"at '127\.0\.0\.1:1'.*variable RAY_ADDRESS"):
+        Ray().join()
+
+
 def test_an_address_that_is_none_is_refused() -> None:
     """The error shows the form of one."""
     with pytest.raises(
@@ -432,11 +439,11 @@ def test_an_archive_that_cannot_be_stored_is_an_error(tmp_path: Path) -> None:
     """The folder is not there, rather than in part, and the error says which."""
     (tmp_path / "made").mkdir()
     (tmp_path / "made/value").write_text("1")
-    content = ray_nodes.packed(tmp_path / "made")
+    content = ray_post.packed(tmp_path / "made")
     assert content is not None
     (tmp_path / "other").mkdir()
-    ray_nodes.unpack(content, tmp_path / "other/made")
+    ray_post.unpack(content, tmp_path / "other/made")
     with pytest.raises(UndertowError, match="cannot be stored"):
-        ray_nodes.unpack(content[: len(content) // 4], tmp_path / "other/torn")
+        ray_post.unpack(content[: len(content) // 4], tmp_path / "other/torn")
 
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["made"]

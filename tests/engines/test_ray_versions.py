@@ -67,7 +67,7 @@ def test_a_node_with_other_versions_is_refused(name: str, tmp_path: Path) -> Non
     path, told = other_versions(tmp_path / "other", name)
     with cluster(num_cpus=0) as made:
         with Ray(jobs=1, address=made.address) as engine:
-            engine.join()
+            engine._connected()
             made.add_node(num_cpus=1, env_vars={"PYTHONPATH": path}, **SMALL)
             made.wait_for_nodes()
             with pytest.raises(InputError, match=told):

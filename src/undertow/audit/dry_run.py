@@ -32,8 +32,10 @@ from undertow.checks.registry import chosen_checks
 from undertow.data.dataset import open_dataset
 from undertow.data.file_sample import Screened, screen_file
 from undertow.data.plan import TrainingPlan
+from undertow.data.records import bytes_here
 from undertow.data.rows import conversation, has_pairs
 from undertow.data.seeds import derive
+from undertow.engines.ray_data import spread_of
 from undertow.errors import ModelError
 from undertow.influence.open_search import catalogue_tokens
 from undertow.influence.probes import probe_set
@@ -63,7 +65,9 @@ def scan_size(request: ScanRequest, dtype: torch.dtype) -> tuple[ScanSize, Model
     student = without_weights(request.student, locate(request.student), plan.template)
     data = replace(open_dataset(request.data), columns=request.columns, wrapped=plan.policy.wrapped)
     started = time.perf_counter()
-    screened = screen_file(data, max_rows=request.max_rows, seed=derive(request.seed, "sample"))
+    spread = spread_of(request.engine, request.jobs, bytes_here(data), 0.0, request.memory)
+    seed = derive(request.seed, "sample")
+    screened = screen_file(data, max_rows=request.max_rows, seed=seed, spread=spread)
     reading = time.perf_counter() - started
     fitted = fitting_rows(screened.rows, student, plan, places=screened.places)
     if not fitted.rows:
@@ -249,6 +253,8 @@ def _assumed(request: ScanRequest, scan: ScanSize, where: Placing) -> Iterator[s
         yield (
             f"budget       not counted: beyond {request.budget:g} planned trainings rehearsals are shortened or left out"
         )
+    if request.engine not in (None, "inprocess"):
+        yield "workers      one job at a time is counted: --engine and --jobs change the time by the clock, not the work"
     if scan.others:
         yield "models       rows are counted as long to teacher, candidates and placebos as to the student"
     yield (

@@ -114,7 +114,7 @@ def open_inputs(
     progress("reading the rows")
     wrapped = plan.policy.wrapped
     dataset = replace(dataset, wrapped=wrapped)
-    spread = spread_of(request.engine, request.jobs, bytes_here(dataset))
+    spread = spread_of(request.engine, request.jobs, bytes_here(dataset), 0.0, request.memory)
     screened = screen_file(dataset, max_rows=request.max_rows, seed=seed("sample"), spread=spread)
     drawing = partial(subject_seed, request.seed, screened.data.digest)
     fitted = fitting_rows(screened.rows, student, plan, places=screened.places)

@@ -71,6 +71,19 @@ def spread_options(command: F) -> F:
     return command
 
 
+def _refuse_a_model_a_job(workers: Workers) -> None:
+    """Each job would load all of a model that is split because one device has no room for it."""
+    name, jobs = workers.engine or "inprocess", workers.jobs
+    spread = click.get_current_context().meta.get(_SPREAD, {})
+    if spread.get("shard") != "layers" or name == "inprocess" or jobs == 1:
+        return
+    if name == "processes" or (workers.gpus or 0) < 2:
+        raise click.UsageError(
+            f"--shard layers splits a model over several GPUs, and each job of the engine '{name}' would load all of it on one; "
+            "allowed: --engine inprocess, --jobs 1, or --engine ray with --gpus-per-job 2 or more"
+        )
+
+
 def _kept_for_table(context: click.Context, option: click.Parameter, value: str | None) -> None:
     if value is not None:
         context.meta.setdefault(_SPREAD, {})[option.name] = value
@@ -229,6 +242,7 @@ def engine_options(
             workers = Workers(engine, jobs, gpus_per_job, memory_per_job)
             # Refused here where it cannot be, before anything heavy is loaded.
             choose(engine or "inprocess", jobs, gpus=gpus_per_job, memory=memory_per_job)
+            _refuse_a_model_a_job(workers)
             return command(*args, workers=workers, **others)
 
         made: Any = called

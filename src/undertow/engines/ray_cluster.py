@@ -3,32 +3,30 @@ Ray: jobs spread over the nodes of a cluster, each on an actor with its share of
 
 An actor holds the callable, so that what it caches (a model) is loaded once. What a lost node or worker had in hand is
 done again elsewhere; what a job itself raises ends the work, as in the other engines. What runs on a node stands in
-`ray_nodes`.
+`ray_post`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import pickle
 import re
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from undertow.engines.engine import Engine, single_thread
 from undertow.engines.ray_nodes import (
-    FolderWorker,
     Hearing,
     connect,
     first_line,
-    packed,
-    place,
     ray_library,
     remove_left_sessions,
-    unpack,
 )
+from undertow.engines.ray_post import Driver, FolderWorker, packed, place, unpack
 from undertow.engines.ray_versions import PAGE, refuse_versions, versions_here
 from undertow.engines.work_progress import current_listener, notice
 from undertow.errors import InputError, UndertowError
@@ -194,10 +192,10 @@ class _Work:
         self.sent: dict[str, Any] = {}
         self.folders = self.worker if isinstance(self.worker, FolderWorker) else None
         self.mark = _marked(self.folders.directory) if self.folders else None
-        node = ray.get_runtime_context().get_node_id()
-        # In a list, Ray hands on the reference: the callable is fetched where the versions are known to fit.
-        told = self.hearing.ear, str(self.mark or ""), node, versions_here()
-        self.news = [[ray.put(self.worker)], *told]
+        # In a list, Ray hands on the reference: the callable is fetched where the versions are known to fit, and unpacked
+        # where what is missing for it has words.
+        told = self.hearing.ear, str(self.mark or ""), asdict(Driver.here()), versions_here()
+        self.news = [[ray.put(pickle.dumps(self.worker))], *told]
         self.idle: list[Any] = []
 
     def results(self) -> Iterator[tuple[int, Any]]:
@@ -238,15 +236,18 @@ class _Work:
             self.starting[actor.learn.remote(*self.news)] = actor
 
     def _started(self, ref: Any) -> None:
-        actor = self.starting.pop(ref)
         try:
             there = self.ray.get(ref)
+            refuse_versions(there)
+        except self.ray.exceptions.RayTaskError as error:
+            raise _cause(error) from error
         except losses(self.ray) as error:
+            del self.starting[ref]
             self.failed_starts += 1
             if self.failed_starts > RETRIES:
                 raise ended_in_start(self.failed_starts, f": {first_line(error)}") from error
             return
-        refuse_versions(there)
+        actor = self.starting.pop(ref)
         self.failed_starts = 0
         self.away[actor] = there["away"]
         self.idle.append(actor)

@@ -13,11 +13,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import pickle
-import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from undertow.engines import choose, usable_cores
@@ -42,6 +41,7 @@ from undertow.engines.ray_nodes import (
     ray_library,
     refuse_no_answer,
 )
+from undertow.engines.ray_post import Driver, on_node
 from undertow.engines.ray_versions import PAGE, refuse_versions, teller, versions_here
 from undertow.errors import MissingExtraError, ModelError, UndertowError
 
@@ -141,30 +141,32 @@ class RayData:
 class RowPost:
     """A callable on an actor, and what it begins and ends told to a tally."""
 
-    def __init__(self, worker: bytes, tally: Any, *, away: bool) -> None:
+    def __init__(self, worker: bytes, tally: Any, driver: Driver) -> None:
         self._packed, self._tally = worker, tally
-        self._node = f" (on node {socket.gethostname()})" if away else ""
+        self._node = driver.told_from()
         self._worker: Callable[[Any], Any] | None = None
 
     def work(self, number: int, packed: bytes) -> tuple[bool, Any]:
         """The result of a task behind True, or behind False what it raised that has words for the user."""
         try:
-            lost = ray_library().get(self._tally.begun.remote(number))
-            task = pickle.loads(packed)
-            if lost > RETRIES:
-                name = getattr(getattr(task, "part", task), "name", f"task {number + 1}")
-                raise lost_too_often(name, lost, "", _LESS)
-            # Read once, and not before a task was begun: an actor that is lost by it is not started again for ever.
-            self._worker = self._worker or pickle.loads(self._packed)
-            return True, self._worker(task)
-        except ModelError as error:
             # The files of a model may be on some nodes only; rows are the same everywhere.
-            return False, ModelError(f"{error.message}{self._node}", hint=error.hint)
+            with on_node(self._node, of=ModelError):
+                return True, self._result(number, packed)
         except (OSError, UndertowError) as error:
             # What the system refuses (a full disk) has words for the user as well.
             return False, error
         finally:
             self._tally.ended.remote(number)
+
+    def _result(self, number: int, packed: bytes) -> Any:
+        lost = ray_library().get(self._tally.begun.remote(number))
+        task = pickle.loads(packed)
+        if lost > RETRIES:
+            name = getattr(getattr(task, "part", task), "name", f"task {number + 1}")
+            raise lost_too_often(name, lost, "", _LESS)
+        # Read once, and not before a task was begun: an actor that is lost by it is not started again for ever.
+        self._worker = self._worker or pickle.loads(self._packed)
+        return self._worker(task)
 
 
 def mapped_batch() -> type:
@@ -175,7 +177,9 @@ def mapped_batch() -> type:
     class MappedBatch:
         """What an actor does with a batch of tasks: each result is given as it is ready."""
 
-        def __init__(self, worker: bytes, fitting: tuple[str, str], node: str, tally: Any) -> None:
+        def __init__(
+            self, worker: bytes, fitting: tuple[str, str], driver: dict[str, str], tally: Any
+        ) -> None:
             """Once an actor, so that what the callable keeps is kept; it is read where the versions fit."""
             import ray
 
@@ -189,8 +193,9 @@ def mapped_batch() -> type:
                 return
             if (self.here["Python"], self.here["undertow"]) == fitting:
                 from undertow.engines.ray_data import RowPost
+                from undertow.engines.ray_post import Driver
 
-                self.post = RowPost(worker, tally, away=context.get_node_id() != node)
+                self.post = RowPost(worker, tally, Driver(**driver))
             tally.ended.remote(context.get_actor_id())
 
         def __call__(self, batch: Any) -> Iterator[Any]:
@@ -264,12 +269,11 @@ def _stream(
     context.print_on_execution_start = False
     demand = demanded(ray, asked.gpus, asked.memory)
     refuse_no_room(ray, demand)
-    node = ray.get_runtime_context().get_node_id()
     items = [{"index": index, "task": pickle.dumps(task)} for index, task in enumerate(tasks)]
     actors = min(asked.jobs or room(nodes_of(ray), demand), len(items))
     mapped = data.from_items(items, override_num_blocks=min(len(items), BLOCKS)).map_batches(
         mapped_batch(),
-        fn_constructor_args=(pickle.dumps(worker), versions_here(), node, tally),
+        fn_constructor_args=(pickle.dumps(worker), versions_here(), asdict(Driver.here()), tally),
         batch_format="pyarrow",
         # Without a size, GPUs are refused.
         batch_size=1,

@@ -1,157 +1,26 @@
-"""
-Ray itself: how a cluster is joined, what an actor does on its node, and how what jobs tell comes back.
-
-An actor holds the callable of the work. Nodes need no common file system: a worker whose tasks read and make folders
-(`FolderWorker`) is handed those that its node does not see, and gives back what it made, through Ray's object store.
-"""
+"""Ray itself: how a cluster is joined, and how what jobs tell comes back; what an actor does there is in `ray_post`."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import importlib
-import io
 import os
 import shutil
 import socket
-import tarfile
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from undertow.engines.engine import environment, usable_cores
-from undertow.engines.ray_versions import PAGE, refuse_other_nodes, teller
-from undertow.engines.work_progress import Listener, Told, listening
-from undertow.errors import InputError, MissingExtraError, UndertowError
+from undertow.engines.ray_versions import PAGE, refuse_other_nodes
+from undertow.engines.work_progress import Listener
+from undertow.errors import InputError, MissingExtraError
 
 _ANSWER = 5.0
-"""Seconds in which the head of a cluster answers a connection, and in which what a job told last is heard."""
-
-
-@runtime_checkable
-class FolderWorker(Protocol):
-    """A worker whose tasks read and make folders in a directory, which not every node may see."""
-
-    @property
-    def directory(self) -> Path:
-        """Where the folders lie."""
-
-    def reads(self, task: Any) -> Sequence[str]:
-        """Folders in the directory that a task needs; one that is not there is not needed."""
-
-    def makes(self, task: Any) -> str:
-        """The folder in the directory that a task makes."""
-
-    def moved(self, directory: Path) -> Callable[[Any], Any]:
-        """The same worker in another directory."""
-
-
-class Post:
-    """A callable on an actor, with what it has loaded, in a directory of its own where it does not see the driver's."""
-
-    def __init__(self, worker: Any, ear: Any, mark: str, node: str) -> None:
-        ray = ray_library()
-        self._worker = ray.get(worker)
-        self._node = "" if ray.get_runtime_context().get_node_id() == node else socket.gethostname()
-        self.away = bool(mark) and not Path(mark).exists()
-        self._directory: Path | None = None
-        self._ear = ear
-        self._told: Any = None
-        if self.away:
-            self._directory = Path(tempfile.mkdtemp(prefix="undertow-"))
-            self._worker = self._worker.moved(self._directory)
-
-    def work(self, task: Any, inputs: Sequence[tuple[str, Any]]) -> tuple[Any, bytes | None]:
-        """The result of a task, and the folder that it made where nobody else sees it; raises what the task does."""
-        ray = ray_library()
-        try:
-            for name, reference in inputs:
-                if self._directory and not (self._directory / name).exists():
-                    unpack(ray.get(reference), self._directory / name)
-            with listening(self._tell):
-                result = self._worker(task)
-            if self._told is not None:
-                # What a job told is heard before its result.
-                ray.wait([self._told], timeout=_ANSWER)
-            if self._directory is None:
-                return result, None
-            return result, packed(self._directory / self._worker.makes(task))
-        except UndertowError as error:
-            if self._node:
-                error.message += f" (on node {self._node})"
-                error.args = (error.message,)
-            raise
-
-    def _tell(self, told: Told) -> None:
-        self._told = self._ear.hear.remote(told)
-
-    def __del__(self) -> None:
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
-
-
-def packed(folder: Path) -> bytes | None:
-    """A folder's files as a tar archive; None of one that is not there."""
-    if not folder.is_dir():
-        return None
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        archive.add(folder, arcname=".")
-    return buffer.getvalue()
-
-
-def unpack(content: bytes | None, folder: Path) -> None:
-    """
-    The folder of an archive, whole or not at all.
-
-    Raises:
-        UndertowError: no space is left.
-    """
-    if content is None or folder.exists():
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-            archive.extractall(partial, filter="data")
-        partial.chmod(0o755)
-        partial.rename(folder)
-    except (OSError, tarfile.TarError) as error:
-        raise UndertowError(
-            f"'{folder}' cannot be stored: {getattr(error, 'strerror', '') or error}",
-            hint="free some space and type the same command again: finished work is kept",
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def place() -> type:
-    """The class of actors where jobs run."""
-    told = teller()
-
-    # Classes within a function travel as they are: a node with another undertow, or none, can say so.
-    class Place:
-        """Where jobs run."""
-
-        def learn(
-            self, worker: Any, ear: Any, mark: str, node: str, fitting: tuple[str, str]
-        ) -> dict[str, Any]:
-            """Take the callable of the next tasks, where Python and undertow are of the fitting versions; says what is here."""
-            here = told() | {"away": False}
-            if (here["Python"], here["undertow"]) == fitting:
-                from undertow.engines.ray_nodes import Post
-
-                self.post = Post(worker[0], ear, mark, node)
-                here["away"] = self.post.away
-            return here
-
-        def work(self, task: Any, inputs: list[tuple[str, Any]]) -> tuple[Any, bytes | None]:
-            """The result of a task, and its folder where the driver does not see it."""
-            return self.post.work(task, inputs)
-
-    return Place
+"""Seconds in which the head of a cluster answers a connection, and in which it is heard what jobs told."""
 
 
 def ear_of_jobs() -> type:
@@ -229,7 +98,9 @@ def connect(ray: Any, address: str | None, jobs: int | None) -> Callable[[], Non
     Raises:
         InputError: no cluster is there, or one of other versions.
     """
-    address = address or os.environ.get("RAY_ADDRESS")
+    if address is None and os.environ.get("RAY_ADDRESS", "local") != "local":
+        with _told_of_the_variable():
+            return connect(ray, os.environ["RAY_ADDRESS"], jobs)
     if address and address != "auto":
         refuse_no_answer(address)
     session = None if address else _held_session()
@@ -242,6 +113,16 @@ def connect(ray: Any, address: str | None, jobs: int | None) -> Callable[[], Non
         leave()
         raise
     return leave
+
+
+@contextlib.contextmanager
+def _told_of_the_variable() -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        error.message += " (the address is that of the variable RAY_ADDRESS)"
+        error.args = (error.message,)
+        raise
 
 
 def _connected(ray: Any, address: str | None, jobs: int | None, folder: Path | None) -> None:

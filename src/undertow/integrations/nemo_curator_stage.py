@@ -9,7 +9,17 @@ from nemo_curator.stages.base import ProcessingStage
 from nemo_curator.stages.resources import Resources
 from nemo_curator.tasks import DocumentBatch
 
-from undertow.integrations.row_screen import FAULT, HIDDEN, ID, OPENLY, RowScreen, drops, reasons
+from undertow.integrations.row_screen import (
+    FAULT,
+    HIDDEN,
+    ID,
+    LOG_LIKELIHOOD,
+    OPENLY,
+    TOKENS,
+    RowScreen,
+    drops,
+    reasons,
+)
 
 
 @dataclass
@@ -27,13 +37,18 @@ class UndertowStage(ProcessingStage[DocumentBatch, DocumentBatch]):  # type: ign
     name: str = "undertow"
     resources: Resources = field(default_factory=lambda: Resources(cpus=1.0))
 
+    def __post_init__(self) -> None:
+        """Refuse a mark that there is not, before the pipeline begins."""
+        drops(self.drop)
+
     def inputs(self) -> tuple[list[str], list[str]]:
         """The columns of a row may be any of those in docs/scan.md."""
         return ["data"], []
 
     def outputs(self) -> tuple[list[str], list[str]]:
         """The marks."""
-        return ["data"], [ID, HIDDEN, OPENLY, FAULT]
+        scored = [TOKENS, LOG_LIKELIHOOD] if self.screen.student else []
+        return ["data"], [ID, HIDDEN, OPENLY, FAULT, *scored]
 
     def process(self, task: DocumentBatch) -> DocumentBatch:
         """One batch, marked."""

@@ -84,7 +84,7 @@ def test_workers_of_any_number_leave_the_same(
 def test_gpus_are_asked_for_where_models_are_opened(
     data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Reading rows takes nothing of a node but a core; of GPUs, one that the cluster may have if nothing else is said."""
+    """Reading rows takes a core of a node and the memory that is said; of GPUs, one that the cluster may have if nothing else is said."""
     shares = []
 
     def spread_of(name: str, jobs: int | None, size: int, *shares_asked: float | None) -> Any:
@@ -95,7 +95,7 @@ def test_gpus_are_asked_for_where_models_are_opened(
     cleaned(data, "rewrite", "ray")
     cleaned(data, "rewrite", "ray", gpus=0.5, memory=2.0)
 
-    assert shares == [(), (None, None), (), (0.5, 2.0)]
+    assert shares == [(0.0, None), (None, None), (0.0, 2.0), (0.5, 2.0)]
 
 
 def test_parts_draw_from_streams_of_their_own(data: str) -> None:

@@ -17,7 +17,8 @@ from undertow.data.records import read_objects
 from undertow.data.row_leaves import leaf
 from undertow.data.row_shapes import from_record
 from undertow.data.rows import row_id
-from undertow.errors import ConfigError, DataError, NothingLeftError
+from undertow.engines.ray_cluster import Ray
+from undertow.errors import ConfigError, DataError, InputError, NothingLeftError
 from undertow.mitigate.rows.clean_request import Cleaning
 from undertow.mitigate.rows.cleaning import clean
 from undertow.results.scan_document import ScanDocument, SubjectResult
@@ -338,3 +339,16 @@ def test_rows_of_another_form_do_not_dilute(
     shapeless = str(written(tmp_path / "clean.jsonl", [same, {"x": 1}]))
     with pytest.raises(DataError, match="row 2: found the columns 'x'"):
         done(tmp_path, "dilute", clean=shapeless, dose=0.25)
+
+
+def test_a_cluster_that_is_named_is_joined_also_for_rows_of_one_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are read here: whether anybody answers at the address would never be noticed."""
+
+    def refused(engine: Ray) -> None:
+        raise InputError(f"nobody answers at {engine.address}")
+
+    monkeypatch.setattr(Ray, "join", refused)
+    with pytest.raises(InputError, match="nobody answers at auto"):
+        done(tmp_path, "deduplicate", engine="ray://auto")

@@ -158,7 +158,7 @@ def scanned_rows(cleaning: Cleaning, leaves: LeafFile | None = None) -> RowsAsSc
     """
     data, scan = cleaning.data, cleaning.scan
     dataset = open_dataset(data)
-    spread = spread_of(cleaning.engine, cleaning.jobs, bytes_here(dataset))
+    spread = spread_of(cleaning.engine, cleaning.jobs, bytes_here(dataset), 0.0, cleaning.memory)
     take = (lambda given: None) if leaves is None else leaves.extend
     survey = surveyed(dataset, spread, take)
     # Scans named their data by the bytes of its file once.

@@ -19,6 +19,7 @@ from undertow.data.row_records import with_completion, with_prompt
 from undertow.data.row_shapes import is_text, shaped
 from undertow.data.rows import Row
 from undertow.data.seeds import generator
+from undertow.engines import CLUSTER, choose
 from undertow.errors import ConfigError
 from undertow.mitigate.rows import token_edits
 from undertow.mitigate.rows.changes import (
@@ -68,9 +69,19 @@ def clean(cleaning: Cleaning) -> Cleaned:
         NothingLeftError: no row would be left.
         DataError: a row cannot be read.
         ModelError: a model cannot be loaded.
+        InputError: the engine's cluster cannot be joined.
     """
     _refuse_overwriting(cleaning)
     _refuse_renamed(cleaning)
+    name = cleaning.engine or "inprocess"
+    with choose(name, cleaning.jobs, gpus=cleaning.gpus, memory=cleaning.memory) as engine:
+        # A cluster that was named is joined also where the rows have one part, which is read here.
+        if name.startswith(CLUSTER):
+            engine.join()
+        return _cleaned(cleaning)
+
+
+def _cleaned(cleaning: Cleaning) -> Cleaned:
     rows = scanned_rows(cleaning, LeafFile() if cleaning.method == "deduplicate" else None)
     if cleaning.student is not None or cleaning.method in CHANGING:
         refuse_other_student(cleaning)

@@ -269,7 +269,7 @@ def dilute(cleaning: Cleaning, rows: RowsAsScanned) -> Cleaned:
     columns = cleaning.scan.data.columns
     data, forms = _forms(rows.survey.parts, PartForms(columns), rows.spread)
     source = open_dataset(cleaning.clean)
-    spread = spread_of(cleaning.engine, cleaning.jobs, bytes_here(source))
+    spread = spread_of(cleaning.engine, cleaning.jobs, bytes_here(source), 0.0, cleaning.memory)
     every = [part for shard in source.shards for part in parts(shard)]
     clean, clean_forms = _forms(every, PartForms(columns, strict=True), spread)
     _refuse_mixed(cleaning, forms, clean_forms)
