@@ -181,16 +181,19 @@ def mapped_batch() -> type:
             self, worker: bytes, fitting: tuple[str, str], driver: dict[str, str], tally: Any
         ) -> None:
             """Once an actor, so that what the callable keeps is kept; it is read where the versions fit."""
+            import socket
+
             import ray
 
             self.post: Any = None
-            self.here = told()
             context = ray.get_runtime_context()
             # Ray starts an actor again for ever that ends while it starts, under its old name.
             ended = ray.get(tally.begun.remote(context.get_actor_id()))
             if ended > RETRIES:
-                self.here["ended"] = ended
+                self.here: dict[str, Any] = {"ended": ended, "host": socket.gethostname()}
                 return
+            # Not before: what a node imports may be what ends it.
+            self.here = told()
             if (self.here["Python"], self.here["undertow"]) == fitting:
                 from undertow.engines.ray_data import RowPost
                 from undertow.engines.ray_post import Driver
