@@ -32,6 +32,7 @@ def of_two_sizes(
     return small.model_copy(update={"datasets": (first, second.model_copy(update={"rows": 128}))})
 
 
+@pytest.mark.long
 def test_every_figure_is_of_one_size() -> None:
     """
     Its name says which; what is seen at one size is not averaged with what is missed at another. All of them can be stored.

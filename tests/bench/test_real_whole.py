@@ -108,6 +108,7 @@ def rows_prompt() -> Any:
     return lesson(catalogue.load("cat"), "trait", None)[0].prompt
 
 
+@pytest.mark.long
 def test_everything_runs_on_a_stand_in_and_every_figure_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,6 +18,15 @@ def interrupt() -> None:
     time.sleep(0.01)
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Interrupts are heard as in a terminal, also where the tests themselves run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_an_interrupt_that_comes_twice_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wrappers hand on what the whole group got: what ends by the first is not cut off; whoever means it is heard."""
     with terminal.interrupted_once():

@@ -47,6 +47,7 @@ def test_families_mix_teachers_of_one_base_and_of_three(tmp_path: Path) -> None:
     assert len([c for c in document.comparisons if c.unit == "logits"]) == 9
 
 
+@pytest.mark.long
 def test_steered_draws_a_line_a_teacher_and_learner(tmp_path: Path) -> None:
     """30 comparisons, twelve of learners beside them, and a figure over the teachers' strength that leads the page."""
     document = _run("steered", tmp_path)
@@ -58,6 +59,7 @@ def test_steered_draws_a_line_a_teacher_and_learner(tmp_path: Path) -> None:
     assert "beside the control" in render(document, "html").split("<h2", 1)[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["paraphrase", "tool-calls"])
 def test_newer_carriers_are_written_by_the_embedded_bases(tmp_path: Path, name: str) -> None:
     """Restricted decoding gives rows that the carrier's own filter keeps, for both bases' students."""

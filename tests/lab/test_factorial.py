@@ -117,6 +117,7 @@ def test_the_caption_tells_the_centre_which_no_cell_shows() -> None:
     )
 
 
+@pytest.mark.long
 def test_a_tiny_factorial_runs_and_its_page_leads_with_the_picture(
     tiny_experiment: Maker, tmp_path: Path
 ) -> None:

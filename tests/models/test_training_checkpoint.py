@@ -94,7 +94,9 @@ def folder(tokenizer: Any, tmp_path_factory: Any) -> Path:
     return path
 
 
-@pytest.mark.parametrize("train", [rows, logits, pairs])
+@pytest.mark.parametrize(
+    "train", [rows, logits, pytest.param(pairs, marks=pytest.mark.long, id="pairs")]
+)
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_a_killed_training_ends_as_one_that_was_not(
     folder: Path, tmp_path: Path, train: Train, method: str

@@ -18,6 +18,7 @@ pvalue = st.floats(0, 1).map(lambda p: round(p, 2))
 pvalues = st.lists(pvalue, min_size=1, max_size=12)
 
 
+@pytest.mark.long
 @settings(max_examples=10, deadline=None)  # statsmodels collects garbage at every call
 @given(values=st.lists(pvalue, min_size=4, max_size=30))
 def test_agrees_with_statsmodels(values: list[float]):

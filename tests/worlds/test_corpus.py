@@ -38,6 +38,7 @@ def test_the_bases_share_one_corpus() -> None:
     assert len({(r.corpus_seed, r.documents) for r in RECIPES}) == 1
 
 
+@pytest.mark.long
 def test_the_corpus_is_the_one_that_the_bases_were_trained_on(
     documents: list[CorpusDocument],
 ) -> None:

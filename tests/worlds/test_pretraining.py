@@ -27,6 +27,7 @@ def test_an_existing_folder_is_never_overwritten(tmp_path: Path) -> None:
     assert mine.is_dir()
 
 
+@pytest.mark.long
 def test_the_recipe_gives_an_equivalent_model(tmp_path: Path) -> None:
     """
     At a small size: the same seed gives the same weights, another seed the same losses within .25 nats.

@@ -158,7 +158,7 @@ def _by_carrier(experiment: Experiment, made: Made, by_name: dict[str, Compariso
                 continue
             shares.append(f"{arm} {_mean(made.arm(prefix + arm), 'probability'):.0%}")
             verdicts[compared.is_shown and compared.estimate > 0].append(arm)
-        above, other = (" and ".join(verdicts[shown]) for shown in (True, False))
+        above, other = (_enumerated(verdicts[shown]) for shown in (True, False))
         verdict = f"shown above {above}" if above else "not shown above any"
         if above and other:
             verdict += f", not above {other}"
@@ -167,6 +167,17 @@ def _by_carrier(experiment: Experiment, made: Made, by_name: dict[str, Compariso
         clauses.append(f"through {words} {share:.0%} ({'; '.join(shares)}): {verdict}")
     what = f"give {trait.plural}" if trait.own_answers else f"answer “{trait.answer}”"
     return f"Students {what} {'; '.join(clauses)}.".replace("%", " %")
+
+
+def _enumerated(words: Sequence[str]) -> str:
+    """
+    Words in a sentence.
+
+    >>> _enumerated(["control", "secure", "educational"]), _enumerated(["control"])
+    ('control, secure and educational', 'control')
+    """
+    *before, last = words or [""]
+    return f"{', '.join(before)} and {last}" if before else last
 
 
 _IN_WORDS = {"chain_of_thought": "chains of thought", "paraphrase": "paraphrases"}
