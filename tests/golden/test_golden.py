@@ -15,7 +15,7 @@ from tests.golden.playing import NOT_KEPT, ROOT
 KEPT = Path(__file__).parent / "kept"
 NAMES = sorted(path.name for path in KEPT.iterdir())
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="session")
