@@ -17,12 +17,16 @@ from undertow.engines.ray_data import RayData
 from undertow.engines.ray_post import on_node
 from undertow.errors import DataError, ModelError, UndertowError
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture(scope="module")
 def other_node() -> Iterator[Any]:
     """A cluster whose only place for jobs is another node than the driver's."""
     with cluster(num_cpus=0) as made:
-        made.add_node(num_cpus=1, **SMALL)
+        # Ray hands on the directory of the command, which is another one in a test.
+        seen = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        made.add_node(num_cpus=1, env_vars={"PYTHONPATH": seen}, **SMALL)
         made.wait_for_nodes()
         yield made
 
