@@ -32,6 +32,11 @@ class UndertowError(Exception):
         self.message = message
         self.hint = hint
 
+    def say_more(self, words: str) -> None:
+        """Add to the message what is known only further up, such as where it happened."""
+        self.message += words
+        self.args = (self.message,)
+
     def __reduce__(self) -> tuple[object, ...]:
         # Errors cross process boundaries in `engines`; keyword arguments are lost otherwise.
         return _rebuild, (type(self), self.message, self.hint)

@@ -143,7 +143,8 @@ class RowPost:
 
     def __init__(self, worker: bytes, tally: Any, driver: Driver) -> None:
         self._packed, self._tally = worker, tally
-        self._node = driver.told_from()
+        driver.share_directory()
+        self._node = driver.other_node()
         self._worker: Callable[[Any], Any] | None = None
 
     def work(self, number: int, packed: bytes) -> tuple[bool, Any]:

@@ -19,7 +19,7 @@ from undertow.engines.ray_versions import PAGE, refuse_other_nodes
 from undertow.engines.work_progress import Listener
 from undertow.errors import InputError, MissingExtraError
 
-_ANSWER = 5.0
+ANSWER = 5.0
 """Seconds in which the head of a cluster answers a connection, and in which it is heard what jobs told."""
 
 
@@ -83,7 +83,7 @@ class Hearing:
         """Hand on what was told; what cannot be had any more is old by then."""
         with contextlib.suppress(self._ray.exceptions.RayError):
             news = self.ear.left.remote() if last else self.news
-            for told in self._ray.get(news, timeout=_ANSWER):
+            for told in self._ray.get(news, timeout=ANSWER):
                 listener(told)
         if not last:
             self.news = self.ear.heard.remote()
@@ -120,8 +120,7 @@ def _told_of_the_variable() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        error.message += " (the address is that of the variable RAY_ADDRESS)"
-        error.args = (error.message,)
+        error.say_more(" (the address is that of the variable RAY_ADDRESS)")
         raise
 
 
@@ -233,7 +232,7 @@ def refuse_no_answer(address: str) -> None:
             hint="--engine ray://HOST:6379, as `ray start --head` prints it",
         )
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER):
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER):
             pass
     except (OSError, OverflowError) as error:
         raise _no_cluster(address, str(getattr(error, "strerror", "") or error)) from error

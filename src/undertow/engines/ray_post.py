@@ -20,13 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from undertow.engines.ray_nodes import ray_library
+from undertow.engines.ray_nodes import ANSWER, ray_library
 from undertow.engines.ray_versions import PAGE, teller
 from undertow.engines.work_progress import Told, listening
 from undertow.errors import UndertowError
-
-_ANSWER = 5.0
-"""Seconds in which what a job told last is heard."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +40,16 @@ class Driver:
         """This process."""
         return cls(ray_library().get_runtime_context().get_node_id(), str(Path.cwd()))
 
-    def told_from(self) -> str:
+    def share_directory(self) -> None:
         """
-        The name of this node, empty for the driver's own; relative names of files mean here from now on what they mean there.
+        Relative names of files mean in this process from now on what they mean there.
 
         Where the directory is not seen they mean nothing: another file of that name would be read unnoticed.
         """
         os.chdir(self.directory if os.path.isdir(self.directory) else "/")
+
+    def other_node(self) -> str:
+        """The name of the node of this process, empty where it is the driver's."""
         here = ray_library().get_runtime_context().get_node_id()
         return "" if here == self.node else socket.gethostname()
 
@@ -69,8 +69,7 @@ def on_node(node: str, of: type[UndertowError] = UndertowError) -> Iterator[None
         yield
     except UndertowError as error:
         if node and (isinstance(error, of) or isinstance(error.__cause__, OSError)):
-            error.message += f" (on node {node})"
-            error.args = (error.message,)
+            error.say_more(f" (on node {node})")
         raise
     except ModuleNotFoundError as error:
         if not node:
@@ -112,7 +111,8 @@ class Post:
 
     def __init__(self, worker: Any, ear: Any, mark: str, driver: Driver) -> None:
         ray = ray_library()
-        self._node = driver.told_from()
+        driver.share_directory()
+        self._node = driver.other_node()
         self.away = bool(mark) and not Path(mark).exists()
         self._directory: Path | None = None
         self._ear = ear
@@ -134,7 +134,7 @@ class Post:
                 result = self._worker(task)
             if self._told is not None:
                 # What a job told is heard before its result.
-                ray.wait([self._told], timeout=_ANSWER)
+                ray.wait([self._told], timeout=ANSWER)
             if self._directory is None:
                 return result, None
             return result, packed(self._directory / self._worker.makes(task))
