@@ -217,10 +217,10 @@ def test_a_full_store_of_a_node_is_told() -> None:
 
 @long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_full_disk_that_a_reader_of_rows_meets_is_told(two_nodes: Any) -> None:
-    """What the system refused a worker of Ray Data is what it would have refused this process."""
-    with pytest.raises(OSError, match="No space left on device") as caught:
-        list(RayData(1, two_nodes.address).map(tasks.FullDevice(), [1]))
+def test_a_full_disk_that_a_reader_of_rows_meets_is_told() -> None:
+    """What the system refused a worker of Ray Data beside this process is what it would have refused this process."""
+    with cluster() as made, pytest.raises(OSError, match="No space left on device") as caught:
+        list(RayData(1, made.address).map(tasks.FullDevice(), [1]))
 
     assert caught.value.errno == errno.ENOSPC
 

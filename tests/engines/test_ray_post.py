@@ -62,6 +62,16 @@ def test_a_library_that_a_node_lacks_is_named_with_it(other_node: Any) -> None:
     assert "install there what is installed here" in caught.value.hint
 
 
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_the_system_of_a_node_refuses_is_told_with_its_name(other_node: Any) -> None:
+    """A disk that is full there is not one that is full here."""
+    with pytest.raises(UndertowError, match=r"No space left on device \(on node \S+\)") as caught:
+        list(RayData(1, other_node.address).map(tasks.FullDevice(), [1]))
+
+    assert "mend that there" in caught.value.hint
+
+
 def full() -> OSError:
     """A full disk, as the system says it."""
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/x")
