@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import count, repeat, zip_longest
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from unittest.mock import patch
 
 from bench.figures import Figure
 from bench.reliability import fuzz, row_fuzz
-from bench.reliability.kinds import KINDS
+from bench.reliability.kinds import KINDS, laid_out
 from bench.reliability.tries import (
     FIRST_SEED,
     Unit,
@@ -119,9 +120,7 @@ def hypothesis(kind: str, seed: int, tries: int = HYPOTHESIS) -> Unit:
         look()
         done()
 
-    return fuzz.run_in_child(
-        Unit("fuzz", kind, "hypothesis", seed), lambda f: f / KINDS[kind].file, work
-    )
+    return fuzz.run_in_child(Unit("fuzz", kind, "hypothesis", seed), partial(laid_out, kind), work)
 
 
 def planted() -> list[Unit]:

@@ -42,6 +42,7 @@ def test_damaged_documents_are_read_or_refused(kind: str) -> None:
 def test_hypothesis_finds_none_either() -> None:
     """Any bytes, any JSON, and honest documents that are cut."""
     assert fuzz_campaign.hypothesis("bundle", 1, 300).faults == []
+    assert fuzz_campaign.hypothesis("adapter", 1, 20).faults == []
 
 
 def test_no_damaged_row_is_lost() -> None:
