@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from undertow.data.closed import Closed, parse, read_toml
 from undertow.errors import ConfigError, UnknownNameError
 from undertow.models.hardware import fast_in_bfloat16, free_memory, quickest
+
+if TYPE_CHECKING:
+    from undertow.data.plan import TrainingPlan
+    from undertow.models.language_model import LanguageModel
+    from undertow.models.meta_costs import RowSize
 
 _SIDES = tuple(256 << k for k in range(7))
 """Of the matrices that are multiplied: small ones tell how fast an accelerator is called, large ones take a processor minutes."""
@@ -22,8 +28,11 @@ _COPIED = tuple(1 << k for k in range(22, 35))
 _LONG = 0.01
 """Seconds from which a trial is long enough to be told from its call."""
 
-_ROOM = 1 / 8
+ROOM = 1 / 8
 """Of the memory that is left, for a trial: a measurement takes none from whoever else computes here."""
+
+HERE = "here"
+"""Names this machine."""
 
 PROCESSOR = {"layer": 5e-4, "step": 1.5e-3, "peak": 1.25}
 """The same of a processor: assumed, but for the peak, of which 1.1 and 1.2 were measured."""
@@ -47,6 +56,10 @@ class Accelerator(Closed):
     Times what a pass keeps for its backward pass, at its peak. All three are as measured on an H200 and its host in
     bfloat16 (docs/what-fits.md); of other GPUs they are assumed.
     """
+    trained: float = 0.35
+    """Of the operations a second what training reaches, as is usual of models of billions of weights."""
+    scored: float = 0.45
+    """The same of scoring."""
 
 
 @dataclass(frozen=True)
@@ -88,17 +101,42 @@ def machine_of(text: str) -> Machine:
         )
     count, name = int(matched[1] or 1), matched[2]
     hourly = float(matched[3]) if matched[3] else None
-    if name == "here":
+    if name == HERE:
         if count > 1:
             raise ConfigError(
                 f"--machine is '{text}', and here is one machine, which is measured; allowed: here or here@PRICE-OF-AN-HOUR",
                 hint="--machine here, or NxNAME of an accelerator that there are several of",
             )
-        return Machine("here", 1, _measured(), hourly)
+        return Machine(HERE, 1, _measured(), hourly)
     known = known_accelerators()
     if name not in known:
-        raise UnknownNameError("accelerator", name, [*known, "here"], where="--machine")
+        raise UnknownNameError("accelerator", name, [*known, HERE], where="--machine")
     return Machine(name, count, known[name], hourly)
+
+
+def tried_with(
+    machine: Machine, student: LanguageModel, plan: TrainingPlan, size: RowSize
+) -> Machine:
+    """
+    The machine, with what layers of the student reach on it where it is this one: of its operations, and in a pass.
+
+    A product of matrices says what a processor can do, and not what it does for layers as narrow as a small model's. The
+    machine stays as it is where the layers would take more than an eighth of its memory.
+    """
+    from undertow.models.layer_speed import layer_speed
+
+    known = machine.accelerator
+    speed = layer_speed(student, plan, size, ROOM * known.memory) if machine.name == HERE else None
+    if speed is None:
+        return machine
+    reached = {
+        "scored": speed.costs.scoring / speed.scored / known.operations,
+        "trained": speed.costs.training / speed.trained / known.operations,
+        "layer": speed.token / speed.costs.layers,
+        "step": 0.0,
+        "source": f"{known.source}, and by {speed.costs.layers} layers of the student",
+    }
+    return replace(machine, accelerator=known.model_copy(update=reached))
 
 
 def _measured() -> Accelerator:
@@ -119,7 +157,7 @@ def _measured() -> Accelerator:
         into = torch.empty_like(copied)
         return lambda: into.copy_(copied), 2.0 * copied.nbytes
 
-    room = _ROOM * memory
+    room = ROOM * memory
     return Accelerator(
         operations=_rate(product, _within(_SIDES, lambda side: 3 * 4 * side**2 <= room), device),
         memory=memory,

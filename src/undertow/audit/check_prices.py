@@ -35,9 +35,6 @@ from undertow.influence.references import TOGETHER
 from undertow.influence.shifted_versions import BATCH, EPOCHS
 from undertow.models.meta_costs import ModelCosts, RowSize
 
-TRAINED, SCORED = 0.35, 0.45
-"""Of an accelerator's operations a second that training and scoring reach; assumed, as is usual of models this size."""
-
 READ = 0.6
 """Of its bandwidth that drawing one token after the other reaches; assumed."""
 
@@ -226,7 +223,9 @@ def taken(
     again = 4 / 3 if where.again(size.tokens) else 1
     training = again * work.trained * costs.training
     scoring = (work.scored + work.drawn) * costs.scoring
-    computing = (training / TRAINED + scoring / SCORED) / (share * accelerator.operations)
+    computing = (training / accelerator.trained + scoring / accelerator.scored) / (
+        share * accelerator.operations
+    )
     called = work.steps * accelerator.step
     called += (work.scored / together + work.drawn / beside) * accelerator.layer
     # Each token that is drawn reads all weights once for all rows side by side, and each row's cache.

@@ -8,13 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from undertow.audit.accelerators import Machine
+from undertow.audit.accelerators import Machine, tried_with
 from undertow.audit.check_prices import (
     PROBE_TOKENS,
     READ,
-    SCORED,
     SIDE_BY_SIDE,
-    TRAINED,
     CheckPrice,
     ScanSize,
     check_prices,
@@ -165,8 +163,24 @@ def usual_prices(ref: str, rows: int, size: RowSize, machine: Machine) -> list[C
     student = without_weights(ref, locate(ref), plan.template)
     scan = size_of(student, plan, rows, size, askable_traits(student.tokenizer))
     costs = model_costs(student.network.config, plan, size, torch.float32)
+    machine = tried_with(machine, student, plan, size)
     where = placing(costs, machine, size, ComputeTable())
     return list(check_prices(scan, where, chosen_checks("dataset", ())))
+
+
+def placed_scan(request: ScanRequest, machine: Machine) -> tuple[ScanSize, Placing]:
+    """
+    A scan's size, and how its models lie on the machine: this one is tried with layers of the student.
+
+    Raises:
+        InputError: data, plan, or one of the models cannot be read.
+    """
+    import torch
+
+    scan, costs = scan_size(request, torch.bfloat16)
+    student = without_weights(request.student, locate(request.student), scan.plan.template)
+    machine = tried_with(machine, student, scan.plan, scan.size)
+    return scan, placing(costs, machine, scan.size, request.compute, scan.others)
 
 
 def dry_run(request: ScanRequest, machine: Machine) -> list[str]:
@@ -176,11 +190,8 @@ def dry_run(request: ScanRequest, machine: Machine) -> list[str]:
     Raises:
         InputError: data, plan, or one of the models cannot be read; there is no such check.
     """
-    import torch
-
     checks = chosen_checks("dataset", request.checks)
-    scan, costs = scan_size(request, torch.bfloat16)
-    where = placing(costs, machine, scan.size, request.compute, scan.others)
+    scan, where = placed_scan(request, machine)
     prices = list(check_prices(scan, where, checks))
     return [
         *_placed(request, scan, where),
@@ -258,7 +269,7 @@ def _assumed(request: ScanRequest, scan: ScanSize, where: Placing) -> Iterator[s
     if scan.others:
         yield "models       rows are counted as long to teacher, candidates and placebos as to the student"
     yield (
-        f"assumed      training at {TRAINED:.0%} and scoring at {SCORED:.0%} of the stated operations, drawing at {READ:.0%} of "
+        f"assumed      training at {accelerator.trained:.1%} and scoring at {accelerator.scored:.1%} of the stated operations, drawing at {READ:.0%} of "
         f"the bandwidth, {1000 * accelerator.layer:g} ms a layer and pass and {1000 * accelerator.step:g} ms a layer and step of "
         f"training at least, {PROBE_TOKENS} tokens a question; no weights were loaded, and only the pass over the rows was timed, here"
     )

@@ -93,14 +93,21 @@ def without_weights(ref: str, path: str, template: str) -> LanguageModel:
     return LanguageModel(network.eval(), reader, ref)
 
 
-def _costs_of_few(
-    config: Any, plan: TrainingPlan, size: RowSize, dtype: torch.dtype, layers: int
-) -> tuple[float, ...]:
+def few_layers(config: Any, layers: int) -> Any:
+    """The configuration of the same model with so many layers, its last."""
     few = copy.deepcopy(config)
     text = text_config(few)
     text.num_hidden_layers = layers
     if getattr(text, "layer_types", None):
         text.layer_types = text.layer_types[-layers:]
+    return few
+
+
+def _costs_of_few(
+    config: Any, plan: TrainingPlan, size: RowSize, dtype: torch.dtype, layers: int
+) -> tuple[float, ...]:
+    few = few_layers(config, layers)
+    text = text_config(few)
     with torch.device("meta"):
         network = AutoModelForCausalLM.from_config(few, dtype=dtype, trust_remote_code=False)
     model = LanguageModel(network.eval(), None, "meta")
