@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import datetime
 import os
+import re
 import subprocess
 import sys
 import time
@@ -45,6 +46,9 @@ PASS_OVER = (1 << 1) | (1 << 2)
 
 REFUSED, UNFINISHED = (2, 4), 4
 """Exit codes of a command that cannot go on as it is, and of one that could not do all it was asked."""
+
+REASONS = ("no space left", "cannot write")
+"""By which undertow says that it was the disk."""
 
 
 @contextmanager
@@ -182,9 +186,11 @@ class Scene:
         document = self.folder / self.typed.documents[0]
         if code == UNFINISHED and document.exists() and not _errors(words):
             return "unfinished", faults + self._unfinished(words)
-        return "refused", [
-            *faults, *_refused_in_words(code, words), *kill.half_written(self.typed, self.folder, self.expected),
-        ]  # fmt: skip
+        half = kill.half_written(self.typed, self.folder, self.expected)
+        if _says_why(document):
+            # A whole document of what could be made, to which the disk left no page.
+            half = [one for one in half if self.typed.documents[0] not in one]
+        return "refused", [*faults, *_refused_in_words(code, words), *half]
 
     def _unfinished(self, words: str) -> list[str]:
         """A document of what could be made, which is whole, and what could not be, in words."""
@@ -192,8 +198,7 @@ class Scene:
             read_result(self.folder / self.typed.documents[0])
         except UndertowError as error:
             return [f"half-written: {error.message}"]
-        reasons = ("no space left", "cannot write")
-        told = any(reason in words for reason in reasons) and "Traceback" not in words
+        told = any(reason in words for reason in REASONS) and "Traceback" not in words
         return [] if told else [f"unfinished, and not in words: {words[-400:]}"]
 
     def after(self) -> list[str]:
@@ -201,6 +206,17 @@ class Scene:
         told = [f"process left behind: {line}" for line in kill.leftover()]
         temporary = self.folder / "tmp"
         return told + [f"left in the temporary folder: {path.name}" for path in temporary.iterdir()]
+
+
+def _says_why(document: Path) -> bool:
+    """Whether a document is whole, came to no verdict, and names the disk for each check that failed."""
+    try:
+        read = read_result(document)
+    except (UndertowError, OSError):
+        return False
+    failed = [run.reason for run in getattr(read, "checks", ()) if run.status == "error"]
+    named = all(any(reason in why for reason in REASONS) for why in failed)
+    return getattr(read, "verdict", "") == "error" and bool(failed) and named
 
 
 def _refused_in_words(code: int, said: str) -> list[str]:
@@ -218,8 +234,8 @@ def _refused_in_words(code: int, said: str) -> list[str]:
 
 
 def _errors(said: str) -> list[int]:
-    """Which of its lines are errors."""
-    return [at for at, line in enumerate(said.splitlines()) if line.startswith("error: ")]
+    """Which of its lines are errors; a report explains the verdict `error` behind more blanks."""
+    return [at for at, line in enumerate(said.splitlines()) if re.match(r"error: \S", line)]
 
 
 Told = dict[str, float]

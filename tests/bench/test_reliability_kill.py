@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -187,3 +188,34 @@ def test_a_refusal_is_in_words() -> None:
     assert disk._refused_in_words(4, "error: no space left\n")
     assert disk._refused_in_words(4, f"Traceback\n{fine}")
     assert disk._refused_in_words(4, "error: x (a bug in undertow)\n  = help: traceback: y\n")
+
+
+def test_a_document_that_names_the_disk_is_no_half_of_one(tmp_path: Path) -> None:
+    """A whole scan that came to no verdict says for each check that failed that it was the disk; all else is half-written."""
+    document = tmp_path / "scan.json"
+    whole = json.loads((SEEDS / "kept" / "scan.json").read_text(encoding="utf-8"))
+    failed = whole["checks"][0] | {"status": "error", "reason": "no space left for 'x'"}
+    broken = whole | {"verdict": "error", "checks": [failed, *whole["checks"][1:]]}
+    other = [failed | {"reason": "division by zero"}, *whole["checks"][1:]]
+    texts = (
+        json.dumps(broken),
+        json.dumps(whole),
+        json.dumps(broken | {"checks": other}),
+        json.dumps(broken)[:-9],
+    )
+    told = []
+    for text in texts:
+        document.write_text(text, encoding="utf-8")
+        told.append(disk._says_why(document))
+
+    assert told == [True, False, False, False]
+
+
+def test_a_legend_is_no_error() -> None:
+    """A report that explains the verdict `error` did not end with one; a line of an error did."""
+    legend, line = (
+        "error:       A check broke.",
+        "error: no space left for 'x'; nothing was overwritten",
+    )
+
+    assert disk._errors(f"{legend}\n{line}") == [1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable
@@ -188,8 +189,12 @@ def test_nemo_curator_marks_a_batch() -> None:
 
 @pytest.mark.long
 @needs("nemo_curator")
-def test_nemo_curator_runs_it(shards: Path, tmp_path: Path) -> None:
-    """The example, over Ray Data: the counts are those of all rows."""
+def test_nemo_curator_runs_it(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The example, over Ray Data, with the token that its client needs: the counts are those of all rows."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     told = played("screen_nemo_curator.py", shards, tmp_path / "out")
 
     assert (told["rows"], told["counts"]) == (60, {"fault": {}, **COUNTS})
