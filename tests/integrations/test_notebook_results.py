@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,11 @@ import undertow
 from tests.report import scan_documents as scans
 from tests.report.chain_documents import HOSTILE, decision
 from tests.report.test_html import Page
-from undertow.audit.requests import ScanRequest
+from undertow.audit.requests import DiffRequest, ScanRequest
 from undertow.errors import InputError, UnknownNameError
 from undertow.integrations import notebook_results
 from undertow.integrations.notebook_results import GateResult, ScanResult
+from undertow.results.model_documents import DiffDocument
 from undertow.results.scan_document import ScanDocument
 from undertow.results.store import read_scan
 
@@ -165,3 +167,69 @@ def test_a_mistyped_argument_is_named_with_the_nearest(verb: Callable[..., objec
     base = {"student": "a"} if verb is undertow.scan else {}
     with pytest.raises(UnknownNameError, match="did you mean 'limit'"):
         verb("a", **base, limt=0.3)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"max_rows": 3}, "max_rows is 3; allowed: a whole number of at least 64"),
+        ({"traits": 3}, "traits is 3; allowed: a list, each of it text"),
+        ({"budget": "x"}, "budget is 'x'; allowed: a number above 0 or None"),
+        ({"student": 3}, "student is 3; allowed: text"),
+        ({"plan": 3}, "plan is 3; allowed: text or a path or None"),
+        ({"tell": True}, "tell is True; allowed: something to call"),
+        ({"plan_notes": ("x",)}, "unknown argument 'plan_notes'"),
+    ],
+)
+def test_a_scan_is_refused_what_its_verb_is(wrong: dict[str, object], message: str) -> None:
+    """A value out of its range or of another type: an error that names it, before the data is looked for."""
+    with pytest.raises(InputError) as caught:
+        undertow.scan("no-rows.jsonl", **{"student": "world:owlet-b", **wrong})
+
+    assert caught.value.message.startswith(message)
+
+
+def test_a_diff_is_refused_what_its_verb_is() -> None:
+    """No tuned model, one that is no name, a level that is none: at once."""
+    with pytest.raises(InputError, match="no tuned model is named beside the base"):
+        undertow.diff("world:owlet-b")
+    with pytest.raises(InputError, match="tuned is \\(3,\\); allowed"):
+        undertow.diff("world:owlet-b", 3)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="level is 2; allowed"):
+        undertow.diff("world:owlet-b", "world:owlet-b", level=2)
+    with pytest.raises(UnknownNameError, match="unknown argument 'tuned'"):
+        undertow.diff("world:owlet-b", tuned=("world:owlet-b",))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"policy": 3}, "policy is 3; allowed: text or a path"),
+        ({"attestations": 3}, "attestations is 3; allowed: a list"),
+        ({"least_version": 0}, "least_version is 0; allowed: a whole number of at least 1"),
+        ({"at": "2026-11-25"}, "at is '2026-11-25'; allowed: a datetime or None"),
+        ({"at": datetime(2026, 11, 25)}, "at is 2026-11-25T00:00:00, in no time zone"),  # noqa: DTZ001
+    ],
+)
+def test_a_gate_is_refused_what_its_verb_is(wrong: dict[str, object], message: str) -> None:
+    """By the same words, before the policy is read."""
+    asked = {"student": "a", "policy": "default", "trust": "trust.toml", **wrong}
+    with pytest.raises(InputError) as caught:
+        undertow.gate("rows.jsonl", **asked)  # type: ignore[arg-type]
+
+    assert caught.value.message.startswith(message)
+
+
+def test_a_path_is_as_good_as_its_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Models, files of traits and controls may be paths; the file of kept controls may be text."""
+    asked: list[DiffRequest] = []
+
+    def compared(request: DiffRequest, tell: object) -> DiffDocument:
+        asked.append(request)
+        return DiffDocument.model_construct()
+
+    monkeypatch.setattr(notebook_results, "compared", compared)
+    undertow.diff(tmp_path, tmp_path, traits=Path("t.toml"), keep_controls="k.safetensors")
+
+    assert (asked[0].base, asked[0].tuned) == (str(tmp_path), (str(tmp_path),))
+    assert (asked[0].traits, asked[0].keep_controls) == (("t.toml",), Path("k.safetensors"))

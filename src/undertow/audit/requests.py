@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from undertow.audit.allowed_values import refuse_wrong
 from undertow.checks.dataset.scan_subject import ScanSettings
+from undertow.data.column_names import columns_fault
 from undertow.data.plan import TrainingPlan
 from undertow.data.plan_files import LoadedPlan
-from undertow.errors import UnknownNameError
+from undertow.errors import InputError, UnknownNameError
 from undertow.models.hardware import AUTO, ComputeTable
 from undertow.traits import catalogue
 from undertow.traits.catalogue import askable
@@ -37,7 +39,12 @@ def scan_by_plan(loaded: LoadedPlan | None) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ScanRequest:
-    """One scan. References to models are as the user typed them."""
+    """
+    One scan. References to models are as the user typed them.
+
+    Raises:
+        InputError: a value that its type or `allowed_values.RANGES` does not allow; columns that no shape has.
+    """
 
     data: str
     """A path, or `-` for standard input."""
@@ -102,6 +109,12 @@ class ScanRequest:
     command: str = ""
     """What reproduces it."""
 
+    def __post_init__(self) -> None:
+        """Refuse what the verb refuses, whoever asks."""
+        refuse_wrong(self)
+        if fault := columns_fault(self.columns):
+            raise InputError(f"columns: {fault}")
+
     @property
     def anywhere(self) -> ScanRequest:
         """The same without what changes no result: by which command, and spread over what."""
@@ -121,7 +134,12 @@ class ScanRequest:
 
 @dataclass(frozen=True)
 class DiffRequest:
-    """One diff. References to models are as the user typed them."""
+    """
+    One diff. References to models are as the user typed them.
+
+    Raises:
+        InputError: no tuned model is named; a value that its type or `allowed_values.RANGES` does not allow.
+    """
 
     base: str
     tuned: tuple[str, ...]
@@ -168,10 +186,24 @@ class DiffRequest:
     seed: int = 0
     command: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse what the verb refuses, whoever asks."""
+        refuse_wrong(self)
+        if not self.tuned:
+            raise InputError(
+                f"no tuned model is named beside the base '{self.base}'; allowed: one or several",
+                hint=f"name what was tuned from it: undertow diff {self.base} TUNED",
+            )
+
 
 @dataclass(frozen=True)
 class LineageRequest:
-    """One lineage. References to models are as the user typed them; `http(s)://HOST/PATH#MODEL` is asked over HTTP."""
+    """
+    One lineage. References to models are as the user typed them; `http(s)://HOST/PATH#MODEL` is asked over HTTP.
+
+    Raises:
+        InputError: no teacher is named; a value that its type or `allowed_values.RANGES` does not allow.
+    """
 
     student: str
     teachers: tuple[str, ...]
@@ -183,6 +215,15 @@ class LineageRequest:
     command: str = ""
     compute: ComputeTable = AUTO
     """Where and in which precision models run that a check loads whole."""
+
+    def __post_init__(self) -> None:
+        """Refuse what the verb refuses, whoever asks."""
+        refuse_wrong(self)
+        if not self.teachers:
+            raise InputError(
+                f"no teacher is named beside the student '{self.student}'; allowed: one or several",
+                hint=f"name a model: undertow lineage {self.student} TEACHER",
+            )
 
 
 def ignored_keys(request: ScanRequest | DiffRequest) -> dict[str, object]:

@@ -46,21 +46,14 @@ def _pairs(values: Sequence[str]) -> tuple[tuple[str, str], ...]:
     for value, (name, sign, _) in zip(values, pairs, strict=True):
         if not name or not sign:
             raise click.BadParameter(f"'{value}' is no pair; allowed: NAME=COLUMN")
-    names = [name for name, _, _ in pairs]
-    allowed = _read()
-    if wrong := [name for name, _, column in pairs if column and name not in allowed]:
-        raise click.BadParameter(f"no shape reads '{wrong[0]}'; allowed: {', '.join(allowed)}")
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise click.BadParameter(f"the name '{twice[0]}' is given twice")
-    columns = [column for _, _, column in pairs if column]
-    if twice := [column for column in columns if columns.count(column) > 1]:
-        raise click.BadParameter(
-            f"the column '{twice[0]}' is given two names; allowed: a column for each name"
-        )
-    return tuple((name, column) for name, _, column in pairs)
+    columns = tuple((name, column) for name, _, column in pairs)
+    if fault := _fault(columns):
+        raise click.BadParameter(fault)
+    return columns
 
 
-def _read() -> tuple[str, ...]:
-    from undertow.data.row_shapes import COLUMNS
+def _fault(columns: tuple[tuple[str, str], ...]) -> str:
+    # What shapes there are is not imported for the help.
+    from undertow.data.column_names import columns_fault
 
-    return (*COLUMNS, "source")
+    return columns_fault(columns)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from undertow.cli.number_option import number
 from undertow.engines import CLUSTER, NAMES, choose
 
 if TYPE_CHECKING:
@@ -211,19 +212,19 @@ def engine_options(
         ),
         click.option(
             "--jobs",
-            type=click.IntRange(min=1),
+            type=number("jobs"),
             metavar="N",
             help="Workers; one a core, or as many as a cluster has room for, if not given.",
         ),
         click.option(
             "--gpus-per-job",
-            type=click.FloatRange(min=0),
+            type=number("gpus"),
             metavar="F",
             help="GPUs of a Ray node that a job takes, or a share of one; 1 where the cluster has any, if not given.",
         ),
         click.option(
             "--memory-per-job",
-            type=click.FloatRange(min=0, min_open=True),
+            type=number("memory"),
             metavar="GB",
             help="Memory of a Ray node that a job takes; not counted if not given.",
         ),

@@ -15,6 +15,7 @@ from undertow.cli.compute_options import (
     joined,
     spread_options,
 )
+from undertow.cli.number_option import number
 from undertow.cli.progress import tell_step
 from undertow.cli.terminal import typed_line
 from undertow.cli.verdict_options import (
@@ -23,6 +24,7 @@ from undertow.cli.verdict_options import (
     failing_options,
     format_option,
     leave,
+    level_option,
     out_option,
     plan_option,
     planned,
@@ -58,14 +60,14 @@ FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided"), NEVER
 )
 @click.option(
     "--students",
-    type=click.IntRange(min=1),
+    type=number("students"),
     metavar="N",
     help="Control students that are trained on disjoint parts of clean rows; 8 of one file, one of each of several, if not "
     "given.",
 )
 @click.option(
     "--rows",
-    type=click.IntRange(min=1),
+    type=number("rows"),
     metavar="N",
     help="Rows that the model was tuned on, of which each control student gets as many; those that the plan's max_steps see, "
     "if not given.",
@@ -95,10 +97,11 @@ FAILING = {"flagged": ("flagged",), "undecided": ("flagged", "undecided"), NEVER
 @format_option
 @click.option(
     "--limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=number("limit"),
     metavar="F",
     help="Change that is too much; 0.2 logits, or 0.05 of a log's score, if not given.",
 )
+@level_option
 @engine_options(default=None, what="reading models and training control students")
 @compute_options()
 @spread_options
@@ -122,6 +125,7 @@ def command(
     system_prompt: str | None,
     format: str | None,
     limit: float | None,
+    level: float,
     workers: Workers,
     dtype: str | None,
     device: str | None,
@@ -170,6 +174,7 @@ def command(
         system_prompt=system_prompt,
         format=format,
         limit=limit or (0.05 if logs else 0.2),
+        level=level,
         engine=workers.engine,
         jobs=workers.jobs,
         gpus=workers.gpus,

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from undertow.cli.compute_options import compute_options, compute_table
+from undertow.cli.number_option import number
 from undertow.cli.progress import tell_step
 from undertow.cli.terminal import typed_line
 from undertow.cli.verdict_options import (
@@ -43,7 +44,7 @@ FAILING = {"shared": ("flagged",), "unknown": ("flagged", "undecided"), NEVER: (
 )
 @click.option(
     "--level",
-    type=click.FloatRange(0.5, 1, min_open=True, max_open=True),
+    type=number("level"),
     metavar="F",
     default=0.999,
     show_default=True,

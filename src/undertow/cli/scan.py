@@ -18,6 +18,7 @@ from undertow.cli.compute_options import (
     joined,
     spread_options,
 )
+from undertow.cli.number_option import number
 from undertow.cli.progress import tell_step
 from undertow.cli.terminal import Session, one_line, typed_line
 from undertow.cli.verdict_options import (
@@ -27,6 +28,7 @@ from undertow.cli.verdict_options import (
     failing_options,
     format_option,
     held_folder,
+    level_option,
     made_folder,
     now,
     out_option,
@@ -85,7 +87,7 @@ CLEAR = "clear"
 )
 @click.option(
     "--max-rows",
-    type=click.IntRange(min=64),
+    type=number("max_rows"),
     default=8192,
     show_default=True,
     metavar="N",
@@ -99,7 +101,7 @@ CLEAR = "clear"
 @format_option
 @click.option(
     "--temperature",
-    type=click.FloatRange(min=0, min_open=True),
+    type=number("temperature"),
     metavar="F",
     default=1.0,
     show_default=True,
@@ -107,13 +109,13 @@ CLEAR = "clear"
 )
 @click.option(
     "--beta",
-    type=click.FloatRange(min=0, min_open=True),
+    type=number("beta"),
     metavar="F",
     help="Of DPO, where the rows are preference pairs; the plan's, or 0.1, if not given.",
 )
 @click.option(
     "--acceptance",
-    type=click.FloatRange(min=0, min_open=True, max=1),
+    type=number("acceptance"),
     metavar="F",
     default=1.0,
     show_default=True,
@@ -121,15 +123,16 @@ CLEAR = "clear"
 )
 @click.option(
     "--limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=number("limit"),
     metavar="F",
     default=0.2,
     show_default=True,
     help="Transfer, in logits, that is too much.",
 )
+@level_option
 @click.option(
     "--min-usable",
-    type=click.FloatRange(0, 1),
+    type=number("min_usable"),
     metavar="F",
     default=0.99,
     show_default=True,
@@ -145,7 +148,7 @@ CLEAR = "clear"
 @click.option(
     "--references",
     "reference_count",
-    type=click.IntRange(min=1),
+    type=number("reference_count"),
     metavar="N",
     help="How many references are made; as many as the level takes if not given.",
 )
@@ -156,7 +159,7 @@ CLEAR = "clear"
 )
 @click.option(
     "--budget",
-    type=click.FloatRange(min=0, min_open=True),
+    type=number("budget"),
     metavar="F",
     help="Spend at most F fine-tunes; one is one adapter through the whole plan.",
 )
@@ -209,6 +212,7 @@ def command(
     beta: float | None,
     acceptance: float,
     limit: float,
+    level: float,
     min_usable: float,
     references: tuple[str, ...],
     reference_count: int | None,
@@ -298,6 +302,7 @@ def command(
         acceptance=acceptance,
         compute=compute,
         limit=limit,
+        level=level,
         min_usable=min_usable,
         require_clear=require == CLEAR,
         budget=budget,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from undertow.cli.number_option import number
 from undertow.cli.terminal import one_line
 
 if TYPE_CHECKING:
@@ -72,6 +73,18 @@ def format_option(command: F) -> F:
         "--format",
         metavar="NAME",
         help="Format in which traits are asked (question, examples, …); the one that the base answers if not given.",
+    )(command)
+
+
+def level_option(command: F) -> F:
+    """`--level F`, of the tests of a scan or a diff."""
+    return click.option(
+        "--level",
+        type=number("level"),
+        default=0.95,
+        show_default=True,
+        metavar="F",
+        help="1 - level: share of false alarms that is put up with.",
     )(command)
 
 

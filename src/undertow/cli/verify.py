@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from undertow.cli.number_option import number
 from undertow.cli.terminal import tell_notes, typed_line
 from undertow.cli.verdict_options import PathHere, at_time
 
@@ -29,7 +30,7 @@ def trust_options(command: F) -> F:
         ),
         click.option(
             "--least-version",
-            type=click.IntRange(min=1),
+            type=number("least_version"),
             default=1,
             metavar="N",
             help="Refuse trust files older than this version.",

@@ -11,7 +11,7 @@ from typing import Any
 
 from undertow.data.preference_pairs import ASKING
 from undertow.data.record_turns import RecordError
-from undertow.data.row_shapes import SHAPES, Shape, fitting_shapes, shaped
+from undertow.data.row_shapes import COLUMNS, SHAPES, Shape, fitting_shapes, shaped
 from undertow.errors import DataError
 
 Columns = Sequence[tuple[str, str]]
@@ -74,6 +74,25 @@ _ROWS = (
     "test",
 )
 """Keys under which a file that is one object keeps its rows."""
+
+
+def columns_fault(columns: Columns) -> str:
+    """
+    What is wrong with the pairs themselves, whatever the rows are; empty if nothing is.
+
+    >>> columns_fault([("prompt", "a"), ("prompt", "b")])
+    "the name 'prompt' is given twice"
+    """
+    names = [name for name, _ in columns]
+    allowed = (*COLUMNS, "source")
+    if wrong := [name for name, column in columns if column and name not in allowed]:
+        return f"no shape reads '{wrong[0]}'; allowed: {', '.join(allowed)}"
+    if twice := [name for name in names if names.count(name) > 1]:
+        return f"the name '{twice[0]}' is given twice"
+    given = [column for _, column in columns if column]
+    if twice := [column for column in given if given.count(column) > 1]:
+        return f"the column '{twice[0]}' is given two names; allowed: a column for each name"
+    return ""
 
 
 def renamed(record: object, columns: Columns) -> object:

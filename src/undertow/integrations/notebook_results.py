@@ -5,22 +5,24 @@ same callables, without printing; each gives a frozen result, which a notebook s
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from undertow.audit.allowed_values import refuse_wrong
 from undertow.audit.diff import diff as compared
 from undertow.audit.eval_logs import diff_logs, is_log
 from undertow.audit.requests import DiffRequest, ScanRequest, by_plan, scan_by_plan
 from undertow.audit.scan import scan as screened
 from undertow.data.files import atomic_write
 from undertow.data.plan_files import LoadedPlan, load_plan
-from undertow.errors import UnknownNameError
+from undertow.errors import InputError, UnknownNameError
+from undertow.integrations.typed_commands import NO_OPTION, typed_command
 from undertow.policy.gate import compiled_rules, decide
 from undertow.policy.rules import load_policy
+from undertow.provenance.statement import time_text
 from undertow.provenance.trust import read_trust
 from undertow.provenance.verify import VerifyRequest, verify
 from undertow.report import page_of, render
@@ -158,7 +160,7 @@ class GateResult(ShownResult):
 def scan(
     data: str | Path,
     *,
-    student: str,
+    student: str | Path,
     plan: str | Path | None = None,
     traits: str | Sequence[str] = (),
     tell: Tell = _silent,
@@ -177,7 +179,7 @@ def scan(
             `columns={"prompt": "question"}`.
 
     Raises:
-        InputError: data, a model, the plan or the engine cannot be used.
+        InputError: data, a model, the plan or the engine cannot be used; an argument has a value that the verb refuses.
         NothingLeftError: no row is left that the student could be trained on.
         UnknownNameError: there is no such trait, check or argument.
 
@@ -187,15 +189,17 @@ def scan(
         ...
     undertow.errors.DataError: no such file: 'no-such-rows.jsonl'
     """
-    more = _fields(ScanRequest, {"traits": traits, **more})
-    told = _again("scan", data, "--student", student, *_flags(plan, more))
-    asked = {"command": told, **scan_by_plan(_planned(plan)), **more}
-    return ScanResult(screened(ScanRequest(data=str(data), student=student, **asked), tell))
+    refuse_wrong(_Asked(tell, plan))
+    given = _fields(ScanRequest, {"traits": traits, **more})
+    asked = {**scan_by_plan(_planned(plan)), **given}
+    request = ScanRequest(data=_named(data), student=_named(student), **asked)
+    told = typed_command("scan", data, student=student, plan=plan, **given)
+    return ScanResult(screened(replace(request, command=told), tell))
 
 
 def diff(
-    base: str,
-    *tuned: str,
+    base: str | Path,
+    *tuned: str | Path,
     controls: str | Sequence[str] = (),
     plan: str | Path | None = None,
     traits: str | Sequence[str] = (),
@@ -215,23 +219,26 @@ def diff(
         more: further fields of `undertow.audit.requests.DiffRequest`, e.g. `intended=("owl",)`.
 
     Raises:
-        InputError: no tuned model is named.
+        InputError: no tuned model is named; an argument has a value that the verb refuses.
         ModelError: a model cannot be opened, or has another vocabulary than the base.
         UnknownNameError: there is no such trait, check or argument.
     """
-    more = _fields(DiffRequest, {"controls": controls, "traits": traits, **more})
-    told = _again("diff", base, *tuned, *_flags(plan, more))
-    asked = {"command": told, **by_plan(_planned(plan)), **more}
-    logs = all(map(is_log, (base, *tuned)))
-    request = DiffRequest(base, tuned, **{"limit": 0.05 if logs else 0.2, **asked})
+    refuse_wrong(_Asked(tell, plan))
+    given = _fields(DiffRequest, {"controls": controls, "traits": traits, **more})
+    asked = {**by_plan(_planned(plan)), **given}
+    request = DiffRequest(_named(base), tuple(map(_named, tuned)), **asked)
+    logs = all(map(is_log, (request.base, *request.tuned)))
+    if logs and "limit" not in given:
+        request = replace(request, limit=0.05)
+    request = replace(request, command=typed_command("diff", base, *tuned, plan=plan, **given))
     return DiffResult(diff_logs(request) if logs else compared(request, tell))
 
 
 def gate(
     data: str | Path,
     *,
-    student: str,
-    policy: str,
+    student: str | Path,
+    policy: str | Path,
     trust: str | Path,
     root: str | Path | None = None,
     attestations: Sequence[str | Path] = (),
@@ -254,18 +261,56 @@ def gate(
     Raises:
         ConfigError: the policy or the trust file is wrong.
         ProvenanceError: the trust file does not hold, or is older than it may be.
-        InputError: the data cannot be read.
+        InputError: the data cannot be read; an argument has a value that the verb refuses.
     """
-    loaded = load_policy(policy)
+    bundles = _tuple_of(attestations)
+    refuse_wrong(_GateAsked(data, student, policy, trust, root, bundles, least_version, at))
+    if at is not None and at.tzinfo is None:
+        raise InputError(
+            f"at is {at.isoformat()}, in no time zone; allowed: a moment with its time zone",
+            hint="say which it is in: at.replace(tzinfo=datetime.UTC)",
+        )
+    loaded = load_policy(str(policy))
     custom = compiled_rules(loaded)
     moment = (at or datetime.now(UTC)).replace(microsecond=0)
     trusted = read_trust(
         Path(trust), now=moment, root=Path(root) if root else None, least_version=least_version
     )
-    told = _again("gate", data, "--student", student, "--policy", policy, "--trust", trust)
-    bundles = tuple(map(Path, attestations))
-    walk = verify(VerifyRequest(str(data), student, bundles, told), trusted, moment)
-    return GateResult(decide(loaded, custom, walk, command=told))
+    told = typed_command(
+        "gate",
+        data,
+        student=student,
+        policy=policy,
+        trust=trust,
+        root=root,
+        attestations=bundles,
+        least_version=None if least_version == 1 else least_version,
+        at=None if at is None else time_text(moment),
+    )
+    request = VerifyRequest(str(data), str(student), tuple(map(Path, bundles)), told)
+    return GateResult(decide(loaded, custom, verify(request, trusted, moment), command=told))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a scan and a diff are told besides their request."""
+
+    tell: Tell
+    plan: str | Path | None
+
+
+@dataclass(frozen=True)
+class _GateAsked:
+    """The arguments of `gate`."""
+
+    data: str | Path
+    student: str | Path
+    policy: str | Path
+    trust: str | Path
+    root: str | Path | None
+    attestations: tuple[str | Path, ...]
+    least_version: int
+    at: datetime | None
 
 
 def _planned(path: str | Path | None) -> LoadedPlan | None:
@@ -280,46 +325,27 @@ def _fields(request: type[ScanRequest | DiffRequest], given: Mapping[str, Any]) 
     Raises:
         UnknownNameError: the request has no such field.
     """
-    several = {one.name: isinstance(one.default, tuple) for one in fields(request)}
+    held = {one.name: one for one in fields(request) if one.name not in (*NO_OPTION, "tuned")}
     for name in given:
-        if name not in several:
-            raise UnknownNameError("argument", name, several)
-    return {name: _tuple_of(value) if several[name] else value for name, value in given.items()}
+        if name not in held:
+            raise UnknownNameError("argument", name, held)
+    made = {
+        name: _tuple_of(value) if isinstance(held[name].default, tuple) else _named(value)
+        for name, value in given.items()
+    }
+    kept = made.get("keep_controls")
+    return made | ({"keep_controls": Path(kept)} if isinstance(kept, str) else {})
 
 
-def _tuple_of(value: Any) -> tuple[Any, ...]:
+def _tuple_of(value: Any) -> Any:
+    """Of one name or several, or of a table's pairs; what is neither is left for the request to refuse."""
+    if isinstance(value, str | Path):
+        return (_named(value),)
     if isinstance(value, Mapping):
         return tuple(value.items())
-    return (value,) if isinstance(value, str) else tuple(value)
+    return tuple(map(_named, value)) if isinstance(value, Iterable) else value
 
 
-_OPTIONS = {
-    "candidates": "candidate",
-    "checks": "check",
-    "controls": "control",
-    "placebos": "placebo",
-    "reference_count": "references",
-    "references": "reference",
-}
-"""Options that are called otherwise than the field of the request."""
-
-
-def _flags(plan: str | Path | None, more: Mapping[str, Any]) -> Iterator[str]:
-    """The same as options of the command line."""
-    yield from ("--plan", str(plan)) if plan else ()
-    for name, value in more.items():
-        option = f"--{_OPTIONS.get(name, name.replace('_', '-'))}"
-        if name == "columns":
-            yield from (option, *("=".join(pair) for pair in value)) if value else ()
-        elif name == "require_clear":
-            yield from ("--require", "clear") if value else ()
-        elif isinstance(value, bool):
-            yield from (option,) if value else ()
-        elif value is not None:
-            values = value if isinstance(value, tuple | list) else (value,)
-            yield from (word for one in values for word in (option, str(one)))
-
-
-def _again(verb: str, *words: object) -> str:
-    """The command of the verb that does the same."""
-    return shlex.join(["undertow", verb, *map(str, words)])
+def _named(value: Any) -> Any:
+    """A path as the text that it would be typed as; anything else as it is."""
+    return str(value) if isinstance(value, Path) else value
