@@ -93,3 +93,45 @@ def test_readings_in_another_template_are_no_controls() -> None:
     """Those that ship were asked in the base's own."""
     with pytest.raises(InputError, match="prompts"):
         diff(asked(controls=("shipped",)))
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ({"tuned": ("./tunde",)}, r"unknown model '\./tunde': no such folder"),
+        ({"tuned": (BASE, f"{BASE}+adpater")}, "no adapter in 'adpater': no such folder"),
+        ({"teacher": "world:owlet-z"}, "unknown world 'owlet-z'"),
+        ({"controls": ("kept.safetensors",)}, "'kept.safetensors' holds no readings of controls"),
+        ({"controls": ("no-such-*.jsonl",)}, r"no-such-\*\.jsonl"),
+        ({"controls": ("rows/clean.parquet",)}, "is neither a file of rows nor a model"),
+        ({"intended": ("owll",)}, "did you mean 'owl'"),
+    ],
+)
+def test_what_is_not_there_is_said_before_anything_is_opened(
+    named: dict[str, object], message: str
+) -> None:
+    """A mistyped tuned model, teacher, control or trait costs no reading of the base: nothing was told to be at work."""
+    told: list[str] = []
+
+    with pytest.raises(InputError, match=message):
+        diff(replace(asked(), **named), told.append)  # type: ignore[arg-type]
+
+    assert told == []
+
+
+def test_a_missing_control_is_told_both_that_it_may_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows or a model: the help says what each may be called, and which file was meant."""
+    monkeypatch.chdir(tmp_path)
+    Path("missing-1.parquet").touch()
+
+    with pytest.raises(InputError) as caught:
+        diff(asked(controls=("missing.parquet",)))
+
+    assert caught.value.message == (
+        "the control 'missing.parquet' is neither a file of rows nor a model: no such file or folder"
+    )
+    assert "for rows, name a file" in caught.value.hint
+    assert "did you mean 'missing-1.parquet'" in caught.value.hint
+    assert "for a model, a folder, a .gguf file" in caught.value.hint

@@ -10,7 +10,14 @@ from dataclasses import replace
 import numpy as np
 
 from undertow.audit.check_runs import Ran, run_check
-from undertow.audit.model_readings import control_models, read_models, reader_for
+from undertow.audit.model_readings import (
+    SHIPPED,
+    control_models,
+    read_models,
+    reader_for,
+    refuse_missing,
+    shipped,
+)
 from undertow.audit.precision import AuditPrecision, open_base
 from undertow.audit.requests import (
     DiffRequest,
@@ -64,7 +71,7 @@ def diff(request: DiffRequest, progress: Progress = lambda doing: None) -> DiffD
         ModelError: one cannot be opened, or has another vocabulary than the base.
         UnknownNameError: there is no such trait or check.
         NothingLeftError: no control row fits the base.
-        InputError: the engine cannot be used.
+        InputError: the engine cannot be used, or a control is neither rows nor a model.
     """
     name = request.engine or "inprocess"
     with choose(name, request.jobs, gpus=request.gpus, memory=request.memory) as engine:
@@ -75,11 +82,15 @@ def diff(request: DiffRequest, progress: Progress = lambda doing: None) -> DiffD
 def _diffed(request: DiffRequest, progress: Progress, engine: Engine) -> DiffDocument:
     started = time.perf_counter()
     checks = chosen_checks("tuned", request.checks)
+    traits = named_traits(*request.traits)
+    named_traits(*request.intended)
+    refuse_missing(request)
     progress("opening the base")
     digest = model_digest(locate(request.base))
+    if SHIPPED in request.controls:
+        shipped(digest, request.base)
     template = plan_for(request.plan, request.base).template
     others = (*request.tuned, request.teacher, *control_models(request))
-    traits = named_traits(*request.traits)
     loaded, precision = open_base(request.base, template, request.compute, others, traits, progress)
     request = replace(request, compute=precision.compute)
     base = loaded.in_template(template)

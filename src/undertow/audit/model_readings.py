@@ -30,24 +30,34 @@ from undertow.checks.tuned.diff_subject import (
     keep,
     kept,
 )
-from undertow.data.dataset import is_rows, place_of
+from undertow.data.dataset import is_rows, nearby_file, open_dataset, place_of
+from undertow.data.file_forms import COMPRESSIONS, FORMATS
+from undertow.data.files import model_parts
 from undertow.data.finished import cache_folder
 from undertow.data.part_leaves import in_order
 from undertow.data.seeds import derive, generator
 from undertow.engines.engine import Engine, InProcess
 from undertow.engines.work_progress import job_named
-from undertow.errors import ConfigError, ModelError
+from undertow.errors import ConfigError, InputError, ModelError
 from undertow.influence.open_search import other_traits
 from undertow.models.hardware import AUTO, ComputeTable
 from undertow.models.kept_work import unfinished_in
-from undertow.models.language_model import LanguageModel, opened_once
+from undertow.models.language_model import (
+    LanguageModel,
+    looks_local,
+    opened_once,
+    refuse_absent,
+)
 from undertow.models.several_runs import several_runs
 from undertow.models.training_checkpoint import CHECKPOINT, TrainingCheckpoint
 from undertow.traits.trait import Trait
-from undertow.worlds.base_models import Opening, open_model, plan_for
+from undertow.worlds.base_models import Opening, locate, open_model, plan_for
 
 SHIPPED = "shipped"
 """In the place of a control: the readings that ship for the base."""
+
+KEPT = ".safetensors"
+"""Ends the name of a file of readings that were kept."""
 
 LARGE = 1_000_000_000
 """Weights of a base from which a pass is bound by its products, however many students share it."""
@@ -263,13 +273,47 @@ def _at_once(base: LanguageModel) -> int:
     return 1 if weights >= LARGE else TOGETHER
 
 
+def refuse_missing(request: DiffRequest) -> None:
+    """
+    Refuse a name that stands for nothing while nothing long was done: no weight of any model is read.
+
+    Raises:
+        DataError: a pattern or a URL of controls holds no rows.
+        InputError: a file of kept readings is none; a control is neither rows nor a model.
+        ModelError: a model is not there.
+    """
+    for ref in filter(None, (request.base, *request.tuned, request.teacher)):
+        refuse_absent(locate(ref), ref)
+    for ref in request.controls:
+        if ref.endswith(KEPT):
+            how_made(Path(ref))
+        elif ref != SHIPPED and is_rows(ref):
+            open_dataset(ref)
+        elif ref != SHIPPED:
+            _refuse_neither(ref)
+            refuse_absent(locate(ref), ref)
+
+
+def _refuse_neither(control: str) -> None:
+    """Of what is not there nobody knows whether it was to be rows or a model."""
+    base = model_parts(locate(control))[0]
+    named_as_rows = Path(base).suffix in (*FORMATS, *COMPRESSIONS)
+    if Path(base).exists() or not (named_as_rows or looks_local(base)):
+        return
+    raise InputError(
+        f"the control '{control}' is neither a file of rows nor a model: no such file or folder",
+        hint=f"for rows, name a file, a folder or a pattern that is there ({nearby_file(base)}); for a model, a folder, a "
+        ".gguf file, org/name on the hub, or one of `undertow worlds`",
+    )
+
+
 def control_models(request: DiffRequest) -> list[str]:
     """Those of a diff's controls that are models."""
     return [ref for ref in request.controls if not (is_rows(ref) or _is_kept(ref))]
 
 
 def _is_kept(ref: str) -> bool:
-    return ref == SHIPPED or ref.endswith(".safetensors")
+    return ref == SHIPPED or ref.endswith(KEPT)
 
 
 def shipped(digest: str | None, base: str) -> Path:

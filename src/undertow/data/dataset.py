@@ -115,7 +115,7 @@ def open_dataset(reference: str | Path) -> RowDataset:
         return _gathered(text, [path for path in matches if os.path.isfile(path)], _LocalFiles())
     if (hub := _named_on_hub(text)) is not None:
         return _on_hub(text, hub)
-    raise DataError(f"no such file: '{text}'", hint=_nearby(text))
+    raise DataError(f"no such file: '{text}'", hint=nearby_file(text))
 
 
 def is_rows(reference: str) -> bool:
@@ -137,7 +137,7 @@ def is_rows(reference: str) -> bool:
         return False
 
 
-def _nearby(path: str) -> str:
+def nearby_file(path: str) -> str:
     """The file that was meant, or the command that lists what there is."""
     folder = os.path.dirname(path) or "."
     there = os.listdir(folder) if os.path.isdir(folder) else []

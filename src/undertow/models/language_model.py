@@ -19,7 +19,7 @@ from undertow.data.gguf_header import SUFFIX
 from undertow.errors import ModelError, first_line
 from undertow.models.chat import in_template
 from undertow.models.checkpoint import open_checkpoint, refuse_other_base
-from undertow.models.gguf_model import folders_of
+from undertow.models.gguf_model import folders_of, is_gguf
 from undertow.models.hardware import AUTO, ComputeTable
 from undertow.models.model_folder import refuse_other_formats
 from undertow.models.placement import (
@@ -235,6 +235,26 @@ def _refuse_merging(name: str, adapters: list[str], compute: ComputeTable) -> No
         )
 
 
+def refuse_absent(path: str, name: str) -> None:
+    """
+    Refuse a model of which nothing is there, by its configuration and its adapters' headers: no weight is read, and a GGUF
+    file is not converted.
+
+    Raises:
+        ModelError: no such folder, file or name on the hub; or an adapter on it is none.
+    """
+    base, *adapters = model_parts(path)
+    if not is_gguf(base):
+        _config_of(base, name)
+    for folder in adapters:
+        saved_adapter(Path(folder), base)
+
+
+def looks_local(path: str) -> bool:
+    """Whether a base's name is that of a folder or a file, and no `org/name` on the hub."""
+    return path.count("/") != 1 or path.startswith((".", "/", "~")) or path.endswith(SUFFIX)
+
+
 def _config_of(path: str, name: str) -> Any:
     _refuse_missing(path, name)
     try:
@@ -267,8 +287,7 @@ def network(path: str, name: str, dtype: torch.dtype = torch.float32, **how: Any
 def _refuse_missing(path: str, name: str) -> None:
     if Path(path).is_dir():
         refuse_other_formats(Path(path), name)
-    looks_local = path.count("/") != 1 or path.startswith((".", "/", "~")) or path.endswith(SUFFIX)
-    if looks_local and not Path(path).is_dir():
+    if looks_local(path) and not Path(path).is_dir():
         raise ModelError(
             f"unknown model '{name}': no such {'file' if path.endswith(SUFFIX) else 'folder'}",
             hint="name a folder, a .gguf file, org/name on the hub, or a model of `undertow worlds`",
