@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from tests.golden.comparing import alike
+from undertow.cli.experiments import shipped
 
 FOLDER = Path(__file__).parent.parent / "docs/notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -124,6 +125,15 @@ def test_each_result_is_shown_as_a_notebook_shows_it() -> None:
         "undertow gate",
     ]
     assert ["<svg" in html for html in shows["research"]] == [True]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_run_that_is_named_can_be_typed(path: Path) -> None:
+    """Each `undertow run NAME` on a page, in its words or its outputs, names a built-in experiment or a file of the clone."""
+    names = set(re.findall(r"undertow run ([\w./-]*\w)", path.read_text(encoding="utf-8")))
+    files = {name for name in names if (FOLDER.parent.parent / name).is_file()}
+
+    assert names - files - set(shipped()) == set()
 
 
 @pytest.mark.parametrize(

@@ -304,7 +304,8 @@ def measured_arms(claim: Claim) -> tuple[Arms, float]:
     documents = []
     for experiment in experiments_of(claim):
         with shown_progress() as progress:
-            run = run_experiment(experiment, RUNS / "bench" / experiment.name, progress=progress)
+            folder = RUNS / "bench" / experiment.name
+            run = run_experiment(experiment, folder, progress=progress, command=COMMAND)
         documents.append(read_run(run / "results.json"))
     return arms_of(claim, documents), sum(document.wall_seconds for document in documents)
 

@@ -81,7 +81,14 @@ def run(place: Place, name: str, jobs: int = 1) -> Path:
         take_over(place.experiment(), place.work("owl-trait"), experiment, folder)
     engine = "inprocess" if jobs == 1 else "processes"
     with shown_progress() as progress:
-        return run_experiment(experiment, folder, engine=engine, jobs=jobs, progress=progress)
+        return run_experiment(
+            experiment,
+            folder,
+            engine=engine,
+            jobs=jobs,
+            progress=progress,
+            command=f"{COMMAND} {name}",
+        )
 
 
 def take_over(made: Experiment, source: Path, experiment: Experiment, folder: Path) -> list[str]:

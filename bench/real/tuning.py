@@ -37,7 +37,13 @@ def main(names: list[str]) -> int:
     for name in names or known:
         experiment = known[name]
         with shown_progress() as progress:
-            folder = run_experiment(experiment, RUNS / name, engine="inprocess", progress=progress)
+            folder = run_experiment(
+                experiment,
+                RUNS / name,
+                engine="inprocess",
+                progress=progress,
+                command=f"python -m bench.real.tuning {name}",
+            )
         tell(name, read_run(folder / "results.json"))
     return 0
 
