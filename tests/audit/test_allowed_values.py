@@ -88,9 +88,9 @@ def test_the_hint_says_what_else_to_do() -> None:
         hints.append(caught.value.hint)
 
     assert hints == [
-        "give another max_rows, or leave max_rows out for 8192",
-        "give another budget, or leave budget out",
-        "give another student",
+        "give another value, or leave max_rows out for the usual 8192",
+        "give another value, or leave budget out",
+        "give another value",
     ]
     assert len(caught.value.message) < 120
 

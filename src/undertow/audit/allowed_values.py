@@ -105,7 +105,7 @@ def refuse_wrong(request: DataclassInstance) -> None:
             required = field.default is MISSING
             raise InputError(
                 f"{name} is {_shortened(value)}; allowed: {_words(name, hints[name])}",
-                hint=f"give another {name}{'' if required else _or_none(name, field.default)}",
+                hint=f"give another value{'' if required else _or_usual(name, field.default)}",
             )
 
 
@@ -144,8 +144,8 @@ def _words(name: str, hint: Any) -> str:
     return _IN_WORDS.get(kind) or f"a {kind.__name__}"
 
 
-def _or_none(name: str, default: object) -> str:
-    usual = f" for {default!r}" if isinstance(default, int | float) else ""
+def _or_usual(name: str, default: object) -> str:
+    usual = f" for the usual {default!r}" if isinstance(default, int | float) else ""
     return f", or leave {name} out{usual}"
 
 
