@@ -158,7 +158,7 @@ PROGRAMS: dict[str, Callable[[Path, list[str]], None]] = {
 }
 """What checks a line, by its first word."""
 
-OF_THE_SHELL = {".", "cp", "cd"}
+OF_THE_SHELL = {".", "cp", "cd", "mkdir"}
 
 
 def fault(page: Path, words: list[str]) -> str:

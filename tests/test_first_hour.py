@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import pytest
 from tests.cli.test_demo import BEGINNING, TINY
 from tests.test_docs import DOCS, ROOT
 from tests.test_docs_blocks import Block, blocks
+from undertow.data.files import model_digest
 from undertow.worlds import folder as folder_of
 
 PAGE = DOCS / "first-hour.md"
@@ -59,6 +61,11 @@ class Step:
         lines = [" ".join(line.split()) for line in self.answer.splitlines()]
         told = [line for line in lines[1:] if not any(c.isdigit() or c == "…" for c in line)]
         return lines[:1] if self.line.startswith("undertow scan") else [*lines[:1], *told]
+
+    @property
+    def pieces(self) -> list[str]:
+        """What stands between the marks of what was left out."""
+        return [" ".join(piece.split()) for piece in self.answer.split("…") if piece.strip()]
 
     @property
     def codes(self) -> tuple[int, ...]:
@@ -147,6 +154,30 @@ def test_every_step_does_what_the_page_says(desk: Path) -> None:
     verbs = [step.line.split()[1] for step in typed if isinstance(step, Step)]
     assert {"demo", "scan", "init", "attest", "gate"} <= {*verbs}
     assert (desk / "gate" / "gate.html").is_file()
+
+
+@pytest.mark.slow
+def test_the_way_into_ci_is_the_pages(desk: Path) -> None:
+    """All that computes no model, by rows that have no model, ends in the files and the answer that CI's gate rests on; what an answer leaves out is marked."""
+    typed = [
+        step
+        for step in steps(blocks(PAGE))
+        if isinstance(step, Block) or not step.line.startswith(("undertow demo", "undertow scan"))
+    ]
+    for step in typed:
+        if isinstance(step, Block):
+            (desk / step.file).write_text(step.text, encoding="utf-8")
+            continue
+        done = answered(step.line, desk)
+        said = " ".join(done.stdout.split())
+        assert done.returncode in step.codes, f"{step.line}\n{done.stdout}"
+        assert [piece for piece in step.pieces if piece not in said] == [], step.line
+    workflow = (desk / ".github" / "workflows" / "gate.yml").read_text(encoding="utf-8")
+    read = set(re.findall(r"[\w/]+\.(?:json|toml|pem\.pub)\b", workflow.partition("run: >")[2]))
+
+    assert read == {"trust.json", "root.pem.pub", "policy.toml"}
+    assert all((desk / name).is_file() for name in {*read, "plan.toml", "data/mine.csv"})
+    assert model_digest(folder_of("owlet-b")) in PAGE.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -95,12 +95,12 @@ def _tracked(folder: str) -> set[str]:
 
 @long
 def test_the_wheel_holds_the_package_and_nothing_else(release: Release) -> None:
-    """Every file of src/undertow, models and tables included, the pages and its metadata."""
+    """Every file of src/undertow, models and tables included, the pages, the examples and its metadata."""
     names = {f"src/{name}" for name in zipfile.ZipFile(release.wheel).namelist()}
     package = {name for name in names if ".dist-info/" not in name}
-    pages = {f"src/undertow/{name}" for name in _tracked("docs") if name.endswith(".md")}
+    pages = {name for name in _tracked("docs") if name.endswith(".md")} | _tracked("examples")
 
-    assert package == _tracked("src/undertow") | pages
+    assert package == _tracked("src/undertow") | {f"src/undertow/{name}" for name in pages}
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
@@ -132,6 +132,8 @@ def test_the_installed_command_prints_the_pages(release: Release) -> None:
     page = (ROOT / "docs" / "plans.md").read_text(encoding="utf-8")
 
     assert release.undertow("explain", "plans") == page
+    for example in _tracked("examples"):
+        assert release.undertow("explain", example) == (ROOT / example).read_text(encoding="utf-8")
 
 
 @long
@@ -153,13 +155,13 @@ def test_the_installed_command_scans(release: Release, tmp_path: Path) -> None:
     assert (release.environment / "scan" / "report.html").is_file()
 
 
-def test_every_page_travels_in_the_wheel() -> None:
+def test_every_page_and_example_travels_in_the_wheel() -> None:
     """What `undertow explain` prints in a clone it prints from a wheel, under the same name."""
     table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     sent = table["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
     pages = {str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md")}
 
-    assert sent == {page: f"undertow/{page}" for page in pages}
+    assert sent == {page: f"undertow/{page}" for page in pages | _tracked("examples")}
 
 
 def test_the_citation_is_of_this_version() -> None:

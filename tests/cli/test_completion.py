@@ -44,6 +44,7 @@ def answered(line: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
         ("undertow worlds fe", "plain,fetch"),
         ("undertow explain whole", "plain,whole-plan"),
         ("undertow explain plan", "plain,plans"),
+        ("undertow explain examples/ga", "plain,examples/gate.yml"),
         ("undertow attest generate --sig", "plain,--sign"),
     ],
 )

@@ -14,7 +14,7 @@ import undertow
 from tests.report.scan_documents import flagged
 from undertow.checks.registry import registered
 from undertow.cli import main
-from undertow.cli.explain import documentation
+from undertow.cli.explain import documentation, examples
 from undertow.report import render
 
 
@@ -48,13 +48,13 @@ def test_an_unknown_check_is_refused(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_pages_are_listed_with_their_titles(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a name: every page of docs/, by the name that prints it."""
+    """Without a name: every page of docs/ and every example, by the name that prints it."""
     code = main(["explain"])
     shown = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
 
     assert code == 0
     assert ["plans", "Plans"] in shown
-    assert [name for name, _ in shown] == list(documentation())
+    assert [name for name, _ in shown] == [*documentation(), *examples()]
 
 
 def test_no_page_has_a_checks_name() -> None:
@@ -69,6 +69,15 @@ def test_a_page_is_printed_as_it_stands(capsys: pytest.CaptureFixture[str]) -> N
 
     assert codes == [0, 0]
     assert capsys.readouterr().out == 2 * page
+
+
+def test_every_example_is_printed_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    """So that `>` copies it: what pages tell to begin with is at hand where a wheel was installed."""
+    for name, place in examples().items():
+        assert main(["explain", name]) == 0
+        assert capsys.readouterr().out == place.read_text(encoding="utf-8")
+
+    assert {"examples/gate.yml", "examples/scan.yml", "examples/heron.toml"} <= {*examples()}
 
 
 def test_a_part_of_a_page_ends_at_the_next_heading(capsys: pytest.CaptureFixture[str]) -> None:

@@ -97,9 +97,10 @@ def _names(metavar: str, verb: str) -> Sequence[str]:
         return _traits_and_policies(verb)
     if words[:1] in (["ID"], ["CHECK"]):
         from undertow.checks.registry import registered
-        from undertow.cli.explain import documentation
+        from undertow.cli.explain import documentation, examples
 
-        return [*sorted(registered()), *(documentation() if "PAGE" in words else ())]
+        pages = [*documentation(), *examples()] if "PAGE" in words else []
+        return [*sorted(registered()), *pages]
     if any(word in _OF_MODELS for word in words):
         from undertow.worlds.base_models import PREFIX, worlds
 

@@ -1,4 +1,4 @@
-"""`undertow explain`: the page of a check, and the pages of the documentation, which an installed undertow brings along."""
+"""`undertow explain`: the page of a check, pages of the documentation and examples, which an installed undertow brings along."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import click
 
 from undertow.cli.terminal import aligned
 
-_FOLDERS = (Path(__file__).parents[1] / "docs", Path(__file__).parents[3] / "docs")
-"""Where the pages lie: in the package that was installed, or beside src/ in a clone."""
+_PLACES = (Path(__file__).parents[1], Path(__file__).parents[3])
+"""Where docs/ and examples/ lie: in the package that was installed, or beside src/ in a clone."""
 
 
 @click.command(name="explain")
@@ -22,16 +22,19 @@ def command(name: str | None) -> None:
 
     CHECK is one that `undertow checks` lists, which is also the rule id in SARIF: why it matters, what it cannot tell,
     what to do. PAGE is plans, scan, policy, ...; PAGE#HEADING is a part of it, as links spell it:
-    scan#evidence. Without either the pages are listed.
+    scan#evidence. PAGE is an example, too: examples/gate.yml > gate.yml copies it. Without either the pages are listed.
     """
     from undertow.checks.registry import registered
     from undertow.errors import UnknownNameError
     from undertow.report.check_page import check_page, explanation
     from undertow.report.text import written
 
-    pages = documentation()
+    pages, files = documentation(), examples()
     if name is None:
-        click.echo(aligned([(page, _title(place)) for page, place in pages.items()]))
+        click.echo(aligned([(page, _title(place)) for page, place in (pages | files).items()]))
+        return
+    if name in files:
+        click.echo(files[name].read_text(encoding="utf-8"), nl=False)
         return
     page, _, heading = name.removesuffix(".md").partition("#")
     if page in pages:
@@ -39,20 +42,32 @@ def command(name: str | None) -> None:
     elif name in registered():
         click.echo(written(explanation(check_page(name))), nl=False)
     else:
-        allowed = [*registered(), *pages]
+        allowed = [*registered(), *pages, *files]
         raise UnknownNameError("check or page", name, allowed, hint="undertow explain")
 
 
 def documentation() -> dict[str, Path]:
     """The pages by their names: `plans`, `how-to/research`."""
-    folder = next((place for place in _FOLDERS if place.is_dir()), None)
-    places = sorted(folder.rglob("*.md")) if folder else []
-    return {str(place.relative_to(folder or place).with_suffix("")): place for place in places}
+    return {name.removesuffix(".md"): place for name, place in _found("docs", "**/*.md")}
+
+
+def examples() -> dict[str, Path]:
+    """The files to begin with, by their names: `examples/gate.yml`."""
+    return {f"examples/{name}": place for name, place in _found("examples", "*.*")}
+
+
+def _found(folder: str, pattern: str) -> Iterator[tuple[str, Path]]:
+    above = next((each / folder for each in _PLACES if (each / folder).is_dir()), None)
+    for place in sorted(above.glob(pattern)) if above else ():
+        yield str(place.relative_to(above or place)), place
 
 
 def _title(place: Path) -> str:
-    text = place.read_text(encoding="utf-8")
-    return next((line[2:] for line in text.splitlines() if line.startswith("# ")), "")
+    """A page's heading, the comment that an example begins with, or the first sentence of its docstring."""
+    lines = place.read_text(encoding="utf-8").splitlines()
+    if place.suffix == ".py":
+        return lines[1]
+    return next((line[2:] for line in lines if line.startswith("# ")), "")
 
 
 def _part(text: str, heading: str, page: str) -> str:
