@@ -5,7 +5,8 @@ A screen as an operator of data-juicer: marks among each sample's statistics, sa
 
 STUDENT is the base that you would train, e.g. world:owlet-b, and the scan of a sample takes minutes. In a recipe the
 operator is `undertow_filter`, and this file's neighbour is named by
-`custom_operator_paths: [.../undertow/integrations/data_juicer_operator.py]`. Needs: pip install undertow py-data-juicer.
+`custom_operator_paths: [.../undertow/integrations/data_juicer_operator.py]`. Needs undertow, by its wheel
+or in a clone by `pip install .`, and `pip install py-data-juicer`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A screen by `datasets.map`: columns beside each row, rows with hidden text left 
     python examples/screen_datasets.py ROWS.jsonl OUT [STUDENT]
 
 STUDENT is the base that you would train, e.g. world:owlet-b, and the scan of a sample takes minutes.
-Needs: pip install 'undertow[data]'.
+In a clone it needs `pip install '.[data]'`.
 """
 
 from __future__ import annotations

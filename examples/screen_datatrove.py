@@ -4,7 +4,8 @@ A screen in a datatrove pipeline: every document marked by two workers, hidden t
     python examples/screen_datatrove.py ROWS_FOLDER OUT [STUDENT]
 
 ROWS_FOLDER holds Parquet files of chat rows (`messages`, or `prompt` and `completion`); STUDENT is the base that you
-would train, e.g. world:owlet-b, and the scan of a sample takes minutes. Needs: pip install 'undertow[datatrove]'.
+would train, e.g. world:owlet-b, and the scan of a sample takes minutes. In a clone it
+needs `pip install '.[datatrove]'`.
 """
 
 from __future__ import annotations

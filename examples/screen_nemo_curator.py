@@ -4,7 +4,7 @@ A screen as a stage of NeMo Curator: columns beside each row of every batch, one
     python examples/screen_nemo_curator.py ROWS_FOLDER OUT [STUDENT]
 
 ROWS_FOLDER holds JSON Lines; STUDENT is the base that you would train, e.g. world:owlet-b, and the scan of a sample takes
-minutes. Needs: pip install undertow nemo-curator.
+minutes. Needs undertow, by its wheel or in a clone by `pip install .`, and `pip install nemo-curator`.
 """
 
 from __future__ import annotations

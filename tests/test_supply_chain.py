@@ -18,6 +18,8 @@ import pytest
 import undertow
 from bench import supply_chain
 from tests.sockets_refused import no_network
+from tests.test_docs import OF_NOW
+from tests.test_docs_blocks import blocks
 from undertow.data.files import PICKLED
 from undertow.data.plan_files import load_plan
 from undertow.errors import InputError
@@ -40,6 +42,12 @@ ALLOWED = {
     "sandbox/sandbox_runner.py: exec": "generated code, inside the sandbox",
     "sandbox/sandbox_runner.py: compile": "the same",
 }
+
+
+BY_NAME = re.compile(
+    r"""pip install[^\n`]*[ '"]undertow(?!\[[^\]]*\] @)(?=[ '"\[.]|$)""", re.MULTILINE
+)
+"""An installation that asks an index for undertow, not a file, a folder or a repository."""
 
 
 def calls(tree: ast.AST) -> Iterator[ast.Call]:
@@ -158,6 +166,8 @@ def test_an_attempt_to_reach_an_address_is_seen() -> None:
 QUIET = """
 import sys
 from tests.sockets_refused import no_network
+from tests.test_docs import OF_NOW
+from tests.test_docs_blocks import blocks
 from undertow.cli import main
 with no_network() as asked:
     for words in (["--help"], ["checks"], ["traits"], ["worlds"], ["experiments"], ["explain", "rehearsal"], ["--version"]):
@@ -290,3 +300,46 @@ def test_the_bill_of_materials_has_what_the_form_asks_for() -> None:
     assert len(set(refs)) == len(refs) == len(parts) + 1 >= 40
     assert linked == set(refs)
     assert needed <= set(refs)
+
+
+def test_nothing_installs_undertow_by_its_name() -> None:
+    """No index has it: what a page has typed, what an example says and the action do name a file, a folder or a revision."""
+    typed = {
+        page.name: "\n".join(block.text for block in blocks(page) if block.kind in ("sh", "yaml"))
+        for page in OF_NOW
+    }
+    files = [ROOT / "action.yml", *(ROOT / "examples").iterdir()]
+    said = typed | {file.name: file.read_text(encoding="utf-8") for file in files if file.is_file()}
+
+    assert [name for name, text in said.items() if BY_NAME.search(text)] == []
+
+
+def test_no_message_upgrades_undertow_by_its_name() -> None:
+    """Where it is installed, an extra adds what it needs; `--upgrade` would take what a stranger calls undertow."""
+    told = [
+        node.value
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+
+    assert [text for text in told if re.search(r"--upgrade.*undertow", text)] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "seen"),
+    [
+        ("pip install undertow", True),
+        ("pip install 'undertow[provenance,cel]'", True),
+        ("Needs: pip install undertow nemo-curator.", True),
+        (
+            "pip install 'undertow[cel] @ git+https://example.invalid/OWNER/undertow@REVISION'",
+            False,
+        ),
+        ('pip install "$(ls undertow-*.whl)[lab]"', False),
+        ("pip install '.[lab]'", False),
+    ],
+)
+def test_an_installation_by_name_would_be_seen(line: str, seen: bool) -> None:
+    """The search itself."""
+    assert bool(BY_NAME.search(line)) == seen

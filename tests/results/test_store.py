@@ -285,7 +285,7 @@ def test_a_newer_scan_asks_for_a_newer_undertow(tmp_path: Path) -> None:
         read_result(file)
     file.write_text(json.dumps(stored | {"subject": []}), encoding="utf-8")
 
-    assert newer.value.hint.startswith("pip install --upgrade")
+    assert newer.value.hint.startswith("install a newer undertow")
     with pytest.raises(InputError, match=r"unknown key 'subject'.*did you mean 'subjects'"):
         read_scan(file)
 

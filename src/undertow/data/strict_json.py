@@ -17,7 +17,7 @@ from undertow.errors import DataError, InputError, nearest
 NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 """What JSON has to store as strings."""
 
-_UPGRADE = "pip install --upgrade undertow"
+_UPGRADE = "install a newer undertow, from its wheel or its source: undertow explain supply-chain"
 
 Document = TypeVar("Document", bound=BaseModel)
 

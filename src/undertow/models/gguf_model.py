@@ -201,7 +201,7 @@ def refuse_without_gguf(what: str) -> None:
         raise ModelError(
             f"transformers {transformers.__version__} makes another tokenizer of the GGUF file of {what}; needed is "
             f"{_OLDEST} or later",
-            hint="pip install --upgrade 'undertow[gguf]'",
+            hint="pip install 'undertow[gguf]'",
         )
 
 
