@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from undertow.cli.terminal import aligned, one_line
-from undertow.cli.verdict_options import PathHere, made_folder
+from undertow.cli.verdict_options import A_MODEL, PathHere, made_folder
 
 if TYPE_CHECKING:
     from undertow.data.plan import TrainingPlan
@@ -60,7 +60,7 @@ class Start:
     metavar="FILE",
     help="Your trainer's configuration (YAML or JSON of TRL, axolotl or LLaMA-Factory), or a plan.",
 )
-@click.option("--student", metavar="MODEL", help="The base that you would train.")
+@click.option("--student", metavar="MODEL", help=f"The base that you would train: {A_MODEL}.")
 @click.option("--data", metavar="DATA", help="The rows that you would train on.")
 @click.option(
     "--devices",

@@ -22,6 +22,7 @@ from undertow.cli.number_option import number
 from undertow.cli.progress import tell_step
 from undertow.cli.terminal import Session, one_line, typed_line
 from undertow.cli.verdict_options import (
+    A_MODEL,
     NEVER,
     PAGE,
     PathHere,
@@ -57,7 +58,12 @@ CLEAR = "clear"
 
 @click.command(name="scan", cls=ColumnsCommand)
 @click.argument("data", metavar="DATA")
-@click.option("--student", required=True, metavar="MODEL", help="The base that you would train.")
+@click.option(
+    "--student",
+    required=True,
+    metavar="MODEL",
+    help=f"The base that you would train: {A_MODEL}.",
+)
 @click.option("--teacher", metavar="MODEL", help="The model that wrote the rows, if you have it.")
 @click.option(
     "--candidate",

@@ -23,6 +23,7 @@ from types import FrameType
 
 import click
 
+from undertow.cli.usage_faults import fault_line, way_out, whole_help
 from undertow.errors import MissingExtraError, UndertowError
 
 
@@ -191,7 +192,7 @@ class Failure:
     """The next command to type."""
 
     details: str = ""
-    """A traceback, where it was asked for."""
+    """What stands above: a traceback where it was asked for, or the whole help of a verb."""
 
     def text(self) -> str:
         """What goes to stderr, safe for a terminal."""
@@ -263,8 +264,9 @@ def describe(error: BaseException, session: Session, command: str) -> Failure:
         hint = error.hint or f"mend what is named, and type again: {command}"
         return Failure(error.exit_code, error.message, hint, details)
     if isinstance(error, click.ClickException):
-        # click lists choices on lines of their own.
-        return Failure(USAGE, " ".join(error.format_message().split()), _help_of(error))
+        if shown := whole_help(error):
+            return Failure(USAGE, details=shown)
+        return Failure(USAGE, fault_line(error), way_out(error))
     see = f"traceback: UNDERTOW_DEBUG=1 {command}"
     if isinstance(error, OSError) and error.filename:
         hint = see
@@ -282,8 +284,3 @@ def _full_disk(error: BaseException | None) -> OSError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
-
-
-def _help_of(error: click.ClickException) -> str:
-    context = error.ctx if isinstance(error, click.UsageError) else None
-    return f"{context.command_path if context else 'undertow'} --help"

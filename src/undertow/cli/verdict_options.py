@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., object])
 D = TypeVar("D", "DiffDocument", "LineageDocument")
 
+A_MODEL = "a folder, org/name on the hub, a .gguf file, a model that `undertow worlds` lists (world:owlet-b), or BASE+ADAPTER"
+"""What a verb that opens models takes for one, in the help of its options."""
+
 PAGE = "report.html"
 NEVER = "never"
 

@@ -48,7 +48,8 @@ def trust_options(command: F) -> F:
             required=True,
             type=click.Path(dir_okay=False, path_type=Path),
             metavar="FILE",
-            help="Whose keys may say what: a .toml of your own, or a signed one with --root.",
+            help="Whose keys may say what: a .toml of your own, which `undertow init` begins, or a signed one with --root "
+            "(undertow explain provenance#the-trust-file).",
         ),
         click.option(
             "--attestations",
