@@ -87,7 +87,7 @@ def check_usage(words: list[str]) -> None:
     Parse a command line of undertow without running it or looking at its files.
 
     Raises:
-        click.UsageError: for an unknown verb, option or choice, or a missing argument.
+        click.UsageError: for an unknown verb, option or choice, or an argument or a required option that is missing.
     """
     words = list(words)
     context = click.Context(command_line, info_name="undertow")
@@ -104,8 +104,8 @@ def check_usage(words: list[str]) -> None:
         value = values.get(parameter.name or "")
         if isinstance(parameter.type, click.Choice) and isinstance(value, str):
             parameter.type.convert(value, parameter, context)
-        given = isinstance(value, str | tuple) and bool(value)
-        if isinstance(parameter, click.Argument) and parameter.required and not given:
+        given = isinstance(value, str | tuple | list) and bool(value)
+        if parameter.required and not given:
             raise click.UsageError(f"no {parameter.name}")
 
 
@@ -163,6 +163,18 @@ def test_mentioned_commands_are_understood(page: Path) -> None:
 def test_every_verb_is_in_the_readme(verb: str) -> None:
     """README's table has a row for each verb."""
     assert re.search(rf"^\| `undertow {verb}\b", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("row", re.findall(r"^\| `undertow (.*?)` \|", README, re.MULTILINE))
+def test_rows_of_the_readme_can_be_typed(row: str) -> None:
+    """A verb stands in README's table with every argument and option that it does not go without."""
+    words = re.sub(r"\[.*?\]", "", row.replace("\\|", "|")).split()
+    command = command_line.get_command(click.Context(command_line), words[0])
+    assert command is not None
+    if not isinstance(command, click.Group):
+        chosen = [word if word.startswith("-") else word.split("|")[0] for word in words]
+        stands_for = {"NAME": "default", "M": "drop-sources"}
+        check_usage([stands_for.get(word, word) for word in chosen])
 
 
 def test_the_table_of_exit_codes_is_the_programs() -> None:
@@ -313,10 +325,12 @@ def test_news_fragments_are_named_for_their_kind() -> None:
         ["run", "owl", "--sead", "1"],
         ["report", "x", "--format", "pdf"],
         ["worlds", "paint"],
+        ["gate", "rows.jsonl", "--student", "base", "--policy", "default"],
+        ["scan", "rows.jsonl"],
     ],
     ids=" ".join,
 )
 def test_a_wrong_command_would_be_seen(words: list[str]) -> None:
-    """The parsing test itself: a wrong verb, option, choice or a missing argument is refused."""
+    """The parsing test itself: a wrong verb, option or choice, a missing argument or required option is refused."""
     with pytest.raises(click.UsageError):
         check_usage(words)
