@@ -183,3 +183,61 @@ def test_one_epoch_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     main(["init", "--yes", "--from", "mine.toml", "--out", "first"])
 
     assert "1 epoch (mine.toml)" in capsys.readouterr().out
+
+
+def test_no_answer_shares_a_step_among_less_than_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the option refuses is asked for again, so that the plan that is written can be read."""
+    Path("trainer.yaml").write_text(TRL)
+    monkeypatch.setattr("sys.stdin", Terminal("\n".join(["-3", "0", "many", "2", "default", ""])))
+    assert main(["init", "--from", "trainer.yaml"]) == 0
+
+    assert load_plan(Path("plan.toml")).plan.batch_size == 16
+    assert "-3 is not in the range x>=1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("question,answer", ["--columns", "prompt=question", "completion=answer"]),
+        ("prompt,completion", []),
+        ("colour,weight", ["--columns", "prompt=COLUMN", "completion=COLUMN"]),
+    ],
+)
+def test_columns_that_rows_need_stand_in_the_next_commands(
+    header: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A scan that is typed as it stands reads rows of no known shape; what cannot be guessed is left open, and said."""
+    Path("mine.csv").write_text(f"{header}\na,b\n")
+    assert main(["init", "--yes", "--student", "base", "--data", "mine.csv"]) == 0
+    shown = capsys.readouterr()
+    scan, whole, gate = next_commands(shown.out)
+
+    assert [word for word in scan if word == "--columns" or "=" in word] == words
+    assert whole == [word for word in scan if word != "--dry-run"]
+    assert "--columns" not in gate
+    assert ("say which of these columns is what" in shown.err) == ("prompt=COLUMN" in words)
+    for line in (scan, whole, gate):
+        check_usage(line[1:])
+
+
+def test_rows_that_have_two_shapes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where more than one way is open none is chosen, and both are named."""
+    Path("mine.jsonl").write_text('{"prompt": "a", "completion": "b", "text": "c"}\n')
+    main(["init", "--yes", "--student", "base", "--data", "mine.jsonl"])
+    shown = capsys.readouterr()
+
+    assert "--columns" not in shown.out
+    assert "--columns text= for prompt + completion" in shown.err
+
+
+@pytest.mark.parametrize("content", ["", "not json\n", "[1, 2"])
+def test_rows_that_cannot_be_read_are_left_to_the_scan(
+    content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is said of them here, and the files to begin with are written."""
+    Path("mine.jsonl").write_text(content)
+
+    assert main(["init", "--yes", "--student", "base", "--data", "mine.jsonl"]) == 0
+    assert "--columns" not in capsys.readouterr().out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +29,48 @@ def columns_option(function: Any) -> Any:
         metavar="NAME=COLUMN …",
         help="Which column is what, in rows of no known shape: prompt=question completion=answer; NAME= leaves one out.",
     )(function)
+
+
+def needed(data: str) -> tuple[list[str], str]:
+    """
+    The words of the option that the first row of data on this machine needs, and what is to be known if they are not it all.
+
+    Neither for data that is not here, or cannot be read: a scan says why.
+    """
+    from undertow.data.column_names import NAME_THEM, advised
+    from undertow.data.record_turns import RecordError
+    from undertow.data.records import usable
+    from undertow.data.row_shapes import NoShapeError
+
+    record = _first_record(data)
+    try:
+        if record is not None:
+            usable(record, None, wrapped=False)
+    except NoShapeError:
+        way = advised(record)
+        if way.startswith(_OPTION) and ", or " not in way:
+            return shlex.split(way), ""
+        if way:
+            return [], f"no row of '{data}' is read as it is: {way}"
+        return [_OPTION, "prompt=COLUMN", "completion=COLUMN"], f"of '{data}': {NAME_THEM}"
+    except RecordError:
+        # Of this row alone.
+        pass
+    return [], ""
+
+
+def _first_record(data: str) -> object:
+    from undertow.data.dataset import open_dataset
+    from undertow.data.shard_records import shard_records
+    from undertow.errors import UndertowError
+
+    if not os.path.exists(data):
+        return None
+    try:
+        shard = open_dataset(data).shards[0]
+        return next((one for _, one in shard_records(shard, lambda *_, **__: None)), None)
+    except UndertowError:
+        return None
 
 
 def _spread(args: Sequence[str]) -> list[str]:

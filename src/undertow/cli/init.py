@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from undertow.cli.columns_option import needed
 from undertow.cli.terminal import aligned, one_line
 from undertow.cli.verdict_options import A_MODEL, PathHere, made_folder
 
@@ -36,6 +37,9 @@ version = 1
 """
 
 METHODS = ("lora", "full")
+
+DEVICES = click.IntRange(min=1)
+"""How many devices share a step, by an option or by an answer."""
 
 OPTIONS = ("learning_rate", "epochs", "batch_size")
 """What is asked of a training whose configuration is not at hand beside its method, as docs/plans.md names it."""
@@ -64,7 +68,7 @@ class Start:
 @click.option("--data", metavar="DATA", help="The rows that you would train on.")
 @click.option(
     "--devices",
-    type=click.IntRange(min=1),
+    type=DEVICES,
     metavar="N",
     help="How many devices share a step, where the configuration does not say.",
 )
@@ -116,8 +120,11 @@ def command(
     for name, place in places.items():
         _write_new(place, contents[name])
     click.echo(aligned([(str(places[name]), words) for name, words in _told(start).items()]))
+    columns, note = needed(start.data)
+    if note:
+        click.echo(f"note: {one_line(note)}", err=True)
     click.echo("\nnext:")
-    for line in _next(start, places):
+    for line in _next(start, places, columns):
         click.echo(f"  {one_line(line)}")
 
 
@@ -143,7 +150,7 @@ def _start(
     else:
         plan = loaded.plan
         if devices is None and ask and not loaded.devices_known:
-            devices = click.prompt("devices that share a step", 1, type=int, err=True)
+            devices = click.prompt("devices that share a step", 1, type=DEVICES, err=True)
         plan = _of_devices(plan, devices or 1)
     if ask and policy is None:
         kind = click.Choice(POLICIES)
@@ -248,10 +255,10 @@ def _told(start: Start) -> dict[str, str]:
     }
 
 
-def _next(start: Start, places: Mapping[str, Path]) -> list[str]:
+def _next(start: Start, places: Mapping[str, Path], columns: Sequence[str]) -> list[str]:
     data, student = start.data, start.student
     plan, policy, trust = (str(places[f"{name}.toml"]) for name in ("plan", "policy", "trust"))
-    scan = ["undertow", "scan", data, "--student", student, "--plan", plan]
+    scan = ["undertow", "scan", data, "--student", student, *columns, "--plan", plan]
     gate = ["undertow", "gate", data, "--student", student, "--policy", policy, "--trust", trust]
     return [
         f"{shlex.join([*scan, '--dry-run'])}  # what it would cost",
