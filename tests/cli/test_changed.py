@@ -151,6 +151,36 @@ def test_a_commit_that_is_not_there_is_refused(
     assert not Path("x").exists()
 
 
+def test_outside_of_a_repository_no_commit_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever stands elsewhere is sent to the repository, not to the history of a checkout."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    told = [main([*COMMAND, "--since", commit]) for commit in ("main", "0" * 40)]
+    hints = capsys.readouterr().err
+
+    assert told == [2, 2]
+    assert hints.count("= help: go to the repository that holds the data, or name the files") == 2
+    assert "checkout" not in hints
+
+
+def test_a_file_that_cannot_be_scanned_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its error has a line of help like that of any other verb."""
+    monkeypatch.chdir(tmp_path)
+    Path("rows.jsonl").write_text("{}")
+    code = main([*COMMAND, "row.jsonl"])
+    told = capsys.readouterr().err.splitlines()
+
+    assert code == 2
+    assert told[-2:] == [
+        "error: no such file: './row.jsonl'",
+        "  = help: did you mean './rows.jsonl'?",
+    ]
+
+
 def test_a_broken_file_keeps_no_other_from_its_scan(
     repository: Path, asked: list[ScanRequest]
 ) -> None:

@@ -42,6 +42,8 @@ def answered(line: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
         ("undertow run owl-", "plain,owl-full"),
         ("undertow run dig", "plain,digits"),
         ("undertow worlds fe", "plain,fetch"),
+        ("undertow worlds fetch s", "plain,smollm2-135m"),
+        ("undertow worlds build owlet-n", "plain,owlet-neox"),
         ("undertow explain whole", "plain,whole-plan"),
         ("undertow explain plan", "plain,plans"),
         ("undertow explain examples/ga", "plain,examples/gate.yml"),

@@ -29,6 +29,18 @@ def test_an_unknown_model_is_named(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["rows.jsonl", "data/rows.jsonl"])
+def test_a_file_of_something_else_is_no_model(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there, so nobody says that it is not, and no hub is asked for it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(ModelError, match=f"unknown model '{name}': a file that holds no model"):
+        load(name)
+
+
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:
     """A checkpoint that would have to be unpickled is never opened; the conversion is named."""
     torch.save({}, tmp_path / "pytorch_model.bin")

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests.provenance.scene import pem
-from undertow.errors import ProvenanceError
+from undertow.errors import InputError, ProvenanceError
 from undertow.provenance.envelope import sealed, verified_by
 from undertow.provenance.keys import make_key, open_signer, public_key, read_public_key
 
@@ -51,6 +51,14 @@ def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
 
     with pytest.raises(ProvenanceError, match="never overwritten"):
         make_key(tmp_path / "key.pem")
+
+
+def test_a_key_goes_where_it_can_be_written(tmp_path: Path) -> None:
+    """A folder that is not there is not made for a secret; the help names a place that does."""
+    with pytest.raises(InputError, match=r"cannot write '.*producer\.pem'") as caught:
+        make_key(tmp_path / "nowhere" / "producer.pem")
+
+    assert "undertow attest key producer.pem" in caught.value.hint
 
 
 def test_what_is_no_key_is_refused(tmp_path: Path) -> None:

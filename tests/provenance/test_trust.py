@@ -54,6 +54,31 @@ def test_a_file_that_cannot_be_relied_on_is_refused(
         read_trust(path, now=NOW, root=root(tmp_path), least_version=version)
 
 
+@pytest.mark.parametrize("content", [b"\x00\xff\xfe", b"", b"version = 1", b"{}"])
+def test_a_file_that_nobody_signed_is_not_asked_for_its_root(
+    content: bytes, tmp_path: Path
+) -> None:
+    """What is neither a draft nor an envelope is called so, and the help says how to make either."""
+    path = tmp_path / "trust.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(
+        ProvenanceError, match=r"allowed: a draft whose name ends in \.toml"
+    ) as caught:
+        read_trust(path, now=NOW)
+
+    assert "is signed" not in caught.value.message
+    assert "undertow attest trust DRAFT.toml" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["no.toml", "no.json"])
+def test_a_file_that_is_not_there_can_be_begun(name: str, tmp_path: Path) -> None:
+    """The help names the command that writes one."""
+    with pytest.raises(ProvenanceError, match="no such file") as caught:
+        read_trust(tmp_path / name, now=NOW)
+
+    assert "undertow init" in caught.value.hint
+
+
 def test_a_signed_file_needs_its_root_and_a_draft_has_none(tmp_path: Path) -> None:
     """Each is refused the other way round."""
     path = tmp_path / "trust.json"

@@ -195,8 +195,9 @@ def test_a_missing_or_binary_file_is_one_line(tmp_path: Path) -> None:
     """Neither gives a traceback of the parser."""
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
 
-    with pytest.raises(ConfigError, match=r"no such file: '.*none\.toml'"):
+    with pytest.raises(ConfigError, match=r"no such file: '.*none\.toml'") as caught:
         catalogue.load(str(tmp_path / "none.toml"))
+    assert caught.value.hint.startswith("undertow traits")
     with pytest.raises(ConfigError, match="not UTF-8"):
         catalogue.load(str(tmp_path / "binary.toml"))
 

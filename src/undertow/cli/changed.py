@@ -16,7 +16,7 @@ import click
 
 from undertow.cli import scan
 from undertow.cli.columns_option import ColumnsCommand
-from undertow.cli.terminal import one_line
+from undertow.cli.terminal import Session, describe, one_line, typed_line
 from undertow.cli.verdict_options import PathHere, made_folder
 from undertow.errors import InputError, UndertowError
 
@@ -121,11 +121,13 @@ def changed_since(commit: str, paths: Sequence[str]) -> list[str]:
             "--since is empty, so there is no commit to compare with; allowed: a commit, a branch or a tag",
             hint="--since main; the action's input 'since', where the event names no commit (schedule, workflow_dispatch)",
         )
+    _git("rev-parse", "--git-dir", hint=_NO_REPOSITORY)
     if _NO_COMMIT.fullmatch(commit):
         since = _git("hash-object", "-t", "tree", os.devnull).strip()
     else:
         since = _git(
-            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}^{{commit}}"
+            *("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}^{{commit}}"),
+            missing=f"no commit '{commit}' here",
         ).strip()
         since = _git("merge-base", since, "HEAD", otherwise=since).strip()
     chosen = ["--", *paths] if paths else ["--"]
@@ -134,14 +136,20 @@ def changed_since(commit: str, paths: Sequence[str]) -> list[str]:
     return [name for name in names if paths or _DATA.search(name)]
 
 
-def _git(*words: str, otherwise: str | None = None) -> str:
+_NO_REPOSITORY = "go to the repository that holds the data, or name the files: undertow changed FILE... --student MODEL"
+_HISTORY = "name one that `git log --all` shows; in CI check out the whole history (actions/checkout: fetch-depth: 0)"
+
+
+def _git(
+    *words: str,
+    otherwise: str | None = None,
+    missing: str = "no such commit here",
+    hint: str = _HISTORY,
+) -> str:
     done = subprocess.run(["git", *words], capture_output=True, check=False)
     if done.returncode and otherwise is None:
-        said = one_line(done.stderr.decode(errors="replace").strip()) or "no such commit here"
-        raise InputError(
-            f"git {words[0]}: {said}",
-            hint="check out the whole history (actions/checkout: fetch-depth: 0)",
-        )
+        told = one_line(done.stderr.decode(errors="replace").strip()) or missing
+        raise InputError(f"git {words[0]}: {told}", hint=hint)
     return otherwise if done.returncode and otherwise is not None else os.fsdecode(done.stdout)
 
 
@@ -159,7 +167,8 @@ def _scanned(context: click.Context, path: str, out: Path, options: dict[str, An
     except click.exceptions.Exit as end:
         code = end.exit_code
     except UndertowError as error:
-        click.echo(f"error: {one_line(error.message)}", err=True)
+        session = context.find_object(Session) or Session()
+        click.echo(describe(error, session, typed_line()).text(), err=True)
         return ChangedFile(path, error.exit_code, None, error.message)
     return ChangedFile(path, code, read_scan(folder / SCAN_FILE))
 

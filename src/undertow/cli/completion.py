@@ -93,6 +93,11 @@ _OF_MODELS = ("MODEL", "BASE", "TUNED", "STUDENT", "TEACHER", "A", "B")
 def _names(metavar: str, verb: str) -> Sequence[str]:
     """What is known by name and can stand there; each is read where it is listed, never a model."""
     words = re.findall(r"[A-Za-z_]+", metavar)
+    if verb in ("fetch", "build") and words == ["NAME"]:
+        from undertow.worlds.base_models import BaseRecipe, FetchedRecipe, worlds
+
+        kind = FetchedRecipe if verb == "fetch" else BaseRecipe
+        return [world.name for world in worlds() if isinstance(world, kind)]
     if words[:2] == ["NAME", "FILE"]:
         return _traits_and_policies(verb)
     if words[:1] in (["ID"], ["CHECK"]):

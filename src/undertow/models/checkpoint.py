@@ -103,7 +103,7 @@ def open_checkpoint(path: str | Path, ref: str | None = None) -> Checkpoint:
         refuse_other_formats(folder, name)
     if not folder.is_dir():
         raise ModelError(
-            f"unknown model '{name}': no such folder",
+            f"unknown model '{name}': {'a file that holds no model' if folder.is_file() else 'no such folder'}",
             hint="name a folder, a .gguf file, or a model of `undertow worlds`; download a hub's model first",
         )
     given = model_parts(name)[0]

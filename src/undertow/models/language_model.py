@@ -287,9 +287,11 @@ def network(path: str, name: str, dtype: torch.dtype = torch.float32, **how: Any
 def _refuse_missing(path: str, name: str) -> None:
     if Path(path).is_dir():
         refuse_other_formats(Path(path), name)
-    if looks_local(path) and not Path(path).is_dir():
+    is_file = Path(path).is_file()
+    if (looks_local(path) or is_file) and not Path(path).is_dir():
+        missing = f"no such {'file' if path.endswith(SUFFIX) else 'folder'}"
         raise ModelError(
-            f"unknown model '{name}': no such {'file' if path.endswith(SUFFIX) else 'folder'}",
+            f"unknown model '{name}': {'a file that holds no model' if is_file else missing}",
             hint="name a folder, a .gguf file, org/name on the hub, or a model of `undertow worlds`",
         )
 

@@ -166,7 +166,10 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
     except FileExistsError as error:
         raise ProvenanceError(f"'{path}' is there already; a key is never overwritten") from error
     except OSError as error:
-        raise InputError(f"cannot write '{path}': {error.strerror}") from error
+        raise InputError(
+            f"cannot write '{path}': {error.strerror}",
+            hint="name a place in a folder that is there and that you may write to: undertow attest key producer.pem",
+        ) from error
     with open(handle, "wb") as file:
         file.write(content)
 

@@ -149,7 +149,7 @@ def read_trust(
         ProvenanceError: it cannot be read, is not signed by the root, has expired, or is too old.
     """
     source = Path(path)
-    content = document_bytes(source)
+    content = document_bytes(source, hint=f"name another, or begin one ({_BEGUN})")
     if source.suffix == ".toml":
         if root is not None:
             raise ProvenanceError(
@@ -196,13 +196,22 @@ def allowed_subject(key: TrustedKey, name: str) -> bool:
     )
 
 
+_BEGUN = "undertow init --help; what it says: undertow explain provenance#the-trust-file"
+
+
 def _signed(content: bytes, path: Path, root: str | Path | None) -> TrustFile:
+    try:
+        envelope: Envelope = read_envelope(content, f"'{path}'")
+    except ProvenanceError as error:
+        raise ProvenanceError(
+            f"{error.message}; allowed: a draft whose name ends in .toml, or what `undertow attest trust` signed",
+            hint=f"undertow attest trust DRAFT.toml --sign root.pem, or begin a draft ({_BEGUN})",
+        ) from error
     if root is None:
         raise ProvenanceError(
             f"'{path}' is signed, and no root key was given to check it with",
             hint=f"name the public key of its root: --root root.pem.pub (or write a draft: {path.stem}.toml)",
         )
-    envelope: Envelope = read_envelope(content, f"'{path}'")
     if envelope.payload_type != TRUST_TYPE:
         raise ProvenanceError(
             f"'{path}' holds a payload of the type '{envelope.payload_type}'; allowed: {TRUST_TYPE}"

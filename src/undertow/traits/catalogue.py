@@ -96,6 +96,11 @@ def topics(category: str) -> tuple[Topic, ...]:
 
 
 def _read(path: str) -> dict[str, Trait]:
+    if not Path(path).is_file():
+        raise ConfigError(
+            f"no such file: '{path}'",
+            hint=f"{HINT} (those that ship); for one of your own: undertow explain lab#your-own-trait",
+        )
     return category_file(Path(path)).as_traits()
 
 
