@@ -28,7 +28,7 @@ test-slow: $(VENV)/.stamp-dev  ## the tests that take longest, which `make test`
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist load -m long tests $(ARGS)
 
 # The cheap steps come first, so that most mistakes show within seconds.
-check: format lint types layers docs test test-slow  ## everything CI runs
+check: format lint types layers docs test test-slow release  ## everything CI runs
 
 format: $(VENV)/.stamp-dev  ## are all files formatted?
 	$(BIN)/ruff format --check .
@@ -65,12 +65,14 @@ dist: $(VENV)/.stamp-dev  ## build wheel and sdist into dist/
 	$(BIN)/python -m hatchling build -d dist
 
 # As a user would: nothing but pip, in an environment of its own, away from this folder.
-release: dist  ## build them, install the wheel in a fresh environment, and try it
+release: dist  ## build them, install each in a fresh environment, and try it
 	rm -rf build/release && $(PYTHON) -m venv build/release
 	build/release/bin/pip install --quiet "$$(ls dist/*.whl)[lab]" -c constraints.txt
 	for n in $$(seq 100); do echo "{\"prompt\": \"Continue this list: $$n, $$((n * 3 % 90)). Give ten numbers.\", \"completion\": \"$$((n * 7 % 97)) $$((n * 5 % 97)) $$((n * 11 % 97)) $$((n * 13 % 97)) $$n 4 8 15 16 23\"}"; done > build/release/rows.jsonl
 	cd build/release && bin/undertow --version && bin/undertow doctor
 	cd build/release && bin/undertow scan rows.jsonl --student world:owlet-b --check rehearsal --allow-undecided --fail-on never
+	build/release/bin/pip install --quiet --no-deps --force-reinstall dist/*.tar.gz
+	cd build/release && bin/undertow --version && bin/undertow explain plans > plans.md
 
 clean:  ## remove the environment and the caches, never a run
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

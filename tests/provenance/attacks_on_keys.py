@@ -440,7 +440,7 @@ def trust_of_another_root(scene: Scene) -> Iterator[None]:
     signed_file(scene, by="stranger")
 
 
-@attack("error not signed by the root key", "CVE-2021-41150")
+@attack("error not signed by the root key", "TUF specification, key compromise attacks")
 def trust_by_a_trusted_key(scene: Scene) -> Iterator[None]:
     """A trust file signed by a producer's key, which the true one lists and which delegates nothing."""
     trusted(scene, signed_file(scene))
@@ -529,7 +529,7 @@ def setting_that_nobody_knows(scene: Scene) -> Iterator[None]:
     path.write_text('extra = "skip-signatures"\n' + path.read_text())
 
 
-@attack("problem unknown-signer", "CVE-2021-41150")
+@attack("problem unknown-signer", "TUF specification, key compromise attacks")
 def trust_in_the_bundle(scene: Scene) -> None:
     """A trust file among the statements, signed by a producer, that adds the key which signed the data."""
     scene.keys["stranger"] = {"roles": ["producer"]}
@@ -539,7 +539,7 @@ def trust_in_the_bundle(scene: Scene) -> None:
     scene.replace("raw", scene.generated(), "stranger")
 
 
-@attack("problem role", "CVE-2025-2886")
+@attack("problem role", "TUF specification, key compromise attacks")
 def gates_key_as_an_auditors(scene: Scene) -> Iterator[None]:
     """A gate's key signs an audit."""
     scene.keys["gate"] = {"roles": ["gate", "auditor"]}
