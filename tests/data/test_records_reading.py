@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pyarrow
 import pytest
-from pyarrow import parquet
+from pyarrow import ipc, parquet
 
 from undertow.data.json_records import line_records
-from undertow.data.records import chunks, read_rows
+from undertow.data.records import chunks, read_objects, read_rows
 from undertow.data.row_faults import Faults
 from undertow.data.rows import Message, Row
 from undertow.data.shard import Shard
@@ -213,3 +213,22 @@ def test_a_blank_line_is_nothing() -> None:
     )
 
     assert numbered == [(4, 3)]
+
+
+def test_rows_that_take_no_bytes_are_not_counted_for_ever(tmp_path: Path) -> None:
+    """224 bytes of Arrow that claim a billion billion rows are damage, named at once; a few nulls are rows like others."""
+    few = pyarrow.record_batch({"text": pyarrow.nulls(12_345)})
+    sink = pyarrow.BufferOutputStream()
+    with ipc.new_stream(sink, few.schema) as writer:
+        writer.write_batch(few.slice(0, 100))
+        writer.write_batch(few)
+    lengths = ((n).to_bytes(8, "little") for n in (12_345, 1 << 60))
+    path = tmp_path / "rows.arrow"
+    path.write_bytes(sink.getvalue().to_pybytes().replace(*lengths))
+    read = read_objects(path)
+
+    assert [next(read)[1] for _ in range(100)] == [{"text": None}] * 100
+    with pytest.raises(
+        DataError, match=r"row 101: .* damaged here \(1,152,921,504,606,846,976 rows"
+    ):
+        next(read)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from undertow.report.page import Table, Text
-from undertow.report.probe_words import probes_label, probes_section
-from undertow.results.measurement import FormatReading, ProbeChoice
+from undertow.report.probe_words import probes_label, probes_section, silenced
+from undertow.results.measurement import FormatReading, Measurement, ProbeChoice
 
 
 def choice(base: str, mass: float) -> ProbeChoice:
@@ -68,3 +68,18 @@ def test_a_terminal_hears_of_it_where_the_plain_question_does_not_do() -> None:
 
     assert list(probes_label([plain])) == [] == list(probes_section([]))
     assert [label for label, _ in probes_label([choice("b", 0.3)])] == ["probes"]
+
+
+def test_a_mass_that_is_text_is_no_mass() -> None:
+    """In a document from elsewhere: nothing is said of it, and nothing breaks."""
+    rank = Measurement(
+        check="rehearsal",
+        name="stage 1",
+        subject="all",
+        unit="rank",
+        details={"answer mass": "\ufeff"},
+    )
+    low = rank.model_copy(update={"details": {"answer mass": 0.1}})
+
+    assert silenced([choice("b", 0.7)], [rank], "all") is None
+    assert silenced([choice("b", 0.7)], [rank, low], "all") == (0.7, 0.1)

@@ -82,6 +82,7 @@ def _batches(stream: BinaryIO) -> Iterator[Any]:
 
     reader = _reader(stream)
     for batch in reader:
+        _refuse_hollow(batch)
         try:
             batch.validate(full=True)
         except pyarrow.ArrowInvalid as error:
@@ -95,6 +96,13 @@ def _batches(stream: BinaryIO) -> Iterator[Any]:
     last = stream.read(4)
     if last != _ENDS and not _MAGIC.endswith(last):
         raise ValueError("its end is missing")
+
+
+def _refuse_hollow(batch: Any) -> None:
+    """Rows of no columns, or of nulls, take no bytes: a few of a file could claim more than are ever read to their end."""
+    size = batch.get_total_buffer_size()
+    if batch.num_rows > CHUNK + 8 * size:
+        raise ValueError(f"{batch.num_rows:,} rows in {size:,} bytes")
 
 
 def _as_bytes(kind: Any) -> Any:
