@@ -20,6 +20,7 @@ from bench.reliability.tries import (
     counted,
     figure,
     figure_of_each,
+    first_seed,
     trap_figure,
     tried,
 )
@@ -71,15 +72,16 @@ def _documents(kept: Mapping[str, Unit], kinds: Sequence[str]) -> Makers:
         raise SystemExit(MISSING.format(names=names))
     fuzz.preload(kinds)
     for kind in kinds:
-        if f"fuzz/{kind}/hypothesis/{FIRST_SEED}" not in kept:
-            yield lambda kind=kind: hypothesis(kind, FIRST_SEED)  # type: ignore[misc]
-    for seed in count(FIRST_SEED):
+        if f"fuzz/{kind}/hypothesis/{first_seed(kind)}" not in kept:
+            yield lambda kind=kind: hypothesis(kind, first_seed(kind))  # type: ignore[misc]
+    for further in count():
         # A kind at a time is enough: who fuzzes some of them fuzzes until each has its share.
         share = max(FEWEST, -(-DOCUMENTS // len(KINDS)))
         short = [kind for kind in kinds if tried("fuzz", kept, kind) < share]
         if not short:
             return
         for kind in short:
+            seed = first_seed(kind) + further
             if f"fuzz/{kind}/by lot/{seed}" not in kept:
                 yield lambda kind=kind, seed=seed: fuzz.batch(kind, seed)  # type: ignore[misc]
 

@@ -10,7 +10,7 @@ from bench.figures import Figure
 from bench.reliability import fuzz, guided
 from bench.reliability.guided import TARGETS
 from bench.reliability.kinds import KINDS, Kind
-from bench.reliability.tries import FIRST_SEED, Unit, counted, figure, figure_of_each, trap_figure
+from bench.reliability.tries import Unit, counted, figure, figure_of_each, first_seed, trap_figure
 from undertow.errors import InputError
 
 COMMAND = "python -m bench.reliability guided"
@@ -37,7 +37,7 @@ def units(
         raise SystemExit(guided.MISSING.format(names=names))
     fuzz.preload(kinds)
     for name in chosen:
-        kind, seed = TARGETS[name], FIRST_SEED
+        kind, seed = TARGETS[name], first_seed(name)
         while f"guided/{name}/by coverage/{seed}" in kept:
             seed += 1
         yield lambda kind=kind, seed=seed: guided.run(kind, seed, seconds or SECONDS)  # type: ignore[misc]

@@ -112,7 +112,18 @@ def test_tries_before_the_first_seed_are_told_and_not_counted() -> None:
     figure = documents["fuzz: documents of other kinds"]
 
     assert figure.value == 0
-    assert "left out: 1 units, 1 tries with 1 faults, of seeds below" in figure.note
+    assert "left out: 1 units, 1 tries with 1 faults, of earlier seeds" in figure.note
+
+
+def test_tries_of_a_reader_that_was_mended_count_from_a_later_seed() -> None:
+    """What was found stays told; what counts was tried behind the mend."""
+    found, since = (Unit("fuzz", "result", "by lot", seed) for seed in (FIRST_SEED, 3000))
+    found.add("crash", "it fell")
+    since.add("read")
+
+    assert tried("fuzz", {unit.name: unit for unit in (found, since)}, "result") == 1
+    told = fuzz_campaign.figures([found, since])
+    assert [one.value for one in told if one.name == "fuzz: result"] == [0]
 
 
 def test_a_rate_is_bounded_by_the_exact_binomial() -> None:
