@@ -21,7 +21,7 @@ FAULTS_TOLD = 5
 FIRST_SEED = 2000
 """Tries with smaller seeds were made while faults of undertow and of the campaigns were mended: they are told, not counted."""
 
-MENDED = {"result": 3000, "rows-arrow": 3000}
+MENDED = {"result": 4000, "rows-arrow": 3000}
 """Kinds in whose readers faults were found from then on, and mended: their tries count from these seeds."""
 
 

@@ -117,7 +117,7 @@ def test_tries_before_the_first_seed_are_told_and_not_counted() -> None:
 
 def test_tries_of_a_reader_that_was_mended_count_from_a_later_seed() -> None:
     """What was found stays told; what counts was tried behind the mend."""
-    found, since = (Unit("fuzz", "result", "by lot", seed) for seed in (FIRST_SEED, 3000))
+    found, since = (Unit("fuzz", "result", "by lot", seed) for seed in (FIRST_SEED, 4000))
     found.add("crash", "it fell")
     since.add("read")
 

@@ -14,7 +14,7 @@ from undertow.influence.probe_formats import ENOUGH, LEAST, asked_as, chosen_pla
 from undertow.influence.probes import probe_set, probe_trait, training_probes
 from undertow.models.answers import Probed
 from undertow.models.language_model import LanguageModel
-from undertow.results.measurement import ProbeChoice
+from undertow.results.measurement import FormatReading, ProbeChoice
 from undertow.traits import catalogue
 from undertow.traits.trait import QUESTION, Trait
 from undertow.worlds.base_models import open_model
@@ -159,7 +159,7 @@ def test_students_and_references_are_asked_as_the_base_was(base: LanguageModel) 
 def test_a_format_that_a_trait_has_not_is_refused() -> None:
     """A stored choice of another trait's."""
     choice = ProbeChoice(
-        base="b", category="animal", used="song", usable=True, enough=0.5, least=0.05, formats=(), sentence=""
+        base="b", category="animal", used="song", usable=True, enough=0.5, least=0.05, formats=(FormatReading(name="song"),), sentence=""
     )  # fmt: skip
     with pytest.raises(ValueError, match="no format 'song'"):
         asked_as(OWL, choice)

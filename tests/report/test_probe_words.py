@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+from pydantic import ValidationError
+
 from undertow.report.page import Table, Text
 from undertow.report.probe_words import probes_label, probes_section, silenced
 from undertow.results.measurement import FormatReading, Measurement, ProbeChoice
@@ -83,3 +86,11 @@ def test_a_mass_that_is_text_is_no_mass() -> None:
 
     assert silenced([choice("b", 0.7)], [rank], "all") is None
     assert silenced([choice("b", 0.7)], [rank, low], "all") == (0.7, 0.1)
+
+
+def test_a_choice_is_one_of_its_formats() -> None:
+    """A document whose probes are asked in a format that it does not hold, or that holds none, is no document."""
+    whole = choice("b", 0.7).model_dump()
+    for broken in (whole | {"formats": ()}, whole | {"used": "rhyme"}):
+        with pytest.raises(ValidationError, match="and the formats are"):
+            ProbeChoice.model_validate(broken)

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from undertow.data.closed import Stored
 
@@ -119,6 +119,13 @@ class ProbeChoice(Stored):
     """In the order in which they are preferred."""
     sentence: str
     """What that means, in words."""
+
+    @model_validator(mode="after")
+    def _used_is_among_them(self) -> ProbeChoice:
+        names = [one.name for one in self.formats]
+        if self.used not in names:
+            raise ValueError(f"used is {self.used!r}, and the formats are {names}")
+        return self
 
     @property
     def seldom_answered(self) -> bool:
