@@ -247,7 +247,7 @@ def refuse_absent(path: str, name: str) -> None:
     if not is_gguf(base):
         _config_of(base, name)
     for folder in adapters:
-        saved_adapter(Path(folder), base)
+        saved_adapter(Path(folder), model_parts(name)[0])
 
 
 def looks_local(path: str) -> bool:

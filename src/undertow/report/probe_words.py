@@ -43,10 +43,10 @@ def silenced(
     """
     masses = [
         float(mass)
-        for one in measured
-        if one.unit == "rank" and one.subject == subject
+        for rank in measured
+        if rank.unit == "rank" and rank.subject == subject
         # In a document that somebody else wrote it may be text.
-        if not isinstance(mass := one.details.get("answer mass", ""), str)
+        if not isinstance(mass := rank.details.get("answer mass", ""), str)
     ]
     used = [
         (reading.mass, choice.enough)
