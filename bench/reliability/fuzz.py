@@ -275,7 +275,7 @@ def read_all(unit: Unit, path: Path, tries: int, make: Callable[[], bytes]) -> N
         began = time.process_time()
         what, fault = outcome(lambda: read(path))
         slowest = max(slowest, time.process_time() - began)
-        unit.add(what, fault and f"{fault}: {content[:160]!r}")
+        unit.add_document(what, fault, content)
     unit.told = {"slowest_seconds": round(slowest, 3), "peak_mb": peak_mb()}
 
 

@@ -112,7 +112,7 @@ def _fuzz(
         began = time.process_time()
         what, fault = outcome(lambda: kind.read(path))
         slowest = max(slowest, time.process_time() - began)
-        unit.add(what, fault and f"{fault}: {content[:160]!r}")
+        unit.add_document(what, fault, content)
         if time.monotonic() > until or (to_the_first and fault):
             unit.told = {
                 "functions": reached,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 from collections import Counter
@@ -15,6 +16,13 @@ from scipy.stats import binomtest
 from bench.figures import BENCH, Figure
 
 KEPT = Path(os.environ.get("UNDERTOW_TRIES", BENCH / "reliability" / "tries.jsonl"))
+DOCUMENTS = (
+    KEPT.with_name("faults")
+    if "UNDERTOW_TRIES" in os.environ
+    else BENCH.parent / "build" / "faults"
+)
+"""Where documents that a reader failed on are kept whole."""
+
 FAULTS_TOLD = 5
 """Of a unit, in full."""
 
@@ -63,6 +71,20 @@ class Unit:
             self.fault_count += tries
             if len(self.faults) < FAULTS_TOLD:
                 self.faults.append(fault[:600])
+
+    def add_document(self, outcome: str, fault: str, content: bytes) -> None:
+        """What came of a document; those of the faults that are told are kept whole."""
+        if fault and len(self.faults) < FAULTS_TOLD:
+            fault = fault_of(fault, content)
+        self.add(outcome, fault)
+
+
+def fault_of(fault: str, content: bytes) -> str:
+    """A reader's fault with the beginning of its document, and the file that all of it is kept in."""
+    DOCUMENTS.mkdir(parents=True, exist_ok=True)
+    file = DOCUMENTS / hashlib.sha256(content).hexdigest()[:16]
+    file.write_bytes(content)
+    return f"{fault}: {content[:160]!r} (all of it: {file.parent.name}/{file.name})"
 
 
 def read(path: Path = KEPT) -> Iterator[Unit]:

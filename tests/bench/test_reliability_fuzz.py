@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.reliability import fuzz, fuzz_campaign, row_fuzz
+from bench.reliability import fuzz, fuzz_campaign, row_fuzz, tries
 from bench.reliability.kinds import KINDS
 from bench.reliability.tries import FIRST_SEED, Unit, keep, read, tried, upper_limit
 
@@ -139,3 +139,23 @@ def test_faults_are_counted_and_the_first_told() -> None:
         unit.add("crash", "it fell")
 
     assert (unit.tries, unit.fault_count, len(unit.faults)) == (7, 7, 5)
+
+
+def test_a_document_that_a_reader_failed_on_is_kept_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first bytes are told, and its file; of one that was read, and of faults beyond those told, nothing is kept."""
+    monkeypatch.setattr(tries, "DOCUMENTS", tmp_path / "faults")
+    unit, content = Unit("fuzz", "plan", "by lot", 1), b"[" * 1000
+    unit.add_document("read", "", b"{}")
+    unit.add_document("crash", "it fell", content)
+    [file] = (tmp_path / "faults").iterdir()
+    for k in range(20):
+        unit.add_document("crash", "it fell", bytes([k]))
+    told = unit.faults[0]
+
+    assert unit.fault_count == 21
+    assert len(list((tmp_path / "faults").iterdir())) == tries.FAULTS_TOLD
+    assert told.startswith("it fell: b'[[[")
+    assert told.endswith(f"(all of it: faults/{file.name})")
+    assert file.read_bytes() == content
