@@ -34,6 +34,7 @@ from undertow.checks.dataset.rehearsal import ID as BEGINNING
 from undertow.checks.dataset.whole_plan import ID as WHOLE
 from undertow.checks.registry import chosen_checks
 from undertow.data.files import atomic_write
+from undertow.data.finished import cache_folder
 from undertow.data.seeds import generator
 from undertow.results.scan_document import ALL, ScanDocument
 from undertow.worlds.base_models import locate
@@ -103,7 +104,11 @@ def _timed(function: Callable[..., Any], spent: dict[str, float], name: str) -> 
 def reading(ref: str, rows: int, traits: Sequence[str], references: int | None) -> dict[str, Any]:
     """One scan on this machine, and each line of its dry run beside it."""
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["UNDERTOW_CACHE"] = str(Path(folder) / "cache")
+        cache, fetched = Path(folder) / "cache", cache_folder() / "worlds"
+        cache.mkdir()
+        # Weights that were fetched are there; references and controls are not.
+        (cache / "worlds").symlink_to(fetched)
+        os.environ["UNDERTOW_CACHE"] = str(cache)
         file = Path(folder) / "rows.jsonl"
         file.write_text(number_rows(rows), encoding="utf-8")
         request = ScanRequest(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -26,9 +27,9 @@ def test_rows_are_the_same_each_time() -> None:
 
 
 @pytest.mark.long
-def test_each_line_of_a_scan_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_line_of_a_scan_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small scan: every line that costs something was said and taken, and the rest of its time is small."""
-    monkeypatch.setenv("UNDERTOW_CACHE", "set by the reading")
+    monkeypatch.setenv("UNDERTOW_CACHE", str(tmp_path))
     entry = scan_prices.reading("world:owlet-b", 64, ["owl"], 2)
     said, taken = entry["seconds"]
 
