@@ -15,7 +15,7 @@ from undertow.audit.requests import ScanRequest
 from undertow.audit.scan import GIVEN, MADE_TOO, STRONGER, scan
 from undertow.cli.scan import exit_code
 from undertow.data.plan import TrainingPlan
-from undertow.errors import InputError, NothingLeftError
+from undertow.errors import InputError, ModelError, NothingLeftError
 from undertow.influence import comparison
 from undertow.report import render
 from undertow.results.measurement import Measurement
@@ -288,3 +288,18 @@ def test_a_sample_of_rows_is_drawn_from_those_with_a_prompt(tmp_path: Path) -> N
     assert result.rows == 32
     assert result.last is not None
     assert result.last.rows <= 16
+
+
+@pytest.mark.parametrize("named", ["teacher", "candidates", "placebos"])
+def test_a_model_that_is_not_there_is_refused_before_any_is_opened(
+    named: str, tmp_path: Path
+) -> None:
+    """The student, which may take minutes, is not opened for a slip of the fingers."""
+    told: list[str] = []
+    missing = str(tmp_path / "teecher")
+    given: Any = {named: missing if named == "teacher" else (missing,)}
+    data = kept(tmp_path / "rows.jsonl", chats(0, 80))
+    with pytest.raises(ModelError, match=r"unknown model '.*teecher': no such folder"):
+        scan(ScanRequest(data=data, student="world:owlet-a", **given), told.append)
+
+    assert told == []

@@ -30,7 +30,7 @@ from undertow.errors import ConfigError, ModelError, NothingLeftError
 from undertow.influence.probe_formats import settled
 from undertow.influence.reference_family import reference_family
 from undertow.influence.reference_rows import made_control
-from undertow.models.language_model import LanguageModel
+from undertow.models.language_model import LanguageModel, refuse_absent
 from undertow.models.served_scores import refuse_no_scores
 from undertow.results.measurement import ProbeChoice
 from undertow.results.scan_document import ALL, TrainingLoss, source_subject
@@ -99,10 +99,12 @@ def open_inputs(
             open_dataset(request.control), columns=request.columns, columns_optional=True
         )
     benign = [replace(open_dataset(one), columns=request.columns) for one in request.references]
+    others = (*request.placebos, request.teacher, *request.candidates)
+    for ref in filter(None, others):
+        refuse_absent(locate(ref), ref)
     progress("opening the models")
     digest = model_digest(locate(request.student))
     plan = plan_for(request.plan, request.student)
-    others = (*request.placebos, request.teacher, *request.candidates)
     student, precision = open_base(
         request.student, plan.template, request.compute, others, asked, progress
     )
