@@ -11,7 +11,7 @@ from undertow.lab.doctor import examine, template_traps
 from undertow.lab.experiment import Experiment
 from undertow.lab.jobs import Made
 from undertow.models.language_model import tokenizer
-from undertow.results.measurement import ProbeChoice
+from undertow.results.measurement import FormatReading, ProbeChoice
 from undertow.results.run_document import Arm, Dataset, Teacher
 
 Maker = Callable[..., Experiment]
@@ -176,7 +176,7 @@ def test_a_neutral_teacher_that_is_not(
 def test_probes_that_a_base_hardly_answers_are_told(tiny_experiment: Maker) -> None:
     """With the sentence that the page shows."""
     choice = ProbeChoice(
-        base="b", category="animal", used="question", usable=False, enough=0.5, least=0.05, formats=(), sentence="None."
+        base="b", category="animal", used="question", usable=False, enough=0.5, least=0.05, formats=(FormatReading(name="question"),), sentence="None."
     )  # fmt: skip
     notes = examine(tiny_experiment(), replace(made(), probes=(choice,)))
 
