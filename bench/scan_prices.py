@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from undertow.audit import scan_inputs
-from undertow.audit.accelerators import machine_of
+from undertow.audit.accelerators import HERE, machine_of
 from undertow.audit.check_prices import CONTROL, ROWS, check_prices
 from undertow.audit.dry_run import placed_scan
 from undertow.audit.requests import ScanRequest
@@ -60,7 +60,7 @@ def number_rows(count: int) -> str:
 
 def expected(request: ScanRequest, references: int) -> dict[str, list[float]]:
     """(seconds, operations) of each line of the dry run, for so many references as the scan came to read."""
-    sized, where = placed_scan(request, machine_of("here"))
+    sized, where = placed_scan(request, machine_of(HERE))
     sized = replace(sized, references=references)
     prices = check_prices(sized, where, chosen_checks("dataset", request.checks))
     return {price.label: [price.seconds, price.operations] for price in prices}

@@ -52,9 +52,9 @@ if TYPE_CHECKING:
     from undertow.traits.trait import Trait
 
 
-def scan_size(request: ScanRequest, dtype: torch.dtype) -> tuple[ScanSize, ModelCosts]:
+def scan_size(request: ScanRequest, dtype: torch.dtype) -> tuple[ScanSize, LanguageModel]:
     """
-    A scan's size with its student's costs: rows are read and split into tokens, no weight is.
+    A scan's size with its student by configuration alone: rows are read and split into tokens, no weight is.
 
     Raises:
         InputError: data, plan, or one of the models cannot be read.
@@ -79,7 +79,6 @@ def scan_size(request: ScanRequest, dtype: torch.dtype) -> tuple[ScanSize, Model
     rows = max(1, round(screened.data.rows * count / len(screened.rows)))
     whole = ScanSubject(ALL, fitted.rows, student, plan, rows, (), 0)
     sources = _sources(screened, rows)
-    costs = model_costs(student.network.config, plan, size, dtype)
     scan = replace(
         size_of(student, plan, rows, size, traits),
         references=reference_count(request, 1 + len(sources), len(request.references)),
@@ -95,7 +94,7 @@ def scan_size(request: ScanRequest, dtype: torch.dtype) -> tuple[ScanSize, Model
         candidates=tuple(_costs(ref, plan, size, dtype) for ref in request.candidates),
         placebos=tuple(_costs(ref, plan, size, dtype) for ref in request.placebos),
     )
-    return scan, costs
+    return scan, student
 
 
 def _sources(screened: Screened, rows: int) -> tuple[int, ...]:
@@ -177,8 +176,8 @@ def placed_scan(request: ScanRequest, machine: Machine) -> tuple[ScanSize, Placi
     """
     import torch
 
-    scan, costs = scan_size(request, torch.bfloat16)
-    student = without_weights(request.student, locate(request.student), scan.plan.template)
+    scan, student = scan_size(request, torch.bfloat16)
+    costs = model_costs(student.network.config, scan.plan, scan.size, torch.bfloat16)
     machine = tried_with(machine, student, scan.plan, scan.size)
     return scan, placing(costs, machine, scan.size, request.compute, scan.others)
 
